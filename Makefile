@@ -1,0 +1,88 @@
+# The companion's commands. `make` or `make help` lists them.
+#
+# Everything is installed into .venv, with no need to activate it. What was installed is noted
+# in .venv/installed-*, keyed to pyproject.toml, so that set-up is repeated only when needed.
+
+# What `make book` installs beside the core. `make book EXTRAS=` leaves PyTorch out: enough to
+# build the book from recorded evidence.
+EXTRAS ?= extract
+# A Python to make .venv with, instead of the first good one on PATH.
+PYTHON ?=
+PORT ?= 8000
+PYTEST_ARGS ?=
+
+BUILD = book/_build
+INDEX = $(BUILD)/html/index.html
+IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+define set_up
+set -eu
+say() { printf '%s\n' "$$1" >&2; exit 1; }
+good() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+if ! good .venv/bin/python || ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
+    python=
+    for candidate in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if good "$$candidate"; then python=$$candidate; break; fi
+    done
+    [ -n "$$python" ] || say "No Python 3.11 or newer was found (tried: $${PYTHON:-python3, python3.13, python3.12, python3.11}): install one, or name it with 'make PYTHON=/path/to/python3.12'."
+    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || say "$$python cannot make virtual environments, its modules venv or ensurepip are missing: install them (on Debian or Ubuntu: apt install python3-venv), or name another Python with 'make PYTHON=...'."
+    echo "Making .venv with $$("$$python" --version)"
+    "$$python" -m venv --clear .venv
+fi
+
+key="$$(cksum < pyproject.toml) $$(pwd -P)"
+missing=
+for extra in core $$(echo "$$1" | tr ',' ' '); do
+    [ "$$(cat ".venv/installed-$$extra" 2>/dev/null)" = "$$key" ] || missing=yes
+done
+if [ -n "$$missing" ]; then
+    echo "Installing the companion$${1:+ with: $$1} (once; PyTorch is large)"
+    rm -f .venv/installed-*
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$${1:+[$$1]}" || say "Installing failed, see pip's message above; nothing else was changed, and the same command tries again."
+    for extra in core $$(echo "$$1" | tr ',' ' '); do printf '%s\n' "$$key" > ".venv/installed-$$extra"; done
+fi
+endef
+export set_up PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help venv book serve runs test test-slow lint clean
+
+help: ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
+		printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+venv: ## Set up .venv for building the book (EXTRAS= for no PyTorch)
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
+
+book: ## Set up what is missing, bring all runs up to date, build the book
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
+	@$(IN_VENV) jupyter-book build book/
+	@printf 'The book is at %s\n' "$(CURDIR)/$(INDEX)"
+
+serve: ## Show the built book on this computer (PORT=8000)
+	@test -f $(INDEX) || { echo "There is no built book yet: run 'make book' first." >&2; exit 1; }
+	@echo "The book is at http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
+	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+runs: ## Bring all runs up to date, without building the book
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
+	@$(IN_VENV) companion update
+
+test: ## Check the code and run the tests that take seconds
+	@sh -c "$$set_up" set_up extract,test
+	@$(MAKE) --no-print-directory lint
+	@$(IN_VENV) python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: ## Run the tests that take minutes
+	@sh -c "$$set_up" set_up extract,test
+	@$(IN_VENV) python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: ## Check style and types
+	@sh -c "$$set_up" set_up extract,test
+	@$(IN_VENV) ruff check .
+	@$(IN_VENV) ruff format --check .
+	@$(IN_VENV) mypy
+
+clean: ## Remove the built book and the runs; keep .venv and the features on disk
+	@rm -rf $(BUILD) book/runs .companion

@@ -1,0 +1,176 @@
+"""The book's visual language: one colour and one marker per level, one way to publish a result.
+
+A notebook draws with seaborn or matplotlib on axes from `new_figure`, and publishes with `show`,
+`table` or `text`. Each gives the output a label by which the book's pages embed it. Drawing is
+the notebooks' work; nothing is computed here.
+
+The colours follow Okabe and Ito (2008), lightened or darkened to a contrast of at least 3:1 on
+the book's light and its dark page. `INK`, `MUTED`, `GRID` and `PAPER` are stand-ins: the book
+replaces them by its theme's variables, so that axes and text follow dark mode.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+
+Evidence = Literal["published", "recorded", "live"]
+
+
+@dataclass(frozen=True)
+class LevelStyle:
+    """How a level looks in every figure."""
+
+    title: str
+    colour: str
+    marker: str
+
+
+LEVEL_STYLES = {
+    "zero_shot": LevelStyle("zero-shot", "#1f83c4", "o"),
+    "captions": LevelStyle("CLIP on ImageNet-Captions", "#c0609a", "D"),
+    "finetuned": LevelStyle("finetuned", "#d55e00", "^"),
+    "supervised": LevelStyle("supervised", "#009e73", "s"),
+    "random": LevelStyle("random weights", "#7d7d7d", "X"),
+}
+
+
+def new_figure(
+    columns: int = 1, rows: int = 1, width: float = 7.2, height: float = 4.6, **options: Any
+) -> tuple[Figure, Any]:
+    """A styled figure and its axes; `width`, `height` in inches, `options` go to `subplots`."""
+    sns.set_theme(context="notebook", style="ticks", rc=_STYLE)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, **options)
+    return figure, axes
+
+
+def level_points(axes: Axes, level: str, x: Any, y: Any, **options: Any) -> None:
+    """Scatter the models of one level in its colour and marker, once in the legend."""
+    style = LEVEL_STYLES[level]
+    look: dict[str, Any] = {
+        "s": 46,
+        "edgecolor": PAPER,
+        "linewidth": 0.8,
+        "zorder": 4,
+        "label": style.title,
+    }
+    axes.scatter(x, y, color=style.colour, marker=style.marker, **(look | options))
+
+
+def logit_scale(axis: Axis, accuracies: Sequence[float]) -> None:
+    """Give an axis of accuracies (fractions) logit spacing and ticks in percent."""
+    low, high = min(accuracies), max(accuracies)
+    ticks = [t for t in _TICKS if low * 0.8 <= t <= 1 - (1 - high) * 0.8]
+    axis.axes.set(**{f"{axis.axis_name}scale": "logit"})  # type: ignore[attr-defined]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as SVG text, the same bytes for the same figure."""
+    buffer = io.StringIO()
+    metadata = {"Date": None, "Creator": None}
+    with mpl.rc_context({"svg.hashsalt": "companion", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)
+    return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
+
+
+def show(figure: Figure, name: str, caption: str, alt: str, evidence: Evidence) -> None:
+    """Publish a figure as the result `name`.
+
+    `caption`: MyST text that says what is seen and what the uncertainty is. `alt`: one or two
+    plain sentences with the main values, for readers who do not see the figure. `evidence`: what
+    kind of evidence it rests on.
+    """
+    if not caption.strip() or not alt.strip():
+        raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
+    data = {"image/svg+xml": to_svg(figure), "text/plain": alt}
+    _publish(data, "figure", name, caption=caption, alt=alt, evidence=evidence)
+
+
+def table(frame: pd.DataFrame, name: str, caption: str, evidence: Evidence) -> None:
+    """Publish a data frame of finished text and numbers, its index left out, as result `name`."""
+    if frame.empty:
+        raise ValueError(f"table {name!r} is empty; publish a text that says why instead.")
+    data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
+    _publish(data, "table", name, caption=caption, evidence=evidence)
+
+
+def text(name: str, markdown: str) -> None:
+    """Publish MyST text, for a page to embed as a block or inside a sentence."""
+    _publish({"text/markdown": markdown, "text/plain": markdown}, "text", name)
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """A pipe table; columns that hold numbers are aligned to the right."""
+    cells = frame.astype(str).map(lambda cell: cell.replace("|", "\\|").replace("\n", " "))
+    rule = ["---:" if _numeric(cells[column]) else ":---" for column in cells]
+    rows = [list(map(str, cells.columns)), rule, *cells.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def points(fraction: float, error: float | None = None) -> str:
+    """A difference of accuracies as signed percentage points, with ± if an error is given."""
+    if not np.isfinite(fraction):
+        return "n/a"
+    value = f"{100 * fraction:+.1f}".replace("-", "−")
+    return value if error is None else f"{value} ± {100 * error:.1f}"
+
+
+def percent(fraction: float) -> str:
+    """An accuracy as percent with one decimal, without the sign."""
+    return f"{100 * fraction:.1f}" if np.isfinite(fraction) else "n/a"
+
+
+def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:
+    from IPython.display import display
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
+        raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
+    note = {"kind": kind, "label": name, **about}
+    display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]
+
+
+def _numeric(column: pd.Series[str]) -> bool:
+    return bool(column.str.fullmatch(r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?|n/a|—|").all())
+
+
+_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "figure.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}

@@ -1,0 +1,270 @@
+"""Which models the book looks at: the family files, parsed into typed, frozen objects.
+
+A *family* is one backbone with every model built on it, kept in ``families/<name>.yaml``. Adding a
+checkpoint is adding an entry to such a file. This module only reads descriptions: it loads no
+weights and imports no torch, so that a notebook can use it in a moment.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = ROOT / "families"
+
+#: How a model came to be, in the order in which every figure and table shows it.
+LEVELS = ("zero_shot", "captions", "finetuned", "supervised", "random")
+
+Level = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+Edition = Literal["paper", "pocket", "reader"]
+Library = Literal["open_clip", "timm"]
+#: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
+Text = Annotated[str, Field(min_length=1)]
+Channels = tuple[float, float, float]
+
+
+class RegistryError(ValueError):
+    """A family file is wrong or unknown; the message names the file, the field and the reason."""
+
+
+class _Strict(BaseModel):
+    """Immutable, and a field that is not known is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(_Strict):
+    """How an image becomes the encoder's input.
+
+    The shorter edge is resized to ``resize`` pixels (to ``size`` where that is not given), a square
+    of ``size`` × ``size`` pixels is cut from the centre, and each RGB channel, in [0, 1], is
+    normalised with ``mean`` and ``std``.
+    """
+
+    size: Annotated[int, Field(gt=0)]
+    resize: Annotated[int, Field(gt=0)] | None = None
+    interpolation: Literal["bicubic", "bilinear"]
+    mean: Channels
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Preprocessing:
+        if self.resize is not None and self.resize < self.size:
+            raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
+        return self
+
+
+class PublishedKey(_Strict):
+    """Which rows of ``data/published/accuracies.csv`` measured a model.
+
+    ``model`` may be a shell-style pattern such as ``model_*``, for many checkpoints that share one
+    description.
+    """
+
+    source: Literal["open_clip", "imagenet_testbed", "timm", "model_soups"]
+    model: Text
+    weights: str = ""
+
+
+class Model(_Strict):
+    """One encoder with its head, at one level.
+
+    ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
+    but its weights are not public. A ``random`` model has a library and an architecture only.
+    ``width`` is the number of components of the representation that the head sees.
+    """
+
+    name: Name
+    level: Level
+    library: Library | None = None
+    architecture: Text | None = None
+    weights: Text | None = None
+    pretraining: Text
+    preprocessing: Preprocessing
+    width: Annotated[int, Field(gt=0)]
+    note: str = ""
+    published: tuple[PublishedKey, ...] = ()
+
+    @property
+    def loadable(self) -> bool:
+        """Whether the model can be built today from a library (random models need no weights)."""
+        return self.library is not None
+
+    @model_validator(mode="after")
+    def _complete_or_absent(self) -> Model:
+        if self.level == "random":
+            if self.library is None or self.architecture is None or self.weights is not None:
+                raise ValueError(
+                    "a random model needs library and architecture, and no weights, because its "
+                    "weights are drawn and not loaded"
+                )
+            return self
+        given = [value is not None for value in (self.library, self.architecture, self.weights)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "library, architecture and weights must be all given, or all left out when no "
+                "public weights exist"
+            )
+        return self
+
+
+class Family(_Strict):
+    """A backbone and all models built on it."""
+
+    name: Name
+    title: Text
+    edition: Edition
+    order: int
+    backbone: Text
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Family:
+        repeated = _repeated(model.name for model in self.models)
+        if repeated:
+            raise ValueError(f"model names must differ, {repeated[0]!r} is there more than once")
+        return self
+
+    def at_level(self, level: Level) -> tuple[Model, ...]:
+        """Return the models at ``level``, in the file's order."""
+        return tuple(model for model in self.models if model.level == level)
+
+    def model(self, name: str) -> Model:
+        """Return the model called ``name``; RegistryError with the known names otherwise."""
+        for model in self.models:
+            if model.name == name:
+                return model
+        known = [model.name for model in self.models]
+        raise RegistryError(
+            f"unknown model {name!r} in family {self.name}: {suggestion(name, known)}."
+        )
+
+
+def load_family(name: str, folder: Path = FAMILIES) -> Family:
+    """Read and check ``<folder>/<name>.yaml``.
+
+    Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
+    return _parse(path)
+
+
+def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
+    """Read every family file in ``folder``, in the families' ``order``.
+
+    ``edition`` keeps one edition only. Model names must differ over all families, since features
+    and measurements are filed under them; RegistryError otherwise.
+    """
+    families = sorted(
+        (_parse(path) for path in folder.glob("*.yaml")),
+        key=lambda family: (family.order, family.name),
+    )
+    repeated = _repeated(model.name for family in families for model in family.models)
+    if repeated:
+        holders = [f.name for f in families if repeated[0] in {model.name for model in f.models}]
+        raise RegistryError(
+            f"model name {repeated[0]!r} is used by the families {' and '.join(holders)}: "
+            "give each model a name of its own."
+        )
+    return {f.name: f for f in families if edition is None or f.edition == edition}
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``known names are …, did you mean …?`` for an error about an unknown name."""
+    names = list(known)
+    listing = f"known are {', '.join(names)}" if names else "none is known"
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"{listing}; did you mean {close[0]!r}" if close else listing
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _parse(path: Path) -> Family:
+    content = _read(path)
+    try:
+        family = Family.model_validate(content)
+    except ValidationError as error:
+        raise RegistryError(f"{path.name}: {_first_reason(error)}.") from None
+    if family.name != path.stem:
+        raise RegistryError(
+            f"{path.name}: name: the family is called {family.name!r}, but its file must then be "
+            f"{family.name}.yaml."
+        )
+    return family
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RegistryError(
+            f"{path.name}: {_position(error)}the file is not readable as YAML "
+            f"({_syntax_problem(error)})."
+        ) from None
+    if not isinstance(content, dict):
+        raise RegistryError(
+            f"{path.name}: the file must hold a mapping with the fields "
+            f"{', '.join(Family.model_fields)}, not {type(content).__name__}."
+        )
+    return content
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML as usual, but a key given twice is an error instead of silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            # A merged anchor may be overridden and appear more than once.
+            if key.tag != "tag:yaml.org,2002:merge":
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _position(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: " if mark is not None else ""
+
+
+def _syntax_problem(error: Exception) -> str:
+    return str(getattr(error, "problem", None) or error).splitlines()[0]
+
+
+def _first_reason(error: ValidationError) -> str:
+    """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    field = _dotted(first["loc"]) or "the family"
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
+        reason += f", got {first['input']!r}"
+    more = len(problems) - 1
+    return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """Return the path of a field, ``("models", 2, "width")`` as ``models[2].width``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")

@@ -1,0 +1,313 @@
+"""A run: one experiment's notebook for one subject, and the key that says if it is current.
+
+The subject is a family, or an edition for notebooks that look at all families at once. A run
+depends on its notebook, its family file, the files it declares to read, exactly the `analysis`
+modules that it imports, directly or not, and the versions of the libraries that these import.
+Each of them is one *part* of the key, by content; a run carries the parts it was made from, so
+that anyone can ask why it is stale. Executing is not done here: see `execute` and `engine`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from analysis.registry import ROOT, load_families
+
+FORMAT = "1"
+"""Changes when `execute` writes runs differently: part of every key."""
+
+NOTEBOOKS = ROOT / "notebooks"
+OUTPUTS = ROOT / "book" / "runs"
+STATE = ROOT / ".companion"
+
+Scope = Literal["family", "edition"]
+Parts = dict[str, str]
+
+
+class RunError(Exception):
+    """A run that does not exist, cannot start, or failed; the message is for the reader."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One notebook: its name, scope, editions, and the files that it declares to read.
+
+    `reads` are glob patterns from the repository's root; `{subject}` stands for the subject.
+    """
+
+    name: str
+    scope: Scope
+    editions: tuple[str, ...]
+    reads: tuple[str, ...]
+
+    @property
+    def notebook(self) -> Path:
+        """The percent-format source."""
+        return NOTEBOOKS / f"{self.name}.py"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment for one subject."""
+
+    experiment: Experiment
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.experiment.name}/{self.subject}"
+
+    @property
+    def output(self) -> Path:
+        """Where the executed notebook lies for the book."""
+        return OUTPUTS / self.experiment.name / f"{self.subject}.ipynb"
+
+    @property
+    def failure(self) -> Path:
+        """Where the last failure is noted, if the last attempt failed."""
+        return STATE / "failures" / f"{self.experiment.name}-{self.subject}.json"
+
+    @property
+    def log(self) -> Path:
+        """Where the full log of a failed attempt lies."""
+        return STATE / "logs" / f"{self.experiment.name}-{self.subject}.log"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The declared patterns, the family file included, with the subject filled in."""
+        declared = [pattern.replace("{subject}", self.subject) for pattern in self.experiment.reads]
+        if self.experiment.scope == "family":
+            declared.append(f"families/{self.subject}.yaml")
+        return tuple(dict.fromkeys(declared))
+
+    @cached_property
+    def key(self) -> Parts:
+        """Part of the key → its content hash or version, as things are on disk now."""
+        return key_parts(self)
+
+
+def digest(parts: Parts) -> str:
+    """One hash over all parts: what Snakemake compares."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def key_parts(run: Run) -> Parts:
+    """The parts of a run's key.
+
+    Raises RunError if a declared pattern matches no file.
+    """
+    source = run.experiment.notebook.read_text(encoding="utf-8")
+    modules = import_closure(source)
+    libraries = _libraries([source, *(path.read_text(encoding="utf-8") for path in modules)])
+    files = [run.experiment.notebook, *modules, *declared_files(run)]
+    parts = {path.relative_to(ROOT).as_posix(): _file_hash(path) for path in files}
+    parts |= {name: _version(name) for name in libraries}
+    return parts | {"python": platform.python_version(), "run format": FORMAT}
+
+
+def declared_files(run: Run) -> list[Path]:
+    """The files that a run declares to read, each pattern matching at least one."""
+    found: list[Path] = []
+    for pattern in run.reads:
+        matches = sorted(path for path in ROOT.glob(pattern) if path.is_file())
+        if not matches:
+            raise RunError(
+                f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
+                "matches no file; add the file or correct `reads` in the notebook's header."
+            )
+        found += matches
+    return found
+
+
+def import_closure(source: str) -> list[Path]:
+    """The `analysis` modules that Python `source` imports, directly or not, sorted.
+
+    Read from the syntax tree, so imports inside functions count and nothing is executed.
+    """
+    waiting, seen = list(_analysis_modules(source)), set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += _analysis_modules(path.read_text(encoding="utf-8"))
+    return sorted(seen)
+
+
+def load_experiments() -> dict[str, Experiment]:
+    """All experiments by name, in the order of their names."""
+    return {path.stem: _experiment(path) for path in sorted(NOTEBOOKS.glob("*.py"))}
+
+
+def all_runs() -> list[Run]:
+    """Every run that the book wants: each experiment for each of its subjects."""
+    families = load_families()
+    return [
+        Run(experiment, subject)
+        for experiment in load_experiments().values()
+        for subject in (
+            experiment.editions
+            if experiment.scope == "edition"
+            else [f.name for f in families.values() if f.edition in experiment.editions]
+        )
+    ]
+
+
+def find_run(experiment: str, subject: str) -> Run:
+    """The run of that experiment and subject; RunError lists what there is otherwise."""
+    runs = all_runs()
+    subjects = [run.subject for run in runs if run.experiment.name == experiment]
+    if not subjects:
+        known = ", ".join(dict.fromkeys(run.experiment.name for run in runs))
+        raise RunError(f"there is no experiment {experiment!r}; the experiments are {known}.")
+    if subject not in subjects:
+        raise RunError(
+            f"experiment {experiment} does not run for {subject!r}; it runs for "
+            f"{', '.join(subjects)}."
+        )
+    return next(r for r in runs if r.experiment.name == experiment and r.subject == subject)
+
+
+def content_hash(notebook: dict[str, Any]) -> str:
+    """Hash of an executed notebook without the note on its own hash: finds edits by hand."""
+    companion = {k: v for k, v in notebook["metadata"]["companion"].items() if k != "content"}
+    bare = notebook | {"metadata": notebook["metadata"] | {"companion": companion}}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands, and why."""
+
+    run: Run
+    state: Literal["up to date", "stale", "missing", "failed"]
+    why: str = ""
+
+
+def status(run: Run) -> Status:
+    """Compare what is on disk with the run's key; nothing is executed."""
+    made_from = recorded_key(run)
+    if made_from == run.key:
+        return Status(run, "up to date")
+    failure = _read_json(run.failure)
+    if failure and failure.get("key") == digest(run.key):
+        return Status(run, "failed", str(failure["message"]))
+    if made_from is None:
+        why = "is damaged or was edited by hand" if run.output.exists() else "never executed"
+        return Status(run, "stale" if run.output.exists() else "missing", why)
+    return Status(run, "stale", _difference(made_from, run.key))
+
+
+def recorded_key(run: Run) -> Parts | None:
+    """The parts that the run on disk was made from; None if it is absent, damaged or edited."""
+    notebook = _read_json(run.output)
+    try:
+        companion = notebook["metadata"]["companion"] if notebook else {}
+        intact = notebook is not None and companion["content"] == content_hash(notebook)
+        return dict(companion["key"]) if intact else None
+    except (KeyError, TypeError):
+        return None
+
+
+def _difference(old: Parts, new: Parts) -> str:
+    changed = [name for name in new if name in old and old[name] != new[name]]
+    added = [name for name in new if name not in old]
+    gone = [name for name in old if name not in new]
+    named = [("changed", changed), ("new", added), ("gone", gone)]
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in named if names)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _file_hash(path: Path) -> str:
+    """Hash of a file's bytes, line ends normalised: git may check text out with others."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _experiment(path: Path) -> Experiment:
+    """Parse the `companion` block of a notebook's header."""
+    block = _header(path).get("jupyter", {}).get("companion")
+    where = f"the header of notebooks/{path.name}"
+    if not isinstance(block, dict):
+        raise RunError(f"{where} has no `companion:` block under `jupyter:`; see another notebook.")
+    unknown = sorted(set(block) - {"scope", "editions", "reads"})
+    if unknown:
+        raise RunError(f"{where} has an unknown field {unknown[0]!r}; known: scope, editions, "
+                       "reads.")  # fmt: skip
+    if block.get("scope") not in ("family", "edition"):
+        raise RunError(f"{where} needs a `scope`, which is family or edition.")
+    editions, reads = block.get("editions", ["paper"]), block.get("reads", [])
+    for name, value in (("editions", editions), ("reads", reads)):
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise RunError(f"{where}: `{name}` must be a list of strings.")
+    return Experiment(path.stem, block["scope"], tuple(editions), tuple(reads))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The YAML header of a percent notebook, between the two `# ---` lines."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if lines[:1] != ["# ---"] or "# ---" not in lines[1:]:
+        raise RunError(f"notebooks/{path.name} does not start with a jupytext header (`# ---`).")
+    end = lines.index("# ---", 1)
+    try:
+        header = yaml.safe_load("\n".join(line.removeprefix("#")[1:] for line in lines[1:end]))
+    except yaml.YAMLError as error:
+        raise RunError(f"the header of notebooks/{path.name} is not YAML: {error}.") from error
+    return header if isinstance(header, dict) else {}
+
+
+@lru_cache(maxsize=256)
+def _imported_names(source: str) -> tuple[str, ...]:
+    """Dotted names that `source` imports; `from a import b` gives both `a` and `a.b`."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["analysis" if node.level else "", node.module]))
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def _analysis_modules(source: str) -> Iterator[Path]:
+    """Files of the `analysis` modules that `source` itself imports, the package's own included."""
+    for name in _imported_names(source):
+        first, *rest = name.split(".")
+        if first == "analysis":
+            yield ROOT / "analysis" / "__init__.py"
+            path = ROOT / "analysis" / f"{rest[0]}.py" if rest else None
+            if path and path.is_file():
+                yield path
+
+
+def _libraries(sources: Iterable[str]) -> list[str]:
+    """Top-level names of the third-party libraries that the sources import, sorted."""
+    names = {name.split(".")[0] for source in sources for name in _imported_names(source)}
+    return sorted(names - {"analysis"} - sys.stdlib_module_names)
+
+
+@lru_cache(maxsize=256)
+def _version(library: str) -> str:
+    """The installed version of an imported library, by its import name."""
+    known = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}
+    try:
+        return importlib.metadata.version(known.get(library, library))
+    except importlib.metadata.PackageNotFoundError:
+        distributions = importlib.metadata.packages_distributions().get(library, [])
+        return importlib.metadata.version(distributions[0]) if distributions else "not installed"

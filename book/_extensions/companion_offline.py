@@ -1,0 +1,152 @@
+"""Keep the built book self-contained and free of leftovers.
+
+What Sphinx and Jupyter Book leave to their users:
+
+- exactly the scripts and styles named here are put on every page, in this order (Jupyter Book
+  adds whatever lies in `_static`, in the file system's order, 2 MB of MathJax included);
+- a page that would load anything from another host stops the build;
+- pages whose source is gone are removed from the output, so that they are not published;
+- a build with warnings fails, after all of them are shown, and so does the next one until they
+  are gone (Sphinx would skip the unchanged pages and succeed).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+STYLES = ["companion.css"]
+SCRIPTS = ["vendor/sortable/sortable.js", "companion.js"]
+
+# Pages that Sphinx makes without a source of their own.
+GENERATED_PAGES = frozenset({"genindex", "search"})
+
+# What a browser fetches by itself when it opens a page; a link to follow is none of these.
+_HOST = r"""["']?(?P<address>(?:https?:)?//[^"'\s)>]+)"""
+_TAG = re.compile(r"<(?:script|img|iframe|source|video|audio|embed|track|link)\b[^>]*>", re.I)
+_SOURCE = re.compile(rf"\ssrc\s*=\s*{_HOST}", re.I)
+_LINK = re.compile(rf"\shref\s*=\s*{_HOST}", re.I)
+_LOADING = re.compile(r"\brel\s*=\s*[\"']?(?:stylesheet|preload|modulepreload|icon|shortcut)", re.I)
+_STYLE = re.compile(r"<style\b.*?</style>", re.I | re.S)
+_STYLE_IMPORT = re.compile(rf"@import\s+(?:url\(\s*)?{_HOST}", re.I)
+_SCRIPT = re.compile(r"<script\b.*?</script>", re.I | re.S)
+_SCRIPT_IMPORT = re.compile(rf"\b(?:import|from)\s*\(?\s*{_HOST}")
+
+
+def foreign_resources(html: str) -> list[str]:
+    """Return the addresses on other hosts that a page makes the browser fetch.
+
+    >>> foreign_resources('<script src="https://example.org/a.js"></script>')
+    ['https://example.org/a.js']
+    >>> foreign_resources('<a href="https://example.org">a link is fine</a>')
+    []
+    """
+    tags = _TAG.findall(html)
+    links = [tag for tag in tags if _LOADING.search(tag)]
+    places = [
+        (_SOURCE, tags),
+        (_LINK, links),
+        (_STYLE_IMPORT, _STYLE.findall(html)),
+        (_SCRIPT_IMPORT, _SCRIPT.findall(html)),
+    ]
+    return [
+        match["address"]
+        for pattern, texts in places
+        for text in texts
+        for match in pattern.finditer(text)
+    ]
+
+
+def leftover_pages(pages: Iterable[str], sources: Iterable[str]) -> list[str]:
+    """Return, sorted, the built pages that have neither a source nor a generator.
+
+    >>> leftover_pages(["index", "search", "runs/old"], ["index"])
+    ['runs/old']
+    """
+    return sorted(set(pages) - set(sources) - GENERATED_PAGES)
+
+
+def name_assets(app: Sphinx, config: Config) -> None:
+    """Put this book's scripts and styles on every page, and no others."""
+    config.html_css_files = list(STYLES)
+    config.html_js_files = [(name, {"defer": "defer"}) for name in SCRIPTS]
+
+
+def note_page(app: Sphinx, pagename: str, *_: Any) -> None:
+    """Remember which pages this build writes, to check just those."""
+    _written(app).add(pagename)
+
+
+def check_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Stop the build if a page written by it loads something from another host.
+
+    Raises:
+        ExtensionError: naming the first such page and what it would load.
+    """
+    if exception is not None or app.builder.format != "html":
+        return
+    for pagename in sorted(_written(app)):
+        page = Path(app.builder.get_outfilename(pagename))  # type: ignore[attr-defined]
+        if not page.is_file():
+            continue
+        foreign = foreign_resources(page.read_text(encoding="utf-8"))
+        if foreign:
+            raise ExtensionError(
+                f"The page {pagename} would load {foreign[0]} from another host, but the book "
+                "works offline: put a copy into book/_static and refer to that."
+            )
+
+
+def remove_leftovers(app: Sphinx, exception: Exception | None) -> None:
+    """Remove built pages, copied sources and images that no source of the book stands for."""
+    if exception is not None or app.builder.name != "html":
+        return
+    output = Path(app.outdir)
+    sources = app.env.found_docs
+    pages = {
+        path.relative_to(output).with_suffix("").as_posix(): path
+        for path in output.rglob("*.html")
+        if path.relative_to(output).parts[0] != "_static"
+    }
+    for name in leftover_pages(pages, sources | _written(app)):
+        pages[name].unlink()
+    beginnings = tuple(f"{name}." for name in sources)
+    for path in (output / "_sources").rglob("*.*"):
+        if not path.relative_to(output / "_sources").as_posix().startswith(beginnings):
+            path.unlink()
+    images = {name for _, name in app.env.images.values()}
+    for path in (output / "_images").glob("*"):
+        if path.name not in images:
+            path.unlink()
+
+
+def remember_warnings(app: Sphinx, exception: Exception | None) -> None:
+    """Make the next build read every page again if this one warned."""
+    if exception is None and app._warncount:
+        (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
+
+
+def _written(app: Sphinx) -> set[str]:
+    """Return the names of the pages written by this build, a set to add to."""
+    if not hasattr(app, "companion_written"):
+        app.companion_written = set()  # type: ignore[attr-defined]
+    return app.companion_written  # type: ignore[attr-defined,no-any-return]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect these to Sphinx's events; treat warnings as errors."""
+    app.keep_going = True  # what `-W --keep-going` sets
+    # Jupyter Book sets it for sphinx_comments even where that extension is left out.
+    app.add_config_value("comments_config", {}, "", dict)
+    app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
+    app.connect("html-page-context", note_page)
+    app.connect("build-finished", check_pages)
+    app.connect("build-finished", remove_leftovers)
+    app.connect("build-finished", remember_warnings)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -1,0 +1,211 @@
+"""Sphinx extension: show the labelled results of runs, on their own pages and on the book's.
+
+A notebook publishes figures, tables and texts under labels (`analysis.figures`). The directive
+and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands in the
+executed notebook; a run's own page goes through the same directive. A page is read again when
+one of the runs that it shows has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+RUNS = Path(__file__).resolve().parents[1] / "runs"
+# stand-ins of analysis.figures → the theme's variables
+THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
+
+
+class ResultError(Exception):
+    """A reference that leads to no result."""
+
+
+def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """The run's file, the output that carries the label, and the cell that made it."""
+    match = re.fullmatch(r"([\w]+)/([\w]+)#([\w-]+)", reference.strip())
+    if not match:
+        raise ResultError(f"{reference!r} is not of the form EXPERIMENT/SUBJECT#LABEL")
+    experiment, subject, label = match.groups()
+    path = RUNS / experiment / f"{subject}.ipynb"
+    if not path.exists():
+        raise ResultError(f"there is no run {experiment}/{subject}")
+    labels = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            note = output.get("metadata", {}).get("companion", {})
+            if note.get("label") == label:
+                return path, output, cell
+            labels += [note["label"]] if note else []
+    raise ResultError(f"run {experiment}/{subject} has no result {label!r}; it has {labels}")
+
+
+class ResultDirective(SphinxDirective):
+    """`{result} EXPERIMENT/SUBJECT#LABEL`: a figure, a table or a block of text."""
+
+    required_arguments = 1
+    option_spec = {"code": directives.flag}  # noqa: RUF012 - docutils' interface
+
+    def run(self) -> list[nodes.Node]:
+        """Build the nodes of the result."""
+        reference = self.arguments[0]
+        try:
+            path, output, cell = find_result(reference)
+        except ResultError as error:
+            raise self.error(f"result: {error}") from error
+        self.env.note_dependency(str(path))
+        note, data = output["metadata"]["companion"], output["data"]
+        target = reference.replace("/", "-").replace("#", "-")
+        if note["kind"] == "figure":
+            shown = self.figure(_joined(data["image/svg+xml"]), note, target)
+        elif note["kind"] == "table":
+            shown = self.table(_joined(data["text/markdown"]), note, target)
+        else:
+            shown = self.parse(_joined(data["text/markdown"]))
+        return [*shown, *(self.code(cell, path) if "code" in self.options else [])]
+
+    def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
+        """A numbered, captioned figure with the SVG inline."""
+        figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
+        figure["classes"].append("companion-figure")
+        caption = nodes.caption()
+        messages = self.inline(_caption(note), caption)
+        figure += caption
+        self.options["name"] = target
+        self.add_name(figure)
+        self.set_source_info(figure)
+        return [figure, *messages]
+
+    def table(self, markdown: str, note: dict[str, str], target: str) -> list[nodes.Node]:
+        """A numbered, captioned table that sorts, in a container that scrolls."""
+        fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: sortable\n"
+        return self.parse(f"{fence}\n{markdown}\n\n::::")
+
+    def code(self, cell: dict[str, Any], path: Path) -> list[nodes.Node]:
+        """The collapsed source of the cell that made the result."""
+        run = path.relative_to(RUNS).with_suffix("").as_posix()
+        summary = f"<summary>How this was computed: code of run <code>{run}</code></summary>"
+        source = nodes.literal_block("", _joined(cell["source"]), language="python")
+        begin = nodes.raw("", f'<details class="companion-code">{summary}', format="html")
+        return [begin, source, nodes.raw("", "</details>", format="html")]
+
+    def parse(self, markdown: str) -> list[nodes.Node]:
+        """Nodes of a piece of MyST."""
+        container = nodes.Element()
+        lines = StringList(markdown.splitlines(), source=self.get_source_info()[0])
+        self.state.nested_parse(lines, self.content_offset, container)
+        return list(container.children)
+
+    def inline(self, markdown: str, parent: nodes.Element) -> list[nodes.Node]:
+        """Parse MyST that fits in a line into `parent`."""
+        children, messages = self.state.inline_text(markdown, self.lineno)
+        parent += children
+        return list(messages)
+
+
+class ResultRole(SphinxRole):
+    """The role `result`: a published text inside a sentence."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Build the text."""
+        try:
+            path, output, _ = find_result(self.text)
+            kind = output["metadata"]["companion"]["kind"]
+            if kind != "text":
+                raise ResultError(f"{self.text} is a {kind}; only a text fits in a sentence")
+        except ResultError as error:
+            message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
+        self.env.note_dependency(str(path))
+        return [nodes.inline("", _joined(output["data"]["text/markdown"]))], []
+
+
+def inline_svg(svg: str, alt: str) -> str:
+    """SVG ready to stand in a page: named for screen readers, themed, with ids of its own."""
+    body = svg[svg.index("<svg") :]
+    prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)
+    body = re.sub(r'(href=")#([^"]+)"', rf'\1#{prefix}-\2"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", body)
+    for colour, name in THEME.items():
+        body = body.replace(colour, f"var(--companion-{name})")
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    label = html.escape(alt, quote=True)
+    body = body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+
+
+def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
+    """On a run's page, put the directive where the notebook holds a published result."""
+    if not docname.startswith("runs/"):
+        return
+    notebook = json.loads(source[0])
+    reference = "{experiment}/{subject}".format(**notebook["metadata"]["companion"])
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].setdefault("tags", [])
+        if cell["cell_type"] == "code":
+            hidden = {"parameters", "injected-parameters"} & set(tags)
+            tags.append("remove-input" if hidden else "hide-input")
+        for output in cell.get("outputs", []):
+            note = output.get("metadata", {}).get("companion")
+            if note:
+                directive = f"```{{result}} {reference}#{note['label']}\n```"
+                output["data"] = {"text/markdown": directive}
+                output["metadata"] = {}
+    notebook["cells"].append(_rerun_cell(notebook))
+    source[0] = json.dumps(notebook)
+
+
+def _rerun_cell(notebook: dict[str, Any]) -> dict[str, Any]:
+    """A last cell that says how to run this notebook again, with its parameters."""
+    about = notebook["metadata"]["companion"]
+    parameters = next(
+        (_joined(c["source"]) for c in notebook["cells"] if "parameters" in c["metadata"]["tags"]),
+        "",
+    )
+    text = (
+        ":::{dropdown} Run this page yourself\n\n```sh\n"
+        f"companion run {about['experiment']} {about['subject']}\n```\n\n"
+        "Its parameters, their types and defaults; set one with `-p NAME VALUE`:\n\n"
+        f"```python\n{parameters}\n```\n\n"
+        f"The source is `notebooks/{about['experiment']}.py`.\n:::"
+    )
+    return {"cell_type": "markdown", "id": "rerun", "metadata": {}, "source": text}
+
+
+def _caption(note: dict[str, str]) -> str:
+    """The caption with the kind of evidence behind it, on one line."""
+    text = " ".join(note["caption"].split())
+    return f"{text} {{evidence}}`{note['evidence']}`" if note.get("evidence") else text
+
+
+class EvidenceRole(SphinxRole):
+    """The role `evidence`: a small badge `published`, `recorded` or `live`."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Build the badge."""
+        text = f"evidence: {self.text}"
+        return [nodes.inline("", text, classes=["evidence", f"evidence-{self.text}"])], []
+
+
+def _joined(text: str | list[str]) -> str:
+    return text if isinstance(text, str) else "".join(text)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.add_directive("result", ResultDirective)
+    app.add_role("result", ResultRole())
+    app.add_role("evidence", EvidenceRole())
+    app.connect("source-read", show_results_in_runs)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

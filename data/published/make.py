@@ -1,0 +1,229 @@
+"""Build ``accuracies.csv``: published top-1 accuracies of four projects in one tidy table.
+
+    python data/published/make.py           # write the table
+    python data/published/make.py --check   # compare it with the committed one
+
+The originals are fetched at fixed commits and checked (see ``data/artifacts.yaml``). README.md
+beside this file says what each column means and how each source is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.artifacts import artifact, fetch
+from analysis.published import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
+from analysis.registry import load_families
+
+HERE = Path(__file__).resolve().parent
+TABLE = HERE / "accuracies.csv"
+TYPES = HERE / "imagenet_testbed_types.csv"
+
+OPEN_CLIP = "open_clip/openclip_results.csv"
+TESTBED = "imagenet-testbed/robustness_top1s.csv"
+TIMM = "pytorch-image-models/results-{}.csv"
+SOUPS = "model-soups/{}_results.jsonl"
+
+OPEN_CLIP_DATASETS = {
+    "ImageNet 1k": "imagenet",
+    "ImageNet v2": "imagenet_v2_matched_frequency",
+    "ImageNet-R": "imagenet_r",
+    "ImageNet Sketch": "imagenet_sketch",
+    "ObjectNet": "objectnet",
+    "ImageNet-A": "imagenet_a",
+}
+# The testbed has each ImageNet-V2 test set twice. The other columns ("format-val") differ from
+# these by 0.6 percentage points at most, and a baseline fitted on them by 0.003 at most.
+TESTBED_DATASETS = {
+    "val": "imagenet",
+    "imagenetv2-matched-frequency": "imagenet_v2_matched_frequency",
+    "imagenetv2-threshold0.7": "imagenet_v2_threshold",
+    "imagenetv2-topimages": "imagenet_v2_top_images",
+    "imagenet-r": "imagenet_r",
+    "imagenet-sketch": "imagenet_sketch",
+    "objectnet-1.0-beta": "objectnet",
+    "imagenet-a": "imagenet_a",
+}
+TIMM_DATASETS = {
+    "imagenet": "imagenet",
+    "imagenetv2-matched-frequency": "imagenet_v2_matched_frequency",
+    "imagenet-r": "imagenet_r",
+    "sketch": "imagenet_sketch",
+    "imagenet-a": "imagenet_a",
+}
+SOUPS_DATASETS = {
+    "ImageNet": "imagenet",
+    "ImageNetV2": "imagenet_v2_matched_frequency",
+    "ImageNetR": "imagenet_r",
+    "ImageNetSketch": "imagenet_sketch",
+    "ObjectNet": "objectnet",
+    "ImageNetA": "imagenet_a",
+}
+
+WRONG_ACTIVATION = (
+    "Evaluated with GELU although the weights were trained with QuickGELU; "
+    "the row of the quickgelu architecture is the right one."
+)
+# Only where both rows are published and differ: OpenAI's weights were loaded with QuickGELU under
+# either name.
+TRAINED_WITH_QUICKGELU = {
+    ("RN50", "yfcc15m"),
+    ("RN50", "cc12m"),
+    ("RN101", "yfcc15m"),
+    ("ViT-B-32", "laion400m_e31"),
+    ("ViT-B-32", "laion400m_e32"),
+}
+# Named so in the project's own plot.
+LINEAR_PROBE = "Linear probe, from which the other models start"
+CHANCE_LEVEL = (
+    "Near chance on every data set, so the evaluation, or the checkpoint as a zero-shot "
+    "classifier, is broken."
+)
+
+# Parts of a timm tag that say: not trained on ImageNet-1k labels alone.
+OTHER_TRAINING = {
+    *("ft", "in12k", "in21k", "in22k", "jft", "ig1b", "yfcc100m", "laion2b", "laiona", "openai"),
+    *("webli", "dist", "distilled", "ssld", "usi", "teacher", "seer", "swag", "bamboo", "dino"),
+    *("clip", "mae", "mim", "fcmae", "6m", "m30m", "m38m"),
+}
+
+
+def open_clip() -> pd.DataFrame:
+    """Zero-shot CLIP models, fractions."""
+    table = pd.read_csv(fetch(OPEN_CLIP)).rename(columns={"name": "model", "pretrained": "weights"})
+    long = _long(table, ["model", "weights"], OPEN_CLIP_DATASETS)
+    pairs = pd.Series(zip(long["model"], long["weights"], strict=True), index=long.index)
+    long["defect"] = ""
+    long.loc[pairs.isin(TRAINED_WITH_QUICKGELU), "defect"] = WRONG_ACTIVATION
+    broken = pairs == ("coca_ViT-B-32", "mscoco_finetuned_laion2b_s13b_b90k")
+    long.loc[broken, "defect"] = CHANCE_LEVEL
+    return _from(long, "open_clip", OPEN_CLIP, level="zero_shot")
+
+
+def imagenet_testbed() -> pd.DataFrame:
+    """The baseline pool of Taori et al. 2020, percent; ``kind`` is the testbed's model type."""
+    table = pd.read_csv(fetch(TESTBED))
+    types = pd.read_csv(TYPES).set_index("model")["type"]
+    long = _long(table, ["model"], TESTBED_DATASETS)
+    long["accuracy"] /= 100
+    long["kind"] = long["model"].map(types)
+    if long["kind"].isna().any():
+        raise SystemExit(f"{TYPES.name} lacks models of {TESTBED}: bring the two in step.")
+    long["level"] = (long["kind"] != MORE_DATA).map({True: "supervised", False: ""})
+    return _from(long, "imagenet_testbed", TESTBED)
+
+
+def timm() -> pd.DataFrame:
+    """timm's models at each image size, percent; never on ObjectNet."""
+    parts = []
+    for stem, dataset in TIMM_DATASETS.items():
+        part = pd.read_csv(fetch(TIMM.format(stem)), usecols=["model", "img_size", "top1"])
+        parts.append(part.assign(dataset=dataset))
+    long = pd.concat(parts, ignore_index=True)
+    long = long.rename(columns={"img_size": "image_size", "top1": "accuracy"})
+    long["accuracy"] /= 100
+    long[["model", "weights"]] = long["model"].str.split(".", n=1, expand=True)
+    long["level"] = [
+        timm_level(model, weights)
+        for model, weights in zip(long["model"], long["weights"], strict=True)
+    ]
+    return _from(long, "timm", TIMM.format("imagenet"))
+
+
+def timm_level(model: str, weights: str) -> str:
+    """Return the level that a timm name and tag tell, or "" where they do not.
+
+    ``finetuned``: CLIP weights finetuned on ImageNet-1k alone. ``supervised``: the tag names
+    ImageNet-1k and no other data, finetuning or teacher.
+    """
+    parts = set(weights.split("_"))
+    name = f"{model}.{weights}"
+    if fnmatch.fnmatch(name, "*clip*ft_in1k*") and "in12k" not in parts:
+        return "finetuned"
+    if "in1k" in parts and not parts & OTHER_TRAINING and "distilled" not in model:
+        return "supervised"
+    return ""
+
+
+def model_soups() -> pd.DataFrame:
+    """72 models trained on ImageNet from CLIP ViT-B/32, and two averages of them, fractions."""
+    parts = [
+        pd.read_json(fetch(SOUPS.format(stem)), lines=True)
+        for stem in ("individual_model", "greedy_soup", "uniform_soup")
+    ]
+    table = pd.concat(parts, ignore_index=True).rename(columns={"model_name": "model"})
+    long = _long(table, ["model"], SOUPS_DATASETS)
+    # A soup averages the weights of many finetuned models: no finetuned model itself.
+    single = long["model"].str.startswith("model_")
+    long["level"] = single.map({True: "finetuned", False: ""})
+    long["kind"] = (long["model"] == "model_0").map({True: LINEAR_PROBE, False: ""})
+    return _from(long, "model_soups", SOUPS.format("individual_model"))
+
+
+def build() -> pd.DataFrame:
+    """Return the whole table, sorted, with every column of the committed file."""
+    table = pd.concat([open_clip(), imagenet_testbed(), timm(), model_soups()], ignore_index=True)
+    table = table.fillna({"weights": "", "kind": "", "defect": "", "level": ""})
+    table["classes"] = table["dataset"].map(CLASSES)
+    table["image_size"] = table["image_size"].astype("Int64")
+    table["family"] = ""
+    for family in load_families("paper").values():
+        table.loc[claimed_by(table, family), "family"] = family.name
+    if table.duplicated(KEY).any():
+        raise SystemExit(
+            "two rows for one model and data set: " + str(table[table.duplicated(KEY)])
+        )
+    return table[COLUMNS].sort_values(KEY, kind="stable", na_position="first")
+
+
+def to_csv(table: pd.DataFrame) -> bytes:
+    """Return the table as the committed file's bytes: UTF-8, LF, six decimals."""
+    text = table.assign(accuracy=table["accuracy"].map("{:.6f}".format)).to_csv(
+        index=False, lineterminator="\n"
+    )
+    return text.encode()
+
+
+def _long(table: pd.DataFrame, key: list[str], datasets: dict[str, str]) -> pd.DataFrame:
+    """Turn one column per data set into one row per model and data set; gaps are left out."""
+    missing = [column for column in (*key, *datasets) if column not in table]
+    if missing:
+        raise SystemExit(f"the source has no column {missing[0]!r}: its format has changed.")
+    long = table.rename(columns=datasets)[[*key, *datasets.values()]].melt(
+        id_vars=key, var_name="dataset", value_name="accuracy"
+    )
+    return long.dropna(subset="accuracy")
+
+
+def _from(long: pd.DataFrame, source: str, name: str, level: str | None = None) -> pd.DataFrame:
+    """Add where the rows come from, and the columns that this source does not have."""
+    given = {"source": source, "commit": artifact(name).commit}
+    if level is not None:
+        given["level"] = level
+    return long.assign(**given).reindex(columns=[c for c in COLUMNS if c != "classes"])
+
+
+def main() -> int:
+    """Write the table, or with --check say whether the committed one is what this script makes."""
+    parser = argparse.ArgumentParser(description="Build data/published/accuracies.csv.")
+    parser.add_argument("--check", action="store_true", help="compare with the committed table")
+    content = to_csv(build())
+    if parser.parse_args().check:
+        same = TABLE.is_file() and TABLE.read_bytes() == content
+        print(f"{TABLE.name} is " + ("up to date" if same else "out of date: run make.py"))
+        return 0 if same else 1
+    beside = TABLE.with_suffix(".csv.partial")
+    beside.write_bytes(content)
+    beside.replace(TABLE)
+    rows = content.count(b"\n") - 1
+    print(f"{TABLE.name}: {rows} rows, {len(content) / 1e6:.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""Public artefacts: what is refused, what is kept, what the user reads. No network is needed."""
+
+import hashlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from analysis import artifacts
+from analysis.artifacts import Artifact, ArtifactError, fetch, fetch_all
+
+CONTENT = b"model,top1\nresnet50,76.13\n" * 40
+NAME = "tables/top1.csv"
+FAKE = Artifact(
+    name=NAME,
+    repository="someone/tables",
+    commit="0123456789abcdef0123456789abcdef01234567",
+    path="results/top1+more.csv",
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    bytes=len(CONTENT),
+    licence="MIT",
+    citation="Someone 2020",
+    what="a table",
+)
+
+
+class Server:
+    """Answers every request with ``body``, and remembers what was asked for."""
+
+    def __init__(self):
+        self.body, self.declared, self.status, self.asked = CONTENT, None, 200, []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                server.asked.append(self.path)
+                self.send_response(server.status)
+                self.send_header("Content-Length", str(server.declared or len(server.body)))
+                self.end_headers()
+                self.wfile.write(server.body)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.http.server_port}"
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    running = Server()
+    monkeypatch.setattr(artifacts, "HOST", running.url)
+    yield running
+    running.close()
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """One fake artefact, an empty cache, no mirror."""
+    monkeypatch.setattr(artifacts, "_catalogue", lambda: {NAME: FAKE})
+    monkeypatch.delenv("COMPANION_MIRROR", raising=False)
+    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def mirror(monkeypatch, tmp_path):
+    monkeypatch.setenv("COMPANION_MIRROR", str(tmp_path / "mirror"))
+    path = tmp_path / "mirror" / FAKE.repository / FAKE.path
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_download_is_checked_and_kept(server, cache):
+    path = fetch(NAME)
+    assert path.read_bytes() == CONTENT
+    assert path == cache / FAKE.repository / FAKE.commit / FAKE.path
+    assert server.asked == [f"/{FAKE.repository}/{FAKE.commit}/results/top1%2Bmore.csv"]
+    assert files(cache) == [path]
+
+
+def test_a_cached_file_is_not_downloaded_again(server):
+    assert fetch(NAME) == fetch(NAME)
+    assert len(server.asked) == 1
+
+
+def test_a_damaged_cached_file_is_replaced(server):
+    fetch(NAME).write_bytes(CONTENT[:-7])
+    assert fetch(NAME).read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
+def test_offline_a_cached_file_still_serves(server, monkeypatch):
+    path = fetch(NAME)
+    server.close()
+    assert fetch(NAME) == path
+
+
+def test_offline_and_not_cached_says_how_to_get_it(server, cache):
+    server.close()
+    with pytest.raises(ArtifactError) as caught:
+        fetch(NAME)
+    message = str(caught.value)
+    assert message.startswith(f"{NAME} is not on this machine and could not be downloaded from ")
+    assert f"run `companion fetch {NAME}`" in message
+    assert f"COMPANION_MIRROR to a folder that holds it as {FAKE.repository}/{FAKE.path}" in message
+    assert "\n" not in message
+    assert not files(cache)
+
+
+def test_a_missing_page_is_not_taken_for_the_file(server, cache):
+    server.status, server.body = 404, b"404: Not Found"
+    with pytest.raises(ArtifactError, match=r"could not be downloaded .*404"):
+        fetch(NAME)
+    assert not files(cache)
+
+
+def test_another_content_is_refused_and_nothing_kept(server, cache):
+    server.body = CONTENT.replace(b"76.13", b"99.99")
+    with pytest.raises(ArtifactError, match=f"is not {NAME} .*checksum differs.*nothing was kept"):
+        fetch(NAME)
+    assert not files(cache)
+
+
+def test_a_truncated_download_is_refused_and_nothing_kept(server, cache):
+    server.body, server.declared = CONTENT[:100], len(CONTENT)
+    with pytest.raises(ArtifactError, match=f"^({NAME} is not on this machine|what came from)"):
+        fetch(NAME)
+    assert not files(cache)
+    server.body = CONTENT
+    assert fetch(NAME).read_bytes() == CONTENT
+
+
+def test_downloading_is_silent_unless_asked(server, capfd, tmp_path, monkeypatch):
+    fetch(NAME)
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "other"))
+    fetch(NAME, progress=True)
+    assert "B/s" in capfd.readouterr().err
+
+
+def test_a_mirror_is_used_in_place(server, cache, mirror):
+    mirror.write_bytes(CONTENT)
+    assert fetch(NAME) == mirror
+    assert not server.asked
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (CONTENT[:-1], f"has {len(CONTENT) - 1} bytes where {len(CONTENT)} are expected"),
+        (CONTENT.replace(b"76.13", b"99.99"), "right size but another checksum"),
+    ],
+    ids=["truncated", "changed"],
+)
+def test_a_wrong_file_in_the_mirror_is_refused_not_replaced(server, mirror, content, problem):
+    mirror.write_bytes(content)
+    with pytest.raises(ArtifactError, match=problem) as caught:
+        fetch(NAME)
+    assert str(mirror) in str(caught.value)
+    assert mirror.read_bytes() == content
+    assert not server.asked
+
+
+def test_what_the_mirror_lacks_is_downloaded(server, mirror):
+    assert fetch(NAME).read_bytes() == CONTENT
+    assert len(server.asked) == 1
+    assert not mirror.exists()
+
+
+def test_a_mirror_that_is_no_folder_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("COMPANION_MIRROR", str(tmp_path / "nowhere"))
+    with pytest.raises(ArtifactError, match=r"COMPANION_MIRROR is .*nowhere', which is not a fold"):
+        fetch(NAME)
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(ArtifactError, match=r"'tables/top.csv'.* did you mean 'tables/top1.csv'"):
+        fetch("tables/top.csv")
+
+
+def test_fetching_all_refuses_unknown_names_before_it_starts(server):
+    with pytest.raises(ArtifactError, match="unknown artefact 'nothing'"):
+        fetch_all([NAME, "nothing"])
+    assert not server.asked
+    assert list(fetch_all()) == [NAME]
+
+
+# The list itself.
+
+
+def test_the_list_is_complete_and_unambiguous():
+    catalogue = artifacts.load_catalogue()
+    assert len(catalogue) == 24
+    places = {(item.repository, item.path) for item in catalogue.values()}
+    assert len(places) == len(catalogue)
+    licences = {item.licence for item in catalogue.values()}
+    assert licences == {"MIT", "MIT-style", "Apache-2.0", "CC-BY-4.0"}
+    table = catalogue["open_clip/openclip_results.csv"]
+    assert re.fullmatch(
+        r"https://raw.githubusercontent.com/mlfoundations/open_clip/[0-9a-f]{40}"
+        r"/docs/openclip_results.csv",
+        table.url,
+    )
+
+
+LIST = """
+sources:
+  - repository: someone/tables
+    commit: "0123456789abcdef0123456789abcdef01234567"
+    licence: MIT
+    citation: Someone 2020
+    files:
+      - {name: one, path: one.csv, sha256: "%s", bytes: 3, what: a table}
+""" % ("0" * 64)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("path: one.csv", "path: ../../one.csv"),
+        ("path: one.csv", "path: /etc/one.csv"),
+        ("bytes: 3", "bytes: 0"),
+        ("0" * 64, "0" * 63),
+        ("licence: MIT", "license: MIT"),
+        ("sources:", "files:"),
+        ("commit: ", "commit: ["),
+    ],
+)
+def test_a_wrong_list_is_refused_in_one_line(tmp_path, old, new):
+    path = tmp_path / "artifacts.yaml"
+    path.write_text(LIST)
+    assert list(artifacts.load_catalogue(path)) == ["one"]
+    path.write_text(LIST.replace(old, new))
+    with pytest.raises(ArtifactError, match=r"artifacts\.yaml is not a list") as caught:
+        artifacts.load_catalogue(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_given_twice_is_refused(tmp_path):
+    path = tmp_path / "artifacts.yaml"
+    path.write_text(LIST + LIST.strip().splitlines()[-1].join(["", "\n"]))
+    with pytest.raises(ArtifactError, match="one artefact name twice"):
+        artifacts.load_catalogue(path)

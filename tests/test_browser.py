@@ -1,0 +1,262 @@
+"""The built book, opened page by page in headless Chromium, as a reader would."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe_module = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+)
+
+STATIC = Path(__file__).resolve().parents[1] / "book" / "_static"
+CHROMIUM = next(
+    filter(
+        None,
+        map(
+            shutil.which, ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+        ),
+    ),
+    None,
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+SCANNED = ["measuring_robustness.html", "appendix/claims.html", "appendix/definitions.html"]
+
+# What a page tells about itself once it has settled.
+INSPECT = """() => ({
+  headings: [...document.querySelectorAll("h1")].filter((h) => h.checkVisibility()).length,
+  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  broken: [...document.images].filter((i) => !i.complete || i.naturalWidth === 0)
+    .map((i) => i.src),
+  silent: [
+    ...[...document.querySelectorAll("img")].filter((i) => !i.hasAttribute("alt")),
+    ...[...document.querySelectorAll("article img")].filter((i) => !i.alt.trim()),
+    ...[...document.querySelectorAll("article figure svg, article svg[role=img]")].filter(
+      (s) => !s.closest("mjx-container, [aria-hidden=true]") &&
+        !(s.getAttribute("aria-label") || s.querySelector("title")?.textContent || "").trim()),
+  ].map((e) => e.outerHTML.slice(0, 120)),
+  equations: document.querySelectorAll("article .math").length,
+  rendered: document.querySelectorAll("article mjx-container").length,
+})"""
+
+
+@dataclass
+class Visit:
+    """What was seen when one page was opened at the width of a phone."""
+
+    page: str
+    console: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on this machine, on a free port; yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def site(built_book: Path) -> Iterator[str]:
+    yield from serve(built_book)
+
+
+@pytest.fixture(scope="module")
+def pages(built_book: Path) -> list[str]:
+    """Every page of the book, as addresses below its root."""
+    every = (path.relative_to(built_book) for path in built_book.rglob("*.html"))
+    return sorted(path.as_posix() for path in every if path.parts[0] != "_static")
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Any, site: str, pages: list[str]) -> list[Visit]:
+    """Open every page once."""
+    context = browser.new_context(viewport=PHONE)
+    seen = [visit(context, site, page) for page in pages]
+    context.close()
+    return seen
+
+
+def settle(page: Any) -> None:
+    """Wait until mathematics and fonts are in place."""
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true) ?? true")
+
+
+def visit(context: Any, site: str, name: str) -> Visit:
+    seen = Visit(name)
+    page = context.new_page()
+
+    def on_route(route: Any) -> None:
+        if route.request.url.startswith((f"{site}/", "data:", "blob:")):
+            route.continue_()
+        else:
+            seen.foreign.append(route.request.url)
+            route.abort()
+
+    def on_response(response: Any) -> None:
+        if response.status >= 400:
+            seen.failed.append(f"{response.status} {response.url}")
+
+    page.route("**/*", on_route)
+    page.on("response", on_response)
+    page.on("requestfailed", lambda request: seen.failed.append(request.url))
+    page.on("pageerror", lambda error: seen.console.append(str(error)))
+    page.on("console", lambda m: seen.console.append(m.text) if m.type == "error" else None)
+    page.goto(f"{site}/{name}", wait_until="load")
+    settle(page)
+    seen.facts = page.evaluate(INSPECT)
+    page.close()
+    return seen
+
+
+def complaints(visits: list[Visit], what: str) -> dict[str, Any]:
+    """Return, by page, what was found wrong under one attribute or fact."""
+    found = {v.page: v.facts[what] if what in v.facts else getattr(v, what) for v in visits}
+    return {page: value for page, value in found.items() if value}
+
+
+def test_the_book_has_its_pages(pages: list[str]) -> None:
+    assert {"index.html", *SCANNED} <= set(pages)
+    assert [page for page in pages if page.startswith("runs/effective_robustness/")]
+
+
+@pytest.mark.parametrize("what", ["console", "failed", "foreign", "broken", "silent"])
+def test_no_page_has(what: str, visits: list[Visit]) -> None:
+    assert complaints(visits, what) == {}
+
+
+def test_no_page_scrolls_sideways_on_a_phone(visits: list[Visit]) -> None:
+    assert {v.page: v.facts["overflow"] for v in visits if v.facts["overflow"] > 0} == {}
+
+
+def test_every_page_has_one_main_heading(visits: list[Visit]) -> None:
+    assert {v.page: v.facts["headings"] for v in visits if v.facts["headings"] != 1} == {}
+
+
+def test_mathematics_is_rendered(visits: list[Visit]) -> None:
+    facts = {v.page: v.facts for v in visits}
+    assert facts["appendix/definitions.html"]["equations"] > 0
+    unrendered = {
+        page: f"{fact['rendered']} of {fact['equations']}"
+        for page, fact in facts.items()
+        if fact["rendered"] < fact["equations"]
+    }
+    assert unrendered == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, site: str, pages: list[str], theme: str) -> None:
+    run = next(page for page in pages if page.startswith("runs/effective_robustness/"))
+    context = browser.new_context(viewport=DESK, reduced_motion="reduce")
+    context.add_init_script(
+        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+    )
+    found = []
+    for name in ["index.html", *SCANNED, run]:
+        page = context.new_page()
+        page.goto(f"{site}/{name}", wait_until="load")
+        settle(page)
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        results = axe_module.Axe().run(page, context="article.bd-article")
+        found += [
+            f"{name}: {violation['id']}: {node['html'][:160]}: {node['failureSummary']}"
+            for violation in results.response["violations"]
+            if violation["impact"] in {"serious", "critical"}
+            for node in violation["nodes"]
+        ]
+        page.close()
+    context.close()
+    assert found == []
+
+
+def column(table: Any, index: int) -> list[str]:
+    """Return the text of one column's cells, from top to bottom."""
+    return table.locator("tbody tr").evaluate_all(
+        "(rows, i) => rows.map((row) => row.cells[i].textContent.trim())", index
+    )
+
+
+def test_tables_of_the_book_sort(browser: Any, site: str) -> None:
+    page = browser.new_page(viewport=DESK)
+    page.goto(f"{site}/measuring_robustness.html", wait_until="load")
+    settle(page)
+    tables = page.locator("table.sortable").all()
+    assert tables, "the chapter has no table of class 'sortable'"
+    for table in tables:
+        buttons = table.locator("thead th button")
+        for index in range(buttons.count()):
+            before = column(table, index)
+            buttons.nth(index).click()
+            header = table.locator("thead th").nth(index)
+            sync_api.expect(header).to_have_attribute("aria-sort", "descending")
+            page.wait_for_timeout(20)  # the library sorts on a timer of 1 ms
+            assert sorted(column(table, index)) == sorted(before)
+    page.close()
+
+
+SMALL_TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
+<link rel="stylesheet" href="/companion.css"><article><table class="sortable">
+<thead><tr><th><p>Model</p></th><th><p>ER (points)</p></th></tr></thead><tbody>
+<tr><td><p>b</p></td><td><p>9.5 ± 0.2</p></td></tr>
+<tr><td><p>a</p></td><td><p>−1.5 ± 0.1</p></td></tr>
+<tr><td><p>d</p></td><td><p>not measured</p></td></tr>
+<tr><td><p>c</p></td><td><p>1,200.0</p></td></tr>
+</tbody></table></article>
+<script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
+
+
+def test_sorting_understands_signs_uncertainties_and_gaps(browser: Any) -> None:
+    page = browser.new_page()
+    page.route(
+        "http://book.test/**",
+        lambda route: route.fulfill(path=STATIC / route.request.url.split("book.test/")[1]),
+    )
+    page.route(
+        "http://book.test/",
+        lambda route: route.fulfill(body=SMALL_TABLE, content_type="text/html; charset=utf-8"),
+    )
+    page.goto("http://book.test/")
+    table = page.locator("table")
+    numbers = page.get_by_role("button", name="ER (points)")
+    numbers.click()
+    page.wait_for_timeout(20)
+    assert column(table, 0) == ["c", "b", "a", "d"]
+    numbers.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(20)
+    assert column(table, 0) == ["a", "b", "c", "d"]  # what is not measured stays last
+    assert table.locator("th").nth(1).get_attribute("aria-sort") == "ascending"
+    page.get_by_role("button", name="Model").click()
+    page.wait_for_timeout(20)
+    assert column(table, 0) == ["d", "c", "b", "a"]
+    page.close()

@@ -1,0 +1,302 @@
+"""The family files, the errors a wrong one gives, and what the libraries say about the models."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import yaml
+
+from analysis.registry import LEVELS, RegistryError, load_families, load_family
+
+PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
+ZERO_SHOT = {
+    "rn50": ["openai", "yfcc15m", "cc12m"],
+    "rn101": ["openai", "yfcc15m"],
+    "vit_b_32": ["openai", "laion400m_e32", "laion2b_s34b_b79k"],
+    "vit_b_16": ["openai", "laion400m_e32", "laion2b_s34b_b88k", "datacomp_xl_s13b_b90k"],
+    "vit_l_14": ["openai", "laion400m_e32", "laion2b_s32b_b82k", "datacomp_xl_s13b_b90k"],
+}
+ZERO_SHOT_WIDTH = {"rn50": 1024, "rn101": 512, "vit_b_32": 512, "vit_b_16": 512, "vit_l_14": 768}
+
+MODELS = [model for family in load_families("paper").values() for model in family.models]
+OPEN_CLIP = [model for model in MODELS if model.library == "open_clip"]
+TIMM = [model for model in MODELS if model.library == "timm"]
+
+
+def by_name(models):
+    return pytest.mark.parametrize("model", models, ids=lambda model: model.name)
+
+
+def test_paper_families_come_in_the_papers_order():
+    assert list(load_families("paper")) == PAPER
+    assert [load_family(name).title for name in PAPER] == [
+        "RN50",
+        "RN101",
+        "ViT-B/32",
+        "ViT-B/16",
+        "ViT-L/14",
+    ]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_each_family_has_the_papers_zero_shot_models_and_every_level(name):
+    family = load_family(name)
+    zero_shot = family.at_level("zero_shot")
+    assert [model.weights for model in zero_shot] == ZERO_SHOT[name]
+    assert {model.width for model in zero_shot} == {ZERO_SHOT_WIDTH[name]}
+    assert {model.level for model in family.models} == set(LEVELS)
+    # As in the paper, every zero-shot model has a finetuned counterpart, public or not.
+    finetuned = {model.pretraining for model in family.at_level("finetuned")}
+    assert finetuned == {model.pretraining for model in zero_shot}
+
+
+def test_models_without_public_weights_are_known_and_not_loadable():
+    absent = [model for model in MODELS if not model.loadable]
+    assert all(model.weights is None and model.note for model in absent)
+    assert {model.level for model in absent} == {"captions", "finetuned"}
+    finetuned = [m for f in ("rn50", "rn101") for m in load_family(f).at_level("finetuned")]
+    assert not any(model.loadable for model in finetuned)
+
+
+def test_a_family_cannot_be_changed_and_finds_its_models():
+    family = load_family("rn50")
+    with pytest.raises(ValueError, match="frozen"):
+        family.order = 3
+    assert family.model("rn50-openai").weights == "openai"
+    with pytest.raises(RegistryError, match=r"unknown model 'rn50-opnai' .* mean 'rn50-openai'"):
+        family.model("rn50-opnai")
+
+
+def test_the_registry_imports_without_torch():
+    code = (
+        "import sys; from analysis.registry import load_families; load_families();"
+        "print(sorted({'torch', 'open_clip', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+GOOD = """
+name: tiny
+title: Tiny
+edition: reader
+order: 9
+backbone: a small encoder
+models:
+  - name: tiny-one
+    level: supervised
+    library: timm
+    architecture: resnet18
+    weights: tv_in1k
+    pretraining: ImageNet-1k labels
+    preprocessing: &pre
+      size: 224
+      interpolation: bilinear
+      mean: [0.5, 0.5, 0.5]
+      std: [0.5, 0.5, 0.5]
+    width: 512
+  - name: tiny-none
+    level: captions
+    pretraining: ImageNet-Captions
+    preprocessing: *pre
+    width: 512
+"""
+
+
+def family_file(folder, text, name="tiny"):
+    (folder / f"{name}.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
+    return folder
+
+
+def test_a_readers_family_is_read(tmp_path):
+    family = load_family("tiny", family_file(tmp_path, GOOD))
+    assert [model.loadable for model in family.models] == [True, False]
+    assert family.models[0].preprocessing.resize is None
+    assert load_families("paper", tmp_path) == {}
+
+
+BAD = {
+    "unknown field": (
+        "width: 512\n  - name",
+        "widht: 512\n  - name",
+        r"tiny.yaml: models\[0\].width: field required \(and 1 more to correct\)\.$",
+    ),
+    "extra field": (
+        "order: 9",
+        "order: 9\ncolour: red",
+        r"tiny.yaml: colour: extra inputs are not permitted\.$",
+    ),
+    "wrong level": (
+        "level: captions",
+        "level: caption",
+        r"tiny.yaml: models\[1\].level: input should be 'zero_shot', .*, got 'caption'\.$",
+    ),
+    "wrong type": (
+        "width: 512\n  - name",
+        "width: wide\n  - name",
+        r"tiny.yaml: models\[0\].width: input should be a valid integer.*, got 'wide'\.$",
+    ),
+    "no width": (
+        "width: 512\n  - name",
+        "width: 0\n  - name",
+        r"models\[0\].width: input should be greater than 0, got 0\.$",
+    ),
+    "nested field": (
+        "mean: [0.5, 0.5, 0.5]",
+        "mean: [0.5, 0.5, half]",
+        r"tiny.yaml: models\[0\].preprocessing.mean\[2\]: input should be a valid number.*'half'",
+    ),
+    "zero deviation": (
+        "std: [0.5, 0.5, 0.5]",
+        "std: [0.5, 0, 0.5]",
+        r"models\[0\].preprocessing.std\[1\]: input should be greater than 0, got 0",
+    ),
+    "resize below size": (
+        "size: 224",
+        "size: 224\n      resize: 200",
+        r"models\[0\].preprocessing: resize \(200\) must be at least size \(224\)",
+    ),
+    "half a library": (
+        "    weights: tv_in1k\n",
+        "",
+        r"models\[0\]: library, architecture and weights must be all given, or all left out",
+    ),
+    "random with weights": (
+        "level: supervised",
+        "level: random",
+        r"models\[0\]: a random model needs library and architecture, and no weights",
+    ),
+    "name not a file name": (
+        "name: tiny-one",
+        "name: tiny/one",
+        r"models\[0\].name: string should match pattern .*, got 'tiny/one'\.$",
+    ),
+    "duplicate model": (
+        "name: tiny-none",
+        "name: tiny-one",
+        r"tiny.yaml: the family: model names must differ, 'tiny-one' is there more than once\.$",
+    ),
+    "duplicate key": (
+        "order: 9",
+        "order: 9\norder: 10",
+        r"tiny.yaml: line 6: .*the key 'order' is given twice",
+    ),
+    "another name than the file's": (
+        "name: tiny\n",
+        "name: huge\n",
+        r"tiny.yaml: name: the family is called 'huge', .* must then be huge.yaml\.$",
+    ),
+    "syntax": (
+        "order: 9",
+        "order: [9",
+        r"tiny.yaml: line \d+: the file is not readable as YAML \(.*expected.*\)\.$",
+    ),
+}
+
+
+@pytest.mark.parametrize("old, new, message", BAD.values(), ids=BAD)
+def test_a_wrong_file_is_refused_with_file_field_and_reason(tmp_path, old, new, message):
+    assert GOOD.count(old) == 1
+    folder = family_file(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(RegistryError, match=message) as caught:
+        load_family("tiny", folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text, kind", [("", "NoneType"), ("- a\n- b\n", "list")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, kind):
+    with pytest.raises(RegistryError, match=rf"tiny.yaml: .* mapping with .*name.* not {kind}"):
+        load_family("tiny", family_file(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "tiny.yaml").write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(RegistryError, match=r"tiny\.yaml: .*not readable as YAML"):
+        load_family("tiny", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vit_b16", "../secrets"])
+def test_an_unknown_family_lists_the_known_ones(name):
+    with pytest.raises(RegistryError, match=rf"unknown family '{name}': known are .*rn50"):
+        load_family(name)
+
+
+def test_an_unknown_family_suggests_the_nearest():
+    with pytest.raises(RegistryError, match="did you mean 'vit_b_16'"):
+        load_family("vit_b16")
+
+
+def test_a_model_name_belongs_to_one_family_only(tmp_path):
+    family_file(tmp_path, GOOD)
+    family_file(tmp_path, GOOD.replace("name: tiny\n", "name: other\n"), "other")
+    with pytest.raises(RegistryError, match="'tiny-one' is used by the families other and tiny"):
+        load_families(folder=tmp_path)
+
+
+# What the installed libraries say.
+
+
+@by_name([model for model in OPEN_CLIP if model.weights])
+def test_open_clip_has_the_weights(model):
+    open_clip = pytest.importorskip("open_clip")
+    assert (model.architecture, model.weights) in open_clip.list_pretrained()
+
+
+@by_name(OPEN_CLIP)
+def test_open_clip_agrees_on_width_and_size(model):
+    open_clip = pytest.importorskip("open_clip")
+    config = open_clip.get_model_config(model.architecture)
+    assert config["embed_dim"] == model.width
+    assert config["vision_cfg"]["image_size"] == model.preprocessing.size
+
+
+@by_name([model for model in OPEN_CLIP if model.weights])
+def test_the_activation_is_the_one_the_weights_were_trained_with(model):
+    open_clip = pytest.importorskip("open_clip")
+    trained = open_clip.get_pretrained_cfg(model.architecture, model.weights)
+    built = open_clip.get_model_config(model.architecture)
+    assert built.get("quick_gelu", False) == trained.get("quick_gelu", False)
+
+
+@by_name([model for model in OPEN_CLIP if model.weights])
+def test_open_clip_agrees_on_preprocessing(model):
+    open_clip = pytest.importorskip("open_clip")
+    expected = open_clip.get_pretrained_cfg(model.architecture, model.weights)
+    ours = model.preprocessing
+    assert ours.mean == expected["mean"]
+    assert ours.std == expected["std"]
+    assert ours.interpolation == expected["interpolation"]
+    assert expected["resize_mode"] == "shortest"
+    assert ours.resize in (None, ours.size)  # open_clip resizes the shorter edge to the crop's size
+
+
+@by_name(TIMM)
+def test_timm_has_the_weights_and_agrees_on_preprocessing(model):
+    timm = pytest.importorskip("timm")
+    tag = f"{model.architecture}.{model.weights}"
+    assert tag in timm.list_pretrained()
+    config = timm.get_pretrained_cfg(tag)
+    ours = model.preprocessing
+    assert config.input_size == (3, ours.size, ours.size)
+    assert config.crop_mode == "center"
+    assert (ours.resize or ours.size) == int(ours.size / config.crop_pct)
+    assert (ours.mean, ours.std) == (config.mean, config.std)
+    assert ours.interpolation == config.interpolation
+
+
+@by_name(TIMM)
+def test_timm_agrees_on_width(model):
+    timm = pytest.importorskip("timm")
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):  # shapes only, no memory
+        built = timm.create_model(model.architecture, pretrained=False)
+    assert built.get_classifier().in_features == model.width
+
+
+def test_family_files_are_plain_yaml():
+    """Any YAML reader sees what the strict one sees."""
+    from analysis.registry import FAMILIES
+
+    for path in FAMILIES.glob("*.yaml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["name"] == path.stem

@@ -1,0 +1,387 @@
+"""What a person meets before the first result: set-up, metadata, and the book's frame."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SUPPORTED = ["3.11", "3.12", "3.13"]
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+# Metadata
+
+
+def test_conda_environment_is_in_step_with_pyproject() -> None:
+    *conda, pip = read_yaml(ROOT / "environment.yml")["dependencies"]
+    requirements = {r.name: r.specifier for r in map(Requirement, conda)}
+    assert set(requirements) == {"python", "pip"}, "all else belongs into pyproject.toml"
+    package = SpecifierSet(PROJECT["requires-python"])
+    for version in SUPPORTED:
+        assert version in requirements["python"] and version in package
+    for version in ["3.9", "3.10"]:
+        assert version not in requirements["python"] and version not in package
+    (install,) = pip["pip"]
+    extras = re.fullmatch(r'-e "?\.\[([a-z,]+)\]"?', install)
+    assert extras and set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+def test_citation_names_the_companion_and_the_paper() -> None:
+    citation = read_yaml(ROOT / "CITATION.cff")
+    assert {"cff-version", "message", "title", "authors", "version"} <= set(citation)
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"] == "Apache-2.0"
+    (paper,) = citation["references"]
+    assert paper["year"] == 2024 and len(paper["authors"]) == 5
+    assert paper["title"] in citation["title"]
+
+
+def test_licence_is_the_apache_text_unchanged() -> None:
+    digest = hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest()
+    assert digest == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+@pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])
+def test_settings_at_the_top_are_the_books(name: str) -> None:
+    assert (BOOK / name).is_file() and not (BOOK / name).is_symlink()
+    assert (ROOT / name).resolve() == (BOOK / name).resolve()
+    assert not Path((ROOT / name).readlink()).is_absolute()
+
+
+def test_vendored_scripts_are_as_published() -> None:
+    vendor = BOOK / "_static" / "vendor"
+    rows = re.findall(
+        r"^\| `(\w+)` .*?`dist/|^\| `(\w+)` .*?`es5/", (vendor / "README.md").read_text(), re.M
+    )
+    digests = set(re.findall(r"`([0-9a-f]{64})`", (vendor / "README.md").read_text()))
+    scripts = list(vendor.rglob("*.js"))
+    assert len(rows) == len(scripts) == len(digests)
+    assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in scripts} == digests
+    assert all((path.parent / "LICENSE").is_file() for path in scripts)
+
+
+# The book's frame
+
+
+def toc_entries(node: Any) -> list[str]:
+    """Return the pages that the table of contents names, globs left out."""
+    if isinstance(node, list):
+        return [page for item in node for page in toc_entries(item)]
+    if isinstance(node, dict):
+        own = [node[key] for key in ("root", "file") if key in node]
+        return own + [page for value in node.values() for page in toc_entries(value)]
+    return []
+
+
+def test_contents_and_pages_agree() -> None:
+    listed = toc_entries(read_yaml(BOOK / "_toc.yml"))
+    written = [
+        path.relative_to(BOOK).with_suffix("").as_posix()
+        for path in BOOK.rglob("*.md")
+        if path.relative_to(BOOK).parts[0] not in {"_static", "_build", "runs"}
+    ]
+    assert sorted(listed) == sorted(written)
+
+
+def test_settings_execute_nothing_and_load_nothing_from_elsewhere() -> None:
+    config = read_yaml(BOOK / "_config.yml")
+    assert config["execute"]["execute_notebooks"] == "off"
+    assert config["only_build_toc_files"] is True
+    sphinx = config["sphinx"]
+    assert set(sphinx["local_extensions"]) <= set(sphinx["config"]["extensions"])
+    remote = {"sphinx_thebe", "sphinx_comments", "sphinx.ext.intersphinx"}
+    assert not remote & set(sphinx["config"]["extensions"])
+    assert "//" not in sphinx["config"]["mathjax_path"]
+    assert sphinx["config"]["suppress_warnings"] == []
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, as WCAG 2 defines it."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    light, dark = sorted([luminance(first), luminance(second)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_from_its_background(theme: str) -> None:
+    css = (BOOK / "_static" / "companion.css").read_text(encoding="utf-8")
+    (block,) = re.findall(rf'html\[data-theme="{theme}"\] \{{(.*?)\}}', css, re.S)
+    colours = dict(re.findall(r"--companion-([\w-]+): (#[0-9a-f]{6});", block))
+    pairs = [(name.removesuffix("-back"), name) for name in colours if name.endswith("-back")]
+    pairs += [(text, back) for text in ("ink", "muted") for back in ("paper", "card")]
+    assert len(pairs) == 11
+    assert {p: c for p in pairs if (c := contrast(*(colours[n] for n in p))) < 4.5} == {}
+
+
+# The extension that keeps the book self-contained
+
+
+@pytest.fixture(scope="module")
+def offline() -> ModuleType:
+    path = BOOK / "_extensions" / "companion_offline.py"
+    spec = importlib.util.spec_from_file_location("companion_offline", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://example.org/a.js"></script>',
+        "<script async src='//example.org/a.js'></script>",
+        '<link rel="stylesheet" href="https://example.org/a.css">',
+        '<link href="https://example.org/a.css" rel="stylesheet" type="text/css"/>',
+        '<img alt="x" src="http://example.org/a.png">',
+        "<style>@import url('https://example.org/a.css');</style>",
+        '<script type="module">import x from "https://example.org/a.js"</script>',
+        '<script>import("https://example.org/a.js")</script>',
+    ],
+)
+def test_what_a_browser_would_fetch_is_seen(offline: ModuleType, html: str) -> None:
+    (found,) = offline.foreign_resources(html)
+    assert "example.org/a" in found
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="https://example.org">x</a>',
+        '<script src="_static/a.js"></script>',
+        '<link rel="canonical" href="https://example.org/">',
+        '<svg xmlns="http://www.w3.org/2000/svg"></svg>',
+        '<p>import "https" from <code>src="https://example.org"</code></p>',
+    ],
+)
+def test_what_a_browser_would_not_fetch_is_left_alone(offline: ModuleType, html: str) -> None:
+    assert offline.foreign_resources(html) == []
+
+
+def small_build(folder: Path, **pages: str) -> Any:
+    """Build a book of a few MyST pages with the extension; return Sphinx's application."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace
+
+    source = folder / "source"
+    source.mkdir(exist_ok=True)
+    for old in source.glob("*.md"):
+        old.unlink()
+    for name, text in pages.items():
+        (source / f"{name}.md").write_text(text, encoding="utf-8")
+    settings = {
+        "extensions": ["myst_parser", "companion_offline"],
+        "html_theme": "basic",
+        "html_static_path": [str(BOOK / "_static")],
+        "myst_enable_extensions": ["colon_fence"],
+        "suppress_warnings": [],
+    }
+    with docutils_namespace():
+        app = Sphinx(
+            str(source), None, str(folder / "html"), str(folder / "trees"), "html",
+            confoverrides=settings, status=None, warning=None,
+        )  # fmt: skip
+        app.build()
+    return app
+
+
+TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
+
+
+@pytest.fixture
+def extension_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BOOK / "_extensions"))
+
+
+@pytest.mark.usefixtures("extension_path")
+def test_pages_without_a_source_are_not_published(tmp_path: Path) -> None:
+    assert small_build(tmp_path, index=TOC, one="# One", two="# Two").statuscode == 0
+    assert (tmp_path / "html" / "two.html").is_file()
+    assert small_build(tmp_path, index=TOC, one="# One").statuscode == 0
+    kept = {path.name for path in (tmp_path / "html").glob("*.html")}
+    assert kept == {"index.html", "one.html", "genindex.html", "search.html"}
+    assert not (tmp_path / "html" / "_sources" / "two.md.txt").exists()
+    assert (tmp_path / "html" / "_sources" / "one.md.txt").exists()
+
+
+@pytest.mark.usefixtures("extension_path")
+def test_a_page_that_needs_another_host_stops_the_build(tmp_path: Path) -> None:
+    from sphinx.errors import ExtensionError
+
+    page = "# Start\n\n<script src='https://example.org/a.js'></script>\n"
+    with pytest.raises(ExtensionError, match=r"page index would load https://example\.org/a\.js"):
+        small_build(tmp_path, index=page)
+
+
+@pytest.mark.usefixtures("extension_path")
+def test_a_warning_fails_this_build_and_the_next(tmp_path: Path) -> None:
+    page = "# Start\n\n[nowhere](missing.md)\n"
+    assert small_build(tmp_path, index=page).statuscode == 1
+    assert small_build(tmp_path, index=page).statuscode == 1
+    assert small_build(tmp_path, index="# Start\n").statuscode == 0
+
+
+@pytest.mark.usefixtures("extension_path")
+def test_only_named_scripts_are_on_a_page(tmp_path: Path) -> None:
+    small_build(tmp_path, index="# Start\n")
+    html = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+    assert "mathjax" not in html
+    assert html.index("sortable.js") < html.index("companion.js")
+
+
+# make
+
+
+TOOLS = [
+    "cat",
+    "chmod",
+    "cksum",
+    "cp",
+    "echo",
+    "grep",
+    "make",
+    "mkdir",
+    "printf",
+    "pwd",
+    "rm",
+    "sed",
+    "sh",
+    "tr",
+    "uname",
+]
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+    *sys.exit*version_info*) exit {old} ;;
+    *"import ensurepip"*) exit {no_venv} ;;
+    *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python && chmod +x .venv/bin/python ;;
+    *"-m pip install"*) echo "$*" >> pip.log; [ ! -e pip-fails ] ;;
+    --version) echo "Python 0.0" ;;
+esac
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder, its name with spaces in it, that holds what set-up reads."""
+    folder = tmp_path / "a clone with spaces"
+    folder.mkdir()
+    for name in ["Makefile", "pyproject.toml"]:
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def run_make(clone: Path, *arguments: str, old: int = 0, no_venv: int = 0) -> Any:
+    """Run make where the only Python is a fake one, with the given faults."""
+    tools = clone.parent / "tools"
+    tools.mkdir(exist_ok=True)
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        if found and not (tools / tool).exists():
+            (tools / tool).symlink_to(found)
+    python = tools / "python3"
+    python.write_text(FAKE_PYTHON.format(old=old, no_venv=no_venv))
+    python.chmod(0o755)
+    return subprocess.run(
+        ["make", *arguments], cwd=clone, env={"PATH": str(tools)}, capture_output=True, text=True
+    )
+
+
+@needs_make
+def test_every_command_is_listed_and_reads(clone: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
+    shown = run_make(clone, "help")
+    assert shown.returncode == 0
+    assert re.findall(r"^  make ([\w-]+) ", shown.stdout, re.M) == phony.split()
+    for target in phony.split():
+        assert run_make(clone, "-n", target).returncode == 0, target
+
+
+@needs_make
+def test_an_old_python_is_refused_with_one_sentence(clone: Path) -> None:
+    result = run_make(clone, "venv", old=1)
+    assert result.returncode != 0
+    sentence = result.stderr.splitlines()[0]
+    assert sentence.startswith("No Python 3.11 or newer was found")
+    assert "make PYTHON=" in sentence
+    assert not (clone / ".venv").exists()
+
+
+@needs_make
+def test_a_python_without_venv_is_refused_with_one_sentence(clone: Path) -> None:
+    result = run_make(clone, "venv", no_venv=1)
+    assert result.returncode != 0
+    sentence = result.stderr.splitlines()[0]
+    assert "cannot make virtual environments" in sentence and "python3-venv" in sentence
+    assert not (clone / ".venv").exists()
+
+
+@needs_make
+def test_set_up_happens_once_per_pyproject_and_extras(clone: Path) -> None:
+    def installs() -> list[str]:
+        log = clone / "pip.log"
+        return re.findall(r"--editable (\S+)", log.read_text()) if log.exists() else []
+
+    assert run_make(clone, "venv").returncode == 0
+    assert installs() == [".[extract]"]
+    run_make(clone, "venv")
+    run_make(clone, "venv", "EXTRAS=")  # covered by what is there
+    assert len(installs()) == 1
+    run_make(clone, "venv", "EXTRAS=extract,test")
+    assert installs()[1:] == [".[extract,test]"]
+    with (clone / "pyproject.toml").open("a") as file:
+        file.write("# changed\n")
+    run_make(clone, "venv", "EXTRAS=")
+    assert installs()[2:] == ["."]
+
+
+@needs_make
+def test_a_failed_install_is_tried_again(clone: Path) -> None:
+    (clone / "pip-fails").touch()
+    result = run_make(clone, "venv")
+    assert result.returncode != 0 and result.stderr.startswith("Installing failed")
+    assert not list((clone / ".venv").glob("installed-*"))
+    (clone / "pip-fails").unlink()
+    assert run_make(clone, "venv").returncode == 0
+    assert len((clone / "pip.log").read_text().splitlines()) == 2
+
+
+@needs_make
+def test_serving_without_a_book_says_what_to_do(clone: Path) -> None:
+    result = run_make(clone, "serve")
+    assert result.returncode != 0
+    assert result.stderr.splitlines()[0] == "There is no built book yet: run 'make book' first."
+
+
+def test_ci_script_reads() -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    subprocess.run([bash, "-n", str(script)], check=True)
