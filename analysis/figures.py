@@ -104,12 +104,15 @@ def show(figure: Figure, name: str, caption: str, alt: str, evidence: Evidence) 
     _publish(data, "figure", name, caption=caption, alt=alt, evidence=evidence)
 
 
-def table(frame: pd.DataFrame, name: str, caption: str, evidence: Evidence) -> None:
-    """Publish a data frame of finished text and numbers, its index left out, as result `name`."""
+def table(frame: pd.DataFrame, name: str, caption: str, evidence: Evidence | None = None) -> None:
+    """Publish a data frame of finished text and numbers, its index left out, as result `name`.
+
+    `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
+    """
     if frame.empty:
         raise ValueError(f"table {name!r} is empty; publish a text that says why instead.")
     data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
-    _publish(data, "table", name, caption=caption, evidence=evidence)
+    _publish(data, "table", name, caption=caption, evidence=evidence or "")
 
 
 def text(name: str, markdown: str) -> None:
@@ -129,8 +132,13 @@ def points(fraction: float, error: float | None = None) -> str:
     """A difference of accuracies as signed percentage points, with ± if an error is given."""
     if not np.isfinite(fraction):
         return "n/a"
-    value = f"{100 * fraction:+.1f}".replace("-", "−")
+    value = minus(f"{100 * fraction:+.1f}")
     return value if error is None else f"{value} ± {100 * error:.1f}"
+
+
+def minus(number: str) -> str:
+    """A formatted number with a true minus sign instead of a hyphen."""
+    return number.replace("-", "−")
 
 
 def percent(fraction: float) -> str:

@@ -108,7 +108,13 @@ def key_parts(run: Run) -> Parts:
     Raises RunError if a declared pattern matches no file.
     """
     source = run.experiment.notebook.read_text(encoding="utf-8")
-    modules = import_closure(source)
+    try:
+        modules = import_closure(source)
+    except SyntaxError as error:
+        raise RunError(
+            f"notebooks/{run.experiment.name}.py, or a module that it imports, is not valid "
+            f"Python: {error.msg}, in the line {(error.text or '').strip()!r}."
+        ) from None
     libraries = _libraries([source, *(path.read_text(encoding="utf-8") for path in modules)])
     files = [run.experiment.notebook, *modules, *declared_files(run)]
     parts = {path.relative_to(ROOT).as_posix(): _file_hash(path) for path in files}
@@ -197,8 +203,11 @@ class Status:
 def status(run: Run) -> Status:
     """Compare what is on disk with the run's key; nothing is executed."""
     made_from = recorded_key(run)
-    if made_from == run.key:
-        return Status(run, "up to date")
+    try:
+        if made_from == run.key:
+            return Status(run, "up to date")
+    except RunError as error:  # there is no key: a declared file is missing, say
+        return Status(run, "failed", str(error))
     failure = _read_json(run.failure)
     if failure and failure.get("key") == digest(run.key):
         return Status(run, "failed", str(failure["message"]))

@@ -284,7 +284,7 @@ spread = pd.DataFrame(
     {
         "fit": list(lines),
         "slope": [f"{line.slope:.3f}" for line in lines.values()],
-        "intercept": [f"{line.intercept:.3f}".replace("-", "−") for line in lines.values()],
+        "intercept": [figures.minus(f"{line.intercept:.3f}") for line in lines.values()],
     }
     | {
         f"{m.pretraining if m.level == 'zero_shot' else figures.LEVEL_STYLES[m.level].title}": [

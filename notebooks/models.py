@@ -1,0 +1,84 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     reads:
+#     - data/published/accuracies.csv
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # Models
+#
+# Every model of every family, from the family files, and the tables of published accuracies.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+
+# %%
+import pandas as pd
+
+from analysis import figures, published
+from analysis.registry import load_families
+
+families = load_families(edition)
+table = published.load()
+
+
+def weights(model) -> str:
+    """Where the model comes from, in the library's own names."""
+    if model.level == "random":
+        return f"`{model.architecture}`, none (random)"
+    if not model.library:
+        return "no public weights"
+    return f"{model.library}: `{model.architecture}`, `{model.weights}`"
+
+
+rows = [
+    {
+        "backbone": family.title,
+        "level": figures.LEVEL_STYLES[model.level].title,
+        "pretraining": model.pretraining,
+        "architecture and weights": weights(model),
+        "width": model.width,
+        "pixels": model.preprocessing.size,
+        "note": model.note,
+    }
+    for family in families.values()
+    for model in family.models
+]
+figures.table(
+    pd.DataFrame(rows),
+    name="models",
+    caption=f"""The {len(rows)} models of the {len(families)} families. Width: components of the
+    representation that the head sees. Pixels: side of the square input image.""",
+)
+
+# %%
+ADDRESSES = {
+    "open_clip": "mlfoundations/open_clip",
+    "imagenet_testbed": "modestyachts/imagenet-testbed",
+    "timm": "huggingface/pytorch-image-models",
+    "model_soups": "mlfoundations/model-soups",
+}
+sources = [
+    {
+        "source": f"[{ADDRESSES[source]}](https://github.com/{ADDRESSES[source]}/tree/{commit})",
+        "commit": f"`{commit[:10]}`",
+        "models": own[published.MODEL_KEY].drop_duplicates().shape[0],
+        "accuracies": len(own),
+        "left out": int((own["defect"] != "").sum()),
+        "data sets": own["dataset"].nunique(),
+    }
+    for (source, commit), own in table.groupby(["source", "commit"], sort=False)
+]
+figures.table(
+    pd.DataFrame(sources),
+    name="sources",
+    caption="""The public tables that the accuracies come from, each at one commit. Models: a
+    model evaluated at two image sizes counts twice. Left out: accuracies with a known defect,
+    which stay in the table with the reason and enter no figure.""",
+    evidence="published",
+)
