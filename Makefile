@@ -22,8 +22,9 @@ good() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 
 
 if ! good .venv/bin/python || ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     python=
-    for candidate in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do
-        if good "$$candidate"; then python=$$candidate; break; fi
+    for candidate in "$${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+        if good "$$candidate"; then python=$$candidate; fi
+        if [ -n "$$python$$PYTHON" ]; then break; fi # a Python that was named is the only one tried
     done
     [ -n "$$python" ] || say "No Python 3.11 or newer was found (tried: $${PYTHON:-python3, python3.13, python3.12, python3.11}): install one, or name it with 'make PYTHON=/path/to/python3.12'."
     "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || say "$$python cannot make virtual environments, its modules venv or ensurepip are missing: install them (on Debian or Ubuntu: apt install python3-venv), or name another Python with 'make PYTHON=...'."

@@ -134,12 +134,12 @@ def _fetch(options: argparse.Namespace) -> int:
 
     try:
         if options.list:
-            for artifact in artifacts.load_artifacts().values():
+            for artifact in artifacts.load_catalogue().values():
                 print(
                     f"{artifact.name}  {artifact.bytes:,} bytes  {artifact.licence}  {artifact.url}"
                 )
             return 0
-        for path in artifacts.fetch_all(options.names or None, progress=True):
+        for path in artifacts.fetch_all(options.names or None, progress=True).values():
             print(path)
     except artifacts.ArtifactError as error:
         raise RunError(str(error)) from error

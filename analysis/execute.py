@@ -24,7 +24,7 @@ from analysis.registry import ROOT, load_family
 from analysis.runs import Run, RunError, content_hash, declared_files, digest, import_closure
 
 Parameter = str | int | float | bool
-LAUNCH = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40")
+LAUNCH = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 

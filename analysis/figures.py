@@ -156,7 +156,11 @@ def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:
 
 
 def _numeric(column: pd.Series[str]) -> bool:
-    return bool(column.str.fullmatch(r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?|n/a|—|").all())
+    return bool(
+        column.str.fullmatch(
+            r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?( \(.*\))?|n/a|not measured|"
+        ).all()
+    )
 
 
 _TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

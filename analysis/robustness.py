@@ -128,7 +128,9 @@ def sampling_error(
     of_mean = (s * (1 - s) / images).sum(-1) / s.shape[-1] ** 2
     expected = baseline.predict(a)
     gradient = baseline.slope * expected * (1 - expected) / (a * (1 - a))
-    return np.sqrt(of_mean + gradient**2 * a * (1 - a) / imagenet_images)
+    of_expected = gradient**2 * a * (1 - a) / imagenet_images
+    error: Array = np.sqrt(of_mean + of_expected)
+    return error
 
 
 def _pairs(imagenet: ArrayLike, shifted: ArrayLike) -> tuple[Array, Array]:

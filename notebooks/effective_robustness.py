@@ -52,11 +52,6 @@ SHIFT_TITLES = {
 }
 
 
-# %% [markdown]
-# ## Accuracy under shift against ImageNet accuracy
-
-
-# %%
 def draw_baseline(axes, pool: pd.DataFrame, lines: list[Baseline]) -> None:
     """The pool, its fit, and the band that 95 % of the refitted lines stay in."""
     axes.scatter(
@@ -117,6 +112,9 @@ def in_words(models: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
+# %% [markdown]
+# ## Accuracy under shift against ImageNet accuracy
+
 # %%
 figures.show(
     accuracy_figure(five, pool_five, 5, printed=True),
@@ -129,10 +127,7 @@ figures.show(
     evidence="published",
 )
 
-# %% tags=["remove-cell"]
 only_four = sorted(set(four["name"]) - set(five["name"]))
-
-# %%
 if only_four:
     figures.show(
         accuracy_figure(four, pool_four, 4, printed=False),
@@ -164,12 +159,12 @@ def model_rows(models: pd.DataFrame, shifts: int) -> pd.DataFrame:
             {
                 "level": figures.LEVEL_STYLES[first["level"]].title,
                 "pretraining": first["pretraining"],
-                "models": len(own),
-                "source": source,
+                "ER (points)": value,
                 "shifts": shifts,
                 "ImageNet (%)": figures.percent(own["imagenet"].median()),
                 "shifted (%)": figures.percent(own["shifted"].median()),
-                "ER (points)": value,
+                "models": len(own),
+                "source": source,
             }
         )
     return pd.DataFrame(rows)
@@ -189,7 +184,7 @@ figures.table(
 
 # %% tags=["remove-input"]
 absent = [
-    f"{figures.LEVEL_STYLES[m.level].title}, {m.pretraining}"
+    figures.LEVEL_STYLES[m.level].title + ("" if m.level == "captions" else f", {m.pretraining}")
     for m in backbone.models
     if m.name not in set(five["name"]) | set(four["name"]) and m.level != "random"
 ]

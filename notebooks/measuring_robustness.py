@@ -95,6 +95,9 @@ figures.show(
 
 
 # %%
+soup_range = f" ({figures.points(soups['er'].min())} to {figures.points(soups['er'].max())})"
+
+
 def level_columns(groups: pd.DataFrame) -> pd.DataFrame:
     """The groups as a table: effective robustness per level, with its interval."""
 
@@ -102,7 +105,9 @@ def level_columns(groups: pd.DataFrame) -> pd.DataFrame:
         value, error = getattr(row, level), getattr(row, f"{level}_95")
         if np.isnan(value):
             return "not measured"
-        return figures.points(value, None if np.isnan(error) else error)
+        if np.isnan(error):  # the median of many models
+            return figures.points(value) + soup_range
+        return figures.points(value, error)
 
     return pd.DataFrame(
         {
@@ -120,8 +125,8 @@ figures.table(
     name="table-1",
     caption=f"""Effective robustness in percentage points on five shifts, against the paper's
     printed line. ±: 95 % interval from the finite test sets, the line held fixed. Finetuned
-    ViT-B/32: median of the {len(soups)} models of model soups
-    ({figures.points(soups["er"].min())} to {figures.points(soups["er"].max())}). The supervised
+    ViT-B/32: median (lowest to highest) of the {len(soups)} models of model soups, one of which is
+    the linear probe that the others start from. The supervised
     model belongs to its backbone, so it repeats.""",
     evidence="published",
 )
@@ -147,7 +152,7 @@ def draw_groups(axes, groups: pd.DataFrame, title: str) -> None:
         known = groups[level].notna()
         values, errors = 100 * groups[level][known], 100 * groups[f"{level}_95"][known].fillna(0)
         axes.errorbar(
-            values, y[known], xerr=errors, fmt="none", ecolor=figures.INK, elinewidth=1, zorder=5
+            values, y[known], xerr=errors, fmt="none", ecolor=figures.INK, elinewidth=1, zorder=3
         )
         figures.level_points(axes, level, values, y[known])
     axes.axvline(0, color=figures.INK, linewidth=1)
@@ -169,8 +174,8 @@ figures.show(
     figure,
     name="levels",
     caption="""The two tables as a figure: one row per backbone and pretraining set. A missing mark
-    means that no accuracies are published. Bars: 95 % interval from the finite test sets, mostly
-    narrower than the mark; none for a median over many models.""",
+    means that no accuracies are published. The 95 % intervals from the finite test sets are drawn
+    behind the marks and hardly wider than these.""",
     alt=f"Dot plot of effective robustness by level. On four shifts {len(triples)} groups have all "
     f"three levels; in {int(ordered.sum())} of them zero-shot exceeds finetuned and finetuned "
     "exceeds supervised.",

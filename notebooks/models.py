@@ -44,7 +44,6 @@ rows = [
         "architecture and weights": weights(model),
         "width": model.width,
         "pixels": model.preprocessing.size,
-        "note": model.note,
     }
     for family in families.values()
     for model in family.models
@@ -55,6 +54,17 @@ figures.table(
     caption=f"""The {len(rows)} models of the {len(families)} families. Width: components of the
     representation that the head sees. Pixels: side of the square input image.""",
 )
+
+# %%
+notes: dict[str, list[str]] = {}
+for family in families.values():
+    for model in family.models:
+        level = figures.LEVEL_STYLES[model.level].title
+        origin = "" if model.level in ("supervised", "captions", "random") else model.pretraining
+        if model.note:
+            who = ", ".join(filter(None, [family.title, level, origin]))
+            notes.setdefault(" ".join(model.note.split()), []).append(who)
+figures.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
 # %%
 ADDRESSES = {

@@ -206,6 +206,13 @@ def column(table: Any, index: int) -> list[str]:
     )
 
 
+def sort_values(table: Any, index: int) -> list[str]:
+    """Return the numbers behind one column's cells; empty texts where there is none."""
+    return table.locator("tbody tr").evaluate_all(
+        "(rows, i) => rows.map((row) => row.cells[i].dataset.sort ?? '')", index
+    )
+
+
 def test_tables_of_the_book_sort(browser: Any, site: str) -> None:
     page = browser.new_page(viewport=DESK)
     page.goto(f"{site}/measuring_robustness.html", wait_until="load")
@@ -221,6 +228,10 @@ def test_tables_of_the_book_sort(browser: Any, site: str) -> None:
             sync_api.expect(header).to_have_attribute("aria-sort", "descending")
             page.wait_for_timeout(20)  # the library sorts on a timer of 1 ms
             assert sorted(column(table, index)) == sorted(before)
+            numbers = sort_values(table, index)
+            present = [float(value) for value in numbers if value]
+            assert present == sorted(present, reverse=True)
+            assert not any(numbers[len(present) :]), "a cell without a number is not last"
     page.close()
 
 

@@ -1,7 +1,8 @@
 """Sphinx extension: bring all runs up to date before the book is read.
 
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
-contents finds notebooks which are made here. If a run fails, the build stops and no book is
+contents finds notebooks which are made here, and again after it, to put them in the families'
+order. If a run fails, the build stops and no book is
 published.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,29 @@ def update_runs(app: Sphinx, config: Config) -> None:
         raise RunsError(str(error)) from None
 
 
+def order_runs(app: Sphinx, config: Config) -> None:
+    """List a chapter's runs in the families' order where the table of contents has a glob."""
+    from sphinx_external_toc.api import GlobItem
+
+    from analysis.runs import OUTPUTS, all_runs
+
+    outputs = [run.output for run in all_runs()]
+    names = [path.relative_to(OUTPUTS.parent).with_suffix("").as_posix() for path in outputs]
+    for document in config.external_site_map.values():
+        for tree in document.subtrees:
+            tree.items = [
+                entry
+                for item in tree.items
+                for entry in (
+                    [GlobItem(name) for name in names if fnmatchcase(name, item)]
+                    if isinstance(item, GlobItem) and item.startswith("runs/")
+                    else [item]
+                )
+            ]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("config-inited", update_runs, priority=100)
+    app.connect("config-inited", order_runs, priority=901)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
