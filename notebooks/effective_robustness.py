@@ -120,7 +120,7 @@ figures.show(
     accuracy_figure(five, pool_five, 5, printed=True),
     name="figure-1",
     caption=f"""The {backbone.title} models that were measured on all five shifts, the baseline
-    pool of Taori et al. {{cite}}`taori2020measuring` and two baselines. Effective robustness is the
+    pool of {{cite:t}}`taori2020measuring` and two baselines. Effective robustness is the
     vertical distance to the dashed line, in percentage points. Band: 95 % of {resamples} refits to
     resampled pools (seed {seed}).""",
     alt=f"Scatter plot on logit axes. Relative to the printed line: {in_words(five)}.",
