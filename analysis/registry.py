@@ -51,7 +51,7 @@ class Preprocessing(_Strict):
 
     size: Annotated[int, Field(gt=0)]
     resize: Annotated[int, Field(gt=0)] | None = None
-    interpolation: Literal["bicubic", "bilinear"]
+    interpolation: Literal["bicubic", "bilinear", "box"]
     mean: Channels
     std: tuple[
         Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
