@@ -1,0 +1,250 @@
+"""Training the pocket models: each objective learns, and a stopped training is a whole one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis import pocket
+from analysis.pocket import PocketError, Recipe
+from analysis.tokenizer import WordTokenizer
+
+torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
+open_clip = pytest.importorskip("open_clip", reason="training needs the extra `extract`")
+
+from analysis import train  # noqa: E402
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
+SHAPES = ("square", "bar", "frame", "cross")
+TOWERS: dict[str, dict[str, Any]] = {
+    "cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
+    "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32},
+}
+
+
+def picture(colour: str, shape: str, draw: np.random.Generator) -> np.ndarray:
+    image = np.full((32, 32, 3), 255, np.uint8)
+    y, x = draw.integers(0, 10, 2)
+    patch = image[y : y + 20, x : x + 20]
+    patch[
+        {"square": np.s_[:], "bar": np.s_[6:14], "frame": np.s_[:], "cross": np.s_[8:12]}[shape]
+    ] = COLOURS[colour]
+    if shape == "frame":
+        patch[5:15, 5:15] = 255
+    if shape == "cross":
+        patch[:, 8:12] = COLOURS[colour]
+    return image
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> WordTokenizer:
+    return WordTokenizer.from_captions([*COLOURS, *SHAPES, *pocket.TEMPLATES], context_length=8)
+
+
+@pytest.fixture(scope="module")
+def prompts(tokenizer: WordTokenizer) -> Any:
+    return torch.stack([tokenizer(texts) for texts in pocket.prompts(COLOURS)])
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer: WordTokenizer) -> Any:
+    """Coloured shapes: 12 concepts ("red square"), 8 images of each; the class is the colour."""
+    draw = np.random.default_rng(0)
+    concepts = [(colour, shape) for colour in COLOURS for shape in SHAPES]
+    images = [picture(*concepts[i % 12], draw) for i in range(96)]
+    captions = [tokenizer(pocket.captions(shape, [colour], seed=0)) for colour, shape in concepts]
+    number = torch.arange(96) % 12
+    return train.Examples(
+        images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+        labels=number // 4,
+        concepts=number,
+        captions=torch.stack(captions),
+    )
+
+
+@pytest.fixture(scope="module", params=TOWERS)
+def architecture(request: pytest.FixtureRequest, tokenizer: WordTokenizer) -> dict[str, Any]:
+    text = {
+        "context_length": 8, "vocab_size": tokenizer.vocab_size, "width": 32, "heads": 2,
+        "layers": 1,
+    }  # fmt: skip
+    return {"embed_dim": 16, "vision_cfg": TOWERS[request.param], "text_cfg": text}
+
+
+def recipe(**changes: Any) -> Recipe:
+    content: dict[str, Any] = {
+        "name": "tiny", "family": "pocket_cnn", "level": "zero_shot", "objective": "contrastive",
+        "architecture": "tiny", "styles": "training", "steps": 60, "batch": 32,
+        "learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 0.1, "clip_norm": 1.0,
+        "label_smoothing": 0.0, "shrink": 0.1, "shift": 0.05, "flip": True,
+    }  # fmt: skip
+    return Recipe(**{**content, **changes})
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def same(a: Any, b: Any) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Each objective learns
+
+
+def test_contrastive_then_finetuned(architecture: Any, examples: Any, prompts: Any) -> None:
+    clip = train.train(recipe(), architecture, examples, prompts, seed=0, watched=examples)
+    assert clip.curve[-1].loss < clip.curve[0].loss - 0.3
+    assert clip.curve[-1].accuracy > 0.6, "chance is 1/3"
+    tuned = train.train(
+        recipe(objective="finetuned", start="tiny", learning_rate=3e-4, steps=20),
+        architecture, examples, prompts, seed=0, start=clip.weights, watched=examples,
+    )  # fmt: skip
+    assert tuned.curve[-1].loss < tuned.curve[0].loss
+    assert tuned.curve[-1].accuracy >= clip.curve[-1].accuracy - 0.05
+
+
+def test_supervised_learns(architecture: Any, examples: Any, prompts: Any) -> None:
+    spec = recipe(objective="supervised", level="supervised")
+    done = train.train(spec, architecture, examples, prompts, seed=0, watched=examples)
+    assert done.curve[-1].loss < done.curve[0].loss / 2
+    assert done.curve[-1].accuracy > 0.8
+    assert [point.step for point in done.curve] == list(range(6, 61, 6))
+
+
+def test_finetuning_begins_as_the_zero_shot_classifier(
+    architecture: Any, examples: Any, prompts: Any
+) -> None:
+    torch.manual_seed(3)
+    clip = train.Contrastive(architecture, prompts).eval()
+    spec = recipe(objective="finetuned", start="tiny")
+    tuned = train.build(spec, architecture, prompts, clip.weights()).eval()
+    pixels = train.normalise(examples.images)
+    with torch.no_grad():
+        torch.testing.assert_close(tuned.logits(pixels), clip.logits(pixels), atol=1e-4, rtol=1e-4)
+
+
+# The loss
+
+
+def test_loss_is_clips_when_no_two_share_a_concept() -> None:
+    torch.manual_seed(0)
+    images, texts = torch.nn.functional.normalize(torch.randn(2, 7, 5), dim=-1)
+    scale = torch.tensor(9.0)
+    expected = open_clip.ClipLoss()(images, texts, scale)
+    torch.testing.assert_close(
+        train.contrastive_loss(images, texts, scale, torch.arange(7)), expected
+    )
+
+
+def test_loss_of_a_shared_caption_by_hand() -> None:
+    """Two images of one caption: all scores equal, so both rows have the loss log 2."""
+    feature = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    groups = torch.tensor([4, 4])
+    loss = train.contrastive_loss(feature, feature, torch.tensor(10.0), groups)
+    assert float(loss) == pytest.approx(np.log(2))
+    pulled = feature.clone().requires_grad_()
+    train.contrastive_loss(pulled, feature, torch.tensor(10.0), groups).backward()
+    assert torch.allclose(pulled.grad, torch.zeros(2, 2)), "they do not push each other away"
+
+
+# Stopped and resumed
+
+
+@pytest.mark.parametrize("objective", ["contrastive", "supervised"])
+def test_resumed_equals_uninterrupted(
+    objective: str, architecture: Any, examples: Any, prompts: Any, tmp_path: Path
+) -> None:
+    spec = recipe(objective=objective, steps=20)
+    whole = train.train(spec, architecture, examples, prompts, seed=5)
+    state = tmp_path / "state.safetensors"
+    arguments = (spec, architecture, examples, prompts)
+    assert train.train(*arguments, seed=5, state=state, stop_after=7) is None
+    assert state.is_file()
+    torch.rand(11)  # whatever else used the generator in between does not matter
+    resumed = train.train(*arguments, seed=5, state=state)
+    assert same(resumed.weights, whole.weights)
+    assert [p.step for p in resumed.curve] == [p.step for p in whole.curve]
+    assert resumed.curve[-1].loss == pytest.approx(whole.curve[-1].loss, abs=0)
+    assert not state.exists()
+    other = train.train(*arguments, seed=6)
+    assert not same(other.weights, whole.weights)
+
+
+def test_every_epoch_goes_once_through_all() -> None:
+    rows = torch.cat([train.batch_rows(12, 4, seed=1, step=step) for step in range(6)])
+    assert sorted(rows[:12].tolist()) == sorted(rows[12:].tolist()) == list(range(12))
+    assert rows[:12].tolist() != rows[12:].tolist()
+    assert sorted(train.batch_rows(3, 8, seed=1, step=5).tolist()) == [0, 1, 2]
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    rates = [train.rate(recipe(steps=100), step) for step in range(100)]
+    assert rates[0] == pytest.approx(2e-4) and max(rates) == rates[9] == pytest.approx(2e-3)
+    assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] < 1e-5
+
+
+# Images
+
+
+def test_augmentation_without_change_is_the_image(examples: Any) -> None:
+    still = recipe(shrink=0.0, shift=0.0, flip=False)
+    torch.testing.assert_close(
+        train.augment(examples.images, still), train.normalise(examples.images), atol=1e-5, rtol=0
+    )
+
+
+def test_augmentation_keeps_the_white_ground() -> None:
+    white = torch.full((4, 3, 32, 32), 255, dtype=torch.uint8)
+    moved = train.augment(white, recipe(shrink=0.3, shift=0.3))
+    torch.testing.assert_close(moved, torch.ones(4, 3, 32, 32))
+
+
+# Files
+
+
+def test_checkpoints_load_only_into_their_architecture(
+    architecture: Any, prompts: Any, tmp_path: Path
+) -> None:
+    model = train.Contrastive(architecture, prompts)
+    path = tmp_path / "model.safetensors"
+    train.write_tensors(train.halved(model.weights()), path, {"architecture": "tiny"})
+    weights, metadata = train.read_tensors(path)
+    assert metadata == {"architecture": "tiny"}
+    train.load_weights(open_clip.CLIP(**architecture), weights)
+    wider = json.loads(json.dumps(architecture))
+    wider["embed_dim"] = 24
+    with pytest.raises(PocketError, match=r"another architecture: .* has shape .*16.* and .*24"):
+        train.load_weights(open_clip.CLIP(**wider), weights)
+    del weights["logit_scale"]
+    with pytest.raises(PocketError, match="logit_scale has shape nothing"):
+        train.load_weights(open_clip.CLIP(**architecture), weights)
+
+
+def test_finetuning_and_empty_styles_say_what_is_missing(
+    architecture: Any, examples: Any, prompts: Any
+) -> None:
+    with pytest.raises(PocketError, match="train that model first"):
+        train.build(recipe(objective="finetuned", start="clip"), architecture, prompts)
+    nothing = examples.where(examples.labels > 99)
+    with pytest.raises(PocketError, match="no images to learn from"):
+        train.train(recipe(), architecture, nothing, prompts, seed=0)
+
+
+# Captions and recipes
+
+
+def test_captions_are_reproducible_and_of_the_concept() -> None:
+    texts = pocket.captions("grinning face", ["happy", "smile"], seed=0)
+    assert texts == pocket.captions("grinning face", ["happy", "smile"], seed=0)
+    assert len(texts) == pocket.CAPTIONS_PER_CONCEPT
+    assert all("grinning face" in t or "happy" in t or "smile" in t for t in texts)
+    assert all("plain" in text for text in pocket.captions("plain", [], seed=0))
