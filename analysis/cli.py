@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ EXAMPLES = """examples:
   companion run effective_robustness vit_b_32
   companion run effective_robustness vit_b_32 -p v2 threshold --output trial.ipynb
   companion fetch
+  companion extract pocket_cnn --data pocket
+  companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
 """
 
 
@@ -61,11 +64,33 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--list", action="store_true", help="list them and where they come from")
     fetch.set_defaults(do=_fetch)
 
+    _add_extract(commands)
+
     execute = commands.add_parser("execute")  # Snakemake's job; not in the help
     execute.add_argument("experiment")
     execute.add_argument("family")
     execute.set_defaults(do=_execute)
     return parser
+
+
+def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    extract = commands.add_parser("extract", help="compute a family's features of some images")
+    extract.add_argument("family")
+    extract.add_argument("--data", nargs="+", required=True, metavar="DATA",
+                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, or a "
+                         "folder of images, in subfolders by class or not")  # fmt: skip
+    extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
+    extract.add_argument("--checkpoint", type=Path, metavar="FILE",
+                         help="safetensors file to use for the one model named")  # fmt: skip
+    extract.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    extract.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    extract.add_argument("--batch-size", type=_positive, default=128, help="(128)")
+    extract.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
+                         help="threads that decode images (one per core)")  # fmt: skip
+    extract.add_argument("--compile", action="store_true", help="compile the encoders first")
+    extract.add_argument("--leave-out-damaged", action="store_true",
+                         help="list images that cannot be decoded and go on")  # fmt: skip
+    extract.set_defaults(do=_extract)
 
 
 def _positive(text: str) -> int:
@@ -126,6 +151,37 @@ def _status(options: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _extract(options: argparse.Namespace) -> int:
+    from analysis import datasets
+    from analysis.registry import load_family
+    from analysis.store import StoreError, read_features
+
+    family = load_family(options.family)
+    models = [family.model(name) for name in options.model] or [
+        model for model in family.models if model.loadable
+    ]
+    try:
+        from analysis.extract import ExtractionError, Settings, extract
+        from analysis.models import ModelError
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"extraction needs {error.name}, which is not installed: pip install -e '.[extract]'."
+        ) from None
+    try:
+        settings = Settings(
+            device=options.device, precision=options.precision, batch_size=options.batch_size,
+            workers=options.workers, compile=options.compile,
+            leave_out_damaged=options.leave_out_damaged,
+        )  # fmt: skip
+        for images in [found for text in options.data for found in datasets.find(text)]:
+            for path in extract(models, images, settings, checkpoint=options.checkpoint):
+                left_out = read_features(path).sidecar["data"]["left_out"]
+                print(path, f"({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out))
+    except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
+        raise RunError(str(error)) from error
     return 0
 
 

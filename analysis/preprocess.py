@@ -13,6 +13,8 @@ from PIL import Image
 from analysis.registry import Preprocessing
 
 Pixels = NDArray[np.uint8]
+#: Shorter edge after resizing, edge of the crop, and filter.
+Geometry = tuple[int, int, str]
 
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -21,7 +23,7 @@ FILTERS = {
 }
 
 
-def geometry(spec: Preprocessing) -> tuple[int, int, str]:
+def geometry(spec: Preprocessing) -> Geometry:
     """Return what decides the pixels: resized edge, crop and filter.
 
     Encoders that agree in these share one decoding and resizing, whatever their normalisation.
@@ -29,7 +31,7 @@ def geometry(spec: Preprocessing) -> tuple[int, int, str]:
     return spec.resize or spec.size, spec.size, spec.interpolation
 
 
-def to_pixels(image: Image.Image | Pixels, spec: Preprocessing) -> Pixels:
+def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pixels:
     """Resize the shorter edge, cut the centre, and return uint8 of shape (3, size, size).
 
     ``image`` is a picture or an RGB array (height, width, 3). Rounding is torchvision's, so that
@@ -39,7 +41,7 @@ def to_pixels(image: Image.Image | Pixels, spec: Preprocessing) -> Pixels:
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
-    edge, size, interpolation = geometry(spec)
+    edge, size, interpolation = geometry(spec) if isinstance(spec, Preprocessing) else spec
     width, height = picture.size
     short = min(width, height)
     if short != edge:

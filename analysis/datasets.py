@@ -1,0 +1,278 @@
+"""Data sets as ordered lists of labelled images: the pocket lab's, and any folder of images.
+
+An `ImageList` says which images there are, in which order, with which labels, and has one hash for
+all of that; pictures are opened only when asked for. No torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from analysis.preprocess import Pixels
+from analysis.registry import suggestion
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+#: For folders of pictures of anything.
+PHOTO_TEMPLATES = ("a photo of a {}.",)
+
+
+class DatasetError(ValueError):
+    """A data set is unknown, empty, or not what it is expected to be."""
+
+
+class DamagedImageError(RuntimeError):
+    """An image cannot be decoded; ``key`` is its name."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a zero-shot head is made of: for each class the name to put into the templates."""
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    templates: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != len(self.names) or not self.names:
+            raise DatasetError(
+                f"prompts need one name per class, got {len(self.names)} names for "
+                f"{len(self.classes)} classes."
+            )
+        wrong = [text for text in self.templates if text.count("{}") != 1]
+        if wrong or not self.templates:
+            raise DatasetError(f"a template needs one {{}} for the name, got {wrong or 'none'}.")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of names and templates, in order."""
+        return _hash([self.classes, self.names, self.templates])
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """An ordered list of (image, label).
+
+    ``images`` are paths, or bytes of shape (N, height, width, 3); ``keys`` name them, in the same
+    order; ``labels`` count through ``classes``, −1 where an image is of none of them.
+    """
+
+    name: str
+    images: Sequence[Path] | Pixels = field(repr=False)
+    keys: tuple[str, ...] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    classes: tuple[str, ...]
+    prompts: Prompts | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if not count:
+            raise DatasetError(f"{self.name}: there are no images.")
+        if len(self.keys) != count or len(self.labels) != count:
+            raise DatasetError(
+                f"{self.name}: {count} images, {len(self.keys)} names and {len(self.labels)} "
+                "labels, where one of each per image is expected."
+            )
+        if len(set(self.keys)) != count:
+            raise DatasetError(f"{self.name}: two images have the same name.")
+        if self.labels.min() < -1 or self.labels.max() >= len(self.classes):
+            raise DatasetError(
+                f"{self.name}: labels run from {self.labels.min()} to {self.labels.max()}, for "
+                f"{len(self.classes)} classes."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, index: int) -> Image.Image:
+        """Decode one image, wholly; DamagedImageError with its name when that fails."""
+        source = self.images[index]
+        if isinstance(source, np.ndarray):
+            return Image.fromarray(source)
+        try:
+            with Image.open(source) as picture:
+                picture.load()
+                return picture.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = str(error).replace(str(source), source.name)
+            raise DamagedImageError(self.keys[index], reason) from None
+
+    @cached_property
+    def manifest(self) -> str:
+        """Hash of names, order, labels, classes, and sizes in bytes (of arrays: the pixels)."""
+        if isinstance(self.images, np.ndarray):
+            content: object = hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
+        else:
+            content = [path.stat().st_size for path in self.images]
+        return _hash([self.keys, self.labels.tolist(), self.classes, content])
+
+    def expect(self, images: int | None = None, classes: Sequence[str] | None = None) -> ImageList:
+        """Return the list itself if it has that many images and those classes, else raise."""
+        if images is not None and len(self) != images:
+            raise DatasetError(
+                f"{self.name} has {len(self)} images where {images} are expected: the copy is not "
+                "complete, or not the one that is meant."
+            )
+        if classes is not None and tuple(classes) != self.classes:
+            missing = [name for name in classes if name not in self.classes]
+            extra = [name for name in self.classes if name not in classes]
+            detail = f"missing {missing[:3]}, unexpected {extra[:3]}"
+            raise DatasetError(
+                f"{self.name} does not have the {len(classes)} classes that are expected "
+                f"({detail if missing or extra else 'they are in another order'})."
+            )
+        return self
+
+    def select(self, mask: NDArray[np.bool_], name: str) -> ImageList:
+        """Return the images where ``mask``, shape (N,), is true, in order, as a list of its own."""
+        rows = np.flatnonzero(mask).tolist()
+        images = self.images
+        return replace(
+            self,
+            name=name,
+            images=images[rows] if isinstance(images, np.ndarray) else [images[i] for i in rows],
+            keys=tuple(self.keys[i] for i in rows),
+            labels=self.labels[rows],
+        )
+
+
+def folder(
+    path: Path,
+    *,
+    name: str | None = None,
+    images: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> ImageList:
+    """List the images of a folder: one subfolder per class, or all in one without labels.
+
+    Images are in the order of their paths; other files are ignored. ``images`` and ``classes`` are
+    what is expected, if that is known. Without ``name`` the list is called after the folder and
+    its content, so that two folders called ``val`` do not get into each other's way. Raises
+    DatasetError.
+    """
+    if not path.is_dir():
+        raise DatasetError(f"{path} is not a folder of images.")
+    subfolders = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
+    loose = [p for p in sorted(path.iterdir()) if _is_image(p)]
+    if loose and subfolders:
+        raise DatasetError(
+            f"{path} has images beside subfolders: put every image into the subfolder of its "
+            "class, or all into one folder without subfolders."
+        )
+    found = [(p, -1) for p in loose] + [
+        (p, label)
+        for label, subfolder in enumerate(subfolders)
+        for p in sorted((path / subfolder).rglob("*"))
+        if _is_image(p)
+    ]
+    labels = np.array([label for _, label in found], dtype=np.int64)
+    empty = set(range(len(subfolders))) - set(labels.tolist())
+    if empty:
+        raise DatasetError(f"{path} has no images in the subfolder {subfolders[min(empty)]!r}.")
+    listed = ImageList(
+        name=name or path.name,
+        images=[p for p, _ in found],
+        keys=tuple(p.relative_to(path).as_posix() for p, _ in found),
+        labels=labels,
+        classes=tuple(subfolders),
+        prompts=_photo_prompts(subfolders) if subfolders else None,
+    ).expect(images, classes)
+    return listed if name else replace(listed, name=_file_name(path, listed.manifest))
+
+
+def pocket(style: str, split: str = "test", *, classified: bool = False) -> ImageList:
+    """List the emoji of one style and split, named ``<hexcode>/<style>``.
+
+    ``classified`` leaves out those in no class. Raises DatasetError for an unknown style or split.
+    """
+    from analysis import emoji
+
+    data = emoji.load()
+    table = data.table
+    for column, value in (("style", style), ("split", split)):
+        known = sorted(table[column].unique())
+        if value not in known:
+            raise DatasetError(f"unknown {column} {value!r}: {suggestion(value, known)}.")
+    mask = ((table["style"] == style) & (table["split"] == split)).to_numpy()
+    if classified:
+        mask &= (table["class_index"] >= 0).to_numpy()
+    rows = table[mask]
+    return ImageList(
+        name=f"pocket-{style}-{split}",
+        images=data.images[mask],
+        keys=tuple(f"{concept}/{style}" for concept in rows["concept"]),
+        labels=rows["class_index"].to_numpy(dtype=np.int64),
+        classes=emoji.CLASSES,
+        prompts=pocket_prompts(),
+    )
+
+
+def pocket_prompts() -> Prompts:
+    """Return what the pocket models' zero-shot heads are made of."""
+    from analysis import emoji
+    from analysis.pocket import TEMPLATES
+
+    return Prompts(emoji.CLASSES, emoji.CLASSES, TEMPLATES)
+
+
+def find(text: str) -> list[ImageList]:
+    """Return the data sets that a command line names.
+
+    ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it;
+    anything else is a folder. Raises DatasetError.
+    """
+    if text == "pocket":
+        from analysis import emoji
+
+        return [pocket(style) for style in emoji.STYLES]
+    parts = re.fullmatch(r"pocket-(.+)-(train|test)", text)
+    if parts and not Path(text).exists():
+        return [pocket(parts[1], parts[2])]
+    return [folder(Path(text))]
+
+
+def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:
+    """Decode every image and return what went wrong with which, in order."""
+
+    def attempt(index: int) -> DamagedImageError | None:
+        try:
+            images.image(index)
+        except DamagedImageError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        return [error for error in pool.map(attempt, range(len(images))) if error]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def _photo_prompts(classes: Sequence[str]) -> Prompts:
+    names = tuple(re.sub(r"[_-]+", " ", name).strip() or name for name in classes)
+    return Prompts(tuple(classes), names, PHOTO_TEMPLATES)
+
+
+def _file_name(path: Path, manifest: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
+    return f"{slug}-{manifest[:8]}"
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

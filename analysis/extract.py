@@ -1,0 +1,427 @@
+"""Extraction: every image of a data set through every encoder of a family, once.
+
+Images are decoded and resized once, by threads, for all encoders that share the geometry of their
+input, while the encoders work. Features are written in shards; an extraction that was killed goes
+on after its last whole shard, and since batches are cut at the same images each time, its result
+is that of one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from analysis import store
+from analysis.datasets import DamagedImageError, ImageList
+from analysis.models import Loaded, cached_head, load
+from analysis.preprocess import Geometry, geometry, to_pixels
+from analysis.registry import Model
+from analysis.store import StoreError
+
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
+STORED = {"fp32": np.float32, "fp16": np.float16, "bf16": np.float16}
+#: Batches that are being decoded while one is being encoded.
+AHEAD = 3
+LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
+
+
+class ExtractionError(RuntimeError):
+    """An extraction cannot start or go on; what it finished is kept."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to extract.
+
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``mps``. ``precision`` is that of the arithmetic;
+    features are kept as float32 for fp32, else as float16. ``shard_size`` is rounded up to whole
+    batches. ``channels_last`` None decides by the network: where convolutions do the work.
+    """
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    batch_size: int = 128
+    shard_size: int = 4096
+    workers: int = 4
+    channels_last: bool | None = None
+    compile: bool = False
+    leave_out_damaged: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "shard_size", "workers"):
+            if getattr(self, name) < 1:
+                raise ExtractionError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+    @property
+    def shard(self) -> int:
+        """Images per shard, a multiple of the batch size."""
+        return -(-self.shard_size // self.batch_size) * self.batch_size
+
+
+@dataclass
+class Batch:
+    """Some consecutive images of one shard: which are sound, and their pixels by geometry."""
+
+    shard: int
+    indices: range
+    pixels: dict[Geometry, Tensor]
+    left_out: dict[int, str] = field(default_factory=dict)
+
+    def sound(self, wanted: Geometry) -> Tensor:
+        """Return the pixels of the images that could be decoded, uint8 (n, 3, size, size)."""
+        if not self.left_out:
+            return self.pixels[wanted]
+        keep = [j for j, i in enumerate(self.indices) if i not in self.left_out]
+        return self.pixels[wanted][keep]
+
+
+class Encoder:
+    """One encoder at work: precision, memory layout, and halving of batches that do not fit."""
+
+    def __init__(self, loaded: Loaded, settings: Settings, path: Path) -> None:
+        self.loaded = loaded
+        self.path = path
+        self.geometry = geometry(loaded.model.preprocessing)
+        self.precision = settings.precision
+        self.limit = settings.batch_size
+        layout = settings.channels_last
+        self.channels_last = _convolutional(loaded.encoder) if layout is None else layout
+        if self.channels_last:
+            loaded.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = torch.compile(loaded.encoder) if settings.compile else loaded.encoder
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Encode bytes of shape (n, 3, size, size) into features (n, width), on the device."""
+        parts: list[Tensor] = []
+        first = 0
+        while first < len(pixels):
+            try:
+                parts.append(self._forward(pixels[first : first + self.limit]))
+            except RuntimeError as error:
+                self._halve(error, len(pixels) - first)
+                continue
+            first += self.limit
+        return torch.cat(parts) if parts else torch.empty(0, self.loaded.model.width)
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        images = self.loaded.normalize(pixels)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        dtype = AUTOCAST.get(self.precision)
+        cast = torch.autocast(pixels.device.type, dtype) if dtype else nullcontext()
+        with torch.inference_mode(), cast:
+            features: Tensor = self.network(images)
+        return features.float()
+
+    def _halve(self, error: RuntimeError, count: int) -> None:
+        if not _out_of_memory(error):
+            raise error
+        if self.limit == 1:
+            raise ExtractionError(
+                f"{self.loaded.model.name}: the memory of {self.loaded.device} does not hold even "
+                "one image beside the encoders: extract fewer models at a time (--model)."
+            ) from None
+        self.limit = max(1, min(self.limit, count) // 2)
+        if self.loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def extract(
+    models: Sequence[Model],
+    images: ImageList,
+    settings: Settings = Settings(),
+    *,
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+) -> list[Path]:
+    """Extract the features of ``images`` by every model, with heads, and return their paths.
+
+    What is in the store already, current and sound, is not made again. ``checkpoint`` is a local
+    weights file for a single model. Raises ExtractionError, ModelError, DatasetError or
+    StoreError, keeping the shards that were finished.
+    """
+    if checkpoint is not None and len(models) != 1:
+        raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
+    paths = {model.name: store.features_path(model.name, images.name, folder) for model in models}
+    waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
+    device = _device(settings.device)
+    encoders = [
+        _encoder(model, images, settings, device, paths[model.name], checkpoint)
+        for model in waiting
+    ]
+    if encoders:
+        _extract_shards(encoders, images, settings)
+    for encoder in encoders:
+        _assemble(encoder, images, settings)
+    return list(paths.values())
+
+
+def _encoder(
+    model: Model,
+    images: ImageList,
+    settings: Settings,
+    device: str,
+    path: Path,
+    checkpoint: Path | None,
+) -> Encoder:
+    """Load a model, see to its head, and let go of its text encoder."""
+    loaded = load(model, checkpoint, device)
+    if loaded.head is not None or (loaded.text is not None and images.prompts is not None):
+        head = path.with_name(f"{images.name}.head.safetensors")
+        cached_head(loaded, images.prompts, head)
+    return Encoder(replace(loaded, text=None), settings, path)
+
+
+def _extract_shards(encoders: Sequence[Encoder], images: ImageList, settings: Settings) -> None:
+    """Fill in the shards that encoders lack, all encoders in one pass over the images."""
+    shards = range(-(-len(images) // settings.shard))
+    lacking = {
+        shard: [e for e in encoders if not _whole(_shard_path(e, images, settings, shard))]
+        for shard in shards
+    }
+    wanted = [shard for shard in shards if lacking[shard]]
+    done = sum(len(_shard_range(s, images, settings)) for s in shards if not lacking[s])
+    bar = tqdm(
+        total=len(images), initial=done, unit=" images", desc=images.name,
+        disable=not settings.progress, smoothing=0.1, leave=False,
+    )  # fmt: skip
+    needed = {shard: sorted({e.geometry for e in lacking[shard]}) for shard in wanted}
+    batches = decoded(images, needed, settings, pinned=encoders[0].loaded.device.type == "cuda")
+    with bar:
+        for shard, group in groupby(batches, key=lambda batch: batch.shard):
+            _extract_shard(shard, group, lacking[shard], images, settings, bar)
+
+
+def _extract_shard(
+    shard: int,
+    batches: Iterator[Batch],
+    encoders: Sequence[Encoder],
+    images: ImageList,
+    settings: Settings,
+    bar: Any,
+) -> None:
+    parts: dict[str, list[Tensor]] = {e.loaded.model.name: [] for e in encoders}
+    left_out: dict[int, str] = {}
+    for batch in batches:
+        left_out |= batch.left_out
+        if left_out and not settings.leave_out_damaged:
+            continue  # find the others of this shard, so that all can be named at once
+        on_device = {
+            wanted: batch.sound(wanted).to(encoders[0].loaded.device, non_blocking=True)
+            for wanted in batch.pixels
+        }
+        for encoder in encoders:
+            parts[encoder.loaded.model.name].append(encoder(on_device[encoder.geometry]))
+        bar.update(len(batch.indices))
+    if left_out and not settings.leave_out_damaged:
+        raise ExtractionError(_damage(images, left_out))
+    rows = [i for i in _shard_range(shard, images, settings) if i not in left_out]
+    for encoder in encoders:
+        on_cpu = [part.cpu() for part in parts[encoder.loaded.model.name]]
+        features = torch.cat(on_cpu).numpy().astype(STORED[settings.precision], copy=False)
+        store.check_finite(f"{encoder.loaded.model.name} on {images.name}", features)
+        store.write(
+            _shard_path(encoder, images, settings, shard),
+            {"features": features, "rows": np.array(rows, dtype=np.uint64)},
+            {"left_out": {images.keys[i]: why for i, why in left_out.items()},
+             "batch_size": encoder.limit},
+        )  # fmt: skip
+
+
+def decoded(
+    images: ImageList,
+    needed: Mapping[int, Sequence[Geometry]],
+    settings: Settings,
+    *,
+    pinned: bool = False,
+) -> Iterator[Batch]:
+    """Yield the batches of some shards in order, each decoded once and resized per geometry.
+
+    ``needed`` gives the geometries for each shard. Threads work on the next batches meanwhile:
+    decoding and resizing leave Python's lock.
+    """
+    pool = ThreadPoolExecutor(settings.workers)
+    under_way: deque[tuple[Batch, list[Future[None]]]] = deque()
+    try:
+        for shard, geometries in needed.items():
+            everything = _shard_range(shard, images, settings)
+            for first in range(0, len(everything), settings.batch_size):
+                indices = everything[first : first + settings.batch_size]
+                under_way.append(_submit(pool, images, shard, indices, geometries, pinned))
+                if len(under_way) > AHEAD:
+                    yield _finished(*under_way.popleft())
+        while under_way:
+            yield _finished(*under_way.popleft())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ThreadPoolExecutor,
+    images: ImageList,
+    shard: int,
+    indices: range,
+    geometries: Sequence[Geometry],
+    pinned: bool,
+) -> tuple[Batch, list[Future[None]]]:
+    pixels = {
+        g: torch.empty((len(indices), 3, g[1], g[1]), dtype=torch.uint8, pin_memory=pinned)
+        for g in geometries
+    }
+    batch = Batch(shard, indices, pixels)
+    arrays = {g: tensor.numpy() for g, tensor in pixels.items()}
+
+    def decode(places: range) -> None:
+        for place in places:
+            try:
+                picture = images.image(indices[place])
+                for wanted, array in arrays.items():
+                    array[place] = to_pixels(picture, wanted)
+            except DamagedImageError as error:
+                batch.left_out[indices[place]] = error.reason
+
+    step = 8  # images per task: small enough to share out, large enough to be worth a task
+    places = range(len(indices))
+    return batch, [pool.submit(decode, places[i : i + step]) for i in places[::step]]
+
+
+def _finished(batch: Batch, futures: Sequence[Future[None]]) -> Batch:
+    for future in futures:
+        future.result()
+    batch.left_out = dict(sorted(batch.left_out.items()))
+    return batch
+
+
+def _assemble(encoder: Encoder, images: ImageList, settings: Settings) -> None:
+    """Put the shards of one encoder together, check the whole, and remove them."""
+    shards = range(-(-len(images) // settings.shard))
+    read = [store.read(_shard_path(encoder, images, settings, shard)) for shard in shards]
+    rows = np.concatenate([tensors["rows"] for tensors, _ in read]).astype(np.int64)
+    left_out = {key: why for _, sidecar in read for key, why in sidecar["left_out"].items()}
+    numbers = store.row_numbers(images.keys)
+    kept = np.array([key not in left_out for key in images.keys])
+    plan = _plan(encoder, images, settings)
+    store.write_features(
+        encoder.path,
+        np.concatenate([tensors["features"] for tensors, _ in read]),
+        images.labels[rows],
+        numbers[rows],
+        expected_rows=numbers[kept],
+        sidecar={
+            **plan,
+            "batch_size": min(sidecar["batch_size"] for _, sidecar in read),
+            "data": {**plan["data"], "classes": images.classes, "left_out": left_out},
+            "device": _device_name(encoder.loaded.device),
+        },
+    )
+    shutil.rmtree(_parts_folder(encoder.path))
+
+
+def _plan(encoder: Encoder, images: ImageList, settings: Settings) -> dict[str, Any]:
+    """Return all that the features depend on: shards made under another plan are not used."""
+    return {
+        "model": store.describe(encoder.loaded.model, encoder.loaded.weights_sha256),
+        "data": {"name": images.name, "manifest": images.manifest, "images": len(images)},
+        "precision": settings.precision,
+        "batch_size": settings.batch_size,
+        "device": encoder.loaded.device.type,
+        "channels_last": encoder.channels_last,
+        "compile": settings.compile,
+        "versions": _versions(),
+    }
+
+
+@lru_cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def _shard_path(encoder: Encoder, images: ImageList, settings: Settings, shard: int) -> Path:
+    plan = {**_plan(encoder, images, settings), "settings": asdict(settings)}
+    for unimportant in ("workers", "progress", "device", "channels_last"):
+        del plan["settings"][unimportant]
+    key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
+    return _parts_folder(encoder.path) / key / f"{shard:05}.safetensors"
+
+
+def _parts_folder(path: Path) -> Path:
+    return path.with_suffix(".parts")
+
+
+def _shard_range(shard: int, images: ImageList, settings: Settings) -> range:
+    return range(len(images))[shard * settings.shard : (shard + 1) * settings.shard]
+
+
+def _whole(path: Path) -> bool:
+    try:
+        store.read(path)
+    except StoreError:
+        return False
+    return True
+
+
+def _done(path: Path, model: Model, images: ImageList, settings: Settings) -> bool:
+    try:
+        sidecar = store.read_features(path, model).sidecar
+    except StoreError:
+        return False
+    same = sidecar["data"]["manifest"] == images.manifest
+    complete = settings.leave_out_damaged or not sidecar["data"]["left_out"]
+    return bool(same and complete and sidecar["precision"] == settings.precision)
+
+
+def _damage(images: ImageList, left_out: Mapping[int, str]) -> str:
+    names = [f"{images.keys[i]} ({why})" for i, why in left_out.items()]
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return (
+        f"{images.name}: {len(names)} images cannot be decoded: {', '.join(names[:20])}{more}. "
+        "Replace them, or leave such images out with --leave-out-damaged; what was extracted "
+        "before them is kept."
+    )
+
+
+def _device(name: str) -> str:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(),
+                 "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if not available.get(name.partition(":")[0], False):
+        known = ", ".join(device for device, there in available.items() if there)
+        raise ExtractionError(f"there is no device {name!r} on this machine; there is: {known}.")
+    return name
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _convolutional(network: nn.Module) -> bool:
+    return sum(isinstance(module, nn.Conv2d) for module in network.modules()) > 1
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        sign in text for sign in ("out of memory", "not enough memory", "can't allocate memory")
+    )

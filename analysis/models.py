@@ -1,0 +1,492 @@
+"""From a model's description to an encoder, its preprocessing and its head.
+
+`load` builds the architecture, puts the weights in, and refuses to go on where the libraries only
+warn: weights that are missing or do not fit, another activation than the weights were trained
+with, an output of another width than described. Weights are read from safetensors files only; a
+pickle, which can run code, is never opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import timm
+import torch
+from open_clip.pretrained import get_pretrained_cfg
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from analysis.datasets import Prompts
+from analysis.preprocess import Pixels, to_pixels
+from analysis.registry import ROOT, Model
+from analysis.store import Head, StoreError, describe, read, read_head, write_head
+from analysis.tokenizer import WordTokenizer
+
+ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
+HUB = "hf-hub:"
+RANDOM_SEED = 0
+
+State = dict[str, Tensor]
+TextEncoder = Callable[[Sequence[str]], Tensor]
+
+
+class ModelError(RuntimeError):
+    """A model cannot be loaded as it is described; the message says why."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to use, in evaluation mode.
+
+    ``encoder`` maps normalised images, float of shape (n, 3, size, size), to features of shape
+    (n, width). ``head`` is the model's own classifier; a model that has none but a ``text``
+    encoder gets one from class names, see `zero_shot_head`. ``weights_sha256`` is that of the
+    weights' file, or of the weights themselves where they were drawn at random.
+    """
+
+    model: Model
+    encoder: nn.Module
+    head: Head | None
+    weights_sha256: str
+    text: TextEncoder | None = None
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the encoder's weights are."""
+        return next(self.encoder.parameters()).device
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Turn bytes of shape (n, 3, size, size) into the encoder's input, on the same device."""
+        return normalize(pixels, self.model)
+
+    def preprocess(self, image: Image.Image | Pixels) -> Tensor:
+        """Turn one picture into the encoder's input, shape (3, size, size), on the CPU."""
+        pixels = torch.from_numpy(to_pixels(image, self.model.preprocessing).copy())
+        return self.normalize(pixels[None])[0]
+
+
+def normalize(pixels: Tensor, model: Model) -> Tensor:
+    """Scale bytes of shape (n, 3, h, w) to [0, 1], subtract the mean, divide by the deviation."""
+    spec = model.preprocessing
+    mean = torch.tensor(spec.mean, device=pixels.device).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std, device=pixels.device).view(1, 3, 1, 1)
+    return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+
+def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> Loaded:
+    """Build a model and load its weights.
+
+    ``checkpoint``, a local safetensors file, is used instead of the described weights. Raises
+    ModelError when the weights are absent, not safetensors or of another architecture, when the
+    activation is not the one they were trained with, or when the output has another width.
+    """
+    if not model.loadable:
+        raise ModelError(f"{model.name} has no public weights, so it cannot be loaded.")
+    if model.level == "random" and checkpoint is not None:
+        raise ModelError(f"{model.name} is the random control and takes no checkpoint.")
+    build = _load_open_clip if model.library == "open_clip" else _load_timm
+    loaded = build(model, checkpoint, device)
+    loaded.encoder.eval().requires_grad_(False)
+    _check_output(loaded)
+    return loaded
+
+
+def architecture(name: str) -> dict[str, Any]:
+    """Return open_clip's configuration of an architecture, the pocket lab's own included."""
+    _register_pocket_architectures()
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    if config is None:
+        raise ModelError(
+            f"open_clip knows no architecture {name!r}, and data/pocket/architectures has no "
+            f"{name}.json."
+        )
+    return config
+
+
+def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> Head:
+    """Return the classifier that the text encoder makes of class names and templates.
+
+    Per class: the mean over templates of the text features of length 1, scaled to length 1 again.
+    """
+    if loaded.text is None:
+        raise ModelError(f"{loaded.model.name} has no text encoder to make a zero-shot head with.")
+    texts = [template.format(name) for name in prompts.names for template in prompts.templates]
+    with torch.inference_mode():
+        parts = [
+            nn.functional.normalize(loaded.text(texts[i : i + batch_size]).float(), dim=-1)
+            for i in range(0, len(texts), batch_size)
+        ]
+        per_class = torch.cat(parts).view(len(prompts.names), len(prompts.templates), -1).mean(1)
+        weight = nn.functional.normalize(per_class, dim=-1).cpu().numpy()
+    return Head(weight=weight, classes=prompts.classes, normalize=True)
+
+
+def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
+    """Return the model's own head, or the zero-shot head of ``prompts``, kept at ``path``.
+
+    What is kept is used again only if it came from the same weights and prompts.
+    """
+    sidecar = {
+        "model": describe(loaded.model, loaded.weights_sha256),
+        "prompts": None if loaded.head else prompts and prompts.sha256,
+    }
+    with contextlib.suppress(StoreError):
+        kept = read(path)[1]
+        if all(kept[key] == value for key, value in json.loads(json.dumps(sidecar)).items()):
+            return read_head(path)
+    if loaded.head is None and prompts is None:
+        raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
+    head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
+    write_head(path, head, sidecar)
+    return head
+
+
+def imagenet_prompts() -> Prompts:
+    """Return the 1,000 class names and 80 templates of OpenAI, as open_clip has them."""
+    names = tuple(open_clip.IMAGENET_CLASSNAMES)
+    templates = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
+    return Prompts(classes=names, names=names, templates=templates)
+
+
+def read_weights(path: Path) -> tuple[State, dict[str, str]]:
+    """Read the tensors and the metadata of a safetensors file; ModelError for anything else."""
+    if not path.is_file():
+        raise ModelError(f"there are no weights at {path}.")
+    if path.suffix != ".safetensors":
+        raise ModelError(
+            f"{path.name} is not a safetensors file, and files that may run code when opened are "
+            "not read: convert it with a tool that you trust, and name it .safetensors."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path.name} is named safetensors but is not a sound one ({error}): it may be cut "
+            "short, or be another format under that name."
+        ) from None
+
+
+def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loaded:
+    name = model.architecture or ""
+    config = architecture(name)
+    _check_activation(model, bool(config.get("quick_gelu", False)))
+    clip = _drawn(
+        model,
+        lambda: open_clip.create_model(
+            name, pretrained=None, pretrained_image=False, pretrained_text=False
+        ),
+    )
+    if not isinstance(clip, open_clip.CLIP | open_clip.CustomTextCLIP):
+        raise ModelError(
+            f"{model.name}: {model.architecture} is a {type(clip).__name__}, whose image features "
+            "are not a single vector per image."
+        )
+    head, has_text = None, True
+    if model.level == "random":
+        sha256 = _hash_of_state(clip.state_dict())
+    else:
+        path = checkpoint or _open_clip_file(model)
+        state, metadata = read_weights(path)
+        sha256 = _sha256(path)
+        head = _take_head(model, state, metadata)
+        has_text = not all(key.startswith("visual.") for key in state)
+        if not has_text and head is None:
+            raise ModelError(f"{path.name} has neither a text encoder nor a head.")
+        _put_weights(model, clip if has_text else clip.visual, state, path, has_text)
+    clip.eval().requires_grad_(False).to(device)
+    text = _text_encoder(model, clip, device) if has_text else None
+    return Loaded(model, clip.visual, head, sha256, text)
+
+
+def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
+    name = model.architecture or ""
+    if model.level == "random":
+        net = _drawn(model, lambda: timm.create_model(name))
+        sha256 = _hash_of_state(net.state_dict())
+    else:
+        path = checkpoint or _timm_file(model)
+        state, _ = read_weights(path)
+        sha256 = _sha256(path)
+        config = timm.get_pretrained_cfg(name)
+        weight = state.get(f"{config.classifier}.weight") if config else None
+        classes = 1000 if weight is None else len(weight)
+        net = _drawn(model, lambda: timm.create_model(name, num_classes=classes))
+        _put_weights(model, net, state, path, full=True)
+    return Loaded(model, _BeforeHead(net).to(device), _timm_head(model, net), sha256)
+
+
+class _BeforeHead(nn.Module):
+    """A timm model up to what its classifier sees."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        net: Any = self.net
+        features: Tensor = net.forward_head(net.forward_features(images), pre_logits=True)
+        return features
+
+
+def _timm_head(model: Model, net: Any) -> Head:
+    linear = net.get_classifier()
+    if not isinstance(linear, nn.Linear):
+        raise ModelError(
+            f"{model.name}: the classifier is a {type(linear).__name__}, a linear one is expected."
+        )
+    count = linear.out_features
+    names = tuple(open_clip.IMAGENET_CLASSNAMES) if count == 1000 else tuple(map(str, range(count)))
+    bias = linear.bias
+    return Head(
+        weight=linear.weight.detach().float().numpy().copy(),
+        bias=None if bias is None else bias.detach().float().numpy().copy(),
+        classes=names,
+    )
+
+
+def _text_encoder(model: Model, clip: Any, device: str) -> TextEncoder:
+    own = (ARCHITECTURES / f"{model.architecture}.json").is_file()
+
+    @lru_cache(maxsize=1)
+    def tokenizer() -> Callable[[Sequence[str]], Tensor]:
+        if own:
+            return WordTokenizer.load()
+        found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(model.architecture)
+        return found
+
+    def encode(texts: Sequence[str]) -> Tensor:
+        features: Tensor = clip.encode_text(tokenizer()(list(texts)).to(device))
+        return features
+
+    return encode
+
+
+def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head | None:
+    """Take ``head.weight`` and ``head.bias`` out of a checkpoint, if it has them."""
+    if metadata.get("architecture", model.architecture) != model.architecture:
+        raise ModelError(
+            f"the checkpoint of {model.name} is of the architecture {metadata['architecture']}, "
+            f"{model.architecture} is expected."
+        )
+    weight, bias = state.pop("head.weight", None), state.pop("head.bias", None)
+    if weight is None:
+        return None
+    try:
+        classes = tuple(json.loads(metadata["classes"]))
+        normalize = {"true": True, "false": False}[metadata["normalize"]]
+    except (KeyError, ValueError, TypeError):
+        raise ModelError(
+            f"the checkpoint of {model.name} has a head, but not the metadata `classes` (a JSON "
+            "list) and `normalize` (true or false) that a head needs."
+        ) from None
+    return Head(
+        weight=weight.float().numpy(),
+        bias=None if bias is None else bias.float().numpy(),
+        classes=classes,
+        normalize=normalize,
+    )
+
+
+def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
+    """Load every tensor into its place; no key may be missing, left over or of another shape."""
+    if not full:
+        state = {key.removeprefix("visual."): value for key, value in state.items()}
+    wanted = net.state_dict()
+    for key in wanted.keys() & state.keys():
+        if wanted[key].numel() != 1 and wanted[key].shape != state[key].shape:
+            raise ModelError(
+                f"{path.name} is not of the architecture {model.architecture}: {key} has the shape "
+                f"{tuple(state[key].shape)}, {tuple(wanted[key].shape)} is expected."
+            )
+    try:
+        if model.library == "open_clip" and full and wanted.keys() != state.keys():
+            open_clip.load_checkpoint(net, str(path), strict=True)  # converts older layouts
+        else:
+            net.load_state_dict(state, strict=True)
+    except (RuntimeError, KeyError) as error:
+        missing, left = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+        raise ModelError(
+            f"{path.name} is not of the architecture {model.architecture}: {len(missing)} tensors "
+            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}."
+        ) from error
+
+
+def _first(names: Sequence[str]) -> str:
+    return f" (first {names[0]})" if names else ""
+
+
+def _check_activation(model: Model, quick_gelu: bool) -> None:
+    tag = get_pretrained_cfg(model.architecture, model.weights) if model.weights else {}
+    if tag and bool(tag.get("quick_gelu", False)) != quick_gelu:
+        activations = {True: "QuickGELU", False: "GELU"}
+        raise ModelError(
+            f"{model.name}: the weights {model.weights} were trained with "
+            f"{activations[not quick_gelu]}, but {model.architecture} uses "
+            f"{activations[quick_gelu]}: use the architecture "
+            f"{'without' if quick_gelu else 'with'} -quickgelu in its name."
+        )
+
+
+def _check_output(loaded: Loaded) -> None:
+    model, size = loaded.model, loaded.model.preprocessing.size
+    try:
+        with torch.inference_mode():
+            features = loaded.encoder(torch.zeros(1, 3, size, size, device=loaded.device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{model.name} does not take images of {size} × {size} pixels ({reason})."
+        ) from None
+    if features.shape != (1, model.width):
+        raise ModelError(
+            f"{model.name}: the features have the shape {tuple(features.shape[1:])}, "
+            f"({model.width},) is described: correct `width` in the family file."
+        )
+    if loaded.head is not None and loaded.head.weight.shape[1] != model.width:
+        raise ModelError(
+            f"{model.name}: the head reads {loaded.head.weight.shape[1]} components, the encoder "
+            f"gives {model.width}."
+        )
+
+
+def _open_clip_file(model: Model) -> Path:
+    assert model.architecture is not None and model.weights is not None
+    local = _local_file(model.weights)
+    if local is not None:
+        return local
+    if model.weights.startswith(HUB):
+        repository = model.weights.removeprefix(HUB)
+        config = json.loads(_from_hub(model, repository, ["open_clip_config.json"]).read_bytes())
+        _check_hub_config(model, config.get("model_cfg", config))
+        return _from_hub(model, repository, ["open_clip_model.safetensors"])
+    tag = get_pretrained_cfg(model.architecture, model.weights)
+    if not tag:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(model.architecture)) or "none"
+        raise ModelError(
+            f"{model.name}: open_clip has no weights {model.weights!r} for {model.architecture} "
+            f"(known are {known})."
+        )
+    repository, _, name = tag.get("hf_hub", "").rpartition("/")
+    if not repository:
+        raise ModelError(
+            f"{model.name}: open_clip offers {model.weights} as a pickle only: convert it to "
+            "safetensors with a tool that you trust, and give that file as the checkpoint."
+        )
+    names = ["open_clip_model.safetensors"]
+    if name:
+        names.insert(0, Path(name).with_suffix(".safetensors").name)
+    return _from_hub(model, repository, names)
+
+
+def _timm_file(model: Model) -> Path:
+    assert model.architecture is not None and model.weights is not None
+    local = _local_file(model.weights)
+    if local is not None:
+        return local
+    if model.weights.startswith(HUB):
+        return _from_hub(model, model.weights.removeprefix(HUB), ["model.safetensors"])
+    name = f"{model.architecture}.{model.weights}"
+    if name not in timm.list_pretrained(f"{model.architecture}*"):
+        raise ModelError(f"{model.name}: timm has no pretrained model {name}.")
+    config = timm.get_pretrained_cfg(name)
+    repository = (config.hf_hub_id if config else None) or ""
+    if repository.endswith("/"):
+        repository += name
+    return _from_hub(model, repository, ["model.safetensors"])
+
+
+def _local_file(weights: str) -> Path | None:
+    """Return the file that ``weights`` names, if it is a path and not a tag or a hub id."""
+    if weights.startswith(HUB) or not ("/" in weights or weights.endswith(".safetensors")):
+        return None
+    return ROOT / Path(weights).expanduser()
+
+
+def _from_hub(model: Model, repository: str, names: Sequence[str]) -> Path:
+    """Return the first of some files that a repository has, from the hub's cache or the network."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError as error:
+            reason: Exception = error
+            break
+        except EntryNotFoundError as error:
+            reason = error
+        except Exception as error:
+            reason = error
+            break
+    raise ModelError(
+        f"{model.name}: {' or '.join(names)} of {repository} is not on this machine and could not "
+        f"be fetched from the Hugging Face hub ({type(reason).__name__}): go online, or give a "
+        "local safetensors file as the checkpoint."
+    )
+
+
+def _check_hub_config(model: Model, config: Mapping[str, Any]) -> None:
+    own = architecture(model.architecture or "")
+    for field in ("embed_dim", "quick_gelu"):
+        here, there = own.get(field, False), config.get(field, False)
+        if here != there:
+            raise ModelError(
+                f"{model.name}: {model.weights} has {field} {there}, the architecture "
+                f"{model.architecture} has {here}."
+            )
+
+
+def _register_pocket_architectures() -> None:
+    known = set(open_clip.list_models())
+    if any(path.stem not in known for path in ARCHITECTURES.glob("*.json")):
+        open_clip.add_model_config(ARCHITECTURES)
+
+
+def _drawn(model: Model, build: Callable[[], Any]) -> Any:
+    """Build a network with the weights that seed 0 draws, without touching the random state."""
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(RANDOM_SEED)
+        try:
+            return build()
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(
+                f"{model.name}: {model.library} cannot build {model.architecture!r} ({reason})."
+            ) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the warning that no weights are loaded: they are, or the model is the control."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
+def _hash_of_state(state: State) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(state[key].detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
