@@ -262,7 +262,7 @@ def _text_encoder(model: Model, clip: Any, device: str) -> TextEncoder:
     @lru_cache(maxsize=1)
     def tokenizer() -> Callable[[Sequence[str]], Tensor]:
         if own:
-            return WordTokenizer.load()
+            return WordTokenizer.load(ARCHITECTURES.parent / "tokenizer.json")
         found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(model.architecture)
         return found
 

@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import CLASSES, image_list, pictures, save_folder
+
+from analysis import datasets
+from analysis.datasets import DamagedImageError, DatasetError, ImageList, Prompts
+
+
+def test_a_folder_of_classes(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    (tmp_path / "red" / "deeper").mkdir()
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "red" / "deeper" / "z.PNG")
+    (tmp_path / "red" / "notes.txt").write_text("not an image")
+    (tmp_path / "red" / ".hidden.png").write_text("not an image")
+    listed = datasets.folder(tmp_path, name="mine")
+    assert listed.classes == ("blue", "green", "red")
+    assert listed.keys == (
+        *("blue/002.png", "blue/005.png", "blue/008.png"),
+        *("green/001.png", "green/004.png", "green/007.png"),
+        *("red/000.png", "red/003.png", "red/006.png", "red/deeper/z.PNG"),
+    )
+    assert listed.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    np.testing.assert_array_equal(np.asarray(listed.image(0)), pictures(9)[2])
+
+
+def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
+    for i, picture in enumerate(pictures(3)):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    listed = datasets.folder(tmp_path)
+    assert listed.labels.tolist() == [-1, -1, -1]
+    assert (listed.classes, listed.prompts) == ((), None)
+
+
+def test_names_tell_folders_of_the_same_name_apart(tmp_path: Path) -> None:
+    first = datasets.folder(save_folder(tmp_path / "a" / "Val set", 9))
+    second = datasets.folder(save_folder(tmp_path / "b" / "Val set", 6))
+    assert first.name == f"val-set-{first.manifest[:8]}"
+    assert first.name != second.name
+
+
+def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
+    for name in ("sea_lion", "tiger-cat"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pictures(1)[0]).save(tmp_path / name / "1.png")
+    prompts = datasets.folder(tmp_path).prompts
+    assert prompts is not None and prompts.names == ("sea lion", "tiger cat")
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ({"images": 10}, "has 9 images where 10 are expected"),
+        ({"classes": ("blue", "green")}, r"2 classes .*unexpected \['red'\]"),
+        ({"classes": ("blue", "red", "green")}, "in another order"),
+    ],
+)
+def test_what_is_expected_is_checked(
+    tmp_path: Path, expected: dict[str, object], message: str
+) -> None:
+    save_folder(tmp_path)
+    with pytest.raises(DatasetError, match=message):
+        datasets.folder(tmp_path, **expected)
+    assert len(datasets.folder(tmp_path, images=9, classes=sorted(CLASSES))) == 9
+
+
+def test_wrong_folders(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="not a folder of images"):
+        datasets.folder(tmp_path / "absent")
+    with pytest.raises(DatasetError, match="there are no images"):
+        datasets.folder(tmp_path)
+    save_folder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no images in the subfolder 'empty'"):
+        datasets.folder(tmp_path)
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "loose.png")
+    with pytest.raises(DatasetError, match="images beside subfolders"):
+        datasets.folder(tmp_path)
+
+
+def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path: Path) -> None:
+    folder = save_folder(tmp_path)
+    before = datasets.folder(folder).manifest
+    assert datasets.folder(folder).manifest == before
+    (folder / "red" / "000.png").rename(folder / "red" / "009.png")
+    renamed = datasets.folder(folder).manifest
+    (folder / "red" / "009.png").rename(folder / "blue" / "000.png")
+    moved = datasets.folder(folder).manifest
+    with (folder / "blue" / "000.png").open("ab") as file:
+        file.write(b"more")
+    assert len({before, renamed, moved, datasets.folder(folder).manifest}) == 4
+
+
+def test_the_manifest_of_arrays_sees_pixels() -> None:
+    one = image_list()
+    assert image_list().manifest == one.manifest
+    changed = image_list()
+    changed.images[3, 2, 1, 0] ^= 1
+    assert changed.manifest != one.manifest
+
+
+def test_selecting() -> None:
+    listed = image_list(8)
+    some = listed.select(listed.labels == 1, "ones")
+    assert (some.name, some.keys, some.labels.tolist()) == ("ones", ("002", "006"), [1, 1])
+    np.testing.assert_array_equal(np.asarray(some.image(1)), listed.images[6])
+
+
+def damage(folder: Path) -> dict[str, str]:
+    """Spoil images of a folder in all the ways we know; name → what the error says."""
+    jpeg = folder / "blue" / "002.jpg"
+    jpeg.write_bytes(jpeg.read_bytes()[:-200])
+    (folder / "green" / "001.jpg").write_bytes(b"")
+    (folder / "red" / "000.jpg").write_text("<html>404</html>")
+    return {
+        "blue/002.jpg": "truncated", "green/001.jpg": "cannot identify",
+        "red/000.jpg": "cannot identify",
+    }  # fmt: skip
+
+
+def test_damaged_images_are_named(tmp_path: Path) -> None:
+    wrong = damage(save_folder(tmp_path, suffix="jpg"))
+    listed = datasets.folder(tmp_path)
+    found = datasets.damaged(listed, workers=2)
+    assert {error.key: error.reason for error in found}.keys() == wrong.keys()
+    for error in found:
+        assert wrong[error.key] in error.reason and str(tmp_path) not in error.reason
+    with pytest.raises(DamagedImageError, match=r"^blue/002\.jpg: "):
+        listed.image(0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keys": ("a",)}, "3 images, 1 names and 3 labels"),
+        ({"keys": ("a", "b", "a")}, "same name"),
+        ({"labels": np.array([0, 1, 2])}, "from 0 to 2, for 2 classes"),
+        ({"labels": np.array([0, 1, -2])}, "from -2 to 1"),
+        ({"images": np.zeros((0, 4, 4, 3), np.uint8)}, "no images"),
+    ],
+)
+def test_lists_that_do_not_fit_together(changes: dict[str, object], message: str) -> None:
+    right = {"name": "x", "images": pictures(3), "keys": ("a", "b", "c"),
+             "labels": np.array([0, 1, -1]), "classes": ("u", "v")}  # fmt: skip
+    ImageList(**right)
+    with pytest.raises(DatasetError, match=message):
+        ImageList(**right | changes)
+
+
+def test_prompts_are_checked() -> None:
+    with pytest.raises(DatasetError, match="1 names for 2 classes"):
+        Prompts(("a", "b"), ("a",), ("{}",))
+    with pytest.raises(DatasetError, match="needs one {}"):
+        Prompts(("a",), ("a",), ("a photo",))
+    with pytest.raises(DatasetError, match="needs one {}"):
+        Prompts(("a",), ("a",), ())
+    assert Prompts(("a",), ("a",), ("{}",)).sha256 != Prompts(("a",), ("a",), ("{}.",)).sha256
+
+
+def test_the_pocket_lists() -> None:
+    from analysis import emoji
+
+    listed = datasets.pocket("noto")
+    table = emoji.load().table
+    rows = table[(table["style"] == "noto") & (table["split"] == "test")]
+    assert listed.name == "pocket-noto-test"
+    assert listed.keys == tuple(f"{concept}/noto" for concept in rows["concept"])
+    assert listed.labels.tolist() == rows["class_index"].tolist()
+    classified = datasets.pocket("noto", classified=True)
+    assert len(classified) == int((rows["class_index"] >= 0).sum())
+    assert datasets.find("pocket-noto-train")[0].name == "pocket-noto-train"
+    assert [found.name for found in datasets.find("pocket")] == [
+        f"pocket-{style}-test" for style in emoji.STYLES
+    ]
+    with pytest.raises(DatasetError, match="unknown style 'notto': .*did you mean 'noto'"):
+        datasets.pocket("notto")
+    with pytest.raises(DatasetError, match="unknown split"):
+        datasets.pocket("noto", "validation")

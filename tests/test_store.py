@@ -1,0 +1,220 @@
+import json
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny import model
+
+from analysis import store
+from analysis.registry import ROOT
+from analysis.store import Head, StoreError
+
+N, D = 12, 5
+KEYS = [f"{i}.png" for i in range(N)]
+ROWS = store.row_numbers(KEYS)
+
+
+def features(dtype: str = "float32") -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(N, D)).astype(dtype)
+
+
+def write(path: Path, array: np.ndarray | None = None, **changes: object) -> np.ndarray:
+    array = features() if array is None else array
+    sidecar = {"model": store.describe(model(), "f00"), "data": {"classes": ["a", "b"]}}
+    arguments = {"labels": np.arange(N) % 2, "rows": ROWS, "expected_rows": ROWS} | changes
+    store.write_features(path, array, sidecar=sidecar, **arguments)
+    return array
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_is_written_is_read(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "m" / "d.safetensors"
+    array = write(path, features(dtype))
+    read = store.read_features(path, model())
+    np.testing.assert_array_equal(read.features, array)
+    assert read.features.dtype == dtype
+    assert isinstance(read.features, np.memmap) and not read.features.flags.writeable
+    assert read.labels.tolist() == [0, 1] * 6
+    assert read.classes == ("a", "b")
+    assert (read.sidecar["N"], read.sidecar["d"], read.sidecar["dtype"]) == (N, D, dtype)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["d.json", "d.safetensors"]
+
+
+def test_the_safetensors_library_reads_the_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "d.safetensors"
+    array = write(path)
+    theirs = load_file(path)
+    np.testing.assert_array_equal(theirs["features"], array)
+    np.testing.assert_array_equal(theirs["rows"], ROWS)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def edit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def lose_sidecar(path: Path) -> None:
+    store.sidecar_of(path).unlink()
+
+
+def break_sidecar(path: Path) -> None:
+    store.sidecar_of(path).write_text("{")
+
+
+def other_format(path: Path) -> None:
+    sidecar = json.loads(store.sidecar_of(path).read_text())
+    store.sidecar_of(path).write_text(json.dumps(sidecar | {"format": 0}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "bytes where its sidecar says"),
+        (edit, "its checksum differs"),
+        (lose_sidecar, "was not finished: run `companion extract`"),
+        (break_sidecar, "sidecar of .* is not readable"),
+        (other_format, "written in format 0"),
+        (Path.unlink, "is not there"),
+    ],
+)
+def test_damaged_features_are_refused(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    path = tmp_path / "m" / "d.safetensors"
+    write(path)
+    damage(path)
+    with pytest.raises(StoreError, match=message):
+        store.read_features(path)
+    assert "companion extract" in store.problem(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\xff" * 8,
+        b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 62) + b'{"features":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}} ',
+        struct.pack("<Q", 62) + b'{"features":{"dtype":"BF9","shape":[9],"data_offsets":[0,36]}} ',
+    ],
+)
+def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "d.safetensors"
+    path.write_bytes(header)
+    with pytest.raises(StoreError, match="not a sound safetensors file"):
+        store.map_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.zeros(3)}, r"labels \(N,\)"),
+        ({"array": np.zeros(N)}, r"features \(N, d\)"),
+        ({"array": np.where(np.eye(N, D) > 0, np.nan, 1)}, "5 images are not finite, .* row 0"),
+        ({"array": np.full((N, D), np.inf, "float16")}, "not finite"),
+        ({"rows": ROWS[::-1]}, "not the data set's 12 images in its order"),
+        ({"array": np.zeros((N, D), "complex64")}, "features is complex64"),
+    ],
+)
+def test_features_are_checked_before_they_are_written(
+    tmp_path: Path,
+    changes: dict[str, np.ndarray],
+    message: str,
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        write(tmp_path / "d.safetensors", **changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_write_that_fails_leaves_no_complete_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.safetensors"
+    write(path)
+
+    def full_disk(file: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(store.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write(path, features() + 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["d.safetensors"]  # the old one, incomplete
+    with pytest.raises(StoreError, match="not finished"):
+        store.read_features(path)
+
+
+def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) -> None:
+    path = tmp_path / "m" / "d.safetensors"
+    write(path)
+    other = model(weights="other.safetensors", preprocessing={**model().preprocessing.model_dump(),
+                                                              "size": 16})  # fmt: skip
+    with pytest.raises(StoreError, match="weights and preprocessing differed"):
+        store.read_features(path, other)
+
+
+def test_features_of_a_checkpoint_that_was_replaced_are_outdated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    (tmp_path / "tiny.safetensors").write_bytes(b"retrained")
+    path = tmp_path / "m" / "d.safetensors"
+    write(path)
+    with pytest.raises(StoreError, match="weights_sha256 differed"):
+        store.read_features(path, model())
+
+
+def test_a_head_by_hand(tmp_path: Path) -> None:
+    head = Head(
+        weight=np.array([[1, 0], [0, 2], [1, 1]], dtype=np.float32),
+        bias=np.array([0, 0, 10], dtype=np.float32),
+        classes=("x", "y", "z"),
+        normalize=True,
+    )
+    np.testing.assert_allclose(head.logits(np.array([[3.0, 4.0]])), [[0.6, 1.6, 11.4]], rtol=1e-6)
+    path = tmp_path / "m" / "d.head.safetensors"
+    store.write_head(path, head, {"model": store.describe(model(), "f00")})
+    read = store.read_head(path, model())
+    np.testing.assert_array_equal(read.weight, head.weight)
+    assert (read.classes, read.normalize, read.bias.tolist()) == (head.classes, True, [0, 0, 10])
+    some = read.restricted(("z", "x"))
+    np.testing.assert_allclose(some.logits(np.array([[3.0, 4.0]])), [[11.4, 0.6]], rtol=1e-6)
+    with pytest.raises(StoreError, match="no class 'w'"):
+        read.restricted(("w",))
+    with pytest.raises(StoreError, match="features of 2 components, got .* shape"):
+        head.logits(np.zeros((4, 3)))
+    with pytest.raises(StoreError, match="one row per class"):
+        Head(weight=head.weight, classes=("x",))
+    with pytest.raises(StoreError, match="one number per class"):
+        Head(weight=head.weight, bias=np.zeros(2, np.float32), classes=head.classes)
+
+
+def test_the_store_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+    assert store.features_path("m", "d") == tmp_path / "m" / "d.safetensors"
+    monkeypatch.delenv("COMPANION_STORE")
+    assert store.head_path("m", "d") == ROOT / "store" / "m" / "d.head.safetensors"
+
+
+def test_reading_needs_no_torch_and_about_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "m" / "d.safetensors"
+    write(path)
+    code = (
+        "import sys; from pathlib import Path; from analysis import store, datasets;"
+        f"print(store.read_features(Path({str(path)!r})).features.shape);"
+        "assert not {'torch', 'open_clip', 'timm', 'torchvision'} & sys.modules.keys()"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "(12, 5)\n", done.stderr
+    assert time.perf_counter() - start < 5  # about one on an idle machine

@@ -1,0 +1,90 @@
+"""Models of a few kilobytes and pictures to feed them, for the tests of extraction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.datasets import ImageList, Prompts
+from analysis.registry import Model
+from analysis.tokenizer import WordTokenizer
+
+SIZE = 32
+WIDTH = 24
+CLASSES = ("red", "green", "blue")
+PROMPTS = Prompts(CLASSES, CLASSES, ("a {} picture", "{}"))
+PREPROCESSING = {
+    "size": SIZE, "resize": 36, "interpolation": "bicubic", "mean": (0.5, 0.4, 0.3),
+    "std": (0.2, 0.3, 0.4),
+}  # fmt: skip
+TEXT = {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 2, "layers": 1}
+ARCHITECTURES = {
+    "tiny-cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": SIZE},
+    "tiny-vit": {"layers": 1, "width": 16, "head_width": 8, "patch_size": 8, "image_size": SIZE},
+}
+
+
+def model(name: str = "tiny", **fields: object) -> Model:
+    described = {
+        "level": "zero_shot", "library": "open_clip", "architecture": "tiny-vit",
+        "weights": "tiny.safetensors", "pretraining": "none", "width": WIDTH,
+        "preprocessing": PREPROCESSING,
+    }  # fmt: skip
+    return Model.model_validate({"name": name, **described, **fields})
+
+
+def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let `analysis.models` find the tiny architectures, and a tokenizer beside them."""
+    from analysis import models
+
+    architectures = folder / "architectures"
+    architectures.mkdir()
+    for name, vision in ARCHITECTURES.items():
+        config = {"embed_dim": WIDTH, "vision_cfg": vision, "text_cfg": TEXT}
+        (architectures / f"{name}.json").write_text(json.dumps(config))
+    WordTokenizer.from_captions(["a picture", *CLASSES], 8).save(folder / "tokenizer.json")
+    patch.setattr(models, "ARCHITECTURES", architectures)
+
+
+def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str) -> None:
+    """Write a checkpoint of random weights, as training would."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from analysis import models
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        clip = open_clip.CLIP(**models.architecture(name))
+        for tensor in clip.state_dict().values():  # running statistics and norms too
+            if tensor.is_floating_point() and tensor.ndim == 1:
+                tensor.uniform_(0.5, 1.5)
+    state = {key: value.contiguous() for key, value in clip.state_dict().items()}
+    save_file(state, path, metadata={"architecture": name, **metadata})
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    """Return photographs of nothing: smooth noise, uint8 (count, 40, 48, 3)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 5, 6, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(c).resize((48, 40))) for c in coarse])
+
+
+def image_list(count: int = 50, name: str = "noise") -> ImageList:
+    labels = np.arange(count, dtype=np.int64) % 4 - 1
+    keys = tuple(f"{i:03}" for i in range(count))
+    return ImageList(name, pictures(count), keys, labels, CLASSES, PROMPTS)
+
+
+def save_folder(folder: Path, count: int = 9, suffix: str = "png") -> Path:
+    """Write pictures into a subfolder per class."""
+    for i, picture in enumerate(pictures(count)):
+        place = folder / CLASSES[i % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{i:03}.{suffix}")
+    return folder
