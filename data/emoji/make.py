@@ -39,8 +39,6 @@ from analysis.artifacts import cache_folder
 from analysis.emoji import (
     ARCHIVE,
     BITS,
-    CLASSES,
-    IMAGENET,
     SIZE,
     STYLES,
     SUBGROUPS,
@@ -53,7 +51,7 @@ from analysis.emoji import (
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
-ALIASES = HERE / "fxemoji.csv"
+NAMES = HERE / "names.csv"
 
 REGISTRY = "https://registry.npmjs.org"
 RENDERER = "0.5.0"
@@ -132,15 +130,18 @@ NEWEST = {"noto_v1": 11, "emojione": 5, "emojione_v1": 3, "emojione_monotone": 5
 GENDERS = {"1F468", "1F469", "2640", "2642"}
 LEFT_OUT = {"component", "flags"}
 
-#: Words that only tell variants of one drawing apart.
-COLOURS = "red orange yellow green blue purple brown black white grey gray pink light dark hollow"
-PEOPLE = "man men woman women person people boy girl child mr mrs mx male female"
-SIZES = "small medium large"
-VARIANT = re.compile(rf"\b({'|'.join(f'{COLOURS} {PEOPLE} {SIZES}'.split())})\b[- ]?")
+#: Words that only tell variants of one drawing apart: colour, gender, size, phase, direction.
+VARIANT_WORDS = """
+light blue|red|orange|yellow|green|blue|purple|brown|black|white|grey|pink|hollow
+man|men|woman|women|person|people|boy|girl|child|santa|mrs|mx|male|female
+small|medium|large|low|high|new|full|first|last|quarter|waxing|waning|gibbous|crescent
+left|right|up|down|dollar|euro|pound|yen
+"""
+VARIANT = re.compile(rf"\b({'|'.join(VARIANT_WORDS.split(chr(10))[1:-1])})\b[-. ]*")
 #: Two concepts look alike if, in at least this share of the styles that draw both, the inks of
 #: their images, averaged to 32 × 32, correlate above SIMILAR.
 ALIKE_IN = 0.5
-SIMILAR = 0.95
+SIMILAR = 0.93
 
 #: Share of concepts whose images are for testing.
 TEST_SHARE = 1 / 3
@@ -270,15 +271,22 @@ def by_name(style: str, names: Iterable[str], concepts: pd.DataFrame) -> dict[st
     """Match icon names to concepts, ignoring case, spaces and punctuation."""
     known = known_names()
     allowed = concepts.index[concepts["version"] <= NEWEST[style]]
+    by_hand = named_by_hand(style)
     found: dict[str, str] = {}
     for name in names:
         hexcodes = known[squash(name)]
-        if len(hexcodes) == 1:
+        if len(hexcodes) == 1 and name not in by_hand:
             found.setdefault(*hexcodes, name)
-    if style == "fxemoji":
-        with ALIASES.open(encoding="utf-8", newline="") as file:
-            found |= {row["concept"]: row["icon"] for row in csv.DictReader(file) if row["concept"]}
+    found |= {hexcode: name for name, hexcode in by_hand.items() if hexcode}
     return {hexcode: name for hexcode, name in found.items() if hexcode in allowed}
+
+
+def named_by_hand(style: str) -> dict[str, str]:
+    """Return the hexcode of each icon that ``names.csv`` assigns, "" where it draws no concept."""
+    with NAMES.open(encoding="utf-8", newline="") as file:
+        return {
+            row["icon"]: row["concept"] for row in csv.DictReader(file) if row["style"] == style
+        }
 
 
 @functools.cache
@@ -395,8 +403,8 @@ def coarse(images: Images) -> Images:
 def clusters(concepts: pd.DataFrame, images: Mapping[str, Images]) -> list[str]:
     """Return for every concept the first concept of its cluster: those that look alike.
 
-    Linked are concepts whose names differ in colour, gender or size only, keycaps, faces of
-    clocks, hair, directions, and what looks alike by ``alike``; links are followed to the end.
+    Linked are concepts whose names tell variants of one drawing (``variant_of``), and those whose
+    images look alike (``alike``); links are followed to the end.
     """
     links = alike(concepts, images)
     keys = [variant_of(row.name, row.subgroup) for row in concepts.itertuples(index=False)]
@@ -443,24 +451,31 @@ def alike(concepts: pd.DataFrame, images: Mapping[str, Images]) -> np.ndarray:
 def split(concepts: pd.DataFrame) -> pd.Series:
     """Return train or test for every concept; a cluster is never divided.
 
-    Within each class, clusters go by size, then by the hash of their name; each goes to test if
-    it is small and the class's share of test concepts then stays within TEST_SHARE.
+    Within each class, concepts that every style draws and the others apart, clusters go by size,
+    then by the hash of their name. Each goes to test if it is small and the share of concepts for
+    testing then stays at TEST_SHARE, rounded.
     """
-    sizes = concepts["cluster"].value_counts()
-    stratum = concepts.groupby("cluster")["class"].agg(lambda c: Counter(c).most_common(1)[0][0])
-    order = sorted(sizes.index, key=lambda c: (-sizes[c], hashlib.sha256(c.encode()).digest()))
+    size = concepts["cluster"].value_counts()
+    everywhere = (concepts[list(STYLES)] != "").all(axis=1)
+    strata = (concepts["class"] + everywhere.map({True: "*", False: ""})).groupby(
+        concepts["cluster"]
+    )
+    stratum = strata.agg(lambda names: Counter(names).most_common(1)[0][0])
     seen: Counter[str] = Counter()
     test: Counter[str] = Counter()
     side = {}
-    for cluster in order:
-        name, size = stratum[cluster], sizes[cluster]
-        seen[name] += size
-        small = size <= LARGEST_TEST_CLUSTER
-        side[cluster] = (
-            "test" if small and test[name] + size <= TEST_SHARE * seen[name] else "train"
-        )
-        test[name] += size if side[cluster] == "test" else 0
+    for cluster in sorted(size.index, key=lambda name: (-size[name], sha256(name))):
+        where = stratum[cluster]
+        seen[where] += size[cluster]
+        fits = test[where] + size[cluster] <= TEST_SHARE * seen[where] + 0.5
+        side[cluster] = "test" if fits and size[cluster] <= LARGEST_TEST_CLUSTER else "train"
+        test[where] += size[cluster] if side[cluster] == "test" else 0
     return concepts["cluster"].map(side)
+
+
+def sha256(text: str) -> str:
+    """Return the hash of a text: an order that depends on nothing else."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # --- File -----------------------------------------------------------------------------------------
