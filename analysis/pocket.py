@@ -34,8 +34,11 @@ TEMPLATES = ("{}", "an emoji of {}", "a drawing of {}", "a picture of {}")
 #: How many captions are written for each concept; every image draws one of them in every step.
 CAPTIONS_PER_CONCEPT = 32
 
+#: How often a caption also says of what kind the thing is ("mammal"), as tags seldom do.
+CATEGORY_SHARE = 0.25
+
 Objective = Literal["contrastive", "supervised", "finetuned"]
-Styles = Literal["training", "web_small", "web_large"]
+Styles = Literal["captions", "web_small", "web_large"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -48,9 +51,9 @@ class PocketError(ValueError):
 class Recipe(BaseModel):
     """How one model is trained; with a seed it decides the weights.
 
-    ``steps`` is the number of updates, ``warmup`` the share of them in which the learning rate
-    rises, ``shrink`` and ``shift`` the largest random change of size and place (shares of the
-    image), ``start`` the model from which finetuning starts.
+    ``steps`` is the number of updates (none for the random control), ``warmup`` the share of them
+    in which the learning rate rises, ``shrink`` and ``shift`` the largest random change of size
+    and place (shares of the image), ``start`` the model from which finetuning starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +65,7 @@ class Recipe(BaseModel):
     architecture: Text
     styles: Styles
     start: Name | None = None
-    steps: Count
+    steps: Annotated[int, Field(ge=0)]
     batch: Count
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
@@ -124,19 +127,21 @@ def load_architecture(name: str, folder: Path = ARCHITECTURES) -> dict[str, Any]
     return content
 
 
-def captions(name: str, tags: Sequence[str], seed: int) -> list[str]:
+def captions(name: str, tags: Sequence[str], category: str, seed: int) -> list[str]:
     """Return ``CAPTIONS_PER_CONCEPT`` captions of one concept, the same for the same ``seed``.
 
     A caption has the name (in three of four cases, else tags alone, where there are any), up to
-    four tags in any order, and one of ``TEMPLATES`` around it.
+    four tags in any order, in `CATEGORY_SHARE` of the cases the ``category`` (if it is not empty),
+    and one of ``TEMPLATES`` around it.
     """
     draw = random.Random(f"{seed} {name}")
     texts = []
     for _ in range(CAPTIONS_PER_CONCEPT):
         some = draw.sample(list(tags), draw.randint(0, min(4, len(tags))))
         named = draw.random() < 0.75 or not some
-        text = draw.choice(TEMPLATES).format(", ".join(([name] if named else []) + some))
-        texts.append(text)
+        told = draw.random() < CATEGORY_SHARE and bool(category)
+        parts = ([category] if told else []) + ([name] if named else []) + some
+        texts.append(draw.choice(TEMPLATES).format(", ".join(parts)))
     return texts
 
 

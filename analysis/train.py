@@ -279,7 +279,7 @@ def train(
         examples = examples.where(examples.labels >= 0)
     if len(examples) == 0:
         raise PocketError(f"{recipe.name} has no images to learn from: check its styles.")
-    torch.manual_seed(_draw(seed, -1))
+    torch.manual_seed(seed)
     model = build(recipe, architecture, prompts, start)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, recipe)
@@ -372,12 +372,12 @@ def batch_rows(count: int, batch: int, seed: int, step: int) -> Tensor:
     """
     batch = min(batch, count)
     epoch, place = divmod(step, count // batch)
-    generator = torch.Generator().manual_seed(_draw(seed, -2 - epoch))
+    generator = torch.Generator().manual_seed(_draw(seed, -1 - epoch))
     return torch.randperm(count, generator=generator)[place * batch : (place + 1) * batch]
 
 
 def _draw(seed: int, place: int) -> int:
-    """Return the seed of the generator for one step, epoch or beginning."""
+    """Return the seed of the generator for one step or epoch."""
     return (seed * 1_000_003 + place) % 2**63
 
 

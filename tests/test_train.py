@@ -56,7 +56,7 @@ def examples(tokenizer: WordTokenizer) -> Any:
     draw = np.random.default_rng(0)
     concepts = [(colour, shape) for colour in COLOURS for shape in SHAPES]
     images = [picture(*concepts[i % 12], draw) for i in range(96)]
-    captions = [tokenizer(pocket.captions(shape, [colour], seed=0)) for colour, shape in concepts]
+    captions = [tokenizer(pocket.captions(shape, [colour], "", seed=0)) for colour, shape in concepts]
     number = torch.arange(96) % 12
     return train.Examples(
         images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
@@ -78,7 +78,7 @@ def architecture(request: pytest.FixtureRequest, tokenizer: WordTokenizer) -> di
 def recipe(**changes: Any) -> Recipe:
     content: dict[str, Any] = {
         "name": "tiny", "family": "pocket_cnn", "level": "zero_shot", "objective": "contrastive",
-        "architecture": "tiny", "styles": "training", "steps": 60, "batch": 32,
+        "architecture": "tiny", "styles": "captions", "steps": 60, "batch": 32,
         "learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 0.1, "clip_norm": 1.0,
         "label_smoothing": 0.0, "shrink": 0.1, "shift": 0.05, "flip": True,
     }  # fmt: skip
@@ -243,8 +243,10 @@ def test_finetuning_and_empty_styles_say_what_is_missing(
 
 
 def test_captions_are_reproducible_and_of_the_concept() -> None:
-    texts = pocket.captions("grinning face", ["happy", "smile"], seed=0)
-    assert texts == pocket.captions("grinning face", ["happy", "smile"], seed=0)
+    texts = pocket.captions("grinning face", ["happy", "smile"], "smiling face", seed=0)
+    assert texts == pocket.captions("grinning face", ["happy", "smile"], "smiling face", seed=0)
+    share = sum("smiling face" in text for text in texts) / len(texts)
+    assert 0 < share < 2 * pocket.CATEGORY_SHARE
     assert len(texts) == pocket.CAPTIONS_PER_CONCEPT
     assert all("grinning face" in t or "happy" in t or "smile" in t for t in texts)
-    assert all("plain" in text for text in pocket.captions("plain", [], seed=0))
+    assert all("plain" in text for text in pocket.captions("plain", [], "", seed=0))

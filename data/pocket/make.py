@@ -1,0 +1,147 @@
+"""Train the pocket models and write what is kept of them beside this file.
+
+    python data/pocket/make.py           # train all, write checkpoints, curves and accuracies
+    python data/pocket/make.py --check   # train all again and compare with what is kept
+    python data/pocket/make.py --tune    # try learning rates and weight decays, write tuning.csv
+
+A call that was stopped goes on where it was: what is finished lies under --work. README.md beside
+this file says what is trained, and how the recipes were chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from analysis import pocket, retrain
+from analysis.pocket import Recipe, Recipes
+from analysis.registry import ROOT
+from analysis.tokenizer import TOKENIZER
+
+HERE = Path(__file__).resolve().parent
+WORK = ROOT / ".companion" / "pocket"
+TABLES = {"curve.csv": HERE / "curves.csv", "accuracies.csv": HERE / "accuracies.csv"}
+#: Share of the full number of steps in a trial.
+TRIAL = 0.5
+#: Largest mean difference from the kept accuracies that --check accepts from another machine.
+TOLERANCE = 0.03
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, do it, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="compare with what is kept")
+    parser.add_argument("--tune", action="store_true", help="choose among candidates")
+    parser.add_argument("--only", nargs="+", metavar="MODEL", help="these models (all)")
+    parser.add_argument("--seeds", nargs="+", type=int, help="these seeds (all)")
+    parser.add_argument("--workers", type=int, default=2, help="trainings at a time (2)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (cpu)")
+    parser.add_argument("--work", type=Path, default=WORK, help="where finished trainings lie")
+    options = parser.parse_args(arguments)
+    recipes = pocket.load_recipes()
+    if options.tune:
+        return tune(recipes, options.work / "tuning", options.workers, options.device)
+    models = [recipes.recipe(name) for name in options.only] if options.only else recipes.models
+    tasks = list(itertools.product(models, options.seeds or recipes.seeds))
+    retrain.run_all(tasks, recipes, options.work, workers=options.workers, device=options.device)
+    return compare(tasks, options.work) if options.check else ship(tasks, options.work)
+
+
+def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
+    """Write the tables, and the checkpoints of seed 0 of the families."""
+    for name, target in TABLES.items():
+        retrain.replace_text(target, retrain.collect(tasks, work, name).to_csv(index=False))
+    for recipe, seed in tasks:
+        if seed == 0 and recipe.family != "pool" and recipe.level != "random":
+            target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(work / f"{recipe.name}-0" / "weights.safetensors", target)
+    return 0
+
+
+def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
+    """Print how the accuracies differ from the kept ones; 1 if they differ too much."""
+    keys = ["model", "seed", "style", "split"]
+    new = retrain.collect(tasks, work, "accuracies.csv").astype({"seed": int, "accuracy": float})
+    kept = pd.read_csv(TABLES["accuracies.csv"])
+    both = new.merge(kept, on=keys, suffixes=("", "_kept"))
+    if len(both) != len(new):
+        print(f"{len(new) - len(both)} accuracies are not in {TABLES['accuracies.csv'].name}.")
+        return 1
+    both["difference"] = both["accuracy"] - both["accuracy_kept"]
+    by_model = both.groupby("model", sort=False)["difference"].agg(
+        ["mean", lambda d: d.abs().max()]
+    )
+    print(by_model.set_axis(["mean", "largest"], axis=1).round(4).to_string())
+    worst = by_model["mean"].abs().max()
+    same = int((both["difference"] == 0).sum())
+    print(
+        f"{same} of {len(both)} accuracies are equal; the largest mean difference is {worst:.4f}."
+    )
+    if worst > TOLERANCE:
+        print(f"That is more than {TOLERANCE}: these are not the models that are kept here.")
+        return 1
+    return 0
+
+
+def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
+    """Try the candidates of every model and write tuning.csv; recipes.yaml is changed by hand."""
+    grids = yaml.safe_load(pocket.RECIPES.read_text(encoding="utf-8"))["tuning"]
+    tuned = [r for r in recipes.models if r.family != "pool" and r.steps]
+    results: list[dict[str, object]] = []
+    chosen: dict[str, Recipe] = {}
+    for round_of in ([r for r in tuned if r.start is None], [r for r in tuned if r.start]):
+        trials = [trial for r in round_of for trial in candidates(r, grids[r.objective], chosen)]
+        starts = tuple(chosen.values())
+        all_recipes = recipes.model_copy(update={"models": (*trials, *starts)})
+        tasks = [(trial, 0) for trial in trials]
+        retrain.run_all(tasks, all_recipes, work, workers=workers, splits=("train",), device=device)
+        scores = retrain.collect(tasks, work, "accuracies.csv").set_index("model")["accuracy"]
+        for r in round_of:
+            own = [t for t in trials if t.name.startswith(f"{r.name}.")]
+            best = max(own, key=lambda t: float(scores[t.name]))
+            chosen[r.name] = best
+            results += [
+                {
+                    "model": r.name, "learning_rate": t.learning_rate,
+                    "weight_decay": t.weight_decay, "steps": t.steps,
+                    "validation_accuracy": scores[t.name], "chosen": t is best,
+                }
+                for t in own
+            ]  # fmt: skip
+    table = pd.DataFrame(results)
+    retrain.replace_text(HERE / "tuning.csv", table.to_csv(index=False))
+    print(table[table["chosen"]].to_string(index=False))
+    return 0
+
+
+def candidates(
+    recipe: Recipe, grid: dict[str, list[float]], chosen: dict[str, Recipe]
+) -> list[Recipe]:
+    """Return a recipe's variants; finetuning starts from the chosen variant of what it needs."""
+    start = {"start": chosen[recipe.start].name} if recipe.start else {}
+    return [
+        recipe.model_copy(
+            update={
+                "name": f"{recipe.name}.{'.'.join(f'{value:g}' for value in values)}",
+                "steps": round(TRIAL * recipe.steps),
+                **dict(zip(grid, values, strict=True)),
+                **start,
+            }
+        )
+        for values in itertools.product(*grid.values())
+    ]
+
+
+if __name__ == "__main__":
+    TOKENIZER.is_file() or retrain.make_tokenizer().save()
+    sys.exit(main())
