@@ -210,7 +210,7 @@ def pocket(style: str, split: str = "test", *, classified: bool = False) -> Imag
             raise DatasetError(f"unknown {column} {value!r}: {suggestion(value, known)}.")
     mask = ((table["style"] == style) & (table["split"] == split)).to_numpy()
     if classified:
-        mask &= (table["class_index"] >= 0).to_numpy()
+        mask = mask & (table["class_index"] >= 0).to_numpy()
     rows = table[mask]
     return ImageList(
         name=f"pocket-{style}-{split}",

@@ -26,6 +26,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from analysis.datasets import Prompts
 from analysis.preprocess import Pixels, to_pixels
@@ -182,7 +183,7 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
     name = model.architecture or ""
     config = architecture(name)
     _check_activation(model, bool(config.get("quick_gelu", False)))
-    clip = _drawn(
+    clip = _built(
         model,
         lambda: open_clip.create_model(
             name, pretrained=None, pretrained_image=False, pretrained_text=False
@@ -213,7 +214,7 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
 def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
     name = model.architecture or ""
     if model.level == "random":
-        net = _drawn(model, lambda: timm.create_model(name))
+        net = _built(model, lambda: timm.create_model(name))
         sha256 = _hash_of_state(net.state_dict())
     else:
         path = checkpoint or _timm_file(model)
@@ -222,7 +223,7 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         config = timm.get_pretrained_cfg(name)
         weight = state.get(f"{config.classifier}.weight") if config else None
         classes = 1000 if weight is None else len(weight)
-        net = _drawn(model, lambda: timm.create_model(name, num_classes=classes))
+        net = _built(model, lambda: timm.create_model(name, num_classes=classes))
         _put_weights(model, net, state, path, full=True)
     return Loaded(model, _BeforeHead(net).to(device), _timm_head(model, net), sha256)
 
@@ -454,9 +455,14 @@ def _register_pocket_architectures() -> None:
         open_clip.add_model_config(ARCHITECTURES)
 
 
-def _drawn(model: Model, build: Callable[[], Any]) -> Any:
-    """Build a network with the weights that seed 0 draws, without touching the random state."""
-    with torch.random.fork_rng(devices=[]), _quiet():
+def _built(model: Model, build: Callable[[], Any]) -> Any:
+    """Build a network, with the weights that seed 0 draws if it is the random control.
+
+    For any other, drawing weights would be wasted time: each tensor is loaded, or it is an error.
+    The random state is left as it was.
+    """
+    undrawn = contextlib.nullcontext() if model.level == "random" else _Undrawn()
+    with torch.random.fork_rng(devices=[]), _quiet(), undrawn:
         torch.manual_seed(RANDOM_SEED)
         try:
             return build()
@@ -465,6 +471,15 @@ def _drawn(model: Model, build: Callable[[], Any]) -> Any:
             raise ModelError(
                 f"{model.name}: {model.library} cannot build {model.architecture!r} ({reason})."
             ) from None
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are where they would be filled with random numbers."""
+
+    DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager

@@ -152,9 +152,9 @@ def test_lists_that_do_not_fit_together(changes: dict[str, object], message: str
 def test_prompts_are_checked() -> None:
     with pytest.raises(DatasetError, match="1 names for 2 classes"):
         Prompts(("a", "b"), ("a",), ("{}",))
-    with pytest.raises(DatasetError, match="needs one {}"):
+    with pytest.raises(DatasetError, match=r"needs one {}"):
         Prompts(("a",), ("a",), ("a photo",))
-    with pytest.raises(DatasetError, match="needs one {}"):
+    with pytest.raises(DatasetError, match=r"needs one {}"):
         Prompts(("a",), ("a",), ())
     assert Prompts(("a",), ("a",), ("{}",)).sha256 != Prompts(("a",), ("a",), ("{}.",)).sha256
 
@@ -174,7 +174,7 @@ def test_the_pocket_lists() -> None:
     assert [found.name for found in datasets.find("pocket")] == [
         f"pocket-{style}-test" for style in emoji.STYLES
     ]
-    with pytest.raises(DatasetError, match="unknown style 'notto': .*did you mean 'noto'"):
+    with pytest.raises(DatasetError, match=r"unknown style 'notto': .*did you mean 'noto'"):
         datasets.pocket("notto")
     with pytest.raises(DatasetError, match="unknown split"):
         datasets.pocket("noto", "validation")

