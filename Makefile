@@ -47,7 +47,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve runs test test-slow lint clean
+.PHONY: help venv book serve runs pocket test test-slow lint clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -69,6 +69,11 @@ serve: ## Show the built book on this computer (PORT=8000)
 runs: ## Bring all runs up to date, without building the book
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
 	@$(IN_VENV) companion update
+
+pocket: ## Train all pocket models from nothing and compare with those kept here
+	@sh -c "$$set_up" set_up extract
+	@rm -rf .companion/pocket
+	@$(IN_VENV) python data/pocket/make.py --check
 
 test: ## Check the code and run the tests that take seconds
 	@sh -c "$$set_up" set_up extract,test

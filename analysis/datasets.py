@@ -107,7 +107,7 @@ class ImageList:
         try:
             with Image.open(source) as picture:
                 picture.load()
-                return picture.convert("RGB")
+                return picture if picture.mode == "RGB" else picture.convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).replace(str(source), source.name)
             raise DamagedImageError(self.keys[index], reason) from None

@@ -195,7 +195,7 @@ def right_at_every_step(
     classes = _checked_subset(class_subset, len(parts.left))
     targets = _checked_targets(labels, classes)
     reading = parts.directions[sequence].T
-    writing = (parts.left[np.ix_(classes, sequence)] * parts.singular_values[sequence]).T
+    writing = _writing(parts, classes, sequence)
     constant = _checked_bias(bias, len(parts.left))[classes]
     right = np.empty((parts.rank, len(targets)), dtype=np.bool_)
     for rows, h in _blocks(features, reading.shape[0], len(targets)):
@@ -218,7 +218,7 @@ def accuracy_without_each(
     parts = _decomposed(head)
     classes = _checked_subset(class_subset, len(parts.left))
     targets = _checked_targets(labels, classes)
-    writing = (parts.left[classes] * parts.singular_values).T
+    writing = _writing(parts, classes, np.arange(parts.rank))
     constant = _checked_bias(bias, len(parts.left))[classes]
     right = np.zeros(parts.rank)
     for rows, h in _blocks(features, parts.directions.shape[1], len(targets)):
@@ -240,6 +240,12 @@ def paired_difference(right: ArrayLike, reference: ArrayLike) -> tuple[Array, Ar
     """
     change = np.asarray(right, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
     return change.mean(axis=-1), change.std(axis=-1) / np.sqrt(change.shape[-1])
+
+
+def _writing(parts: Decomposition, classes: Indices, sequence: Indices) -> Array:
+    """What each direction adds to the logits, σ_i u_i: (rank, classes), each row in one piece."""
+    weighted = parts.left[np.ix_(classes, sequence)] * parts.singular_values[sequence]
+    return np.ascontiguousarray(weighted.T)
 
 
 def _accumulate(

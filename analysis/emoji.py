@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
+from scipy import sparse
 
+from analysis.appearance import COLOURS, TEXTURES
 from analysis.registry import ROOT, suggestion
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
 TABLE = "concepts.csv"
+#: Colours and textures of all images, computed by ``analysis.appearance``: packed bits.
+APPEARANCE = ROOT / "data" / "emoji" / "appearance.npy"
 
 #: Edge of every image in pixels; the background is white.
 SIZE = 64
@@ -128,9 +132,19 @@ class Emoji:
         return len(self.table)
 
     def select(
-        self, styles: str | Iterable[str], split: str | None = None, classes: bool = False
+        self,
+        styles: str | Iterable[str],
+        split: str | None = None,
+        *,
+        classes: bool = False,
+        everywhere: bool = False,
     ) -> Emoji:
-        """Return the images of ``styles``, of one ``split`` or both, if asked only with a class."""
+        """Return the images of ``styles``, of one ``split`` or of both.
+
+        With ``classes`` only those that have a class, with ``everywhere`` only those whose concept
+        every style draws: then all styles show the same concepts. Raises EmojiError for an unknown
+        name.
+        """
         wanted = [styles] if isinstance(styles, str) else list(styles)
         for style in wanted:
             _known(style, STYLES, "style")
@@ -140,6 +154,9 @@ class Emoji:
             keep &= self.table["split"] == split
         if classes:
             keep &= self.table["class_index"] >= 0
+        if everywhere:
+            styles_of = self.table.groupby("concept")["style"].transform("nunique")
+            keep &= styles_of == len(STYLES)
         return Emoji(self.images[keep.to_numpy()], self.table[keep].reset_index(drop=True))
 
 
@@ -152,21 +169,74 @@ def load(path: Path = ARCHIVE) -> Emoji:
     if not path.is_file():
         raise EmojiError(f"{path} does not exist: run `python data/emoji/make.py`.")
     with zipfile.ZipFile(path) as archive:
-        concepts = read_table(archive.read(TABLE))
-        sheets = {style: archive.read(f"{style}.webp") for style in STYLES}
-    parts = {style: concepts[concepts[style] != ""] for style in STYLES}
-    ends = np.cumsum([len(part) for part in parts.values()])
-    images = np.empty((ends[-1], SIZE, SIZE, 3), np.uint8)
-    targets = np.split(images, ends[:-1])  # views
+        table = read_table(archive.read(TABLE))
+        sheets = [archive.read(f"{style}.webp") for style in STYLES]
+    counts = [int((table[style] != "").sum()) for style in STYLES]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(_decode, STYLES, sheets.values(), targets))
-    images.flags.writeable = False
-    table = pd.concat([part.assign(style=style) for style, part in parts.items()])
+        images = dict(zip(STYLES, pool.map(_decode, STYLES, sheets, counts), strict=True))
+    return assemble(table, images)
+
+
+def assemble(table: pd.DataFrame, images: Mapping[str, Images]) -> Emoji:
+    """Join the table of concepts (``read_table``) and the images that each style has of them."""
+    stack = np.concatenate([images[style] for style in STYLES])
+    stack.flags.writeable = False
+    rows = pd.concat([table[table[style] != ""].assign(style=style) for style in STYLES])
     index = {name: i for i, name in enumerate(CLASSES)}
-    table["class_index"] = table["class"].map(index).fillna(-1).astype(int)
+    rows["class_index"] = rows["class"].map(index).fillna(-1).astype(int)
     columns = ["concept", "name", "tags", "group", "subgroup", "cluster"]
     columns += ["style", "split", "class_index"]
-    return Emoji(images, table[columns].reset_index(drop=True))
+    return Emoji(stack, rows[columns].reset_index(drop=True))
+
+
+@functools.cache
+def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], sparse.csr_array]:
+    """Return names, kinds and an (N, C) boolean table: which image shows which concept.
+
+    Rows are those of ``load()``. Kinds, in this order: ``tag`` and ``subgroup`` from the emoji's
+    annotations, ``colour`` and ``texture`` computed from each image. A name may occur as more than
+    one kind. Only concepts of at least ``least`` images.
+    """
+    table = load().table
+    parts: list[tuple[str, Sequence[str], sparse.csc_array]] = [
+        ("tag", *_indicators(table["tags"].str.split(";"))),
+        ("subgroup", *_indicators(table["subgroup"].map(lambda subgroup: [subgroup]))),
+    ]
+    flags = appearance(len(table))
+    colours, textures = np.split(flags, [len(COLOURS)], axis=1)
+    parts += [("colour", COLOURS, sparse.csc_array(colours))]
+    parts += [("texture", TEXTURES, sparse.csc_array(textures))]
+    names = [name for _, some, _ in parts for name in some]
+    kinds = [kind for kind, some, _ in parts for _ in some]
+    shown = sparse.hstack([part for _, _, part in parts], format="csc")
+    keep = np.flatnonzero(np.diff(shown.indptr) >= least)
+    rows = sparse.csr_array(shown[:, keep])
+    return tuple(names[i] for i in keep), tuple(kinds[i] for i in keep), rows
+
+
+def appearance(count: int, path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
+    """Read (N, 21): which colours and textures (``analysis.appearance``) each image has."""
+    packed = np.load(path, allow_pickle=False)
+    width = len(COLOURS) + len(TEXTURES)
+    if packed.shape != (count, -(-width // 8)):
+        raise EmojiError(
+            f"{path.name} is of shape {packed.shape}, which does not fit {count} images with "
+            f"{width} flags: run `python data/emoji/make.py`."
+        )
+    return np.unpackbits(packed, axis=1, count=width).astype(bool)
+
+
+def sizes(emoji: Emoji) -> pd.DataFrame:
+    """Return how many images each class (row) has by style and split (columns), as in the README.
+
+    Images of no class are in the last row, ``(no class)``.
+    """
+    names = emoji.table["class_index"].map(lambda i: CLASSES[i] if i >= 0 else "(no class)")
+    keys = [emoji.table["style"], emoji.table["split"]]
+    counts = pd.crosstab(names, keys).rename_axis(index="class")
+    order = [name for name in (*CLASSES, "(no class)") if name in counts.index]
+    columns = [(s, part) for s in STYLES for part in ("train", "test") if (s, part) in counts]
+    return counts.loc[order][columns]
 
 
 def read_table(content: bytes) -> pd.DataFrame:
@@ -197,14 +267,24 @@ def from_sheet(sheet: Images, count: int) -> Images:
     return grid.reshape(rows * SHEET_COLUMNS, SIZE, SIZE, 3)[:count]
 
 
-def _decode(style: str, content: bytes, target: Images) -> None:
-    """Fill ``target`` with the images of a style's sheet."""
+def _decode(style: str, content: bytes, count: int) -> Images:
+    """Return the images of a style's sheet."""
     with Image.open(io.BytesIO(content)) as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
     try:
-        target[:] = from_sheet(pixels, len(target))
+        return from_sheet(pixels, count)
     except EmojiError as error:
         raise EmojiError(f"{style}: {error}") from None
+
+
+def _indicators(labels: pd.Series) -> tuple[list[str], sparse.csc_array]:
+    """Return the distinct labels, sorted, and an (N, C) table of which row has which."""
+    long = labels.reset_index(drop=True).explode()
+    long = long[long.notna() & (long != "")]
+    codes, names = pd.factorize(long, sort=True)
+    shape = (len(labels), len(names))
+    ones = np.ones(len(codes), bool)
+    return list(names), sparse.csc_array((ones, (long.index.to_numpy(), codes)), shape=shape)
 
 
 def _known(name: str, known: Iterable[str], what: str) -> None:

@@ -164,16 +164,17 @@ def extract(
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
     paths = {model.name: store.features_path(model.name, images.name, folder) for model in models}
-    waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
     device = _device(settings.device)
-    encoders = [
-        _encoder(model, images, settings, device, paths[model.name], checkpoint)
-        for model in waiting
-    ]
-    if encoders:
-        _extract_shards(encoders, images, settings)
-    for encoder in encoders:
-        _assemble(encoder, images, settings)
+    with store.locked(paths.values()):
+        waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
+        encoders = [
+            _encoder(model, images, settings, device, paths[model.name], checkpoint)
+            for model in waiting
+        ]
+        if encoders:
+            _extract_shards(encoders, images, settings)
+        for encoder in encoders:
+            _assemble(encoder, images, settings)
     return list(paths.values())
 
 

@@ -91,6 +91,14 @@ class Recipes(BaseModel):
     seeds: tuple[int, ...]
     models: tuple[Recipe, ...]
 
+    def tasks(self) -> list[tuple[Recipe, int]]:
+        """Return every training, a recipe and a seed: all seeds, for the pool the first only."""
+        return [
+            (recipe, seed)
+            for recipe in self.models
+            for seed in (self.seeds[:1] if recipe.family == "pool" else self.seeds)
+        ]
+
     def recipe(self, name: str) -> Recipe:
         """Return the recipe called ``name``; PocketError with the known names otherwise."""
         for recipe in self.models:

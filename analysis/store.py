@@ -15,8 +15,8 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.registry import ROOT, Model
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -338,6 +343,21 @@ def _check_current(path: Path, sidecar: Mapping[str, Any], model: Model) -> None
             f"{_label(path)} was made when the model's {' and '.join(changed)} differed: "
             f"{_again(path)}."
         )
+
+
+@contextmanager
+def locked(paths: Iterable[Path]) -> Iterator[None]:
+    """Hold the right to make the features at some paths; waits for another process to finish.
+
+    A process that dies lets go. Where the system has no such locks (Windows) nothing is held.
+    """
+    with ExitStack() as held:
+        for path in sorted(paths):  # always in the same order: no two wait for each other
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(path.with_suffix(".lock").open("w"))
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -218,3 +218,21 @@ def test_reading_needs_no_torch_and_about_a_second(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "(12, 5)\n", done.stderr
     assert time.perf_counter() - start < 5  # about one on an idle machine
+
+
+def test_a_lock_makes_others_wait(tmp_path: Path) -> None:
+    paths = [tmp_path / "m" / f"{name}.safetensors" for name in "ba"]
+    code = (
+        "from pathlib import Path; from analysis import store;"
+        f"paths = [Path(p) for p in {[str(p) for p in paths[:1]]!r}];"
+        "print('started', flush=True);"
+        "store.locked(paths).__enter__(); print('held', flush=True)"
+    )
+    with store.locked(paths):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout is not None and other.stdout.readline() == "started\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=0.3)
+    assert other.communicate(timeout=20)[0] == "held\n"

@@ -35,8 +35,10 @@ import pooch
 from PIL import Image
 from scipy import sparse
 
+from analysis import appearance
 from analysis.artifacts import cache_folder
 from analysis.emoji import (
+    APPEARANCE,
     ARCHIVE,
     BITS,
     SIZE,
@@ -44,14 +46,17 @@ from analysis.emoji import (
     SUBGROUPS,
     TABLE,
     Images,
+    assemble,
     from_sheet,
     read_table,
+    sizes,
     to_sheet,
 )
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 NAMES = HERE / "names.csv"
+BEFORE_SIZES, AFTER_SIZES = "<!-- sizes -->", "<!-- end of sizes -->"
 
 REGISTRY = "https://registry.npmjs.org"
 RENDERER = "0.5.0"
@@ -157,21 +162,34 @@ class Icon(NamedTuple):
 
 
 def main() -> int:
-    """Write the file, or with --check say whether the committed one is what this script makes."""
+    """Write the files, or with --check say whether the committed ones are what this makes."""
     parser = argparse.ArgumentParser(description="Build data/emoji/emoji.zip.")
-    parser.add_argument("--check", action="store_true", help="compare with the committed file")
+    parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
     table, images = build()
+    emoji = assemble(table, images)
+    flags = [appearance.colours(emoji.images), appearance.textures(emoji.images)]
+    packed = np.packbits(np.concatenate(flags, 1), axis=1)
+    readme = with_sizes(README.read_text(encoding="utf-8"), sizes(emoji))
     if check:
-        difference = compare(table, images)
-        print(difference or f"{ARCHIVE.name} is up to date")
+        difference = compare(table, images, packed, readme)
+        print(difference or f"{ARCHIVE.name}, {APPEARANCE.name} and {README.name} are up to date")
         return 1 if difference else 0
-    beside = ARCHIVE.with_suffix(".zip.partial")
-    beside.write_bytes(to_archive(table, images))
-    beside.replace(ARCHIVE)
-    count = sum(map(len, images.values()))
-    print(f"{ARCHIVE.name}: {count} images, {ARCHIVE.stat().st_size / 1e6:.2f} MB")
+    buffer = io.BytesIO()
+    np.save(buffer, packed, allow_pickle=False)
+    write(APPEARANCE, buffer.getvalue())
+    write(README, readme.encode())
+    if compare(table, images):  # what has not changed is not written again
+        write(ARCHIVE, to_archive(table, images))
+    print(f"{ARCHIVE.name}: {len(emoji)} images, {ARCHIVE.stat().st_size / 1e6:.2f} MB")
     return 0
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then rename it."""
+    beside = path.with_name(f"{path.name}.partial")
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 def build() -> tuple[pd.DataFrame, dict[str, Images]]:
@@ -503,8 +521,13 @@ def members(table: pd.DataFrame, images: Mapping[str, Images]) -> Iterator[tuple
         yield f"{style}.webp", buffer.getvalue()
 
 
-def compare(table: pd.DataFrame, images: Mapping[str, Images]) -> str:
-    """Return in a sentence how the committed file's content differs, "" if it does not."""
+def compare(
+    table: pd.DataFrame,
+    images: Mapping[str, Images],
+    packed: np.ndarray | None = None,
+    readme: str | None = None,
+) -> str:
+    """Return in a sentence how the committed files' content differs, "" if it does not."""
     if not ARCHIVE.is_file():
         return f"{ARCHIVE.name} does not exist: run make.py"
     with zipfile.ZipFile(ARCHIVE) as archive:
@@ -522,7 +545,28 @@ def compare(table: pd.DataFrame, images: Mapping[str, Images]) -> str:
                 f"{ARCHIVE.name} is out of date, {number} images of {style} differ, by {off.max()} "
                 "of 255 at most: run make.py"
             )
+    if packed is not None and not np.array_equal(np.load(APPEARANCE), packed):
+        return f"{APPEARANCE.name} is out of date: run make.py"
+    if readme is not None and README.read_text(encoding="utf-8") != readme:
+        return f"the table in {README.name} is out of date: run make.py"
     return ""
+
+
+def with_sizes(readme: str, counts: pd.DataFrame) -> str:
+    """Return the README with the table of sizes, train/test, between its two marks."""
+    head, found, tail = readme.partition(BEFORE_SIZES)
+    _, ended, tail = tail.partition(AFTER_SIZES)
+    if not found or not ended:
+        raise SystemExit(f"{README.name} lacks the marks {BEFORE_SIZES} and {AFTER_SIZES}.")
+    total = counts.drop(index="(no class)").sum().rename("**all classes**")
+    rows = pd.concat([counts, total.to_frame().T])
+    styles = list(STYLES)
+    lines = ["| class | " + " | ".join(f"`{style}`" for style in styles) + " |"]
+    lines += ["|" + "---|" * (len(styles) + 1)]
+    for name, row in rows.iterrows():
+        cells = [f"{row[style, 'train']}/{row[style, 'test']}" for style in styles]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return f"{head}{BEFORE_SIZES}\n" + "\n".join(lines) + f"\n{AFTER_SIZES}{tail}"
 
 
 if __name__ == "__main__":

@@ -50,8 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recipes = pocket.load_recipes()
     if options.tune:
         return tune(recipes, options.work / "tuning", options.workers, options.device)
-    models = [recipes.recipe(name) for name in options.only] if options.only else recipes.models
-    tasks = list(itertools.product(models, options.seeds or recipes.seeds))
+    tasks = [
+        (recipe, seed)
+        for recipe, seed in recipes.tasks()
+        if recipe.name in (options.only or [recipe.name]) and seed in (options.seeds or [seed])
+    ]
     retrain.run_all(tasks, recipes, options.work, workers=options.workers, device=options.device)
     return compare(tasks, options.work) if options.check else ship(tasks, options.work)
 

@@ -1,0 +1,67 @@
+"""Sentences that a chapter on recorded measurements needs: what is missing, what is outdated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from analysis.figures import LEVEL_STYLES
+from analysis.measurements import Measurement, code_note
+from analysis.registry import Family, Model
+
+
+def data_title(measurement: Measurement) -> str:
+    """A data set's name as words, `coco_500_images` as "500 COCO images"."""
+    titles = {
+        "coco_500_images": "500 COCO images",
+        "coco_500_captions": "500 COCO captions",
+        "coco_mean": "COCO images",
+        "imagenet_80_templates": "ImageNet head, 80 templates",
+        "imagenet_1_template": "ImageNet head, 1 template",
+        "scikit_image_photographs": "14 photographs",
+    }
+    return titles.get(measurement.data.name, measurement.data.name.replace("_", " "))
+
+
+def model_title(model: Model) -> str:
+    """A model as words: level, and pretraining set where that tells models apart."""
+    plain = model.level in ("captions", "random")
+    return LEVEL_STYLES[model.level].title + ("" if plain else f", {model.pretraining}")
+
+
+def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:
+    """The family's models that none of the measurements is of, in the family's order."""
+    names = {measurement.model for measurement in measured}
+    return [model for model in family.models if model.name not in names]
+
+
+def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str) -> str:
+    """An admonition (MyST) that names the missing models and how to get them; "" if none is."""
+    if not missing:
+        return ""
+    loadable = [model for model in missing if model.loadable]
+    private = [model for model in missing if not model.loadable]
+    parts = []
+    if loadable:
+        parts.append(f"{what} of these models:\n\n{_items(loadable)}")
+        parts.append(
+            "Their weights can be had, so a copy of the images is all that is missing:\n\n"
+            f"```console\n$ companion extract {family.name} --data FOLDER\n"
+            f"$ companion measure {experiment} {family.name} --record\n```"
+        )
+    if private:
+        parts.append(f"No public weights are known for these:\n\n{_items(private)}")
+    body = "\n\n".join(parts)
+    return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
+
+
+def code_notes(measured: Iterable[Measurement]) -> str:
+    """An admonition (MyST) that lists measurements taken with other code; "" if there is none."""
+    notes = [(m, code_note(m)) for m in measured]
+    items = "\n".join(f"- `{m.file_name}`: {note}" for m, note in notes if note)
+    if not items:
+        return ""
+    return f":::{{admonition}} Older code\n:class: warning\n{items}\n:::"
+
+
+def _items(models: Sequence[Model]) -> str:
+    return "\n".join(f"- {model_title(model)}" for model in models)

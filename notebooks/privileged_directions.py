@@ -1,0 +1,297 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: family
+#     reads:
+#     - data/measurements/outlier_features/*.json
+#     - data/measurements/privileged_directions/*.json
+# ---
+
+# %% [markdown]
+# # Privileged directions
+#
+# Which directions does the head read, and do representations lie along some of them more than
+# along others? The section {doc}`/privileged_directions` explains the question. Importance needs
+# features of single images; where only a head, or a head and a mean embedding, was published, this
+# page shows what these allow and calls it by another name.
+
+# %% tags=["parameters"]
+family: str = "vit_b_16"  # the family in front
+threshold: float = 10.0  # times the mean importance: from there a direction is called privileged
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis import figures, measurements, reporting
+from analysis.outliers import far_above_mean
+from analysis.registry import load_family
+
+backbone = load_family(family)
+found = measurements.read_all("privileged_directions", family)
+order = {model.name: row for row, model in enumerate(backbone.models)}
+found.sort(key=lambda m: order[m.model])
+per_image = [m for m in found if m.basis == "per_image"]
+of_heads = [m for m in found if m.basis != "per_image"]
+outliers = {
+    (m.model, m.data.name): m
+    for m in measurements.read_all("outlier_features", family)
+    if m.basis == "per_image"
+}
+
+
+def title(measurement) -> str:
+    """The model and the data of a measurement, in words."""
+    model = reporting.model_title(backbone.model(measurement.model))
+    return f"{model}: {reporting.data_title(measurement)}"
+
+
+def digits(value: float) -> str:
+    """A number with three significant digits."""
+    return f"{value:#.3g}".rstrip(".")
+
+
+# %% [markdown]
+# ## Importance of every direction
+
+# %%
+if per_image:
+    figure, axes = figures.new_figure(height=4)
+    for m in per_image:
+        style = figures.LEVEL_STYLES[m.level]
+        ranks = np.arange(1, len(m.value("importance")) + 1)
+        axes.plot(
+            ranks, np.sort(m.value("importance"))[::-1], color=style.colour, linewidth=1.8,
+            label=title(m),
+        )  # fmt: skip
+        axes.plot(
+            ranks[:-1], m.value("importance_head_centred")[: len(ranks) - 1], color=style.colour,
+            linewidth=1.2, linestyle=(0, (4, 2)), label="the same, head centred",
+        )  # fmt: skip
+    axes.axhline(1, color=figures.INK, linewidth=0.8)
+    axes.axhline(threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    shown = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    axes.set_xticks(*[[t for t in shown if t <= len(ranks)]] * 2)
+    axes.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    axes.minorticks_off()
+    axes.set(xlabel="direction, the most important first (log scale)")
+    axes.set(ylabel="importance, times the mean", ylim=(0.05, None))
+    figure.legend(loc="outside lower center", ncols=2)
+    tops = "; ".join(
+        f"{title(m)}: first {digits(np.sort(m.value('importance'))[-1])}, second "
+        f"{digits(np.sort(m.value('importance'))[-2])}, first with the head centred "
+        f"{digits(m.value('importance_head_centred')[0])}"
+        for m in per_image
+    )
+    figures.show(
+        figure,
+        name="importance",
+        caption=f"""Importance of every direction of the head relative to the mean importance,
+        {backbone.title}, the counterpart of the paper's Figure 2. The head is not ImageNet's:
+        {per_image[0].provenance.head}. Dashed: after subtracting the mean row from the head, which
+        changes no prediction. Lines at the mean and at {threshold:g} times the mean.""",
+        alt=f"Falling curves on log axes. Times the mean, {tops}.",
+        evidence="recorded",
+    )
+
+
+# %%
+def with_outliers(measurement) -> str:
+    """How much of the top direction lies in the model's outlier coordinates: Σ v_c²."""
+    own = outliers.get((measurement.model, measurement.data.name))
+    if own is None or not len(own.value("outlier_coordinates")):
+        return "no outlier"
+    coordinates = own.value("outlier_coordinates")
+    share = (measurement.value("top_components")[coordinates] ** 2).sum()
+    return f"{100 * share:.1f} ({', '.join(map(str, coordinates))})"
+
+
+rows = []
+for model in backbone.models:
+    own = [m for m in per_image if m.model == model.name]
+    name = {"model": reporting.model_title(model)}
+    for m in own:
+        top = m.value("top_direction")
+        values = np.sort(m.value("importance"))[::-1]
+        rows.append(
+            name
+            | {
+                "top importance (× mean)": digits(values[0]),
+                "second": digits(values[1]),
+                "head centred": digits(m.value("importance_head_centred")[0]),
+                f"≥ {threshold:g} ×": str(len(far_above_mean(values, threshold))),
+                "|cos| with images": f"{m.value('cosine_with_images')[top]:.3f}",
+                "with mean image": f"{m.value('top_with_mean'):.3f}",
+                "with gap": f"{m.value('top_with_gap'):.3f}",
+                "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
+                "in outliers (%)": with_outliers(m),
+            }
+        )
+    if not own:
+        rows.append(name | {"top importance (× mean)": "not measured"})
+if per_image:
+    random = np.sqrt(2 / (np.pi * per_image[0].counts["components"]))
+    figures.table(
+        pd.DataFrame(rows).fillna(""),
+        name="directions",
+        caption=f"""The most important direction v of each {backbone.title} model that was measured
+        from single images; the head is that of the figure. Head centred: the largest importance
+        once the mean row is subtracted from the head. |cos| of v with images: mean over images
+        (a random direction has about {random:.3f}); with the mean image, with the gap between the
+        mean image and the mean head row, and with the mean head row. In outliers: share of v's
+        squared length in the images' outlier coordinates.""",
+        evidence="recorded",
+    )
+
+# %% [markdown]
+# ## The top direction and the outlier coordinates
+
+# %%
+clip = [m for m in per_image if m.level != "random" and (m.model, m.data.name) in outliers]
+for m in clip:
+    profile = outliers[m.model, m.data.name].value("profile")
+    size = np.abs(m.value("top_components"))
+    captions = outliers.get((m.model, m.data.name.replace("images", "captions")))
+    figure, axes = figures.new_figure(height=4.2)
+    axes.scatter(profile, size, s=14, color=figures.LEVEL_STYLES[m.level].colour, linewidth=0)
+    for c in {*np.argsort(-size)[:3], *np.argsort(-profile)[:2]}:
+        axes.annotate(
+            str(c), (profile[c], size[c]), xytext=(5, 3), textcoords="offset points", fontsize=9
+        )
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    axes.minorticks_off()
+    axes.set(xlabel="activation profile of the images (times the mean coordinate, log scale)")
+    axes.set(ylabel="size of the component in the top direction")
+    largest = int(size.argmax())
+    leader = int(profile.argmax())
+    also = (
+        f" Coordinate {captions.value('persistence_coordinate')} is the captions' outlier."
+        if captions and captions.value("persistence_coordinate") == largest
+        else ""
+    )
+    figures.show(
+        figure,
+        name=f"top-direction-{m.level}".replace("_", "-"),
+        caption=f"""Each coordinate of the {backbone.title} embedding ({title(m)}): how far it
+        stands out over images, against the size of its component in the most important direction
+        of the head.{also}""",
+        alt=f"Scatter plot of {len(size)} coordinates. Coordinate {leader}, the images' outlier at "
+        f"{profile[leader]:.3g} times the mean, has a component of {size[leader]:.3f}; the largest "
+        f"component, {size[largest]:.3f}, is that of coordinate {largest}, at "
+        f"{profile[largest]:.3g} times the mean over images.",
+        evidence="recorded",
+    )
+
+# %% [markdown]
+# ## What heads and mean embeddings show
+#
+# The two factors of importance, as far as they can be had without single images: the singular
+# values of the head, and the |cos| of its directions with the mean image. The mean |cos| over
+# images is another quantity, so no importance is given.
+
+# %%
+if of_heads:
+    figure, (left, right) = figures.new_figure(columns=2, width=8.4, height=3.9)
+    lines = ["-", (0, (4, 2)), (0, (1, 1.5))]
+    for m, line in zip(of_heads, lines, strict=False):
+        share = m.value("singular_value_share")
+        ranks = np.arange(1, len(share) + 1)
+        colour = figures.LEVEL_STYLES[m.level].colour
+        left.plot(
+            ranks, share * len(share), color=colour, linewidth=1.8, linestyle=line, label=title(m)
+        )
+        if "cosine_with_mean" in m.values:
+            right.plot(ranks, m.value("cosine_with_mean"), ".", color=colour, markersize=3.5)
+            random = np.sqrt(2 / (np.pi * m.counts["components"]))
+            right.axhline(random, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
+    left.set_yscale("log")
+    left.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
+    left.minorticks_off()
+    left.set(ylabel="times the mean singular value", ylim=(0.05, None))
+    left.set_title("singular values")
+    right.set(ylabel="|cos|", ylim=(0, None))
+    right.set_title("|cos| with the mean embedding")
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xticks([1, 10, 100, 1000][: 3 + (len(ranks) > 900)],
+                        ["1", "10", "100", "1000"][: 3 + (len(ranks) > 900)])  # fmt: skip
+        axes.minorticks_off()
+        axes.set(xlabel="direction, by singular value")
+    figure.legend(loc="outside lower center", ncols=1)
+    words = "; ".join(
+        f"{title(m)}: the first singular value is "
+        f"{digits(m.value('singular_value_share')[0] * len(m.value('singular_value_share')))} times"
+        " the mean"
+        + (
+            f", its direction's |cos| with the mean embedding {m.value('cosine_with_mean')[0]:.3f}"
+            if "cosine_with_mean" in m.values
+            else ""
+        )
+        for m in of_heads
+    )
+    figures.show(
+        figure,
+        name="spectrum",
+        caption=f"""Genuine ImageNet zero-shot heads of {backbone.title}: singular values (left)
+        and, where a mean COCO embedding of the same model was published, the |cos| of each
+        direction with it (right; dashed: a random direction). Both axes of ranks are
+        logarithmic. Not an importance.""",
+        alt=f"Two panels. {words}.",
+        evidence="recorded",
+    )
+    figures.table(
+        pd.DataFrame(
+            {
+                "model": [reporting.model_title(backbone.model(m.model)) for m in of_heads],
+                "head": [reporting.data_title(m) for m in of_heads],
+                "first singular value (× mean)": [
+                    digits(m.value("singular_value_share")[0] * len(m.value("singular_value_share")))
+                    for m in of_heads
+                ],
+                "second (× mean)": [
+                    digits(m.value("singular_value_share")[1] * len(m.value("singular_value_share")))
+                    for m in of_heads
+                ],
+                "|cos| with mean head row": [f"{m.value('top_with_head_mean'):.3f}" for m in of_heads],
+                "|cos| with mean embedding": [
+                    f"{m.value('cosine_with_mean')[0]:.3f}"
+                    if "cosine_with_mean" in m.values
+                    else "not measured"
+                    for m in of_heads
+                ],
+                "largest coordinate": [
+                    "{} ({:.2f})".format(
+                        np.abs(m.value("top_components")).argmax(),
+                        np.abs(m.value("top_components")).max(),
+                    )
+                    for m in of_heads
+                ],
+            }
+        ),
+        name="heads",
+        caption=f"""First direction of genuine {backbone.title} ImageNet heads. It is the head's
+        mean row, up to the third digit. Largest coordinate: where the direction has its largest
+        component, and that component's size. The cosine is with the mean embedding of COCO images,
+        not the mean over images.""",
+        evidence="recorded",
+    )  # fmt: skip
+
+# %% [markdown]
+# ## What is missing
+
+# %% tags=["remove-input"]
+missing = reporting.not_measured(
+    backbone,
+    reporting.without(backbone, per_image),
+    "Here will stand the importance of every direction",
+    "privileged_directions",
+)
+figures.text("not-measured", missing or "Every model of this family was measured.")
+notes = reporting.code_notes(found)
+if notes:
+    figures.text("older-code", notes)

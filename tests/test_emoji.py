@@ -1,0 +1,432 @@
+"""The emoji data: what is in it, that the split divides nothing that looks alike, its annotations."""
+
+import colorsys
+import functools
+import importlib.util
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analysis import appearance
+from analysis.emoji import (
+    ARCHIVE,
+    CAPTIONS,
+    CLASSES,
+    IMAGENET,
+    SHIFTS,
+    STYLES,
+    SUBGROUPS,
+    TABLE,
+    UNSEEN,
+    WEB_LARGE,
+    WEB_SMALL,
+    Emoji,
+    EmojiError,
+    concepts,
+    from_sheet,
+    load,
+    read_table,
+    sizes,
+    to_sheet,
+)
+from analysis.emoji import appearance as stored_appearance
+from analysis.registry import ROOT
+
+FOLDER = ROOT / "data" / "emoji"
+
+
+@pytest.fixture(scope="module")
+def emoji() -> Emoji:
+    return load()
+
+
+@functools.cache
+def make() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_emoji", FOLDER / "make.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_emoji"] = module  # the renderer's processes look their function up by name
+    spec.loader.exec_module(module)
+    return module
+
+
+def one_per_concept(emoji: Emoji) -> pd.DataFrame:
+    return emoji.table.drop_duplicates("concept").set_index("concept")
+
+
+# --- What is there --------------------------------------------------------------------------------
+
+
+def test_images_and_table_have_the_promised_form(emoji: Emoji) -> None:
+    assert emoji.images.shape == (len(emoji), 64, 64, 3)
+    assert emoji.images.dtype == np.uint8
+    assert not emoji.images.flags.writeable
+    assert list(emoji.table.columns) == [
+        *("concept", "name", "tags", "group", "subgroup", "cluster"),
+        *("style", "split", "class_index"),
+    ]
+    assert not emoji.table.duplicated(["concept", "style"]).any()
+    assert set(emoji.table["style"]) == set(STYLES)
+    assert set(emoji.table["split"]) == {"train", "test"}
+    assert (emoji.table["name"] != "").all() and (emoji.table["tags"] != "").mean() > 0.95
+
+
+def test_file_is_small_and_holds_no_more_than_it_should() -> None:
+    assert ARCHIVE.stat().st_size < 10e6
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [TABLE, *(f"{style}.webp" for style in STYLES)]
+
+
+def test_known_drawings_are_where_the_table_says(emoji: Emoji) -> None:
+    """A red heart is red in every style with colours, and no image is blank where another has ink."""
+    hearts = emoji.table[emoji.table["concept"] == "2764"]
+    assert set(hearts["style"]) == set(STYLES)
+    for index, style in hearts["style"].items():
+        red, green, blue = emoji.images[index, 32, 32]
+        if style in ("emojione_monotone", "fluent_high_contrast"):
+            assert max(red, green, blue) < 60 or min(red, green, blue) > 200
+        else:
+            assert red > 180 and green < 110 and blue < 140, style
+    inks = (emoji.images < 250).any(-1).mean((1, 2))
+    assert (inks[emoji.table["class_index"] >= 0] > 0.005).all()
+
+
+def test_left_out_are_tones_genders_components_and_flags(emoji: Emoji) -> None:
+    parts = emoji.table["concept"].drop_duplicates().str.split("-")
+    assert not parts.map(lambda p: any("1F3FB" <= x <= "1F3FF" for x in p)).any()
+    assert not parts.map(lambda p: len(p) > 1 and bool({"2640", "2642"} & set(p))).any()
+    assert not emoji.table["group"].isin(["component", "flags"]).any()
+
+
+def test_roles_of_the_styles() -> None:
+    assert STYLES[IMAGENET] == "imagenet" and len(SHIFTS) == 5 and len(UNSEEN) >= 3
+    assert set(WEB_SMALL) < set(WEB_LARGE)
+    for styles in CAPTIONS.values():
+        assert IMAGENET in styles and not set(styles) & set(UNSEEN)
+    seen = {style for style, role in STYLES.items() if role == "seen"}
+    assert seen and seen <= set(WEB_SMALL)
+    assert set(STYLES) == set(WEB_LARGE) | set(UNSEEN)
+
+
+def test_select(emoji: Emoji) -> None:
+    part = emoji.select("noto", "test", classes=True)
+    assert set(part.table["style"]) == {"noto"} and set(part.table["split"]) == {"test"}
+    assert (part.table["class_index"] >= 0).all() and len(part.images) == len(part.table)
+    row = part.table.iloc[7]
+    where = (emoji.table["style"] == "noto") & (emoji.table["concept"] == row["concept"])
+    np.testing.assert_array_equal(part.images[7], emoji.images[where.to_numpy()][0])
+    everywhere = emoji.select(STYLES, everywhere=True).table
+    shared = {frozenset(part["concept"]) for _, part in everywhere.groupby("style")}
+    assert len(shared) == 1 and len(next(iter(shared))) == 844
+
+
+def test_errors_say_what_is_known(emoji: Emoji, tmp_path: Path) -> None:
+    with pytest.raises(EmojiError, match=r"unknown style 'notto'.*did you mean 'noto'"):
+        emoji.select("notto")
+    with pytest.raises(EmojiError, match="unknown split 'val'"):
+        emoji.select("noto", "val")
+    with pytest.raises(EmojiError, match=r"does not exist: run `python data/emoji/make.py`"):
+        load(tmp_path / "none.zip")
+    with pytest.raises(EmojiError, match="has no column 'twemoji'"):
+        read_table(b"concept,name\n1F600,grinning face\n")
+
+
+def test_a_sheet_that_does_not_fit_the_table_is_refused(tmp_path: Path) -> None:
+    damaged = tmp_path / "emoji.zip"
+    with zipfile.ZipFile(ARCHIVE) as source, zipfile.ZipFile(damaged, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read("noto.webp" if name == "fxemoji.webp" else name))
+    with pytest.raises(EmojiError, match="fxemoji: a sheet of 858 images must be"):
+        load(damaged)
+
+
+@pytest.mark.parametrize("count", [1, 39, 40, 41, 100])
+def test_sheets_there_and_back(count: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
+    sheet = to_sheet(images)
+    assert sheet.shape == (-(-count // 40) * 64, 2560, 3)
+    np.testing.assert_array_equal(sheet[:64, :64], images[0])
+    np.testing.assert_array_equal(from_sheet(sheet, count), images)
+
+
+def test_reading_needs_no_torch() -> None:
+    code = (
+        "import sys, analysis.emoji as e; e.load(); e.concepts(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# --- Split and classes ----------------------------------------------------------------------------
+
+
+def test_split_divides_no_concept_and_no_cluster(emoji: Emoji) -> None:
+    assert (emoji.table.groupby("concept")["split"].nunique() == 1).all()
+    assert (emoji.table.groupby("cluster")["split"].nunique() == 1).all()
+    assert (emoji.table.groupby("concept")["cluster"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["keycap: 1", "keycap: 9", "keycap: 10"],
+        ["one o'clock", "twelve-thirty", "seven o'clock"],
+        ["green book", "blue book", "orange book"],
+        ["cat", "black cat"],
+        ["woman dancing", "man dancing"],
+        ["thumbs up", "thumbs down"],
+        ["red heart", "light blue heart", "white heart"],
+        ["first quarter moon", "last quarter moon"],
+        ["neutral face", "slightly smiling face"],  # by their images
+        ["person", "person: curly hair"],
+    ],
+)
+def test_look_alikes_share_a_cluster(emoji: Emoji, names: list[str]) -> None:
+    table = one_per_concept(emoji).set_index("name")
+    assert table.loc[names, "cluster"].nunique() == 1
+
+
+def test_different_things_do_not_share_a_cluster(emoji: Emoji) -> None:
+    table = one_per_concept(emoji).set_index("name")
+    names = ["cat", "dog", "airplane", "red apple", "banana", "guitar", "skull", "alarm clock"]
+    assert table.loc[names, "cluster"].nunique() == len(names)
+    assert len(table["cluster"].unique()) == 1263
+
+
+def test_a_third_is_for_testing_in_every_class_and_style(emoji: Emoji) -> None:
+    counts = sizes(emoji).loc[list(CLASSES)]
+    tests = counts.xs("test", axis=1, level="split")
+    assert tests.min().min() >= 2
+    share = tests / counts.T.groupby(level="style").sum().T[tests.columns]
+    assert share.min().min() > 0.2 and share.max().max() < 0.5
+    assert share.mean().between(0.3, 0.4).all()
+    assert (tests.max() / tests.sum()).max() < 0.067  # what a constant answer gets
+    in_style = one_per_concept(emoji.select(IMAGENET, classes=True))
+    assert in_style["class_index"].value_counts().min() >= 12
+
+
+def test_classes_are_their_subgroups(emoji: Emoji) -> None:
+    assert len(set(sum(SUBGROUPS.values(), ()))) == sum(map(len, SUBGROUPS.values()))
+    for name, part in emoji.table.groupby("class_index"):
+        expected = SUBGROUPS[CLASSES[name]] if name >= 0 else ()
+        if name >= 0:
+            assert set(part["subgroup"]) == set(expected)
+        else:
+            assert not set(part["subgroup"]) & set(sum(SUBGROUPS.values(), ()))
+
+
+def test_readme_tells_the_sizes(emoji: Emoji) -> None:
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert make().with_sizes(readme, sizes(emoji)) == readme
+    assert f"{len(emoji):,} images of {emoji.table['concept'].nunique():,} concepts" in readme
+    assert f"form {emoji.table['cluster'].nunique():,} clusters" in readme
+    shared = emoji.select(IMAGENET, everywhere=True)
+    tests = shared.select(IMAGENET, "test", classes=True)
+    by_hand = len((FOLDER / "names.csv").read_text(encoding="utf-8").splitlines()) - 1
+    flat = " ".join(readme.split())
+    assert f"corrects or adds {by_hand} by hand" in flat
+    everywhere = emoji.select(STYLES, "test", classes=True, everywhere=True).select(IMAGENET)
+    assert f"{len(shared)} concepts that all ten styles draw, {len(everywhere)} of them" in flat
+    assert len(tests) >= len(everywhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "subgroup", "variant"),
+    [
+        ("light blue heart", "heart", "heart"),
+        ("woman's hat", "clothing", "'s hat"),
+        ("up-right arrow", "arrow", "arrow"),
+        ("left arrow curving right", "arrow", "arrow curving"),
+        ("person running: facing right", "person-activity", "running"),
+        ("person: red hair", "person", "person"),
+        ("keycap: #", "keycap", "keycap"),
+        ("ten-thirty", "time", "face of a clock"),
+        ("alarm clock", "time", "alarm clock"),
+        ("woman", "person", "woman"),
+        ("Mrs. Claus", "person-fantasy", "claus"),
+    ],
+)
+def test_variants(name: str, subgroup: str, variant: str) -> None:
+    assert make().variant_of(name, subgroup) == variant
+
+
+def test_alike_is_the_correlation_of_the_ink() -> None:
+    rng = np.random.default_rng(1)
+    first = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    near = np.clip(first.astype(int) + rng.integers(-8, 9, first.shape), 0, 255).astype(np.uint8)
+    other = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    images = np.stack([first, near, other])
+    table = pd.DataFrame({"a": ["x"] * 3, "b": ["x"] * 3})
+    links = make().alike(table, {"a": images, "b": images})
+    means = images.reshape(3, 32, 2, 32, 2, 3).mean((2, 4)).reshape(3, -1)
+    expected = np.corrcoef(means) > make().SIMILAR
+    np.fill_diagonal(expected, False)
+    np.testing.assert_array_equal(links, expected)
+    assert links[0, 1] and not links[0, 2]
+
+
+def test_rounding_to_64_levels_moves_a_channel_by_two_at_most() -> None:
+    values = np.arange(256, dtype=np.uint8)
+    coarse = make().coarse(values)
+    assert len(np.unique(coarse)) == 64 and coarse[0] == 0 and coarse[255] == 255
+    assert np.abs(coarse.astype(int) - values).max() == 2
+
+
+# --- Annotations ----------------------------------------------------------------------------------
+
+
+def test_concepts_are_what_the_table_says(emoji: Emoji) -> None:
+    names, kinds, shown = concepts()
+    assert shown.shape == (len(emoji), len(names)) and shown.dtype == bool
+    assert len(names) == len(kinds) == len(set(zip(names, kinds, strict=True)))
+    assert list(dict.fromkeys(kinds)) == ["tag", "subgroup", "colour", "texture"]
+    assert min(shown.sum(0)) >= 20
+    for row in (0, 5000, len(emoji) - 1):
+        tags = {names[c] for c in shown[[row]].nonzero()[1] if kinds[c] == "tag"}
+        assert tags == set(emoji.table["tags"][row].split(";")) & {
+            name for name, kind in zip(names, kinds, strict=True) if kind == "tag"
+        }
+    column = list(zip(names, kinds, strict=True)).index(("animal-bird", "subgroup"))
+    expected = (emoji.table["subgroup"] == "animal-bird").to_numpy()
+    np.testing.assert_array_equal(shown[:, [column]].toarray()[:, 0], expected)
+
+
+def test_fewer_concepts_if_more_images_are_asked_for() -> None:
+    assert len(concepts(500)[0]) < len(concepts(20)[0]) < len(concepts(1)[0])
+
+
+def test_stored_appearance_is_that_of_the_images(emoji: Emoji) -> None:
+    stored = stored_appearance(len(emoji))
+    some = np.random.default_rng(2).permutation(len(emoji))[:300]
+    images = emoji.images[some]
+    now = np.concatenate([appearance.colours(images), appearance.textures(images)], 1)
+    np.testing.assert_array_equal(stored[some], now)
+    with pytest.raises(EmojiError, match="does not fit 3 images"):
+        stored_appearance(3)
+
+
+def test_colours_against_the_standard_library() -> None:
+    rng = np.random.default_rng(3)
+    colours = rng.integers(0, 256, (2000, 3), np.uint8)
+    found = appearance.colour_of(colours)
+    for colour, code in zip(colours, found, strict=True):
+        name = appearance.COLOURS[code] if code >= 0 else "paper"
+        assert name == colour_name(*map(int, colour)), colour
+
+
+def colour_name(red: int, green: int, blue: int) -> str:
+    """The rules of ``colour_of`` once more, on one colour and colorsys."""
+    hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
+    hue *= 360
+    if min(red, green, blue) > appearance.PAPER:
+        return "paper"
+    if value < 0.25:
+        return "black"
+    if saturation < 0.15:
+        return "grey"
+    if 10 <= hue < 50 and value < 0.7:
+        return "brown"
+    if 290 <= hue < 345 or (saturation < 0.5 and (hue >= 335 or hue < 15)):
+        return "pink"
+    bounds = [(15, "red"), (40, "orange"), (66, "yellow"), (165, "green"), (255, "blue")]
+    bounds += [(345, "purple"), (361, "red")]
+    return next(name for bound, name in bounds if hue < bound)
+
+
+def on_white(draw: np.ndarray) -> np.ndarray:
+    """One 64 × 64 image: a 40 × 40 drawing in the middle of white."""
+    image = np.full((1, 64, 64, 3), 255, np.uint8)
+    image[0, 12:52, 12:52] = draw
+    return image
+
+
+STRIPES = np.where(np.arange(40) // 2 % 2, 0, 255)[:, None, None] * np.ones((1, 40, 3))
+RAMP = np.arange(40)[:, None, None] * 4 + np.zeros((1, 40, 1)) + np.array([60, 20, 20])
+
+
+@pytest.mark.parametrize(
+    ("drawing", "has", "lacks"),
+    [
+        (np.array([220, 30, 30]), ["red", "flat", "single-toned", "mirror-symmetric"], ["shaded"]),
+        (np.array([10, 10, 10]), ["black", "dark outline", "plain"], ["grey", "detailed"]),
+        (STRIPES, ["horizontal lines", "detailed"], ["vertical lines", "diagonal lines"]),
+        (STRIPES.swapaxes(0, 1), ["vertical lines"], ["horizontal lines"]),
+        (RAMP, ["shaded"], ["flat", "single-toned"]),
+        (np.array([40, 90, 220]), ["blue"], ["dark outline", "black"]),
+    ],
+)
+def test_appearance_of_made_up_images(
+    drawing: np.ndarray, has: list[str], lacks: list[str]
+) -> None:
+    image = on_white(drawing)
+    flags = np.concatenate([appearance.colours(image), appearance.textures(image)], 1)[0]
+    names = np.array([*appearance.COLOURS, *appearance.TEXTURES])[flags]
+    assert set(has) <= set(names), names
+    assert not set(lacks) & set(names), names
+
+
+def test_no_images_no_flags() -> None:
+    assert appearance.colours(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 10)
+
+
+# --- Rebuilding -----------------------------------------------------------------------------------
+
+
+def test_licences_name_every_package_with_its_version() -> None:
+    text = (FOLDER / "LICENSES.md").read_text(encoding="utf-8")
+    for style, package in make().PACKAGES.items():
+        assert re.search(rf"`{style}` .*\| `{package.name}` {re.escape(package.version)} \|", text)
+    assert f"`{make().TEXT.name}` {make().TEXT.version}" in text
+
+
+@pytest.mark.slow
+def test_rebuilt_from_the_packages_the_content_is_the_same() -> None:
+    pytest.importorskip("resvg_py", reason='the renderer is missing: pip install -e ".[data]"')
+    fetch_packages()
+    table, images = make().build()
+    assert make().compare(table, images) == ""
+
+
+@pytest.mark.slow
+def test_licences_are_those_that_the_packages_state() -> None:
+    fetch_packages()
+    lines = (FOLDER / "LICENSES.md").read_text(encoding="utf-8").splitlines()
+    for style, package in make().PACKAGES.items():
+        stated = make().read(package, "info.json")["license"]["spdx"]
+        (line,) = [line for line in lines if line.startswith(f"| `{style}` ")]
+        assert f"[{stated}]" in line
+
+
+@pytest.mark.slow
+def test_names_by_hand_are_of_icons_and_concepts_that_exist() -> None:
+    fetch_packages()
+    known = make().read_concepts().index
+    table = pd.read_csv(FOLDER / "names.csv", dtype=str, keep_default_na=False)
+    assert not table.duplicated(["style", "icon"]).any()
+    assert not table[table["concept"] != ""].duplicated(["style", "concept"]).any()
+    assert set(table["concept"]) - {""} <= set(known)
+    for style, part in table.groupby("style"):
+        content = make().read(make().PACKAGES[style], "icons.json")
+        assert set(part["icon"]) <= {*content["icons"], *content.get("aliases", {})}
+
+
+def fetch_packages() -> None:
+    for package in (make().TEXT, *make().PACKAGES.values()):
+        try:
+            make().package(package)
+        except OSError as error:
+            pytest.skip(f"{package.name} could not be downloaded: {type(error).__name__}")
+
+
+def test_sheets_are_readable_by_any_viewer() -> None:
+    with zipfile.ZipFile(ARCHIVE) as archive, archive.open("twemoji.webp") as file:
+        image = Image.open(file)
+        assert image.format == "WEBP" and image.size[0] == 2560
