@@ -74,11 +74,16 @@ def project(finished, tmp_path) -> Path:
 
 def update(project: Path) -> set[str]:
     """Bring the runs up to date and say which ones were executed."""
-    before = {path: path.stat().st_ino for path in outputs(project)}
+    before = {path: stamp(path) for path in outputs(project)}
     done = run_in(project, "analysis.cli", "update")
     assert done.returncode == 0, done.stderr
     assert all(s["state"] == "up to date" for s in status(project))
-    return {name(p) for p in outputs(project) if p.stat().st_ino != before.get(p)}
+    return {name(path) for path in outputs(project) if stamp(path) != before.get(path)}
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Differs once a file was written anew (an inode alone may be given out again)."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
 
 
 def outputs(project: Path) -> list[Path]:
