@@ -77,6 +77,18 @@ def test_pages_follow_their_runs_and_their_families(book):
     assert "+36.7 points" not in page(book, "measuring_robustness")
 
 
+def test_a_readers_family_appears_even_without_published_accuracies(book):
+    family = (book / "families/rn50.yaml").read_text(encoding="utf-8")
+    own = re.sub(r"    published:\n(      - .*\n)+", "", family.replace("rn50", "mine"))
+    own = own.replace('"RN50"', '"My backbone"').replace("edition: paper", "edition: reader")
+    (book / "families/mine.yaml").write_text(own, encoding="utf-8")
+    built = build_book(book)
+    assert built.returncode == 0, built.stderr[-2000:]
+    assert "My backbone" in page(book, "appendix/models")
+    text = page(book, "runs/effective_robustness/mine")
+    assert "No complete set of published" in text and "finetuned, CC-12M" in text
+
+
 def test_a_failing_notebook_stops_the_book(book):
     notebook = book / "notebooks/effective_robustness.py"
     source = notebook.read_text(encoding="utf-8")
