@@ -16,7 +16,7 @@ from analysis.runs import RunError
 EXAMPLES = """examples:
   companion status
   companion run effective_robustness vit_b_32
-  companion run effective_robustness vit_b_32 -p v2 threshold --output trial.ipynb
+  companion run effective_robustness vit_b_32 -p pool_v2 threshold --output trial.ipynb
   companion fetch
   companion measure outlier_features vit_b_16
   companion extract pocket_cnn --data pocket

@@ -217,7 +217,8 @@ def _check_reads(run: Run, log: Path) -> None:
     """Every file of the repository that was read must be part of the run's key."""
     declared = {*declared_files(run), run.experiment.notebook}
     declared |= set(import_closure(run.experiment.notebook.read_text(encoding="utf-8")))
-    listed = {(ROOT / pattern).parent for pattern in run.reads} | {ROOT, ROOT / "analysis"}
+    listed = {(ROOT / pattern).parent for pattern in run.reads if set(pattern) & set("*?[")}
+    listed |= {ROOT, ROOT / "analysis"}
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         event, _, name = line.partition("\t")
         path = _source_of(Path(name))

@@ -122,9 +122,11 @@ def text(name: str, markdown: str) -> None:
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """A pipe table; columns that hold numbers are aligned to the right."""
-    cells = frame.astype(str).map(lambda cell: cell.replace("|", "\\|").replace("\n", " "))
+    cells = frame.astype(str)
     rule = ["---:" if _numeric(cells[column]) else ":---" for column in cells]
-    rows = [list(map(str, cells.columns)), rule, *cells.to_numpy().tolist()]
+    rows = [list(map(str, cells.columns)), *cells.to_numpy().tolist()]
+    rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    rows.insert(1, rule)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

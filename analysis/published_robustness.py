@@ -76,14 +76,14 @@ def of_families(
     Columns: family, title, name, pretraining, level, source, model, imagenet, the shifts, shifted,
     er and er_95 (half the width of the 95 % interval from the finite test sets, baseline fixed).
     ImageNet-V2 is the matched-frequency variant. A model that several sources measured keeps the
-    first source that its family file names.
+    first source that its family file names; families without published models give no rows.
     """
     accuracies = wide(table, CLIP_V2, shifts)
     parts = [
         _first_source(of_family(accuracies, family)).assign(family=name, title=family.title)
         for name, family in families.items()
     ]
-    rows = pd.concat([part for part in parts if not part.empty], ignore_index=True)
+    rows = pd.concat([part for part in parts if not part.empty] or parts, ignore_index=True)
     error = sampling_error(
         rows[list(shifts)].to_numpy(float),
         [IMAGES[shift] for shift in shifts],
@@ -91,7 +91,9 @@ def of_families(
         IMAGES["imagenet"],
         baseline,
     )
-    er = effective_robustness(rows["shifted"], rows["imagenet"], baseline)
+    er = effective_robustness(
+        rows["shifted"].to_numpy(float), rows["imagenet"].to_numpy(float), baseline
+    )
     columns = ["family", "title", "name", "pretraining", "level", "source", "model"]
     columns += ["imagenet", *shifts, "shifted", "er", "er_95"]
     return rows.assign(er=er, er_95=NORMAL_95 * error)[columns]

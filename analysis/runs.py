@@ -261,7 +261,8 @@ def _experiment(path: Path) -> Experiment:
                        "reads.")  # fmt: skip
     if block.get("scope") not in ("family", "edition"):
         raise RunError(f"{where} needs a `scope`, which is family or edition.")
-    editions, reads = block.get("editions", ["paper"]), block.get("reads", [])
+    usual = ["paper"] if block["scope"] == "edition" else ["paper", "reader"]
+    editions, reads = block.get("editions", usual), block.get("reads", [])
     for name, value in (("editions", editions), ("reads", reads)):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise RunError(f"{where}: `{name}` must be a list of strings.")

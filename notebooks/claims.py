@@ -130,13 +130,13 @@ for name, claim in stated.items():
 ledger = pd.DataFrame(
     {
         "claim": list(stated),
-        "version": [", ".join(c.version) for c in stated.values()],
-        "chapter": [f"{{doc}}`/{c.page}`" for c in stated.values()],
-        "expected": [c.expected for c in stated.values()],
         "verdict": [
             f"[{verdicts[n].outcome}]{{.verdict-{verdicts[n].outcome.replace(' ', '-')}}}"
             for n in stated
         ],
+        "version": [", ".join(c.version) for c in stated.values()],
+        "chapter": [f"{{doc}}`/{c.page}`" for c in stated.values()],
+        "expected": [c.expected for c in stated.values()],
     }
 )
 figures.table(

@@ -109,7 +109,7 @@ def in_words(models: pd.DataFrame) -> str:
         span = f"{low}" if low == high else f"{low} to {high}"
         style = figures.LEVEL_STYLES[level].title
         parts.append(f"{len(own)} {style} model{'s'[: len(own) > 1]} at {span} points")
-    return "; ".join(parts)
+    return "; ".join(parts) or "no models"
 
 
 # %% [markdown]
@@ -171,16 +171,17 @@ def model_rows(models: pd.DataFrame, shifts: int) -> pd.DataFrame:
 
 
 extra = four[four["name"].isin(only_four)]
-rows = [model_rows(five, 5)] + ([model_rows(extra, 4)] if len(extra) else [])
-figures.table(
-    pd.concat(rows),
-    name="table-1",
-    caption=f"""Effective robustness of the {backbone.title} models. ±: 95 % interval from the
-    finite test sets, the baseline held fixed. Several models: median (lowest to highest). Five
-    shifts against the paper's printed line, four shifts (no ObjectNet) against a line refitted on
-    these four: rows with 4 and rows with 5 shifts must not be compared.""",
-    evidence="published",
-)
+rows = pd.concat([model_rows(five, 5), model_rows(extra, 4)])
+if len(rows):
+    figures.table(
+        rows,
+        name="table-1",
+        caption=f"""Effective robustness of the {backbone.title} models. ±: 95 % interval from the
+        finite test sets, the baseline held fixed. Several models: median (lowest to highest). Five
+        shifts against the paper's printed line, four shifts (no ObjectNet) against a line refitted
+        on these four: rows with 4 and rows with 5 shifts must not be compared.""",
+        evidence="published",
+    )
 
 # %% tags=["remove-input"]
 absent = [
@@ -245,21 +246,22 @@ ends = (
     .groupby("shift", sort=False)["er"]
     .agg(["min", "max"])
 )
-figures.show(
-    figure,
-    name="by-shift",
-    caption=f"""Effective robustness of the {backbone.title} models on each shift alone, against a
-    line fitted to the pool's {len(pool_five)} models on that shift (left out: {never_right} value
-    of exactly 0 %, which has no logit); r is that fit's correlation. V2 is the matched-frequency
-    variant. Models without ObjectNet have no point there.""",
-    alt="Dot plot per shift. Zero-shot models: "
-    + "; ".join(
-        f"{SHIFT_TITLES[s]} {figures.points(r['min'])} to {figures.points(r['max'])} points"
-        for s, r in ends.iterrows()
+if len(shift_er):
+    figures.show(
+        figure,
+        name="by-shift",
+        caption=f"""Effective robustness of the {backbone.title} models on each shift alone, against
+        a line fitted to the pool's {len(pool_five)} models on that shift (left out: {never_right}
+        value of exactly 0 %, which has no logit); r is that fit's correlation. V2 is the
+        matched-frequency variant. Models without ObjectNet have no point there.""",
+        alt="Dot plot per shift. Zero-shot models: "
+        + "; ".join(
+            f"{SHIFT_TITLES[s]} {figures.points(r['min'])} to {figures.points(r['max'])} points"
+            for s, r in ends.iterrows()
+        )
+        + ".",
+        evidence="published",
     )
-    + ".",
-    evidence="published",
-)
 
 # %% [markdown]
 # ## How much rests on the choice of fit

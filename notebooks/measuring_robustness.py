@@ -36,7 +36,7 @@ from analysis.robustness import (
     fit_baseline,
 )
 
-families = load_families(edition)
+families = load_families(edition) | load_families("reader")
 table = published.load()
 five = published_robustness.of_families(table, families)
 four_line = published_robustness.refit(table, FOUR_SHIFTS, CLIP_V2)

@@ -23,7 +23,7 @@ import pandas as pd
 from analysis import figures, published
 from analysis.registry import load_families
 
-families = load_families(edition)
+families = load_families(edition) | load_families("reader")
 table = published.load()
 
 

@@ -385,3 +385,14 @@ def test_ci_script_reads() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     subprocess.run([bash, "-n", str(script)], check=True)
+
+
+def test_equations_that_docstrings_name_are_numbered_in_the_book():
+    definitions = (ROOT / "book/appendix/definitions.md").read_text(encoding="utf-8")
+    labels = set(re.findall(r":label: (eq-[a-z-]+)", definitions))
+    named = {
+        label
+        for path in (ROOT / "analysis").glob("*.py")
+        for label in re.findall(r"`(eq-[a-z-]+)`", path.read_text(encoding="utf-8"))
+    }
+    assert {"eq-logit", "eq-baseline", "eq-effective-robustness"} <= named <= labels

@@ -15,20 +15,32 @@
   /** Whether a cell says that there is no value. */
   const isMissing = (text) => /^(|[–—-]|n\/a|not measured.*|not published.*)$/i.test(text.trim());
 
+  /** Mark a column of sentences, which need room, or of short names, not to be broken. */
+  const markTexts = (header, cells) => {
+    const longest = Math.max(...cells.map((cell) => cell.textContent.trim().length));
+    if (longest > 60) [header, ...cells].forEach((cell) => cell.classList.add("sentences"));
+    if (longest <= 16) cells.forEach((cell) => cell.classList.add("name"));
+  };
+
   /** Give each cell of a numeric column (nothing but numbers and gaps) its number. */
-  const markNumbers = (table) => {
+  const markNumbers = (header, cells) => {
+    const present = cells.filter((cell) => !isMissing(cell.textContent));
+    if (!present.length || present.some((cell) => leadingNumber(cell.textContent) === null)) return;
+    header.classList.add("numeric");
+    for (const cell of cells) {
+      const value = leadingNumber(cell.textContent);
+      cell.classList.add("numeric");
+      cell.dataset.sort ??= value === null ? "" : String(value);
+    }
+  };
+
+  /** Look at a table column by column. */
+  const markColumns = (table) => {
     const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
     for (const header of table.tHead.rows[0].cells) {
       const cells = rows.map((row) => row.cells[header.cellIndex]).filter(Boolean);
-      const present = cells.filter((cell) => !isMissing(cell.textContent));
-      if (!present.length || present.some((cell) => leadingNumber(cell.textContent) === null)) {
-        continue;
-      }
-      for (const cell of cells) {
-        const value = leadingNumber(cell.textContent);
-        cell.classList.add("numeric");
-        cell.dataset.sort ??= value === null ? "" : String(value);
-      }
+      markTexts(header, cells);
+      markNumbers(header, cells);
     }
   };
 
@@ -75,7 +87,7 @@
     for (const table of document.querySelectorAll("table.sortable")) {
       if (!table.tHead?.rows.length) continue;
       table.classList.add("n-last"); // the library's name for "cells without a value last"
-      markNumbers(table);
+      markColumns(table);
       makeButtons(table);
     }
     findScrollable();

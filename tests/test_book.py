@@ -1,0 +1,134 @@
+"""The book as `jupyter-book build book/` makes it: what is on its pages, and when it refuses."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, build_book, run_in
+
+sys.path.insert(0, str(ROOT / "book" / "_extensions"))
+import companion_results
+
+
+@pytest.fixture
+def book(clone, tmp_path) -> Path:
+    """The built clone again, to change."""
+    return shutil.copytree(clone, tmp_path / "book to change", symlinks=True)
+
+
+def page(folder: Path, name: str) -> str:
+    return (folder / "book/_build/html" / f"{name}.html").read_text(encoding="utf-8")
+
+
+def test_every_run_is_in_the_book_and_nothing_else(clone):
+    runs = clone / "book" / "runs"
+    made = {p.relative_to(runs).with_suffix("").as_posix() for p in runs.rglob("*") if p.is_file()}
+    families = ("rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14")
+    assert made == {f"effective_robustness/{family}" for family in families} | {
+        "measuring_robustness/paper", "claims/paper", "models/paper",
+    }  # fmt: skip
+    for family in families:
+        assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
+
+
+def test_family_pages_stand_in_the_papers_order(clone):
+    links = re.findall(r'href="runs/effective_robustness/(\w+)\.html"', page(clone, "index"))
+    assert list(dict.fromkeys(links)) == ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
+
+
+def test_runs_carry_neither_paths_nor_times(clone):
+    for path in (clone / "book" / "runs").rglob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        for trace in (str(clone), sys.prefix, str(Path.home()) + "/", "start_time", "papermill"):
+            assert trace not in text, (path.name, trace)
+
+
+def test_the_pages_say_what_the_chapter_computed(clone):
+    text = page(clone, "measuring_robustness")
+    assert "+6.2 points (RN50, YFCC-15M)" in text
+    assert "+36.7 points (ViT-L/14, OpenAI WIT-400M)" in text
+    assert "slope 0.756, intercept −1.492, r 0.995" in text
+    ledger = page(clone, "appendix/claims")
+    assert ledger.count("verdict-not-measured") == 2 * 11  # in the ledger and on the card
+    assert ledger.count("verdict-reproduced") == 2 * 2
+    assert ledger.count("verdict-partly") == 2 * 1
+
+
+def test_a_second_execution_gives_the_same_bytes(book):
+    path = book / "book/runs/effective_robustness/vit_b_32.ipynb"
+    before = path.read_bytes()
+    path.unlink()
+    assert run_in(book, "analysis.cli", "update").returncode == 0
+    assert path.read_bytes() == before
+
+
+def test_pages_follow_their_runs_and_their_families(book):
+    claims = book / "data/claims.yaml"
+    claims.write_text(claims.read_text(encoding="utf-8").replace("Slope 0.76", "A slope of 0.76"))
+    (book / "families/vit_l_14.yaml").unlink()
+    built = build_book(book)
+    assert built.returncode == 0, built.stderr[-2000:]
+    assert "A slope of 0.76" in page(book, "appendix/claims")
+    assert "A slope of 0.76" in page(book, "measuring_robustness")  # read again for its card alone
+    assert not (book / "book/_build/html/runs/effective_robustness/vit_l_14.html").exists()
+    assert "+36.7 points" not in page(book, "measuring_robustness")
+
+
+def test_a_readers_family_appears_even_without_published_accuracies(book):
+    family = (book / "families/rn50.yaml").read_text(encoding="utf-8")
+    own = re.sub(r"    published:\n(      - .*\n)+", "", family.replace("rn50", "mine"))
+    own = own.replace('"RN50"', '"My backbone"').replace("edition: paper", "edition: reader")
+    (book / "families/mine.yaml").write_text(own, encoding="utf-8")
+    built = build_book(book)
+    assert built.returncode == 0, built.stderr[-2000:]
+    assert "My backbone" in page(book, "appendix/models")
+    text = page(book, "runs/effective_robustness/mine")
+    assert "No complete set of published" in text and "finetuned, CC-12M" in text
+
+
+def test_a_failing_notebook_stops_the_book(book):
+    notebook = book / "notebooks/effective_robustness.py"
+    source = notebook.read_text(encoding="utf-8")
+    notebook.write_text(
+        source.replace("backbone = load", 'assert family != "rn101", "not today"\nbackbone = load'),
+        encoding="utf-8",
+    )
+    shutil.rmtree(book / "book/_build")
+    built = build_book(book)
+    assert built.returncode != 0
+    message = (
+        "notebook effective_robustness failed for family rn101 in cell 3: AssertionError: not today"
+    )
+    assert message in built.stderr
+    assert "1 of 8 runs failed, so no book is built" in built.stderr
+    assert not (book / "book/_build/html/index.html").exists()
+
+
+def test_a_reference_to_a_result_that_is_not_there_stops_the_book(book):
+    with (book / "book/discussion.md").open("a", encoding="utf-8") as file:
+        file.write("\n```{result} claims/paper#ER-odrer\n```\n")
+    built = build_book(book)
+    assert built.returncode != 0
+    assert "run claims/paper has no result 'ER-odrer'; it has" in built.stderr
+
+
+def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
+    svg = '<?xml?>\n<svg width="5pt" height="5pt"><metadata>x</metadata><defs><path id="m1" '
+    svg += 'style="fill: #1f2328"/></defs><use xlink:href="#m1" clip-path="url(#m1)"/></svg>'
+    shown = companion_results.inline_svg(svg, 'A "line" & more')
+    assert 'role="img" aria-label="A &quot;line&quot; &amp; more"' in shown
+    assert "fill: var(--companion-ink)" in shown
+    assert "metadata" not in shown and "5pt" not in shown
+    (name,) = set(re.findall(r'id="([^"]+)"', shown))
+    assert name != "m1"
+    assert f'href="#{name}"' in shown and f"url(#{name})" in shown
+
+
+def test_the_source_behind_a_result_is_on_the_page(clone):
+    text = page(clone, "measuring_robustness")
+    assert text.count('<details class="companion-code">') == 6
+    notebook = json.loads((clone / "book/runs/measuring_robustness/paper.ipynb").read_text("utf-8"))
+    assert notebook["metadata"]["companion"]["subject"] == "paper"

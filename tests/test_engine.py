@@ -1,0 +1,294 @@
+"""Runs in a small project of real modules: what is executed when, and what a failure leaves."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run_in
+
+HEADER = """# ---
+# jupyter:
+#   companion:
+#     scope: {scope}
+#     reads: [{reads}]
+# ---
+
+# %% [markdown]
+# # {title}
+
+# %% tags=["parameters"]
+{parameters}
+
+# %%
+{code}
+"""
+
+PER_FAMILY = HEADER.format(
+    scope="family", reads="data/number.txt", title="Logit",
+    parameters='family: str = "rn50"  # the family\nshare: float = 0.5  # a share\n'
+    "count: int = 1  # a count\nlong: bool = False  # a switch",
+    code="from pathlib import Path\nfrom analysis.registry import load_family\n"
+    "from analysis.robustness import logit\n"
+    'print(load_family(family).title, logit(share), Path("data/number.txt").read_text())',
+)  # fmt: skip
+OVER_ALL = HEADER.format(
+    scope="edition", reads="families/*.yaml", title="All",
+    parameters='edition: str = "paper"',
+    code="from analysis.registry import load_families\nprint(list(load_families(edition)))",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A project of two families and two notebooks with all its runs up to date."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("analysis", "Snakefile"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, folder / name)
+    for family in ("rn50", "vit_b_32"):
+        (folder / "families").mkdir(exist_ok=True)
+        shutil.copy2(ROOT / "families" / f"{family}.yaml", folder / "families")
+    (folder / "data").mkdir()
+    (folder / "data" / "number.txt").write_text("1")
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks" / "per_family.py").write_text(PER_FAMILY)
+    (folder / "notebooks" / "over_all.py").write_text(OVER_ALL)
+    made = run_in(folder, "analysis.cli", "update")
+    assert made.returncode == 0, made.stderr
+    assert "3 runs executed, 3 up to date." in made.stdout
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path) -> Path:
+    """A copy of it to change; contents and times are kept."""
+    return shutil.copytree(finished, tmp_path / "project", symlinks=True)
+
+
+def update(project: Path) -> set[str]:
+    """Bring the runs up to date and say which ones were executed."""
+    before = {path: stamp(path) for path in outputs(project)}
+    done = run_in(project, "analysis.cli", "update")
+    assert done.returncode == 0, done.stderr
+    assert all(s["state"] == "up to date" for s in status(project))
+    return {name(path) for path in outputs(project) if stamp(path) != before.get(path)}
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Differs once a file was written anew (an inode alone may be given out again)."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
+
+
+def outputs(project: Path) -> list[Path]:
+    return sorted((project / "book" / "runs").rglob("*.ipynb"))
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def status(project: Path) -> list[dict]:
+    return json.loads(run_in(project, "analysis.cli", "status", "--json").stdout)
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+PER_FAMILY_RUNS = {"per_family/rn50", "per_family/vit_b_32"}
+
+
+def test_a_touch_runs_nothing(project):
+    for path in [*project.rglob("*.py"), *project.rglob("*.yaml"), *project.rglob("*.txt")]:
+        path.touch()
+    assert update(project) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("notebooks/per_family.py", PER_FAMILY_RUNS),
+        ("analysis/robustness.py", PER_FAMILY_RUNS),
+        ("analysis/registry.py", PER_FAMILY_RUNS | {"over_all/paper"}),
+        ("families/rn50.yaml", {"per_family/rn50", "over_all/paper"}),
+        ("data/number.txt", PER_FAMILY_RUNS),
+        ("analysis/figures.py", set()),  # imported by neither notebook
+    ],
+)
+def test_an_edit_with_an_old_time_runs_exactly_the_dependents(project, file, expected):
+    path = project / file
+    old = path.stat()
+    append(path, "# edited\n")
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    stale = {f"{s['experiment']}/{s['family']}": s["why"] for s in status(project) if s["why"]}
+    assert set(stale) == expected
+    assert all(f"changed: {file}" in why for why in stale.values())
+    assert update(project) == expected
+
+
+def test_a_module_that_is_imported_only_by_another_module_counts(project):
+    robustness = project / "analysis" / "robustness.py"
+    (project / "analysis" / "helper.py").write_text("FACTOR = 1\n")
+    append(
+        robustness,
+        "\n\ndef _later():\n    from analysis.helper import FACTOR\n\n    return FACTOR\n",
+    )
+    assert update(project) == PER_FAMILY_RUNS
+    append(project / "analysis" / "helper.py", "FACTOR = 2\n")
+    assert update(project) == PER_FAMILY_RUNS
+
+
+@pytest.mark.parametrize("damage", ["truncated", "edited", "deleted"])
+def test_a_run_that_was_damaged_or_edited_is_made_again(project, damage):
+    path = project / "book/runs/per_family/rn50.ipynb"
+    text = path.read_text()
+    if damage == "deleted":
+        path.unlink()
+    else:
+        path.write_text(text[:300] if damage == "truncated" else text.replace("RN50", "RN49"))
+    assert update(project) == {"per_family/rn50"}
+    assert path.read_text() == text
+
+
+def test_a_family_that_is_gone_takes_its_runs_along(project):
+    (project / "families/rn50.yaml").unlink()
+    assert update(project) == {"over_all/paper"}
+    assert {name(p) for p in outputs(project)} == {"per_family/vit_b_32", "over_all/paper"}
+
+
+def test_two_projects_from_the_same_state_give_the_same_bytes(finished, project):
+    shutil.rmtree(project / "book")
+    shutil.rmtree(project / ".snakemake")
+    assert update(project) == PER_FAMILY_RUNS | {"over_all/paper"}
+    for path in outputs(finished):
+        again = project / path.relative_to(finished)
+        assert again.read_bytes() == path.read_bytes()
+        assert str(finished) not in path.read_text()
+
+
+def test_a_failing_notebook_is_named_and_the_others_finish(project):
+    bad = PER_FAMILY.replace("print(", 'assert family != "rn50", "no RN50 today"\nprint(')
+    (project / "notebooks/per_family.py").write_text(bad)
+    append(project / "notebooks/over_all.py", "# edited\n")
+    done = run_in(project, "analysis.cli", "update")
+    assert done.returncode == 1
+    message = (
+        "notebook per_family failed for family rn50 in cell 3: AssertionError: no RN50 today "
+        "(full log: .companion/logs/per_family-rn50.log)"
+    )
+    assert message in done.stderr
+    assert "1 of 3 runs failed, so no book is built" in done.stderr
+    assert "Traceback" in (project / ".companion/logs/per_family-rn50.log").read_text()
+    states = {f"{s['experiment']}/{s['family']}": s for s in status(project)}
+    assert states["per_family/rn50"]["state"] == "failed"
+    assert "no RN50 today" in states["per_family/rn50"]["why"]
+    assert states["per_family/vit_b_32"]["state"] == "up to date"
+    assert states["over_all/paper"]["state"] == "up to date"
+    (project / "notebooks/per_family.py").write_text(PER_FAMILY)
+    assert update(project) == PER_FAMILY_RUNS
+    assert not (project / ".companion/logs/per_family-rn50.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("print(", 'Path("data/other.txt").read_text()\nprint('),
+         "reads data/other.txt without declaring it; add it to `reads`"),
+        (("print(", 'list(Path("families").iterdir())\nprint('),
+         "reads families without declaring it"),
+        (("data/number.txt]", "data/absent.txt]"),
+         "declares that it reads data/absent.txt, which matches no file"),
+        (("scope: family", "scope: everything"), "needs a `scope`, which is family or edition"),
+        (("reads:", "raeds:"), "has an unknown field 'raeds'"),
+        (("print(", "print(("), "is not valid Python"),
+    ],
+)  # fmt: skip
+def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, message):
+    (project / "data/other.txt").write_text("2")
+    notebook = project / "notebooks/per_family.py"
+    notebook.write_text(notebook.read_text().replace(*change))
+    done = run_in(project, "analysis.cli", "update")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project, signal_number):
+    slow = PER_FAMILY.replace("print(", "import time\ntime.sleep(4)\nprint(")
+    (project / "notebooks/per_family.py").write_text(slow)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "analysis.cli", "update", "--jobs", "1"], cwd=project,
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(project)},
+        start_new_session=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if "runs: 1 of 2" in line and "running" in line:  # one is done, the other has begun
+            break
+    time.sleep(1.5)
+    if signal_number == signal.SIGINT:  # as a terminal does it: to the whole group
+        os.killpg(process.pid, signal_number)
+    else:
+        process.send_signal(signal_number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "Traceback" not in errors
+    time.sleep(1.5)  # the jobs notice that their parent is gone
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(project) not in "\n".join(x for x in left.splitlines() if "ipykernel" in x)
+    for path in outputs(project):
+        json.loads(path.read_text())
+    done = run_in(project, "analysis.cli", "update")
+    assert done.returncode == 0, done.stderr
+    assert "1 runs executed" in done.stdout
+    assert not list((project / "book/runs").rglob("*.part"))
+
+
+def test_unknown_and_ill_typed_parameters_stop_before_the_start(project):
+    for given, message in [
+        (("sahre", "0.3"), "notebook per_family has no parameter 'sahre'."),
+        (("count", "2.5"), "parameter count must be of type int, got '2.5'."),
+        (("long", "maybe"), "parameter long must be of type bool, got 'maybe'."),
+        (("share", "half"), "parameter share must be of type float, got 'half'."),
+    ]:
+        done = run_in(project, "analysis.cli", "run", "per_family", "rn50", "-p", *given)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert re.search(r"share: float = 0\.5 +a share", done.stderr)
+    assert not (project / "runs").exists()
+
+
+def test_a_run_by_hand_with_parameters_leaves_the_book_alone(project):
+    before = [path.read_bytes() for path in outputs(project)]
+    arguments = ["run", "per_family", "rn50", "-p", "share", "1e-3", "-o", "trial.ipynb"]
+    done = run_in(project, "analysis.cli", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "RN50 -6.9067" in (project / "trial.ipynb").read_text()
+    assert [path.read_bytes() for path in outputs(project)] == before
+
+
+def test_unknown_experiments_and_families_are_answered_with_the_known_ones(project):
+    done = run_in(project, "analysis.cli", "run", "per_famly", "rn50")
+    assert (done.returncode, "the experiments are over_all, per_family" in done.stderr) == (1, True)
+    done = run_in(project, "analysis.cli", "run", "per_family", "rn5")
+    assert (done.returncode, "it runs for rn50, vit_b_32" in done.stderr) == (1, True)
+    done = run_in(project, "analysis.cli", "run", "per_family", "rn50", "-p", "family", "rn101")
+    assert "companion run per_family rn101" in done.stderr
+
+
+def test_snakemake_itself_runs_the_same_graph(project):
+    """As on a cluster: called directly, it finds all up to date, and sees an old-time edit."""
+    command = ["snakemake", "--cores", "1", "--rerun-triggers", "params", "--dry-run", "--nolock"]
+    assert "Nothing to be done" in run_in(project, *command).stdout
+    notebook = project / "notebooks/over_all.py"
+    append(notebook, "# edited\n")
+    os.utime(notebook, (0, 0))
+    planned = run_in(project, *command)
+    assert re.search(r"^run +1$", planned.stdout, re.M)

@@ -1,0 +1,35 @@
+"""`make book` on a clean clone with nothing installed, on every Python here (slow)."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import copy_checkout
+
+PYTHONS = ("python3.11", "python3.12", "python3.13")
+
+
+def usable(python: str) -> bool:
+    """Whether that Python is on this machine (a version manager's stub alone is not)."""
+    found = shutil.which(python)
+    return bool(found) and not subprocess.run([found, "-c", ""], capture_output=True).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", PYTHONS)
+def test_make_book_without_torch(python, tmp_path):
+    if not usable(python):
+        pytest.skip(f"{python} is not installed here")
+    folder = copy_checkout(tmp_path / "clone")
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    made = subprocess.run(
+        ["make", "book", "EXTRAS=", f"PYTHON={python}"], cwd=folder, env=environment, text=True,
+        capture_output=True, timeout=1500,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
+    index = folder / "book/_build/html/index.html"
+    assert made.stdout.splitlines()[-1] == f"The book is at {index}"
+    assert index.is_file()
+    torch = [folder / ".venv/bin/python", "-c", "import torch"]
+    assert subprocess.run(torch, capture_output=True).returncode != 0
