@@ -1,4 +1,4 @@
-"""The emoji data: what is in it, that the split divides nothing that looks alike, its annotations."""
+"""The emoji data: its content, a split that divides nothing that looks alike, its annotations."""
 
 import colorsys
 import functools
@@ -87,13 +87,13 @@ def test_file_is_small_and_holds_no_more_than_it_should() -> None:
 
 
 def test_known_drawings_are_where_the_table_says(emoji: Emoji) -> None:
-    """A red heart is red in every style with colours, and no image is blank where another has ink."""
+    """A red heart is red in every style with colours, and no image with a class is blank."""
     hearts = emoji.table[emoji.table["concept"] == "2764"]
     assert set(hearts["style"]) == set(STYLES)
     for index, style in hearts["style"].items():
         red, green, blue = emoji.images[index, 32, 32]
         if style in ("emojione_monotone", "fluent_high_contrast"):
-            assert max(red, green, blue) < 60 or min(red, green, blue) > 200
+            assert red == green == blue
         else:
             assert red > 180 and green < 110 and blue < 140, style
     inks = (emoji.images < 250).any(-1).mean((1, 2))
@@ -206,7 +206,7 @@ def test_a_third_is_for_testing_in_every_class_and_style(emoji: Emoji) -> None:
     tests = counts.xs("test", axis=1, level="split")
     assert tests.min().min() >= 2
     share = tests / counts.T.groupby(level="style").sum().T[tests.columns]
-    assert share.min().min() > 0.2 and share.max().max() < 0.5
+    assert share.min().min() >= 0.2 and share.max().max() < 0.5
     assert share.mean().between(0.3, 0.4).all()
     assert (tests.max() / tests.sum()).max() < 0.067  # what a constant answer gets
     in_style = one_per_concept(emoji.select(IMAGENET, classes=True))
@@ -318,6 +318,9 @@ def test_colours_against_the_standard_library() -> None:
     colours = rng.integers(0, 256, (2000, 3), np.uint8)
     found = appearance.colour_of(colours)
     for colour, code in zip(colours, found, strict=True):
+        hue = 360 * colorsys.rgb_to_hsv(*(colour / 255))[0]
+        if min(abs(hue - bound) for bound in (10, 15, 40, 50, 66, 165, 255, 290, 335, 345)) < 1e-3:
+            continue  # single precision decides
         name = appearance.COLOURS[code] if code >= 0 else "paper"
         assert name == colour_name(*map(int, colour)), colour
 
