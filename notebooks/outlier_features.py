@@ -23,9 +23,10 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 import numpy as np
 import pandas as pd
 
-from analysis import figures, measurements, reporting
+from analysis import charts, figures, measurements, reporting
 from analysis.outliers import far_above_mean
 from analysis.registry import load_family
+from analysis.reporting import digits
 
 backbone = load_family(family)
 found = measurements.read_all("outlier_features", family)
@@ -37,13 +38,7 @@ of_means = [m for m in found if m.basis != "per_image"]
 
 def title(measurement) -> str:
     """The model and the data of a measurement, in words."""
-    model = reporting.model_title(backbone.model(measurement.model))
-    return f"{model}: {reporting.data_title(measurement)}"
-
-
-def digits(value: float) -> str:
-    """A number with three significant digits."""
-    return f"{value:#.3g}".rstrip(".")
+    return reporting.title(measurement, backbone)
 
 
 def outlier_names(profile: np.ndarray, limit: int = 6) -> str:
@@ -51,24 +46,6 @@ def outlier_names(profile: np.ndarray, limit: int = 6) -> str:
     names = far_above_mean(profile, threshold)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(map(str, names[:limit])) + more if len(names) else "none"
-
-
-def draw_profile(axes, profile: np.ndarray, level: str) -> None:
-    """A stem per coordinate; outliers are named unless much smaller than the largest."""
-    style = figures.LEVEL_STYLES[level]
-    at = np.arange(len(profile))
-    axes.vlines(at, 0, profile, color=style.colour, linewidth=0.8)
-    axes.axhline(1, color=figures.MUTED, linewidth=0.8)
-    axes.axhline(threshold, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
-    named = [c for c in far_above_mean(profile, threshold) if profile[c] > profile.max() / 5]
-    for coordinate in named:
-        right = coordinate > 0.8 * len(profile)
-        axes.annotate(
-            str(coordinate), (coordinate, profile[coordinate]), fontsize=9, color=figures.INK,
-            xytext=(-5 if right else 5, -3), textcoords="offset points",
-            ha="right" if right else "left",
-        )  # fmt: skip
-    axes.set(xlim=(-4, len(profile) + 3), ylim=(0, None))
 
 
 # %% [markdown]
@@ -114,22 +91,8 @@ figures.table(
 # %%
 if per_image:
     figure, axes = figures.new_figure(height=3.8)
-    lines = {"coco_500_captions": (0, (4, 2))}
-    for m in per_image:
-        style = figures.LEVEL_STYLES[m.level]
-        axes.plot(
-            m.value("kurtosis_percentiles"), np.arange(101), color=style.colour, linewidth=1.8,
-            linestyle=lines.get(m.data.name, "-"), label=title(m),
-        )  # fmt: skip
-    axes.axvline(3, color=figures.INK, linewidth=1)
-    axes.annotate(
-        "Gaussian", (3, 100), xytext=(4, -2), textcoords="offset points", va="top", fontsize=9
-    )
-    axes.set_xscale("log")
-    axes.set_xticks([2, 3, 5, 10, 20, 50, 100, 200], [2, 3, 5, 10, 20, 50, 100, 200])
-    axes.minorticks_off()
-    axes.set(xlabel="activation kurtosis of one image or caption (log scale)", ylim=(0, 100))
-    axes.set(ylabel="share with less (%)")
+    charts.draw_kurtosis(axes, {title(m): m for m in per_image})
+    axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
     figure.legend(loc="outside lower center", ncols=2)
     medians = "; ".join(
         "{} {} (from {} to {})".format(
@@ -156,7 +119,7 @@ if per_image:
         rows=len(per_image), height=1.2 + 1.55 * len(per_image), sharex=True, squeeze=False
     )
     for axes, m in zip(panels[:, 0], per_image, strict=True):
-        draw_profile(axes, m.value("profile"), m.level)
+        charts.draw_profile(axes, m.value("profile"), m.level, threshold)
         axes.set_title(title(m))
     panels[-1, 0].set(xlabel="coordinate")
     figure.supylabel("times the mean coordinate", fontsize=9)
@@ -248,7 +211,7 @@ if of_means:
         rows=len(of_means), height=1.2 + 1.55 * len(of_means), sharex=True, squeeze=False
     )
     for axes, m in zip(panels[:, 0], of_means, strict=True):
-        draw_profile(axes, m.value("profile_of_mean"), m.level)
+        charts.draw_profile(axes, m.value("profile_of_mean"), m.level, threshold)
         axes.set_title(f"{reporting.model_title(backbone.model(m.model))}: mean embedding")
     panels[-1, 0].set(xlabel="coordinate")
     figure.supylabel("times the mean coordinate", fontsize=9)
@@ -273,7 +236,7 @@ with_covariance = [m for m in of_means if m.basis == "mean_and_covariance"]
 for m in with_covariance:
     rms = m.value("rms_profile")
     figure, axes = figures.new_figure(height=3)
-    draw_profile(axes, rms, m.level)
+    charts.draw_profile(axes, rms, m.level, threshold)
     axes.set(xlabel="coordinate", ylabel="root mean square,\ntimes the mean coordinate")
     largest = np.argsort(-rms)[:3]
     figures.show(

@@ -25,9 +25,10 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 import numpy as np
 import pandas as pd
 
-from analysis import figures, measurements, reporting
+from analysis import charts, figures, measurements, reporting
 from analysis.outliers import far_above_mean
 from analysis.registry import load_family
+from analysis.reporting import digits
 
 backbone = load_family(family)
 found = measurements.read_all("privileged_directions", family)
@@ -44,13 +45,13 @@ outliers = {
 
 def title(measurement) -> str:
     """The model and the data of a measurement, in words."""
-    model = reporting.model_title(backbone.model(measurement.model))
-    return f"{model}: {reporting.data_title(measurement)}"
+    return reporting.title(measurement, backbone)
 
 
-def digits(value: float) -> str:
-    """A number with three significant digits."""
-    return f"{value:#.3g}".rstrip(".")
+def singular_value(measurement, number: int) -> str:
+    """A head's singular value, relative to the mean one."""
+    share = measurement.value("singular_value_share")
+    return digits(share[number] * len(share))
 
 
 # %% [markdown]
@@ -59,27 +60,7 @@ def digits(value: float) -> str:
 # %%
 if per_image:
     figure, axes = figures.new_figure(height=4)
-    for m in per_image:
-        style = figures.LEVEL_STYLES[m.level]
-        ranks = np.arange(1, len(m.value("importance")) + 1)
-        axes.plot(
-            ranks, np.sort(m.value("importance"))[::-1], color=style.colour, linewidth=1.8,
-            label=title(m),
-        )  # fmt: skip
-        axes.plot(
-            ranks[:-1], m.value("importance_head_centred")[: len(ranks) - 1], color=style.colour,
-            linewidth=1.2, linestyle=(0, (4, 2)), label="the same, head centred",
-        )  # fmt: skip
-    axes.axhline(1, color=figures.INK, linewidth=0.8)
-    axes.axhline(threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    shown = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
-    axes.set_xticks(*[[t for t in shown if t <= len(ranks)]] * 2)
-    axes.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
-    axes.minorticks_off()
-    axes.set(xlabel="direction, the most important first (log scale)")
-    axes.set(ylabel="importance, times the mean", ylim=(0.05, None))
+    charts.draw_importance(axes, {title(m): m for m in per_image}, threshold)
     figure.legend(loc="outside lower center", ncols=2)
     tops = "; ".join(
         f"{title(m)}: first {digits(np.sort(m.value('importance'))[-1])}, second "
@@ -225,7 +206,7 @@ if of_heads:
     figure.legend(loc="outside lower center", ncols=1)
     words = "; ".join(
         f"{title(m)}: the first singular value is "
-        f"{digits(m.value('singular_value_share')[0] * len(m.value('singular_value_share')))} times"
+        f"{singular_value(m, 0)} times"
         " the mean"
         + (
             f", its direction's |cos| with the mean embedding {m.value('cosine_with_mean')[0]:.3f}"
@@ -250,14 +231,16 @@ if of_heads:
                 "model": [reporting.model_title(backbone.model(m.model)) for m in of_heads],
                 "head": [reporting.data_title(m) for m in of_heads],
                 "first singular value (× mean)": [
-                    digits(m.value("singular_value_share")[0] * len(m.value("singular_value_share")))
+                    singular_value(m, 0)
                     for m in of_heads
                 ],
                 "second (× mean)": [
-                    digits(m.value("singular_value_share")[1] * len(m.value("singular_value_share")))
+                    singular_value(m, 1)
                     for m in of_heads
                 ],
-                "|cos| with mean head row": [f"{m.value('top_with_head_mean'):.3f}" for m in of_heads],
+                "|cos| with mean head row": [
+                    f"{m.value('top_with_head_mean'):.3f}" for m in of_heads
+                ],
                 "|cos| with mean embedding": [
                     f"{m.value('cosine_with_mean')[0]:.3f}"
                     if "cosine_with_mean" in m.values

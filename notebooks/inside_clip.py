@@ -1,0 +1,349 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     reads:
+#     - data/measurements/outlier_features/*.json
+#     - data/measurements/privileged_directions/*.json
+#     - data/measurements/pruning/*.json
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # Inside CLIP
+#
+# What the recorded measurements say about outlier features, privileged directions and pruning, over
+# all families. The pages {doc}`/outlier_features`, {doc}`/privileged_directions` and
+# {doc}`/pruning` show these results and explain them.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+outlier_threshold: float = 6.0  # times the mean coordinate: from there a coordinate is an outlier
+privileged_threshold: float = 10.0  # times the mean importance: from there one is privileged
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis import charts, figures, measurements, reporting
+from analysis.outliers import far_above_mean
+from analysis.registry import load_families
+from analysis.reporting import digits
+
+families = load_families(edition) | load_families("reader")
+zero_shot = [m for f in families.values() for m in f.at_level("zero_shot")]
+
+
+def recorded(experiment: str) -> list:
+    """Measurements of the families' models, in the order of families and levels."""
+    order = [model.name for family in families.values() for model in family.models]
+    found = [m for m in measurements.read_all(experiment) if m.family in families]
+    return sorted(found, key=lambda m: (order.index(m.model), "captions" in m.data.name))
+
+
+def named(measurement) -> str:
+    """Backbone, level and pretraining set."""
+    family = families[measurement.family]
+    return f"{family.title}, {reporting.model_title(family.model(measurement.model))}"
+
+
+def titled(measurement) -> str:
+    """Backbone, level and data."""
+    return f"{named(measurement)}: {reporting.data_title(measurement)}"
+
+
+def only_per_image(found: list) -> list:
+    """Those that saw every single image."""
+    return [m for m in found if m.basis == "per_image"]
+
+
+def values(array: np.ndarray, places: list[int]) -> str:
+    """Some percentiles as a range."""
+    return " to ".join(digits(array[p]) for p in places)
+
+
+outliers = recorded("outlier_features")
+per_image = only_per_image(outliers)
+(sparse,) = measurements.read_all("outlier_features", "efficientnet_lite0")
+directions = recorded("privileged_directions")
+pruned = recorded("pruning")
+measured = {m.model for m in per_image} & {model.name for model in zero_shot}
+figures.text(
+    "coverage", f"{len(measured)} of the {len(zero_shot)} zero-shot models"
+)  # fmt: skip
+
+# %% [markdown]
+# ## Outlier features
+
+# %%
+SPARSE = "EfficientNet-Lite0, supervised"
+
+
+def outlier_row(name: str, m) -> dict[str, str]:
+    """One measurement as a row."""
+    profile, percentiles = m.value("profile"), m.value("kurtosis_percentiles")
+    names = far_above_mean(profile, outlier_threshold)
+    error = 1.96 * m.value("kurtosis_standard_error")
+    return {
+        "model": name,
+        "data": reporting.data_title(m),
+        "κ": f"{digits(m.value('kurtosis_mean'))} ± {error:.2g}",
+        "lowest to highest": values(percentiles, [0, 100]),
+        "outliers": ", ".join(map(str, names)) or "none",
+        "largest (× mean)": digits(profile.max()),
+        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
+        "leaders": f"{m.value('leaders')} in {m.counts['images']}",
+        "zeros (%)": f"{100 * m.value('zero_share'):.1f}",
+    }
+
+
+rows = [outlier_row(named(m), m) for m in per_image]
+rows.append(outlier_row(SPARSE, sparse))
+figures.table(
+    pd.DataFrame(rows),
+    name="kurtosis",
+    caption=f"""Activation kurtosis of what was measured from single images or captions, the
+    counterpart of the paper's Table 2 on other data. κ: mean ± 95 % interval of that mean, over the
+    items at hand; beside it the range of single items. Outliers: coordinates whose mean |z| is at
+    least {outlier_threshold:g} times that of the mean coordinate; beside it the largest.
+    Persistence: how often the commonest largest coordinate leads; leaders: how many coordinates
+    lead in some item. {SPARSE} is no model of the paper.""",
+    evidence="recorded",
+)
+
+# %%
+images = [m for m in per_image if "captions" not in m.data.name]
+shown = {named(m): m for m in images} | {SPARSE: sparse}
+figure, panels = figures.new_figure(rows=len(shown), height=1.0 + 1.7 * len(shown), squeeze=False)
+for axes, (name, m) in zip(panels[:, 0], shown.items(), strict=True):
+    charts.draw_profile(axes, m.value("profile"), m.level, outlier_threshold)
+    axes.set(ylim=(0, 1.08 * max(outlier_threshold, m.value("profile").max())))
+    axes.set_title(f"{name} ({m.counts['images']} images)")
+panels[-1, 0].set(xlabel="coordinate")
+figure.supylabel("times the mean coordinate", fontsize=9)
+largest = "; ".join(
+    f"{name}: largest {digits(m.value('profile').max())}, κ {digits(m.value('kurtosis_mean'))}, "
+    f"the same coordinate leads in {100 * m.value('persistence_fraction'):.0f} % of images"
+    for name, m in shown.items()
+)
+figures.show(
+    figure,
+    name="outlier-or-sparse",
+    caption=f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
+    images of |z|, relative to the mean coordinate (1, thin line). Dashed: {outlier_threshold:g}
+    times. CLIP's profile is one spike; that of the supervised network, whose κ is far above 3 too,
+    has none.""",
+    alt=f"Stem plots over all coordinates. {largest}.",
+    evidence="recorded",
+)
+
+# %%
+figure, axes = figures.new_figure(height=4)
+charts.draw_kurtosis(axes, {titled(m): m for m in per_image} | {SPARSE: sparse})
+axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
+figure.legend(loc="outside lower center", ncols=2)
+ranges = "; ".join(
+    f"{titled(m)}: {values(m.value('kurtosis_percentiles'), [0, 50, 100])}" for m in per_image
+)
+figures.show(
+    figure,
+    name="kurtosis-distribution",
+    caption="""Activation kurtosis of single images and captions: the share below each value. Steps
+    of the supervised network are interpolated between its few photographs. Vertical line: the
+    Gaussian's 3.""",
+    alt=f"Cumulative distributions on a log axis. Lowest, median and highest: {ranges}.",
+    evidence="recorded",
+)
+
+# %%
+of_means = [m for m in outliers if m.basis != "per_image"]
+figures.table(
+    pd.DataFrame(
+        {
+            "model": [named(m) for m in of_means],
+            "κ of the mean": [digits(m.value("kurtosis_of_mean")) for m in of_means],
+            "largest coordinate": [str(m.value("profile_of_mean").argmax()) for m in of_means],
+            "its size (× mean)": [digits(m.value("profile_of_mean").max()) for m in of_means],
+        }
+    ),
+    name="kurtosis-of-mean",
+    caption="""Kurtosis of published *mean* embeddings of COCO images. These are **not** mean
+    kurtoses: they must be compared neither with those per image nor with the paper's.""",
+    evidence="recorded",
+)
+
+# %%
+for m in per_image:
+    kind = "control" if m.level == "random" else "clip"
+    what = "captions" if "captions" in m.data.name else "images"
+    figures.text(f"{kind}-{what}-kurtosis", digits(m.value("kurtosis_mean")))
+    figures.text(f"{kind}-{what}-leader", str(m.value("persistence_coordinate")))
+    figures.text(
+        f"{kind}-{what}-persistence", f"{100 * m.value('persistence_fraction'):.0f} %"
+    )  # fmt: skip
+figures.text("sparse-kurtosis", digits(sparse.value("kurtosis_mean")))
+figures.text(
+    "sparse-leaders", f"{sparse.value('leaders')} leaders in {sparse.counts['images']} images"
+)
+
+# %% [markdown]
+# ## Privileged directions
+
+# %%
+important = only_per_image(directions)
+figure, axes = figures.new_figure(height=4)
+charts.draw_importance(axes, {titled(m): m for m in important}, privileged_threshold)
+figure.legend(loc="outside lower center", ncols=2)
+tops = "; ".join(
+    f"{titled(m)}: {digits(m.value('importance').max())}, with the head centred "
+    f"{digits(m.value('importance_head_centred')[0])}"
+    for m in important
+)
+figures.show(
+    figure,
+    name="importance",
+    caption=f"""Importance of every direction relative to the mean importance, the counterpart of
+    the paper's Figure 2, with {important[0].counts["classes"]} captions as head in place of
+    ImageNet's classes. Dashed: after subtracting the mean row from the head, which changes no
+    prediction. Dotted: {privileged_threshold:g} times the mean.""",
+    alt=f"Falling curves on log axes. Largest importance over the mean: {tops}.",
+    evidence="recorded",
+)
+
+
+# %%
+def direction_row(m) -> dict[str, str]:
+    """The most important direction of one model."""
+    top = m.value("top_direction")
+    importance = np.sort(m.value("importance"))[::-1]
+    own = next(o for o in per_image if (o.model, o.data.name) == (m.model, m.data.name))
+    leader = own.value("persistence_coordinate")
+    return {
+        "model": named(m),
+        "importance (× mean)": digits(importance[0]),
+        "second (× mean)": digits(importance[1]),
+        "head centred (× mean)": digits(m.value("importance_head_centred")[0]),
+        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
+        "its deviation": f"{m.value('top_cosine_deviation'):.3f}",
+        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
+        "with gap": f"{m.value('top_with_gap'):.3f}",
+        "share of leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
+    }
+
+
+random = np.sqrt(2 / (np.pi * important[0].counts["components"]))
+figures.table(
+    pd.DataFrame([direction_row(m) for m in important]),
+    name="directions",
+    caption=f"""The most important direction v. Cos with images: mean over images of |cos|, for
+    which a random direction has about {random:.3f}; its deviation: how much the cosine varies over
+    images. |cos| of v with the head's mean row, and with the gap between the mean image and the
+    mean head row. Share of leader: how much of v's squared length lies in the images' commonest
+    largest coordinate.""",
+    evidence="recorded",
+)
+
+# %%
+heads = [m for m in directions if m.basis != "per_image"]
+
+
+def relative(m, number: int) -> str:
+    """A singular value, relative to the mean one."""
+    share = m.value("singular_value_share")
+    return digits(share[number] * len(share))
+
+
+figures.table(
+    pd.DataFrame(
+        {
+            "head": [f"{named(m)}: {reporting.data_title(m)}" for m in heads],
+            "first σ (× mean)": [relative(m, 0) for m in heads],
+            "second σ (× mean)": [relative(m, 1) for m in heads],
+            "v₁ with mean head row": [f"{m.value('top_with_head_mean'):.3f}" for m in heads],
+            "v₁ with mean embedding": [
+                f"{m.value('cosine_with_mean')[0]:.3f}"
+                if "cosine_with_mean" in m.values
+                else "not measured"
+                for m in heads
+            ],
+        }
+    ),
+    name="heads",
+    caption="""Genuine ImageNet zero-shot heads: singular values relative to the mean one, and the
+    |cos| of the first direction with the head's mean row and with a published mean embedding of
+    COCO images. Importance needs single images and is not given.""",
+    evidence="recorded",
+)
+
+# %%
+for m in important:
+    kind = "control" if m.level == "random" else "clip"
+    figures.text(f"{kind}-importance", digits(m.value("importance").max()))
+    figures.text(f"{kind}-importance-centred", digits(m.value("importance_head_centred")[0]))
+
+# %% [markdown]
+# ## Pruning
+
+# %%
+figure, panels = figures.new_figure(
+    rows=len(pruned), height=0.8 + 3.6 * len(pruned), sharex=True, squeeze=False
+)
+for axes, m in zip(panels[:, 0], pruned, strict=True):
+    charts.draw_pruning(axes, m)
+    axes.set_title(titled(m))
+figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+steps = ", ".join(
+    f"{figures.percent(pruned[0].value('accuracy_importance')[kept - 1])} % with {kept}"
+    for kept in (500, 300, 200, 100)
+)
+figures.show(
+    figure,
+    name="pruning",
+    caption=f"""Accuracy against the share of directions pruned, the counterpart of the paper's
+    Figure 3 in another task: to find each image's own caption among
+    {pruned[0].counts["classes"]}. Blue band: 95 % interval of the paired difference from the whole
+    head; grey: lowest to highest of {pruned[0].value("random_orders")} random orders. Dashed: the
+    80 % of the claim.""",
+    alt=f"Falling curves. By importance: {steps} directions kept; at random "
+    f"{figures.percent(pruned[0].value('accuracy_random')[199])} % with 200.",
+    evidence="recorded",
+)
+
+# %%
+first = pruned[0]
+rank = len(first.value("accuracy_importance"))
+kept = [round(share * rank) for share in (1, 0.6, 0.4, 0.3, 0.2, 0.1)]
+error = 1.96 * first.value("difference_importance_error")
+figures.table(
+    pd.DataFrame(
+        {
+            "pruned (%)": [f"{100 * (1 - k / rank):.0f}" for k in kept],
+            "kept": [str(k) for k in kept],
+        }
+        | {
+            f"{title} (%)": [figures.percent(first.value(f"accuracy_{o}")[k - 1]) for k in kept]
+            for o, (title, _, _) in charts.ORDERS.items()
+        }
+        | {
+            "difference (points)": [
+                figures.points(first.value("difference_importance")[k - 1], error[k - 1])
+                for k in kept
+            ]
+        }
+    ),
+    name="kept",
+    caption=f"""Accuracy of {titled(first)} with some of its directions pruned, in four orders.
+    Difference: between the order of importance (least important pruned first) and the whole head
+    on the same images, ± 95 % interval.""",
+    evidence="recorded",
+)
+fewest = reporting.fewest_kept_without_loss(first)
+without = first.value("accuracy_without_each")
+figures.text(
+    "pruning-limit", f"{fewest} of {rank} ({100 * (1 - fewest / rank):.0f} % pruned)"
+)  # fmt: skip
+figures.text("pruning-whole", f"{figures.percent(first.value('accuracy_importance')[-1])} %")
+figures.text("without-first", f"{figures.percent(without[0])} %")
+figures.text("without-other", f"{figures.percent(without[1:].min())} %")
