@@ -178,6 +178,7 @@ def _jupyter_home(folder: Path) -> Iterator[Path]:
                 "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
     }  # fmt: skip
     (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
+    (folder / "runtime").mkdir()
     changed = {"JUPYTER_PATH": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
@@ -189,18 +190,35 @@ def _jupyter_home(folder: Path) -> Iterator[Path]:
 
 
 def _papermill(run: Run, source: str, output: Path, parameters: Mapping[str, Parameter]) -> None:
-    import papermill
+    """Execute with papermill; a kernel that does not even start is started again once."""
     from papermill.exceptions import PapermillExecutionError
 
     try:
-        papermill.execute_notebook(
-            source, str(output), dict(parameters), kernel_name="companion", cwd=str(ROOT),
-            progress_bar=False, log_output=False,
-        )  # fmt: skip
+        for attempt in (1, 2):
+            try:
+                _execute_once(source, output, parameters)
+                return
+            except RuntimeError as error:  # nothing was executed: two kernels took one port, say
+                if attempt == 2 or "before replying" not in str(error):
+                    raise
     except PapermillExecutionError as error:
         _fail(run, f"cell {error.exec_count}", f"{error.ename}: {error.evalue}", error.traceback)
     except Exception as error:
         _fail(run, "the kernel", f"{type(error).__name__}: {error}", [str(error)])
+
+
+def _execute_once(source: str, output: Path, parameters: Mapping[str, Parameter]) -> None:
+    import papermill
+    from traitlets.config import Config
+
+    # Sockets in a folder of its own; TCP ports could be taken by another kernel meanwhile.
+    socket = f"{os.environ['JUPYTER_RUNTIME_DIR']}/kernel"
+    in_folder = {"transport": "ipc", "ip": socket}
+    config = Config({"KernelManager": in_folder} if os.name == "posix" and len(socket) < 80 else {})
+    papermill.execute_notebook(
+        source, str(output), dict(parameters), kernel_name="companion", cwd=str(ROOT),
+        progress_bar=False, log_output=False, config=config,
+    )  # fmt: skip
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:

@@ -72,6 +72,18 @@ def level_points(axes: Axes, level: str, x: Any, y: Any, **options: Any) -> None
     axes.scatter(x, y, color=style.colour, marker=style.marker, **(look | options))
 
 
+def baseline(axes: Axes, imagenet: Any, shifted: Any, grid: Any, fitted: Any, band: Any) -> None:
+    """Draw a baseline pool, the line fitted to it and the band around that line.
+
+    `imagenet`, `shifted`: the pool's accuracies, (models,); `grid`, `fitted`: points on the line,
+    (n,); `band`: its lower and upper end at the same points, (2, n). All fractions.
+    """
+    label = f"baseline pool ({len(imagenet)} models)"
+    axes.scatter(imagenet, shifted, s=9, color=MUTED, alpha=0.35, linewidth=0, label=label)
+    axes.fill_between(grid, *band, color=INK, alpha=0.18, linewidth=0)
+    axes.plot(grid, fitted, color=INK, linewidth=1.3, label="fit to this pool")
+
+
 def logit_scale(axis: Axis, accuracies: Sequence[float]) -> None:
     """Give an axis of accuracies (fractions) logit spacing and ticks in percent."""
     low, high = min(accuracies), max(accuracies)

@@ -52,19 +52,6 @@ SHIFT_TITLES = {
 }
 
 
-def draw_baseline(axes, pool: pd.DataFrame, lines: list[Baseline]) -> None:
-    """The pool, its fit, and the band that 95 % of the refitted lines stay in."""
-    axes.scatter(
-        pool["imagenet"], pool["shifted"], s=9, color=figures.MUTED, alpha=0.35, linewidth=0,
-        label=f"baseline pool ({len(pool)} models)",
-    )  # fmt: skip
-    x = 1 / (1 + np.exp(-np.linspace(-3.2, 2.4, 120)))
-    band = np.percentile([line.predict(x) for line in lines], [2.5, 97.5], axis=0)
-    fit = fit_baseline(pool["imagenet"], pool["shifted"])
-    axes.plot(x, fit.predict(x), color=figures.INK, linewidth=1.4, label="fit to this pool")
-    axes.fill_between(x, *band, color=figures.INK, alpha=0.18, linewidth=0)
-
-
 def draw_family(axes, models: pd.DataFrame) -> None:
     """The family's models by level; many checkpoints of one description as small marks."""
     for level in figures.LEVEL_STYLES:
@@ -84,10 +71,12 @@ def draw_family(axes, models: pd.DataFrame) -> None:
 def accuracy_figure(models: pd.DataFrame, pool: pd.DataFrame, shifts: int, printed: bool):
     """Logit axes with the pool, its fit and the family."""
     lines = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
+    x = np.linspace(0.03, 0.92, 300)
+    band = np.percentile([line.predict(x) for line in lines], [2.5, 97.5], axis=0)
+    fit = fit_baseline(pool["imagenet"], pool["shifted"])
     figure, axes = figures.new_figure()
-    draw_baseline(axes, pool, lines)
+    figures.baseline(axes, pool["imagenet"], pool["shifted"], x, fit.predict(x), band)
     if printed:
-        x = np.linspace(0.04, 0.91, 200)
         axes.plot(
             x, PAPER_BASELINE.predict(x), color=figures.INK, linewidth=1.1, linestyle=(0, (4, 3)),
             label="the paper's printed line",

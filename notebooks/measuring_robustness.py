@@ -50,14 +50,9 @@ pool = published_robustness.pool(table, FIVE_SHIFTS, CLIP_V2)
 lines = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
 x = np.linspace(0.03, 0.92, 300)
 figure, axes = figures.new_figure(height=5)
-axes.scatter(
-    pool["imagenet"], pool["shifted"], s=9, color=figures.MUTED, alpha=0.35, linewidth=0,
-    label=f"baseline pool ({len(pool)} models)",
-)  # fmt: skip
 band = np.percentile([line.predict(x) for line in lines], [2.5, 97.5], axis=0)
-axes.fill_between(x, *band, color=figures.INK, alpha=0.18, linewidth=0)
-refit = fit_baseline(pool["imagenet"], pool["shifted"])
-axes.plot(x, refit.predict(x), color=figures.INK, linewidth=1.3, label="fit to this pool")
+fit = fit_baseline(pool["imagenet"], pool["shifted"])
+figures.baseline(axes, pool["imagenet"], pool["shifted"], x, fit.predict(x), band)
 axes.plot(
     x, PAPER_BASELINE.predict(x), color=figures.INK, linewidth=1.1, linestyle=(0, (4, 3)),
     label="the paper's printed line",
