@@ -87,6 +87,21 @@ def judge_values(claim: Claim, measured: Mapping[str, float]) -> Outcome:
     return "reproduced" if set(measured) == set(claim.values) else "partly"
 
 
+def judge_cases(holds: Mapping[str, bool], covered: int) -> Outcome:
+    """Judge a claim on each of `covered` models from those for which it could be checked.
+
+    `holds`: model → whether what was measured of it agrees. ValueError if it has more models than
+    the claim covers.
+    """
+    if len(holds) > covered:
+        raise ValueError(f"{len(holds)} models were checked, but the claim covers {covered}.")
+    if not holds:
+        return "not measured"
+    if not all(holds.values()):
+        return "differs"
+    return "reproduced" if len(holds) == covered else "partly"
+
+
 @dataclass(frozen=True)
 class Ordering:
     """How often the levels came in the claimed order."""

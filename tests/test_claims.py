@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from analysis.claims import ClaimError, judge_order, judge_values, load_claims
+from analysis.claims import ClaimError, judge_cases, judge_order, judge_values, load_claims
 
 ORDER = ("zero_shot", "finetuned", "supervised")
 
@@ -48,6 +48,24 @@ def test_values_that_the_claim_does_not_state_are_refused(claims):
         judge_values(claims["ER-range"], {"median": 0.2})
     with pytest.raises(ClaimError, match="no numbers"):
         judge_values(claims["ER-order"], {"median": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("holds", "outcome"),
+    [
+        ({}, "not measured"),
+        ({"a": True}, "partly"),
+        ({"a": True, "b": False}, "differs"),
+        ({"a": True, "b": True}, "reproduced"),
+    ],
+)
+def test_cases(holds, outcome):
+    assert judge_cases(holds, covered=2) == outcome
+
+
+def test_more_cases_than_the_claim_covers_are_refused():
+    with pytest.raises(ValueError, match="3 models were checked, but the claim covers 2"):
+        judge_cases(dict.fromkeys("abc", True), covered=2)
 
 
 def view(*rows):
