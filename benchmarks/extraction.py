@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analysis import datasets
 from analysis.extract import Encoder, Settings, extract
 from analysis.models import load
+from analysis.preprocess import to_pixels
 from analysis.registry import Model
 
 POCKET = {"size": 32, "interpolation": "box", "mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -47,49 +48,52 @@ def photographs(folder, count):
     return datasets.folder(folder, name="photographs")
 
 
-def timed(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def fastest(repeat, *calls):
+    """Return the fastest time of each, taken in turns: what else runs here falls on all."""
+    took = []
+    for i in range(repeat):
+        took.append([])
+        for call in calls:
+            start = time.perf_counter()
+            call(i)
+            took[-1].append(time.perf_counter() - start)
+    return np.min(took, axis=0)
 
 
 def compare_with_encoder_alone(model, images, settings, folder, repeat):
-    """Alternate the two, so that what else the machine does falls on both."""
     loaded = load(model, device=settings.device)
     encoder = Encoder(loaded, settings, folder)
-    pixels = torch.stack(
-        [(loaded.preprocess(images.image(i)) * 127 + 127).byte() for i in range(len(images))]
-    ).to(loaded.device)
+    decoded = [to_pixels(images.image(i), model.preprocessing) for i in range(len(images))]
+    pixels = torch.from_numpy(np.stack(decoded)).to(loaded.device)
 
-    def alone():
+    def alone(_):
         for first in range(0, len(pixels), settings.batch_size):
             encoder(pixels[first : first + settings.batch_size]).cpu()
 
+    def whole(i):
+        extract([model], images, settings, folder=folder / f"{model.name}-{i}")
+
     encoder(pixels[: settings.batch_size]).cpu()
-    took = {"alone": [], "whole": []}
-    for i in range(repeat):
-        took["alone"].append(timed(alone))
-        took["whole"].append(
-            timed(lambda i=i: extract([model], images, settings, folder=folder / f"{i}"))
-        )
-    ready, whole = (len(images) / min(took[name]) for name in ("alone", "whole"))
-    start = timed(lambda: load(model, device=settings.device))
-    started = len(images) / (min(took["whole"]) - start)
+    ready, files = len(images) / fastest(repeat, alone, whole)
     print(
-        f"{model.architecture}: {whole:.1f} images per second from JPEG files to features on "
-        f"disk, {ready:.1f} for the encoder alone on ready tensors: {whole / ready:.0%} of it; "
-        f"without the {start:.1f} s that loading the model takes once, {started / ready:.0%}."
+        f"{model.architecture}: {files:.1f} images per second from JPEG files to features on disk, "
+        f"loading the model included; {ready:.1f} for the encoder alone on ready tensors: "
+        f"{files / ready:.0%} of it."
     )
 
 
-def compare_passes(models, images, settings, folder):
-    together = timed(lambda: extract(models, images, settings, folder=folder / "together"))
-    one_by_one = timed(
-        lambda: [extract([m], images, settings, folder=folder / "alone") for m in models]
-    )
+def compare_passes(models, images, settings, folder, repeat):
+    def together(i):
+        extract(models, images, settings, folder=folder / f"together-{i}")
+
+    def one_by_one(i):
+        for model in models:
+            extract([model], images, settings, folder=folder / f"alone-{i}")
+
+    one, many = fastest(repeat, together, one_by_one)
     print(
-        f"{len(models)} × {models[0].architecture}: {together:.1f} s in one pass, {one_by_one:.1f} "
-        f"s in {len(models)} passes: {one_by_one / together:.1f} times faster."
+        f"{len(models)} × {models[0].architecture}: {one:.1f} s in one pass, {many:.1f} s in "
+        f"{len(models)} passes: {many / one:.1f} times faster."
     )
 
 
@@ -98,25 +102,30 @@ def main():
     parser.add_argument("--small", action="store_true", help="few images")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "bf16"))
+    parser.add_argument("--threads", type=int, default=1, help="of the encoder on a CPU (1)")
     options = parser.parse_args()
-    count = 64 if options.small else 512
+    count = 64 if options.small else 256
     settings = Settings(
         device=options.device, precision=options.precision, batch_size=32,
         workers=os.cpu_count() or 2, progress=False,
     )  # fmt: skip
-    print(f"{count} images of 500 × 375, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    torch.set_num_threads(options.threads)
+    repeat = 1 if options.small else 3
+    print(
+        f"{count} images of 500 × 375; {os.cpu_count()} cores, of which the encoder has "
+        f"{options.threads}; {settings.device}, {settings.precision}"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "jpeg").mkdir()
         images = photographs(folder / "jpeg", count)
-        compare_with_encoder_alone(
-            drawn("resnet50", "timm", "resnet50", 2048, PHOTO), images, settings, folder,
-            repeat=1 if options.small else 2,
-        )  # fmt: skip
+        for architecture, width in (("resnet50", 2048), ("tf_efficientnet_lite0", 1280)):
+            model = drawn(architecture, "timm", architecture, width, PHOTO)
+            compare_with_encoder_alone(model, images, settings, folder, repeat)
         pocket = [drawn(f"pocket-{i}", "open_clip", "pocket-cnn", 128, POCKET) for i in range(6)]
-        compare_passes(pocket, images, settings, folder)
+        compare_passes(pocket, images, settings, folder, repeat)
         lite = [drawn(f"lite-{i}", "timm", "tf_efficientnet_lite0", 1280, PHOTO) for i in range(4)]
-        compare_passes(lite, images, settings, folder)
+        compare_passes(lite, images, settings, folder, repeat)
 
 
 if __name__ == "__main__":
