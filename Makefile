@@ -72,8 +72,8 @@ runs: ## Bring all runs up to date, without building the book
 
 pocket: ## Train all pocket models from nothing and compare with those kept here
 	@sh -c "$$set_up" set_up extract
-	@rm -rf .companion/pocket
-	@$(IN_VENV) python data/pocket/make.py --check
+	@$(IN_VENV) python data/pocket/make.py --check --work .companion/pocket-check
+	@rm -rf .companion/pocket-check
 
 test: ## Check the code and run the tests that take seconds
 	@sh -c "$$set_up" set_up extract,test
@@ -81,7 +81,7 @@ test: ## Check the code and run the tests that take seconds
 	@$(IN_VENV) python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 test-slow: ## Run the tests that take minutes
-	@sh -c "$$set_up" set_up extract,test
+	@sh -c "$$set_up" set_up extract,test,data
 	@$(IN_VENV) python -m pytest -m slow $(PYTEST_ARGS)
 
 lint: ## Check style and types
