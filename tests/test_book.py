@@ -27,8 +27,13 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
     runs = clone / "book" / "runs"
     made = {p.relative_to(runs).with_suffix("").as_posix() for p in runs.rglob("*") if p.is_file()}
     families = ("rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14")
-    assert made == {f"effective_robustness/{family}" for family in families} | {
-        "measuring_robustness/paper", "claims/paper", "models/paper",
+    experiments = (
+        "effective_robustness", "outlier_features", "privileged_directions", "pruning",
+    )  # fmt: skip
+    assert made == {f"{name}/{family}" for name in experiments for family in families} | {
+        "measuring_robustness/paper", "inside_clip/paper", "claims/paper", "models/paper",
+        "pocket_lab/pocket_cnn", "pocket_lab/pocket_vit",
+        "pocket_robustness/pocket_cnn", "pocket_robustness/pocket_vit",
     }  # fmt: skip
     for family in families:
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
@@ -52,9 +57,25 @@ def test_the_pages_say_what_the_chapter_computed(clone):
     assert "+36.7 points (ViT-L/14, OpenAI WIT-400M)" in text
     assert "slope 0.756, intercept −1.492, r 0.995" in text
     ledger = page(clone, "appendix/claims")
-    assert ledger.count("verdict-not-measured") == 2 * 11  # in the ledger and on the card
+    assert ledger.count("verdict-not-measured") == 2 * 9  # in the ledger and on the card
     assert ledger.count("verdict-reproduced") == 2 * 2
-    assert ledger.count("verdict-partly") == 2 * 1
+    assert ledger.count("verdict-partly") == 2 * 3
+
+
+def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
+    """Values that public embeddings are known to give, and what they do not cover."""
+    text = page(clone, "outlier_features")
+    for value in ("87.2", "77.0", "2.94", "3.00", "coordinate 442", "1 of the 16"):
+        assert value in text, value
+    assert "162" in page(clone, "privileged_directions")
+    text = page(clone, "pruning")
+    for value in ("55.2", "55.6", "55.0", "47.8"):
+        assert value in text, value
+    for name in ("outlier_features", "privileged_directions", "pruning"):
+        text = page(clone, name)
+        assert "evidence-recorded" in text and "evidence-published" not in text
+        assert "admonition-title" in text and "Not measured yet" in text
+        assert "Not measured yet" in page(clone, f"runs/{name}/rn101")
 
 
 def test_a_second_execution_gives_the_same_bytes(book):
@@ -103,7 +124,7 @@ def test_a_failing_notebook_stops_the_book(book):
         "notebook effective_robustness failed for family rn101 in cell 3: AssertionError: not today"
     )
     assert message in built.stderr
-    assert "1 of 8 runs failed, so no book is built" in built.stderr
+    assert "1 of 28 runs failed, so no book is built" in built.stderr
     assert not (book / "book/_build/html/index.html").exists()
 
 
