@@ -83,18 +83,17 @@ SPARSE = "EfficientNet-Lite0, supervised"
 
 def outlier_row(name: str, m) -> dict[str, str]:
     """One measurement as a row."""
-    profile, percentiles = m.value("profile"), m.value("kurtosis_percentiles")
+    profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
     error = 1.96 * m.value("kurtosis_standard_error")
     return {
         "model": name,
         "data": reporting.data_title(m),
         "κ": f"{digits(m.value('kurtosis_mean'))} ± {error:.2g}",
-        "lowest to highest": values(percentiles, [0, 100]),
+        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
+        "leaders": str(m.value("leaders")),
         "outliers": ", ".join(map(str, names)) or "none",
         "largest (× mean)": digits(profile.max()),
-        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
-        "leaders": f"{m.value('leaders')} in {m.counts['images']}",
         "zeros (%)": f"{100 * m.value('zero_share'):.1f}",
     }
 
@@ -106,10 +105,10 @@ figures.table(
     name="kurtosis",
     caption=f"""Activation kurtosis of what was measured from single images or captions, the
     counterpart of the paper's Table 2 on other data. κ: mean ± 95 % interval of that mean, over the
-    items at hand; beside it the range of single items. Outliers: coordinates whose mean |z| is at
+    items at hand. Outliers: coordinates whose mean |z| is at
     least {outlier_threshold:g} times that of the mean coordinate; beside it the largest.
     Persistence: how often the commonest largest coordinate leads; leaders: how many coordinates
-    lead in some item. {SPARSE} is no model of the paper.""",
+    lead in some item. Zeros: share of components that are exactly zero. {SPARSE} is no model of the paper.""",
     evidence="recorded",
 )
 
@@ -217,13 +216,12 @@ figures.show(
 def direction_row(m) -> dict[str, str]:
     """The most important direction of one model."""
     top = m.value("top_direction")
-    importance = np.sort(m.value("importance"))[::-1]
+    importance = m.value("importance").max()
     own = next(o for o in per_image if (o.model, o.data.name) == (m.model, m.data.name))
     leader = own.value("persistence_coordinate")
     return {
         "model": named(m),
-        "importance (× mean)": digits(importance[0]),
-        "second (× mean)": digits(importance[1]),
+        "importance (× mean)": digits(importance),
         "head centred (× mean)": digits(m.value("importance_head_centred")[0]),
         "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
         "its deviation": f"{m.value('top_cosine_deviation'):.3f}",
@@ -329,6 +327,8 @@ figures.table(
         | {
             "difference (points)": [
                 figures.points(first.value("difference_importance")[k - 1], error[k - 1])
+                if k < rank
+                else ""
                 for k in kept
             ]
         }
