@@ -108,7 +108,8 @@ figures.table(
     items at hand. Outliers: coordinates whose mean |z| is at
     least {outlier_threshold:g} times that of the mean coordinate; beside it the largest.
     Persistence: how often the commonest largest coordinate leads; leaders: how many coordinates
-    lead in some item. Zeros: share of components that are exactly zero. {SPARSE} is no model of the paper.""",
+    lead in some item. Zeros: share of components that are exactly zero. {SPARSE} is no
+    model of the paper.""",
     evidence="recorded",
 )
 
