@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import pocket
 from analysis.pocket import PocketError, Recipe
+from analysis.registry import load_families
 from analysis.tokenizer import WordTokenizer
 
 torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
 open_clip = pytest.importorskip("open_clip", reason="training needs the extra `extract`")
 
-from analysis import train  # noqa: E402
+from analysis import emoji, retrain, train  # noqa: E402
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 SHAPES = ("square", "bar", "frame", "cross")
@@ -56,7 +58,9 @@ def examples(tokenizer: WordTokenizer) -> Any:
     draw = np.random.default_rng(0)
     concepts = [(colour, shape) for colour in COLOURS for shape in SHAPES]
     images = [picture(*concepts[i % 12], draw) for i in range(96)]
-    captions = [tokenizer(pocket.captions(shape, [colour], "", seed=0)) for colour, shape in concepts]
+    captions = [
+        tokenizer(pocket.captions(shape, [colour], "", seed=0)) for colour, shape in concepts
+    ]
     number = torch.arange(96) % 12
     return train.Examples(
         images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
@@ -250,3 +254,86 @@ def test_captions_are_reproducible_and_of_the_concept() -> None:
     assert len(texts) == pocket.CAPTIONS_PER_CONCEPT
     assert all("grinning face" in t or "happy" in t or "smile" in t for t in texts)
     assert all("plain" in text for text in pocket.captions("plain", [], "", seed=0))
+
+
+def test_recipes_cover_the_families_and_a_pool() -> None:
+    recipes = pocket.load_recipes()
+    assert len(recipes.seeds) >= 3
+    assert sum(recipe.family == "pool" for recipe in recipes.models) >= 12
+    described = {
+        (model.name, name, model.level, model.architecture)
+        for name, family in load_families("pocket").items()
+        for model in family.models
+    }
+    trained = {
+        (recipe.name, recipe.family, recipe.level, recipe.architecture)
+        for recipe in recipes.models
+        if recipe.family != "pool"
+    }
+    assert trained == described
+
+
+def test_no_recipe_learns_from_a_style_that_is_called_unseen() -> None:
+    unseen = {style for style, role in emoji.STYLES.items() if role == "unseen"}
+    used = {s for recipe in pocket.load_recipes().models for s in emoji.CAPTIONS[recipe.styles]}
+    assert len(unseen) >= 3
+    assert not unseen & used
+
+
+def test_concepts_set_aside_for_tuning_are_whole_training_clusters() -> None:
+    table = pd.DataFrame({"cluster": list("abcdef") * 3})
+    table["split"] = np.where(table["cluster"].isin(["e", "f"]), "test", "train")
+    split = retrain.with_validation(table)
+    assert (split.groupby("cluster")["split"].nunique() == 1).all()
+    assert (split["split"] == "test").equals(table["split"] == "test")
+    real = retrain.with_validation(emoji.load().table)
+    assert (real.groupby("cluster")["split"].nunique() == 1).all()
+    assert 0.2 < (real["split"] == "val").sum() / (real["split"] != "test").sum() < 0.45
+
+
+# What is kept
+
+KEPT = ["accuracies.csv", "curves.csv", "tuning.csv"]
+
+
+def test_tables_hold_every_training() -> None:
+    accuracies, curves, tuning = (pd.read_csv(pocket.POCKET / name) for name in KEPT)
+    recipes = pocket.load_recipes()
+    expected = {(recipe.name, seed) for recipe, seed in recipes.tasks()}
+    assert set(zip(accuracies["model"], accuracies["seed"], strict=True)) == expected
+    assert not accuracies.duplicated(["model", "seed", "style", "split"]).any()
+    tested = accuracies[accuracies["split"] == "test"]
+    assert (tested.groupby(["model", "seed"]).size() == len(emoji.STYLES)).all()
+    assert accuracies["accuracy"].between(0, 1).all()
+    trained = {(name, seed) for name, seed in expected if recipes.recipe(name).steps}
+    assert set(zip(curves["model"], curves["seed"], strict=True)) == trained
+    for row in tuning[tuning["chosen"]].itertuples():
+        recipe = recipes.recipe(row.model)
+        assert (recipe.learning_rate, recipe.weight_decay) == (row.learning_rate, row.weight_decay)
+        own = tuning[tuning["model"] == row.model]
+        assert row.validation_accuracy == own["validation_accuracy"].max()
+
+
+def test_kept_checkpoints_give_the_kept_accuracies() -> None:
+    """The checkpoints are all there, small, of the present recipes, and as good as is said."""
+    recipes = pocket.load_recipes()
+    kept = pd.read_csv(pocket.POCKET / "accuracies.csv").query("seed == 0 and split == 'test'")
+    files = {path.stem for path in pocket.CHECKPOINTS.iterdir()}
+    assert files == {r.name for r in recipes.models if r.family != "pool" and r.steps}
+    assert sum(path.stat().st_size for path in pocket.CHECKPOINTS.iterdir()) <= 25e6
+    shown = retrain.world().examples([emoji.IMAGENET], ["test"])
+    for name in sorted(files):
+        weights, metadata = train.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
+        recipe = recipes.recipe(name)
+        assert metadata["recipe"] == retrain.identity(recipe, recipes, 0, ("train", "val"))
+        assert metadata["architecture"] == recipe.architecture
+        accuracy = train.accuracy(retrain.restore(recipe, weights), shown)
+        said = kept.query(f"model == '{name}' and style == '{emoji.IMAGENET}'")["accuracy"].item()
+        assert accuracy == pytest.approx(said, abs=0.006), "two images for another processor"
+
+
+def test_kept_checkpoints_fit_no_other_architecture() -> None:
+    recipes = pocket.load_recipes()
+    weights, _ = train.read_tensors(pocket.CHECKPOINTS / "pocket-vit-captions.safetensors")
+    with pytest.raises(PocketError, match="another architecture"):
+        retrain.restore(recipes.recipe("pocket-cnn-captions"), weights)
