@@ -15,7 +15,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -42,6 +42,8 @@ AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 STORED = {"fp32": np.float32, "fp16": np.float16, "bf16": np.float16}
 #: Batches that are being decoded while one is being encoded.
 AHEAD = 3
+#: Networks with fewer parameters compute in one thread.
+SMALL = 3_000_000
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
 
 
@@ -190,7 +192,8 @@ def _encoder(
     loaded = load(model, checkpoint, device)
     if loaded.head is not None or (loaded.text is not None and images.prompts is not None):
         head = path.with_name(f"{images.name}.head.safetensors")
-        cached_head(loaded, images.prompts, head)
+        with _threads_for([loaded.encoder]):
+            cached_head(loaded, images.prompts, head)
     return Encoder(replace(loaded, text=None), settings, path)
 
 
@@ -209,7 +212,7 @@ def _extract_shards(encoders: Sequence[Encoder], images: ImageList, settings: Se
     )  # fmt: skip
     needed = {shard: sorted({e.geometry for e in lacking[shard]}) for shard in wanted}
     batches = decoded(images, needed, settings, pinned=encoders[0].loaded.device.type == "cuda")
-    with bar:
+    with bar, _threads_for([encoder.loaded.encoder for encoder in encoders]):
         for shard, group in groupby(batches, key=lambda batch: batch.shard):
             _extract_shard(shard, group, lacking[shard], images, settings, bar)
 
@@ -415,6 +418,22 @@ def _device(name: str) -> str:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@contextmanager
+def _threads_for(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Let small networks compute in one thread: more of them only wait for each other.
+
+    Where other processes keep the cores busy that waiting is most of the time.
+    """
+    sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
+    before = torch.get_num_threads()
+    if max(sizes) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _convolutional(network: nn.Module) -> bool:
