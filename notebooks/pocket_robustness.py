@@ -58,7 +58,7 @@ every = means(kept)
 pool = every[every["family"] == "pool"].reset_index(drop=True)
 own = every[every["model"].isin(MODELS)].reset_index(drop=True)
 own["title"] = own["model"].map(MODELS)
-lines = {role: fit_baseline(pool["imagenet"], pool[role]) for role in ("seen", "unseen")}
+lines = {role: fit_baseline(pool["imagenet"], pool[role]) for role in ("unseen", "seen")}
 
 # %% [markdown]
 # ## Accuracy in other styles against accuracy in the training style
@@ -102,10 +102,10 @@ figures.show(
     caption=f"""The counterpart of the paper's Figure 1. One mark per model and seed, on the test
     concepts; line: fit to the pool's {len(pool)} supervised models of varied size, length and
     regularisation; band: 95 % of {resamples} refits to resampled pools (seed {seed}).""",
-    alt="Two scatter plots on logit axes. Mean effective robustness in points, seen and unseen "
+    alt="Two scatter plots on logit axes. Mean effective robustness in points, unseen and seen "
     "styles: "
     + "; ".join(
-        f"{title} {figures.points(r.er_seen)} and {figures.points(r.er_unseen)}"
+        f"{title} {figures.points(r.er_unseen)} and {figures.points(r.er_seen)}"
         for title, r in by_model.iterrows()
     )
     + ".",
@@ -145,7 +145,7 @@ for name, title in MODELS.items():
         spread = " / ".join(figures.points(v) for v in of_model[f"er_{role}"])
         row[f"{role} (%)"] = figures.percent(of_model[role].mean())
         row[f"ER {role} by seed (points)"] = spread
-        row[f"95 % interval, seed 0, {role}"] = f"{figures.points(low)} to {figures.points(high)}"
+        row[f"95 % interval {role}, seed 0"] = f"{figures.points(low)} to {figures.points(high)}"
     rows.append(row)
 figures.table(
     pd.DataFrame(rows),
