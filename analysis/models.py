@@ -22,13 +22,14 @@ import numpy as np
 import open_clip
 import timm
 import torch
+from numpy.typing import NDArray
 from open_clip.pretrained import get_pretrained_cfg
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from analysis.datasets import Prompts
+from analysis.datasets import ImageList, Prompts
 from analysis.preprocess import Pixels, to_pixels
 from analysis.registry import ROOT, Model
 from analysis.store import Head, StoreError, describe, read, read_head, write_head
@@ -151,6 +152,27 @@ def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
     head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
     write_head(path, head, sidecar)
     return head
+
+
+def recognised(
+    model: Model, images: ImageList, checkpoint: Path | None = None
+) -> NDArray[np.bool_]:
+    """Say of each image whether the model names its class, shape (N,), bool.
+
+    For small data sets: all images are one batch. ``checkpoint`` as in `load`. A CLIP model gets
+    the zero-shot head of the data set's prompts.
+    """
+    loaded = load(model, checkpoint)
+    head = loaded.head
+    if head is None:
+        if images.prompts is None:
+            raise ModelError(f"{images.name} has no class names and templates to make a head of.")
+        head = zero_shot_head(loaded, images.prompts)
+    batch = torch.stack([loaded.preprocess(images.image(i)) for i in range(len(images))])
+    with torch.inference_mode():
+        features = loaded.encoder(batch).numpy()
+    found: NDArray[np.bool_] = head.logits(features).argmax(1) == images.labels
+    return found
 
 
 def imagenet_prompts() -> Prompts:

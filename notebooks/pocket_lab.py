@@ -148,20 +148,13 @@ figures.show(
 # %%
 def predict(name: str, checkpoint: Path | None) -> dict[str, np.ndarray]:
     """Style → whether each test image with a class is recognised."""
-    import torch
-
     from analysis import datasets, models
 
-    loaded = models.load(backbone.model(name), checkpoint)
-    head = loaded.head or models.zero_shot_head(loaded, datasets.pocket_prompts())
-    found = {}
-    for style in shown:
-        images = datasets.pocket(style, "test", classified=True)
-        batch = torch.stack([loaded.preprocess(images.image(i)) for i in range(len(images))])
-        with torch.inference_mode():
-            features = loaded.encoder(batch).numpy()
-        found[style] = head.logits(features).argmax(1) == images.labels
-    return found
+    model = backbone.model(name)
+    return {
+        style: models.recognised(model, datasets.pocket(style, "test", classified=True), checkpoint)
+        for style in shown
+    }
 
 
 def trained_again(folder: Path) -> dict[str, Path]:
