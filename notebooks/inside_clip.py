@@ -143,7 +143,7 @@ figures.show(
 figure, axes = figures.new_figure(height=4)
 charts.draw_kurtosis(axes, {titled(m): m for m in per_image} | {SPARSE: sparse})
 axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
-figure.legend(loc="outside lower center", ncols=2)
+figure.legend(loc="outside lower center", ncols=1)
 ranges = "; ".join(
     f"{titled(m)}: {values(m.value('kurtosis_percentiles'), [0, 50, 100])}" for m in per_image
 )
@@ -195,7 +195,7 @@ figures.text(
 important = only_per_image(directions)
 figure, axes = figures.new_figure(height=4)
 charts.draw_importance(axes, {titled(m): m for m in important}, privileged_threshold)
-figure.legend(loc="outside lower center", ncols=2)
+figure.legend(loc="outside lower center", ncols=1)
 tops = "; ".join(
     f"{titled(m)}: {digits(m.value('importance').max())}, with the head centred "
     f"{digits(m.value('importance_head_centred')[0])}"

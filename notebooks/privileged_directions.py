@@ -61,7 +61,7 @@ def singular_value(measurement, number: int) -> str:
 if per_image:
     figure, axes = figures.new_figure(height=4)
     charts.draw_importance(axes, {title(m): m for m in per_image}, threshold)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=1)
     tops = "; ".join(
         f"{title(m)}: first {digits(np.sort(m.value('importance'))[-1])}, second "
         f"{digits(np.sort(m.value('importance'))[-2])}, first with the head centred "
