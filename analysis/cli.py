@@ -108,9 +108,12 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from analysis import lab
     from analysis.execute import check_parameters, execute, execute_for_book
 
     run = runs.find_run(options.experiment, options.family)
+    if run.experiment.features and "pocket" in run.experiment.editions:
+        lab.refresh()
     given = dict(options.parameter)
     values = check_parameters(run, given)
     if given or options.output:

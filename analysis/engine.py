@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from analysis import runs
+from analysis import lab, runs
 from analysis.registry import ROOT
 from analysis.runs import Run, RunError, Status
 
@@ -25,10 +25,12 @@ from analysis.runs import Run, RunError, Status
 def bring_up_to_date(jobs: int = 2, wanted: Sequence[Run] | None = None) -> int:
     """Execute every run (or the `wanted` ones) that is not current; returns how many there were.
 
+    The pocket lab's features, which runs read, are brought up to date before.
     Raises RunError, after all others have finished, if any failed.
     """
     everything = runs.all_runs()
     _remove_leftovers(everything)
+    lab.refresh()
     wanted = everything if wanted is None else wanted
     outdated = [s for s in map(runs.status, wanted) if s.state != "up to date"]
     ready, broken = _split_by_key(outdated)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import measure, store
+from analysis import measure, measurements, store
 from analysis.measure import Basis, Experiment, Quantities
 from analysis.measurements import (
     Data,
@@ -34,15 +34,59 @@ def of_family(
 ) -> list[Measurement]:
     """Measure every data set in the store that allows it, for every model of the family.
 
-    Pruning needs a head and a label for each image, privileged directions a head.
+    Pruning needs a head and labels, privileged directions a head.
     """
-    found = []
+    return [
+        take(experiment, family.name, model, data, folder)
+        for model in family.models
+        for data in data_sets(model, folder)
+        if _measurable(experiment, model, data, folder)
+    ]
+
+
+def gather(
+    experiment: Experiment,
+    family: Family,
+    data: Collection[str] | None = None,
+    folder: Path | None = None,
+) -> list[Measurement]:
+    """All that is known of a family now: live from features in the store, else as recorded.
+
+    `data`: these data sets only. A recorded measurement of the very same features is taken as it
+    is; one of other features gives way to the live one. Features that are damaged or were made by
+    another version of the model are not used: `unusable` names them. In the order of the family's
+    models.
+    """
+    kept = {
+        (m.model, m.data.name): m
+        for m in measurements.read_all(experiment, family.name)
+        if data is None or m.data.name in data
+    }
     for model in family.models:
-        for path in sorted(store.features_path(model.name, "any", folder).parent.glob("*.json")):
-            data = path.stem
-            if not data.endswith(".head") and _measurable(experiment, model, data, folder):
-                found.append(take(experiment, family.name, model, data, folder))
-    return found
+        for name in data_sets(model, folder):
+            if (data is None or name in data) and not store.problem(
+                store.features_path(model.name, name, folder), model
+            ):
+                fresh = _unless_kept(experiment, family, model, name, folder, kept)
+                kept |= {(model.name, name): fresh} if fresh else {}
+    order = [model.name for model in family.models]
+    return sorted(kept.values(), key=lambda m: (order.index(m.model), m.data.name))
+
+
+def unusable(family: Family, folder: Path | None = None) -> list[str]:
+    """Why features of the family that are in the store cannot be used: a sentence for each."""
+    found = [
+        store.problem(store.features_path(model.name, data, folder), model)
+        for model in family.models
+        for data in data_sets(model, folder)
+    ]
+    return [problem for problem in found if problem]
+
+
+def data_sets(model: Model, folder: Path | None = None) -> list[str]:
+    """Names of the data sets of which the store has finished features by the model."""
+    sidecars = sorted(store.features_path(model.name, "any", folder).parent.glob("*.json"))
+    return [path.stem for path in sidecars if not path.stem.endswith(".head")]
 
 
 def take(
@@ -52,6 +96,8 @@ def take(
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     counts = {"images": found.features.shape[0], "components": found.features.shape[1]}
+    if experiment == "pruning":
+        counts["images"] = int((found.labels >= 0).sum())
     head = None
     if experiment != "outlier_features":
         head = store.read_head(path, model)
@@ -114,15 +160,37 @@ def libraries() -> dict[str, str]:
     return {"python": platform.python_version(), "numpy": importlib.metadata.version("numpy")}
 
 
+def _unless_kept(
+    experiment: Experiment,
+    family: Family,
+    model: Model,
+    data: str,
+    folder: Path | None,
+    kept: Mapping[tuple[str, str], Measurement],
+) -> Measurement | None:
+    """Measure one data set, if it can be and was not recorded from the same features."""
+    if not _measurable(experiment, model, data, folder):
+        return None
+    recorded = kept.get((model.name, data))
+    if recorded is not None:
+        sidecar = store.read(store.features_path(model.name, data, folder))[1]
+        if recorded.provenance.origins == provenance(experiment, sidecar).origins:
+            return None
+    return take(experiment, family.name, model, data, folder).model_copy(update={"live": True})
+
+
 def _measured(experiment: Experiment, found: store.Features, head: store.Head | None) -> Quantities:
     if head is None:
         return measure.outlier_features(found.features)
     if experiment == "privileged_directions":
         return measure.privileged_directions(found.features, head.weight)
-    classes = _rows_of(found, head)
-    return measure.pruning(
-        found.features, classes[found.labels], head.weight, classes, head.bias
-    )  # fmt: skip
+    classes, labelled = _rows_of(found, head), found.labels >= 0
+    features, labels = found.features, found.labels
+    if not labelled.all():
+        features, labels = features[labelled], labels[labelled]
+    if head.normalize and head.bias is not None:  # without a bias lengths change no prediction
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return measure.pruning(features, classes[labels], head.weight, classes, head.bias)
 
 
 def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:
@@ -145,7 +213,7 @@ def _measurable(experiment: Experiment, model: Model, data: str, folder: Path | 
     if experiment == "privileged_directions":
         return True
     found = store.read_features(store.features_path(model.name, data, folder), model)
-    return model.level != "random" and bool(len(found.labels) and (found.labels >= 0).all())
+    return model.level != "random" and bool((found.labels >= 0).any())
 
 
 def _about_data(sidecar: Mapping[str, Any]) -> str:

@@ -21,7 +21,16 @@ from typing import Any, NoReturn
 import yaml
 
 from analysis.registry import ROOT, load_family
-from analysis.runs import Run, RunError, content_hash, declared_files, digest, import_closure
+from analysis.runs import (
+    Run,
+    RunError,
+    content_hash,
+    declared_files,
+    digest,
+    feature_sidecars,
+    import_closure,
+)
+from analysis.store import default_folder
 
 Parameter = str | int | float | bool
 LAUNCH = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50")
@@ -237,6 +246,10 @@ def _check_reads(run: Run, log: Path) -> None:
     declared |= set(import_closure(run.experiment.notebook.read_text(encoding="utf-8")))
     listed = {(ROOT / pattern).parent for pattern in run.reads if set(pattern) & set("*?[")}
     listed |= {ROOT, ROOT / "analysis"}
+    if run.experiment.features:
+        sidecars = feature_sidecars(run)
+        declared |= {*sidecars, *(path.with_suffix(".safetensors") for path in sidecars)}
+        listed |= {default_folder(), *(path.parent for path in sidecars)}
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         event, _, name = line.partition("\t")
         path = _source_of(Path(name))

@@ -28,7 +28,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 
-Evidence = Literal["published", "recorded", "live"]
+Evidence = Literal["published", "recorded", "live", "recorded, live"]
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ class Measurement(_Strict):
     counts: dict[str, Annotated[int, Field(gt=0)]]
     values: dict[str, Value]
     provenance: Provenance
+    #: Whether it was just computed from features in the store, or read from a file; not kept.
+    live: bool = Field(default=False, exclude=True)
 
     @model_validator(mode="after")
     def _known_quantities(self) -> Measurement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.figures import LEVEL_STYLES
+from analysis.figures import LEVEL_STYLES, Evidence
 from analysis.measurements import Measurement, code_note
 from analysis.registry import Family, Model
 
@@ -31,6 +31,20 @@ def model_title(model: Model) -> str:
 def title(measurement: Measurement, family: Family) -> str:
     """The model and the data of a measurement of that family, as words."""
     return f"{model_title(family.model(measurement.model))}: {data_title(measurement)}"
+
+
+def kind(measured: Iterable[Measurement]) -> Evidence:
+    """What kind of evidence measurements are, for the badge of a figure or table of them."""
+    live = {m.live for m in measured}
+    return "recorded, live" if len(live) == 2 else "live" if True in live else "recorded"
+
+
+def unusable(problems: Sequence[str]) -> str:
+    """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
+    if not problems:
+        return ""
+    items = "\n".join(f"- {problem}" for problem in problems)
+    return f":::{{admonition}} Features that cannot be used\n:class: warning\n{items}\n:::"
 
 
 def digits(value: float) -> str:

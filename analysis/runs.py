@@ -24,6 +24,7 @@ from typing import Any, Literal
 import yaml
 
 from analysis.registry import ROOT, load_families
+from analysis.store import default_folder
 
 FORMAT = "1"
 """Changes when `execute` writes runs differently: part of every key."""
@@ -42,15 +43,18 @@ class RunError(Exception):
 
 @dataclass(frozen=True)
 class Experiment:
-    """One notebook: its name, scope, editions, and the files that it declares to read.
+    """One notebook: its name, scope, editions, and what it declares to read.
 
     `reads` are glob patterns from the repository's root; `{subject}` stands for the subject.
+    `features`: whether it reads the features in the store, of its family or of all families of
+    its edition.
     """
 
     name: str
     scope: Scope
     editions: tuple[str, ...]
     reads: tuple[str, ...]
+    features: bool = False
 
     @property
     def notebook(self) -> Path:
@@ -115,10 +119,11 @@ def key_parts(run: Run) -> Parts:
             f"notebooks/{run.experiment.name}.py, or a module that it imports, is not valid "
             f"Python: {error.msg}, in the line {(error.text or '').strip()!r}."
         ) from None
-    libraries = _libraries([source, *(path.read_text(encoding="utf-8") for path in modules)])
+    libraries = libraries_of([source, *(path.read_text(encoding="utf-8") for path in modules)])
     files = [run.experiment.notebook, *modules, *declared_files(run)]
-    parts = {path.relative_to(ROOT).as_posix(): _file_hash(path) for path in files}
-    parts |= {name: _version(name) for name in libraries}
+    parts = {path.relative_to(ROOT).as_posix(): file_hash(path) for path in files}
+    parts |= {f"features {p.parent.name}/{p.stem}": file_hash(p) for p in feature_sidecars(run)}
+    parts |= {name: version_of(name) for name in libraries}
     return parts | {"python": platform.python_version(), "run format": FORMAT}
 
 
@@ -134,6 +139,23 @@ def declared_files(run: Run) -> list[Path]:
             )
         found += matches
     return found
+
+
+def feature_sidecars(run: Run) -> list[Path]:
+    """The sidecars of all features and heads in the store that a run may read, perhaps none.
+
+    A sidecar holds the checksum of its features, so it stands for them in the key.
+    """
+    if not run.experiment.features:
+        return []
+    families = load_families()
+    if run.experiment.scope == "family":
+        wanted = [families[run.subject]] if run.subject in families else []
+    else:
+        editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
+        wanted = [family for family in families.values() if family.edition in editions]
+    names = [model.name for family in wanted for model in family.models]
+    return [path for name in names for path in sorted((default_folder() / name).glob("*.json"))]
 
 
 def import_closure(source: str) -> list[Path]:
@@ -244,7 +266,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
     """Hash of a file's bytes, line ends normalised: git may check text out with others."""
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
@@ -255,10 +277,10 @@ def _experiment(path: Path) -> Experiment:
     where = f"the header of notebooks/{path.name}"
     if not isinstance(block, dict):
         raise RunError(f"{where} has no `companion:` block under `jupyter:`; see another notebook.")
-    unknown = sorted(set(block) - {"scope", "editions", "reads"})
+    unknown = sorted(set(block) - {"scope", "editions", "reads", "features"})
     if unknown:
         raise RunError(f"{where} has an unknown field {unknown[0]!r}; known: scope, editions, "
-                       "reads.")  # fmt: skip
+                       "reads, features.")  # fmt: skip
     if block.get("scope") not in ("family", "edition"):
         raise RunError(f"{where} needs a `scope`, which is family or edition.")
     usual = ["paper"] if block["scope"] == "edition" else ["paper", "reader"]
@@ -266,7 +288,10 @@ def _experiment(path: Path) -> Experiment:
     for name, value in (("editions", editions), ("reads", reads)):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise RunError(f"{where}: `{name}` must be a list of strings.")
-    return Experiment(path.stem, block["scope"], tuple(editions), tuple(reads))
+    features = block.get("features", False)
+    if not isinstance(features, bool):
+        raise RunError(f"{where}: `features` must be true or false.")
+    return Experiment(path.stem, block["scope"], tuple(editions), tuple(reads), features)
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -306,14 +331,14 @@ def _analysis_modules(source: str) -> Iterator[Path]:
                 yield path
 
 
-def _libraries(sources: Iterable[str]) -> list[str]:
+def libraries_of(sources: Iterable[str]) -> list[str]:
     """Top-level names of the third-party libraries that the sources import, sorted."""
     names = {name.split(".")[0] for source in sources for name in _imported_names(source)}
     return sorted(names - {"analysis"} - sys.stdlib_module_names)
 
 
 @lru_cache(maxsize=256)
-def _version(library: str) -> str:
+def version_of(library: str) -> str:
     """The installed version of an imported library, by its import name."""
     known = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}
     try:

@@ -186,7 +186,8 @@ def _rerun_cell(notebook: dict[str, Any]) -> dict[str, Any]:
 def _caption(note: dict[str, str]) -> str:
     """The caption with the kind of evidence behind it, on one line."""
     text = " ".join(note["caption"].split())
-    return f"{text} {{evidence}}`{note['evidence']}`" if note.get("evidence") else text
+    kinds = [kind.strip() for kind in note.get("evidence", "").split(",") if kind.strip()]
+    return " ".join([text, *(f"{{evidence}}`{kind}`" for kind in kinds)])
 
 
 class EvidenceRole(SphinxRole):
