@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from analysis.emoji import STYLES
 from analysis.figures import LEVEL_STYLES, Evidence
 from analysis.measurements import Measurement, code_note
-from analysis.registry import Family, Model
+from analysis.registry import Edition, Family, Level, Model
 
 
 def data_title(measurement: Measurement) -> str:
@@ -18,12 +19,32 @@ def data_title(measurement: Measurement) -> str:
         "imagenet_80_templates": "ImageNet head, 80 templates",
         "imagenet_1_template": "ImageNet head, 1 template",
         "scikit_image_photographs": "14 photographs",
-    }
+    } | {f"pocket-{style}-test": f"test emoji, {_spaced(style)}" for style in STYLES}
     return titles.get(measurement.data.name, measurement.data.name.replace("_", " "))
+
+
+#: What the models of a pocket family are called, by the end of their names.
+POCKET_TITLES = {
+    "web-large": "zero-shot, large web",
+    "web-small": "zero-shot, small web",
+    "captions": "captions of one style",
+    "finetuned": "finetuned",
+    "supervised": "supervised",
+    "random": "random weights",
+}
+
+
+def level_title(level: Level, edition: Edition) -> str:
+    """A level as words; the pocket lab's captions are not ImageNet's."""
+    if edition == "pocket" and level == "captions":
+        return POCKET_TITLES["captions"]
+    return LEVEL_STYLES[level].title
 
 
 def model_title(model: Model) -> str:
     """A model as words: level, and pretraining set where that tells models apart."""
+    if model.name.startswith("pocket-"):
+        return POCKET_TITLES.get(model.name.split("-", 2)[-1], model.name)
     plain = model.level in ("captions", "random")
     return LEVEL_STYLES[model.level].title + ("" if plain else f", {model.pretraining}")
 
@@ -63,6 +84,10 @@ def fewest_kept_without_loss(pruning: Measurement) -> int:
     highest = difference + 1.96 * pruning.value("difference_importance_error")
     lost = [kept for kept, value in enumerate(highest, start=1) if value < 0]
     return max(lost, default=0) + 1
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:

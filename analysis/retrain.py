@@ -26,6 +26,7 @@ from torch import Tensor
 
 from analysis import emoji, pocket, train
 from analysis.pocket import PREPROCESSING, Recipe, Recipes
+from analysis.pocket_robustness import packed
 from analysis.preprocess import to_pixels
 from analysis.tokenizer import WordTokenizer
 
@@ -33,6 +34,7 @@ CURVE = ("model", "seed", "step", "loss", "accuracy")
 ACCURACIES = (
     "model", "family", "level", "seed", "style", "split", "role", "images", "accuracy",
 )  # fmt: skip
+RECOGNISED = ("model", "seed", "style", "images", "right")
 #: Seed of the captions: all trainings read the same ones.
 CAPTIONS_SEED = 0
 
@@ -184,6 +186,17 @@ def measure(
             count = int((shown.labels >= 0).sum())
             if split == "test" or style == emoji.IMAGENET:
                 yield style, split, role, count, f"{train.accuracy(model, shown):.5f}"
+
+
+def recognised(recipe: Recipe, seed: int, folder: Path) -> Iterator[tuple[object, ...]]:
+    """Yield a finished training's rows of `RECOGNISED`, one per style: its test images, packed."""
+    weights, _ = train.read_tensors(folder / f"{recipe.name}-{seed}" / "weights.safetensors")
+    model = restore(recipe, weights)
+    for style in emoji.STYLES:
+        shown = world().examples([style], ["test"])
+        shown = shown.where(shown.labels >= 0)
+        right = (train.predictions(model, shown.images) == shown.labels).numpy()
+        yield recipe.name, seed, style, len(right), packed(right)
 
 
 def _metadata(recipe: Recipe, seed: int, key: str) -> dict[str, str]:
