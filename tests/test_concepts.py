@@ -133,6 +133,9 @@ def awkward_labels(dense):
     rows, columns = dense.nonzero()
     twice = np.concatenate([rows, rows[::-1]]), np.concatenate([columns, columns[::-1]])
     yield scipy.sparse.coo_array((np.ones(2 * len(rows)), twice), shape=dense.shape)
+    plain = scipy.sparse.csr_array(dense)
+    doubled = np.repeat(plain.indices, 2), 2 * plain.indptr
+    yield scipy.sparse.csr_array((np.ones(2 * plain.nnz, bool), *doubled), shape=dense.shape)
     unsorted = scipy.sparse.csr_array(dense)[:, ::-1].copy()
     unsorted.indices = dense.shape[1] - 1 - unsorted.indices
     unsorted.has_sorted_indices = unsorted.has_canonical_format = False
@@ -235,8 +238,10 @@ def test_seeds_and_other_concepts(labels):
 
 def test_concepts_with_few_positives_are_left_out(labels, scores):
     positives = labels.toarray().sum(axis=0)
-    found = balanced_average_precision(scores, labels, seed=0, minimum=10)
-    left_out = (positives < 10) | (positives == 120)
+    minimum = int(positives[2])  # reached by exactly this many too
+    found = balanced_average_precision(scores, labels, seed=0, minimum=minimum)
+    left_out = (positives < minimum) | (positives == 120)
+    assert 2 < left_out.sum() < 9
     np.testing.assert_array_equal(np.isnan(found).all(axis=0), left_out)
     plain = balanced_average_precision(scores, labels, seed=0)
     np.testing.assert_array_equal(found[:, ~left_out], plain[:, ~left_out])
@@ -540,7 +545,7 @@ def test_brodens_size_within_the_budget(tmp_path):
     scores.flush()
     for way in ("all", "balanced"):
         peak, result, missing = map(float, run_python(PEAK, str(tmp_path / "s.npy"), way).split())
-        assert peak < 64 + result + 24  # the allocator's own, and a thread's stack
+        assert peak < 64 + result + 16  # the allocator's own, and a thread's stack
         assert missing == 0
 
 
