@@ -8,9 +8,10 @@ pool of supervised models. No torch.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -41,35 +42,39 @@ def pool(path: Path = ACCURACIES) -> pd.DataFrame:
     return wide[["imagenet", "seen", "unseen"]]
 
 
-def sweeps(model: Model, resamples: int, seed: int, folder: Path | None = None) -> dict[str, Sweep]:
-    """Prune a pocket model in every order; the shifts are the unseen styles.
+def sweeps(
+    model: Model,
+    resamples: int,
+    seed: int,
+    orders: Sequence[Order] = get_args(Order),
+    folder: Path | None = None,
+) -> dict[str, Sweep]:
+    """Prune a pocket model in some orders; the shifts are the unseen styles.
 
     Importance is that on the test emoji of the training style which have a class. Raises StoreError
     if features or head are absent, damaged or outdated.
     """
     head = store.read_head(store.head_path(model.name, TRAINING, folder), model)
-    inside = images(model, TRAINING, folder)
-    outside = [images(model, name, folder) for name in GROUPS["unseen"]]
+    sets = [images(model, name, folder) for name in (TRAINING, *GROUPS["unseen"])]
     parts = directions.decompose(head.weight)
-    importance = directions.importance(inside.features, parts)
+    importance = directions.importance(sets[0].features, parts)
     models = pool()
     baseline = fit_baseline(models["imagenet"], models["unseen"])
     refits = bootstrap_baselines(models["imagenet"], models["unseen"], resamples, seed + 1)
 
     def flags(kind: Order, number: int | None = None) -> list[Flags]:
         order = directions.pruning_order(importance, kind, number)
-        return [pruned.right(one, parts, order, head.bias) for one in (inside, *outside)]
+        return [pruned.right(one, parts, order, head.bias) for one in sets]
 
-    units = [one.units for one in (inside, *outside)]
-    ordered: tuple[Order, ...] = ("importance", "singular_value", "reversed")
-    found: dict[str, Sweep] = {
-        kind: pruned.sweep(flags(kind), units, baseline, refits, seed) for kind in ordered
-    }
-    random = [flags("random", number) for number in range(RANDOM_ORDERS)]
-    return {
-        **found,
-        "random": pruned.spread([pruned.curves(f[0], f[1:], baseline) for f in random]),
-    }
+    found = {}
+    for kind in orders:
+        if kind == "random":
+            drawn = (flags(kind, number) for number in range(RANDOM_ORDERS))
+            found[kind] = pruned.spread([pruned.curves(f[0], f[1:], baseline) for f in drawn])
+        else:
+            units = [one.units for one in sets]
+            found[kind] = pruned.sweep(flags(kind), units, baseline, refits, seed)
+    return dict(found)
 
 
 def complete(model: Model, folder: Path | None = None) -> bool:
