@@ -165,11 +165,10 @@ titles = {n: reporting.model_title(backbone.model(n)) for n in names}
 pool = pocket_shifts.pool() if pocket else None
 
 
-def change(sweep, quantity: str, kept: int) -> str:
+def change(sweep, quantity: str, kept: int, joint: str = " to ") -> str:
     """What pruning changes, with its interval: percentage points."""
     parts = (sweep.change, sweep.change_low, sweep.change_high)
-    value, low, high = (getattr(part, quantity)[kept - 1] for part in parts)
-    return f"{figures.points(value)} ({reporting.interval(low, high)})"
+    return reporting.with_interval(*(getattr(part, quantity)[kept - 1] for part in parts), joint)
 
 
 if sweeps:
@@ -229,21 +228,21 @@ if sweeps:
                 {
                     "model": titles[name],
                     "kept": str(kept),
-                    "training style (%)": figures.percent(inside),
-                    "change (points)": change(sweep, "inside", kept) if kept < rank else "",
-                    "unseen (%)": figures.percent(sweep.curves.outside[kept - 1]),
-                    "ER (points)": figures.points(sweep.curves.robustness[kept - 1])
+                    "accuracy": figures.percent(inside),
+                    "change": change(sweep, "inside", kept, ", ") if kept < rank else "",
+                    "unseen": figures.percent(sweep.curves.outside[kept - 1]),
+                    "ER": figures.points(sweep.curves.robustness[kept - 1])
                     + (" (*)" if inside < lowest else ""),
-                    "change of ER (points)": change(sweep, "robustness", kept)
-                    if kept < rank
-                    else "",
+                    "change of ER": change(sweep, "robustness", kept, ", ") if kept < rank else "",
                 }
             )
     figures.table(
         pd.DataFrame(rows),
         name="kept",
-        caption=f"""{backbone.title} with the most important directions kept. Change: from the
-        whole head, with its 95 % interval (in brackets), paired within each resample. (*): the
+        caption=f"""{backbone.title} with the most important directions kept: accuracy (%) in the
+        training style, mean accuracy (%) on the unseen styles, and effective robustness on these
+        (points). Change: from the whole head, in points, with its 95 % interval in brackets, paired
+        within each resample. (*): the
         accuracy is below the pool's lowest, the baseline extrapolated. The paper's 80 % is the row
         of {fifth} kept. ER of one seed, the shipped one.""",
         evidence="recorded, live",
