@@ -260,12 +260,11 @@ random = np.sqrt(2 / (np.pi * important[0].counts["components"]))
 figures.table(
     pd.DataFrame([direction_row(m) for m in important]),
     name="directions",
-    caption=f"""The most important direction v: its importance over the mean, as the head is and with
-    the head centred. Cos with images: mean over images of |cos|, for
-    which a random direction has about {random:.3f}; its deviation: how much the cosine varies over
-    images. |cos| of v with the head's mean row, and with the gap between the mean image and the
-    mean head row. Share of leader: how much of v's squared length lies in the images' commonest
-    largest coordinate.""",
+    caption=f"""The most important direction v: its importance over the mean, as the head is and
+    with the head centred. Cos with images: mean over images of |cos|, for which a random direction
+    has about {random:.3f}; its deviation: how much the cosine varies over images. |cos| of v with
+    the head's mean row, and with the gap between the mean image and the mean head row. Share of
+    leader: how much of v's squared length lies in the images' commonest largest coordinate.""",
     evidence="recorded",
 )
 

@@ -376,6 +376,7 @@ if ready:
 # %%
 if ready:
     tops = [one.directions.value("top_direction") for one in found]
+    by_chance = np.sqrt(2 / (np.pi * found[0].directions.counts["components"]))
     figures.table(
         pd.DataFrame(
             {
@@ -399,9 +400,9 @@ if ready:
         name="directions",
         caption=f"""The most important direction of each pocket model: its importance over the mean,
         as the head is and with the head centred; its |cos| with images (mean over images; a random
-        direction has about {np.sqrt(2 / (np.pi * found[0].directions.counts["components"])):.3f}), with the mean
-        image and with the head's mean row. Heads have {found[0].directions.counts["classes"]}
-        classes, so there are at most as many directions.""",
+        direction has about {by_chance:.3f}), with the mean image and with the head's mean row.
+        Heads have {found[0].directions.counts["classes"]} classes, so there are at most as many
+        directions.""",
         evidence="live",
     )
     by_level = {
