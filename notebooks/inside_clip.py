@@ -86,8 +86,7 @@ def outlier_row(name: str, m) -> dict[str, str]:
     profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
     return {
-        "model": name,
-        "data": reporting.data_title(m),
+        "model": f"{name}: {reporting.data_title(m)}",
         "κ": reporting.kurtosis(m),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f} ({m.value('leaders')})",
         "outliers": ", ".join(map(str, names)) or "none",
@@ -249,10 +248,10 @@ def direction_row(m) -> dict[str, str]:
         "importance": digits(importance),
         "centred": digits(m.value("importance_head_centred")[0]),
         "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
-        "its deviation": f"{m.value('top_cosine_deviation'):.3f}",
-        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "with gap": f"{m.value('top_with_gap'):.3f}",
-        "share of leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
+        "deviation": f"{m.value('top_cosine_deviation'):.3f}",
+        "mean head row": f"{m.value('top_with_head_mean'):.3f}",
+        "gap": f"{m.value('top_with_gap'):.3f}",
+        "leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
     }
 
 
@@ -262,9 +261,9 @@ figures.table(
     name="directions",
     caption=f"""The most important direction v: its importance over the mean, as the head is and
     with the head centred. Cos with images: mean over images of |cos|, for which a random direction
-    has about {random:.3f}; its deviation: how much the cosine varies over images. |cos| of v with
-    the head's mean row, and with the gap between the mean image and the mean head row. Share of
-    leader: how much of v's squared length lies in the images' commonest largest coordinate.""",
+    has about {random:.3f}; deviation: how much the cosine varies over images. |cos| of v with
+    the head's mean row, and with the gap between the mean image and the mean head row. Leader: how
+    much of v's squared length lies in the images' commonest largest coordinate.""",
     evidence="recorded",
 )
 

@@ -40,7 +40,7 @@ import pandas as pd
 from analysis import evidence, figures, pocket_shifts, reporting
 from analysis.measurements import Measurement
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import GROUPS, TRAINING
+from analysis.pocket_shifts import TRAINING
 from analysis.pruned import Sweep
 from analysis.registry import Family, Model, load_families
 from analysis.reporting import digits
@@ -58,7 +58,6 @@ class Found:
     family: Family
     model: Model
     outliers: Measurement
-    elsewhere: list[Measurement]
     directions: Measurement
     sweep: Sweep
 
@@ -107,21 +106,19 @@ def measure(family: Family) -> list[Found]:
     """Those models of a family of which everything can be measured."""
     by_model = {}
     for experiment in ("outlier_features", "privileged_directions"):
-        names = [TRAINING, *GROUPS["unseen"]] if experiment == "outlier_features" else [TRAINING]
-        for m in evidence.gather(experiment, family, names):
-            by_model[experiment, m.model, m.data.name] = m
+        for m in evidence.gather(experiment, family, [TRAINING]):
+            by_model[experiment, m.model] = m
     models = [
         m
         for m in family.models
-        if pocket_shifts.complete(m) and ("privileged_directions", m.name, TRAINING) in by_model
+        if pocket_shifts.complete(m) and ("privileged_directions", m.name) in by_model
     ]
     return [
         Found(
             family,
             model,
-            by_model["outlier_features", model.name, TRAINING],
-            [by_model["outlier_features", model.name, name] for name in GROUPS["unseen"]],
-            by_model["privileged_directions", model.name, TRAINING],
+            by_model["outlier_features", model.name],
+            by_model["privileged_directions", model.name],
             pocket_shifts.sweeps(model, resamples, seed, ["importance"])["importance"],
         )
         for model in models
@@ -191,10 +188,6 @@ if ready:
             {
                 "model": [short(one) for one in found],
                 "κ": [reporting.kurtosis(one.outliers) for one in found],
-                "unseen": [
-                    digits(np.mean([m.value("kurtosis_mean") for m in one.elsewhere]))
-                    for one in found
-                ],
                 "largest": [digits(one.outliers.value("profile").max()) for one in found],
                 "persistence (%)": [f"{100 * one.persistence:.1f}" for one in found],
                 "ER (points)": [
@@ -206,7 +199,7 @@ if ready:
         name="kurtosis",
         caption=f"""Activation kurtosis and robustness of the pocket models. κ: mean over the
         {found[0].outliers.counts["images"]} test emoji of the training style ± 95 % interval of
-        that mean; *unseen*: mean over the styles that no model trains on. Largest: the highest
+        that mean (other styles: on the page of each backbone). Largest: the highest
         coordinate of the activation profile, times the mean coordinate; an outlier from
         {outlier_threshold:g} on. Persistence:
         how often the commonest largest coordinate leads. ER: effective robustness on the unseen
@@ -479,22 +472,21 @@ if ready:
         pd.DataFrame(
             {
                 "model": [short(one) for one in trained],
-                "accuracy": [figures.percent(one.sweep.curves.inside[-1]) for one in trained],
-                "pruned": [
-                    figures.percent(one.sweep.curves.inside[one.kept - 1])
+                "accuracy (%)": [
+                    f"{figures.percent(one.sweep.curves.inside[-1])} → "
+                    + figures.percent(one.sweep.curves.inside[one.kept - 1])
                     + (" (*)" if one.sweep.curves.inside[one.kept - 1] < extrapolated else "")
                     for one in trained
                 ],
                 "change": [signed(one.change("inside"), ", ") for one in trained],
-                "ER": [figures.points(one.robustness[0]) for one in trained],
                 "change of ER": [signed(one.change("robustness"), ", ") for one in trained],
             }
         ),
         name="pruning-80",
-        caption=f"""Accuracy (%) in the training style with all directions and pruned to the
-        {found[0].kept} most important ones of {found[0].rank}; effective robustness on the unseen
-        styles with all directions; what pruning changes of both, in points, with the 95 % interval
-        in brackets. (*): less accurate than every model
+        caption=f"""Accuracy in the training style with all directions and pruned to the
+        {found[0].kept} most important ones of {found[0].rank}; what pruning changes of it and of
+        effective robustness on the unseen styles, in points, with the 95 % interval in brackets.
+        (*): less accurate than every model
         of the baseline's pool ({figures.percent(extrapolated)} %), so that the baseline is
         extrapolated and ER says little.""",
         evidence="recorded, live",
