@@ -12,6 +12,8 @@ from conftest import ROOT, build_book, run_in
 sys.path.insert(0, str(ROOT / "book" / "_extensions"))
 import companion_results
 
+from analysis import lab
+
 
 @pytest.fixture
 def book(clone, tmp_path) -> Path:
@@ -30,10 +32,12 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
     experiments = (
         "effective_robustness", "outlier_features", "privileged_directions", "pruning",
     )  # fmt: skip
+    pocket = ("pocket_lab", "pocket_robustness", *experiments[1:])
     assert made == {f"{name}/{family}" for name in experiments for family in families} | {
+        f"{name}/{family}" for name in pocket for family in ("pocket_cnn", "pocket_vit")
+    } | {
         "measuring_robustness/paper", "inside_clip/paper", "claims/paper", "models/paper",
-        "pocket_lab/pocket_cnn", "pocket_lab/pocket_vit",
-        "pocket_robustness/pocket_cnn", "pocket_robustness/pocket_vit",
+        "inside_pocket/pocket",
     }  # fmt: skip
     for family in families:
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
@@ -76,6 +80,20 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
         assert "evidence-recorded" in text and "evidence-published" not in text
         assert "admonition-title" in text and "Not measured yet" in text
         assert "Not measured yet" in page(clone, f"runs/{name}/rn101")
+
+
+def test_the_pocket_lab_stands_beside_the_papers_models(clone):
+    """Live where the features could be extracted; else every place says that they are missing."""
+    live = lab.can_extract()
+    for name in ("outlier_features", "privileged_directions", "pruning"):
+        text = page(clone, name)
+        assert ("evidence-live" in text or "evidence-recorded, live" in text) == live
+        assert ("ot measured in this build" in text) != live
+        assert ("evidence-live" in page(clone, f"runs/{name}/pocket_cnn")) == live
+    if live:
+        text = re.sub("<[^>]+>", "", page(clone, "runs/outlier_features/pocket_cnn"))
+        assert "99.6" in text and "2.76" in text  # the random control
+        assert "7 of 34 directions kept" in re.sub("<[^>]+>", "", page(clone, "pruning"))
 
 
 def test_a_second_execution_gives_the_same_bytes(book):
@@ -124,7 +142,7 @@ def test_a_failing_notebook_stops_the_book(book):
         "notebook effective_robustness failed for family rn101 in cell 3: AssertionError: not today"
     )
     assert message in built.stderr
-    assert "1 of 28 runs failed, so no book is built" in built.stderr
+    assert "1 of 35 runs failed, so no book is built" in built.stderr
     assert not (book / "book/_build/html/index.html").exists()
 
 
