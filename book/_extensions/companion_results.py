@@ -86,9 +86,18 @@ class ResultDirective(SphinxDirective):
         return [figure, *messages]
 
     def table(self, markdown: str, note: dict[str, str], target: str) -> list[nodes.Node]:
-        """A numbered, captioned table that sorts, in a container that scrolls."""
-        fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: sortable\n"
-        return self.parse(f"{fence}\n{markdown}\n\n::::")
+        """A numbered, captioned table that sorts, in a container that scrolls.
+
+        A long one has a box above it to search in; the box itself is made by the page's script.
+        """
+        look = "sortable searchable" if note.get("search") else "sortable"
+        fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: {look}\n"
+        shown = self.parse(f"{fence}\n{markdown}\n\n::::")
+        if note.get("search"):
+            label = html.escape(note["search"], quote=True)
+            place = f'<div class="companion-search" data-label="{label}"></div>'
+            shown.insert(0, nodes.raw("", place, format="html"))
+        return shown
 
     def code(self, cell: dict[str, Any], path: Path) -> list[nodes.Node]:
         """The collapsed source of the cell that made the result."""
