@@ -15,6 +15,7 @@ from analysis.runs import RunError
 
 EXAMPLES = """examples:
   companion status
+  companion status --data
   companion run effective_robustness vit_b_32
   companion run effective_robustness vit_b_32 -p pool_v2 threshold --output trial.ipynb
   companion fetch
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="experiment × family: up to date or not, and why")
     status.add_argument("--json", action="store_true", help="machine-readable")
+    status.add_argument("--data", action="store_true",
+                        help="instead: data sets to obtain yourself, here or not")  # fmt: skip
     status.set_defaults(do=_status)
 
     fetch = commands.add_parser("fetch", help="download the public artefacts, checked by sha256")
@@ -85,8 +88,9 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     extract = commands.add_parser("extract", help="compute a family's features of some images")
     extract.add_argument("family")
     extract.add_argument("--data", nargs="+", required=True, metavar="DATA",
-                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, or a "
-                         "folder of images, in subfolders by class or not")  # fmt: skip
+                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
+                         "broden (in the folder COMPANION_DATA), or a folder of images, in "
+                         "subfolders by class or not")  # fmt: skip
     extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
     extract.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="safetensors file to use for the one model named")  # fmt: skip
@@ -146,6 +150,8 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    if options.data:
+        return _status_of_data(options.json)
     rows = [runs.status(run) for run in runs.all_runs()]
     if options.json:
         fields = [
@@ -162,6 +168,23 @@ def _status(options: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _status_of_data(as_json: bool) -> int:
+    from analysis import datasets
+
+    found = datasets.availability()
+    if as_json:
+        fields = [
+            {"data": a.name, "state": a.state, "why": a.why,
+             "folder": None if a.folder is None else str(a.folder)} for a in found
+        ]  # fmt: skip
+        print(json.dumps(fields, indent=1))
+        return 0
+    for a in found:
+        where = "" if a.folder is None else f"  {a.folder}"
+        print(f"{a.name}  {a.state}{where}  {a.why}")
     return 0
 
 
