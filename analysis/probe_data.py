@@ -114,12 +114,11 @@ def pocket() -> Probe:
 
 def broden() -> Probe:
     """The paper's probe; ProbeError, saying how to get it, where Broden is not there."""
-    from analysis import broden
+    from analysis.broden import BrodenError, concepts, find_root
 
     try:
-        root = broden.find_root()
-        table = broden.concepts(root)
-    except broden.BrodenError as error:
+        table = concepts(find_root())
+    except BrodenError as error:
         raise ProbeError(str(error)) from None
     rows = np.arange(len(table.images))
     return Probe(

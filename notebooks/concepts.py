@@ -10,7 +10,6 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/pocket/checkpoints/*.safetensors
 # ---
 
 # %% [markdown]
@@ -34,7 +33,6 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from matplotlib_venn import venn3
 
 from analysis import (
     claims,
@@ -46,8 +44,9 @@ from analysis import (
     probe_data,
     reporting,
     store,
+    venn,
 )
-from analysis.concept_counts import REGIONS, Settings
+from analysis.concept_counts import Settings
 from analysis.probe_data import ProbeError
 from analysis.registry import load_family
 
@@ -84,26 +83,35 @@ try:
 except ProbeError as error:
     features, parts, why = {}, {}, str(error)
 measured = [m for m in backbone.models if m.name in features]
-images = f"{probe.labels.shape[0]:,} images" if measured else ""
 
 
 def missing(name: str, what: str) -> None:
-    """Say in place of a result that there is none, and why."""
-    figures.text(name, f"*Not measured in this build: {what}.* {why}")
+    """Say in place of a result that there is none."""
+    figures.text(name, f"*Not measured in this build: {what}.*")
 
 
 # %%
 if measured:
+    min_rank = min(parts[model.name].rank for model in measured)
+    by_luck = [
+        concepts.expected_by_chance(probe.positives, min_rank, at) for at in (threshold, lower)
+    ]
     figures.text(
         "probe",
-        f"Probe: {images}, {probe.title}, with {len(probe.names)} concepts of at least "
-        f"{positives} positive images"
+        f"Probe: {probe.labels.shape[0]:,} images, {probe.title}, with {len(probe.names)} concepts "
+        f"of at least {positives} positive images"
         + (f" of at least {clusters} emoji that do not look alike" if is_pocket else "")
         + f" ({', '.join(f'{n} × {k}' for k, n in pd.Series(probe.kinds).value_counts().items())}; "
-        f"{len(whole.names):,} before that choice, made before any count).",
+        f"{len(whole.names):,} before that choice, made before any count). Were the images "
+        f"independent, {min_rank} directions that know nothing would reach an average precision of "
+        f"{threshold:g} for {np.sum(by_luck[0]):.2g} of them, of {lower:g} for "
+        f"{np.sum(by_luck[1]):.2g}. They are not: several are pictures of one emoji, so labels are "
+        "permuted over emoji to see what chance gives."
+        if is_pocket
+        else f"{len(whole.names):,} before that choice).",
     )
 else:
-    missing("probe", "the concepts")
+    figures.text("probe", f"*Nothing is measured in this build.* {why}")
 
 # %% [markdown]
 # ## How many concepts
@@ -370,46 +378,8 @@ else:
 
 
 # %%
-def draw_venn(axes, regions: dict[str, int]) -> None:
-    """Three sets as circles in the levels' colours."""
-    codes = {
-        "zero_shot_only": "100", "finetuned_only": "010", "zero_shot_finetuned": "110",
-        "supervised_only": "001", "zero_shot_supervised": "101", "finetuned_supervised": "011",
-        "all": "111",
-    }  # fmt: skip
-    levels = (ZERO, FINE, SUPER)
-    drawn = venn3(
-        {codes[name]: size for name, size in regions.items()},
-        set_labels=[figures.LEVEL_STYLES[level].title for level in levels],
-        set_colors=[figures.LEVEL_STYLES[level].colour for level in levels],
-        alpha=0.45,
-        ax=axes,
-    )
-    for text in (*drawn.set_labels, *drawn.subset_labels):
-        if text is not None:
-            text.set(color=figures.INK, fontsize=9)
 
-
-def region_row(about: dict[str, str], regions: dict[str, int]) -> dict[str, str]:
-    """The seven regions, and the share of the finetuned model's concepts that zero-shot has."""
-    fine = concept_counts.totals(regions)[FINE]
-    common = concept_counts.shared(regions, ZERO, FINE)
-    return (
-        about
-        | {REGION_TITLES[name]: str(size) for name, size in regions.items()}
-        | {"of finetuned, in zero-shot (%)": f"{100 * common / fine:.0f}" if fine else "n/a"}
-    )
-
-
-REGION_TITLES = {
-    "zero_shot_only": "ZS only",
-    "zero_shot_finetuned": "ZS ∩ FT",
-    "zero_shot_supervised": "ZS ∩ SUP",
-    "all": "all three",
-    "finetuned_only": "FT only",
-    "finetuned_supervised": "FT ∩ SUP",
-    "supervised_only": "SUP only",
-}
+# %%
 if trio:
     regions = {
         (basis, at): concept_counts.regions(
@@ -421,7 +391,7 @@ if trio:
     figures.table(
         pd.DataFrame(
             [
-                region_row({"directions": BASES[basis], "AP ≥": f"{at:g}"}, of)
+                {"directions": BASES[basis], "AP ≥": f"{at:g}"} | venn.row(of)
                 for (basis, at), of in regions.items()
             ]
         ),
@@ -433,28 +403,19 @@ if trio:
         evidence="live",
     )
     shown = lower if sum(regions["singular", threshold].values()) < 20 else threshold
+    few = f" (fewer than twenty reach the paper's {threshold:g})" if shown == lower else ""
     figure, panels = figures.new_figure(columns=2, width=8, height=3.6)
     for axes, basis in zip(panels, BASES, strict=True):
-        draw_venn(axes, regions[basis, shown])
+        venn.draw(axes, regions[basis, shown])
         axes.set_title(BASES[basis])
     figures.show(
         figure,
         name="venn",
         caption=f"""The counterpart of the paper's Figure 4 for {backbone.title}: concepts with an
-        average precision of at least {shown:g}{
-            " (fewer than twenty reach the paper's" if shown == lower else ""
-        }{f" {threshold:g})" if shown == lower else ""}. Areas are
-        approximate. One draw of negatives (seed {seed}).""",
+        average precision of at least {shown:g}{few}. Areas are approximate. One draw of negatives
+        (seed {seed}).""",
         alt="Venn diagrams of the zero-shot, finetuned and supervised models' concepts. "
-        + "; ".join(
-            f"{BASES[basis]}: "
-            + ", ".join(f"{REGION_TITLES[n]} {s}" for n, s in regions[basis, shown].items())
-            for basis in BASES
-        )
-        .replace("ZS", "zero-shot")
-        .replace("FT", "finetuned")
-        .replace("SUP", "supervised")
-        .replace("∩", "and")
+        + "; ".join(f"{BASES[basis]}: {venn.words(regions[basis, shown])}" for basis in BASES)
         + ".",
         evidence="live",
     )
@@ -466,7 +427,7 @@ else:
 printed = concept_counts.printed_regions(claims.load_claims()["C-overlap"]).get(family)
 if printed:
     figures.table(
-        pd.DataFrame([region_row({"model": f"{backbone.title}, OpenAI"}, printed)]),
+        pd.DataFrame([{"model": f"{backbone.title}, OpenAI"} | venn.row(printed)]),
         name="regions-printed",
         caption="""The same regions as the paper's version 1 prints them, read off its Figure 4:
         **the paper's own numbers, not a measurement of this book**. Zero-shot (ZS), finetuned (FT),
@@ -474,19 +435,14 @@ if printed:
         evidence="published",
     )
     figure, axes = figures.new_figure(width=4.6, height=3.6)
-    draw_venn(axes, printed)
+    venn.draw(axes, printed)
     figures.show(
         figure,
         name="venn-printed",
         caption=f"""Version 1's Venn diagram for {backbone.title} (OpenAI), drawn again from its
         printed numbers: **the paper's own numbers, not a measurement of this book**. Areas are
         approximate.""",
-        alt="Venn diagram. "
-        + "; ".join(
-            f"{' and '.join(REGIONS[n]).replace('_', '-')}{'' if n == 'all' else ' only'} {s}"
-            for n, s in printed.items()
-        )
-        + ".",
+        alt=f"Venn diagram: {venn.words(printed)}.",
         evidence="published",
     )
 
@@ -664,32 +620,40 @@ def versus_chance(result, quantity: str) -> str:
 if trio:
     by = {level: found[name, "singular"] for level, name in trio.items()}
     against = [concept_counts.difference(by[ZERO], by[level], "lower") for level in (FINE, SUPER)]
-    words = {1: "more than", 0: "not distinguishable from", -1: "fewer than"}
+    words = {1: "more", 0: "no difference established", -1: "fewer"}
     figures.text(
         "claim-C-more",
-        f"**{backbone.title}.** Zero-shot {versus_chance(by[ZERO], 'lower')} concepts with an AP "
-        f"of at least {lower:g}, finetuned {versus_chance(by[FINE], 'lower')}, supervised "
-        f"{versus_chance(by[SUPER], 'lower')}; at the paper's {threshold:g} "
+        f"**{backbone.title}.** Concepts with an AP of at least {lower:g}: zero-shot "
+        f"{versus_chance(by[ZERO], 'lower')}, finetuned {versus_chance(by[FINE], 'lower')}, "
+        f"supervised {versus_chance(by[SUPER], 'lower')}. Zero-shot less finetuned: "
+        f"{gap(trio[ZERO], trio[FINE], 'lower')} ({words[against[0].sign]}); less supervised: "
+        f"{gap(trio[ZERO], trio[SUPER], 'lower')} ({words[against[1].sign]}). At the paper's "
+        f"{threshold:g}: "
         + ", ".join(number(by[level].value("unique")) for level in by)
-        + f". Zero-shot encodes {words[against[0].sign]} finetuned "
-        f"({gap(trio[ZERO], trio[FINE], 'lower')}) and {words[against[1].sign]} supervised "
-        f"({gap(trio[ZERO], trio[SUPER], 'lower')}).",
+        + ", of which no difference is established."
+        * all(
+            concept_counts.difference(by[ZERO], by[level], "unique").sign == 0
+            for level in (FINE, SUPER)
+        ),
     )
     of = regions["singular", lower]
     fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
     figures.text(
         "claim-C-overlap",
         f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ {lower:g}) "
-        f"are also zero-shot's, {concept_counts.shared(of, SUPER, FINE)} also the supervised "
-        "model's.",
+        f"are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} are the supervised model's. "
+        f"Sets of these sizes that have nothing to do with each other would share "
+        f"{fine * concept_counts.totals(of)[ZERO] / len(probe.names):.1f} and "
+        f"{fine * concept_counts.totals(of)[SUPER] / len(probe.names):.1f}.",
     )
     texture = {t["model"].name: [k for _, k, _ in t["top"]].count("texture") for t in tops}
     best_of = {t["model"].name: t for t in tops}
     figures.text(
         "claim-D-texture",
-        f"**{backbone.title}.** Of the five concepts of highest AP in the most important "
-        f"direction, {texture[trio[ZERO]]} are textures for zero-shot, {texture[trio[FINE]]} for finetuned, "
-        f"{texture[trio[SUPER]]} for supervised; its importance is "
+        f"**{backbone.title}.** Textures among the five concepts of highest AP in the most "
+        f"important direction: {texture[trio[ZERO]]} for zero-shot, {texture[trio[FINE]]} for "
+        f"finetuned, {texture[trio[SUPER]]} for supervised. None of these APs is above "
+        f"{max(ap for t in tops for _, _, ap in t['top']):.2f}. Its importance is "
         + ", ".join(reporting.digits(best_of[name]["importance"]) for name in trio.values())
         + " times the mean.",
     )
@@ -702,10 +666,11 @@ if trio and captions:
     gaps = [concept_counts.difference(result, by[level], "lower") for level in (ZERO, SUPER)]
     figures.text(
         "claim-C-not-indicator",
-        f"**{backbone.title}.** CLIP on one style's captions has language and no robustness. It "
-        f"encodes {versus_chance(result, 'lower')} concepts with an AP of at least {lower:g}: "
-        f"{words[gaps[0].sign]} zero-shot ({gap(captions[0].name, trio[ZERO], 'lower')}), "
-        f"{words[gaps[1].sign]} supervised ({gap(captions[0].name, trio[SUPER], 'lower')}).",
+        f"**{backbone.title}.** CLIP on one style's captions, which has language and is not "
+        f"robust, encodes {versus_chance(result, 'lower')} concepts with an AP of at least "
+        f"{lower:g}. Less zero-shot: {gap(captions[0].name, trio[ZERO], 'lower')} "
+        f"({words[gaps[0].sign]}); less supervised: {gap(captions[0].name, trio[SUPER], 'lower')} "
+        f"({words[gaps[1].sign]}).",
     )
 else:
     missing("claim-C-not-indicator", f"{backbone.title}")
