@@ -641,7 +641,7 @@ if trio:
     figures.text(
         "claim-C-overlap",
         f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ {lower:g}) "
-        f"are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} are the supervised model's. "
+        f"are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised model's. "
         f"Sets of these sizes that have nothing to do with each other would share "
         f"{fine * concept_counts.totals(of)[ZERO] / len(probe.names):.1f} and "
         f"{fine * concept_counts.totals(of)[SUPER] / len(probe.names):.1f}.",

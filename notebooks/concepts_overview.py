@@ -47,9 +47,10 @@ for name, regions in printed.items():
 figures.table(
     pd.DataFrame(rows),
     name="printed",
-    caption="""Unique concepts of OpenAI's models as version 1 of the paper prints them, read off its
-    Figure 4; sums over regions and shares are ours. **The paper's own numbers, not a measurement of
-    this book.** FT finetuned, ZS zero-shot, SUP supervised; out of 1,197 concepts of Broden.""",
+    caption="""Unique concepts of OpenAI's models as version 1 of the paper prints them, read off
+    its Figure 4; sums over regions and shares are ours. **The paper's own numbers, not a
+    measurement of this book.** FT finetuned, ZS zero-shot, SUP supervised; out of 1,197 concepts of
+    Broden.""",
     evidence="published",
 )
 for name, regions in printed.items():
