@@ -620,6 +620,9 @@ def versus_chance(result, quantity: str) -> str:
 if trio:
     by = {level: found[name, "singular"] for level, name in trio.items()}
     against = [concept_counts.difference(by[ZERO], by[level], "lower") for level in (FINE, SUPER)]
+    even = not any(
+        concept_counts.difference(by[ZERO], by[level], "unique").sign for level in (FINE, SUPER)
+    )
     words = {1: "more", 0: "no difference established", -1: "fewer"}
     figures.text(
         "claim-C-more",
@@ -630,11 +633,7 @@ if trio:
         f"{gap(trio[ZERO], trio[SUPER], 'lower')} ({words[against[1].sign]}). At the paper's "
         f"{threshold:g}: "
         + ", ".join(number(by[level].value("unique")) for level in by)
-        + ", of which no difference is established."
-        * all(
-            concept_counts.difference(by[ZERO], by[level], "unique").sign == 0
-            for level in (FINE, SUPER)
-        ),
+        + (" (no difference established)." if even else "."),
     )
     of = regions["singular", lower]
     fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
