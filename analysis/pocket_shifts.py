@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from analysis import directions, emoji, evidence, pruned, store
 from analysis.directions import Order
 from analysis.measure import RANDOM_ORDERS
-from analysis.pruned import Curves, Flags, Images, Integers
+from analysis.pruned import Flags, Images, Integers, Sweep
 from analysis.registry import ROOT, Model
-from analysis.robustness import Baseline, bootstrap_baselines, fit_baseline
+from analysis.robustness import bootstrap_baselines, fit_baseline
 
 ACCURACIES = ROOT / "data" / "pocket" / "accuracies.csv"
 #: Data sets by what their style is for. No model trains on the unseen ones.
@@ -34,23 +34,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 TRAINING = GROUPS["training"][0]
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """Pruning of one model in one order.
-
-    `curves`: (rank,) each; for the order `random` their mean over orders. `low`, `high`: ends of
-    the 95 % interval, or for `random` the lowest and the highest of all orders. `change`,
-    `change_low`, `change_high`: the same for the difference from the whole head; `random` lacks it.
-    """
-
-    curves: Curves
-    low: Curves
-    high: Curves
-    change: Curves | None = None
-    change_low: Curves | None = None
-    change_high: Curves | None = None
-
-
 def pool(path: Path = ACCURACIES) -> pd.DataFrame:
     """Accuracies of the baseline pool's models: columns `imagenet`, `seen` and `unseen`."""
     kept = pd.read_csv(path)
@@ -59,32 +42,57 @@ def pool(path: Path = ACCURACIES) -> pd.DataFrame:
     return wide[["imagenet", "seen", "unseen"]]
 
 
-def sweeps(model: Model, resamples: int, seed: int, folder: Path | None = None) -> dict[str, Sweep]:
-    """Prune a pocket model in every order; the shifts are the unseen styles.
+def sweeps(
+    model: Model,
+    resamples: int,
+    seed: int,
+    orders: Sequence[Order] = get_args(Order),
+    folder: Path | None = None,
+) -> dict[str, Sweep]:
+    """Prune a pocket model in some orders; the shifts are the unseen styles.
 
     Importance is that on the test emoji of the training style which have a class. Raises StoreError
     if features or head are absent, damaged or outdated.
     """
     head = store.read_head(store.head_path(model.name, TRAINING, folder), model)
-    inside = images(model, TRAINING, folder)
-    outside = [images(model, name, folder) for name in GROUPS["unseen"]]
+    sets = [images(model, name, folder) for name in (TRAINING, *GROUPS["unseen"])]
     parts = directions.decompose(head.weight)
-    importance = directions.importance(inside.features, parts)
+    importance = directions.importance(sets[0].features, parts)
     models = pool()
     baseline = fit_baseline(models["imagenet"], models["unseen"])
     refits = bootstrap_baselines(models["imagenet"], models["unseen"], resamples, seed + 1)
 
     def flags(kind: Order, number: int | None = None) -> list[Flags]:
         order = directions.pruning_order(importance, kind, number)
-        return [pruned.right(one, parts, order, head.bias) for one in (inside, *outside)]
+        return [pruned.right(one, parts, order, head.bias) for one in sets]
 
-    units = [one.units for one in (inside, *outside)]
-    ordered: tuple[Order, ...] = ("importance", "singular_value", "reversed")
-    found: dict[str, Sweep] = {
-        kind: _sweep(flags(kind), units, baseline, refits, seed) for kind in ordered
-    }
-    random = [flags("random", number) for number in range(RANDOM_ORDERS)]
-    return {**found, "random": _spread([pruned.curves(f[0], f[1:], baseline) for f in random])}
+    found = {}
+    for kind in orders:
+        if kind == "random":
+            drawn = (flags(kind, number) for number in range(RANDOM_ORDERS))
+            found[kind] = pruned.spread([pruned.curves(f[0], f[1:], baseline) for f in drawn])
+        else:
+            units = [one.units for one in sets]
+            found[kind] = pruned.sweep(flags(kind), units, baseline, refits, seed)
+    return dict(found)
+
+
+def complete(model: Model, folder: Path | None = None) -> bool:
+    """Whether features of the training style and of all unseen styles can be used."""
+    names = (TRAINING, *GROUPS["unseen"])
+    return not any(store.problem(store.features_path(model.name, n, folder), model) for n in names)
+
+
+def fewest_without_loss(sweep: Sweep, quantity: Literal["inside", "outside", "robustness"]) -> int:
+    """The smallest number of directions kept from which on no loss is established.
+
+    A loss is established where the whole interval of the change lies below zero. With few images
+    that is a weak test: no loss found is not no loss.
+    """
+    if sweep.change_high is None:
+        raise ValueError("random orders have no interval of their change; give another order.")
+    lost = np.flatnonzero(getattr(sweep.change_high, quantity) < 0)
+    return int(lost.max(initial=-1)) + 2
 
 
 def images(model: Model, data: str, folder: Path | None = None) -> Images:
@@ -107,38 +115,6 @@ def concepts_of(rows: NDArray[np.uint64], style: str) -> Integers:
             f"{emoji.ARCHIVE.name}: extract the features again."
         )
     return np.array([place[row] for row in rows.tolist()], dtype=np.intp)
-
-
-def _sweep(
-    flags: Sequence[Flags],
-    units: Sequence[Integers],
-    baseline: Baseline,
-    refits: Sequence[Baseline],
-    seed: int,
-) -> Sweep:
-    point = pruned.curves(flags[0], flags[1:], baseline)
-    pairs = list(zip(flags, units, strict=True))
-    drawn = pruned.resampled_curves(pairs[0], pairs[1:], refits, seed)
-    return Sweep(point, *_ends(drawn), point.less_whole(), *_ends(drawn.less_whole()))
-
-
-def _ends(drawn: Curves) -> tuple[Curves, Curves]:
-    parts = (drawn.inside, drawn.outside, drawn.robustness)
-    low, high = zip(*(pruned.interval(part) for part in parts), strict=True)
-    return Curves(*low), Curves(*high)
-
-
-def _spread(found: Sequence[Curves]) -> Sweep:
-    """Mean, lowest and highest of several random orders."""
-    inside = np.array([one.inside for one in found])
-    outside = np.array([one.outside for one in found])
-    robustness = np.array([one.robustness for one in found])
-    parts = (inside, outside, robustness)
-    return Sweep(
-        Curves(*(part.mean(axis=0) for part in parts)),
-        Curves(*(part.min(axis=0) for part in parts)),
-        Curves(*(part.max(axis=0) for part in parts)),
-    )
 
 
 @cache

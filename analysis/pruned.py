@@ -62,6 +62,23 @@ class Curves:
         return Curves(*(part - part[..., -1:] for part in parts))
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Pruning of one model in one order, with its uncertainty: (rank,) in every curve.
+
+    `low`, `high`: ends of the 95 % interval; or, for several random orders, whose mean `curves` is
+    then, the lowest and the highest. `change` and its ends are the difference from the whole head;
+    random orders have none.
+    """
+
+    curves: Curves
+    low: Curves
+    high: Curves
+    change: Curves | None = None
+    change_low: Curves | None = None
+    change_high: Curves | None = None
+
+
 def right(
     images: Images, parts: Decomposition, order: ArrayLike, bias: ArrayLike | None = None
 ) -> Flags:
@@ -102,6 +119,37 @@ def resampled_curves(
     return Curves(accuracies[0], shifted, shifted - expected(accuracies[0], baselines))
 
 
+def sweep(
+    flags: Sequence[Flags],
+    units: Sequence[Integers],
+    baseline: Baseline,
+    refits: Sequence[Baseline],
+    seed: int,
+) -> Sweep:
+    """One order with intervals: flags (rank, N) and units (N,) of each data set.
+
+    The first data set is the training distribution, the others are the shifts. `baseline` gives
+    the values, `refits` and `seed` the intervals (`resampled_curves`).
+    """
+    point = curves(flags[0], flags[1:], baseline)
+    pairs = list(zip(flags, units, strict=True))
+    drawn = resampled_curves(pairs[0], pairs[1:], refits, seed)
+    return Sweep(point, *_ends(drawn), point.less_whole(), *_ends(drawn.less_whole()))
+
+
+def spread(found: Sequence[Curves]) -> Sweep:
+    """Mean, lowest and highest of the curves of several random orders."""
+    stacks = [
+        np.array([getattr(one, name) for one in found])
+        for name in ("inside", "outside", "robustness")
+    ]
+    return Sweep(
+        Curves(*(stack.mean(axis=0) for stack in stacks)),
+        Curves(*(stack.min(axis=0) for stack in stacks)),
+        Curves(*(stack.max(axis=0) for stack in stacks)),
+    )
+
+
 def weighted_accuracy(flags: Flags, weights: NDArray[np.integer]) -> Array:
     """Accuracy where images count several times: (rank, N), (resamples, N) → (resamples, rank).
 
@@ -138,3 +186,9 @@ def interval(samples: Array, percent: float = 95) -> tuple[Array, Array]:
     edge = (100 - percent) / 2
     low, high = np.percentile(samples, [edge, 100 - edge], axis=0)
     return low, high
+
+
+def _ends(drawn: Curves) -> tuple[Curves, Curves]:
+    parts = (drawn.inside, drawn.outside, drawn.robustness)
+    low, high = zip(*(interval(part) for part in parts), strict=True)
+    return Curves(*low), Curves(*high)

@@ -85,11 +85,10 @@ def outlier_row(name: str, m) -> dict[str, str]:
     """One measurement as a row."""
     profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
-    error = 1.96 * m.value("kurtosis_standard_error")
     return {
         "model": name,
         "data": reporting.data_title(m),
-        "κ": f"{digits(m.value('kurtosis_mean'))} ± {error:.2g}",
+        "κ": reporting.kurtosis(m),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
         "leaders": str(m.value("leaders")),
         "outliers": ", ".join(map(str, names)) or "none",
@@ -116,13 +115,11 @@ figures.table(
 # %%
 images = [m for m in per_image if "captions" not in m.data.name]
 shown = {named(m): m for m in images} | {SPARSE: sparse}
-figure, panels = figures.new_figure(rows=len(shown), height=1.0 + 1.7 * len(shown), squeeze=False)
-for axes, (name, m) in zip(panels[:, 0], shown.items(), strict=True):
-    charts.draw_profile(axes, m.value("profile"), m.level, outlier_threshold)
-    axes.set(ylim=(0, 1.08 * max(outlier_threshold, m.value("profile").max())))
-    axes.set_title(f"{name} ({m.counts['images']} images)")
-panels[-1, 0].set(xlabel="coordinate")
-figure.supylabel("times the mean coordinate", fontsize=9)
+figure = charts.profile_figure(
+    {f"{name} ({m.counts['images']} images)": (m.value("profile"), m.level)
+     for name, m in shown.items()},
+    outlier_threshold,
+)  # fmt: skip
 largest = "; ".join(
     f"{name}: largest {digits(m.value('profile').max())}, κ {digits(m.value('kurtosis_mean'))}, "
     f"the same coordinate leads in {100 * m.value('persistence_fraction'):.0f} % of images"
