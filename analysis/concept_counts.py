@@ -92,7 +92,7 @@ class Found:
 
     def error(self, quantity: Quantity) -> float:
         """Standard error of the value that comes from the finite set of images: see `draw`."""
-        return float(self.halves[:, QUANTITIES.index(quantity)].std(ddof=1))
+        return _deviation(self.halves[:, QUANTITIES.index(quantity)])
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
     """How much one model's value exceeds another's, with the error of this paired difference."""
     column = QUANTITIES.index(quantity)
     apart = one.halves[:, column] - other.halves[:, column]
-    return Difference(one.value(quantity) - other.value(quantity), float(apart.std(ddof=1)))
+    return Difference(one.value(quantity) - other.value(quantity), _deviation(apart))
 
 
 def regions(sets: Mapping[str, ArrayLike], threshold: float) -> dict[str, int]:
@@ -242,6 +242,11 @@ def by_kind(ap: ArrayLike, kinds: tuple[str, ...], threshold: float) -> pd.Serie
     """How many concepts of each kind are encoded, kinds in their order of appearance."""
     has = concepts.encoded(ap, threshold).any(axis=0)
     return pd.Series(has, index=list(kinds)).groupby(level=0, sort=False).sum()
+
+
+def _deviation(values: Array) -> float:
+    """Standard deviation of a sample, NaN for fewer than two values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _ends(values: Array, quantity: Quantity) -> tuple[float, float]:
