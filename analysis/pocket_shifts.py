@@ -66,7 +66,7 @@ def sweeps(
         order = directions.pruning_order(importance, kind, number)
         return [pruned.right(one, parts, order, head.bias) for one in sets]
 
-    found = {}
+    found: dict[str, Sweep] = {}
     for kind in orders:
         if kind == "random":
             drawn = (flags(kind, number) for number in range(RANDOM_ORDERS))
@@ -74,7 +74,7 @@ def sweeps(
         else:
             units = [one.units for one in sets]
             found[kind] = pruned.sweep(flags(kind), units, baseline, refits, seed)
-    return dict(found)
+    return found
 
 
 def complete(model: Model, folder: Path | None = None) -> bool:

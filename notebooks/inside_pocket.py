@@ -310,13 +310,13 @@ if ready:
         ),
     )
     fragile = [one for one in outlying if one not in robust]
-    listed = "; ".join(f"{full(one)}, {signed(one.robustness)}" for one in robust) or "no model"
+    listed = "; ".join(f"{full(one)}, {signed(one.robustness)}" for one in robust) or "none"
     figures.text(
         "K-indicator",
         f"*In the pocket lab:* {len(outlying) or 'none'} of the {len(trained)} trained models "
         f"{'has' if len(outlying) < 2 else 'have'} an outlier feature. Effective robustness on the "
-        f"unseen styles is above zero, with its whole 95 % interval, for {len(robust)} of them "
-        f"({listed} points). "
+        f"unseen styles (one seed of training) is above zero, with its whole 95 % interval, for "
+        f"{len(robust)} of them: {listed}{' points' if robust else ''}. "
         + (
             f"{', '.join(map(full, fragile))}: outlier features without established robustness."
             if fragile

@@ -265,7 +265,7 @@ if sweeps:
         )
     figures.text("eighty", "\n".join(f"- {sentence}" for sentence in sentences))
 elif pocket:
-    figures.text("eighty", f"Not measured. {reporting.pocket_command([family])}")
+    figures.text("eighty", "Not measured; the list below says how to.")
 else:
     figures.text("eighty", "Effective robustness under pruning is not measured for this family.")
 
