@@ -397,7 +397,7 @@ if len(live):
     robust_models = int(live["robust"].sum())
     figures.text(
         "claim-K-indicator",
-        f"**In the pocket lab** κ lies between {digits(live['kurtosis'].min())} and "
+        f"*In the pocket lab:* κ lies between {digits(live['kurtosis'].min())} and "
         f"{digits(live['kurtosis'].max())} over all {len(live)} models, of which {robust_models} "
         f"are robust. A coordinate reaches {OUTLIER_THRESHOLD:g} times the mean in "
         f"{len(outlying)} of them"
@@ -411,11 +411,12 @@ if len(live):
     )
     figures.text(
         "claim-K-captions",
-        "**In the pocket lab** CLIP on one style's captions has an ER of "
+        "*In the pocket lab:* CLIP on one style's captions has an ER of "
         + ", ".join(figures.points(v) for v in live[live["level"] == "captions"]["er"])
-        + f" points and a κ of {of_level('captions', 'kurtosis')} (CNN, ViT). The κ of the "
-        f"zero-shot models is {of_level('zero_shot', 'kurtosis')}: low robustness and a low κ go "
-        "together here, but so do high robustness and a low κ.",
+        + f" points and a κ of {of_level('captions', 'kurtosis')} (CNN, ViT). The zero-shot models "
+        "have an ER of "
+        + ", ".join(figures.points(v) for v in live[live["level"] == "zero_shot"]["er"])
+        + f" points and a κ of {of_level('zero_shot', 'kurtosis')}.",
     )
     by_level = live.drop_duplicates(["family", "level"]).pivot(
         index="family", columns="level", values="n_unique"
@@ -430,7 +431,7 @@ if len(live):
     }
     figures.text(
         "claim-C-not-indicator",
-        f"**In the pocket lab** CLIP on one style's captions encodes {cells['captions']} concepts "
+        f"*In the pocket lab:* CLIP on one style's captions encodes {cells['captions']} concepts "
         f"(AP ≥ {threshold:g}; CNN, ViT), zero-shot {cells['zero_shot']}, finetuned "
         f"{cells['finetuned']}, supervised {cells['supervised']}. The captions model is nearer to "
         f"the supervised one than to zero-shot on {near} of {len(by_level)} backbones"
