@@ -64,7 +64,7 @@ class ResultDirective(SphinxDirective):
             raise self.error(f"result: {error}") from error
         self.env.note_dependency(str(path))
         note, data = output["metadata"]["companion"], output["data"]
-        target = reference.replace("/", "-").replace("#", "-")
+        target = self.target(reference)
         if note["kind"] == "figure":
             shown = self.figure(_joined(data["image/svg+xml"]), note, target)
         elif note["kind"] == "table":
@@ -72,6 +72,17 @@ class ResultDirective(SphinxDirective):
         else:
             shown = self.parse(_joined(data["text/markdown"]))
         return [*shown, *(self.code(cell, path) if "code" in self.options else [])]
+
+    def target(self, reference: str) -> str:
+        """The name by which pages refer to a result: its own, on the run's own page if it has one.
+
+        On another page a result of such a run gets another name, since a name stands for one place.
+        """
+        name = reference.replace("/", "-").replace("#", "-")
+        own, here = f"runs/{reference.split('#')[0]}", self.env.docname
+        if own in self.env.found_docs and here != own:
+            return f"{name}-in-{here.replace('/', '-')}"
+        return name
 
     def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned figure with the SVG inline."""
