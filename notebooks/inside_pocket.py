@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import evidence, figures, pocket_shifts, reporting
+from analysis import evidence, figures, pocket_robustness, pocket_shifts, reporting
 from analysis.measurements import Measurement
 from analysis.outliers import far_above_mean
 from analysis.pocket_shifts import TRAINING
@@ -467,7 +467,7 @@ if ready:
 
 # %%
 if ready:
-    extrapolated = pocket_shifts.pool()["imagenet"].min()
+    extrapolated = pocket_robustness.pool("unseen")["imagenet"].min()
     figures.table(
         pd.DataFrame(
             {
