@@ -46,6 +46,11 @@ def accuracies(measurement, order: str, kept: int) -> str:
 # ## Accuracy against the share pruned
 
 # %%
+if pocket:
+    figures.text(
+        "accuracy",
+        "In the pocket lab accuracy and effective robustness are shown together, in the next part.",
+    )
 if found and not pocket:
     figure, panels = figures.new_figure(
         rows=len(found), height=1 + 3.6 * len(found), sharex=True, squeeze=False
