@@ -163,28 +163,29 @@ if len(live):
     figures.table(
         pd.DataFrame(
             {
-                "model": live["backbone"] + ", " + live["title"],
+                "backbone": live["backbone"].str.removeprefix("Pocket "),
+                "model": live["title"],
                 "ER (points)": [
                     f"{figures.points(r.er)} ({figures.points(r.low)} to {figures.points(r.high)})"
                     for r in live.itertuples()
                 ],
                 "robust": np.where(live["robust"], "yes", "no"),
                 "κ": [digits(v) for v in live["kurtosis"]],
-                "largest coordinate (× mean)": [digits(v) for v in live["largest"]],
+                "largest (× mean)": [digits(v) for v in live["largest"]],
                 "persistence (%)": [f"{v:.1f}" for v in live["persistence"]],
-                "top importance (× mean)": [digits(v) for v in live["top_importance"]],
-                f"concepts (AP ≥ {threshold:g})": [f"{v:.1f}" for v in live["n_unique"]],
-                "random directions": [f"{v:.1f}" for v in live["random_directions"]],
+                "importance (× mean)": [digits(v) for v in live["top_importance"]],
+                "concepts": [f"{v:.1f}" for v in live["n_unique"]],
+                "random": [f"{v:.1f}" for v in live["random_directions"]],
                 "mean best AP (%)": [f"{v:.1f}" for v in live["best"]],
             }
         ),
         name="models",
         caption=f"""Every pocket model of seed 0, from features of this build. ER: effective
         robustness on unseen styles with its 95 % interval; {ROBUST}. κ, largest coordinate of the
-        activation profile, persistence and importance: on the {inside_images} test
-        images of the training style. Concepts: along the head's right singular vectors, mean of
-        {settings.draws} draws of negatives, beside as many random directions of the same
-        features.""",
+        activation profile, persistence and importance of the most important direction: on the
+        {inside_images} test images of the training style. Concepts: with an average precision of
+        at least {threshold:g}, along the head's right singular vectors, mean of {settings.draws}
+        draws of negatives; *random*: along as many random directions of the same features.""",
         evidence="live",
     )
 elif is_pocket:
@@ -198,10 +199,13 @@ elif is_pocket:
 def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str) -> None:
     """Each candidate against effective robustness; the ViT's marks are hollow."""
     figure, grid = figures.new_figure(
-        columns=len(shown), width=8.4, height=3.6, sharey=True, squeeze=False
-    )
+        columns=2, rows=-(-len(shown) // 2), width=8, height=1.2 + 2.4 * -(-len(shown) // 2),
+        sharey=True, squeeze=False,
+    )  # fmt: skip
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
     told = []
-    for axes, (candidate, title) in zip(grid[0], shown.items(), strict=True):
+    for axes, (candidate, title) in zip(grid.flat, shown.items(), strict=False):
         for (family, level), rows in frame.groupby(["family", "level"], sort=False):
             look = figures.LEVEL_STYLES[level]
             filled = family == frame["family"].iloc[0]
@@ -219,7 +223,7 @@ def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str
         axes.set(xlabel=title)
         rho = indicators.rank_correlation(frame[candidate], frame["er"])
         told.append(f"{title}: rank correlation {figures.minus(f'{rho:.2f}')}")
-    grid[0, 0].set(ylabel="effective robustness,\nunseen styles (points)")
+    figure.supylabel("effective robustness, unseen styles (points)", fontsize=9)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     labels = [
         label.replace("CLIP on ImageNet-Captions", "captions of one style") for label in labels
