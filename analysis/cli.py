@@ -77,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
                          help="write them to data/measurements, not just compare")  # fmt: skip
     measure.set_defaults(do=_measure)
 
+    check = commands.add_parser("check-measurements", help="validate recorded measurements",
+                                description=_check_measurements.__doc__,
+                                epilog="example: companion check-measurements "
+                                "data/measurements/pruning/rn50-openai--imagenet.json")  # fmt: skip
+    check.add_argument("paths", nargs="*", type=Path, metavar="PATH",
+                       help="files, or folders of them (default: data/measurements)")  # fmt: skip
+    check.set_defaults(do=_check_measurements)
+
     execute = commands.add_parser("execute")  # Snakemake's job; not in the help
     execute.add_argument("experiment")
     execute.add_argument("family")
@@ -239,6 +247,28 @@ def _measure(options: argparse.Namespace) -> int:
         return int(differ > 0)
     except (ArtifactError, StoreError, measurements.MeasurementError) as error:
         raise RunError(str(error)) from error
+
+
+def _check_measurements(options: argparse.Namespace) -> int:
+    """Check form, provenance, plausible ranges, and agreement with the family files."""
+    from analysis import review
+    from analysis.measurements import FOLDER
+    from analysis.registry import load_families
+
+    paths = [
+        path
+        for given in options.paths or [FOLDER]
+        for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])
+    ]
+    if not paths:
+        raise RunError(f"there is no measurement file in {', '.join(map(str, options.paths))}.")
+    families, wrong = load_families(), 0
+    for path in paths:
+        found = review.problems(path, families)
+        wrong += bool(found)
+        print("\n".join(found) if found else f"{path.name}: sound")
+    print(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
+    return int(wrong > 0)
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -3,8 +3,8 @@
 One score per image and direction, one label per image and concept: `average_precision` gives
 scikit-learn's number for every pair, and `balanced_average_precision` the paper's, on all positives
 of a concept and as many drawn negatives. Small functions count what is encoded and say what chance
-alone would encode. The definitions are on the book's page (`definition-encoded-concept`), the
-protocol is that of Crabbé et al. (2024), Section 5.
+alone would encode. The equations `eq-average-precision` and `eq-n-unique` are on the book's page of
+definitions; the protocol is that of Crabbé et al. (2024).
 
 This is not a metrics library: there is no averaging over concepts, no curve, no probability. It
 does not know what the concepts or directions mean; arrays come in and arrays go out.
@@ -62,7 +62,7 @@ LARGEST_COUNTED = 64
 
 # Columns of the running state of a concept. "Ahead" are images at this score or above, "behind"
 # those already passed; one row per concept keeps everything that a visit touches in one place.
-AHEAD, BEHIND, GIVEN, NEGATED, OTHERS_AHEAD, OTHERS_BEHIND = range(6)
+AHEAD, BEHIND, GIVEN, NEGATED = range(4)
 
 
 def compiled(function: Function) -> Function:
@@ -273,9 +273,9 @@ class _Visits:
         return self.starts.nbytes + self.concepts.nbytes
 
     def state(self) -> Array:
-        """What is known of each concept before the first image: (C, 8), one cache line a row."""
-        state = np.zeros((len(self.positives), 8))
-        state[:, AHEAD] = state[:, OTHERS_AHEAD] = self.positives
+        """What is known of each concept before the first image: (C, 4)."""
+        state = np.zeros((len(self.positives), 4))
+        state[:, AHEAD] = self.positives
         return state
 
 
@@ -327,7 +327,7 @@ def _plan(scores: NDArray[Any], visits: _Visits, threads: int, memory: int) -> t
     """How many threads work, and on blocks of how many directions, within `memory` bytes."""
     images, directions = scores.shape
     column = images * max(scores.itemsize, 4)
-    order_and_state = 8 * images + 2 * 64 * len(visits.positives)
+    order_and_state = 8 * images + 96 * len(visits.positives)
     available = memory - visits.bytes
     workers = min(threads, max(directions, 1), available // (order_and_state + column))
     if workers < 1:
@@ -357,8 +357,11 @@ def _of_direction(values: NDArray[Any], direction: int, visits: _Visits, signs: 
     for image in order[[0, -1]]:  # NaN is sorted behind everything
         _check_finite(values, int(image), direction)
     state = visits.state()
-    visit = _visit_sampled if visits.sampled else _visit_all
-    visit(values, order, visits.starts, visits.concepts, state)
+    if visits.sampled:
+        others = visits.positives.copy()
+        _visit_sampled(values, order, visits.starts, visits.concepts, state, others)
+    else:
+        _visit_all(values, order, visits.starts, visits.concepts, state)
     total = state[:, GIVEN] if signs == "given" else state[:, [GIVEN, NEGATED]].max(axis=1)
     with np.errstate(invalid="ignore"):  # concepts without positives have 0 / 0
         precision: Array = total / visits.positives
@@ -416,46 +419,49 @@ def _visit_tied(
 
 
 @compiled
-def _visit_sampled(values: Any, order: Any, starts: Any, concepts: Any, state: Any) -> None:
-    """As `_visit_all`, but each concept has its own few images, so it counts negatives too."""
+def _visit_sampled(
+    values: Any, order: Any, starts: Any, concepts: Any, state: Any, others: Any
+) -> None:
+    """As `_visit_all`, but each concept has its own few images: `others` are negatives ahead."""
     start = 0
     while start < len(order):
         end = _group_end(values, order, start)
         if end - start > 1:
-            _visit_sampled_tied(order[start:end], starts, concepts, state)
+            _visit_sampled_tied(order[start:end], starts, concepts, state, others)
         else:
             first, middle = starts[2 * order[start]], starts[2 * order[start] + 1]
             for visit in range(first, middle):
                 concept = concepts[visit]
-                ahead, behind = state[concept, AHEAD], state[concept, BEHIND] + 1
-                state[concept, GIVEN] += ahead / (ahead + state[concept, OTHERS_AHEAD])
-                state[concept, NEGATED] += behind / (behind + state[concept, OTHERS_BEHIND])
+                ahead, passed = state[concept, AHEAD], state[concept, BEHIND]
+                # Of as many negatives as positives, those that are not ahead are behind.
+                below = ahead + passed - others[concept] + passed + 1
+                state[concept, GIVEN] += ahead / (ahead + others[concept])
+                state[concept, NEGATED] += (passed + 1) / below
                 state[concept, AHEAD] = ahead - 1
-                state[concept, BEHIND] = behind
+                state[concept, BEHIND] = passed + 1
             for visit in range(middle, starts[2 * order[start] + 2]):
-                state[concepts[visit], OTHERS_AHEAD] -= 1
-                state[concepts[visit], OTHERS_BEHIND] += 1
+                others[concepts[visit]] -= 1
         start = end
 
 
 @compiled
-def _visit_sampled_tied(images: Any, starts: Any, concepts: Any, state: Any) -> None:
+def _visit_sampled_tied(images: Any, starts: Any, concepts: Any, state: Any, others: Any) -> None:
     """As `_visit_tied`, with negatives."""
     for image in images:
         for concept in concepts[starts[2 * image] : starts[2 * image + 1]]:
             ahead = state[concept, AHEAD]
-            state[concept, GIVEN] += ahead / (ahead + state[concept, OTHERS_AHEAD])
+            state[concept, GIVEN] += ahead / (ahead + others[concept])
     for image in images:
         for concept in concepts[starts[2 * image] : starts[2 * image + 1]]:
             state[concept, AHEAD] -= 1
             state[concept, BEHIND] += 1
         for concept in concepts[starts[2 * image + 1] : starts[2 * image + 2]]:
-            state[concept, OTHERS_AHEAD] -= 1
-            state[concept, OTHERS_BEHIND] += 1
+            others[concept] -= 1
     for image in images:
         for concept in concepts[starts[2 * image] : starts[2 * image + 1]]:
-            behind = state[concept, BEHIND]
-            state[concept, NEGATED] += behind / (behind + state[concept, OTHERS_BEHIND])
+            ahead, behind = state[concept, AHEAD], state[concept, BEHIND]
+            below = ahead + behind - others[concept] + behind
+            state[concept, NEGATED] += behind / below
 
 
 # The reference: the same numbers in NumPy and SciPy ----------------------------------------------

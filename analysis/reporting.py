@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.figures import LEVEL_STYLES, Evidence, points
 from analysis.measurements import Measurement, code_note
-from analysis.registry import Family, Model
+from analysis.registry import Edition, Family, Level, Model
 
 
 def data_title(measurement: Measurement) -> str:
@@ -26,19 +26,28 @@ def data_title(measurement: Measurement) -> str:
     return words.replace("_", " ")
 
 
-#: The pocket lab's models by the end of their names.
-POCKET_MODELS = {
+#: What the models of a pocket family are called, by the end of their names.
+POCKET_TITLES = {
     "web-large": "zero-shot, large web",
     "web-small": "zero-shot, small web",
     "captions": "captions of one style",
+    "finetuned": "finetuned",
+    "supervised": "supervised",
+    "random": "random weights",
 }
+
+
+def level_title(level: Level, edition: Edition) -> str:
+    """A level as words; the pocket lab's captions are not ImageNet's."""
+    if edition == "pocket" and level == "captions":
+        return POCKET_TITLES["captions"]
+    return LEVEL_STYLES[level].title
 
 
 def model_title(model: Model) -> str:
     """A model as words: level, and pretraining set where that tells models apart."""
     if model.name.startswith("pocket-"):
-        name = model.name.split("-", 2)[2]
-        return POCKET_MODELS.get(name, LEVEL_STYLES[model.level].title)
+        return POCKET_TITLES.get(model.name.split("-", 2)[-1], model.name)
     plain = model.level in ("captions", "random")
     return LEVEL_STYLES[model.level].title + ("" if plain else f", {model.pretraining}")
 
@@ -67,9 +76,9 @@ def task(measurement: Measurement) -> str:
     return f"{here or 'Each'} image is to be given its {own} out of {classes}"
 
 
-def interval(low: float, high: float) -> str:
-    """The ends of an interval in signed percentage points, from fractions."""
-    return f"{points(low)} to {points(high)}"
+def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
+    """A difference and the ends of its interval in signed percentage points, from fractions."""
+    return f"{points(value)} ({points(low)}{joint}{points(high)})"
 
 
 def kind(measured: Iterable[Measurement]) -> Evidence:

@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import emoji, figures
+from analysis import emoji, figures, reporting
 from analysis.registry import load_family
 
 backbone = load_family(family)
@@ -45,15 +45,7 @@ curves = pd.read_csv("data/pocket/curves.csv")
 own = kept[kept["family"] == family]
 has_torch = importlib.util.find_spec("torch") is not None
 STYLE_TITLES = {style: style.replace("_", " ") for style in emoji.STYLES}
-SHORT = {
-    "web-large": "zero-shot, large web",
-    "web-small": "zero-shot, small web",
-    "captions": "captions of one style",
-    "finetuned": "finetuned",
-    "supervised": "supervised",
-    "random": "random weights",
-}
-MODELS = {m.name: SHORT[m.name.split("-", 2)[2]] for m in backbone.models}
+MODELS = {m.name: reporting.model_title(m) for m in backbone.models}
 
 # %% [markdown]
 # ## The data

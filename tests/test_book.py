@@ -12,6 +12,8 @@ from conftest import ROOT, build_book, run_in
 sys.path.insert(0, str(ROOT / "book" / "_extensions"))
 import companion_results
 
+from analysis import lab
+
 
 @pytest.fixture
 def book(clone, tmp_path) -> Path:
@@ -30,12 +32,13 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
     experiments = (
         "effective_robustness", "outlier_features", "privileged_directions", "pruning", "concepts",
     )  # fmt: skip
-    pocket = ("pocket_cnn", "pocket_vit")
-    both = {f"{name}/{family}" for name in experiments[1:] for family in pocket}
+    both = {
+        f"{name}/{family}"
+        for name in (*experiments, "pocket_lab")
+        for family in ("pocket_cnn", "pocket_vit")
+    }
     assert made == {f"{name}/{family}" for name in experiments for family in families} | both | {
         "measuring_robustness/paper", "inside_clip/paper", "claims/paper", "models/paper",
-        "pocket_lab/pocket_cnn", "pocket_lab/pocket_vit",
-        "pocket_robustness/pocket_cnn", "pocket_robustness/pocket_vit",
         "inside_pocket/pocket", "concepts_overview/paper",
         "robustness_indicators/paper", "robustness_indicators/pocket",
     }  # fmt: skip
@@ -80,6 +83,20 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
         assert "evidence-recorded" in text and "evidence-published" not in text
         assert "admonition-title" in text and "Not measured yet" in text
         assert "Not measured yet" in page(clone, f"runs/{name}/rn101")
+
+
+def test_the_pocket_lab_stands_beside_the_papers_models(clone):
+    """Live where the features could be extracted; else every place says that they are missing."""
+    live = lab.can_extract()
+    for name in ("outlier_features", "privileged_directions", "pruning"):
+        text = page(clone, name)
+        assert ("evidence-live" in text or "evidence-recorded, live" in text) == live
+        assert ("ot measured in this build" in text) != live
+        assert ("evidence-live" in page(clone, f"runs/{name}/pocket_cnn")) == live
+    if live:
+        text = re.sub("<[^>]+>", "", page(clone, "runs/outlier_features/pocket_cnn"))
+        assert "99.6" in text and "2.76" in text  # the random control
+        assert "7 of 34 directions kept" in re.sub("<[^>]+>", "", page(clone, "pruning"))
 
 
 def test_what_the_paper_prints_is_not_taken_for_a_measurement(clone):
@@ -153,6 +170,8 @@ def test_a_failing_notebook_stops_the_book(book):
         "notebook effective_robustness failed for family rn101 in cell 3: AssertionError: not today"
     )
     assert message in built.stderr
+    assert "1 of 35 runs failed, so no book is built" in built.stderr
+
     assert re.search(r"\b1 of \d+ runs failed, so no book is built", built.stderr)
     assert not (book / "book/_build/html/index.html").exists()
 

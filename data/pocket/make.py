@@ -22,6 +22,7 @@ import yaml
 
 from analysis import pocket, retrain
 from analysis.pocket import Recipe, Recipes
+from analysis.pocket_robustness import RECOGNISED
 from analysis.registry import ROOT
 from analysis.tokenizer import TOKENIZER
 
@@ -63,12 +64,25 @@ def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     """Write the tables, and the checkpoints of seed 0 of the families."""
     for name, target in TABLES.items():
         retrain.replace_text(target, retrain.collect(tasks, work, name).to_csv(index=False))
+    write_recognised(tasks, work)
     for recipe, seed in tasks:
         if seed == 0 and recipe.family != "pool" and recipe.level != "random":
             target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(work / f"{recipe.name}-0" / "weights.safetensors", target)
     return 0
+
+
+def write_recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
+    """Write which test images each model of the families recognises."""
+    rows = [
+        row
+        for recipe, seed in tasks
+        if recipe.family != "pool"
+        for row in retrain.recognised(recipe, seed, work)
+    ]
+    table = pd.DataFrame(rows, columns=list(retrain.RECOGNISED))
+    retrain.replace_text(RECOGNISED, table.to_csv(index=False))
 
 
 def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:

@@ -1,0 +1,87 @@
+"""The views under which a family's effective robustness is shown: models beside one baseline.
+
+Values of different views are never compared with each other: each has its own shifts and line.
+The paper's families have one view on five shifts and, for models without ObjectNet, one on four;
+pocket families one on unseen styles and one on the seen style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from analysis import pocket_robustness, published, published_robustness
+from analysis.published import FIVE_SHIFTS, FOUR_SHIFTS, V2
+from analysis.registry import Family
+from analysis.robustness import PAPER_BASELINE, Baseline, fit_baseline
+
+SHIFT_TITLES = {
+    "imagenet_v2": "V2",
+    "imagenet_r": "R",
+    "imagenet_sketch": "Sketch",
+    "objectnet": "ObjectNet",
+    "imagenet_a": "A",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """Models and pool with their accuracies (fractions) on the same shifts.
+
+    ``models`` has at least name, level, pretraining, source, imagenet, the shifts, shifted and er;
+    ``pool`` imagenet, the shifts and shifted. ``line`` is fitted to the pool, ``reference`` is
+    what ``er`` is measured from: the line, or the paper's printed one.
+    """
+
+    name: Literal["five", "four", "unseen", "seen"]
+    shifts: Mapping[str, str]  # column → short title
+    models: pd.DataFrame
+    pool: pd.DataFrame
+    line: Baseline
+    reference: Baseline
+    inside: str  # what the accuracy on the horizontal axis is of
+    outside: str
+
+
+def of_family(family: Family, v2: V2) -> tuple[View, View]:
+    """The two views of a family; ``v2`` is the ImageNet-V2 variant in the published pool."""
+    if family.edition == "pocket":
+        return _pocket(family, "unseen"), _pocket(family, "seen")
+    return _five(family, v2), _four(family, v2)
+
+
+def own_line(view: View, shift: str) -> Baseline:
+    """The baseline of one shift alone; pool models never right there have no logit, left out."""
+    sound = view.pool[view.pool[shift] > 0]
+    return fit_baseline(sound["imagenet"], sound[shift])
+
+
+def _five(family: Family, v2: V2) -> View:
+    table = published.load()
+    pool = published_robustness.pool(table, FIVE_SHIFTS, v2)
+    line = fit_baseline(pool["imagenet"], pool["shifted"])
+    models = published_robustness.of_families(table, {family.name: family})
+    return View("five", SHIFT_TITLES, models, pool, line, PAPER_BASELINE,
+                "ImageNet top-1", "mean top-1 of 5 shifts")  # fmt: skip
+
+
+def _four(family: Family, v2: V2) -> View:
+    table = published.load()
+    pool = published_robustness.pool(table, FOUR_SHIFTS, v2)
+    line = fit_baseline(pool["imagenet"], pool["shifted"])
+    models = published_robustness.of_families(table, {family.name: family}, FOUR_SHIFTS, line)
+    shifts = {shift: SHIFT_TITLES[shift] for shift in FOUR_SHIFTS}
+    return View("four", shifts, models, pool, line, line, "ImageNet top-1",
+                "mean top-1 of 4 shifts")  # fmt: skip
+
+
+def _pocket(family: Family, role: pocket_robustness.Role) -> View:
+    shifts = {style: style.replace("_", " ") for style in pocket_robustness.styles(role)}
+    outside = "mean accuracy in unseen styles" if role == "unseen" else "accuracy in the seen style"
+    line = pocket_robustness.baseline(role)
+    return View(role, shifts, pocket_robustness.of_family(family, role),
+                pocket_robustness.pool(role), line, line, "accuracy in the training style",
+                outside)  # fmt: skip

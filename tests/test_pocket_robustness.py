@@ -1,0 +1,97 @@
+"""Effective robustness in the pocket lab: from what is kept, against literal computations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import emoji, pocket_robustness, views
+from analysis.registry import load_families, load_family
+from analysis.robustness import fit_baseline
+
+KEPT = pd.read_csv(pocket_robustness.ACCURACIES).query("split == 'test'")
+
+
+@pytest.mark.parametrize("family", ["pocket_cnn", "pocket_vit"])
+def test_rows_are_the_kept_accuracies_in_the_familys_order(family):
+    backbone = load_family(family)
+    found = pocket_robustness.of_family(backbone, "unseen")
+    assert list(dict.fromkeys(found["name"])) == [model.name for model in backbone.models]
+    for row in found.to_dict("records"):
+        own = KEPT[(KEPT["model"] == row["name"]) & (KEPT["seed"] == row["seed"])]
+        unseen = own[own["role"] == "unseen"]["accuracy"]
+        assert len(unseen) == 4 and row["shifted"] == pytest.approx(unseen.mean())
+        assert row["imagenet"] == own[own["role"] == "imagenet"]["accuracy"].item()
+
+
+def test_effective_robustness_is_the_distance_to_the_pools_line():
+    family = load_family("pocket_cnn")
+    pool = KEPT[KEPT["family"] == "pool"].pivot_table(
+        index="model", columns="role", values="accuracy", aggfunc="mean"
+    )
+    slope, intercept = np.polyfit(
+        *(np.log(pool[r] / (1 - pool[r])) for r in ("imagenet", "seen")), 1
+    )
+    for row in pocket_robustness.of_family(family, "seen").to_dict("records"):
+        logit = np.log(row["imagenet"] / (1 - row["imagenet"]))
+        expected = 1 / (1 + np.exp(-(slope * logit + intercept)))
+        assert row["er"] == pytest.approx(row["shifted"] - expected)
+
+
+def test_recognised_images_give_the_kept_accuracies():
+    """To the five digits kept, for each model, seed and style; every class is met."""
+    recognised = pocket_robustness.recognised()
+    kept = KEPT[KEPT["family"] != "pool"].set_index(["model", "seed", "style"])["accuracy"]
+    assert set(recognised) == set(kept.index)
+    for key, right in recognised.items():
+        assert right.mean() == pytest.approx(kept[key], abs=5.1e-6), key
+
+
+def test_recognised_images_are_in_the_tables_order():
+    table = emoji.load().table.query("split == 'test' and class_index >= 0")
+    counts = table["style"].value_counts()
+    for (_, _, style), right in pocket_robustness.recognised().items():
+        assert len(right) == counts[style]
+
+
+def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
+    """One model, one style: draw concepts, count again, refit the pool, subtract."""
+    family, seed, resamples = load_family("pocket_cnn"), 3, 5
+    name = family.models[0].name
+    found = pocket_robustness.resampled(family, "seen", resamples, seed)[name]
+    assert found.shape == (resamples, KEPT[KEPT["model"] == name]["seed"].nunique())
+    table = emoji.load().table.query("split == 'test' and class_index >= 0")
+    concepts = sorted(table["concept"].unique())
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(concepts), [1 / len(concepts)] * len(concepts), size=resamples)
+    pool = pocket_robustness.pool("seen")
+    picks = np.random.default_rng(seed + 1).integers(0, len(pool), size=(resamples, len(pool)))
+    for number in range(resamples):
+        times = dict(zip(concepts, counts[number], strict=True))
+        accuracy = {}
+        for style in (emoji.IMAGENET, *pocket_robustness.styles("seen")):
+            right = pocket_robustness.recognised()[name, 0, style]
+            weights = [times[c] for c in table[table["style"] == style]["concept"]]
+            accuracy[style] = np.average(right, weights=weights)
+        drawn = pool.iloc[picks[number]]
+        line = fit_baseline(drawn["imagenet"], drawn["shifted"])
+        inside = accuracy.pop(emoji.IMAGENET)
+        literal = np.mean(list(accuracy.values())) - line.predict(inside)
+        assert found[number, 0] == pytest.approx(literal)
+
+
+def test_packed_flags_come_back_and_a_wrong_length_is_an_error():
+    flags = np.random.default_rng(0).random(19) < 0.5
+    assert (pocket_robustness.unpacked(pocket_robustness.packed(flags), 19) == flags).all()
+    with pytest.raises(ValueError, match="do not hold 40 flags; run"):
+        pocket_robustness.unpacked(pocket_robustness.packed(flags), 40)
+
+
+def test_every_family_has_two_views_that_agree_with_their_own_lines():
+    for family in load_families().values():
+        for view in views.of_family(family, "matched_frequency"):
+            line = fit_baseline(view.pool["imagenet"], view.pool["shifted"])
+            assert line == view.line
+            assert {"name", "level", "source", "imagenet", "shifted", "er"} <= set(view.models)
+            expected = view.models["shifted"] - view.reference.predict(view.models["imagenet"])
+            assert np.allclose(view.models["er"], expected.astype(float))
+            assert set(view.shifts) <= set(view.pool)
