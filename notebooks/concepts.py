@@ -110,7 +110,8 @@ if measured:
         f"{len(whole.names):,} before that choice, made before any count). Were the images "
         f"independent, {min_rank} directions that know nothing would reach an average precision of "
         f"{lower:g} for {np.sum(by_luck[1]):.2g} of them, and {at_threshold}. They are not: "
-        "several are pictures of one emoji, so labels are permuted over emoji to see what chance gives."
+        "several are pictures of one emoji, so labels are permuted over emoji to see what chance "
+        "gives."
         if is_pocket
         else f"{len(whole.names):,} before that choice).",
     )
