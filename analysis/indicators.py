@@ -7,16 +7,11 @@ dozen models of a few kinds the intervals are wide, and models of one recipe are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-
-from analysis.robustness import Baseline
-
-Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
@@ -81,34 +76,3 @@ def balanced_accuracy(values: ArrayLike, robust: ArrayLike, cut: float) -> float
     """Mean of the share of robust models above the cut and of others below: 0.5 is chance."""
     above, is_robust = np.asarray(values, np.float64) > cut, np.asarray(robust, np.bool_)
     return float((above[is_robust].mean() + (~above[~is_robust]).mean()) / 2)
-
-
-def resampled_robustness(
-    right: Mapping[str, Flags],
-    units: Mapping[str, NDArray[np.intp]],
-    inside: str,
-    baselines: list[Baseline],
-    seed: int,
-) -> Array:
-    """Effective robustness under resampled units and baselines: (len(baselines),), fractions.
-
-    `right`: data set → whether each image is classified right; `units`: what each image is of, the
-    same number in every data set, drawn with replacement. `inside` names the training distribution;
-    the shifted accuracy is the plain mean over all others.
-    """
-    count = 1 + max(int(u.max()) for u in units.values())
-    known = np.unique(np.concatenate(list(units.values())))
-    draws = np.random.default_rng(seed)
-    weights = np.zeros((len(baselines), count))
-    weights[:, known] = draws.multinomial(
-        len(known), np.full(len(known), 1 / len(known)), size=len(baselines)
-    )
-    accuracy = {
-        name: (weights[:, units[name]] * flags).sum(1) / weights[:, units[name]].sum(1)
-        for name, flags in right.items()
-    }
-    outside = np.mean([accuracy[name] for name in right if name != inside], axis=0)
-    at = np.clip(accuracy[inside], 1e-3, 1 - 1e-3)
-    expected = [float(line.predict(a)) for line, a in zip(baselines, at, strict=True)]
-    robustness: Array = outside - np.array(expected)
-    return robustness

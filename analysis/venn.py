@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib_venn import venn3
 
 from analysis import figures
@@ -29,13 +31,15 @@ def draw(axes: Axes, regions: Mapping[str, int]) -> None:
         "".join("01"[level in inside] for level in LEVELS): regions[name]
         for name, inside in REGIONS.items()
     }
+    colours = {level: np.array(to_rgb(figures.LEVEL_STYLES[level].colour)) for level in LEVELS}
     drawn = venn3(
-        codes,
-        set_labels=[figures.LEVEL_STYLES[level].title for level in LEVELS],
-        set_colors=[figures.LEVEL_STYLES[level].colour for level in LEVELS],
-        alpha=0.45,
-        ax=axes,
+        codes, set_labels=[figures.LEVEL_STYLES[level].title for level in LEVELS], ax=axes
     )
+    for code in codes:
+        patch = drawn.get_patch_by_id(code)
+        if patch is not None:  # an empty region has none
+            own = [colours[level] for level, bit in zip(LEVELS, code, strict=True) if bit == "1"]
+            patch.set(facecolor=np.mean(own, axis=0), edgecolor=figures.PAPER, alpha=0.5)
     for label in (*drawn.set_labels, *drawn.subset_labels):
         if label is not None:
             label.set(color=figures.INK, fontsize=9)

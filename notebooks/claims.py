@@ -275,10 +275,8 @@ inside = {
 verdicts["C-overlap"] = Verdict(
     claims.judge_cases({}, len(printed)),
     "No model was probed. Computed from the paper's own printed numbers, which is no reproduction: "
-    "the zero-shot model encodes "
-    + ", ".join(
-        f"{share:.0f} % of the finetuned one's concepts ({t})" for t, share in inside.items()
-    )
+    "of the finetuned model's concepts the zero-shot model encodes "
+    + ", ".join(f"{share:.0f} % ({name})" for name, share in inside.items())
     + ". Rule, once features are there: most means more than half, on every backbone. It needs: "
     + stated["C-overlap"].needs,
 )

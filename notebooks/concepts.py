@@ -85,9 +85,10 @@ except ProbeError as error:
 measured = [m for m in backbone.models if m.name in features]
 
 
-def missing(name: str, what: str) -> None:
-    """Say in place of a result that there is none."""
-    figures.text(name, f"*Not measured in this build: {what}.*")
+def missing(name: str, what: str, once: bool = True) -> None:
+    """Say in place of a result that there is none; for the paper's families once a section."""
+    if is_pocket or once:
+        figures.text(name, f"*Not measured in this build: {what}.*")
 
 
 # %%
@@ -96,6 +97,10 @@ if measured:
     by_luck = [
         concepts.expected_by_chance(probe.positives, min_rank, at) for at in (threshold, lower)
     ]
+    expected = np.sum(by_luck[0])
+    at_threshold = f"of {threshold:g} for " + (
+        f"{expected:.2g}" if expected > 1e-4 else "practically none"
+    )
     figures.text(
         "probe",
         f"Probe: {probe.labels.shape[0]:,} images, {probe.title}, with {len(probe.names)} concepts "
@@ -104,9 +109,9 @@ if measured:
         + f" ({', '.join(f'{n} × {k}' for k, n in pd.Series(probe.kinds).value_counts().items())}; "
         f"{len(whole.names):,} before that choice, made before any count). Were the images "
         f"independent, {min_rank} directions that know nothing would reach an average precision of "
-        f"{threshold:g} for {np.sum(by_luck[0]):.2g} of them, of {lower:g} for "
-        f"{np.sum(by_luck[1]):.2g}. They are not: several are pictures of one emoji, so labels are "
-        "permuted over emoji to see what chance gives."
+        f"{lower:g} for {np.sum(by_luck[1]):.2g} of them, and {at_threshold}. They are not: "
+        "several are pictures of one emoji, so labels are permuted over emoji to see what chance "
+        "gives."
         if is_pocket
         else f"{len(whole.names):,} before that choice).",
     )
@@ -142,28 +147,33 @@ def number(value: float) -> str:
 def count_cells(result, quantity: str, name: str) -> dict[str, str]:
     """One model's count at one threshold, and what chance gives."""
     low, high = result.spread(quantity)
-    drawn, permuted = (result.chance(quantity, kind) for kind in ("random", "permuted"))
-    return {
-        name: f"{number(result.value(quantity))} ({low:.0f} to {high:.0f})",
-        f"{name}, random directions": f"{number(drawn.mean)} ({drawn.lowest:.0f} to "
-        f"{drawn.highest:.0f})",
-        f"{name}, permuted labels": f"{number(permuted.mean)} ({permuted.lowest:.0f} to "
-        f"{permuted.highest:.0f})",
-    }
+    cells = {name: f"{number(result.value(quantity))} ({low:.0f}–{high:.0f})"}
+    for kind in ("random", "permuted"):
+        chance = result.chance(quantity, kind)
+        cells[f"{name} {kind}"] = (
+            f"{number(chance.mean)} ({chance.lowest:.0f}–{chance.highest:.0f})"
+        )
+    return cells
+
+
+def directions_of(basis: str) -> str:
+    """How many directions the models have."""
+    counts = sorted({found[m.name, basis].directions for m in measured})
+    return f"{' to '.join(str(n) for n in (counts[0], counts[-1])[: len(counts)])} for each model"
 
 
 signs = "a direction or its opposite" if both_signs else "each direction in one sign"
 for basis, name in BASES.items():
     label = "table-3" if basis == "singular" else "table-3-coordinates"
     if not measured:
-        missing(label, "the number of unique concepts")
+        missing(label, "the number of unique concepts", once=basis == "singular")
         continue
     rows = []
     for model in measured:
         result = found[model.name, basis]
-        row = {"model": title(model), "directions": str(result.directions)}
-        row |= count_cells(result, "unique", f"AP ≥ {threshold:g}")
-        row |= count_cells(result, "lower", f"AP ≥ {lower:g}")
+        row = {"model": title(model)}
+        row |= count_cells(result, "unique", f"≥ {threshold:g}")
+        row |= count_cells(result, "lower", f"≥ {lower:g}")
         row["mean best AP (%)"] = f"{100 * result.value('best'):.1f}" + (
             f" ± {196 * result.error('best'):.1f}" if len(result.halves) else ""
         )
@@ -171,13 +181,14 @@ for basis, name in BASES.items():
     figures.table(
         pd.DataFrame(rows),
         name=label,
-        caption=f"""Number of unique concepts that the {name} encode, {backbone.title}, the
-        counterpart of the paper's Table 3; {signs}. At the paper's threshold of {threshold:g} and
-        at a lower one of our choice; mean (lowest to highest) of {settings.draws} draws of
-        negatives. Beside it the same count for equally many random directions of the same
-        features, and with the labels permuted over {"emoji" if is_pocket else "images"}: mean
-        (lowest to highest) of {settings.chance}, from seed {seed}. Mean best AP: over concepts, of
-        the best direction's average precision"""
+        caption=f"""Number of unique concepts that the {name} encode ({directions_of(basis)};
+        {signs}), {backbone.title}, the counterpart of the paper's Table 3: with an average
+        precision of at least {threshold:g}, the paper's threshold, and of at least {lower:g}, ours.
+        In brackets the lowest and the highest of {settings.draws} draws of negatives. *Random*: the
+        same for equally many random directions of the same features; *permuted*: for the model's
+        directions with the labels permuted over {"emoji" if is_pocket else "images"}; mean (lowest
+        to highest) of {settings.chance}, from seed {seed}. Mean best AP: over concepts, of the best
+        direction's average precision"""
         + (
             f", ± 95 % interval from {settings.halves} random halves of the emoji."
             if basis == "singular"
@@ -237,7 +248,7 @@ if trio:
         evidence="live",
     )
 else:
-    missing("differences", "the differences between the levels")
+    missing("differences", "the differences between the levels", once=False)
 
 # %%
 if trio:
@@ -246,15 +257,16 @@ if trio:
         for place, model in enumerate(reversed(measured)):
             result = found[model.name, "singular"]
             drawn, permuted = (result.chance(quantity, k) for k in ("random", "permuted"))
-            axes.plot(
-                [drawn.lowest, drawn.highest], [place + 0.22] * 2, color=figures.MUTED, linewidth=5,
-                alpha=0.5, solid_capstyle="butt", label=None if place else "random directions",
-            )  # fmt: skip
-            axes.plot(
-                [permuted.lowest, permuted.highest], [place - 0.22] * 2, color=figures.INK,
-                linewidth=5, alpha=0.5, solid_capstyle="butt",
-                label=None if place else "permuted labels",
-            )  # fmt: skip
+            for chance, shift, colour, what in (
+                (drawn, 0.24, figures.MUTED, "random directions"),
+                (permuted, -0.24, figures.INK, "permuted labels"),
+            ):
+                axes.plot(
+                    [chance.lowest, chance.highest], [place + shift] * 2, color=colour,
+                    linewidth=4 if what[0] == "r" else 2, alpha=0.55 if what[0] == "r" else 1,
+                    solid_capstyle="butt", label=None if place else what,
+                )  # fmt: skip
+                axes.plot(chance.mean, place + shift, "|", color=colour, markersize=7)
             error = 1.96 * result.error(quantity)
             axes.plot(
                 [max(0, result.value(quantity) - error), result.value(quantity) + error],
@@ -269,8 +281,8 @@ if trio:
         name="counts",
         caption=f"""Unique concepts along the right singular vectors of each {backbone.title} head,
         and what chance gives. Mark: mean of {settings.draws} draws of negatives; line: 95 %
-        interval from random halves of the images. Grey bar above it: lowest to highest of
-        {settings.chance} sets of equally many random directions; dark bar below: of
+        interval from random halves of the images. Bar above it: lowest to highest of
+        {settings.chance} sets of equally many random directions, stroke at their mean; below: of
         {settings.chance} permutations of the labels.""",
         alt=f"Dot plots of counts. With AP at least {lower:g}, the model's directions against "
         "random ones: "
@@ -283,7 +295,7 @@ if trio:
         evidence="live",
     )
 else:
-    missing("counts", "the counts beside chance")
+    missing("counts", "the counts beside chance", once=False)
 
 # %% [markdown]
 # ## What the choices do
@@ -421,7 +433,7 @@ if trio:
     )
 else:
     missing("regions", "what the levels' concepts have in common")
-    missing("venn", "what the levels' concepts have in common")
+    missing("venn", "what the levels' concepts have in common", once=False)
 
 # %%
 printed = concept_counts.printed_regions(claims.load_claims()["C-overlap"]).get(family)
@@ -434,7 +446,7 @@ if printed:
         supervised (SUP); the last column is computed from them.""",
         evidence="published",
     )
-    figure, axes = figures.new_figure(width=4.6, height=3.6)
+    figure, axes = figures.new_figure(width=7.2, height=3.4)
     venn.draw(axes, printed)
     figures.show(
         figure,
@@ -574,7 +586,7 @@ if tops and is_pocket:
         evidence="live",
     )
 else:
-    missing("pictures", "the images along the most privileged direction")
+    missing("pictures", "the images along the most privileged direction", once=False)
 
 # %% [markdown]
 # ## Every concept
@@ -602,9 +614,7 @@ else:
     missing("every-concept", "the concepts one by one")
 
 # %% [markdown]
-# ## The claims at this scale
-#
-# Sentences for the pages. The pocket lab decides no claim of the paper: it is another scale.
+# ## In words
 
 
 # %%
@@ -628,8 +638,8 @@ if trio:
         "claim-C-more",
         f"**{backbone.title}.** Concepts with an AP of at least {lower:g}: zero-shot "
         f"{versus_chance(by[ZERO], 'lower')}, finetuned {versus_chance(by[FINE], 'lower')}, "
-        f"supervised {versus_chance(by[SUPER], 'lower')}. Zero-shot less finetuned: "
-        f"{gap(trio[ZERO], trio[FINE], 'lower')} ({words[against[0].sign]}); less supervised: "
+        f"supervised {versus_chance(by[SUPER], 'lower')}. Zero-shot minus finetuned: "
+        f"{gap(trio[ZERO], trio[FINE], 'lower')} ({words[against[0].sign]}); minus supervised: "
         f"{gap(trio[ZERO], trio[SUPER], 'lower')} ({words[against[1].sign]}). At the paper's "
         f"{threshold:g}: "
         + ", ".join(number(by[level].value("unique")) for level in by)
@@ -654,11 +664,11 @@ if trio:
         f"finetuned, {texture[trio[SUPER]]} for supervised. None of these APs is above "
         f"{max(ap for t in tops for _, _, ap in t['top']):.2f}. Its importance is "
         + ", ".join(reporting.digits(best_of[name]["importance"]) for name in trio.values())
-        + " times the mean.",
+        + " times the mean for these three.",
     )
 else:
     for name in ("claim-C-more", "claim-C-overlap", "claim-D-texture"):
-        missing(name, f"{backbone.title}")
+        missing(name, backbone.title, once=False)
 captions = [m for m in measured if m.level == "captions"]
 if trio and captions:
     result = found[captions[0].name, "singular"]
@@ -667,12 +677,12 @@ if trio and captions:
         "claim-C-not-indicator",
         f"**{backbone.title}.** CLIP on one style's captions, which has language and is not "
         f"robust, encodes {versus_chance(result, 'lower')} concepts with an AP of at least "
-        f"{lower:g}. Less zero-shot: {gap(captions[0].name, trio[ZERO], 'lower')} "
-        f"({words[gaps[0].sign]}); less supervised: {gap(captions[0].name, trio[SUPER], 'lower')} "
+        f"{lower:g}. Minus zero-shot: {gap(captions[0].name, trio[ZERO], 'lower')} "
+        f"({words[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], 'lower')} "
         f"({words[gaps[1].sign]}).",
     )
 else:
-    missing("claim-C-not-indicator", f"{backbone.title}")
+    missing("claim-C-not-indicator", backbone.title, once=False)
 
 # %% [markdown]
 # ## What is missing

@@ -43,6 +43,7 @@ from analysis import (
     evidence,
     figures,
     indicators,
+    pocket_robustness,
     probe_data,
     published,
     published_robustness,
@@ -53,7 +54,6 @@ from analysis.outliers import OUTLIER_THRESHOLD
 from analysis.probe_data import ProbeError
 from analysis.registry import load_families
 from analysis.reporting import digits
-from analysis.robustness import bootstrap_baselines, effective_robustness, fit_baseline
 
 families = load_families(edition)
 is_pocket = edition == "pocket"
@@ -77,16 +77,19 @@ def missing(name: str, what: str) -> None:
 
 # %%
 if is_pocket:
-    kept = pd.read_csv("data/pocket/accuracies.csv")
-    kept = kept[kept["split"] == "test"]
-    wide = kept.groupby(["model", "family", "level", "seed", "role"])["accuracy"].mean().unstack()
-    wide = wide.reset_index()
-    pool = wide[wide["family"] == "pool"].reset_index(drop=True)
-    lines = {role: fit_baseline(pool["imagenet"], pool[role]) for role in ("unseen", "seen")}
-    for role, line in lines.items():
-        wide[f"er_{role}"] = effective_robustness(wide[role], wide["imagenet"], line)
-    accuracies = wide[wide["family"] != "pool"].set_index(["model", "seed"])
-    refits = bootstrap_baselines(pool["imagenet"], pool["unseen"], resamples, seed + 1)
+    parts_of_er = []
+    for family in families.values():
+        own = pocket_robustness.of_family(family, "unseen")
+        values = pocket_robustness.resampled(family, "unseen", resamples, seed)
+        ends = {name: np.percentile(v, [2.5, 97.5], axis=0) for name, v in values.items()}
+        place = own.groupby("name").cumcount()
+        own["low"], own["high"] = (
+            [ends[name][side, p] for name, p in zip(own["name"], place, strict=True)]
+            for side in (0, 1)
+        )
+        parts_of_er.append(own)
+    robustness = pd.concat(parts_of_er).set_index(["name", "seed"])[["er", "low", "high"]]
+    robustness["robust"] = robustness["low"] > 0
     whole = probe_data.pocket()
     probe = whole.select(probe_data.LEAST_POSITIVES, probe_data.LEAST_CLUSTERS)
     settings = Settings(lower=threshold, seed=seed, chance=5, halves=0)
@@ -95,20 +98,6 @@ if is_pocket:
     table = table[table["split"] == "test"]
     inside_images = int((table["style"] == emoji.IMAGENET).sum())
     TRAINING = f"pocket-{emoji.IMAGENET}-test"
-
-
-def er_interval(vectors: np.ndarray, head) -> tuple[float, float]:
-    """95 % of effective robustness on unseen styles: concepts and the pool resampled."""
-    styles = (emoji.IMAGENET, *emoji.UNSEEN)
-    rows = {s: ((table["style"] == s) & (table["class_index"] >= 0)).to_numpy() for s in styles}
-    rows_of_head = np.array([head.classes.index(name) for name in emoji.CLASSES])
-    right = {
-        s: head.logits(vectors[r]).argmax(1) == rows_of_head[table["class_index"].to_numpy()[r]]
-        for s, r in rows.items()
-    }
-    units = {s: probe.units[r] for s, r in rows.items()}
-    values = indicators.resampled_robustness(right, units, emoji.IMAGENET, refits, seed)
-    return tuple(np.percentile(values, [2.5, 97.5]))
 
 
 def row_of(family, model, measured: dict) -> dict | None:
@@ -122,12 +111,10 @@ def row_of(family, model, measured: dict) -> dict | None:
         return None
     parts = directions.decompose(head.weight)
     counts = concept_counts.count(vectors, parts.directions, draws, settings)
-    low, high = er_interval(vectors, head)
     return {
         "family": family.name, "backbone": family.title, "model": model.name,
         "level": model.level, "title": reporting.model_title(model), "seed": 0,
-        "er": accuracies.loc[(model.name, 0), "er_unseen"], "low": low, "high": high,
-        "robust": low > 0,
+        **robustness.loc[(model.name, 0)],
         "kurtosis": outliers.value("kurtosis_mean"),
         "persistence": 100 * outliers.value("persistence_fraction"),
         "largest": outliers.value("profile").max(),
@@ -163,28 +150,29 @@ if len(live):
     figures.table(
         pd.DataFrame(
             {
-                "model": live["backbone"] + ", " + live["title"],
+                "backbone": live["backbone"].str.removeprefix("Pocket "),
+                "model": live["title"],
                 "ER (points)": [
                     f"{figures.points(r.er)} ({figures.points(r.low)} to {figures.points(r.high)})"
                     for r in live.itertuples()
                 ],
                 "robust": np.where(live["robust"], "yes", "no"),
                 "κ": [digits(v) for v in live["kurtosis"]],
-                "largest coordinate (× mean)": [digits(v) for v in live["largest"]],
+                "largest (× mean)": [digits(v) for v in live["largest"]],
                 "persistence (%)": [f"{v:.1f}" for v in live["persistence"]],
-                "top importance (× mean)": [digits(v) for v in live["top_importance"]],
-                f"concepts (AP ≥ {threshold:g})": [f"{v:.1f}" for v in live["n_unique"]],
-                "random directions": [f"{v:.1f}" for v in live["random_directions"]],
+                "importance (× mean)": [digits(v) for v in live["top_importance"]],
+                "concepts": [f"{v:.1f}" for v in live["n_unique"]],
+                "random": [f"{v:.1f}" for v in live["random_directions"]],
                 "mean best AP (%)": [f"{v:.1f}" for v in live["best"]],
             }
         ),
         name="models",
         caption=f"""Every pocket model of seed 0, from features of this build. ER: effective
         robustness on unseen styles with its 95 % interval; {ROBUST}. κ, largest coordinate of the
-        activation profile, persistence and importance: on the {inside_images} test
-        images of the training style. Concepts: along the head's right singular vectors, mean of
-        {settings.draws} draws of negatives, beside as many random directions of the same
-        features.""",
+        activation profile, persistence and importance of the most important direction: on the
+        {inside_images} test images of the training style. Concepts: with an average precision of
+        at least {threshold:g}, along the head's right singular vectors, mean of {settings.draws}
+        draws of negatives; *random*: along as many random directions of the same features.""",
         evidence="live",
     )
 elif is_pocket:
@@ -198,10 +186,13 @@ elif is_pocket:
 def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str) -> None:
     """Each candidate against effective robustness; the ViT's marks are hollow."""
     figure, grid = figures.new_figure(
-        columns=len(shown), width=8.4, height=3.6, sharey=True, squeeze=False
-    )
+        columns=2, rows=-(-len(shown) // 2), width=8, height=1.2 + 2.4 * -(-len(shown) // 2),
+        sharey=True, squeeze=False,
+    )  # fmt: skip
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
     told = []
-    for axes, (candidate, title) in zip(grid[0], shown.items(), strict=True):
+    for axes, (candidate, title) in zip(grid.flat, shown.items(), strict=False):
         for (family, level), rows in frame.groupby(["family", "level"], sort=False):
             look = figures.LEVEL_STYLES[level]
             filled = family == frame["family"].iloc[0]
@@ -219,7 +210,7 @@ def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str
         axes.set(xlabel=title)
         rho = indicators.rank_correlation(frame[candidate], frame["er"])
         told.append(f"{title}: rank correlation {figures.minus(f'{rho:.2f}')}")
-    grid[0, 0].set(ylabel="effective robustness,\nunseen styles (points)")
+    figure.supylabel("effective robustness, unseen styles (points)", fontsize=9)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     labels = [
         label.replace("CLIP on ImageNet-Captions", "captions of one style") for label in labels
@@ -318,10 +309,9 @@ elif is_pocket:
 # %%
 RECORDED = {k: v for k, v in CANDIDATES.items() if k in recorded}
 if len(recorded):
-    recorded["er"] = recorded["er_unseen"]
-    over_seeds = recorded.groupby("model")["er"].agg(["mean", "std", "count"])
-    half = 4.303 * over_seeds["std"] / np.sqrt(over_seeds["count"])  # t quantile, three seeds
-    recorded["robust"] = recorded["model"].map(over_seeds["mean"] - half > 0)
+    keys = pd.MultiIndex.from_frame(recorded[["model", "seed"]])
+    for column in robustness:
+        recorded[column] = robustness.loc[keys, column].to_numpy()
     scatter(
         recorded, "scatter-recorded", RECORDED,
         """The recorded candidates of all seeds against effective robustness, one mark for each
@@ -330,8 +320,7 @@ if len(recorded):
     )  # fmt: skip
     table_of(
         recorded, "candidates-recorded", RECORDED,
-        "Recorded values of all seeds; here a model counts as robust if the 95 % interval of the "
-        "mean ER over its seeds lies above zero", "recorded",
+        "Recorded values of all seeds", "recorded",
     )  # fmt: skip
 elif is_pocket:
     figures.text("scatter-recorded", "*Values of other seeds are not recorded yet.*")

@@ -6,7 +6,6 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from analysis import indicators
-from analysis.robustness import Baseline, effective_robustness
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -49,20 +48,3 @@ def test_a_cut_is_chosen_between_values():
     cut = indicators.best_cut(values, robust)
     assert cut == 2.5
     assert indicators.balanced_accuracy(values, robust, cut) == pytest.approx((1 + 2 / 3) / 2)
-
-
-def test_robustness_under_resampling_is_centred_on_the_value_and_repeats():
-    generator = np.random.default_rng(2)
-    units = {name: np.arange(300) for name in ("inside", "one", "two")}
-    right = {
-        name: generator.random(300) < share
-        for name, share in (("inside", 0.6), ("one", 0.4), ("two", 0.3))
-    }
-    line = Baseline(0.8, -1.0, 0.9)
-    found = indicators.resampled_robustness(right, units, "inside", [line] * 400, seed=5)
-    outside = np.mean([right["one"].mean(), right["two"].mean()])
-    expected = effective_robustness(outside, right["inside"].mean(), line)
-    assert found.mean() == pytest.approx(float(expected), abs=0.005)
-    assert 0.01 < found.std() < 0.05
-    again = indicators.resampled_robustness(right, units, "inside", [line] * 400, seed=5)
-    np.testing.assert_array_equal(found, again)
