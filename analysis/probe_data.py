@@ -33,6 +33,10 @@ average precision of 0.9 with probability 2.5e-6."""
 LEAST_CLUSTERS = 5
 """Clusters of emoji among its positives that a concept of the pocket lab needs."""
 
+COCO = "coco_500_images"
+#: Data sets of the store that are a probe by themselves.
+WITH_CONCEPTS = (COCO, "broden")
+
 Rows = NDArray[np.intp]
 
 
@@ -134,6 +138,31 @@ def broden() -> Probe:
     )
 
 
+def coco() -> Probe:
+    """The 500 COCO images with public CLIP embeddings, and the words of a caption of each."""
+    from analysis.coco import coco_words
+
+    names, labels = coco_words(1)
+    rows = np.arange(labels.shape[0])
+    return Probe(
+        title="500 COCO images with the words of a caption each",
+        data=(COCO,),
+        names=names,
+        kinds=("word",) * len(names),
+        labels=labels,
+        numbers=store.row_numbers([f"{COCO}/{row}" for row in rows]),
+        units=rows,
+        places=np.zeros_like(rows),
+        clusters=rows,
+    )
+
+
+def of_data(name: str) -> Probe | None:
+    """The probe that consists of one data set of the store; None if there is none."""
+    probes = {COCO: coco, "broden": broden}
+    return probes[name]() if name in probes else None
+
+
 def of_family(family: Family) -> Probe:
     """The probe for a family: the pocket lab's own, or Broden. ProbeError if it is not there."""
     return pocket() if family.edition == "pocket" else broden()
@@ -170,6 +199,12 @@ def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> 
         f"the store has no head of {model.name}: run `companion extract` on a data set with "
         "classes, such as ImageNet's validation images."
     )
+
+
+def has_head(model: Model, folder: Path | None = None) -> bool:
+    """Whether the store has any head of the model."""
+    place = store.head_path(model.name, "any", folder).parent
+    return any(place.glob("*.head.json"))
 
 
 def permuted_units(probe: Probe, seed: int) -> sparse.csr_array:

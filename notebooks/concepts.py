@@ -10,6 +10,7 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
+#     - data/measurements/concepts/*.json
 # ---
 
 # %% [markdown]
@@ -40,6 +41,7 @@ from analysis import (
     concepts,
     directions,
     emoji,
+    evidence,
     figures,
     probe_data,
     reporting,
@@ -683,6 +685,62 @@ if trio and captions:
     )
 else:
     missing("claim-C-not-indicator", backbone.title, once=False)
+
+# %% [markdown]
+# ## What is recorded
+#
+# Measurements of other probes than the paper's, or taken elsewhere.
+
+
+# %%
+def mean_and_ends(values: np.ndarray, scale: float = 1) -> str:
+    """The mean of some repetitions with the lowest and the highest."""
+    if scale > 1:
+        return f"{scale * values.mean():.1f} ({scale * values.min():.1f} to {scale * values.max():.1f})"
+    return f"{number(values.mean())} ({values.min():.0f} to {values.max():.0f})"
+
+
+recorded = evidence.gather("concepts", backbone)
+if recorded:
+    columns = {
+        "unique": f"AP ≥ {recorded[0].value('threshold'):g}",
+        "lower": f"AP ≥ {recorded[0].value('lower_threshold'):g}",
+        "best": "mean best AP (%)",
+    }
+    figures.table(
+        pd.DataFrame(
+            [
+                {
+                    "model": title(backbone.model(m.model)),
+                    "count": what,
+                    "singular vectors": mean_and_ends(
+                        m.value(f"{name}_draws"), 100 if name == "best" else 1
+                    ),
+                    **{
+                        kind_title: mean_and_ends(
+                            m.value(f"{name}_{kind}"), 100 if name == "best" else 1
+                        )
+                        for kind, kind_title in (
+                            ("random", "random directions"),
+                            ("permuted", "permuted labels"),
+                        )
+                    },
+                }
+                for m in recorded
+                for name, what in columns.items()
+            ]
+        ),
+        name="recorded",
+        caption=f"""Concepts in {recorded[0].data.what}: {recorded[0].counts["concepts"]} with at
+        least {recorded[0].value("least_positives")} positive images of
+        {recorded[0].counts["images"]}. Along the {recorded[0].value("directions")} right singular
+        vectors of the head ({recorded[0].provenance.head}): mean (lowest to highest) of
+        {recorded[0].value("draws")} draws of negatives; beside it as many random directions of the
+        same features, and permuted labels, {recorded[0].value("chance_sets")} sets of each.""",
+        evidence=reporting.kind(recorded),
+    )
+else:
+    figures.text("recorded", "Nothing is recorded for this family.")
 
 # %% [markdown]
 # ## What is missing
