@@ -247,8 +247,8 @@ def direction_row(m) -> dict[str, str]:
         "model": named(m),
         "importance": digits(importance),
         "centred": digits(m.value("importance_head_centred")[0]),
-        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
-        "deviation": f"{m.value('top_cosine_deviation'):.3f}",
+        "cos": f"{m.value('cosine_with_images')[top]:.3f}",
+        "sd": f"{m.value('top_cosine_deviation'):.3f}",
         "mean head row": f"{m.value('top_with_head_mean'):.3f}",
         "gap": f"{m.value('top_with_gap'):.3f}",
         "leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
@@ -260,8 +260,8 @@ figures.table(
     pd.DataFrame([direction_row(m) for m in important]),
     name="directions",
     caption=f"""The most important direction v: its importance over the mean, as the head is and
-    with the head centred. Cos with images: mean over images of |cos|, for which a random direction
-    has about {random:.3f}; deviation: how much the cosine varies over images. |cos| of v with
+    with the head centred. Cos: mean over images of |cos|, for which a random direction
+    has about {random:.3f}; sd: how much the cosine varies over images. |cos| of v with
     the head's mean row, and with the gap between the mean image and the mean head row. Leader: how
     much of v's squared length lies in the images' commonest largest coordinate.""",
     evidence="recorded",

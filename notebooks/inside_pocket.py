@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import evidence, figures, pocket_shifts, reporting
+from analysis import evidence, figures, pocket_robustness, pocket_shifts, reporting
 from analysis.measurements import Measurement
 from analysis.outliers import far_above_mean
 from analysis.pocket_shifts import TRAINING
@@ -223,10 +223,10 @@ if ready:
                 )  # fmt: skip
         axes.axhline(0, color=figures.INK, linewidth=0.8)
         axes.axvline(3, color=figures.INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set(xlim=(2.7, 3.2), xlabel="activation kurtosis κ", title=family.title)
+        axes.set(xlabel="activation kurtosis κ", title=family.title)
     lowest, highest = (end([one.kurtosis for one in trained]) for end in (min, max))
     for axes in np.atleast_1d(panels):
-        axes.set(xlim=(min(2.7, lowest - 0.1), max(3.2, highest + 0.1)))
+        axes.set(xlim=(min(2.72, lowest - 0.08), max(3.18, highest + 0.08)))
     np.atleast_1d(panels)[0].set(ylabel="effective robustness,\nunseen styles (points)")
     handles, names = np.atleast_1d(panels)[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
@@ -467,7 +467,7 @@ if ready:
 
 # %%
 if ready:
-    extrapolated = pocket_shifts.pool()["imagenet"].min()
+    extrapolated = pocket_robustness.pool("unseen")["imagenet"].min()
     figures.table(
         pd.DataFrame(
             {

@@ -27,7 +27,7 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, pocket_shifts, reporting
+from analysis import charts, evidence, figures, pocket_robustness, pocket_shifts, reporting
 from analysis.registry import load_family
 
 KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -46,6 +46,11 @@ def accuracies(measurement, order: str, kept: int) -> str:
 # ## Accuracy against the share pruned
 
 # %%
+if pocket:
+    figures.text(
+        "accuracy",
+        "In the pocket lab accuracy and effective robustness are shown together, in the next part.",
+    )
 if found and not pocket:
     figure, panels = figures.new_figure(
         rows=len(found), height=1 + 3.6 * len(found), sharex=True, squeeze=False
@@ -162,7 +167,7 @@ if pocket:  # where features of another style are missing there is no robustness
     names = [n for n in names if pocket_shifts.complete(backbone.model(n))]
 sweeps = {n: pocket_shifts.sweeps(backbone.model(n), resamples, seed) for n in names}
 titles = {n: reporting.model_title(backbone.model(n)) for n in names}
-pool = pocket_shifts.pool() if pocket else None
+pool = pocket_robustness.pool("unseen") if pocket else None
 
 
 def change(sweep, quantity: str, kept: int, joint: str = " to ") -> str:
