@@ -309,6 +309,8 @@ elif is_pocket:
 # %%
 RECORDED = {k: v for k, v in CANDIDATES.items() if k in recorded}
 if len(recorded):
+    if recorded["persistence"].max() <= 1:
+        recorded["persistence"] *= 100  # kept as a fraction
     keys = pd.MultiIndex.from_frame(recorded[["model", "seed"]])
     for column in robustness:
         recorded[column] = robustness.loc[keys, column].to_numpy()
