@@ -696,7 +696,8 @@ else:
 def mean_and_ends(values: np.ndarray, scale: float = 1) -> str:
     """The mean of some repetitions with the lowest and the highest."""
     if scale > 1:
-        return f"{scale * values.mean():.1f} ({scale * values.min():.1f} to {scale * values.max():.1f})"
+        mean, low, high = (scale * v for v in (values.mean(), values.min(), values.max()))
+        return f"{mean:.1f} ({low:.1f} to {high:.1f})"
     return f"{number(values.mean())} ({values.min():.0f} to {values.max():.0f})"
 
 
@@ -739,6 +740,19 @@ if recorded:
         same features, and permuted labels, {recorded[0].value("chance_sets")} sets of each.""",
         evidence=reporting.kind(recorded),
     )
+
+    def in_words(m) -> str:
+        """What one recorded model's directions encode, beside chance."""
+        own, drawn, mixed = (m.value(f"unique_{k}").mean() for k in ("draws", "random", "permuted"))
+        return (
+            f"{title(backbone.model(m.model))}: {number(own)} of {m.counts['concepts']} words along "
+            f"singular vectors, {number(drawn)} along random directions, {number(mixed)} with "
+            "permuted labels"
+        )
+
+    figures.text("recorded-words", "; ".join(map(in_words, recorded)))
+    few = recorded[0].counts
+    figures.text("recorded-images", f"{few['images']} images, {few['concepts']} words")
 else:
     figures.text("recorded", "Nothing is recorded for this family.")
 
