@@ -745,8 +745,8 @@ if recorded:
         """What one recorded model's directions encode, beside chance."""
         own, drawn, mixed = (m.value(f"unique_{k}").mean() for k in ("draws", "random", "permuted"))
         return (
-            f"{title(backbone.model(m.model))}: {number(own)} of {m.counts['concepts']} words along "
-            f"singular vectors, {number(drawn)} along random directions, {number(mixed)} with "
+            f"{title(backbone.model(m.model))}: {number(own)} of {m.counts['concepts']} words "
+            f"along singular vectors, {number(drawn)} along random directions, {number(mixed)} with "
             "permuted labels"
         )
 
