@@ -746,8 +746,8 @@ if recorded:
         own, drawn, mixed = (m.value(f"unique_{k}").mean() for k in ("draws", "random", "permuted"))
         return (
             f"{title(backbone.model(m.model))}: {number(own)} of {m.counts['concepts']} words "
-            f"along singular vectors, {number(drawn)} along random directions, {number(mixed)} with "
-            "permuted labels"
+            f"along singular vectors, {number(drawn)} along random directions, {number(mixed)} "
+            "with permuted labels"
         )
 
     figures.text("recorded-words", "; ".join(map(in_words, recorded)))
