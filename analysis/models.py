@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -38,6 +39,19 @@ from analysis.tokenizer import WordTokenizer
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 HUB = "hf-hub:"
 RANDOM_SEED = 0
+#: Names of tensors that give a file away, whether all must be such, and what the file then is.
+OTHER_FILES = (
+    (r"(?i)lora_|\.lora\.|hada_w1", False,
+     "is an adapter (LoRA), which only changes another model, where all weights of an encoder are "
+     "expected: merge it into its model, and give what comes out"),
+    (r"exp_avg|momentum_buffer|optimizer", False,
+     "holds the state of an optimizer, where the weights of an encoder are expected: save the "
+     "model's weights alone"),
+    (r"^(text|transformer|token_embedding|positional_embedding|ln_final|text_projection|logit_)",
+     True,
+     "holds a text encoder alone, where the weights of an image encoder are expected: give the "
+     "file of the whole model"),
+)  # fmt: skip
 
 State = dict[str, Tensor]
 TextEncoder = Callable[[Sequence[str]], Tensor]
@@ -197,7 +211,7 @@ def read_weights(path: Path) -> tuple[State, dict[str, str]]:
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path.name} is named safetensors but is not a sound one ({error}): it may be cut "
-            "short, or be another format under that name."
+            "short, or be another format under that name: get it again."
         ) from None
 
 
@@ -324,6 +338,7 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
 
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
+    _refuse_other_files(state, path)
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}
     wanted = net.state_dict()
@@ -331,7 +346,8 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         if wanted[key].numel() != 1 and wanted[key].shape != state[key].shape:
             raise ModelError(
                 f"{path.name} is not of the architecture {model.architecture}: {key} has the shape "
-                f"{tuple(state[key].shape)}, {tuple(wanted[key].shape)} is expected."
+                f"{tuple(state[key].shape)}, {tuple(wanted[key].shape)} is expected; name the "
+                "architecture that the file is of."
             )
     try:
         if model.library == "open_clip" and full and wanted.keys() != state.keys():
@@ -342,8 +358,17 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         missing, left = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
         raise ModelError(
             f"{path.name} is not of the architecture {model.architecture}: {len(missing)} tensors "
-            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}."
+            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}; get the "
+            "whole file, or name the architecture that it is of."
         ) from error
+
+
+def _refuse_other_files(state: State, path: Path) -> None:
+    """Say what a file is that is often mistaken for the weights of an image encoder."""
+    for pattern, every, what in OTHER_FILES:
+        found = [re.search(pattern, key) is not None for key in state]
+        if found and (all(found) if every else any(found)):
+            raise ModelError(f"{path.name} {what}.")
 
 
 def _first(names: Sequence[str]) -> str:
