@@ -8,8 +8,6 @@ one of the runs that it shows has changed.
 
 from __future__ import annotations
 
-import hashlib
-import html
 import json
 import re
 from pathlib import Path
@@ -22,8 +20,6 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
-# stand-ins of analysis.figures → the theme's variables
-THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
 
 class ResultError(Exception):
@@ -75,6 +71,8 @@ class ResultDirective(SphinxDirective):
 
     def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned figure with the SVG inline."""
+        from analysis.svg import inline_svg
+
         figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
         figure["classes"].append("companion-figure")
         caption = nodes.caption()
@@ -127,22 +125,6 @@ class ResultRole(SphinxRole):
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         self.env.note_dependency(str(path))
         return [nodes.inline("", _joined(output["data"]["text/markdown"]))], []
-
-
-def inline_svg(svg: str, alt: str) -> str:
-    """SVG ready to stand in a page: named for screen readers, themed, with ids of its own."""
-    body = svg[svg.index("<svg") :]
-    prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)
-    body = re.sub(r'(href=")#([^"]+)"', rf'\1#{prefix}-\2"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", body)
-    for colour, name in THEME.items():
-        body = body.replace(colour, f"var(--companion-{name})")
-    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    label = html.escape(alt, quote=True)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
 
 
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:

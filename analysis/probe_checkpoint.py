@@ -1,0 +1,225 @@
+"""From a checkpoint and a folder of unlabelled images to a `Probe`: the command `companion probe`.
+
+Features are taken from the store if it has them, else extracted into a temporary folder: a probe
+leaves nothing behind. torch is imported when something is to be extracted.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from analysis import datasets, evidence, measurements, store
+from analysis.datasets import DamagedImageError, DatasetError, ImageList
+from analysis.probe import FEWEST_IMAGES, Probe, ProbeError, Recorded, probe, recorded_of
+from analysis.registry import Model, Preprocessing, load_families, suggestion
+
+if TYPE_CHECKING:
+    from analysis.extract import Settings
+
+#: The pocket lab's data set that stands for ImageNet.
+POCKET_DATA = "pocket-twemoji-test"
+
+
+def probe_checkpoint(
+    model: Model,
+    images: ImageList,
+    settings: Settings,
+    *,
+    name: str = "",
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+) -> Probe:
+    """Extract the features of `images`, which need no labels, by a model, and probe them.
+
+    `name` is what the model is called in the result (default: its own name); `folder` another
+    store than the default one; `checkpoint` a weights file as in `models.load`. A head is looked
+    at if the checkpoint has one, or if the images bring the prompts for one. Raises ProbeError
+    for too few images and a full disk, and what extraction raises: DatasetError, ModelError,
+    ExtractionError, StoreError.
+    """
+    unsound = _check_images(images, settings)
+    kept = store.features_path(model.name, images.name, folder)
+    if checkpoint is None and _usable(kept, model, images):
+        return _probe_features(kept, model, name, unsound)
+    from analysis.extract import extract
+
+    with tempfile.TemporaryDirectory(prefix="companion-probe-", ignore_cleanup_errors=True) as made:
+        try:
+            settings = replace(settings, leave_out_damaged=True)  # they were looked at above
+            paths = extract([model], images, settings, folder=Path(made), checkpoint=checkpoint)
+        except OSError as error:
+            raise _no_room(error, Path(made)) from error
+        return _probe_features(paths[0], model, name, unsound)
+
+
+def find_images(text: str) -> ImageList:
+    """The images of a folder and the folders below it; also `pocket-STYLE-SPLIT`. DatasetError."""
+    path = find_path(text)
+    if not path.exists() and text.startswith("pocket-"):
+        return datasets.find(text)[0]
+    return datasets.unlabelled(path)
+
+
+def find_path(text: str) -> Path:
+    r"""The path that a text names: `~`, and `\` between folders wherever it comes from."""
+    path = Path(text).expanduser()
+    other = Path(PureWindowsPath(text).as_posix()).expanduser()
+    return other if not path.exists() and other.exists() else path
+
+
+def find_model(text: str, architecture: str | None = None) -> Model:
+    """The model that a command line names: one of the families, or a safetensors file.
+
+    Raises ProbeError.
+    """
+    known = {model.name: model for f in load_families().values() for model in f.models}
+    if text in known:
+        return known[text]
+    path = find_path(text)
+    if not path.is_file():
+        raise ProbeError(
+            f"there is no model and no file {text!r}: {suggestion(text, known)}, or give a "
+            "safetensors file with --architecture."
+        )
+    if architecture is None:
+        raise ProbeError(
+            f"{path.name} does not say what it is the weights of: name its architecture, as "
+            "open_clip or timm calls it, with --architecture."
+        )
+    return _described(path, architecture)
+
+
+def recorded_models(folder: Path | None = None) -> list[Recorded]:
+    """The models to compare with: recorded measurements, and the pocket lab's from the store.
+
+    Pocket features that are not there or not current are left out.
+    """
+    found = recorded_of(measurements.read_all("outlier_features"))
+    for family in load_families("pocket").values():
+        for model in family.models:
+            path = store.features_path(model.name, POCKET_DATA, folder)
+            if not store.problem(path, model):
+                taken = evidence.take("outlier_features", family.name, model, POCKET_DATA, folder)
+                found += recorded_of([taken])
+    return found
+
+
+def _probe_features(path: Path, model: Model, name: str, unsound: Mapping[str, str]) -> Probe:
+    found = store.read_features(path, model)
+    head_path = store.head_path(model.name, path.stem, path.parent.parent)
+    head = store.read_head(head_path, model) if head_path.is_file() else None
+    return probe(
+        found.features,
+        head.weight if head else None,
+        name=name or model.name,
+        recorded=recorded_models(),
+        about=about(found.sidecar) | {"left_out": dict(unsound)},
+    )
+
+
+def about(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """Where features come from, for `Probe.about`: model, images, settings, library versions."""
+    data = sidecar["data"]
+    return {
+        "model": dict(sidecar["model"]),
+        "data": {key: data[key] for key in ("name", "what", "manifest", "images") if key in data},
+        "left_out": dict(data.get("left_out", {})),
+        "precision": sidecar["precision"],
+        "device": sidecar["device"],
+        "versions": dict(sidecar.get("versions", {})),
+    }
+
+
+def _check_images(images: ImageList, settings: Settings) -> dict[str, str]:
+    """Decode all images before the minutes of encoding; name → reason of those left out."""
+    unsound = datasets.damaged(images, settings.workers)
+    if unsound and not settings.leave_out_damaged:
+        raise DatasetError(
+            f"{len(unsound)} of {len(images)} images cannot be used: {_listed(unsound)}. Replace "
+            "or remove them, or leave such images out with --leave-out-damaged."
+        )
+    count = len(images) - len(unsound)
+    if count < FEWEST_IMAGES:
+        raise ProbeError(
+            f"{count} images that can be used are too few for a meaningful estimate: at least "
+            f"{FEWEST_IMAGES} are expected, better 100 and more; add images to the folder."
+        )
+    return {error.key: error.reason for error in unsound}
+
+
+def _listed(unsound: list[DamagedImageError], limit: int = 10) -> str:
+    names = ", ".join(f"{error.key} ({error.reason})" for error in unsound[:limit])
+    more = len(unsound) - limit
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _usable(path: Path, model: Model, images: ImageList) -> bool:
+    """Whether the store has the features of all these images by the model as it is now."""
+    try:
+        sidecar = store.read_features(path, model).sidecar
+    except store.StoreError:
+        return False
+    return bool(sidecar["data"].get("manifest") == images.manifest)
+
+
+def _no_room(error: OSError, folder: Path) -> ProbeError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason = "there is no space left"
+    else:
+        reason = error.strerror or str(error)
+    return ProbeError(
+        f"features cannot be written to {folder.parent} ({reason}): make room there, or name "
+        "another folder for temporary files in the environment variable TMPDIR."
+    )
+
+
+def _described(path: Path, architecture: str) -> Model:
+    """Describe a local file of an architecture of open_clip or timm, with its usual input."""
+    import open_clip
+    import timm
+
+    from analysis import models
+
+    models._register_pocket_architectures()
+    weights = str(path.resolve())
+    shared = {"name": "checkpoint", "architecture": architecture, "weights": weights,
+              "pretraining": "not known"}  # fmt: skip
+    if architecture in open_clip.list_models():
+        config = models.architecture(architecture)
+        size = config["vision_cfg"]["image_size"]
+        own = (models.ARCHITECTURES / f"{architecture}.json").is_file()
+        return Model(
+            **shared, level="zero_shot", library="open_clip", width=config["embed_dim"],
+            preprocessing=Preprocessing(
+                size=size, interpolation="box" if own else "bicubic",
+                mean=(0.5,) * 3 if own else open_clip.OPENAI_DATASET_MEAN,
+                std=(0.5,) * 3 if own else open_clip.OPENAI_DATASET_STD,
+            ),
+        )  # fmt: skip
+    if architecture not in timm.list_models():
+        known = [*open_clip.list_models(), *timm.list_models()]
+        raise ProbeError(
+            f"open_clip and timm know no architecture {architecture!r}; the nearest are: "
+            f"{', '.join(_nearest(architecture, known))}."
+        )
+    config = timm.get_pretrained_cfg(architecture)
+    size = config.input_size[1]
+    return Model(
+        **shared, level="supervised", library="timm",
+        width=timm.create_model(architecture, num_classes=0).num_features,
+        preprocessing=Preprocessing(
+            size=size, resize=round(size / config.crop_pct), mean=config.mean, std=config.std,
+            interpolation=config.interpolation,
+        ),
+    )  # fmt: skip
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
