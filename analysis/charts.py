@@ -59,7 +59,7 @@ def draw_kurtosis(axes: Axes, measured: dict[str, Measurement]) -> None:
         "Gaussian", (3, 100), xytext=(4, -2), textcoords="offset points", va="top", fontsize=9
     )
     axes.set_xscale("log")
-    axes.set_xticks(*_labelled(2, 3, 5, 10, 20, 50, 100, 200))
+    axes.set_xticks(*labelled(2, 3, 5, 10, 20, 50, 100, 200))
     axes.minorticks_off()
     axes.set(ylim=(0, 100), ylabel="share with less (%)")
 
@@ -85,8 +85,8 @@ def draw_importance(axes: Axes, measured: dict[str, Measurement], threshold: flo
     axes.axhline(threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xticks(*_labelled(*(t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= last)))
-    axes.set_yticks(*_labelled(0.1, 1, 10, 100))
+    axes.set_xticks(*labelled(*(t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= last)))
+    axes.set_yticks(*labelled(0.1, 1, 10, 100))
     axes.minorticks_off()
     axes.set(xlabel="direction, the most important first (log scale)", ylim=(0.05, None))
     axes.set(ylabel="importance, times the mean")
@@ -124,5 +124,6 @@ def pruned_shares(rank: int) -> Array:
     return shares
 
 
-def _labelled(*ticks: float) -> tuple[list[float], list[str]]:
+def labelled(*ticks: float) -> tuple[list[float], list[str]]:
+    """Ticks and their labels, for `set_xticks` and `set_yticks`."""
     return list(ticks), [f"{tick:g}" for tick in ticks]

@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   companion measure outlier_features vit_b_16
   companion extract pocket_cnn --data pocket
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
+  companion probe vit_b_32-openai --images pictures/ --html report.html
 """
 
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(do=_fetch)
 
     _add_extract(commands)
+    _add_probe(commands)
 
     measure = commands.add_parser("measure", help="take a family's measurements of an experiment")
     measure.add_argument("experiment")
@@ -99,6 +101,37 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     extract.add_argument("--leave-out-damaged", action="store_true",
                          help="list images that cannot be decoded and go on")  # fmt: skip
     extract.set_defaults(do=_extract)
+
+
+def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    probe = commands.add_parser(
+        "probe", help="look for the paper's sign of robustness in one checkpoint",
+        description="Look for outlier features, the sign of robustness that the paper found, in "
+        "what a checkpoint makes of a folder of images. No labels and no shifted data are needed; "
+        "some hundred images of the kind that matters to you are enough.",
+        epilog="""examples:
+  companion probe pocket-cnn-web-large --images pictures/
+  companion probe ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html
+  companion probe weights.safetensors --architecture ViT-B-16 --images pictures/ --json probe.json
+""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    probe.add_argument("checkpoint", metavar="CHECKPOINT",
+                       help="a model of a family, or a file of weights")  # fmt: skip
+    probe.add_argument("--images", required=True, metavar="FOLDER",
+                       help="images, in folders or not; labels are not looked at")  # fmt: skip
+    probe.add_argument("--architecture", metavar="ARCH",
+                       help="of a file of weights, as open_clip or timm calls it")  # fmt: skip
+    probe.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
+    probe.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
+    probe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    probe.add_argument("--batch-size", type=_positive, default=32, help="(32)")
+    probe.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
+                       help="threads that decode images (one per core)")  # fmt: skip
+    probe.add_argument("--leave-out-damaged", action="store_true",
+                       help="list images that cannot be used and go on")  # fmt: skip
+    probe.add_argument("--quiet", action="store_true", help="no progress bar, the verdict alone")
+    probe.set_defaults(do=_probe)
 
 
 def _positive(text: str) -> int:
@@ -193,6 +226,38 @@ def _extract(options: argparse.Namespace) -> int:
                 print(path, f"({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out))
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
+    return 0
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from analysis import datasets, probe_report
+    from analysis.probe import ProbeError, to_json
+    from analysis.store import StoreError
+
+    errors: tuple[type[Exception], ...] = (datasets.DatasetError, ProbeError, StoreError)
+    try:
+        for path in filter(None, (options.html, options.json)):
+            probe_report.check_writable(path)
+        from analysis.extract import ExtractionError
+        from analysis.models import ModelError
+        from analysis.probe_checkpoint import from_options
+
+        errors += (ExtractionError, ModelError)
+        found = from_options(options)
+        if options.html:
+            probe_report.write(options.html, probe_report.page(found))
+        if options.json:
+            probe_report.write(options.json, to_json(found))
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"a probe needs {error.name}, which is not installed: pip install -e '.[extract]'."
+        ) from None
+    except KeyboardInterrupt:
+        print("companion: interrupted; nothing was written.", file=sys.stderr)
+        return 130
+    except errors as error:
+        raise RunError(str(error)) from error
+    print(found.verdict.sentence if options.quiet else probe_report.summary(found))
     return 0
 
 

@@ -32,6 +32,7 @@ from scipy.special import stdtrit
 
 from analysis import directions, measure, outliers
 from analysis.measurements import Measurement
+from analysis.registry import Level
 from analysis.reporting import data_title, digits
 
 Array = NDArray[np.float64]
@@ -157,7 +158,7 @@ class Recorded:
     """What is known of another model: mean κ, and how often its commonest leader leads."""
 
     model: str
-    level: str
+    level: Level | None
     data: str
     kurtosis: float
     persistence: float
@@ -402,8 +403,9 @@ def _reasons(found: Probe) -> tuple[str, ...]:
     if found.outliers:
         stands = (
             f"Outlier coordinates: {named(found)}; the largest is "
-            f"{digits(found.outliers[0].times_mean)} times as large as the mean coordinate. They "
-            f"lead in {percent(lead.fraction)} of the images ({_shares(lead.interval)})."
+            f"{digits(found.outliers[0].times_mean)} times as large as the mean coordinate. "
+            f"{'It leads' if len(found.outliers) == 1 else 'They lead'} in "
+            f"{percent(lead.fraction)} of the images ({_shares(lead.interval)})."
         )
     else:
         stands = (
@@ -413,7 +415,7 @@ def _reasons(found: Probe) -> tuple[str, ...]:
     commonest = (
         f"Coordinate {found.leader} is the commonest largest one, in "
         f"{percent(persistence.fraction)} of the images ({_shares(persistence.interval)}); "
-        f"{found.leaders} different coordinates lead in some image."
+        f"{_leaders(found.leaders)} in some image."
     )
     return interval, stands, commonest, found.layer.how
 
@@ -525,6 +527,10 @@ def _directions(array: NDArray[Any], head: ArrayLike | None) -> Directions | Non
         importance=tuple(values.tolist()),
         importance_centred=tuple(centred.tolist()),
     )
+
+
+def _leaders(count: int) -> str:
+    return "no other one leads" if count == 1 else f"{count} different ones lead"
 
 
 def _interval(interval: Interval) -> str:

@@ -7,7 +7,9 @@ leaves nothing behind. torch is imported when something is to be extracted.
 from __future__ import annotations
 
 import errno
+import shlex
 import tempfile
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
@@ -55,6 +57,36 @@ def probe_checkpoint(
         except OSError as error:
             raise _no_room(error, Path(made)) from error
         return _probe_features(paths[0], model, name, unsound)
+
+
+def from_options(options: Namespace) -> Probe:
+    """What the command line asks for: see `companion probe --help`."""
+    from analysis.extract import Settings
+
+    images = find_images(options.images)
+    model = find_model(options.checkpoint, options.architecture)
+    settings = Settings(
+        device=options.device, batch_size=options.batch_size, workers=options.workers,
+        leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
+    )  # fmt: skip
+    known = {m.name for family in load_families().values() for m in family.models}
+    file = find_path(options.checkpoint)
+    name = file.name if file.is_file() and model.name not in known else options.checkpoint
+    found = probe_checkpoint(model, images, settings, name=name)
+    typed = {"checkpoint": options.checkpoint, "folder": options.images,
+             "command": _command(options)}  # fmt: skip
+    return replace(found, about=found.about | typed)
+
+
+def _command(options: Namespace) -> str:
+    """The command that repeats the probe."""
+    words = ["companion", "probe", options.checkpoint, "--images", options.images]
+    for name in ("architecture", "html", "json"):
+        if getattr(options, name):
+            words += [f"--{name}", str(getattr(options, name))]
+    words += ["--device", options.device, "--batch-size", str(options.batch_size)]
+    words += ["--leave-out-damaged"] * options.leave_out_damaged
+    return shlex.join(words)
 
 
 def find_images(text: str) -> ImageList:
@@ -207,14 +239,14 @@ def _described(path: Path, architecture: str) -> Model:
             f"open_clip and timm know no architecture {architecture!r}; the nearest are: "
             f"{', '.join(_nearest(architecture, known))}."
         )
-    config = timm.get_pretrained_cfg(architecture)
-    size = config.input_size[1]
+    usual: Any = timm.get_pretrained_cfg(architecture)
+    size = usual.input_size[1]
     return Model(
         **shared, level="supervised", library="timm",
         width=timm.create_model(architecture, num_classes=0).num_features,
         preprocessing=Preprocessing(
-            size=size, resize=round(size / config.crop_pct), mean=config.mean, std=config.std,
-            interpolation=config.interpolation,
+            size=size, resize=round(size / usual.crop_pct), mean=usual.mean, std=usual.std,
+            interpolation=usual.interpolation,
         ),
     )  # fmt: skip
 
