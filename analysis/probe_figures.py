@@ -135,9 +135,9 @@ def draw_importance(found: Probe) -> Drawing | None:
     axes.legend()
     return Drawing(
         figure,
-        "How strongly the head reads each of its directions, relative to the mean (1). Dashed line: "
-        f"{head.threshold:g}, from where a direction counts as privileged. The second curve is the "
-        "same once the head's mean row is subtracted, which predicts the same classes.",
+        "How strongly the head reads each of its directions, relative to the mean (1). Dashed "
+        f"line: {head.threshold:g}, from where a direction counts as privileged. The second curve is "
+        "the same once the head's mean row is subtracted, which predicts the same classes.",
         f"Falling curves on log axes. The first direction is at {digits(head.top)} times the mean, "
         f"with the head centred at {digits(head.top_centred)} times.",
     )
@@ -163,7 +163,7 @@ def measured(found: Probe) -> pd.DataFrame:
          f"{percent(found.layer.negatives)} of the components negative, "
          f"{percent(found.layer.zeros)} exactly zero"),
         ("images", f"{found.images}",
-         f"{enough}: about {found.images_needed} give κ to ±\N{NO-BREAK SPACE}5\N{NO-BREAK SPACE}% (95 % interval)"),
+         f"{enough}: about {found.images_needed} give κ to ± 5 % (95 % interval)"),
     ]  # fmt: skip
     if head is None:
         rows.append(
