@@ -201,7 +201,7 @@ def folder(
         keys=tuple(p.relative_to(path).as_posix() for p, _ in found),
         labels=labels,
         classes=tuple(subfolders),
-        prompts=_photo_prompts(subfolders) if subfolders else None,
+        prompts=class_prompts(subfolders) if subfolders else None,
     ).expect(images, classes)
     return listed if name else replace(listed, name=_file_name(path, listed.manifest))
 
@@ -317,7 +317,8 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
-def _photo_prompts(classes: Sequence[str]) -> Prompts:
+def class_prompts(classes: Sequence[str]) -> Prompts:
+    """Return prompts for names of classes, ``_`` and ``-`` read as spaces, in `PHOTO_TEMPLATES`."""
     names = tuple(re.sub(r"[_-]+", " ", name).strip() or name for name in classes)
     return Prompts(tuple(classes), names, PHOTO_TEMPLATES)
 
