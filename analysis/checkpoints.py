@@ -61,13 +61,14 @@ def find(
     level: Level | None = None,
     head: HeadKind | None = None,
     pretraining: str | None = None,
+    assumed_level: Level | None = None,
 ) -> Model:
     """Describe the checkpoint that ``text`` names.
 
     ``architecture`` is needed for a local file that does not say its own, and decides where a hub's
     repository leaves it open. ``name``, ``level``, ``head`` and ``pretraining`` go before what is
-    found or guessed. The text ``random`` is an architecture with weights as they are drawn before
-    any training. Raises CheckpointError when there is no such checkpoint, ModelError when the hub
+    found or guessed, ``assumed_level`` only where nothing is. The text ``random`` is an
+    architecture with weights as they are drawn before any training. Raises CheckpointError when there is no such checkpoint, ModelError when the hub
     cannot be reached or a file cannot be read.
     """
     text = text.strip()
@@ -76,7 +77,8 @@ def find(
     fields = _found(text, architecture)
     given = {"name": name, "level": level, "head": head, "pretraining": pretraining}
     fields |= {key: value for key, value in given.items() if value is not None}
-    if fields.get("level") is None:
+    fields["level"] = fields.get("level") or assumed_level
+    if fields["level"] is None:
         raise CheckpointError(
             f"{text} does not say how it was trained: give --level, one of "
             f"{', '.join(registry.LEVELS[:-1])}."

@@ -117,11 +117,12 @@ def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     probe.add_argument("checkpoint", metavar="CHECKPOINT",
-                       help="a model of a family, or a file of weights")  # fmt: skip
+                       help="a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a "
+                       "timm model, or a file of weights")  # fmt: skip
     probe.add_argument("--images", required=True, metavar="FOLDER",
                        help="images, in folders or not; labels are not looked at")  # fmt: skip
     probe.add_argument("--architecture", metavar="ARCH",
-                       help="of a file of weights, as open_clip or timm calls it")  # fmt: skip
+                       help="of a file that does not say it, as open_clip or timm calls it")  # fmt: skip
     probe.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
     probe.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
     probe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import datasets, evidence, measurements, store
 from analysis.datasets import DamagedImageError, DatasetError, ImageList
 from analysis.probe import FEWEST_IMAGES, Probe, ProbeError, Recorded, probe, recorded_of
-from analysis.registry import Model, Preprocessing, load_families, suggestion
+from analysis.registry import Model, load_families
 
 if TYPE_CHECKING:
     from analysis.extract import Settings
@@ -61,17 +61,22 @@ def probe_checkpoint(
 
 def from_options(options: Namespace) -> Probe:
     """What the command line asks for: see `companion probe --help`."""
+    from analysis import checkpoints
     from analysis.extract import Settings
 
     images = find_images(options.images)
-    model = find_model(options.checkpoint, options.architecture)
+    file = find_path(options.checkpoint)
+    text = str(file) if file.is_file() else options.checkpoint
+    model = checkpoints.find(
+        text,
+        architecture=options.architecture,
+        assumed_level="supervised",  # no number needs it
+    )
     settings = Settings(
         device=options.device, batch_size=options.batch_size, workers=options.workers,
         leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
     )  # fmt: skip
-    known = {m.name for family in load_families().values() for m in family.models}
-    file = find_path(options.checkpoint)
-    name = file.name if file.is_file() and model.name not in known else options.checkpoint
+    name = file.name if file.is_file() else options.checkpoint
     found = probe_checkpoint(model, images, settings, name=name)
     typed = {"checkpoint": options.checkpoint, "folder": options.images,
              "command": _command(options)}  # fmt: skip
@@ -102,28 +107,6 @@ def find_path(text: str) -> Path:
     path = Path(text).expanduser()
     other = Path(PureWindowsPath(text).as_posix()).expanduser()
     return other if not path.exists() and other.exists() else path
-
-
-def find_model(text: str, architecture: str | None = None) -> Model:
-    """The model that a command line names: one of the families, or a safetensors file.
-
-    Raises ProbeError.
-    """
-    known = {model.name: model for f in load_families().values() for model in f.models}
-    if text in known:
-        return known[text]
-    path = find_path(text)
-    if not path.is_file():
-        raise ProbeError(
-            f"there is no model and no file {text!r}: {suggestion(text, known)}, or give a "
-            "safetensors file with --architecture."
-        )
-    if architecture is None:
-        raise ProbeError(
-            f"{path.name} does not say what it is the weights of: name its architecture, as "
-            "open_clip or timm calls it, with --architecture."
-        )
-    return _described(path, architecture)
 
 
 def recorded_models(folder: Path | None = None) -> list[Recorded]:
@@ -208,50 +191,3 @@ def _no_room(error: OSError, folder: Path) -> ProbeError:
         f"features cannot be written to {folder.parent} ({reason}): make room there, or name "
         "another folder for temporary files in the environment variable TMPDIR."
     )
-
-
-def _described(path: Path, architecture: str) -> Model:
-    """Describe a local file of an architecture of open_clip or timm, with its usual input."""
-    import open_clip
-    import timm
-
-    from analysis import models
-
-    models._register_pocket_architectures()
-    weights = str(path.resolve())
-    shared = {"name": "checkpoint", "architecture": architecture, "weights": weights,
-              "pretraining": "not known"}  # fmt: skip
-    if architecture in open_clip.list_models():
-        config = models.architecture(architecture)
-        size = config["vision_cfg"]["image_size"]
-        own = (models.ARCHITECTURES / f"{architecture}.json").is_file()
-        return Model(
-            **shared, level="zero_shot", library="open_clip", width=config["embed_dim"],
-            preprocessing=Preprocessing(
-                size=size, interpolation="box" if own else "bicubic",
-                mean=(0.5,) * 3 if own else open_clip.OPENAI_DATASET_MEAN,
-                std=(0.5,) * 3 if own else open_clip.OPENAI_DATASET_STD,
-            ),
-        )  # fmt: skip
-    if architecture not in timm.list_models():
-        known = [*open_clip.list_models(), *timm.list_models()]
-        raise ProbeError(
-            f"open_clip and timm know no architecture {architecture!r}; the nearest are: "
-            f"{', '.join(_nearest(architecture, known))}."
-        )
-    usual: Any = timm.get_pretrained_cfg(architecture)
-    size = usual.input_size[1]
-    return Model(
-        **shared, level="supervised", library="timm",
-        width=timm.create_model(architecture, num_classes=0).num_features,
-        preprocessing=Preprocessing(
-            size=size, resize=round(size / usual.crop_pct), mean=usual.mean, std=usual.std,
-            interpolation=usual.interpolation,
-        ),
-    )  # fmt: skip
-
-
-def _nearest(name: str, known: list[str]) -> list[str]:
-    import difflib
-
-    return difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]

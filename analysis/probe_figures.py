@@ -135,9 +135,9 @@ def draw_importance(found: Probe) -> Drawing | None:
     axes.legend()
     return Drawing(
         figure,
-        "How strongly the head reads each of its directions, relative to the mean (1). Dashed "
-        f"line: {head.threshold:g}, from where a direction counts as privileged. The second curve is "
-        "the same once the head's mean row is subtracted, which predicts the same classes.",
+        "How strongly the head reads each of its directions, relative to the mean (1, thin "
+        f"line). Dashed line: {head.threshold:g}, from where a direction counts as privileged. "
+        "Dashed curve: once the head's mean row is subtracted, which predicts the same classes.",
         f"Falling curves on log axes. The first direction is at {digits(head.top)} times the mean, "
         f"with the head centred at {digits(head.top_centred)} times.",
     )
@@ -186,7 +186,8 @@ def measured(found: Probe) -> pd.DataFrame:
 
 def among_recorded(found: Probe) -> pd.DataFrame:
     """This checkpoint among the recorded models, by falling κ."""
-    level = found.about.get("model", {}).get("level")
+    model = found.about.get("model", {})
+    level = model.get("level") if model.get("name") == found.name else None  # else it is a guess
     own = Recorded(
         found.name, level, "images", found.kurtosis.mean,
         found.persistence.fraction, found.images, found.layer.kind == "signed",
