@@ -68,8 +68,8 @@ def find(
     ``architecture`` is needed for a local file that does not say its own, and decides where a hub's
     repository leaves it open. ``name``, ``level``, ``head`` and ``pretraining`` go before what is
     found or guessed, ``assumed_level`` only where nothing is. The text ``random`` is an
-    architecture with weights as they are drawn before any training. Raises CheckpointError when there is no such checkpoint, ModelError when the hub
-    cannot be reached or a file cannot be read.
+    architecture with weights as they are drawn before any training. Raises CheckpointError when
+    there is no such checkpoint, ModelError when the hub cannot be reached or a file cannot be read.
     """
     text = text.strip()
     if not text:

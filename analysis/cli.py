@@ -122,7 +122,7 @@ def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     probe.add_argument("--images", required=True, metavar="FOLDER",
                        help="images, in folders or not; labels are not looked at")  # fmt: skip
     probe.add_argument("--architecture", metavar="ARCH",
-                       help="of a file that does not say it, as open_clip or timm calls it")  # fmt: skip
+                       help="of a file that does not say it: open_clip's or timm's")  # fmt: skip
     probe.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
     probe.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
     probe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")

@@ -1,7 +1,7 @@
 """From a checkpoint and a folder of unlabelled images to a `Probe`: the command `companion probe`.
 
-Features are taken from the store if it has them, else extracted into a temporary folder: a probe
-leaves nothing behind. torch is imported when something is to be extracted.
+Features are taken from the store if it has them, else extracted into a temporary folder: nothing
+stays behind but what was asked for. torch is imported when something is to be extracted.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import errno
 import shlex
 import tempfile
 from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from analysis import datasets, evidence, measurements, store
+from analysis import datasets, store
 from analysis.datasets import DamagedImageError, DatasetError, ImageList
-from analysis.probe import FEWEST_IMAGES, Probe, ProbeError, Recorded, probe, recorded_of
-from analysis.registry import Model, load_families
+from analysis.probe import FEWEST_IMAGES, Probe, ProbeError
+from analysis.probe_store import from_store, recorded_models
+from analysis.registry import Model
 
 if TYPE_CHECKING:
     from analysis.extract import Settings
-
-#: The pocket lab's data set that stands for ImageNet.
-POCKET_DATA = "pocket-twemoji-test"
 
 
 def probe_checkpoint(
@@ -47,16 +44,20 @@ def probe_checkpoint(
     unsound = _check_images(images, settings)
     kept = store.features_path(model.name, images.name, folder)
     if checkpoint is None and _usable(kept, model, images):
-        return _probe_features(kept, model, name, unsound)
+        return from_store(
+            model, images.name, recorded_models(), name=name, folder=folder, left_out=unsound
+        )
     from analysis.extract import extract
 
     with tempfile.TemporaryDirectory(prefix="companion-probe-", ignore_cleanup_errors=True) as made:
         try:
             settings = replace(settings, leave_out_damaged=True)  # they were looked at above
-            paths = extract([model], images, settings, folder=Path(made), checkpoint=checkpoint)
+            extract([model], images, settings, folder=Path(made), checkpoint=checkpoint)
         except OSError as error:
             raise _no_room(error, Path(made)) from error
-        return _probe_features(paths[0], model, name, unsound)
+        return from_store(
+            model, images.name, recorded_models(), name=name, folder=Path(made), left_out=unsound
+        )
 
 
 def from_options(options: Namespace) -> Probe:
@@ -107,47 +108,6 @@ def find_path(text: str) -> Path:
     path = Path(text).expanduser()
     other = Path(PureWindowsPath(text).as_posix()).expanduser()
     return other if not path.exists() and other.exists() else path
-
-
-def recorded_models(folder: Path | None = None) -> list[Recorded]:
-    """The models to compare with: recorded measurements, and the pocket lab's from the store.
-
-    Pocket features that are not there or not current are left out.
-    """
-    found = recorded_of(measurements.read_all("outlier_features"))
-    for family in load_families("pocket").values():
-        for model in family.models:
-            path = store.features_path(model.name, POCKET_DATA, folder)
-            if not store.problem(path, model):
-                taken = evidence.take("outlier_features", family.name, model, POCKET_DATA, folder)
-                found += recorded_of([taken])
-    return found
-
-
-def _probe_features(path: Path, model: Model, name: str, unsound: Mapping[str, str]) -> Probe:
-    found = store.read_features(path, model)
-    head_path = store.head_path(model.name, path.stem, path.parent.parent)
-    head = store.read_head(head_path, model) if head_path.is_file() else None
-    return probe(
-        found.features,
-        head.weight if head else None,
-        name=name or model.name,
-        recorded=recorded_models(),
-        about=about(found.sidecar) | {"left_out": dict(unsound)},
-    )
-
-
-def about(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """Where features come from, for `Probe.about`: model, images, settings, library versions."""
-    data = sidecar["data"]
-    return {
-        "model": dict(sidecar["model"]),
-        "data": {key: data[key] for key in ("name", "what", "manifest", "images") if key in data},
-        "left_out": dict(data.get("left_out", {})),
-        "precision": sidecar["precision"],
-        "device": sidecar["device"],
-        "versions": dict(sidecar.get("versions", {})),
-    }
 
 
 def _check_images(images: ImageList, settings: Settings) -> dict[str, str]:

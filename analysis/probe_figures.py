@@ -6,7 +6,7 @@ decided here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,53 +31,72 @@ class Drawing(NamedTuple):
     alt: str
 
 
-def draw_kurtosis(found: Probe) -> Drawing:
-    """How κ is distributed over the images, above the mean κ of the recorded models."""
-    others = found.place.others
+def draw_kurtosis(probes: Mapping[str, Probe]) -> Drawing:
+    """How κ is distributed over the images, above the mean κ of the recorded models.
+
+    `probes`: title → probe, at least one; the recorded models are those of the first.
+    """
+    first = next(iter(probes.values()))
+    others = first.place.others
     levels = [level for level in LEVEL_STYLES if level in {other.level for other in others}]
     figure, (above, below) = figures.new_figure(
-        rows=2, height=3.4 + 0.28 * len(levels), sharex=True,
+        rows=2, height=3.4 + 0.28 * (len(levels) + len(probes) // 3), sharex=True,
         gridspec_kw={"height_ratios": [2.2, 0.3 + 0.32 * max(1, len(levels))]},
     )  # fmt: skip
-    percentiles = found.kurtosis.percentiles
-    above.plot(percentiles, np.arange(101), color=COLOUR, linewidth=2)
+    for (title, found), (colour, line) in zip(probes.items(), _looks(probes), strict=True):
+        percentiles = found.kurtosis.percentiles
+        above.plot(percentiles, np.arange(101), color=colour, linewidth=1.8, linestyle=line,
+                   label=title)  # fmt: skip
     above.set(ylim=(0, 100), ylabel="images with less (%)")
     _recorded(below, levels, others)
     for axes in (above, below):
-        _references(axes, found)
+        _references(axes, first.kurtosis.mean if len(probes) == 1 else None)
     above.annotate("Gaussian", (3, 100), xytext=(4, -3), textcoords="offset points", va="top",
                    fontsize=9)  # fmt: skip
-    values = [*percentiles, 3, *(other.kurtosis for other in others)]
-    low, high = min(values) * 0.9, max(values) * 1.12
-    below.set(xlim=(low, high), xlabel="activation kurtosis κ (log scale)")
+    ends = [found.kurtosis.percentiles[end] for found in probes.values() for end in (0, -1)]
+    values = [*ends, 3, KURTOSIS_THRESHOLD, *(other.kurtosis for other in others)]
+    below.set(xlim=(min(values) * 0.9, max(values) * 1.12))
+    below.set(xlabel="activation kurtosis κ (log scale)")
+    own = ""
+    if len(probes) > 1:
+        figure.legend(loc="outside lower center", ncols=3, handles=above.get_lines()[: len(probes)])
+    else:
+        own = ", and this checkpoint's mean (blue)"
     return Drawing(
         figure,
         "Above, the activation kurtosis of single images; below, the mean κ of the models that "
         f"were recorded. Vertical lines: the Gaussian's 3, the {KURTOSIS_THRESHOLD:g} from which κ "
-        "counts as far above it here (dashed), and this checkpoint's mean (blue).",
-        f"Cumulative distribution of κ on a log axis: median {digits(percentiles[50])}, from "
-        f"{digits(percentiles[0])} to {digits(percentiles[100])}, mean "
-        f"{digits(found.kurtosis.mean)}. Mean κ of recorded models: "
+        f"counts as far above it here (dashed){own}.",
+        "Cumulative distributions of κ on a log axis. "
+        + "; ".join(f"{title}: {_spread(found)}" for title, found in probes.items())
+        + ". Mean κ of recorded models: "
         + (", ".join(f"{o.model} {digits(o.kurtosis)}" for o in others) or "none")
         + ".",
     )
 
 
-def draw_profile(found: Probe) -> Drawing:
-    """The activation profile, outlier coordinates named."""
-    figure, axes = figures.new_figure(height=2.9)
-    profile = np.array(found.profile)
-    charts.draw_profile(axes, profile, "zero_shot", found.outlier_threshold)
-    axes.set(xlabel="coordinate", ylabel="times the mean\ncoordinate")
-    axes.set_ylim(0, max(1.12 * profile.max(), 1.12 * found.outlier_threshold))
-    largest = np.argsort(-profile, kind="stable")[:3]
+def draw_profile(probes: Mapping[str, Probe]) -> Drawing:
+    """The activation profiles, a panel each, outlier coordinates named; `probes`: title → probe."""
+    count = len(probes)
+    figure, panels = figures.new_figure(
+        rows=count, height=1.3 + 1.6 * count, sharex=True, squeeze=False
+    )
+    threshold = next(iter(probes.values())).outlier_threshold
+    for axes, (title, found) in zip(panels[:, 0], probes.items(), strict=True):
+        profile = np.array(found.profile)
+        level = found.about.get("model", {}).get("level", "zero_shot") if count > 1 else "zero_shot"
+        charts.draw_profile(axes, profile, level, threshold)
+        axes.set_ylim(0, 1.12 * max(profile.max(), threshold))
+        axes.set_title(title if count > 1 else "")
+    panels[-1, 0].set(xlabel="coordinate")
+    figure.supylabel("times the mean coordinate", fontsize=9)
     return Drawing(
         figure,
         "How large each coordinate is on average over images, relative to the mean coordinate (1, "
-        f"thin line). Dashed: {found.outlier_threshold:g}, from where it counts as an outlier.",
-        "Stem plot over all coordinates. The largest: "
-        + ", ".join(f"coordinate {c} at {digits(profile[c])}" for c in largest)
-        + f" times the mean coordinate. Outlier coordinates: {named(found)}.",
+        f"thin line). Dashed: {threshold:g}, from where it counts as an outlier.",
+        "Stem plots over all coordinates. "
+        + "; ".join(f"{title}: {_largest(found)}" for title, found in probes.items())
+        + ".",
     )
 
 
@@ -236,10 +255,39 @@ def _recorded(axes: Axes, levels: Sequence[str], others: tuple[Recorded, ...]) -
     axes.grid(False, axis="y")
 
 
-def _references(axes: Axes, found: Probe) -> None:
+def _looks(probes: Mapping[str, Probe]) -> list[tuple[str, str]]:
+    """Colour and line of each curve: the level's colour, other lines where levels repeat."""
+    if len(probes) == 1:
+        return [(COLOUR, "-")]
+    levels = [found.about.get("model", {}).get("level", "zero_shot") for found in probes.values()]
+    lines = ["-", "--", ":", "-."]
+    return [
+        (LEVEL_STYLES[level].colour, lines[levels[:place].count(level) % len(lines)])
+        for place, level in enumerate(levels)
+    ]
+
+
+def _spread(found: Probe) -> str:
+    k = found.kurtosis
+    return (
+        f"mean {digits(k.mean)}, median {digits(k.percentiles[50])}, from "
+        f"{digits(k.percentiles[0])} to {digits(k.percentiles[100])}"
+    )
+
+
+def _largest(found: Probe) -> str:
+    top = int(np.argmax(found.profile))
+    return (
+        f"coordinate {top} is the largest, {digits(found.profile[top])} times the mean coordinate, "
+        f"outlier coordinates: {named(found)}"
+    )
+
+
+def _references(axes: Axes, mean: float | None) -> None:
     axes.axvline(3, color=figures.INK, linewidth=1)
     axes.axvline(KURTOSIS_THRESHOLD, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.axvline(found.kurtosis.mean, color=COLOUR, linewidth=1.4)
+    if mean is not None:
+        axes.axvline(mean, color=COLOUR, linewidth=1.4)
     axes.set_xscale("log")
     axes.set_xticks(*charts.labelled(*_TICKS))
     axes.minorticks_off()

@@ -175,7 +175,8 @@ def _verdict(found: Probe) -> str:
 
 def _pictures(found: Probe) -> str:
     drawings = [
-        drawn.draw_kurtosis(found), drawn.draw_profile(found), drawn.draw_sample(found),
+        drawn.draw_kurtosis({found.name: found}), drawn.draw_profile({found.name: found}),
+        drawn.draw_sample(found),
         drawn.draw_importance(found),
     ]  # fmt: skip
     return "\n".join(_figure(drawing) for drawing in drawings if drawing)
