@@ -15,6 +15,7 @@ from analysis.runs import RunError
 
 EXAMPLES = """examples:
   companion status
+  companion status --data
   companion run effective_robustness vit_b_32
   companion run effective_robustness vit_b_32 -p pool_v2 threshold --output trial.ipynb
   companion fetch
@@ -59,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="experiment × family: up to date or not, and why")
     status.add_argument("--json", action="store_true", help="machine-readable")
+    status.add_argument("--data", action="store_true",
+                        help="instead: data sets to obtain yourself, here or not")  # fmt: skip
     status.set_defaults(do=_status)
 
     fetch = commands.add_parser("fetch", help="download the public artefacts, checked by sha256")
@@ -76,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
                          help="write them to data/measurements, not just compare")  # fmt: skip
     measure.set_defaults(do=_measure)
 
+    check = commands.add_parser("check-measurements", help="validate recorded measurements",
+                                description=_check_measurements.__doc__,
+                                epilog="example: companion check-measurements "
+                                "data/measurements/pruning/rn50-openai--imagenet.json")  # fmt: skip
+    check.add_argument("paths", nargs="*", type=Path, metavar="PATH",
+                       help="files, or folders of them (default: data/measurements)")  # fmt: skip
+    check.set_defaults(do=_check_measurements)
+
     execute = commands.add_parser("execute")  # Snakemake's job; not in the help
     execute.add_argument("experiment")
     execute.add_argument("family")
@@ -87,8 +98,9 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     extract = commands.add_parser("extract", help="compute a family's features of some images")
     extract.add_argument("family")
     extract.add_argument("--data", nargs="+", required=True, metavar="DATA",
-                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, or a "
-                         "folder of images, in subfolders by class or not")  # fmt: skip
+                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
+                         "broden (in the folder COMPANION_DATA), or a folder of images, in "
+                         "subfolders by class or not")  # fmt: skip
     extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
     extract.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="safetensors file to use for the one model named")  # fmt: skip
@@ -180,6 +192,8 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    if options.data:
+        return _status_of_data(options.json)
     rows = [runs.status(run) for run in runs.all_runs()]
     if options.json:
         fields = [
@@ -196,6 +210,23 @@ def _status(options: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _status_of_data(as_json: bool) -> int:
+    from analysis import datasets
+
+    found = datasets.availability()
+    if as_json:
+        fields = [
+            {"data": a.name, "state": a.state, "why": a.why,
+             "folder": None if a.folder is None else str(a.folder)} for a in found
+        ]  # fmt: skip
+        print(json.dumps(fields, indent=1))
+        return 0
+    for a in found:
+        where = "" if a.folder is None else f"  {a.folder}"
+        print(f"{a.name}  {a.state}{where}  {a.why}")
     return 0
 
 
@@ -282,6 +313,28 @@ def _measure(options: argparse.Namespace) -> int:
         return int(differ > 0)
     except (ArtifactError, StoreError, measurements.MeasurementError) as error:
         raise RunError(str(error)) from error
+
+
+def _check_measurements(options: argparse.Namespace) -> int:
+    """Check form, provenance, plausible ranges, and agreement with the family files."""
+    from analysis import review
+    from analysis.measurements import FOLDER
+    from analysis.registry import load_families
+
+    paths = [
+        path
+        for given in options.paths or [FOLDER]
+        for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])
+    ]
+    if not paths:
+        raise RunError(f"there is no measurement file in {', '.join(map(str, options.paths))}.")
+    families, wrong = load_families(), 0
+    for path in paths:
+        found = review.problems(path, families)
+        wrong += bool(found)
+        print("\n".join(found) if found else f"{path.name}: sound")
+    print(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
+    return int(wrong > 0)
 
 
 def _fetch(options: argparse.Namespace) -> int:

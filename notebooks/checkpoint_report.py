@@ -8,7 +8,6 @@
 #     features: true
 #     reads:
 #     - data/measurements/outlier_features/*.json
-#     - data/pocket/checkpoints/*.safetensors
 # ---
 
 # %% [markdown]
