@@ -290,6 +290,8 @@ def _probe(options: argparse.Namespace) -> int:
     except errors as error:
         raise RunError(str(error)) from error
     print(found.verdict.sentence if options.quiet else probe_report.summary(found))
+    if not options.quiet:
+        print(*filter(None, (options.html, options.json)), sep="\n")
     return 0
 
 

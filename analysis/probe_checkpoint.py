@@ -78,6 +78,8 @@ def from_options(options: Namespace) -> Probe:
         leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
     )  # fmt: skip
     name = file.name if file.is_file() else options.checkpoint
+    if model.level == "random" and name == "random":
+        name = f"{model.architecture} with random weights"
     found = probe_checkpoint(model, images, settings, name=name)
     typed = {"checkpoint": options.checkpoint, "folder": options.images,
              "command": _command(options)}  # fmt: skip

@@ -51,8 +51,7 @@ def draw_kurtosis(probes: Mapping[str, Probe]) -> Drawing:
     _recorded(below, levels, others)
     for axes in (above, below):
         _references(axes, first.kurtosis.mean if len(probes) == 1 else None)
-    above.annotate("Gaussian", (3, 100), xytext=(4, -3), textcoords="offset points", va="top",
-                   fontsize=9)  # fmt: skip
+    above.annotate("Gaussian", (3, 0), xytext=(4, 4), textcoords="offset points", fontsize=9)
     ends = [found.kurtosis.percentiles[end] for found in probes.values() for end in (0, -1)]
     values = [*ends, 3, KURTOSIS_THRESHOLD, *(other.kurtosis for other in others)]
     below.set(xlim=(min(values) * 0.9, max(values) * 1.12))

@@ -47,9 +47,12 @@ TITLES = {model.name: reporting.model_title(model) for model in backbone.models}
 sets = sorted({found.about["data"]["name"] for found in probes.values()})
 
 
-def each(what) -> str:
-    """A list with an item for each probed model."""
-    return "\n".join(f"- *{TITLES[name]}*: {what(found)}" for name, found in probes.items())
+def listed(sentences: dict) -> str:
+    """A list of sentences, each with the models that it is about unless that is all of them."""
+    return "\n".join(
+        f"- {sentence}" + ("" if len(who) == len(probes) else f" *{'; '.join(who)}*")
+        for sentence, who in sentences.items()
+    )
 
 
 # %% [markdown]
@@ -70,36 +73,28 @@ if probes:
                 "outliers": [probe_figures.named(found) for found in probes.values()],
                 "persistence": [percent(f.persistence.fraction) for f in probes.values()],
                 "last layer": [found.layer.kind for found in probes.values()],
-                "images": [found.images for found in probes.values()],
             }
         ),
         name="verdicts",
-        caption=f"""The verdicts on {backbone.title}, from features of {", ".join(sets)}. κ: mean
-        activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers: coordinates at
-        least {next(iter(probes.values())).outlier_threshold:g} times as large as the mean
+        caption=f"""The verdicts on {backbone.title}, from features of `{"`, `".join(sets)}`. κ:
+        mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers: coordinates
+        at least {next(iter(probes.values())).outlier_threshold:g} times as large as the mean
         coordinate. Persistence: how often the commonest largest coordinate is the largest.""",
         evidence="live",
     )
-    # fmt: off
-    figures.text("sentences", each(lambda found: found.verdict.sentence.replace(
-        found.name, "this model"
-    )))
-    # fmt: on
+    answers = {}
+    for name, found in probes.items():
+        words = found.verdict.sentence.replace(found.name, "it")
+        answers.setdefault(words[0].upper() + words[1:], []).append(TITLES[name])
+    figures.text("sentences", listed(answers))
 
 # %%
 if probes:
-    cautions = dict.fromkeys(c for found in probes.values() for c in found.verdict.cautions)
-    who = {
-        c: [TITLES[name] for name, found in probes.items() if c in found.verdict.cautions]
-        for c in cautions
-    }
-    figures.text(
-        "cautions",
-        "\n".join(
-            f"- {caution}" + ("" if len(own) == len(probes) else f" ({'; '.join(own)})")
-            for caution, own in who.items()
-        ),
-    )
+    cautions = {}
+    for name, found in probes.items():
+        for caution in found.verdict.cautions:
+            cautions.setdefault(caution, []).append(TITLES[name])
+    figures.text("cautions", listed(cautions))
 
 # %% [markdown]
 # ## Kurtosis
@@ -122,14 +117,14 @@ if probes:
 
 # %%
 if probes:
-    figures.text("layers", each(lambda found: found.layer.how))
     figures.table(
         pd.DataFrame(
             {
                 "model": [TITLES[name] for name in probes],
+                "negative (%)": [f"{100 * f.layer.negatives:.1f}" for f in probes.values()],
                 "images": [found.images for found in probes.values()],
                 "needed": [found.images_needed for found in probes.values()],
-                "directions privileged": [
+                "privileged": [
                     "no head" if f.head is None else f"{f.head.privileged} of {f.head.directions}"
                     for f in probes.values()
                 ],
@@ -142,9 +137,10 @@ if probes:
             }
         ),
         name="numbers",
-        caption="""Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
-        Privileged: directions at least 10 times as important as the mean one. Largest importance:
-        times the mean; in brackets with the head centred.""",
+        caption="""Negative: share of all components, about a half where a layer is signed and none
+        behind a ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over
+        these. Privileged: directions at least 10 times as important as the mean one. Largest
+        importance: times the mean; in brackets with the head centred.""",
         evidence="live",
     )
 
@@ -155,10 +151,12 @@ if probes:
 problems = reporting.unusable(failed)
 if problems:
     figures.text("unusable", problems)
-figures.text(
-    "not-measured",
-    reporting.not_measured(
-        backbone, missing, f"Features of {data or 'any images'}", "outlier_features"
+text = "Every model of this family was probed."
+if missing:
+    names = "\n".join(f"- {TITLES[model.name]}" for model in missing)
+    text = (
+        "::::{admonition} Not measured yet\n:class: not-measured\n"
+        f"The store has no features of {data or 'any images'} by these models:\n\n{names}\n\n"
+        f"```console\n$ companion extract {family} --data FOLDER\n```\n::::"
     )
-    or "Every model of this family was probed.",
-)
+figures.text("not-measured", text)
