@@ -84,7 +84,7 @@ if probes:
     )
     answers = {}
     for name, found in probes.items():
-        words = found.verdict.sentence.replace(found.name, "it")
+        words = found.verdict.sentence.replace(found.name, "each model")
         answers.setdefault(words[0].upper() + words[1:], []).append(TITLES[name])
     figures.text("sentences", listed(answers))
 
