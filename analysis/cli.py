@@ -478,7 +478,7 @@ def _rerun(options: argparse.Namespace) -> int:
 
 
 def _checked_chapter(options: argparse.Namespace) -> Experiment:
-    """The chapter's experiment; RunError, before anything is loaded, if the chapter cannot be run as it is asked."""
+    """The chapter's experiment; RunError, before anything is loaded, if it cannot be run so."""
     from analysis.execute import check_parameters
 
     experiments = runs.load_experiments()
