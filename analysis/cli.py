@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from analysis import runs
-from analysis.registry import LEVELS, ROOT, Family, HeadKind, Model, RegistryError, load_family
+from analysis import registry, runs
+from analysis.registry import LEVELS, ROOT, Family, HeadKind, Model, RegistryError
 from analysis.runs import Experiment, Run, RunError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   companion status
+  companion status --data
   companion run effective_robustness vit_b_32
   companion run effective_robustness vit_b_32 -p pool_v2 threshold --output trial.ipynb
   companion fetch
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_rerun(commands)
     _add_extract(commands)
     _add_measure(commands)
+    _add_check_measurements(commands)
     _add_completion(commands)
     _add_hidden(commands)
     return parser
@@ -141,9 +143,14 @@ def _add_update(commands: Commands) -> None:
 
 def _add_status(commands: Commands) -> None:
     status = _command(
-        commands, "status", "experiment × family: up to date or not, and why", "", "--json"
-    )
+        commands, "status", "experiment × family: up to date or not, and why",
+        "", "--json", "--data",
+    )  # fmt: skip
     status.add_argument("--json", action="store_true", help="machine-readable")
+    status.add_argument("--data", action="store_true",
+                        help="instead: data sets to obtain yourself, here or not")  # fmt: skip
+    status.add_argument("--data", action="store_true",
+                        help="instead: data sets to obtain yourself, here or not")  # fmt: skip
     status.set_defaults(do=_status)
 
 
@@ -236,6 +243,17 @@ def _add_measure(commands: Commands) -> None:
     measure.set_defaults(do=_measure)
 
 
+def _add_check_measurements(commands: Commands) -> None:
+    check = _command(
+        commands, "check-measurements", "validate recorded measurements",
+        "data/measurements/pruning/rn50-openai--imagenet.json",
+    )  # fmt: skip
+    check.description = _check_measurements.__doc__
+    check.add_argument("paths", nargs="*", type=Path, metavar="PATH",
+                       help="files, or folders of them (default: data/measurements)")  # fmt: skip
+    check.set_defaults(do=_check_measurements)
+
+
 def _add_extract(commands: Commands) -> None:
     extract = _command(
         commands, "extract", "compute a family's features of some images",
@@ -252,8 +270,9 @@ def _add_extract(commands: Commands) -> None:
 
 def _add_extraction(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--data", nargs="+", required=required, default=[], metavar="DATA",
-                        help="pocket (the test images of all styles), pocket-STYLE-SPLIT, or a "
-                        "folder of images, in subfolders by class or not")  # fmt: skip
+                        help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
+                        "broden (in the folder COMPANION_DATA), or a folder of images, in "
+                        "subfolders by class or not")  # fmt: skip
     parser.add_argument("--without-labels", action="store_true",
                         help="take all images of a folder, its subfolders for no "
                         "classes")  # fmt: skip
@@ -338,6 +357,8 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    if options.data:
+        return _status_of_data(options.json)
     rows = [runs.status(run) for run in runs.all_runs()]
     if options.json:
         fields = [
@@ -357,8 +378,25 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
+def _status_of_data(as_json: bool) -> int:
+    from analysis import datasets
+
+    found = datasets.availability()
+    if as_json:
+        fields = [
+            {"data": a.name, "state": a.state, "why": a.why,
+             "folder": None if a.folder is None else str(a.folder)} for a in found
+        ]  # fmt: skip
+        print(json.dumps(fields, indent=1))
+        return 0
+    for a in found:
+        where = "" if a.folder is None else f"  {a.folder}"
+        print(f"{a.name}  {a.state}{where}  {a.why}")
+    return 0
+
+
 def _extract(options: argparse.Namespace) -> int:
-    family = load_family(options.family)
+    family = registry.load_family(options.family)
     models = [family.model(name) for name in options.model] or [
         model for model in family.models if model.loadable
     ]
@@ -386,9 +424,8 @@ def _extracted(
         for images in _images(options):
             for path in extract(models, images, settings, checkpoint=checkpoint):
                 left_out = read_features(path).sidecar["data"]["left_out"]
-                yield f"{path} " + f"({len(left_out)} left out: {', '.join(left_out)})" * bool(
-                    left_out
-                )
+                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+                yield f"{path}{about}"
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
 
@@ -459,7 +496,7 @@ def _remove(options: argparse.Namespace) -> int:
     removed = adding.remove(options.name, features=drop)
     print(f"{options.name} is out: {len(removed.files)} files removed.")
     for folder in removed.features:
-        print(f"kept its features: {folder} (companion remove --features removes them)")
+        print(f"kept its features: {folder} (delete the folder if they are no longer wanted)")
     for path in removed.measurements:
         print(f"kept its recorded measurement: {path.relative_to(ROOT)}")
     print("next: jupyter-book build book/")
@@ -486,11 +523,9 @@ def _checked_chapter(options: argparse.Namespace) -> Experiment:
         e.name for e in experiments.values() if e.scope == "family" and "reader" in e.editions
     ]
     if options.chapter not in usable:
-        from analysis.registry import suggestion
-
         what = "runs for no single checkpoint" if options.chapter in experiments else "is unknown"
         raise RunError(
-            f"the chapter {options.chapter!r} {what}: {suggestion(options.chapter, usable)}."
+            f"the chapter {options.chapter!r} {what}: {registry.suggestion(options.chapter, usable)}."
         )
     experiment = experiments[options.chapter]
     check_parameters(Run(experiment, "any"), dict(options.parameter))
@@ -535,7 +570,7 @@ def _family_of_checkpoint(
         raise RunError(str(error)) from error
     checked(found)
     if found is not None:
-        return load_family(wish.name), found
+        return registry.load_family(wish.name), found
     added = _added(wish)
     print(added.path)
     return added.family, added.model
@@ -575,6 +610,28 @@ def _measure(options: argparse.Namespace) -> int:
         return int(differ > 0)
     except (ArtifactError, StoreError, measurements.MeasurementError) as error:
         raise RunError(str(error)) from error
+
+
+def _check_measurements(options: argparse.Namespace) -> int:
+    """Check form, provenance, plausible ranges, and agreement with the family files."""
+    from analysis import review
+    from analysis.measurements import FOLDER
+    from analysis.registry import load_families
+
+    paths = [
+        path
+        for given in options.paths or [FOLDER]
+        for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])
+    ]
+    if not paths:
+        raise RunError(f"there is no measurement file in {', '.join(map(str, options.paths))}.")
+    families, wrong = load_families(), 0
+    for path in paths:
+        found = review.problems(path, families)
+        wrong += bool(found)
+        print("\n".join(found) if found else f"{path.name}: sound")
+    print(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
+    return int(wrong > 0)
 
 
 def _fetch(options: argparse.Namespace) -> int:

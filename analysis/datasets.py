@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,16 @@ class DamagedImageError(RuntimeError):
         super().__init__(f"{key}: {reason}")
         self.key = key
         self.reason = reason
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a data set that cannot come with the project is here; ``why`` is for the reader."""
+
+    name: str
+    state: Literal["present", "incomplete", "absent"]
+    folder: Path | None
+    why: str
 
 
 @dataclass(frozen=True)
@@ -272,9 +283,13 @@ def pocket_prompts() -> Prompts:
 def find(text: str) -> list[ImageList]:
     """Return the data sets that a command line names.
 
-    ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it;
-    anything else is a folder. Raises DatasetError.
+    ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it,
+    ``broden`` is Broden in ``COMPANION_DATA``; anything else is a folder. Raises DatasetError.
     """
+    if text == "broden":
+        from analysis import broden
+
+        return [broden.image_list(broden.find_root(), images=broden.IMAGES)]
     if text == "pocket":
         from analysis import emoji
 
@@ -283,6 +298,13 @@ def find(text: str) -> list[ImageList]:
     if parts and not Path(text).exists():
         return [pocket(parts[1], parts[2])]
     return [folder(Path(text))]
+
+
+def availability() -> list[Availability]:
+    """Say of each data set that readers must obtain themselves whether it is here."""
+    from analysis import broden
+
+    return [broden.availability()]
 
 
 def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:

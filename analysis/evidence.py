@@ -24,6 +24,7 @@ from analysis.measurements import (
     Origin,
     Provenance,
     code_version,
+    today,
     values_with_units,
 )
 from analysis.registry import Family, Model, shown_weights
@@ -153,6 +154,7 @@ def provenance(experiment: Experiment, sidecar: Mapping[str, Any], head: str = "
         device=sidecar.get("device", "not known"),
         precision=f"features computed in {sidecar['precision']}, kept as {sidecar['dtype']}; "
         "measured in float64",
+        taken=today(),
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import groupby
@@ -386,6 +387,7 @@ def _assemble(encoder: Encoder, images: ImageList, settings: Settings) -> None:
             "batch_size": min(sidecar["batch_size"] for _, sidecar in read),
             "data": {**plan["data"], "classes": images.classes, "left_out": left_out},
             "device": _device_name(encoder.loaded.device),
+            "made": datetime.now(UTC).date().isoformat(),
         },
     )
     shutil.rmtree(_parts_folder(encoder.path))

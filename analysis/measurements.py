@@ -17,6 +17,7 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -77,7 +78,8 @@ class Provenance(_Strict):
 
     ``weights_sha256`` may be absent only if ``weights_note`` says why, which is so where others
     embedded the images; ``origins`` then says which files of theirs were used. ``code`` has the
-    version of the package and a hash of each module that decides the numbers.
+    version of the package and a hash of each module that decides the numbers, ``taken`` the day
+    (YYYY-MM-DD).
     """
 
     weights: Text
@@ -90,6 +92,7 @@ class Provenance(_Strict):
     libraries: dict[str, str]
     device: Text
     precision: Text
+    taken: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Provenance:
@@ -219,6 +222,11 @@ def compare_with_recorded(fresh: Measurement, folder: Path = FOLDER) -> list[str
     """The `differences` from the recorded measurement of the same name, or that there is none."""
     path = folder / fresh.experiment / fresh.file_name
     return differences(read(path), fresh) if path.exists() else ["not recorded"]
+
+
+def today() -> str:
+    """The day, as a measurement notes when it was taken."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def code_version(experiment: Experiment) -> dict[str, str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from analysis import evidence, measure, store
 from analysis.artifacts import Artifact, ArtifactError, artifact, fetch
 from analysis.measure import Experiment
-from analysis.measurements import Data, Measurement, Origin, Provenance, code_version
+from analysis.measurements import Data, Measurement, Origin, Provenance, code_version, today
 from analysis.registry import Family, Model
 
 LAYER = "embedding that image and text share (CLIP's output)"
@@ -326,4 +326,5 @@ def _provenance(
         libraries=evidence.libraries(),
         device=DEVICE,
         precision=f"kept as {array.dtype}; measured in float64",
+        taken=today(),
     )

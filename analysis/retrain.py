@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis import emoji, pocket, train
@@ -197,6 +198,27 @@ def recognised(recipe: Recipe, seed: int, folder: Path) -> Iterator[tuple[object
         shown = shown.where(shown.labels >= 0)
         right = (train.predictions(model, shown.images) == shown.labels).numpy()
         yield recipe.name, seed, style, len(right), packed(right)
+
+
+def represented(
+    recipe: Recipe, seed: int, folder: Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a finished training's features of all test images, and its head.
+
+    Features (N, d), in the order of the emoji table, with and without a class; head (classes, d),
+    the zero-shot head for CLIP models.
+    """
+    weights, _ = train.read_tensors(folder / f"{recipe.name}-{seed}" / "weights.safetensors")
+    model = restore(recipe, weights)
+    shown = world().examples(emoji.STYLES, ["test"])
+    with torch.inference_mode():
+        visual = model.clip.visual if isinstance(model, train.Contrastive) else model.visual
+        parts = [visual(train.normalise(part)) for part in torch.split(shown.images, 500)]
+        if isinstance(model, train.Contrastive):
+            head = train.zero_shot_head(model.clip, model.get_buffer("prompts"))
+        else:
+            head = model.head.weight
+    return torch.cat(parts).numpy(), head.detach().numpy().copy()
 
 
 def _metadata(recipe: Recipe, seed: int, key: str) -> dict[str, str]:

@@ -239,15 +239,21 @@ def status(run: Run) -> Status:
     return Status(run, "stale", _difference(made_from, run.key))
 
 
-def recorded_key(run: Run) -> Parts | None:
-    """The parts that the run on disk was made from; None if it is absent, damaged or edited."""
+def executed(run: Run) -> dict[str, Any] | None:
+    """The executed notebook on disk; None if it is absent, damaged or was edited by hand."""
     notebook = _read_json(run.output)
     try:
         companion = notebook["metadata"]["companion"] if notebook else {}
-        intact = notebook is not None and companion["content"] == content_hash(notebook)
-        return dict(companion["key"]) if intact else None
+        intact = bool(companion) and companion["content"] == content_hash(notebook or {})
     except (KeyError, TypeError):
         return None
+    return notebook if intact and isinstance(companion.get("key"), dict) else None
+
+
+def recorded_key(run: Run) -> Parts | None:
+    """The parts that the run on disk was made from; None if there is no sound one."""
+    notebook = executed(run)
+    return dict(notebook["metadata"]["companion"]["key"]) if notebook else None
 
 
 def _difference(old: Parts, new: Parts) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-RUNS = Path(__file__).resolve().parents[1] / "runs"
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
+from analysis.overview import code_version  # noqa: E402
+
+RUNS = ROOT / "book" / "runs"
 # stand-ins of analysis.figures → the theme's variables
 THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
@@ -71,7 +76,20 @@ class ResultDirective(SphinxDirective):
             shown = self.table(_joined(data["text/markdown"]), note, target)
         else:
             shown = self.parse(_joined(data["text/markdown"]))
-        return [*shown, *(self.code(cell, path) if "code" in self.options else [])]
+        source = self.source(path) if note["kind"] in ("figure", "table") else []
+        return [*shown, *source, *(self.code(cell, path) if "code" in self.options else [])]
+
+    def source(self, path: Path) -> list[nodes.Node]:
+        """On a chapter's page a small line: which run, its code version, how to run it again."""
+        if self.env.docname.startswith("runs/"):
+            return []
+        about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
+        run = f"{about['experiment']}/{about['subject']}"
+        name = f"{{doc}}`{run} </runs/{run}>`" if self.is_page(run) else f"`{run}`"
+        return self.parse(
+            f"```{{div}} companion-source\nrun {name} · code `{code_version(about['key'])}` · "
+            f"again: `companion run {run.replace('/', ' ')}`\n```"
+        )
 
     def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned figure with the SVG inline."""
@@ -89,6 +107,10 @@ class ResultDirective(SphinxDirective):
         """A numbered, captioned table that sorts, in a container that scrolls."""
         fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: sortable\n"
         return self.parse(f"{fence}\n{markdown}\n\n::::")
+
+    def is_page(self, run: str) -> bool:
+        """Whether the table of contents has the run as a page of its own."""
+        return f"runs/{run}" in self.env.found_docs
 
     def code(self, cell: dict[str, Any], path: Path) -> list[nodes.Node]:
         """The collapsed source of the cell that made the result."""
@@ -190,6 +212,34 @@ def _caption(note: dict[str, str]) -> str:
     return " ".join([text, *(f"{{evidence}}`{kind}`" for kind in kinds)])
 
 
+class StatusDirective(ResultDirective):
+    """`{run-status}`: a table of all runs with their evidence, code version, day and machine."""
+
+    required_arguments = 0
+    option_spec = {}  # noqa: RUF012 - docutils' interface
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from analysis import overview
+
+        self.env.note_reread()
+        rows = ["| experiment | for | evidence | code | day of the evidence | machine |",
+                "|---|---|---|---|---|---|"]  # fmt: skip
+        for entry in overview.entries():
+            run = str(entry.run)
+            experiment, subject = run.split("/")
+            shown = f"{{doc}}`{subject} </runs/{run}>`" if self.is_page(run) else f"`{subject}`"
+            badges = " ".join(f"{{evidence}}`{kind}`" for kind in entry.evidence) or "none"
+            cells = [experiment.replace("_", " "), shown, badges, f"`{entry.code}`",
+                     ", ".join(entry.days), ", ".join(entry.machines)]  # fmt: skip
+            rows.append(f"| {' | '.join(cells)} |")
+        table = "\n".join(rows)
+        caption = "Every run of this build: what it rests on, and with which code it was made."
+        return self.parse(
+            f"::::{{table}} {caption}\n:name: run-status\n:class: sortable\n\n{table}\n\n::::"
+        )
+
+
 class EvidenceRole(SphinxRole):
     """The role `evidence`: a small badge `published`, `recorded` or `live`."""
 
@@ -206,6 +256,7 @@ def _joined(text: str | list[str]) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_directive("result", ResultDirective)
+    app.add_directive("run-status", StatusDirective)
     app.add_role("result", ResultRole())
     app.add_role("evidence", EvidenceRole())
     app.connect("source-read", show_results_in_runs)

@@ -1,0 +1,306 @@
+import builtins
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import broden_miniature
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import broden, datasets, store
+from analysis.broden import BrodenError, Concepts
+from analysis.cli import main
+
+NAMES = (
+    *("black-c", "red-c", "wall", "bench", "leg", "fabric", "head"),
+    *("leather (material)", "leather (texture)", "street, paved-s", "kitchen-s", "dotted", "dog"),
+)
+CATEGORIES = (
+    *("color", "color", "object", "object", "part", "material", "part"),
+    *("material", "texture", "scene", "scene", "texture", "object"),
+)
+#: By hand from the miniature: which image shows what, and how many pixels of it.
+SHOWN: dict[str, dict[str, int]] = {
+    "ade20k/a.jpg": {"black-c": 4, "wall": 100, "bench": 9, "street, paved-s": 999},
+    "ade20k/b.jpg": {"dog": 30, "leg": 5, "head": 3, "kitchen-s": 999},
+    "ade20k/c.jpg": {"wall": 1, "leg": 8, "head": 8, "street, paved-s": 999},
+    "pascal/a.jpg": {"dog": 200, "bench": 1},
+    "pascal/b.jpg": {"fabric": 10},
+    "pascal/c.jpg": {"wall": 256},
+    "opensurfaces/a.jpg": {"black-c": 1, "red-c": 7, "leather (material)": 12},
+    "opensurfaces/b.jpg": {"wall": 5, "bench": 5, "leather (material)": 2, "fabric": 2},
+    "opensurfaces/c.jpg": {"red-c": 256},
+    "dtd/a.jpg": {"black-c": 50, "red-c": 50, "dotted": 999},
+    "dtd/b.jpg": {"dotted": 999, "leather (texture)": 999},
+    "dtd/c.jpg": {},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The miniature as a reader's copy, where the command looks for it."""
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    return broden_miniature.save(tmp_path / "data" / "broden1_224")
+
+
+def read(root: Path, **options: Any) -> Concepts:
+    return broden.concepts(root, **{"images": 12, "labels": 13, **options})
+
+
+def shown(found: Concepts) -> dict[str, set[str]]:
+    dense = found.table.toarray()
+    return {
+        image: {found.names[i] for i in np.flatnonzero(dense[row])}
+        for row, image in enumerate(found.images)
+    }
+
+
+def replace_in(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8", newline="")
+
+
+def test_which_image_shows_what(root: Path) -> None:
+    found = read(root)
+    assert shown(found) == {image: set(names) for image, names in SHOWN.items()}
+    assert (found.names, found.categories) == (NAMES, CATEGORIES)
+    assert found.table.dtype == bool and found.table.shape == (12, 13)
+    assert found.images == tuple(broden_miniature.IMAGES)
+    assert found.splits == ("train", "train", "train", "val") * 3
+
+
+@pytest.mark.parametrize("least", [2, 5, 6, 257])
+def test_least_pixels(root: Path, least: int) -> None:
+    expected = {i: {n for n, p in names.items() if p >= least} for i, names in SHOWN.items()}
+    assert shown(read(root, least_pixels=least)) == expected
+
+
+def test_least_pixels_must_be_a_pixel(root: Path) -> None:
+    with pytest.raises(BrodenError, match="at least 1, got 0"):
+        read(root, least_pixels=0)
+
+
+def test_other_ways_to_write_the_tables(root: Path) -> None:
+    expected = shown(read(root))
+    for path in (root / "index.csv", root / "label.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    replace_in(root / "label.csv", "257,leg,", '"257","leg",')
+    assert shown(read(root)) == expected
+
+
+def test_the_table_is_kept_in_the_store(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read(root)
+    path = store.default_folder() / "concepts" / "broden.safetensors"
+    sidecar = json.loads(store.sidecar_of(path).read_text())
+    assert (sidecar["N"], sidecar["least_pixels"]) == (12, 1)
+    decoded: list[Path] = []
+    decode = broden._read_mask
+    monkeypatch.setattr(
+        broden, "_read_mask", lambda path, size: decoded.append(path) or decode(path, size)
+    )
+    again = read(root)
+    assert not decoded and shown(again) == shown(first) and again.table.dtype == bool
+    read(root, least_pixels=2)
+    assert len(decoded) == 18
+    read(root)
+    assert len(decoded) == 36
+    replace_in(root / "label.csv", "kitchen-s", "kitchens-s")
+    assert "kitchens-s" in read(root).names and len(decoded) == 54
+    path.write_bytes(path.read_bytes()[:-1])
+    assert shown(read(root)) != {} and len(decoded) == 72
+
+
+def test_progress_without_tqdm(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_ = builtins.__import__
+
+    def without_tqdm(name: str, *rest: Any) -> Any:
+        if name == "tqdm":
+            raise ModuleNotFoundError(name)
+        return import_(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_tqdm)
+    assert shown(read(root)) == {image: set(names) for image, names in SHOWN.items()}
+    assert "masks: 12 of 12 images" in capsys.readouterr().err
+
+
+def remove_mask(root: Path) -> None:
+    (root / "images" / "ade20k" / "b_part_2.png").unlink()
+
+
+def cut_mask(root: Path) -> None:
+    path = root / "images" / "ade20k" / "b_object.png"
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def not_a_mask(root: Path) -> None:
+    (root / "images" / "ade20k" / "a_object.png").write_text("<html>404</html>")
+
+
+def grey_mask(root: Path) -> None:
+    Image.fromarray(np.full((16, 16), 3, np.uint8)).save(root / "images/pascal/c_object.png")
+
+
+def small_mask(root: Path) -> None:
+    Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(root / "images/pascal/c_object.png")
+
+
+def unknown_label(root: Path) -> None:
+    replace_in(root / "label.csv", "1024,dog", "1023,dog")
+
+
+def label_beyond_all(root: Path) -> None:
+    replace_in(root / "index.csv", ",515,", ",5150,")
+
+
+def no_column(root: Path) -> None:
+    replace_in(root / "index.csv", ",part,", ",parts,")
+
+
+def no_column_of_labels(root: Path) -> None:
+    replace_in(root / "label.csv", "number,name,category", "number,name,categories")
+
+
+def cut_index(root: Path) -> None:
+    path = root / "index.csv"
+    path.write_bytes(path.read_bytes()[:-15])
+
+
+def no_number(root: Path) -> None:
+    replace_in(root / "label.csv", "300,head", "III,head")
+
+
+def no_category(root: Path) -> None:
+    replace_in(root / "label.csv", "part(2)", "limb(2)")
+
+
+def number_twice(root: Path) -> None:
+    replace_in(root / "label.csv", "300,head", "257,head")
+
+
+def number_zero(root: Path) -> None:
+    replace_in(root / "label.csv", "300,head", "0,head")
+
+
+def name_twice(root: Path) -> None:
+    replace_in(root / "label.csv", "300,head", "300,leg")
+
+
+def not_text(root: Path) -> None:
+    (root / "label.csv").write_bytes(b"number,name,category\n1,\xff\xfe,color(1)\n")
+
+
+def no_index(root: Path) -> None:
+    (root / "index.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (remove_mask, r"b_part_2\.png is not there: .*incomplete"),
+        (cut_mask, r"ade20k/b_object\.png is damaged"),
+        (not_a_mask, r"a_object\.png is damaged \(cannot identify"),
+        (grey_mask, r"c_object\.png is not a mask of 16 × 16 .*blue not all zero"),
+        (small_mask, r"c_object\.png is not a mask .*\(it has 8 × 16 pixels, blue all zero"),
+        (
+            unknown_label,
+            r"ade20k/b_object\.png gives the image ade20k/b\.jpg the label number 1024, which",
+        ),
+        (label_beyond_all, r"index\.csv gives the image ade20k/b\.jpg the label number 5150"),
+        (no_column, r"index\.csv has no column 'part', only image, .*parts"),
+        (no_column_of_labels, r"label\.csv has no column 'category'"),
+        (cut_index, r"index\.csv is cut short at row 13"),
+        (no_number, r"label\.csv has 'III' where a number is expected"),
+        (no_category, r"has the category 'limb\(2\)' where one of color, object"),
+        (number_twice, r"has the label number 257 twice"),
+        (number_zero, r"has the label number 0 where 1 is the least"),
+        (name_twice, r"has two labels called 'leg \(part\)'"),
+        (not_text, r"label\.csv is not readable"),
+        (no_index, r"index\.csv is not there: .*no longer reliably served"),
+    ],
+)
+def test_damaged_copies(root: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(root)
+    with pytest.raises(BrodenError, match=message):
+        read(root)
+
+
+def test_the_counts_of_the_paper_are_expected(root: Path) -> None:
+    with pytest.raises(BrodenError, match=r"12 of 63,305 images: .* incomplete"):
+        broden.concepts(root)
+    with pytest.raises(BrodenError, match=r"13 of 1,197 labels: .* incomplete"):
+        broden.concepts(root, images=12)
+    with pytest.raises(BrodenError, match=r"lists 12 images where Broden has 9"):
+        broden.concepts(root, images=9)
+    with pytest.raises(BrodenError, match=r"12 of 63,305 images"):
+        broden.image_list(root)
+    assert read(root, images=None, labels=None).table.shape == (12, 13)
+
+
+def test_the_images(root: Path) -> None:
+    listed = broden.image_list(root, images=12)
+    assert listed.name == "broden" and listed.keys == tuple(broden_miniature.IMAGES)
+    assert set(listed.labels.tolist()) == {-1} and listed.classes == ()
+    assert listed.image(0).size == (32, 32)
+    (root / "images" / "dtd" / "b.jpg").unlink()
+    with pytest.raises(BrodenError, match=r"1 of 12 images .* not there, the first is .*b\.jpg"):
+        broden.image_list(root, images=12)
+
+
+def test_where_it_is_looked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broden.find_root() == root
+    other = root.with_name("broden1_227")
+    shutil.copytree(root, other)
+    assert broden.find_root() == root
+    shutil.rmtree(root)
+    assert broden.find_root() == other
+    other.rename(other.with_name("broden1_299"))
+    assert broden.find_root().name == "broden1_299"
+    shutil.rmtree(other.with_name("broden1_299"))
+    with pytest.raises(BrodenError, match=r"no folder broden1_224 in .*makebroden\.sh"):
+        broden.find_root()
+    monkeypatch.delenv("COMPANION_DATA")
+    with pytest.raises(datasets.DatasetError, match=r"COMPANION_DATA names, and it is not set"):
+        datasets.find("broden")
+
+
+def test_the_status_of_data(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--data"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"broden  incomplete  {root}  12 of 63,305 images")
+    assert line.count("\n") == 1
+    monkeypatch.setattr(broden, "IMAGES", 12)
+    monkeypatch.setattr(broden, "LABELS", 13)
+    assert main(["status", "--data"]) == 0
+    assert capsys.readouterr().out == f"broden  present  {root}  12 images, 13 concepts\n"
+    monkeypatch.delenv("COMPANION_DATA")
+    assert main(["status", "--data", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["data"], found["state"], found["folder"]) == ("broden", "absent", None)
+    assert "script/makebroden.sh" in found["why"]
+
+
+def test_features_of_broden(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    pytest.importorskip("timm")
+    command = ["extract", "pocket_cnn", "--model", "pocket-cnn-web-large", "--data", "broden",
+               "--device", "cpu", "--workers", "1"]  # fmt: skip
+    assert main(command) == 1
+    assert "12 of 63,305 images" in capsys.readouterr().err
+    monkeypatch.setattr(broden, "IMAGES", 12)
+    assert main(command) == 0
+    features = store.read_features(store.features_path("pocket-cnn-web-large", "broden"))
+    found = read(root)
+    assert features.features.shape == (12, 128)
+    np.testing.assert_array_equal(features.rows, store.row_numbers(found.images))

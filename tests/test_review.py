@@ -1,0 +1,111 @@
+"""What `companion check-measurements` finds: each rule on a file that breaks just that one."""
+
+import json
+import shutil
+
+import pytest
+
+from analysis import cli, review
+from analysis.measurements import FOLDER
+from analysis.registry import load_families
+
+FAMILIES = load_families()
+CLIP = {
+    experiment: FOLDER / experiment / "vit_b_16-openai--coco_500_images.json"
+    for experiment in ("outlier_features", "privileged_directions", "pruning")
+}
+
+
+def edited(tmp_path, experiment, change):
+    """A copy of a recorded measurement with its content changed."""
+    path = tmp_path / experiment / CLIP[experiment].name
+    path.parent.mkdir(exist_ok=True)
+    content = json.loads(CLIP[experiment].read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def value(name, new):
+    """A change of one quantity: a value, or a function of the old one."""
+
+    def change(content):
+        old = content["values"][name]["value"]
+        content["values"][name]["value"] = new(old) if callable(new) else new
+
+    return change
+
+
+def field(name, new):
+    return lambda content: content.__setitem__(name, new)
+
+
+def test_what_is_recorded_is_sound():
+    for path in FOLDER.rglob("*.json"):
+        assert review.problems(path, FAMILIES) == []
+
+
+@pytest.mark.parametrize(
+    ("experiment", "change", "sentence"),
+    [
+        ("outlier_features", value("kurtosis_mean", 0.5), "kurtosis_mean is 0.5, which is imposs"),
+        ("outlier_features", value("kurtosis_mean", 300.0), "outside the range of single images"),
+        ("outlier_features", value("kurtosis_percentiles", lambda p: p[::-1]), "rising numbers"),
+        ("outlier_features", value("persistence_fraction", 1.2), "between 0 and 1"),
+        ("outlier_features", value("persistence_coordinate", 512), "between 0 and 511"),
+        ("outlier_features", value("outlier_coordinates", [3]), "whose profile reaches"),
+        ("outlier_features", value("profile", lambda p: [2 * v for v in p]), "mean must be 1"),
+        (
+            "privileged_directions",
+            value("importance", lambda i: [i[0] * 3, *i[1:]]),
+            "importance is relative to its mean",
+        ),
+        ("privileged_directions", value("top_direction", 4), "not the direction of the largest"),
+        ("privileged_directions", value("top_components", lambda v: [0.9, *v[1:]]), "length 1"),
+        (
+            "privileged_directions",
+            value("singular_value_share", lambda s: [s[1], s[0], *s[2:]]),
+            "must fall and add up to 1",
+        ),
+        ("privileged_directions", value("top_with_gap", 1.5), "between 0 and 1"),
+        ("pruning", value("accuracy_random", lambda a: [*a[:-1], 0.9]), "must be equal when"),
+        ("pruning", value("difference_importance", lambda d: [-0.5, *d[1:]]), "less that of the"),
+        ("pruning", field("family", "vit_b_17"), "did you mean 'vit_b_16'"),
+        ("pruning", field("level", "supervised"), "its level is supervised, that of"),
+        (
+            "pruning",
+            lambda c: c["counts"].update(components=1024),
+            "it has 1024 components, vit_b_16-openai has 512",
+        ),
+        ("pruning", lambda c: c.update(unknown=1), "unknown"),
+        ("pruning", lambda c: c["provenance"].pop("device"), "provenance.device"),
+    ],
+)
+def test_each_fault_is_named(tmp_path, experiment, change, sentence):
+    found = review.problems(edited(tmp_path, experiment, change), FAMILIES)
+    assert found and any(sentence in problem for problem in found), found
+    assert all(CLIP[experiment].name in problem for problem in found)
+
+
+def test_a_model_that_no_family_has_is_named(tmp_path):
+    path = edited(tmp_path, "pruning", field("model", "vit_b_16-openia"))
+    renamed = path.with_name(path.name.replace("openai", "openia"))
+    path.rename(renamed)
+    (problem,) = review.problems(renamed, FAMILIES)
+    assert "has no model 'vit_b_16-openia'" in problem and "did you mean" in problem
+
+
+def test_the_command_says_how_many_are_sound(tmp_path, capsys):
+    shutil.copytree(FOLDER, tmp_path / "kept")
+    assert cli.main(["check-measurements", str(tmp_path / "kept")]) == 0
+    assert "17 of 17 measurement files are sound." in capsys.readouterr().out
+    bad = edited(tmp_path / "kept", "pruning", value("random_orders", -1))
+    assert cli.main(["check-measurements", str(tmp_path / "kept")]) == 1
+    printed = capsys.readouterr().out
+    assert f"{bad.name}: random_orders is -1" in printed and "16 of 17" in printed
+    assert cli.main(["check-measurements", str(tmp_path / "kept" / "nowhere")]) == 1
+
+
+def test_a_folder_without_measurements_is_an_error(tmp_path, capsys):
+    assert cli.main(["check-measurements", str(tmp_path)]) == 1
+    assert "no measurement file" in capsys.readouterr().err
