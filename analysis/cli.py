@@ -149,8 +149,6 @@ def _add_status(commands: Commands) -> None:
     status.add_argument("--json", action="store_true", help="machine-readable")
     status.add_argument("--data", action="store_true",
                         help="instead: data sets to obtain yourself, here or not")  # fmt: skip
-    status.add_argument("--data", action="store_true",
-                        help="instead: data sets to obtain yourself, here or not")  # fmt: skip
     status.set_defaults(do=_status)
 
 
@@ -523,10 +521,9 @@ def _checked_chapter(options: argparse.Namespace) -> Experiment:
         e.name for e in experiments.values() if e.scope == "family" and "reader" in e.editions
     ]
     if options.chapter not in usable:
-        what = "runs for no single checkpoint" if options.chapter in experiments else "is unknown"
-        raise RunError(
-            f"the chapter {options.chapter!r} {what}: {registry.suggestion(options.chapter, usable)}."
-        )
+        what = "runs for no checkpoint alone" if options.chapter in experiments else "is unknown"
+        near = registry.suggestion(options.chapter, usable)
+        raise RunError(f"the chapter {options.chapter!r} {what}: {near}.")
     experiment = experiments[options.chapter]
     check_parameters(Run(experiment, "any"), dict(options.parameter))
     if options.data:

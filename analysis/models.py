@@ -14,6 +14,7 @@ import json
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -348,7 +349,8 @@ def _unpickled(path: Path) -> object:
     try:
         with path.open("rb") as file:
             mapped = file.read(4) == b"PK\x03\x04"  # written since PyTorch 1.6
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (
         *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
         *(ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError),
