@@ -1,0 +1,62 @@
+"""Venn diagrams of the concepts that three levels encode, in the levels' colours, and as words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib_venn import venn3
+
+from analysis import figures
+from analysis.concept_counts import REGIONS, shared, totals
+
+LEVELS = ("zero_shot", "finetuned", "supervised")
+#: Column titles: ZS zero-shot, FT finetuned, SUP supervised.
+TITLES = {
+    "zero_shot_only": "ZS only",
+    "zero_shot_finetuned": "ZS ∩ FT",
+    "zero_shot_supervised": "ZS ∩ SUP",
+    "all": "all three",
+    "finetuned_only": "FT only",
+    "finetuned_supervised": "FT ∩ SUP",
+    "supervised_only": "SUP only",
+}
+
+
+def draw(axes: Axes, regions: Mapping[str, int]) -> None:
+    """Three circles with the size of each region; areas are approximate."""
+    codes = {
+        "".join("01"[level in inside] for level in LEVELS): regions[name]
+        for name, inside in REGIONS.items()
+    }
+    drawn = venn3(
+        codes,
+        set_labels=[figures.LEVEL_STYLES[level].title for level in LEVELS],
+        set_colors=[figures.LEVEL_STYLES[level].colour for level in LEVELS],
+        alpha=0.45,
+        ax=axes,
+    )
+    for label in (*drawn.set_labels, *drawn.subset_labels):
+        if label is not None:
+            label.set(color=figures.INK, fontsize=9)
+
+
+def row(regions: Mapping[str, int]) -> dict[str, str]:
+    """The seven regions, and the share of the finetuned model's concepts that zero-shot has too."""
+    cells = {TITLES[name]: str(regions[name]) for name in REGIONS}
+    return cells | {"of FT, in ZS (%)": share(regions, "finetuned", "zero_shot")}
+
+
+def share(regions: Mapping[str, int], level: str, other: str) -> str:
+    """The percentage of one level's concepts that another encodes too; n/a if it has none."""
+    whole = totals(regions)[level]
+    return f"{100 * shared(regions, level, other) / whole:.0f}" if whole else "n/a"
+
+
+def words(regions: Mapping[str, int]) -> str:
+    """All regions with their sizes, for readers who do not see the diagram."""
+    parts = {
+        name: "all three" if name == "all" else " and ".join(inside).replace("_", "-") + " only"
+        for name, inside in REGIONS.items()
+    }
+    return ", ".join(f"{parts[name]} {regions[name]}" for name in REGIONS)
