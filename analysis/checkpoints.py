@@ -393,8 +393,12 @@ def _of_open_clip_file(name: str, names: set[str], metadata: Mapping[str, str]) 
 
 
 def _of_timm_file(name: str, names: set[str], metadata: Mapping[str, str]) -> dict[str, Any]:
-    found = {key.rpartition(".")[0] for key in names} & {*models.classifier_names(name)}
-    return {"level": "supervised"} if found else {"level": None, "head": "none"}
+    layers = {key.rpartition(".")[0] for key in names}
+    first = _timm_config(name).get("first_conv")
+    of_it = not {first} - layers if isinstance(first, str) else True
+    if layers & {*models.classifier_names(name)} or not of_it:  # then loading says what is wrong
+        return {"level": "supervised"}
+    return {"level": None, "head": "none"}
 
 
 def _contents(path: Path) -> tuple[set[str], Mapping[str, str]]:

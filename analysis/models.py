@@ -14,6 +14,7 @@ import json
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -122,12 +123,12 @@ def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> L
     build = _load_open_clip if model.library == "open_clip" else _load_timm
     loaded = build(model, checkpoint, device)
     loaded.encoder.eval().requires_grad_(False)
-    loaded = _with_head(loaded)
+    loaded = with_head(loaded)
     _check_output(loaded)
     return loaded
 
 
-def _with_head(loaded: Loaded) -> Loaded:
+def with_head(loaded: Loaded) -> Loaded:
     """Keep of own head and text encoder what the description wants; ModelError if it is absent."""
     model = loaded.model
     if model.head is None:
@@ -213,7 +214,8 @@ def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
     }
     with contextlib.suppress(StoreError):
         kept = read(path)[1]
-        if all(kept[key] == value for key, value in json.loads(json.dumps(sidecar)).items()):
+        same = all(kept[key] == value for key, value in json.loads(json.dumps(sidecar)).items())
+        if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
             return read_head(path)
     if loaded.head is None and prompts is None:
         raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
@@ -347,7 +349,8 @@ def _unpickled(path: Path) -> object:
     try:
         with path.open("rb") as file:
             mapped = file.read(4) == b"PK\x03\x04"  # written since PyTorch 1.6
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (
         *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
         *(ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError),

@@ -261,33 +261,43 @@ def _repeated(names: Iterable[str]) -> list[str]:
 
 
 def _parse(path: Path) -> Family:
-    content = _read(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{path.name}: {_not_yaml(error)}.") from None
+    return parse(text, path.name)
+
+
+def parse(text: str, file: str) -> Family:
+    """Check the content of the family file called ``file``; RegistryError in one sentence."""
+    content = _read(text, file)
     try:
         family = Family.model_validate(content)
     except ValidationError as error:
-        raise RegistryError(f"{path.name}: {first_reason(error)}.") from None
-    if family.name != path.stem:
+        raise RegistryError(f"{file}: {first_reason(error)}.") from None
+    if f"{family.name}.yaml" != file:
         raise RegistryError(
-            f"{path.name}: name: the family is called {family.name!r}, but its file must then be "
+            f"{file}: name: the family is called {family.name!r}, but its file must then be "
             f"{family.name}.yaml."
         )
     return family
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(text: str, file: str) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RegistryError(
-            f"{path.name}: {_position(error)}the file is not readable as YAML "
-            f"({_syntax_problem(error)})."
-        ) from None
+        content = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{file}: {_position(error)}{_not_yaml(error)}.") from None
     if not isinstance(content, dict):
         raise RegistryError(
-            f"{path.name}: the file must hold a mapping with the fields "
+            f"{file}: the file must hold a mapping with the fields "
             f"{', '.join(Family.model_fields)}, not {type(content).__name__}."
         )
     return content
+
+
+def _not_yaml(error: Exception) -> str:
+    return f"the file is not readable as YAML ({_syntax_problem(error)})"
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
