@@ -109,7 +109,7 @@ def draw_top_direction(
         )
     axes.set_xscale("log")
     ticks = (0.5, 1, 2, 5, 10, 20) if profile.max() > 6 else (0.1, 0.2, 0.5, 1, 2, 4)
-    axes.set_xticks(*_labelled(*ticks))
+    axes.set_xticks(*labelled(*ticks))
     axes.minorticks_off()
 
 
@@ -151,7 +151,7 @@ def draw_kurtosis(axes: Axes, measured: dict[str, Measurement]) -> None:
     axes.axvline(3, color=figures.INK, linewidth=1)
     axes.annotate("Gaussian", (3, 0), xytext=(4, 3), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
-    axes.set_xticks(*_labelled(*(wide if every.max() > 20 else near)))
+    axes.set_xticks(*labelled(*(wide if every.max() > 20 else near)))
     axes.minorticks_off()
     axes.set(ylim=(0, 100), ylabel="share with less (%)")
 
@@ -177,8 +177,8 @@ def draw_importance(axes: Axes, measured: dict[str, Measurement], threshold: flo
     axes.axhline(threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xticks(*_labelled(*(t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= last)))
-    axes.set_yticks(*_labelled(0.1, 1, 10, 100))
+    axes.set_xticks(*labelled(*(t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= last)))
+    axes.set_yticks(*labelled(0.1, 1, 10, 100))
     axes.minorticks_off()
     axes.set(xlabel="direction, the most important first (log scale)", ylim=(0.05, None))
     axes.set(ylabel="importance, times the mean")
@@ -242,5 +242,6 @@ def pruned_shares(rank: int) -> Array:
     return shares
 
 
-def _labelled(*ticks: float) -> tuple[list[float], list[str]]:
+def labelled(*ticks: float) -> tuple[list[float], list[str]]:
+    """Ticks and their labels, for `set_xticks` and `set_yticks`."""
     return list(ticks), [f"{tick:g}" for tick in ticks]

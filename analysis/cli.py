@@ -1,17 +1,27 @@
-"""The command `companion`: runs, their status, and the public artefacts they rest on."""
+"""The command `companion`: families, features, runs, and the public artefacts they rest on."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
-from analysis import runs
-from analysis.registry import ROOT, RegistryError
-from analysis.runs import RunError
+from analysis import registry, runs
+from analysis.registry import LEVELS, ROOT, Family, HeadKind, Model, RegistryError
+from analysis.runs import Experiment, Run, RunError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+    from analysis.adding import Added, Wish
+    from analysis.datasets import ImageList
 
 EXAMPLES = """examples:
   companion status
@@ -22,20 +32,52 @@ EXAMPLES = """examples:
   companion measure outlier_features vit_b_16
   companion extract pocket_cnn --data pocket
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
+  companion probe vit_b_32-openai --images pictures/ --html report.html
+  companion add mine ViT-B-32/datacomp_xl_s13b_b90k
+  companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
+      --data pictures/
+
+exit status: 0 done, 1 could not be done (one sentence on the error output says why),
+2 the command line is wrong, 130 interrupted (the next call continues)
 """
+PIPE_CLOSED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do it, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.do(options))
+        with _quietly(getattr(options, "quiet", False)):
+            status = int(options.do(options))
+            sys.stdout.flush()
+        return status
     except (RunError, RegistryError) as error:
         print(f"companion: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        print(f"companion: {_about_disk(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("companion: interrupted; the next call continues.", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _quietly(quiet: bool) -> Iterator[None]:
+    """Keep progress to ourselves; errors are printed after this."""
+    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+        yield
+
+
+def _about_disk(error: OSError) -> str:
+    what = error.strerror or str(error)
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}{where}: make room and call again; what was finished is kept."
+    return f"{what}{where}: allow reading and writing there, and call again."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,73 +86,259 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_update(commands)
+    _add_status(commands)
+    _add_fetch(commands)
+    _add_add(commands)
+    _add_remove(commands)
+    _add_rerun(commands)
+    _add_extract(commands)
+    _add_probe(commands)
+    _add_measure(commands)
+    _add_check_measurements(commands)
+    _add_completion(commands)
+    _add_hidden(commands)
+    return parser
 
-    run = commands.add_parser("run", help="execute one experiment for one family")
+
+def _command(commands: Commands, name: str, what: str, *examples: str) -> argparse.ArgumentParser:
+    """Add a subcommand whose help ends in examples."""
+    lines = "".join(f"\n  companion {name} {example}".rstrip() for example in examples)
+    return commands.add_parser(
+        name, help=what, description=what[:1].upper() + what[1:] + ".",
+        epilog=f"example{'s'[: len(examples) > 1]}:{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _add_run(commands: Commands) -> None:
+    run = _command(
+        commands, "run", "execute one experiment for one family",
+        "effective_robustness vit_b_32",
+        "effective_robustness vit_b_32 -p resamples 500 --output trial.ipynb",
+    )  # fmt: skip
     run.add_argument("experiment")
     run.add_argument("family", help="a family, or an edition (paper) for notebooks over all")
-    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
-                     metavar=("NAME", "VALUE"), help="set a parameter of the notebook")  # fmt: skip
-    run.add_argument("-o", "--output", type=Path, help="write the executed notebook there")
+    _add_parameters(run)
+    _add_quiet(run)
     run.set_defaults(do=_run)
 
-    update = commands.add_parser("update", help="bring all runs of the book up to date")
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
+                        metavar=("NAME", "VALUE"),
+                        help="set a parameter of the notebook")  # fmt: skip
+    parser.add_argument("-o", "--output", type=Path, help="write the executed notebook there")
+
+
+def _add_update(commands: Commands) -> None:
+    update = _command(commands, "update", "bring all runs of the book up to date", "--jobs 4")
     update.add_argument("-j", "--jobs", type=_positive, default=2, help="runs at a time (2)")
+    _add_quiet(update)
     update.set_defaults(do=_update)
 
-    status = commands.add_parser("status", help="experiment × family: up to date or not, and why")
+
+def _add_status(commands: Commands) -> None:
+    status = _command(
+        commands, "status", "experiment × family: up to date or not, and why",
+        "", "--json", "--data",
+    )  # fmt: skip
     status.add_argument("--json", action="store_true", help="machine-readable")
     status.add_argument("--data", action="store_true",
                         help="instead: data sets to obtain yourself, here or not")  # fmt: skip
     status.set_defaults(do=_status)
 
-    fetch = commands.add_parser("fetch", help="download the public artefacts, checked by sha256")
+
+def _add_fetch(commands: Commands) -> None:
+    fetch = _command(
+        commands, "fetch", "download the public artefacts, checked by sha256", "", "--list"
+    )
     fetch.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
     fetch.add_argument("--list", action="store_true", help="list them and where they come from")
+    _add_quiet(fetch)
     fetch.set_defaults(do=_fetch)
 
-    _add_extract(commands)
 
-    measure = commands.add_parser("measure", help="take a family's measurements of an experiment")
+def _add_add(commands: Commands) -> None:
+    add = _command(
+        commands, "add", "describe a checkpoint as a family of the reader's edition",
+        "mine ViT-B-32/datacomp_xl_s13b_b90k",
+        "mine ViT-B-16/datacomp_l_s1b_b8k --model mine-large",
+        "lite vit_base_patch16_clip_224.openai_ft_in1k --title 'ViT-B/16, finetuned'",
+        "ours weights.safetensors --architecture ViT-B-32 --classes birds.txt",
+    )  # fmt: skip
+    add.add_argument("name", metavar="NAME", help="of the family")
+    add.add_argument("checkpoint", metavar="CHECKPOINT",
+                     help="open_clip's ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, a timm model, a "
+                     "file of weights, a model of the book, or random")  # fmt: skip
+    _add_description(add)
+    add.add_argument("--title", help="the family's name on the pages (default: the checkpoint's)")
+    add.add_argument("--model", metavar="MODELNAME",
+                     help="the model's name; needed to add to a family of yours")  # fmt: skip
+    add.add_argument("--replace", action="store_true",
+                     help="write a family of yours anew (with --model: that model)")  # fmt: skip
+    _add_quiet(add)
+    add.set_defaults(do=_add)
+
+
+def _add_description(parser: argparse.ArgumentParser) -> None:
+    """What may be said about a checkpoint so that it need not be guessed."""
+    parser.add_argument("--architecture", metavar="ARCH",
+                        help="of a file of weights, as open_clip or timm calls it")  # fmt: skip
+    parser.add_argument("--level", choices=LEVELS[:-1], help="how it was trained")
+    parser.add_argument("--pretraining", metavar="TEXT", help="what it was trained on, in words")
+    parser.add_argument("--head", choices=get_args(HeadKind),
+                        help="where the classifier comes from: class names (zero_shot), the "
+                        "checkpoint (own), nowhere (none)")  # fmt: skip
+    parser.add_argument("--classes", metavar="FILE",
+                        help="class names of the head, one a line, or imagenet (default: the names "
+                        "of the data set's subfolders)")  # fmt: skip
+    parser.add_argument("--templates", metavar="FILE",
+                        help="texts with {} for the name, one a line, or imagenet for "
+                        "OpenAI's 80")  # fmt: skip
+
+
+def _add_remove(commands: Commands) -> None:
+    remove = _command(
+        commands, "remove", "take a family of the reader's edition out again", "mine",
+        "mine --features",
+    )  # fmt: skip
+    remove.add_argument("name", metavar="NAME", help="of the family")
+    remove.add_argument("--features", action="store_true", help="its features in the store, too")
+    remove.add_argument("-y", "--yes", action="store_true", help="do not ask about features")
+    remove.set_defaults(do=_remove)
+
+
+def _add_rerun(commands: Commands) -> None:
+    rerun = _command(
+        commands, "rerun", "run a chapter for a checkpoint: add, extract and run in one go",
+        "outlier_features --checkpoint ViT-B-32/datacomp_xl_s13b_b90k --data pictures/",
+        "pruning --checkpoint weights.pt --architecture ViT-B-32 --data birds/ --name birds",
+    )  # fmt: skip
+    rerun.add_argument("chapter", metavar="CHAPTER", help="an experiment that runs for a family")
+    rerun.add_argument("--checkpoint", required=True, metavar="CHECKPOINT",
+                       help="as companion add takes it")  # fmt: skip
+    rerun.add_argument("--name", help="of the family (default: after the checkpoint)")
+    _add_description(rerun)
+    _add_parameters(rerun)
+    _add_extraction(rerun, required=False)
+    rerun.set_defaults(do=_rerun, title=None, model=None, replace=False)
+
+
+def _add_measure(commands: Commands) -> None:
+    measure = _command(
+        commands, "measure", "take a family's measurements of an experiment",
+        "outlier_features vit_b_16", "outlier_features vit_b_16 --record",
+    )  # fmt: skip
     measure.add_argument("experiment")
     measure.add_argument("family")
     measure.add_argument("--record", action="store_true",
                          help="write them to data/measurements, not just compare")  # fmt: skip
+    _add_quiet(measure)
     measure.set_defaults(do=_measure)
 
-    check = commands.add_parser("check-measurements", help="validate recorded measurements",
-                                description=_check_measurements.__doc__,
-                                epilog="example: companion check-measurements "
-                                "data/measurements/pruning/rn50-openai--imagenet.json")  # fmt: skip
+
+def _add_check_measurements(commands: Commands) -> None:
+    check = _command(
+        commands, "check-measurements", "validate recorded measurements",
+        "data/measurements/pruning/rn50-openai--imagenet.json",
+    )  # fmt: skip
+    check.description = _check_measurements.__doc__
     check.add_argument("paths", nargs="*", type=Path, metavar="PATH",
                        help="files, or folders of them (default: data/measurements)")  # fmt: skip
     check.set_defaults(do=_check_measurements)
 
-    execute = commands.add_parser("execute")  # Snakemake's job; not in the help
+
+def _add_extract(commands: Commands) -> None:
+    extract = _command(
+        commands, "extract", "compute a family's features of some images",
+        "pocket_cnn --data pocket",
+        "vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16",
+    )  # fmt: skip
+    extract.add_argument("family")
+    extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
+    extract.add_argument("--checkpoint", type=Path, metavar="FILE",
+                         help="file of weights to use for the one model named")  # fmt: skip
+    _add_extraction(extract, required=True)
+    extract.set_defaults(do=_extract)
+
+
+def _add_extraction(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--data", nargs="+", required=required, default=[], metavar="DATA",
+                        help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
+                        "broden (in the folder COMPANION_DATA), or a folder of images, in "
+                        "subfolders by class or not")  # fmt: skip
+    parser.add_argument("--without-labels", action="store_true",
+                        help="take all images of a folder, its subfolders for no "
+                        "classes")  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument("--batch-size", type=_positive, default=128, help="(128)")
+    parser.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
+                        help="threads that decode images (one per core)")  # fmt: skip
+    parser.add_argument("--compile", action="store_true", help="compile the encoders first")
+    parser.add_argument("--leave-out-damaged", action="store_true",
+                        help="list images that cannot be decoded and go on")  # fmt: skip
+    _add_quiet(parser)
+
+
+def _add_completion(commands: Commands) -> None:
+    from analysis.completion import PLACES
+
+    completion = _command(
+        commands, "completion", "print a script that completes commands in a shell",
+        *(place.removeprefix("companion completion ") for place in PLACES.values()),
+    )  # fmt: skip
+    completion.add_argument("shell", choices=PLACES)
+    completion.set_defaults(do=_completion)
+
+
+def _add_hidden(commands: Commands) -> None:
+    """Commands that others call and nobody types; they are not in the help."""
+    execute = commands.add_parser("execute")  # Snakemake's job
     execute.add_argument("experiment")
     execute.add_argument("family")
     execute.set_defaults(do=_execute)
-    return parser
+    complete = commands.add_parser("complete")  # what the completion scripts ask
+    complete.add_argument("words", nargs="*")
+    complete.set_defaults(do=_complete)
 
 
-def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    extract = commands.add_parser("extract", help="compute a family's features of some images")
-    extract.add_argument("family")
-    extract.add_argument("--data", nargs="+", required=True, metavar="DATA",
-                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
-                         "broden (in the folder COMPANION_DATA), or a folder of images, in "
-                         "subfolders by class or not")  # fmt: skip
-    extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
-    extract.add_argument("--checkpoint", type=Path, metavar="FILE",
-                         help="safetensors file to use for the one model named")  # fmt: skip
-    extract.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
-    extract.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
-    extract.add_argument("--batch-size", type=_positive, default=128, help="(128)")
-    extract.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
-                         help="threads that decode images (one per core)")  # fmt: skip
-    extract.add_argument("--compile", action="store_true", help="compile the encoders first")
-    extract.add_argument("--leave-out-damaged", action="store_true",
-                         help="list images that cannot be decoded and go on")  # fmt: skip
-    extract.set_defaults(do=_extract)
+def _add_probe(commands: Commands) -> None:
+    probe = _command(
+        commands, "probe", "look for the paper's sign of robustness in one checkpoint",
+        "pocket-cnn-web-large --images pictures/",
+        "ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html",
+        "weights.safetensors --architecture ViT-B-16 --images pictures/ --json probe.json",
+    )  # fmt: skip
+    probe.description = (
+        "Look for outlier features, the sign of robustness that the paper found, in what a "
+        "checkpoint makes of a folder of images. No labels and no shifted data are needed; some "
+        "hundred images of the kind that matters to you are enough."
+    )
+    probe.add_argument("checkpoint", metavar="CHECKPOINT",
+                       help="a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a "
+                       "timm model, or a file of weights")  # fmt: skip
+    probe.add_argument("--images", required=True, metavar="FOLDER",
+                       help="images, in folders or not; labels are not looked at")  # fmt: skip
+    probe.add_argument("--architecture", metavar="ARCH",
+                       help="of a file that does not say it: open_clip's or timm's")  # fmt: skip
+    probe.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
+    probe.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
+    probe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    probe.add_argument("--batch-size", type=_positive, default=32, help="(32)")
+    probe.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
+                       help="threads that decode images (one per core)")  # fmt: skip
+    probe.add_argument("--leave-out-damaged", action="store_true",
+                       help="list images that cannot be used and go on")  # fmt: skip
+    probe.add_argument("-q", "--quiet", action="store_true",
+                       help="no progress bar, the verdict alone")  # fmt: skip
+    probe.set_defaults(do=_probe)
 
 
 def _positive(text: str) -> int:
@@ -120,25 +348,28 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    run = runs.find_run(options.experiment, options.family)
+    print(_executed(run, dict(options.parameter), options.output))
+    return 0
+
+
+def _executed(run: Run, given: Mapping[str, str], output: Path | None) -> Path:
+    """Execute a run into the book; with parameters or an output of its own, elsewhere."""
     from analysis import lab
     from analysis.execute import check_parameters, execute, execute_for_book
 
-    run = runs.find_run(options.experiment, options.family)
     if run.experiment.features and "pocket" in run.experiment.editions:
         lab.refresh()
-    given = dict(options.parameter)
     values = check_parameters(run, given)
-    if given or options.output:
-        output = options.output or ROOT / "runs" / run.experiment.name / f"{run.subject}.ipynb"
+    if given or output:
+        output = output or ROOT / "runs" / run.experiment.name / f"{run.subject}.ipynb"
         if output.suffix != ".ipynb":
             raise RunError(f"--output must name an .ipynb file, got {output}.")
         execute(run, values, output)
-    else:
-        output = run.output
-        if not execute_for_book(run):
-            raise RunError(runs.status(run).why)
-    print(output)
-    return 0
+        return output
+    if not execute_for_book(run):
+        raise RunError(runs.status(run).why)
+    return run.output
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -197,33 +428,230 @@ def _status_of_data(as_json: bool) -> int:
 
 
 def _extract(options: argparse.Namespace) -> int:
-    from analysis import datasets
-    from analysis.registry import load_family
-    from analysis.store import StoreError, read_features
-
-    family = load_family(options.family)
+    family = registry.load_family(options.family)
     models = [family.model(name) for name in options.model] or [
         model for model in family.models if model.loadable
     ]
-    try:
+    for path in _extracted(models, options, options.checkpoint):
+        print(path)
+    return 0
+
+
+def _extracted(
+    models: Sequence[Model], options: argparse.Namespace, checkpoint: Path | None = None
+) -> Iterator[str]:
+    """Extract the features of all data sets named; yields their paths, with what was left out."""
+    from analysis import datasets
+    from analysis.store import StoreError, read_features
+
+    with _needs_torch("extraction"):
         from analysis.extract import ExtractionError, Settings, extract
         from analysis.models import ModelError
-    except ModuleNotFoundError as error:
-        raise RunError(
-            f"extraction needs {error.name}, which is not installed: pip install -e '.[extract]'."
-        ) from None
     try:
         settings = Settings(
             device=options.device, precision=options.precision, batch_size=options.batch_size,
             workers=options.workers, compile=options.compile,
-            leave_out_damaged=options.leave_out_damaged,
+            leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
         )  # fmt: skip
-        for images in [found for text in options.data for found in datasets.find(text)]:
-            for path in extract(models, images, settings, checkpoint=options.checkpoint):
+        for images in _images(options):
+            for path in extract(models, images, settings, checkpoint=checkpoint):
                 left_out = read_features(path).sidecar["data"]["left_out"]
-                print(path, f"({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out))
+                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+                yield f"{path}{about}"
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
+
+
+def _images(options: argparse.Namespace) -> list[ImageList]:
+    from analysis import datasets
+
+    if options.without_labels:
+        return [datasets.unlabelled(Path(text), smallest_side=1) for text in options.data]
+    return [images for text in options.data for images in datasets.find(text)]
+
+
+@contextlib.contextmanager
+def _needs_torch(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"{what} needs {error.name}, which is not installed: pip install -e '.[extract]'."
+        ) from None
+
+
+def _add(options: argparse.Namespace) -> int:
+    added = _added(_wish(options, options.name))
+    model = added.model
+    print(added.path.relative_to(ROOT))
+    weights = f"sha256 {model.weights_sha256[:12]}…" if model.weights_sha256 else "drawn at random"
+    print(
+        f"{model.name}: {model.architecture} ({model.library}), {model.level}, {model.width} "
+        f"components, {model.preprocessing.size} pixels, head {model.head}, weights {weights}"
+    )
+    for note in added.notes:
+        print(f"note: {note}")
+    print(f"next: companion extract {added.family.name} --data FOLDER")
+    return 0
+
+
+def _wish(options: argparse.Namespace, name: str) -> Wish:
+    from analysis.adding import Wish
+
+    return Wish(
+        name, options.checkpoint, architecture=options.architecture, level=options.level,
+        title=options.title, model=options.model, head=options.head, classes=options.classes,
+        templates=options.templates, pretraining=options.pretraining, replace=options.replace,
+    )  # fmt: skip
+
+
+def _added(wish: Wish) -> Added:
+    with _needs_torch("adding a checkpoint"):
+        from analysis import adding
+        from analysis.models import ModelError
+        from analysis.store import StoreError
+    try:
+        return adding.add(wish)
+    except (ModelError, StoreError) as error:
+        raise RunError(str(error)) from error
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from analysis import adding
+
+    family = adding.removable(options.name)
+    features = adding.features_of(family)
+    drop = options.features
+    if features and not drop and not options.yes and sys.stdin.isatty():
+        places = ", ".join(map(str, features))
+        drop = input(f"Remove its features ({places}), too? [y/N] ").strip().lower() in ("y", "yes")
+    removed = adding.remove(options.name, features=drop)
+    print(f"{options.name} is out: {len(removed.files)} files removed.")
+    for folder in removed.features:
+        print(f"kept its features: {folder} (delete the folder if they are no longer wanted)")
+    for path in removed.measurements:
+        print(f"kept its recorded measurement: {path.relative_to(ROOT)}")
+    print("next: jupyter-book build book/")
+    return 0
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    experiment = _checked_chapter(options)
+    family, model = _family_of_checkpoint(options, needs_images=experiment.features)
+    run = runs.find_run(options.chapter, family.name)
+    for path in _extracted([model], options) if options.data else ():
+        print(path)
+    print(_executed(run, dict(options.parameter), options.output))
+    print("next: jupyter-book build book/")
+    return 0
+
+
+def _checked_chapter(options: argparse.Namespace) -> Experiment:
+    """The chapter's experiment; RunError, before anything is loaded, if it cannot be run so."""
+    from analysis.execute import check_parameters
+
+    experiments = runs.load_experiments()
+    usable = [
+        e.name for e in experiments.values() if e.scope == "family" and "reader" in e.editions
+    ]
+    if options.chapter not in usable:
+        what = "runs for no checkpoint alone" if options.chapter in experiments else "is unknown"
+        near = registry.suggestion(options.chapter, usable)
+        raise RunError(f"the chapter {options.chapter!r} {what}: {near}.")
+    experiment = experiments[options.chapter]
+    check_parameters(Run(experiment, "any"), dict(options.parameter))
+    if options.data:
+        from analysis.datasets import DatasetError
+
+        try:
+            _images(options)
+        except DatasetError as error:
+            raise RunError(str(error)) from None
+    return experiment
+
+
+def _family_of_checkpoint(
+    options: argparse.Namespace, *, needs_images: bool
+) -> tuple[Family, Model]:
+    """The family and model of a checkpoint: one that is there, or a new one of the reader's.
+
+    Raises RunError, before anything is written, if it has no features, which the chapter needs.
+    """
+    with _needs_torch("rerunning a chapter"):
+        from analysis import adding, checkpoints
+        from analysis.models import ModelError
+
+    def checked(model: Model | None) -> None:
+        from analysis.evidence import data_sets
+
+        if needs_images and not options.data and not (model and data_sets(model)):
+            raise RunError(
+                f"{options.chapter} looks at features of images, of which there are none by "
+                f"{options.checkpoint}: say which images with --data, a folder or pocket."
+            )
+
+    holder = adding.holder(options.checkpoint) if options.name is None else None
+    if holder is not None:
+        checked(holder.model(options.checkpoint))
+        return holder, holder.model(options.checkpoint)
+    wish = _wish(options, options.name or checkpoints.default_name(options.checkpoint))
+    try:
+        found = adding.find_added(wish)
+    except ModelError as error:
+        raise RunError(str(error)) from error
+    checked(found)
+    if found is not None:
+        return registry.load_family(wish.name), found
+    added = _added(wish)
+    print(added.path)
+    return added.family, added.model
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from analysis.completion import SCRIPTS
+
+    print(SCRIPTS[options.shell], end="")
+    return 0
+
+
+def _complete(options: argparse.Namespace) -> int:
+    from analysis.completion import candidates
+
+    print("\n".join(candidates(_parser(), options.words)))
+    return 0
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from analysis import datasets, probe_report
+    from analysis.probe import ProbeError, to_json
+    from analysis.store import StoreError
+
+    errors: tuple[type[Exception], ...] = (datasets.DatasetError, ProbeError, StoreError)
+    try:
+        for path in filter(None, (options.html, options.json)):
+            probe_report.check_writable(path)
+        from analysis.extract import ExtractionError
+        from analysis.models import ModelError
+        from analysis.probe_checkpoint import from_options
+
+        errors += (ExtractionError, ModelError)
+        found = from_options(options)
+        if options.html:
+            probe_report.write(options.html, probe_report.page(found))
+        if options.json:
+            probe_report.write(options.json, to_json(found))
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"a probe needs {error.name}, which is not installed: pip install -e '.[extract]'."
+        ) from None
+    except KeyboardInterrupt:
+        print("companion: interrupted; nothing was written.", file=sys.stderr)
+        return 130
+    except errors as error:
+        raise RunError(str(error)) from error
+    print(found.verdict.sentence if options.quiet else probe_report.summary(found))
+    if not options.quiet:
+        print(*filter(None, (options.html, options.json)), sep="\n")
     return 0
 
 

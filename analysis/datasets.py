@@ -80,7 +80,8 @@ class ImageList:
     """An ordered list of (image, label).
 
     ``images`` are paths, or bytes of shape (N, height, width, 3); ``keys`` name them, in the same
-    order; ``labels`` count through ``classes``, −1 where an image is of none of them.
+    order; ``labels`` count through ``classes``, −1 where an image is of none of them. Files whose
+    shorter side has fewer pixels than ``smallest_side`` count as damaged.
     """
 
     name: str
@@ -89,6 +90,7 @@ class ImageList:
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
     prompts: Prompts | None = field(default=None, repr=False)
+    smallest_side: int = 1
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -111,14 +113,23 @@ class ImageList:
         return len(self.images)
 
     def image(self, index: int) -> Image.Image:
-        """Decode one image, wholly; DamagedImageError with its name when that fails."""
+        """Decode one image to 8-bit RGB, wholly; DamagedImageError with its name when that fails.
+
+        Grey, palette and CMYK pictures are converted, 16-bit grey ones keep their upper eight bits,
+        of animated ones the first frame is taken, transparency is dropped.
+        """
         source = self.images[index]
         if isinstance(source, np.ndarray):
             return Image.fromarray(source)
         try:
             with Image.open(source) as picture:
                 picture.load()
-                return picture if picture.mode == "RGB" else picture.convert("RGB")
+                if min(picture.size) < self.smallest_side:
+                    raise ValueError(
+                        f"{picture.width} × {picture.height} pixels show nothing: "
+                        f"{self.smallest_side} on the shorter side are the least"
+                    )
+                return _in_rgb(picture)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).replace(str(source), source.name)
             raise DamagedImageError(self.keys[index], reason) from None
@@ -201,9 +212,37 @@ def folder(
         keys=tuple(p.relative_to(path).as_posix() for p, _ in found),
         labels=labels,
         classes=tuple(subfolders),
-        prompts=_photo_prompts(subfolders) if subfolders else None,
+        prompts=class_prompts(subfolders) if subfolders else None,
     ).expect(images, classes)
     return listed if name else replace(listed, name=_file_name(path, listed.manifest))
+
+
+def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
+    """List every image in a folder and the folders below it, without labels, by path.
+
+    Other files and hidden ones are ignored. Named after the folder and its content, as `folder`
+    does it. Raises DatasetError, saying what is there instead, if there is no image.
+    """
+    if not path.is_dir():
+        raise DatasetError(f"{path} is not a folder: give a folder of images.")
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
+    found = [p for p in files if _is_image(p)]
+    if not found:
+        kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
+        raise DatasetError(
+            f"{path} holds no images: "
+            + (f"{len(files)} other files ({', '.join(kinds[:5])})" if files else "it is empty")
+            + f"; images that end in {', '.join(SUFFIXES)} are expected."
+        )
+    listed = ImageList(
+        name=path.name,
+        images=found,
+        keys=tuple(p.relative_to(path).as_posix() for p in found),
+        labels=np.full(len(found), -1),
+        classes=(),
+        smallest_side=smallest_side,
+    )
+    return replace(listed, name=_file_name(path, listed.manifest))
 
 
 def pocket(style: str, split: str = "test", *, classified: bool = False) -> ImageList:
@@ -282,11 +321,26 @@ def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:
         return [error for error in pool.map(attempt, range(len(images))) if error]
 
 
+def _in_rgb(picture: Image.Image) -> Image.Image:
+    """Convert to 8-bit RGB; ValueError for grey values whose range is not known."""
+    if picture.mode.startswith("I;16"):  # converting these directly would clip them to white
+        upper = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray(upper).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise ValueError("grey values of 32 bits, whose range is not known: save it with 8 or 16")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
-def _photo_prompts(classes: Sequence[str]) -> Prompts:
+def class_prompts(classes: Sequence[str]) -> Prompts:
+    """Return prompts for names of classes, ``_`` and ``-`` read as spaces, in `PHOTO_TEMPLATES`."""
     names = tuple(re.sub(r"[_-]+", " ", name).strip() or name for name in classes)
     return Prompts(tuple(classes), names, PHOTO_TEMPLATES)
 

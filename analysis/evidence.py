@@ -27,7 +27,7 @@ from analysis.measurements import (
     today,
     values_with_units,
 )
-from analysis.registry import Family, Model
+from analysis.registry import Family, Model, shown_weights
 
 
 def of_family(
@@ -156,7 +156,8 @@ def build(
 def provenance(experiment: Experiment, sidecar: Mapping[str, Any], head: str = "") -> Provenance:
     """Carry a sidecar of the store over: weights, files, layer, settings."""
     described = sidecar["model"]
-    parts = (described["library"], described["architecture"], described["weights"])
+    weights = shown_weights(described["weights"] or "")
+    parts = (described["library"], described["architecture"], weights)
     own: dict[str, Any] = {
         "weights": " ".join(str(part) for part in parts if part),
         "weights_note": "",

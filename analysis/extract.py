@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from analysis import store
 from analysis.datasets import DamagedImageError, ImageList
-from analysis.models import Loaded, cached_head, load
+from analysis.models import Loaded, cached_head, head_prompts, load
 from analysis.preprocess import Geometry, geometry, to_pixels
 from analysis.registry import Model
 from analysis.store import StoreError
@@ -170,6 +170,9 @@ def extract(
     device = _device(settings.device)
     with store.locked(paths.values()):
         waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
+        for model in models:
+            if model not in waiting and not _head_done(paths[model.name], model, images):
+                _see_to_head(load(model, None, device), images, paths[model.name])
         encoders = [
             _encoder(model, images, settings, device, paths[model.name], checkpoint)
             for model in waiting
@@ -191,11 +194,57 @@ def _encoder(
 ) -> Encoder:
     """Load a model, see to its head, and let go of its text encoder."""
     loaded = load(model, checkpoint, device)
-    if loaded.head is not None or (loaded.text is not None and images.prompts is not None):
-        head = path.with_name(f"{images.name}.head.safetensors")
-        with _threads_for([loaded.encoder]):
-            cached_head(loaded, images.prompts, head)
+    _see_to_head(loaded, images, path)
     return Encoder(replace(loaded, text=None), settings, path)
+
+
+def _see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
+    """Put the model's head for these images beside its features; none where there is none.
+
+    Raises ExtractionError if the images are of classes that the head does not know.
+    """
+    head = _head_path(path)
+    prompts = head_prompts(loaded.model, images)
+    if loaded.head is None and (loaded.text is None or prompts is None):
+        head.unlink(missing_ok=True)
+        store.sidecar_of(head).unlink(missing_ok=True)
+        return
+    _check_classes(loaded, loaded.head.classes if loaded.head else prompts.classes, images)  # type: ignore[union-attr]
+    with _threads_for([loaded.encoder]):
+        cached_head(loaded, prompts, head)
+
+
+def _check_classes(loaded: Loaded, known: Sequence[str], images: ImageList) -> None:
+    unknown = [name for name in images.classes if name not in known]
+    if unknown:
+        raise ExtractionError(
+            f"{images.name} has images of {unknown[0]!r}"
+            + f" and {len(unknown) - 1} more classes" * (len(unknown) > 1)
+            + f" that the head of {loaded.model.name} does not know (its {len(known)} are "
+            f"{', '.join(known[:3])}, …): name the subfolders as the head names its classes, or "
+            "extract without labels (--without-labels)."
+        )
+
+
+def _head_done(path: Path, model: Model, images: ImageList) -> bool:
+    """Whether the head beside the features is the one that the description wants now."""
+    if model.head is None:
+        return True
+    try:
+        kept = store.read(_head_path(path))[1]
+    except StoreError:
+        kept = None
+    prompts = head_prompts(model, images)
+    if model.head == "none" or (model.head == "zero_shot" and prompts is None):
+        return kept is None
+    if kept is None or model.head == "zero_shot":
+        return kept is not None and prompts is not None and kept["prompts"] == prompts.sha256
+    named = isinstance(model.classes, tuple)
+    return kept["prompts"] is None and (not named or tuple(kept["classes"]) == model.classes)
+
+
+def _head_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.head.safetensors")
 
 
 def _extract_shards(encoders: Sequence[Encoder], images: ImageList, settings: Settings) -> None:

@@ -2,8 +2,8 @@
 
 `load` builds the architecture, puts the weights in, and refuses to go on where the libraries only
 warn: weights that are missing or do not fit, another activation than the weights were trained
-with, an output of another width than described. Weights are read from safetensors files only; a
-pickle, which can run code, is never opened.
+with, an output of another width than described. Weights are read from safetensors files, and
+from PyTorch's files that hold tensors alone; nothing is opened in a way that could run code.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import contextlib
 import hashlib
 import json
 import logging
+import pickle
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,15 +32,33 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from analysis.datasets import ImageList, Prompts
+from analysis.datasets import ImageList, Prompts, class_prompts
 from analysis.preprocess import Pixels, to_pixels
-from analysis.registry import ROOT, Model
+from analysis.registry import HUB, ROOT, WEIGHT_FILES, Model, is_file_name, suggestion
 from analysis.store import Head, StoreError, describe, read, read_head, write_head
 from analysis.tokenizer import WordTokenizer
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
-HUB = "hf-hub:"
 RANDOM_SEED = 0
+#: From this version on PyTorch reads files of tensors without a known way to run code.
+SAFE_TORCH = (2, 6)
+#: Where training programs keep a model's tensors in a file that holds more than these.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+#: What programs put before the names of all tensors when they train on several devices or compile.
+PREFIXES = ("module.", "_orig_mod.")
+#: Names of tensors that give a file away, whether all must be such, and what the file then is.
+OTHER_FILES = (
+    (r"(?i)lora_|\.lora\.|hada_w1", False,
+     "is an adapter (LoRA), which only changes another model, where all weights of an encoder are "
+     "expected: merge it into its model, and give what comes out"),
+    (r"exp_avg|momentum_buffer|optimizer", False,
+     "holds the state of an optimizer, where the weights of an encoder are expected: save the "
+     "model's weights alone"),
+    (r"^(text|transformer|token_embedding|positional_embedding|ln_final|text_projection|logit_)",
+     True,
+     "holds a text encoder alone, where the weights of an image encoder are expected: give the "
+     "file of the whole model"),
+)  # fmt: skip
 
 State = dict[str, Tensor]
 TextEncoder = Callable[[Sequence[str]], Tensor]
@@ -62,6 +83,7 @@ class Loaded:
     head: Head | None
     weights_sha256: str
     text: TextEncoder | None = None
+    read: str = ""
 
     @cached_property
     def device(self) -> torch.device:
@@ -89,9 +111,10 @@ def normalize(pixels: Tensor, model: Model) -> Tensor:
 def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> Loaded:
     """Build a model and load its weights.
 
-    ``checkpoint``, a local safetensors file, is used instead of the described weights. Raises
-    ModelError when the weights are absent, not safetensors or of another architecture, when the
-    activation is not the one they were trained with, or when the output has another width.
+    ``checkpoint``, a local file, is used instead of the described weights. Raises ModelError when
+    the weights are absent, not a file of tensors, of another architecture, or not those whose
+    sha256 is noted, when the activation is not the one they were trained with, when the output has
+    another width, or when there is no head where one is described.
     """
     if not model.loadable:
         raise ModelError(f"{model.name} has no public weights, so it cannot be loaded.")
@@ -100,8 +123,47 @@ def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> L
     build = _load_open_clip if model.library == "open_clip" else _load_timm
     loaded = build(model, checkpoint, device)
     loaded.encoder.eval().requires_grad_(False)
+    loaded = with_head(loaded)
     _check_output(loaded)
     return loaded
+
+
+def with_head(loaded: Loaded) -> Loaded:
+    """Keep of own head and text encoder what the description wants; ModelError if it is absent."""
+    model = loaded.model
+    if model.head is None:
+        return loaded
+    if model.head == "none":
+        return replace(loaded, head=None, text=None)
+    if model.head == "zero_shot" and loaded.text is None:
+        raise ModelError(
+            f"{model.name} has no text encoder to make a zero-shot head with: "
+            + ("it has a classifier of its own (head own)." if loaded.head else "use head none.")
+        )
+    if model.head == "own" and loaded.head is None:
+        raise ModelError(
+            f"{model.name} has no classifier of its own: "
+            + ("use head zero_shot or none." if loaded.text else "use head none.")
+        )
+    if model.head == "zero_shot":
+        return replace(loaded, head=None)
+    return replace(loaded, head=_renamed_classes(loaded), text=None)
+
+
+def _renamed_classes(loaded: Loaded) -> Head:
+    """The model's own head with the described names of its classes, where there are such."""
+    assert loaded.head is not None
+    model, count = loaded.model, len(loaded.head.classes)
+    if model.classes is None:
+        return loaded.head
+    classes = model.classes
+    names = tuple(open_clip.IMAGENET_CLASSNAMES) if isinstance(classes, str) else classes
+    if len(names) != count:
+        raise ModelError(
+            f"{model.name}: the checkpoint's head has {count} classes, {len(names)} class names "
+            "are given: give one name for each, in the head's order."
+        )
+    return replace(loaded.head, classes=names)
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -111,9 +173,16 @@ def architecture(name: str) -> dict[str, Any]:
     if config is None:
         raise ModelError(
             f"open_clip knows no architecture {name!r}, and data/pocket/architectures has no "
-            f"{name}.json."
+            f"{name}.json: {suggestion(name, open_clip.list_models())}."
         )
     return config
+
+
+def open_clip_architectures() -> list[str]:
+    """Names of the architectures that open_clip can build, the pocket lab's own included."""
+    _register_pocket_architectures()
+    names: list[str] = open_clip.list_models()
+    return names
 
 
 def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> Head:
@@ -145,7 +214,8 @@ def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
     }
     with contextlib.suppress(StoreError):
         kept = read(path)[1]
-        if all(kept[key] == value for key, value in json.loads(json.dumps(sidecar)).items()):
+        same = all(kept[key] == value for key, value in json.loads(json.dumps(sidecar)).items())
+        if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
             return read_head(path)
     if loaded.head is None and prompts is None:
         raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
@@ -165,9 +235,10 @@ def recognised(
     loaded = load(model, checkpoint)
     head = loaded.head
     if head is None:
-        if images.prompts is None:
+        prompts = head_prompts(model, images)
+        if prompts is None:
             raise ModelError(f"{images.name} has no class names and templates to make a head of.")
-        head = zero_shot_head(loaded, images.prompts)
+        head = zero_shot_head(loaded, prompts)
     batch = torch.stack([loaded.preprocess(images.image(i)) for i in range(len(images))])
     with torch.inference_mode():
         features = loaded.encoder(batch).numpy()
@@ -182,23 +253,144 @@ def imagenet_prompts() -> Prompts:
     return Prompts(classes=names, names=names, templates=templates)
 
 
+def head_prompts(model: Model, images: ImageList) -> Prompts | None:
+    """Return what a model's zero-shot head for a data set is made of; None if nothing is known.
+
+    That is the model's own class names and templates where it is described with some, else those
+    of the data set.
+    """
+    if model.classes is None:
+        prompts = images.prompts
+    elif isinstance(model.classes, str):
+        prompts = imagenet_prompts()
+    else:
+        prompts = class_prompts(model.classes)
+    if prompts is None or model.templates is None:
+        return prompts
+    own = model.templates
+    return replace(prompts, templates=imagenet_prompts().templates if isinstance(own, str) else own)
+
+
 def read_weights(path: Path) -> tuple[State, dict[str, str]]:
-    """Read the tensors and the metadata of a safetensors file; ModelError for anything else."""
+    """Read the tensors and the metadata of a weights' file.
+
+    Safetensors files have the metadata they were written with. Of PyTorch's files (``.pt``,
+    ``.pth``, ``.bin``) only those that hold nothing but tensors and plain values are read. The
+    entry ``read`` says what was taken where that is not the file as it is. ModelError for anything
+    else.
+    """
     if not path.is_file():
-        raise ModelError(f"there are no weights at {path}.")
-    if path.suffix != ".safetensors":
+        raise ModelError(f"there are no weights at {path}: check the path.")
+    if path.suffix not in WEIGHT_FILES:
         raise ModelError(
-            f"{path.name} is not a safetensors file, and files that may run code when opened are "
-            "not read: convert it with a tool that you trust, and name it .safetensors."
+            f"{path.name} is not a safetensors file, nor one of PyTorch's "
+            f"({', '.join(WEIGHT_FILES[1:])}): convert it with a tool that you trust, and name it "
+            ".safetensors."
         )
+    state, metadata = _read_safetensors(path) if _is_safetensors(path) else _read_pytorch(path)
+    for prefix in PREFIXES:
+        if state and all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+            taken = f"the prefix {prefix!r} was taken off the names of all tensors"
+            metadata["read"] = "; ".join(filter(None, [metadata.get("read"), taken]))
+    return state, metadata
+
+
+def _is_safetensors(path: Path) -> bool:
+    return path.suffix == ".safetensors"
+
+
+def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path.name} is named safetensors but is not a sound one ({error}): it may be cut "
-            "short, or be another format under that name."
+            "short, or be another format under that name: get it again."
         ) from None
+
+
+def _read_pytorch(path: Path) -> tuple[State, dict[str, str]]:
+    """Read a file of ``torch.save`` that holds tensors, or a dictionary that has them."""
+    content = _unpickled(path)
+    read = ""
+    if isinstance(content, Mapping) and {"state", "param_groups"} <= content.keys():
+        raise ModelError(
+            f"{path.name} holds the state of an optimizer, where the weights of an encoder are "
+            "expected: save the model's weights alone."
+        )
+    if isinstance(content, Mapping) and not _all_tensors(content):
+        entry = next((name for name in WRAPPERS if _all_tensors(content.get(name))), None)
+        if entry is not None:
+            others = [str(key) for key in content if key != entry]
+            content = content[entry]
+            read = f"of {path.name} the entry {entry!r} was taken" + (
+                f", and {', '.join(others)} left aside" if others else ""
+            )
+    if not _all_tensors(content):
+        raise ModelError(
+            f"{path.name} holds no weights by name ({_kind(content)}), where a dictionary of "
+            f"tensors is expected, or one with such a dictionary under {' or '.join(WRAPPERS)}: "
+            "save the model's state_dict()."
+        )
+    assert isinstance(content, Mapping)
+    return {str(key): value for key, value in content.items()}, {"read": read} if read else {}
+
+
+def _unpickled(path: Path) -> object:
+    """Open a file of ``torch.save`` in the mode that builds tensors and plain values, no more."""
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < SAFE_TORCH:
+        raise ModelError(
+            f"{path.name} is read with PyTorch {SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer only, and "
+            f"this is {torch.__version__}, which such a file can make run code: update PyTorch, or "
+            "convert the file to safetensors."
+        )
+    try:
+        with path.open("rb") as file:
+            mapped = file.read(4) == b"PK\x03\x04"  # written since PyTorch 1.6
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (
+        *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
+        *(ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError),
+    ) as error:
+        raise ModelError(_why_not_read(path, error)) from None
+
+
+def _why_not_read(path: Path, error: Exception) -> str:
+    text = str(error)
+    named = re.search(r"GLOBAL ([\w.]+)", text)
+    if named:
+        return (
+            f"{path.name} holds more than tensors ({named[1]}), and may run code when it is "
+            "opened, so it was not: save the model's state_dict() as safetensors with a tool that "
+            "you trust."
+        )
+    reason = text.splitlines()[0] if text else type(error).__name__
+    if "torchscript" in text.lower():
+        reason = "it is a TorchScript program, not a file of weights"
+    elif isinstance(error, pickle.UnpicklingError):
+        reason = "its bytes are not those of saved tensors"
+    return (
+        f"{path.name} is not a sound file of PyTorch's ({reason}): it may be cut short, or be "
+        "another format under that name: get it again, or convert it to safetensors."
+    )
+
+
+def _all_tensors(content: object) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(value, Tensor) for value in content.values())
+    )
+
+
+def _kind(content: object) -> str:
+    if isinstance(content, Mapping):
+        names = [str(key) for key in content]
+        return f"a dictionary with {', '.join(names[:6])}" if names else "an empty dictionary"
+    return f"a {type(content).__name__}"
 
 
 def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loaded:
@@ -216,38 +408,51 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
             f"{model.name}: {model.architecture} is a {type(clip).__name__}, whose image features "
             "are not a single vector per image."
         )
-    head, has_text = None, True
+    head, has_text, read = None, True, ""
     if model.level == "random":
         sha256 = _hash_of_state(clip.state_dict())
     else:
         path = checkpoint or _open_clip_file(model)
+        sha256 = _known_sha256(model, path)
         state, metadata = read_weights(path)
-        sha256 = _sha256(path)
+        read = metadata.get("read", "")
         head = _take_head(model, state, metadata)
         has_text = not all(key.startswith("visual.") for key in state)
-        if not has_text and head is None:
-            raise ModelError(f"{path.name} has neither a text encoder nor a head.")
+        if not has_text and head is None and model.head != "none":
+            raise ModelError(f"{path.name} has neither a text encoder nor a head: use head none.")
         _put_weights(model, clip if has_text else clip.visual, state, path, has_text)
     clip.eval().requires_grad_(False).to(device)
     text = _text_encoder(model, clip, device) if has_text else None
-    return Loaded(model, clip.visual, head, sha256, text)
+    return Loaded(model, clip.visual, head, sha256, text, read)
 
 
 def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
     name = model.architecture or ""
+    read = ""
     if model.level == "random":
         net = _built(model, lambda: timm.create_model(name))
         sha256 = _hash_of_state(net.state_dict())
     else:
         path = checkpoint or _timm_file(model)
-        state, _ = read_weights(path)
-        sha256 = _sha256(path)
-        config = timm.get_pretrained_cfg(name)
-        weight = state.get(f"{config.classifier}.weight") if config else None
-        classes = 1000 if weight is None else len(weight)
+        sha256 = _known_sha256(model, path)
+        state, metadata = read_weights(path)
+        read = metadata.get("read", "")
+        classifiers = classifier_names(name)
+        if model.head == "none":
+            state = {k: v for k, v in state.items() if k.rpartition(".")[0] not in classifiers}
+        weight = next((state[f"{c}.weight"] for c in classifiers if f"{c}.weight" in state), None)
+        classes = 0 if model.head == "none" else 1000 if weight is None else len(weight)
         net = _built(model, lambda: timm.create_model(name, num_classes=classes))
         _put_weights(model, net, state, path, full=True)
-    return Loaded(model, _BeforeHead(net).to(device), _timm_head(model, net), sha256)
+    head = None if model.head == "none" else _timm_head(model, net)
+    return Loaded(model, _BeforeHead(net).to(device), head, sha256, read=read)
+
+
+def classifier_names(architecture: str) -> tuple[str, ...]:
+    """Return what timm calls the classifier of an architecture, several where there are such."""
+    config = timm.get_pretrained_cfg(architecture)
+    names = config.classifier if config else None
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 class _BeforeHead(nn.Module):
@@ -324,6 +529,7 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
 
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
+    _refuse_other_files(state, path)
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}
     wanted = net.state_dict()
@@ -331,19 +537,46 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         if wanted[key].numel() != 1 and wanted[key].shape != state[key].shape:
             raise ModelError(
                 f"{path.name} is not of the architecture {model.architecture}: {key} has the shape "
-                f"{tuple(state[key].shape)}, {tuple(wanted[key].shape)} is expected."
+                f"{tuple(state[key].shape)}, {tuple(wanted[key].shape)} is expected; name the "
+                "architecture that the file is of."
             )
     try:
         if model.library == "open_clip" and full and wanted.keys() != state.keys():
-            open_clip.load_checkpoint(net, str(path), strict=True)  # converts older layouts
+            _load_older_layout(net, state)
         else:
             net.load_state_dict(state, strict=True)
     except (RuntimeError, KeyError) as error:
         missing, left = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
         raise ModelError(
             f"{path.name} is not of the architecture {model.architecture}: {len(missing)} tensors "
-            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}."
+            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}; get the "
+            "whole file, or name the architecture that it is of."
         ) from error
+
+
+def _load_older_layout(clip: nn.Module, state: State) -> None:
+    """Load tensors that are named as other programs, or earlier versions of open_clip, do it."""
+    state = open_clip.convert.convert_state_dict(clip, dict(state))
+    if "positional_embedding" in state and not hasattr(clip, "positional_embedding"):
+        state = open_clip.model.convert_to_custom_text_state_dict(state)
+    for name in ("logit_scale", "logit_bias"):
+        own = getattr(clip, name, None)
+        if name in state and own is not None:
+            state[name] = state[name].reshape(own.shape)
+    if "logit_bias" not in state and getattr(clip, "logit_bias", None) is not None:
+        state["logit_bias"] = torch.zeros_like(state["logit_scale"])
+    positions = "text.transformer.embeddings.position_ids"  # of transformers before 4.31
+    if positions not in clip.state_dict():
+        state.pop(positions, None)
+    clip.load_state_dict(state, strict=True)
+
+
+def _refuse_other_files(state: State, path: Path) -> None:
+    """Say what a file is that is often mistaken for the weights of an image encoder."""
+    for pattern, every, what in OTHER_FILES:
+        found = [re.search(pattern, key) is not None for key in state]
+        if found and (all(found) if every else any(found)):
+            raise ModelError(f"{path.name} {what}.")
 
 
 def _first(names: Sequence[str]) -> str:
@@ -391,9 +624,10 @@ def _open_clip_file(model: Model) -> Path:
         return local
     if model.weights.startswith(HUB):
         repository = model.weights.removeprefix(HUB)
-        config = json.loads(_from_hub(model, repository, ["open_clip_config.json"]).read_bytes())
+        path = from_hub(model.name, repository, ["open_clip_config.json"])
+        config = json.loads(path.read_bytes())
         _check_hub_config(model, config.get("model_cfg", config))
-        return _from_hub(model, repository, ["open_clip_model.safetensors"])
+        return from_hub(model.name, repository, ["open_clip_model.safetensors"])
     tag = get_pretrained_cfg(model.architecture, model.weights)
     if not tag:
         known = ", ".join(open_clip.list_pretrained_tags_by_model(model.architecture)) or "none"
@@ -410,7 +644,7 @@ def _open_clip_file(model: Model) -> Path:
     names = ["open_clip_model.safetensors"]
     if name:
         names.insert(0, Path(name).with_suffix(".safetensors").name)
-    return _from_hub(model, repository, names)
+    return from_hub(model.name, repository, names)
 
 
 def _timm_file(model: Model) -> Path:
@@ -419,7 +653,7 @@ def _timm_file(model: Model) -> Path:
     if local is not None:
         return local
     if model.weights.startswith(HUB):
-        return _from_hub(model, model.weights.removeprefix(HUB), ["model.safetensors"])
+        return from_hub(model.name, model.weights.removeprefix(HUB), ["model.safetensors"])
     name = f"{model.architecture}.{model.weights}"
     if name not in timm.list_pretrained(f"{model.architecture}*"):
         raise ModelError(f"{model.name}: timm has no pretrained model {name}.")
@@ -427,24 +661,28 @@ def _timm_file(model: Model) -> Path:
     repository = (config.hf_hub_id if config else None) or ""
     if repository.endswith("/"):
         repository += name
-    return _from_hub(model, repository, ["model.safetensors"])
+    return from_hub(model.name, repository, ["model.safetensors"])
 
 
 def _local_file(weights: str) -> Path | None:
     """Return the file that ``weights`` names, if it is a path and not a tag or a hub id."""
-    if weights.startswith(HUB) or not ("/" in weights or weights.endswith(".safetensors")):
-        return None
-    return ROOT / Path(weights).expanduser()
+    return ROOT / Path(weights).expanduser() if is_file_name(weights) else None
 
 
-def _from_hub(model: Model, repository: str, names: Sequence[str]) -> Path:
-    """Return the first of some files that a repository has, from the hub's cache or the network."""
+def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
+    """Return the first of some files that a repository has, from the hub's cache or the network.
+
+    ``repository`` is ``organisation/name``, with ``@revision`` or without. ModelError, about
+    ``who``, if there is none.
+    """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    repository, _, revision = repository.partition("@")
+    which: Any = {"revision": revision} if revision else {}
     for name in names:
         try:
-            return Path(hf_hub_download(repository, name))
+            return Path(hf_hub_download(repository, name, **which))
         except LocalEntryNotFoundError as error:
             reason: Exception = error
             break
@@ -454,9 +692,9 @@ def _from_hub(model: Model, repository: str, names: Sequence[str]) -> Path:
             reason = error
             break
     raise ModelError(
-        f"{model.name}: {' or '.join(names)} of {repository} is not on this machine and could not "
-        f"be fetched from the Hugging Face hub ({type(reason).__name__}): go online, or give a "
-        "local safetensors file as the checkpoint."
+        f"{who}: {' or '.join(names)} of {repository} is not on this machine and could not "
+        f"be fetched from the Hugging Face hub ({type(reason).__name__}): check the name and go "
+        "online, or give a local file of the weights as the checkpoint."
     )
 
 
@@ -478,21 +716,25 @@ def _register_pocket_architectures() -> None:
 
 
 def _built(model: Model, build: Callable[[], Any]) -> Any:
-    """Build a network, with the weights that seed 0 draws if it is the random control.
+    """Build a described network, drawing its weights only if it is the random control."""
+    failure = f"{model.name}: {model.library} cannot build {model.architecture!r}"
+    return built(failure, build, drawn=model.level == "random")
+
+
+def built(failure: str, build: Callable[[], Any], *, drawn: bool = False) -> Any:
+    """Build a network, with the weights that seed 0 draws if they are to be ``drawn``.
 
     For any other, drawing weights would be wasted time: each tensor is loaded, or it is an error.
-    The random state is left as it was.
+    The random state is left as it was. ModelError, which begins with ``failure``, if that fails.
     """
-    undrawn = contextlib.nullcontext() if model.level == "random" else _Undrawn()
+    undrawn = contextlib.nullcontext() if drawn else _Undrawn()
     with torch.random.fork_rng(devices=[]), _quiet(), undrawn:
         torch.manual_seed(RANDOM_SEED)
         try:
             return build()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"{model.name}: {model.library} cannot build {model.architecture!r} ({reason})."
-            ) from None
+            raise ModelError(f"{failure} ({reason}).") from None
 
 
 class _Undrawn(TorchFunctionMode):
@@ -522,6 +764,20 @@ def _hash_of_state(state: State) -> str:
         digest.update(key.encode())
         digest.update(np.ascontiguousarray(state[key].detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
+
+
+def _known_sha256(model: Model, path: Path) -> str:
+    """Hash a weights' file; ModelError if the description notes another hash."""
+    if not path.is_file():
+        raise ModelError(f"there are no weights at {path}: check the path.")
+    sha256 = _sha256(path)
+    if model.weights_sha256 not in (None, sha256):
+        raise ModelError(
+            f"{path.name} is not the file that {model.name} was described with: its sha256 starts "
+            f"with {sha256[:12]}, {(model.weights_sha256 or '')[:12]} is noted in the family file: "
+            "put that file back, or describe the new one under a name of its own (companion add)."
+        )
+    return sha256
 
 
 def _sha256(path: Path) -> str:

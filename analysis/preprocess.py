@@ -13,8 +13,8 @@ from PIL import Image
 from analysis.registry import Preprocessing
 
 Pixels = NDArray[np.uint8]
-#: Shorter edge after resizing, edge of the crop, and filter.
-Geometry = tuple[int, int, str]
+#: Shorter edge after resizing, edge of the crop, filter, and whether both edges are resized to it.
+Geometry = tuple[int, int, str, bool]
 
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -24,15 +24,15 @@ FILTERS = {
 
 
 def geometry(spec: Preprocessing) -> Geometry:
-    """Return what decides the pixels: resized edge, crop and filter.
+    """Return what decides the pixels: resized edge, crop, filter, and whether shape is lost.
 
     Encoders that agree in these share one decoding and resizing, whatever their normalisation.
     """
-    return spec.resize or spec.size, spec.size, spec.interpolation
+    return spec.resize or spec.size, spec.size, spec.interpolation, spec.squash
 
 
 def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pixels:
-    """Resize the shorter edge, cut the centre, and return uint8 of shape (3, size, size).
+    """Resize the shorter edge (or both), cut the centre, and return uint8 of shape (3, size, size).
 
     ``image`` is a picture or an RGB array (height, width, 3). Rounding is torchvision's, so that
     the pixels equal those of the libraries' own transforms. Transparent pictures lose their
@@ -41,11 +41,11 @@ def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pi
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
-    edge, size, interpolation = geometry(spec) if isinstance(spec, Preprocessing) else spec
+    edge, size, interpolation, squash = geometry(spec) if isinstance(spec, Preprocessing) else spec
     width, height = picture.size
     short = min(width, height)
-    if short != edge:
-        target = (edge * width // short, edge * height // short)
+    target = (edge, edge) if squash else (edge * width // short, edge * height // short)
+    if target != picture.size:
         picture = picture.resize(target, FILTERS[interpolation])
     left = round((picture.size[0] - size) / 2)
     top = round((picture.size[1] - size) / 2)

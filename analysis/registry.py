@@ -8,6 +8,7 @@ weights and imports no torch, so that a notebook can use it in a moment.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -19,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ROOT / "families"
 
+#: An error lists at most so many known names.
+MOST_LISTED = 20
+
 #: How a model came to be, in the order in which every figure and table shows it.
 LEVELS = ("zero_shot", "captions", "finetuned", "supervised", "random")
 
@@ -28,7 +32,13 @@ Library = Literal["open_clip", "timm"]
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
 Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Channels = tuple[float, float, float]
+#: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
+HeadKind = Literal["zero_shot", "own", "none"]
+#: Ends of the names of files that hold weights.
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
+HUB = "hf-hub:"
 
 
 class RegistryError(ValueError):
@@ -46,7 +56,8 @@ class Preprocessing(_Strict):
 
     The shorter edge is resized to ``resize`` pixels (to ``size`` where that is not given), a square
     of ``size`` × ``size`` pixels is cut from the centre, and each RGB channel, in [0, 1], is
-    normalised with ``mean`` and ``std``.
+    normalised with ``mean`` and ``std``. With ``squash`` both edges are resized to ``resize``,
+    whatever the picture's shape.
     """
 
     size: Annotated[int, Field(gt=0)]
@@ -56,6 +67,7 @@ class Preprocessing(_Strict):
     std: tuple[
         Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
     ]
+    squash: bool = False
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Preprocessing:
@@ -82,6 +94,12 @@ class Model(_Strict):
     ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
     but its weights are not public. A ``random`` model has a library and an architecture only.
     ``width`` is the number of components of the representation that the head sees.
+
+    ``weights_sha256``, where it is noted, must be that of the weights' file. ``head`` says where
+    the classifier comes from; without it, it is the checkpoint's own if it has one, else zero-shot.
+    ``classes`` are the names of the head's classes, ``imagenet`` for ImageNet's, else those of the
+    data set (zero-shot) or of the checkpoint (own). ``templates`` are the texts around a name of a
+    zero-shot head, ``imagenet`` for OpenAI's 80.
     """
 
     name: Name
@@ -89,9 +107,13 @@ class Model(_Strict):
     library: Library | None = None
     architecture: Text | None = None
     weights: Text | None = None
+    weights_sha256: Sha256 | None = None
     pretraining: Text
     preprocessing: Preprocessing
     width: Annotated[int, Field(gt=0)]
+    head: HeadKind | None = None
+    classes: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    templates: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     note: str = ""
     published: tuple[PublishedKey, ...] = ()
 
@@ -100,10 +122,32 @@ class Model(_Strict):
         """Whether the model can be built today from a library (random models need no weights)."""
         return self.library is not None
 
+    @property
+    def shown_weights(self) -> str:
+        """The weights as they are named to others: of a file elsewhere on this machine its name."""
+        return shown_weights(self.weights or "")
+
+    @model_validator(mode="after")
+    def _head_is_consistent(self) -> Model:
+        if self.templates is not None and self.head != "zero_shot":
+            raise ValueError("templates are of a zero-shot head: set head to zero_shot")
+        if self.classes is not None and self.head not in ("zero_shot", "own"):
+            raise ValueError("classes are of a head: set head to zero_shot or own")
+        for name in ("classes", "templates"):
+            texts = getattr(self, name)
+            repeated = _repeated(texts) if isinstance(texts, tuple) else []
+            if repeated:
+                raise ValueError(f"{name} must differ, {repeated[0]!r} is there more than once")
+        wrong = [t for t in self.templates or () if t.count("{}") != 1]
+        if wrong and self.templates != "imagenet":
+            raise ValueError(f"a template needs one {{}} for the name, got {wrong[0]!r}")
+        return self
+
     @model_validator(mode="after")
     def _complete_or_absent(self) -> Model:
         if self.level == "random":
-            if self.library is None or self.architecture is None or self.weights is not None:
+            drawn = self.weights is None and self.weights_sha256 is None
+            if self.library is None or self.architecture is None or not drawn:
                 raise ValueError(
                     "a random model needs library and architecture, and no weights, because its "
                     "weights are drawn and not loaded"
@@ -182,9 +226,31 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
     return {f.name: f for f in families if edition is None or f.edition == edition}
 
 
+def is_file_name(weights: str) -> bool:
+    """Whether ``weights`` names a file, and is neither a tag nor a repository of the hub."""
+    if weights.startswith(HUB):
+        return False
+    return "/" in weights or "\\" in weights or weights.endswith(WEIGHT_FILES)
+
+
+def shown_weights(weights: str) -> str:
+    """Return weights as others may read them: a path outside the repository loses its folders."""
+    inside = not Path(weights).expanduser().is_absolute() and ":" not in weights
+    if not is_file_name(weights) or (inside and ".." not in Path(weights).parts):
+        return weights
+    return re.split(r"[/\\]", weights)[-1]
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ``known names are …, did you mean …?`` for an error about an unknown name."""
+    """Return ``known are …; did you mean …`` for an error about an unknown name.
+
+    Of many known names only the nearest are listed.
+    """
     names = list(known)
+    if len(names) > MOST_LISTED:
+        nearest = difflib.get_close_matches(name, names, n=5, cutoff=0.3)
+        listed = f"the nearest of the {len(names)} known are {', '.join(nearest)}"
+        return listed if nearest else f"none of the {len(names)} known is near"
     listing = f"known are {', '.join(names)}" if names else "none is known"
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"{listing}; did you mean {close[0]!r}" if close else listing
@@ -195,33 +261,43 @@ def _repeated(names: Iterable[str]) -> list[str]:
 
 
 def _parse(path: Path) -> Family:
-    content = _read(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{path.name}: {_not_yaml(error)}.") from None
+    return parse(text, path.name)
+
+
+def parse(text: str, file: str) -> Family:
+    """Check the content of the family file called ``file``; RegistryError in one sentence."""
+    content = _read(text, file)
     try:
         family = Family.model_validate(content)
     except ValidationError as error:
-        raise RegistryError(f"{path.name}: {_first_reason(error)}.") from None
-    if family.name != path.stem:
+        raise RegistryError(f"{file}: {first_reason(error)}.") from None
+    if f"{family.name}.yaml" != file:
         raise RegistryError(
-            f"{path.name}: name: the family is called {family.name!r}, but its file must then be "
+            f"{file}: name: the family is called {family.name!r}, but its file must then be "
             f"{family.name}.yaml."
         )
     return family
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(text: str, file: str) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RegistryError(
-            f"{path.name}: {_position(error)}the file is not readable as YAML "
-            f"({_syntax_problem(error)})."
-        ) from None
+        content = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{file}: {_position(error)}{_not_yaml(error)}.") from None
     if not isinstance(content, dict):
         raise RegistryError(
-            f"{path.name}: the file must hold a mapping with the fields "
+            f"{file}: the file must hold a mapping with the fields "
             f"{', '.join(Family.model_fields)}, not {type(content).__name__}."
         )
     return content
+
+
+def _not_yaml(error: Exception) -> str:
+    return f"the file is not readable as YAML ({_syntax_problem(error)})"
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -249,7 +325,7 @@ def _syntax_problem(error: Exception) -> str:
     return str(getattr(error, "problem", None) or error).splitlines()[0]
 
 
-def _first_reason(error: ValidationError) -> str:
+def first_reason(error: ValidationError) -> str:
     """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
     problems = error.errors(include_url=False)
     first = problems[0]

@@ -214,10 +214,13 @@ def problem(path: Path, model: Model | None = None) -> str:
 def describe(model: Model, weights_sha256: str) -> dict[str, Any]:
     """Return the part of a sidecar that says which model, with which weights and input."""
     fields = ("name", "level", "library", "architecture", "weights", "width")
+    preprocessing = model.preprocessing.model_dump(mode="json")
+    if not model.preprocessing.squash:  # as it was described before there was a choice
+        del preprocessing["squash"]
     return {
         **{field: getattr(model, field) for field in fields},
         "weights_sha256": weights_sha256,
-        "preprocessing": model.preprocessing.model_dump(mode="json"),
+        "preprocessing": preprocessing,
     }
 
 
@@ -334,7 +337,9 @@ def _check_current(path: Path, sidecar: Mapping[str, Any], model: Model) -> None
     was = sidecar["model"]
     now = describe(model, was["weights_sha256"])
     weights = ROOT / (model.weights or "")
-    if model.weights and weights.is_file():
+    if model.weights_sha256 is not None:
+        now["weights_sha256"] = model.weights_sha256
+    elif model.weights and weights.is_file():
         with weights.open("rb") as file:
             now["weights_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
     changed = [field for field in now if was.get(field) != now[field]]

@@ -33,7 +33,7 @@ def weights(model) -> str:
         return f"`{model.architecture}`, none (random)"
     if not model.library:
         return "no public weights"
-    return f"{model.library}: `{model.architecture}`, `{model.weights}`"
+    return f"{model.library}: `{model.architecture}`, `{model.shown_weights}`"
 
 
 rows = [

@@ -187,8 +187,11 @@ def test_only_sound_safetensors_are_opened(tmp_path: Path, file: Path) -> None:
         load(model(), tmp_path / "absent.safetensors")
     for name in ("weights.pt", "weights.bin", "weights.pth"):
         torch.save({"x": Bomb()}, tmp_path / name)
-        with pytest.raises(ModelError, match=r"is not a safetensors file.*not read: convert it"):
+        with pytest.raises(ModelError, match=r"holds more than tensors .*_Fail.*so it was not: s"):
             load(model(), tmp_path / name)
+    (tmp_path / "weights.ckpt").write_bytes((tmp_path / "weights.pt").read_bytes())
+    with pytest.raises(ModelError, match=r"ckpt is not a safetensors file, nor one of PyTorch's"):
+        load(model(), tmp_path / "weights.ckpt")
     (tmp_path / "a.safetensors").write_bytes((tmp_path / "weights.pt").read_bytes())
     (tmp_path / "b.safetensors").write_bytes(pickle.dumps(Bomb()))
     (tmp_path / "c.safetensors").write_bytes(file.read_bytes()[:-100])

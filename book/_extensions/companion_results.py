@@ -8,7 +8,6 @@ one of the runs that it shows has changed.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
@@ -25,10 +24,9 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 from analysis.overview import code_version  # noqa: E402
+from analysis.svg import inline_svg  # noqa: E402
 
 RUNS = ROOT / "book" / "runs"
-# stand-ins of analysis.figures → the theme's variables
-THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
 
 class ResultError(Exception):
@@ -169,22 +167,6 @@ class ResultRole(SphinxRole):
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         self.env.note_dependency(str(path))
         return [nodes.inline("", _joined(output["data"]["text/markdown"]))], []
-
-
-def inline_svg(svg: str, alt: str) -> str:
-    """SVG ready to stand in a page: named for screen readers, themed, with ids of its own."""
-    body = svg[svg.index("<svg") :]
-    prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)
-    body = re.sub(r'(href=")#([^"]+)"', rf'\1#{prefix}-\2"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", body)
-    for colour, name in THEME.items():
-        body = body.replace(colour, f"var(--companion-{name})")
-    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    label = html.escape(alt, quote=True)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
 
 
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:

