@@ -74,7 +74,7 @@ def _quietly(quiet: bool) -> Iterator[None]:
 def _about_disk(error: OSError) -> str:
     what = error.strerror or str(error)
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return f"{what}{where}: make room and call again; what was finished is kept."
     return f"{what}{where}: allow reading and writing there, and call again."
 
