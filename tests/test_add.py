@@ -286,6 +286,20 @@ def test_classes_that_a_head_does_not_know_stop_the_extraction(
     )  # fmt: skip
 
 
+def test_numbers_of_wordnet_are_no_names_for_a_text_encoder(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    pictures = save_folder(tmp_path / "val")
+    for name, number in zip(CLASSES, ("n01440764", "n01443537", "n01484850"), strict=True):
+        (pictures / name).rename(pictures / number)
+    add(Wish("mine", str(file)), folder)
+    assert extract(folder, pictures) == 1
+    assert "numbers of WordNet (n01440764, …), which a text encoder" in capsys.readouterr().err
+    assert extract(folder, pictures, "--without-labels") == 0
+
+
 def test_a_head_that_changed_is_made_again_without_the_features(
     file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
