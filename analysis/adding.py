@@ -360,6 +360,8 @@ def _rewritten(old: str, family: Family) -> str:
 
 
 def _renamed_into_place(path: Path, text: str, *, anew: bool) -> None:
+    for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8", newline="\n")

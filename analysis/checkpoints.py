@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import open_clip
@@ -360,9 +360,7 @@ def timm_width(name: str) -> int:
 
 def _of_file(text: str, architecture: str | None) -> dict[str, Any]:
     """Describe a local file: by its architecture, and by which tensors it holds."""
-    path = Path(text).expanduser()
-    if not path.is_file() and not path.is_absolute() and (ROOT / path).is_file():
-        path = ROOT / path
+    path = _path_of(text)
     if path.is_dir():
         raise CheckpointError(
             f"{text} is a folder: give the file of weights in it ({', '.join(WEIGHT_FILES)})."
@@ -380,6 +378,13 @@ def _of_file(text: str, architecture: str | None) -> dict[str, Any]:
     fields = _of_architecture(library, name, tag) | {"weights": _stored(path)}
     guessed = _of_open_clip_file if library == "open_clip" else _of_timm_file
     return fields | guessed(name, names, metadata)
+
+
+def _path_of(text: str) -> Path:
+    """Return the file that is meant: from here or the repository's root, written with / or \\."""
+    slashes = PureWindowsPath(text).as_posix()
+    places = [Path(t).expanduser() for t in (text, slashes)]
+    return next((p for p in (*places, *(ROOT / p for p in places)) if p.exists()), places[0])
 
 
 def _of_open_clip_file(name: str, names: set[str], metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _quietly(quiet: bool) -> Iterator[None]:
 def _about_disk(error: OSError) -> str:
     what = error.strerror or str(error)
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return f"{what}{where}: make room and call again; what was finished is kept."
     return f"{what}{where}: allow reading and writing there, and call again."
 
@@ -358,7 +358,7 @@ def _executed(run: Run, given: Mapping[str, str], output: Path | None) -> Path:
     from analysis import lab
     from analysis.execute import check_parameters, execute, execute_for_book
 
-    if run.experiment.features and "pocket" in run.experiment.editions:
+    if run.experiment.features and run.subject in ("pocket", *registry.load_families("pocket")):
         lab.refresh()
     values = check_parameters(run, given)
     if given or output:
@@ -595,6 +595,7 @@ def _family_of_checkpoint(
         checked(holder.model(options.checkpoint))
         return holder, holder.model(options.checkpoint)
     wish = _wish(options, options.name or checkpoints.default_name(options.checkpoint))
+    adding.check_name(wish.name)
     try:
         found = adding.find_added(wish)
     except ModelError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ STORED = {"fp32": np.float32, "fp16": np.float16, "bf16": np.float16}
 AHEAD = 3
 #: Networks with fewer parameters compute in one thread.
 SMALL = 3_000_000
+#: How ImageNet's folders are named.
+WORDNET = re.compile(r"n\d{8}")
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
 
 
@@ -215,6 +218,12 @@ def _see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
 
 
 def _check_classes(loaded: Loaded, known: Sequence[str], images: ImageList) -> None:
+    if loaded.head is None and all(WORDNET.fullmatch(name) for name in known):
+        raise ExtractionError(
+            f"the classes of {images.name} are numbers of WordNet ({known[0]}, …), which a text "
+            "encoder cannot read: name the subfolders in words, or extract without labels "
+            "(--without-labels)."
+        )
     unknown = [name for name in images.classes if name not in known]
     if unknown:
         raise ExtractionError(

@@ -286,6 +286,20 @@ def test_classes_that_a_head_does_not_know_stop_the_extraction(
     )  # fmt: skip
 
 
+def test_numbers_of_wordnet_are_no_names_for_a_text_encoder(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    pictures = save_folder(tmp_path / "val")
+    for name, number in zip(CLASSES, ("n01440764", "n01443537", "n01484850"), strict=True):
+        (pictures / name).rename(pictures / number)
+    add(Wish("mine", str(file)), folder)
+    assert extract(folder, pictures) == 1
+    assert "numbers of WordNet (n01440764, …), which a text encoder" in capsys.readouterr().err
+    assert extract(folder, pictures, "--without-labels") == 0
+
+
 def test_a_head_that_changed_is_made_again_without_the_features(
     file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -562,15 +576,20 @@ def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_the_book_shows_an_added_family_and_forgets_a_removed_one(tmp_path: Path) -> None:
-    project = copy_checkout(tmp_path / "bøok")
+def test_the_book_shows_an_added_family_and_forgets_a_removed_one(
+    clone: Path, tmp_path: Path
+) -> None:
+    project = shutil.copytree(clone, tmp_path / "bøok", symlinks=True)
     companion(project, "add", "mine", "pocket-cnn-web-large", "--title", "My own CNN")
     companion(project, "extract", "mine", "--data", "pocket-noto-test", "-q")
     built = build_book(project)
     assert built.returncode == 0, built.stderr[-2000:]
     html = project / "book/_build/html"
     for chapter in CHAPTERS:
-        assert "My own CNN" in (html / f"runs/{chapter}/mine.html").read_text(encoding="utf-8")
+        page = (html / f"runs/{chapter}/mine.html").read_text(encoding="utf-8")
+        assert "My own CNN" in page
+        assert ("evidence-live" in page) == (chapter != "effective_robustness")
+        assert f"runs/{chapter}/mine.html" in (html / "index.html").read_text(encoding="utf-8")
     assert "My own CNN" in (html / "appendix/models.html").read_text(encoding="utf-8")
     companion(project, "remove", "mine", "--features")
     built = build_book(project)

@@ -287,6 +287,12 @@ def test_files_in_the_repository_are_described_from_its_root() -> None:
         assert (found.preprocessing, found.width) == (own.preprocessing, own.width)
 
 
+def test_backslashes_between_folders(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent.parent)
+    found = find(rf"{file.parent.name}\{file.name}")
+    assert found.weights == file.resolve().as_posix() and found.name == "tiny"
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_pytorch_files_of_tensors(file: Path, suffix: str, legacy: bool) -> None:
