@@ -36,7 +36,7 @@ def build_book(folder: Path) -> subprocess.CompletedProcess:
 def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1"}
     return subprocess.run(
-        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=600
+        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=1500
     )
 
 
