@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   companion measure outlier_features vit_b_16
   companion extract pocket_cnn --data pocket
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
+  companion extract vit_b_16 --data imagenet imagenet-r --precision bf16
 """
 
 
@@ -97,8 +98,12 @@ def _add_extract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     extract.add_argument("family")
     extract.add_argument("--data", nargs="+", required=True, metavar="DATA",
                          help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
-                         "broden (in the folder COMPANION_DATA), or a folder of images, in "
-                         "subfolders by class or not")  # fmt: skip
+                         "imagenet, its shifts, broden or grid (all of these; `companion status "
+                         "--data` lists them), or a folder of images, in subfolders by class or "
+                         "not")  # fmt: skip
+    extract.add_argument("--accept-counts", action="store_true",
+                         help="take an incomplete or altered copy of a published set as it is; "
+                         "what is measured on it says so")  # fmt: skip
     extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
     extract.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="safetensors file to use for the one model named")  # fmt: skip
@@ -180,19 +185,28 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _status_of_data(as_json: bool) -> int:
-    from analysis import datasets
+    from analysis import datasets, paper_sets
 
-    found = datasets.availability()
+    try:
+        found = datasets.availability()
+    except datasets.DatasetError as error:
+        raise RunError(str(error)) from error
+    published = {
+        name: {"published": one.model_dump(include={"images", "classes", "origin", "terms"})}
+        for name, one in paper_sets.descriptions().items()
+    }
     if as_json:
         fields = [
             {"data": a.name, "state": a.state, "why": a.why,
-             "folder": None if a.folder is None else str(a.folder)} for a in found
+             "folder": None if a.folder is None else str(a.folder), "images": a.images,
+             "classes": a.classes, "list_sha256": a.list_sha256, **published[a.name]} for a in found
         ]  # fmt: skip
         print(json.dumps(fields, indent=1))
         return 0
     for a in found:
         where = "" if a.folder is None else f"  {a.folder}"
-        print(f"{a.name}  {a.state}{where}  {a.why}")
+        listed = "" if a.list_sha256 is None else f"  list {a.list_sha256[:16]}"
+        print(f"{a.name}  {a.state}{where}  {a.why}{listed}")
     return 0
 
 
@@ -218,7 +232,8 @@ def _extract(options: argparse.Namespace) -> int:
             workers=options.workers, compile=options.compile,
             leave_out_damaged=options.leave_out_damaged,
         )  # fmt: skip
-        for images in [found for text in options.data for found in datasets.find(text)]:
+        found = [datasets.find(text, accept_counts=options.accept_counts) for text in options.data]
+        for images in [images for several in found for images in several]:
             for path in extract(models, images, settings, checkpoint=options.checkpoint):
                 left_out = read_features(path).sidecar["data"]["left_out"]
                 print(path, f"({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out))

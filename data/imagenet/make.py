@@ -83,11 +83,12 @@ def compare_with_mappings(folder: Path) -> list[str]:
     rows = read_objectnet()
     ours = {row["folder"]: row["label"] for row in rows}
     mapped = {row["label"]: row["imagenet"] for row in rows if row["imagenet"]}
-    return [
-        f"{what} differ for {', '.join(sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k)))}"
-        for what, a, b in (("labels", labels, ours), ("ImageNet names", names, mapped))
-        if a != b
-    ]
+    differ = []
+    for what, there, here in (("labels", labels, ours), ("ImageNet names", names, mapped)):
+        wrong = sorted(k for k in there.keys() | here.keys() if there.get(k) != here.get(k))
+        if wrong:
+            differ.append(f"{what} of {folder} differ from objectnet.csv for {', '.join(wrong)}.")
+    return differ
 
 
 def read_objectnet() -> list[dict[str, str]]:
