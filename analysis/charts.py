@@ -1,18 +1,24 @@
 """Drawings of measurements that a family's notebook and the edition's have in common.
 
-Each function draws one measurement on given axes; publishing, captions and alternative texts are
-the notebooks' work.
+Functions called `draw_…` draw on given axes, those called `…_figure` put several such drawings
+into one figure. Publishing, captions and alternative texts are the notebooks' work.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis import figures
 from analysis.measurements import Measurement
 from analysis.outliers import far_above_mean
+from analysis.pruned import Sweep
 
 Array = NDArray[np.float64]
 
@@ -23,6 +29,88 @@ ORDERS: dict[str, tuple[str, str, str | tuple[int, tuple[float, ...]]]] = {
     "random": ("random", "#7d7d7d", "-"),
     "reversed": ("most important first", "#c0609a", (0, (1, 1.5))),
 }
+
+
+#: Lines of the first, second, … model of one level in one figure.
+LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (1, 1)), (0, (5, 1, 1, 1)))
+
+
+def grid_figure(
+    shown: Mapping[str, Any],
+    draw: Callable[[Axes, Any], None],
+    columns: int = 1,
+    height: float = 2.4,
+    **options: Any,
+) -> tuple[Figure, Any]:
+    """One panel for each entry, titled by its key and filled by `draw(axes, value)`.
+
+    `height`: of a row in inches; `options` go to `new_figure`. Returns the figure and its axes,
+    (rows, columns).
+    """
+    rows = -(-len(shown) // columns)
+    figure, panels = figures.new_figure(
+        columns, rows, width=7.2 if columns < 3 else 8.4, height=1.2 + height * rows,
+        squeeze=False, **options,
+    )  # fmt: skip
+    for axes, (title, value) in zip(panels.flat, shown.items(), strict=False):
+        draw(axes, value)
+        axes.set_title(title)
+    for axes in panels.flat[len(shown) :]:
+        axes.set_visible(False)
+    return figure, panels
+
+
+def profile_figure(
+    shown: Mapping[str, tuple[Array, str]], threshold: float, columns: int = 1
+) -> Figure:
+    """Activation profiles (d,) with the level of each, one panel a title (`draw_profile`)."""
+    same_width = len({len(profile) for profile, _ in shown.values()}) == 1
+
+    def draw(axes: Axes, value: tuple[Array, str]) -> None:
+        draw_profile(axes, *value, threshold)
+        axes.set(ylim=(0, 1.08 * max(threshold, value[0].max())))
+
+    figure, panels = grid_figure(shown, draw, columns, 1.6, sharex=same_width)
+    for axes in panels[-1]:
+        axes.set(xlabel="coordinate")
+    figure.supylabel("times the mean coordinate", fontsize=9)
+    return figure
+
+
+def draw_heat_map(axes: Axes, m: Measurement, limit: float) -> Any:
+    """Single images at the coordinates of a measurement's sample; returns the image drawn.
+
+    Left of the line are the coordinates of the highest profile. `limit`: end of the colour scale,
+    in standard deviations, linear up to 1.
+    """
+    coordinates = m.value("sample_coordinates")
+    drawn = axes.imshow(
+        m.value("sample"), aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
+        interpolation="nearest",
+    )  # fmt: skip
+    axes.set_xticks(range(len(coordinates)), list(map(str, coordinates)), rotation=90, fontsize=7)
+    axes.grid(False)
+    axes.axvline(len(coordinates) / 2 - 0.5, color=figures.INK, linewidth=1)
+    return drawn
+
+
+def draw_top_direction(
+    axes: Axes, profile: Array, direction: Array, level: str, named: tuple[int, int] = (3, 2)
+) -> None:
+    """Each coordinate's activation profile (d,) against the size of its component (d,).
+
+    `named`: how many of the largest components and of the highest profile are labelled.
+    """
+    size = np.abs(direction)
+    axes.scatter(profile, size, s=14, color=figures.LEVEL_STYLES[level].colour, linewidth=0)
+    for c in {*np.argsort(-size)[: named[0]], *np.argsort(-profile)[: named[1]]}:
+        axes.annotate(
+            str(c), (profile[c], size[c]), xytext=(5, 3), textcoords="offset points", fontsize=9
+        )
+    axes.set_xscale("log")
+    ticks = (0.5, 1, 2, 5, 10, 20) if profile.max() > 6 else (0.1, 0.2, 0.5, 1, 2, 4)
+    axes.set_xticks(*_labelled(*ticks))
+    axes.minorticks_off()
 
 
 def draw_profile(axes: Axes, profile: Array, level: str, threshold: float) -> None:
@@ -48,18 +136,24 @@ def draw_profile(axes: Axes, profile: Array, level: str, threshold: float) -> No
 
 def draw_kurtosis(axes: Axes, measured: dict[str, Measurement]) -> None:
     """Share of items below each kurtosis, on a log axis; keys are titles, captions dashed."""
+    earlier: Counter[tuple[str, str]] = Counter()
     for title, m in measured.items():
+        line = LINES[earlier[m.level, m.data.name] % len(LINES)]
         axes.plot(
             m.value("kurtosis_percentiles"), np.arange(101), linewidth=1.8, label=title,
             color=figures.LEVEL_STYLES[m.level].colour,
-            linestyle=(0, (4, 2)) if "captions" in m.data.name else "-",
+            linestyle=(0, (4, 2)) if "captions" in m.data.name else line,
         )  # fmt: skip
+        earlier[m.level, m.data.name] += 1
+    every = np.concatenate([m.value("kurtosis_percentiles") for m in measured.values()])
+    wide, narrow = (2, 3, 5, 10, 20, 50, 100, 200), (1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8, 10, 15, 20)
+    near = [tick for tick in narrow if 0.9 * every.min() <= tick <= 1.05 * every.max()]
     axes.axvline(3, color=figures.INK, linewidth=1)
     axes.annotate(
         "Gaussian", (3, 100), xytext=(4, -2), textcoords="offset points", va="top", fontsize=9
     )
     axes.set_xscale("log")
-    axes.set_xticks(*_labelled(2, 3, 5, 10, 20, 50, 100, 200))
+    axes.set_xticks(*_labelled(*(wide if every.max() > 20 else near)))
     axes.minorticks_off()
     axes.set(ylim=(0, 100), ylabel="share with less (%)")
 
@@ -79,7 +173,7 @@ def draw_importance(axes: Axes, measured: dict[str, Measurement], threshold: flo
         centred = m.value("importance_head_centred")[: len(values) - 1]
         axes.plot(
             ranks[: len(centred)], centred, color=colour, linewidth=1.2, linestyle=(0, (4, 2)),
-            label="the same, head centred",
+            label="the same, head centred" if len(measured) < 4 else None,
         )  # fmt: skip
     axes.axhline(1, color=figures.INK, linewidth=0.8)
     axes.axhline(threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -116,6 +210,32 @@ def draw_pruning(axes: Axes, m: Measurement) -> None:
     axes.axvline(80, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.set(xlim=(0, 100), ylim=(0, None))
     axes.set(xlabel="directions pruned (%)", ylabel="accuracy (%)")
+
+
+def draw_sweeps(
+    axes: Axes,
+    found: Mapping[str, Sweep],
+    quantity: Literal["inside", "outside", "robustness"],
+    lowest: float = 0,
+) -> None:
+    """Accuracy (%) or effective robustness (points) against the share pruned (%), by order.
+
+    Bands: the 95 % interval for the order of importance, lowest to highest for random orders.
+    Where a model's accuracy is below `lowest`, a fraction, the line is thin: the baseline is
+    extrapolated there. Vertical: 80 %.
+    """
+    for order, (title, colour, line) in ORDERS.items():
+        sweep = found[order]
+        values = 100 * getattr(sweep.curves, quantity)
+        pruned = pruned_shares(len(values))
+        sound = np.where(sweep.curves.inside >= lowest, values, np.nan)
+        axes.plot(pruned, values, color=colour, linewidth=0.8, linestyle=line)
+        axes.plot(pruned, sound, color=colour, linewidth=1.9, linestyle=line, label=title)
+        if order in ("importance", "random"):
+            ends = (100 * getattr(end, quantity) for end in (sweep.low, sweep.high))
+            axes.fill_between(pruned, *ends, color=colour, alpha=0.18, linewidth=0)
+    axes.axvline(80, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.set(xlim=(0, 100))
 
 
 def pruned_shares(rank: int) -> Array:

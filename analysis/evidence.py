@@ -104,7 +104,7 @@ def take(
         head = store.read_head(path, model)
         counts["classes"] = len(head.classes)
     numbers = _measured(experiment, found, head)
-    about = "" if head is None else _about_head(store.read(path)[1])
+    about = "" if head is None else _about_head(store.read(path)[1], len(head.classes))
     return build(
         experiment, "per_image", family, model, numbers, counts,
         data=Data(name=data, what=_about_data(found.sidecar)),
@@ -186,13 +186,22 @@ def _measured(experiment: Experiment, found: store.Features, head: store.Head | 
         return measure.outlier_features(found.features)
     if experiment == "privileged_directions":
         return measure.privileged_directions(found.features, head.weight)
+    features, labels = for_head(found, head)
+    return measure.pruning(features, labels, head.weight, _rows_of(found, head), head.bias)
+
+
+def for_head(found: store.Features, head: store.Head) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Features (n, d) as the head sees them, and labels (n,) as its rows; unlabelled ones left out.
+
+    Raises MeasurementError if the head lacks a class of the data set.
+    """
     classes, labelled = _rows_of(found, head), found.labels >= 0
     features, labels = found.features, found.labels
     if not labelled.all():
         features, labels = features[labelled], labels[labelled]
     if head.normalize and head.bias is not None:  # without a bias lengths change no prediction
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return measure.pruning(features, classes[labels], head.weight, classes, head.bias)
+    return features, classes[labels]
 
 
 def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:
@@ -223,9 +232,13 @@ def _about_data(sidecar: Mapping[str, Any]) -> str:
     return str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
 
 
-def _about_head(sidecar: Mapping[str, Any]) -> str:
+def _about_head(sidecar: Mapping[str, Any], classes: int) -> str:
     origin = sidecar.get("origin")
     if origin:
         return str(origin["head"])
     prompts = sidecar.get("prompts")
-    return f"zero-shot head of prompts {prompts}" if prompts else "the model's own classifier"
+    return (
+        f"zero-shot head of {classes} classes, prompts {prompts}"
+        if prompts
+        else f"the model's own classifier of {classes} classes"
+    )

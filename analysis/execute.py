@@ -28,6 +28,7 @@ from analysis.runs import (
     declared_files,
     digest,
     feature_sidecars,
+    feature_weights,
     import_closure,
 )
 from analysis.store import default_folder
@@ -249,6 +250,7 @@ def _check_reads(run: Run, log: Path) -> None:
     if run.experiment.features:
         sidecars = feature_sidecars(run)
         declared |= {*sidecars, *(path.with_suffix(".safetensors") for path in sidecars)}
+        declared |= set(feature_weights(run))
         listed |= {default_folder(), *(path.parent for path in sidecars)}
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         event, _, name = line.partition("\t")

@@ -64,12 +64,13 @@ def level_points(axes: Axes, level: str, x: Any, y: Any, **options: Any) -> None
     style = LEVEL_STYLES[level]
     look: dict[str, Any] = {
         "s": 46,
+        "facecolor": style.colour,
         "edgecolor": PAPER,
         "linewidth": 0.8,
         "zorder": 4,
         "label": style.title,
     }
-    axes.scatter(x, y, color=style.colour, marker=style.marker, **(look | options))
+    axes.scatter(x, y, marker=style.marker, **(look | options))
 
 
 def baseline(axes: Axes, imagenet: Any, shifted: Any, grid: Any, fitted: Any, band: Any) -> None:

@@ -1,11 +1,11 @@
-"""Sentences that a chapter on recorded measurements needs: what is missing, what is outdated."""
+"""Sentences that a chapter on measurements needs: what they are of, what is missing or outdated."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
-from analysis.emoji import STYLES
-from analysis.figures import LEVEL_STYLES, Evidence
+from analysis.figures import LEVEL_STYLES, Evidence, points
 from analysis.measurements import Measurement, code_note
 from analysis.registry import Edition, Family, Level, Model
 
@@ -19,8 +19,11 @@ def data_title(measurement: Measurement) -> str:
         "imagenet_80_templates": "ImageNet head, 80 templates",
         "imagenet_1_template": "ImageNet head, 1 template",
         "scikit_image_photographs": "14 photographs",
-    } | {f"pocket-{style}-test": f"test emoji, {_spaced(style)}" for style in STYLES}
-    return titles.get(measurement.data.name, measurement.data.name.replace("_", " "))
+    }
+    name = measurement.data.name
+    emoji = re.fullmatch(r"pocket-(.+)-(train|test)", name)
+    words = f"{emoji[2]} emoji, {emoji[1]}" if emoji else titles.get(name, name)
+    return words.replace("_", " ")
 
 
 #: What the models of a pocket family are called, by the end of their names.
@@ -54,6 +57,30 @@ def title(measurement: Measurement, family: Family) -> str:
     return f"{model_title(family.model(measurement.model))}: {data_title(measurement)}"
 
 
+def head(measurement: Measurement) -> str:
+    """What the head is, in words: as the measurement says, without checksums."""
+    return re.sub(r", prompts [0-9a-f]{64}", "", measurement.provenance.head)
+
+
+def heads(measured: Iterable[Measurement]) -> str:
+    """What the heads of several models are, each kind once."""
+    return "; ".join(dict.fromkeys(map(head, measured)))
+
+
+def task(measurement: Measurement) -> str:
+    """What the head has to tell apart, as a sentence without its full stop."""
+    classes = measurement.counts["classes"]
+    captions = "captions" in measurement.provenance.head
+    own = "own caption" if captions else "class"
+    here = "" if measurement.data.name.startswith("imagenet") else "The task is not ImageNet: each"
+    return f"{here or 'Each'} image is to be given its {own} out of {classes}"
+
+
+def interval(low: float, high: float) -> str:
+    """The ends of an interval in signed percentage points, from fractions."""
+    return f"{points(low)} to {points(high)}"
+
+
 def kind(measured: Iterable[Measurement]) -> Evidence:
     """What kind of evidence measurements are, for the badge of a figure or table of them."""
     live = {m.live for m in measured}
@@ -73,6 +100,13 @@ def digits(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
+def kurtosis(measurement: Measurement) -> str:
+    """Mean activation kurtosis over images ± its 95 % interval."""
+    error = 1.96 * measurement.value("kurtosis_standard_error")
+    shown = f"{error:.2g}" if error >= 0.001 else "0.001"  # rounded up, rather than 9e-05
+    return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
+
+
 def fewest_kept_without_loss(pruning: Measurement) -> int:
     """The smallest number of directions, kept by importance, from which on no loss is established.
 
@@ -86,10 +120,6 @@ def fewest_kept_without_loss(pruning: Measurement) -> int:
     return max(lost, default=0) + 1
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:
     """The family's models that none of the measurements is of, in the family's order."""
     names = {measurement.model for measurement in measured}
@@ -100,6 +130,9 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
     """An admonition (MyST) that names the missing models and how to get them; "" if none is."""
     if not missing:
         return ""
+    if family.edition == "pocket":
+        body = f"{what} of these models:\n\n{_items(missing)}\n\n{pocket_command([family.name])}"
+        return f"::::{{admonition}} Not measured\n:class: not-measured\n{body}\n::::"
     loadable = [model for model in missing if model.loadable]
     private = [model for model in missing if not model.loadable]
     parts = []
@@ -114,6 +147,16 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
         parts.append(f"No public weights are known for these:\n\n{_items(private)}")
     body = "\n\n".join(parts)
     return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
+
+
+def pocket_command(families: Sequence[str]) -> str:
+    """How to get the features of pocket families (MyST)."""
+    lines = "\n".join(f"$ companion extract {name} --data pocket" for name in families)
+    return (
+        "Their features are extracted before a build, from checkpoints of this repository, which "
+        "needs PyTorch:\n\n"
+        f"```console\n$ pip install -e '.[extract]'\n{lines}\n```"
+    )
 
 
 def code_notes(measured: Iterable[Measurement]) -> str:

@@ -13,6 +13,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ from typing import Any, Literal
 
 import yaml
 
-from analysis.registry import ROOT, load_families
+from analysis.registry import ROOT, Model, load_families
 from analysis.store import default_folder
 
 FORMAT = "1"
@@ -123,6 +124,7 @@ def key_parts(run: Run) -> Parts:
     files = [run.experiment.notebook, *modules, *declared_files(run)]
     parts = {path.relative_to(ROOT).as_posix(): file_hash(path) for path in files}
     parts |= {f"features {p.parent.name}/{p.stem}": file_hash(p) for p in feature_sidecars(run)}
+    parts |= {f"weights {p.name}": _hash_once(p, p.stat()) for p in feature_weights(run)}
     parts |= {name: version_of(name) for name in libraries}
     return parts | {"python": platform.python_version(), "run format": FORMAT}
 
@@ -146,6 +148,21 @@ def feature_sidecars(run: Run) -> list[Path]:
 
     A sidecar holds the checksum of its features, so it stands for them in the key.
     """
+    names = [model.name for model in _models_read(run)]
+    return [path for name in names for path in sorted((default_folder() / name).glob("*.json"))]
+
+
+def feature_weights(run: Run) -> list[Path]:
+    """Weights that are files here, of the models whose features a run may read.
+
+    Features made from other weights are not used, so a change of these changes the run.
+    """
+    paths = [ROOT / model.weights for model in _models_read(run) if model.weights]
+    return [path for path in paths if path.is_file()]
+
+
+def _models_read(run: Run) -> list[Model]:
+    """The models whose features a run may read: of its family, or of its edition's families."""
     if not run.experiment.features:
         return []
     families = load_families()
@@ -154,8 +171,7 @@ def feature_sidecars(run: Run) -> list[Path]:
     else:
         editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
         wanted = [family for family in families.values() if family.edition in editions]
-    names = [model.name for family in wanted for model in family.models]
-    return [path for name in names for path in sorted((default_folder() / name).glob("*.json"))]
+    return [model for family in wanted for model in family.models]
 
 
 def import_closure(source: str) -> list[Path]:
@@ -275,6 +291,13 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 def file_hash(path: Path) -> str:
     """Hash of a file's bytes, line ends normalised: git may check text out with others."""
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _hash_once(path: Path, state: os.stat_result) -> str:
+    """Hash of a large file, read again only when its size or time has changed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _experiment(path: Path) -> Experiment:

@@ -56,7 +56,7 @@ def draw_models(axes, models: pd.DataFrame) -> None:
         looks = [
             (soups, {"s": 14, "linewidth": 0, "alpha": 0.6,
                      "label": f"finetuned (model soups, {soups.sum()} models)"}),
-            (small, {"color": "none", "edgecolor": figures.LEVEL_STYLES[level].colour,
+            (small, {"facecolor": "none", "edgecolor": figures.LEVEL_STYLES[level].colour,
                      "linewidth": 1.3, "label": f"{title}, small web"}),
             (~soups & ~small, {"label": f"{title}, large web" if small.any() else title}),
         ]  # fmt: skip
@@ -87,12 +87,15 @@ def accuracy_figure(view: views.View):
             grid, PAPER_BASELINE.predict(grid), color=figures.INK, linewidth=1.1,
             linestyle=(0, (4, 3)), label="the paper's printed line",
         )  # fmt: skip
-    draw_models(axes, view.models)
+    draw_models(axes, view.models[view.models["level"] != "random"] if in_pocket else view.models)
     figures.logit_scale(axes.xaxis, ends[0])
     figures.logit_scale(axes.yaxis, ends[1])
     axes.set(xlim=ends[0], ylim=(0.75 * ends[1][0], ends[1][1]))
     axes.set(xlabel=f"{view.inside} (%, logit scale)", ylabel=f"{view.outside} (%)")
-    axes.legend(loc="upper left", fontsize=8 if in_pocket else 9)
+    if in_pocket:
+        figure.legend(loc="outside lower center", ncols=3)
+    else:
+        axes.legend(loc="upper left")
     return figure
 
 
@@ -294,11 +297,11 @@ for level, title in LEVELS.items():
             label = None if look and (~soups).any() else title
             figures.level_points(axes, level, x, 100 * part["er"], **(look | {"label": label}))
 axes.axhline(0, color=figures.INK, linewidth=1)
-ticks = [f"{title}\nr = {shift_lines[s].r:.2f}" for s, title in titles.items()]
+ticks = [figures.minus(f"{title}\nr = {shift_lines[s].r:.2f}") for s, title in titles.items()]
 axes.set_xticks(range(len(titles)), [tick.replace(" high ", "\nhigh ") for tick in ticks])
 axes.tick_params(axis="x", labelsize=8 if in_pocket else 10)
 axes.set(ylabel="effective robustness (points)")
-axes.legend(loc="best")
+figure.legend(loc="outside lower center", ncols=4)
 ends = (
     shift_er[shift_er["level"] == "zero_shot"]
     .groupby("shift", sort=False)["er"]

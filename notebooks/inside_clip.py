@@ -85,11 +85,10 @@ def outlier_row(name: str, m) -> dict[str, str]:
     """One measurement as a row."""
     profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
-    error = 1.96 * m.value("kurtosis_standard_error")
     return {
         "model": name,
         "data": reporting.data_title(m),
-        "κ": f"{digits(m.value('kurtosis_mean'))} ± {error:.2g}",
+        "κ": reporting.kurtosis(m),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
         "leaders": str(m.value("leaders")),
         "outliers": ", ".join(map(str, names)) or "none",
@@ -116,13 +115,11 @@ figures.table(
 # %%
 images = [m for m in per_image if "captions" not in m.data.name]
 shown = {named(m): m for m in images} | {SPARSE: sparse}
-figure, panels = figures.new_figure(rows=len(shown), height=1.0 + 1.7 * len(shown), squeeze=False)
-for axes, (name, m) in zip(panels[:, 0], shown.items(), strict=True):
-    charts.draw_profile(axes, m.value("profile"), m.level, outlier_threshold)
-    axes.set(ylim=(0, 1.08 * max(outlier_threshold, m.value("profile").max())))
-    axes.set_title(f"{name} ({m.counts['images']} images)")
-panels[-1, 0].set(xlabel="coordinate")
-figure.supylabel("times the mean coordinate", fontsize=9)
+figure = charts.profile_figure(
+    {f"{name} ({m.counts['images']} images)": (m.value("profile"), m.level)
+     for name, m in shown.items()},
+    outlier_threshold,
+)  # fmt: skip
 largest = "; ".join(
     f"{name}: largest {digits(m.value('profile').max())}, κ {digits(m.value('kurtosis_mean'))}, "
     f"the same coordinate leads in {100 * m.value('persistence_fraction'):.0f} % of images"
@@ -184,8 +181,36 @@ for m in per_image:
         f"{kind}-{what}-persistence", f"{100 * m.value('persistence_fraction'):.0f} %"
     )  # fmt: skip
 figures.text("sparse-kurtosis", digits(sparse.value("kurtosis_mean")))
+clip, control = (next(m for m in images if m.level == level) for level in ("zero_shot", "random"))
+caption = next(m for m in per_image if "captions" in m.data.name and m.model == clip.model)
+low, high = clip.value("kurtosis_percentiles")[0], control.value("kurtosis_percentiles")[-1]
 figures.text(
-    "sparse-leaders", f"{sparse.value('leaders')} leaders in {sparse.counts['images']} images"
+    "learned",
+    f"Every image of CLIP lies above every image of the control ({digits(low)} at least against "
+    f"{digits(high)} at most): here the outliers are learned."
+    if low > high
+    else f"CLIP's lowest image has {digits(low)}, the control's highest {digits(high)}: the two "
+    "overlap, so the architecture brings along a part.",
+)
+leaders = [m.value("persistence_coordinate") for m in (clip, caption)]
+figures.text(
+    "captions-leader",
+    f"again one coordinate leads in {100 * caption.value('persistence_fraction'):.0f} % of them, "
+    + ("the same one" if leaders[0] == leaders[1] else f"another one, coordinate {leaders[1]}"),
+)
+names = far_above_mean(sparse.value("profile"), outlier_threshold)
+count, own = sparse.counts["images"], sparse.value("leaders")
+figures.text(
+    "sparse-leaders",
+    f"κ is {digits(sparse.value('kurtosis_mean'))} over {count} photographs, where a Gaussian has "
+    f"3. {len(names) or 'No'} coordinate{'' if len(names) < 2 else 's'} reach"
+    f"{'es' if len(names) < 2 else ''} {outlier_threshold:g} times the mean, and {own} different "
+    f"coordinates lead in these {count} photographs"
+    + (": every one has a largest coordinate of its own." if own == count else "."),
+)
+figures.text(
+    "sparse-bound",
+    f"{count} photographs show whether the leader changes, not how often it does over thousands.",
 )
 
 # %% [markdown]
@@ -281,6 +306,38 @@ for m in important:
     kind = "control" if m.level == "random" else "clip"
     figures.text(f"{kind}-importance", digits(m.value("importance").max()))
     figures.text(f"{kind}-importance-centred", digits(m.value("importance_head_centred")[0]))
+clip, control = (
+    next(m for m in important if m.level == level) for level in ("zero_shot", "random")
+)
+cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
+deviation = clip.value("top_cosine_deviation")
+figures.text(
+    "top-mean-row",
+    f"Its |cos| with the head's mean row is {clip.value('top_with_head_mean'):.3f}. Subtract that "
+    "row from the head, which changes no prediction, and the largest importance is "
+    f"{digits(clip.value('importance_head_centred')[0])} times the mean instead of "
+    f"{digits(clip.value('importance').max())}.",
+)
+figures.text(
+    "top-varies",
+    f"Its |cos| with images is {cosine:.3f} on average, and varies over images with a standard "
+    f"deviation of {deviation:.3f}, {100 * deviation / cosine:.0f} % of that: "
+    + ("it is mostly common to all images. " if deviation < cosine / 2 else "it tells them apart. ")
+    + "With the gap between the mean image and the mean caption its |cos| is "
+    f"{clip.value('top_with_gap'):.3f}.",
+)
+top = control.value("importance").max()
+figures.text(
+    "control-privileged",
+    f"With random weights the first direction reaches {digits(top)} times the mean "
+    f"({digits(control.value('importance_head_centred')[0])} with the head centred), "
+    + (
+        f"above {privileged_threshold:g} as well. So a large importance by itself does not show "
+        "that something was learned; how much larger CLIP's is may."
+        if top >= privileged_threshold
+        else f"below {privileged_threshold:g}."
+    ),
+)
 
 # %% [markdown]
 # ## Pruning
@@ -346,5 +403,31 @@ figures.text(
     "pruning-limit", f"{fewest} of {rank} ({100 * (1 - fewest / rank):.0f} % pruned)"
 )  # fmt: skip
 figures.text("pruning-whole", f"{figures.percent(first.value('accuracy_importance')[-1])} %")
-figures.text("without-first", f"{figures.percent(without[0])} %")
-figures.text("without-other", f"{figures.percent(without[1:].min())} %")
+kept = round(0.2 * rank)
+values = {o: first.value(f"accuracy_{o}")[kept - 1] for o in charts.ORDERS}
+value, spread = first.value("difference_importance")[kept - 1], error[kept - 1]
+figures.text(
+    "pruning-outcome",
+    f"With 80 % pruned ({kept} of {rank} kept) accuracy is "
+    f"{figures.percent(values['importance'])} %, a difference of "
+    f"{figures.points(value, spread)} points: "
+    + ("a loss is established" if value + spread < 0 else "no loss is established")
+    + f". As many directions in random order give {figures.percent(values['random'])} %, in the "
+    f"order of the singular values {figures.percent(values['singular_value'])} %, so the second "
+    "factor of importance adds "
+    f"{figures.points(values['importance'] - values['singular_value'])} points there.",
+)
+worst, others = int(without.argmin()), np.delete(without, without.argmin())
+row = next(m for m in important if (m.model, m.data.name) == (first.model, first.data.name))
+figures.text(
+    "without-first",
+    f"Leaving out direction {worst + 1} by singular value alone takes accuracy to "
+    f"{figures.percent(without[worst])} %; without any single one of the others it stays at "
+    f"{figures.percent(others.min())} % or above."
+    + (
+        f" The model needs that direction, although its |cos| with the head's mean row is "
+        f"{row.value('top_with_head_mean'):.3f}."
+        if worst == row.value("top_direction")
+        else ""
+    ),
+)

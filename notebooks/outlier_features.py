@@ -4,6 +4,8 @@
 #     formats: py:percent
 #   companion:
 #     scope: family
+#     editions: [paper, reader, pocket]
+#     features: true
 #     reads:
 #     - data/measurements/outlier_features/*.json
 # ---
@@ -12,8 +14,8 @@
 # # Outlier features
 #
 # Do a few components of this backbone's representations tower above all others? The section
-# {doc}`/outlier_features` explains the question. Shown here is what was measured from embeddings
-# that others published; what is missing is listed at the end.
+# {doc}`/outlier_features` explains the question. Each result says on which kind of evidence it
+# rests; what is missing is listed at the end.
 
 # %% tags=["parameters"]
 family: str = "vit_b_16"  # the family in front
@@ -23,21 +25,27 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 import numpy as np
 import pandas as pd
 
-from analysis import charts, figures, measurements, reporting
+from analysis import charts, evidence, figures, reporting
 from analysis.outliers import far_above_mean
+from analysis.pocket_shifts import GROUPS, TRAINING
 from analysis.registry import load_family
 from analysis.reporting import digits
 
 backbone = load_family(family)
-found = measurements.read_all("outlier_features", family)
+pocket = backbone.edition == "pocket"
+found = evidence.gather("outlier_features", backbone)
 order = {model.name: row for row, model in enumerate(backbone.models)}
 found.sort(key=lambda m: (order[m.model], "captions" in m.data.name))
-per_image = [m for m in found if m.basis == "per_image"]
+everywhere = [m for m in found if m.basis == "per_image"]  # in the pocket lab: in every style
+per_image = [m for m in everywhere if not pocket or m.data.name == TRAINING]
 of_means = [m for m in found if m.basis != "per_image"]
+columns = 2 if pocket else 1
 
 
 def title(measurement) -> str:
-    """The model and the data of a measurement, in words."""
+    """The model and the data of a measurement, in words; in the pocket lab the data are one."""
+    if pocket:
+        return reporting.model_title(backbone.model(measurement.model))
     return reporting.title(measurement, backbone)
 
 
@@ -59,14 +67,15 @@ for model in backbone.models:
         "level": figures.LEVEL_STYLES[model.level].title,
         "pretraining": "" if model.level == "random" else model.pretraining,
     }
+    if pocket:
+        shared = {"model": reporting.model_title(model)}
     for m in own:
         percentiles = m.value("kurtosis_percentiles")
-        error = 1.96 * m.value("kurtosis_standard_error")
         rows.append(
             shared
             | {
                 "data": reporting.data_title(m),
-                "κ": f"{digits(m.value('kurtosis_mean'))} ± {error:.2g}",
+                "κ": reporting.kurtosis(m),
                 "90 % of items": f"{digits(percentiles[5])} to {digits(percentiles[95])}",
                 "outliers": outlier_names(m.value("profile")),
                 "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
@@ -76,16 +85,18 @@ for model in backbone.models:
     if not own:
         absent = dict.fromkeys(("data", "90 % of items", "outliers", "leader"), "")
         rows.append(shared | absent | {"κ": "not measured", "persistence (%)": "not measured"})
-columns = ["level", "pretraining", "data", "κ", "90 % of items", "outliers", "persistence (%)",
-           "leader"]  # fmt: skip
+about = ["model"] if pocket else ["level", "pretraining", "data"]
+where = ", the test emoji of the training style" if pocket else ""
+results = ["κ", "90 % of items", "outliers", "persistence (%)", "leader"]
 figures.table(
-    pd.DataFrame(rows)[columns],
+    pd.DataFrame(rows)[about + results],
     name="kurtosis",
     caption=f"""Activation kurtosis of the {backbone.title} models, the counterpart of the paper's
-    Table 2 on other data. κ: mean over images or captions ± 95 % interval of that mean; a Gaussian
-    gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that of the mean
-    coordinate. Persistence: how often the leader, the commonest largest coordinate, leads.""",
-    evidence="recorded" if per_image else None,
+    Table 2 on other data{where}. κ: mean over images or captions ± 95 % interval of that mean; a
+    Gaussian gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that of
+    the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
+    leads.""",
+    evidence=reporting.kind(per_image) if per_image else None,
 )
 
 # %%
@@ -107,7 +118,7 @@ if per_image:
         the share of items below each value, from {per_image[0].counts["images"]} items each. The
         vertical line is the Gaussian's 3.""",
         alt=f"Cumulative distributions on a log axis. Median kurtosis: {medians}.",
-        evidence="recorded",
+        evidence=reporting.kind(per_image),
     )
 
 # %% [markdown]
@@ -115,14 +126,9 @@ if per_image:
 
 # %%
 if per_image:
-    figure, panels = figures.new_figure(
-        rows=len(per_image), height=1.2 + 1.55 * len(per_image), sharex=True, squeeze=False
+    figure = charts.profile_figure(
+        {title(m): (m.value("profile"), m.level) for m in per_image}, threshold, columns
     )
-    for axes, m in zip(panels[:, 0], per_image, strict=True):
-        charts.draw_profile(axes, m.value("profile"), m.level, threshold)
-        axes.set_title(title(m))
-    panels[-1, 0].set(xlabel="coordinate")
-    figure.supylabel("times the mean coordinate", fontsize=9)
     tops = "; ".join(
         f"{title(m)}: coordinate {np.argmax(m.value('profile'))} at "
         f"{m.value('profile').max():.3g}, the second at {np.sort(m.value('profile'))[-2]:.3g}"
@@ -134,31 +140,29 @@ if per_image:
         caption=f"""The activation profile: for each coordinate the mean over items of |z|, its
         distance from the item's mean in that item's standard deviations, relative to the mean
         coordinate (1, thin line). Dashed: {threshold:g} times the mean coordinate, from where a
-        coordinate counts as an outlier. The scales differ.""",
+        coordinate counts as an outlier.{"" if pocket else " The scales differ."}""",
         alt=f"Stem plots over all coordinates. {tops} times the mean coordinate.",
-        evidence="recorded",
+        evidence=reporting.kind(per_image),
     )
 
 # %%
 if per_image:
     images = [m for m in per_image if "captions" not in m.data.name]
-    figure, panels = figures.new_figure(columns=len(images), width=8.4, height=4.6, squeeze=False)
     limit = max(np.abs(m.value("sample")).max() for m in images)
-    for axes, m in zip(panels[0], images, strict=True):
-        sample, coordinates = m.value("sample"), m.value("sample_coordinates")
-        drawn = axes.imshow(
-            sample, aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
-            interpolation="nearest",
-        )  # fmt: skip
-        axes.set_xticks(range(len(coordinates)), coordinates, rotation=90, fontsize=7)
-        axes.set_title(reporting.model_title(backbone.model(m.model)))
+    figure, panels = charts.grid_figure(
+        {reporting.model_title(backbone.model(m.model)): m for m in images},
+        lambda axes, m: charts.draw_heat_map(axes, m, limit),
+        columns=min(3, len(images)), height=3.4,
+    )  # fmt: skip
+    for axes in panels[:, 0]:
+        axes.set(ylabel="image")
+    for axes in panels[-1]:
         axes.set(xlabel="coordinate")
-        axes.grid(False)
-        axes.axvline(len(coordinates) / 2 - 0.5, color=figures.INK, linewidth=1)
-    panels[0, 0].set(ylabel="image")
-    bar = figure.colorbar(drawn, ax=panels[0], shrink=0.8, label="z (standard deviations)")
-    bar.set_ticks([-10, -3, -1, 0, 1, 3, 10])
-    bar.set_ticklabels(["−10", "−3", "−1", "0", "1", "3", "10"])
+    bar = figure.colorbar(
+        panels[0, 0].images[0], ax=panels, shrink=0.8, label="z (standard deviations)"
+    )
+    ticks = [tick for tick in (-10, -3, -1, 0, 1, 3, 10) if abs(tick) <= limit]
+    bar.set_ticks(ticks, labels=[figures.minus(str(tick)) for tick in ticks])
     leading = "; ".join(
         f"{reporting.model_title(backbone.model(m.model))}: coordinate "
         f"{m.value('sample_coordinates')[0]} between {m.value('sample')[:, 0].min():.1f} and "
@@ -169,12 +173,75 @@ if per_image:
         figure,
         name="heat-map",
         caption=f"""Single images (rows) at the same coordinates (columns): left of the line the
-        {len(coordinates) // 2} of the highest profile, right of it others spread over the rest. An
-        outlier feature is a column that is far from zero in every image. The first {len(sample)}
-        images; the colour scale is linear up to 1 and logarithmic beyond.""",
+        {images[0].value("sample").shape[1] // 2} of the highest profile, right of it others spread
+        over the rest. An outlier feature is a column that is far from zero in every image. The
+        first {len(images[0].value("sample"))} images; the colour scale is linear up to 1 and
+        logarithmic beyond.""",
         alt="Heat map of standardised activations, images by coordinates. "
         + f"Leading column, {leading} standard deviations.",
-        evidence="recorded",
+        evidence=reporting.kind(images),
+    )
+
+# %% [markdown]
+# ## The control, and other styles
+#
+# In the pocket lab the same is measured in every drawing style. Models of the paper's families need
+# features of ImageNet's shifts for this.
+
+
+# %%
+def variation(m) -> float:
+    """How much a coordinate varies over images, in an image's standard deviations: of a sample."""
+    return float(m.value("sample").std(axis=0).mean())
+
+
+def control_sentence(random, trained: list) -> str:
+    """What the random weights tell about reading κ and persistence."""
+    shares = [m.value("persistence_fraction") for m in trained]
+    share = random.value("persistence_fraction")
+    compared = (
+        f"With random weights coordinate {random.value('persistence_coordinate')} leads in "
+        f"{100 * share:.1f} % of the images; in the trained models the commonest leader does so in "
+        f"{100 * min(shares):.1f} to {100 * max(shares):.1f} %."
+    )
+    if share <= max(shares):
+        return compared
+    return (
+        f"{compared} But with random weights κ is {digits(random.value('kurtosis_mean'))}, and the "
+        f"largest profile only {digits(random.value('profile').max())} times the mean. The "
+        "untrained network maps all images to similar vectors: a coordinate varies over images by "
+        f"{variation(random):.2f} standard deviations of an image, in the trained models by "
+        f"{min(map(variation, trained)):.2f} to {max(map(variation, trained)):.2f}. Some "
+        "coordinate must then be the largest in most of them. So persistence by itself is no sign "
+        "of something learned; it says something only where κ is far above 3."
+    )
+
+
+controls = [m for m in per_image if m.level == "random"]
+trained = [m for m in per_image if m.level != "random"]
+if pocket and controls and trained:
+    figures.text("control", control_sentence(controls[0], trained))
+
+# %%
+if pocket and everywhere:
+    rows = []
+    for model in backbone.models:
+        row = {"model": reporting.model_title(model)}
+        for group, names in GROUPS.items():
+            own = [m for m in everywhere if m.model == model.name and m.data.name in names]
+            if not own:
+                continue
+            shares = [m.value("persistence_fraction") for m in own]
+            row[f"κ, {group}"] = digits(np.mean([m.value("kurtosis_mean") for m in own]))
+            row[f"persistence, {group} (%)"] = f"{100 * np.mean(shares):.1f}"
+        rows.append(row)
+    figures.table(
+        pd.DataFrame(rows).fillna("not measured"),
+        name="styles",
+        caption=f"""κ and persistence of the {backbone.title} models in the training style, in the
+        style that is a shift but in the web sets (seen), and on average over the
+        {len(GROUPS["unseen"])} styles that no model trains on (unseen).""",
+        evidence=reporting.kind(everywhere),
     )
 
 # %% [markdown]
@@ -205,16 +272,14 @@ if of_means:
         mean κ. Outliers of the mean: coordinates at least {threshold:g} times as far from the
         embedding's mean as the mean coordinate. Share of the mean: |mean|² over the mean |h|²,
         which needs the covariance.""",
-        evidence="recorded",
+        evidence=reporting.kind(of_means),
     )
-    figure, panels = figures.new_figure(
-        rows=len(of_means), height=1.2 + 1.55 * len(of_means), sharex=True, squeeze=False
-    )
-    for axes, m in zip(panels[:, 0], of_means, strict=True):
-        charts.draw_profile(axes, m.value("profile_of_mean"), m.level, threshold)
-        axes.set_title(f"{reporting.model_title(backbone.model(m.model))}: mean embedding")
-    panels[-1, 0].set(xlabel="coordinate")
-    figure.supylabel("times the mean coordinate", fontsize=9)
+    named = {m.model: reporting.model_title(backbone.model(m.model)) for m in of_means}
+    figure = charts.profile_figure(
+        {f"{named[m.model]}: mean embedding": (m.value("profile_of_mean"), m.level)
+         for m in of_means},
+        threshold,
+    )  # fmt: skip
     tops = "; ".join(
         f"{reporting.model_title(backbone.model(m.model))}: coordinate "
         f"{np.argmax(m.value('profile_of_mean'))} at {m.value('profile_of_mean').max():.3g} times"
@@ -228,7 +293,7 @@ if of_means:
         {threshold:g} times. An approximation from the mean alone, not comparable with profiles
         per image.""",
         alt=f"Stem plots over all coordinates. {tops} the mean coordinate.",
-        evidence="recorded",
+        evidence=reporting.kind(of_means),
     )
 
 # %%
@@ -248,7 +313,7 @@ for m in with_covariance:
         alt="Stem plot over all coordinates. Largest: "
         + ", ".join(f"coordinate {c} at {rms[c]:.3g}" for c in largest)
         + " times the mean coordinate.",
-        evidence="recorded",
+        evidence=reporting.kind(with_covariance),
     )
 
 # %% [markdown]
@@ -265,3 +330,6 @@ figures.text("not-measured", missing or "Every model of this family was measured
 notes = reporting.code_notes(found)
 if notes:
     figures.text("older-code", notes)
+problems = reporting.unusable(evidence.unusable(backbone))
+if problems:
+    figures.text("unusable", problems)

@@ -4,6 +4,8 @@
 #     formats: py:percent
 #   companion:
 #     scope: family
+#     editions: [paper, reader, pocket]
+#     features: true
 #     reads:
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
@@ -25,26 +27,29 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 import numpy as np
 import pandas as pd
 
-from analysis import charts, figures, measurements, reporting
+from analysis import charts, evidence, figures, reporting
 from analysis.outliers import far_above_mean
+from analysis.pocket_shifts import TRAINING
 from analysis.registry import load_family
 from analysis.reporting import digits
 
 backbone = load_family(family)
-found = measurements.read_all("privileged_directions", family)
-order = {model.name: row for row, model in enumerate(backbone.models)}
-found.sort(key=lambda m: order[m.model])
+pocket = backbone.edition == "pocket"
+data = [TRAINING] if pocket else None
+found = evidence.gather("privileged_directions", backbone, data)
 per_image = [m for m in found if m.basis == "per_image"]
 of_heads = [m for m in found if m.basis != "per_image"]
 outliers = {
     (m.model, m.data.name): m
-    for m in measurements.read_all("outlier_features", family)
+    for m in evidence.gather("outlier_features", backbone, data)
     if m.basis == "per_image"
 }
 
 
 def title(measurement) -> str:
-    """The model and the data of a measurement, in words."""
+    """The model and the data of a measurement, in words; in the pocket lab the data are one."""
+    if pocket:
+        return reporting.model_title(backbone.model(measurement.model))
     return reporting.title(measurement, backbone)
 
 
@@ -58,10 +63,21 @@ def singular_value(measurement, number: int) -> str:
 # ## Importance of every direction
 
 # %%
-if per_image:
+if pocket and per_image:
+    figure, panels = charts.grid_figure(
+        {title(m): m for m in per_image},
+        lambda axes, m: charts.draw_importance(axes, {"head as it is": m}, threshold),
+        columns=3, height=2.5, sharex=True, sharey=True,
+    )  # fmt: skip
+    for axes in panels.flat:
+        axes.set(xlabel="", ylabel="")
+    figure.supxlabel("direction, the most important first (log scale)", fontsize=10)
+    figure.supylabel("importance, times the mean", fontsize=10)
+elif per_image:
     figure, axes = figures.new_figure(height=4)
     charts.draw_importance(axes, {title(m): m for m in per_image}, threshold)
     figure.legend(loc="outside lower center", ncols=1)
+if per_image:
     tops = "; ".join(
         f"{title(m)}: first {digits(np.sort(m.value('importance'))[-1])}, second "
         f"{digits(np.sort(m.value('importance'))[-2])}, first with the head centred "
@@ -72,18 +88,24 @@ if per_image:
         figure,
         name="importance",
         caption=f"""Importance of every direction of the head relative to the mean importance,
-        {backbone.title}, the counterpart of the paper's Figure 2. The head is not ImageNet's:
-        {per_image[0].provenance.head}. Dashed: after subtracting the mean row from the head, which
+        {backbone.title}, the counterpart of the paper's Figure 2. Head:
+        {reporting.heads(per_image)}. Dashed: after subtracting the mean row from the head, which
         changes no prediction. Lines at the mean and at {threshold:g} times the mean.""",
         alt=f"Falling curves on log axes. Times the mean, {tops}.",
-        evidence="recorded",
+        evidence=reporting.kind(per_image),
     )
 
 
 # %%
 def with_outliers(measurement) -> str:
-    """How much of the top direction lies in the model's outlier coordinates: Σ v_c²."""
+    """How much of the top direction lies in the model's outlier coordinates: Σ v_c².
+
+    In the pocket lab, where there are none: in the commonest largest coordinate.
+    """
     own = outliers.get((measurement.model, measurement.data.name))
+    if pocket and own is not None:
+        leader = own.value("persistence_coordinate")
+        return f"{100 * measurement.value('top_components')[leader] ** 2:.1f} ({leader})"
     if own is None or not len(own.value("outlier_coordinates")):
         return "no outlier"
     coordinates = own.value("outlier_coordinates")
@@ -109,7 +131,7 @@ for model in backbone.models:
                 "with mean image": f"{m.value('top_with_mean'):.3f}",
                 "with gap": f"{m.value('top_with_gap'):.3f}",
                 "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-                "in outliers (%)": with_outliers(m),
+                f"in {'leader' if pocket else 'outliers'} (%)": with_outliers(m),
             }
         )
     if not own:
@@ -123,49 +145,83 @@ if per_image:
         from single images; the head is that of the figure. Head centred: the largest importance
         once the mean row is subtracted from the head. |cos| of v with images: mean over images
         (a random direction has about {random:.3f}); with the mean image, with the gap between the
-        mean image and the mean head row, and with the mean head row. In outliers: share of v's
-        squared length in the images' outlier coordinates.""",
-        evidence="recorded",
+        mean image and the mean head row, and with the mean head row. {
+            "In leader: share of v's squared length in the coordinate that is most often the "
+            "largest; a coordinate drawn at random has "
+            f"{100 / per_image[0].counts['components']:.1f} %."
+            if pocket
+            else "In outliers: share of v's squared length in the images' outlier coordinates."
+        }""",
+        evidence=reporting.kind(per_image),
     )
 
 # %% [markdown]
 # ## The top direction and the outlier coordinates
 
 # %%
-clip = [m for m in per_image if m.level != "random" and (m.model, m.data.name) in outliers]
-for m in clip:
-    profile = outliers[m.model, m.data.name].value("profile")
-    size = np.abs(m.value("top_components"))
+shown = [m for m in per_image if (m.model, m.data.name) in outliers]
+
+
+def profile(m) -> np.ndarray:
+    """The activation profile of the images that the importance is of."""
+    return outliers[m.model, m.data.name].value("profile")
+
+
+def in_words(m) -> str:
+    """The coordinate that stands out most over images, and that of the largest component."""
+    size, own = np.abs(m.value("top_components")), profile(m)
+    largest, leader = int(size.argmax()), int(own.argmax())
+    return (
+        f"Coordinate {leader}, the images' {'largest' if pocket else 'outlier'} at "
+        f"{own[leader]:.3g} times the mean, has a component of {size[leader]:.3f}; the largest "
+        f"component, {size[largest]:.3f}, is that of coordinate {largest}, at {own[largest]:.3g} "
+        "times the mean over images."
+    )
+
+
+if pocket and shown:
+    figure, panels = charts.grid_figure(
+        {title(m): m for m in shown},
+        lambda axes, m: charts.draw_top_direction(
+            axes, profile(m), m.value("top_components"), m.level, (1, 1)
+        ),
+        columns=3, height=2.6, sharex=True, sharey=True,
+    )  # fmt: skip
+    figure.supxlabel("activation profile of the images (times the mean coordinate, log scale)",
+                     fontsize=10)  # fmt: skip
+    figure.supylabel("size of the component in the top direction", fontsize=10)
+    figures.show(
+        figure,
+        name="top-direction",
+        caption=f"""Each coordinate of the {backbone.title} embedding: how far it stands out over
+        images, against the size of its component in the most important direction of the head. Where
+        outlier features carry that direction, a coordinate lies far to the right and high up.""",
+        alt="Scatter plots of coordinates. "
+        + " ".join(f"{title(m)}: {in_words(m)}" for m in shown),
+        evidence=reporting.kind(shown),
+    )
+
+for m in () if pocket else (m for m in shown if m.level != "random"):
     captions = outliers.get((m.model, m.data.name.replace("images", "captions")))
     figure, axes = figures.new_figure(height=4.2)
-    axes.scatter(profile, size, s=14, color=figures.LEVEL_STYLES[m.level].colour, linewidth=0)
-    for c in {*np.argsort(-size)[:3], *np.argsort(-profile)[:2]}:
-        axes.annotate(
-            str(c), (profile[c], size[c]), xytext=(5, 3), textcoords="offset points", fontsize=9
-        )
-    axes.set_xscale("log")
-    axes.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
-    axes.minorticks_off()
+    charts.draw_top_direction(axes, profile(m), m.value("top_components"), m.level)
     axes.set(xlabel="activation profile of the images (times the mean coordinate, log scale)")
     axes.set(ylabel="size of the component in the top direction")
-    largest = int(size.argmax())
-    leader = int(profile.argmax())
+    largest = int(np.abs(m.value("top_components")).argmax())
     also = (
         f" Coordinate {captions.value('persistence_coordinate')} is the captions' outlier."
         if captions and captions.value("persistence_coordinate") == largest
         else ""
     )
+    same_level = [o.model for o in shown if o.level == m.level]
     figures.show(
         figure,
-        name=f"top-direction-{m.level}".replace("_", "-"),
+        name="top-direction-" + (m.level if len(same_level) == 1 else m.model).replace("_", "-"),
         caption=f"""Each coordinate of the {backbone.title} embedding ({title(m)}): how far it
         stands out over images, against the size of its component in the most important direction
         of the head.{also}""",
-        alt=f"Scatter plot of {len(size)} coordinates. Coordinate {leader}, the images' outlier at "
-        f"{profile[leader]:.3g} times the mean, has a component of {size[leader]:.3f}; the largest "
-        f"component, {size[largest]:.3f}, is that of coordinate {largest}, at "
-        f"{profile[largest]:.3g} times the mean over images.",
-        evidence="recorded",
+        alt=f"Scatter plot of {m.counts['components']} coordinates. {in_words(m)}",
+        evidence=reporting.kind([m]),
     )
 
 # %% [markdown]
@@ -223,7 +279,7 @@ if of_heads:
         direction with it (right; dashed: a random direction). Both axes of ranks are
         logarithmic. Not an importance.""",
         alt=f"Two panels. {words}.",
-        evidence="recorded",
+        evidence=reporting.kind(of_heads),
     )
     figures.table(
         pd.DataFrame(
@@ -261,7 +317,7 @@ if of_heads:
         mean row, up to the third digit. Largest coordinate: where the direction has its largest
         component, and that component's size. The cosine is with the mean embedding of COCO images,
         not the mean over images.""",
-        evidence="recorded",
+        evidence=reporting.kind(of_heads),
     )  # fmt: skip
 
 # %% [markdown]
@@ -278,3 +334,6 @@ figures.text("not-measured", missing or "Every model of this family was measured
 notes = reporting.code_notes(found)
 if notes:
     figures.text("older-code", notes)
+problems = reporting.unusable(evidence.unusable(backbone))
+if problems:
+    figures.text("unusable", problems)
