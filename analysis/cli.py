@@ -71,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_extract(commands)
 
+    miniature = commands.add_parser(
+        "miniature", help="write the paper's data sets in miniature, to try the pipeline on",
+        epilog="example: companion miniature /tmp/data && COMPANION_DATA=/tmp/data companion "
+        "extract pocket_cnn --data imagenet-r --accept-counts",
+    )  # fmt: skip
+    miniature.add_argument("folder", type=Path)
+    miniature.set_defaults(do=_miniature)
+
     measure = commands.add_parser("measure", help="take a family's measurements of an experiment")
     measure.add_argument("experiment")
     measure.add_argument("family")
@@ -239,6 +247,16 @@ def _extract(options: argparse.Namespace) -> int:
                 print(path, f"({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out))
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
+    return 0
+
+
+def _miniature(options: argparse.Namespace) -> int:
+    from analysis import miniatures
+
+    if options.folder.exists() and any(options.folder.iterdir()):
+        raise RunError(f"{options.folder} is not empty: name a folder that is, or a new one.")
+    for name, made in miniatures.save_all(options.folder).items():
+        print(f"{name}  {options.folder / made.folders[0]}  {made.images:,} images")
     return 0
 
 

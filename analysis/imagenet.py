@@ -37,7 +37,7 @@ import numpy as np
 
 from analysis import broden, shards
 from analysis.datasets import SUFFIXES, Availability, DatasetError, ImageList, Piece, Prompts
-from analysis.paper_sets import GRID, Description, descriptions, locate
+from analysis.paper_sets import GRID, Description, descriptions, locate, root
 from analysis.registry import ROOT
 
 FOLDER = ROOT / "data" / "imagenet"
@@ -108,6 +108,12 @@ def objectnet_to_imagenet() -> dict[str, tuple[str, ...]]:
     }
 
 
+@lru_cache
+def objectnet_labels() -> dict[str, str]:
+    """ObjectNet's label of each of its 313 folders (``alarm_clock``: Alarm clock)."""
+    return {row["folder"]: row["label"] for row in _objectnet_table()}
+
+
 def subset(description: Description) -> tuple[str, ...]:
     """The classes that a data set's labels count through, sorted."""
     if description.layout == "objectnet":
@@ -161,7 +167,11 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
 
 
 def availability() -> list[Availability]:
-    """Say of each of the paper's data sets whether it is here and complete."""
+    """Say of each of the paper's data sets whether it is here and complete.
+
+    Raises DatasetError if the file that says where they lie is wrong.
+    """
+    root()
     return [_available(description) for description in descriptions().values()]
 
 
@@ -223,11 +233,9 @@ def _from_shards(description: Description, place: Path, packed: list[Path]) -> C
             )
         entries.append((label[sample.label], sample.key, sample.image))
     counts = Counter(of[index] for index, _, _ in entries)
-    if description.used is not None:
-        counts_of = description.model_copy(update=dict(description.used))
-    else:
-        counts_of = description
-    return _copy(counts_of, place, entries, counts, of, [])
+    if description.used is not None:  # shards hold these alone
+        description = description.model_copy(update={**dict(description.used), "used": None})
+    return _copy(description, place, entries, counts, of, [])
 
 
 def _copy(
@@ -272,6 +280,13 @@ def _problems(
             f"{len(strange):,} folders are of none of its classes and are not read, the first is "
             f"{strange[0]}"
         )
+    used = description.used
+    listed = sum(counts[name] for name in subset(description)) if used else 0
+    if used and listed != used.images:
+        yield (
+            f"{listed:,} images of the {used.classes:,} classes of ImageNet where {used.images:,} "
+            "were published"
+        )
     each = description.per_class
     uneven = [name for name in expected if each and counts[name] not in (0, each)]
     if uneven:
@@ -296,7 +311,8 @@ def _available(description: Description) -> Availability:
     images, found = sum(copy.counts.values()), len(copy.counts)
     why = f"{_with(copy.problems)}." if copy.problems else f"{images:,} images, {found:,} classes"
     if not copy.problems and images != len(copy.images):
-        why += f", of which {len(copy.images):,} of {len(subset(description)):,} are used"
+        of = len(subset(description))
+        why += f"; the {len(copy.images):,} images of {of:,} classes of ImageNet are used"
     return Availability(
         name,
         state="incomplete" if copy.problems else "present",
@@ -333,7 +349,7 @@ def _with(problems: Iterable[str]) -> str:
 def _folder_names(description: Description) -> dict[str, str]:
     """What class folders may be called, and the name under which their images are listed."""
     if description.layout == "objectnet":
-        return {row["folder"]: row["folder"] for row in _objectnet_table()}
+        return {folder: folder for folder in objectnet_labels()}
     if description.layout == "number":
         numbers = {str(index): str(index) for index in range(len(classes()))}
         padded = {f"{index:04}": str(index) for index in range(len(classes()))}
