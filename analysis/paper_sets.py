@@ -115,9 +115,13 @@ def own_place(name: str) -> Path | None:
 
 
 def root() -> Path | None:
-    """Return the folder of all data sets: COMPANION_DATA, else the configuration's ``root``."""
+    """Return the folder of all data sets: COMPANION_DATA, else the configuration's ``root``.
+
+    DatasetError if the configuration is wrong.
+    """
+    configured = _configured()  # also read where it is not needed, so that it is never wrong unseen
     named = os.environ.get("COMPANION_DATA")
-    return Path(named).expanduser() if named else _configured().get("root")
+    return Path(named).expanduser() if named else configured.get("root")
 
 
 def config_file() -> Path:

@@ -292,7 +292,7 @@ def swap_images(place: Path) -> None:
         (lose_image, r"228 of 229 images: this copy of ImageNet-R is incomplete"),
         (
             lose_folder,
-            r"228 of 229 .*; 1 of 200 classes have no image, the first is n01484850 \(gr",
+            r"228 of 229 .*; 1 of 200 classes have no image, the first is n01484850",
         ),
         (rename_folder, r"n01484850 \(great white shark\); 1 folders are of none .* is n01484851"),
         (add_folder, r"R: 1 folders are of none of its classes and are not read, .* n01440764"),
@@ -333,6 +333,7 @@ def test_an_incomplete_objectnet(own: Callable[[str], Path]) -> None:
     shutil.copytree(place / "chair", place / "air_freshener")
     next((place / "chair").iterdir()).rename(place / "air_freshener" / "2.png")
     assert available("objectnet").why == (
+        "357 of 358 images: this copy of ObjectNet is incomplete; "
         "1 of 313 classes have no image, the first is chair; 124 images of the 113 classes of "
         "ImageNet where 125 were published."
     )
@@ -402,9 +403,7 @@ def test_absent_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
         datasets.find("imagenet-r")
     monkeypatch.delenv("COMPANION_DATA")
-    with pytest.raises(
-        DatasetError, match="COMPANION_DATA names, and it is not set. Get the set f"
-    ):
+    with pytest.raises(DatasetError, match="COMPANION_DATA names, and it is not set"):
         datasets.find("objectnet")
 
 
@@ -468,7 +467,7 @@ def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
     [
         (
             {"1.jpg": b""},
-            r"gives the image 1 no class: a file 1\.cls, or 1\.json with label or cls",
+            r"gives the image 1 no class: a file 1\.cls, or 1\.json with label",
         ),
         ({"1.jpg": b"", "1.json": b"{}"}, "gives the image 1 no class"),
         ({"1.jpg": b"", "1.json": b"{"}, r"1\.json is not JSON"),
@@ -505,9 +504,7 @@ def test_a_damaged_image_in_a_shard(tmp_path: Path) -> None:
     (sample,) = shards.read([path])
     assert isinstance(sample.image, Piece)
     listed = ImageList("x", [sample.image], (sample.key,), np.array([0]), ("a",))
-    with pytest.raises(
-        DamagedImageError, match=r"deep/1: cannot identify image file 'deep/1\.jpg'"
-    ):
+    with pytest.raises(DamagedImageError, match=r"deep/1: cannot identify image .* 'deep/1\.jpg'"):
         listed.image(0)
 
 
@@ -530,9 +527,7 @@ def test_the_status_of_data(capsys: pytest.CaptureFixture[str]) -> None:
         ["broden", "absent"]
     ]
     objectnet = lines[ALL.index("objectnet")]
-    assert (
-        "358 images, 313 classes; the 125 images of 113 classes of ImageNet are used" in objectnet
-    )
+    assert "358 images, 313 classes; the 125 images of 113 classes of ImageNet are" in objectnet
     assert main(["status", "--data", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)[0]
     assert (first["data"], first["images"], first["classes"]) == ("imagenet", 1000, 1000)
