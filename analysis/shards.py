@@ -18,6 +18,7 @@ from pathlib import Path
 
 from analysis.datasets import SUFFIXES, DatasetError, Piece
 
+LABELS = (".cls", ".json")
 LABEL_KEYS = ("label", "cls", "wnid")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
@@ -54,7 +55,7 @@ def read(paths: list[Path]) -> list[Sample]:
 def _samples(path: Path) -> Iterator[Sample]:
     images: dict[str, Piece] = {}
     labels: dict[str, str] = {}
-    for member in _members(path):
+    for member, content in _members(path):
         parent, _, last = member.name.rpartition("/")
         stem, _, suffix = last.partition(".")
         key = f"{parent}/{stem}" if parent else stem
@@ -64,9 +65,9 @@ def _samples(path: Path) -> Iterator[Sample]:
                 raise DatasetError(f"{path} has two images called {key}: one each is expected.")
             images[key] = member
         elif suffix == ".cls":
-            labels[key] = member.read().decode("utf-8", "replace").strip()
+            labels[key] = content.decode("utf-8", "replace").strip()
         elif suffix == ".json" and key not in labels:
-            labels[key] = _label_of(member, path)
+            labels[key] = _label_of(content, member.name, path)
     for key, piece in images.items():
         if not labels.get(key):
             raise DatasetError(
@@ -76,8 +77,11 @@ def _samples(path: Path) -> Iterator[Sample]:
         yield Sample(key, piece, labels[key])
 
 
-def _members(path: Path) -> Iterator[Piece]:
-    """Yield the files of an archive; DatasetError if it is none, or cut short."""
+def _members(path: Path) -> Iterator[tuple[Piece, bytes]]:
+    """Yield the files of an archive, and the content of those that may be labels.
+
+    DatasetError if it is no archive, or cut short.
+    """
     size = path.stat().st_size
     try:
         with tarfile.open(path, "r:") as archive:
@@ -86,18 +90,20 @@ def _members(path: Path) -> Iterator[Piece]:
                     continue
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("it ends within a file")
-                yield Piece(path, member.offset_data, member.size, member.name)
+                small = archive.extractfile(member) if member.name.endswith(LABELS) else None
+                content = small.read() if small else b""
+                yield Piece(path, member.offset_data, member.size, member.name), content
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DatasetError(
             f"{path} is not a sound tar archive ({error}): it may be cut short; get it again."
         ) from None
 
 
-def _label_of(member: Piece, path: Path) -> str:
+def _label_of(text: bytes, name: str, path: Path) -> str:
     try:
-        content = json.loads(member.read())
+        content = json.loads(text)
     except ValueError:
-        raise DatasetError(f"{path}: {member.name} is not JSON: get the shard again.") from None
+        raise DatasetError(f"{path}: {name} is not JSON: get the shard again.") from None
     found = [content[key] for key in LABEL_KEYS if isinstance(content, dict) and key in content]
     return str(found[0]) if found else ""
 
