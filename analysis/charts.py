@@ -149,9 +149,7 @@ def draw_kurtosis(axes: Axes, measured: dict[str, Measurement]) -> None:
     wide, narrow = (2, 3, 5, 10, 20, 50, 100, 200), (1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8, 10, 15, 20)
     near = [tick for tick in narrow if 0.9 * every.min() <= tick <= 1.05 * every.max()]
     axes.axvline(3, color=figures.INK, linewidth=1)
-    axes.annotate(
-        "Gaussian", (3, 100), xytext=(4, -2), textcoords="offset points", va="top", fontsize=9
-    )
+    axes.annotate("Gaussian", (3, 0), xytext=(4, 3), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     axes.set_xticks(*_labelled(*(wide if every.max() > 20 else near)))
     axes.minorticks_off()

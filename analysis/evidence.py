@@ -94,6 +94,8 @@ def take(
     experiment: Experiment, family: str, model: Model, data: str, folder: Path | None = None
 ) -> Measurement:
     """Measure the features of one data set by one model; StoreError if they are not sound."""
+    if experiment == "concepts":
+        return _take_concepts(family, model, data, folder)
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     counts = {"images": found.features.shape[0], "components": found.features.shape[1]}
@@ -109,6 +111,27 @@ def take(
         experiment, "per_image", family, model, numbers, counts,
         data=Data(name=data, what=_about_data(found.sidecar)),
         provenance=provenance(experiment, found.sidecar, about),
+    )  # fmt: skip
+
+
+def _take_concepts(family: str, model: Model, data: str, folder: Path | None) -> Measurement:
+    from analysis import probe_data
+
+    probe = probe_data.of_data(data)
+    if probe is None:
+        raise MeasurementError(f"no concepts are known for the images of {data}.")
+    head = probe_data.head(model, probe.data, folder)
+    features = probe_data.features(model, probe, folder)
+    numbers = measure.concepts(features, head.weight, probe)
+    counts = {"images": len(features), "components": features.shape[1],
+              "classes": len(head.classes), "concepts": len(numbers["positives"])}  # fmt: skip
+    sidecar = store.read(store.features_path(model.name, data, folder))[1]
+    own = store.head_path(model.name, data, folder)
+    about = _about_head(store.read(own)[1], len(head.classes)) if own.is_file() else ""
+    return build(
+        "concepts", "per_image", family, model, numbers, counts,
+        data=Data(name=data, what=f"{_about_data(sidecar)}; concepts: {probe.title}"),
+        provenance=provenance("concepts", sidecar, about),
     )  # fmt: skip
 
 
@@ -219,6 +242,10 @@ def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:
 def _measurable(experiment: Experiment, model: Model, data: str, folder: Path | None) -> bool:
     if experiment == "outlier_features":
         return True
+    if experiment == "concepts":
+        from analysis import probe_data
+
+        return data in probe_data.WITH_CONCEPTS and probe_data.has_head(model, folder)
     if not store.head_path(model.name, data, folder).is_file():
         return False
     if experiment == "privileged_directions":

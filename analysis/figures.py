@@ -117,15 +117,24 @@ def show(figure: Figure, name: str, caption: str, alt: str, evidence: Evidence) 
     _publish(data, "figure", name, caption=caption, alt=alt, evidence=evidence)
 
 
-def table(frame: pd.DataFrame, name: str, caption: str, evidence: Evidence | None = None) -> None:
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    caption: str,
+    evidence: Evidence | None = None,
+    *,
+    search: str = "",
+) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
 
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
+    `search`: for long tables, the label of a box that shows only rows with what is typed in it.
     """
     if frame.empty:
         raise ValueError(f"table {name!r} is empty; publish a text that says why instead.")
     data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
-    _publish(data, "table", name, caption=caption, evidence=evidence or "")
+    about = {"search": search} if search else {}
+    _publish(data, "table", name, caption=caption, evidence=evidence or "", **about)
 
 
 def text(name: str, markdown: str) -> None:

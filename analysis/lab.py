@@ -52,8 +52,8 @@ def refresh() -> int:
 def is_current(family: Family) -> bool:
     """Whether the family's features were made from what is on disk now, and are all there."""
     try:
-        made_from = json.loads(_note(family).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        made_from = dict(json.loads(_note(family).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return False
     kept = [store.default_folder() / name for name in made_from.pop("files", [])]
     return bool(made_from == _parts(family) and kept and all(map(_sound, kept)))

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis import directions, outliers
 
 Array = NDArray[np.float64]
-Experiment = Literal["outlier_features", "privileged_directions", "pruning"]
+Experiment = Literal["outlier_features", "privileged_directions", "pruning", "concepts"]
 Basis = Literal["per_image", "mean_embedding", "mean_and_covariance", "head_and_mean", "head"]
 Quantities = dict[str, Any]
 
@@ -93,6 +93,22 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
         "difference_importance": Quantity(_FRACTION, 1),
         "difference_importance_error": Quantity(_FRACTION, 1),
         "accuracy_without_each": Quantity(_FRACTION, 1),
+    },
+    ("concepts", "per_image"): {
+        "threshold": Quantity(_FRACTION),
+        "lower_threshold": Quantity(_FRACTION),
+        "least_positives": Quantity("count"),
+        "directions": Quantity("count"),
+        "draws": Quantity("count"),
+        "chance_sets": Quantity("count"),
+        "positives": Quantity("count", 1),
+        "best": Quantity(_FRACTION, 1),
+        "best_direction": Quantity("direction", 1),
+        **{
+            f"{quantity}_{kind}": Quantity(unit, 1)
+            for quantity, unit in (("unique", "count"), ("lower", "count"), ("best", _FRACTION))
+            for kind in ("draws", "random", "permuted", "halves")
+        },
     },
 }
 
@@ -250,6 +266,44 @@ def pruning(
         "accuracy_without_each": directions.accuracy_without_each(
             features, labels, parts, class_subset, bias
         ),
+    }
+
+
+def concepts(features: ArrayLike, head: ArrayLike, probe: Any) -> Quantities:
+    """Concepts along a head's right singular vectors: (N, d), (classes, d), a `Probe` of N images.
+
+    Concepts with fewer than `least_positives` positive images are left out before any count.
+    `positives`, `best` (average precision of the best direction, first draw of negatives) and
+    `best_direction` are lists over the concepts that remain. `unique_…`, `lower_…`: how many
+    concepts some direction encodes at the threshold and at the lower one; `best_…`: the mean over
+    concepts of the best average precision. Each is a list: over draws of negatives (`draws`), sets
+    of as many random directions, permutations of the labels, and random halves of the images,
+    whose standard deviation estimates the standard error (see `concept_counts.draw`).
+    """
+    from analysis import concept_counts, probe_data
+
+    settings = concept_counts.Settings()
+    chosen = probe.select(probe_data.LEAST_POSITIVES)
+    parts = directions.decompose(head)
+    found = concept_counts.count(
+        features, parts.directions, concept_counts.draw(chosen, settings), settings
+    )
+    lists = {
+        f"{quantity}_{kind}": getattr(found, kind)[:, column]
+        for column, quantity in enumerate(concept_counts.QUANTITIES)
+        for kind in ("draws", "random", "permuted", "halves")
+    }
+    ap = np.nan_to_num(found.ap)
+    return lists | {
+        "threshold": settings.threshold,
+        "lower_threshold": settings.lower,
+        "least_positives": probe_data.LEAST_POSITIVES,
+        "directions": found.directions,
+        "draws": settings.draws,
+        "chance_sets": settings.chance,
+        "positives": chosen.positives,
+        "best": ap.max(axis=0),
+        "best_direction": ap.argmax(axis=0),
     }
 
 

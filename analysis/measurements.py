@@ -41,6 +41,7 @@ CODE: dict[Experiment, tuple[str, ...]] = {
     "outlier_features": ("outliers", "measure"),
     "privileged_directions": ("outliers", "directions", "measure"),
     "pruning": ("outliers", "directions", "measure"),
+    "concepts": ("directions", "concepts", "concept_counts", "probe_data", "measure"),
 }
 
 

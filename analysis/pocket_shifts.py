@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import directions, emoji, evidence, pruned, store
+from analysis import directions, emoji, evidence, pocket_robustness, pruned, store
 from analysis.directions import Order
 from analysis.measure import RANDOM_ORDERS
 from analysis.pruned import Flags, Images, Integers, Sweep
-from analysis.registry import ROOT, Model
-from analysis.robustness import bootstrap_baselines, fit_baseline
+from analysis.registry import Model
+from analysis.robustness import bootstrap_baselines
 
-ACCURACIES = ROOT / "data" / "pocket" / "accuracies.csv"
 #: Data sets by what their style is for. No model trains on the unseen ones.
 GROUPS: dict[str, tuple[str, ...]] = {
     "training": (f"pocket-{emoji.IMAGENET}-test",),
@@ -32,14 +30,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "unseen": tuple(f"pocket-{style}-test" for style in emoji.UNSEEN),
 }
 TRAINING = GROUPS["training"][0]
-
-
-def pool(path: Path = ACCURACIES) -> pd.DataFrame:
-    """Accuracies of the baseline pool's models: columns `imagenet`, `seen` and `unseen`."""
-    kept = pd.read_csv(path)
-    kept = kept[(kept["split"] == "test") & (kept["family"] == "pool")]
-    wide = kept.groupby(["model", "role"])["accuracy"].mean().unstack()
-    return wide[["imagenet", "seen", "unseen"]]
 
 
 def sweeps(
@@ -58,9 +48,8 @@ def sweeps(
     sets = [images(model, name, folder) for name in (TRAINING, *GROUPS["unseen"])]
     parts = directions.decompose(head.weight)
     importance = directions.importance(sets[0].features, parts)
-    models = pool()
-    baseline = fit_baseline(models["imagenet"], models["unseen"])
-    refits = bootstrap_baselines(models["imagenet"], models["unseen"], resamples, seed + 1)
+    models, baseline = pocket_robustness.pool("unseen"), pocket_robustness.baseline("unseen")
+    refits = bootstrap_baselines(models["imagenet"], models["shifted"], resamples, seed + 1)
 
     def flags(kind: Order, number: int | None = None) -> list[Flags]:
         order = directions.pruning_order(importance, kind, number)

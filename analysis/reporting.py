@@ -76,9 +76,9 @@ def task(measurement: Measurement) -> str:
     return f"{here or 'Each'} image is to be given its {own} out of {classes}"
 
 
-def interval(low: float, high: float) -> str:
-    """The ends of an interval in signed percentage points, from fractions."""
-    return f"{points(low)} to {points(high)}"
+def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
+    """A difference and the ends of its interval in signed percentage points, from fractions."""
+    return f"{points(value)} ({points(low)}{joint}{points(high)})"
 
 
 def kind(measured: Iterable[Measurement]) -> Evidence:

@@ -99,6 +99,8 @@ def _range(m: Measurement, name: str, unit: str) -> tuple[float, float]:
     width = m.counts.get("components", np.inf)
     if name.startswith("difference_"):
         return -1, 1
+    if name.startswith(("unique_", "lower_")) and unit == "count":
+        return 0, m.counts.get("concepts", np.inf)
     if name in ("kurtosis_mean", "kurtosis_percentiles", "kurtosis_of_mean"):
         return 1, width
     if unit == "coordinate":

@@ -28,7 +28,15 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 import numpy as np
 import pandas as pd
 
-from analysis import claims, figures, measurements, published, published_robustness, reporting
+from analysis import (
+    claims,
+    concept_counts,
+    figures,
+    measurements,
+    published,
+    published_robustness,
+    reporting,
+)
 from analysis.claims import Verdict
 from analysis.published import FOUR_SHIFTS
 from analysis.published_robustness import CLIP_V2
@@ -249,6 +257,39 @@ if sentences:
         + " An ImageNet head may behave otherwise, and robustness was not measured. It needs: "
         + claim.needs,
     )
+
+# %% [markdown]
+# ## Concepts
+#
+# No model of the paper has been probed. What version 1 prints can be computed with, but that only
+# asks whether the paper agrees with itself, so it decides no claim.
+
+# %%
+printed = concept_counts.printed_regions(stated["C-overlap"])
+sizes = {name: concept_counts.totals(regions) for name, regions in printed.items()}
+inside = {
+    families[name].title: 100 * concept_counts.shared(regions, "finetuned", "zero_shot")
+    / sizes[name]["finetuned"]
+    for name, regions in printed.items()
+}  # fmt: skip
+verdicts["C-overlap"] = Verdict(
+    claims.judge_cases({}, len(printed)),
+    "No model was probed. Computed from the paper's own printed numbers, which is no reproduction: "
+    "of the finetuned model's concepts the zero-shot model encodes "
+    + ", ".join(f"{share:.0f} % ({name})" for name, share in inside.items())
+    + ". Rule, once features are there: most means more than half, on every backbone. It needs: "
+    + stated["C-overlap"].needs,
+)
+smallest = {
+    families[name].title: min(n["zero_shot"] - n["finetuned"], n["zero_shot"] - n["supervised"])
+    for name, n in sizes.items()
+}
+verdicts["C-more"] = Verdict(
+    claims.judge_cases({}, len(printed)),
+    "No model was probed. In the paper's own printed numbers zero-shot leads by at least "
+    + ", ".join(f"{gap} ({t})" for t, gap in smallest.items())
+    + f". It needs: {stated['C-more'].needs}",
+)
 
 # %% [markdown]
 # ## Cards and ledger

@@ -86,13 +86,11 @@ def outlier_row(name: str, m) -> dict[str, str]:
     profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
     return {
-        "model": name,
-        "data": reporting.data_title(m),
+        "model": f"{name}: {reporting.data_title(m)}",
         "κ": reporting.kurtosis(m),
-        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
-        "leaders": str(m.value("leaders")),
+        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f} ({m.value('leaders')})",
         "outliers": ", ".join(map(str, names)) or "none",
-        "largest (× mean)": digits(profile.max()),
+        "largest": digits(profile.max()),
         "zeros (%)": f"{100 * m.value('zero_share'):.1f}",
     }
 
@@ -104,10 +102,10 @@ figures.table(
     name="kurtosis",
     caption=f"""Activation kurtosis of what was measured from single images or captions, the
     counterpart of the paper's Table 2 on other data. κ: mean ± 95 % interval of that mean, over the
-    items at hand. Outliers: coordinates whose mean |z| is at
-    least {outlier_threshold:g} times that of the mean coordinate; beside it the largest.
-    Persistence: how often the commonest largest coordinate leads; leaders: how many coordinates
-    lead in some item. Zeros: share of components that are exactly zero. {SPARSE} is no
+    items at hand. Persistence: how often the commonest largest coordinate leads; in brackets, how
+    many coordinates lead in some item. Outliers: coordinates whose mean |z| is at least
+    {outlier_threshold:g} times that of the mean coordinate; beside it the largest, times the mean.
+    Zeros: share of components that are exactly zero. {SPARSE} is no
     model of the paper.""",
     evidence="recorded",
 )
@@ -247,13 +245,13 @@ def direction_row(m) -> dict[str, str]:
     leader = own.value("persistence_coordinate")
     return {
         "model": named(m),
-        "importance (× mean)": digits(importance),
-        "head centred (× mean)": digits(m.value("importance_head_centred")[0]),
-        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
-        "its deviation": f"{m.value('top_cosine_deviation'):.3f}",
-        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "with gap": f"{m.value('top_with_gap'):.3f}",
-        "share of leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
+        "importance": digits(importance),
+        "centred": digits(m.value("importance_head_centred")[0]),
+        "cos": f"{m.value('cosine_with_images')[top]:.3f}",
+        "sd": f"{m.value('top_cosine_deviation'):.3f}",
+        "mean head row": f"{m.value('top_with_head_mean'):.3f}",
+        "gap": f"{m.value('top_with_gap'):.3f}",
+        "leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
     }
 
 
@@ -261,11 +259,11 @@ random = np.sqrt(2 / (np.pi * important[0].counts["components"]))
 figures.table(
     pd.DataFrame([direction_row(m) for m in important]),
     name="directions",
-    caption=f"""The most important direction v. Cos with images: mean over images of |cos|, for
-    which a random direction has about {random:.3f}; its deviation: how much the cosine varies over
-    images. |cos| of v with the head's mean row, and with the gap between the mean image and the
-    mean head row. Share of leader: how much of v's squared length lies in the images' commonest
-    largest coordinate.""",
+    caption=f"""The most important direction v: its importance over the mean, as the head is and
+    with the head centred. Cos: mean over images of |cos|, for which a random direction
+    has about {random:.3f}; sd: how much the cosine varies over images. |cos| of v with
+    the head's mean row, and with the gap between the mean image and the mean head row. Leader: how
+    much of v's squared length lies in the images' commonest largest coordinate.""",
     evidence="recorded",
 )
 

@@ -37,10 +37,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import evidence, figures, pocket_shifts, reporting
+from analysis import evidence, figures, pocket_robustness, pocket_shifts, reporting
 from analysis.measurements import Measurement
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import GROUPS, TRAINING
+from analysis.pocket_shifts import TRAINING
 from analysis.pruned import Sweep
 from analysis.registry import Family, Model, load_families
 from analysis.reporting import digits
@@ -58,7 +58,6 @@ class Found:
     family: Family
     model: Model
     outliers: Measurement
-    elsewhere: list[Measurement]
     directions: Measurement
     sweep: Sweep
 
@@ -107,21 +106,19 @@ def measure(family: Family) -> list[Found]:
     """Those models of a family of which everything can be measured."""
     by_model = {}
     for experiment in ("outlier_features", "privileged_directions"):
-        names = [TRAINING, *GROUPS["unseen"]] if experiment == "outlier_features" else [TRAINING]
-        for m in evidence.gather(experiment, family, names):
-            by_model[experiment, m.model, m.data.name] = m
+        for m in evidence.gather(experiment, family, [TRAINING]):
+            by_model[experiment, m.model] = m
     models = [
         m
         for m in family.models
-        if pocket_shifts.complete(m) and ("privileged_directions", m.name, TRAINING) in by_model
+        if pocket_shifts.complete(m) and ("privileged_directions", m.name) in by_model
     ]
     return [
         Found(
             family,
             model,
-            by_model["outlier_features", model.name, TRAINING],
-            [by_model["outlier_features", model.name, name] for name in GROUPS["unseen"]],
-            by_model["privileged_directions", model.name, TRAINING],
+            by_model["outlier_features", model.name],
+            by_model["privileged_directions", model.name],
             pocket_shifts.sweeps(model, resamples, seed, ["importance"])["importance"],
         )
         for model in models
@@ -156,14 +153,19 @@ def span(values: list[float], unit: str = "") -> str:
     return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
 
 
-def signed(value: tuple[float, float, float]) -> str:
+def signed(value: tuple[float, float, float], joint: str = " to ") -> str:
     """A difference with its interval, in points."""
-    return f"{figures.points(value[0])} ({reporting.interval(*value[1:])})"
+    return reporting.with_interval(*value, joint)
 
 
 def full(one: Found) -> str:
     """Backbone and model."""
     return f"{one.family.title}, {one.title}"
+
+
+def short(one: Found) -> str:
+    """Backbone and model, for tables and axes of pocket models alone."""
+    return full(one).removeprefix("Pocket ")
 
 
 trained = [one for one in found if one.level != "random"]
@@ -184,25 +186,22 @@ if ready:
     figures.table(
         pd.DataFrame(
             {
-                "backbone": [one.family.title for one in found],
-                "model": [one.title for one in found],
+                "model": [short(one) for one in found],
                 "κ": [reporting.kurtosis(one.outliers) for one in found],
-                "κ, unseen": [
-                    digits(np.mean([m.value("kurtosis_mean") for m in one.elsewhere]))
-                    for one in found
-                ],
-                "largest (× mean)": [digits(one.outliers.value("profile").max()) for one in found],
+                "largest": [digits(one.outliers.value("profile").max()) for one in found],
                 "persistence (%)": [f"{100 * one.persistence:.1f}" for one in found],
-                "ER, unseen (points)": [
-                    signed(one.robustness) if one.level != "random" else "n/a" for one in found
+                "ER (points)": [
+                    signed(one.robustness, ", ") if one.level != "random" else "n/a"
+                    for one in found
                 ],
             }
         ),
         name="kurtosis",
         caption=f"""Activation kurtosis and robustness of the pocket models. κ: mean over the
         {found[0].outliers.counts["images"]} test emoji of the training style ± 95 % interval of
-        that mean; *unseen*: mean over the styles that no model trains on. Largest: the highest
-        coordinate of the activation profile, an outlier from {outlier_threshold:g} on. Persistence:
+        that mean (other styles: on the page of each backbone). Largest: the highest
+        coordinate of the activation profile, times the mean coordinate; an outlier from
+        {outlier_threshold:g} on. Persistence:
         how often the commonest largest coordinate leads. ER: effective robustness on the unseen
         styles, with its 95 % interval; of random weights it says nothing.""",
         evidence="recorded, live",
@@ -224,10 +223,10 @@ if ready:
                 )  # fmt: skip
         axes.axhline(0, color=figures.INK, linewidth=0.8)
         axes.axvline(3, color=figures.INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set(xlim=(2.7, 3.2), xlabel="activation kurtosis κ", title=family.title)
+        axes.set(xlabel="activation kurtosis κ", title=family.title)
     lowest, highest = (end([one.kurtosis for one in trained]) for end in (min, max))
     for axes in np.atleast_1d(panels):
-        axes.set(xlim=(min(2.7, lowest - 0.1), max(3.2, highest + 0.1)))
+        axes.set(xlim=(min(2.72, lowest - 0.08), max(3.18, highest + 0.08)))
     np.atleast_1d(panels)[0].set(ylabel="effective robustness,\nunseen styles (points)")
     handles, names = np.atleast_1d(panels)[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
@@ -370,12 +369,12 @@ if ready:
 # %%
 if ready:
     tops = [one.directions.value("top_direction") for one in found]
+    by_chance = np.sqrt(2 / (np.pi * found[0].directions.counts["components"]))
     figures.table(
         pd.DataFrame(
             {
-                "backbone": [one.family.title for one in found],
-                "model": [one.title for one in found],
-                "importance (× mean)": [digits(one.importance) for one in found],
+                "model": [short(one) for one in found],
+                "importance": [digits(one.importance) for one in found],
                 "centred": [
                     digits(one.directions.value("importance_head_centred")[0]) for one in found
                 ],
@@ -392,11 +391,11 @@ if ready:
             }
         ),
         name="directions",
-        caption=f"""The most important direction of each pocket model: its importance as the head is
-        and with the head centred; its |cos| with images (mean over images; a random direction has
-        about {np.sqrt(2 / (np.pi * found[0].directions.counts["components"])):.3f}), with the mean
-        image and with the head's mean row. Heads have {found[0].directions.counts["classes"]}
-        classes, so there are at most as many directions.""",
+        caption=f"""The most important direction of each pocket model: its importance over the mean,
+        as the head is and with the head centred; its |cos| with images (mean over images; a random
+        direction has about {by_chance:.3f}), with the mean image and with the head's mean row.
+        Heads have {found[0].directions.counts["classes"]} classes, so there are at most as many
+        directions.""",
         evidence="live",
     )
     by_level = {
@@ -446,7 +445,7 @@ if ready:
                 marker=style.marker, markersize=6, linewidth=1.4, linestyle="none",
             )  # fmt: skip
         axes.axvline(0, color=figures.INK, linewidth=0.8)
-    left.set_yticks(range(len(rows)), [full(one).replace("Pocket ", "") for one in rows])
+    left.set_yticks(range(len(rows)), [short(one) for one in rows])
     left.set(title="accuracy, training style", xlabel="change (points)")
     right.set(title="ER, unseen styles", xlabel="change (points)")
     figures.show(
@@ -468,27 +467,26 @@ if ready:
 
 # %%
 if ready:
-    extrapolated = pocket_shifts.pool()["imagenet"].min()
+    extrapolated = pocket_robustness.pool("unseen")["imagenet"].min()
     figures.table(
         pd.DataFrame(
             {
-                "backbone": [one.family.title for one in trained],
-                "model": [one.title for one in trained],
-                "accuracy (%)": [figures.percent(one.sweep.curves.inside[-1]) for one in trained],
-                "pruned (%)": [
-                    figures.percent(one.sweep.curves.inside[one.kept - 1])
+                "model": [short(one) for one in trained],
+                "accuracy (%)": [
+                    f"{figures.percent(one.sweep.curves.inside[-1])} → "
+                    + figures.percent(one.sweep.curves.inside[one.kept - 1])
                     + (" (*)" if one.sweep.curves.inside[one.kept - 1] < extrapolated else "")
                     for one in trained
                 ],
-                "change (points)": [signed(one.change("inside")) for one in trained],
-                "ER (points)": [figures.points(one.robustness[0]) for one in trained],
-                "change of ER (points)": [signed(one.change("robustness")) for one in trained],
+                "change": [signed(one.change("inside"), ", ") for one in trained],
+                "change of ER": [signed(one.change("robustness"), ", ") for one in trained],
             }
         ),
         name="pruning-80",
-        caption=f"""Accuracy in the training style with all directions and with the
-        {found[0].kept} most important ones of {found[0].rank}; effective robustness on the unseen
-        styles and how it changes, each with its 95 % interval. (*): less accurate than every model
+        caption=f"""Accuracy in the training style with all directions and pruned to the
+        {found[0].kept} most important ones of {found[0].rank}; what pruning changes of it and of
+        effective robustness on the unseen styles, in points, with the 95 % interval in brackets.
+        (*): less accurate than every model
         of the baseline's pool ({figures.percent(extrapolated)} %), so that the baseline is
         extrapolated and ER says little.""",
         evidence="recorded, live",

@@ -233,13 +233,13 @@ if pocket and everywhere:
                 continue
             shares = [m.value("persistence_fraction") for m in own]
             row[f"κ, {group}"] = digits(np.mean([m.value("kurtosis_mean") for m in own]))
-            row[f"persistence, {group} (%)"] = f"{100 * np.mean(shares):.1f}"
+            row[f"P, {group}"] = f"{100 * np.mean(shares):.1f}"
         rows.append(row)
     figures.table(
         pd.DataFrame(rows).fillna("not measured"),
         name="styles",
-        caption=f"""κ and persistence of the {backbone.title} models in the training style, in the
-        style that is a shift but in the web sets (seen), and on average over the
+        caption=f"""κ and persistence P (%) of the {backbone.title} models in the training style, in
+        the style that is a shift but in the web sets (seen), and on average over the
         {len(GROUPS["unseen"])} styles that no model trains on (unseen).""",
         evidence=reporting.kind(everywhere),
     )

@@ -120,32 +120,36 @@ for model in backbone.models:
     for m in own:
         top = m.value("top_direction")
         values = np.sort(m.value("importance"))[::-1]
-        rows.append(
-            name
-            | {
-                "top importance (× mean)": digits(values[0]),
-                "second": digits(values[1]),
-                "head centred": digits(m.value("importance_head_centred")[0]),
-                f"≥ {threshold:g} ×": str(len(far_above_mean(values, threshold))),
-                "|cos| with images": f"{m.value('cosine_with_images')[top]:.3f}",
-                "with mean image": f"{m.value('top_with_mean'):.3f}",
-                "with gap": f"{m.value('top_with_gap'):.3f}",
-                "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-                f"in {'leader' if pocket else 'outliers'} (%)": with_outliers(m),
-            }
-        )
+        row = {
+            "top importance (× mean)": digits(values[0]),
+            "second": digits(values[1]),
+            "head centred": digits(m.value("importance_head_centred")[0]),
+            f"≥ {threshold:g} ×": str(len(far_above_mean(values, threshold))),
+            "|cos| with images": f"{m.value('cosine_with_images')[top]:.3f}",
+            "with mean image": f"{m.value('top_with_mean'):.3f}",
+            "with gap": f"{m.value('top_with_gap'):.3f}",
+            "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
+            f"in {'leader' if pocket else 'outliers'} (%)": with_outliers(m),
+        }
+        rows.append(name | row)
     if not own:
         rows.append(name | {"top importance (× mean)": "not measured"})
 if per_image:
+    table = pd.DataFrame(rows).fillna("")
+    if pocket:  # what fits on the page; the figure tells of the others
+        table = table.drop(columns=["second", "with gap", f"≥ {threshold:g} ×"], errors="ignore")
+        table = table.rename(columns={"top importance (× mean)": "importance"})
     random = np.sqrt(2 / (np.pi * per_image[0].counts["components"]))
     figures.table(
-        pd.DataFrame(rows).fillna(""),
+        table,
         name="directions",
         caption=f"""The most important direction v of each {backbone.title} model that was measured
-        from single images; the head is that of the figure. Head centred: the largest importance
+        from single images, importance relative to the mean; the head is that of the figure. Head
+        centred: the largest importance
         once the mean row is subtracted from the head. |cos| of v with images: mean over images
-        (a random direction has about {random:.3f}); with the mean image, with the gap between the
-        mean image and the mean head row, and with the mean head row. {
+        (a random direction has about {random:.3f}); with the mean image,
+        {"" if pocket else "with the gap between the mean image and the mean head row, "}and with
+        the mean head row. {
             "In leader: share of v's squared length in the coordinate that is most often the "
             "largest; a coordinate drawn at random has "
             f"{100 / per_image[0].counts['components']:.1f} %."

@@ -27,7 +27,7 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, pocket_shifts, reporting
+from analysis import charts, evidence, figures, pocket_robustness, pocket_shifts, reporting
 from analysis.registry import load_family
 
 KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -46,6 +46,11 @@ def accuracies(measurement, order: str, kept: int) -> str:
 # ## Accuracy against the share pruned
 
 # %%
+if pocket:
+    figures.text(
+        "accuracy",
+        "In the pocket lab accuracy and effective robustness are shown together, in the next part.",
+    )
 if found and not pocket:
     figure, panels = figures.new_figure(
         rows=len(found), height=1 + 3.6 * len(found), sharex=True, squeeze=False
@@ -162,14 +167,13 @@ if pocket:  # where features of another style are missing there is no robustness
     names = [n for n in names if pocket_shifts.complete(backbone.model(n))]
 sweeps = {n: pocket_shifts.sweeps(backbone.model(n), resamples, seed) for n in names}
 titles = {n: reporting.model_title(backbone.model(n)) for n in names}
-pool = pocket_shifts.pool() if pocket else None
+pool = pocket_robustness.pool("unseen") if pocket else None
 
 
-def change(sweep, quantity: str, kept: int) -> str:
+def change(sweep, quantity: str, kept: int, joint: str = " to ") -> str:
     """What pruning changes, with its interval: percentage points."""
     parts = (sweep.change, sweep.change_low, sweep.change_high)
-    value, low, high = (getattr(part, quantity)[kept - 1] for part in parts)
-    return f"{figures.points(value)} ({reporting.interval(low, high)})"
+    return reporting.with_interval(*(getattr(part, quantity)[kept - 1] for part in parts), joint)
 
 
 if sweeps:
@@ -219,33 +223,48 @@ if sweeps:
     )
 
 # %%
+SHARES = (1, 0.5, 0.3, 0.2, 0.1)  # of directions kept, in the pocket lab's tables
 if sweeps:
-    rows = []
+    accuracy, robustness = [], []
     for name, found_orders in sweeps.items():
         sweep = found_orders["importance"]
-        for kept in dict.fromkeys(round(share * rank) for share in (1, 0.5, 0.3, 0.2, 0.1)):
-            inside = sweep.curves.inside[kept - 1]
-            rows.append(
-                {
-                    "model": titles[name],
-                    "kept": str(kept),
+        for kept in dict.fromkeys(round(share * rank) for share in SHARES):
+            inside, outside, er = (
+                getattr(sweep.curves, quantity)[kept - 1]
+                for quantity in ("inside", "outside", "robustness")
+            )
+            row = {"model": titles[name], "kept": str(kept)}
+            whole = kept == rank
+            accuracy.append(
+                row
+                | {
                     "training style (%)": figures.percent(inside),
-                    "change (points)": change(sweep, "inside", kept) if kept < rank else "",
-                    "unseen (%)": figures.percent(sweep.curves.outside[kept - 1]),
-                    "ER (points)": figures.points(sweep.curves.robustness[kept - 1])
-                    + (" (*)" if inside < lowest else ""),
-                    "change of ER (points)": change(sweep, "robustness", kept)
-                    if kept < rank
-                    else "",
+                    "change (points)": "" if whole else change(sweep, "inside", kept, ", "),
+                    "unseen (%)": figures.percent(outside),
+                }
+            )
+            robustness.append(
+                row
+                | {
+                    "ER (points)": figures.points(er) + (" (*)" if inside < lowest else ""),
+                    "change (points)": "" if whole else change(sweep, "robustness", kept, ", "),
                 }
             )
     figures.table(
-        pd.DataFrame(rows),
+        pd.DataFrame(accuracy),
         name="kept",
-        caption=f"""{backbone.title} with the most important directions kept. Change: from the
-        whole head, with its 95 % interval (in brackets), paired within each resample. (*): the
-        accuracy is below the pool's lowest, the baseline extrapolated. The paper's 80 % is the row
-        of {fifth} kept. ER of one seed, the shipped one.""",
+        caption=f"""Accuracy of {backbone.title} with the most important directions kept, in the
+        training style and on average over the unseen styles. Change: from the whole head, with its
+        95 % interval in brackets. The paper's 80 % is the row of {fifth} kept.""",
+        evidence="live",
+    )
+    figures.table(
+        pd.DataFrame(robustness),
+        name="kept-robustness",
+        caption=f"""Effective robustness of {backbone.title} on the unseen styles with the most
+        important directions kept. Change: from the whole head, with its 95 % interval in brackets,
+        paired within each resample. (*): the accuracy is below the pool's lowest, the baseline
+        extrapolated. One seed of training, the shipped one.""",
         evidence="recorded, live",
     )
 
@@ -257,7 +276,7 @@ if sweeps:
         kept = pocket_shifts.fewest_without_loss(sweep, "inside")
         lost = int((sweep.change_high.robustness < 0).sum())
         sentences.append(
-            f"{titles[name]}: with {fifth} of {rank} directions kept accuracy changes by "
+            f"**{titles[name]}:** with {fifth} of {rank} directions kept accuracy changes by "
             f"{change(sweep, 'inside', fifth)} points, effective robustness by "
             f"{change(sweep, 'robustness', fifth)} points. A loss of accuracy is established below "
             f"{kept} directions ({100 * (1 - kept / rank):.0f} % pruned), one of effective "
@@ -279,9 +298,9 @@ for m in found:
     whole = m.value("accuracy_importance")[-1]
     worst = int(without.argmin())
     others = np.delete(without, worst)
-    name = titles[m.model] if pocket and m.model in titles else reporting.title(m, backbone)
+    name = f"**{titles[m.model]}:**" if m.model in titles else f"{reporting.title(m, backbone)}:"
     sentences.append(
-        f"{name}: leaving out direction {worst + 1} (by singular value) "
+        f"{name} leaving out direction {worst + 1} (by singular value) "
         f"alone takes accuracy from {figures.percent(whole)} % to "
         f"{figures.percent(without[worst])} %, more than any other. Without any single one of the "
         f"others it stays between {figures.percent(others.min())} % and "

@@ -12,6 +12,8 @@ from conftest import ROOT, build_book, run_in
 sys.path.insert(0, str(ROOT / "book" / "_extensions"))
 import companion_results
 
+from analysis import lab
+
 
 @pytest.fixture
 def book(clone, tmp_path) -> Path:
@@ -28,12 +30,17 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
     made = {p.relative_to(runs).with_suffix("").as_posix() for p in runs.rglob("*") if p.is_file()}
     families = ("rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14")
     experiments = (
-        "effective_robustness", "outlier_features", "privileged_directions", "pruning",
+        "effective_robustness", "outlier_features", "privileged_directions", "pruning", "concepts",
     )  # fmt: skip
-    assert made == {f"{name}/{family}" for name in experiments for family in families} | {
+    both = {
+        f"{name}/{family}"
+        for name in (*experiments, "pocket_lab")
+        for family in ("pocket_cnn", "pocket_vit")
+    }
+    assert made == {f"{name}/{family}" for name in experiments for family in families} | both | {
         "measuring_robustness/paper", "inside_clip/paper", "claims/paper", "models/paper",
-        "pocket_lab/pocket_cnn", "pocket_lab/pocket_vit",
-        "pocket_robustness/pocket_cnn", "pocket_robustness/pocket_vit",
+        "inside_pocket/pocket", "concepts_overview/paper",
+        "robustness_indicators/paper", "robustness_indicators/pocket",
     }  # fmt: skip
     for family in families:
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
@@ -76,6 +83,45 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
         assert "evidence-recorded" in text and "evidence-published" not in text
         assert "admonition-title" in text and "Not measured yet" in text
         assert "Not measured yet" in page(clone, f"runs/{name}/rn101")
+
+
+def test_the_pocket_lab_stands_beside_the_papers_models(clone):
+    """Live where the features could be extracted; else every place says that they are missing."""
+    live = lab.can_extract()
+    for name in ("outlier_features", "privileged_directions", "pruning"):
+        text = page(clone, name)
+        assert ("evidence-live" in text or "evidence-recorded, live" in text) == live
+        assert ("ot measured in this build" in text) != live
+        assert ("evidence-live" in page(clone, f"runs/{name}/pocket_cnn")) == live
+    if live:
+        text = re.sub("<[^>]+>", "", page(clone, "runs/outlier_features/pocket_cnn"))
+        assert "99.6" in text and "2.76" in text  # the random control
+        assert "7 of 34 directions kept" in re.sub("<[^>]+>", "", page(clone, "pruning"))
+
+
+def test_what_the_paper_prints_is_not_taken_for_a_measurement(clone):
+    text = page(clone, "concepts")
+    for value in ("507", "94", "between 88 % (RN101) and 98 % (ViT-B/32)", "81 to 94 %"):
+        assert value in text, value
+    assert "not a measurement of this book" in re.sub(r"\s+", " ", text)
+    cards = re.sub("<[^>]+>", "", page(clone, "appendix/claims"))
+    assert "which is no reproduction" in cards
+    shown = page(clone, "runs/concepts/rn50")
+    assert "evidence-published" in shown and "evidence-live" not in shown
+    assert "companion extract rn50 --data broden" in re.sub("<[^>]+>", "", shown)
+    assert "companion-figure" not in page(clone, "runs/concepts/vit_l_14")
+
+
+def test_the_pocket_lab_counts_concepts_beside_chance(clone):
+    """Live where PyTorch is installed; said to be absent where it is not."""
+    text = page(clone, "concepts")
+    if "Nothing is measured in this build" in text:
+        pytest.skip("without PyTorch there are no features")
+    assert text.count("random directions") >= 4 and "evidence-live" in text
+    shown = page(clone, "runs/concepts/pocket_vit")
+    assert 'data-label="Find a concept"' in shown and "searchable" in shown
+    text = re.sub("<[^>]+>", "", page(clone, "indicators"))
+    assert "of which" in text and "are robust" in text
 
 
 def test_a_second_execution_gives_the_same_bytes(book):
@@ -124,7 +170,9 @@ def test_a_failing_notebook_stops_the_book(book):
         "notebook effective_robustness failed for family rn101 in cell 3: AssertionError: not today"
     )
     assert message in built.stderr
-    assert "1 of 28 runs failed, so no book is built" in built.stderr
+    assert "1 of 35 runs failed, so no book is built" in built.stderr
+
+    assert re.search(r"\b1 of \d+ runs failed, so no book is built", built.stderr)
     assert not (book / "book/_build/html/index.html").exists()
 
 

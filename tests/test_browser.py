@@ -246,6 +246,43 @@ SMALL_TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</
 <script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
 
 
+LONG_TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
+<link rel="stylesheet" href="/companion.css"><article>
+<div class="companion-search" data-label="Find a concept"></div>
+<div class="pst-scrollable-table-container"><table class="sortable searchable">
+<thead><tr><th>Concept</th><th>AP (%)</th></tr></thead><tbody>
+<tr><td>Café</td><td>90 (v1)</td></tr><tr><td>red cat</td><td>80 (v2)</td></tr>
+<tr><td>cat</td><td>85 (v3)</td></tr></tbody></table></div></article>
+<script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
+
+
+def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.route(
+        "http://book.test/**",
+        lambda route: route.fulfill(path=STATIC / route.request.url.split("book.test/")[1]),
+    )
+    page.route(
+        "http://book.test/",
+        lambda route: route.fulfill(body=LONG_TABLE, content_type="text/html; charset=utf-8"),
+    )
+    page.goto("http://book.test/")
+    box, visible = page.get_by_label("Find a concept"), page.locator("tbody tr:visible")
+    found = page.locator("output.found")
+    sync_api.expect(found).to_have_text("3 rows")
+    for typed, names in (("cafe", ["Café"]), ("CAT", ["red cat", "cat"]), ("cat red", ["red cat"])):
+        box.fill(typed)
+        assert [row.locator("td").first.inner_text() for row in visible.all()] == names
+        sync_api.expect(found).to_have_text(f"{len(names)} of 3 rows")
+    box.fill("cat")
+    page.get_by_role("button", name="AP (%)").click()
+    page.wait_for_timeout(20)
+    assert [row.locator("td").first.inner_text() for row in visible.all()] == ["cat", "red cat"]
+    box.fill("nothing")
+    sync_api.expect(visible).to_have_count(0)
+    page.close()
+
+
 def test_sorting_understands_signs_uncertainties_and_gaps(browser: Any) -> None:
     page = browser.new_page()
     page.route(

@@ -207,6 +207,7 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
          "declares that it reads data/absent.txt, which matches no file"),
         (("scope: family", "scope: everything"), "needs a `scope`, which is family or edition"),
         (("reads:", "raeds:"), "has an unknown field 'raeds'"),
+        (("scope: family", "scope: family\n#     features: 1"), "`features` must be true or false"),
         (("print(", "print(("), "is not valid Python"),
     ],
 )  # fmt: skip

@@ -69,7 +69,7 @@ class ResultDirective(SphinxDirective):
             raise self.error(f"result: {error}") from error
         self.env.note_dependency(str(path))
         note, data = output["metadata"]["companion"], output["data"]
-        target = reference.replace("/", "-").replace("#", "-")
+        target = self.target(reference)
         if note["kind"] == "figure":
             shown = self.figure(_joined(data["image/svg+xml"]), note, target)
         elif note["kind"] == "table":
@@ -91,6 +91,17 @@ class ResultDirective(SphinxDirective):
             f"again: `companion run {run.replace('/', ' ')}`\n```"
         )
 
+    def target(self, reference: str) -> str:
+        """The name by which pages refer to a result: its own, on the run's own page if it has one.
+
+        On another page a result of such a run gets another name, since a name stands for one place.
+        """
+        name = reference.replace("/", "-").replace("#", "-")
+        own, here = f"runs/{reference.split('#')[0]}", self.env.docname
+        if own in self.env.found_docs and here != own:
+            return f"{name}-in-{here.replace('/', '-')}"
+        return name
+
     def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned figure with the SVG inline."""
         figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
@@ -104,9 +115,18 @@ class ResultDirective(SphinxDirective):
         return [figure, *messages]
 
     def table(self, markdown: str, note: dict[str, str], target: str) -> list[nodes.Node]:
-        """A numbered, captioned table that sorts, in a container that scrolls."""
-        fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: sortable\n"
-        return self.parse(f"{fence}\n{markdown}\n\n::::")
+        """A numbered, captioned table that sorts, in a container that scrolls.
+
+        A long one has a box above it to search in; the box itself is made by the page's script.
+        """
+        look = "sortable searchable" if note.get("search") else "sortable"
+        fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: {look}\n"
+        shown = self.parse(f"{fence}\n{markdown}\n\n::::")
+        if note.get("search"):
+            label = html.escape(note["search"], quote=True)
+            place = f'<div class="companion-search" data-label="{label}"></div>'
+            shown.insert(0, nodes.raw("", place, format="html"))
+        return shown
 
     def is_page(self, run: str) -> bool:
         """Whether the table of contents has the run as a page of its own."""

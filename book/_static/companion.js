@@ -1,6 +1,7 @@
 // Tables that sort, by mouse and keyboard. vendor/sortable/sortable.js sorts a table of class
 // "sortable" when a header cell is clicked; this script makes the headers real buttons and tells
 // it the number behind a cell: "−1.5 ± 0.2" is -1.5, and a cell without a number comes last.
+// Above a long table it puts a box that shows only the rows with what is typed in it.
 (() => {
   "use strict";
 
@@ -83,7 +84,35 @@
     }
   };
 
+  /** Letters alone decide: no case, no accents. */
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
+  /** Fill a place for a search box: only rows that contain every word typed stay in the table. */
+  const makeSearch = (place) => {
+    const table = place.parentElement?.querySelectorAll("table.searchable");
+    const own = [...(table ?? [])].find(
+      (t) => place.compareDocumentPosition(t) & Node.DOCUMENT_POSITION_FOLLOWING,
+    );
+    if (!own) return;
+    const rows = [...own.tBodies].flatMap((body) => [...body.rows]);
+    const texts = new Map(rows.map((row) => [row, plain(row.textContent)]));
+    const input = Object.assign(document.createElement("input"), { type: "search" });
+    const label = document.createElement("label");
+    label.append(`${place.dataset.label}: `, input);
+    const count = Object.assign(document.createElement("output"), { className: "found" });
+    const show = () => {
+      const words = plain(input.value).split(/\s+/).filter(Boolean);
+      for (const row of rows) row.hidden = !words.every((word) => texts.get(row).includes(word));
+      const shown = rows.filter((row) => !row.hidden).length;
+      count.value = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+    };
+    input.addEventListener("input", show);
+    place.replaceChildren(label, count);
+    show();
+  };
+
   const start = () => {
+    document.querySelectorAll(".companion-search").forEach(makeSearch);
     for (const table of document.querySelectorAll("table.sortable")) {
       if (!table.tHead?.rows.length) continue;
       table.classList.add("n-last"); // the library's name for "cells without a value last"

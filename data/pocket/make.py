@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from analysis import pocket, retrain
+from analysis import pocket, representations, retrain
 from analysis.pocket import Recipe, Recipes
 from analysis.pocket_robustness import RECOGNISED
 from analysis.registry import ROOT
@@ -65,6 +65,7 @@ def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     for name, target in TABLES.items():
         retrain.replace_text(target, retrain.collect(tasks, work, name).to_csv(index=False))
     write_recognised(tasks, work)
+    write_representations(tasks, work)
     for recipe, seed in tasks:
         if seed == 0 and recipe.family != "pool" and recipe.level != "random":
             target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
@@ -83,6 +84,19 @@ def write_recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
     ]
     table = pd.DataFrame(rows, columns=list(retrain.RECOGNISED))
     retrain.replace_text(RECOGNISED, table.to_csv(index=False))
+
+
+def write_representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
+    """Write what the features of each model of the families are like."""
+    rows = [
+        {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
+        | representations.quantities(*retrain.represented(recipe, seed, work))
+        for recipe, seed in tasks
+        if recipe.family != "pool"
+    ]
+    table = pd.DataFrame(rows, columns=list(representations.COLUMNS))
+    text = table.to_csv(index=False, float_format="%.6g")
+    retrain.replace_text(representations.REPRESENTATIONS, text)
 
 
 def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:

@@ -1,0 +1,254 @@
+"""How many concepts a model's directions encode, and how many would come about by chance.
+
+What a direction encodes is computed in `concepts`; here the counts are set beside what the same
+number of random directions reach on the same features, beside what the model's own directions
+reach once the labels are permuted, and beside how much they vary: with the negatives drawn, and
+with the images at hand. Arrays in, numbers out; which images and labels is `probe_data`'s concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from analysis import concepts
+from analysis.claims import Claim
+from analysis.concepts import BalancedSample, balanced_sample
+from analysis.probe_data import Probe, half_of_clusters, permuted_units
+
+Array = NDArray[np.float64]
+Quantity = Literal["unique", "lower", "best"]
+QUANTITIES: tuple[Quantity, ...] = ("unique", "lower", "best")
+REGIONS = {
+    "zero_shot_only": ("zero_shot",),
+    "zero_shot_finetuned": ("zero_shot", "finetuned"),
+    "zero_shot_supervised": ("zero_shot", "supervised"),
+    "all": ("zero_shot", "finetuned", "supervised"),
+    "finetuned_only": ("finetuned",),
+    "finetuned_supervised": ("finetuned", "supervised"),
+    "supervised_only": ("supervised",),
+}
+"""The seven regions of three levels' sets, by the levels that they lie in."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How concepts are counted.
+
+    ``threshold`` is the average precision from which a concept is encoded, ``lower`` a second,
+    lower one. ``both_signs``: a direction and its opposite, whichever is better. ``normalise``:
+    scale features to length 1 before projecting. ``draws`` of negatives, ``chance`` sets of random
+    directions and as many permutations, ``halves`` of the images for the standard error.
+    """
+
+    threshold: float = 0.9
+    lower: float = 0.8
+    both_signs: bool = False
+    normalise: bool = False
+    seed: int = 0
+    draws: int = 5
+    chance: int = 10
+    halves: int = 30
+
+
+@dataclass(frozen=True)
+class Found:
+    """Counts for one model's directions.
+
+    ``ap`` (directions, C): average precisions for the first draw of negatives. Each other array
+    has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the threshold,
+    at the lower one, and the mean over concepts of the best direction's average precision.
+    """
+
+    ap: Array = field(repr=False)
+    draws: Array
+    random: Array
+    permuted: Array
+    halves: Array
+
+    @property
+    def directions(self) -> int:
+        """How many directions were looked at."""
+        return len(self.ap)
+
+    def value(self, quantity: Quantity) -> float:
+        """The mean over draws of negatives."""
+        return float(self.draws[:, QUANTITIES.index(quantity)].mean())
+
+    def spread(self, quantity: Quantity) -> tuple[float, float]:
+        """The lowest and the highest of all draws of negatives."""
+        return _ends(self.draws, quantity)
+
+    def chance(self, quantity: Quantity, kind: Literal["random", "permuted"]) -> Chance:
+        """What random directions, or permuted labels, reach."""
+        values = self.random if kind == "random" else self.permuted
+        mean = float(values[:, QUANTITIES.index(quantity)].mean())
+        return Chance(mean, *_ends(values, quantity))
+
+    def error(self, quantity: Quantity) -> float:
+        """Standard error of the value that comes from the finite set of images: see `draw`."""
+        return _deviation(self.halves[:, QUANTITIES.index(quantity)])
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Mean, lowest and highest of some repetitions."""
+
+    mean: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two models' values on the same images, and its standard error."""
+
+    value: float
+    error: float
+
+    @property
+    def sign(self) -> int:
+        """1 or −1 if the 95 % interval lies on one side of zero, else 0."""
+        return int(np.sign(self.value)) if abs(self.value) > 1.96 * self.error else 0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Images drawn for each concept, the same for every model: see `draw`.
+
+    ``own`` for the labels as they are, ``permuted`` for permuted ones; ``halves`` are pairs of
+    which images are in the half, (N,), and the draw among these.
+    """
+
+    own: tuple[BalancedSample, ...] = field(repr=False)
+    permuted: tuple[BalancedSample, ...] = field(repr=False)
+    halves: tuple[tuple[NDArray[np.bool_], BalancedSample], ...] = field(repr=False)
+
+
+def draw(probe: Probe, settings: Settings) -> Draws:
+    """Draw positives and as many negatives for each concept, for everything that `count` does.
+
+    The standard deviation of a count over random halves of the probe's clusters, drawn without
+    replacement, estimates the standard error of the whole (the jackknife that deletes half, Shao
+    and Wu 1989); the drawing of negatives is included. A bootstrap would repeat images: with fewer
+    different ones more concepts pass by luck.
+    """
+    first = settings.seed
+    halves = [half_of_clusters(probe, first + 2000 + n) for n in range(settings.halves)]
+    return Draws(
+        own=tuple(balanced_sample(probe.labels, first + n) for n in range(settings.draws)),
+        permuted=tuple(
+            balanced_sample(permuted_units(probe, first + 1000 + n), first + n)
+            for n in range(settings.chance)
+        ),
+        halves=tuple(
+            (half, balanced_sample(probe.labels[half], first + n)) for n, half in enumerate(halves)
+        ),
+    )
+
+
+def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Settings) -> Found:
+    """Count concepts in directions (k, d) of features (N, d), with all that belongs to it."""
+    vectors = np.asarray(directions, dtype=np.float64)
+    scores = concepts.project(features, vectors, normalise=settings.normalise)
+    own = [average_precision(scores, sample, settings) for sample in draws.own]
+    random = [
+        concepts.project(
+            features,
+            concepts.random_directions(len(vectors), vectors.shape[1], settings.seed + n),
+            normalise=settings.normalise,
+        )
+        for n in range(settings.chance)
+    ]
+
+    def tallied(pairs: Iterable[tuple[NDArray[np.float32], BalancedSample]]) -> Array:
+        rows = [tally(average_precision(s, sample, settings), settings) for s, sample in pairs]
+        return np.array(rows).reshape(-1, len(QUANTITIES))
+
+    return Found(
+        ap=own[0],
+        draws=np.array([tally(ap, settings) for ap in own]),
+        random=tallied((s, draws.own[n % len(own)]) for n, s in enumerate(random)),
+        permuted=tallied((scores, sample) for sample in draws.permuted),
+        halves=tallied((scores[half], sample) for half, sample in draws.halves),
+    )
+
+
+def average_precision(scores: ArrayLike, sample: BalancedSample, settings: Settings) -> Array:
+    """Average precision (k, C) of scores (N, k) on the images drawn."""
+    signs: Literal["both", "given"] = "both" if settings.both_signs else "given"
+    return concepts.average_precision_on(scores, sample, signs=signs)
+
+
+def tally(ap: ArrayLike, settings: Settings) -> Array:
+    """The numbers of `QUANTITIES` from average precisions (k, C); NaN counts as not encoded."""
+    counts = [
+        concepts.encoded(ap, level).any(axis=0).sum()
+        for level in (settings.threshold, settings.lower)
+    ]
+    return np.array([*counts, best_of(ap).mean()])
+
+
+def best_of(ap: ArrayLike) -> Array:
+    """Each concept's highest average precision over directions: (k, C) → (C,), NaN as 0."""
+    best: Array = np.nan_to_num(np.asarray(ap, dtype=np.float64)).max(axis=0)
+    return best
+
+
+def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
+    """How much one model's value exceeds another's, with the error of this paired difference."""
+    column = QUANTITIES.index(quantity)
+    apart = one.halves[:, column] - other.halves[:, column]
+    return Difference(one.value(quantity) - other.value(quantity), _deviation(apart))
+
+
+def regions(sets: Mapping[str, ArrayLike], threshold: float) -> dict[str, int]:
+    """Sizes of the `REGIONS` of three levels' encoded concepts, from their average precisions."""
+    found = concepts.overlap(
+        {level: concepts.encoded(ap, threshold).any(axis=0) for level, ap in sets.items()}
+    )
+    return {name: found[levels] for name, levels in REGIONS.items()}
+
+
+def printed_regions(claim: Claim) -> dict[str, dict[str, int]]:
+    """Family → region → number of concepts, as printed in version 1's Venn diagrams."""
+    found: dict[str, dict[str, int]] = {}
+    for name, value in claim.values.items():
+        region = max((r for r in REGIONS if name.endswith(f"_{r}")), key=len)
+        found.setdefault(name.removesuffix(f"_{region}"), {})[region] = int(value)
+    return found
+
+
+def totals(of_regions: Mapping[str, int]) -> dict[str, int]:
+    """Level → how many concepts it encodes, from the regions."""
+    levels = ("zero_shot", "finetuned", "supervised")
+    return {
+        level: sum(n for region, n in of_regions.items() if level in REGIONS[region])
+        for level in levels
+    }
+
+
+def shared(of_regions: Mapping[str, int], level: str, other: str) -> int:
+    """How many concepts two levels have in common."""
+    return sum(n for region, n in of_regions.items() if {level, other} <= {*REGIONS[region]})
+
+
+def by_kind(ap: ArrayLike, kinds: tuple[str, ...], threshold: float) -> pd.Series:
+    """How many concepts of each kind are encoded, kinds in their order of appearance."""
+    has = concepts.encoded(ap, threshold).any(axis=0)
+    return pd.Series(has, index=list(kinds)).groupby(level=0, sort=False).sum()
+
+
+def _deviation(values: Array) -> float:
+    """Standard deviation of a sample, NaN for fewer than two values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _ends(values: Array, quantity: Quantity) -> tuple[float, float]:
+    column = values[:, QUANTITIES.index(quantity)]
+    return float(column.min()), float(column.max())

@@ -1,0 +1,78 @@
+"""Does a quantity tell robust models from others? Rank correlation, separation, transfer.
+
+Pure functions on one value per model. Higher values are supposed to go with robustness. With a
+dozen models of a few kinds the intervals are wide, and models of one recipe are not independent:
+`interval` resamples groups of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+
+def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
+    """Spearman's rank correlation; NaN for fewer than three models or where all values agree."""
+    x, y = np.asarray(values, np.float64), np.asarray(robustness, np.float64)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+
+
+def separation(values: ArrayLike, robust: ArrayLike) -> float:
+    """Probability that a robust model has the higher value (area under the ROC curve).
+
+    `robust`: whether each model is. Ties count half; 0.5 is no separation, 1 a perfect one, below
+    0.5 the order is reversed. NaN without models of both sorts.
+    """
+    x, is_robust = np.asarray(values, np.float64), np.asarray(robust, np.bool_)
+    one, other = x[is_robust], x[~is_robust]
+    if not len(one) or not len(other):
+        return float("nan")
+    above = (one[:, None] > other).mean() + (one[:, None] == other).mean() / 2
+    return float(above)
+
+
+def interval(
+    statistic: Callable[..., float],
+    groups: ArrayLike,
+    *arrays: ArrayLike,
+    resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """95 % bootstrap interval of `statistic(*arrays)`, whole groups drawn with replacement.
+
+    `groups`: (models,), which models belong together. Resamples in which the statistic is not
+    defined are left out; NaN if fewer than half remain.
+    """
+    label = np.unique(np.asarray(groups), return_inverse=True)[1]
+    members = [np.flatnonzero(label == g) for g in range(label.max() + 1)]
+    columns = [np.asarray(array) for array in arrays]
+    drawn = np.random.default_rng(seed).integers(0, len(members), (resamples, len(members)))
+    rows = [np.concatenate([members[g] for g in draw]) for draw in drawn]
+    values = np.array([statistic(*(column[row] for column in columns)) for row in rows])
+    kept = values[np.isfinite(values)]
+    if 2 * len(kept) < resamples:
+        return float("nan"), float("nan")
+    low, high = np.percentile(kept, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def best_cut(values: ArrayLike, robust: ArrayLike) -> float:
+    """The cut halfway between two values that calls most models right, robust being above it.
+
+    Right means the mean of the shares of robust and of other models; of equals the lowest.
+    """
+    x = np.unique(np.asarray(values, np.float64))
+    cuts = np.concatenate([[-np.inf], (x[1:] + x[:-1]) / 2, [np.inf]])
+    scores = [balanced_accuracy(values, robust, cut) for cut in cuts]
+    return float(cuts[int(np.argmax(scores))])
+
+
+def balanced_accuracy(values: ArrayLike, robust: ArrayLike, cut: float) -> float:
+    """Mean of the share of robust models above the cut and of others below: 0.5 is chance."""
+    above, is_robust = np.asarray(values, np.float64) > cut, np.asarray(robust, np.bool_)
+    return float((above[is_robust].mean() + (~above[~is_robust]).mean()) / 2)

@@ -1,0 +1,247 @@
+"""The concept probe: images with the concepts that they show, and what models make of them.
+
+The paper probes with Broden. The pocket lab has a probe of its own: the test images of all ten
+drawing styles with the tags and subgroups of the emoji and with computed colours and textures. No
+pocket model has seen any of these emoji in any style. Features come from the store, row by row
+those of the probe's images. No torch.
+
+What a concept must have to count is decided here. The images of one emoji are not independent: a
+tag that two emoji carry has twenty images, but a direction needs only a liking for these two
+drawings. So besides a least number of positive images a concept needs a least number of
+*clusters*, emoji that do not look alike.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from analysis import store
+from analysis.registry import Family, Model
+
+LEAST_POSITIVES = 20
+"""Positive images that a concept needs: with 20 independent ones a random direction reaches an
+average precision of 0.9 with probability 2.5e-6."""
+
+LEAST_CLUSTERS = 5
+"""Clusters of emoji among its positives that a concept of the pocket lab needs."""
+
+COCO = "coco_500_images"
+#: Data sets of the store that are a probe by themselves.
+WITH_CONCEPTS = (COCO, "broden")
+
+Rows = NDArray[np.intp]
+
+
+class ProbeError(RuntimeError):
+    """The probe's images, or a model's features of them, are not there; the message says how."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """N images and C concepts.
+
+    ``labels`` (N, C) says which image shows which concept; ``names`` and ``kinds`` (C,) name the
+    concepts. ``data`` are the store's data sets that hold the images, in the order of the rows, and
+    ``numbers`` (N,) the images' row numbers there. ``units`` (N,) numbers what an image is a
+    picture of, ``places`` (N,) by whom; images of one ``clusters`` number (N,) look alike or are of
+    one unit. For photographs each image is its own unit and cluster.
+    """
+
+    title: str
+    data: tuple[str, ...]
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    labels: sparse.csr_array = field(repr=False)
+    numbers: NDArray[np.uint64] = field(repr=False)
+    units: Rows = field(repr=False)
+    places: Rows = field(repr=False)
+    clusters: Rows = field(repr=False)
+
+    @property
+    def positives(self) -> NDArray[np.intp]:
+        """How many images show each concept, (C,)."""
+        return np.asarray(self.labels.sum(axis=0), dtype=np.intp).ravel()
+
+    def select(self, positives: int, clusters: int = 1) -> Probe:
+        """Only concepts with so many positive images, of so many clusters; none of them twice.
+
+        A concept that marks exactly the images of an earlier one (the subgroup of sweets and the
+        tag "dessert") is left out.
+        """
+        columns = sparse.csc_array(self.labels)
+        enough = self.positives >= positives
+        seen: set[bytes] = set()
+        keep = []
+        for c in np.flatnonzero(enough):
+            rows = np.sort(columns.indices[columns.indptr[c] : columns.indptr[c + 1]])
+            if len(np.unique(self.clusters[rows])) >= clusters and rows.tobytes() not in seen:
+                seen.add(rows.tobytes())
+                keep.append(int(c))
+        return replace(
+            self,
+            names=tuple(self.names[c] for c in keep),
+            kinds=tuple(self.kinds[c] for c in keep),
+            labels=sparse.csr_array(columns[:, keep]),
+        )
+
+
+@functools.cache
+def pocket() -> Probe:
+    """The pocket lab's probe with all concepts that a test image shows: see `Probe.select`."""
+    from analysis import emoji
+
+    names, kinds, labels = emoji.concepts(1)
+    table = emoji.load().table
+    test = np.flatnonzero(table["split"] == "test")
+    rows = table.iloc[test]
+    keys = (rows["concept"] + "/" + rows["style"]).tolist()
+    return Probe(
+        title="the test emoji in ten drawing styles",
+        data=tuple(f"pocket-{style}-test" for style in emoji.STYLES),
+        names=names,
+        kinds=kinds,
+        labels=sparse.csr_array(labels[test]),
+        numbers=store.row_numbers(keys),
+        units=_codes(rows["concept"]),
+        places=_codes(rows["style"]),
+        clusters=_codes(rows["cluster"]),
+    )
+
+
+def broden() -> Probe:
+    """The paper's probe; ProbeError, saying how to get it, where Broden is not there."""
+    from analysis.broden import BrodenError, concepts, find_root
+
+    try:
+        table = concepts(find_root())
+    except BrodenError as error:
+        raise ProbeError(str(error)) from None
+    rows = np.arange(len(table.images))
+    return Probe(
+        title="Broden",
+        data=("broden",),
+        names=table.names,
+        kinds=table.categories,
+        labels=sparse.csr_array(table.table),
+        numbers=store.row_numbers(table.images),
+        units=rows,
+        places=np.zeros_like(rows),
+        clusters=rows,
+    )
+
+
+def coco() -> Probe:
+    """The 500 COCO images with public CLIP embeddings, and the words of a caption of each."""
+    from analysis.coco import coco_words
+
+    names, labels = coco_words(1)
+    rows = np.arange(labels.shape[0])
+    return Probe(
+        title="500 COCO images with the words of a caption each",
+        data=(COCO,),
+        names=names,
+        kinds=("word",) * len(names),
+        labels=labels,
+        numbers=store.row_numbers([f"{COCO}/{row}" for row in rows]),
+        units=rows,
+        places=np.zeros_like(rows),
+        clusters=rows,
+    )
+
+
+def of_data(name: str) -> Probe | None:
+    """The probe that consists of one data set of the store; None if there is none."""
+    probes = {COCO: coco, "broden": broden}
+    return probes[name]() if name in probes else None
+
+
+def of_family(family: Family) -> Probe:
+    """The probe for a family: the pocket lab's own, or Broden. ProbeError if it is not there."""
+    return pocket() if family.edition == "pocket" else broden()
+
+
+def features(model: Model, probe: Probe, folder: Path | None = None) -> NDArray[np.float32]:
+    """Features (N, d) of the probe's images by a model, in the probe's order.
+
+    Raises ProbeError if they are not in the store, or are of other images or in another order.
+    """
+    found = [_read(model, name, folder) for name in probe.data]
+    rows = np.concatenate([part.rows for part in found])
+    if not np.array_equal(rows, probe.numbers):
+        raise ProbeError(
+            f"the store's features of {', '.join(probe.data)} by {model.name} are not of the "
+            "probe's images in its order: remove them and extract again."
+        )
+    return np.concatenate([np.asarray(part.features, dtype=np.float32) for part in found])
+
+
+def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> store.Head:
+    """The head that a model uses on one of the data sets, else the one of most classes.
+
+    Raises ProbeError if the store has none.
+    """
+    paths = [store.head_path(model.name, name, folder) for name in data]
+    place = store.head_path(model.name, "any", folder).parent
+    others = [path.with_suffix(".safetensors") for path in sorted(place.glob("*.head.json"))]
+    for group in ([path for path in paths if path.is_file()], others):
+        heads = [store.read_head(path, model) for path in group if path.is_file()]
+        if heads:
+            return max(heads, key=lambda head: len(head.classes))
+    raise ProbeError(
+        f"the store has no head of {model.name}: run `companion extract` on a data set with "
+        "classes, such as ImageNet's validation images."
+    )
+
+
+def has_head(model: Model, folder: Path | None = None) -> bool:
+    """Whether the store has any head of the model."""
+    place = store.head_path(model.name, "any", folder).parent
+    return any(place.glob("*.head.json"))
+
+
+def permuted_units(probe: Probe, seed: int) -> sparse.csr_array:
+    """The labels (N, C) after the units have changed theirs with one another, at random.
+
+    Only units with pictures in the same places change, and all pictures of a unit go together: a
+    concept keeps its number of positives and what makes them alike, and loses what they show.
+    """
+    generator = np.random.default_rng(seed)
+    order = np.lexsort((probe.places, probe.units))
+    starts = np.flatnonzero(np.diff(probe.units[order], prepend=-1))
+    blocks = np.split(order, starts[1:])
+    same: dict[bytes, list[int]] = {}
+    for number, block in enumerate(blocks):
+        same.setdefault(probe.places[block].tobytes(), []).append(number)
+    source = np.empty(len(order), dtype=np.intp)
+    for numbers in same.values():
+        for number, other in zip(numbers, generator.permutation(numbers), strict=True):
+            source[blocks[number]] = blocks[other]
+    return sparse.csr_array(probe.labels[source])
+
+
+def half_of_clusters(probe: Probe, seed: int) -> NDArray[np.bool_]:
+    """Whether each image (N,) is in a random half of the clusters, of which none is divided."""
+    count = int(probe.clusters.max()) + 1
+    chosen = np.random.default_rng(seed).permutation(count) < count // 2
+    half: NDArray[np.bool_] = chosen[probe.clusters]
+    return half
+
+
+def _read(model: Model, data: str, folder: Path | None) -> store.Features:
+    try:
+        return store.read_features(store.features_path(model.name, data, folder), model)
+    except store.StoreError as error:
+        raise ProbeError(str(error)) from None
+
+
+def _codes(column: pd.Series) -> Rows:
+    codes: Rows = pd.factorize(column)[0].astype(np.intp)
+    return codes

@@ -1,0 +1,789 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: family
+#     editions: [paper, reader, pocket]
+#     features: true
+#     reads:
+#     - data/claims.yaml
+#     - data/emoji/emoji.zip
+#     - data/emoji/appearance.npy
+#     - data/measurements/concepts/*.json
+# ---
+
+# %% [markdown]
+# # Concepts
+#
+# Which concepts lie along single directions of this backbone's representations, and how many would
+# by chance? The section {doc}`/concepts` explains the question.
+
+# %% tags=["parameters"]
+family: str = "pocket_cnn"  # the family in front
+threshold: float = 0.9  # average precision from which a concept is encoded: the paper's
+lower: float = 0.8  # a second, lower threshold: ours
+positives: int = 20  # images that must show a concept
+clusters: int = 5  # emoji that do not look alike among them (the pocket lab)
+both_signs: bool = False  # a direction and its opposite, whichever is better
+normalise: bool = False  # scale features to length 1 before projecting
+seed: int = 0  # of negatives, random directions and permutations
+
+# %%
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from analysis import (
+    claims,
+    concept_counts,
+    concepts,
+    directions,
+    emoji,
+    evidence,
+    figures,
+    probe_data,
+    reporting,
+    store,
+    venn,
+)
+from analysis.concept_counts import Settings
+from analysis.probe_data import ProbeError
+from analysis.registry import load_family
+
+backbone = load_family(family)
+is_pocket = backbone.edition == "pocket"
+settings = Settings(threshold, lower, both_signs, normalise, seed)
+if not is_pocket:  # Broden has a thousand times as many labels
+    settings = dataclasses.replace(settings, draws=3, chance=3, halves=10)
+BASES = {"singular": "right singular vectors", "coordinates": "coordinates"}
+
+
+def title(model) -> str:
+    """A model in words."""
+    return reporting.model_title(model)
+
+
+def gather() -> tuple[dict, dict, str]:
+    """Features and decomposed heads by model, and why there are none, if so."""
+    vectors, heads, why = {}, {}, ""
+    for model in backbone.models:
+        try:
+            vectors[model.name] = probe_data.features(model, probe)
+            heads[model.name] = directions.decompose(probe_data.head(model, probe.data).weight)
+        except ProbeError as error:
+            vectors.pop(model.name, None)
+            why = why or str(error)
+    return vectors, heads, why
+
+
+try:
+    whole = probe_data.of_family(backbone)
+    probe = whole.select(positives, clusters if is_pocket else 1)
+    features, parts, why = gather()
+except ProbeError as error:
+    features, parts, why = {}, {}, str(error)
+measured = [m for m in backbone.models if m.name in features]
+
+
+def missing(name: str, what: str, once: bool = True) -> None:
+    """Say in place of a result that there is none; for the paper's families once a section."""
+    if is_pocket or once:
+        figures.text(name, f"*Not measured in this build: {what}.*")
+
+
+# %%
+if measured:
+    min_rank = min(parts[model.name].rank for model in measured)
+    by_luck = [
+        concepts.expected_by_chance(probe.positives, min_rank, at) for at in (threshold, lower)
+    ]
+    expected = np.sum(by_luck[0])
+    at_threshold = f"of {threshold:g} for " + (
+        f"{expected:.2g}" if expected > 1e-4 else "practically none"
+    )
+    figures.text(
+        "probe",
+        f"Probe: {probe.labels.shape[0]:,} images, {probe.title}, with {len(probe.names)} concepts "
+        f"of at least {positives} positive images"
+        + (f" of at least {clusters} emoji that do not look alike" if is_pocket else "")
+        + f" ({', '.join(f'{n} × {k}' for k, n in pd.Series(probe.kinds).value_counts().items())}; "
+        f"{len(whole.names):,} before that choice, made before any count). Were the images "
+        f"independent, {min_rank} directions that know nothing would reach an average precision of "
+        f"{lower:g} for {np.sum(by_luck[1]):.2g} of them, and {at_threshold}. They are not: "
+        "several are pictures of one emoji, so labels are permuted over emoji to see what chance "
+        "gives."
+        if is_pocket
+        else f"{len(whole.names):,} before that choice).",
+    )
+else:
+    figures.text("probe", f"*Nothing is measured in this build.* {why}")
+
+# %% [markdown]
+# ## How many concepts
+
+# %%
+draws = concept_counts.draw(probe, settings) if measured else None
+
+
+def rows_of(model, basis: str) -> np.ndarray:
+    """The directions of a basis, as rows."""
+    return parts[model.name].directions if basis == "singular" else np.eye(model.width)
+
+
+def counted(model, basis: str):
+    """Counts of one model; the error from halves only along singular vectors."""
+    own = draws if basis == "singular" else dataclasses.replace(draws, halves=())
+    return concept_counts.count(features[model.name], rows_of(model, basis), own, settings)
+
+
+found = {(model.name, basis): counted(model, basis) for model in measured for basis in BASES}
+
+
+def number(value: float) -> str:
+    """A mean of counts."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def count_cells(result, quantity: str, name: str) -> dict[str, str]:
+    """One model's count at one threshold, and what chance gives."""
+    low, high = result.spread(quantity)
+    cells = {name: f"{number(result.value(quantity))} ({low:.0f}–{high:.0f})"}
+    for kind in ("random", "permuted"):
+        chance = result.chance(quantity, kind)
+        cells[f"{name} {kind}"] = (
+            f"{number(chance.mean)} ({chance.lowest:.0f}–{chance.highest:.0f})"
+        )
+    return cells
+
+
+def directions_of(basis: str) -> str:
+    """How many directions the models have."""
+    counts = sorted({found[m.name, basis].directions for m in measured})
+    return f"{' to '.join(str(n) for n in (counts[0], counts[-1])[: len(counts)])} for each model"
+
+
+signs = "a direction or its opposite" if both_signs else "each direction in one sign"
+for basis, name in BASES.items():
+    label = "table-3" if basis == "singular" else "table-3-coordinates"
+    if not measured:
+        missing(label, "the number of unique concepts", once=basis == "singular")
+        continue
+    rows = []
+    for model in measured:
+        result = found[model.name, basis]
+        row = {"model": title(model)}
+        row |= count_cells(result, "unique", f"≥ {threshold:g}")
+        row |= count_cells(result, "lower", f"≥ {lower:g}")
+        row["mean best AP (%)"] = f"{100 * result.value('best'):.1f}" + (
+            f" ± {196 * result.error('best'):.1f}" if len(result.halves) else ""
+        )
+        rows.append(row)
+    figures.table(
+        pd.DataFrame(rows),
+        name=label,
+        caption=f"""Number of unique concepts that the {name} encode ({directions_of(basis)};
+        {signs}), {backbone.title}, the counterpart of the paper's Table 3: with an average
+        precision of at least {threshold:g}, the paper's threshold, and of at least {lower:g}, ours.
+        In brackets the lowest and the highest of {settings.draws} draws of negatives. *Random*: the
+        same for equally many random directions of the same features; *permuted*: for the model's
+        directions with the labels permuted over {"emoji" if is_pocket else "images"}; mean (lowest
+        to highest) of {settings.chance}, from seed {seed}. Mean best AP: over concepts, of the best
+        direction's average precision"""
+        + (
+            f", ± 95 % interval from {settings.halves} random halves of the emoji."
+            if basis == "singular"
+            else "."
+        ),
+        evidence="live",
+    )
+
+# %%
+ZERO, FINE, SUPER = "zero_shot", "finetuned", "supervised"
+
+
+def compared() -> dict[str, str]:
+    """Level → model: a finetuned model, the zero-shot one that it started from, a supervised."""
+    for fine in (m for m in measured if m.level == FINE):
+        zero = [m for m in measured if m.level == ZERO and m.pretraining == fine.pretraining]
+        others = [m for m in measured if m.level == SUPER]
+        if zero and others:
+            return {ZERO: zero[0].name, FINE: fine.name, SUPER: others[0].name}
+    return {}
+
+
+trio = compared()
+QUANTITY_TITLES = {
+    "unique": f"concepts with AP ≥ {threshold:g}",
+    "lower": f"concepts with AP ≥ {lower:g}",
+    "best": "mean best AP",
+}
+
+
+def gap(one: str, other: str, quantity: str) -> str:
+    """The difference of two models with its 95 % interval."""
+    d = concept_counts.difference(found[one, "singular"], found[other, "singular"], quantity)
+    scale = 100 if quantity == "best" else 1
+    unit = " points" if quantity == "best" else ""
+    return figures.minus(f"{scale * d.value:+.1f} ± {scale * 1.96 * d.error:.1f}{unit}")
+
+
+if trio:
+    reference = backbone.model(trio[ZERO])
+    others = [m for m in measured if m.name != reference.name]
+    figures.table(
+        pd.DataFrame(
+            {
+                f"{title(reference)}, less …": [title(m) for m in others],
+                **{
+                    what: [gap(reference.name, m.name, q) for m in others]
+                    for q, what in QUANTITY_TITLES.items()
+                },
+            }
+        ),
+        name="differences",
+        caption=f"""By how much the zero-shot model exceeds each other one, ± 95 % interval:
+        1.96 times the standard deviation of the paired difference over {settings.halves} random
+        halves of the {"emoji" if is_pocket else "images"}, negatives drawn anew in each. Right
+        singular vectors, one training of each model.""",
+        evidence="live",
+    )
+else:
+    missing("differences", "the differences between the levels", once=False)
+
+# %%
+if trio:
+    figure, panels = figures.new_figure(columns=2, width=8, height=3.9, sharey=True)
+    for axes, quantity in zip(panels, ("unique", "lower"), strict=True):
+        for place, model in enumerate(reversed(measured)):
+            result = found[model.name, "singular"]
+            drawn, permuted = (result.chance(quantity, k) for k in ("random", "permuted"))
+            for chance, shift, colour, what in (
+                (drawn, 0.24, figures.MUTED, "random directions"),
+                (permuted, -0.24, figures.INK, "permuted labels"),
+            ):
+                axes.plot(
+                    [chance.lowest, chance.highest], [place + shift] * 2, color=colour,
+                    linewidth=4 if what[0] == "r" else 2, alpha=0.55 if what[0] == "r" else 1,
+                    solid_capstyle="butt", label=None if place else what,
+                )  # fmt: skip
+                axes.plot(chance.mean, place + shift, "|", color=colour, markersize=7)
+            error = 1.96 * result.error(quantity)
+            axes.plot(
+                [max(0, result.value(quantity) - error), result.value(quantity) + error],
+                [place] * 2, color=figures.LEVEL_STYLES[model.level].colour, linewidth=1.4,
+            )  # fmt: skip
+            figures.level_points(axes, model.level, [result.value(quantity)], [place], label=None)
+        axes.set(xlabel=QUANTITY_TITLES[quantity], xlim=(-0.5, None))
+    panels[0].set_yticks(range(len(measured)), [title(m) for m in reversed(measured)])
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figures.show(
+        figure,
+        name="counts",
+        caption=f"""Unique concepts along the right singular vectors of each {backbone.title} head,
+        and what chance gives. Mark: mean of {settings.draws} draws of negatives; line: 95 %
+        interval from random halves of the images. Bar above it: lowest to highest of
+        {settings.chance} sets of equally many random directions, stroke at their mean; below: of
+        {settings.chance} permutations of the labels.""",
+        alt=f"Dot plots of counts. With AP at least {lower:g}, the model's directions against "
+        "random ones: "
+        + "; ".join(
+            f"{title(m)} {number(found[m.name, 'singular'].value('lower'))} against "
+            f"{number(found[m.name, 'singular'].chance('lower', 'random').mean)}"
+            for m in measured
+        )
+        + ".",
+        evidence="live",
+    )
+else:
+    missing("counts", "the counts beside chance", once=False)
+
+# %% [markdown]
+# ## What the choices do
+#
+# The known text of the paper leaves open the sign of a direction, whether features are normalised
+# and how many positives a concept needs. The same count under other choices:
+
+# %%
+CHOICES = {
+    "as above": {},
+    "both signs": {"both_signs": not both_signs},
+    "length 1": {"normalise": not normalise},
+}
+
+
+def first_tally(model, basis: str, change: dict, sample) -> np.ndarray:
+    """Counts for the first draw of negatives with one choice changed."""
+    changed = dataclasses.replace(settings, **change)
+    scores = concepts.project(
+        features[model.name], rows_of(model, basis), normalise=changed.normalise
+    )
+    return concept_counts.tally(concept_counts.average_precision(scores, sample, changed), changed)
+
+
+if measured:
+    loose = concepts.balanced_sample(whole.select(positives).labels, seed)
+    columns = {
+        f"{name}, {BASES[basis]}": (basis, change, draws.own[0])
+        for basis in BASES
+        for name, change in CHOICES.items()
+    }
+    if is_pocket:
+        columns[f"any {positives} images, {BASES['singular']}"] = ("singular", {}, loose)
+    rows = [
+        {"model": title(model)}
+        | {
+            name: "{:.0f} / {:.0f}".format(*first_tally(model, *choice)[:2])
+            for name, choice in columns.items()
+        }
+        for model in measured
+    ]
+    figures.table(
+        pd.DataFrame(rows),
+        name="choices",
+        caption=f"""Unique concepts with an average precision of at least {threshold:g} / at least
+        {lower:g} under other choices, {backbone.title}; one draw of negatives (seed {seed}).
+        *Both signs*: a direction or its opposite, whichever is better. *Length 1*: features scaled
+        to length 1 before projecting."""
+        + (
+            f" *Any {positives} images*: without asking for {clusters} emoji that do not look "
+            f"alike, which gives {len(loose.pairs)} concepts instead of {len(probe.names)}."
+            if is_pocket
+            else ""
+        ),
+        evidence="live",
+    )
+else:
+    missing("choices", "the effect of the open choices")
+
+# %% [markdown]
+# ## Kinds of concepts
+
+# %%
+if measured:
+    kinds = pd.Series(probe.kinds).value_counts(sort=False)
+    rows = []
+    for model in measured:
+        result = found[model.name, "singular"]
+        counts = [concept_counts.by_kind(result.ap, probe.kinds, t) for t in (threshold, lower)]
+        best = pd.Series(concept_counts.best_of(result.ap)).groupby(list(probe.kinds)).mean()
+        rows.append(
+            {"model": title(model)}
+            | {
+                f"{kind} (of {kinds[kind]})": f"{counts[0][kind]} / {counts[1][kind]} "
+                f"({100 * best[kind]:.0f} %)"
+                for kind in kinds.index
+            }
+        )
+    figures.table(
+        pd.DataFrame(rows),
+        name="kinds",
+        caption=f"""Concepts of each kind with an average precision of at least {threshold:g} / at
+        least {lower:g} in some right singular vector, and in brackets the mean over the kind's
+        concepts of the best direction's average precision. One draw of negatives (seed {seed}).""",
+        evidence="live",
+    )
+else:
+    missing("kinds", "the kinds of concepts")
+
+# %% [markdown]
+# ## What the levels share
+
+
+# %%
+
+# %%
+if trio:
+    regions = {
+        (basis, at): concept_counts.regions(
+            {level: found[name, basis].ap for level, name in trio.items()}, at
+        )
+        for basis in BASES
+        for at in (threshold, lower)
+    }
+    figures.table(
+        pd.DataFrame(
+            [
+                {"directions": BASES[basis], "AP ≥": f"{at:g}"} | venn.row(of)
+                for (basis, at), of in regions.items()
+            ]
+        ),
+        name="regions",
+        caption=f"""Concepts encoded by the zero-shot model (ZS), the one finetuned from it (FT) and
+        the supervised one (SUP), by which of them encode it: the numbers of the paper's Figure 4.
+        Last: the share of the finetuned model's concepts that the zero-shot model encodes too. One
+        draw of negatives (seed {seed}).""",
+        evidence="live",
+    )
+    shown = lower if sum(regions["singular", threshold].values()) < 20 else threshold
+    few = f" (fewer than twenty reach the paper's {threshold:g})" if shown == lower else ""
+    figure, panels = figures.new_figure(columns=2, width=8, height=3.6)
+    for axes, basis in zip(panels, BASES, strict=True):
+        venn.draw(axes, regions[basis, shown])
+        axes.set_title(BASES[basis])
+    figures.show(
+        figure,
+        name="venn",
+        caption=f"""The counterpart of the paper's Figure 4 for {backbone.title}: concepts with an
+        average precision of at least {shown:g}{few}. Areas are approximate. One draw of negatives
+        (seed {seed}).""",
+        alt="Venn diagrams of the zero-shot, finetuned and supervised models' concepts. "
+        + "; ".join(f"{BASES[basis]}: {venn.words(regions[basis, shown])}" for basis in BASES)
+        + ".",
+        evidence="live",
+    )
+else:
+    missing("regions", "what the levels' concepts have in common")
+    missing("venn", "what the levels' concepts have in common", once=False)
+
+# %%
+printed = concept_counts.printed_regions(claims.load_claims()["C-overlap"]).get(family)
+if printed:
+    figures.table(
+        pd.DataFrame([{"model": f"{backbone.title}, OpenAI"} | venn.row(printed)]),
+        name="regions-printed",
+        caption="""The same regions as the paper's version 1 prints them, read off its Figure 4:
+        **the paper's own numbers, not a measurement of this book**. Zero-shot (ZS), finetuned (FT),
+        supervised (SUP); the last column is computed from them.""",
+        evidence="published",
+    )
+    figure, axes = figures.new_figure(width=7.2, height=3.4)
+    venn.draw(axes, printed)
+    figures.show(
+        figure,
+        name="venn-printed",
+        caption=f"""Version 1's Venn diagram for {backbone.title} (OpenAI), drawn again from its
+        printed numbers: **the paper's own numbers, not a measurement of this book**. Areas are
+        approximate.""",
+        alt=f"Venn diagram: {venn.words(printed)}.",
+        evidence="published",
+    )
+
+# %% [markdown]
+# ## Concepts per direction
+
+# %%
+if measured:
+    figure, axes = figures.new_figure(height=3.4)
+    means = {}
+    for model in measured:
+        of_each = concepts.polysemanticity(
+            concepts.encoded(found[model.name, "singular"].ap, lower)
+        )
+        style = figures.LEVEL_STYLES[model.level]
+        ordered = np.sort(of_each)[::-1]
+        dashed = (
+            (0, (2, 2)) if model != next(m for m in measured if m.level == model.level) else "-"
+        )
+        axes.step(
+            np.arange(1, len(ordered) + 1), ordered, where="mid", color=style.colour,
+            linestyle=dashed, linewidth=1.6, label=title(model),
+        )  # fmt: skip
+        means[title(model)] = (ordered.mean(), ordered.max(), (ordered > 1).sum())
+    axes.set(xlabel="direction, the one with most concepts first")
+    axes.set(ylabel=f"concepts with AP ≥ {lower:g}", ylim=(0, None))
+    figure.legend(loc="outside lower center", ncols=2)
+    figures.show(
+        figure,
+        name="polysemanticity",
+        caption=f"""Concepts per direction, the proxy for polysemanticity, over the right singular
+        vectors of each {backbone.title} head, at the lower threshold of {lower:g}. A concept counts
+        in every direction that encodes it. One draw of negatives (seed {seed}).""",
+        alt="Falling steps. Mean and largest number of concepts per direction: "
+        + "; ".join(f"{name} {mean:.2f} and {most}" for name, (mean, most, _) in means.items())
+        + ".",
+        evidence="live",
+    )
+else:
+    missing("polysemanticity", "the concepts per direction")
+
+# %% [markdown]
+# ## The most privileged direction
+
+
+# %%
+def importance_features(model) -> np.ndarray:
+    """Features of the training distribution; else of the probe."""
+    name = f"pocket-{emoji.IMAGENET}-test" if is_pocket else "imagenet"
+    path = store.features_path(model.name, name)
+    if store.problem(path, model):
+        return features[model.name]
+    return np.asarray(store.read_features(path, model).features, dtype=np.float32)
+
+
+def privileged(model) -> dict:
+    """The most important direction: its importance, its scores and its average precisions."""
+    weights = directions.importance(importance_features(model), parts[model.name])
+    top = int(weights.argmax())
+    scores = concepts.project(
+        features[model.name], parts[model.name].directions[[top]], normalise=normalise
+    )
+    scores = scores * np.sign(scores.mean())
+    ap = concepts.average_precision_on(scores, draws.own[0])
+    best = concepts.top_concepts(ap, 0, 5)
+    return {
+        "model": model,
+        "importance": weights[top] / weights.mean(),
+        "scores": scores[:, 0],
+        "top": [(probe.names[c], probe.kinds[c], float(ap[0, c])) for c in best],
+    }
+
+
+tops = [privileged(model) for model in measured]
+if tops:
+    figures.table(
+        pd.DataFrame(
+            {
+                "model": [title(t["model"]) for t in tops],
+                "importance (× mean)": [reporting.digits(t["importance"]) for t in tops],
+                "concepts of the highest AP (%)": [
+                    ", ".join(f"{n} ({k}, {100 * ap:.0f})" for n, k, ap in t["top"]) for t in tops
+                ],
+            }
+        ),
+        name="top-concepts",
+        caption=f"""The most important direction of each head and the concepts along it with the
+        highest average precision. Importance: on the test images of the training style, relative to
+        the mean direction. The direction points to where the images lie on average. One draw of
+        negatives (seed {seed}); below {threshold:g} the paper would not call a concept encoded.""",
+        evidence="live",
+    )
+else:
+    missing("top-concepts", "the concepts of the most privileged direction")
+
+# %%
+EACH = 8
+if tops and is_pocket:
+    every = emoji.load()
+    pictures = every.images[np.flatnonzero(every.table["split"] == "test")]
+    names = every.table[every.table["split"] == "test"]["name"].to_numpy()
+    figure, grid = figures.new_figure(2 * EACH, len(tops), width=8, height=0.62 * len(tops) + 0.4)
+    told = []
+    for row, t in enumerate(tops):
+        order = np.argsort(-t["scores"], kind="stable")
+        chosen = [*order[:EACH], *order[-EACH:]]
+        for column, place in enumerate(chosen):
+            axis = grid[row, column]
+            axis.imshow(pictures[place], interpolation="none")
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+        grid[row, 0].set_ylabel(
+            title(t["model"]).replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=7
+        )
+        told.append(
+            f"{title(t['model'])}: highest {names[chosen[0]]}, {names[chosen[1]]}; lowest "
+            f"{names[chosen[-1]]}, {names[chosen[-2]]}"
+        )
+    grid[0, 0].set_title("highest", fontsize=9)
+    grid[0, EACH].set_title("lowest", fontsize=9)
+    figures.show(
+        figure,
+        name="pictures",
+        caption=f"""The {EACH} test images that score highest and the {EACH} that score lowest on
+        the most important direction of each head, in all drawing styles. Who drew them is in
+        `data/emoji/LICENSES.md`.""",
+        alt=f"Rows of small drawings, one row for each model. {'. '.join(told)}.",
+        evidence="live",
+    )
+else:
+    missing("pictures", "the images along the most privileged direction", once=False)
+
+# %% [markdown]
+# ## Every concept
+
+# %%
+if measured:
+    by_luck = [found[m.name, "singular"].chance("best", "permuted").mean for m in measured]
+    lookup = pd.DataFrame({"concept": probe.names, "kind": probe.kinds})
+    lookup["images"] = [str(n) for n in probe.positives]
+    for model in measured:
+        ap = np.nan_to_num(found[model.name, "singular"].ap)
+        lookup[title(model)] = [
+            f"{100 * ap[d, c]:.0f} (v{d + 1})" for c, d in enumerate(ap.argmax(axis=0))
+        ]
+    figures.table(
+        lookup.sort_values(title(measured[0]), ascending=False, kind="stable"),
+        name="every-concept",
+        caption=f"""Each concept's best average precision in percent, and in brackets the right
+        singular vector that reaches it, for every {backbone.title} model. One draw of negatives
+        (seed {seed}); permuted labels reach {100 * np.mean(by_luck):.0f} on average.""",
+        evidence="live",
+        search="Find a concept",
+    )
+else:
+    missing("every-concept", "the concepts one by one")
+
+# %% [markdown]
+# ## In words
+
+
+# %%
+def versus_chance(result, quantity: str) -> str:
+    """A count beside that of random directions."""
+    drawn = result.chance(quantity, "random")
+    return (
+        f"{number(result.value(quantity))} (random directions: {drawn.lowest:.0f} to "
+        f"{drawn.highest:.0f})"
+    )
+
+
+if trio:
+    by = {level: found[name, "singular"] for level, name in trio.items()}
+    against = [concept_counts.difference(by[ZERO], by[level], "lower") for level in (FINE, SUPER)]
+    even = not any(
+        concept_counts.difference(by[ZERO], by[level], "unique").sign for level in (FINE, SUPER)
+    )
+    words = {1: "more", 0: "no difference established", -1: "fewer"}
+    figures.text(
+        "claim-C-more",
+        f"**{backbone.title}.** Concepts with an AP of at least {lower:g}: zero-shot "
+        f"{versus_chance(by[ZERO], 'lower')}, finetuned {versus_chance(by[FINE], 'lower')}, "
+        f"supervised {versus_chance(by[SUPER], 'lower')}. Zero-shot minus finetuned: "
+        f"{gap(trio[ZERO], trio[FINE], 'lower')} ({words[against[0].sign]}); minus supervised: "
+        f"{gap(trio[ZERO], trio[SUPER], 'lower')} ({words[against[1].sign]}). At the paper's "
+        f"{threshold:g}: "
+        + ", ".join(number(by[level].value("unique")) for level in by)
+        + (" (no difference established)." if even else "."),
+    )
+    of = regions["singular", lower]
+    fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
+    figures.text(
+        "claim-C-overlap",
+        f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ {lower:g}) "
+        f"are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised model's. "
+        f"Sets of these sizes that have nothing to do with each other would share "
+        f"{fine * concept_counts.totals(of)[ZERO] / len(probe.names):.1f} and "
+        f"{fine * concept_counts.totals(of)[SUPER] / len(probe.names):.1f}.",
+    )
+    texture = {t["model"].name: [k for _, k, _ in t["top"]].count("texture") for t in tops}
+    best_of = {t["model"].name: t for t in tops}
+    figures.text(
+        "claim-D-texture",
+        f"**{backbone.title}.** Textures among the five concepts of highest AP in the most "
+        f"important direction: {texture[trio[ZERO]]} for zero-shot, {texture[trio[FINE]]} for "
+        f"finetuned, {texture[trio[SUPER]]} for supervised. None of these APs is above "
+        f"{max(ap for t in tops for _, _, ap in t['top']):.2f}. Its importance is "
+        + ", ".join(reporting.digits(best_of[name]["importance"]) for name in trio.values())
+        + " times the mean for these three.",
+    )
+else:
+    for name in ("claim-C-more", "claim-C-overlap", "claim-D-texture"):
+        missing(name, backbone.title, once=False)
+captions = [m for m in measured if m.level == "captions"]
+if trio and captions:
+    result = found[captions[0].name, "singular"]
+    gaps = [concept_counts.difference(result, by[level], "lower") for level in (ZERO, SUPER)]
+    figures.text(
+        "claim-C-not-indicator",
+        f"**{backbone.title}.** CLIP on one style's captions, which has language and is not "
+        f"robust, encodes {versus_chance(result, 'lower')} concepts with an AP of at least "
+        f"{lower:g}. Minus zero-shot: {gap(captions[0].name, trio[ZERO], 'lower')} "
+        f"({words[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], 'lower')} "
+        f"({words[gaps[1].sign]}).",
+    )
+else:
+    missing("claim-C-not-indicator", backbone.title, once=False)
+
+# %% [markdown]
+# ## What is recorded
+#
+# Measurements of other probes than the paper's, or taken elsewhere.
+
+
+# %%
+def mean_and_ends(values: np.ndarray, scale: float = 1) -> str:
+    """The mean of some repetitions with the lowest and the highest."""
+    if scale > 1:
+        mean, low, high = (scale * v for v in (values.mean(), values.min(), values.max()))
+        return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+    return f"{number(values.mean())} ({values.min():.0f} to {values.max():.0f})"
+
+
+recorded = evidence.gather("concepts", backbone)
+if recorded:
+    columns = {
+        "unique": f"AP ≥ {recorded[0].value('threshold'):g}",
+        "lower": f"AP ≥ {recorded[0].value('lower_threshold'):g}",
+        "best": "mean best AP (%)",
+    }
+    figures.table(
+        pd.DataFrame(
+            [
+                {
+                    "model": title(backbone.model(m.model)),
+                    "count": what,
+                    "singular vectors": mean_and_ends(
+                        m.value(f"{name}_draws"), 100 if name == "best" else 1
+                    ),
+                    **{
+                        kind_title: mean_and_ends(
+                            m.value(f"{name}_{kind}"), 100 if name == "best" else 1
+                        )
+                        for kind, kind_title in (
+                            ("random", "random directions"),
+                            ("permuted", "permuted labels"),
+                        )
+                    },
+                }
+                for m in recorded
+                for name, what in columns.items()
+            ]
+        ),
+        name="recorded",
+        caption=f"""Concepts in {recorded[0].data.what}: {recorded[0].counts["concepts"]} with at
+        least {recorded[0].value("least_positives")} positive images of
+        {recorded[0].counts["images"]}. Along the {recorded[0].value("directions")} right singular
+        vectors of the head ({recorded[0].provenance.head}): mean (lowest to highest) of
+        {recorded[0].value("draws")} draws of negatives; beside it as many random directions of the
+        same features, and permuted labels, {recorded[0].value("chance_sets")} sets of each.""",
+        evidence=reporting.kind(recorded),
+    )
+
+    def in_words(m) -> str:
+        """What one recorded model's directions encode, beside chance."""
+        own, drawn, mixed = (m.value(f"unique_{k}").mean() for k in ("draws", "random", "permuted"))
+        return (
+            f"{title(backbone.model(m.model))}: {number(own)} of {m.counts['concepts']} words "
+            f"along singular vectors, {number(drawn)} along random directions, {number(mixed)} with "
+            "permuted labels"
+        )
+
+    figures.text("recorded-words", "; ".join(map(in_words, recorded)))
+    few = recorded[0].counts
+    figures.text("recorded-images", f"{few['images']} images, {few['concepts']} words")
+else:
+    figures.text("recorded", "Nothing is recorded for this family.")
+
+# %% [markdown]
+# ## What is missing
+
+# %%
+absent = [m for m in backbone.models if m not in measured]
+public = [title(m) for m in absent if m.loadable]
+private = [title(m) for m in absent if not m.loadable]
+lines = [
+    "Missing are the concepts of these models, whose weights can be had: "
+    + "; ".join(public)
+    + ".\n\n"
+    + (
+        "Their features are extracted before every build where PyTorch is installed."
+        if is_pocket
+        else "They need features of Broden and a head each. `companion status --data` says where "
+        f"Broden is expected.\n\n```console\n$ companion extract {family} --data broden\n"
+        f"$ companion extract {family} --data IMAGENET_FOLDER\n"
+        f"$ companion run concepts {family}\n```"
+    )
+    if public
+    else "",
+    f"No public weights are known for: {'; '.join(private)}." if private else "",
+]
+figures.text(
+    "not-measured",
+    "::::{admonition} Not measured yet\n:class: not-measured\n"
+    + "\n\n".join(filter(None, lines))
+    + "\n::::"
+    if absent
+    else "Every model of this family was measured.",
+)

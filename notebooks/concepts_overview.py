@@ -1,0 +1,91 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     reads:
+#     - data/claims.yaml
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # What the paper prints on concepts
+#
+# Version 1's Venn diagrams give the numbers of concepts of four backbones. They are the paper's own
+# numbers, not measured by this book. The page {doc}`/concepts` shows them.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+
+# %%
+import pandas as pd
+
+from analysis import claims, concept_counts, figures, venn
+from analysis.registry import load_families
+
+families = load_families(edition)
+stated = claims.load_claims()
+printed = concept_counts.printed_regions(stated["C-overlap"])
+printed = {name: printed[name] for name in families if name in printed}
+
+# %%
+rows = []
+for name, regions in printed.items():
+    sizes = concept_counts.totals(regions)
+    rows.append(
+        {
+            "backbone": families[name].title,
+            "zero-shot": str(sizes["zero_shot"]),
+            "finetuned": str(sizes["finetuned"]),
+            "supervised": str(sizes["supervised"]),
+            "of FT, in ZS (%)": venn.share(regions, "finetuned", "zero_shot"),
+            "of FT, in SUP (%)": venn.share(regions, "finetuned", "supervised"),
+            "of ZS, in SUP (%)": venn.share(regions, "zero_shot", "supervised"),
+        }
+    )
+figures.table(
+    pd.DataFrame(rows),
+    name="printed",
+    caption="""Unique concepts of OpenAI's models as version 1 of the paper prints them, read off
+    its Figure 4; sums over regions and shares are ours. **The paper's own numbers, not a
+    measurement of this book.** FT finetuned, ZS zero-shot, SUP supervised; out of 1,197 concepts of
+    Broden.""",
+    evidence="published",
+)
+for name, regions in printed.items():
+    sums = {f"{name}_{level}": n for level, n in concept_counts.totals(regions).items()}
+    differing = {k: n for k, n in sums.items() if stated["C-more"].values[k] != n}
+    assert not differing, f"data/claims.yaml: the regions of {name} do not add up: {differing}"
+
+# %%
+figure, panels = figures.new_figure(columns=2, rows=2, width=8, height=6.4)
+for axes, (name, regions) in zip(panels.flat, printed.items(), strict=True):
+    venn.draw(axes, regions)
+    axes.set_title(families[name].title)
+figures.show(
+    figure,
+    name="venn",
+    caption="""Version 1's Venn diagrams (Figure 4), drawn again from its printed numbers: concepts
+    of OpenAI's zero-shot model, of the one finetuned from it, and of a supervised one. **The
+    paper's own numbers, not a measurement of this book.** Areas are approximate.""",
+    alt="Venn diagrams. "
+    + "; ".join(f"{families[n].title}: {venn.words(r)}" for n, r in printed.items())
+    + ".",
+    evidence="published",
+)
+
+# %%
+low, high = (
+    choose(
+        (int(venn.share(regions, "finetuned", "zero_shot")), families[name].title)
+        for name, regions in printed.items()
+    )
+    for choose in (min, max)
+)
+figures.text(
+    "shares",
+    f"between {low[0]} % ({low[1]}) and {high[0]} % ({high[1]}) of what a finetuned model encodes",
+)
+supervised = [int(venn.share(regions, "finetuned", "supervised")) for regions in printed.values()]
+figures.text("shares-supervised", f"{min(supervised)} to {max(supervised)} %")

@@ -1,0 +1,50 @@
+"""What tells robust models from others: against scikit-learn and SciPy, and by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from analysis import indicators
+
+
+def test_rank_correlation_and_separation_are_the_known_ones():
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        x, y = generator.integers(0, 6, (2, 15)).astype(float)
+        robust = generator.random(15) < 0.4
+        robust[:2] = True, False
+        assert indicators.rank_correlation(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+        assert indicators.separation(x, robust) == pytest.approx(roc_auc_score(robust, x))
+
+
+def test_what_is_not_defined_is_nan():
+    assert np.isnan(indicators.rank_correlation([1, 2], [1, 2]))
+    assert np.isnan(indicators.rank_correlation([1, 1, 1], [1, 2, 3]))
+    assert np.isnan(indicators.separation([1, 2], [True, True]))
+    ends = indicators.interval(
+        indicators.separation, [0, 1], [1, 2], [True, True], resamples=50, seed=0
+    )
+    assert np.isnan(ends).all()
+
+
+def test_intervals_draw_groups_and_repeat():
+    """Copies of the same models add nothing if they are drawn together."""
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(2, 12))
+    single = indicators.interval(
+        indicators.rank_correlation, range(12), x, y, resamples=400, seed=3
+    )
+    copied = indicators.interval(
+        indicators.rank_correlation, np.tile(range(12), 5), np.tile(x, 5), np.tile(y, 5),
+        resamples=400, seed=3,
+    )  # fmt: skip
+    assert single == pytest.approx(copied)
+    assert single[0] < indicators.rank_correlation(x, y) < single[1]
+
+
+def test_a_cut_is_chosen_between_values():
+    values, robust = [1, 2, 3, 4, 5], [False, False, True, False, True]
+    cut = indicators.best_cut(values, robust)
+    assert cut == 2.5
+    assert indicators.balanced_accuracy(values, robust, cut) == pytest.approx((1 + 2 / 3) / 2)

@@ -1,0 +1,128 @@
+"""Pruning under shift against literal loops, and what happens at the ends of the scale."""
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis import directions, pocket_shifts, pruned
+from analysis.pruned import Curves, Images
+from analysis.robustness import Baseline, effective_robustness
+
+BASELINE = Baseline(slope=0.8, intercept=-1.2, r=0.9)
+REFITS = [Baseline(0.8, -1.2, 0.9), Baseline(1.1, -1.0, 0.8), Baseline(0.6, -1.4, 0.9)]
+
+
+@pytest.fixture
+def task():
+    """A head of 6 classes; a training distribution and two shifts, one of them of 3 classes."""
+    rng = np.random.default_rng(0)
+    head = rng.normal(size=(6, 9))
+    subset = np.array([0, 2, 5])
+
+    def images(n, classes, noise):
+        labels = rng.choice(classes, n)
+        return Images(
+            head[labels] + rng.normal(scale=noise, size=(n, 9)), labels, rng.integers(0, 25, n),
+            subset if len(classes) == 3 else None,
+        )  # fmt: skip
+
+    sets = [images(70, range(6), 2.0), images(50, range(6), 3.0), images(40, subset, 3.0)]
+    parts = directions.decompose(head)
+    order = directions.pruning_order(directions.importance(sets[0].features, parts), "importance")
+    return head, parts, order, sets
+
+
+def flags(task):
+    _, parts, order, sets = task
+    return [pruned.right(one, parts, order) for one in sets]
+
+
+def literal_right(head, order, keep, one):
+    """Whether each image is classified right by the rebuilt head, image by image."""
+    left, values, rows = np.linalg.svd(head, full_matrices=False)
+    smaller = sum(values[i] * np.outer(left[:, i], rows[i]) for i in order[:keep])
+    allowed = range(len(head)) if one.class_subset is None else one.class_subset
+    return [
+        max(allowed, key=lambda c, h=h: smaller[c] @ h) == label
+        for h, label in zip(one.features, one.labels, strict=True)
+    ]
+
+
+def test_curves_are_those_of_a_literal_loop(task):
+    head, _, order, sets = task
+    found = pruned.curves(flags(task)[0], flags(task)[1:], BASELINE)
+    for keep in range(1, 7):
+        inside, *outside = (np.mean(literal_right(head, order, keep, one)) for one in sets)
+        mean = sum(outside) / 2
+        assert found.inside[keep - 1] == pytest.approx(inside)
+        assert found.outside[keep - 1] == pytest.approx(mean)
+        expected = effective_robustness(mean, inside, BASELINE)
+        assert found.robustness[keep - 1] == pytest.approx(float(expected))
+
+
+def test_resampling_draws_the_same_units_everywhere(task):
+    sets = task[3]
+    pairs = [(f, one.units) for f, one in zip(flags(task), sets, strict=True)]
+    drawn = pruned.resampled_curves(pairs[0], pairs[1:], REFITS, seed=4)
+    known = sorted({int(unit) for one in sets for unit in one.units})
+    counts = np.random.default_rng(4).multinomial(len(known), [1 / len(known)] * len(known), 3)
+    for number, line in enumerate(REFITS):
+        times = dict(zip(known, counts[number], strict=True))
+        for keep in range(6):
+            accuracies = []
+            for right, units in pairs:
+                chosen = [r for r, u in zip(right[keep], units, strict=True)
+                          for _ in range(times[int(u)])]  # fmt: skip
+                accuracies.append(sum(chosen) / len(chosen))
+            inside, outside = accuracies[0], sum(accuracies[1:]) / 2
+            assert drawn.inside[number, keep] == pytest.approx(inside)
+            assert drawn.outside[number, keep] == pytest.approx(outside)
+            expected = float(effective_robustness(outside, inside, line))
+            assert drawn.robustness[number, keep] == pytest.approx(expected)
+    again = pruned.resampled_curves(pairs[0], pairs[1:], REFITS, seed=4)
+    np.testing.assert_array_equal(drawn.robustness, again.robustness)
+
+
+def test_what_pruning_changes_is_paired_within_each_resample(task):
+    units = [one.units for one in task[3]]
+    sweep = pruned.sweep(flags(task), units, BASELINE, REFITS, seed=1)
+    for part in (sweep.change, sweep.change_low, sweep.change_high):
+        assert part.inside[-1] == part.outside[-1] == part.robustness[-1] == 0
+    np.testing.assert_allclose(sweep.change.inside, sweep.curves.inside - sweep.curves.inside[-1])
+    assert (sweep.low.robustness <= sweep.high.robustness).all()
+
+
+def test_random_orders_are_shown_by_mean_and_range():
+    found = [Curves(*(np.array([a, b]) for _ in range(3))) for a, b in [(0.1, 0.5), (0.3, 0.4)]]
+    spread = pruned.spread(found)
+    np.testing.assert_allclose(spread.curves.inside, [0.2, 0.45])
+    np.testing.assert_allclose(spread.low.robustness, [0.1, 0.4])
+    np.testing.assert_allclose(spread.high.outside, [0.3, 0.5])
+    assert spread.change is None
+    with pytest.raises(ValueError, match="random orders have no interval"):
+        pocket_shifts.fewest_without_loss(spread, "inside")
+
+
+def test_the_baseline_has_limits_where_the_logit_is_infinite():
+    lines = [Baseline(0.8, -1.0, 1), Baseline(-0.5, -1.0, 1), Baseline(0.0, -1.0, 1)]
+    found = pruned.expected([0.0, 0.5, 1.0], lines)
+    middle = 1 / (1 + math.e)
+    np.testing.assert_allclose(found, [[0, middle, 1], [1, middle, 0], [middle, middle, middle]])
+    near = pruned.expected([1e-12, 0.5, 1 - 1e-12], lines[:1])
+    np.testing.assert_allclose(near, found[:1], atol=1e-9)
+
+
+def test_a_resample_without_images_is_refused():
+    right = np.ones((2, 3), dtype=bool)
+    weights = np.array([[1, 0, 2], [0, 0, 0]])
+    with pytest.raises(ValueError, match="1 of 2 resamples hold none of the 3 images"):
+        pruned.weighted_accuracy(right, weights)
+
+
+def test_fewest_directions_without_an_established_loss():
+    zero = np.zeros(5)
+    high = Curves(np.array([-0.2, 0.1, -0.1, 0.0, 0.0]), zero, zero)
+    sweep = pruned.Sweep(high, high, high, high, high, high)
+    assert pocket_shifts.fewest_without_loss(sweep, "inside") == 4  # with 3 kept there is a loss
+    assert pocket_shifts.fewest_without_loss(sweep, "outside") == 1
