@@ -149,7 +149,8 @@ def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
     for place in (path, *sorted(path.parent.glob("*.head.safetensors"))):
         with contextlib.suppress(StoreError):
             kept = read(place)[1]
-            if all(kept[key] == value for key, value in wanted.items()):
+            same = all(kept[key] == value for key, value in wanted.items())
+            if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
                 head = read_head(place)
                 if place != path:
                     write_head(path, head, sidecar)
