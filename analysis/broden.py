@@ -16,7 +16,8 @@ Every label counts as one concept here, colours included: `label.csv` has the pa
 by category there are more, because some labels are in several. Of the paper we know no more than
 the two counts: how many pixels make a positive image is our choice (``least_pixels``).
 
-Environment variable ``COMPANION_DATA``: the folder in which ``broden1_224/`` lies. No torch.
+Environment variable ``COMPANION_DATA``: the folder in which ``broden1_224/`` lies; `paper_sets`
+says how to name another place. No torch.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import sparse
 
-from analysis import store
+from analysis import paper_sets, store
 from analysis.datasets import Availability, DatasetError, ImageList
 
 IMAGES = 63_305
@@ -93,17 +94,24 @@ class _Labels:
 
 
 def find_root() -> Path:
-    """Return Broden's folder in ``COMPANION_DATA``, of 224 pixels if there are several sizes.
+    """Return Broden's folder (see `paper_sets`), of 224 pixels if there are several sizes.
 
     Raises BrodenError, saying how it is obtained.
     """
-    folder = os.environ.get("COMPANION_DATA")
-    if not folder:
+    own = paper_sets.own_place("broden")
+    if own is not None:
+        if own.is_dir():
+            return own
+        raise BrodenError(
+            f"{paper_sets.config_file()} says that Broden lies in {own}, which is not a folder: "
+            "correct it there."
+        )
+    parent = paper_sets.root()
+    if parent is None:
         raise BrodenError(
             "Broden is looked for in the folder that the environment variable COMPANION_DATA "
             f"names, and it is not set. {HOW}; then set COMPANION_DATA to the folder it lies in."
         )
-    parent = Path(folder).expanduser()
     known = [parent / name for name in FOLDERS]
     others = sorted(parent.glob("broden1_*")) if parent.is_dir() else []
     found = [path for path in (*known, *others) if path.is_dir()]
@@ -116,7 +124,7 @@ def availability() -> Availability:
     """Say whether Broden is here, and complete as far as its two tables tell."""
     try:
         root = find_root()
-    except BrodenError as error:
+    except DatasetError as error:
         return Availability("broden", "absent", None, str(error))
     try:
         rows, labels = _read_index(root), _read_labels(root)
@@ -124,7 +132,9 @@ def availability() -> Availability:
     except BrodenError as error:
         return Availability("broden", "incomplete", root, str(error))
     found = f"{len(rows):,} images, {len(labels.names):,} concepts"
-    return Availability("broden", "present", root, found)
+    return Availability(
+        "broden", "present", root, found, len(rows), len(labels.names), _sha256(root / "index.csv")
+    )
 
 
 def image_list(root: Path, *, images: int | None = IMAGES) -> ImageList:

@@ -32,6 +32,7 @@ EXAMPLES = """examples:
   companion measure outlier_features vit_b_16
   companion extract pocket_cnn --data pocket
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
+  companion extract vit_b_16 --data imagenet imagenet-r --precision bf16
   companion probe vit_b_32-openai --images pictures/ --html report.html
   companion add mine ViT-B-32/datacomp_xl_s13b_b90k
   companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_remove(commands)
     _add_rerun(commands)
     _add_extract(commands)
+    _add_miniature(commands)
     _add_probe(commands)
     _add_measure(commands)
     _add_check_measurements(commands)
@@ -230,6 +232,15 @@ def _add_rerun(commands: Commands) -> None:
     rerun.set_defaults(do=_rerun, title=None, model=None, replace=False)
 
 
+def _add_miniature(commands: Commands) -> None:
+    miniature = _command(
+        commands, "miniature", "write the paper's data sets in miniature, to try the pipeline on",
+        "/tmp/data",
+    )  # fmt: skip
+    miniature.add_argument("folder", type=Path, metavar="FOLDER")
+    miniature.set_defaults(do=_miniature)
+
+
 def _add_measure(commands: Commands) -> None:
     measure = _command(
         commands, "measure", "take a family's measurements of an experiment",
@@ -271,8 +282,12 @@ def _add_extract(commands: Commands) -> None:
 def _add_extraction(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--data", nargs="+", required=required, default=[], metavar="DATA",
                         help="pocket (the test images of all styles), pocket-STYLE-SPLIT, "
-                        "broden (in the folder COMPANION_DATA), or a folder of images, in "
-                        "subfolders by class or not")  # fmt: skip
+                        "imagenet, its shifts, broden or grid (all of these; `companion status "
+                        "--data` lists them), or a folder of images, in subfolders by class or "
+                        "not")  # fmt: skip
+    parser.add_argument("--accept-counts", action="store_true",
+                        help="take an incomplete or altered copy of a published set as it is; what "
+                        "is measured on it says so")  # fmt: skip
     parser.add_argument("--without-labels", action="store_true",
                         help="take all images of a folder, its subfolders for no "
                         "classes")  # fmt: skip
@@ -411,19 +426,28 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _status_of_data(as_json: bool) -> int:
-    from analysis import datasets
+    from analysis import datasets, paper_sets
 
-    found = datasets.availability()
+    try:
+        found = datasets.availability()
+    except datasets.DatasetError as error:
+        raise RunError(str(error)) from error
+    published = {
+        name: {"published": one.model_dump(include={"images", "classes", "origin", "terms"})}
+        for name, one in paper_sets.descriptions().items()
+    }
     if as_json:
         fields = [
             {"data": a.name, "state": a.state, "why": a.why,
-             "folder": None if a.folder is None else str(a.folder)} for a in found
+             "folder": None if a.folder is None else str(a.folder), "images": a.images,
+             "classes": a.classes, "list_sha256": a.list_sha256, **published[a.name]} for a in found
         ]  # fmt: skip
         print(json.dumps(fields, indent=1))
         return 0
     for a in found:
         where = "" if a.folder is None else f"  {a.folder}"
-        print(f"{a.name}  {a.state}{where}  {a.why}")
+        listed = "" if a.list_sha256 is None else f"  list {a.list_sha256[:16]}"
+        print(f"{a.name}  {a.state}{where}  {a.why}{listed}")
     return 0
 
 
@@ -467,7 +491,8 @@ def _images(options: argparse.Namespace) -> list[ImageList]:
 
     if options.without_labels:
         return [datasets.unlabelled(Path(text), smallest_side=1) for text in options.data]
-    return [images for text in options.data for images in datasets.find(text)]
+    found = [datasets.find(text, accept_counts=options.accept_counts) for text in options.data]
+    return [images for several in found for images in several]
 
 
 @contextlib.contextmanager
@@ -653,6 +678,16 @@ def _probe(options: argparse.Namespace) -> int:
     print(found.verdict.sentence if options.quiet else probe_report.summary(found))
     if not options.quiet:
         print(*filter(None, (options.html, options.json)), sep="\n")
+    return 0
+
+
+def _miniature(options: argparse.Namespace) -> int:
+    from analysis import miniatures
+
+    if options.folder.exists() and any(options.folder.iterdir()):
+        raise RunError(f"{options.folder} is not empty: name a folder that is, or a new one.")
+    for name, made in miniatures.save_all(options.folder).items():
+        print(f"{name}  {options.folder / made.folders[0]}  {made.images:,} images")
     return 0
 
 

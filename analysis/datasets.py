@@ -7,6 +7,7 @@ all of that; pictures are opened only when asked for. No torch.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -43,12 +44,35 @@ class DamagedImageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a data set that cannot come with the project is here; ``why`` is for the reader."""
+    """Whether a data set that cannot come with the project is here; ``why`` is for the reader.
+
+    ``images`` and ``classes`` are how many were found, ``list_sha256`` hashes the images' names and
+    classes, in order, where the set could be listed.
+    """
 
     name: str
     state: Literal["present", "incomplete", "absent"]
     folder: Path | None
     why: str
+    images: int | None = None
+    classes: int | None = None
+    list_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes within a file, such as one image of a tar archive; ``name`` is for messages."""
+
+    path: Path
+    start: int
+    size: int
+    name: str
+
+    def read(self) -> bytes:
+        """Read the bytes; each call opens the file, so that threads do not get into each other."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return file.read(self.size)
 
 
 @dataclass(frozen=True)
@@ -79,18 +103,22 @@ class Prompts:
 class ImageList:
     """An ordered list of (image, label).
 
-    ``images`` are paths, or bytes of shape (N, height, width, 3); ``keys`` name them, in the same
-    order; ``labels`` count through ``classes``, −1 where an image is of none of them. Files whose
-    shorter side has fewer pixels than ``smallest_side`` count as damaged.
+    ``images`` are paths, or pieces of files, or bytes of shape (N, height, width, 3); ``keys`` name
+    them, in the same order; ``labels`` count through ``classes``, −1 where an image is of none of
+    them. Files whose shorter side has fewer pixels than ``smallest_side`` count as damaged.
+    ``border`` pixels are cut off every side of an image before anything else, where the set frames
+    its images. ``what`` tells the reader which images they are; features keep it.
     """
 
     name: str
-    images: Sequence[Path] | Pixels = field(repr=False)
+    images: Sequence[Path | Piece] | Pixels = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
     prompts: Prompts | None = field(default=None, repr=False)
     smallest_side: int = 1
+    border: int = 0
+    what: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -116,32 +144,37 @@ class ImageList:
         """Decode one image to 8-bit RGB, wholly; DamagedImageError with its name when that fails.
 
         Grey, palette and CMYK pictures are converted, 16-bit grey ones keep their upper eight bits,
-        of animated ones the first frame is taken, transparency is dropped.
+        of animated ones the first frame is taken, transparency is dropped; a border is cut off.
         """
         source = self.images[index]
         if isinstance(source, np.ndarray):
             return Image.fromarray(source)
         try:
-            with Image.open(source) as picture:
+            with Image.open(_opened(source)) as picture:
                 picture.load()
                 if min(picture.size) < self.smallest_side:
                     raise ValueError(
                         f"{picture.width} × {picture.height} pixels show nothing: "
                         f"{self.smallest_side} on the shorter side are the least"
                     )
-                return _in_rgb(picture)
+                return _without_border(_in_rgb(picture), self.border)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).replace(str(source), source.name)
+            reason = re.sub(r"<_io\.BytesIO[^>]*>", repr(source.name), reason)
             raise DamagedImageError(self.keys[index], reason) from None
 
     @cached_property
     def manifest(self) -> str:
-        """Hash of names, order, labels, classes, and sizes in bytes (of arrays: the pixels)."""
+        """Hash of names, order, labels, classes, sizes in bytes (of arrays: the pixels), border."""
         if isinstance(self.images, np.ndarray):
             content: object = hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
         else:
-            content = [path.stat().st_size for path in self.images]
-        return _hash([self.keys, self.labels.tolist(), self.classes, content])
+            content = [
+                source.size if isinstance(source, Piece) else source.stat().st_size
+                for source in self.images
+            ]
+        border = [self.border] if self.border else []
+        return _hash([self.keys, self.labels.tolist(), self.classes, content, *border])
 
     def expect(self, images: int | None = None, classes: Sequence[str] | None = None) -> ImageList:
         """Return the list itself if it has that many images and those classes, else raise."""
@@ -280,16 +313,20 @@ def pocket_prompts() -> Prompts:
     return Prompts(emoji.CLASSES, emoji.CLASSES, TEMPLATES)
 
 
-def find(text: str) -> list[ImageList]:
+def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     """Return the data sets that a command line names.
 
-    ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it,
-    ``broden`` is Broden in ``COMPANION_DATA``; anything else is a folder. Raises DatasetError.
+    ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it;
+    ``imagenet``, its shifts and ``broden`` are looked for as `paper_sets` says, ``grid`` is all
+    that the paper computes on; anything else is a folder. ``accept_counts`` takes a copy of a
+    published set that is incomplete or altered as it is. Raises DatasetError.
     """
-    if text == "broden":
-        from analysis import broden
+    from analysis import imagenet, paper_sets
 
-        return [broden.image_list(broden.find_root(), images=broden.IMAGES)]
+    if text == "grid":
+        return imagenet.grid(accept_counts=accept_counts)
+    if text in paper_sets.descriptions():
+        return [imagenet.image_list(text, accept_counts=accept_counts)]
     if text == "pocket":
         from analysis import emoji
 
@@ -302,9 +339,9 @@ def find(text: str) -> list[ImageList]:
 
 def availability() -> list[Availability]:
     """Say of each data set that readers must obtain themselves whether it is here."""
-    from analysis import broden
+    from analysis import imagenet
 
-    return [broden.availability()]
+    return imagenet.availability()
 
 
 def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:
@@ -333,6 +370,20 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def _opened(source: Path | Piece) -> Path | io.BytesIO:
+    return io.BytesIO(source.read()) if isinstance(source, Piece) else source
+
+
+def _without_border(picture: Image.Image, border: int) -> Image.Image:
+    """Cut ``border`` pixels off every side; ValueError if nothing would be left."""
+    if not border:
+        return picture
+    width, height = picture.size
+    if min(width, height) <= 2 * border:
+        raise ValueError(f"{width} × {height} pixels are nothing but a border of {border}")
+    return picture.crop((border, border, width - border, height - border))
 
 
 def _is_image(path: Path) -> bool:

@@ -252,7 +252,10 @@ def _measurable(experiment: Experiment, model: Model, data: str, folder: Path | 
     if experiment == "privileged_directions":
         return True
     found = store.read_features(store.features_path(model.name, data, folder), model)
-    return model.level != "random" and bool((found.labels >= 0).any())
+    head = store.read_head(store.head_path(model.name, data, folder))
+    # A classifier of ImageNet's classes has none of ObjectNet's: `accuracy` can tell, pruning not.
+    common = not set(head.classes).isdisjoint(found.classes)
+    return model.level != "random" and common and bool((found.labels >= 0).any())
 
 
 def _about_data(sidecar: Mapping[str, Any]) -> str:

@@ -394,7 +394,12 @@ def _assemble(encoder: Encoder, images: ImageList, settings: Settings) -> None:
         sidecar={
             **plan,
             "batch_size": min(sidecar["batch_size"] for _, sidecar in read),
-            "data": {**plan["data"], "classes": images.classes, "left_out": left_out},
+            "data": {
+                **plan["data"],
+                "classes": images.classes,
+                "left_out": left_out,
+                **({"what": images.what} if images.what else {}),
+            },
             "device": _device_name(encoder.loaded.device),
             "made": datetime.now(UTC).date().isoformat(),
         },

@@ -32,6 +32,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from analysis import imagenet
 from analysis.datasets import ImageList, Prompts, class_prompts
 from analysis.preprocess import Pixels, to_pixels
 from analysis.registry import HUB, ROOT, WEIGHT_FILES, Model, is_file_name, suggestion
@@ -157,7 +158,7 @@ def _renamed_classes(loaded: Loaded) -> Head:
     if model.classes is None:
         return loaded.head
     classes = model.classes
-    names = tuple(open_clip.IMAGENET_CLASSNAMES) if isinstance(classes, str) else classes
+    names = imagenet.classes() if isinstance(classes, str) else classes
     if len(names) != count:
         raise ModelError(
             f"{model.name}: the checkpoint's head has {count} classes, {len(names)} class names "
@@ -206,17 +207,23 @@ def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> H
 def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
     """Return the model's own head, or the zero-shot head of ``prompts``, kept at ``path``.
 
-    What is kept is used again only if it came from the same weights and prompts.
+    What is kept, there or for another data set of the model, is used again only if it came from the
+    same weights and prompts.
     """
     sidecar = {
         "model": describe(loaded.model, loaded.weights_sha256),
         "prompts": None if loaded.head else prompts and prompts.sha256,
     }
-    with contextlib.suppress(StoreError):
-        kept = read(path)[1]
-        same = all(kept[key] == value for key, value in json.loads(json.dumps(sidecar)).items())
-        if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
-            return read_head(path)
+    wanted = json.loads(json.dumps(sidecar))
+    for place in (path, *sorted(path.parent.glob("*.head.safetensors"))):
+        with contextlib.suppress(StoreError):
+            kept = read(place)[1]
+            same = all(kept[key] == value for key, value in wanted.items())
+            if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
+                head = read_head(place)
+                if place != path:
+                    write_head(path, head, sidecar)
+                return head
     if loaded.head is None and prompts is None:
         raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
     head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
@@ -247,10 +254,8 @@ def recognised(
 
 
 def imagenet_prompts() -> Prompts:
-    """Return the 1,000 class names and 80 templates of OpenAI, as open_clip has them."""
-    names = tuple(open_clip.IMAGENET_CLASSNAMES)
-    templates = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
-    return Prompts(classes=names, names=names, templates=templates)
+    """Return the 1,000 class names and 80 templates of OpenAI; the classes are WordNet ids."""
+    return imagenet.prompts()
 
 
 def head_prompts(model: Model, images: ImageList) -> Prompts | None:
@@ -475,7 +480,8 @@ def _timm_head(model: Model, net: Any) -> Head:
             f"{model.name}: the classifier is a {type(linear).__name__}, a linear one is expected."
         )
     count = linear.out_features
-    names = tuple(open_clip.IMAGENET_CLASSNAMES) if count == 1000 else tuple(map(str, range(count)))
+    classes = imagenet.classes()
+    names = classes if count == len(classes) else tuple(map(str, range(count)))
     bias = linear.bias
     return Head(
         weight=linear.weight.detach().float().numpy().copy(),

@@ -123,7 +123,8 @@ def _package_folder(module: str, package: str) -> Path:
 def _with_origins(taken: Measurement, images: ImageList) -> Measurement:
     """Name the public files in place of the copies that were made of them."""
     versions = {p: importlib.metadata.version(p) for p in (WEIGHTS_PACKAGE, PHOTOGRAPHS_PACKAGE)}
-    pictures = hashlib.sha256(b"".join(Path(path).read_bytes() for path in images.images))
+    paths = [path for path in images.images if isinstance(path, Path)]
+    pictures = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
     provenance = taken.provenance.model_copy(
         update={
             "weights": f"{WEIGHTS} of {WEIGHTS_PACKAGE} {versions[WEIGHTS_PACKAGE]}",

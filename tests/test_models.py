@@ -125,9 +125,24 @@ def test_heads_are_kept_until_prompts_or_weights_change(tmp_path: Path, file: Pa
     assert len(texts) == 12
 
 
+def test_a_head_is_made_once_for_all_data_sets(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(model(), file)
+    first = models.cached_head(loaded, PROMPTS, tmp_path / "m" / "a.head.safetensors")
+    monkeypatch.setattr(models, "zero_shot_head", lambda *given: pytest.fail("made again"))
+    path = tmp_path / "m" / "b.head.safetensors"
+    again = models.cached_head(loaded, PROMPTS, path)
+    np.testing.assert_array_equal(first.weight, again.weight)
+    assert models.read_head(path).classes == CLASSES
+    with pytest.raises(pytest.fail.Exception):  # of another model
+        models.cached_head(loaded, PROMPTS, tmp_path / "n" / "b.head.safetensors")
+
+
 def test_imagenet_prompts() -> None:
     prompts = models.imagenet_prompts()
     assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
+    assert len(set(prompts.classes)) == 1000 and prompts.classes[0] == "n01440764"
     assert prompts.templates[0].format("tench") == open_clip.OPENAI_IMAGENET_TEMPLATES[0]("tench")
 
 
@@ -339,5 +354,5 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso(tmp_path: Path) -> None
     assert loaded.head is not None
     for picture, right in ((data.cat(), "cat"), (data.coffee(), "espresso")):
         features = loaded.encoder(loaded.preprocess(picture)[None]).numpy()
-        best = loaded.head.classes[int(loaded.head.logits(features).argmax())]
+        best = models.imagenet_prompts().names[int(loaded.head.logits(features).argmax())]
         assert right in best

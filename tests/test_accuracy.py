@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import model
+
+from analysis import accuracy, evidence, imagenet, paper_sets, store
+from analysis.registry import Model
+from analysis.robustness import Baseline
+from analysis.store import Head, StoreError
+
+WIDTH = 24
+COUNT = 300
+
+
+def imagenet_head(seed: int = 0, bias: bool = True, normalize: bool = False) -> Head:
+    rng = np.random.default_rng(seed)
+    return Head(
+        weight=rng.normal(size=(1000, WIDTH)).astype(np.float32),
+        classes=imagenet.classes(),
+        bias=rng.normal(size=1000).astype(np.float32) if bias else None,
+        normalize=normalize,
+    )
+
+
+def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of which some, by no means all, are recognised, with labels through ``classes``."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, len(classes), COUNT)
+    mapping = imagenet.objectnet_to_imagenet()
+    rows = [
+        head.classes.index(rng.choice(mapping[name]) if name in mapping else name)
+        for name in (classes[label] for label in labels)
+    ]
+    noise = 2 * rng.normal(size=(COUNT, WIDTH))
+    return (head.weight[rows] + noise).astype(np.float32), labels.astype(np.int64)
+
+
+def logit(h: np.ndarray, head: Head, row: int) -> float:
+    """One number, by the definition."""
+    x = h.astype(np.float64)
+    if head.normalize:
+        x = x / np.sqrt(sum(c * c for c in x))
+    bias = 0.0 if head.bias is None else float(head.bias[row])
+    return sum(float(w) * float(c) for w, c in zip(head.weight[row], x, strict=True)) + bias
+
+
+@pytest.mark.parametrize("name", ["imagenet-r", "imagenet-a"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_subsets_against_a_literal_computation(name: str, normalize: bool) -> None:
+    head = imagenet_head(normalize=normalize)
+    classes = imagenet.subset(paper_sets.descriptions()[name])
+    features, labels = features_near(head, classes, seed=1)
+    found = accuracy.right(features, labels, head, classes)
+    for n in range(0, COUNT, 7):
+        best = max(classes, key=lambda wnid: logit(features[n], head, head.classes.index(wnid)))
+        assert found[n] == (best == classes[labels[n]])
+    assert 0.05 < found.mean() < 0.95
+    everything = head.logits(features).argmax(axis=1)
+    of_all = np.array([head.classes[i] for i in everything]) == np.array(classes)[labels]
+    assert of_all.mean() < found.mean()  # more to choose from: harder
+
+
+def test_objectnet_against_the_two_published_ways() -> None:
+    head = imagenet_head()
+    classes = imagenet.subset(paper_sets.descriptions()["objectnet"])
+    mapping = imagenet.objectnet_to_imagenet()
+    features, labels = features_near(head, classes, seed=2)
+    found = accuracy.right(features, labels, head, classes)
+    assert 0.05 < found.mean() < 0.95
+    sublist = [head.classes.index(wnid) for wnids in mapping.values() for wnid in wnids]
+    for n in range(0, COUNT, 7):
+        logits = {row: logit(features[n], head, row) for row in sublist}
+        own = [head.classes.index(wnid) for wnid in mapping[classes[labels[n]]]]
+        # imagenet-testbed: the largest of the 125 is any of the class's own.
+        any_of_its_own = max(sublist, key=lambda row: logits[row]) in own
+        # WiSE-FT: the largest logit of each of the 113 classes, then the largest of these.
+        projected = [
+            max(logits[head.classes.index(wnid)] for wnid in mapping[name]) for name in classes
+        ]
+        assert found[n] == any_of_its_own == (int(np.argmax(projected)) == labels[n])
+
+
+def test_a_head_of_objectnets_own_names() -> None:
+    rng = np.random.default_rng(3)
+    classes = imagenet.objectnet_prompts().classes
+    order = rng.permutation(113)
+    weight = rng.normal(size=(113, WIDTH)).astype(np.float32)
+    head = Head(weight, tuple(classes[i] for i in order), normalize=True)
+    features = rng.normal(size=(50, WIDTH)).astype(np.float32)
+    labels = rng.integers(0, 113, 50)
+    found = accuracy.right(features, labels, head, classes)
+    np.testing.assert_array_equal(found, order[(features @ weight.T).argmax(axis=1)] == labels)
+
+
+def test_a_head_without_a_class_of_the_set() -> None:
+    head = imagenet_head().restricted(imagenet.classes()[:999])
+    with pytest.raises(
+        StoreError, match=r"no class 'n15075141' of the data set: use the head that"
+    ):
+        accuracy.right(np.zeros((1, WIDTH)), np.zeros(1, np.int64), head, imagenet.classes())
+    few = imagenet_head().restricted(imagenet.classes()[:9])
+    with pytest.raises(StoreError, match=r"no class 'alarm_clock'"):
+        accuracy.right(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
+
+
+def fill(folder: Path, model: Model, data: str, head: Head, seed: int) -> float:
+    """Put features of a data set into the store; return how many are recognised."""
+    classes = imagenet.subset(paper_sets.descriptions()[data])
+    features, labels = features_near(head, classes, seed)
+    labels[::50] = -1  # and some images of no class
+    rows = np.arange(COUNT, dtype=np.uint64)
+    sidecar = {
+        "model": store.describe(model, "0" * 64), "precision": "fp32",
+        "data": {"name": data, "manifest": "m", "images": COUNT, "classes": classes,
+                 "left_out": {}, "what": f"{data}, made up"},
+    }  # fmt: skip
+    path = store.features_path(model.name, data, folder)
+    store.write_features(path, features, labels, rows, expected_rows=rows, sidecar=sidecar)
+    store.write_head(store.head_path(model.name, data, folder), head, {"model": sidecar["model"]})
+    kept = labels >= 0
+    return float(accuracy.right(features[kept], labels[kept], head, classes).mean())
+
+
+def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
+    described, head = model(width=WIDTH), imagenet_head()
+    expected = {
+        name: fill(tmp_path, described, data, head, seed)
+        for seed, (name, data) in enumerate(accuracy.NAMES.items())
+    }
+    found = accuracy.robustness(described, tmp_path, Baseline(slope=0.76, intercept=-1.49, r=0.99))
+    assert {name: one.top1 for name, one in found.accuracies.items()} == expected
+    objectnet = found.accuracies["objectnet"]
+    assert (objectnet.images, objectnet.classes) == (COUNT - 6, 113)
+    assert objectnet.what == "objectnet, made up"
+    shifts = ("imagenet_v2", "imagenet_r", "imagenet_sketch", "objectnet", "imagenet_a")
+    mean = sum(expected[shift] for shift in shifts) / 5
+    a = expected["imagenet"]
+    line = 1 / (1 + np.exp(-(0.76 * np.log(a / (1 - a)) - 1.49)))
+    assert found.shifted == pytest.approx(mean, abs=1e-12)
+    assert found.er == pytest.approx(mean - line, abs=1e-12)
+    store.sidecar_of(store.features_path(described.name, "imagenet-r", tmp_path)).unlink()
+    with pytest.raises(StoreError, match=r"imagenet-r\.safetensors is not there"):
+        accuracy.robustness(described, tmp_path)
+
+
+def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names(
+    tmp_path: Path,
+) -> None:
+    described = model(width=WIDTH)
+    for data in ("imagenet-r", "objectnet"):
+        fill(tmp_path, described, data, imagenet_head(), seed=1)
+    assert evidence._measurable("pruning", described, "imagenet-r", tmp_path)
+    assert not evidence._measurable("pruning", described, "objectnet", tmp_path)
+    assert evidence._measurable("privileged_directions", described, "objectnet", tmp_path)
+
+
+def test_data_without_classes(tmp_path: Path) -> None:
+    described = model(width=WIDTH)
+    fill(tmp_path, described, "imagenet-a", imagenet_head(), seed=1)
+    path = store.features_path(described.name, "imagenet-a", tmp_path)
+    found = store.read_features(path)
+    none = np.full(COUNT, -1)
+    arrays = np.array(found.features), np.array(found.rows)
+    store.write_features(path, arrays[0], none, arrays[1], expected_rows=arrays[1],
+                         sidecar=found.sidecar)  # fmt: skip
+    with pytest.raises(StoreError, match="imagenet-a has no image with a class"):
+        accuracy.of_store(described, "imagenet-a", tmp_path)

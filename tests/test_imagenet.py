@@ -1,0 +1,616 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import datasets, evidence, imagenet, miniatures, paper_sets, shards, store
+from analysis.cli import main
+from analysis.datasets import DamagedImageError, DatasetError, ImageList, Piece, Prompts
+from analysis.paper_sets import Description
+from analysis.registry import ROOT, load_family
+
+ALL = (
+    *("imagenet", "imagenet-v2", "imagenet-v2-threshold0.7", "imagenet-v2-top-images"),
+    *("imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
+)
+NO_CONFIG = "no-configuration.yaml"
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Description]]:
+    """Every set in miniature, and the descriptions that fit; not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    return folder, miniatures.save_all(folder)
+
+
+@pytest.fixture(autouse=True)
+def small(
+    complete: tuple[Path, dict[str, Description]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Expect the miniatures' counts, and look for the sets among them."""
+    folder, described = complete
+    every = {**paper_sets.descriptions(), **described}
+    for module in (paper_sets, imagenet):
+        monkeypatch.setattr(module, "descriptions", lambda: every)
+    monkeypatch.setenv("COMPANION_DATA", str(folder))
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
+    monkeypatch.setattr(paper_sets, "CONFIG", tmp_path / NO_CONFIG)
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Copy a set to a folder of the test's own, where it is then looked for, and return it."""
+
+    def copy(name: str) -> Path:
+        place = paper_sets.descriptions()[name].folders[0]
+        shutil.copytree(small / place, tmp_path / "own" / place)
+        monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "own"))
+        return tmp_path / "own" / place
+
+    return copy
+
+
+def available(name: str) -> datasets.Availability:
+    return next(one for one in datasets.availability() if one.name == name)
+
+
+# The tables
+
+
+def test_the_classes() -> None:
+    assert len(imagenet.classes()) == 1000 and list(imagenet.classes()) == sorted(
+        set(imagenet.classes())
+    )
+    prompts = imagenet.prompts()
+    repeated = {name for name in prompts.names if prompts.names.count(name) > 1}
+    assert repeated == {"missile", "sunglasses"}
+    sizes = {name: len(imagenet.subset(paper_sets.descriptions()[name])) for name in ALL}
+    assert sizes == {name: 1000 for name in ALL} | {
+        "imagenet-r": 200, "imagenet-a": 200, "objectnet": 113,
+    }  # fmt: skip
+
+
+def test_prompts_are_those_of_open_clip() -> None:
+    open_clip = pytest.importorskip("open_clip", reason="extraction is not installed")
+    prompts = imagenet.prompts()
+    assert prompts.names == tuple(open_clip.IMAGENET_CLASSNAMES)
+    templates = [template("tench") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]
+    assert [template.format("tench") for template in prompts.templates] == templates
+
+
+def test_the_tables_are_those_of_the_libraries() -> None:
+    pytest.importorskip("timm", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    done = subprocess.run(
+        [sys.executable, "data/imagenet/make.py", "--check"],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_mapping_of_objectnet(small: Path) -> None:
+    mapping = imagenet.objectnet_to_imagenet()
+    wnids = [wnid for several in mapping.values() for wnid in several]
+    assert (len(imagenet.objectnet_labels()), len(mapping), len(wnids)) == (313, 113, 125)
+    assert len(set(wnids)) == 125 and set(wnids) <= set(imagenet.classes())
+    names = dict(zip(imagenet.prompts().classes, imagenet.prompts().names, strict=True))
+    assert [names[w] for w in mapping["chair"]] == [
+        "barber chair",
+        "folding chair",
+        "rocking chair",
+    ]
+    assert [names[w] for w in mapping["still_camera"]] == ["Polaroid camera", "reflex camera"]
+    own = dict(zip(imagenet.objectnet_prompts().classes, imagenet.objectnet_prompts().names,
+                   strict=True))  # fmt: skip
+    assert (own["alarm_clock"], own["tv"]) == ("alarm clock", "tv")
+    labels = small / "objectnet-1.0" / "mappings" / "folder_to_objectnet_label.json"
+    assert json.loads(labels.read_text()) == imagenet.objectnet_labels()
+
+
+# Layouts
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_set_in_its_layout(name: str) -> None:
+    (listed,) = datasets.find(name)
+    described = paper_sets.descriptions()[name]
+    used = described.used or described
+    assert (listed.name, len(listed), len(listed.classes)) == (name, used.images, used.classes)
+    assert set(listed.labels.tolist()) == set(range(used.classes))
+    assert datasets.damaged(listed) == []
+    assert listed.image(0).mode == "RGB"
+    assert listed.what.startswith(f"{described.title}, {used.images:,} images of {used.classes:,}")
+    found = available(name)
+    assert (found.state, found.images, found.classes) == (
+        "present", described.images, described.classes,
+    )  # fmt: skip
+    assert found.list_sha256 and found.list_sha256[:16] in listed.what
+    for key, label in zip(listed.keys, listed.labels, strict=True):
+        folder = key.split("/")[0]
+        wnid = imagenet.classes()[int(folder)] if folder.isdecimal() else folder
+        assert listed.classes[label] == wnid
+
+
+def test_pictures_come_in_all_kinds(small: Path) -> None:
+    modes = set()
+    for path in (small / "imagenet" / "val").rglob("*.JPEG"):
+        with Image.open(path) as picture:
+            modes.add(picture.mode)
+    assert modes == {"RGB", "L", "CMYK"}
+
+
+def test_numbers_sort_as_numbers(own: Callable[[str], Path]) -> None:
+    (listed,) = datasets.find("imagenet-v2")
+    assert [key.split("/")[0] for key in listed.keys] == [str(i) for i in range(1000)]
+    place = own("imagenet-v2")
+    for i in (0, 7, 42):  # some copies pad the numbers, some use WordNet ids
+        (place / str(i)).rename(place / f"{i:04}")
+    for i in (8, 999):
+        (place / str(i)).rename(place / imagenet.classes()[i])
+    (other,) = datasets.find("imagenet-v2")
+    assert other.keys == listed.keys
+    np.testing.assert_array_equal(other.labels, listed.labels)
+
+
+def flatten(place: Path) -> list[tuple[str, str]]:
+    """Put all validation images into one folder; return their names and classes, by name."""
+    found = sorted((path.name, path.parent.name) for path in place.rglob("*.JPEG"))
+    for file, wnid in found:
+        (place / wnid / file).rename(place / file)
+    for wnid in {wnid for _, wnid in found}:
+        (place / wnid).rmdir()
+    return found
+
+
+def by_kaggle(place: Path, found: list[tuple[str, str]]) -> None:
+    rows = [f"{Path(f).stem},{wnid} 1 2 30 40 {wnid} 5 6 7 8 " for f, wnid in reversed(found)]
+    text = "\n".join(["ImageId,PredictionString", *rows])
+    (place.parent / "LOC_val_solution.csv").write_text(text)
+
+
+def by_synsets(place: Path, found: list[tuple[str, str]]) -> None:
+    name = "imagenet_2012_validation_synset_labels.txt"
+    (place / name).write_text("".join(f"{wnid}\n" for _, wnid in found))
+
+
+def by_ground_truth(place: Path, found: list[tuple[str, str]]) -> None:
+    """As in the development kit, whose numbers have an order of their own."""
+    from scipy.io import savemat
+
+    kit = place.parents[1] / "ILSVRC2012_devkit_t12" / "data"
+    kit.mkdir(parents=True)
+    number = {wnid: i for i, wnid in enumerate(reversed(imagenet.classes()), 1)}
+    text = "".join(f"{number[wnid]}\n" for _, wnid in found)
+    (kit / "ILSVRC2012_validation_ground_truth.txt").write_text(text)
+    kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
+    rows = [(i, wnid, "a, b") for wnid, i in number.items()] + [(1001, "n00001740", "entity")]
+    savemat(kit / "meta.mat", {"synsets": np.array(rows, dtype=kinds)[:, None]})
+
+
+@pytest.mark.parametrize("labels", [by_kaggle, by_synsets, by_ground_truth])
+def test_validation_images_in_one_folder(
+    own: Callable[[str], Path], labels: Callable[[Path, list[tuple[str, str]]], None]
+) -> None:
+    (folders,) = datasets.find("imagenet")
+    place = own("imagenet")
+    labels(place, flatten(place))
+    (flat,) = datasets.find("imagenet")
+    assert flat.keys == folders.keys and flat.what == folders.what
+    np.testing.assert_array_equal(flat.labels, folders.labels)
+    np.testing.assert_array_equal(np.asarray(flat.image(5)), np.asarray(folders.image(5)))
+
+
+def test_validation_images_without_their_classes(own: Callable[[str], Path]) -> None:
+    place = own("imagenet")
+    found = flatten(place)
+    with pytest.raises(DatasetError, match=r"no file says their classes: LOC_val_solution\.csv"):
+        datasets.find("imagenet")
+    assert available("imagenet").state == "incomplete"
+    by_ground_truth(place, found)
+    kit = place.parents[1] / "ILSVRC2012_devkit_t12" / "data"
+    (kit / "meta.mat").unlink()
+    with pytest.raises(DatasetError, match=r"there is no .*meta\.mat: take both from ILSVRC2012_d"):
+        datasets.find("imagenet")
+    by_synsets(place, found[:-1])
+    with pytest.raises(DatasetError, match=r"labels\.txt gives ILSVRC2012_val_00001000\.JPEG no c"):
+        datasets.find("imagenet")
+    by_synsets(place, [(file, "n99999999") for file, _ in found])
+    with pytest.raises(DatasetError, match=r"gives ILSVRC2012_val_00000001\.JPEG the class 'n9999"):
+        datasets.find("imagenet")
+    (place.parent / "LOC_val_solution.csv").write_text("image,label\na,b\n")
+    with pytest.raises(DatasetError, match="has not the columns ImageId and PredictionString"):
+        datasets.find("imagenet")
+
+
+def test_the_border_of_objectnet_is_cut_off(small: Path) -> None:
+    (listed,) = datasets.find("objectnet")
+    for i in (0, 40, 124):
+        path = listed.images[i]
+        assert isinstance(path, Path)
+        with Image.open(path) as whole:
+            expected = np.asarray(whole)
+        assert (expected[0] == miniatures.RED).all() and (expected[:, -2] == miniatures.RED).all()
+        found = np.asarray(listed.image(i))
+        np.testing.assert_array_equal(found, expected[2:-2, 2:-2])
+        assert not (found[0] == miniatures.RED).all(axis=-1).all()
+    bare = ImageList("bare", listed.images, listed.keys, listed.labels, listed.classes)
+    assert bare.manifest != listed.manifest
+
+
+def test_an_image_that_is_all_border(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 30)).save(tmp_path / "a.png")
+    listed = ImageList("x", [tmp_path / "a.png"], ("a",), np.array([-1]), (), border=2)
+    with pytest.raises(DamagedImageError, match="a: 4 × 30 pixels are nothing but a border of 2"):
+        listed.image(0)
+
+
+# Copies that are not the published set
+
+
+def lose_image(place: Path) -> None:
+    next((place / "n01443537").iterdir()).unlink()
+
+
+def lose_folder(place: Path) -> None:
+    shutil.rmtree(place / "n01484850")
+
+
+def rename_folder(place: Path) -> None:
+    (place / "n01484850").rename(place / "n01484851")
+
+
+def add_folder(place: Path) -> None:
+    shutil.copytree(place / "n01484850", place / "n01440764")  # tench: not a class of ImageNet-R
+
+
+def add_image(place: Path) -> None:
+    (path,) = (place / "n01484850").iterdir()
+    shutil.copy(path, path.with_name("again.jpg"))
+
+
+def swap_images(place: Path) -> None:
+    """The right number of images, one of them in the wrong folder; only its class's count tells."""
+    (path,) = (place / "n01484850").iterdir()
+    path.rename(place / "n01443537" / path.name)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lose_image, r"228 of 229 images: this copy of ImageNet-R is incomplete"),
+        (
+            lose_folder,
+            r"228 of 229 .*; 1 of 200 classes have no image, the first is n01484850",
+        ),
+        (rename_folder, r"n01484850 \(great white shark\); 1 folders are of none .* is n01484851"),
+        (add_folder, r"R: 1 folders are of none of its classes and are not read, .* n01440764"),
+        (add_image, r"230 images where 229 were published: this copy of ImageNet-R has more than"),
+        (swap_images, r"R: 1 of 200 classes have no image, the first is n01484850"),
+    ],
+)
+def test_copies_that_differ(
+    own: Callable[[str], Path], spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(own("imagenet-r"))
+    with pytest.raises(DatasetError, match=f"{message}.*with --accept-counts: every measurement"):
+        datasets.find("imagenet-r")
+    found = available("imagenet-r")
+    assert found.state == "incomplete"
+    (listed,) = datasets.find("imagenet-r", accept_counts=True)
+    assert f"NOT the published set, taken as it is: {found.why.rstrip('.')}" in listed.what
+    assert set(listed.classes) == set(imagenet.subset(paper_sets.descriptions()["imagenet-r"]))
+
+
+def test_a_mislabelled_image_shows_in_the_counts_of_its_classes(own: Callable[[str], Path]) -> None:
+    place = own("imagenet-v2")
+    (moved,) = (place / "3").iterdir()
+    moved.rename(place / "5" / moved.name)
+    with pytest.raises(DatasetError, match=r"1 classes have another .* than 1, the first is 5 \("):
+        datasets.find("imagenet-v2")
+
+
+def test_an_incomplete_objectnet(own: Callable[[str], Path]) -> None:
+    before = available("objectnet").list_sha256
+    place = own("objectnet")
+    shutil.rmtree(place / "air_freshener")  # none of the 113, but the copy is not the set
+    found = available("objectnet")
+    assert found.state == "incomplete" and found.list_sha256 == before
+    assert found.why.startswith("356 of 358 images: this copy of ObjectNet is incomplete; 1 of 313")
+    with pytest.raises(DatasetError, match="356 of 358 images"):
+        datasets.find("objectnet")
+    shutil.copytree(place / "chair", place / "air_freshener")
+    next((place / "chair").iterdir()).rename(place / "air_freshener" / "2.png")
+    assert available("objectnet").why == (
+        "357 of 358 images: this copy of ObjectNet is incomplete; "
+        "1 of 313 classes have no image, the first is chair; 124 images of the 113 classes of "
+        "ImageNet where 125 were published."
+    )
+
+
+def test_an_empty_folder(own: Callable[[str], Path]) -> None:
+    place = own("imagenet-a")
+    shutil.rmtree(place)
+    place.mkdir()
+    with pytest.raises(DatasetError, match="0 of 229 images"):
+        datasets.find("imagenet-a", accept_counts=True)
+
+
+# Where sets are looked for
+
+
+def test_where_sets_are_looked_for(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "data.yaml"
+    monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
+    with pytest.raises(DatasetError, match=r"names .*data\.yaml, and there is no such file"):
+        datasets.find("imagenet-a")
+    shutil.copytree(small / "imagenet-a", tmp_path / "elsewhere")
+    lose = next((tmp_path / "elsewhere").rglob("*.jpg"))
+    lose.unlink()
+    config.write_text(f"imagenet-a: {tmp_path / 'elsewhere'}\n")
+    assert available("imagenet-a").folder == tmp_path / "elsewhere"
+    assert available("imagenet-r").folder == small / "imagenet-r"
+    monkeypatch.delenv("COMPANION_DATA")
+    assert available("imagenet-r").state == "absent"
+    config.write_text(f"root: {small}\nbroden: {tmp_path}/broden\n")
+    assert available("imagenet-r").folder == small / "imagenet-r"
+    assert "Broden lies in" in available("broden").why
+    (tmp_path / "broden").mkdir()
+    assert available("broden").folder == tmp_path / "broden"
+    config.write_text("imagenet-a: /absent\n")
+    assert "says that ImageNet-A lies in /absent, which is not a folder" in (
+        available("imagenet-a").why
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("imagnet: /data\n", r"unknown data set 'imagnet': .*did you mean 'imagenet'"),
+        ("- imagenet\n", "must map names of data sets to folders"),
+        ("imagenet: 3\n", "must map names of data sets to folders"),
+        ("imagenet: [\n", "not readable as YAML"),
+    ],
+)
+def test_a_wrong_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    text: str, message: str,
+) -> None:  # fmt: skip
+    config = tmp_path / "data.yaml"
+    config.write_text(text)
+    monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
+    with pytest.raises(DatasetError, match=message):
+        datasets.find("imagenet")
+    assert main(["status", "--data"]) == 1
+    assert capsys.readouterr().err.startswith(f"companion: {config}")
+
+
+def test_absent_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
+        datasets.find("imagenet-r")
+    monkeypatch.delenv("COMPANION_DATA")
+    with pytest.raises(DatasetError, match="COMPANION_DATA names, and it is not set"):
+        datasets.find("objectnet")
+
+
+def test_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
+        datasets.find("grid")
+    monkeypatch.setattr(paper_sets, "GRID", paper_sets.GRID[:-1])
+    monkeypatch.setattr(imagenet, "GRID", paper_sets.GRID)
+    assert [listed.name for listed in datasets.find("grid")] == list(paper_sets.GRID)
+
+
+# Shards
+
+
+@pytest.mark.parametrize("name", ["imagenet-r", "imagenet-v2", "objectnet"])
+def test_shards_equal_folders(
+    name: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders,) = datasets.find(name)
+    wds = paper_sets.descriptions()[name].folders[-1]
+    miniatures.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
+    (listed,) = datasets.find(name)
+    assert available(name).state == "present"
+    np.testing.assert_array_equal(listed.labels, folders.labels)
+    assert (listed.classes, listed.border) == (folders.classes, folders.border)
+    assert listed.keys[0] == "s0000000" and listed.manifest
+    assert datasets.damaged(listed) == []  # by several threads
+    for i in range(len(listed)):
+        np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
+
+
+def test_shards_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (10, 9, 2):
+        (tmp_path / f"{number}.tar").touch()
+    assert [path.stem for path in shards.archives(tmp_path)] == ["2", "9", "10"]
+
+
+def archive(folder: Path, members: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "0.tar", "w") as target:
+        for name, content in members.items():
+            miniatures._add(target, name, content)
+    return folder / "0.tar"
+
+
+def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
+    path = archive(
+        tmp_path,
+        {"a/1.jpg": b"x", "a/1.json": b'{"label": 7, "other": 1}', "a/2.seg.cls": b"no",
+         "b/1.JPEG": b"y", "b/1.cls": b" n01440764\n", "c.webp": b"z", "c.json": b'{"wnid": "w"}'},
+    )  # fmt: skip
+    found = shards.read([path])
+    assert [(s.key, s.label, s.image.read()) for s in found] == [
+        ("a/1", "7", b"x"), ("b/1", "n01440764", b"y"), ("c", "w", b"z"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (
+            {"1.jpg": b""},
+            r"gives the image 1 no class: a file 1\.cls, or 1\.json with label",
+        ),
+        ({"1.jpg": b"", "1.json": b"{}"}, "gives the image 1 no class"),
+        ({"1.jpg": b"", "1.json": b"{"}, r"1\.json is not JSON"),
+        ({"1.jpg": b"", "1.png": b"", "1.cls": b"0"}, "two images called 1"),
+        ({"1.jpg": b"", "1.cls": b"200"}, r"the class '200': a number from 0 to 199"),
+        ({"1.jpg": b"", "1.cls": b"n01440764"}, r"the class 'n01440764': .* the name of one"),
+    ],
+)
+def test_shards_that_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: dict[str, bytes], message: str
+) -> None:
+    archive(tmp_path / "imagenet-r", members)
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=message):
+        datasets.find("imagenet-r")
+    assert available("imagenet-r").state == "incomplete"
+
+
+def test_shards_that_are_damaged(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"1.jpg": b"x" * 5000, "1.cls": b"0"})
+    content = path.read_bytes()
+    for spoilt in (content[:3000], content[:100], b"<html>404</html>" * 100):
+        path.write_bytes(spoilt)
+        with pytest.raises(DatasetError, match=r"0\.tar is not a sound tar archive .*get it again"):
+            shards.read([path])
+    path.unlink()
+    (tmp_path / "0.tar.gz").touch()
+    with pytest.raises(DatasetError, match=r"compressed archives \(0\.tar\.gz\)"):
+        shards.archives(tmp_path)
+
+
+def test_a_damaged_image_in_a_shard(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"deep/1.jpg": b"<html>", "deep/1.cls": b"0"})
+    (sample,) = shards.read([path])
+    assert isinstance(sample.image, Piece)
+    listed = ImageList("x", [sample.image], (sample.key,), np.array([0]), ("a",))
+    with pytest.raises(DamagedImageError, match=r"deep/1: cannot identify image .* 'deep/1\.jpg'"):
+        listed.image(0)
+
+
+# The commands
+
+
+@pytest.fixture
+def few_templates(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two templates instead of 80, to make heads quickly."""
+    whole = imagenet.prompts()
+    small = Prompts(whole.classes, whole.names, whole.templates[:2])
+    monkeypatch.setattr(imagenet, "prompts", lambda: small)
+    yield
+
+
+def test_the_status_of_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--data"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [[n, "present"] for n in ALL] + [
+        ["broden", "absent"]
+    ]
+    objectnet = lines[ALL.index("objectnet")]
+    assert "358 images, 313 classes; the 125 images of 113 classes of ImageNet are" in objectnet
+    assert main(["status", "--data", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)[0]
+    assert (first["data"], first["images"], first["classes"]) == ("imagenet", 1000, 1000)
+    assert first["published"]["origin"] == "https://www.image-net.org"
+    assert len(first["list_sha256"]) == 64
+
+
+def test_extraction_of_a_shift(
+    own: Callable[[str], Path], few_templates: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    pytest.importorskip("timm")
+    name = "pocket-cnn-random"
+    command = ["extract", "pocket_cnn", "--model", name, "--data", "imagenet-r",
+               "--device", "cpu", "--workers", "1"]  # fmt: skip
+    model = load_family("pocket_cnn").model(name)
+    assert main(command) == 0
+    found = store.read_features(store.features_path(name, "imagenet-r"), model)
+    (listed,) = datasets.find("imagenet-r")
+    np.testing.assert_array_equal(found.labels, listed.labels)
+    np.testing.assert_array_equal(found.rows, store.row_numbers(listed.keys))
+    assert found.sidecar["data"]["what"] == listed.what
+    head = store.read_head(store.head_path(name, "imagenet-r"), model)
+    assert head.classes == imagenet.classes()
+    whole = evidence.take("outlier_features", "pocket_cnn", model, "imagenet-r")
+    assert whole.data.what.startswith("ImageNet-R, 229 images of 200 classes, list ")
+
+    lose_image(own("imagenet-r"))
+    capsys.readouterr()
+    assert main(command) == 1
+    assert "228 of 229 images: this copy of ImageNet-R is incomplete" in capsys.readouterr().err
+    assert main([*command, "--accept-counts"]) == 0
+    partial = evidence.take("outlier_features", "pocket_cnn", model, "imagenet-r")
+    assert partial.counts["images"] == 228
+    assert "NOT the published set, taken as it is: 228 of 229 images" in partial.data.what
+
+
+def test_shards_and_folders_give_the_same_features(
+    tmp_path: Path, few_templates: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    pytest.importorskip("timm")
+    command = ["extract", "pocket_cnn", "--model", "pocket-cnn-random", "--data", "objectnet",
+               "--device", "cpu", "--workers", "2"]  # fmt: skip
+    path = store.features_path("pocket-cnn-random", "objectnet")
+    assert main(command) == 0
+    folders = np.array(store.read_features(path).features)
+    miniatures.save_shards(datasets.find("objectnet")[0], tmp_path / "wds" / "wds_objectnet_test")
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
+    assert main(command) == 0
+    again = store.read_features(path)
+    np.testing.assert_array_equal(again.features, folders)
+    assert again.rows[0] == store.row_numbers(["s0000000"])[0]
+
+
+def test_miniatures_for_trying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        miniatures, "descriptions", lambda: {"imagenet-a": paper_sets.descriptions()["imagenet-a"]}
+    )
+    assert main(["miniature", str(tmp_path / "new")]) == 0
+    assert capsys.readouterr().out == (
+        f"imagenet-a  {tmp_path / 'new' / 'imagenet-a'}  229 images\n"
+    )
+    assert main(["miniature", str(tmp_path / "new")]) == 1
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_the_book_describes_the_sets() -> None:
+    page = (ROOT / "book" / "appendix" / "datasets.md").read_text(encoding="utf-8")
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    for one in true_descriptions().values():
+        row = next((line for line in page.splitlines() if f"| `{one.name}` |" in line), None)
+        assert row is not None, f"{one.name} is not in the page's table"
+        assert f"{one.images:,}" in row and f"`{one.folders[0]}/`" in row
+        assert one.origin in page and f"{{{one.citation}," in bibliography
+
+
+def true_descriptions() -> dict[str, Description]:
+    import yaml
+
+    content = yaml.safe_load(paper_sets.SETS.read_text(encoding="utf-8"))
+    return {one["name"]: Description.model_validate(one) for one in content}
