@@ -231,8 +231,8 @@ class StatusDirective(ResultDirective):
             run = str(entry.run)
             experiment, subject = run.split("/")
             shown = f"{{doc}}`{subject} </runs/{run}>`" if self.is_page(run) else f"`{subject}`"
-            badges = " ".join(f"{{evidence}}`{kind}`" for kind in entry.evidence) or "none"
-            cells = [experiment.replace("_", " "), shown, badges, f"`{entry.code}`",
+            kinds = ", ".join(entry.evidence) or "none"
+            cells = [experiment.replace("_", " "), shown, kinds, f"`{entry.code}`",
                      ", ".join(entry.days), ", ".join(entry.machines)]  # fmt: skip
             rows.append(f"| {' | '.join(cells)} |")
         table = "\n".join(rows)
