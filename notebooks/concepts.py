@@ -713,7 +713,7 @@ if recorded:
             [
                 {
                     "model": title(backbone.model(m.model)),
-                    "": what,
+                    "quantity": what,
                     "singular vectors": mean_and_ends(
                         m.value(f"{name}_draws"), 100 if name == "best" else 1
                     ),
@@ -733,8 +733,8 @@ if recorded:
         ),
         name="recorded",
         caption=f"""Unique concepts among {recorded[0].counts["concepts"]} that at least
-        {recorded[0].value("least_positives")} of {recorded[0].counts["images"]} images show. Images:
-        {recorded[0].data.what.replace("; concepts:", ". Concepts:")}. Along the
+        {recorded[0].value("least_positives")} of {recorded[0].counts["images"]} images show.
+        Images: {recorded[0].data.what.replace("; concepts:", ". Concepts:")}. Along the
         {recorded[0].value("directions")} right singular vectors of the head
         ({recorded[0].provenance.head}): mean (lowest to highest) of {recorded[0].value("draws")}
         draws of negatives; beside it as many random directions of the same features, and permuted

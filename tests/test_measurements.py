@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import artifacts, cli, measure, measurements, public_features, store, taking
+from analysis import (
+    artifacts,
+    cli,
+    measure,
+    measurements,
+    probe_data,
+    public_features,
+    store,
+    taking,
+)
 from analysis.artifacts import ArtifactError
 from analysis.measure import QUANTITIES
 from analysis.measurements import (
@@ -370,6 +379,9 @@ def test_every_measure_returns_the_known_quantities():
         ("privileged_directions", "head_and_mean"): measure.privileged_directions_of_mean(w, mean),
         ("privileged_directions", "head"): measure.privileged_directions_of_head(w),
         ("pruning", "per_image"): measure.pruning(h, labels, w),
+        ("concepts", "per_image"): measure.concepts(
+            rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), probe_data.coco()
+        ),
     }
     assert set(results) == set(QUANTITIES)
     for (experiment, basis), numbers in results.items():
