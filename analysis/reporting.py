@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from analysis.figures import LEVEL_STYLES, Evidence, points
+from analysis.figures import LEVEL_STYLES, Evidence, points, text
 from analysis.measurements import Measurement, code_note
 from analysis.registry import Edition, Family, Level, Model
 
@@ -157,6 +157,26 @@ def pocket_command(families: Sequence[str]) -> str:
         "needs PyTorch:\n\n"
         f"```console\n$ pip install -e '.[extract]'\n{lines}\n```"
     )
+
+
+def show_what_is_missing(
+    family: Family,
+    found: Iterable[Measurement],
+    missing: Sequence[Model],
+    what: str,
+    experiment: str,
+    problems: Sequence[str],
+) -> None:
+    """Publish the end of a family's page: missing models, outdated code, unusable features.
+
+    ``found`` are all measurements shown, ``what`` and ``experiment`` as for `not_measured`,
+    ``problems`` as `evidence.unusable` gives them.
+    """
+    absent = not_measured(family, missing, what, experiment)
+    text("not-measured", absent or "Every model of this family was measured.")
+    for name, note in (("older-code", code_notes(found)), ("unusable", unusable(problems))):
+        if note:
+            text(name, note)
 
 
 def code_notes(measured: Iterable[Measurement]) -> str:

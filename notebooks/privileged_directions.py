@@ -328,16 +328,11 @@ if of_heads:
 # ## What is missing
 
 # %% tags=["remove-input"]
-missing = reporting.not_measured(
+reporting.show_what_is_missing(
     backbone,
+    found,
     reporting.without(backbone, per_image),
     "Here will stand the importance of every direction",
     "privileged_directions",
+    evidence.unusable(backbone),
 )
-figures.text("not-measured", missing or "Every model of this family was measured.")
-notes = reporting.code_notes(found)
-if notes:
-    figures.text("older-code", notes)
-problems = reporting.unusable(evidence.unusable(backbone))
-if problems:
-    figures.text("unusable", problems)

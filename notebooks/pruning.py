@@ -315,16 +315,11 @@ else:
 # ## What is missing
 
 # %% tags=["remove-input"]
-missing = reporting.not_measured(
+reporting.show_what_is_missing(
     backbone,
+    found,
     [m for m in reporting.without(backbone, found) if m.level != "random"],  # knows no classes
     "Here will stand accuracy and effective robustness against the share pruned",
     "pruning",
+    evidence.unusable(backbone),
 )
-figures.text("not-measured", missing or "Every model of this family was measured.")
-notes = reporting.code_notes(found)
-if notes:
-    figures.text("older-code", notes)
-problems = reporting.unusable(evidence.unusable(backbone))
-if problems:
-    figures.text("unusable", problems)

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, build_book, copy_checkout, run_in
-from tiny import CLASSES, WIDTH, image_list, save_clip, save_folder, use_architectures
+from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
 from analysis import completion, registry, store
@@ -34,13 +33,6 @@ from analysis.adding import AddError, Wish, add  # noqa: E402
 from analysis.models import ModelError  # noqa: E402
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        use_architectures(tmp_path_factory.mktemp("pocket"), patch)
-        yield
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
-from tiny import CLASSES, WIDTH, model, save_clip, use_architectures
+from tiny import CLASSES, WIDTH, architectures, model, save_clip  # noqa: F401 - a fixture
 
 from analysis import registry
 from analysis.registry import shown_weights
@@ -25,13 +24,6 @@ from analysis.models import ModelError, load, read_weights  # noqa: E402
 
 torch.set_num_threads(1)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        use_architectures(tmp_path_factory.mktemp("pocket"), patch)
-        yield
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import CLASSES, PROMPTS, SIZE, WIDTH, model, pictures, save_clip, use_architectures
+from tiny import CLASSES, PROMPTS, SIZE, WIDTH, architectures, model, pictures, save_clip  # noqa: F401 - a fixture
 
 from analysis.datasets import Prompts
 from analysis.registry import Model
@@ -28,13 +28,6 @@ CLIP_INPUT = {
 }  # fmt: skip
 IMAGENET_INPUT = {"size": 224, "resize": 256, "interpolation": "bicubic",
                   "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        use_architectures(tmp_path_factory.mktemp("pocket"), patch)
-        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,11 @@ def save_folder(folder: Path, count: int = 9, suffix: str = "png") -> Path:
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(place / f"{i:03}.{suffix}")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tiny architectures in place of the pocket lab's; a module that imports this uses them."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_architectures(tmp_path_factory.mktemp("pocket"), patch)
+        yield
