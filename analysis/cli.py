@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from analysis.adding import Added, Wish
     from analysis.datasets import ImageList
+    from analysis.extract import Settings
 
 EXAMPLES = """examples:
   companion status
@@ -270,11 +271,17 @@ def _add_extract(commands: Commands) -> None:
         commands, "extract", "compute a family's features of some images",
         "pocket_cnn --data pocket",
         "vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16",
+        "vit_b_32 --data imagenet --part 1/4", "vit_b_32 --data imagenet --assemble",
     )  # fmt: skip
     extract.add_argument("family")
     extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
     extract.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="file of weights to use for the one model named")  # fmt: skip
+    share = extract.add_mutually_exclusive_group()
+    share.add_argument("--part", type=_part, metavar="I/K",
+                       help="only the I-th of K parts, for K jobs that share a set")  # fmt: skip
+    share.add_argument("--assemble", action="store_true",
+                       help="put the parts together once all are there")  # fmt: skip
     _add_extraction(extract, required=True)
     extract.set_defaults(do=_extract)
 
@@ -360,6 +367,13 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected I/K with I from 1 to K, as 1/4, got {text!r}")
+    return int(number), int(of)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -456,8 +470,23 @@ def _extract(options: argparse.Namespace) -> int:
     models = [family.model(name) for name in options.model] or [
         model for model in family.models if model.loadable
     ]
+    if options.checkpoint and (options.part or options.assemble):
+        raise RunError("--checkpoint extracts in one go: leave out --part and --assemble.")
+    if options.part:
+        return _extract_part(models, options)
     for path in _extracted(models, options, options.checkpoint):
         print(path)
+    return 0
+
+
+def _extract_part(models: Sequence[Model], options: argparse.Namespace) -> int:
+    with _extraction_errors() as settings_of:
+        from analysis.extract import Part, extract_part
+
+        part = Part(*options.part)
+        for images in _images(options):
+            extract_part(models, images, settings_of(options), part)
+            print(f"{images.name}: part {part} is there")
     return 0
 
 
@@ -465,23 +494,42 @@ def _extracted(
     models: Sequence[Model], options: argparse.Namespace, checkpoint: Path | None = None
 ) -> Iterator[str]:
     """Extract the features of all data sets named; yields their paths, with what was left out."""
+    from analysis.store import read_features
+
+    with _extraction_errors() as settings_of:
+        from analysis.extract import assemble, extract
+
+        settings = settings_of(options)
+        for images in _images(options):
+            made = (
+                assemble(models, images, settings) if getattr(options, "assemble", False)
+                else extract(models, images, settings, checkpoint=checkpoint)
+            )  # fmt: skip
+            for path in made:
+                left_out = read_features(path).sidecar["data"]["left_out"]
+                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+                yield f"{path}{about}"
+
+
+@contextlib.contextmanager
+def _extraction_errors() -> Iterator[Callable[[argparse.Namespace], Settings]]:
+    """Give out what reads settings from the command line; errors become sentences."""
     from analysis import datasets
-    from analysis.store import StoreError, read_features
+    from analysis.store import StoreError
 
     with _needs_torch("extraction"):
-        from analysis.extract import ExtractionError, Settings, extract
+        from analysis.extract import ExtractionError, Settings
         from analysis.models import ModelError
-    try:
-        settings = Settings(
+
+    def settings(options: argparse.Namespace) -> Settings:
+        return Settings(
             device=options.device, precision=options.precision, batch_size=options.batch_size,
             workers=options.workers, compile=options.compile,
             leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
         )  # fmt: skip
-        for images in _images(options):
-            for path in extract(models, images, settings, checkpoint=checkpoint):
-                left_out = read_features(path).sidecar["data"]["left_out"]
-                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
-                yield f"{path}{about}"
+
+    try:
+        yield settings
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
 
