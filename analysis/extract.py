@@ -261,7 +261,7 @@ def _encoders(
     heads: bool = True,
 ) -> list[Encoder]:
     """Load the models whose features are not done; with ``heads`` see to the heads of all."""
-    device = _device(settings.device)
+    device = device_for(settings.device)
     waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
     for model in models if heads else ():
         if model not in waiting and not _head_done(paths[model.name], model, images):
@@ -307,7 +307,7 @@ def _see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
         store.sidecar_of(head).unlink(missing_ok=True)
         return
     _check_classes(loaded, loaded.head.classes if loaded.head else prompts.classes, images)  # type: ignore[union-attr]
-    with _threads_for([loaded.encoder]):
+    with threads_for([loaded.encoder]):
         cached_head(loaded, prompts, head)
 
 
@@ -366,7 +366,7 @@ def _extract_shards(
     )  # fmt: skip
     needed = {shard: sorted({e.geometry for e in lacking[shard]}) for shard in wanted}
     batches = decoded(images, needed, settings, pinned=encoders[0].loaded.device.type == "cuda")
-    with bar, _threads_for([encoder.loaded.encoder for encoder in encoders]):
+    with bar, threads_for([encoder.loaded.encoder for encoder in encoders]):
         for shard, group in groupby(batches, key=lambda batch: batch.shard):
             _extract_shard(shard, group, lacking[shard], images, settings, bar)
 
@@ -569,7 +569,8 @@ def _damage(images: ImageList, left_out: Mapping[int, str]) -> str:
     )
 
 
-def _device(name: str) -> str:
+def device_for(name: str) -> str:
+    """Return the device that ``auto`` means here, or the one named; ExtractionError if absent."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(),
                  "mps": torch.backends.mps.is_available()}  # fmt: skip
     if name == "auto":
@@ -585,7 +586,7 @@ def _device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def _threads_for(networks: Sequence[nn.Module]) -> Iterator[None]:
+def threads_for(networks: Sequence[nn.Module]) -> Iterator[None]:
     """Let small networks compute in one thread: more of them only wait for each other.
 
     Where other processes keep the cores busy that waiting is most of the time.
