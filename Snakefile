@@ -13,7 +13,8 @@ import sys
 from analysis import grid as the_grid, runs
 
 NOTES = the_grid.notes()
-# Not among the params: how many share the work does not make what they made outdated.
+# Not among the params: neither Python's path nor how many share the work makes what is there outdated.
+PYTHON = sys.executable
 CHOICE = the_grid.to_json(config)
 
 
@@ -41,10 +42,9 @@ rule run:
         "book/runs/{experiment}/{subject}.ipynb",
     params:
         key=lambda wildcards: runs.digest(runs.find_run(wildcards.experiment, wildcards.subject).key),
-        python=sys.executable,
     shell:
         # exec: the job must be Snakemake's own child, to notice when Snakemake is killed
-        "exec {params.python:q} -m analysis.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
+        "exec {PYTHON:q} -m analysis.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
 
 
 rule grid:
@@ -57,12 +57,11 @@ rule extract_part:
         NOTES / "{family}" / "{data}" / "part-{number}-of-{of}.json",
     params:
         key=lambda wildcards: the_grid.key(config, "part", wildcards.family, wildcards.data),
-        python=sys.executable,
     threads: the_grid.choice_from(config).workers
     resources:
         gpu=lambda wildcards: the_grid.gpus(config),
     shell:
-        "exec {params.python:q} -m analysis.cli step part {wildcards.family:q} {wildcards.data:q}"
+        "exec {PYTHON:q} -m analysis.cli step part {wildcards.family:q} {wildcards.data:q}"
         " --part {wildcards.number}/{wildcards.of} --workers {threads} --choice {CHOICE:q}"
 
 
@@ -74,12 +73,11 @@ rule features:
         NOTES / "{family}" / "{data}" / "features.json",
     params:
         key=lambda wildcards: the_grid.key(config, "features", wildcards.family, wildcards.data),
-        python=sys.executable,
     threads: the_grid.choice_from(config).workers
     resources:
         gpu=lambda wildcards: the_grid.gpus(config),
     shell:
-        "exec {params.python:q} -m analysis.cli step features {wildcards.family:q}"
+        "exec {PYTHON:q} -m analysis.cli step features {wildcards.family:q}"
         " {wildcards.data:q} --workers {threads} --choice {CHOICE:q}"
 
 
@@ -90,7 +88,6 @@ rule measure:
         NOTES / "{family}" / "{data}" / "measure.json",
     params:
         key=lambda wildcards: the_grid.key(config, "measure", wildcards.family, wildcards.data),
-        python=sys.executable,
     shell:
-        "exec {params.python:q} -m analysis.cli step measure {wildcards.family:q}"
+        "exec {PYTHON:q} -m analysis.cli step measure {wildcards.family:q}"
         " {wildcards.data:q} --choice {CHOICE:q}"

@@ -382,7 +382,9 @@ def snakemake_command(choice: Choice, profile: str, jobs: int | None) -> list[st
 
 def _watch(choice: Choice, waiting: Sequence[Job], command: list[str], sink: IO[str]) -> None:
     """Run Snakemake and say which jobs are done as their notes appear."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Jobs on other machines call programs of this environment by name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
     began, open_jobs = time.monotonic(), list(waiting)
     process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink, env=environment)
     try:
