@@ -83,7 +83,7 @@ rule features:
 
 rule measure:
     input:
-        NOTES / "{family}" / "{data}" / "features.json",
+        lambda wildcards: the_grid.needed_features(config, wildcards.family, wildcards.data),
     output:
         NOTES / "{family}" / "{data}" / "measure.json",
     params:

@@ -200,6 +200,19 @@ def needed_parts(config: Mapping[str, Any], family: str, data: str) -> list[str]
     return [str(job.note) for job in jobs if job.kind == "part"]
 
 
+def needed_features(config: Mapping[str, Any], family: str, data: str) -> list[str]:
+    """Paths of the notes of the features that a measurement rests on.
+
+    Concepts of Broden are looked for along the directions of a head, which Broden has not: it is
+    that of ImageNet, or of the other data sets where ImageNet is not in the grid.
+    """
+    wanted = [data]
+    if data == "broden":
+        others = [images.name for images in _data(choice_from(config))[0] if images.classes]
+        wanted += ["imagenet"] if "imagenet" in others else others
+    return [str(Job("features", family, name).note) for name in wanted]
+
+
 def key(config: Mapping[str, Any], kind: Kind, family: str, data: str) -> str:
     """Hash of all that a job of this kind depends on."""
     return _key(choice_from(config), kind, family, data)
@@ -295,8 +308,20 @@ def _measure(choice: Choice, job: Job) -> list[str]:
     from analysis import evidence, measurements
 
     family = load_family(job.family)
+    _check_heads(job)
     wanted = [m for e in experiments(job.data) for m in evidence.of_data(e, family, job.data)]
     return [measurements.write(m).relative_to(ROOT).as_posix() for m in wanted]
+
+
+def _check_heads(job: Job) -> None:
+    from analysis.probe_data import has_head
+
+    lacking = [model.name for model in _models(job.family) if not has_head(model)]
+    if "concepts" in experiments(job.data) and job.data in descriptions() and lacking:
+        raise RunError(
+            f"the store has no head of {', '.join(lacking)}, along whose directions concepts are "
+            "looked for: extract imagenet, too."
+        )
 
 
 def experiments(data: str) -> tuple[Experiment, ...]:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from tiny import save_folder
@@ -56,10 +57,10 @@ def published(monkeypatch):
     def find(text, accept_counts=False):
         one = paper_sets.descriptions()[text]
         count = (one.used or one).images
-        labels = [0] * count
-        images = datasets.ImageList(
-            text, [Path()] * count, tuple(map(str, range(count))), datasets.np.array(labels), ("a",)
-        )
+        classes = () if text == "broden" else ("a",)
+        labels = np.full(count, len(classes) - 1)
+        keys = tuple(map(str, range(count)))
+        images = datasets.ImageList(text, [Path()] * count, keys, labels, classes)
         images.__dict__["manifest"] = text
         return [images]
 
@@ -100,6 +101,17 @@ def test_what_is_measured_where():
     assert grid.experiments("objectnet") == ("pruning",)
     assert grid.experiments("broden") == ("concepts",)
     assert len(grid.experiments("pocket-noto-test")) == 4
+
+
+def test_concepts_wait_for_a_head(published):
+    def needed(*data):
+        paths = grid.needed_features({"data": data, "families": "rn50"}, "rn50", "broden")
+        return [Path(path).parent.name for path in paths]
+
+    assert needed("broden", "imagenet-r", "imagenet") == ["broden", "imagenet"]
+    assert needed("broden", "imagenet-r") == ["broden", "imagenet-r"]
+    with pytest.raises(RunError, match=r"no head of rn50-openai, .*: extract imagenet, too"):
+        grid.step(Choice(), Job("measure", "rn50", "broden"))
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def test_a_grid_that_is_killed_goes_on_with_what_is_missing(project):
     for line in running.stderr:
         if "finished part" in line:
             break
+    while len(slurm("squeue", "--noheader", "--format=%i")) > 1:
+        time.sleep(0.3)  # the part is noted, its job is about to end
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     slurm("scancel", "--user=root")
