@@ -391,8 +391,18 @@ def _is_image(path: Path) -> bool:
 
 
 def class_prompts(classes: Sequence[str]) -> Prompts:
-    """Return prompts for names of classes, ``_`` and ``-`` read as spaces, in `PHOTO_TEMPLATES`."""
-    names = tuple(re.sub(r"[_-]+", " ", name).strip() or name for name in classes)
+    """Return prompts for names of classes, in `PHOTO_TEMPLATES`.
+
+    ``_`` and ``-`` are read as spaces; WordNet's ids of ImageNet's classes as the classes' names.
+    """
+    words: dict[str, str] = {}
+    if any(re.fullmatch(r"n\d{8}", name) for name in classes):
+        from analysis import imagenet
+
+        words = dict(zip(imagenet.prompts().classes, imagenet.prompts().names, strict=True))
+    names = tuple(
+        words.get(name) or re.sub(r"[_-]+", " ", name).strip() or name for name in classes
+    )
     return Prompts(tuple(classes), names, PHOTO_TEMPLATES)
 
 

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from analysis import store
-from analysis.datasets import DamagedImageError, ImageList
+from analysis import imagenet, store
+from analysis.datasets import DamagedImageError, ImageList, Prompts
 from analysis.models import Loaded, cached_head, head_prompts, load
 from analysis.preprocess import Geometry, geometry, to_pixels
 from analysis.registry import Model
@@ -306,24 +306,36 @@ def _see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
         head.unlink(missing_ok=True)
         store.sidecar_of(head).unlink(missing_ok=True)
         return
-    _check_classes(loaded, loaded.head.classes if loaded.head else prompts.classes, images)  # type: ignore[union-attr]
+    if loaded.head is None and prompts is not None:
+        _check_words(prompts, images)
+    known = loaded.head.classes if loaded.head else prompts.classes if prompts else ()
+    _check_classes(loaded.model, known, images)
     with threads_for([loaded.encoder]):
         cached_head(loaded, prompts, head)
 
 
-def _check_classes(loaded: Loaded, known: Sequence[str], images: ImageList) -> None:
-    if loaded.head is None and all(WORDNET.fullmatch(name) for name in known):
+def _check_words(prompts: Prompts, images: ImageList) -> None:
+    if all(WORDNET.fullmatch(name) for name in prompts.names):
         raise ExtractionError(
-            f"the classes of {images.name} are numbers of WordNet ({known[0]}, …), which a text "
-            "encoder cannot read: name the subfolders in words, or extract without labels "
-            "(--without-labels)."
+            f"the classes of {images.name} are ids of WordNet that ImageNet does not have "
+            f"({prompts.names[0]}, …), and a text encoder cannot read them: name the subfolders in "
+            "words, or extract without labels (--without-labels)."
         )
-    unknown = [name for name in images.classes if name not in known]
+
+
+def _check_classes(model: Model, known: Sequence[str], images: ImageList) -> None:
+    """Every class must be one of the head's, or be several of them together as ObjectNet's are."""
+    together = imagenet.objectnet_to_imagenet()
+    unknown = [
+        name
+        for name in images.classes
+        if name not in known and not (name in together and set(together[name]) <= set(known))
+    ]
     if unknown:
         raise ExtractionError(
             f"{images.name} has images of {unknown[0]!r}"
             + f" and {len(unknown) - 1} more classes" * (len(unknown) > 1)
-            + f" that the head of {loaded.model.name} does not know (its {len(known)} are "
+            + f" that the head of {model.name} does not know (its {len(known)} are "
             f"{', '.join(known[:3])}, …): name the subfolders as the head names its classes, or "
             "extract without labels (--without-labels)."
         )

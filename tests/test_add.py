@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, build_book, copy_checkout, run_in
-from tiny import CLASSES, WIDTH, save_clip, save_folder, use_architectures
+from tiny import CLASSES, WIDTH, image_list, save_clip, save_folder, use_architectures
+from tiny import model as tiny_model
 
 from analysis import completion, registry, store
 from analysis.cli import main
@@ -286,18 +288,40 @@ def test_classes_that_a_head_does_not_know_stop_the_extraction(
     )  # fmt: skip
 
 
-def test_numbers_of_wordnet_are_no_names_for_a_text_encoder(
+def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
     file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    pictures = save_folder(tmp_path / "val")
-    for name, number in zip(CLASSES, ("n01440764", "n01443537", "n01484850"), strict=True):
-        (pictures / name).rename(pictures / number)
     add(Wish("mine", str(file)), folder)
+    pictures = save_folder(tmp_path / "val")
+    known = ("n01440764", "n01443537", "n01484850")
+    for name, number in zip(CLASSES, known, strict=True):
+        (pictures / name).rename(pictures / number)
+    listed = datasets.folder(pictures)
+    assert listed.prompts is not None and listed.prompts.names[0] == "tench"
+    assert extract(folder, pictures) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert store.read_head(store.head_path("mine-zero_shot", path.stem)).classes == known
+    for number in known:
+        (pictures / number).rename(pictures / f"n9{number[2:]}")
     assert extract(folder, pictures) == 1
-    assert "numbers of WordNet (n01440764, …), which a text encoder" in capsys.readouterr().err
+    assert (
+        "are ids of WordNet that ImageNet does not have (n91440764, …)" in capsys.readouterr().err
+    )
     assert extract(folder, pictures, "--without-labels") == 0
+
+
+def test_objectnets_classes_are_several_of_imagenets() -> None:
+    from analysis import extract as extraction
+    from analysis import imagenet
+
+    chairs = replace(image_list(4), labels=np.zeros(4, int), classes=("chair", "alarm_clock"))
+    extraction._check_classes(tiny_model("mine"), imagenet.classes(), chairs)
+    with pytest.raises(
+        extraction.ExtractionError, match="has images of 'chair' and 1 more classes"
+    ):
+        extraction._check_classes(tiny_model("mine"), imagenet.classes()[:5], chairs)
 
 
 def test_a_head_that_changed_is_made_again_without_the_features(

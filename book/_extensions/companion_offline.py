@@ -6,6 +6,8 @@ What Sphinx and Jupyter Book leave to their users:
   adds whatever lies in `_static`, in the file system's order, 2 MB of MathJax included);
 - a page that would load anything from another host stops the build;
 - pages whose source is gone are removed from the output, so that they are not published;
+- when a page comes, goes or gets another title, all pages are written again, because each shows
+  the table of contents (Sphinx leaves the others with the old one, and with dead links);
 - a build with warnings fails, after all of them are shown, and so does the next one until they
   are gone (Sphinx would skip the unchanged pages and succeed).
 """
@@ -19,6 +21,7 @@ from typing import Any
 
 from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 STYLES = ["companion.css"]
@@ -103,6 +106,16 @@ def check_pages(app: Sphinx, exception: Exception | None) -> None:
             )
 
 
+def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """Name the pages to write again: all, if the contents are not those of the last build."""
+    contents = {name: title.astext() for name, title in env.titles.items()}
+    tree = {name: list(children) for name, children in env.toctree_includes.items()}
+    if getattr(env, "companion_contents", None) == (contents, tree):
+        return []
+    env.companion_contents = contents, tree  # type: ignore[attr-defined]
+    return env.found_docs
+
+
 def remove_leftovers(app: Sphinx, exception: Exception | None) -> None:
     """Remove built pages, copied sources and images that no source of the book stands for."""
     if exception is not None or app.builder.name != "html":
@@ -146,6 +159,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("comments_config", {}, "", dict)
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
     app.connect("html-page-context", note_page)
+    app.connect("env-updated", write_all_if_contents_changed)
     app.connect("build-finished", check_pages)
     app.connect("build-finished", remove_leftovers)
     app.connect("build-finished", remember_warnings)
