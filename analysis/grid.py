@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -49,6 +49,11 @@ from analysis.registry import (
     suggestion,
 )
 from analysis.runs import Parts, RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.extract import Encoder
 
 Kind = Literal["part", "features", "measure"]
 FORMAT = "1"
@@ -158,15 +163,13 @@ def plan(choice: Choice) -> Plan:
     """Find the families and data sets of a choice and cut the grid into jobs.
 
     Data sets that are not here are listed as absent, the others go on. Raises RunError if a family
-    or data set is unknown, if a copy is not the published set, and if nothing is left to do.
+    or data set is unknown, or if a copy is not the published set.
     """
     families = _families(choice)
     data, absent = _data(choice)
-    if not data:
+    if not data and not absent:
         raise RunError(
-            "none of the grid's data sets is here: " + " ".join(one.why for one in absent)
-            if absent
-            else f"the edition {choice.edition} has no usual data sets: name some with --data."
+            f"the edition {choice.edition} has no usual data sets: name some with --data."
         )
     jobs = [job for family in families for images in data for job in _jobs(choice, family, images)]
     return Plan(choice, families, data, absent, tuple(jobs))
@@ -190,7 +193,9 @@ def targets(config: Mapping[str, Any]) -> list[str]:
     """Paths of the notes that the whole grid comes to."""
     choice = choice_from(config)
     last = "measure" if choice.measure else "features"
-    return [str(job.note) for job in plan(choice).jobs if job.kind == last]
+    whole = plan(choice)
+    _check_data(whole)
+    return [str(job.note) for job in whole.jobs if job.kind == last]
 
 
 def needed_parts(config: Mapping[str, Any], family: str, data: str) -> list[str]:
@@ -365,6 +370,7 @@ def run(plan: Plan, profile: str = "local", jobs: int | None = None) -> int:
     ``profile`` is ``local``, ``slurm`` or a folder with a ``config.yaml`` of Snakemake. Raises
     RunError, after all others have finished, if any failed.
     """
+    _check_data(plan)
     command = snakemake_command(plan.choice, profile, jobs)
     remove_outdated(plan)
     waiting = plan.waiting()
@@ -379,6 +385,12 @@ def run(plan: Plan, profile: str = "local", jobs: int | None = None) -> int:
         raise RunError(_report(left, len(waiting), log))
     log.unlink()
     return len(waiting)
+
+
+def _check_data(plan: Plan) -> None:
+    if not plan.data:
+        whys = " ".join(one.why for one in plan.absent)
+        raise RunError(f"none of the grid's data sets is here: {whys}")
 
 
 def snakemake_command(choice: Choice, profile: str, jobs: int | None) -> list[str]:
@@ -468,7 +480,8 @@ def describe(plan: Plan) -> str:
     lines = [
         f"{len(plan.jobs)} jobs, {len(plan.jobs) - len(waiting)} done, {len(waiting)} to do"
         + (f" ({counted})" if counted else "")
-        + f": {len(plan.families)} families on {len(plan.data)} data sets of {images:,} images",
+        + f": {len(plan.families)} families on {len(plan.data)} data sets of {images:,} images"
+        + f", {len(plan.absent)} more are not here" * bool(plan.absent),
         *(f"  {job}" for job in waiting),
     ]
     if not [job for job in waiting if job.kind == "features"] and not plan.absent:
@@ -496,7 +509,9 @@ def describe(plan: Plan) -> str:
 def _time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
 
 
 def _size(count: int) -> str:
@@ -779,12 +794,21 @@ def _seconds_per_image(model: Model, choice: Choice, device: str, seconds: float
     batch = choice.batch_size if device.startswith("cuda") else min(choice.batch_size, 8)
     pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
     with threads_for([encoder.loaded.encoder]):
-        encoder(pixels).cpu()  # the first call also sets up
-        began, done = time.monotonic(), 0
-        while not done or time.monotonic() - began < seconds / 2:
-            encoder(pixels).cpu()
-            done += batch
-        return (time.monotonic() - began) / done
+        _, one = _timed(encoder, pixels[:1]), _timed(encoder, pixels[:1])  # the first sets up
+        if one > seconds / 4 and device == "cpu":
+            return one
+        encoder(pixels).cpu()
+        took, calls = _timed(encoder, pixels), 1
+        while took < seconds / 2:
+            took, calls = took + _timed(encoder, pixels), calls + 1
+    return took / calls / batch
+
+
+def _timed(encoder: Encoder, pixels: Tensor) -> float:
+    """Seconds until the features of some pixels are on the CPU."""
+    began = time.monotonic()
+    encoder(pixels).cpu()
+    return time.monotonic() - began
 
 
 def _decoding(family: Family, images: ImageList, choice: Choice) -> Speed:
@@ -792,8 +816,9 @@ def _decoding(family: Family, images: ImageList, choice: Choice) -> Speed:
     wanted = tuple(sorted({geometry(model.preprocessing) for model in _models(family.name)}))
     seconds = _seconds_to_decode(images, wanted, choice.workers)
     return Speed(
-        seconds, f"{images.name}: decoding and resizing {1 / seconds:.3g} images/s by "
-        f"{choice.workers} threads (sample of {min(SAMPLE, len(images))})",
+        seconds, f"{images.name}: decoding, and resizing in {len(wanted)} "
+        f"way{'s' * (len(wanted) > 1)}, {1 / seconds:.3g} images/s by {choice.workers} threads "
+        f"(sample of {min(SAMPLE, len(images))})",
     )  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch)
     named = grid.plan(Choice(data=("imagenet-a", "broden"), families=("rn50",)))
     assert [one.name for one in named.absent] == ["broden"]
     with pytest.raises(RunError, match=r"none of the grid's data sets is here: ImageNet-R is not"):
-        grid.plan(Choice(data=("imagenet-r",)))
+        grid.run(grid.plan(Choice(data=("imagenet-r",))))
 
 
 def expect(monkeypatch, made):
@@ -192,7 +192,7 @@ def test_a_dry_run_prints_jobs_images_time_and_disk(monkeypatch, capsys):
     assert f"{484 * 6 * (128 * 4 + 16) / 1e6:.1f} MB" in rows["pocket-noto-test"]
     assert "30,000" in rows["imagenet-r"] and f"{30_000 * 6 * 528 / 1e6:.1f} MB" in printed.out
     assert "imagenet-r counted as published, though not here" in printed.out
-    assert "weights drawn at random" in printed.out and "generated images: decoding" in printed.out
+    assert "weights drawn at random" in printed.out and "generated images: decoding, and resizing in 1 way, " in printed.out
 
 
 # Doing it
