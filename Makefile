@@ -47,7 +47,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve runs pocket test test-slow lint clean
+.PHONY: help venv book serve runs pocket test test-slow test-slurm lint clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -83,6 +83,10 @@ test: ## Check the code and run the tests that take seconds
 test-slow: ## Run the tests that take minutes
 	@sh -c "$$set_up" set_up extract,test,data
 	@$(IN_VENV) python -m pytest -m slow $(PYTEST_ARGS)
+
+test-slurm: ## Try the grid on a SLURM of one node (root; installs Debian's packages)
+	@sh -c "$$set_up" set_up extract,test,slurm
+	@$(IN_VENV) python -m pytest tests/slurm/check_grid.py $(PYTEST_ARGS)
 
 lint: ## Check style and types
 	@sh -c "$$set_up" set_up extract,test

@@ -1,11 +1,33 @@
-# One rule: an experiment's notebook executed for one subject (a family or an edition).
-# `companion`, `make book` and `jupyter-book build book/` call this through Snakemake's API; on a
-# cluster call it directly: snakemake --rerun-triggers params --rerun-incomplete --executor slurm …
-# The key is a hash of content, so the clock decides nothing; its function takes the wildcards
-# alone, because Snakemake does not record parameters that look at inputs.
+# The graph of all jobs, on one laptop and on a cluster (profiles/README.md).
+#
+# `run` executes an experiment's notebook for one subject (a family or an edition). `companion`,
+# `make book` and `jupyter-book build book/` call it through Snakemake's API. The other rules are
+# those of the grid (analysis/grid.py), for `companion grid`, or by hand:
+#
+#     snakemake --profile profiles/slurm grid --config edition=paper shards=4
+#
+# Keys are hashes of content, so the clock decides nothing (--rerun-triggers params); their functions
+# take the wildcards alone, because Snakemake does not record parameters that look at inputs.
 import sys
 
-from analysis import runs
+from analysis import grid as the_grid, runs
+
+NOTES = the_grid.notes()
+# Not among the params: neither Python's path nor how many share the work makes what is there outdated.
+PYTHON = sys.executable
+CHOICE = the_grid.to_json(config)
+
+
+wildcard_constraints:
+    family="[^/]+",
+    data="[^/]+",
+    number="[0-9]+",
+    of="[0-9]+",
+
+
+localrules:
+    all,
+    grid,
 
 
 rule all:
@@ -20,7 +42,52 @@ rule run:
         "book/runs/{experiment}/{subject}.ipynb",
     params:
         key=lambda wildcards: runs.digest(runs.find_run(wildcards.experiment, wildcards.subject).key),
-        python=sys.executable,
     shell:
         # exec: the job must be Snakemake's own child, to notice when Snakemake is killed
-        "exec {params.python:q} -m analysis.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
+        "exec {PYTHON:q} -m analysis.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
+
+
+rule grid:
+    input:
+        lambda wildcards: the_grid.targets(config),
+
+
+rule extract_part:
+    output:
+        NOTES / "{family}" / "{data}" / "part-{number}-of-{of}.json",
+    params:
+        key=lambda wildcards: the_grid.key(config, "part", wildcards.family, wildcards.data),
+    threads: the_grid.choice_from(config).workers
+    resources:
+        gpu=lambda wildcards: the_grid.gpus(config),
+    shell:
+        "exec {PYTHON:q} -m analysis.cli step part {wildcards.family:q} {wildcards.data:q}"
+        " --part {wildcards.number}/{wildcards.of} --workers {threads} --choice {CHOICE:q}"
+
+
+rule features:
+    # in one go, or put together from parts
+    input:
+        lambda wildcards: the_grid.needed_parts(config, wildcards.family, wildcards.data),
+    output:
+        NOTES / "{family}" / "{data}" / "features.json",
+    params:
+        key=lambda wildcards: the_grid.key(config, "features", wildcards.family, wildcards.data),
+    threads: the_grid.choice_from(config).workers
+    resources:
+        gpu=lambda wildcards: the_grid.gpus(config),
+    shell:
+        "exec {PYTHON:q} -m analysis.cli step features {wildcards.family:q}"
+        " {wildcards.data:q} --workers {threads} --choice {CHOICE:q}"
+
+
+rule measure:
+    input:
+        lambda wildcards: the_grid.needed_features(config, wildcards.family, wildcards.data),
+    output:
+        NOTES / "{family}" / "{data}" / "measure.json",
+    params:
+        key=lambda wildcards: the_grid.key(config, "measure", wildcards.family, wildcards.data),
+    shell:
+        "exec {PYTHON:q} -m analysis.cli step measure {wildcards.family:q}"
+        " {wildcards.data:q} --choice {CHOICE:q}"

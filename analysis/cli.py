@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from analysis.adding import Added, Wish
     from analysis.datasets import ImageList
+    from analysis.extract import Settings
 
 EXAMPLES = """examples:
   companion status
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_remove(commands)
     _add_rerun(commands)
     _add_extract(commands)
+    _add_grid(commands)
     _add_miniature(commands)
     _add_probe(commands)
     _add_measure(commands)
@@ -270,11 +272,17 @@ def _add_extract(commands: Commands) -> None:
         commands, "extract", "compute a family's features of some images",
         "pocket_cnn --data pocket",
         "vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16",
+        "vit_b_32 --data imagenet --part 1/4", "vit_b_32 --data imagenet --assemble",
     )  # fmt: skip
     extract.add_argument("family")
     extract.add_argument("--model", nargs="+", default=[], help="some models only (default: all)")
     extract.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="file of weights to use for the one model named")  # fmt: skip
+    share = extract.add_mutually_exclusive_group()
+    share.add_argument("--part", type=_part, metavar="I/K",
+                       help="only the I-th of K parts, for K jobs that share a set")  # fmt: skip
+    share.add_argument("--assemble", action="store_true",
+                       help="put the parts together once all are there")  # fmt: skip
     _add_extraction(extract, required=True)
     extract.set_defaults(do=_extract)
 
@@ -302,6 +310,59 @@ def _add_extraction(parser: argparse.ArgumentParser, *, required: bool) -> None:
     _add_quiet(parser)
 
 
+def _add_grid(commands: Commands) -> None:
+    grid = _command(
+        commands, "grid", "extract, measure and record all models of an edition on all its data",
+        "--edition paper --dry-run",
+        "--edition paper --precision bf16",
+        "--edition paper --families rn50 vit_b_32 --data imagenet imagenet-r",
+        "--edition paper --profile slurm --shards 4 --jobs 16",
+    )  # fmt: skip
+    grid.description = (
+        "Extract, measure and record all models of an edition's families on all its data sets. "
+        "Stopped at any time, the same command goes on: only what is missing is done. Afterwards "
+        "the book's runs are brought up to date. Data sets that are not here are named, and the "
+        "others go on."
+    )
+    grid.add_argument("--edition", choices=get_args(registry.Edition), default="paper",
+                      help="(paper)")  # fmt: skip
+    grid.add_argument("--families", nargs="+", default=[], metavar="FAMILY",
+                      help="some only (default: all of the edition)")  # fmt: skip
+    grid.add_argument("--data", nargs="+", default=[], metavar="DATA",
+                      help="as companion extract takes it (default: what the edition computes on: "
+                      "grid or pocket)")  # fmt: skip
+    grid.add_argument("--dry-run", action="store_true",
+                      help="say what would be done, and estimate time and disk")  # fmt: skip
+    grid.add_argument(
+        "-j",
+        "--jobs",
+        type=_positive,
+        help="cores to use, on a cluster jobs at a time (default: the profile's)",
+    )
+    grid.add_argument(
+        "--profile",
+        default="local",
+        metavar="PROFILE",
+        help="local, slurm, or a folder with a config.yaml of Snakemake (local)",
+    )
+    grid.add_argument("--shards", type=_positive, default=1, metavar="K",
+                      help="jobs that share a data set (1)")  # fmt: skip
+    grid.add_argument("--shard-size", type=_positive, default=4096, metavar="N",
+                      help="images after which features are kept (4096)")  # fmt: skip
+    grid.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    grid.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    grid.add_argument("--batch-size", type=_positive, default=128, help="(128)")
+    grid.add_argument("--workers", type=_positive, default=8,
+                      help="threads of a job that decode images (8)")  # fmt: skip
+    grid.add_argument("--accept-counts", action="store_true",
+                      help="take incomplete or altered copies of published sets as they are; what "
+                      "is measured on them says so")  # fmt: skip
+    grid.add_argument("--no-measure", action="store_true",
+                      help="extract only; measure and update the book later")  # fmt: skip
+    _add_quiet(grid)
+    grid.set_defaults(do=_grid)
+
+
 def _add_completion(commands: Commands) -> None:
     from analysis.completion import PLACES
 
@@ -319,6 +380,14 @@ def _add_hidden(commands: Commands) -> None:
     execute.add_argument("experiment")
     execute.add_argument("family")
     execute.set_defaults(do=_execute)
+    step = commands.add_parser("step")  # Snakemake's job, of the grid
+    step.add_argument("kind", choices=("part", "features", "measure"))
+    step.add_argument("family")
+    step.add_argument("data")
+    step.add_argument("--part", type=_part, default=(0, 0))
+    step.add_argument("--workers", type=_positive)
+    step.add_argument("--choice", type=json.loads, default={})
+    step.set_defaults(do=_step)
     complete = commands.add_parser("complete")  # what the completion scripts ask
     complete.add_argument("words", nargs="*")
     complete.set_defaults(do=_complete)
@@ -360,6 +429,13 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected I/K with I from 1 to K, as 1/4, got {text!r}")
+    return int(number), int(of)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -456,8 +532,23 @@ def _extract(options: argparse.Namespace) -> int:
     models = [family.model(name) for name in options.model] or [
         model for model in family.models if model.loadable
     ]
+    if options.checkpoint and (options.part or options.assemble):
+        raise RunError("--checkpoint extracts in one go: leave out --part and --assemble.")
+    if options.part:
+        return _extract_part(models, options)
     for path in _extracted(models, options, options.checkpoint):
         print(path)
+    return 0
+
+
+def _extract_part(models: Sequence[Model], options: argparse.Namespace) -> int:
+    with _extraction_errors() as settings_of:
+        from analysis.extract import Part, extract_part
+
+        part = Part(*options.part)
+        for images in _images(options):
+            extract_part(models, images, settings_of(options), part)
+            print(f"{images.name}: part {part} is there")
     return 0
 
 
@@ -465,23 +556,42 @@ def _extracted(
     models: Sequence[Model], options: argparse.Namespace, checkpoint: Path | None = None
 ) -> Iterator[str]:
     """Extract the features of all data sets named; yields their paths, with what was left out."""
+    from analysis.store import read_features
+
+    with _extraction_errors() as settings_of:
+        from analysis.extract import assemble, extract
+
+        settings = settings_of(options)
+        for images in _images(options):
+            made = (
+                assemble(models, images, settings) if getattr(options, "assemble", False)
+                else extract(models, images, settings, checkpoint=checkpoint)
+            )  # fmt: skip
+            for path in made:
+                left_out = read_features(path).sidecar["data"]["left_out"]
+                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+                yield f"{path}{about}"
+
+
+@contextlib.contextmanager
+def _extraction_errors() -> Iterator[Callable[[argparse.Namespace], Settings]]:
+    """Give out what reads settings from the command line; errors become sentences."""
     from analysis import datasets
-    from analysis.store import StoreError, read_features
+    from analysis.store import StoreError
 
     with _needs_torch("extraction"):
-        from analysis.extract import ExtractionError, Settings, extract
+        from analysis.extract import ExtractionError, Settings
         from analysis.models import ModelError
-    try:
-        settings = Settings(
+
+    def settings(options: argparse.Namespace) -> Settings:
+        return Settings(
             device=options.device, precision=options.precision, batch_size=options.batch_size,
             workers=options.workers, compile=options.compile,
             leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
         )  # fmt: skip
-        for images in _images(options):
-            for path in extract(models, images, settings, checkpoint=checkpoint):
-                left_out = read_features(path).sidecar["data"]["left_out"]
-                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
-                yield f"{path}{about}"
+
+    try:
+        yield settings
     except (datasets.DatasetError, ExtractionError, ModelError, StoreError) as error:
         raise RunError(str(error)) from error
 
@@ -678,6 +788,44 @@ def _probe(options: argparse.Namespace) -> int:
     print(found.verdict.sentence if options.quiet else probe_report.summary(found))
     if not options.quiet:
         print(*filter(None, (options.html, options.json)), sep="\n")
+    return 0
+
+
+def _grid(options: argparse.Namespace) -> int:
+    from analysis import grid
+    from analysis.engine import bring_up_to_date
+
+    names = [name for name in grid.Choice.model_fields if hasattr(options, name)]
+    choice = grid.choice_from(
+        {name: getattr(options, name) for name in names} | {"measure": not options.no_measure}
+    )
+    plan = grid.plan(choice)
+    for one in plan.absent:
+        print(f"left out: {one.name}. {one.why}", file=sys.stderr)
+    if options.dry_run:
+        with _needs_torch("an estimate"):
+            print(grid.describe(plan))
+        return 0
+    with _needs_torch("the grid"):
+        import open_clip  # noqa: F401
+        import timm  # noqa: F401
+    done = grid.run(plan, options.profile, options.jobs)
+    print(f"{done} jobs done, the grid is complete{' but for what is absent' * bool(plan.absent)}: "
+          f"{len(plan.families)} families on {len(plan.data)} data sets.")  # fmt: skip
+    if choice.measure:
+        executed = bring_up_to_date()
+        print(f"{executed} runs executed. Next: jupyter-book build book/")
+    return 0
+
+
+def _step(options: argparse.Namespace) -> int:
+    from analysis import grid
+    from analysis.engine import exit_with_parent
+
+    exit_with_parent()
+    given = options.choice | ({"workers": options.workers} if options.workers else {})
+    job = grid.Job(options.kind, options.family, options.data, *options.part)
+    grid.step(grid.choice_from(given), job)
     return 0
 
 

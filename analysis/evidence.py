@@ -45,6 +45,17 @@ def of_family(
     ]
 
 
+def of_data(
+    experiment: Experiment, family: Family, data: str, folder: Path | None = None
+) -> list[Measurement]:
+    """Measure one data set for every model of the family of which the store allows it."""
+    return [
+        take(experiment, family.name, model, data, folder)
+        for model in family.models
+        if data in data_sets(model, folder) and _measurable(experiment, model, data, folder)
+    ]
+
+
 def gather(
     experiment: Experiment,
     family: Family,

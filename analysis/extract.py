@@ -3,7 +3,8 @@
 Images are decoded and resized once, by threads, for all encoders that share the geometry of their
 input, while the encoders work. Features are written in shards; an extraction that was killed goes
 on after its last whole shard, and since batches are cut at the same images each time, its result
-is that of one that was not.
+is that of one that was not. For the same reason several jobs can extract a `Part` each, at the same
+time and on several machines that share the store, and `assemble` puts their shards together.
 """
 
 from __future__ import annotations
@@ -83,6 +84,28 @@ class Settings:
     def shard(self) -> int:
         """Images per shard, a multiple of the batch size."""
         return -(-self.shard_size // self.batch_size) * self.batch_size
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part ``number`` of ``of``, counted from 1: every ``of``-th shard of a data set."""
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise ExtractionError(
+                f"part {self.number} of {self.of} is none: parts count from 1/{self.of} to "
+                f"{self.of}/{self.of}."
+            )
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def shards(self, images: ImageList, settings: Settings) -> range:
+        """Return the numbers of this part's shards: none where there are more parts than shards."""
+        return range(len(_shards(images, settings)))[self.number - 1 :: self.of]
 
 
 @dataclass
@@ -169,36 +192,107 @@ def extract(
     """
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
-    paths = {model.name: store.features_path(model.name, images.name, folder) for model in models}
-    device = _device(settings.device)
+    paths = _paths(models, images, folder)
     with store.locked(paths.values()):
-        waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
-        for model in models:
-            if model not in waiting and not _head_done(paths[model.name], model, images):
-                _see_to_head(load(model, None, device), images, paths[model.name])
-        encoders = [
-            _encoder(model, images, settings, device, paths[model.name], checkpoint)
-            for model in waiting
-        ]
+        encoders = _encoders(models, images, settings, paths, checkpoint)
         if encoders:
-            _extract_shards(encoders, images, settings)
+            _extract_shards(encoders, images, settings, _shards(images, settings))
         for encoder in encoders:
             _assemble(encoder, images, settings)
     return list(paths.values())
 
 
-def _encoder(
-    model: Model,
+def extract_part(
+    models: Sequence[Model],
     images: ImageList,
     settings: Settings,
-    device: str,
-    path: Path,
-    checkpoint: Path | None,
-) -> Encoder:
-    """Load a model, see to its head, and let go of its text encoder."""
-    loaded = load(model, checkpoint, device)
-    _see_to_head(loaded, images, path)
-    return Encoder(replace(loaded, text=None), settings, path)
+    part: Part,
+    *,
+    folder: Path | None = None,
+) -> None:
+    """Extract the shards of one part by every model that lacks them; `assemble` does the rest.
+
+    Jobs for different parts run side by side, two for the same one after the other. The first part
+    also sees to the heads, which all data sets of a model share. Raises as `extract`.
+    """
+    paths = _paths(models, images, folder)
+    own = [_parts_folder(path) / f"{part.number}-of-{part.of}" for path in paths.values()]
+    shards = part.shards(images, settings)
+    with store.locked(paths.values(), shared=True), store.locked(own):
+        if shards:
+            encoders = _encoders(models, images, settings, paths, heads=part.number == 1)
+            if encoders:
+                _extract_shards(encoders, images, settings, shards)
+
+
+def assemble(
+    models: Sequence[Model],
+    images: ImageList,
+    settings: Settings,
+    *,
+    folder: Path | None = None,
+) -> list[Path]:
+    """Put the shards that `extract_part` made together, with heads, and return the features' paths.
+
+    What is assembled already, current and sound, is kept. Raises ExtractionError, changing nothing,
+    if a shard is absent or damaged or was made under another plan.
+    """
+    paths = _paths(models, images, folder)
+    with store.locked(paths.values()):
+        encoders = _encoders(models, images, settings, paths)
+        for encoder in encoders:
+            _check_shards(encoder, images, settings)
+        for encoder in encoders:
+            _assemble(encoder, images, settings)
+    return list(paths.values())
+
+
+def _paths(models: Sequence[Model], images: ImageList, folder: Path | None) -> dict[str, Path]:
+    return {model.name: store.features_path(model.name, images.name, folder) for model in models}
+
+
+def _encoders(
+    models: Sequence[Model],
+    images: ImageList,
+    settings: Settings,
+    paths: Mapping[str, Path],
+    checkpoint: Path | None = None,
+    *,
+    heads: bool = True,
+) -> list[Encoder]:
+    """Load the models whose features are not done; with ``heads`` see to the heads of all."""
+    device = device_for(settings.device)
+    waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
+    for model in models if heads else ():
+        if model not in waiting and not _head_done(paths[model.name], model, images):
+            _see_to_head(load(model, None, device), images, paths[model.name])
+    encoders = []
+    for model in waiting:
+        loaded = load(model, checkpoint, device)
+        if heads:
+            _see_to_head(loaded, images, paths[model.name])
+        encoders.append(Encoder(replace(loaded, text=None), settings, paths[model.name]))
+    return encoders
+
+
+def _check_shards(encoder: Encoder, images: ImageList, settings: Settings) -> None:
+    """Raise ExtractionError, with how many and which, if shards of this plan are not there."""
+    everything = _shards(images, settings)
+    wanted = {shard: _shard_path(encoder, images, settings, shard) for shard in everything}
+    lacking = [shard for shard, path in wanted.items() if not _whole(path)]
+    if not lacking:
+        return
+    parts = _parts_folder(encoder.path)
+    others = [p for p in parts.glob("*/*.safetensors") if p.parent != wanted[lacking[0]].parent]
+    about = (
+        f" {len(others)} shards of another plan lie beside (another device, precision, batch size, "
+        "version of a library, or other weights or images): all parts and the assembly must agree."
+    )
+    raise ExtractionError(
+        f"{encoder.loaded.model.name} on {images.name}: {len(lacking)} of {len(everything)} shards "
+        f"are not there or not sound, the first is number {lacking[0] + 1}: extract the parts that "
+        "they belong to first (--part)." + about * bool(others)
+    )
 
 
 def _see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
@@ -216,7 +310,7 @@ def _see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
         _check_words(prompts, images)
     known = loaded.head.classes if loaded.head else prompts.classes if prompts else ()
     _check_classes(loaded.model, known, images)
-    with _threads_for([loaded.encoder]):
+    with threads_for([loaded.encoder]):
         cached_head(loaded, prompts, head)
 
 
@@ -268,9 +362,10 @@ def _head_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.head.safetensors")
 
 
-def _extract_shards(encoders: Sequence[Encoder], images: ImageList, settings: Settings) -> None:
-    """Fill in the shards that encoders lack, all encoders in one pass over the images."""
-    shards = range(-(-len(images) // settings.shard))
+def _extract_shards(
+    encoders: Sequence[Encoder], images: ImageList, settings: Settings, shards: range
+) -> None:
+    """Fill in those of the shards that encoders lack, all encoders in one pass over the images."""
     lacking = {
         shard: [e for e in encoders if not _whole(_shard_path(e, images, settings, shard))]
         for shard in shards
@@ -278,12 +373,12 @@ def _extract_shards(encoders: Sequence[Encoder], images: ImageList, settings: Se
     wanted = [shard for shard in shards if lacking[shard]]
     done = sum(len(_shard_range(s, images, settings)) for s in shards if not lacking[s])
     bar = tqdm(
-        total=len(images), initial=done, unit=" images", desc=images.name,
-        disable=not settings.progress, smoothing=0.1, leave=False,
+        total=sum(len(_shard_range(s, images, settings)) for s in shards), initial=done,
+        unit=" images", desc=images.name, disable=not settings.progress, smoothing=0.1, leave=False,
     )  # fmt: skip
     needed = {shard: sorted({e.geometry for e in lacking[shard]}) for shard in wanted}
     batches = decoded(images, needed, settings, pinned=encoders[0].loaded.device.type == "cuda")
-    with bar, _threads_for([encoder.loaded.encoder for encoder in encoders]):
+    with bar, threads_for([encoder.loaded.encoder for encoder in encoders]):
         for shard, group in groupby(batches, key=lambda batch: batch.shard):
             _extract_shard(shard, group, lacking[shard], images, settings, bar)
 
@@ -390,7 +485,7 @@ def _finished(batch: Batch, futures: Sequence[Future[None]]) -> Batch:
 
 def _assemble(encoder: Encoder, images: ImageList, settings: Settings) -> None:
     """Put the shards of one encoder together, check the whole, and remove them."""
-    shards = range(-(-len(images) // settings.shard))
+    shards = _shards(images, settings)
     read = [store.read(_shard_path(encoder, images, settings, shard)) for shard in shards]
     rows = np.concatenate([tensors["rows"] for tensors, _ in read]).astype(np.int64)
     left_out = {key: why for _, sidecar in read for key, why in sidecar["left_out"].items()}
@@ -450,6 +545,10 @@ def _parts_folder(path: Path) -> Path:
     return path.with_suffix(".parts")
 
 
+def _shards(images: ImageList, settings: Settings) -> range:
+    return range(-(-len(images) // settings.shard))
+
+
 def _shard_range(shard: int, images: ImageList, settings: Settings) -> range:
     return range(len(images))[shard * settings.shard : (shard + 1) * settings.shard]
 
@@ -482,7 +581,8 @@ def _damage(images: ImageList, left_out: Mapping[int, str]) -> str:
     )
 
 
-def _device(name: str) -> str:
+def device_for(name: str) -> str:
+    """Return the device that ``auto`` means here, or the one named; ExtractionError if absent."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(),
                  "mps": torch.backends.mps.is_available()}  # fmt: skip
     if name == "auto":
@@ -498,7 +598,7 @@ def _device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def _threads_for(networks: Sequence[nn.Module]) -> Iterator[None]:
+def threads_for(networks: Sequence[nn.Module]) -> Iterator[None]:
     """Let small networks compute in one thread: more of them only wait for each other.
 
     Where other processes keep the cores busy that waiting is most of the time.

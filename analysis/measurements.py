@@ -15,6 +15,7 @@ import ast
 import hashlib
 import json
 import os
+import platform
 import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -156,7 +157,7 @@ def write(measurement: Measurement, folder: Path = FOLDER) -> Path:
     """Write a measurement to its place below `folder`, beside and renamed; return the path."""
     path = folder / measurement.experiment / measurement.file_name
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         beside.write_text(to_text(measurement), encoding="utf-8", newline="\n")
         beside.replace(path)

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -351,23 +352,39 @@ def _check_current(path: Path, sidecar: Mapping[str, Any], model: Model) -> None
 
 
 @contextmanager
-def locked(paths: Iterable[Path]) -> Iterator[None]:
+def locked(paths: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
     """Hold the right to make the features at some paths; waits for another process to finish.
 
-    A process that dies lets go. Where the system has no such locks (Windows) nothing is held.
+    ``shared`` is for those who make parts of them: any number at a time, but none while another
+    process holds the whole right. A process that dies lets go. Where the system has no such locks
+    (Windows) nothing is held; between machines they hold where the shared file system passes them
+    on, as NFS does since Linux 2.6.12 unless it is mounted with ``nolock`` or ``local_lock``.
     """
     with ExitStack() as held:
         for path in sorted(paths):  # always in the same order: no two wait for each other
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = held.enter_context(path.with_suffix(".lock").open("w"))
+            # open for both: NFS wants reading for a shared lock and writing for the other
+            lock = held.enter_context(path.with_suffix(".lock").open("a+"))
             if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
+
+
+def lock_at_once(file: IO[str]) -> bool:
+    """Lock an open file against other processes until it is closed; False if one has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # the machine's name too: on a shared file system another's process may have the same number
+    part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         yield part
         part.replace(path)

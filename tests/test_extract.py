@@ -1,8 +1,11 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,14 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from analysis import extract as extraction  # noqa: E402
 from analysis import models  # noqa: E402
-from analysis.extract import ExtractionError, Settings, extract  # noqa: E402
+from analysis.extract import (  # noqa: E402
+    ExtractionError,
+    Part,
+    Settings,
+    assemble,
+    extract,
+    extract_part,
+)
 
 torch.set_num_threads(1)
 QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
@@ -204,6 +214,63 @@ t.extract([t.VIT], t.image_list(), t.QUICK, folder=Path({str(tmp_path / "killed"
     for name in ("killed", "whole"):
         extract([VIT], image_list(), QUICK, folder=tmp_path / name)
     same_files(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("of", [1, 3, 7])
+def test_parts_put_together_equal_the_whole_bit_for_bit(tmp_path: Path, of: int) -> None:
+    images = image_list()  # five shards: of seven parts two are empty
+    extract([VIT, CNN], images, QUICK, folder=tmp_path / "whole")
+    for number in reversed(range(1, of + 1)):
+        with pytest.raises(ExtractionError, match=r"vit on noise: \d of 5 shards are not there"):
+            assemble([VIT, CNN], images, QUICK, folder=tmp_path / "parts")
+        extract_part([VIT, CNN], images, QUICK, Part(number, of), folder=tmp_path / "parts")
+    assemble([VIT, CNN], images, QUICK, folder=tmp_path / "parts")
+    same_files(tmp_path / "whole", tmp_path / "parts")
+    extract_part([VIT, CNN], images, QUICK, Part(1, of), folder=tmp_path / "parts")  # nothing to do
+    assemble([VIT, CNN], images, QUICK, folder=tmp_path / "parts")
+    assert not list((tmp_path / "parts").rglob("*.safetensors.*"))
+
+
+def test_parts_run_side_by_side_and_the_whole_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, order = threading.Barrier(2, timeout=60), []
+    decode = ImageList.image
+
+    def meet(self: ImageList, index: int) -> Any:
+        if index in (0, 12):  # the first images of the two parts
+            together.wait()
+            order.append("part")
+        return decode(self, index)
+
+    def work(number: int) -> None:
+        extract_part([VIT], image_list(), QUICK, Part(number, 2), folder=tmp_path / "parts")
+
+    def whole() -> None:
+        together.wait()
+        with store.locked([store.features_path("vit", "noise", tmp_path / "parts")]):
+            order.append("whole")
+
+    monkeypatch.setattr(ImageList, "image", meet)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (1, 2)))
+    assert order == ["part", "part"]
+    together, order = threading.Barrier(2, timeout=60), []
+    shutil.rmtree(tmp_path / "parts")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(work, 1), pool.submit(whole)]
+        for job in jobs:
+            job.result()
+    assert order == ["part", "whole"]
+
+
+def test_parts_of_another_plan_are_not_put_together(tmp_path: Path) -> None:
+    extract_part([VIT], image_list(), QUICK, Part(1, 2), folder=tmp_path)
+    extract_part([VIT], image_list(), replace(QUICK, precision="bf16"), Part(2, 2), folder=tmp_path)
+    with pytest.raises(ExtractionError, match=r"2 of 5 .* number 2.*2 shards of another plan lie"):
+        assemble([VIT], image_list(), QUICK, folder=tmp_path)
+    with pytest.raises(ExtractionError, match="part 3 of 2 is none: parts count from 1/2 to 2/2"):
+        Part(3, 2)
 
 
 def test_shards_of_other_weights_are_not_used(
