@@ -322,7 +322,7 @@ def _add_grid(commands: Commands) -> None:
         "Extract, measure and record all models of an edition's families on all its data sets. "
         "Stopped at any time, the same command goes on: only what is missing is done. Afterwards "
         "the book's runs are brought up to date. Data sets that are not here are named, and the "
-        "others go on."
+        "others go on; the exit status is then 1 if --data asked for them."
     )
     grid.add_argument("--edition", choices=get_args(registry.Edition), default="paper",
                       help="(paper)")  # fmt: skip
@@ -815,7 +815,7 @@ def _grid(options: argparse.Namespace) -> int:
     if choice.measure:
         executed = bring_up_to_date()
         print(f"{executed} runs executed. Next: jupyter-book build book/")
-    return 0
+    return int(bool(choice.data and plan.absent))  # what was asked for by name is not all done
 
 
 def _step(options: argparse.Namespace) -> int:

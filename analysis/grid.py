@@ -367,15 +367,34 @@ def _gpu(device: str) -> Iterator[str]:
 def run(plan: Plan, profile: str = "local", jobs: int | None = None) -> int:
     """Do what is missing through Snakemake; returns how many jobs there were.
 
-    ``profile`` is ``local``, ``slurm`` or a folder with a ``config.yaml`` of Snakemake. Raises
-    RunError, after all others have finished, if any failed.
+    ``profile`` is ``local``, ``slurm`` or a folder with a ``config.yaml`` of Snakemake. While
+    another grid works on the same store this one waits: Snakemake removes a job's output before it
+    makes it, which another one must not see. Raises RunError, after all others have finished, if
+    any failed.
     """
     _check_data(plan)
     command = snakemake_command(plan.choice, profile, jobs)
-    remove_outdated(plan)
-    waiting = plan.waiting()
-    if not waiting:
-        return 0
+    with _alone():
+        remove_outdated(plan)
+        waiting = plan.waiting()
+        return _done(plan, waiting, command) if waiting else 0
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the store's grid; say so if another process has it, and wait."""
+    path = store.default_folder() / ".grid" / "at-work"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a+") as lock:
+        busy = not store.lock_at_once(lock)
+    if busy:
+        print("grid: another one is at work on this store; waiting for it", file=sys.stderr)
+    with store.locked([path]):
+        yield
+
+
+def _done(plan: Plan, waiting: list[Job], command: list[str]) -> int:
+    """Have the waiting jobs done; returns how many they were."""
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"grid-{os.getpid()}.log"
     with log.open("w") as sink:

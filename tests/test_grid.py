@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from tiny import save_folder
 
-from analysis import broden, datasets, grid, imagenet, miniatures, paper_sets, store
+from analysis import broden, cli, datasets, grid, imagenet, miniatures, paper_sets, store
 from analysis.cli import main
 from analysis.grid import Choice, Job
 from analysis.registry import load_families
@@ -145,6 +145,18 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch)
     assert [one.name for one in named.absent] == ["broden"]
     with pytest.raises(RunError, match=r"none of the grid's data sets is here: ImageNet-R is not"):
         grid.run(grid.plan(Choice(data=("imagenet-r",))))
+
+
+@pytest.mark.parametrize(("named", "status"), [((), 0), (("imagenet-a", "broden"), 1)])
+def test_what_was_asked_for_by_name_and_is_absent_makes_the_exit_status_1(
+    tmp_path, monkeypatch, capsys, named, status
+):
+    made = miniatures.save(tmp_path / "data", "imagenet-a")
+    expect(monkeypatch, made)
+    monkeypatch.setattr(grid, "run", lambda *_: 0)
+    words = ["grid", "--edition", "paper", "--families", "rn50", "--no-measure"]
+    assert cli.main([*words, *(["--data", *named] if named else [])]) == status
+    assert "but for what is absent" in capsys.readouterr().out
 
 
 def expect(monkeypatch, made):
