@@ -11,6 +11,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -268,6 +269,7 @@ def _parse(path: Path) -> Family:
     return parse(text, path.name)
 
 
+@lru_cache(maxsize=64)  # families are immutable, and reading YAML is slow
 def parse(text: str, file: str) -> Family:
     """Check the content of the family file called ``file``; RegistryError in one sentence."""
     content = _read(text, file)
