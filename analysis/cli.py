@@ -237,7 +237,7 @@ def _add_rerun(commands: Commands) -> None:
 def _add_miniature(commands: Commands) -> None:
     miniature = _command(
         commands, "miniature", "write the paper's data sets in miniature, to try the pipeline on",
-        "/tmp/data",
+        "miniatures/",
     )  # fmt: skip
     miniature.add_argument("folder", type=Path, metavar="FOLDER")
     miniature.set_defaults(do=_miniature)
@@ -299,9 +299,8 @@ def _add_extraction(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--without-labels", action="store_true",
                         help="take all images of a folder, its subfolders for no "
                         "classes")  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    _add_machine(parser, 128)
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
-    parser.add_argument("--batch-size", type=_positive, default=128, help="(128)")
     parser.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
                         help="threads that decode images (one per core)")  # fmt: skip
     parser.add_argument("--compile", action="store_true", help="compile the encoders first")
@@ -349,9 +348,8 @@ def _add_grid(commands: Commands) -> None:
                       help="jobs that share a data set (1)")  # fmt: skip
     grid.add_argument("--shard-size", type=_positive, default=4096, metavar="N",
                       help="images after which features are kept (4096)")  # fmt: skip
-    grid.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    _add_machine(grid, 128)
     grid.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
-    grid.add_argument("--batch-size", type=_positive, default=128, help="(128)")
     grid.add_argument("--workers", type=_positive, default=8,
                       help="threads of a job that decode images (8)")  # fmt: skip
     grid.add_argument("--accept-counts", action="store_true",
@@ -361,6 +359,13 @@ def _add_grid(commands: Commands) -> None:
                       help="extract only; measure and update the book later")  # fmt: skip
     _add_quiet(grid)
     grid.set_defaults(do=_grid)
+
+
+def _add_machine(parser: argparse.ArgumentParser, batch_size: int) -> None:
+    """Where encoders run, and on how many images at a time."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    parser.add_argument("--batch-size", type=_positive, default=batch_size,
+                        help=f"({batch_size})")  # fmt: skip
 
 
 def _add_completion(commands: Commands) -> None:
@@ -414,8 +419,7 @@ def _add_probe(commands: Commands) -> None:
                        help="of a file that does not say it: open_clip's or timm's")  # fmt: skip
     probe.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
     probe.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
-    probe.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
-    probe.add_argument("--batch-size", type=_positive, default=32, help="(32)")
+    _add_machine(probe, 32)
     probe.add_argument("--workers", type=_positive, default=os.cpu_count() or 4,
                        help="threads that decode images (one per core)")  # fmt: skip
     probe.add_argument("--leave-out-damaged", action="store_true",

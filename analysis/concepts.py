@@ -270,6 +270,7 @@ class _Visits:
 
     @property
     def bytes(self) -> int:
+        """Bytes that the arrays take."""
         return self.starts.nbytes + self.concepts.nbytes
 
     def state(self) -> Array:

@@ -468,6 +468,7 @@ class _BeforeHead(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (n, 3, size, size) to features (n, width)."""
         net: Any = self.net
         features: Tensor = net.forward_head(net.forward_features(images), pre_logits=True)
         return features

@@ -306,6 +306,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML as usual, but a key given twice is an error instead of silently the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping; ConstructorError at the second of two equal keys."""
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:

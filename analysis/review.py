@@ -120,6 +120,7 @@ class _Rule:
         self._holds = holds
 
     def holds(self, m: Measurement) -> bool:
+        """Whether the measurement, which has all that the rule needs, obeys it."""
         return self._holds(*(np.asarray(m.value(name), dtype=np.float64) for name in self.needs))
 
 
