@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from analysis.probe_data import Probe, half_of_clusters, permuted_units
 Array = NDArray[np.float64]
 Quantity = Literal["unique", "lower", "best"]
 QUANTITIES: tuple[Quantity, ...] = ("unique", "lower", "best")
+MANY_LABELS = 200_000
+"""Labels from which a probe counts as large: Broden has several times as many, the others less."""
 REGIONS = {
     "zero_shot_only": ("zero_shot",),
     "zero_shot_finetuned": ("zero_shot", "finetuned"),
@@ -54,6 +56,16 @@ class Settings:
     draws: int = 5
     chance: int = 10
     halves: int = 30
+
+
+def settings_for(probe: Probe, **choices: Any) -> Settings:
+    """The settings for a probe: fewer repetitions where it has more than `MANY_LABELS` labels.
+
+    `choices`: other fields of `Settings`. What is measured for a file and what a page shows live
+    are repeated equally often, because both ask here.
+    """
+    fewer = {"draws": 3, "chance": 5, "halves": 20} if probe.labels.nnz > MANY_LABELS else {}
+    return Settings(**fewer, **choices)
 
 
 @dataclass(frozen=True)
@@ -157,14 +169,14 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
     vectors = np.asarray(directions, dtype=np.float64)
     scores = concepts.project(features, vectors, normalise=settings.normalise)
     own = [average_precision(scores, sample, settings) for sample in draws.own]
-    random = [
+    random = (  # one set at a time: as many scores as the model's own directions have
         concepts.project(
             features,
             concepts.random_directions(len(vectors), vectors.shape[1], settings.seed + n),
             normalise=settings.normalise,
         )
         for n in range(settings.chance)
-    ]
+    )
 
     def tallied(pairs: Iterable[tuple[NDArray[np.float32], BalancedSample]]) -> Array:
         rows = [tally(average_precision(s, sample, settings), settings) for s, sample in pairs]
