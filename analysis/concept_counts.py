@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis import concepts
 from analysis.claims import Claim
 from analysis.concepts import BalancedSample, balanced_sample
+from analysis.measurements import Measurement
 from analysis.probe_data import Probe, half_of_clusters, permuted_units
 
 Array = NDArray[np.float64]
@@ -72,21 +73,19 @@ def settings_for(probe: Probe, **choices: Any) -> Settings:
 class Found:
     """Counts for one model's directions.
 
-    ``ap`` (directions, C): average precisions for the first draw of negatives. Each other array
-    has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the threshold,
-    at the lower one, and the mean over concepts of the best direction's average precision.
+    ``directions``: how many were looked at. ``ap`` (directions, C): average precisions for the
+    first draw of negatives; of a recorded measurement one row, each concept's best. Each other
+    array has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the
+    threshold, at the lower one, and the mean over concepts of the best direction's average
+    precision.
     """
 
+    directions: int
     ap: Array = field(repr=False)
     draws: Array
     random: Array
     permuted: Array
     halves: Array
-
-    @property
-    def directions(self) -> int:
-        """How many directions were looked at."""
-        return len(self.ap)
 
     def value(self, quantity: Quantity) -> float:
         """The mean over draws of negatives."""
@@ -183,11 +182,29 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
         return np.array(rows).reshape(-1, len(QUANTITIES))
 
     return Found(
+        directions=len(vectors),
         ap=own[0],
         draws=np.array([tally(ap, settings) for ap in own]),
         random=tallied((s, draws.own[n % len(own)]) for n, s in enumerate(random)),
         permuted=tallied((scores, sample) for sample in draws.permuted),
         halves=tallied((scores[half], sample) for half, sample in draws.halves),
+    )
+
+
+def recorded(measurement: Measurement) -> Found:
+    """The counts that a recorded measurement holds, rounded as it keeps numbers."""
+
+    def table(kind: str) -> Array:
+        lists = [measurement.value(f"{quantity}_{kind}") for quantity in QUANTITIES]
+        return np.array(lists, dtype=np.float64).T
+
+    return Found(
+        directions=int(measurement.value("directions")),
+        ap=np.array(measurement.value("best"), dtype=np.float64)[None],
+        draws=table("draws"),
+        random=table("random"),
+        permuted=table("permuted"),
+        halves=table("halves"),
     )
 
 

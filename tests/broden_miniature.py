@@ -149,7 +149,9 @@ def save_painted(folder: Path, images: int = 400) -> Path:
     _write(
         folder / "label.csv",
         [["number", "name", "category", "frequency", "coverage", "syns"]]
-        + [[NUMBERS[n], n, f"{kind}({times[n]})", times[n], "0.5", ""] for n, kind in PAINTED_NAMES],
+        + [
+            [NUMBERS[n], n, f"{kind}({times[n]})", times[n], "0.5", ""] for n, kind in PAINTED_NAMES
+        ],
     )
     return folder
 
@@ -173,7 +175,9 @@ def _object(rng: np.random.Generator, number: int) -> Painted:
     return {
         "color": [np.where(small, NUMBERS[f"{colour}-c"], NUMBERS[f"{ground}-c"])],
         "object": objects,
-        "part": [(small & half) * NUMBERS[n] for half, n in zip((upper, ~upper), PARTS, strict=True)],
+        "part": [
+            (small & half) * NUMBERS[n] for half, n in zip((upper, ~upper), PARTS, strict=True)
+        ],
         "material": [~small * NUMBERS[material]],
         "scene": [NUMBERS[scene]],
     }, pixels
@@ -200,9 +204,7 @@ def _shape(name: str, rng: np.random.Generator) -> np.ndarray:
     }[name]  # fmt: skip
 
 
-def _painted_cell(
-    folder: Path, image: str, category: str, content: list[np.ndarray | int]
-) -> str:
+def _painted_cell(folder: Path, image: str, category: str, content: list[np.ndarray | int]) -> str:
     names = []
     for layer, item in enumerate(content, 1):
         if isinstance(item, int):
