@@ -9,7 +9,7 @@ with the images at hand. Arrays in, numbers out; which images and labels is `pro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -65,8 +65,10 @@ def settings_for(probe: Probe, **choices: Any) -> Settings:
     `choices`: other fields of `Settings`. What is measured for a file and what a page shows live
     are repeated equally often, because both ask here.
     """
-    fewer = {"draws": 3, "chance": 5, "halves": 20} if probe.labels.nnz > MANY_LABELS else {}
-    return Settings(**fewer, **choices)
+    settings = Settings(**choices)
+    if probe.labels.nnz <= MANY_LABELS:
+        return settings
+    return replace(settings, draws=3, chance=5, halves=20)
 
 
 @dataclass(frozen=True)

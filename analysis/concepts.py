@@ -381,7 +381,7 @@ def _sorted_keys(values: NDArray[Any], room: NDArray[np.uint64]) -> NDArray[np.u
     (N,) in `room[1]`; `room[0]` is overwritten. Two keys have the same upper half if and only if
     their images have equal scores.
     """
-    keys = room[1]
+    keys: NDArray[np.uint64] = room[1]
     if values.dtype == np.float32:
         _sort_by_digits(values.view(np.uint32), room[0], keys)
         return keys
