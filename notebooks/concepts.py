@@ -34,6 +34,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from analysis import (
     claims,
@@ -132,7 +133,7 @@ if live:
     of_each_kind = pd.Series(probe.kinds).value_counts().items()
     figures.text(
         "probe",
-        f"Probe: {probe.labels.shape[0]:,} images, {probe.title}, with {len(probe.names):,} "
+        f"Probe: {probe.labels.shape[0]:,} images ({probe.title}), with {len(probe.names):,} "
         f"concepts of at least {positives} positive images"
         + (f" of at least {clusters} emoji that do not look alike" if is_pocket else "")
         + f" ({', '.join(f'{n} × {kind}' for kind, n in of_each_kind)}; {len(whole.names):,} "
@@ -329,6 +330,7 @@ if trio:
             )  # fmt: skip
             figures.level_points(axes, model.level, [result.value(quantity)], [place], label=None)
         axes.set(xlabel=QUANTITY_TITLES[quantity], xlim=(-0.5, None))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panels[0].set_yticks(range(len(measured)), [title(m) for m in reversed(measured)])
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figures.show(
@@ -534,6 +536,7 @@ if live:
         means[title(model)] = (ordered.mean(), ordered.max(), (ordered > 1).sum())
     axes.set(xlabel="direction, the one with most concepts first")
     axes.set(ylabel=f"concepts with AP ≥ {enough:g}", ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2)
     figures.show(
         figure,
@@ -605,10 +608,10 @@ if tops:
         ),
         name="top-concepts",
         caption=f"""The most important direction of each head and the concepts along it with the
-        highest average precision. Importance: on {"; ".join(dict.fromkeys(weighed.values()))},
-        relative to the mean direction. The direction points to where the images lie on average. One
-        draw of negatives (seed {seed}); below {threshold:g} the paper would not call a concept
-        encoded.""",
+        highest average precision. The direction points to where the images lie on average. One draw
+        of negatives (seed {seed}); below {threshold:g} the paper would not call a concept encoded.
+        Importance: relative to the mean direction, on {"; ".join(dict.fromkeys(weighed.values()))}.
+        """,
         evidence="live",
     )
 else:
@@ -719,13 +722,16 @@ if trio:
     of = regions["singular", enough]
     fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
     of_all = found[trio[ZERO], "singular"].ap.shape[1]
+    by_size = [fine * concept_counts.totals(of)[other] / of_all for other in (ZERO, SUPER)]
     figures.text(
         "claim-C-overlap",
         f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ "
         f"{enough:g}) are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised "
         f"model's. Sets of these sizes that have nothing to do with each other would share "
-        f"{fine * concept_counts.totals(of)[ZERO] / of_all:.1f} and "
-        f"{fine * concept_counts.totals(of)[SUPER] / of_all:.1f}.",
+        f"{by_size[0]:.1f} and {by_size[1]:.1f}."
+        if fine
+        else f"**{backbone.title}.** The finetuned model encodes no concept (AP ≥ {enough:g}), so "
+        "there is nothing to share.",
     )
 if trio and {*trio.values()} <= {*features}:
     texture = {t["model"].name: [k for _, k, _ in t["top"]].count("texture") for t in tops}

@@ -10,6 +10,7 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
+#     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/pocket/*.csv
@@ -43,6 +44,7 @@ from analysis import (
     evidence,
     figures,
     indicators,
+    measurements,
     pocket_robustness,
     probe_data,
     published,
@@ -479,6 +481,7 @@ if not is_pocket:
         }
         for what, experiment in experiments.items()
     }
+    with_concepts = {m.model for m in measurements.read_all("concepts") if m.data.name == "broden"}
     rows = []
     for level, style in figures.LEVEL_STYLES.items():
         models = [m for _, m in every if m.level == level]
@@ -490,7 +493,7 @@ if not is_pocket:
                 "with ER": str(len(names & set(known_er))),
                 "with κ per image": str(len(names & set(have["κ"]))),
                 "with importance": str(len(names & set(have["importance"]))),
-                "with concepts": "0",
+                "with concepts": str(len(names & with_concepts)),
                 "with ER and κ": str(len(names & set(known_er) & set(have["κ"]))),
             }
         )

@@ -9,6 +9,7 @@ from typing import Any
 import broden_miniature
 import numpy as np
 import pytest
+from conftest import copy_checkout, run_in
 from PIL import Image
 
 from analysis import (
@@ -433,3 +434,48 @@ def test_images_that_are_not_in_the_features(painted: Path) -> None:
         measured(MODELS[0])
     family = load_family("pocket_cnn")
     assert evidence.gather("concepts", family, ["broden"]) == []  # a page says that it is missing
+
+
+@pytest.mark.slow
+def test_the_chapter_shows_broden_live_and_as_recorded(painted: Path, tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path / "project")
+    described = (folder / "families" / "pocket_cnn.yaml").read_text(encoding="utf-8")
+    for old, new in (
+        ("name: pocket_cnn", "name: mine"), ("edition: pocket", "edition: reader"),
+        ('title: "Pocket CNN"', 'title: "My CNN"'), ("name: pocket-cnn-", "name: mine-"),
+    ):  # fmt: skip
+        assert old in described
+        described = described.replace(old, new)
+    (folder / "families" / "mine.yaml").write_text(described, encoding="utf-8")
+
+    def companion(*arguments: str) -> str:
+        done = run_in(folder, "analysis.cli", *arguments)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return str(done.stdout)
+
+    def page(name: str) -> str:
+        companion("run", "concepts", "mine", "-q", "-o", str(tmp_path / name))
+        cells = json.loads((tmp_path / name).read_text(encoding="utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        return "\n".join("".join(o["data"].get("text/markdown", "")) for o in outputs)
+
+    models = [f"mine-{name}" for name in ("web-large", "finetuned", "supervised")]
+    common = ["--model", *models, "--device", "cpu", "--workers", "1", "-q"]
+    companion("extract", "mine", "--data", "broden", "--accept-counts", *common)
+    companion("extract", "mine", "--data", "pocket-noto-test", *common)
+    live = page("live.ipynb")
+    assert "Probe: 400 images (Broden, NOT the published set, taken as it is: 400 of 63" in live
+    assert "| smooth | texture |" in live and "| coordinates | 0.9 |" in live
+    companion("measure", "concepts", "mine", "--record", "-q")
+    shutil.rmtree(painted)
+    kept = page("kept.ipynb")
+    assert "with 21 concepts of at least 20 positive images. The counts are recorded" in kept
+    assert "along coordinates.*" in kept and "| smooth | texture |" not in kept
+    start = "| zero-shot, Emoji captions, six styles | "
+
+    def first_row(text: str) -> str:
+        return next(line for line in text.splitlines() if line.startswith(start))
+
+    assert first_row(kept) == first_row(live)
+    for claim in ("**My CNN.** Concepts with an AP", "| right singular vectors | 0.9 |"):
+        assert next(x for x in kept.splitlines() if x.startswith(claim)) in live
