@@ -219,7 +219,8 @@ signs = "a direction or its opposite" if both_signs else "each direction in one 
 for basis, name in BASES.items():
     label = "table-3" if basis == "singular" else "table-3-coordinates"
     if not models_with(basis):
-        missing(label, f"the number of unique concepts along {name}")
+        once = bool(measured) or basis == "singular"
+        missing(label, f"the number of unique concepts along {name}", once)
         continue
     rows = []
     for model in models_with(basis):
