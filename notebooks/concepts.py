@@ -45,6 +45,7 @@ from analysis import (
     evidence,
     figures,
     measurements,
+    paper_sets,
     probe_data,
     reporting,
     store,
@@ -89,6 +90,8 @@ try:
     features, parts, why = gather()
 except ProbeError as error:
     features, parts, why = {}, {}, str(error)
+    if paper_sets.root():  # where data lies on this machine is nobody's business
+        why = why.replace(str(paper_sets.root()), "…")
 live = [m for m in backbone.models if m.name in features]
 
 
