@@ -796,7 +796,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from analysis import grid
+    from analysis import estimate, grid
     from analysis.engine import bring_up_to_date
 
     names = [name for name in grid.Choice.model_fields if hasattr(options, name)]
@@ -808,7 +808,7 @@ def _grid(options: argparse.Namespace) -> int:
         print(f"left out: {one.name}. {one.why}", file=sys.stderr)
     if options.dry_run:
         with _needs_torch("an estimate"):
-            print(grid.describe(plan))
+            print(estimate.describe(plan))
         return 0
     with _needs_torch("the grid"):
         import open_clip  # noqa: F401

@@ -7,7 +7,7 @@ with the key of what it was made from; only jobs without a current note are run.
 features is in the key by content: the models' descriptions, local weights, the list of images.
 
 The command `companion grid` calls Snakemake and watches the notes. No torch, but in the steps
-themselves and in `estimate`.
+themselves.
 """
 
 from __future__ import annotations
@@ -27,17 +27,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
-import numpy as np
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis import datasets, runs, store
 from analysis.datasets import DatasetError, ImageList
 from analysis.measure import Experiment
 from analysis.paper_sets import GRID, Description, descriptions, locate
-from analysis.preprocess import Geometry, geometry
 from analysis.registry import (
     ROOT,
     Edition,
@@ -50,11 +47,6 @@ from analysis.registry import (
 )
 from analysis.runs import Parts, RunError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from analysis.extract import Encoder
-
 Kind = Literal["part", "features", "measure"]
 FORMAT = "1"
 LOGS = ROOT / ".companion" / "logs"
@@ -63,8 +55,6 @@ PROFILES = ROOT / "profiles"
 ON_REFERENCE: tuple[Experiment, ...] = ("outlier_features", "privileged_directions", "pruning")
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {"paper": GRID, "pocket": ("pocket",), "reader": ()}
-#: Images that are decoded for an estimate.
-SAMPLE = 48
 #: Seconds between two looks at what is done.
 PAUSE = 0.5
 
@@ -247,7 +237,7 @@ def is_done(choice: Choice, job: Job) -> bool:
         return False
     if job.kind == "features":
         images = find(choice, job.data)
-        return all(_is_there(model, images, choice) for model in _models(job.family))
+        return all(_is_there(model, images, choice) for model in models_of(job.family))
     return all((ROOT / path).is_file() for path in note.get("files", []))
 
 
@@ -293,7 +283,7 @@ def step(choice: Choice, job: Job) -> None:
 def _extract(choice: Choice, job: Job) -> list[str]:
     from analysis.extract import Part, Settings, assemble, extract, extract_part
 
-    images, models = find(choice, job.data), _models(job.family)
+    images, models = find(choice, job.data), models_of(job.family)
     with _gpu(choice.device) as device:
         settings = Settings(
             device=device, precision=choice.precision, batch_size=choice.batch_size,
@@ -321,7 +311,7 @@ def _measure(choice: Choice, job: Job) -> list[str]:
 def _check_heads(job: Job) -> None:
     from analysis.probe_data import has_head
 
-    lacking = [model.name for model in _models(job.family) if not has_head(model)]
+    lacking = [model.name for model in models_of(job.family) if not has_head(model)]
     if "concepts" in experiments(job.data) and job.data in descriptions() and lacking:
         raise RunError(
             f"the store has no head of {', '.join(lacking)}, along whose directions concepts are "
@@ -487,56 +477,6 @@ def _gpus_here() -> int:
     return len(visible.split(",")) if visible else len(listed.stdout.splitlines())
 
 
-# What the reader sees of a plan
-
-
-def describe(plan: Plan) -> str:
-    """Say which jobs a plan comes to, on how many images, and how long what is left takes."""
-    waiting = plan.waiting()
-    kinds = {kind: [job for job in waiting if job.kind == kind] for kind in get_args(Kind)}
-    counted = ", ".join(f"{len(jobs)} {kind}" for kind, jobs in kinds.items() if jobs)
-    images = sum(len(images) for images in plan.data)
-    lines = [
-        f"{len(plan.jobs)} jobs, {len(plan.jobs) - len(waiting)} done, {len(waiting)} to do"
-        + (f" ({counted})" if counted else "")
-        + f": {len(plan.families)} families on {len(plan.data)} data sets of {images:,} images"
-        + f", {len(plan.absent)} more are not here" * bool(plan.absent),
-        *(f"  {job}" for job in waiting),
-    ]
-    if not [job for job in waiting if job.kind == "features"] and not plan.absent:
-        return "\n".join([*lines, "nothing is left to extract"])
-    found = estimate(plan)
-    table = [("family", "data set", "encoders", "images", "time", "disk")]
-    table += [
-        (r.family, r.data, str(r.models), f"{r.images:,}", _time(r.seconds), _size(r.size))
-        for r in found.rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines += ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-              for row in table]  # fmt: skip
-    absent = ", ".join(one.name for one in plan.absent)
-    lines.append(
-        f"extraction takes about {_time(found.seconds)} in all, one job after the other on "
-        f"{found.device} in {plan.choice.precision}, and {_size(found.size)} of disk in the end, "
-        "twice that of a data set while it is put together"
-        + (f"; {absent} counted as published, though not here" if absent else "")
-        + ". Reading weights, heads and measuring come on top."
-    )
-    return "\n".join([*lines, *(f"  {line}" for line in found.how)])
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 # Finding families, data sets and keys
 
 
@@ -621,7 +561,8 @@ def _jobs(choice: Choice, family: Family, images: ImageList) -> list[Job]:
 
 
 @lru_cache
-def _models(family: str) -> tuple[Model, ...]:
+def models_of(family: str) -> tuple[Model, ...]:
+    """Return the models of a family that can be loaded: those with public weights, and random."""
     return tuple(model for model in load_family(family).models if model.loadable)
 
 
@@ -647,7 +588,7 @@ def _key_parts(choice: Choice, kind: Kind, family: str, data: str) -> Parts:
         "which images": images.what,
         "prompts": images.prompts.sha256 if images.prompts else "",
         "precision": choice.precision,
-        **{model.name: _described(model) for model in _models(family)},
+        **{model.name: _described(model) for model in models_of(family)},
     }
     if kind == "measure":
         from analysis.measurements import code_version
@@ -681,195 +622,3 @@ def _write(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-# The estimate
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds that one image takes, and what was measured: a sentence's part for the reader."""
-
-    seconds: float
-    what: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is left to do for one family on one data set: images, seconds, bytes on disk."""
-
-    family: str
-    data: str
-    models: int
-    images: int
-    seconds: float
-    size: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Time and disk of what is left of a grid, and how they were measured."""
-
-    rows: tuple[Row, ...]
-    device: str
-    how: tuple[str, ...]
-
-    @property
-    def seconds(self) -> float:
-        """Time of all jobs, one after the other."""
-        return sum(row.seconds for row in self.rows)
-
-    @property
-    def size(self) -> int:
-        """Bytes that the features take in the end."""
-        return sum(row.size for row in self.rows)
-
-
-def estimate(plan: Plan, seconds: float = 30) -> Estimate:
-    """Estimate what is left, absent data sets included, from a measurement of about ``seconds``.
-
-    Measured are, on this machine, decoding with resizing for each data set and each family's
-    encoders, with weights drawn at random, on which speed does not depend. On a GPU the slower of
-    both decides; on the CPU they share the cores, so their times are added.
-    """
-    from analysis.extract import device_for
-
-    device = device_for(plan.choice.device)
-    left = [*_left(plan), *_left_of_absent(plan)]
-    names = {name for name, _, _ in left}
-    families = [family for family in plan.families if family.name in names]
-    began = time.monotonic()
-    encode = {f.name: _encoding(f, plan.choice, device, seconds / 2 / len(families))
-              for f in families}  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        generated = _generated(Path(folder))
-        here = {images.name: images for images in plan.data}
-        decode = {
-            (f.name, data): _decoding(f, here.get(data, generated), plan.choice)
-            for f in families
-            for data in dict.fromkeys(data for _, data, _ in left)
-        }
-    rows = []
-    for name, data, count in left:
-        slow, other = encode[name].seconds, decode[name, data].seconds
-        each = max(slow, other) if device.startswith("cuda") else slow + other
-        rows.append(Row(name, data, len(_models(name)), count, count * each,
-                        count * _bytes(name, plan.choice)))  # fmt: skip
-    how = [*(s.what for s in encode.values()), *dict.fromkeys(s.what for s in decode.values())]
-    took = f"measured in {time.monotonic() - began:.0f} s, setting up models included"
-    return Estimate(tuple(rows), _named(device), (*how, took))
-
-
-def _left(plan: Plan) -> list[tuple[str, str, int]]:
-    """Family, data set and images of what is still to be extracted."""
-    size = {images.name: len(images) for images in plan.data}
-    waiting = [job for job in plan.waiting() if job.kind == "features"]
-    return [(job.family, job.data, size[job.data]) for job in waiting]
-
-
-def _left_of_absent(plan: Plan) -> list[tuple[str, str, int]]:
-    """The same for data sets that are not here, with their published counts."""
-    published = descriptions()
-    sizes = {
-        one.name: (published[one.name].used or published[one.name]).images for one in plan.absent
-    }
-    return [(family.name, name, size) for family in plan.families for name, size in sizes.items()]
-
-
-def _bytes(family: str, choice: Choice) -> int:
-    """Bytes per image in the store: features of every model, a label and a row number."""
-    each = 4 if choice.precision == "fp32" else 2
-    return sum(model.width * each + 16 for model in _models(family))
-
-
-def _encoding(family: Family, choice: Choice, device: str, seconds: float) -> Speed:
-    """Time the family's encoders, each architecture once, on batches of noise."""
-    models = _models(family.name)
-    kinds: dict[tuple[str | None, ...], list[Model]] = {}
-    for model in models:
-        kinds.setdefault((model.library, model.architecture), []).append(model)
-    total = 0.0
-    for same in kinds.values():
-        total += len(same) * _seconds_per_image(same[0], choice, device, seconds / len(kinds))
-    return Speed(
-        total, f"{family.name}: {len(models)} encoders ({len(kinds)} architectures, weights drawn "
-        f"at random) {1 / total:.3g} images/s through all of them",
-    )  # fmt: skip
-
-
-def _seconds_per_image(model: Model, choice: Choice, device: str, seconds: float) -> float:
-    import torch
-
-    from analysis.extract import Encoder, Settings, threads_for
-    from analysis.models import load
-
-    drawn = model.model_copy(
-        update={"weights": None, "weights_sha256": None, "level": "random", "head": None,
-                "classes": None, "templates": None},
-    )  # fmt: skip
-    settings = Settings(precision=choice.precision, batch_size=choice.batch_size)
-    encoder = Encoder(replace(load(drawn, None, device), text=None), settings, Path())
-    size = model.preprocessing.size
-    batch = choice.batch_size if device.startswith("cuda") else min(choice.batch_size, 8)
-    pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
-    with threads_for([encoder.loaded.encoder]):
-        _, one = _timed(encoder, pixels[:1]), _timed(encoder, pixels[:1])  # the first sets up
-        if one > seconds / 4 and device == "cpu":
-            return one
-        encoder(pixels).cpu()
-        took, calls = _timed(encoder, pixels), 1
-        while took < seconds / 2:
-            took, calls = took + _timed(encoder, pixels), calls + 1
-    return took / calls / batch
-
-
-def _timed(encoder: Encoder, pixels: Tensor) -> float:
-    """Seconds until the features of some pixels are on the CPU."""
-    began = time.monotonic()
-    encoder(pixels).cpu()
-    return time.monotonic() - began
-
-
-def _decoding(family: Family, images: ImageList, choice: Choice) -> Speed:
-    """Time decoding and resizing of some images, spread over the data set."""
-    wanted = tuple(sorted({geometry(model.preprocessing) for model in _models(family.name)}))
-    seconds = _seconds_to_decode(images, wanted, choice.workers)
-    return Speed(
-        seconds, f"{images.name}: decoding, and resizing in {len(wanted)} "
-        f"way{'s' * (len(wanted) > 1)}, {1 / seconds:.3g} images/s by {choice.workers} threads "
-        f"(sample of {min(SAMPLE, len(images))})",
-    )  # fmt: skip
-
-
-_TIMES: dict[tuple[str, tuple[Geometry, ...]], float] = {}
-
-
-def _seconds_to_decode(images: ImageList, wanted: tuple[Geometry, ...], workers: int) -> float:
-    from analysis.extract import Settings, decoded
-
-    if (images.name, wanted) not in _TIMES:
-        rows = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
-        some = np.zeros(len(images), dtype=bool)
-        some[rows] = True
-        sample = images.select(some, images.name)
-        settings = Settings(batch_size=len(sample), shard_size=len(sample), workers=workers)
-        began = time.monotonic()
-        for _ in decoded(sample, {0: wanted}, settings):
-            pass
-        _TIMES[images.name, wanted] = (time.monotonic() - began) / len(sample)
-    return _TIMES[images.name, wanted]
-
-
-def _generated(folder: Path) -> ImageList:
-    """Photographs of nothing of ImageNet's usual size, for data sets that are not here."""
-    rng = np.random.default_rng(0)
-    for number in range(SAMPLE):
-        coarse = Image.fromarray(rng.integers(0, 256, (40, 53, 3), dtype=np.uint8))
-        coarse.resize((500, 375)).save(folder / f"{number}.jpg", quality=95)
-    return datasets.folder(folder, name="generated images")
-
-
-def _named(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

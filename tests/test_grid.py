@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from tiny import save_folder
 
-from analysis import broden, cli, datasets, grid, imagenet, miniatures, paper_sets, store
+from analysis import broden, cli, datasets, estimate, grid, imagenet, miniatures, paper_sets, store
 from analysis.cli import main
 from analysis.grid import Choice, Job
 from analysis.registry import load_families
@@ -46,7 +46,7 @@ def nothing_here(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
     monkeypatch.setattr(paper_sets, "CONFIG", tmp_path / "no-configuration.yaml")
-    for cached in (grid._data, grid._listed, grid._key, grid._models):
+    for cached in (grid._data, grid._listed, grid._key, grid.models_of):
         cached.cache_clear()
 
 
@@ -191,8 +191,8 @@ def test_an_incomplete_broden_stops_the_grid(tmp_path):
 
 def test_a_dry_run_prints_jobs_images_time_and_disk(monkeypatch, capsys):
     pytest.importorskip("open_clip", reason="extraction is not installed")
-    estimate = grid.estimate
-    monkeypatch.setattr(grid, "estimate", lambda plan: estimate(plan, seconds=1))
+    measured = estimate.estimate
+    monkeypatch.setattr(estimate, "estimate", lambda plan: measured(plan, seconds=1))
     data = ["pocket-noto-test", "imagenet-r"]
     arguments = ["grid", "--edition", "pocket", "--families", "pocket_cnn", "--device", "cpu"]
     assert main([*arguments, "--data", *data, "--dry-run"]) == 0
