@@ -6,9 +6,11 @@ about half a minute, with weights drawn at random. Only `estimate` needs torch.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -17,7 +19,7 @@ from PIL import Image
 
 from analysis import datasets
 from analysis.datasets import ImageList
-from analysis.grid import Choice, Kind, Plan, models_of
+from analysis.grid import Choice, Job, Kind, Plan, missing, models_of
 from analysis.paper_sets import descriptions
 from analysis.preprocess import Geometry, geometry
 from analysis.registry import Family, Model
@@ -40,15 +42,25 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class Left:
+    """One family's models that have still to extract one data set of so many images."""
+
+    family: Family
+    data: str
+    images: int
+    models: tuple[Model, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """What is left to do for one family on one data set: images, seconds, bytes on disk."""
 
     family: str
     data: str
-    models: int
+    encoders: int
     images: int
     seconds: float
-    size: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -67,12 +79,12 @@ class Estimate:
     @property
     def size(self) -> int:
         """Bytes that the features take in the end."""
-        return sum(row.size for row in self.rows)
+        return sum(row.bytes for row in self.rows)
 
 
 def describe(plan: Plan) -> str:
     """Say which jobs a plan comes to, on how many images, and how long what is left takes."""
-    waiting = plan.waiting()
+    waiting, left = plan.waiting(), _left(plan)
     kinds = {kind: [job for job in waiting if job.kind == kind] for kind in get_args(Kind)}
     counted = ", ".join(f"{len(jobs)} {kind}" for kind, jobs in kinds.items() if jobs)
     images = sum(len(images) for images in plan.data)
@@ -81,14 +93,14 @@ def describe(plan: Plan) -> str:
         + (f" ({counted})" if counted else "")
         + f": {len(plan.families)} families on {len(plan.data)} data sets of {images:,} images"
         + f", {len(plan.absent)} more are not here" * bool(plan.absent),
-        *(f"  {job}" for job in waiting),
+        *(f"  {job}{_for_some(plan, job)}" for job in waiting),
     ]
-    if not [job for job in waiting if job.kind == "features"] and not plan.absent:
+    if not left:
         return "\n".join([*lines, "nothing is left to extract"])
     found = estimate(plan)
     table = [("family", "data set", "encoders", "images", "time", "disk")]
     table += [
-        (r.family, r.data, str(r.models), f"{r.images:,}", _time(r.seconds), _size(r.size))
+        (r.family, r.data, str(r.encoders), f"{r.images:,}", _time(r.seconds), _size(r.bytes))
         for r in found.rows
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -105,6 +117,27 @@ def describe(plan: Plan) -> str:
     return "\n".join([*lines, *(f"  {line}" for line in found.how)])
 
 
+def to_json(plan: Plan) -> str:
+    """What `describe` says, for programs: seconds and bytes, and models that a job still lacks."""
+    waiting = plan.waiting()
+    found = estimate(plan) if _left(plan) else None
+    content = {
+        "jobs": len(plan.jobs),
+        "waiting": [
+            {"kind": job.kind, "family": job.family, "data": job.data, "part": job.number or None,
+             "of": job.of or None, "models": [m.name for m in missing(plan.choice, job)]}
+            for job in waiting
+        ],
+        "data": {images.name: len(images) for images in plan.data},
+        "absent": {one.name: one.why for one in plan.absent},
+        "estimate": None if found is None else {
+            "precision": plan.choice.precision, "seconds": found.seconds, "bytes": found.size,
+            **asdict(found),
+        },
+    }  # fmt: skip
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
 def estimate(plan: Plan, seconds: float = 30) -> Estimate:
     """Estimate what is left, absent data sets included, from a measurement of about ``seconds``.
 
@@ -114,67 +147,81 @@ def estimate(plan: Plan, seconds: float = 30) -> Estimate:
     """
     from analysis.extract import device_for
 
-    device = device_for(plan.choice.device)
-    left = [*_left(plan), *_left_of_absent(plan)]
-    names = {name for name, _, _ in left}
-    families = [family for family in plan.families if family.name in names]
+    device, choice, left = device_for(plan.choice.device), plan.choice, _left(plan)
+    families = {one.family.name: one.family for one in left}
     began = time.monotonic()
-    encode = {f.name: _encoding(f, plan.choice, device, seconds / 2 / len(families))
-              for f in families}  # fmt: skip
+    encode: dict[str, float] = {}
+    how: list[str] = []
+    for name in families:
+        models = {m.name: m for one in left if one.family.name == name for m in one.models}
+        speed, what = _encoding(list(models.values()), choice, device, seconds / 2 / len(families))
+        encode |= speed
+        how.append(f"{name}: {what}")
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         generated = _generated(Path(folder))
         here = {images.name: images for images in plan.data}
-        decode = {
-            (f.name, data): _decoding(f, here.get(data, generated), plan.choice)
-            for f in families
-            for data in dict.fromkeys(data for _, data, _ in left)
-        }
-    rows = []
-    for name, data, count in left:
-        slow, other = encode[name].seconds, decode[name, data].seconds
-        each = max(slow, other) if device.startswith("cuda") else slow + other
-        rows.append(Row(name, data, len(models_of(name)), count, count * each,
-                        count * _bytes(name, plan.choice)))  # fmt: skip
-    how = [*(s.what for s in encode.values()), *dict.fromkeys(s.what for s in decode.values())]
+        for one in left:
+            decode = _decoding(one.models, here.get(one.data, generated), choice)
+            both = sum(encode[model.name] for model in one.models), decode.seconds
+            each = max(both) if device.startswith("cuda") else sum(both)
+            size = one.images * _bytes(one.models, choice)
+            row = (one.family.name, one.data, len(one.models), one.images, one.images * each, size)
+            rows.append(Row(*row))
+            how.append(decode.what)
     took = f"measured in {time.monotonic() - began:.0f} s, setting up models included"
-    return Estimate(tuple(rows), _named(device), (*how, took))
+    return Estimate(tuple(rows), _named(device), (*dict.fromkeys(how), took))
 
 
-def _left(plan: Plan) -> list[tuple[str, str, int]]:
-    """Family, data set and images of what is still to be extracted."""
-    size = {images.name: len(images) for images in plan.data}
-    waiting = [job for job in plan.waiting() if job.kind == "features"]
-    return [(job.family, job.data, size[job.data]) for job in waiting]
-
-
-def _left_of_absent(plan: Plan) -> list[tuple[str, str, int]]:
-    """The same for data sets that are not here, with their published counts."""
+def _left(plan: Plan) -> list[Left]:
+    """What is still to be extracted, also of data sets that are not here, as they are published."""
+    families = {family.name: family for family in plan.families}
+    sizes = {images.name: len(images) for images in plan.data}
+    here = [
+        Left(families[job.family], job.data, sizes[job.data], tuple(missing(plan.choice, job)))
+        for job in plan.waiting()
+        if job.kind == "features"
+    ]
     published = descriptions()
-    sizes = {
+    absent = {
         one.name: (published[one.name].used or published[one.name]).images for one in plan.absent
     }
-    return [(family.name, name, size) for family in plan.families for name, size in sizes.items()]
+    return here + [
+        Left(family, name, size, models_of(plan.choice, family.name))
+        for family in plan.families
+        for name, size in absent.items()
+    ]
 
 
-def _bytes(family: str, choice: Choice) -> int:
+def _for_some(plan: Plan, job: Job) -> str:
+    """Which models a job is still for, where that is not all of them."""
+    lacking = missing(plan.choice, job)
+    if len(lacking) == len(models_of(plan.choice, job.family)):
+        return ""
+    return f" (for {', '.join(model.name for model in lacking)})"
+
+
+def _bytes(models: Sequence[Model], choice: Choice) -> int:
     """Bytes per image in the store: features of every model, a label and a row number."""
     each = 4 if choice.precision == "fp32" else 2
-    return sum(model.width * each + 16 for model in models_of(family))
+    return sum(model.width * each + 16 for model in models)
 
 
-def _encoding(family: Family, choice: Choice, device: str, seconds: float) -> Speed:
-    """Time the family's encoders, each architecture once, on batches of noise."""
-    models = models_of(family.name)
+def _encoding(
+    models: Sequence[Model], choice: Choice, device: str, seconds: float
+) -> tuple[dict[str, float], str]:
+    """Time encoders, each architecture once, on batches of noise: seconds per image by model."""
     kinds: dict[tuple[str | None, ...], list[Model]] = {}
     for model in models:
         kinds.setdefault((model.library, model.architecture), []).append(model)
-    total = 0.0
+    speed: dict[str, float] = {}
     for same in kinds.values():
-        total += len(same) * _seconds_per_image(same[0], choice, device, seconds / len(kinds))
-    return Speed(
-        total, f"{family.name}: {len(models)} encoders ({len(kinds)} architectures, weights drawn "
-        f"at random) {1 / total:.3g} images/s through all of them",
-    )  # fmt: skip
+        one = _seconds_per_image(same[0], choice, device, seconds / len(kinds))
+        speed |= {model.name: one for model in same}
+    return speed, (
+        f"{len(models)} encoders ({len(kinds)} architectures, weights drawn at random) "
+        f"{1 / sum(speed.values()):.3g} images/s through all of them"
+    )
 
 
 def _seconds_per_image(model: Model, choice: Choice, device: str, seconds: float) -> float:
@@ -210,9 +257,9 @@ def _timed(encoder: Encoder, pixels: Tensor) -> float:
     return time.monotonic() - began
 
 
-def _decoding(family: Family, images: ImageList, choice: Choice) -> Speed:
+def _decoding(models: Sequence[Model], images: ImageList, choice: Choice) -> Speed:
     """Time decoding and resizing of some images, spread over the data set."""
-    wanted = tuple(sorted({geometry(model.preprocessing) for model in models_of(family.name)}))
+    wanted = tuple(sorted({geometry(model.preprocessing) for model in models}))
     seconds = _seconds_to_decode(images, wanted, choice.workers)
     return Speed(
         seconds, f"{images.name}: decoding, and resizing in {len(wanted)} "

@@ -46,7 +46,7 @@ def nothing_here(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
     monkeypatch.setattr(paper_sets, "CONFIG", tmp_path / "no-configuration.yaml")
-    for cached in (grid._data, grid._listed, grid._key, grid.models_of):
+    for cached in (grid._data, grid._listed, grid._keys, grid.models_of):
         cached.cache_clear()
 
 
@@ -90,7 +90,7 @@ def test_the_papers_grid_has_the_jobs_that_were_counted_by_hand(published):
 
 
 def test_the_pocket_edition_has_ten_styles():
-    plan = grid.plan(Choice(edition="pocket", shards=3, shard_size=200))
+    plan = grid.plan(Choice(edition="pocket", shards=3, shard_size=200, record=True))
     # about 484 images a style: batches of 128 make shards of 256, so two parts and no third
     assert len(plan.jobs) == 2 * 10 * (2 + 2)
     assert {grid.parts(plan.choice, images) for images in plan.data} == {2}
@@ -198,7 +198,7 @@ def test_a_dry_run_prints_jobs_images_time_and_disk(monkeypatch, capsys):
     assert main([*arguments, "--data", *data, "--dry-run"]) == 0
     printed = capsys.readouterr()
     assert printed.err.startswith("left out: imagenet-r. ImageNet-R is not in")
-    assert "2 jobs, 0 done, 2 to do (1 features, 1 measure)" in printed.out
+    assert "1 jobs, 0 done, 1 to do (1 features)" in printed.out
     rows = {line.split()[1]: line for line in printed.out.splitlines() if line.startswith("pocket")}
     # six models of 128 float32 components, and a label and a row number of 8 bytes each
     assert f"{484 * 6 * (128 * 4 + 16) / 1e6:.1f} MB" in rows["pocket-noto-test"]
@@ -237,7 +237,7 @@ def project(tmp_path_factory):
 def start(project, *more, data=("one", "two")):
     """Start `companion grid` there, on the folders named."""
     command = [sys.executable, "-m", "analysis.cli", "grid", "--edition", "reader", "--data", *data,
-               "--device", "cpu", "--workers", "1", *more]  # fmt: skip
+               "--device", "cpu", "--workers", "1", "--record", *more]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(project / "st")}
     return subprocess.Popen(
         command, cwd=project, env=environment, text=True,
@@ -322,7 +322,7 @@ def test_other_weights_or_images_or_precision_are_other_keys(project, monkeypatc
     choice = Choice(edition="pocket", data=("pocket-noto-test",))
 
     def keys(choice, data="pocket-noto-test"):
-        grid._key.cache_clear()
+        grid._keys.cache_clear()
         return {k: grid._key(choice, k, "pocket_cnn", data) for k in ("features", "measure")}
 
     before = keys(choice)
