@@ -846,8 +846,9 @@ def _step(options: argparse.Namespace) -> int:
 
     exit_with_parent()
     given = options.choice | ({"workers": options.workers} if options.workers else {})
-    job = grid.Job(options.kind, options.family, options.data, *options.part)
-    grid.step(grid.choice_from(given), job)
+    choice = grid.choice_from(given)
+    job = grid.Job(options.kind, options.family, options.data, *options.part, which=choice.which)
+    grid.step(choice, job)
     return 0
 
 
