@@ -847,7 +847,8 @@ def _step(options: argparse.Namespace) -> int:
     exit_with_parent()
     given = options.choice | ({"workers": options.workers} if options.workers else {})
     choice = grid.choice_from(given)
-    job = grid.Job(options.kind, options.family, options.data, *options.part, which=choice.which)
+    number, of = options.part
+    job = grid.Job(options.kind, options.family, options.data, number, of, choice.which)
     grid.step(choice, job)
     return 0
 
