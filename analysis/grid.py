@@ -298,8 +298,8 @@ def remove_outdated(plan: Plan) -> None:
     """Make jobs' notes say what is so, since Snakemake looks at them: missing if there is work.
 
     Parts were used up when their features were made, so those go too if the features are gone; and
-    also where putting them together failed: shards may be lost. Jobs that another choice of models
-    did get their notes.
+    also where putting them together failed: shards may be lost. Jobs that are done because another
+    choice of models did them, or the rest of them, get notes that say so.
     """
     for job in plan.waiting():
         if job.kind == "features" and (job.note.exists() or job.failure.exists()):
@@ -308,7 +308,7 @@ def remove_outdated(plan: Plan) -> None:
         job.note.unlink(missing_ok=True)
         job.failure.unlink(missing_ok=True)
     for job in set(plan.jobs).difference(plan.waiting()):
-        if not job.note.exists():
+        if job.left_out or not job.note.exists():
             _note(plan.choice, job, {})
 
 

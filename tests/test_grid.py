@@ -459,6 +459,8 @@ def made(folder):
 
 
 def obtain(folder):
+    """Put the weights there, as between two commands: their content is part of the keys."""
+    grid._keys.cache_clear()
     shutil.copy(ROOT / "data/pocket/checkpoints/pocket-cnn-captions.safetensors",
                 folder / "gone.safetensors")  # fmt: skip
 
@@ -495,6 +497,18 @@ def test_a_model_that_cannot_be_had_does_not_stop_its_family(three, shards):
     assert {name: after[name] for name in before} == before  # only what was missing
     assert len(after) == len(before) * 3 // 2
     assert grid.run(plan) == 0
+
+
+def test_a_model_that_another_choice_obtained_is_no_longer_left_out(three):
+    folder, _ = three
+    every = grid.plan(chosen(folder))
+    with pytest.raises(grid.IncompleteError):
+        grid.run(every)
+    assert [list(job.left_out) for job in every.jobs] == [["mine-gone"]] * 2
+    obtain(folder)
+    assert grid.run(grid.plan(chosen(folder, "mine-gone"))) == 2
+    assert grid.run(every) == 0
+    assert [job.left_out for job in every.jobs] == [{}, {}]
 
 
 def test_no_model_can_be_had(three):
