@@ -324,9 +324,9 @@ def finished_jobs(errors):
 
 def stamps(project):
     """Features and measurements with their times."""
-    found = [*(project / "st" / "mine-web").glob("*.safetensors"),
+    found = [*(project / "st").glob("mine-*/*.safetensors"),
              *(project / "data" / "measurements").rglob("*.json")]  # fmt: skip
-    return {path.name: path.stat().st_mtime_ns for path in found}
+    return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in found}
 
 
 def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(project):
@@ -608,6 +608,42 @@ def test_two_jobs_on_one_machine_get_different_gpus(monkeypatch, tmp_path):
         with grid._gpu("cuda:1") as named, grid._gpu("cpu") as cpu:
             assert (named, cpu) == ("cuda:1", "cpu")
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"GPU-a", "3"}
+
+
+@pytest.mark.slow  # a minute: Snakemake and its jobs start six times over
+def test_models_through_snakemake(tmp_path):
+    """What the tests above do in this process, by the command, the Snakefile and its jobs."""
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    project = make_project(tmp_path / "a project")
+    weights = {"mine-captions": "data/pocket/checkpoints/pocket-cnn-captions.safetensors",
+               "mine-gone": tmp_path / "gone.safetensors"}  # fmt: skip
+    text = FAMILY + "".join(ANOTHER.format(name=n, weights=w) for n, w in weights.items())
+    (project / "families" / "mine.yaml").write_text(text)
+
+    def grid_of(*more):
+        process = start(project, *more, data=("one",))
+        out, errors = process.communicate(timeout=300)
+        return process.returncode, [job.split()[0] for job in finished_jobs(errors)], out + errors
+
+    assert grid_of("--models", "mine-web")[:2] == (0, ["features", "measure"])
+    before = stamps(project)
+    status, jobs, said = grid_of()
+    assert (status, jobs) == (1, ["features", "measure"]), said
+    assert said.count(", WITHOUT mine-gone") == 2
+    assert "left out: mine-gone: there are no weights at" in said
+    assert {name: at for name, at in stamps(project).items() if name in before} == before
+    before = stamps(project)
+    assert len([name for name in before if name.endswith(".json")]) == 2 * 3
+    obtain(tmp_path)
+    assert grid_of()[:2] == (0, ["features", "measure"])
+    after = stamps(project)
+    assert {name: after[name] for name in before} == before
+    assert len([name for name in after if name.endswith(".json")]) == 3 * 3
+    assert grid_of("--models", "mine-gone")[:2] == (0, [])
+    more = ("--shards", "2", "--shard-size", "16", "--batch-size", "8", "--precision", "bf16")
+    some = grid_of("--models", "mine-gone", "mine-web", *more)
+    assert sorted(some[1]) == ["features", "measure", "part", "part"] and some[0] == 0
+    assert grid_of("--models", "mine-web", *more)[:2] == (0, [])
 
 
 def test_other_weights_or_images_or_precision_are_other_keys(project, monkeypatch):
