@@ -29,9 +29,6 @@ from analysis.measurements import (
 )
 from analysis.registry import Family, Model, shown_weights
 
-#: How a measurement says that images were left out of a data set.
-LEFT_OUT = "damaged images left out"
-
 
 def of_family(
     experiment: Experiment, family: Family, folder: Path | None = None
@@ -293,7 +290,7 @@ def _about_data(sidecar: Mapping[str, Any]) -> str:
     data = sidecar["data"]
     what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
     left_out = len(data.get("left_out") or ())
-    return what + f"; {left_out} {LEFT_OUT}" * bool(left_out)
+    return what + f"; {left_out} {accuracy.LEFT_OUT}" * bool(left_out)
 
 
 def _about_head(sidecar: Mapping[str, Any], classes: int) -> str:

@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import measurements, paper_sets, photographs
-from analysis.evidence import LEFT_OUT
-from analysis.imagenet import DIFFERS
+from analysis import accuracy, measurements, paper_sets, photographs
 from analysis.measure import QUANTITIES
 from analysis.measurements import Measurement, MeasurementError
 from analysis.registry import Family, Model, suggestion
@@ -110,8 +108,8 @@ def _about_counts(m: Measurement) -> Iterator[str]:
         )
     published = paper_sets.descriptions().get(m.data.name)
     used = (published.used or published) if published else None
-    said = DIFFERS in m.data.what or LEFT_OUT in m.data.what
-    if used and (images, classes) != (used.images, used.classes) and not said:
+    complete = accuracy.of_measurement(m).complete
+    if used and (images, classes) != (used.images, used.classes) and complete:
         yield (
             f"{m.data.name} was published with {used.images} images of {used.classes} classes, "
             f"this saw {images} of {classes}, and `data.what` does not say that the copy differs: "
