@@ -95,7 +95,7 @@ def right(
     ``features`` (N, d); ``labels`` (N,) count through ``classes``, the data set's. Images without a
     class (−1) are never right: leave them out before. Raises StoreError if the head lacks a class.
     """
-    rows, owners = _rows(head, classes)
+    rows, owners = rows_of(head, classes)
     part = head.restricted([head.classes[row] for row in rows])
     found = np.empty(len(features), dtype=bool)
     for first in range(0, len(features), BLOCK):
@@ -158,7 +158,7 @@ def robustness(
     return Robustness(shifted, float(er), float(error))
 
 
-def _rows(head: Head, classes: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
+def rows_of(head: Head, classes: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
     """The head's rows that take part, and the index in ``classes`` of the class each stands for."""
     index = {name: row for row, name in enumerate(head.classes)}
     several = imagenet.objectnet_to_imagenet()

@@ -248,9 +248,14 @@ def for_head(found: store.Features, head: store.Head) -> tuple[NDArray[Any], NDA
     features, labels = found.features, found.labels
     if not labelled.all():
         features, labels = features[labelled], labels[labelled]
-    if head.normalize and head.bias is not None:  # without a bias lengths change no prediction
+    return as_seen(head, features), classes[labels]
+
+
+def as_seen(head: store.Head, features: NDArray[Any]) -> NDArray[Any]:
+    """Features (n, d) as a head sees them, at length 1 where that changes a prediction."""
+    if head.normalize and head.bias is not None:  # without a bias lengths change none
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return features, classes[labels]
+    return features
 
 
 def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import pandas as pd
 
-from analysis import accuracy, pocket_robustness, published, published_robustness
+from analysis import accuracy, evidence, pocket_robustness, published, published_robustness
 from analysis.measurements import Measurement
 from analysis.published import FIVE_SHIFTS, FOUR_SHIFTS, V2
 from analysis.registry import Family
@@ -66,12 +66,13 @@ def own(family: Family, v2: V2, measured: Sequence[Measurement]) -> View:
 def of_measurements(
     families: Mapping[str, Family], measured: Sequence[Measurement]
 ) -> pd.DataFrame:
-    """Effective robustness from measured accuracies, columns as `published_robustness.of_families`.
+    """Effective robustness from measured accuracies: `published_robustness.of_families`' columns.
 
     One row per model that was measured on ImageNet and all five shifts, in the families' order,
     against the paper's printed line. Models with random weights are left out, and those that
     recognise none or all of ImageNet's images, which has no logit. `measured`: of the experiment
-    `accuracy`; other data sets are left alone.
+    `accuracy`; other data sets are left alone. One more column, `live`: whether any of the
+    accuracies was just computed.
     """
     found = accuracy.by_model(measured)
     rows = []
@@ -86,11 +87,23 @@ def of_measurements(
                 {"family": family.name, "title": family.title, "name": model.name,
                  "pretraining": model.pretraining, "level": model.level, "source": OWN,
                  "model": model.name, **tops, "shifted": er.shifted, "er": er.er,
-                 "er_95": published_robustness.NORMAL_95 * er.error}
+                 "er_95": published_robustness.NORMAL_95 * er.error,
+                 "live": any(one.live for one in own.values())}
             )  # fmt: skip
     columns = ["family", "title", "name", "pretraining", "level", "source", "model"]
-    columns += ["imagenet", *FIVE_SHIFTS, "shifted", "er", "er_95"]
+    columns += ["imagenet", *FIVE_SHIFTS, "shifted", "er", "er_95", "live"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def of_published_sets(families: Mapping[str, Family]) -> pd.DataFrame:
+    """`of_measurements` of all that is known of the families, live or recorded.
+
+    Copies of a data set that differ from the published one are left out: they decide no claim.
+    """
+    data = list(accuracy.NAMES.values())
+    measured = [m for f in families.values() for m in evidence.gather("accuracy", f, data)]
+    complete = [m for m in measured if accuracy.of_measurement(m).complete]
+    return of_measurements(families, complete)
 
 
 def own_line(view: View, shift: str) -> Baseline:

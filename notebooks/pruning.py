@@ -33,7 +33,7 @@ from analysis import (
     figures,
     paper_sets,
     pocket_robustness,
-    pocket_shifts,
+    pruned_shifts,
     reporting,
 )
 from analysis.registry import load_family
@@ -42,7 +42,7 @@ KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the 
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-found = evidence.gather("pruning", backbone, [pocket_shifts.TRAINING] if pocket else None)
+found = evidence.gather("pruning", backbone, [pruned_shifts.TRAINING] if pocket else None)
 shifts = {*paper_sets.GRID} - {"imagenet", "broden"}  # shown as accuracy under shift, not here
 found = [m for m in found if m.data.name not in shifts]
 
@@ -174,8 +174,8 @@ if found and not pocket:
 # %%
 names = [m.model for m in found] if pocket else []
 if pocket:  # where features of another style are missing there is no robustness to show
-    names = [n for n in names if pocket_shifts.complete(backbone.model(n))]
-sweeps = {n: pocket_shifts.sweeps(backbone.model(n), resamples, seed) for n in names}
+    names = [n for n in names if pruned_shifts.complete(backbone.model(n))]
+sweeps = {n: pruned_shifts.sweeps(backbone.model(n), resamples, seed) for n in names}
 titles = {n: reporting.model_title(backbone.model(n)) for n in names}
 pool = pocket_robustness.pool("unseen") if pocket else None
 
@@ -283,7 +283,7 @@ if sweeps:
     sentences = []
     for name, found_orders in sweeps.items():
         sweep = found_orders["importance"]
-        kept = pocket_shifts.fewest_without_loss(sweep, "inside")
+        kept = pruned_shifts.fewest_without_loss(sweep, "inside")
         lost = int((sweep.change_high.robustness < 0).sum())
         sentences.append(
             f"**{titles[name]}:** with {fifth} of {rank} directions kept accuracy changes by "
