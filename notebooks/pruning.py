@@ -198,6 +198,7 @@ if pocket:
 else:
     pool = published_robustness.pool(published.load(), published.FIVE_SHIFTS, "matched_frequency")
 INSIDE, OUTSIDE = ("training style", "unseen styles") if pocket else ("ImageNet", "five shifts")
+WHERE = "in the training style" if pocket else "on ImageNet"
 SOURCE = "recorded, live" if pocket else "published, live"
 BAND = (
     f"95 % of {resamples} resamples (seed {seed}) of the test concepts, the same in every style, "
@@ -255,7 +256,7 @@ if sweeps:
     figures.show(
         figure,
         name="curve" if pocket else "curve-shifts",
-        caption=f"""Accuracy in the {INSIDE} (left) and effective robustness on the {OUTSIDE}
+        caption=f"""Accuracy {WHERE} (left) and effective robustness on the {OUTSIDE}
         (right) of {backbone.title} against the share of directions pruned, in four orders,
         the counterpart of the paper's Figure 3."""
         + (f" {reporting.task(found[0])}." if pocket else "")
@@ -299,9 +300,9 @@ if sweeps:
     figures.table(
         pd.DataFrame(accuracy),
         name="kept" if pocket else "kept-shifts",
-        caption=f"""Accuracy of {backbone.title} with the most important directions kept, in the
-        {INSIDE} and on average over the {OUTSIDE}. Change: from the whole head, with its 95 %
-        interval in brackets. The paper's 80 % is the row with a fifth kept.""",
+        caption=f"""Accuracy of {backbone.title} with the most important directions kept, {WHERE}
+        and on average over the {OUTSIDE}. Change: from the whole head, with its 95 % interval in
+        brackets. The paper's 80 % is the row with a fifth kept.""",
         evidence="live",
     )
     figures.table(
