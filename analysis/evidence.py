@@ -85,6 +85,12 @@ def gather(
     return sorted(kept.values(), key=lambda m: (order.index(m.model), m.data.name))
 
 
+def known_data(experiment: Experiment, family: Family, folder: Path | None = None) -> set[str]:
+    """Names of all data sets that `gather` may find: those recorded, and those in the store."""
+    recorded = {m.data.name for m in measurements.read_all(experiment, family.name)}
+    return recorded.union(*(data_sets(model, folder) for model in family.models))
+
+
 def unusable(family: Family, folder: Path | None = None) -> list[str]:
     """Why features of the family that are in the store cannot be used: a sentence for each."""
     found = [

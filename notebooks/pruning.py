@@ -34,7 +34,6 @@ from analysis import (
     charts,
     evidence,
     figures,
-    measurements,
     pocket_robustness,
     pruned_shifts,
     published,
@@ -48,10 +47,9 @@ KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
 inside, *shifts = pruned_shifts.POCKET if pocket else pruned_shifts.PAPER
-wanted = {m.data.name for m in measurements.read_all("pruning", family)}
-wanted |= {data for model in backbone.models for data in evidence.data_sets(model)}
+others = evidence.known_data("pruning", backbone) - {*shifts}
 # On shifts a recorded curve is ordered by their own images: another question than the paper's.
-found = evidence.gather("pruning", backbone, [inside] if pocket else wanted - {*shifts})
+found = evidence.gather("pruning", backbone, [inside] if pocket else others)
 
 
 def accuracies(measurement, order: str, kept: int) -> str:
