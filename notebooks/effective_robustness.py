@@ -344,7 +344,7 @@ if rows:
     noise = (
         f"{compared - len(beyond)} of the {compared} differences from published values of the very "
         "same checkpoint are within the sampling noise of the own value"
-        + (f"; not so: {', '.join(beyond)}." if beyond else ".")
+        + (f"; not so: {'; '.join(beyond)}." if beyond else ".")
         + " Both sides saw the same images if the copy is complete, so agreement should be closer "
         "than noise: a larger difference speaks of another protocol, precision or copy."
         if compared
@@ -357,9 +357,11 @@ if rows:
         name="own-accuracies",
         caption=f"""Top-1 accuracy of {backbone.title} from features of this book's own, among each
         data set's classes. ±: 95 % of the binomial sampling error, none where no image is
-        recognised. Beside it what was published of the very same checkpoint, where that is known,
-        and whether the difference is smaller than that error. V2 is the matched-frequency variant.
-        ObjectNet without its red border, which open_clip's published values kept.""",
+        recognised. V2 is the matched-frequency variant, ObjectNet without its red border."""
+        + bool(compared)
+        * """ Beside it what was published of the very same checkpoint, where that is known, and
+        whether the difference is smaller than that error; open_clip's published values kept
+        ObjectNet's border.""",
         evidence=f"published, {reporting.kind(measured)}" if compared else reporting.kind(measured),
         search="Find a model or data set" if len(rows) > 18 else "",
     )
