@@ -281,7 +281,8 @@ def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(projec
         assert len(done) <= 3 and "the grid is complete" in out
     assert {name: time for name, time in stamps(project).items() if name in before} == before
     recorded = sorted(p.parent.name for p in (project / "data" / "measurements").rglob("*.json"))
-    assert recorded == sorted(["outlier_features", "privileged_directions", "pruning"] * 2)
+    measured = ["outlier_features", "privileged_directions", "pruning", "accuracy"]
+    assert recorded == sorted(measured * 2)
     after = stamps(project)
     again = start(project)
     out, errors = again.communicate(timeout=60)

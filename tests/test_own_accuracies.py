@@ -354,4 +354,4 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
     assert "3 of the comparisons are between accuracies from this book's own" in cards["ER-order"]
     assert "1 of 16 zero-shot models run from" in cards["ER-range"]
     own = results(folder, "measuring_robustness paper")["own"]
-    assert own.startswith("3 of these families' models") and "| RN50 " in own
+    assert own.startswith("Measured on all six data sets: 3 of") and "| RN50 " in own
