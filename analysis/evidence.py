@@ -64,8 +64,8 @@ def gather(
 ) -> list[Measurement]:
     """All that is known of a family now: live from features in the store, else as recorded.
 
-    `data`: these data sets only. A recorded measurement of the very same features is taken as it
-    is; one of other features gives way to the live one. Features that are damaged or were made by
+    `data`: these data sets only. A recorded measurement of the very same features and head is taken
+    as it is; one of others gives way to the live one. Features that are damaged or were made by
     another version of the model are not used: `unusable` names them. In the order of the family's
     models.
     """
@@ -217,9 +217,22 @@ def _unless_kept(
     recorded = kept.get((model.name, data))
     if recorded is not None:
         sidecar = store.read(store.features_path(model.name, data, folder))[1]
-        if recorded.provenance.origins == provenance(experiment, sidecar).origins:
+        same = recorded.provenance.origins == provenance(experiment, sidecar).origins
+        if same and recorded.provenance.head == _head_now(
+            experiment, model, data, folder, recorded
+        ):
             return None
     return take(experiment, family.name, model, data, folder).model_copy(update={"live": True})
+
+
+def _head_now(
+    experiment: Experiment, model: Model, data: str, folder: Path | None, recorded: Measurement
+) -> str:
+    """What a measurement taken now would say of its head; prompts may have changed since."""
+    if experiment in ("outlier_features", "concepts"):  # none, and one that has its own ways
+        return recorded.provenance.head
+    path = store.head_path(model.name, data, folder)
+    return _about_head(store.read(path)[1], len(store.read_head(path, model).classes))
 
 
 def _measured(experiment: Experiment, found: store.Features, head: store.Head | None) -> Quantities:

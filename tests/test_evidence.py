@@ -90,6 +90,18 @@ def test_live_beats_recorded_unless_it_rests_on_the_same_features(monkeypatch):
     assert found.value("kurtosis_mean") != recorded.value("kurtosis_mean")
 
 
+def test_other_prompts_of_the_same_features_make_a_recorded_accuracy_give_way(monkeypatch):
+    small = family()
+    put(small.models[0], head=a_head())
+    recorded = evidence.take("accuracy", "small", small.models[0], "images")
+    record(monkeypatch, recorded)
+    assert evidence.gather("accuracy", small) == [recorded]
+    about = {"model": store.describe(small.models[0], "f" * 64), "prompts": "a" * 64}
+    store.write_head(store.head_path(small.models[0].name, "images"), a_head(seed=4), about)
+    (found,) = evidence.gather("accuracy", small)
+    assert found.live and found.value("top1") != recorded.value("top1")
+
+
 def test_what_was_recorded_stays_where_no_features_are(monkeypatch):
     small = family()
     put(small.models[0])
