@@ -53,6 +53,8 @@ WNID = re.compile(r"n\d{8}")
 #: The hub's names of validation images end in the class, others' do not.
 VALIDATION = re.compile(r"^(ILSVRC2012_val_\d{8})_n\d{8}(?=\.)")
 DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
+#: How a list, and all that is measured on it, says that the copy is not the published set.
+DIFFERS = "NOT the published set, taken as it is"
 
 Entry = tuple[int, str, Path | Packed]
 
@@ -410,7 +412,7 @@ def _what(title: str, images: int, of: int, sha256: str, problems: Sequence[str]
 
 
 def _taken_as_it_is(problems: Sequence[str]) -> str:
-    return f"NOT the published set, taken as it is: {_with(problems)}"
+    return f"{DIFFERS}: {_with(problems)}"
 
 
 def _with(problems: Iterable[str]) -> str:

@@ -98,10 +98,12 @@ def test_the_pocket_edition_has_ten_styles():
 
 
 def test_what_is_measured_where():
-    assert grid.experiments("imagenet") == ("outlier_features", "privileged_directions", "pruning")
-    assert grid.experiments("objectnet") == ("pruning",)
+    assert grid.experiments("imagenet") == (
+        "outlier_features", "privileged_directions", "pruning", "accuracy",
+    )  # fmt: skip
+    assert grid.experiments("objectnet") == ("accuracy", "pruning")
     assert grid.experiments("broden") == ("concepts",)
-    assert len(grid.experiments("pocket-noto-test")) == 4
+    assert len(grid.experiments("pocket-noto-test")) == 5
 
 
 def test_concepts_wait_for_a_head(published):
@@ -353,7 +355,8 @@ def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(projec
         assert len(done) <= 3 and "the grid is complete" in out
     assert {name: time for name, time in stamps(project).items() if name in before} == before
     recorded = sorted(p.parent.name for p in (project / "data" / "measurements").rglob("*.json"))
-    assert recorded == sorted(["outlier_features", "privileged_directions", "pruning"] * 2)
+    measured = ["outlier_features", "privileged_directions", "pruning", "accuracy"]
+    assert recorded == sorted(measured * 2)
     after = stamps(project)
     again = start(project)
     out, errors = again.communicate(timeout=60)
