@@ -60,7 +60,9 @@ FORMAT = "1"
 LOGS = ROOT / ".companion" / "logs"
 PROFILES = ROOT / "profiles"
 #: What is measured on ImageNet.
-ON_REFERENCE: tuple[Experiment, ...] = ("outlier_features", "privileged_directions", "pruning")
+ON_REFERENCE: tuple[Experiment, ...] = (
+    "outlier_features", "privileged_directions", "pruning", "accuracy",
+)  # fmt: skip
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {"paper": GRID, "pocket": ("pocket",), "reader": ()}
 #: Images that are decoded for an estimate.
@@ -337,7 +339,7 @@ def experiments(data: str) -> tuple[Experiment, ...]:
     """
     if data not in descriptions():
         return get_args(Experiment)
-    return {"imagenet": ON_REFERENCE, "broden": ("concepts",)}.get(data, ("pruning",))
+    return {"imagenet": ON_REFERENCE, "broden": ("concepts",)}.get(data, ("accuracy", "pruning"))
 
 
 @contextlib.contextmanager

@@ -48,6 +48,8 @@ KAGGLE, SYNSETS, GROUND_TRUTH = (
     "ILSVRC2012_validation_ground_truth.txt",
 )
 DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
+#: How a list, and all that is measured on it, says that the copy is not the published set.
+DIFFERS = "NOT the published set, taken as it is"
 
 Entry = tuple[int, str, Path | Piece]
 
@@ -339,7 +341,7 @@ def _what(title: str, images: int, of: int, sha256: str, problems: Sequence[str]
 
 
 def _taken_as_it_is(problems: Sequence[str]) -> str:
-    return f"NOT the published set, taken as it is: {_with(problems)}"
+    return f"{DIFFERS}: {_with(problems)}"
 
 
 def _with(problems: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ import pandas as pd
 
 from analysis import charts, evidence, figures, reporting
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import GROUPS, TRAINING
+from analysis.pruned_shifts import GROUPS, TRAINING
 from analysis.registry import load_family
 from analysis.reporting import digits
 

@@ -29,7 +29,7 @@ import pandas as pd
 
 from analysis import charts, evidence, figures, reporting
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import TRAINING
+from analysis.pruned_shifts import TRAINING
 from analysis.registry import load_family
 from analysis.reporting import digits
 

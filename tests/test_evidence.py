@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import PREPROCESSING
 
-from analysis import evidence, measure, measurements, pocket_shifts, store
+from analysis import evidence, measure, measurements, pruned_shifts, store
 from analysis.measurements import MeasurementError
 from analysis.registry import Family
 from analysis.store import Head, StoreError
@@ -162,12 +162,12 @@ def test_classes_are_matched_by_name_and_unknown_ones_refused():
 
 def test_a_concept_has_one_number_in_every_style():
     concepts = ["1F600", "1F601", "2764"]
-    known = [c for c in pocket_shifts._test_concepts()][:3]
+    known = [c for c in pruned_shifts._test_concepts()][:3]
     numbers = [
-        pocket_shifts.concepts_of(store.row_numbers([f"{c}/{style}" for c in known]), style)
+        pruned_shifts.concepts_of(store.row_numbers([f"{c}/{style}" for c in known]), style)
         for style in ("twemoji", "openmoji")
     ]
     np.testing.assert_array_equal(*numbers)
     assert len(set(numbers[0])) == 3
     with pytest.raises(StoreError, match="3 images of pocket-noto-test are none of the test emoji"):
-        pocket_shifts.concepts_of(store.row_numbers([f"no-{c}/noto" for c in concepts]), "noto")
+        pruned_shifts.concepts_of(store.row_numbers([f"no-{c}/noto" for c in concepts]), "noto")

@@ -97,10 +97,12 @@ def test_the_pocket_edition_has_ten_styles():
 
 
 def test_what_is_measured_where():
-    assert grid.experiments("imagenet") == ("outlier_features", "privileged_directions", "pruning")
-    assert grid.experiments("objectnet") == ("pruning",)
+    assert grid.experiments("imagenet") == (
+        "outlier_features", "privileged_directions", "pruning", "accuracy",
+    )  # fmt: skip
+    assert grid.experiments("objectnet") == ("accuracy", "pruning")
     assert grid.experiments("broden") == ("concepts",)
-    assert len(grid.experiments("pocket-noto-test")) == 4
+    assert len(grid.experiments("pocket-noto-test")) == 5
 
 
 def test_concepts_wait_for_a_head(published):
