@@ -10,7 +10,11 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/measurements/*/*.json
+#     - data/imagenet/objectnet.csv
+#     - data/measurements/accuracy/*.json
+#     - data/measurements/concepts/*.json
+#     - data/measurements/outlier_features/*.json
+#     - data/measurements/privileged_directions/*.json
 #     - data/pocket/*.csv
 #     - data/published/accuracies.csv
 #     - families/*.yaml
@@ -486,7 +490,7 @@ def number_of(measurement) -> str:
     """How many concepts are encoded, of how many, and in which images."""
     own = np.mean(measurement.value("unique_draws"))
     total = len(measurement.value("positives"))
-    return f"{digits(own)} of {total} ({reporting.data_title(measurement)})"
+    return f"{own:.1f} of {total} ({reporting.data_title(measurement)})"
 
 
 def candidates_of(family, model) -> dict:
