@@ -161,10 +161,6 @@ class Recipe(_Strict):
             return self.settings
         raise TrainingError(f"{self.name} trains on labels, a recipe for captions is expected.")
 
-    def source(self, setting: str) -> str:
-        """Return where a setting comes from: an address, or ``ours``, with the reason if any."""
-        return self.references.get(self.sources[setting], self.sources[setting])
-
 
 def load(text: str) -> Recipe:
     """Return the recipe of that name, or in that ``.yaml`` file; TrainingError if it is wrong."""

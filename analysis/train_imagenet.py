@@ -24,6 +24,8 @@ import json
 import math
 import os
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -46,13 +48,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode, v2
 from tqdm import tqdm
 
-from analysis import checkpoints, datasets, models, paper_sets, recipes, store, train
+from analysis import captions, checkpoints, datasets, models, paper_sets, recipes, store, train
 from analysis.datasets import DamagedImageError, DatasetError, ImageList
 from analysis.models import ModelError
 from analysis.pocket import PocketError
 from analysis.preprocess import to_pixels
 from analysis.recipes import ClassifierSettings, Plan, Recipe, TrainingError
-from analysis.registry import Model, Preprocessing, RegistryError
+from analysis.registry import ROOT, Model, Preprocessing, RegistryError
 from analysis.store import StoreError
 
 TRAIN_SET, VAL_SET = "imagenet-train", "imagenet"
@@ -167,11 +169,7 @@ def prepare(options: argparse.Namespace, processes: int) -> Task:
     recipes.check_options(options)
     recipe = recipes.load(options.recipe)
     settings = recipe.classifier()
-    model = checkpoints.find(options.model, assumed_level="zero_shot")
-    if model.library != "open_clip":
-        raise TrainingError(
-            f"{options.model} is not a model of open_clip's: name a CLIP model, as rn50-openai."
-        )
+    model = _model(options)
     name = options.name or default_name(recipe, model)
     images, val = read_data(options)
     made = recipes.plan(settings, len(images), processes, options.micro_batch)
@@ -184,6 +182,16 @@ def prepare(options: argparse.Namespace, processes: int) -> Task:
         identity["save_every"] = options.save_every
     about = {"start": model.name, "pretraining": model.pretraining}
     return Task(recipe, model, name, images, val, made, options.seed, identity, about)
+
+
+def _model(options: argparse.Namespace) -> Model:
+    """Describe the model that is named; TrainingError if it is none of open_clip's."""
+    model = checkpoints.find(options.model, assumed_level="zero_shot")
+    if model.library != "open_clip":
+        raise TrainingError(
+            f"{options.model} is not a model of open_clip's: name a CLIP model, as rn50-openai."
+        )
+    return model
 
 
 def default_name(recipe: Recipe, model: Model) -> str:
@@ -451,7 +459,7 @@ def _loop(
     wrapped: nn.Module = net
     if group.processes > 1:
         ids = [group.device.index] if group.device.type == "cuda" else None
-        wrapped = DistributedDataParallel(net, device_ids=ids, **{_sync_buffers(): False})
+        wrapped = DistributedDataParallel(net, device_ids=ids, **_own_buffers())
     if not progress.curve:
         score = accuracy(net, task, options, group)
         progress.curve.append({"step": 0, "epoch": 0, "loss": None, "accuracy": score})
@@ -489,10 +497,11 @@ def _loop(
     return False
 
 
-def _sync_buffers() -> str:
-    """What PyTorch calls taking over the first process's running averages in every update."""
+def _own_buffers() -> dict[str, Any]:
+    """The option by which PyTorch leaves every process its own running averages."""
     known = inspect.signature(DistributedDataParallel).parameters
-    return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return {name: False}
 
 
 def _update(
@@ -712,6 +721,90 @@ def next_commands(path: Path) -> str:
         f"--level {entry['level']} --pretraining {json.dumps(entry['pretraining'])}\n"
         f"or put `entry` of {path.with_suffix('.json').name} into a family file"
     )
+
+
+# Starting
+
+
+def launch(options: argparse.Namespace) -> int:
+    """Check all that can be checked, then train in processes of their own; their exit status.
+
+    Raises one of `EXPECTED`.
+    """
+    recipe, processes = recipes.load(options.recipe), processes_here(options)
+    if recipe.level == "captions":
+        if options.captions is None:
+            raise TrainingError(
+                f"--captions is missing: name the JSON file of ImageNet-Captions "
+                f"({captions.ORIGIN})."
+            )
+        architecture = _model(options).architecture or ""
+        path = captions.run(recipe, architecture, options, processes)
+        print(next_commands(path))
+        return 0
+    prepare(options, processes)
+    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(command(options, processes), env={**os.environ, "PYTHONPATH": search})
+    if done.returncode and processes > 1:  # torchrun says much: the sentence is above
+        raise TrainingError(
+            "the training stopped for the reason above; once that is mended the same command goes "
+            "on from the state that was kept last."
+        )
+    return done.returncode
+
+
+def processes_here(options: argparse.Namespace) -> int:
+    """Return how many processes are asked for, or one for each GPU here, or one."""
+    if options.processes:
+        return int(options.processes)
+    return 1 if options.device == "cpu" else max(1, torch.cuda.device_count())
+
+
+def command(options: argparse.Namespace, processes: int) -> list[str]:
+    """Return the command that trains on labels."""
+    module, given = "analysis.train_imagenet", recipes.arguments(options)
+    if processes == 1:
+        return [sys.executable, "-m", module, *given]
+    return recipes.torchrun(processes, module, given)
+
+
+def describe(options: argparse.Namespace) -> str:
+    """Say what would be done and about what it would cost, also where there are no images."""
+    recipes.check_options(options)
+    recipe, model, processes = (
+        recipes.load(options.recipe),
+        _model(options),
+        processes_here(options),
+    )
+    settings, here = recipe.settings, ""
+    if options.out is None:
+        options.out = Path("FOLDER")
+    if recipe.level == "captions":
+        images = captions.PUBLISHED
+        made = captions.plan_of(recipe.captions(), images, processes, options.micro_batch)
+        line = captions.command(recipe.captions(), model.architecture or "",
+                                options.out / "captions.tsv", options.out, made,
+                                seed=options.seed, workers=options.workers)  # fmt: skip
+    else:
+        try:
+            images = len(read_data(options)[0])
+        except DatasetError as error:
+            if options.data != TRAIN_SET:
+                raise
+            images, here = paper_sets.descriptions()[TRAIN_SET].images, f"not here: {error}"
+        made = recipes.plan(settings, images, processes, options.micro_batch)
+        line = command(options, processes)
+    values = settings.model_dump(exclude_none=True)
+    shown = [f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()]
+    shown += [f"  ({name}: {address})" for name, address in recipe.references.items()]
+    return "\n".join([
+        f"{recipe.title}: {model.architecture}, from {model.name}", *shown,
+        f"images: {images:,}", *filter(None, [here]),
+        f"{made.steps:,} updates of {made.batch:,} images: {processes} processes, each "
+            f"{made.accumulation} × {made.micro_batch} images",
+            recipes.cost_sentence(recipes.cost(recipe, model.architecture or "", images)),
+        f"command: {shlex.join(line)}",
+    ])  # fmt: skip
 
 
 def main(given: Sequence[str] | None = None) -> int:
