@@ -12,7 +12,8 @@ by rounding alone. Normalisation over a batch (CLIP's ResNets) uses each part by
 running averages are the mean over the processes, so there the number of processes does matter.
 
 The state is kept every so many updates; a training that was killed goes on from there, in the same
-folder with the same number of processes, and on CPUs ends with the same bits.
+folder with the same number of processes, and on CPUs (with as many threads) ends with the same
+bits.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python data/recipes/cost/make.py [--check]
 
-PyTorch's own counter on tensors without content: a multiplication and an addition are two operations,
-elementwise work is not counted. For one image, and one text of the full context length.
+PyTorch's own counter on tensors without content: a multiplication and an addition are two
+operations, elementwise work is not counted. For one image, and one text of the full context length.
 """
 
 import csv
