@@ -413,4 +413,5 @@ def arguments(options: argparse.Namespace) -> list[str]:
 def torchrun(processes: int, module: str, given: Sequence[str]) -> list[str]:
     """Return the command that starts a module in several processes on this machine."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*launcher, "--nproc-per-node", str(processes), "-m", module, *given]
+    # Without the two dashes torchrun takes what follows the module for abbreviations of its own.
+    return [*launcher, "--nproc-per-node", str(processes), "-m", "--", module, *given]

@@ -24,7 +24,7 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
-from analysis import captions, datasets, paper_sets, recipes
+from analysis import captions, datasets, recipes
 from analysis.cli import main
 from analysis.recipes import Plan, TrainingError
 
@@ -234,7 +234,7 @@ def test_a_dry_run_needs_no_images(
     assert "25,020 updates of 512 images: 8 processes, each 1 × 64 images" in said
     assert "learning_rate 3e-05  (code)" in said and "weight_decay 0.1  (paper)" in said
     assert "hours on one H100" in said and "not measured" in said and "not here: " in said
-    assert "--nproc-per-node 8 -m analysis.train_imagenet finetuned --model rn50-openai" in said
+    assert "--nproc-per-node 8 -m -- analysis.train_imagenet finetuned --model rn50-openai" in said
     assert main(["train", "captions", "--model", "vit_b_32-openai", "--dry-run"]) == 0
     assert "-m open_clip_train.main --model ViT-B-32-quickgelu" in capsys.readouterr().out
 
@@ -271,7 +271,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(
     added = add(wish, tmp_path / "families").model
     assert (added.level, added.head, added.weights_sha256) == ("finetuned", "own", about["sha256"])
     assert models.recognised(added, val).mean() == pytest.approx(end["accuracy"])
-    entry = checkpoints.models.Model.model_validate(about["entry"])
+    entry = models.Model.model_validate(about["entry"])
     assert models.recognised(entry, val).mean() == pytest.approx(end["accuracy"])
 
 
@@ -318,7 +318,8 @@ def torchrun(asked: list[str]) -> list[str]:
     return recipes.torchrun(2, "analysis.train_imagenet", asked)
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+SEARCH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": SEARCH, "OMP_NUM_THREADS": "1"}
 
 
 def test_two_processes_train_as_one_does(emoji: Path, tmp_path: Path) -> None:
@@ -457,19 +458,33 @@ def test_images_that_will_not_do(
     (tmp_path / "val" / "cat").symlink_to(next((emoji / "val").iterdir()))
     asked.val = str(tmp_path / "val")
     assert "does not have the 8 classes that are expected" in refused(asked)
-    damaged = tmp_path / "damaged"
+
+
+def damaged(emoji: Path, folder: Path) -> str:
+    """Eight images of each class, of which all but the first class's are cut short."""
     for number, place in enumerate(sorted((emoji / "train").iterdir())):
-        (damaged / place.name).mkdir(parents=True)
+        (folder / place.name).mkdir(parents=True)
         for path in sorted(place.iterdir())[:8]:
-            (damaged / place.name / path.name).write_bytes(
-                path.read_bytes()[: 60 if number else None]
-            )
-    asked = options(emoji, tmp_path / "out", text)
-    asked.data = str(damaged)
-    assert re.match(r"damaged-\w+: an image cannot be read, ", refused(asked))
-    asked.workers = 1
-    with pytest.raises(train_imagenet.ImageError):  # also when another process decodes it
-        train_imagenet.run(asked, ALONE)
+            cut = path.read_bytes()[: 60 if number else None]
+            (folder / place.name / path.name).write_bytes(cut)
+    return str(folder)
+
+
+def test_an_image_that_cannot_be_read_stops_it(emoji: Path, tmp_path: Path) -> None:
+    asked = options(emoji, tmp_path / "out", recipe(tmp_path))
+    asked.data = damaged(emoji, tmp_path / "damaged")
+    assert re.match(r"damaged-\w+: an image cannot be read, \w+/\d+\.png: ", refused(asked))
+
+
+@pytest.mark.slow
+def test_also_when_another_process_decodes_it(emoji: Path, tmp_path: Path) -> None:
+    asked = options(emoji, tmp_path / "out", recipe(tmp_path), "--workers", "2")
+    asked.data, asked.processes = damaged(emoji, tmp_path / "damaged"), 1
+    done = subprocess.run(
+        train_imagenet.command(asked, 1), env=ENVIRONMENT, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(r"companion: damaged-\w+: an image cannot be read, .*\n", done.stderr)
 
 
 def test_an_incomplete_imagenet_is_refused(
@@ -625,8 +640,47 @@ def test_what_open_clips_trainer_leaves_becomes_a_checkpoint(tmp_path: Path) -> 
     assert not (tmp_path / "other.safetensors").exists()
 
 
+def test_captions_from_one_command(
+    train_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but open_clip's trainer itself, which a slow test runs."""
+    out, text = train_set / "out", recipe(train_set, "captions", batch=2, epochs=3, warmup_steps=0)
+    given = ["train", text, "--model", CLIP, "--out", str(out), "--accept-counts"]
+    assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
+    given += ["--captions", str(captions_file(train_set))]
+    monkeypatch.setattr(captions, "NEEDED", ("no_such_module",))
+    assert main(given) == 1
+    assert "needs no_such_module: pip install -e '.[extract,train]'" in capsys.readouterr().err
+    monkeypatch.setattr(captions, "NEEDED", ())
+    lines: list[list[str]] = []
+
+    def trained(line: list[str], **_: Any) -> None:
+        lines.append(line)
+        if len(lines) > 1:
+            place = out / "open_clip" / "checkpoints"
+            place.mkdir(parents=True)
+            clip = open_clip.CLIP(**models.architecture("pocket-cnn"))
+            torch.save({"epoch": 3, "state_dict": clip.state_dict()}, place / "epoch_3.pt")
+
+    monkeypatch.setattr(captions.subprocess, "run", trained)
+    assert main(given) == 1 and "left no epoch_3.pt" in capsys.readouterr().err
+    assert main([*given, "--seed", "1"]) == 1
+    assert "holds a training with another recipe, seed, data" in capsys.readouterr().err
+    assert main(given) == 0 and len(lines) == 2 and lines[0] == lines[1]
+    assert lines[0][lines[0].index("--resume") :][:2] == ["--resume", "latest"]
+    path = out / "pocket-cnn-captions.safetensors"
+    assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
+    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert (about["captions"], about["trained_on"], about["without_text"]) == (4, 2, 2)
+    assert models.load(models.Model.model_validate(about["entry"])).model.level == "captions"
+    assert main(given) == 1 and "is there already" in capsys.readouterr().err
+
+
 @pytest.mark.slow
-def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_open_clips_trainer_takes_the_table_and_the_command(
+    train_set: Path, processes: int
+) -> None:
     """Three epochs of a small CLIP by the very command, from the table to a checkpoint."""
     pytest.importorskip("webdataset", reason="open_clip's trainer needs the extra `train`")
     config = {
@@ -647,13 +701,11 @@ def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> 
     settings = recipes.load("captions").captions().model_copy(
         update={"batch": 2, "epochs": 3, "warmup_steps": 1, "precision": "fp32"}
     )  # fmt: skip
-    plan = captions.plan_of(settings, table.rows, 1, None)
+    plan = captions.plan_of(settings, table.rows, processes, None)
     line = captions.command(settings, f"local-dir:{place}", table.path, train_set, plan,
                             seed=0, workers=0)  # fmt: skip
     done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     last = captions.last_checkpoint(train_set, 3)
-    state = models.read_weights(last)[0]
     clip = open_clip.CLIP(**config["model_cfg"])
-    clip.load_state_dict(state)
-    assert paper_sets.descriptions()["imagenet-train"].images == 1_281_167
+    clip.load_state_dict(models.read_weights(last)[0])
