@@ -676,12 +676,37 @@ def test_captions_from_one_command(
     assert main(given) == 1 and "is there already" in capsys.readouterr().err
 
 
+def test_open_clips_trainer_understands_the_command(tmp_path: Path) -> None:
+    from open_clip_train.params import parse_args
+
+    settings = recipes.load("captions").captions()
+    plan = captions.plan_of(settings, captions.PUBLISHED, 8, 64)
+    line = captions.command(settings, "RN50-quickgelu", tmp_path / "c.tsv", tmp_path, plan,
+                            seed=4, workers=2)  # fmt: skip
+    said = parse_args(line[line.index(captions.MODULE) + 1 :])
+    assert said.batch_size * said.accum_freq * 8 == settings.batch == 1024
+    assert (said.model, said.lr, said.wd) == ("RN50-quickgelu", 1e-3, 0.1)
+    assert (said.epochs, said.warmup, said.seed, said.workers) == (32, 2000, 4, 2)
+    assert (said.train_data, said.csv_separator) == (str(tmp_path / "c.tsv"), "\t")
+    assert (said.resume, said.save_most_recent, said.precision) == ("latest", True, "amp_bf16")
+    assert said.local_loss and said.gather_with_grad
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
-def test_open_clips_trainer_takes_the_table_and_the_command(
-    train_set: Path, processes: int
-) -> None:
-    """Three epochs of a small CLIP by the very command, from the table to a checkpoint."""
+def test_torchrun_hands_the_command_on(tmp_path: Path) -> None:
+    """It would take `--logs` for an option of its own."""
+    (tmp_path / "echo_arguments.py").write_text("import sys; print(sys.argv[1:])")
+    given = ["--logs", "x", "--name", "a b"]
+    done = subprocess.run(
+        recipes.torchrun(2, "echo_arguments", given), capture_output=True, text=True, check=True,
+        env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [str(given)] * 2
+
+
+@pytest.mark.slow
+def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> None:
+    """Three epochs of a small CLIP in one process: several of this trainer need GPUs."""
     pytest.importorskip("webdataset", reason="open_clip's trainer needs the extra `train`")
     config = {
         "model_cfg": {
@@ -701,7 +726,7 @@ def test_open_clips_trainer_takes_the_table_and_the_command(
     settings = recipes.load("captions").captions().model_copy(
         update={"batch": 2, "epochs": 3, "warmup_steps": 1, "precision": "fp32"}
     )  # fmt: skip
-    plan = captions.plan_of(settings, table.rows, processes, None)
+    plan = captions.plan_of(settings, table.rows, 1, None)
     line = captions.command(settings, f"local-dir:{place}", table.path, train_set, plan,
                             seed=0, workers=0)  # fmt: skip
     done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
