@@ -28,7 +28,7 @@ from analysis.recipes import CaptionSettings, Plan, Recipe, TrainingError
 
 ORIGIN = "https://github.com/mlfoundations/imagenet-captions"
 #: Captions as published.
-PUBLISHED = 463_622
+PUBLISHED = recipes.CAPTIONS
 MODULE = "open_clip_train.main"
 #: What that module imports and open_clip does not bring along.
 NEEDED = ("webdataset", "braceexpand", "pandas")

@@ -28,6 +28,8 @@ FOLDER = ROOT / "data" / "recipes"
 COST = FOLDER / "cost"
 #: How a source says that a value is nobody's but ours.
 OURS = "ours"
+#: Images of ImageNet-Captions, as published (Fang et al. 2022).
+CAPTIONS = 463_622
 #: Images that a process takes at a time if nothing else is said, where the batch allows it.
 MICRO_BATCH = 64
 
