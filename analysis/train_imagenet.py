@@ -29,7 +29,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -181,7 +181,9 @@ def prepare(options: argparse.Namespace, processes: int) -> Task:
     }  # fmt: skip
     if processes > 1:  # running averages are brought together when the state is kept
         identity["save_every"] = options.save_every
-    about = {"start": model.name, "pretraining": model.pretraining}
+    about: dict[str, Any] = {"start": None}
+    if recipe.level == "finetuned":
+        about = {"start": model.name, "pretraining": model.pretraining}
     return Task(recipe, model, name, images, val, made, options.seed, identity, about)
 
 
@@ -213,8 +215,9 @@ def read_data(options: argparse.Namespace) -> tuple[ImageList, ImageList | None]
         raise TrainingError(f"{options.data} has no subfolders: one per class is expected.")
     val = options.val
     if val is None and options.data == TRAIN_SET:
-        places = {one.name: one for one in datasets.availability()}
-        val = VAL_SET if places[VAL_SET].state == "present" else None
+        with suppress(DatasetError):  # an absent one is no error, an incomplete one is
+            paper_sets.locate(paper_sets.descriptions()[VAL_SET])
+            val = VAL_SET
     if val is None:
         return images, None
     return images, _listed(val, options.accept_counts).expect(classes=images.classes)

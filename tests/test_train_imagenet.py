@@ -279,13 +279,13 @@ def checkpoints_sha256(name: str) -> str:
     return models.load(checkpoints.find(name)).weights_sha256
 
 
-@pytest.mark.parametrize("stop", [3, 5])
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(
-    emoji: Path, finetuned: tuple[Path, Any], tmp_path: Path, stop: int
+    emoji: Path, finetuned: tuple[Path, Any], tmp_path: Path
 ) -> None:
+    """Stopped in an epoch, two updates after its state was kept."""
     whole, _ = finetuned
     asked = options(emoji, tmp_path, recipe(tmp_path), "--save-every", "3")
-    assert train_imagenet.run(asked, ALONE, stop_after=stop) is None
+    assert train_imagenet.run(asked, ALONE, stop_after=5) is None
     assert not list(tmp_path.glob("*finetuned.safetensors"))
     path = train_imagenet.run(asked, ALONE)
     assert path is not None and same(path, whole)
@@ -508,6 +508,21 @@ def test_an_incomplete_imagenet_is_refused(
     assert len(images.prompts.templates) == 80 and "NOT the published set" in images.what
 
 
+def test_start_weights_that_do_not_fit(emoji: Path, tmp_path: Path) -> None:
+    source = ROOT / "data" / "pocket" / "checkpoints" / f"{CLIP}.safetensors"
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(source.read_bytes()[:-100])
+    asked = options(emoji, tmp_path / "out", recipe(tmp_path), model=str(cut))
+    assert "cut.safetensors is named safetensors but is not a sound one" in refused(asked)
+    state, other = weights(source), tmp_path / "other.safetensors"
+    del state["visual.conv1.weight"]
+    train_imagenet.train.write_tensors(state, other, {"architecture": "pocket-cnn"})
+    asked = options(emoji, tmp_path / "out", recipe(tmp_path), model=str(other))
+    assert "1 tensors are missing (first visual.conv1.weight)" in refused(asked)
+    asked = options(emoji, tmp_path / "out", recipe(tmp_path), model="pocket-cnn-supervised")
+    assert "has no text encoder to make its first head with" in refused(asked)
+
+
 @pytest.mark.parametrize(
     "more, sentence",
     [
@@ -523,6 +538,11 @@ def test_the_command_answers_in_a_sentence(
     assert main(["train", "finetuned", "--model", CLIP, *more]) == 1
     said = capsys.readouterr().err
     assert said.startswith("companion: ") and said.count("\n") == 1 and sentence in said
+
+
+def test_recipes_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["complete", "--", "train", "sup"]) == 0
+    assert capsys.readouterr().out.split() == ["supervised_resnet", "supervised_vit"]
 
 
 # Captions
