@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
   companion extract vit_b_16 --data imagenet imagenet-r --precision bf16
   companion probe vit_b_32-openai --images pictures/ --html report.html
+  companion train finetuned --model rn50-openai --dry-run
   companion add mine ViT-B-32/datacomp_xl_s13b_b90k
   companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
       --data pictures/
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_extract(commands)
     _add_grid(commands)
     _add_miniature(commands)
+    _add_train(commands)
     _add_probe(commands)
     _add_measure(commands)
     _add_check_measurements(commands)
@@ -241,6 +243,31 @@ def _add_miniature(commands: Commands) -> None:
     )  # fmt: skip
     miniature.add_argument("folder", type=Path, metavar="FOLDER")
     miniature.set_defaults(do=_miniature)
+
+
+def _add_train(commands: Commands) -> None:
+    from analysis import recipes
+
+    train = _command(
+        commands, "train", "train the paper's comparison models on ImageNet, on the GPUs here",
+        "finetuned --model rn50-openai --dry-run",
+        "finetuned --model rn50-openai --out training/rn50",
+        "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
+        "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
+    )  # fmt: skip
+    train.description = (
+        "Finetune a zero-shot CLIP, train its image tower with labels, or train CLIP on "
+        "ImageNet-Captions, by a recipe whose numbers name their sources. One process is started "
+        "for each GPU. Stopped at any time, the same command goes on."
+    )
+    recipes.add_arguments(train)
+    train.add_argument("--captions", type=Path, metavar="FILE",
+                       help="ImageNet-Captions' JSON file, for the recipe captions")  # fmt: skip
+    train.add_argument("--processes", type=_positive, metavar="N",
+                       help="(one for each GPU here, else 1)")  # fmt: skip
+    train.add_argument("--dry-run", action="store_true",
+                       help="say what would be done, with an estimate of its cost")  # fmt: skip
+    train.set_defaults(do=_train)
 
 
 def _add_measure(commands: Commands) -> None:
@@ -861,6 +888,20 @@ def _miniature(options: argparse.Namespace) -> int:
     for name, made in miniatures.save_all(options.folder).items():
         print(f"{name}  {options.folder / made.folders[0]}  {made.images:,} images")
     return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    with _needs_torch("training"):
+        from analysis import train_imagenet
+    if not options.dry_run and options.out is None:
+        raise RunError("--out is missing: name a folder for the training's state and result.")
+    try:
+        if options.dry_run:
+            print(train_imagenet.describe(options))
+            return 0
+        return train_imagenet.launch(options)
+    except train_imagenet.EXPECTED as error:
+        raise RunError(str(error)) from error
 
 
 def _measure(options: argparse.Namespace) -> int:

@@ -731,7 +731,8 @@ def test_the_status_of_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--data"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [[n, "present"] for n in ALL] + [
-        ["broden", "absent"]
+        ["broden", "absent"],
+        ["imagenet-train", "present"],
     ]
     objectnet = lines[ALL.index("objectnet")]
     assert "358 images, 313 classes; the 125 images of 113 classes of ImageNet are" in objectnet
