@@ -12,7 +12,7 @@ import sys
 
 from analysis import grid as the_grid, runs
 
-NOTES = the_grid.notes()
+NOTES = the_grid.notes(the_grid.choice_from(config).which)
 # Not among the params: neither Python's path nor how many share the work makes what is there outdated.
 PYTHON = sys.executable
 CHOICE = the_grid.to_json(config)

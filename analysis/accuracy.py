@@ -17,16 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import imagenet, store
+from analysis import imagenet
+from analysis.imagenet import DIFFERS
+from analysis.measurements import Measurement
 from analysis.published import FIVE_SHIFTS
-from analysis.registry import Model
-from analysis.robustness import PAPER_BASELINE, Baseline, effective_robustness
+from analysis.robustness import (
+    PAPER_BASELINE,
+    Baseline,
+    effective_robustness,
+    sampling_error,
+)
 from analysis.store import Head, StoreError
 
 #: Data sets by the names that `published` gives them.
@@ -39,26 +44,47 @@ NAMES = {
     "imagenet_a": "imagenet-a",
 }
 BLOCK = 4096
+#: How a measurement says that images were left out of a data set.
+LEFT_OUT = "damaged images left out"
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The fraction of ``images`` recognised among ``classes``; ``what`` says which images."""
+    """How many of ``images`` were recognised among ``classes``; ``what`` says which images.
+
+    ``data`` is the data set's name in the store, ``live`` as in `Measurement`.
+    """
 
     data: str
-    top1: float
+    right: int
     images: int
     classes: int
     what: str
+    live: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the images are those of the data set, as far as its description says."""
+        return not any(mark in self.what for mark in (DIFFERS, LEFT_OUT))
+
+    @property
+    def top1(self) -> float:
+        """The fraction of the images that is recognised."""
+        return self.right / self.images
+
+    @property
+    def standard_error(self) -> float:
+        """Binomial standard error of `top1` from the finite number of images, a fraction."""
+        return float(np.sqrt(self.top1 * (1 - self.top1) / self.images))
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """One model's accuracies by data set, their mean over the five shifts, and its ER."""
+    """Mean accuracy over the five shifts, effective robustness and its standard error."""
 
-    accuracies: Mapping[str, Accuracy]
     shifted: float
     er: float
+    error: float
 
 
 def right(
@@ -69,7 +95,7 @@ def right(
     ``features`` (N, d); ``labels`` (N,) count through ``classes``, the data set's. Images without a
     class (−1) are never right: leave them out before. Raises StoreError if the head lacks a class.
     """
-    rows, owners = _rows(head, classes)
+    rows, owners = rows_of(head, classes)
     part = head.restricted([head.classes[row] for row in rows])
     found = np.empty(len(features), dtype=bool)
     for first in range(0, len(features), BLOCK):
@@ -78,36 +104,61 @@ def right(
     return found
 
 
-def of_store(model: Model, data: str, folder: Path | None = None) -> Accuracy:
-    """Accuracy of a model on a data set whose features and head are in the store.
+def knows_some(head: Head, classes: Sequence[str]) -> bool:
+    """Say whether a head has any of a data set's classes, under its own name or ImageNet's."""
+    several, known = imagenet.objectnet_to_imagenet(), set(head.classes)
+    return any(name in known or known & {*several.get(name, ())} for name in classes)
 
-    Images without a class are left out. Raises StoreError when something is absent or unsound.
-    """
-    found = store.read_features(store.features_path(model.name, data, folder), model)
-    head = store.read_head(store.head_path(model.name, data, folder), model)
-    labelled = found.labels >= 0
-    if not labelled.any():
-        raise StoreError(f"{data} has no image with a class, so there is no accuracy on it.")
-    hits = right(found.features[labelled], found.labels[labelled], head, found.classes)
-    what = str(found.sidecar["data"].get("what") or data)
-    return Accuracy(data, float(hits.mean()), len(hits), len(found.classes), what)
+
+def of_measurement(measured: Measurement) -> Accuracy:
+    """Return a measured accuracy, exactly: from its counts, not from the rounded fraction."""
+    counts = measured.counts
+    hits = int(measured.value("right_per_class").sum())
+    about = measured.data
+    return Accuracy(
+        about.name, hits, counts["images"], counts["classes"], about.what, measured.live
+    )  # fmt: skip
+
+
+def by_model(measured: Sequence[Measurement]) -> dict[str, dict[str, Accuracy]]:
+    """Model → its accuracies on ImageNet and the shifts, by the names that `published` gives."""
+    names = {data: name for name, data in NAMES.items()}
+    found: dict[str, dict[str, Accuracy]] = {}
+    for one in measured:
+        if one.data.name in names:
+            found.setdefault(one.model, {})[names[one.data.name]] = of_measurement(one)
+    return found
+
+
+def missing(accuracies: Mapping[str, Accuracy]) -> list[str]:
+    """Name the data sets, as they are called in the store, that effective robustness lacks."""
+    return [data for name, data in NAMES.items() if name not in accuracies]
 
 
 def robustness(
-    model: Model, folder: Path | None = None, baseline: Baseline = PAPER_BASELINE
+    accuracies: Mapping[str, Accuracy], baseline: Baseline = PAPER_BASELINE
 ) -> Robustness:
-    """Effective robustness of a model from its features on ImageNet and the five shifts.
+    """Effective robustness of one model from its accuracies on ImageNet and the five shifts.
 
-    ImageNet-V2 is the matched-frequency variant. Raises StoreError, naming the data set, when one
-    of the six is absent: a mean over fewer shifts is another quantity.
+    ImageNet-V2 is the matched-frequency variant; the baseline is held fixed. Raises ValueError
+    when one of the six is absent, since a mean over fewer shifts is another quantity, and where
+    ImageNet accuracy is 0 or 1, which has no logit.
     """
-    found = {name: of_store(model, data, folder) for name, data in NAMES.items()}
-    shifted = float(np.mean([found[shift].top1 for shift in FIVE_SHIFTS]))
-    er = effective_robustness(shifted, found["imagenet"].top1, baseline)
-    return Robustness(found, shifted, float(er))
+    absent = missing(accuracies)
+    if absent:
+        raise ValueError(
+            f"effective robustness needs accuracies on six data sets, {', '.join(absent)} "
+            f"{'is' if len(absent) == 1 else 'are'} missing: extract and measure the rest."
+        )
+    shifts = [accuracies[shift] for shift in FIVE_SHIFTS]
+    inside, top1 = accuracies["imagenet"], [one.top1 for one in shifts]
+    shifted = float(np.mean(top1))
+    er = effective_robustness(shifted, inside.top1, baseline)
+    error = sampling_error(top1, [s.images for s in shifts], inside.top1, inside.images, baseline)
+    return Robustness(shifted, float(er), float(error))
 
 
-def _rows(head: Head, classes: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
+def rows_of(head: Head, classes: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
     """The head's rows that take part, and the index in ``classes`` of the class each stands for."""
     index = {name: row for row, name in enumerate(head.classes)}
     several = imagenet.objectnet_to_imagenet()

@@ -225,7 +225,7 @@ def draw_sweeps(
     for order, (title, colour, line) in ORDERS.items():
         sweep = found[order]
         values = 100 * getattr(sweep.curves, quantity)
-        pruned = pruned_shares(len(values))
+        pruned = 100 * (1 - sweep.steps / sweep.steps[-1])
         sound = np.where(sweep.curves.inside >= lowest, values, np.nan)
         axes.plot(pruned, values, color=colour, linewidth=0.8, linestyle=line)
         axes.plot(pruned, sound, color=colour, linewidth=1.9, linestyle=line, label=title)

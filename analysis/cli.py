@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
   companion extract vit_b_16 --data imagenet imagenet-r --precision bf16
   companion probe vit_b_32-openai --images pictures/ --html report.html
+  companion train finetuned --model rn50-openai --dry-run
   companion add mine ViT-B-32/datacomp_xl_s13b_b90k
   companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
       --data pictures/
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_extract(commands)
     _add_grid(commands)
     _add_miniature(commands)
+    _add_train(commands)
     _add_probe(commands)
     _add_measure(commands)
     _add_check_measurements(commands)
@@ -243,6 +245,31 @@ def _add_miniature(commands: Commands) -> None:
     miniature.set_defaults(do=_miniature)
 
 
+def _add_train(commands: Commands) -> None:
+    from analysis import recipes
+
+    train = _command(
+        commands, "train", "train the paper's comparison models on ImageNet, on the GPUs here",
+        "finetuned --model rn50-openai --dry-run",
+        "finetuned --model rn50-openai --out training/rn50",
+        "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
+        "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
+    )  # fmt: skip
+    train.description = (
+        "Finetune a zero-shot CLIP, train its image tower with labels, or train CLIP on "
+        "ImageNet-Captions, by a recipe whose numbers name their sources. One process is started "
+        "for each GPU. Stopped at any time, the same command goes on."
+    )
+    recipes.add_arguments(train)
+    train.add_argument("--captions", type=Path, metavar="FILE",
+                       help="ImageNet-Captions' JSON file, for the recipe captions")  # fmt: skip
+    train.add_argument("--processes", type=_positive, metavar="N",
+                       help="(one for each GPU here, else 1)")  # fmt: skip
+    train.add_argument("--dry-run", action="store_true",
+                       help="say what would be done, with an estimate of its cost")  # fmt: skip
+    train.set_defaults(do=_train)
+
+
 def _add_measure(commands: Commands) -> None:
     measure = _command(
         commands, "measure", "take a family's measurements of an experiment",
@@ -315,23 +342,30 @@ def _add_grid(commands: Commands) -> None:
         "--edition paper --dry-run",
         "--edition paper --precision bf16",
         "--edition paper --families rn50 vit_b_32 --data imagenet imagenet-r",
+        "--edition paper --models rn50-openai rn50-random --data imagenet",
         "--edition paper --profile slurm --shards 4 --jobs 16",
     )  # fmt: skip
     grid.description = (
         "Extract, measure and record all models of an edition's families on all its data sets. "
         "Stopped at any time, the same command goes on: only what is missing is done. Afterwards "
         "the book's runs are brought up to date. Data sets that are not here are named, and the "
-        "others go on; the exit status is then 1 if --data asked for them."
+        "others go on; the exit status is then 1 if --data asked for them. A model whose weights "
+        "cannot be had is named with the reason, the others of its family go on, and the exit "
+        "status is 1."
     )
     grid.add_argument("--edition", choices=get_args(registry.Edition), default="paper",
                       help="(paper)")  # fmt: skip
     grid.add_argument("--families", nargs="+", default=[], metavar="FAMILY",
                       help="some only (default: all of the edition)")  # fmt: skip
+    grid.add_argument("--models", nargs="+", default=[], metavar="MODEL",
+                      help="some of their models only (default: all)")  # fmt: skip
     grid.add_argument("--data", nargs="+", default=[], metavar="DATA",
                       help="as companion extract takes it (default: what the edition computes on: "
                       "grid or pocket)")  # fmt: skip
     grid.add_argument("--dry-run", action="store_true",
                       help="say what would be done, and estimate time and disk")  # fmt: skip
+    grid.add_argument("--json", action="store_true",
+                      help="with --dry-run: as JSON, for programs")  # fmt: skip
     grid.add_argument(
         "-j",
         "--jobs",
@@ -357,6 +391,10 @@ def _add_grid(commands: Commands) -> None:
                       "is measured on them says so")  # fmt: skip
     grid.add_argument("--no-measure", action="store_true",
                       help="extract only; measure and update the book later")  # fmt: skip
+    grid.add_argument("--record", action=argparse.BooleanOptionalAction,
+                      help="write measurements to data/measurements/, or leave them to the build "
+                      "of the book, which takes them from the features (--record for the "
+                      "edition paper, else --no-record)")  # fmt: skip
     _add_quiet(grid)
     grid.set_defaults(do=_grid)
 
@@ -796,24 +834,31 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from analysis import grid
+    from analysis import estimate, grid
     from analysis.engine import bring_up_to_date
 
     names = [name for name in grid.Choice.model_fields if hasattr(options, name)]
     choice = grid.choice_from(
         {name: getattr(options, name) for name in names} | {"measure": not options.no_measure}
     )
+    if options.json and not options.dry_run:
+        raise RunError("--json is for --dry-run: give both, or leave it out.")
     plan = grid.plan(choice)
     for one in plan.absent:
         print(f"left out: {one.name}. {one.why}", file=sys.stderr)
     if options.dry_run:
         with _needs_torch("an estimate"):
-            print(grid.describe(plan))
+            print(estimate.to_json(plan) if options.json else estimate.describe(plan))
         return 0
     with _needs_torch("the grid"):
         import open_clip  # noqa: F401
         import timm  # noqa: F401
-    done = grid.run(plan, options.profile, options.jobs)
+    try:
+        done = grid.run(plan, options.profile, options.jobs)
+    except grid.IncompleteError:
+        if choice.measure:
+            bring_up_to_date()  # the book shows what there is
+        raise
     print(f"{done} jobs done, the grid is complete{' but for what is absent' * bool(plan.absent)}: "
           f"{len(plan.families)} families on {len(plan.data)} data sets.")  # fmt: skip
     if choice.measure:
@@ -828,8 +873,10 @@ def _step(options: argparse.Namespace) -> int:
 
     exit_with_parent()
     given = options.choice | ({"workers": options.workers} if options.workers else {})
-    job = grid.Job(options.kind, options.family, options.data, *options.part)
-    grid.step(grid.choice_from(given), job)
+    choice = grid.choice_from(given)
+    number, of = options.part
+    job = grid.Job(options.kind, options.family, options.data, number, of, choice.which)
+    grid.step(choice, job)
     return 0
 
 
@@ -841,6 +888,20 @@ def _miniature(options: argparse.Namespace) -> int:
     for name, made in miniatures.save_all(options.folder).items():
         print(f"{name}  {options.folder / made.folders[0]}  {made.images:,} images")
     return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    with _needs_torch("training"):
+        from analysis import train_imagenet
+    if not options.dry_run and options.out is None:
+        raise RunError("--out is missing: name a folder for the training's state and result.")
+    try:
+        if options.dry_run:
+            print(train_imagenet.describe(options))
+            return 0
+        return train_imagenet.launch(options)
+    except train_imagenet.EXPECTED as error:
+        raise RunError(str(error)) from error
 
 
 def _measure(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """Completion for bash, zsh and fish: each shell asks `companion complete` what could come next.
 
-The answers come from the command's own parser, so that they are never out of date; families and
-experiments are read from their folders when asked for.
+The answers come from the command's own parser, so that they are never out of date; families,
+experiments and recipes are read from their folders when asked for.
 """
 
 from __future__ import annotations
@@ -105,4 +105,8 @@ def _values(action: argparse.Action | None) -> list[str]:
         from analysis.runs import NOTEBOOKS
 
         return [path.stem for path in NOTEBOOKS.glob("*.py")]
+    if action.dest == "recipe":
+        from analysis import recipes
+
+        return recipes.names()
     return ["pocket"] if action.dest == "data" else []

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,21 @@ class Availability:
     images: int | None = None
     classes: int | None = None
     list_sha256: str | None = None
+
+
+class Packed(Protocol):
+    """An image within a larger file; ``size`` tells two versions of it apart."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it, or of the smallest piece of the file that holds it."""
+
+    def read(self) -> bytes:
+        """Read the bytes that its own file had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +118,15 @@ class Prompts:
 class ImageList:
     """An ordered list of (image, label).
 
-    ``images`` are paths, or pieces of files, or bytes of shape (N, height, width, 3); ``keys`` name
-    them, in the same order; ``labels`` count through ``classes``, −1 where an image is of none of
-    them. Files whose shorter side has fewer pixels than ``smallest_side`` count as damaged.
+    ``images`` are paths, or images within files, or bytes of shape (N, height, width, 3); ``keys``
+    name them, in the same order; ``labels`` count through ``classes``, −1 where an image is of none
+    of them. Files whose shorter side has fewer pixels than ``smallest_side`` count as damaged.
     ``border`` pixels are cut off every side of an image before anything else, where the set frames
     its images. ``what`` tells the reader which images they are; features keep it.
     """
 
     name: str
-    images: Sequence[Path | Piece] | Pixels = field(repr=False)
+    images: Sequence[Path | Packed] | Pixels = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
@@ -170,7 +185,7 @@ class ImageList:
             content: object = hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
         else:
             content = [
-                source.size if isinstance(source, Piece) else source.stat().st_size
+                source.stat().st_size if isinstance(source, Path) else source.size
                 for source in self.images
             ]
         border = [self.border] if self.border else []
@@ -372,8 +387,8 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _opened(source: Path | Piece) -> Path | io.BytesIO:
-    return io.BytesIO(source.read()) if isinstance(source, Piece) else source
+def _opened(source: Path | Packed) -> Path | io.BytesIO:
+    return source if isinstance(source, Path) else io.BytesIO(source.read())
 
 
 def _without_border(picture: Image.Image, border: int) -> Image.Image:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import measure, measurements, store
+from analysis import accuracy, measure, measurements, store
 from analysis.measure import Basis, Experiment, Quantities
 from analysis.measurements import (
     Data,
@@ -35,7 +35,7 @@ def of_family(
 ) -> list[Measurement]:
     """Measure every data set in the store that allows it, for every model of the family.
 
-    Pruning needs a head and labels, privileged directions and concepts a head. Raises
+    Pruning and accuracy need a head and labels, privileged directions and concepts a head. Raises
     MeasurementError if no model has the head that its features of concepts are waiting for.
     """
     everything = [(model, data) for model in family.models for data in data_sets(model, folder)]
@@ -64,8 +64,8 @@ def gather(
 ) -> list[Measurement]:
     """All that is known of a family now: live from features in the store, else as recorded.
 
-    `data`: these data sets only. A recorded measurement of the very same features is taken as it
-    is; one of other features gives way to the live one. Features that are damaged or were made by
+    `data`: these data sets only. A recorded measurement of the very same features and head is taken
+    as it is; one of others gives way to the live one. Features that are damaged or were made by
     another version of the model are not used: `unusable` names them. In the order of the family's
     models.
     """
@@ -83,6 +83,12 @@ def gather(
                 kept |= {(model.name, name): fresh} if fresh else {}
     order = [model.name for model in family.models]
     return sorted(kept.values(), key=lambda m: (order.index(m.model), m.data.name))
+
+
+def known_data(experiment: Experiment, family: Family, folder: Path | None = None) -> set[str]:
+    """Names of all data sets that `gather` may find: those recorded, and those in the store."""
+    recorded = {m.data.name for m in measurements.read_all(experiment, family.name)}
+    return recorded.union(*(data_sets(model, folder) for model in family.models))
 
 
 def unusable(family: Family, folder: Path | None = None) -> list[str]:
@@ -110,12 +116,12 @@ def take(
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     counts = {"images": found.features.shape[0], "components": found.features.shape[1]}
-    if experiment == "pruning":
+    if experiment in ("pruning", "accuracy"):
         counts["images"] = int((found.labels >= 0).sum())
     head = None
     if experiment != "outlier_features":
         head = store.read_head(path, model)
-        counts["classes"] = len(head.classes)
+        counts["classes"] = len(found.classes if experiment == "accuracy" else head.classes)
     numbers = _measured(experiment, found, head)
     about = "" if head is None else _about_head(store.read(path)[1], len(head.classes))
     return build(
@@ -225,7 +231,10 @@ def _unless_kept(
     recorded = kept.get((model.name, data))
     if recorded is not None:
         sidecar = store.read(store.features_path(model.name, data, folder))[1]
-        if recorded.provenance.origins == provenance(experiment, sidecar).origins:
+        same = recorded.provenance.origins == provenance(experiment, sidecar).origins
+        if same and recorded.provenance.head == _head_now(
+            experiment, model, data, folder, recorded
+        ):
             return None
     try:
         fresh = take(experiment, family.name, model, data, folder)
@@ -236,13 +245,37 @@ def _unless_kept(
     return fresh.model_copy(update={"live": True})
 
 
+def _head_now(
+    experiment: Experiment, model: Model, data: str, folder: Path | None, recorded: Measurement
+) -> str:
+    """What a measurement taken now would say of its head; prompts may have changed since."""
+    if experiment in ("outlier_features", "concepts"):  # none, and one that has its own ways
+        return recorded.provenance.head
+    path = store.head_path(model.name, data, folder)
+    return _about_head(store.read(path)[1], len(store.read_head(path, model).classes))
+
+
 def _measured(experiment: Experiment, found: store.Features, head: store.Head | None) -> Quantities:
     if head is None:
         return measure.outlier_features(found.features)
     if experiment == "privileged_directions":
         return measure.privileged_directions(found.features, head.weight)
+    if experiment == "accuracy":
+        return _accuracy(found, head)
     features, labels = for_head(found, head)
     return measure.pruning(features, labels, head.weight, _rows_of(found, head), head.bias)
+
+
+def _accuracy(found: store.Features, head: store.Head) -> Quantities:
+    labelled = found.labels >= 0
+    if not labelled.any():
+        raise MeasurementError(
+            f"{found.sidecar['data']['name']} has no image with a class, so there is no accuracy "
+            "on it."
+        )
+    labels = found.labels[labelled]
+    right = accuracy.right(found.features[labelled], labels, head, found.classes)
+    return measure.accuracy(right, labels, len(found.classes))
 
 
 def for_head(found: store.Features, head: store.Head) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -254,9 +287,14 @@ def for_head(found: store.Features, head: store.Head) -> tuple[NDArray[Any], NDA
     features, labels = found.features, found.labels
     if not labelled.all():
         features, labels = features[labelled], labels[labelled]
-    if head.normalize and head.bias is not None:  # without a bias lengths change no prediction
+    return as_seen(head, features), classes[labels]
+
+
+def as_seen(head: store.Head, features: NDArray[Any]) -> NDArray[Any]:
+    """Features (n, d) as a head sees them, at length 1 where that changes a prediction."""
+    if head.normalize and head.bias is not None:  # without a bias lengths change none
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return features, classes[labels]
+    return features
 
 
 def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:
@@ -284,20 +322,27 @@ def _measurable(experiment: Experiment, model: Model, data: str, folder: Path | 
         return True
     found = store.read_features(store.features_path(model.name, data, folder), model)
     head = store.read_head(store.head_path(model.name, data, folder))
+    labelled = bool((found.labels >= 0).any())
+    if experiment == "accuracy":
+        return labelled and accuracy.knows_some(head, found.classes)
     # A classifier of ImageNet's classes has none of ObjectNet's: `accuracy` can tell, pruning not.
     common = not set(head.classes).isdisjoint(found.classes)
-    return model.level != "random" and common and bool((found.labels >= 0).any())
+    return model.level != "random" and common and labelled
 
 
 def _about_data(sidecar: Mapping[str, Any]) -> str:
     data = sidecar["data"]
-    return str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
+    what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
+    left_out = len(data.get("left_out") or ())
+    return what + f"; {left_out} {accuracy.LEFT_OUT}" * bool(left_out)
 
 
 def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:
     """Which images, and which concepts; once if both are the same incomplete Broden."""
-    images = _about_data(sidecar)
-    return title if title.startswith(images) else f"{images}; concepts: {title}"
+    what = sidecar["data"].get("what")
+    if what and title.startswith(what):
+        return title
+    return f"{_about_data(sidecar)}; concepts: {title}"
 
 
 def _about_head(sidecar: Mapping[str, Any], classes: int) -> str:

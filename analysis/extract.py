@@ -15,7 +15,7 @@ import platform
 import re
 import shutil
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from analysis import imagenet, store
 from analysis.datasets import DamagedImageError, ImageList, Prompts
-from analysis.models import Loaded, cached_head, head_prompts, load
+from analysis.models import Loaded, ModelError, cached_head, head_prompts, load
 from analysis.preprocess import Geometry, geometry, to_pixels
 from analysis.registry import Model
 from analysis.store import StoreError
@@ -54,6 +54,10 @@ LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
 
 class ExtractionError(RuntimeError):
     """An extraction cannot start or go on; what it finished is kept."""
+
+
+#: What is done about a model that fails where the others can go on.
+OnError = Callable[[Model, Exception], None]
 
 
 @dataclass(frozen=True)
@@ -183,20 +187,24 @@ def extract(
     *,
     folder: Path | None = None,
     checkpoint: Path | None = None,
+    onerror: OnError | None = None,
 ) -> list[Path]:
     """Extract the features of ``images`` by every model, with heads, and return their paths.
 
     What is in the store already, current and sound, is not made again. ``checkpoint`` is a local
     weights file for a single model. Raises ExtractionError, ModelError, DatasetError or
-    StoreError, keeping the shards that were finished.
+    StoreError, keeping the shards that were finished. With ``onerror`` a model that cannot be
+    loaded, has no head for these images or gives numbers that are not finite is left out and
+    ``onerror(model, error)`` called; the others go on, still with one pass over the images.
     """
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
     paths = _paths(models, images, folder)
     with store.locked(paths.values()):
-        encoders = _encoders(models, images, settings, paths, checkpoint)
+        encoders = _encoders(models, images, settings, paths, checkpoint, onerror=onerror)
         if encoders:
-            _extract_shards(encoders, images, settings, _shards(images, settings))
+            everything = _shards(images, settings)
+            encoders = _extract_shards(encoders, images, settings, everything, onerror)
         for encoder in encoders:
             _assemble(encoder, images, settings)
     return list(paths.values())
@@ -209,20 +217,23 @@ def extract_part(
     part: Part,
     *,
     folder: Path | None = None,
+    onerror: OnError | None = None,
 ) -> None:
     """Extract the shards of one part by every model that lacks them; `assemble` does the rest.
 
     Jobs for different parts run side by side, two for the same one after the other. The first part
-    also sees to the heads, which all data sets of a model share. Raises as `extract`.
+    also sees to the heads, which all data sets of a model share. Raises, or with ``onerror`` goes
+    on, as `extract`.
     """
     paths = _paths(models, images, folder)
     own = [_parts_folder(path) / f"{part.number}-of-{part.of}" for path in paths.values()]
     shards = part.shards(images, settings)
     with store.locked(paths.values(), shared=True), store.locked(own):
         if shards:
-            encoders = _encoders(models, images, settings, paths, heads=part.number == 1)
+            heads = part.number == 1
+            encoders = _encoders(models, images, settings, paths, heads=heads, onerror=onerror)
             if encoders:
-                _extract_shards(encoders, images, settings, shards)
+                _extract_shards(encoders, images, settings, shards, onerror)
 
 
 def assemble(
@@ -231,17 +242,22 @@ def assemble(
     settings: Settings,
     *,
     folder: Path | None = None,
+    onerror: OnError | None = None,
 ) -> list[Path]:
     """Put the shards that `extract_part` made together, with heads, and return the features' paths.
 
     What is assembled already, current and sound, is kept. Raises ExtractionError, changing nothing,
-    if a shard is absent or damaged or was made under another plan.
+    if a shard is absent or damaged or was made under another plan; with ``onerror`` it is called
+    with each such model, or one that cannot be loaded, and the others are assembled.
     """
     paths = _paths(models, images, folder)
     with store.locked(paths.values()):
-        encoders = _encoders(models, images, settings, paths)
-        for encoder in encoders:
-            _check_shards(encoder, images, settings)
+        loaded = _encoders(models, images, settings, paths, onerror=onerror)
+        encoders = []
+        for encoder in loaded:
+            with _others_go_on(encoder.loaded.model, onerror):
+                _check_shards(encoder, images, settings)
+                encoders.append(encoder)
         for encoder in encoders:
             _assemble(encoder, images, settings)
     return list(paths.values())
@@ -249,6 +265,17 @@ def assemble(
 
 def _paths(models: Sequence[Model], images: ImageList, folder: Path | None) -> dict[str, Path]:
     return {model.name: store.features_path(model.name, images.name, folder) for model in models}
+
+
+@contextmanager
+def _others_go_on(model: Model, onerror: OnError | None) -> Iterator[None]:
+    """Hand an error that is one model's alone to ``onerror``, if there is one."""
+    try:
+        yield
+    except (ModelError, ExtractionError, StoreError) as error:
+        if onerror is None:
+            raise
+        onerror(model, error)
 
 
 def _encoders(
@@ -259,19 +286,22 @@ def _encoders(
     checkpoint: Path | None = None,
     *,
     heads: bool = True,
+    onerror: OnError | None = None,
 ) -> list[Encoder]:
     """Load the models whose features are not done; with ``heads`` see to the heads of all."""
     device = device_for(settings.device)
     waiting = [m for m in models if checkpoint or not _done(paths[m.name], m, images, settings)]
     for model in models if heads else ():
         if model not in waiting and not _head_done(paths[model.name], model, images):
-            _see_to_head(load(model, None, device), images, paths[model.name])
+            with _others_go_on(model, onerror):
+                _see_to_head(load(model, None, device), images, paths[model.name])
     encoders = []
     for model in waiting:
-        loaded = load(model, checkpoint, device)
-        if heads:
-            _see_to_head(loaded, images, paths[model.name])
-        encoders.append(Encoder(replace(loaded, text=None), settings, paths[model.name]))
+        with _others_go_on(model, onerror):
+            loaded = load(model, checkpoint, device)
+            if heads:
+                _see_to_head(loaded, images, paths[model.name])
+            encoders.append(Encoder(replace(loaded, text=None), settings, paths[model.name]))
     return encoders
 
 
@@ -363,9 +393,16 @@ def _head_path(path: Path) -> Path:
 
 
 def _extract_shards(
-    encoders: Sequence[Encoder], images: ImageList, settings: Settings, shards: range
-) -> None:
-    """Fill in those of the shards that encoders lack, all encoders in one pass over the images."""
+    encoders: Sequence[Encoder],
+    images: ImageList,
+    settings: Settings,
+    shards: range,
+    onerror: OnError | None = None,
+) -> list[Encoder]:
+    """Fill in those of the shards that encoders lack, all encoders in one pass over the images.
+
+    Returns the encoders that got to the end.
+    """
     lacking = {
         shard: [e for e in encoders if not _whole(_shard_path(e, images, settings, shard))]
         for shard in shards
@@ -378,9 +415,14 @@ def _extract_shards(
     )  # fmt: skip
     needed = {shard: sorted({e.geometry for e in lacking[shard]}) for shard in wanted}
     batches = decoded(images, needed, settings, pinned=encoders[0].loaded.device.type == "cuda")
+    failed: list[Encoder] = []
     with bar, threads_for([encoder.loaded.encoder for encoder in encoders]):
         for shard, group in groupby(batches, key=lambda batch: batch.shard):
-            _extract_shard(shard, group, lacking[shard], images, settings, bar)
+            able = [encoder for encoder in lacking[shard] if encoder not in failed]
+            failed += _extract_shard(shard, group, able, images, settings, bar, onerror)
+            if len(failed) == len(encoders):
+                break
+    return [encoder for encoder in encoders if encoder not in failed]
 
 
 def _extract_shard(
@@ -390,7 +432,9 @@ def _extract_shard(
     images: ImageList,
     settings: Settings,
     bar: Any,
-) -> None:
+    onerror: OnError | None,
+) -> list[Encoder]:
+    """Extract one shard by encoders that lack it; returns those that failed."""
     parts: dict[str, list[Tensor]] = {e.loaded.model.name: [] for e in encoders}
     left_out: dict[int, str] = {}
     for batch in batches:
@@ -399,7 +443,7 @@ def _extract_shard(
             continue  # find the others of this shard, so that all can be named at once
         on_device = {
             wanted: batch.sound(wanted).to(encoders[0].loaded.device, non_blocking=True)
-            for wanted in batch.pixels
+            for wanted in {encoder.geometry for encoder in encoders}
         }
         for encoder in encoders:
             parts[encoder.loaded.model.name].append(encoder(on_device[encoder.geometry]))
@@ -407,16 +451,20 @@ def _extract_shard(
     if left_out and not settings.leave_out_damaged:
         raise ExtractionError(_damage(images, left_out))
     rows = [i for i in _shard_range(shard, images, settings) if i not in left_out]
+    written = []
     for encoder in encoders:
         on_cpu = [part.cpu() for part in parts[encoder.loaded.model.name]]
         features = torch.cat(on_cpu).numpy().astype(STORED[settings.precision], copy=False)
-        store.check_finite(f"{encoder.loaded.model.name} on {images.name}", features)
-        store.write(
-            _shard_path(encoder, images, settings, shard),
-            {"features": features, "rows": np.array(rows, dtype=np.uint64)},
-            {"left_out": {images.keys[i]: why for i, why in left_out.items()},
-             "batch_size": encoder.limit},
-        )  # fmt: skip
+        with _others_go_on(encoder.loaded.model, onerror):
+            store.check_finite(f"{encoder.loaded.model.name} on {images.name}", features)
+            store.write(
+                _shard_path(encoder, images, settings, shard),
+                {"features": features, "rows": np.array(rows, dtype=np.uint64)},
+                {"left_out": {images.keys[i]: why for i, why in left_out.items()},
+                 "batch_size": encoder.limit},
+            )  # fmt: skip
+            written.append(encoder)
+    return [encoder for encoder in encoders if encoder not in written]
 
 
 def decoded(

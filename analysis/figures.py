@@ -28,7 +28,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 
-Evidence = Literal["published", "recorded", "live", "recorded, live"]
+Evidence = Literal[
+    "published", "recorded", "live", "recorded, live",
+    "published, recorded", "published, live", "published, recorded, live",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

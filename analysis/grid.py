@@ -2,18 +2,23 @@
 
 A `Choice` says which grid. It is cut into jobs, one per family and data set, or several where a
 data set is extracted in parts; the Snakefile has a rule for each kind, so that the same jobs run on
-one GPU, on several, or on a cluster. A job that is done leaves a note in the store, ``.grid/``,
-with the key of what it was made from; only jobs without a current note are run. What decides the
-features is in the key by content: the models' descriptions, local weights, the list of images.
+one GPU, on several, or on a cluster.
+
+What is done is noted in the store, ``.grid/``, for each model by itself, with the key of what it
+was made from: the model's description, local weights, the list of images, by content. A job is done
+if it is done for all its models; it does only what is missing. A model that fails, because its
+weights cannot be had, say, is left out and named with the reason, and the others go on. Jobs leave
+notes of their own for Snakemake, beside each other for different choices of models.
 
 The command `companion grid` calls Snakemake and watches the notes. No torch, but in the steps
-themselves and in `estimate`.
+themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
 import getpass
+import hashlib
 import json
 import os
 import platform
@@ -27,17 +32,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
-import numpy as np
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis import datasets, runs, store
 from analysis.datasets import DatasetError, ImageList
 from analysis.measure import Experiment
 from analysis.paper_sets import GRID, Description, descriptions, locate
-from analysis.preprocess import Geometry, geometry
 from analysis.registry import (
     ROOT,
     Edition,
@@ -49,22 +51,18 @@ from analysis.registry import (
     suggestion,
 )
 from analysis.runs import Parts, RunError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from analysis.extract import Encoder
+from analysis.store import StoreError
 
 Kind = Literal["part", "features", "measure"]
-FORMAT = "1"
+FORMAT = "2"
 LOGS = ROOT / ".companion" / "logs"
 PROFILES = ROOT / "profiles"
 #: What is measured on ImageNet.
-ON_REFERENCE: tuple[Experiment, ...] = ("outlier_features", "privileged_directions", "pruning")
+ON_REFERENCE: tuple[Experiment, ...] = (
+    "outlier_features", "privileged_directions", "pruning", "accuracy",
+)  # fmt: skip
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {"paper": GRID, "pocket": ("pocket",), "reader": ()}
-#: Images that are decoded for an estimate.
-SAMPLE = 48
 #: Seconds between two looks at what is done.
 PAUSE = 0.5
 
@@ -72,14 +70,17 @@ PAUSE = 0.5
 class Choice(BaseModel):
     """Which grid, and how: what `companion grid` and ``snakemake --config`` can set.
 
-    ``families`` and ``data`` empty stand for all of the edition. ``shards`` is the number of jobs
-    that share a data set: fewer where it has fewer shards of ``shard_size`` images.
+    ``families``, ``models`` and ``data`` empty stand for all of the edition. ``shards`` is the
+    number of jobs that share a data set: fewer where it has fewer shards of ``shard_size`` images.
+    ``record`` None records measurements of the edition paper alone: those of the other editions are
+    taken when the book is built, from the features.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     edition: Edition = "paper"
     families: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     shards: int = Field(default=1, ge=1)
     device: str = "auto"
@@ -89,17 +90,34 @@ class Choice(BaseModel):
     workers: int = Field(default=8, ge=1)
     accept_counts: bool = False
     measure: bool = True
+    record: bool | None = None
+
+    @property
+    def records(self) -> bool:
+        """Whether measurements are taken and written to ``data/measurements/``."""
+        wanted = self.edition == "paper" if self.record is None else self.record
+        return self.measure and wanted
+
+    @property
+    def which(self) -> str:
+        """A name for the choice of models; empty for all."""
+        names = ",".join(sorted(set(self.models)))
+        return hashlib.sha256(names.encode()).hexdigest()[:8] if names else ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job: part ``number`` of ``of`` of a data set's extraction, the whole, or measuring."""
+    """One job: part ``number`` of ``of`` of a data set's extraction, the whole, or measuring.
+
+    ``which`` is that of its choice.
+    """
 
     kind: Kind
     family: str
     data: str
     number: int = 0
     of: int = 0
+    which: str = ""
 
     def __str__(self) -> str:
         part = f" {self.number}/{self.of}" if self.kind == "part" else ""
@@ -107,14 +125,20 @@ class Job:
 
     @property
     def note(self) -> Path:
-        """Where it is noted that the job is done; Snakemake's output."""
+        """Where it is noted that the job has run, and without which models; Snakemake's output."""
         name = f"part-{self.number}-of-{self.of}" if self.kind == "part" else self.kind
-        return notes() / self.family / self.data / f"{name}.json"
+        return notes(self.which) / self.family / self.data / f"{name}.json"
 
     @property
     def failure(self) -> Path:
         """Where it is noted why the last attempt failed."""
         return self.note.with_suffix(".failed")
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Models that the job went on without, each with the reason."""
+        found = _read(self.note).get("left_out", {})
+        return {str(name): str(why) for name, why in found.items()}
 
 
 @dataclass(frozen=True)
@@ -148,22 +172,27 @@ class Plan:
 
 def choice_from(config: Mapping[str, Any]) -> Choice:
     """Read a choice from Snakemake's configuration; RunError, in one sentence, if it is wrong."""
-    listed = {k: [v] if k in ("families", "data") and isinstance(v, str) else v
-              for k, v in config.items()}  # fmt: skip
+    several = ("families", "models", "data")
+    listed = {k: [v] if k in several and isinstance(v, str) else v for k, v in config.items()}
     try:
-        return Choice.model_validate(listed)
+        choice = Choice.model_validate(listed)
     except ValidationError as error:
         known = ", ".join(Choice.model_fields)
         raise RunError(
             f"the grid's configuration: {first_reason(error)}; known are {known}."
         ) from None
+    if choice.record and not choice.measure:
+        raise RunError(
+            "the grid is to record measurements and not to take any: leave out one of both."
+        )
+    return choice
 
 
 def plan(choice: Choice) -> Plan:
     """Find the families and data sets of a choice and cut the grid into jobs.
 
-    Data sets that are not here are listed as absent, the others go on. Raises RunError if a family
-    or data set is unknown, or if a copy is not the published set.
+    Data sets that are not here are listed as absent, the others go on. Raises RunError if a family,
+    model or data set is unknown, or if a copy is not the published set.
     """
     families = _families(choice)
     data, absent = _data(choice)
@@ -181,9 +210,10 @@ def parts(choice: Choice, images: ImageList) -> int:
     return min(choice.shards, -(-len(images) // shard))
 
 
-def notes() -> Path:
-    """Return the folder of the notes on what is done, in the store, which all machines share."""
-    return store.default_folder() / ".grid"
+def notes(which: str = "") -> Path:
+    """Return the folder of a choice's notes, in the store, which all machines share."""
+    folder = store.default_folder() / ".grid"
+    return folder / f".some-{which}" if which else folder
 
 
 # What Snakemake asks: by wildcards, and with its configuration
@@ -192,7 +222,7 @@ def notes() -> Path:
 def targets(config: Mapping[str, Any]) -> list[str]:
     """Paths of the notes that the whole grid comes to."""
     choice = choice_from(config)
-    last = "measure" if choice.measure else "features"
+    last = "measure" if choice.records else "features"
     whole = plan(choice)
     _check_data(whole)
     return [str(job.note) for job in whole.jobs if job.kind == last]
@@ -211,11 +241,11 @@ def needed_features(config: Mapping[str, Any], family: str, data: str) -> list[s
     Concepts of Broden are looked for along the directions of a head, which Broden has not: it is
     that of ImageNet, or of the other data sets where ImageNet is not in the grid.
     """
-    wanted = [data]
+    choice, wanted = choice_from(config), [data]
     if data == "broden":
-        others = [images.name for images in _data(choice_from(config))[0] if images.classes]
+        others = [images.name for images in _data(choice)[0] if images.classes]
         wanted += ["imagenet"] if "imagenet" in others else others
-    return [str(Job("features", family, name).note) for name in wanted]
+    return [str(Job("features", family, name, which=choice.which).note) for name in wanted]
 
 
 def key(config: Mapping[str, Any], kind: Kind, family: str, data: str) -> str:
@@ -237,25 +267,41 @@ def to_json(config: Mapping[str, Any]) -> str:
 
 
 def is_done(choice: Choice, job: Job) -> bool:
-    """Whether a job's note is current and what it made is still there.
+    """Whether a job's note is current and what it made is still there, for all its models."""
+    if job.kind == "part":
+        note = _read(job.note)
+        current = note.get("key") == _key(choice, job.kind, job.family, job.data)
+        return current and not note.get("left_out")
+    return not missing(choice, job)
+
+
+def missing(choice: Choice, job: Job) -> list[Model]:
+    """The models whose features or measurements, as the job's kind is, are not there or outdated.
 
     Features are looked at, not read: `extract` checks their checksums, and so does whoever uses
     them.
     """
-    note = _read(job.note)
-    if note.get("key") != _key(choice, job.kind, job.family, job.data):
-        return False
-    if job.kind == "features":
-        images = find(choice, job.data)
-        return all(_is_there(model, images, choice) for model in _models(job.family))
-    return all((ROOT / path).is_file() for path in note.get("files", []))
+    kind: Kind = "measure" if job.kind == "measure" else "features"
+    keys = _keys(choice, kind, job.family, job.data)
+    images = find(choice, job.data)
+
+    def there(model: Model) -> bool:
+        note = _read(_model_note(model, job.data, kind))
+        if note.get("key") != keys[model.name]:
+            return False
+        if kind == "features":
+            return _is_there(model, images, choice)
+        return all((ROOT / path).is_file() for path in note.get("files", []))
+
+    return [model for model in models_of(choice, job.family) if not there(model)]
 
 
 def remove_outdated(plan: Plan) -> None:
-    """Remove the notes of jobs that have to be done again, so that Snakemake sees them so.
+    """Make jobs' notes say what is so, since Snakemake looks at them: missing if there is work.
 
     Parts were used up when their features were made, so those go too if the features are gone; and
-    also where putting them together failed: shards may be lost.
+    also where putting them together failed: shards may be lost. Jobs that are done because another
+    choice of models did them, or the rest of them, get notes that say so.
     """
     for job in plan.waiting():
         if job.kind == "features" and (job.note.exists() or job.failure.exists()):
@@ -263,6 +309,9 @@ def remove_outdated(plan: Plan) -> None:
                 note.unlink(missing_ok=True)
         job.note.unlink(missing_ok=True)
         job.failure.unlink(missing_ok=True)
+    for job in set(plan.jobs).difference(plan.waiting()):
+        if job.left_out or not job.note.exists():
+            _note(plan.choice, job, {})
 
 
 def find(choice: Choice, name: str) -> ImageList:
@@ -277,56 +326,111 @@ def find(choice: Choice, name: str) -> ImageList:
 
 
 def step(choice: Choice, job: Job) -> None:
-    """Do one job and note it; RunError, which is noted too, if it cannot be done."""
+    """Do one job, for the models for which it can be done, and note it.
+
+    Raises RunError, which is noted too, if it can be done for none.
+    """
     job.failure.unlink(missing_ok=True)
     try:
-        files = _measure(choice, job) if job.kind == "measure" else _extract(choice, job)
+        left_out = _measure(choice, job) if job.kind == "measure" else _extract(choice, job)
+        if len(left_out) == len(models_of(choice, job.family)):
+            raise RunError("no model is left: " + "; ".join(_reasons(left_out)))
     except Exception as error:
         traceback.print_exc()
         why = str(error) if isinstance(error, ValueError | RuntimeError | RunError) else repr(error)
         _write(job.failure, why)
         raise RunError(f"{job}: {why}") from error
-    content = {"key": _key(choice, job.kind, job.family, job.data), "files": files}
-    _write(job.note, json.dumps(content, indent=1) + "\n")
+    for reason in _reasons(left_out):
+        print(f"{job}, left out: {reason}", file=sys.stderr)
+    _note(choice, job, left_out)
 
 
-def _extract(choice: Choice, job: Job) -> list[str]:
+def _note(choice: Choice, job: Job, left_out: Mapping[str, str]) -> None:
+    key = _key(choice, job.kind, job.family, job.data)
+    _write(job.note, json.dumps({"key": key, "left_out": left_out}, indent=1) + "\n")
+
+
+def _reasons(left_out: Mapping[str, str]) -> list[str]:
+    return [why if name in why else f"{name}: {why}" for name, why in left_out.items()]
+
+
+def _extract(choice: Choice, job: Job) -> dict[str, str]:
+    """Extract for all models that can be had; returns why for the others."""
     from analysis.extract import Part, Settings, assemble, extract, extract_part
 
-    images, models = find(choice, job.data), _models(job.family)
+    images, models = find(choice, job.data), models_of(choice, job.family)
+    left_out: dict[str, str] = {}
+
+    def note(model: Model, error: Exception) -> None:
+        left_out.setdefault(model.name, str(error))
+
     with _gpu(choice.device) as device:
         settings = Settings(
             device=device, precision=choice.precision, batch_size=choice.batch_size,
             shard_size=choice.shard_size, workers=choice.workers, progress=False,
         )  # fmt: skip
         if job.kind == "part":
-            extract_part(models, images, settings, Part(job.number, job.of))
+            extract_part(models, images, settings, Part(job.number, job.of), onerror=note)
         elif parts(choice, images) > 1:
-            assemble(models, images, settings)
+            assemble(models, images, settings, onerror=note)
         else:
-            extract(models, images, settings)
-    return []
+            extract(models, images, settings, onerror=note)
+    for part in _parts_of(choice, job):  # why there are no shards to put together
+        left_out |= {name: why for name, why in part.left_out.items() if name in left_out}
+    for model in models if job.kind == "features" else ():
+        if model.name not in left_out:
+            _note_model(choice, job, model)
+    return left_out
 
 
-def _measure(choice: Choice, job: Job) -> list[str]:
-    """Measure and record; returns the paths of the files, below the repository."""
+def _parts_of(choice: Choice, job: Job) -> list[Job]:
+    """The parts that a job puts together: none where it does all in one go."""
+    count = parts(choice, find(choice, job.data)) if job.kind == "features" else 1
+    numbers = range(1, count + 1) if count > 1 else ()
+    return [replace(job, kind="part", number=number, of=count) for number in numbers]
+
+
+def _measure(choice: Choice, job: Job) -> dict[str, str]:
+    """Measure and record for all models whose features are here; returns why for the others."""
     from analysis import evidence, measurements
 
-    family = load_family(job.family)
-    _check_heads(job)
-    wanted = [m for e in experiments(job.data) for m in evidence.of_data(e, family, job.data)]
-    return [measurements.write(m).relative_to(ROOT).as_posix() for m in wanted]
+    family, images = load_family(job.family), find(choice, job.data)
+    left_out: dict[str, str] = {}
+    for model in missing(choice, job):
+        try:
+            _check_head(model, job)
+            if not _is_there(model, images, choice):
+                raise RunError(f"the store has no features of {model.name} on {job.data}.")
+            alone = family.model_copy(update={"models": (model,)})
+            found = [m for e in experiments(job.data) for m in evidence.of_data(e, alone, job.data)]
+        except (RunError, StoreError, measurements.MeasurementError) as error:
+            left_out[model.name] = str(error)
+            continue
+        written = [measurements.write(m).relative_to(ROOT).as_posix() for m in found]
+        _note_model(choice, job, model, written)
+    return left_out
 
 
-def _check_heads(job: Job) -> None:
+def _check_head(model: Model, job: Job) -> None:
     from analysis.probe_data import has_head
 
-    lacking = [model.name for model in _models(job.family) if not has_head(model)]
-    if "concepts" in experiments(job.data) and job.data in descriptions() and lacking:
+    wanted = "concepts" in experiments(job.data) and job.data in descriptions()
+    if wanted and not has_head(model):
         raise RunError(
-            f"the store has no head of {', '.join(lacking)}, along whose directions concepts are "
-            "looked for: extract imagenet, too."
+            f"the store has no head of {model.name}, along whose directions concepts are looked "
+            "for: extract imagenet, too."
         )
+
+
+def _note_model(choice: Choice, job: Job, model: Model, files: Sequence[str] = ()) -> None:
+    """Note that a job is done for one model; ``files`` are paths below the repository."""
+    key = _keys(choice, job.kind, job.family, job.data)[model.name]
+    content = json.dumps({"key": key, "files": files}, indent=1)
+    _write(_model_note(model, job.data, job.kind), content + "\n")
+
+
+def _model_note(model: Model, data: str, kind: Kind) -> Path:
+    return notes() / ".models" / model.name / data / f"{kind}.json"
 
 
 def experiments(data: str) -> tuple[Experiment, ...]:
@@ -337,7 +441,7 @@ def experiments(data: str) -> tuple[Experiment, ...]:
     """
     if data not in descriptions():
         return get_args(Experiment)
-    return {"imagenet": ON_REFERENCE, "broden": ("concepts",)}.get(data, ("pruning",))
+    return {"imagenet": ON_REFERENCE, "broden": ("concepts",)}.get(data, ("accuracy", "pruning"))
 
 
 @contextlib.contextmanager
@@ -369,8 +473,8 @@ def run(plan: Plan, profile: str = "local", jobs: int | None = None) -> int:
 
     ``profile`` is ``local``, ``slurm`` or a folder with a ``config.yaml`` of Snakemake. While
     another grid works on the same store this one waits: Snakemake removes a job's output before it
-    makes it, which another one must not see. Raises RunError, after all others have finished, if
-    any failed.
+    makes it, which another one must not see. Raises IncompleteError, after all others have
+    finished, if any failed or went on without some of its models.
     """
     _check_data(plan)
     command = snakemake_command(plan.choice, profile, jobs)
@@ -393,6 +497,10 @@ def _alone() -> Iterator[None]:
         yield
 
 
+class IncompleteError(RunError):
+    """Some of a grid's jobs are not done, or not for all models; the others are."""
+
+
 def _done(plan: Plan, waiting: list[Job], command: list[str]) -> int:
     """Have the waiting jobs done; returns how many they were."""
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -401,7 +509,7 @@ def _done(plan: Plan, waiting: list[Job], command: list[str]) -> int:
         _watch(plan.choice, waiting, command, sink)
     left = [job for job in plan.waiting() if job in waiting]
     if left:
-        raise RunError(_report(left, len(waiting), log))
+        raise IncompleteError(_report(left, len(waiting), log))
     log.unlink()
     return len(waiting)
 
@@ -452,9 +560,10 @@ def _watch(choice: Choice, waiting: Sequence[Job], command: list[str], sink: IO[
             for job in [job for job in open_jobs if job.note.exists() or job.failure.exists()]:
                 open_jobs.remove(job)
                 how = "finished" if job.note.exists() else "FAILED"
+                how += f" {job}" + "".join(f", WITHOUT {name}" for name in job.left_out)
                 done = len(waiting) - len(open_jobs)
                 took = time.monotonic() - began
-                print(f"grid: {done} of {len(waiting)} jobs, {took:.0f} s: {how} {job}",
+                print(f"grid: {done} of {len(waiting)} jobs, {took:.0f} s: {how}",
                       file=sys.stderr, flush=True)  # fmt: skip
     except KeyboardInterrupt:
         process.wait()  # a terminal interrupts it too: it cancels its jobs
@@ -465,16 +574,20 @@ def _watch(choice: Choice, waiting: Sequence[Job], command: list[str], sink: IO[
 
 
 def _report(left: Sequence[Job], wanted: int, log: Path) -> str:
-    reasons = [
-        f"  {job}: {job.failure.read_text(encoding='utf-8').splitlines()[0]}"
-        for job in left
-        if job.failure.exists()
-    ]
-    others = len(left) - len(reasons)
-    also = [f"  {others} more wait for others or were not begun"] if others else []
+    reasons, silent = [], 0
+    for job in left:
+        before = {} if job.kind == "features" else replace(job, kind="features").left_out
+        own = {name: why for name, why in job.left_out.items() if name not in before}
+        if job.failure.exists():
+            reasons.append(f"  {job}: {job.failure.read_text(encoding='utf-8').splitlines()[0]}")
+        elif own and job.kind != "part":  # the whole says it of all parts
+            reasons += [f"  {job}, left out: {reason}" for reason in _reasons(own)]
+        else:
+            silent += 1
+    also = [f"  {silent} more wait for others or were not begun"] if silent else []
     return "\n".join(
-        [f"{len(left)} of {wanted} jobs of the grid are not done (Snakemake's log: {log}); the "
-         "same command goes on with them:", *reasons, *also]
+        [f"{len(left)} of {wanted} jobs of the grid are not done, or not for all models "
+         f"(Snakemake's log: {log}); the same command goes on with them:", *reasons, *also]
     )  # fmt: skip
 
 
@@ -485,56 +598,6 @@ def _gpus_here() -> int:
         return 0
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return len(visible.split(",")) if visible else len(listed.stdout.splitlines())
-
-
-# What the reader sees of a plan
-
-
-def describe(plan: Plan) -> str:
-    """Say which jobs a plan comes to, on how many images, and how long what is left takes."""
-    waiting = plan.waiting()
-    kinds = {kind: [job for job in waiting if job.kind == kind] for kind in get_args(Kind)}
-    counted = ", ".join(f"{len(jobs)} {kind}" for kind, jobs in kinds.items() if jobs)
-    images = sum(len(images) for images in plan.data)
-    lines = [
-        f"{len(plan.jobs)} jobs, {len(plan.jobs) - len(waiting)} done, {len(waiting)} to do"
-        + (f" ({counted})" if counted else "")
-        + f": {len(plan.families)} families on {len(plan.data)} data sets of {images:,} images"
-        + f", {len(plan.absent)} more are not here" * bool(plan.absent),
-        *(f"  {job}" for job in waiting),
-    ]
-    if not [job for job in waiting if job.kind == "features"] and not plan.absent:
-        return "\n".join([*lines, "nothing is left to extract"])
-    found = estimate(plan)
-    table = [("family", "data set", "encoders", "images", "time", "disk")]
-    table += [
-        (r.family, r.data, str(r.models), f"{r.images:,}", _time(r.seconds), _size(r.size))
-        for r in found.rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines += ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-              for row in table]  # fmt: skip
-    absent = ", ".join(one.name for one in plan.absent)
-    lines.append(
-        f"extraction takes about {_time(found.seconds)} in all, one job after the other on "
-        f"{found.device} in {plan.choice.precision}, and {_size(found.size)} of disk in the end, "
-        "twice that of a data set while it is put together"
-        + (f"; {absent} counted as published, though not here" if absent else "")
-        + ". Reading weights, heads and measuring come on top."
-    )
-    return "\n".join([*lines, *(f"  {line}" for line in found.how)])
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 # Finding families, data sets and keys
@@ -551,7 +614,29 @@ def _families(choice: Choice) -> tuple[Family, ...]:
     wanted = choice.families or tuple(of_edition)
     if not wanted:
         raise RunError(f"the edition {choice.edition} has no family: add one first.")
-    return tuple(of_edition[name] for name in dict.fromkeys(wanted))
+    families = [of_edition[name] for name in dict.fromkeys(wanted)]
+    _check_models(choice, families)
+    return tuple(family for family in families if models_of(choice, family.name))
+
+
+def _check_models(choice: Choice, families: Sequence[Family]) -> None:
+    """Every model that is named must be in one of the families and have weights or be random."""
+    known = {model.name: model for family in families for model in family.models}
+    of = ", ".join(choice.families) or f"of the edition {choice.edition}"
+    for name in choice.models:
+        if name not in known:
+            near = suggestion(name, known)
+            raise RunError(f"the families {of} have no model {name!r}: {near}.")
+        if not known[name].loadable:
+            raise RunError(
+                f"{name} has no public weights, so it cannot be extracted: leave it out."
+            )
+    for name in choice.families:
+        if not models_of(choice, name):
+            raise RunError(
+                f"the family {name} has none of the models {', '.join(choice.models)}: leave it "
+                "out, or name one of its models, too."
+            )
 
 
 @lru_cache
@@ -611,18 +696,20 @@ def _place(description: Description) -> Path:
 
 
 def _jobs(choice: Choice, family: Family, images: ImageList) -> list[Job]:
-    count = parts(choice, images)
-    made = [Job("part", family.name, images.name, i + 1, count) for i in range(count)]
-    made = made if count > 1 else []
-    made.append(Job("features", family.name, images.name))
-    if choice.measure:
-        made.append(Job("measure", family.name, images.name))
-    return made
+    whole = Job("features", family.name, images.name, which=choice.which)
+    made = [*_parts_of(choice, whole), whole]
+    return [*made, replace(whole, kind="measure")] if choice.records else made
 
 
 @lru_cache
-def _models(family: str) -> tuple[Model, ...]:
-    return tuple(model for model in load_family(family).models if model.loadable)
+def models_of(choice: Choice, family: str) -> tuple[Model, ...]:
+    """Return the models of a family that are chosen and can be loaded: random, or with weights."""
+    chosen = choice.models
+    return tuple(
+        model
+        for model in load_family(family).models
+        if model.loadable and (not chosen or model.name in chosen)
+    )
 
 
 def _is_there(model: Model, images: ImageList, choice: Choice) -> bool:
@@ -634,27 +721,30 @@ def _is_there(model: Model, images: ImageList, choice: Choice) -> bool:
     return same and (size, choice.precision) == (sidecar.get("bytes"), sidecar.get("precision"))
 
 
-@lru_cache
 def _key(choice: Choice, kind: Kind, family: str, data: str) -> str:
-    return runs.digest(_key_parts(choice, kind, family, data))
+    return runs.digest(_keys(choice, kind, family, data))
 
 
-def _key_parts(choice: Choice, kind: Kind, family: str, data: str) -> Parts:
+@lru_cache
+def _keys(choice: Choice, kind: Kind, family: str, data: str) -> Parts:
+    """For each model a hash of all that its features, or its measurements, depend on."""
     images = find(choice, data)
-    found = {
+    common = {
         "format": FORMAT,
         "images": images.manifest,
         "which images": images.what,
         "prompts": images.prompts.sha256 if images.prompts else "",
         "precision": choice.precision,
-        **{model.name: _described(model) for model in _models(family)},
     }
     if kind == "measure":
         from analysis.measurements import code_version
 
         for experiment in experiments(data):
-            found |= {k: v for k, v in code_version(experiment).items() if k != "version"}
-    return found
+            common |= {k: v for k, v in code_version(experiment).items() if k != "version"}
+    return {
+        model.name: runs.digest({**common, "model": _described(model)})
+        for model in models_of(choice, family)
+    }
 
 
 def _described(model: Model) -> str:
@@ -681,195 +771,3 @@ def _write(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-# The estimate
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds that one image takes, and what was measured: a sentence's part for the reader."""
-
-    seconds: float
-    what: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is left to do for one family on one data set: images, seconds, bytes on disk."""
-
-    family: str
-    data: str
-    models: int
-    images: int
-    seconds: float
-    size: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Time and disk of what is left of a grid, and how they were measured."""
-
-    rows: tuple[Row, ...]
-    device: str
-    how: tuple[str, ...]
-
-    @property
-    def seconds(self) -> float:
-        """Time of all jobs, one after the other."""
-        return sum(row.seconds for row in self.rows)
-
-    @property
-    def size(self) -> int:
-        """Bytes that the features take in the end."""
-        return sum(row.size for row in self.rows)
-
-
-def estimate(plan: Plan, seconds: float = 30) -> Estimate:
-    """Estimate what is left, absent data sets included, from a measurement of about ``seconds``.
-
-    Measured are, on this machine, decoding with resizing for each data set and each family's
-    encoders, with weights drawn at random, on which speed does not depend. On a GPU the slower of
-    both decides; on the CPU they share the cores, so their times are added.
-    """
-    from analysis.extract import device_for
-
-    device = device_for(plan.choice.device)
-    left = [*_left(plan), *_left_of_absent(plan)]
-    names = {name for name, _, _ in left}
-    families = [family for family in plan.families if family.name in names]
-    began = time.monotonic()
-    encode = {f.name: _encoding(f, plan.choice, device, seconds / 2 / len(families))
-              for f in families}  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        generated = _generated(Path(folder))
-        here = {images.name: images for images in plan.data}
-        decode = {
-            (f.name, data): _decoding(f, here.get(data, generated), plan.choice)
-            for f in families
-            for data in dict.fromkeys(data for _, data, _ in left)
-        }
-    rows = []
-    for name, data, count in left:
-        slow, other = encode[name].seconds, decode[name, data].seconds
-        each = max(slow, other) if device.startswith("cuda") else slow + other
-        rows.append(Row(name, data, len(_models(name)), count, count * each,
-                        count * _bytes(name, plan.choice)))  # fmt: skip
-    how = [*(s.what for s in encode.values()), *dict.fromkeys(s.what for s in decode.values())]
-    took = f"measured in {time.monotonic() - began:.0f} s, setting up models included"
-    return Estimate(tuple(rows), _named(device), (*how, took))
-
-
-def _left(plan: Plan) -> list[tuple[str, str, int]]:
-    """Family, data set and images of what is still to be extracted."""
-    size = {images.name: len(images) for images in plan.data}
-    waiting = [job for job in plan.waiting() if job.kind == "features"]
-    return [(job.family, job.data, size[job.data]) for job in waiting]
-
-
-def _left_of_absent(plan: Plan) -> list[tuple[str, str, int]]:
-    """The same for data sets that are not here, with their published counts."""
-    published = descriptions()
-    sizes = {
-        one.name: (published[one.name].used or published[one.name]).images for one in plan.absent
-    }
-    return [(family.name, name, size) for family in plan.families for name, size in sizes.items()]
-
-
-def _bytes(family: str, choice: Choice) -> int:
-    """Bytes per image in the store: features of every model, a label and a row number."""
-    each = 4 if choice.precision == "fp32" else 2
-    return sum(model.width * each + 16 for model in _models(family))
-
-
-def _encoding(family: Family, choice: Choice, device: str, seconds: float) -> Speed:
-    """Time the family's encoders, each architecture once, on batches of noise."""
-    models = _models(family.name)
-    kinds: dict[tuple[str | None, ...], list[Model]] = {}
-    for model in models:
-        kinds.setdefault((model.library, model.architecture), []).append(model)
-    total = 0.0
-    for same in kinds.values():
-        total += len(same) * _seconds_per_image(same[0], choice, device, seconds / len(kinds))
-    return Speed(
-        total, f"{family.name}: {len(models)} encoders ({len(kinds)} architectures, weights drawn "
-        f"at random) {1 / total:.3g} images/s through all of them",
-    )  # fmt: skip
-
-
-def _seconds_per_image(model: Model, choice: Choice, device: str, seconds: float) -> float:
-    import torch
-
-    from analysis.extract import Encoder, Settings, threads_for
-    from analysis.models import load
-
-    drawn = model.model_copy(
-        update={"weights": None, "weights_sha256": None, "level": "random", "head": None,
-                "classes": None, "templates": None},
-    )  # fmt: skip
-    settings = Settings(precision=choice.precision, batch_size=choice.batch_size)
-    encoder = Encoder(replace(load(drawn, None, device), text=None), settings, Path())
-    size = model.preprocessing.size
-    batch = choice.batch_size if device.startswith("cuda") else min(choice.batch_size, 8)
-    pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
-    with threads_for([encoder.loaded.encoder]):
-        _, one = _timed(encoder, pixels[:1]), _timed(encoder, pixels[:1])  # the first sets up
-        if one > seconds / 4 and device == "cpu":
-            return one
-        encoder(pixels).cpu()
-        took, calls = _timed(encoder, pixels), 1
-        while took < seconds / 2:
-            took, calls = took + _timed(encoder, pixels), calls + 1
-    return took / calls / batch
-
-
-def _timed(encoder: Encoder, pixels: Tensor) -> float:
-    """Seconds until the features of some pixels are on the CPU."""
-    began = time.monotonic()
-    encoder(pixels).cpu()
-    return time.monotonic() - began
-
-
-def _decoding(family: Family, images: ImageList, choice: Choice) -> Speed:
-    """Time decoding and resizing of some images, spread over the data set."""
-    wanted = tuple(sorted({geometry(model.preprocessing) for model in _models(family.name)}))
-    seconds = _seconds_to_decode(images, wanted, choice.workers)
-    return Speed(
-        seconds, f"{images.name}: decoding, and resizing in {len(wanted)} "
-        f"way{'s' * (len(wanted) > 1)}, {1 / seconds:.3g} images/s by {choice.workers} threads "
-        f"(sample of {min(SAMPLE, len(images))})",
-    )  # fmt: skip
-
-
-_TIMES: dict[tuple[str, tuple[Geometry, ...]], float] = {}
-
-
-def _seconds_to_decode(images: ImageList, wanted: tuple[Geometry, ...], workers: int) -> float:
-    from analysis.extract import Settings, decoded
-
-    if (images.name, wanted) not in _TIMES:
-        rows = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
-        some = np.zeros(len(images), dtype=bool)
-        some[rows] = True
-        sample = images.select(some, images.name)
-        settings = Settings(batch_size=len(sample), shard_size=len(sample), workers=workers)
-        began = time.monotonic()
-        for _ in decoded(sample, {0: wanted}, settings):
-            pass
-        _TIMES[images.name, wanted] = (time.monotonic() - began) / len(sample)
-    return _TIMES[images.name, wanted]
-
-
-def _generated(folder: Path) -> ImageList:
-    """Photographs of nothing of ImageNet's usual size, for data sets that are not here."""
-    rng = np.random.default_rng(0)
-    for number in range(SAMPLE):
-        coarse = Image.fromarray(rng.integers(0, 256, (40, 53, 3), dtype=np.uint8))
-        coarse.resize((500, 375)).save(folder / f"{number}.jpg", quality=95)
-    return datasets.folder(folder, name="generated images")
-
-
-def _named(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

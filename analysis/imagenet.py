@@ -8,8 +8,9 @@
   ``LOC_val_solution.csv``, TensorFlow's ``imagenet_2012_validation_synset_labels.txt``, or
   ``ILSVRC2012_validation_ground_truth.txt`` with ``meta.mat``, both of the development kit.
 * Tar shards with the same content (see `shards`), whose numbers count through the set's classes;
-  ObjectNet's hold the images of its 113 classes only. Parquet files, in which the Hugging Face hub
-  also keeps such sets, are not read.
+  ObjectNet's hold the images of its 113 classes only.
+* Parquet files of the Hugging Face hub (see `parquet`), ObjectNet's likewise. Their numbers count
+  through the names in their metadata, which must be WordNet ids, or ImageNet's words in its order.
 
 A class is known by its WordNet id, since two names of ImageNet stand for two classes each; an
 ObjectNet class by its folder. Images are listed by class and then by file name, under names such as
@@ -27,6 +28,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,8 +37,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import broden, shards
-from analysis.datasets import SUFFIXES, Availability, DatasetError, ImageList, Piece, Prompts
+from analysis import broden, parquet, shards
+from analysis.datasets import SUFFIXES, Availability, DatasetError, ImageList, Packed, Prompts
 from analysis.paper_sets import GRID, Description, descriptions, locate, root
 from analysis.registry import ROOT
 
@@ -47,9 +49,14 @@ KAGGLE, SYNSETS, GROUND_TRUTH = (
     "imagenet_2012_validation_synset_labels.txt",
     "ILSVRC2012_validation_ground_truth.txt",
 )
+WNID = re.compile(r"n\d{8}")
+#: The hub's names of validation images end in the class, others' do not.
+VALIDATION = re.compile(r"^(ILSVRC2012_val_\d{8})_n\d{8}(?=\.)")
 DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
+#: How a list, and all that is measured on it, says that the copy is not the published set.
+DIFFERS = "NOT the published set, taken as it is"
 
-Entry = tuple[int, str, Path | Piece]
+Entry = tuple[int, str, Path | Packed]
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Copy:
     description: Description
     place: Path
     keys: tuple[str, ...] = field(repr=False)
-    images: tuple[Path | Piece, ...] = field(repr=False)
+    images: tuple[Path | Packed, ...] = field(repr=False)
     labels: tuple[int, ...] = field(repr=False)
     counts: dict[str, int] = field(repr=False)
     problems: tuple[str, ...]
@@ -178,13 +185,17 @@ def availability() -> list[Availability]:
 def read(description: Description) -> Copy:
     """List what lies on disk of a data set other than Broden, and how it differs from the original.
 
-    Only names are looked at. Raises DatasetError when there is no such folder, or when it holds
-    neither class folders nor shards, nor images that have a file of classes.
+       Only names are looked at. Raises DatasetError when there is no such folder, or when it holds
+       neither class folders nor shards or Parquet files, nor images that have a file of classes.
+    images that have a file of classes.
     """
     place = locate(description)
     packed = shards.archives(place)
     if packed:
         return _from_shards(description, place, packed)
+    tables = parquet.files(place)
+    if tables:
+        return _from_parquet(description, place, tables)
     with os.scandir(place) as found:
         entries = [entry for entry in found if entry.name[0] != "."]
     folders = [entry.name for entry in entries if entry.is_dir()]
@@ -232,8 +243,70 @@ def _from_shards(description: Description, place: Path, packed: list[Path]) -> C
                 f"{description.title}, or the name of one is expected."
             )
         entries.append((label[sample.label], sample.key, sample.image))
+    return _packed_copy(description, place, entries)
+
+
+def _from_parquet(description: Description, place: Path, paths: list[Path]) -> Copy:
+    """Read the hub's files; images get the names that they have in class folders."""
+    of = subset(description)
+    table = parquet.read(paths)
+    label = {name: i for i, name in enumerate(of)}
+    label |= _numbered_labels(description, table.names, paths[0])
+    entries: list[Entry] = []
+    for row in table.rows:
+        cell = row.image
+        if row.label not in label:
+            raise DatasetError(
+                f"{cell.path} gives the image {cell.name} the class {row.label!r}, which is none "
+                f"of the {len(of)} classes of {description.title}: it is another set, or damaged."
+            )
+        name = of[label[row.label]]
+        other = next((wnid for wnid in WNID.findall(row.path) if wnid != name), None)
+        if other is not None and description.layout != "objectnet":
+            raise DatasetError(
+                f"{cell.path} gives the image {cell.name} the class {_named(description, name)}, "
+                f"and its name says {other}: the labels and the images do not belong together; "
+                "get the files again."
+            )
+        folder = str(classes().index(name)) if description.layout == "number" else name
+        file = VALIDATION.sub(r"\1", Path(row.path).name) if row.path else cell.name
+        entries.append((label[row.label], f"{folder}/{file}", cell))
+    return _packed_copy(description, place, entries)
+
+
+def _numbered_labels(description: Description, names: Sequence[str], path: Path) -> dict[str, int]:
+    """The label of each number, given the names that the numbers count through, if they are given.
+
+    The names are the set's classes in any order, or words for its classes, or all of ImageNet's,
+    in ImageNet's order: half of them at least must agree with those known here, since WordNet has
+    several words for a class, and in another order hardly any does.
+    """
+    of = subset(description)
+    if not names:
+        return {str(i): i for i in range(len(of))}
+    if set(names) <= set(of):
+        return {str(i): of.index(name) for i, name in enumerate(names)}
+    known = dict(zip(prompts().classes, prompts().names, strict=True))
+    if description.layout == "objectnet":
+        known = dict(zip(of, objectnet_prompts().names, strict=True))
+    counted = of if len(names) == len(of) else tuple(known)
+    agree = sum(
+        known[name].lower() in [word.strip().lower() for word in words.split(",")]
+        for name, words in zip(counted, names, strict=False)
+    )
+    if len(names) != len(counted) or 2 * agree < len(names):
+        raise DatasetError(
+            f"{path} counts through {len(names)} classes ({names[0]!r}, {names[-1]!r} the last), "
+            f"of which {agree} are called as the {len(of)} of {description.title} in their order: "
+            "it is another set, or sorted otherwise."
+        )
+    return {str(i): of.index(name) for i, name in enumerate(counted) if name in of}
+
+
+def _packed_copy(description: Description, place: Path, entries: list[Entry]) -> Copy:
+    of = subset(description)
     counts = Counter(of[index] for index, _, _ in entries)
-    if description.used is not None:  # shards hold these alone
+    if description.used is not None:  # packed files hold these alone
         description = description.model_copy(update={**dict(description.used), "used": None})
     return _copy(description, place, entries, counts, of, [])
 
@@ -330,7 +403,7 @@ def _what(title: str, images: int, of: int, sha256: str, problems: Sequence[str]
 
 
 def _taken_as_it_is(problems: Sequence[str]) -> str:
-    return f"NOT the published set, taken as it is: {_with(problems)}"
+    return f"{DIFFERS}: {_with(problems)}"
 
 
 def _with(problems: Iterable[str]) -> str:

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from analysis import directions, outliers
 
 Array = NDArray[np.float64]
-Experiment = Literal["outlier_features", "privileged_directions", "pruning", "concepts"]
+Experiment = Literal[
+    "outlier_features", "privileged_directions", "pruning", "concepts", "accuracy"
+]  # fmt: skip
 Basis = Literal["per_image", "mean_embedding", "mean_and_covariance", "head_and_mean", "head"]
 Quantities = dict[str, Any]
 
@@ -109,6 +111,12 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
             for quantity, unit in (("unique", "count"), ("lower", "count"), ("best", _FRACTION))
             for kind in ("draws", "random", "permuted", "halves")
         },
+    },
+    ("accuracy", "per_image"): {
+        "top1": Quantity(_FRACTION),
+        "top1_standard_error": Quantity(_FRACTION),
+        "right_per_class": Quantity("images", 1),
+        "images_per_class": Quantity("images", 1),
     },
 }
 
@@ -304,6 +312,30 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: Any) -> Quantities:
         "positives": chosen.positives,
         "best": ap.max(axis=0),
         "best_direction": ap.argmax(axis=0),
+    }
+
+
+def accuracy(right: ArrayLike, labels: ArrayLike, classes: int) -> Quantities:
+    """Top-1 accuracy from what was classified right: flags (N,), labels (N,) from 0 to classes − 1.
+
+    `top1`: the fraction of all images that is right, not balanced over classes. Its standard error
+    is the binomial one, sqrt(a(1 − a) / N), as in `robustness.sampling_error`: the images are taken
+    as an independent sample. `right_per_class` and `images_per_class` follow the data set's order
+    of classes, so that a class-balanced accuracy can be computed from them. Raises ValueError
+    without images, and if flags and labels are not one per image.
+    """
+    flags, numbers = np.asarray(right, dtype=bool), np.asarray(labels)
+    if not flags.size or flags.shape != numbers.shape or flags.ndim != 1:
+        raise ValueError(
+            f"an accuracy needs a flag and a label for each image, got shapes {flags.shape} and "
+            f"{numbers.shape}."
+        )
+    top1 = float(flags.mean())
+    return {
+        "top1": top1,
+        "top1_standard_error": float(np.sqrt(top1 * (1 - top1) / len(flags))),
+        "right_per_class": np.bincount(numbers[flags], minlength=classes),
+        "images_per_class": np.bincount(numbers, minlength=classes),
     }
 
 

@@ -43,6 +43,7 @@ CODE: dict[Experiment, tuple[str, ...]] = {
     "privileged_directions": ("outliers", "directions", "measure"),
     "pruning": ("outliers", "directions", "measure"),
     "concepts": ("directions", "concepts", "concept_counts", "probe_data", "measure"),
+    "accuracy": ("accuracy", "measure"),
 }
 
 

@@ -12,13 +12,14 @@ import csv
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from analysis import imagenet
-from analysis.datasets import ImageList, Piece
+from analysis.datasets import ImageList
 from analysis.paper_sets import Description, Used, descriptions
 
 #: Every so many classes one has two images, where the true classes differ in size.
@@ -62,13 +63,53 @@ def save_shards(images: ImageList, folder: Path, per_shard: int = 300) -> Path:
         path = folder / "test" / f"{first // per_shard}.tar"
         with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
             for i in range(first, min(first + per_shard, len(images))):
-                source = images.images[i]
-                assert isinstance(source, Path | Piece), "shards are made of files"
-                content = source.read() if isinstance(source, Piece) else source.read_bytes()
-                suffix = Path(source.name).suffix.lower().replace("jpeg", "jpg")
+                name, content = _file(images, i)
+                suffix = Path(name).suffix.lower().replace("jpeg", "jpg")
                 _add(archive, f"s{i:07}{suffix}", content)
                 _add(archive, f"s{i:07}.cls", str(images.labels[i]).encode())
     return folder
+
+
+def save_parquet(
+    images: ImageList, folder: Path, split: str = "validation", *, names: Sequence[str] = (),
+    files: int = 2, group: int = 100, seed: int | None = 0,
+) -> Path:  # fmt: skip
+    """Write a list of files as the Hugging Face hub keeps such sets, below ``data/``.
+
+    ``names`` are the classes that labels count through, for the metadata (the list's own),
+    ``group`` is the number of images that are compressed together, ``seed`` shuffles the rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (folder / "data").mkdir(parents=True)
+    names = list(names or images.classes)
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    kinds = pa.schema([
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("label", pa.int64()),
+    ], metadata=about)  # fmt: skip
+    order = np.arange(len(images))
+    if seed is not None:
+        np.random.default_rng(seed).shuffle(order)
+    for number, rows in enumerate(np.array_split(order, files)):
+        made = [_file(images, i) for i in rows.tolist()]
+        content = {
+            "image": [{"bytes": content, "path": name} for name, content in made],
+            "label": images.labels[rows],
+        }
+        path = folder / "data" / f"{split}-{number:05}-of-{files:05}.parquet"
+        pq.write_table(pa.table(content, kinds), path, row_group_size=group)
+    return folder
+
+
+def _file(images: ImageList, index: int) -> tuple[str, bytes]:
+    """The name and the bytes of an image that is a file, or within one."""
+    assert not isinstance(images.images, np.ndarray), "a list of files is expected"
+    source = images.images[index]
+    content = source.read_bytes() if isinstance(source, Path) else source.read()
+    return Path(images.keys[index]).name, content
 
 
 def _class_folders(true: Description) -> list[str]:

@@ -498,7 +498,13 @@ def _text_encoder(model: Model, clip: Any, device: str) -> TextEncoder:
     def tokenizer() -> Callable[[Sequence[str]], Tensor]:
         if own:
             return WordTokenizer.load(ARCHITECTURES.parent / "tokenizer.json")
-        found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(model.architecture)
+        try:
+            found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(model.architecture)
+        except (OSError, ImportError) as error:
+            raise ModelError(
+                f"{model.name}: the tokenizer of {model.architecture} could not be had "
+                f"({type(error).__name__}): go online, or use head none."
+            ) from None
         return found
 
     def encode(texts: Sequence[str]) -> Tensor:

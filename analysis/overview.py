@@ -11,6 +11,8 @@ from analysis import measurements, runs
 from analysis.measure import Experiment
 from analysis.runs import Parts, Run
 
+#: Chapters whose measurements are called otherwise.
+TAKEN_AS = {"effective_robustness": "accuracy"}
 KINDS = ("published", "recorded", "live")
 
 
@@ -53,7 +55,7 @@ def _entry(run: Run, notebook: dict[str, Any]) -> Entry:
 
 def _recorded(run: Run, evidence: tuple[str, ...]) -> list[tuple[str, str]]:
     """Day and machine of the recorded measurements that a family's run shows."""
-    name = run.experiment.name
+    name = TAKEN_AS.get(run.experiment.name, run.experiment.name)
     if "recorded" not in evidence or name not in get_args(Experiment):
         return []
     found = measurements.read_all(cast(Experiment, name), run.subject)

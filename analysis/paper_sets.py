@@ -6,7 +6,7 @@ apart, a file says where: ``~/.config/companion/data.yaml``, or the one that
 ``COMPANION_DATA_CONFIG`` names, maps names of sets to their folders::
 
     root: /datasets                        # for all that are not named; COMPANION_DATA goes before
-    imagenet: /scratch/ilsvrc2012/val      # the folder that holds the class folders, or tar shards
+    imagenet: /scratch/ilsvrc2012/val      # the folder of class folders, shards or Parquet files
     objectnet: ~/objectnet-1.0/images
 
 The images themselves are listed by `imagenet` and `broden`. No torch.

@@ -49,11 +49,12 @@ MODEL = Model(
 
 
 def measure_photographs(experiment: Experiment) -> list[Measurement]:
-    """Extract the features of the photographs and measure them; pruning needs labels: nothing.
+    """Extract the features of the photographs and measure them; they have no labels.
 
-    Raises ArtifactError if a package is missing or its weights are not the expected ones.
+    Nothing comes of pruning, concepts and accuracy, which need labels. Raises ArtifactError if a
+    package is missing or its weights are not the expected ones.
     """
-    if experiment in ("pruning", "concepts"):
+    if experiment in ("pruning", "concepts", "accuracy"):
         return []
     try:
         from analysis.extract import Settings, extract

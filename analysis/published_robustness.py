@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.published import FIVE_SHIFTS, V2, baseline_pool, of_family, wide
-from analysis.registry import Family
+from analysis.registry import Family, Model
 from analysis.robustness import (
     PAPER_BASELINE,
     Baseline,
@@ -38,6 +38,8 @@ CLIP_V2: V2 = "matched_frequency"
 
 Pool = Literal["all", "standard"]
 NORMAL_95 = 1.959964
+#: The same weights are published with and without this end of their architecture's name.
+GELU = "-quickgelu"
 
 
 def pool(table: pd.DataFrame, shifts: Sequence[str], v2: V2, kinds: Pool = "all") -> pd.DataFrame:
@@ -97,6 +99,32 @@ def of_families(
     columns = ["family", "title", "name", "pretraining", "level", "source", "model"]
     columns += ["imagenet", *shifts, "shifted", "er", "er_95"]
     return rows.assign(er=er, er_95=NORMAL_95 * error)[columns]
+
+
+def of_checkpoint(table: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """What was published of this very checkpoint: dataset, accuracy (a fraction) and source.
+
+    Rows whose source names the same architecture and weights as the registry; for models that
+    stand in for another's there are none. ImageNet-V2 is the matched-frequency variant, called
+    `imagenet_v2`. A data set that several sources measured keeps the first.
+    """
+    parts = []
+    for key in model.published:
+        same = (
+            key.source == model.library
+            and key.weights == model.weights
+            and key.model.removesuffix(GELU) == (model.architecture or "").removesuffix(GELU)
+        )
+        if same:
+            named = (table["source"], table["model"], table["weights"])
+            wanted = (key.source, key.model, key.weights)
+            rows = table["defect"] == ""
+            for column, value in zip(named, wanted, strict=True):
+                rows &= column == value
+            parts.append(table[rows])
+    found = pd.concat(parts or [table.iloc[:0]])[["dataset", "accuracy", "source"]]
+    found["dataset"] = found["dataset"].replace(f"imagenet_v2_{CLIP_V2}", "imagenet_v2")
+    return found.drop_duplicates("dataset").reset_index(drop=True)
 
 
 def groups(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:

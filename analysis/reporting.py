@@ -19,6 +19,7 @@ def data_title(measurement: Measurement) -> str:
         "imagenet_80_templates": "ImageNet head, 80 templates",
         "imagenet_1_template": "ImageNet head, 1 template",
         "scikit_image_photographs": "14 photographs",
+        "imagenet": "ImageNet",
     }
     name = measurement.data.name
     emoji = re.fullmatch(r"pocket-(.+)-(train|test)", name)

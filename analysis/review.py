@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import measurements, photographs
+from analysis import accuracy, measurements, paper_sets, photographs
 from analysis.measure import QUANTITIES
 from analysis.measurements import Measurement, MeasurementError
 from analysis.registry import Family, Model, suggestion
@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "component of a unit vector": (-1, 1),
     "times the mean": (0, np.inf),
     "count": (0, np.inf),
+    "images": (0, np.inf),
 }
 
 
@@ -92,6 +93,28 @@ def _about_the_numbers(m: Measurement) -> Iterator[str]:
     for condition, sentence in RULES:
         if set(condition.needs) <= set(units) and not condition.holds(m):
             yield sentence
+    if m.experiment == "accuracy":
+        yield from _about_counts(m)
+
+
+def _about_counts(m: Measurement) -> Iterator[str]:
+    """Whether an accuracy counts the images and classes that it says, and the published ones."""
+    per_class = np.asarray(m.value("images_per_class"))
+    images, classes = m.counts.get("images"), m.counts.get("classes")
+    if (int(per_class.sum()), len(per_class)) != (images, classes):
+        yield (
+            f"images_per_class adds up to {int(per_class.sum())} images of {len(per_class)} "
+            f"classes, `counts` says {images} of {classes}."
+        )
+    published = paper_sets.descriptions().get(m.data.name)
+    used = (published.used or published) if published else None
+    complete = accuracy.of_measurement(m).complete
+    if used and (images, classes) != (used.images, used.classes) and complete:
+        yield (
+            f"{m.data.name} was published with {used.images} images of {used.classes} classes, "
+            f"this saw {images} of {classes}, and `data.what` does not say that the copy differs: "
+            "measure the published set, or take the copy with --accept-counts."
+        )
 
 
 def _range(m: Measurement, name: str, unit: str) -> tuple[float, float]:
@@ -185,6 +208,31 @@ RULES: tuple[tuple[_Rule, str], ...] = (
             ),
         ),
         "the accuracies of all orders must be equal when every direction is kept.",
+    ),
+    (
+        _Rule(
+            "right_per_class", "images_per_class",
+            holds=lambda right, images: right.shape == images.shape
+            and bool((right <= images).all()),
+        ),
+        "right_per_class and images_per_class must be as long, and no class have more right than "
+        "images.",
+    ),
+    (
+        _Rule(
+            "top1", "right_per_class", "images_per_class",
+            holds=lambda top1, right, images: abs(top1 - right.sum() / images.sum()) <= 1e-3 * top1,
+        ),
+        "top1 is not the share of right_per_class in images_per_class.",
+    ),
+    (
+        _Rule(
+            "top1_standard_error", "right_per_class", "images_per_class",
+            holds=lambda error, right, images: abs(
+                error - np.sqrt(right.sum() * (images.sum() - right.sum()) / images.sum() ** 3)
+            ) <= 1e-3 * error,
+        ),
+        "top1_standard_error is not the binomial one of right_per_class in images_per_class.",
     ),
     (
         _Rule(

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -130,17 +130,24 @@ def key_parts(run: Run) -> Parts:
 
 
 def declared_files(run: Run) -> list[Path]:
-    """The files that a run declares to read, each pattern matching at least one."""
+    """The files that a run declares to read; each pattern but for measurements must match one."""
     found: list[Path] = []
     for pattern in run.reads:
         matches = sorted(path for path in ROOT.glob(pattern) if path.is_file())
-        if not matches:
+        if not matches and not _may_be_empty(pattern):
             raise RunError(
                 f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
                 "matches no file; add the file or correct `reads` in the notebook's header."
             )
         found += matches
     return found
+
+
+def _may_be_empty(pattern: str) -> bool:
+    """Whether a pattern is for measurements of a known experiment: none may be recorded yet."""
+    from analysis.measure import Experiment as Measured
+
+    return pattern in {f"data/measurements/{name}/*.json" for name in get_args(Measured)}
 
 
 def feature_sidecars(run: Run) -> list[Path]:

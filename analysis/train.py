@@ -403,9 +403,7 @@ def _keep(
     model: nn.Module, optimizer: torch.optim.Optimizer, curve: list[Point], path: Path
 ) -> None:
     """Write the state of an unfinished training."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    tensors = training_state(model, optimizer)
     points = [[point.step, point.loss, point.accuracy] for point in curve]
     write_tensors(tensors, path, {"curve": json.dumps(points)})
 
@@ -415,6 +413,23 @@ def _resume(
 ) -> int:
     """Continue from the state in ``path`` and return the number of steps done."""
     tensors, metadata = read_tensors(path)
+    put_training_state(model, optimizer, tensors)
+    curve += [Point(*point) for point in json.loads(metadata["curve"])]
+    return curve[-1].step
+
+
+def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return all tensors of an unfinished training: ``model.…`` and ``optimizer.…``."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def put_training_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `training_state` returned; PocketError if it is another model's."""
     load_weights(
         model,
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")},
@@ -429,8 +444,6 @@ def _resume(
             placed = value if value.ndim == 0 else torch.empty_like(like).copy_(value)
             content["state"].setdefault(int(i), {})[moment] = placed
     optimizer.load_state_dict(content)
-    curve += [Point(*point) for point in json.loads(metadata["curve"])]
-    return curve[-1].step
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

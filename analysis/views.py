@@ -2,18 +2,20 @@
 
 Values of different views are never compared with each other: each has its own shifts and line.
 The paper's families have one view on five shifts and, for models without ObjectNet, one on four;
-pocket families one on unseen styles and one on the seen style.
+pocket families one on unseen styles and one on the seen style. Accuracies from features of this
+book's own are a view of their own, beside the published ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 
-from analysis import pocket_robustness, published, published_robustness
+from analysis import accuracy, evidence, pocket_robustness, published, published_robustness
+from analysis.measurements import Measurement
 from analysis.published import FIVE_SHIFTS, FOUR_SHIFTS, V2
 from analysis.registry import Family
 from analysis.robustness import PAPER_BASELINE, Baseline, fit_baseline
@@ -25,6 +27,8 @@ SHIFT_TITLES = {
     "objectnet": "ObjectNet",
     "imagenet_a": "A",
 }
+#: The source of accuracies that were measured here.
+OWN = "own features"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class View:
     what ``er`` is measured from: the line, or the paper's printed one.
     """
 
-    name: Literal["five", "four", "unseen", "seen"]
+    name: Literal["five", "four", "own", "unseen", "seen"]
     shifts: Mapping[str, str]  # column → short title
     models: pd.DataFrame
     pool: pd.DataFrame
@@ -51,6 +55,55 @@ def of_family(family: Family, v2: V2) -> tuple[View, View]:
     if family.edition == "pocket":
         return _pocket(family, "unseen"), _pocket(family, "seen")
     return _five(family, v2), _four(family, v2)
+
+
+def own(family: Family, v2: V2, measured: Sequence[Measurement]) -> View:
+    """The view on five shifts of the family's own accuracies (`of_measurements`)."""
+    return replace(_five(family, v2), name="own", models=of_measurements({family.name: family},
+                                                                         measured))  # fmt: skip
+
+
+def of_measurements(
+    families: Mapping[str, Family], measured: Sequence[Measurement]
+) -> pd.DataFrame:
+    """Effective robustness from measured accuracies: `published_robustness.of_families`' columns.
+
+    One row per model that was measured on ImageNet and all five shifts, in the families' order,
+    against the paper's printed line. Models with random weights are left out, and those that
+    recognise none or all of ImageNet's images, which has no logit. `measured`: of the experiment
+    `accuracy`; other data sets are left alone. One more column, `live`: whether any of the
+    accuracies was just computed.
+    """
+    found = accuracy.by_model(measured)
+    rows = []
+    for family in families.values():
+        for model in family.models:
+            own = found.get(model.name, {})
+            if model.level == "random" or accuracy.missing(own) or own["imagenet"].top1 in (0, 1):
+                continue
+            er = accuracy.robustness(own)
+            tops = {name: own[name].top1 for name in ("imagenet", *FIVE_SHIFTS)}
+            rows.append(
+                {"family": family.name, "title": family.title, "name": model.name,
+                 "pretraining": model.pretraining, "level": model.level, "source": OWN,
+                 "model": model.name, **tops, "shifted": er.shifted, "er": er.er,
+                 "er_95": published_robustness.NORMAL_95 * er.error,
+                 "live": any(one.live for one in own.values())}
+            )  # fmt: skip
+    columns = ["family", "title", "name", "pretraining", "level", "source", "model"]
+    columns += ["imagenet", *FIVE_SHIFTS, "shifted", "er", "er_95", "live"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def of_published_sets(families: Mapping[str, Family]) -> pd.DataFrame:
+    """`of_measurements` of all that is known of the families, live or recorded.
+
+    Copies of a data set that differ from the published one are left out: they decide no claim.
+    """
+    data = list(accuracy.NAMES.values())
+    measured = [m for f in families.values() for m in evidence.gather("accuracy", f, data)]
+    complete = [m for m in measured if accuracy.of_measurement(m).complete]
+    return of_measurements(families, complete)
 
 
 def own_line(view: View, shift: str) -> Baseline:

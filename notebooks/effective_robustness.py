@@ -5,7 +5,10 @@
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
+#     features: true
 #     reads:
+#     - data/imagenet/objectnet.csv
+#     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
@@ -18,8 +21,9 @@
 # How much more accurate are this backbone's models under the shifts than their accuracy in the
 # distribution of ImageNet lets one expect? The section {doc}`/measuring_robustness` explains the
 # question; this page shows one backbone. The accuracies of the paper's models were published by
-# others; those of the {doc}`pocket lab </guide/pocket_lab>`, where a drawing style stands for
-# ImageNet and other styles for its shifts, are its own. Everything else is computed here.
+# others, and are measured here, too, where there are features; those of the {doc}`pocket lab
+# </guide/pocket_lab>`, where a drawing style stands for ImageNet and other styles for its shifts,
+# are its own. Everything else is computed here.
 
 # %% tags=["parameters"]
 family: str = "rn50"  # the family in front
@@ -31,7 +35,16 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis import figures, pocket_robustness, published, published_robustness, reporting, views
+from analysis import (
+    accuracy,
+    evidence,
+    figures,
+    pocket_robustness,
+    published,
+    published_robustness,
+    reporting,
+    views,
+)
 from analysis.registry import load_family
 from analysis.robustness import (
     PAPER_BASELINE,
@@ -43,7 +56,12 @@ from analysis.robustness import (
 backbone = load_family(family)
 in_pocket = backbone.edition == "pocket"
 first, second = views.of_family(backbone, pool_v2)
-evidence = "recorded" if in_pocket else "published"
+SIX = list(accuracy.NAMES.values())
+measured = [] if in_pocket else evidence.gather("accuracy", backbone, SIX)
+own_view = views.own(backbone, pool_v2, measured)
+own_measured = [m for m in measured if m.model in set(own_view.models["name"])]
+kind = "recorded" if in_pocket else "published"
+kind_with_own = f"published, {reporting.kind(own_measured)}" if own_measured else kind
 LEVELS = {level: reporting.level_title(level, backbone.edition) for level in figures.LEVEL_STYLES}
 
 
@@ -66,11 +84,33 @@ def draw_models(axes, models: pd.DataFrame) -> None:
                 figures.level_points(axes, level, part["imagenet"], part["shifted"], **look)
 
 
+#: How models look whose accuracies were measured here: hollow.
+HOLLOW = {"facecolor": "none", "linewidth": 1.5, "s": 74}
+
+
+def draw_own(axes, models: pd.DataFrame, y: str) -> None:
+    """Models with accuracies of this book's own as hollow marks."""
+    for level, title in LEVELS.items():
+        part = models[models["level"] == level]
+        if len(part):
+            colour = figures.LEVEL_STYLES[level].colour
+            figures.level_points(
+                axes, level, part["imagenet"], part[y], **HOLLOW, edgecolor=colour,
+                label=f"{title}, own features",
+            )  # fmt: skip
+
+
 def accuracy_figure(view: views.View):
     """Logit axes with the pool, its fit and the family."""
     x, y = view.pool["imagenet"], view.pool["shifted"]
     refits = bootstrap_baselines(x, y, resamples, seed)
     ends = [0.04, 0.91], [0.02, 0.80]
+    if view is first and len(own_view.models):  # a reader's model may lie outside
+        both = own_view.models["imagenet"], own_view.models["shifted"]
+        ends = [
+            [min(low, 0.7 * values.min()), max(high, 1 - 0.7 * (1 - values.max()))]
+            for (low, high), values in zip(ends, both, strict=True)
+        ]
     if in_pocket:
         trained = view.models["level"] != "random"
         both = [
@@ -88,6 +128,8 @@ def accuracy_figure(view: views.View):
             linestyle=(0, (4, 3)), label="the paper's printed line",
         )  # fmt: skip
     draw_models(axes, view.models[view.models["level"] != "random"] if in_pocket else view.models)
+    if view is first:
+        draw_own(axes, own_view.models, "shifted")
     figures.logit_scale(axes.xaxis, ends[0])
     figures.logit_scale(axes.yaxis, ends[1])
     axes.set(xlim=ends[0], ylim=(0.75 * ends[1][0], ends[1][1]))
@@ -117,7 +159,8 @@ BAND = f"Band: 95 % of {resamples} refits to resampled pools (seed {seed})."
 CAPTIONS = {
     "five": f"""The {backbone.title} models that were measured on all five shifts, the baseline
     pool of {{cite:t}}`taori2020measuring` and two baselines. Effective robustness is the
-    vertical distance to the dashed line, in percentage points. {BAND}""",
+    vertical distance to the dashed line, in percentage points. {BAND}"""
+    + " Hollow: accuracies from features of this book's own." * bool(len(own_view.models)),
     "four": f"""The same on four shifts, without ObjectNet, for the {backbone.title} models that
     timm measured, which has no ObjectNet. The line is refitted on the same four shifts, so the two
     figures' values must not be compared. {BAND}""",
@@ -143,8 +186,13 @@ for view in (first, second) if in_pocket or only_second else (first,):
         caption=CAPTIONS[view.name],
         alt=f"Scatter plot on logit axes, {view.outside}. Relative to the "
         + ("printed line" if view.reference is PAPER_BASELINE else "line fitted to the pool")
-        + f": {in_words(view.models)}.",
-        evidence=evidence,
+        + f": {in_words(view.models)}."
+        + (
+            f" From features of this book's own: {in_words(own_view.models)}."
+            if view is first and len(own_view.models)
+            else ""
+        ),
+        evidence=kind_with_own if view is first else kind,
     )
 
 # %% [markdown]
@@ -203,7 +251,7 @@ if in_pocket:
         {seed}) of the test concepts, the same in all styles and for all seeds, and of the pool's
         models; near-duplicate concepts are drawn one by one, which makes it a little too narrow.
         Random weights lie so low that their baseline is extrapolated.""",
-        evidence=evidence,
+        evidence=kind,
     )
 else:
     extra = second.models[second.models["name"].isin(only_second)]
@@ -217,7 +265,7 @@ else:
             highest). Five shifts against the paper's printed line, four shifts (no ObjectNet)
             against a line refitted on these four: rows with 4 and rows with 5 shifts must not be
             compared.""",
-            evidence=evidence,
+            evidence=kind,
         )
 
 # %% tags=["remove-input"]
@@ -238,7 +286,7 @@ if in_pocket:
     )
 
 # %% tags=["remove-input"]
-known = set(first.models["name"]) | set(second.models["name"])
+known = {name for view in (first, second, own_view) for name in view.models["name"]}
 absent = [
     LEVELS[m.level] + ("" if m.level == "captions" else f", {m.pretraining}")
     for m in backbone.models
@@ -253,6 +301,153 @@ if absent:
     )
 
 # %% [markdown]
+# ## From features of this book's own
+
+
+# %%
+def own_command(data: list[str]) -> str:
+    """How to get what is missing (MyST)."""
+    return (
+        f"`companion extract {family} --data {' '.join(data)}`, then `companion measure accuracy "
+        f"{family} --record`"
+    )
+
+
+TITLES = {"imagenet": "ImageNet"} | views.SHIFT_TITLES
+by_model = accuracy.by_model(measured)
+rows, beyond, compared = [], [], 0
+for model in backbone.models:
+    theirs = published_robustness.of_checkpoint(published.load(), model)
+    theirs = theirs.set_index("dataset")["accuracy"]
+    sets = by_model.get(model.name, {})
+    for name in filter(sets.get, TITLES):
+        one = sets[name]
+        limit = published_robustness.NORMAL_95 * one.standard_error
+        row = {
+            "model": reporting.model_title(model),
+            "data set": TITLES[name],
+            "images": f"{one.images:,}",
+            "own (%)": figures.percent(one.top1) + (f" ± {100 * limit:.1f}" if limit else ""),
+        }
+        if name in theirs:
+            gap = one.top1 - theirs[name]
+            compared += 1
+            inside = abs(gap) <= limit
+            beyond += [] if inside else [f"{row['model']} on {row['data set']}"]
+            row |= {
+                "published (%)": figures.percent(theirs[name]),
+                "difference (points)": figures.minus(f"{100 * gap:+.2f}"),
+                "within noise": "yes" if inside else "no",
+            }
+        rows.append(row)
+if rows:
+    noise = (
+        f"{compared - len(beyond)} of the {compared} differences from published values of the very "
+        "same checkpoint are within the sampling noise of the own value"
+        + (f"; not so: {'; '.join(beyond)}." if beyond else ".")
+        + " Both sides saw the same images if the copy is complete, so agreement should be closer "
+        "than noise: a larger difference speaks of another protocol, precision or copy."
+        if compared
+        else "Of none of these checkpoints is an accuracy published here."
+    )
+    figures.text("own-agreement", noise)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    figures.table(
+        pd.DataFrame(rows, columns=columns).fillna(""),
+        name="own-accuracies",
+        caption=f"""Top-1 accuracy of {backbone.title} from features of this book's own, among each
+        data set's classes. ±: 95 % of the binomial sampling error, none where no image is
+        recognised. V2 is the matched-frequency variant, ObjectNet without its red border."""
+        + bool(compared)
+        * """ Beside it what was published of the very same checkpoint, where that is known, and
+        whether the difference is smaller than that error; open_clip's published values kept
+        ObjectNet's border.""",
+        evidence=f"published, {reporting.kind(measured)}" if compared else reporting.kind(measured),
+        search="Find a model or data set" if len(rows) > 18 else "",
+    )
+    differing = [
+        f"- {titled}: {one.what}"
+        for titled, one in sorted(
+            {(TITLES[name], one) for sets in by_model.values() for name, one in sets.items()},
+            key=lambda pair: pair[0],
+        )
+        if not one.complete
+    ]
+    if differing:
+        items = "\n".join(dict.fromkeys(differing))
+        figures.text(
+            "own-copies",
+            ":::{admonition} Not the published data sets\n:class: warning\nThese accuracies are of "
+            f"other images than the published ones, so they decide no claim:\n\n{items}\n:::",
+        )
+
+# %%
+if len(own_view.models):
+    published_er = first.models.set_index("name")
+    rows = []
+    for one in own_view.models.itertuples():
+        theirs = published_robustness.of_checkpoint(
+            published.load(), backbone.model(one.name)
+        )  # the same checkpoint's, on all five shifts, or nothing
+        same = set(accuracy.NAMES) <= set(theirs["dataset"]) and one.name in published_er.index
+        other = published_er.loc[one.name] if same else None
+        rows.append(
+            {
+                "model": reporting.model_title(backbone.model(one.name)),
+                "ER (points)": figures.points(one.er, one.er_95),
+                "published ER (points)": figures.points(other["er"], other["er_95"])
+                if same
+                else "",
+                "ImageNet (%)": figures.percent(one.imagenet),
+                "shifted (%)": figures.percent(one.shifted),
+            }
+        )
+    beside = any(row["published ER (points)"] for row in rows)
+    figures.table(
+        pd.DataFrame(rows).drop(columns=[] if beside else "published ER (points)"),
+        name="own-robustness",
+        caption=f"""Effective robustness of {backbone.title} from features of this book's own, on
+        five shifts against the paper's printed line. ±: 95 % interval from the finite test sets,
+        the line held fixed."""
+        + " Beside it that of the very same checkpoint from published accuracies." * beside,
+        evidence=kind_with_own,
+    )
+
+# %% tags=["remove-input"]
+loadable = [model for model in backbone.models if model.loadable and model.level != "random"]
+if in_pocket:
+    figures.text("own-missing", "In the pocket lab every accuracy above is of the book's own.")
+elif not measured:
+    figures.text(
+        "own-missing",
+        f"Not measured: {own_command(SIX)}." if loadable else "No weights can be loaded.",
+    )
+else:
+    lacking = {m.name: accuracy.missing(by_model.get(m.name, {})) for m in loadable}
+    titled = {m.name: reporting.model_title(m) for m in loadable}
+    items = [f"- {titled[name]}: {', '.join(sets)}" for name, sets in lacking.items() if sets]
+    wanted = [data for data in SIX if any(data in sets for sets in lacking.values())]
+    inside = {n: by_model[n]["imagenet"].top1 for n, sets in lacking.items() if not sets}
+    never = [
+        f"- {titled[name]}: effective robustness is not defined where "
+        f"{'every' if top1 else 'no'} image of ImageNet is recognised"
+        for name, top1 in inside.items()
+        if top1 in (0, 1)
+    ]
+    parts = ["\n".join([*items, *never])] * bool(items or never)
+    parts += [f"What is missing comes from {own_command(wanted)}."] * bool(wanted)
+    if parts:
+        figures.text(
+            "own-missing",
+            ":::{admonition} No effective robustness yet\n:class: not-measured\n"
+            + "\n\n".join(parts)
+            + "\n:::",
+        )
+problems = evidence.unusable(backbone)
+if problems and not in_pocket:
+    figures.text("unusable", reporting.unusable(problems))
+
+# %% [markdown]
 # ## Shift by shift
 #
 # The mean hides that the shifts differ. Here each shift has a baseline of its own, fitted to the
@@ -262,6 +457,8 @@ if absent:
 # %%
 sides = [(first, first.models)]
 sides.append((second, second.models) if in_pocket else (first, extra))
+only_own = own_view.models[~own_view.models["name"].isin(first.models["name"])]
+sides += [] if in_pocket else [(own_view, only_own)]
 shift_lines = {
     shift: views.own_line(view, shift)
     for view in (first, *((second,) if in_pocket else ()))
@@ -291,10 +488,17 @@ OFFSETS = dict(zip(figures.LEVEL_STYLES, np.linspace(-0.24, 0.24, 5), strict=Tru
 for level, title in LEVELS.items():
     own = shift_er[shift_er["level"] == level]
     soups = own["source"] == "model_soups"
-    for part, look in ((own[soups], {"s": 10, "alpha": 0.5, "linewidth": 0}), (own[~soups], {})):
+    ours = own["source"] == views.OWN
+    hollow = HOLLOW | {"edgecolor": figures.LEVEL_STYLES[level].colour}
+    looks = (
+        (own[soups], {"s": 10, "alpha": 0.5, "linewidth": 0}, title),
+        (own[~soups & ~ours], {}, title),
+        (own[ours], hollow, f"{title}, own features"),
+    )
+    for part, look, name in looks:
         if len(part):
             x = part["shift"].map(list(titles).index) + OFFSETS[level]
-            label = None if look and (~soups).any() else title
+            label = None if part is looks[0][0] and len(looks[1][0]) else name
             figures.level_points(axes, level, x, 100 * part["er"], **(look | {"label": label}))
 axes.axhline(0, color=figures.INK, linewidth=1)
 ticks = [figures.minus(f"{title}\nr = {shift_lines[s].r:.2f}") for s, title in titles.items()]
@@ -302,11 +506,8 @@ axes.set_xticks(range(len(titles)), [tick.replace(" high ", "\nhigh ") for tick 
 axes.tick_params(axis="x", labelsize=8 if in_pocket else 10)
 axes.set(ylabel="effective robustness (points)")
 figure.legend(loc="outside lower center", ncols=4)
-ends = (
-    shift_er[shift_er["level"] == "zero_shot"]
-    .groupby("shift", sort=False)["er"]
-    .agg(["min", "max"])
-)
+spoken = "zero_shot" if (shift_er["level"] == "zero_shot").any() else shift_er["level"].max()
+ends = shift_er[shift_er["level"] == spoken].groupby("shift", sort=False)["er"].agg(["min", "max"])
 left_out = (
     f" (left out: {never_right} value of exactly 0 %, which has no logit)" if never_right else ""
 )
@@ -314,6 +515,7 @@ about = (
     "The last style is the seen one; one mark for each model and seed."
     if in_pocket
     else "V2 is the matched-frequency variant. Models without ObjectNet have no point there."
+    + " Hollow: models with accuracies of this book's own alone." * bool(len(only_own))
 )
 if len(shift_er):
     figures.show(
@@ -322,13 +524,13 @@ if len(shift_er):
         caption=f"""Effective robustness of the {backbone.title} models on each shift alone, against
         a line fitted to the pool's {len(first.pool)} models on that shift{left_out}; r is that
         fit's correlation. {about}""",
-        alt="Dot plot per shift. Zero-shot models: "
+        alt=f"Dot plot per shift. {LEVELS[spoken].capitalize()} models: "
         + "; ".join(
             f"{titles[s]} {figures.points(r['min'])} to {figures.points(r['max'])} points"
             for s, r in ends.iterrows()
         )
         + ".",
-        evidence=evidence,
+        evidence=kind_with_own if len(only_own) else kind,
     )
 
 # %% [markdown]
@@ -361,6 +563,14 @@ else:
         for c in choices.itertuples()
     }
     singles = first.models[first.models["source"] != "model_soups"]
+    singles = pd.concat([singles, only_own])
+
+    def column(m) -> str:
+        """What tells a model apart from the family's others."""
+        if m.source == views.OWN:
+            return f"{reporting.model_title(backbone.model(m.name))} (own)"
+        return m.pretraining if m.level == "zero_shot" else LEVELS[m.level]
+
     fits = pd.DataFrame(
         {
             "fit": list(lines),
@@ -368,7 +578,7 @@ else:
             "intercept": [figures.minus(f"{line.intercept:.3f}") for line in lines.values()],
         }
         | {
-            f"{m.pretraining if m.level == 'zero_shot' else LEVELS[m.level]}": [
+            column(m): [
                 figures.points(float(effective_robustness(m.shifted, m.imagenet, line)))
                 for line in lines.values()
             ]
@@ -379,4 +589,9 @@ else:
     shifts, under the printed constants and under eight refits: four choices of ImageNet-V2 in the
     pool, and two choices of pool. The models' own accuracies stay the same (V2
     matched-frequency)."""
-figures.table(fits, name="fits", caption=about, evidence=evidence)
+figures.table(
+    fits,
+    name="fits",
+    caption=about,
+    evidence=kind_with_own if not in_pocket and len(only_own) else kind,
+)

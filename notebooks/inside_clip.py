@@ -4,6 +4,7 @@
 #     formats: py:percent
 #   companion:
 #     scope: edition
+#     features: true
 #     reads:
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
@@ -14,7 +15,7 @@
 # %% [markdown]
 # # Inside CLIP
 #
-# What the recorded measurements say about outlier features, privileged directions and pruning, over
+# What is measured of outlier features, privileged directions and pruning, live or recorded, over
 # all families. The pages {doc}`/outlier_features`, {doc}`/privileged_directions` and
 # {doc}`/pruning` show these results and explain them.
 
@@ -27,7 +28,8 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 import numpy as np
 import pandas as pd
 
-from analysis import charts, figures, measurements, reporting
+from analysis import charts, evidence, figures, measurements, paper_sets, reporting
+from analysis.imagenet import DIFFERS
 from analysis.outliers import far_above_mean
 from analysis.registry import load_families
 from analysis.reporting import digits
@@ -36,11 +38,25 @@ families = load_families(edition) | load_families("reader")
 zero_shot = [m for f in families.values() for m in f.at_level("zero_shot")]
 
 
-def recorded(experiment: str) -> list:
+#: The pages discuss one example, COCO's images and captions, beside all that is measured.
+EXAMPLE, COCO = "vit_b_16", "coco_500_"
+SHIFTS = {*paper_sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
+
+
+def known(experiment: str) -> list:
     """Measurements of the families' models, in the order of families and levels."""
-    order = [model.name for family in families.values() for model in family.models]
-    found = [m for m in measurements.read_all(experiment) if m.family in families]
-    return sorted(found, key=lambda m: (order.index(m.model), "captions" in m.data.name))
+    found = []
+    for family in families.values():
+        data = evidence.known_data(experiment, family) - SHIFTS
+        own = evidence.gather(experiment, family, data)
+        order = [model.name for model in family.models]
+        found += sorted(own, key=lambda m: (order.index(m.model), "captions" in m.data.name))
+    return found
+
+
+def example(found: list) -> list:
+    """Those of the example that the pages discuss."""
+    return [m for m in found if m.family == EXAMPLE and m.data.name.startswith(COCO)]
 
 
 def named(measurement) -> str:
@@ -64,12 +80,14 @@ def values(array: np.ndarray, places: list[int]) -> str:
     return " to ".join(digits(array[p]) for p in places)
 
 
-outliers = recorded("outlier_features")
-per_image = only_per_image(outliers)
+outliers = known("outlier_features")
+every = only_per_image(outliers)
+per_image = example(every)
 (sparse,) = measurements.read_all("outlier_features", "efficientnet_lite0")
-directions = recorded("privileged_directions")
-pruned = recorded("pruning")
-measured = {m.model for m in per_image} & {model.name for model in zero_shot}
+directions = known("privileged_directions")
+pruning = known("pruning")
+pruned = example(pruning)
+measured = {m.model for m in every} & {model.name for model in zero_shot}
 figures.text(
     "coverage", f"{len(measured)} of the {len(zero_shot)} zero-shot models"
 )  # fmt: skip
@@ -95,7 +113,7 @@ def outlier_row(name: str, m) -> dict[str, str]:
     }
 
 
-rows = [outlier_row(named(m), m) for m in per_image]
+rows = [outlier_row(named(m), m) for m in every]
 rows.append(outlier_row(SPARSE, sparse))
 figures.table(
     pd.DataFrame(rows),
@@ -107,7 +125,7 @@ figures.table(
     {outlier_threshold:g} times that of the mean coordinate; beside it the largest, times the mean.
     Zeros: share of components that are exactly zero. {SPARSE} is no
     model of the paper.""",
-    evidence="recorded",
+    evidence=reporting.kind([*every, sparse]),
 )
 
 # %%
@@ -131,7 +149,7 @@ figures.show(
     times. CLIP's profile is one spike; that of the supervised network, whose κ is far above 3 too,
     has none.""",
     alt=f"Stem plots over all coordinates. {largest}.",
-    evidence="recorded",
+    evidence=reporting.kind(shown.values()),
 )
 
 # %%
@@ -149,7 +167,7 @@ figures.show(
     of the supervised network are interpolated between its few photographs. Vertical line: the
     Gaussian's 3.""",
     alt=f"Cumulative distributions on a log axis. Lowest, median and highest: {ranges}.",
-    evidence="recorded",
+    evidence=reporting.kind([*per_image, sparse]),
 )
 
 # %%
@@ -215,7 +233,8 @@ figures.text(
 # ## Privileged directions
 
 # %%
-important = only_per_image(directions)
+all_important = only_per_image(directions)
+important = example(all_important)
 figure, axes = figures.new_figure(height=4)
 charts.draw_importance(axes, {titled(m): m for m in important}, privileged_threshold)
 figure.legend(loc="outside lower center", ncols=1)
@@ -232,7 +251,7 @@ figures.show(
     ImageNet's classes. Dashed: after subtracting the mean row from the head, which changes no
     prediction. Dotted: {privileged_threshold:g} times the mean.""",
     alt=f"Falling curves on log axes. Largest importance over the mean: {tops}.",
-    evidence="recorded",
+    evidence=reporting.kind(important),
 )
 
 
@@ -241,30 +260,33 @@ def direction_row(m) -> dict[str, str]:
     """The most important direction of one model."""
     top = m.value("top_direction")
     importance = m.value("importance").max()
-    own = next(o for o in per_image if (o.model, o.data.name) == (m.model, m.data.name))
-    leader = own.value("persistence_coordinate")
+    same = [o for o in every if (o.model, o.data.name) == (m.model, m.data.name)]
+    leader = same[0].value("persistence_coordinate") if same else None
     return {
-        "model": named(m),
+        "model": named(m) if m in important else titled(m),
         "importance": digits(importance),
         "centred": digits(m.value("importance_head_centred")[0]),
         "cos": f"{m.value('cosine_with_images')[top]:.3f}",
         "sd": f"{m.value('top_cosine_deviation'):.3f}",
         "mean head row": f"{m.value('top_with_head_mean'):.3f}",
         "gap": f"{m.value('top_with_gap'):.3f}",
-        "leader (%)": f"{100 * m.value('top_components')[leader] ** 2:.1f}",
+        "leader (%)": "not measured"
+        if leader is None
+        else f"{100 * m.value('top_components')[leader] ** 2:.1f}",
     }
 
 
 random = np.sqrt(2 / (np.pi * important[0].counts["components"]))
 figures.table(
-    pd.DataFrame([direction_row(m) for m in important]),
+    pd.DataFrame([direction_row(m) for m in all_important]),
     name="directions",
     caption=f"""The most important direction v: its importance over the mean, as the head is and
-    with the head centred. Cos: mean over images of |cos|, for which a random direction
-    has about {random:.3f}; sd: how much the cosine varies over images. |cos| of v with
-    the head's mean row, and with the gap between the mean image and the mean head row. Leader: how
-    much of v's squared length lies in the images' commonest largest coordinate.""",
-    evidence="recorded",
+    with the head centred. Cos: mean over images of |cos|, for which a random direction has about
+    {random:.3f} in {important[0].counts["components"]} components; sd: how much the cosine varies
+    over images. |cos| of v with the head's mean row, and with the gap between the mean image and
+    the mean head row. Leader: how much of v's squared length lies in the images' commonest largest
+    coordinate.""",
+    evidence=reporting.kind(all_important),
 )
 
 # %%
@@ -362,7 +384,7 @@ figures.show(
     80 % of the claim.""",
     alt=f"Falling curves. By importance: {steps} directions kept; at random "
     f"{figures.percent(pruned[0].value('accuracy_random')[199])} % with 200.",
-    evidence="recorded",
+    evidence=reporting.kind(pruned),
 )
 
 # %%
@@ -393,7 +415,7 @@ figures.table(
     caption=f"""Accuracy of {titled(first)} with some of its directions pruned, in four orders.
     Difference: between the order of importance (least important pruned first) and the whole head
     on the same images, ± 95 % interval.""",
-    evidence="recorded",
+    evidence=reporting.kind(pruned),
 )
 fewest = reporting.fewest_kept_without_loss(first)
 without = first.value("accuracy_without_each")
@@ -429,3 +451,42 @@ figures.text(
         else ""
     ),
 )
+
+# %%
+# The page embeds this whether anything was measured or not, so the table is part of the text.
+on_imagenet = [m for m in pruning if m.data.name == "imagenet" and DIFFERS not in m.data.what]
+
+
+def imagenet_row(m) -> dict[str, str]:
+    """One model's ImageNet head with 80 % pruned."""
+    rank = len(m.value("accuracy_importance"))
+    kept = round(0.2 * rank)
+    error = 1.96 * m.value("difference_importance_error")[kept - 1]
+    fewest = reporting.fewest_kept_without_loss(m)
+    return {
+        "model": named(m),
+        "whole (%)": figures.percent(m.value("accuracy_importance")[-1]),
+        "kept": f"{kept} of {rank}",
+        "difference (points)": figures.points(m.value("difference_importance")[kept - 1], error),
+        "at random (%)": figures.percent(m.value("accuracy_random")[kept - 1]),
+        "loss established below": str(fewest),
+    }
+
+
+if on_imagenet:
+    badges = " ".join(f"{{evidence}}`{kind}`" for kind in reporting.kind(on_imagenet).split(", "))
+    figures.text(
+        "pruning-imagenet",
+        "Accuracy on ImageNet with 80 % of the directions pruned, the least important first: the "
+        "difference from the whole head on the same images ± 95 % interval, accuracy with as many "
+        "directions in random order, and the number of directions below which a loss is "
+        f"established. {badges}\n\n"
+        + figures.to_markdown(pd.DataFrame([imagenet_row(m) for m in on_imagenet])),
+    )
+else:
+    figures.text(
+        "pruning-imagenet",
+        ":::{admonition} Not measured yet\n:class: not-measured\n"
+        "Accuracy on ImageNet against the share of pruned directions: `companion extract FAMILY "
+        "--data imagenet`, then `companion measure pruning FAMILY --record`.\n:::",
+    )

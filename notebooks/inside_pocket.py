@@ -37,11 +37,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import evidence, figures, pocket_robustness, pocket_shifts, reporting
+from analysis import evidence, figures, pocket_robustness, pruned_shifts, reporting
 from analysis.measurements import Measurement
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import TRAINING
 from analysis.pruned import Sweep
+from analysis.pruned_shifts import TRAINING
 from analysis.registry import Family, Model, load_families
 from analysis.reporting import digits
 
@@ -111,7 +111,7 @@ def measure(family: Family) -> list[Found]:
     models = [
         m
         for m in family.models
-        if pocket_shifts.complete(m) and ("privileged_directions", m.name) in by_model
+        if pruned_shifts.complete(m) and ("privileged_directions", m.name) in by_model
     ]
     return [
         Found(
@@ -119,7 +119,7 @@ def measure(family: Family) -> list[Found]:
             model,
             by_model["outlier_features", model.name],
             by_model["privileged_directions", model.name],
-            pocket_shifts.sweeps(model, resamples, seed, ["importance"])["importance"],
+            pruned_shifts.sweeps(model, resamples, seed, ["importance"])["importance"],
         )
         for model in models
     ]

@@ -25,15 +25,17 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, reporting
+from analysis import charts, evidence, figures, paper_sets, reporting
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import GROUPS, TRAINING
+from analysis.pruned_shifts import GROUPS, TRAINING
 from analysis.registry import load_family
 from analysis.reporting import digits
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-found = evidence.gather("outlier_features", backbone)
+SHIFTS = {*paper_sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
+data = evidence.known_data("outlier_features", backbone) - SHIFTS
+found = evidence.gather("outlier_features", backbone, data)
 order = {model.name: row for row, model in enumerate(backbone.models)}
 found.sort(key=lambda m: (order[m.model], "captions" in m.data.name))
 everywhere = [m for m in found if m.basis == "per_image"]  # in the pocket lab: in every style

@@ -24,18 +24,21 @@ family: str = "vit_b_16"  # the family in front
 threshold: float = 10.0  # times the mean importance: from there a direction is called privileged
 
 # %%
+import re
+
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, reporting
+from analysis import charts, evidence, figures, paper_sets, reporting
 from analysis.outliers import far_above_mean
-from analysis.pocket_shifts import TRAINING
+from analysis.pruned_shifts import TRAINING
 from analysis.registry import load_family
 from analysis.reporting import digits
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-data = [TRAINING] if pocket else None
+SHIFTS = {*paper_sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
+data = [TRAINING] if pocket else evidence.known_data("privileged_directions", backbone) - SHIFTS
 found = evidence.gather("privileged_directions", backbone, data)
 per_image = [m for m in found if m.basis == "per_image"]
 of_heads = [m for m in found if m.basis != "per_image"]
@@ -218,9 +221,11 @@ for m in () if pocket else (m for m in shown if m.level != "random"):
         else ""
     )
     same_level = [o.model for o in shown if o.level == m.level]
+    called = m.level if len(same_level) == 1 else m.model
+    called += f"-{m.data.name}" * (same_level.count(m.model) > 1)
     figures.show(
         figure,
-        name="top-direction-" + (m.level if len(same_level) == 1 else m.model).replace("_", "-"),
+        name="top-direction-" + re.sub(r"[^A-Za-z0-9-]", "-", called),
         caption=f"""Each coordinate of the {backbone.title} embedding ({title(m)}): how far it
         stands out over images, against the size of its component in the most important direction
         of the head.{also}""",

@@ -10,6 +10,8 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
+#     - data/imagenet/objectnet.csv
+#     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
@@ -44,12 +46,12 @@ from analysis import (
     evidence,
     figures,
     indicators,
-    measurements,
     pocket_robustness,
     probe_data,
     published,
     published_robustness,
     reporting,
+    views,
 )
 from analysis.concept_counts import Settings
 from analysis.outliers import OUTLIER_THRESHOLD
@@ -67,6 +69,10 @@ CANDIDATES = {
     "n_unique": "concepts",
     "best": "mean best AP (%)",
 }
+LEAST = 6  # models that a correlation is computed for
+ON = {  # what each candidate of the paper's models is measured on
+    "outlier_features": "imagenet", "privileged_directions": "imagenet", "concepts": "broden",
+}  # fmt: skip
 
 
 def missing(name: str, what: str) -> None:
@@ -186,7 +192,7 @@ elif is_pocket:
 
 # %%
 def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str) -> None:
-    """Each candidate against effective robustness; the ViT's marks are hollow."""
+    """Each candidate against effective robustness; all backbones but the first are hollow."""
     figure, grid = figures.new_figure(
         columns=2, rows=-(-len(shown) // 2), width=8, height=1.2 + 2.4 * -(-len(shown) // 2),
         sharey=True, squeeze=False,
@@ -210,9 +216,11 @@ def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str
                 )  # fmt: skip
         axes.axhline(0, color=figures.INK, linewidth=0.8)
         axes.set(xlabel=title)
-        rho = indicators.rank_correlation(frame[candidate], frame["er"])
+        known = frame.dropna(subset=[candidate])
+        rho = indicators.rank_correlation(known[candidate], known["er"])
         told.append(f"{title}: rank correlation {figures.minus(f'{rho:.2f}')}")
-    figure.supylabel("effective robustness, unseen styles (points)", fontsize=9)
+    shifts = "unseen styles" if is_pocket else "five shifts"
+    figure.supylabel(f"effective robustness, {shifts} (points)", fontsize=9)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     labels = [
         label.replace("CLIP on ImageNet-Captions", "captions of one style") for label in labels
@@ -243,13 +251,16 @@ def within(x: np.ndarray, er: np.ndarray, least: int = 5) -> str:
     return cell(indicators.rank_correlation(x, er), (np.nan, np.nan))
 
 
-def transfer(frame: pd.DataFrame, candidate: str, learn: str, use: str) -> str:
-    """A cut chosen on one backbone, applied to the other: balanced accuracy."""
-    one, other = frame[frame["family"] == learn], frame[frame["family"] == use]
-    if min(one["robust"].nunique(), other["robust"].nunique()) < 2:
-        return "n/a"
-    cut = indicators.best_cut(one[candidate], one["robust"])
-    return f"{100 * indicators.balanced_accuracy(other[candidate], other['robust'], cut):.0f}"
+def transfer(frame: pd.DataFrame, candidate: str) -> str:
+    """Each backbone's balanced accuracy (%) at the cut chosen on all others."""
+    told = []
+    for family, own in frame.groupby("family", sort=False):
+        others = frame[frame["family"] != family]
+        if min(own["robust"].nunique(), others["robust"].nunique()) == 2:
+            cut = indicators.best_cut(others[candidate], others["robust"])
+            right = indicators.balanced_accuracy(own[candidate], own["robust"], cut)
+            told.append(f"{families[family].title.removeprefix('Pocket ')} {100 * right:.0f}")
+    return ", ".join(told) or "n/a"
 
 
 def judged(frame: pd.DataFrame, candidate: str, title: str) -> dict[str, str]:
@@ -259,22 +270,16 @@ def judged(frame: pd.DataFrame, candidate: str, title: str) -> dict[str, str]:
     bounds = {"resamples": resamples, "seed": seed}
     rho = indicators.interval(indicators.rank_correlation, groups, x, er, **bounds)
     auc = indicators.interval(indicators.separation, groups, x, robust, **bounds)
-    first, second = families
     return {
         "candidate": title,
         "rank correlation with ER": cell(indicators.rank_correlation(x, er), rho),
-        "without random weights": cell(
+        "trained only": cell(
             indicators.rank_correlation(x[trained], er[trained]), (np.nan, np.nan)
         ),
-        "among robust models": within(x[robust], er[robust]),
-        "among the others": within(x[~robust], er[~robust]),
+        "among robust": within(x[robust], er[robust]),
+        "among others": within(x[~robust], er[~robust]),
         "area under ROC": cell(indicators.separation(x, robust), auc),
-        f"cut from {families[first].title}, on {families[second].title} (%)": transfer(
-            frame, candidate, first, second
-        ),
-        f"cut from {families[second].title}, on {families[first].title} (%)": transfer(
-            frame, candidate, second, first
-        ),
+        "cut from other backbones (%)": transfer(frame, candidate),
     }
 
 
@@ -282,14 +287,15 @@ def table_of(frame: pd.DataFrame, name: str, shown: dict, about: str, kind: str)
     """All candidates on one set of models."""
     yes = int(frame["robust"].sum())
     figures.table(
-        pd.DataFrame([judged(frame, c, title) for c, title in shown.items()]),
+        pd.DataFrame([judged(frame.dropna(subset=[c]), c, title) for c, title in shown.items()]),
         name=name,
         caption=f"""Does a candidate tell robust models from others? {about}, {yes} of
         {len(frame)} robust. In brackets 95 % of {resamples} bootstrap resamples of models, all
-        seeds of a model together (seed {seed}). Area under ROC: probability that a robust model has
-        the higher value; 0.5 is no separation. Cut: chosen on one backbone, mean of the shares of
-        robust and of other models that it calls right on the other backbone; 50 is chance.
-        Correlations within groups: without interval, and not given for fewer than five models.""",
+        seeds of a model together (seed {seed}). Trained only: without random weights. Area under
+        ROC: probability that a robust model has the higher value; 0.5 is no separation. Cut: chosen
+        on all other backbones, mean of the shares of robust and of other models that it calls right
+        on this one; 50 is chance. Correlations within groups: without interval, and not given for
+        fewer than five models.""",
         evidence=kind,
     )
 
@@ -465,53 +471,118 @@ elif is_pocket:
         missing(name, "the pocket models' representations")
 
 # %% [markdown]
-# ## What is recorded of the paper's models
+# ## What is known of the paper's models
+
 
 # %%
+def preferred(experiment: str) -> dict[str, object]:
+    """Each model's measurement of single images: on the data set of `ON`, else on another."""
+    found = {}
+    for family in families.values():
+        for m in evidence.gather(experiment, family):
+            usable = m.basis == "per_image" and "captions" not in m.data.name
+            if usable and (m.model not in found or m.data.name == ON[experiment]):
+                found[m.model] = m
+    return found
+
+
+def number_of(measurement) -> str:
+    """How many concepts are encoded, of how many, and in which images."""
+    own = np.mean(measurement.value("unique_draws"))
+    total = len(measurement.value("positives"))
+    return f"{own:.1f} of {total} ({reporting.data_title(measurement)})"
+
+
+def candidates_of(family, model) -> dict:
+    """The candidates of one of the paper's models on the data sets of `ON`, NaN if unknown."""
+    own = {
+        e: m[model.name]
+        for e, m in have.items()
+        if model.name in m and m[model.name].data.name == ON[e]
+    }
+    outliers, important, found = (own.get(e) for e in ON)
+    nothing = {name: np.nan for name in CANDIDATES}
+    return nothing | {
+        "family": family.name, "backbone": family.title, "model": model.name, "level": model.level,
+        **({"kurtosis": outliers.value("kurtosis_mean"),
+            "persistence": 100 * outliers.value("persistence_fraction")} if outliers else {}),
+        **({"top_importance": important.value("importance").max()} if important else {}),
+        **({"n_unique": np.mean(found.value("unique_draws")),
+            "best": 100 * np.mean(found.value("best_draws"))} if found else {}),
+    }  # fmt: skip
+
+
 if not is_pocket:
     accuracies = published_robustness.of_families(published.load(), families)
-    known_er = {r.name: (r.er, r.er_95) for r in accuracies.itertuples(index=False)}
-    experiments = {"κ": "outlier_features", "importance": "privileged_directions"}
-    have = {
-        what: {
-            m.model: m
-            for family in families.values()
-            for m in evidence.gather(experiment, family)
-            if m.basis == "per_image" and "captions" not in m.data.name
-        }
-        for what, experiment in experiments.items()
+    accuracies = accuracies.drop_duplicates("name", keep=False)  # one checkpoint, not many
+    measured_here = views.of_published_sets(families)
+    known_er = {
+        r.name: (r.er, r.er_95)
+        for frame in (accuracies, measured_here)  # where both are there, from own features
+        for r in frame.itertuples(index=False)
     }
-    with_concepts = {m.model for m in measurements.read_all("concepts") if m.data.name == "broden"}
+    have = {experiment: preferred(experiment) for experiment in ON}
+    COLUMNS = {
+        "with κ per image": "outlier_features", "with importance": "privileged_directions",
+        "with concepts": "concepts",
+    }  # fmt: skip
     rows = []
     for level, style in figures.LEVEL_STYLES.items():
-        models = [m for _, m in every if m.level == level]
-        names = {m.name for m in models}
+        names = {m.name for _, m in every if m.level == level}
+        counts = {title: len(names & {*have[e]}) for title, e in COLUMNS.items()}
+        both = len(names & {*known_er} & {*have["outlier_features"]})
         rows.append(
             {
                 "level": style.title,
-                "models": str(len(models)),
-                "with ER": str(len(names & set(known_er))),
-                "with κ per image": str(len(names & set(have["κ"]))),
-                "with importance": str(len(names & set(have["importance"]))),
-                "with concepts": str(len(names & with_concepts)),
-                "with ER and κ": str(len(names & set(known_er) & set(have["κ"]))),
+                "models": str(sum(m.level == level for _, m in every)),
+                "with ER": str(len(names & {*known_er})),
+                **{title: str(n) for title, n in counts.items()},
+                "with ER and κ": str(both),
             }
         )
+    paper = pd.DataFrame([candidates_of(f, m) for f, m in every if m.name in known_er])
+    paper["er"], half = zip(*(known_er[name] for name in paper["model"]), strict=True)
+    paper["low"], paper["high"] = paper["er"] - half, paper["er"] + half
+    paper["robust"] = paper["low"] > 0
+    judgeable = {
+        candidate: title
+        for candidate, title in CANDIDATES.items()
+        if paper[candidate].notna().sum() >= LEAST
+        and paper[paper[candidate].notna()]["robust"].nunique() == 2
+    }
+    paper = paper[paper[list(judgeable)].notna().any(axis="columns")] if judgeable else paper[:0]
     figures.table(
         pd.DataFrame(rows),
         name="coverage",
-        caption="""For how many of this book's models of the paper's families each quantity is
-        known: effective robustness (ER) from published accuracies on all five shifts, the others
-        measured from single images. A correlation needs many models with both; there is none to be
-        computed yet, and none is.""",
+        caption=f"""For how many of this book's models of the paper's families each quantity is
+        known: effective robustness (ER) from published accuracies on all five shifts or from own
+        features, the others measured from single images. A correlation is computed from
+        {LEAST} models with both on, robust and others among them, all measured on ImageNet
+        (concepts: on Broden); there """
+        + ("are enough." if judgeable else "are not enough, and none is."),
         evidence="recorded",
     )
+    if judgeable:
+        kinds = {m.live for found in have.values() for m in found.values()}
+        evidence_of = {(True,): "live", (False,): "recorded"}.get((*kinds,), "recorded, live")
+        scatter(
+            paper, "scatter", {k: v for k, v in judgeable.items() if k != "best"},
+            """Candidates against effective robustness, one mark for each of the paper's models that
+            both are known of. Vertical lines: 95 % intervals from the finite test sets.""",
+            evidence_of,
+        )  # fmt: skip
+        table_of(paper, "candidates", judgeable, "The paper's models, on ImageNet", evidence_of)
+    else:
+        wanted = "*Not computed: too few of the paper's models have both quantities.*"
+        figures.text("scatter", wanted)
+        figures.text("candidates", wanted)
     rows = []
     for family, model in every:
-        if model.name in have["κ"]:
-            m = have["κ"][model.name]
+        if model.name in have["outlier_features"]:
+            m = have["outlier_features"][model.name]
             er = known_er.get(model.name)
-            top = have["importance"].get(model.name)
+            top = have["privileged_directions"].get(model.name)
+            found = have["concepts"].get(model.name)
             rows.append(
                 {
                     "model": f"{family.title}, {reporting.model_title(model)}",
@@ -522,7 +593,7 @@ if not is_pocket:
                     "top importance (× mean)": digits(top.value("importance").max())
                     if top
                     else "not measured",
-                    "concepts": "not measured",
+                    "concepts": number_of(found) if found else "not measured",
                 }
             )
     (sparse,) = evidence.measurements.read_all("outlier_features", "efficientnet_lite0")

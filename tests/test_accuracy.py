@@ -1,10 +1,12 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import model
 
-from analysis import accuracy, evidence, imagenet, paper_sets, store
+from analysis import accuracy, evidence, imagenet, measure, measurements, paper_sets, store
+from analysis.measurements import Measurement, MeasurementError
 from analysis.registry import Model
 from analysis.robustness import Baseline
 from analysis.store import Head, StoreError
@@ -104,7 +106,9 @@ def test_a_head_without_a_class_of_the_set() -> None:
         accuracy.right(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 
 
-def fill(folder: Path, model: Model, data: str, head: Head, seed: int) -> float:
+def fill(
+    folder: Path, model: Model, data: str, head: Head, seed: int, what: str = "made up"
+) -> float:
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(paper_sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
@@ -113,7 +117,7 @@ def fill(folder: Path, model: Model, data: str, head: Head, seed: int) -> float:
     sidecar = {
         "model": store.describe(model, "0" * 64), "precision": "fp32",
         "data": {"name": data, "manifest": "m", "images": COUNT, "classes": classes,
-                 "left_out": {}, "what": f"{data}, made up"},
+                 "left_out": {}, "what": f"{data}, {what}"},
     }  # fmt: skip
     path = store.features_path(model.name, data, folder)
     store.write_features(path, features, labels, rows, expected_rows=rows, sidecar=sidecar)
@@ -122,26 +126,71 @@ def fill(folder: Path, model: Model, data: str, head: Head, seed: int) -> float:
     return float(accuracy.right(features[kept], labels[kept], head, classes).mean())
 
 
+def taken(folder: Path, model: Model, names: Iterable[str]) -> list[Measurement]:
+    return [evidence.take("accuracy", "mine", model, name, folder) for name in names]
+
+
+def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) -> None:
+    described, head = model(width=WIDTH), imagenet_head()
+    top1 = fill(tmp_path, described, "objectnet", head, 1, f"{imagenet.DIFFERS}: few")
+    (found,) = taken(tmp_path, described, ["objectnet"])
+    stored = store.read_features(store.features_path(described.name, "objectnet", tmp_path))
+    hits, images = [0] * 113, [0] * 113
+    for h, label in zip(stored.features, stored.labels, strict=True):
+        if label >= 0:
+            images[label] += 1
+            hits[label] += bool(accuracy.right(h[None], label[None], head, stored.classes)[0])
+    assert found.value("right_per_class").tolist() == hits
+    assert found.value("images_per_class").tolist() == images
+    assert found.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 113}
+    assert "NOT the published set" in found.data.what
+    assert found.value("top1") == pytest.approx(top1, rel=1e-3)
+    error = (top1 * (1 - top1) / (COUNT - 6)) ** 0.5
+    assert found.value("top1_standard_error") == pytest.approx(error, rel=1e-3)
+    exact = accuracy.of_measurement(found)
+    assert (exact.top1, exact.standard_error) == (top1, pytest.approx(error, rel=1e-12))
+    measurements.write(found, tmp_path / "kept")
+    assert measurements.read(tmp_path / "kept/accuracy" / found.file_name) == found
+
+
 def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
     described, head = model(width=WIDTH), imagenet_head()
     expected = {
         name: fill(tmp_path, described, data, head, seed)
         for seed, (name, data) in enumerate(accuracy.NAMES.items())
     }
-    found = accuracy.robustness(described, tmp_path, Baseline(slope=0.76, intercept=-1.49, r=0.99))
-    assert {name: one.top1 for name, one in found.accuracies.items()} == expected
-    objectnet = found.accuracies["objectnet"]
-    assert (objectnet.images, objectnet.classes) == (COUNT - 6, 113)
-    assert objectnet.what == "objectnet, made up"
+    own = accuracy.by_model(taken(tmp_path, described, accuracy.NAMES.values()))[described.name]
+    found = accuracy.robustness(own, Baseline(slope=0.76, intercept=-1.49, r=0.99))
+    assert {name: one.top1 for name, one in own.items()} == expected
     shifts = ("imagenet_v2", "imagenet_r", "imagenet_sketch", "objectnet", "imagenet_a")
     mean = sum(expected[shift] for shift in shifts) / 5
     a = expected["imagenet"]
     line = 1 / (1 + np.exp(-(0.76 * np.log(a / (1 - a)) - 1.49)))
     assert found.shifted == pytest.approx(mean, abs=1e-12)
     assert found.er == pytest.approx(mean - line, abs=1e-12)
-    store.sidecar_of(store.features_path(described.name, "imagenet-r", tmp_path)).unlink()
-    with pytest.raises(StoreError, match=r"imagenet-r\.safetensors is not there"):
-        accuracy.robustness(described, tmp_path)
+    n = COUNT - 6
+    variance = sum(expected[s] * (1 - expected[s]) / n for s in shifts) / 25
+    slope = 0.76 * line * (1 - line) / (a * (1 - a))
+    assert found.error == pytest.approx((variance + slope**2 * a * (1 - a) / n) ** 0.5)
+    del own["imagenet_r"], own["objectnet"]
+    assert accuracy.missing(own) == ["imagenet-r", "objectnet"]
+    with pytest.raises(ValueError, match=r"six data sets, imagenet-r, objectnet are missing"):
+        accuracy.robustness(own)
+
+
+def test_what_an_accuracy_can_be_taken_of(tmp_path: Path) -> None:
+    described = model(width=WIDTH)
+    for data in ("imagenet-r", "objectnet"):
+        fill(tmp_path, described, data, imagenet_head(), seed=1)
+        assert evidence._measurable("accuracy", described, data, tmp_path)
+    drawn = model("drawn", level="random", weights=None, width=WIDTH)
+    fill(tmp_path, drawn, "objectnet", imagenet_head(), seed=1)
+    assert evidence._measurable("accuracy", drawn, "objectnet", tmp_path)  # chance, too
+    assert not evidence._measurable("pruning", drawn, "objectnet", tmp_path)
+    other = Head(np.ones((2, WIDTH), np.float32), ("cat", "dog"))
+    assert not accuracy.knows_some(other, ("n01440764", "alarm_clock"))
+    with pytest.raises(ValueError, match=r"a label for each image, got shapes \(0,\) and \(0,\)"):
+        measure.accuracy([], [], 3)
 
 
 def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names(
@@ -164,5 +213,6 @@ def test_data_without_classes(tmp_path: Path) -> None:
     arrays = np.array(found.features), np.array(found.rows)
     store.write_features(path, arrays[0], none, arrays[1], expected_rows=arrays[1],
                          sidecar=found.sidecar)  # fmt: skip
-    with pytest.raises(StoreError, match="imagenet-a has no image with a class"):
-        accuracy.of_store(described, "imagenet-a", tmp_path)
+    assert not evidence._measurable("accuracy", described, "imagenet-a", tmp_path)
+    with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
+        taken(tmp_path, described, ["imagenet-a"])

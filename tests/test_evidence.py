@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import PREPROCESSING
 
-from analysis import evidence, measure, measurements, pocket_shifts, store
+from analysis import evidence, measure, measurements, pruned_shifts, store
 from analysis.measurements import MeasurementError
 from analysis.registry import Family
 from analysis.store import Head, StoreError
@@ -90,6 +90,18 @@ def test_live_beats_recorded_unless_it_rests_on_the_same_features(monkeypatch):
     assert found.value("kurtosis_mean") != recorded.value("kurtosis_mean")
 
 
+def test_other_prompts_of_the_same_features_make_a_recorded_accuracy_give_way(monkeypatch):
+    small = family()
+    put(small.models[0], head=a_head())
+    recorded = evidence.take("accuracy", "small", small.models[0], "images")
+    record(monkeypatch, recorded)
+    assert evidence.gather("accuracy", small) == [recorded]
+    about = {"model": store.describe(small.models[0], "f" * 64), "prompts": "a" * 64}
+    store.write_head(store.head_path(small.models[0].name, "images"), a_head(seed=4), about)
+    (found,) = evidence.gather("accuracy", small)
+    assert found.live and found.value("top1") != recorded.value("top1")
+
+
 def test_what_was_recorded_stays_where_no_features_are(monkeypatch):
     small = family()
     put(small.models[0])
@@ -162,12 +174,12 @@ def test_classes_are_matched_by_name_and_unknown_ones_refused():
 
 def test_a_concept_has_one_number_in_every_style():
     concepts = ["1F600", "1F601", "2764"]
-    known = [c for c in pocket_shifts._test_concepts()][:3]
+    known = [c for c in pruned_shifts._test_concepts()][:3]
     numbers = [
-        pocket_shifts.concepts_of(store.row_numbers([f"{c}/{style}" for c in known]), style)
+        pruned_shifts.concepts_of(store.row_numbers([f"{c}/{style}" for c in known]), style)
         for style in ("twemoji", "openmoji")
     ]
     np.testing.assert_array_equal(*numbers)
     assert len(set(numbers[0])) == 3
     with pytest.raises(StoreError, match="3 images of pocket-noto-test are none of the test emoji"):
-        pocket_shifts.concepts_of(store.row_numbers([f"no-{c}/noto" for c in concepts]), "noto")
+        pruned_shifts.concepts_of(store.row_numbers([f"no-{c}/noto" for c in concepts]), "noto")

@@ -441,6 +441,71 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path, checkpoints: P
     assert not store.features_path("vit", "noise", tmp_path).exists()
 
 
+def broken_ones(folder: Path) -> list[Model]:
+    """Models that cannot go on: no weights, the wrong ones, those of another size, NaN."""
+    state = load_file(folder / "tiny-vit.safetensors")
+    state["visual.proj"][0, 0] = torch.nan
+    save_file(state, folder / "nan.safetensors")
+    return [
+        described("absent", weights="absent.safetensors"),
+        described("other", weights_sha256="0" * 64),
+        described("misfit", weights="tiny-cnn.safetensors"),
+        described("nan", weights="nan.safetensors"),
+    ]
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_models_that_fail_are_left_out_and_the_others_decode_once(
+    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    absent, other, misfit, nan = broken_ones(checkpoints)
+    unknown = described("unknown", head="zero_shot", classes=("red", "green"))  # blue is not its
+    everyone = [absent, VIT, other, nan, misfit, unknown, CNN]
+    decoded: list[int] = []
+    watch_decoding(monkeypatch, decoded.append)
+    failed: dict[str, str] = {}
+
+    def note(one: Model, error: Exception) -> None:
+        failed.setdefault(one.name, str(error))
+
+    for number in range(1, parts + 1):
+        extract_part(
+            everyone, image_list(), QUICK, Part(number, parts), folder=tmp_path, onerror=note
+        )
+    if parts:
+        assemble(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
+    else:
+        extract(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
+    assert sorted(decoded) == list(range(50))
+    reasons = {
+        "absent": "there are no weights at",
+        "other": "is not the file that other was described with",
+        "misfit": "the checkpoint of misfit is of the architecture tiny-cnn",
+        "nan": "nan on noise: features of 12 images are not finite",
+        "unknown": "that the head of unknown does not know",
+    }
+    assert failed.keys() == reasons.keys()
+    for name, reason in reasons.items():
+        assert reason in failed[name] and not store.features_path(name, "noise", tmp_path).exists()
+    monkeypatch.undo()
+    alone = extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "alone")
+    for one, path in zip([VIT, CNN], alone, strict=True):
+        assert store.features_path(one.name, "noise", tmp_path).read_bytes() == path.read_bytes()
+
+
+def test_without_being_asked_a_model_that_fails_stops_the_others(
+    tmp_path: Path, checkpoints: Path
+) -> None:
+    absent = broken_ones(checkpoints)[0]
+    with pytest.raises(models.ModelError, match="there are no weights at"):
+        extract([VIT, absent], image_list(), QUICK, folder=tmp_path)
+
+
+def test_damaged_images_stop_models_that_are_left_out_when_they_fail(tmp_path: Path) -> None:
+    with pytest.raises(ExtractionError, match="1 images cannot be decoded: blue"):
+        extract([VIT], spoil(tmp_path / "x"), QUICK, folder=tmp_path, onerror=lambda *_: None)
+
+
 def test_settings_that_make_no_sense(tmp_path: Path) -> None:
     with pytest.raises(ExtractionError, match="batch_size must be at least 1"):
         Settings(batch_size=0)

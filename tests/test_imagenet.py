@@ -5,13 +5,14 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import datasets, evidence, imagenet, miniatures, paper_sets, shards, store
+from analysis import datasets, evidence, imagenet, miniatures, paper_sets, parquet, shards, store
 from analysis.cli import main
 from analysis.datasets import DamagedImageError, DatasetError, ImageList, Piece, Prompts
 from analysis.paper_sets import Description
@@ -508,6 +509,212 @@ def test_a_damaged_image_in_a_shard(tmp_path: Path) -> None:
         listed.image(0)
 
 
+# Parquet files
+
+
+def words(wnids: tuple[str, ...]) -> list[str]:
+    """WordNet's words for classes of ImageNet, which the hub's files name them by."""
+    timm_data = pytest.importorskip("timm.data", reason="extraction is not installed")
+    info = timm_data.ImageNetInfo()
+    every = {info.index_to_label_name(i): info.index_to_description(i) for i in range(1000)}
+    return [every[wnid] for wnid in wnids]
+
+
+def save_parquet(name: str, folder: Path, patch: pytest.MonkeyPatch, **more: object) -> Path:
+    """Write a set of the folder layout as the hub keeps it, and look for it there."""
+    pytest.importorskip("pyarrow", reason="Parquet files are not read")
+    (listed,) = datasets.find(name)
+    place = miniatures.save_parquet(
+        listed, folder / paper_sets.descriptions()[name].folders[-1], **more
+    )
+    patch.setenv("COMPANION_DATA", str(folder))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "named"),
+    [("imagenet", "validation", "words"), ("imagenet-v2", "test", "words"),
+     ("imagenet-r", "test", "ids"), ("imagenet-sketch", "train", "words"),
+     ("imagenet-a", "test", "all"), ("objectnet", "test", "ids")],
+)  # fmt: skip
+def test_parquet_files_list_as_folders_do(
+    name: str, split: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders,) = datasets.find(name)
+    more: dict[str, object] = {"split": split, "files": 3}
+    if named == "words":
+        more["names"] = words(folders.classes)
+    if name == "imagenet":  # the hub's names of files end in the class
+        keys = tuple(key.replace(".", f"_{key[:9]}.") for key in folders.keys)
+        renamed = replace(folders, keys=keys)
+        monkeypatch.setattr(datasets, "find", lambda name: [renamed])
+    if named == "all":  # labels of a subset that count through all classes
+        more["names"] = words(imagenet.classes())
+        every = [imagenet.classes().index(wnid) for wnid in folders.classes]
+        of_all = replace(
+            folders, labels=np.array(every)[folders.labels], classes=imagenet.classes()
+        )
+        monkeypatch.setattr(datasets, "find", lambda name: [of_all])
+    save_parquet(name, tmp_path, monkeypatch, **more)
+    parquet._images.cache_clear()
+    listed = imagenet.image_list(name)
+    assert parquet._images.cache_info().misses == 0  # no image is read for the list
+    assert (listed.keys, listed.what, listed.classes) == (
+        folders.keys, folders.what, folders.classes,
+    )  # fmt: skip
+    np.testing.assert_array_equal(listed.labels, folders.labels)
+    assert available(name).state == "present"
+    for i in (0, 57, len(listed) - 1):
+        np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
+    assert parquet._images.cache_info().misses <= 3
+
+
+def test_parquet_and_folders_give_the_same_features(
+    tmp_path: Path, few_templates: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    command = ["extract", "pocket_cnn", "--model", "pocket-cnn-random", "--data", "objectnet",
+               "--device", "cpu", "--workers", "2"]  # fmt: skip
+    path = store.features_path("pocket-cnn-random", "objectnet")
+    assert main(command) == 0
+    folders = path.read_bytes()
+    save_parquet("objectnet", tmp_path, monkeypatch, group=7)
+    path.unlink()
+    assert main(command) == 0
+    assert path.read_bytes() == folders
+
+
+def test_the_split_that_is_meant(tmp_path: Path) -> None:
+    assert parquet.files(tmp_path) == []
+    (tmp_path / "data").mkdir()
+    for name in ("train-00000-of-00002", "train-00001-of-00002", ".hidden"):
+        (tmp_path / "data" / f"{name}.parquet").touch()
+    assert [p.name[:11] for p in parquet.files(tmp_path)] == ["train-00000", "train-00001"]
+    (tmp_path / "data" / "validation-00000-of-00001.parquet").touch()
+    assert [p.name[:10] for p in parquet.files(tmp_path)] == ["validation"]
+    (tmp_path / "0000.parquet").touch()
+    assert [p.name for p in parquet.files(tmp_path)] == ["0000.parquet"]
+
+
+def test_parquet_files_of_which_one_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = save_parquet("imagenet-r", tmp_path, monkeypatch)
+    (place / "data" / "validation-00001-of-00002.parquet").unlink()
+    with pytest.raises(
+        DatasetError, match=r"115 of 229 images: this copy of ImageNet-R is incompl"
+    ):
+        datasets.find("imagenet-r")
+    assert len(datasets.find("imagenet-r", accept_counts=True)[0]) == 115
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (sorted, r"counts through 1000 classes .* of which \d+ are called .* or sorted otherwise"),
+        (lambda names: names[:999], "counts through 999 classes"),
+        (lambda names: ["cat", "dog"], r"counts through 2 classes \('cat', 'dog' the last\)"),
+    ],
+)
+def test_parquet_files_with_other_classes(
+    names: Callable[[list[str]], list[str]], message: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    given = names(words(imagenet.classes()))
+    save_parquet("imagenet", tmp_path, monkeypatch, names=given)
+    with pytest.raises(DatasetError, match=message):
+        datasets.find("imagenet")
+
+
+def test_parquet_files_whose_labels_are_shifted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listed,) = datasets.find("imagenet-a")
+    shifted = replace(listed, labels=np.roll(listed.labels, 1))
+    monkeypatch.setattr(datasets, "find", lambda name: [shifted])
+    save_parquet("imagenet-a", tmp_path, monkeypatch)
+    with pytest.raises(
+        DatasetError, match=r"the class n\d+ \(.*\), and its name says n\d+: the la"
+    ):
+        imagenet.image_list("imagenet-a")
+
+
+def table(folder: Path, content: dict[str, object]) -> Path:
+    pa = pytest.importorskip("pyarrow", reason="Parquet files are not read")
+    from pyarrow import parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "test-00000-of-00001.parquet"
+    pq.write_table(pa.table(content), path)
+    return path
+
+
+PICTURE = {"bytes": b"<html>", "path": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"picture": [b"x"], "label": [0]},
+            "has the columns picture, label, where image.bytes and",
+        ),
+        ({"image": [PICTURE]}, "where image.bytes and label or wnid are expected"),
+        ({"image": [PICTURE], "label": [None]}, "gives its image 0 no class"),
+        ({"image": [PICTURE], "label": [200]}, "the class '200', which is none of the 200 classes"),
+        ({"image": [PICTURE], "wnid": ["n01440764"]}, "the class 'n01440764', which is none of"),
+    ],
+)
+def test_parquet_files_that_are_wrong(
+    content: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tmp_path / "imagenet-r", content)
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=message):
+        datasets.find("imagenet-r")
+    assert available("imagenet-r").state == "incomplete"
+
+
+def test_parquet_files_without_names_and_a_damaged_image(tmp_path: Path) -> None:
+    path = table(tmp_path, {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
+    found = parquet.read([path])
+    (row,) = found.rows
+    assert (row.label, row.path, found.names) == ("n01443537", "", ())
+    listed = ImageList("x", [row.image], ("a",), np.array([0]), ("a",))
+    with pytest.raises(
+        DamagedImageError, match=r"a: cannot identify image .* 'test-00000-of-00001/0"
+    ):
+        listed.image(0)
+
+
+def test_parquet_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = save_parquet("imagenet-a", tmp_path, monkeypatch)
+    path = place / "data" / "validation-00000-of-00002.parquet"
+    whole = path.read_bytes()
+    for spoilt in (whole[: len(whole) // 2], b"", b"<html>404</html>" * 100):
+        path.write_bytes(spoilt)
+        with pytest.raises(
+            DatasetError, match=r"parquet is not a sound Parquet file \(.*get it again"
+        ):
+            datasets.find("imagenet-a")
+    path.write_bytes(bytes(5000 * [255]) + whole[5000:])  # the footer is sound, images are not
+    parquet._images.cache_clear()
+    (listed,) = datasets.find("imagenet-a")
+    wrong = datasets.damaged(listed, workers=2)
+    assert 0 < len(wrong) < len(listed)
+    assert "is not a sound Parquet file" in wrong[0].reason
+
+
+def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "imagenet-r").mkdir()
+    (tmp_path / "imagenet-r" / "test.parquet").touch()
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DatasetError, match=r"test\.parquet is a Parquet file.*'\.\[parquet\]'"):
+        datasets.find("imagenet-r")
+
+
 # The commands
 
 
@@ -524,7 +731,8 @@ def test_the_status_of_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--data"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [[n, "present"] for n in ALL] + [
-        ["broden", "absent"]
+        ["broden", "absent"],
+        ["imagenet-train", "present"],
     ]
     objectnet = lines[ALL.index("objectnet")]
     assert "358 images, 313 classes; the 125 images of 113 classes of ImageNet are" in objectnet

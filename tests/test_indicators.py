@@ -1,11 +1,15 @@
 """What tells robust models from others: against scikit-learn and SciPy, and by hand."""
 
+import json
+
 import numpy as np
 import pytest
+from conftest import copy_checkout, run_in
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from analysis import indicators
+from analysis import indicators, published, published_robustness
+from analysis.registry import load_families
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -48,3 +52,33 @@ def test_a_cut_is_chosen_between_values():
     cut = indicators.best_cut(values, robust)
     assert cut == 2.5
     assert indicators.balanced_accuracy(values, robust, cut) == pytest.approx((1 + 2 / 3) / 2)
+
+
+@pytest.mark.slow
+def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_path):
+    """With κ of ImageNet's images for every model of known robustness, the page computes."""
+    project = copy_checkout(tmp_path / "project")
+    folder = project / "data/measurements/outlier_features"
+    content = json.loads((folder / "vit_b_16-openai--coco_500_images.json").read_text("utf-8"))
+    er = published_robustness.of_families(published.load(), load_families("paper"))
+    er = er.drop_duplicates("name", keep=False)
+    kurtosis = 3 + np.random.default_rng(0).gamma(1, 20, len(er)).round(1)
+    for value, row in zip(kurtosis, er.itertuples(), strict=True):
+        content |= {"family": row.family, "model": row.name, "level": row.level}
+        content["data"]["name"] = "imagenet"
+        content["values"]["kurtosis_mean"]["value"] = value
+        (folder / f"{row.name}--imagenet.json").write_text(json.dumps(content))
+    done = run_in(project, "analysis.cli", "run", "robustness_indicators", "paper")
+    assert done.returncode == 0, done.stderr
+    notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text("utf-8")
+    tables = [
+        "".join(output["data"].get("text/plain", ""))
+        for cell in json.loads(notebook)["cells"]
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ]
+    (judged,) = [text for text in tables if "area under ROC" in text]
+    rho = stats.spearmanr(kurtosis, er["er"]).statistic
+    area = roc_auc_score(er["er"] - er["er_95"] > 0, kurtosis)
+    assert f"{rho:.2f}".replace("-", "−") in judged and f"{area:.2f}" in judged
+    assert any(text.startswith(f"Scatter plots of {len(er)} models") for text in tables)

@@ -125,7 +125,7 @@ def test_a_run_depends_on_the_features_of_its_models_and_no_others(tmp_path, mon
         path.write_text(content)
 
     pairs = [("pruning", "pocket_cnn"), ("pruning", "pocket_vit"), ("inside_pocket", "pocket"),
-             ("effective_robustness", "pocket_cnn")]  # fmt: skip
+             ("pocket_lab", "pocket_cnn")]  # fmt: skip
     cnn, vit, both, without = (runs.find_run(*pair) for pair in pairs)
 
     def keys():

@@ -382,6 +382,7 @@ def test_every_measure_returns_the_known_quantities():
         ("concepts", "per_image"): measure.concepts(
             rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), probe_data.coco()
         ),
+        ("accuracy", "per_image"): measure.accuracy(labels % 2 == 0, labels, 10),
     }
     assert set(results) == set(QUANTITIES)
     for (experiment, basis), numbers in results.items():

@@ -1,11 +1,12 @@
 """Pruning under shift against literal loops, and what happens at the ends of the scale."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from analysis import directions, pocket_shifts, pruned
+from analysis import directions, pruned, pruned_shifts
 from analysis.pruned import Curves, Images
 from analysis.robustness import Baseline, effective_robustness
 
@@ -93,6 +94,64 @@ def test_what_pruning_changes_is_paired_within_each_resample(task):
     assert (sweep.low.robustness <= sweep.high.robustness).all()
 
 
+def test_some_steps_are_those_of_all_steps(task):
+    _, parts, order, sets = task
+    kept = np.array([1, 3, 6])
+    bias = np.linspace(-2, 2, 6)
+    for one in sets:
+        every = directions.right_at_every_step(
+            one.features, one.labels, parts, order, one.class_subset, bias
+        )
+        np.testing.assert_array_equal(pruned.right(one, parts, order, bias), every)
+        np.testing.assert_array_equal(pruned.right(one, parts, order, bias, kept), every[kept - 1])
+    with pytest.raises(ValueError, match="label 1 is none of the 3 classes that compete"):
+        pruned.right(Images(sets[0].features, np.ones(70, int), None, sets[2].class_subset), parts,
+                     order)  # fmt: skip
+
+
+def test_several_rows_of_the_head_may_be_one_class(task):
+    head, parts, order, sets = task
+    features = sets[0].features
+    rows, owners = np.array([0, 1, 4, 5]), np.array([0, 0, 1, 2])
+    labels = np.random.default_rng(1).integers(0, 3, len(features))
+    found = pruned.right(Images(features, labels, None, rows, owners), parts, order)
+    left, values, vectors = np.linalg.svd(head, full_matrices=False)
+    for keep in range(1, 7):
+        smaller = sum(values[i] * np.outer(left[:, i], vectors[i]) for i in order[:keep])
+        pairs = list(zip(rows, owners, strict=True))
+        best = [max(pairs, key=lambda r, h=h, w=smaller: w[r[0]] @ h)[1] for h in features]
+        assert found[keep - 1].tolist() == (np.array(best) == labels).tolist()
+
+
+def test_intervals_from_test_sets_agree_with_resampled_images():
+    rng = np.random.default_rng(3)
+    sizes, base = (4000, 1500, 900), (0.7, 0.4, 0.5)
+    flags = []
+    for n, a in zip(sizes, base, strict=True):
+        whole = rng.random(n) < a
+        less = [np.where(rng.random(n) < drop, False, whole) for drop in (0.5, 0.1)]
+        flags.append(np.array([*less, whole]))
+    found = pruned.sampled(flags, BASELINE, np.array([2, 5, 9]))
+    ends = np.cumsum((0, *sizes))
+    units = [np.arange(low, high) for low, high in itertools.pairwise(ends)]
+    drawn = pruned.sweep(flags, units, BASELINE, [BASELINE] * 1500, seed=2)
+    for quantity in ("inside", "outside", "robustness"):
+        for part in ("", "change_"):
+            ours, theirs = (
+                getattr(getattr(one, f"{part}high"), quantity)
+                - getattr(getattr(one, f"{part}low"), quantity)
+                for one in (found, drawn)
+            )
+            np.testing.assert_allclose(ours, theirs, rtol=0.08, atol=1e-12)
+        point = getattr(drawn.curves, quantity)
+        np.testing.assert_allclose(getattr(found.curves, quantity), point)
+    assert (found.at(5), found.steps[-1]) == (1, 9)
+    with pytest.raises(ValueError, match=r"no step keeps 4 directions; the steps keep \[2 5 9\]"):
+        found.at(4)
+    never = pruned.sampled([np.zeros((1, 5), bool), np.ones((1, 5), bool)], BASELINE)
+    assert np.isnan(never.low.robustness[0]) and never.low.outside[0] == 1
+
+
 def test_random_orders_are_shown_by_mean_and_range():
     found = [Curves(*(np.array([a, b]) for _ in range(3))) for a, b in [(0.1, 0.5), (0.3, 0.4)]]
     spread = pruned.spread(found)
@@ -101,7 +160,7 @@ def test_random_orders_are_shown_by_mean_and_range():
     np.testing.assert_allclose(spread.high.outside, [0.3, 0.5])
     assert spread.change is None
     with pytest.raises(ValueError, match="random orders have no interval"):
-        pocket_shifts.fewest_without_loss(spread, "inside")
+        pruned_shifts.fewest_without_loss(spread, "inside")
 
 
 def test_the_baseline_has_limits_where_the_logit_is_infinite():
@@ -124,5 +183,7 @@ def test_fewest_directions_without_an_established_loss():
     zero = np.zeros(5)
     high = Curves(np.array([-0.2, 0.1, -0.1, 0.0, 0.0]), zero, zero)
     sweep = pruned.Sweep(high, high, high, high, high, high)
-    assert pocket_shifts.fewest_without_loss(sweep, "inside") == 4  # with 3 kept there is a loss
-    assert pocket_shifts.fewest_without_loss(sweep, "outside") == 1
+    assert pruned_shifts.fewest_without_loss(sweep, "inside") == 4  # with 3 kept there is a loss
+    assert pruned_shifts.fewest_without_loss(sweep, "outside") == 1
+    some = pruned.Sweep(high, high, high, high, high, high, np.array([3, 6, 9, 20, 40]))
+    assert pruned_shifts.fewest_without_loss(some, "inside") == 20

@@ -3,9 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from analysis import cli, review
+from analysis import cli, evidence, imagenet, measure, measurements, review
 from analysis.measurements import FOLDER
 from analysis.registry import load_families
 
@@ -85,6 +86,60 @@ def test_each_fault_is_named(tmp_path, experiment, change, sentence):
     found = review.problems(edited(tmp_path, experiment, change), FAMILIES)
     assert found and any(sentence in problem for problem in found), found
     assert all(CLIP[experiment].name in problem for problem in found)
+
+
+def an_accuracy(tmp_path, change=lambda content: None):
+    """An accuracy on ImageNet-A as its measurement would be, with its content changed."""
+    source = measurements.read(CLIP["outlier_features"])
+    labels = np.arange(7500) % 200
+    numbers = measure.accuracy(labels % 3 == 0, labels, 200)
+    made = evidence.build(
+        "accuracy", "per_image", source.family, FAMILIES["vit_b_16"].model(source.model), numbers,
+        {"images": 7500, "components": 512, "classes": 200},
+        source.data.model_copy(update={"name": "imagenet-a", "what": "ImageNet-A"}),
+        source.provenance,
+    )  # fmt: skip
+    path = measurements.write(made, tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_sound_accuracy_is_sound_also_of_a_copy_that_says_how_it_differs(tmp_path):
+    assert review.problems(an_accuracy(tmp_path), FAMILIES) == []
+
+    def fewer(content):
+        content["counts"]["images"] -= 37
+        content["values"]["images_per_class"]["value"][1] -= 37
+        right = sum(content["values"]["right_per_class"]["value"])
+        content["values"]["top1"]["value"] = right / 7463
+        error = (right * (7463 - right) / 7463**3) ** 0.5
+        content["values"]["top1_standard_error"]["value"] = error
+
+    (problem,) = review.problems(an_accuracy(tmp_path, fewer), FAMILIES)
+    assert "published with 7500 images of 200 classes, this saw 7463 of 200" in problem
+
+    def said(content):
+        fewer(content)
+        content["data"]["what"] += f"; {imagenet.DIFFERS}: 7,463 images"
+
+    assert review.problems(an_accuracy(tmp_path, said), FAMILIES) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (value("top1", 0.5), "top1 is not the share of right_per_class"),
+        (value("top1_standard_error", 0.01), "top1_standard_error is not the binomial one"),
+        (value("right_per_class", lambda r: [*r[:-1], 38]), "no class have more right than images"),
+        (value("right_per_class", lambda r: r[1:]), "must be as long"),
+        (lambda c: c["counts"].update(classes=113), "7500 images of 200 classes, `counts` says"),
+    ],
+)
+def test_each_fault_of_an_accuracy_is_named(tmp_path, change, sentence):
+    found = review.problems(an_accuracy(tmp_path, change), FAMILIES)
+    assert any(sentence in problem for problem in found), found
 
 
 def test_a_model_that_no_family_has_is_named(tmp_path):

@@ -117,7 +117,7 @@ def test_a_grid_waits_for_a_drained_node_and_goes_on(project):
     (node,) = slurm("sinfo", "--noheader", "--format=%n")
     slurm("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
     before = stamps(project)
-    running = grid(project, "--no-measure", data=["one", "two", "three"])
+    running = grid(project, "--no-record", "--no-measure", data=["one", "two", "three"])
     wait_for("a drained node", "PENDING")
     time.sleep(5)
     assert slurm("squeue", "--noheader", "--format=%i", "--states=RUNNING") == []

@@ -1,8 +1,8 @@
-"""The pocket lab under shift, from features in the store: styles, baseline, pruning.
+"""Pruning under shift from features in the store: which data sets, which head, which baseline.
 
-Finds the arrays that `pruned` computes on: the test emoji of the training style, which plays
-ImageNet, and of the styles that play its shifts; and the baseline, fitted to the pocket lab's own
-pool of supervised models. No torch.
+Finds the arrays that `pruned` computes on. In the pocket lab: the test emoji of the training style,
+which plays ImageNet, of the styles that play its shifts, and the lab's own baseline. For the
+paper's and a reader's models: ImageNet, its five shifts and the paper's printed line. No torch.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import directions, emoji, evidence, pocket_robustness, pruned, store
+from analysis import accuracy, directions, emoji, evidence, pocket_robustness, pruned, store
 from analysis.directions import Order
 from analysis.measure import RANDOM_ORDERS
 from analysis.pruned import Flags, Images, Integers, Sweep
 from analysis.registry import Model
-from analysis.robustness import bootstrap_baselines
+from analysis.robustness import PAPER_BASELINE, bootstrap_baselines
 
 #: Data sets by what their style is for. No model trains on the unseen ones.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "unseen": tuple(f"pocket-{style}-test" for style in emoji.UNSEEN),
 }
 TRAINING = GROUPS["training"][0]
+#: The training distribution, then its shifts.
+POCKET = (TRAINING, *GROUPS["unseen"])
+PAPER = tuple(accuracy.NAMES.values())
+#: Shares of the directions that are kept on ImageNet, where every number would take hours.
+SHARES = tuple(step / 40 for step in range(1, 41))
 
 
 def sweeps(
@@ -45,31 +50,58 @@ def sweeps(
     if features or head are absent, damaged or outdated.
     """
     head = store.read_head(store.head_path(model.name, TRAINING, folder), model)
-    sets = [images(model, name, folder) for name in (TRAINING, *GROUPS["unseen"])]
-    parts = directions.decompose(head.weight)
-    importance = directions.importance(sets[0].features, parts)
+    sets = [images(model, name, folder) for name in POCKET]
     models, baseline = pocket_robustness.pool("unseen"), pocket_robustness.baseline("unseen")
     refits = bootstrap_baselines(models["imagenet"], models["shifted"], resamples, seed + 1)
+    units = [one.units for one in sets if one.units is not None]
 
-    def flags(kind: Order, number: int | None = None) -> list[Flags]:
-        order = directions.pruning_order(importance, kind, number)
-        return [pruned.right(one, parts, order, head.bias) for one in sets]
+    def judge(flags: Sequence[Flags]) -> Sweep:
+        return pruned.sweep(flags, units, baseline, refits, seed)
 
-    found: dict[str, Sweep] = {}
-    for kind in orders:
-        if kind == "random":
-            drawn = (flags(kind, number) for number in range(RANDOM_ORDERS))
-            found[kind] = pruned.spread([pruned.curves(f[0], f[1:], baseline) for f in drawn])
-        else:
-            units = [one.units for one in sets]
-            found[kind] = pruned.sweep(flags(kind), units, baseline, refits, seed)
-    return found
+    parts = directions.decompose(head.weight)
+    return pruned.sweeps(sets, parts, head.bias, orders, baseline, judge, RANDOM_ORDERS)
 
 
-def complete(model: Model, folder: Path | None = None) -> bool:
-    """Whether features of the training style and of all unseen styles can be used."""
-    names = (TRAINING, *GROUPS["unseen"])
-    return not any(store.problem(store.features_path(model.name, n, folder), model) for n in names)
+def sweeps_on_imagenet(
+    model: Model,
+    orders: Sequence[Order] = get_args(Order),
+    random_orders: int = 3,
+    shares: Sequence[float] = SHARES,
+    folder: Path | None = None,
+) -> dict[str, Sweep]:
+    """Prune a model's ImageNet head in some orders; the shifts are the paper's five.
+
+    One head is pruned, and its directions are ordered once, by their importance for ImageNet's
+    images; a shift's classes are rows of that head, several for a class of ObjectNet (see
+    `accuracy`), also for zero-shot models. `shares` of the directions that are kept, the last 1.
+    The baseline is the paper's printed line, held fixed. Raises StoreError as `sweeps` does.
+    """
+    head = store.read_head(store.head_path(model.name, PAPER[0], folder), model)
+    sets = [_images_for(model, head, name, folder) for name in PAPER]
+    parts = directions.decompose(head.weight)
+    kept = np.unique([max(1, round(share * parts.rank)) for share in shares]).astype(np.intp)
+
+    def judge(flags: Sequence[Flags]) -> Sweep:
+        return pruned.sampled(flags, PAPER_BASELINE, kept)
+
+    return pruned.sweeps(sets, parts, head.bias, orders, PAPER_BASELINE, judge, random_orders, kept)
+
+
+def complete(model: Model, names: Sequence[str] = POCKET, folder: Path | None = None) -> bool:
+    """Whether features of the training distribution and of all shifts can be used, and its head."""
+    head = store.head_path(model.name, names[0], folder)
+    problems = (store.problem(store.features_path(model.name, n, folder), model) for n in names)
+    return head.is_file() and not any(problems)
+
+
+def _images_for(model: Model, head: store.Head, data: str, folder: Path | None) -> Images:
+    """The images of a data set that have a class, as one head sees them."""
+    found = store.read_features(store.features_path(model.name, data, folder), model)
+    rows, owners = accuracy.rows_of(head, found.classes)
+    labelled = found.labels >= 0
+    features = evidence.as_seen(head, found.features[labelled])
+    labels = found.labels[labelled].astype(np.intp)
+    return Images(features, labels, None, np.array(rows, dtype=np.intp), owners)
 
 
 def fewest_without_loss(sweep: Sweep, quantity: Literal["inside", "outside", "robustness"]) -> int:
@@ -81,7 +113,7 @@ def fewest_without_loss(sweep: Sweep, quantity: Literal["inside", "outside", "ro
     if sweep.change_high is None:
         raise ValueError("random orders have no interval of their change; give another order.")
     lost = np.flatnonzero(getattr(sweep.change_high, quantity) < 0)
-    return int(lost.max(initial=-1)) + 2
+    return int(sweep.steps[lost.max(initial=-1) + 1])
 
 
 def images(model: Model, data: str, folder: Path | None = None) -> Images:

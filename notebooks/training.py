@@ -1,0 +1,109 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     reads:
+#     - data/recipes/*.yaml
+#     - data/recipes/cost/assumptions.yaml
+#     - data/recipes/cost/flops.csv
+#     - data/imagenet/sets.yaml
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # Training at full size
+#
+# The recipes of the comparison models, with the source of every number, and what each would cost.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+
+# %%
+import pandas as pd
+
+from analysis import figures, recipes
+from analysis.paper_sets import descriptions
+from analysis.registry import load_families
+
+known = {name: recipes.load(name) for name in recipes.names()}
+images = {
+    name: recipes.CAPTIONS if one.level == "captions" else descriptions()["imagenet-train"].images
+    for name, one in known.items()
+}
+
+# %%
+GIVEN = {True: "yes", False: "no", None: "none"}
+
+
+def shown(value) -> str:
+    """A value of a recipe as a reader would write it."""
+    if value is None or isinstance(value, bool):
+        return GIVEN[value]
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def source(recipe, setting) -> str:
+    """Where a value is from, as a link, or why we chose it."""
+    name = recipe.sources[setting]
+    if name in recipe.references:
+        return f"[{name}]({recipe.references[name]})"
+    reason = name.partition(":")[2].strip()
+    return f"our choice{': ' + reason if reason else ''}"
+
+
+rows = [
+    {"recipe": f"`{name}`", "setting": setting.replace("_", " "), "value": shown(value),
+     "source": source(one, setting)}
+    for name, one in known.items()
+    for setting, value in one.settings.model_dump(exclude_unset=True).items()
+]  # fmt: skip
+figures.table(
+    pd.DataFrame(rows),
+    name="recipes",
+    caption="Every number of every recipe, and where it comes from.",
+    search="Find a setting",
+)
+ours = sum(row["source"].startswith("our choice") for row in rows)
+figures.text("count", f"Of their {len(rows)} settings, {ours} are our choice.")
+
+
+# %%
+def fits(recipe, architecture: str) -> bool:
+    """Whether a recipe is made for the kind of tower."""
+    kind = "resnet" if architecture.startswith("RN") else "vit"
+    return recipe.towers in ("any", kind)
+
+
+def span(low: float, high: float) -> str:
+    """Two numbers with as many digits as an estimate deserves."""
+    return " to ".join(f"{x:.1f}" if x < 10 else f"{x:,.0f}" for x in (low, high))
+
+
+gpus = recipes.assumptions().gpus
+costs = []
+for family in load_families(edition).values():
+    model = family.at_level("zero_shot")[0]
+    for name, one in known.items():
+        found = recipes.cost(one, model.architecture, images[name])
+        if not fits(one, model.architecture) or found is None:
+            continue
+        row = {"backbone": family.title, "recipe": f"`{name}`", "images seen": f"{found.images:,}",
+               "operations": f"{found.operations:.1e}"}  # fmt: skip
+        for gpu in gpus:
+            row[f"hours, {gpu.name}"] = span(*found.gpu_hours(gpu))
+        row[f"images per second, {gpus[-1].name}"] = span(*found.images_per_second(gpus[-1]))
+        costs.append(row)
+low, high = recipes.assumptions().utilisation
+peaks = ", ".join(f"{gpu.peak / 1e12:.0f} for the [{gpu.name}]({gpu.source})" for gpu in gpus)
+figures.table(
+    pd.DataFrame(costs),
+    name="cost",
+    caption=f"""Estimated cost of one training, in hours of one GPU. Not measured. Operations are
+    counted (forward and backward), the rest is assumed: {peaks} × 10¹² operations a second at most
+    (bf16, as the maker says), of which {high:.0%} down to {low:.0%} are reached. Images per second
+    is what one GPU would then ask of the processors that decode.""",
+)
