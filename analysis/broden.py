@@ -53,6 +53,7 @@ HOW = (
     "script/makebroden.sh of github.com/CSAILVision/NetDissect from ADE20K, Pascal VOC 2010, "
     "Pascal-Part, Pascal-Context, OpenSurfaces and DTD"
 )
+AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"
 
 
 class BrodenError(DatasetError):
@@ -65,7 +66,8 @@ class Concepts:
 
     ``names`` (C,), in the order of the label numbers, are distinct; ``categories`` (C,) is the one
     in which most images have the label. ``table`` (N, C) is boolean; ``images`` (N,) are paths
-    below ``images/``, in the index's order; ``splits`` (N,) are ``train`` or ``val``.
+    below ``images/``, in the index's order; ``splits`` (N,) are ``train`` or ``val``. ``what`` is
+    empty for the published set and else says how this one differs.
     """
 
     names: tuple[str, ...]
@@ -73,6 +75,7 @@ class Concepts:
     table: sparse.csr_array = field(repr=False)
     images: tuple[str, ...] = field(repr=False)
     splits: tuple[str, ...] = field(repr=False)
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def availability() -> Availability:
         return Availability("broden", "absent", None, str(error))
     try:
         rows, labels = _read_index(root), _read_labels(root)
-        _expect(rows, labels, root, IMAGES, LABELS)
+        _expect(rows, labels, root)
     except BrodenError as error:
         return Availability("broden", "incomplete", root, str(error))
     found = f"{len(rows):,} images, {len(labels.names):,} concepts"
@@ -137,49 +140,59 @@ def availability() -> Availability:
     )
 
 
-def image_list(root: Path, *, images: int | None = IMAGES) -> ImageList:
+def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
     """List Broden's images in the index's order, without labels; all must be there.
 
-    ``images`` is how many are expected, None for any number. Raises BrodenError.
+    With ``accept_counts`` a copy with other images or labels than published is listed as far as it
+    is there, and ``what`` says how it differs. Raises BrodenError.
     """
-    keys = tuple(row.image for row in _read_index(root))
-    _expect_count(len(keys), images, "images", root)
+    rows, known = _read_index(root), _read_labels(root)
+    if accept_counts:
+        rows = _present(rows, root)
+    else:
+        _expect(rows, known, root)
+    keys = tuple(row.image for row in rows)
     paths = [root / "images" / key for key in keys]
-    missing = [path for path in paths if not path.is_file()]
+    missing = [] if accept_counts else [path for path in paths if not path.is_file()]
     if missing:
         raise BrodenError(
             f"{len(missing):,} of {len(keys):,} images in {root / 'index.csv'} are not there, the "
-            f"first is {missing[0]}: this copy of Broden is incomplete, unpack it again. {HOW}."
+            f"first is {missing[0]}: this copy of Broden is incomplete, {AGAIN}. {HOW}."
         )
     return ImageList(
-        name="broden", images=paths, keys=keys, labels=np.full(len(keys), -1), classes=()
-    )
+        name="broden", images=paths, keys=keys, labels=np.full(len(keys), -1), classes=(),
+        what=_what(rows, known),
+    )  # fmt: skip
 
 
 def concepts(
     root: Path,
     *,
     least_pixels: int = 1,
-    images: int | None = IMAGES,
-    labels: int | None = LABELS,
+    accept_counts: bool = False,
     folder: Path | None = None,
 ) -> Concepts:
     """Read which image shows which concept: N images, C concepts.
 
     An image shows a concept if one of its masks has at least ``least_pixels`` pixels of it, or if
-    the image as a whole is so labelled. ``images`` and ``labels`` are how many are expected, None
-    for any number. Reading all masks takes minutes, so the table is kept in the store (of
-    ``folder``) for as long as both tables of Broden stay as they are; the masks themselves are not
+    the image as a whole is so labelled. ``accept_counts`` takes a copy with other images or labels
+    than published, as far as it is there; the result's ``what`` then says how it differs. Reading
+    all masks takes minutes, so the table is kept in the store (of ``folder``) for as long as both
+    tables of Broden, and the images that are there, stay as they are; the masks themselves are not
     looked at again. Raises BrodenError when something is missing, damaged or not as expected.
     """
     if least_pixels < 1:
         raise BrodenError(f"least_pixels must be at least 1, got {least_pixels}.")
     rows, known = _read_index(root), _read_labels(root)
-    _expect(rows, known, root, images, labels)
+    if accept_counts:
+        rows = _present(rows, root)
+    else:
+        _expect(rows, known, root)
     path = (folder or store.default_folder()) / "concepts" / "broden.safetensors"
     made_of = {
         "index_sha256": _sha256(root / "index.csv"),
         "label_sha256": _sha256(root / "label.csv"),
+        "images_sha256": hashlib.sha256("\0".join(row.image for row in rows).encode()).hexdigest(),
         "least_pixels": least_pixels,
     }
     with store.locked([path]):
@@ -195,27 +208,42 @@ def concepts(
         table=table,
         images=tuple(row.image for row in rows),
         splits=tuple(row.split for row in rows),
+        what=_what(rows, known),
     )
 
 
-def _expect(
-    rows: list[_Row], known: _Labels, root: Path, images: int | None, labels: int | None
-) -> None:
-    _expect_count(len(rows), images, "images", root)
-    _expect_count(len(known.names), labels, "labels", root)
+def _present(rows: list[_Row], root: Path) -> list[_Row]:
+    """Those rows of the index whose image is there."""
+    return [row for row in rows if (root / "images" / row.image).is_file()]
 
 
-def _expect_count(found: int, expected: int | None, what: str, root: Path) -> None:
-    if expected is None or found == expected:
+def _differences(rows: list[_Row], known: _Labels) -> list[str]:
+    """How many images and labels there are, where that is not what was published."""
+    counts = ((len(rows), IMAGES, "images"), (len(known.names), LABELS, "labels"))
+    return [
+        f"{found:,} of {expected:,} {what}"
+        if found < expected
+        else f"{found:,} {what} where Broden has {expected:,}"
+        for found, expected, what in counts
+        if found != expected
+    ]
+
+
+def _what(rows: list[_Row], known: _Labels) -> str:
+    """Nothing for the published set, else how this one differs."""
+    differ = _differences(rows, known)
+    return f"Broden, NOT the published set, taken as it is: {'; '.join(differ)}" if differ else ""
+
+
+def _expect(rows: list[_Row], known: _Labels, root: Path) -> None:
+    differ = _differences(rows, known)
+    if not differ:
         return
-    if found < expected:
-        raise BrodenError(
-            f"{found:,} of {expected:,} {what}: this copy of Broden is incomplete ({root}). Unpack "
-            f"it again. {HOW}."
-        )
+    more = len(rows) > IMAGES or len(known.names) > LABELS
     raise BrodenError(
-        f"{root} lists {found:,} {what} where Broden has {expected:,}: this is another data set, "
-        "or a later version; give the numbers you expect if it is meant."
+        f"{'; '.join(differ)}: this copy of Broden is "
+        + (f"another data set, or a later version ({root})" if more else f"incomplete ({root})")
+        + f"; {AGAIN}. {HOW}."
     )
 
 

@@ -9,8 +9,8 @@ with the images at hand. Arrays in, numbers out; which images and labels is `pro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 from analysis import concepts
 from analysis.claims import Claim
 from analysis.concepts import BalancedSample, balanced_sample
+from analysis.measurements import Measurement
 from analysis.probe_data import Probe, half_of_clusters, permuted_units
 
 Array = NDArray[np.float64]
 Quantity = Literal["unique", "lower", "best"]
 QUANTITIES: tuple[Quantity, ...] = ("unique", "lower", "best")
+MANY_LABELS = 200_000
+"""Labels from which a probe counts as large: Broden has several times as many, the others less."""
 REGIONS = {
     "zero_shot_only": ("zero_shot",),
     "zero_shot_finetuned": ("zero_shot", "finetuned"),
@@ -56,25 +59,35 @@ class Settings:
     halves: int = 30
 
 
+def settings_for(probe: Probe, **choices: Any) -> Settings:
+    """The settings for a probe: fewer repetitions where it has more than `MANY_LABELS` labels.
+
+    `choices`: other fields of `Settings`. What is measured for a file and what a page shows live
+    are repeated equally often, because both ask here.
+    """
+    settings = Settings(**choices)
+    if probe.labels.nnz <= MANY_LABELS:
+        return settings
+    return replace(settings, draws=3, chance=5, halves=20)
+
+
 @dataclass(frozen=True)
 class Found:
     """Counts for one model's directions.
 
-    ``ap`` (directions, C): average precisions for the first draw of negatives. Each other array
-    has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the threshold,
-    at the lower one, and the mean over concepts of the best direction's average precision.
+    ``directions``: how many were looked at. ``ap`` (directions, C): average precisions for the
+    first draw of negatives; of a recorded measurement one row, each concept's best. Each other
+    array has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the
+    threshold, at the lower one, and the mean over concepts of the best direction's average
+    precision.
     """
 
+    directions: int
     ap: Array = field(repr=False)
     draws: Array
     random: Array
     permuted: Array
     halves: Array
-
-    @property
-    def directions(self) -> int:
-        """How many directions were looked at."""
-        return len(self.ap)
 
     def value(self, quantity: Quantity) -> float:
         """The mean over draws of negatives."""
@@ -157,25 +170,43 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
     vectors = np.asarray(directions, dtype=np.float64)
     scores = concepts.project(features, vectors, normalise=settings.normalise)
     own = [average_precision(scores, sample, settings) for sample in draws.own]
-    random = [
+    random = (  # one set at a time: as many scores as the model's own directions have
         concepts.project(
             features,
             concepts.random_directions(len(vectors), vectors.shape[1], settings.seed + n),
             normalise=settings.normalise,
         )
         for n in range(settings.chance)
-    ]
+    )
 
     def tallied(pairs: Iterable[tuple[NDArray[np.float32], BalancedSample]]) -> Array:
         rows = [tally(average_precision(s, sample, settings), settings) for s, sample in pairs]
         return np.array(rows).reshape(-1, len(QUANTITIES))
 
     return Found(
+        directions=len(vectors),
         ap=own[0],
         draws=np.array([tally(ap, settings) for ap in own]),
         random=tallied((s, draws.own[n % len(own)]) for n, s in enumerate(random)),
         permuted=tallied((scores, sample) for sample in draws.permuted),
         halves=tallied((scores[half], sample) for half, sample in draws.halves),
+    )
+
+
+def recorded(measurement: Measurement) -> Found:
+    """The counts that a recorded measurement holds, rounded as it keeps numbers."""
+
+    def table(kind: str) -> Array:
+        lists = [measurement.value(f"{quantity}_{kind}") for quantity in QUANTITIES]
+        return np.array(lists, dtype=np.float64).T
+
+    return Found(
+        directions=int(measurement.value("directions")),
+        ap=np.array(measurement.value("best"), dtype=np.float64)[None],
+        draws=table("draws"),
+        random=table("random"),
+        permuted=table("permuted"),
+        halves=table("halves"),
     )
 
 

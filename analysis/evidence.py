@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,14 @@ def of_family(
 ) -> list[Measurement]:
     """Measure every data set in the store that allows it, for every model of the family.
 
-    Pruning and accuracy need a head and labels, privileged directions a head.
+    Pruning and accuracy need a head and labels, privileged directions and concepts a head. Raises
+    MeasurementError if no model has the head that its features of concepts are waiting for.
     """
-    return [
-        take(experiment, family.name, model, data, folder)
-        for model in family.models
-        for data in data_sets(model, folder)
-        if _measurable(experiment, model, data, folder)
-    ]
+    everything = [(model, data) for model in family.models for data in data_sets(model, folder)]
+    usable = [pair for pair in everything if _measurable(experiment, *pair, folder)]
+    if experiment == "concepts" and not usable:
+        _ask_for_heads(everything, folder)
+    return [take(experiment, family.name, model, data, folder) for model, data in usable]
 
 
 def of_data(
@@ -134,22 +134,36 @@ def take(
 def _take_concepts(family: str, model: Model, data: str, folder: Path | None) -> Measurement:
     from analysis import probe_data
 
-    probe = probe_data.of_data(data)
-    if probe is None:
-        raise MeasurementError(f"no concepts are known for the images of {data}.")
-    head = probe_data.head(model, probe.data, folder)
-    features = probe_data.features(model, probe, folder)
+    try:
+        probe = probe_data.of_data(data, [model], folder)
+        if probe is None:
+            raise MeasurementError(f"no concepts are known for the images of {data}.")
+        head = probe_data.head(model, probe.data, folder)
+        features = probe_data.features(model, probe, folder)
+    except probe_data.ProbeError as error:
+        raise MeasurementError(str(error)) from None
     numbers = measure.concepts(features, head.weight, probe)
     counts = {"images": len(features), "components": features.shape[1],
               "classes": len(head.classes), "concepts": len(numbers["positives"])}  # fmt: skip
     sidecar = store.read(store.features_path(model.name, data, folder))[1]
-    own = store.head_path(model.name, data, folder)
-    about = _about_head(store.read(own)[1], len(head.classes)) if own.is_file() else ""
+    place = probe_data.head_place(model, probe.data, folder)
+    about = _about_head(store.read(place)[1], len(head.classes))
     return build(
         "concepts", "per_image", family, model, numbers, counts,
-        data=Data(name=data, what=f"{_about_data(sidecar)}; concepts: {probe.title}"),
+        data=Data(name=data, what=_about_probe(sidecar, probe.title)),
         provenance=provenance("concepts", sidecar, about),
     )  # fmt: skip
+
+
+def _ask_for_heads(pairs: Sequence[tuple[Model, str]], folder: Path | None) -> None:
+    from analysis import probe_data
+
+    for model, data in pairs:
+        if data in probe_data.WITH_CONCEPTS:
+            try:
+                probe_data.head(model, (data,), folder)
+            except probe_data.ProbeError as error:
+                raise MeasurementError(str(error)) from None
 
 
 def build(
@@ -222,7 +236,13 @@ def _unless_kept(
             experiment, model, data, folder, recorded
         ):
             return None
-    return take(experiment, family.name, model, data, folder).model_copy(update={"live": True})
+    try:
+        fresh = take(experiment, family.name, model, data, folder)
+    except MeasurementError:
+        if experiment == "concepts":  # features can be here without the images' labels
+            return None
+        raise
+    return fresh.model_copy(update={"live": True})
 
 
 def _head_now(
@@ -315,6 +335,14 @@ def _about_data(sidecar: Mapping[str, Any]) -> str:
     what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
     left_out = len(data.get("left_out") or ())
     return what + f"; {left_out} {accuracy.LEFT_OUT}" * bool(left_out)
+
+
+def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:
+    """Which images, and which concepts; once if both are the same incomplete Broden."""
+    what = sidecar["data"].get("what")
+    if what and title.startswith(what):
+        return title
+    return f"{_about_data(sidecar)}; concepts: {title}"
 
 
 def _about_head(sidecar: Mapping[str, Any], classes: int) -> str:

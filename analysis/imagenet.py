@@ -31,7 +31,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -150,7 +150,7 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
     """
     description = descriptions()[name]
     if description.layout == "broden":
-        return _broden(description, accept_counts)
+        return broden.image_list(broden.find_root(), accept_counts=accept_counts)
     copy = read(description)
     if not copy.images:
         raise DatasetError(f"{description.title}: {_with(copy.problems)} ({copy.place}).")
@@ -395,15 +395,6 @@ def _available(description: Description) -> Availability:
         classes=found,
         list_sha256=copy.sha256,
     )
-
-
-def _broden(description: Description, accept_counts: bool) -> ImageList:
-    expected = None if accept_counts else broden.IMAGES
-    listed = broden.image_list(broden.find_root(), images=expected)
-    if len(listed) == broden.IMAGES:
-        return listed
-    problem = f"{len(listed):,} images where {broden.IMAGES:,} were published"
-    return replace(listed, what=f"{description.title}, {_taken_as_it_is([problem])}")
 
 
 def _what(title: str, images: int, of: int, sha256: str, problems: Sequence[str]) -> str:

@@ -290,8 +290,8 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: Any) -> Quantities:
     """
     from analysis import concept_counts, probe_data
 
-    settings = concept_counts.Settings()
     chosen = probe.select(probe_data.LEAST_POSITIVES)
+    settings = concept_counts.settings_for(chosen)
     parts = directions.decompose(head)
     found = concept_counts.count(
         features, parts.directions, concept_counts.draw(chosen, settings), settings

@@ -17,6 +17,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,10 @@ class ProbeError(RuntimeError):
     """The probe's images, or a model's features of them, are not there; the message says how."""
 
 
+def _nothing() -> NDArray[np.uint64]:
+    return np.empty(0, dtype=np.uint64)
+
+
 @dataclass(frozen=True)
 class Probe:
     """N images and C concepts.
@@ -52,7 +57,8 @@ class Probe:
     concepts. ``data`` are the store's data sets that hold the images, in the order of the rows, and
     ``numbers`` (N,) the images' row numbers there. ``units`` (N,) numbers what an image is a
     picture of, ``places`` (N,) by whom; images of one ``clusters`` number (N,) look alike or are of
-    one unit. For photographs each image is its own unit and cluster.
+    one unit. For photographs each image is its own unit and cluster. Features of the images
+    numbered ``left_out`` may be in the store and are not used.
     """
 
     title: str
@@ -64,6 +70,7 @@ class Probe:
     units: Rows = field(repr=False)
     places: Rows = field(repr=False)
     clusters: Rows = field(repr=False)
+    left_out: NDArray[np.uint64] = field(default_factory=_nothing, repr=False)
 
     @property
     def positives(self) -> NDArray[np.intp]:
@@ -116,22 +123,34 @@ def pocket() -> Probe:
     )
 
 
-def broden() -> Probe:
-    """The paper's probe; ProbeError, saying how to get it, where Broden is not there."""
+def broden(models: Sequence[Model] = (), folder: Path | None = None) -> Probe:
+    """The paper's probe; ProbeError, saying how to get it, where Broden is not there.
+
+    Where the store's features by one of the models were made of an incomplete copy, accepted as it
+    was, or without damaged images, the probe is what these features are of; its title says so.
+    """
     from analysis.broden import BrodenError, concepts, find_root
 
+    made_of = [data for model in models if (data := _described(model, "broden", folder))]
     try:
-        table = concepts(find_root())
+        table = concepts(
+            find_root(), accept_counts=any(data.get("what") for data in made_of), folder=folder
+        )
     except BrodenError as error:
         raise ProbeError(str(error)) from None
-    rows = np.arange(len(table.images))
+    left_out = {name for data in made_of for name in data["left_out"]}
+    kept = np.flatnonzero([image not in left_out for image in table.images])
+    numbers = store.row_numbers(table.images)
+    rows = np.arange(len(kept))
+    title = table.what or "Broden"
     return Probe(
-        title="Broden",
+        title=f"{title}, damaged images left out: {len(left_out):,}" if left_out else title,
         data=("broden",),
         names=table.names,
         kinds=table.categories,
-        labels=sparse.csr_array(table.table),
-        numbers=store.row_numbers(table.images),
+        labels=sparse.csr_array(table.table[kept]),
+        numbers=numbers[kept],
+        left_out=np.delete(numbers, kept),
         units=rows,
         places=np.zeros_like(rows),
         clusters=rows,
@@ -157,15 +176,19 @@ def coco() -> Probe:
     )
 
 
-def of_data(name: str) -> Probe | None:
-    """The probe that consists of one data set of the store; None if there is none."""
-    probes = {COCO: coco, "broden": broden}
-    return probes[name]() if name in probes else None
+def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None) -> Probe | None:
+    """The probe that consists of one data set of the store; None if there is none.
+
+    `models`: those whose features are looked at, see `broden`.
+    """
+    if name == COCO:
+        return coco()
+    return broden(models, folder) if name == "broden" else None
 
 
-def of_family(family: Family) -> Probe:
+def of_family(family: Family, folder: Path | None = None) -> Probe:
     """The probe for a family: the pocket lab's own, or Broden. ProbeError if it is not there."""
-    return pocket() if family.edition == "pocket" else broden()
+    return pocket() if family.edition == "pocket" else broden(family.models, folder)
 
 
 def features(model: Model, probe: Probe, folder: Path | None = None) -> NDArray[np.float32]:
@@ -175,12 +198,17 @@ def features(model: Model, probe: Probe, folder: Path | None = None) -> NDArray[
     """
     found = [_read(model, name, folder) for name in probe.data]
     rows = np.concatenate([part.rows for part in found])
+    parts = [np.asarray(part.features, dtype=np.float32) for part in found]
+    features = parts[0] if len(parts) == 1 else np.concatenate(parts)  # one stays on disk
+    if len(probe.left_out):
+        kept = np.isin(rows, probe.left_out, invert=True)
+        rows, features = rows[kept], features[kept]
     if not np.array_equal(rows, probe.numbers):
         raise ProbeError(
             f"the store's features of {', '.join(probe.data)} by {model.name} are not of the "
             "probe's images in its order: remove them and extract again."
         )
-    return np.concatenate([np.asarray(part.features, dtype=np.float32) for part in found])
+    return features
 
 
 def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> store.Head:
@@ -188,13 +216,24 @@ def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> 
 
     Raises ProbeError if the store has none.
     """
+    return _head_and_place(model, data, folder)[0]
+
+
+def head_place(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> Path:
+    """Where the store has the head that `head` returns."""
+    return _head_and_place(model, data, folder)[1]
+
+
+def _head_and_place(
+    model: Model, data: Sequence[str], folder: Path | None
+) -> tuple[store.Head, Path]:
     paths = [store.head_path(model.name, name, folder) for name in data]
     place = store.head_path(model.name, "any", folder).parent
     others = [path.with_suffix(".safetensors") for path in sorted(place.glob("*.head.json"))]
-    for group in ([path for path in paths if path.is_file()], others):
-        heads = [store.read_head(path, model) for path in group if path.is_file()]
+    for group in (paths, others):
+        heads = [(store.read_head(path, model), path) for path in group if path.is_file()]
         if heads:
-            return max(heads, key=lambda head: len(head.classes))
+            return max(heads, key=lambda found: len(found[0].classes))
     raise ProbeError(
         f"the store has no head of {model.name}: run `companion extract` on a data set with "
         "classes, such as ImageNet's validation images."
@@ -233,6 +272,15 @@ def half_of_clusters(probe: Probe, seed: int) -> NDArray[np.bool_]:
     chosen = np.random.default_rng(seed).permutation(count) < count // 2
     half: NDArray[np.bool_] = chosen[probe.clusters]
     return half
+
+
+def _described(model: Model, data: str, folder: Path | None) -> dict[str, Any] | None:
+    """What the store says of the images that a model's features are of; None without features."""
+    try:
+        found = store.read_features(store.features_path(model.name, data, folder), model)
+    except store.StoreError:
+        return None
+    return dict(found.sidecar["data"])
 
 
 def _read(model: Model, data: str, folder: Path | None) -> store.Features:

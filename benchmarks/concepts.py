@@ -4,10 +4,11 @@
     python benchmarks/concepts.py --small    a look in seconds
 
 Scores and labels are generated (`broden_like`). Every comparison first checks that both ways
-agree. The floor is one `np.argsort` of a direction's float32 scores, timed in turns with the rest
-in the same run; every time is also given as a multiple of it. Times are the best of several, which
-on a busy machine come closest to what the work takes. scikit-learn and torchmetrics are timed on
-some concepts and scaled up to all, which the table says.
+agree. The yardstick is one `np.argsort` of a direction's float32 scores, timed in turns with the
+rest in the same run; every time is also given as a multiple of it. The engine sorts by digits
+instead, which has a row of its own, so it can come out below the yardstick. Times are the best of
+several, which on a busy machine come closest to what the work takes. scikit-learn and torchmetrics
+are timed on some concepts and scaled up to all, which the table says.
 """
 
 import argparse
@@ -20,8 +21,14 @@ import scipy.sparse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.concepts import average_precision, average_precision_on, balanced_sample
+from analysis.concepts import (
+    _sorted_keys,
+    average_precision,
+    average_precision_on,
+    balanced_sample,
+)
 
+YARDSTICK = "one np.argsort"
 IMAGES, DIRECTIONS, CONCEPTS = 63_305, 32, 1197
 
 
@@ -63,9 +70,15 @@ def best_in_turns(ways, rounds=7):
     return {name: min(values) for name, values in times.items()}
 
 
-def sort_each(scores):
+def sort_each(scores, way=np.argsort):
     columns = np.ascontiguousarray(scores.T)
-    return lambda: [np.argsort(column) for column in columns]
+    return lambda: [way(column) for column in columns]
+
+
+def by_digits(images):
+    """The engine's own sort."""
+    room = np.empty((2, images), dtype=np.uint64)
+    return lambda column: _sorted_keys(column, room)
 
 
 def scikit_learn(scores, dense):
@@ -86,10 +99,10 @@ def torchmetrics_way(scores, dense):
     return found.numpy()
 
 
-def table(rows, floor):
+def table(rows, yardstick):
     print("| way | ms per direction | times one argsort |\n|---|---:|---:|")
     for name, seconds in rows.items():
-        print(f"| {name} | {1e3 * seconds:,.2f} | {seconds / floor:,.1f} |")
+        print(f"| {name} | {1e3 * seconds:,.2f} | {seconds / yardstick:,.1f} |")
 
 
 def compare(images, directions, concepts, sampled):
@@ -102,7 +115,8 @@ def compare(images, directions, concepts, sampled):
         np.testing.assert_allclose(found, ours[0, chosen], atol=1e-6)
     np.testing.assert_allclose(average_precision(scores[:, :2], labels, engine="numpy"), ours[:2])
     many = {
-        "one np.argsort (floor)": sort_each(scores),
+        YARDSTICK: sort_each(scores),
+        "this engine's sort": sort_each(scores, by_digits(images)),
         "this engine, 1 thread": lambda: average_precision(scores, labels, threads=1),
         "this engine, 2 threads": lambda: average_precision(scores, labels, threads=2),
         "balanced draw, 1 thread": lambda: average_precision_on(scores, sample, threads=1),
@@ -117,7 +131,7 @@ def compare(images, directions, concepts, sampled):
     for name, seconds in best_in_turns(one, rounds=3).items():
         rows[name] = seconds * (concepts / len(chosen) if "scaled up" in name else 1)
     print(f"{images} images, {concepts} concepts, {labels.nnz} labels, {directions} directions")
-    table(rows, rows["one np.argsort (floor)"])
+    table(rows, rows[YARDSTICK])
     start = time.perf_counter()
     balanced_sample(labels, seed=1)
     print(f"drawing the balanced sample, once: {time.perf_counter() - start:.2f} s\n")
@@ -138,10 +152,10 @@ def growth(images, directions, concepts):
         def ours(scores=scores, labels=labels):
             average_precision(scores, labels, threads=1)
 
-        times = best_in_turns({"floor": sort_each(scores), "ours": ours})
+        times = best_in_turns({YARDSTICK: sort_each(scores), "ours": ours})
         print(
             f"| {n} | {d} | {c} | {1e3 * times['ours']:.1f} | {1e3 * times['ours'] / d:.2f} "
-            f"| {times['ours'] / times['floor']:.1f} |"
+            f"| {times['ours'] / times[YARDSTICK]:.1f} |"
         )
 
 

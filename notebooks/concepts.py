@@ -34,6 +34,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from analysis import (
     claims,
@@ -43,20 +44,21 @@ from analysis import (
     emoji,
     evidence,
     figures,
+    measurements,
+    paper_sets,
     probe_data,
     reporting,
     store,
     venn,
 )
-from analysis.concept_counts import Settings
 from analysis.probe_data import ProbeError
 from analysis.registry import load_family
 
 backbone = load_family(family)
 is_pocket = backbone.edition == "pocket"
-settings = Settings(threshold, lower, both_signs, normalise, seed)
-if not is_pocket:  # Broden has a thousand times as many labels
-    settings = dataclasses.replace(settings, draws=3, chance=3, halves=10)
+images_are = "emoji" if is_pocket else "images"  # what is halved, and what exchanges labels
+# The paper's threshold decides the words about its models; few concepts of the pocket lab reach it.
+COUNT, enough = ("lower", lower) if is_pocket else ("unique", threshold)
 BASES = {"singular": "right singular vectors", "coordinates": "coordinates"}
 
 
@@ -81,10 +83,38 @@ def gather() -> tuple[dict, dict, str]:
 try:
     whole = probe_data.of_family(backbone)
     probe = whole.select(positives, clusters if is_pocket else 1)
+    settings = concept_counts.settings_for(
+        probe, threshold=threshold, lower=lower, both_signs=both_signs, normalise=normalise,
+        seed=seed,
+    )  # fmt: skip
     features, parts, why = gather()
 except ProbeError as error:
     features, parts, why = {}, {}, str(error)
-measured = [m for m in backbone.models if m.name in features]
+    if paper_sets.root():  # where data lies on this machine is nobody's business
+        why = why.replace(str(paper_sets.root()), "…")
+live = [m for m in backbone.models if m.name in features]
+
+
+def usable(m) -> bool:
+    """Whether a recorded measurement of Broden was taken as this page counts, of these concepts."""
+    return (
+        m.data.name == "broden"
+        and m.model not in features
+        and (m.value("threshold"), m.value("lower_threshold")) == (threshold, lower)
+        and m.value("least_positives") == positives
+        and not (both_signs or normalise or seed)
+    )
+
+
+recorded = [] if is_pocket else [m for m in measurements.read_all("concepts", family) if usable(m)]
+if recorded:  # models can only be compared on the same concepts of the same images
+    images_with = probe.positives if live else recorded[0].value("positives")
+    recorded = [m for m in recorded if np.array_equal(m.value("positives"), images_with)]
+by_model = {m.model: m for m in recorded}
+measured = [m for m in backbone.models if m.name in features or m.name in by_model]
+source = (
+    "recorded, live" if live and recorded else "recorded" if recorded else "live"
+)  # of what is known of all of them
 
 
 def missing(name: str, what: str, once: bool = True) -> None:
@@ -94,8 +124,8 @@ def missing(name: str, what: str, once: bool = True) -> None:
 
 
 # %%
-if measured:
-    min_rank = min(parts[model.name].rank for model in measured)
+if live:
+    min_rank = min(parts[model.name].rank for model in live)
     by_luck = [
         concepts.expected_by_chance(probe.positives, min_rank, at) for at in (threshold, lower)
     ]
@@ -103,19 +133,31 @@ if measured:
     at_threshold = f"of {threshold:g} for " + (
         f"{expected:.2g}" if expected > 1e-4 else "practically none"
     )
+    of_each_kind = pd.Series(probe.kinds).value_counts().items()
     figures.text(
         "probe",
-        f"Probe: {probe.labels.shape[0]:,} images, {probe.title}, with {len(probe.names)} concepts "
-        f"of at least {positives} positive images"
+        f"Probe: {probe.labels.shape[0]:,} images ({probe.title}), with {len(probe.names):,} "
+        f"concepts of at least {positives} positive images"
         + (f" of at least {clusters} emoji that do not look alike" if is_pocket else "")
-        + f" ({', '.join(f'{n} × {k}' for k, n in pd.Series(probe.kinds).value_counts().items())}; "
-        f"{len(whole.names):,} before that choice, made before any count). Were the images "
-        f"independent, {min_rank} directions that know nothing would reach an average precision of "
-        f"{lower:g} for {np.sum(by_luck[1]):.2g} of them, and {at_threshold}. They are not: "
-        "several are pictures of one emoji, so labels are permuted over emoji to see what chance "
-        "gives."
-        if is_pocket
-        else f"{len(whole.names):,} before that choice).",
+        + f" ({', '.join(f'{n} × {kind}' for kind, n in of_each_kind)}; {len(whole.names):,} "
+        f"before that choice, made before any count). Were the images independent, {min_rank} "
+        f"directions that know nothing would reach an average precision of {lower:g} for "
+        f"{np.sum(by_luck[1]):.2g} of them, and {at_threshold}."
+        + (
+            " They are not: several are pictures of one emoji, so labels are permuted over emoji "
+            "to see what chance gives."
+            if is_pocket
+            else ""
+        ),
+    )
+elif recorded:
+    first = recorded[0]
+    figures.text(
+        "probe",
+        f"Probe: {first.counts['images']:,} images ({first.data.what}), with "
+        f"{first.counts['concepts']:,} concepts of at least {positives} positive images. The "
+        "counts are recorded measurements; what needs the features themselves is not measured in "
+        "this build.",
     )
 else:
     figures.text("probe", f"*Nothing is measured in this build.* {why}")
@@ -124,7 +166,7 @@ else:
 # ## How many concepts
 
 # %%
-draws = concept_counts.draw(probe, settings) if measured else None
+draws = concept_counts.draw(probe, settings) if live else None
 
 
 def rows_of(model, basis: str) -> np.ndarray:
@@ -138,7 +180,8 @@ def counted(model, basis: str):
     return concept_counts.count(features[model.name], rows_of(model, basis), own, settings)
 
 
-found = {(model.name, basis): counted(model, basis) for model in measured for basis in BASES}
+found = {(model.name, basis): counted(model, basis) for model in live for basis in BASES}
+found |= {(name, "singular"): concept_counts.recorded(m) for name, m in by_model.items()}
 
 
 def number(value: float) -> str:
@@ -158,20 +201,32 @@ def count_cells(result, quantity: str, name: str) -> dict[str, str]:
     return cells
 
 
+def models_with(basis: str) -> list:
+    """Models of which the counts along a basis are known."""
+    return [m for m in measured if (m.name, basis) in found]
+
+
 def directions_of(basis: str) -> str:
     """How many directions the models have."""
-    counts = sorted({found[m.name, basis].directions for m in measured})
+    counts = sorted({found[m.name, basis].directions for m in models_with(basis)})
     return f"{' to '.join(str(n) for n in (counts[0], counts[-1])[: len(counts)])} for each model"
+
+
+def times(what: str) -> str:
+    """How often something was repeated for the models of this page."""
+    counts = sorted({len(getattr(result, what)) for result in found.values()} - {0})
+    return " or ".join(map(str, counts))
 
 
 signs = "a direction or its opposite" if both_signs else "each direction in one sign"
 for basis, name in BASES.items():
     label = "table-3" if basis == "singular" else "table-3-coordinates"
-    if not measured:
-        missing(label, "the number of unique concepts", once=basis == "singular")
+    if not models_with(basis):
+        once = bool(measured) or basis == "singular"
+        missing(label, f"the number of unique concepts along {name}", once)
         continue
     rows = []
-    for model in measured:
+    for model in models_with(basis):
         result = found[model.name, basis]
         row = {"model": title(model)}
         row |= count_cells(result, "unique", f"≥ {threshold:g}")
@@ -186,17 +241,17 @@ for basis, name in BASES.items():
         caption=f"""Number of unique concepts that the {name} encode ({directions_of(basis)};
         {signs}), {backbone.title}, the counterpart of the paper's Table 3: with an average
         precision of at least {threshold:g}, the paper's threshold, and of at least {lower:g}, ours.
-        In brackets the lowest and the highest of {settings.draws} draws of negatives. *Random*: the
+        In brackets the lowest and the highest of {times("draws")} draws of negatives. *Random*: the
         same for equally many random directions of the same features; *permuted*: for the model's
-        directions with the labels permuted over {"emoji" if is_pocket else "images"}; mean (lowest
-        to highest) of {settings.chance}, from seed {seed}. Mean best AP: over concepts, of the best
-        direction's average precision"""
+        directions with the labels permuted over {images_are}; mean (lowest to highest) of
+        {times("random")}, from seed {seed}. Mean best AP: over concepts, of the best direction's
+        average precision"""
         + (
-            f", ± 95 % interval from {settings.halves} random halves of the emoji."
+            f", ± 95 % interval from {times('halves')} random halves of the {images_are}."
             if basis == "singular"
             else "."
         ),
-        evidence="live",
+        evidence=source if basis == "singular" else "live",
     )
 
 # %%
@@ -208,7 +263,8 @@ def compared() -> dict[str, str]:
     for fine in (m for m in measured if m.level == FINE):
         zero = [m for m in measured if m.level == ZERO and m.pretraining == fine.pretraining]
         others = [m for m in measured if m.level == SUPER]
-        if zero and others:
+        comparable = {len(found[m.name, "singular"].halves) for m in (fine, *zero[:1], *others[:1])}
+        if zero and others and len(comparable) == 1:
             return {ZERO: zero[0].name, FINE: fine.name, SUPER: others[0].name}
     return {}
 
@@ -223,6 +279,8 @@ QUANTITY_TITLES = {
 
 def gap(one: str, other: str, quantity: str) -> str:
     """The difference of two models with its 95 % interval."""
+    if len(found[one, "singular"].halves) != len(found[other, "singular"].halves):
+        return "n/a"
     d = concept_counts.difference(found[one, "singular"], found[other, "singular"], quantity)
     scale = 100 if quantity == "best" else 1
     unit = " points" if quantity == "best" else ""
@@ -244,10 +302,10 @@ if trio:
         ),
         name="differences",
         caption=f"""By how much the zero-shot model exceeds each other one, ± 95 % interval:
-        1.96 times the standard deviation of the paired difference over {settings.halves} random
-        halves of the {"emoji" if is_pocket else "images"}, negatives drawn anew in each. Right
-        singular vectors, one training of each model.""",
-        evidence="live",
+        1.96 times the standard deviation of the paired difference over {times("halves")} random
+        halves of the {images_are}, negatives drawn anew in each. Right singular vectors, one
+        training of each model.""",
+        evidence=source,
     )
 else:
     missing("differences", "the differences between the levels", once=False)
@@ -276,16 +334,17 @@ if trio:
             )  # fmt: skip
             figures.level_points(axes, model.level, [result.value(quantity)], [place], label=None)
         axes.set(xlabel=QUANTITY_TITLES[quantity], xlim=(-0.5, None))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panels[0].set_yticks(range(len(measured)), [title(m) for m in reversed(measured)])
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figures.show(
         figure,
         name="counts",
         caption=f"""Unique concepts along the right singular vectors of each {backbone.title} head,
-        and what chance gives. Mark: mean of {settings.draws} draws of negatives; line: 95 %
-        interval from random halves of the images. Bar above it: lowest to highest of
-        {settings.chance} sets of equally many random directions, stroke at their mean; below: of
-        {settings.chance} permutations of the labels.""",
+        and what chance gives. Mark: mean of {times("draws")} draws of negatives; line: 95 %
+        interval from random halves of the {images_are}. Bar above it: lowest to highest of
+        {times("random")} sets of equally many random directions, stroke at their mean; below: of
+        {times("permuted")} permutations of the labels.""",
         alt=f"Dot plots of counts. With AP at least {lower:g}, the model's directions against "
         "random ones: "
         + "; ".join(
@@ -294,7 +353,7 @@ if trio:
             for m in measured
         )
         + ".",
-        evidence="live",
+        evidence=source,
     )
 else:
     missing("counts", "the counts beside chance", once=False)
@@ -322,7 +381,7 @@ def first_tally(model, basis: str, change: dict, sample) -> np.ndarray:
     return concept_counts.tally(concept_counts.average_precision(scores, sample, changed), changed)
 
 
-if measured:
+if live:
     loose = concepts.balanced_sample(whole.select(positives).labels, seed)
     columns = {
         f"{name}, {BASES[basis]}": (basis, change, draws.own[0])
@@ -337,7 +396,7 @@ if measured:
             name: "{:.0f} / {:.0f}".format(*first_tally(model, *choice)[:2])
             for name, choice in columns.items()
         }
-        for model in measured
+        for model in live
     ]
     figures.table(
         pd.DataFrame(rows),
@@ -361,10 +420,10 @@ else:
 # ## Kinds of concepts
 
 # %%
-if measured:
+if live:
     kinds = pd.Series(probe.kinds).value_counts(sort=False)
     rows = []
-    for model in measured:
+    for model in live:
         result = found[model.name, "singular"]
         counts = [concept_counts.by_kind(result.ap, probe.kinds, t) for t in (threshold, lower)]
         best = pd.Series(concept_counts.best_of(result.ap)).groupby(list(probe.kinds)).mean()
@@ -390,16 +449,14 @@ else:
 # %% [markdown]
 # ## What the levels share
 
-
-# %%
-
 # %%
 if trio:
+    shared_bases = [b for b in BASES if all((name, b) in found for name in trio.values())]
     regions = {
         (basis, at): concept_counts.regions(
             {level: found[name, basis].ap for level, name in trio.items()}, at
         )
-        for basis in BASES
+        for basis in shared_bases
         for at in (threshold, lower)
     }
     figures.table(
@@ -414,12 +471,14 @@ if trio:
         the supervised one (SUP), by which of them encode it: the numbers of the paper's Figure 4.
         Last: the share of the finetuned model's concepts that the zero-shot model encodes too. One
         draw of negatives (seed {seed}).""",
-        evidence="live",
+        evidence=source,
     )
     shown = lower if sum(regions["singular", threshold].values()) < 20 else threshold
     few = f" (fewer than twenty reach the paper's {threshold:g})" if shown == lower else ""
     figure, panels = figures.new_figure(columns=2, width=8, height=3.6)
-    for axes, basis in zip(panels, BASES, strict=True):
+    for axes in panels[len(shared_bases) :]:
+        axes.set_axis_off()
+    for axes, basis in zip(panels, shared_bases, strict=False):
         venn.draw(axes, regions[basis, shown])
         axes.set_title(BASES[basis])
     figures.show(
@@ -429,9 +488,9 @@ if trio:
         average precision of at least {shown:g}{few}. Areas are approximate. One draw of negatives
         (seed {seed}).""",
         alt="Venn diagrams of the zero-shot, finetuned and supervised models' concepts. "
-        + "; ".join(f"{BASES[basis]}: {venn.words(regions[basis, shown])}" for basis in BASES)
+        + "; ".join(f"{BASES[b]}: {venn.words(regions[b, shown])}" for b in shared_bases)
         + ".",
-        evidence="live",
+        evidence=source,
     )
 else:
     missing("regions", "what the levels' concepts have in common")
@@ -464,32 +523,31 @@ if printed:
 # ## Concepts per direction
 
 # %%
-if measured:
+if live:
     figure, axes = figures.new_figure(height=3.4)
     means = {}
-    for model in measured:
+    for model in live:
         of_each = concepts.polysemanticity(
-            concepts.encoded(found[model.name, "singular"].ap, lower)
+            concepts.encoded(found[model.name, "singular"].ap, enough)
         )
         style = figures.LEVEL_STYLES[model.level]
         ordered = np.sort(of_each)[::-1]
-        dashed = (
-            (0, (2, 2)) if model != next(m for m in measured if m.level == model.level) else "-"
-        )
+        dashed = (0, (2, 2)) if model != next(m for m in live if m.level == model.level) else "-"
         axes.step(
             np.arange(1, len(ordered) + 1), ordered, where="mid", color=style.colour,
             linestyle=dashed, linewidth=1.6, label=title(model),
         )  # fmt: skip
         means[title(model)] = (ordered.mean(), ordered.max(), (ordered > 1).sum())
     axes.set(xlabel="direction, the one with most concepts first")
-    axes.set(ylabel=f"concepts with AP ≥ {lower:g}", ylim=(0, None))
+    axes.set(ylabel=f"concepts with AP ≥ {enough:g}", ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2)
     figures.show(
         figure,
         name="polysemanticity",
         caption=f"""Concepts per direction, the proxy for polysemanticity, over the right singular
-        vectors of each {backbone.title} head, at the lower threshold of {lower:g}. A concept counts
-        in every direction that encodes it. One draw of negatives (seed {seed}).""",
+        vectors of each {backbone.title} head, at the threshold of {enough:g}. A concept counts in
+        every direction that encodes it. One draw of negatives (seed {seed}).""",
         alt="Falling steps. Mean and largest number of concepts per direction: "
         + "; ".join(f"{name} {mean:.2f} and {most}" for name, (mean, most, _) in means.items())
         + ".",
@@ -503,13 +561,23 @@ else:
 
 
 # %%
+training = f"pocket-{emoji.IMAGENET}-test" if is_pocket else "imagenet"
+weighed = {}  # which images each model's importance is of
+
+
 def importance_features(model) -> np.ndarray:
     """Features of the training distribution; else of the probe."""
-    name = f"pocket-{emoji.IMAGENET}-test" if is_pocket else "imagenet"
-    path = store.features_path(model.name, name)
-    if store.problem(path, model):
+    try:
+        found = store.read_features(store.features_path(model.name, training), model)
+    except store.StoreError:
+        weighed[model.name] = "the probe's images"
         return features[model.name]
-    return np.asarray(store.read_features(path, model).features, dtype=np.float32)
+    weighed[model.name] = (
+        "the test images of the training style"
+        if is_pocket
+        else found.sidecar["data"].get("what") or training
+    )
+    return found.features
 
 
 def privileged(model) -> dict:
@@ -530,7 +598,7 @@ def privileged(model) -> dict:
     }
 
 
-tops = [privileged(model) for model in measured]
+tops = [privileged(model) for model in live]
 if tops:
     figures.table(
         pd.DataFrame(
@@ -544,9 +612,10 @@ if tops:
         ),
         name="top-concepts",
         caption=f"""The most important direction of each head and the concepts along it with the
-        highest average precision. Importance: on the test images of the training style, relative to
-        the mean direction. The direction points to where the images lie on average. One draw of
-        negatives (seed {seed}); below {threshold:g} the paper would not call a concept encoded.""",
+        highest average precision. The direction points to where the images lie on average. One draw
+        of negatives (seed {seed}); below {threshold:g} the paper would not call a concept encoded.
+        Importance: relative to the mean direction, on {"; ".join(dict.fromkeys(weighed.values()))}.
+        """,
         evidence="live",
     )
 else:
@@ -594,17 +663,18 @@ else:
 # ## Every concept
 
 # %%
-if measured:
-    by_luck = [found[m.name, "singular"].chance("best", "permuted").mean for m in measured]
+if live:
+    by_luck = [found[m.name, "singular"].chance("best", "permuted").mean for m in live]
     lookup = pd.DataFrame({"concept": probe.names, "kind": probe.kinds})
     lookup["images"] = [str(n) for n in probe.positives]
-    for model in measured:
+    for model in live:
         ap = np.nan_to_num(found[model.name, "singular"].ap)
         lookup[title(model)] = [
             f"{100 * ap[d, c]:.0f} (v{d + 1})" for c, d in enumerate(ap.argmax(axis=0))
         ]
+    best_first = np.argsort(-concept_counts.best_of(found[live[0].name, "singular"].ap))
     figures.table(
-        lookup.sort_values(title(measured[0]), ascending=False, kind="stable"),
+        lookup.iloc[best_first],
         name="every-concept",
         caption=f"""Each concept's best average precision in percent, and in brackets the right
         singular vector that reaches it, for every {backbone.title} model. One draw of negatives
@@ -629,34 +699,45 @@ def versus_chance(result, quantity: str) -> str:
     )
 
 
+def at_the_papers(by: dict) -> str:
+    """The three levels' counts at the paper's threshold, in a sentence."""
+    even = not any(
+        concept_counts.difference(by[ZERO], by[other], "unique").sign for other in (FINE, SUPER)
+    )
+    counts = ", ".join(number(result.value("unique")) for result in by.values())
+    return f" At the paper's {threshold:g}: {counts}" + (
+        " (no difference established)." if even else "."
+    )
+
+
 if trio:
     by = {level: found[name, "singular"] for level, name in trio.items()}
-    against = [concept_counts.difference(by[ZERO], by[level], "lower") for level in (FINE, SUPER)]
-    even = not any(
-        concept_counts.difference(by[ZERO], by[level], "unique").sign for level in (FINE, SUPER)
-    )
+    against = [concept_counts.difference(by[ZERO], by[other], COUNT) for other in (FINE, SUPER)]
     words = {1: "more", 0: "no difference established", -1: "fewer"}
     figures.text(
         "claim-C-more",
-        f"**{backbone.title}.** Concepts with an AP of at least {lower:g}: zero-shot "
-        f"{versus_chance(by[ZERO], 'lower')}, finetuned {versus_chance(by[FINE], 'lower')}, "
-        f"supervised {versus_chance(by[SUPER], 'lower')}. Zero-shot minus finetuned: "
-        f"{gap(trio[ZERO], trio[FINE], 'lower')} ({words[against[0].sign]}); minus supervised: "
-        f"{gap(trio[ZERO], trio[SUPER], 'lower')} ({words[against[1].sign]}). At the paper's "
-        f"{threshold:g}: "
-        + ", ".join(number(by[level].value("unique")) for level in by)
-        + (" (no difference established)." if even else "."),
+        f"**{backbone.title}.** Concepts with an AP of at least {enough:g}: zero-shot "
+        f"{versus_chance(by[ZERO], COUNT)}, finetuned {versus_chance(by[FINE], COUNT)}, "
+        f"supervised {versus_chance(by[SUPER], COUNT)}. Zero-shot minus finetuned: "
+        f"{gap(trio[ZERO], trio[FINE], COUNT)} ({words[against[0].sign]}); minus supervised: "
+        f"{gap(trio[ZERO], trio[SUPER], COUNT)} ({words[against[1].sign]})."
+        + (at_the_papers(by) if is_pocket else ""),
     )
-    of = regions["singular", lower]
+    of = regions["singular", enough]
     fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
+    of_all = found[trio[ZERO], "singular"].ap.shape[1]
+    by_size = [fine * concept_counts.totals(of)[other] / of_all for other in (ZERO, SUPER)]
     figures.text(
         "claim-C-overlap",
-        f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ {lower:g}) "
-        f"are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised model's. "
-        f"Sets of these sizes that have nothing to do with each other would share "
-        f"{fine * concept_counts.totals(of)[ZERO] / len(probe.names):.1f} and "
-        f"{fine * concept_counts.totals(of)[SUPER] / len(probe.names):.1f}.",
+        f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ "
+        f"{enough:g}) are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised "
+        f"model's. Sets of these sizes that have nothing to do with each other would share "
+        f"{by_size[0]:.1f} and {by_size[1]:.1f}."
+        if fine
+        else f"**{backbone.title}.** The finetuned model encodes no concept (AP ≥ {enough:g}), so "
+        "there is nothing to share.",
     )
+if trio and {*trio.values()} <= {*features}:
     texture = {t["model"].name: [k for _, k, _ in t["top"]].count("texture") for t in tops}
     best_of = {t["model"].name: t for t in tops}
     figures.text(
@@ -669,27 +750,39 @@ if trio:
         + " times the mean for these three.",
     )
 else:
-    for name in ("claim-C-more", "claim-C-overlap", "claim-D-texture"):
+    missing("claim-D-texture", backbone.title, once=False)
+if not trio:
+    for name in ("claim-C-more", "claim-C-overlap"):
         missing(name, backbone.title, once=False)
-captions = [m for m in measured if m.level == "captions"]
+captions = [
+    m
+    for m in measured
+    if trio
+    and m.level == "captions"
+    and len(found[m.name, "singular"].halves) == len(by[ZERO].halves)
+]
 if trio and captions:
     result = found[captions[0].name, "singular"]
-    gaps = [concept_counts.difference(result, by[level], "lower") for level in (ZERO, SUPER)]
+    gaps = [concept_counts.difference(result, by[other], COUNT) for other in (ZERO, SUPER)]
+    about = (
+        "CLIP on one style's captions, which has language and is not robust,"
+        if is_pocket
+        else title(captions[0])
+    )
     figures.text(
         "claim-C-not-indicator",
-        f"**{backbone.title}.** CLIP on one style's captions, which has language and is not "
-        f"robust, encodes {versus_chance(result, 'lower')} concepts with an AP of at least "
-        f"{lower:g}. Minus zero-shot: {gap(captions[0].name, trio[ZERO], 'lower')} "
-        f"({words[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], 'lower')} "
+        f"**{backbone.title}.** {about} encodes {versus_chance(result, COUNT)} concepts with an AP "
+        f"of at least {enough:g}. Minus zero-shot: {gap(captions[0].name, trio[ZERO], COUNT)} "
+        f"({words[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], COUNT)} "
         f"({words[gaps[1].sign]}).",
     )
 else:
     missing("claim-C-not-indicator", backbone.title, once=False)
 
 # %% [markdown]
-# ## What is recorded
+# ## A small probe
 #
-# Measurements of other probes than the paper's, or taken elsewhere.
+# Measurements with the words of captions as concepts, not the paper's.
 
 
 # %%
@@ -701,11 +794,11 @@ def mean_and_ends(values: np.ndarray, scale: float = 1) -> str:
     return f"{number(values.mean())} ({values.min():.0f} to {values.max():.0f})"
 
 
-recorded = evidence.gather("concepts", backbone)
-if recorded:
+small = evidence.gather("concepts", backbone, [probe_data.COCO])
+if small:
     columns = {
-        "unique": f"AP ≥ {recorded[0].value('threshold'):g}",
-        "lower": f"AP ≥ {recorded[0].value('lower_threshold'):g}",
+        "unique": f"AP ≥ {small[0].value('threshold'):g}",
+        "lower": f"AP ≥ {small[0].value('lower_threshold'):g}",
         "best": "mean best AP (%)",
     }
     figures.table(
@@ -727,19 +820,19 @@ if recorded:
                         )
                     },
                 }
-                for m in recorded
+                for m in small
                 for name, what in columns.items()
             ]
         ),
         name="recorded",
-        caption=f"""Unique concepts among {recorded[0].counts["concepts"]} that at least
-        {recorded[0].value("least_positives")} of {recorded[0].counts["images"]} images show.
-        Images: {recorded[0].data.what.replace("; concepts:", ". Concepts:")}. Along the
-        {recorded[0].value("directions")} right singular vectors of the head
-        ({recorded[0].provenance.head}): mean (lowest to highest) of {recorded[0].value("draws")}
+        caption=f"""Unique concepts among {small[0].counts["concepts"]} that at least
+        {small[0].value("least_positives")} of {small[0].counts["images"]} images show.
+        Images: {small[0].data.what.replace("; concepts:", ". Concepts:")}. Along the
+        {small[0].value("directions")} right singular vectors of the head
+        ({small[0].provenance.head}): mean (lowest to highest) of {small[0].value("draws")}
         draws of negatives; beside it as many random directions of the same features, and permuted
-        labels, {recorded[0].value("chance_sets")} sets of each.""",
-        evidence=reporting.kind(recorded),
+        labels, {small[0].value("chance_sets")} sets of each.""",
+        evidence=reporting.kind(small),
     )
 
     def in_words(m) -> str:
@@ -751,11 +844,11 @@ if recorded:
             "with permuted labels"
         )
 
-    figures.text("recorded-words", "; ".join(map(in_words, recorded)))
-    few = recorded[0].counts
+    figures.text("recorded-words", "; ".join(map(in_words, small)))
+    few = small[0].counts
     figures.text("recorded-images", f"{few['images']} images, {few['concepts']} words")
 else:
-    figures.text("recorded", "Nothing is recorded for this family.")
+    figures.text("recorded", "Not measured for this family.")
 
 # %% [markdown]
 # ## What is missing

@@ -6,6 +6,7 @@
 #     scope: edition
 #     reads:
 #     - data/claims.yaml
+#     - data/measurements/concepts/*.json
 #     - families/*.yaml
 # ---
 
@@ -21,7 +22,7 @@ edition: str = "paper"  # which families
 # %%
 import pandas as pd
 
-from analysis import claims, concept_counts, figures, venn
+from analysis import claims, concept_counts, figures, measurements, reporting, venn
 from analysis.registry import load_families
 
 families = load_families(edition)
@@ -74,6 +75,59 @@ figures.show(
     + ".",
     evidence="published",
 )
+
+# %%
+recorded = [
+    m for m in measurements.read_all("concepts") if m.family in families and m.data.name == "broden"
+]
+
+
+def stated_for(family: str, model) -> str:
+    """What version 1 prints for a model: it names OpenAI's, those finetuned from it, supervised."""
+    counted = model.level == "supervised" or "OpenAI" in model.pretraining
+    sizes = concept_counts.totals(printed[family]) if family in printed and counted else {}
+    return str(sizes.get(model.level, "–"))
+
+
+def mean_and_range(values) -> str:
+    """A mean of counts with the lowest and the highest."""
+    return f"{values.mean():.0f} ({values.min():.0f}–{values.max():.0f})"
+
+
+rows = []
+order = [model.name for family in families.values() for model in family.models]
+for m in sorted(recorded, key=lambda m: order.index(m.model)):
+    model = families[m.family].model(m.model)
+    rows.append(
+        {
+            "backbone": families[m.family].title,
+            "model": reporting.model_title(model),
+            "encoded": mean_and_range(m.value("unique_draws")),
+            "random directions": mean_and_range(m.value("unique_random")),
+            "permuted labels": mean_and_range(m.value("unique_permuted")),
+            "of": f"{m.counts['concepts']:,}",
+            "printed, of 1,197": stated_for(m.family, model),
+        }
+    )
+if rows:
+    taken_from = dict.fromkeys(m.data.what.replace("; concepts:", ". Concepts:") for m in recorded)
+    figures.table(
+        pd.DataFrame(rows),
+        name="measured",
+        caption=f"""Concepts with an average precision of at least
+        {recorded[0].value("threshold"):g} along some right singular vector, as recorded: mean
+        (lowest to highest) of draws of negatives; beside it as many random directions of the same
+        features, and permuted labels. *Of*: concepts with at least
+        {recorded[0].value("least_positives")} positive images. *Printed*: what version 1 prints
+        for the model; the least number of positives there is not known. Images:
+        {"; ".join(taken_from)}.""",
+        evidence="recorded",
+    )
+else:
+    figures.text(
+        "measured",
+        "*Not measured: no measurement of these models on Broden is recorded.*",
+    )
 
 # %%
 low, high = (

@@ -1,7 +1,8 @@
-"""Twelve images in Broden's layout, with every kind of label that Broden has.
+"""Broden in miniature, in its layout: twelve images by hand, and some hundreds that are painted.
 
-Each image lists, by category, its masks as {label number: pixels}, or the labels of the image as a
-whole. Label numbers go beyond 255, so that the masks' green channel matters.
+Each of the twelve lists, by category, its masks as {label number: pixels}, or the labels of the
+image as a whole; they have every kind of label that Broden has. Label numbers go beyond 255, so
+that the masks' green channel matters. The painted ones (`save_painted`) show what their labels say.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ IMAGES: dict[str, dict[str, Masks | list[int]]] = {
 
 
 def save(folder: Path) -> Path:
-    """Write the miniature into ``folder`` and return it."""
+    """Write the twelve images into ``folder`` and return it."""
     rng = np.random.default_rng(0)
     rows = []
     for number, (image, kinds) in enumerate(IMAGES.items()):
@@ -96,3 +97,120 @@ def _mask(pixels: dict[int, int]) -> np.ndarray:
 def _write(path: Path, rows: list[list[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+# Painted images ----------------------------------------------------------------------------------
+
+COLOURS = {
+    "black": (20, 20, 20), "red": (210, 40, 40), "green": (40, 160, 60), "blue": (40, 70, 210),
+    "yellow": (235, 215, 60), "white": (240, 240, 240),
+}  # fmt: skip
+OBJECTS = ("disc", "square", "cross", "ring", "bar", "frame")
+PARTS = ("upper half", "lower half")
+MATERIALS = ("matte", "rough")
+SCENES = ("sky-s", "indoors-s")
+TEXTURES = ("striped", "dotted", "chequered", "smooth")
+RARE = ("comet", "lantern")  # in so few images that they do not count
+PAINTED_NAMES = (
+    *((f"{name}-c", "color") for name in COLOURS), *((name, "object") for name in OBJECTS),
+    *((name, "part") for name in PARTS), *((name, "material") for name in MATERIALS),
+    *((name, "scene") for name in SCENES), *((name, "texture") for name in TEXTURES),
+    *((name, "object") for name in RARE),
+)  # fmt: skip
+#: Every twelfth number: they leave gaps and go beyond 255.
+NUMBERS = {name: 12 * place for place, (name, _) in enumerate(PAINTED_NAMES, 1)}
+
+
+def save_painted(folder: Path, images: int = 400) -> Path:
+    """Write so many painted images into ``folder`` and return it.
+
+    Three in four show an object on a ground, each of one colour, with masks of colours, object,
+    parts and material and a scene; the others are one texture all over. What an image shows is
+    drawn at random. Of 400 images at least twenty have each label, except the two rare ones.
+    """
+    rng = np.random.default_rng(1)
+    rows, times = [], dict.fromkeys(NUMBERS, 0)
+    for number in range(images):
+        kinds, pixels = _texture(rng) if number % 4 == 3 else _object(rng, number)
+        image = f"{'dtd' if number % 4 == 3 else 'ade20k'}/{number:04}.jpg"
+        path = folder / "images" / image
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=95)
+        cells = []
+        for category in CATEGORIES:
+            content = kinds.get(category, [])
+            shown = {n for part in content for n in np.unique(part).tolist() if n}
+            for name, label in NUMBERS.items():
+                times[name] += label in shown
+            cells.append(_painted_cell(folder, image, category, content))
+        split = "val" if number % 4 == 0 else "train"
+        rows.append([image, split, EDGE, EDGE, MASK_EDGE, MASK_EDGE, *cells])
+    _write(folder / "index.csv", [[*COLUMNS, *CATEGORIES], *rows])
+    _write(
+        folder / "label.csv",
+        [["number", "name", "category", "frequency", "coverage", "syns"]]
+        + [
+            [NUMBERS[n], n, f"{kind}({times[n]})", times[n], "0.5", ""] for n, kind in PAINTED_NAMES
+        ],
+    )
+    return folder
+
+
+Painted = tuple[dict[str, list[np.ndarray | int]], np.ndarray]
+
+
+def _object(rng: np.random.Generator, number: int) -> Painted:
+    ground, colour = rng.choice(list(COLOURS), 2, replace=False)
+    shape, material, scene = (str(rng.choice(n)) for n in (OBJECTS, MATERIALS, SCENES))
+    inside = _shape(shape, rng)
+    pixels = np.where(inside[..., None], COLOURS[colour], COLOURS[ground]).astype(float)
+    pixels += rng.normal(0, 4 if material == "matte" else 30, (EDGE, EDGE, 1)) * ~inside[..., None]
+    if scene == "sky-s":
+        pixels[:4] = (120, 190, 250)
+    small = inside[::2, ::2]
+    upper = np.arange(MASK_EDGE)[:, None] < MASK_EDGE // 2
+    objects: list[np.ndarray | int] = [small * NUMBERS[shape]]
+    if number < 16:
+        objects.append(small * NUMBERS[RARE[number % 2]])
+    return {
+        "color": [np.where(small, NUMBERS[f"{colour}-c"], NUMBERS[f"{ground}-c"])],
+        "object": objects,
+        "part": [
+            (small & half) * NUMBERS[n] for half, n in zip((upper, ~upper), PARTS, strict=True)
+        ],
+        "material": [~small * NUMBERS[material]],
+        "scene": [NUMBERS[scene]],
+    }, pixels
+
+
+def _texture(rng: np.random.Generator) -> Painted:
+    one, other = (np.array(COLOURS[c]) for c in rng.choice(list(COLOURS), 2, replace=False))
+    name, step = str(rng.choice(TEXTURES)), int(rng.integers(3, 6))
+    y, x = np.indices((EDGE, EDGE)) // step % 2
+    pattern = {"striped": x, "dotted": x & y, "chequered": x ^ y, "smooth": 0 * x}[name]
+    pixels = np.where(pattern[..., None], one, other) + rng.normal(0, 4, (EDGE, EDGE, 1))
+    return {"texture": [NUMBERS[name]]}, pixels
+
+
+def _shape(name: str, rng: np.random.Generator) -> np.ndarray:
+    """Which pixels an object covers, at a random place: (EDGE, EDGE)."""
+    y, x = np.indices((EDGE, EDGE)) - rng.integers(13, 20, 2)[:, None, None]
+    far, near = np.maximum(abs(y), abs(x)), np.minimum(abs(y), abs(x))
+    radius = np.hypot(y, x)
+    return {
+        "disc": radius < 9, "square": far < 8, "cross": (near < 3) & (far < 11),
+        "ring": (radius < 11) & (radius > 6), "bar": (abs(y) < 3) & (abs(x) < 12),
+        "frame": (far < 11) & (far > 7),
+    }[name]  # fmt: skip
+
+
+def _painted_cell(folder: Path, image: str, category: str, content: list[np.ndarray | int]) -> str:
+    names = []
+    for layer, item in enumerate(content, 1):
+        if isinstance(item, int):
+            names.append(str(item))
+            continue
+        names.append(image.removesuffix(".jpg") + f"_{category}_{layer}.png")
+        channels = np.stack([item % 256, item // 256, 0 * item], axis=-1)
+        Image.fromarray(channels.astype(np.uint8)).save(folder / "images" / names[-1])
+    return ";".join(names)

@@ -1,4 +1,5 @@
 import builtins
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -8,11 +9,23 @@ from typing import Any
 import broden_miniature
 import numpy as np
 import pytest
+from conftest import copy_checkout, run_in
 from PIL import Image
 
-from analysis import broden, datasets, store
+from analysis import (
+    broden,
+    concept_counts,
+    datasets,
+    evidence,
+    measurements,
+    probe_data,
+    public_features,
+    store,
+)
 from analysis.broden import BrodenError, Concepts
 from analysis.cli import main
+from analysis.measurements import Measurement, MeasurementError
+from analysis.registry import load_family
 
 NAMES = (
     *("black-c", "red-c", "wall", "bench", "leg", "fabric", "head"),
@@ -48,7 +61,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read(root: Path, **options: Any) -> Concepts:
-    return broden.concepts(root, **{"images": 12, "labels": 13, **options})
+    return broden.concepts(root, **{"accept_counts": True, **options})
+
+
+def publish(patch: pytest.MonkeyPatch, images: int = 12, labels: int = 13) -> None:
+    """As if so many images and labels had been published."""
+    patch.setattr(broden, "IMAGES", images)
+    patch.setattr(broden, "LABELS", labels)
 
 
 def shown(found: Concepts) -> dict[str, set[str]]:
@@ -231,26 +250,50 @@ def test_damaged_copies(root: Path, spoil: Callable[[Path], None], message: str)
         read(root)
 
 
-def test_the_counts_of_the_paper_are_expected(root: Path) -> None:
-    with pytest.raises(BrodenError, match=r"12 of 63,305 images: .* incomplete"):
-        broden.concepts(root)
-    with pytest.raises(BrodenError, match=r"13 of 1,197 labels: .* incomplete"):
-        broden.concepts(root, images=12)
-    with pytest.raises(BrodenError, match=r"lists 12 images where Broden has 9"):
-        broden.concepts(root, images=9)
-    with pytest.raises(BrodenError, match=r"12 of 63,305 images"):
+def test_the_counts_of_the_paper_are_expected(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = r"12 of 63,305 images; 13 of 1,197 labels: .* incomplete .* with --accept-counts"
+    for reader in (broden.concepts, broden.image_list):
+        with pytest.raises(BrodenError, match=whole):
+            reader(root)
+    publish(monkeypatch, 12, 14)
+    with pytest.raises(BrodenError, match=r"^13 of 14 labels: .* incomplete"):
         broden.image_list(root)
-    assert read(root, images=None, labels=None).table.shape == (12, 13)
+    publish(monkeypatch, 9)
+    with pytest.raises(BrodenError, match=r"^12 images where Broden has 9: .*a later version"):
+        broden.concepts(root)
+    accepted = broden.concepts(root, accept_counts=True)
+    assert accepted.table.shape == (12, 13)
+    assert accepted.what == (
+        "Broden, NOT the published set, taken as it is: 12 images where Broden has 9"
+    )
+    publish(monkeypatch)
+    assert broden.concepts(root).what == broden.image_list(root).what == ""
 
 
-def test_the_images(root: Path) -> None:
-    listed = broden.image_list(root, images=12)
+def test_the_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(monkeypatch)
+    listed = broden.image_list(root)
     assert listed.name == "broden" and listed.keys == tuple(broden_miniature.IMAGES)
     assert set(listed.labels.tolist()) == {-1} and listed.classes == ()
     assert listed.image(0).size == (32, 32)
+
+
+def test_what_is_there_of_an_incomplete_copy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index lists all images, as after an unpacking that broke off."""
+    publish(monkeypatch)
+    expected = shown(broden.concepts(root))
     (root / "images" / "dtd" / "b.jpg").unlink()
     with pytest.raises(BrodenError, match=r"1 of 12 images .* not there, the first is .*b\.jpg"):
-        broden.image_list(root, images=12)
+        broden.image_list(root)
+    listed, found = broden.image_list(root, accept_counts=True), read(root)
+    assert listed.keys == found.images and len(listed) == 11
+    assert (
+        listed.what
+        == found.what
+        == ("Broden, NOT the published set, taken as it is: 11 of 12 images")
+    )
+    del expected["dtd/b.jpg"]
+    assert shown(found) == expected
 
 
 def test_where_it_is_looked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,22 +313,24 @@ def test_where_it_is_looked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         datasets.find("broden")
 
 
+def line_of_broden(status: str) -> str:
+    return next(line for line in status.splitlines() if line.startswith("broden "))
+
+
 def test_the_status_of_data(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["status", "--data"]) == 0
-    *others, line = capsys.readouterr().out.splitlines()
+    line = line_of_broden(capsys.readouterr().out)
     assert line.startswith(f"broden  incomplete  {root}  12 of 63,305 images")
-    assert len(others) == 8
-    monkeypatch.setattr(broden, "IMAGES", 12)
-    monkeypatch.setattr(broden, "LABELS", 13)
+    publish(monkeypatch)
     assert main(["status", "--data"]) == 0
-    line = capsys.readouterr().out.splitlines()[-1]
+    line = line_of_broden(capsys.readouterr().out)
     assert line.startswith(f"broden  present  {root}  12 images, 13 concepts  list ")
     monkeypatch.delenv("COMPANION_DATA")
     assert main(["status", "--data", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)[-1]
-    assert (found["data"], found["state"], found["folder"]) == ("broden", "absent", None)
+    found = {one["data"]: one for one in json.loads(capsys.readouterr().out)}["broden"]
+    assert (found["state"], found["folder"]) == ("absent", None)
     assert "script/makebroden.sh" in found["why"]
 
 
@@ -299,9 +344,142 @@ def test_features_of_broden(
                "--device", "cpu", "--workers", "1"]  # fmt: skip
     assert main(command) == 1
     assert "12 of 63,305 images" in capsys.readouterr().err
-    monkeypatch.setattr(broden, "IMAGES", 12)
+    publish(monkeypatch)
     assert main(command) == 0
     features = store.read_features(store.features_path("pocket-cnn-web-large", "broden"))
     found = read(root)
     assert features.features.shape == (12, 128)
     np.testing.assert_array_equal(features.rows, store.row_numbers(found.images))
+
+
+# From a copy on disk to a measurement ------------------------------------------------------------
+
+MODELS = ("pocket-cnn-web-large", "pocket-cnn-supervised")
+
+
+@pytest.fixture
+def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Some hundreds of images that show what their labels say, as an incomplete copy."""
+    for library in ("torch", "open_clip", "timm"):
+        pytest.importorskip(library, reason="extraction is not installed")
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    for name in ("write", "read_all", "compare_with_recorded"):
+        kept_apart = functools.partial(getattr(measurements, name), folder=tmp_path / "measured")
+        monkeypatch.setattr(measurements, name, kept_apart)
+    monkeypatch.setattr(public_features, "into_store", lambda family, folder=None: [])
+    return broden_miniature.save_painted(tmp_path / "data" / "broden1_224")
+
+
+def extract(data: str, *more: str, models: tuple[str, ...] = MODELS) -> int:
+    return main(["extract", "pocket_cnn", "--model", *models, "--data", data, "--device", "cpu",
+                 "--workers", "1", "-q", *more])  # fmt: skip
+
+
+def measured(model: str) -> Measurement:
+    """The measurement of a model as it is now, or what hinders it."""
+    return evidence.take("concepts", "pocket_cnn", load_family("pocket_cnn").model(model), "broden")
+
+
+def test_from_an_incomplete_copy_to_a_recorded_measurement(
+    painted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = ["measure", "concepts", "pocket_cnn", "--quiet"]
+    assert extract("broden") == 1
+    assert "400 of 63,305 images; 24 of 1,197 labels" in capsys.readouterr().err
+    assert extract("broden", "--accept-counts", models=MODELS[:1]) == 0
+    assert main(measure) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"companion: the store has no head of {MODELS[0]}: run `companion extr")
+    assert extract("broden", "--accept-counts") == 0 == extract("pocket-noto-test")
+    assert main([*measure, "--record"]) == 0 == main(measure)
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert sorted(lines) == sorted(f"{model}--broden.json: as recorded" for model in MODELS)
+    status = ["status", "--data"]
+    assert main(status) == 0
+    assert line_of_broden(capsys.readouterr().out).startswith(
+        f"broden  incomplete  {painted}  400 of 63,305 images; 24 of 1,197"
+    )
+
+    taken = {m.model: m for m in measurements.read_all("concepts")}
+    one = taken[MODELS[0]]
+    assert one.data.what == (
+        "Broden, NOT the published set, taken as it is: 400 of 63,305 images; 24 of 1,197 labels"
+    )
+    assert one.provenance.head.startswith("zero-shot head of 34 classes")
+    assert one.counts == {"images": 400, "components": 128, "classes": 34, "concepts": 21}
+    # The painted colours are there to be told, and the labels' permutation takes them away.
+    assert one.value("lower_draws").min() > one.value("lower_permuted").max()
+    whole = probe_data.broden([load_family("pocket_cnn").model(MODELS[0])])
+    chosen = whole.select(20)
+    assert one.value("positives").tolist() == chosen.positives.tolist()
+    best = chosen.names[int(one.value("best").argmax())]
+    assert best.endswith("-c") or chosen.kinds[chosen.names.index(best)] == "texture"
+    found = concept_counts.recorded(one)
+    assert found.directions == one.value("directions") == 34
+    assert found.value("unique") == pytest.approx(one.value("unique_draws").mean())
+    assert found.error("best") > 0 and found.ap.shape == (1, 21)
+
+
+def test_images_that_are_not_in_the_features(painted: Path) -> None:
+    (painted / "images" / "ade20k" / "0001.jpg").write_bytes(b"no picture")
+    assert extract("pocket-noto-test") == 0
+    assert extract("broden", "--accept-counts") == 1
+    assert extract("broden", "--accept-counts", "--leave-out-damaged") == 0
+    taken = measured(MODELS[0])
+    assert taken.counts["images"] == 399
+    assert taken.data.what.endswith("24 of 1,197 labels, damaged images left out: 1")
+    # Features of another copy than the one at hand are of no use, and one sentence says so.
+    (painted / "images" / "ade20k" / "0002.jpg").unlink()
+    with pytest.raises(MeasurementError, match="not of the probe's images in its order"):
+        measured(MODELS[0])
+    shutil.rmtree(painted)
+    with pytest.raises(MeasurementError, match="there is no folder broden1_224"):
+        measured(MODELS[0])
+    family = load_family("pocket_cnn")
+    assert evidence.gather("concepts", family, ["broden"]) == []  # a page says that it is missing
+
+
+@pytest.mark.slow
+def test_the_chapter_shows_broden_live_and_as_recorded(painted: Path, tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path / "project")
+    described = (folder / "families" / "pocket_cnn.yaml").read_text(encoding="utf-8")
+    for old, new in (
+        ("name: pocket_cnn", "name: mine"), ("edition: pocket", "edition: reader"),
+        ('title: "Pocket CNN"', 'title: "My CNN"'), ("name: pocket-cnn-", "name: mine-"),
+    ):  # fmt: skip
+        assert old in described
+        described = described.replace(old, new)
+    (folder / "families" / "mine.yaml").write_text(described, encoding="utf-8")
+
+    def companion(*arguments: str) -> str:
+        done = run_in(folder, "analysis.cli", *arguments)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return str(done.stdout)
+
+    def page(name: str) -> str:
+        companion("run", "concepts", "mine", "-q", "-o", str(tmp_path / name))
+        cells = json.loads((tmp_path / name).read_text(encoding="utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        return "\n".join("".join(o["data"].get("text/markdown", "")) for o in outputs)
+
+    models = [f"mine-{name}" for name in ("web-large", "finetuned", "supervised")]
+    common = ["--model", *models, "--device", "cpu", "--workers", "1", "-q"]
+    companion("extract", "mine", "--data", "broden", "--accept-counts", *common)
+    companion("extract", "mine", "--data", "pocket-noto-test", *common)
+    live = page("live.ipynb")
+    assert "Probe: 400 images (Broden, NOT the published set, taken as it is: 400 of 63" in live
+    assert "| smooth | texture |" in live and "| coordinates | 0.9 |" in live
+    companion("measure", "concepts", "mine", "--record", "-q")
+    shutil.rmtree(painted)
+    kept = page("kept.ipynb")
+    assert "with 21 concepts of at least 20 positive images. The counts are recorded" in kept
+    assert "along coordinates.*" in kept and "| smooth | texture |" not in kept
+    start = "| zero-shot, Emoji captions, six styles | "
+
+    def first_row(text: str) -> str:
+        return next(line for line in text.splitlines() if line.startswith(start))
+
+    assert first_row(kept) == first_row(live)
+    for claim in ("**My CNN.** Concepts with an AP", "| right singular vectors | 0.9 |"):
+        assert next(x for x in kept.splitlines() if x.startswith(claim)) in live

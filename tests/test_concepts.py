@@ -77,6 +77,8 @@ def kinds_of_scores():
     yield "both zeros", np.where(normal > 0, 0.0, -0.0)
     yield "closer than float32 tells", 1 + normal * 1e-12
     yield "huge and tiny", normal * np.array([1e300, 1e-300, 1e-320, 1])
+    bits = rng.integers(0, 2**32, (120, 4), dtype=np.uint32).view(np.float32)
+    yield "any single-precision number", np.where(np.isfinite(bits), bits, np.float32(1e-42))
     yield "column order", np.asfortranarray(normal)
     yield "other byte order", normal.astype(">f4")
     yield "photographs", load_digits().data[:120, 18:24]
@@ -469,7 +471,7 @@ def test_errors_say_what_was_wrong(call, message):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.copysign(np.nan, -1), np.inf, -np.inf])
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_scores_must_be_finite(engine, value, kind):
     with pytest.raises(ValueError, match="score of image 2 along direction 1 is"):
