@@ -9,6 +9,7 @@
 #     - data/claims.yaml
 #     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
+#     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/measurements/pruning/*.json
@@ -34,6 +35,8 @@ import pandas as pd
 from analysis import (
     claims,
     concept_counts,
+    concepts,
+    evidence,
     figures,
     measurements,
     paper_sets,
@@ -45,6 +48,7 @@ from analysis import (
 )
 from analysis.claims import Verdict
 from analysis.imagenet import DIFFERS
+from analysis.outliers import OUTLIER_THRESHOLD
 from analysis.published import FOUR_SHIFTS
 from analysis.published_robustness import CLIP_V2
 from analysis.registry import load_families
@@ -167,27 +171,45 @@ zero_shot_models = {
 }
 LOWER = ("finetuned", "supervised")
 lower_models = sum(len(f.at_level(level)) for f in families.values() for level in LOWER)
+# What is quick to compute is live where features are in the store; the rest only as recorded.
+everything = {
+    experiment: [m for f in families.values() for m in evidence.gather(experiment, f)]
+    for experiment in ("outlier_features", "privileged_directions")
+} | {
+    experiment: [m for m in measurements.read_all(experiment) if m.family in families]
+    for experiment in ("pruning", "concepts")
+}
 
 
-def recorded(experiment: str, level: str) -> list:
-    """Measurements of the families' models of a level that saw every single image."""
-    return [
+def measured(experiment: str, level: str) -> list:
+    """Measurements of a level's models that saw every single image: of ImageNet, or of others.
+
+    Of a model that was measured on ImageNet only that counts.
+    """
+    found = [
         m
-        for m in measurements.read_all(experiment)
-        if m.family in families and m.level == level and m.basis == "per_image"
-        and "captions" not in m.data.name
-    ]  # fmt: skip
+        for m in everything[experiment]
+        if m.level == level and m.basis == "per_image" and "captions" not in m.data.name
+    ]
+    on_imagenet = {m.model for m in found if m.data.name == "imagenet"}
+    return [m for m in found if m.data.name == "imagenet" or m.model not in on_imagenet]
 
 
 def control(measurement):
     """The same measurement of the same backbone with random weights."""
     data = (measurement.family, measurement.data.name)
-    found = recorded(measurement.experiment, "random")
+    found = measured(measurement.experiment, "random")
     return next((m for m in found if (m.family, m.data.name) == data), None)
 
 
+def on_what(found) -> str:
+    """Whether measurements are of ImageNet's images."""
+    count = sum(m.data.name == "imagenet" for m in found)
+    return "on ImageNet" if count == len(found) else f"{count or 'not'} on ImageNet"
+
+
 holds, sentences = {}, []
-for m in recorded("outlier_features", "zero_shot"):
+for m in measured("outlier_features", "zero_shot"):
     random = control(m)
     low, high = m.value("kurtosis_percentiles")[[0, -1]]
     limit = max(3, random.value("kurtosis_percentiles")[-1] if random else 3)
@@ -207,13 +229,13 @@ if holds:
     verdicts["K-zero-shot"] = Verdict(
         claims.judge_cases(holds, len(zero_shot_models)),
         " ".join(sentences) + f" Measured: {len(holds)} of {len(zero_shot_models)} zero-shot "
-        "models, not on ImageNet. Rule: κ counts as far above 3 if every single image lies above "
-        "3 and above every image of the control.",
+        f"models, {on_what(measured('outlier_features', 'zero_shot'))}. Rule: κ counts as far "
+        "above 3 if every single image lies above 3 and above every image of the control.",
     )
 
 # %%
 (sparse,) = measurements.read_all("outlier_features", "efficientnet_lite0")
-others = [m for level in LOWER for m in recorded("outlier_features", level)]
+others = [m for level in LOWER for m in measured("outlier_features", level)]
 holds = {m.model: bool(m.value("kurtosis_mean") < near_gaussian) for m in others}
 verdicts["K-others"] = Verdict(
     claims.judge_cases(holds, lower_models),
@@ -230,7 +252,7 @@ verdicts["K-others"] = Verdict(
 
 # %%
 holds, sentences = {}, []
-for m in recorded("privileged_directions", "zero_shot"):
+for m in measured("privileged_directions", "zero_shot"):
     random = control(m)
     largest, centred = m.value("importance").max(), m.value("importance_head_centred")[0]
     holds[m.model] = bool(largest >= privileged_threshold)
@@ -242,33 +264,125 @@ for m in recorded("privileged_directions", "zero_shot"):
         else ""
     )
     sentences.append(
-        f"{zero_shot_models[m.model]}, {reporting.data_title(m)}, with {m.counts['classes']} "
-        f"captions as head: largest importance {digits(largest)} times the mean "
+        f"{zero_shot_models[m.model]}, {reporting.data_title(m)}, "
+        + (
+            "with ImageNet's head"
+            if m.data.name == "imagenet"
+            else f"with {m.counts['classes']} captions as head"
+        )
+        + f": largest importance {digits(largest)} times the mean "
         f"({digits(centred)} with the head centred).{against}"
     )
 if holds:
-    clip = recorded("privileged_directions", "zero_shot")
+    clip = measured("privileged_directions", "zero_shot")
     weaker = {
         m.model: bool(m.value("importance").max() < o.value("importance").max())
         for level in LOWER
-        for m in recorded("privileged_directions", level)
+        for m in measured("privileged_directions", level)
         for o in clip
         if (m.family, m.data.name) == (o.family, o.data.name)
     }
     verdicts["D-privileged"] = Verdict(
         claims.judge_cases(holds | weaker, len(zero_shot_models) + lower_models),
         " ".join(sentences) + f" Measured: {len(holds)} of {len(zero_shot_models)} zero-shot "
-        f"models, with another head than the paper's; {len(weaker)} of {lower_models} finetuned "
+        f"models, {on_what(clip)}; {len(weaker)} of {lower_models} finetuned "
         "and supervised models, the comparison of levels needs these. Rule: at "
         f"least {privileged_threshold:g} times the mean, a choice of this book; finetuned and "
         "supervised below zero-shot.",
     )
 
 # %%
+by_model = {
+    m.model: m
+    for level in (*LOWER, "zero_shot", "captions")
+    for m in measured("outlier_features", level)
+}
+robustness = {
+    r.name: r for r in pd.concat([five.drop_duplicates("name", keep=False), own]).itertuples()
+}
+titles = {
+    model.name: f"{family.title}, {reporting.model_title(model)}"
+    for family in families.values()
+    for model in family.models
+}
+
+
+def middle(measurement) -> tuple[float, float]:
+    """What nine in ten single images' kurtosis lies between."""
+    return tuple(measurement.value("kurtosis_percentiles")[[5, 95]])
+
+
+pairs = [
+    (rich, poor)
+    for family in families.values()
+    for rich in family.at_level("zero_shot")
+    for poor in family.at_level("zero_shot")
+    if "OpenAI" in rich.pretraining and poor.pretraining in ("YFCC-15M", "CC-12M")
+]
+holds, sentences = {}, []
+for rich, poor in pairs:
+    if rich.name in by_model and poor.name in by_model:
+        high, low = by_model[rich.name], by_model[poor.name]
+        if high.data.name == low.data.name:
+            holds[f"{rich.name}, {poor.name}"] = middle(high)[0] > middle(low)[1]
+            sentences.append(
+                f"{titles[rich.name]} {digits(high.value('kurtosis_mean'))} and {poor.pretraining} "
+                f"{digits(low.value('kurtosis_mean'))} on {reporting.data_title(high)}"
+            )
+if holds:
+    verdicts["K-openai"] = Verdict(
+        claims.judge_cases(holds, len(pairs)),
+        f"Mean κ: {'; '.join(sentences)}. Rule, ours: far above means that 95 % of the images lie "
+        "above 95 % of those of the other model.",
+    )
+
+# %%
+captions_models = [m for f in families.values() for m in f.at_level("captions")]
+holds, sentences = {}, []
+for model in captions_models:
+    if model.name in by_model:
+        kurtosis = by_model[model.name].value("kurtosis_mean")
+        holds[f"{model.name}, κ"] = bool(kurtosis < near_gaussian)
+        sentences.append(f"{titles[model.name]}: κ {digits(kurtosis)}")
+        if model.name in robustness:
+            r = robustness[model.name]
+            holds[f"{model.name}, ER"] = bool(r.er - r.er_95 <= 0)
+            sentences[-1] += f", effective robustness {figures.points(r.er, r.er_95)} points"
+if holds:
+    verdicts["K-captions"] = Verdict(
+        claims.judge_cases(holds, 2 * len(captions_models)),
+        "; ".join(sentences) + f". Rule, ours: no outlier features means κ below {near_gaussian:g}"
+        "; not robust, that the 95 % interval of effective robustness does not lie above zero.",
+    )
+
+# %%
+holds, with_outliers = {}, []
+for name, m in by_model.items():
+    if name in robustness:
+        outlying = len(m.value("outlier_coordinates")) > 0
+        outlying = bool(outlying and m.value("kurtosis_mean") >= near_gaussian)
+        robust = bool(robustness[name].er - robustness[name].er_95 > 0)
+        if not robust:
+            holds[name] = not outlying
+        if outlying:
+            with_outliers.append(f"{titles[name]}{'' if robust else ' (not robust)'}")
+if holds:
+    verdicts["K-indicator"] = Verdict(
+        claims.judge_cases(holds, max(lower_models + len(captions_models), len(holds))),
+        f"Of {len(holds)} models that are not robust and were measured, {sum(holds.values())} have "
+        f"no outlier features. Models with outlier features: {'; '.join(with_outliers) or 'none'}. "
+        "Rule, ours: not robust means that the 95 % interval of effective robustness does not lie "
+        f"above zero; outlier features, a coordinate of at least {OUTLIER_THRESHOLD:g} times the "
+        f"mean and κ of at least {near_gaussian:g}. Not every model that is not robust can be "
+        f"known: the claim is taken to cover the {lower_models + len(captions_models)} models "
+        "below zero-shot.",
+    )
+
+# %%
 claim = stated["P-80"]
 share = claim.values["pruned_share"]
 holds, sentences, elsewhere = {}, [], []
-for m in recorded("pruning", "zero_shot"):
+for m in measured("pruning", "zero_shot"):
     rank = len(m.value("accuracy_importance"))
     kept = round((1 - share) * rank)
     difference = m.value("difference_importance")[kept - 1]
@@ -333,10 +447,35 @@ elif elsewhere:
 # %% [markdown]
 # ## Concepts
 #
-# No model of the paper has been probed. What version 1 prints can be computed with, but that only
-# asks whether the paper agrees with itself, so it decides no claim.
+# What version 1 prints can be computed with, but that only asks whether the paper agrees with
+# itself, so it decides no claim. Recorded measurements on Broden do.
 
 # %%
+probed = {m.model: m for m in everything["concepts"] if m.data.name == "broden"}
+counted = {name: concept_counts.recorded(m) for name, m in probed.items()}
+
+
+def partners(level: str) -> list[tuple]:
+    """Each model of a level with the zero-shot models that it is compared with."""
+    return [
+        (zero_shot, other)
+        for family in families.values()
+        for zero_shot in family.at_level("zero_shot")
+        for other in family.at_level(level)
+        if level != "finetuned" or other.pretraining == zero_shot.pretraining
+    ]
+
+
+def on_the_same(*names: str) -> bool:
+    """Whether the models were probed with the very same images and concepts."""
+    known = [probed[name] for name in names if name in probed]
+    return len(known) == len(names) and all(
+        np.array_equal(m.value("positives"), known[0].value("positives"))
+        and m.counts["images"] == known[0].counts["images"]
+        for m in known
+    )
+
+
 printed = concept_counts.printed_regions(stated["C-overlap"])
 sizes = {name: concept_counts.totals(regions) for name, regions in printed.items()}
 inside = {
@@ -362,6 +501,65 @@ verdicts["C-more"] = Verdict(
     + ", ".join(f"{gap} ({t})" for t, gap in smallest.items())
     + f". It needs: {stated['C-more'].needs}",
 )
+
+# %%
+compared = [*partners("finetuned"), *partners("supervised")]
+holds, sentences, sure = {}, [], 0
+for one, other in compared:
+    if on_the_same(one.name, other.name):
+        gap = concept_counts.difference(counted[one.name], counted[other.name], "unique")
+        holds[f"{one.name}, {other.name}"] = bool(gap.value > 0)
+        sure += gap.sign > 0
+        sentences.append(
+            f"{titles[one.name]} less {reporting.model_title(other)} "
+            f"{figures.minus(f'{gap.value:+.0f}')} ± {1.96 * gap.error:.0f}"
+        )
+if holds:
+    verdicts["C-more"] = Verdict(
+        claims.judge_cases(holds, len(compared)),
+        f"Recorded on Broden: {'; '.join(sentences)} concepts (95 % interval from halves of the "
+        f"images). {sum(holds.values())} of {len(holds)} comparisons favour zero-shot, for {sure} "
+        "the interval lies above zero. Rule: zero-shot encodes more.",
+    )
+
+shares = {}
+for one, other in partners("finetuned"):
+    if on_the_same(one.name, other.name):
+        has = [
+            concepts.encoded(counted[m.name].ap, probed[m.name].value("threshold")).any(axis=0)
+            for m in (one, other)
+        ]
+        if has[1].any():
+            shares[titles[other.name]] = (has[0] & has[1]).sum() / has[1].sum()
+if shares:
+    told = "; ".join(f"{title} {figures.percent(share)} %" for title, share in shares.items())
+    verdicts["C-overlap"] = Verdict(
+        claims.judge_cases({k: bool(v > 0.5) for k, v in shares.items()},
+                           len(partners("finetuned"))),
+        f"Recorded on Broden, of the finetuned model's concepts the zero-shot model encodes: {told}"
+        ". Rule: mostly means more than half.",
+    )  # fmt: skip
+
+holds, sentences = {}, []
+for model in captions_models:
+    (family,) = (f for f in families.values() if model in f.models)
+    top = [m.name for m in family.at_level("zero_shot") if m.name in counted]
+    low = [m.name for m in family.at_level("supervised") if m.name in counted]
+    if top and low and on_the_same(model.name, *top, *low):
+        own_count = counted[model.name].value("unique")
+        ends = [np.mean([counted[n].value("unique") for n in names]) for names in (low, top)]
+        holds[model.name] = bool(abs(own_count - ends[1]) < abs(own_count - ends[0]))
+        sentences.append(
+            f"{titles[model.name]}: {own_count:.0f}, zero-shot {ends[1]:.0f}, supervised "
+            f"{ends[0]:.0f}"
+        )
+if holds:
+    verdicts["C-not-indicator"] = Verdict(
+        claims.judge_cases(holds, len(captions_models)),
+        f"Unique concepts recorded on Broden: {'; '.join(sentences)}. Rule, ours: language "
+        "explains the number if the model trained on captions, which is not robust, is nearer to "
+        "zero-shot than to supervised.",
+    )
 
 # %% [markdown]
 # ## Cards and ledger
