@@ -158,29 +158,30 @@ if len(live):
     figures.table(
         pd.DataFrame(
             {
-                "backbone": live["backbone"].str.removeprefix("Pocket "),
-                "model": live["title"],
+                "model": live["backbone"].str.removeprefix("Pocket ") + ", " + live["title"],
                 "ER (points)": [
                     f"{figures.points(r.er)} ({figures.points(r.low)} to {figures.points(r.high)})"
                     for r in live.itertuples()
                 ],
                 "robust": np.where(live["robust"], "yes", "no"),
                 "κ": [digits(v) for v in live["kurtosis"]],
-                "largest (× mean)": [digits(v) for v in live["largest"]],
+                "largest": [digits(v) for v in live["largest"]],
                 "persistence (%)": [f"{v:.1f}" for v in live["persistence"]],
-                "importance (× mean)": [digits(v) for v in live["top_importance"]],
-                "concepts": [f"{v:.1f}" for v in live["n_unique"]],
-                "random": [f"{v:.1f}" for v in live["random_directions"]],
+                "importance": [digits(v) for v in live["top_importance"]],
+                "concepts (random)": [
+                    f"{r.n_unique:.1f} ({r.random_directions:.1f})" for r in live.itertuples()
+                ],
                 "mean best AP (%)": [f"{v:.1f}" for v in live["best"]],
             }
         ),
         name="models",
         caption=f"""Every pocket model of seed 0, from features of this build. ER: effective
         robustness on unseen styles with its 95 % interval; {ROBUST}. κ, largest coordinate of the
-        activation profile, persistence and importance of the most important direction: on the
-        {inside_images} test images of the training style. Concepts: with an average precision of
-        at least {threshold:g}, along the head's right singular vectors, mean of {settings.draws}
-        draws of negatives; *random*: along as many random directions of the same features.""",
+        activation profile and importance of the most important direction, both as multiples of the
+        mean, and persistence: on the {inside_images} test images of the training style. Concepts:
+        with an average precision of at least {threshold:g}, along the head's right singular
+        vectors, mean of {settings.draws} draws of negatives; *random*: along as many random
+        directions of the same features.""",
         evidence="live",
     )
 elif is_pocket:

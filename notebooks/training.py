@@ -91,19 +91,23 @@ for family in load_families(edition).values():
         found = recipes.cost(one, model.architecture, images[name])
         if not fits(one, model.architecture) or found is None:
             continue
-        row = {"backbone": family.title, "recipe": f"`{name}`", "images seen": f"{found.images:,}",
-               "operations": f"{found.operations:.1e}"}  # fmt: skip
+        row = {
+            "backbone": family.title,
+            "recipe": f"`{name}`",
+            "images (10⁶)": f"{found.images / 1e6:.1f}",
+            "operations": f"{found.operations:.1e}",
+        }
         for gpu in gpus:
             row[f"hours, {gpu.name}"] = span(*found.gpu_hours(gpu))
-        row[f"images per second, {gpus[-1].name}"] = span(*found.images_per_second(gpus[-1]))
+        row[f"images/s, {gpus[-1].name}"] = span(*found.images_per_second(gpus[-1]))
         costs.append(row)
 low, high = recipes.assumptions().utilisation
 peaks = ", ".join(f"{gpu.peak / 1e12:.0f} for the [{gpu.name}]({gpu.source})" for gpu in gpus)
 figures.table(
     pd.DataFrame(costs),
     name="cost",
-    caption=f"""Estimated cost of one training, in hours of one GPU. Not measured. Operations are
-    counted (forward and backward), the rest is assumed: {peaks} × 10¹² operations a second at most
-    (bf16, as the maker says), of which {high:.0%} down to {low:.0%} are reached. Images per second
-    is what one GPU would then ask of the processors that decode.""",
+    caption=f"""Estimated cost of one training, in hours of one GPU. Not measured. Images: seen in
+    all epochs. Operations are counted (forward and backward), the rest is assumed: {peaks} × 10¹²
+    operations a second at most (bf16, as the maker says), of which {high:.0%} down to {low:.0%} are
+    reached. Images per second: what one GPU would then ask of the processors that decode.""",
 )
