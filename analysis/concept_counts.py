@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from analysis import concepts
+from analysis import concepts, directions
 from analysis.claims import Claim
 from analysis.concepts import BalancedSample, balanced_sample
+from analysis.directions import Decomposition
 from analysis.measurements import Measurement
 from analysis.probe_data import Probe, half_of_clusters, permuted_units
 
@@ -214,6 +215,26 @@ def average_precision(scores: ArrayLike, sample: BalancedSample, settings: Setti
     """Average precision (k, C) of scores (N, k) on the images drawn."""
     signs: Literal["both", "given"] = "both" if settings.both_signs else "given"
     return concepts.average_precision_on(scores, sample, signs=signs)
+
+
+def along_most_important(
+    features: ArrayLike,
+    parts: Decomposition,
+    sample: BalancedSample,
+    settings: Settings,
+    weights: ArrayLike | None = None,
+) -> tuple[int, Array]:
+    """The most important direction of a head, and the average precision along it, (C,).
+
+    ``features`` (N, d) are the probe's; ``weights`` (rank,) are the importances to go by, default
+    those for the probe's images. The direction's sign is arbitrary: it is made to point to where
+    the images lie on average, so that a low score is the unusual one.
+    """
+    found = directions.importance(features, parts) if weights is None else np.asarray(weights)
+    top = int(found.argmax())
+    scores = concepts.project(features, parts.directions[[top]], normalise=settings.normalise)
+    scores = scores * np.sign(scores.mean())
+    return top, concepts.average_precision_on(scores, sample)[0]
 
 
 def tally(ap: ArrayLike, settings: Settings) -> Array:

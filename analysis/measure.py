@@ -25,6 +25,8 @@ Quantities = dict[str, Any]
 
 #: Images and coordinates of the sample that is kept of standardised features.
 SAMPLE_IMAGES, SAMPLE_COORDINATES = 40, 24
+#: Concepts that are named of the most important direction.
+TOP_CONCEPTS = 5
 #: How many random orders pruning is repeated with; the seeds are 0, 1, 2, …
 RANDOM_ORDERS = 20
 
@@ -106,6 +108,10 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
         "positives": Quantity("count", 1),
         "best": Quantity(_FRACTION, 1),
         "best_direction": Quantity("direction", 1),
+        "top_direction": Quantity("direction"),
+        "top_concepts": Quantity("concept", 1),
+        "top_average_precision": Quantity(_FRACTION, 1),
+        "top_textures": Quantity("count"),
         **{
             f"{quantity}_{kind}": Quantity(unit, 1)
             for quantity, unit in (("unique", "count"), ("lower", "count"), ("best", _FRACTION))
@@ -287,21 +293,26 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: Any) -> Quantities:
     concepts of the best average precision. Each is a list: over draws of negatives (`draws`), sets
     of as many random directions, permutations of the labels, and random halves of the images,
     whose standard deviation estimates the standard error (see `concept_counts.draw`).
+    `top_concepts`: of the most important direction for these images, `top_direction`, pointing to
+    where the images lie on average, the concepts of highest average precision, the best first, as
+    places in `positives`; `top_textures`: how many of them are textures.
     """
     from analysis import concept_counts, probe_data
+    from analysis.concepts import top_concepts
 
     chosen = probe.select(probe_data.LEAST_POSITIVES)
     settings = concept_counts.settings_for(chosen)
     parts = directions.decompose(head)
-    found = concept_counts.count(
-        features, parts.directions, concept_counts.draw(chosen, settings), settings
-    )
+    drawn = concept_counts.draw(chosen, settings)
+    found = concept_counts.count(features, parts.directions, drawn, settings)
     lists = {
         f"{quantity}_{kind}": getattr(found, kind)[:, column]
         for column, quantity in enumerate(concept_counts.QUANTITIES)
         for kind in ("draws", "random", "permuted", "halves")
     }
     ap = np.nan_to_num(found.ap)
+    top, along = concept_counts.along_most_important(features, parts, drawn.own[0], settings)
+    best = top_concepts(along[None], 0, TOP_CONCEPTS)
     return lists | {
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,
@@ -312,6 +323,10 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: Any) -> Quantities:
         "positives": chosen.positives,
         "best": ap.max(axis=0),
         "best_direction": ap.argmax(axis=0),
+        "top_direction": top,
+        "top_concepts": best,
+        "top_average_precision": along[best],
+        "top_textures": [chosen.kinds[c] for c in best].count("texture"),
     }
 
 

@@ -128,6 +128,8 @@ def _range(m: Measurement, name: str, unit: str) -> tuple[float, float]:
         return 1, width
     if unit == "coordinate":
         return 0, width - 1
+    if unit == "concept":
+        return 0, m.counts.get("concepts", np.inf) - 1
     if unit == "direction":
         return 0, min(width, m.counts.get("classes", np.inf)) - 1
     if unit == "standard deviations of the image":

@@ -541,6 +541,28 @@ if shares:
     )  # fmt: skip
 
 holds, sentences = {}, []
+textures = {name: int(m.value("top_textures")) for name, m in probed.items()}
+for one, other in partners("finetuned"):
+    if one.name in textures:
+        named = len(probed[one.name].value("top_concepts"))
+        holds[one.name] = textures[one.name] > named / 2
+        told = f"{titles[one.name]}: {textures[one.name]} of {named}"
+        if on_the_same(one.name, other.name):
+            holds[other.name] = textures[other.name] < textures[one.name]
+            told += f", finetuned {textures[other.name]}"
+        sentences.append(told)
+if holds:
+    with_partners = {m.name for pair in partners("finetuned") for m in pair}
+    verdicts["D-texture"] = Verdict(
+        claims.judge_cases(holds, len(with_partners)),
+        "Recorded on Broden, textures among the concepts of highest average precision along the "
+        f"most important direction for these images: {'; '.join(dict.fromkeys(sentences))}. Rule, "
+        "ours: more than half of them are textures in zero-shot models, and fewer after "
+        "finetuning. Names are not recorded; the pages of the backbones show them where features "
+        "are on disk.",
+    )
+
+holds, sentences = {}, []
 for model in captions_models:
     (family,) = (f for f in families.values() if model in f.models)
     top = [m.name for m in family.at_level("zero_shot") if m.name in counted]

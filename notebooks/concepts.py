@@ -51,6 +51,7 @@ from analysis import (
     store,
     venn,
 )
+from analysis.measure import TOP_CONCEPTS
 from analysis.probe_data import ProbeError
 from analysis.registry import load_family
 
@@ -583,18 +584,19 @@ def importance_features(model) -> np.ndarray:
 def privileged(model) -> dict:
     """The most important direction: its importance, its scores and its average precisions."""
     weights = directions.importance(importance_features(model), parts[model.name])
-    top = int(weights.argmax())
+    top, along = concept_counts.along_most_important(
+        features[model.name], parts[model.name], draws.own[0], settings, weights
+    )
     scores = concepts.project(
         features[model.name], parts[model.name].directions[[top]], normalise=normalise
     )
     scores = scores * np.sign(scores.mean())
-    ap = concepts.average_precision_on(scores, draws.own[0])
-    best = concepts.top_concepts(ap, 0, 5)
+    best = concepts.top_concepts(along[None], 0, TOP_CONCEPTS)
     return {
         "model": model,
         "importance": weights[top] / weights.mean(),
         "scores": scores[:, 0],
-        "top": [(probe.names[c], probe.kinds[c], float(ap[0, c])) for c in best],
+        "top": [(probe.names[c], probe.kinds[c], float(along[c])) for c in best],
     }
 
 

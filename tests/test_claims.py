@@ -132,7 +132,7 @@ def verdicts(project: Path) -> dict[str, str]:
 def test_claims_get_verdicts_from_measurements_of_the_papers_models(tmp_path):
     project = copy_checkout(tmp_path / "project")
     before = verdicts(project)
-    for claim in ("K-openai", "K-captions", "K-indicator", "C-more", "C-overlap"):
+    for claim in ("K-openai", "K-captions", "K-indicator", "C-more", "C-overlap", "D-texture"):
         assert "verdict-not-measured" in before[claim], claim
     levels = {
         "rn50-openai": ("zero_shot", 40, [0]), "rn50-yfcc15m": ("zero_shot", 12, [0]),
@@ -153,8 +153,10 @@ def test_claims_get_verdicts_from_measurements_of_the_papers_models(tmp_path):
     for name, (level, number, encoded) in counts.items():
         best = [0.95 if i in encoded else 0.5 for i in range(28)]
         halves = [number + i % 2 for i in range(30)]
-        record(project, name, level, "concepts", "broden", best=best, unique_draws=[number] * 5,
-               unique_halves=halves)  # fmt: skip
+        record(
+            project, name, level, "concepts", "broden", best=best, unique_draws=[number] * 5,
+            unique_halves=halves, top_textures=4 if level == "zero_shot" else 1,
+        )  # fmt: skip
     after = verdicts(project)
     assert "verdict-partly" in after["K-openai"] and "40.0 and YFCC-15M 12.0" in after["K-openai"]
     assert "verdict-partly" in after["K-captions"] and "κ 3.20" in after["K-captions"]
@@ -166,6 +168,8 @@ def test_claims_get_verdicts_from_measurements_of_the_papers_models(tmp_path):
     assert "1 of 2 comparisons favour zero-shot" in after["C-more"]
     assert "verdict-partly" in after["C-overlap"] and "80.0 %" in after["C-overlap"]
     assert "verdict-partly" in after["C-not-indicator"]
+    assert "verdict-partly" in after["D-texture"]
+    assert "RN50, zero-shot, OpenAI WIT-400M: 4 of 5, finetuned 1. Rule" in after["D-texture"]
     record(project, "rn50-supervised", "supervised", "outlier_features", "imagenet",
            kurtosis_mean=50, outlier_coordinates=[3])  # fmt: skip
     assert "verdict-differs" in verdicts(project)["K-others"]

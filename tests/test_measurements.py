@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from analysis import (
     artifacts,
@@ -390,6 +391,30 @@ def test_every_measure_returns_the_known_quantities():
         assert set(values) == set(QUANTITIES[experiment, basis])
         for name, value in values.items():
             assert np.ndim(value.value) == QUANTITIES[experiment, basis][name].dimensions
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_concepts_along_the_most_important_direction(side):
+    """A direction that all images lie along, most of all those with a texture, either way round."""
+    rng = np.random.default_rng(0)
+    striped = rng.random(300) < 0.3
+    names = ("noise", "striped", "more noise")
+    labels = np.column_stack([rng.random(300) < 0.2, striped, rng.random(300) < 0.2])
+    rows = np.arange(300)
+    probe = probe_data.Probe(
+        title="generated", data=("generated",), names=names, kinds=("color", "texture", "object"),
+        labels=sparse.csr_array(labels), numbers=rows.astype(np.uint64), units=rows,
+        places=np.zeros_like(rows), clusters=rows,
+    )  # fmt: skip
+    features = rng.normal(0, 0.1, (300, 6))
+    features[:, 2] = side * (5 + 3 * striped)
+    head = rng.normal(0, 0.1, (9, 6))
+    head[:, 2] += np.linspace(1, 3, 9)
+    found = measure.concepts(features, head, probe)
+    assert found["top_direction"] == 0
+    assert found["top_concepts"][0] == names.index("striped") and len(found["top_concepts"]) == 3
+    assert found["top_average_precision"][0] == 1
+    assert found["top_textures"] == 1
 
 
 def test_moments_are_those_of_the_images():
