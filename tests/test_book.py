@@ -37,7 +37,7 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
     }
     assert made == {f"{name}/{family}" for name in experiments for family in families} | both | {
         "measuring_robustness/paper", "inside_clip/paper", "claims/paper", "models/paper",
-        "grid_cost/paper", "inside_pocket/pocket", "concepts_overview/paper",
+        "grid_cost/paper", "training/paper", "inside_pocket/pocket", "concepts_overview/paper",
         "robustness_indicators/paper", "robustness_indicators/pocket",
     }  # fmt: skip
     for family in families:

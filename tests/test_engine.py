@@ -239,6 +239,8 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
         [sys.executable, "-m", "analysis.cli", "update", "--jobs", "1"], cwd=project,
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(project)},
         start_new_session=True,
+        # Where the tests run in the background, SIGINT is ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     begun = 0
     for line in process.stderr:
