@@ -384,10 +384,9 @@ if len(live):
                 [r["random_directions"]] * 2, [place - 0.38, place + 0.38], color=figures.INK,
                 linewidth=1.6, label=None if place else "random directions",
             )  # fmt: skip
-        panel.set_yticks(
-            range(len(rows)),
-            [f"{r['title']}{' (robust)' if r['robust'] else ''}" for _, r in rows.iterrows()],
-        )
+            if r["robust"]:
+                panel.text(0.4, place, "robust", color="white", fontsize=8, va="center")
+        panel.set_yticks(range(len(rows)), rows["title"])
         panel.set(title=families[name].title, xlabel=f"concepts with AP ≥ {threshold:g}")
     figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center")
     figures.show(
@@ -395,11 +394,11 @@ if len(live):
         name="captions-control",
         caption=f"""Concepts that each model's head encodes, at the lower threshold of
         {threshold:g}; vertical lines: what equally many random directions of the same features
-        reach, mean of {settings.chance}. Captions of one style is the control: language, not
-        robust. Intervals are on the pages of the families.""",
+        reach, mean of {settings.chance}. *Robust*: as in the table above. Captions of one style is
+        the control: language, not robust. Intervals are on the pages of the families.""",
         alt="Bar charts. "
         + "; ".join(
-            f"{r.backbone}, {r.title}: {r.n_unique:.1f}, random directions "
+            f"{r.backbone}, {r.title}{' (robust)' * r.robust}: {r.n_unique:.1f}, random directions "
             f"{r.random_directions:.1f}"
             for r in shown.itertuples()
         )
