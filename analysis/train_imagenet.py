@@ -804,8 +804,8 @@ def describe(options: argparse.Namespace) -> str:
     return "\n".join([
         f"{recipe.title}: {model.architecture}, from {model.name}", *shown,
         f"images: {images:,}", *filter(None, [here]),
-        f"{made.steps:,} updates of {made.batch:,} images: {processes} processes, each "
-            f"{made.accumulation} × {made.micro_batch} images",
+        f"{made.steps:,} updates of {made.batch:,} images: {processes} process"
+            f"{'es' * (processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
             recipes.cost_sentence(recipes.cost(recipe, model.architecture or "", images)),
         f"command: {shlex.join(line)}",
     ])  # fmt: skip
