@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import imagenet
-from analysis.imagenet import DIFFERS
+from analysis.datasets import is_whole
 from analysis.measurements import Measurement
 from analysis.published import FIVE_SHIFTS
 from analysis.robustness import (
@@ -44,8 +44,6 @@ NAMES = {
     "imagenet_a": "imagenet-a",
 }
 BLOCK = 4096
-#: How a measurement says that images were left out of a data set.
-LEFT_OUT = "damaged images left out"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Accuracy:
     @property
     def complete(self) -> bool:
         """Whether the images are those of the data set, as far as its description says."""
-        return not any(mark in self.what for mark in (DIFFERS, LEFT_OUT))
+        return is_whole(self.what)
 
     @property
     def top1(self) -> float:

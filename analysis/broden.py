@@ -39,7 +39,7 @@ from PIL import Image
 from scipy import sparse
 
 from analysis import paper_sets, store
-from analysis.datasets import Availability, DatasetError, ImageList
+from analysis.datasets import DIFFERS, Availability, DatasetError, ImageList
 
 IMAGES = 63_305
 LABELS = 1_197
@@ -232,7 +232,7 @@ def _differences(rows: list[_Row], known: _Labels) -> list[str]:
 def _what(rows: list[_Row], known: _Labels) -> str:
     """Nothing for the published set, else how this one differs."""
     differ = _differences(rows, known)
-    return f"Broden, NOT the published set, taken as it is: {'; '.join(differ)}" if differ else ""
+    return f"Broden, {DIFFERS}: {'; '.join(differ)}" if differ else ""
 
 
 def _expect(rows: list[_Row], known: _Labels, root: Path) -> None:

@@ -27,6 +27,15 @@ from analysis.registry import suggestion
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 #: For folders of pictures of anything.
 PHOTO_TEMPLATES = ("a photo of a {}.",)
+#: How a data set, and all that is measured on it, says that the copy is not the published one.
+DIFFERS = "NOT the published set, taken as it is"
+#: How a measurement says that images were left out of a data set.
+LEFT_OUT = "damaged images left out"
+
+
+def is_whole(what: str) -> bool:
+    """Whether images are those of the published data set, as far as their description says."""
+    return not any(mark in what for mark in (DIFFERS, LEFT_OUT))
 
 
 class DatasetError(ValueError):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import accuracy, measure, measurements, store
+from analysis.datasets import LEFT_OUT
 from analysis.measure import Basis, Experiment, Quantities
 from analysis.measurements import (
     Data,
@@ -334,7 +335,7 @@ def _about_data(sidecar: Mapping[str, Any]) -> str:
     data = sidecar["data"]
     what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
     left_out = len(data.get("left_out") or ())
-    return what + f"; {left_out} {accuracy.LEFT_OUT}" * bool(left_out)
+    return what + f"; {left_out} {LEFT_OUT}" * bool(left_out)
 
 
 def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:

@@ -38,7 +38,15 @@ from pathlib import Path
 import numpy as np
 
 from analysis import broden, parquet, shards
-from analysis.datasets import SUFFIXES, Availability, DatasetError, ImageList, Packed, Prompts
+from analysis.datasets import (
+    DIFFERS,
+    SUFFIXES,
+    Availability,
+    DatasetError,
+    ImageList,
+    Packed,
+    Prompts,
+)
 from analysis.paper_sets import GRID, Description, descriptions, locate, root
 from analysis.registry import ROOT
 
@@ -53,8 +61,6 @@ WNID = re.compile(r"n\d{8}")
 #: The hub's names of validation images end in the class, others' do not.
 VALIDATION = re.compile(r"^(ILSVRC2012_val_\d{8})_n\d{8}(?=\.)")
 DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
-#: How a list, and all that is measured on it, says that the copy is not the published set.
-DIFFERS = "NOT the published set, taken as it is"
 
 Entry = tuple[int, str, Path | Packed]
 

@@ -47,7 +47,7 @@ from analysis import (
     views,
 )
 from analysis.claims import Verdict
-from analysis.imagenet import DIFFERS
+from analysis.datasets import is_whole
 from analysis.outliers import OUTLIER_THRESHOLD
 from analysis.published import FOUR_SHIFTS
 from analysis.published_robustness import CLIP_V2
@@ -172,11 +172,21 @@ zero_shot_models = {
 LOWER = ("finetuned", "supervised")
 lower_models = sum(len(f.at_level(level)) for f in families.values() for level in LOWER)
 # What is quick to compute is live where features are in the store; the rest only as recorded.
+# Copies of a data set that are not the published one decide no claim.
 everything = {
-    experiment: [m for f in families.values() for m in evidence.gather(experiment, f)]
+    experiment: [
+        m
+        for family in families.values()
+        for m in evidence.gather(experiment, family)
+        if is_whole(m.data.what)
+    ]
     for experiment in ("outlier_features", "privileged_directions")
 } | {
-    experiment: [m for m in measurements.read_all(experiment) if m.family in families]
+    experiment: [
+        m
+        for m in measurements.read_all(experiment)
+        if m.family in families and is_whole(m.data.what)
+    ]
     for experiment in ("pruning", "concepts")
 }
 
@@ -388,7 +398,7 @@ for m in measured("pruning", "zero_shot"):
     difference = m.value("difference_importance")[kept - 1]
     error = 1.96 * m.value("difference_importance_error")[kept - 1]
     fewest = reporting.fewest_kept_without_loss(m)
-    on_imagenet = m.data.name == "imagenet" and DIFFERS not in m.data.what
+    on_imagenet = m.data.name == "imagenet"
     if m.data.name in paper_sets.GRID and not on_imagenet:
         continue  # on a shift a curve is ordered by that shift's own images
     if on_imagenet:  # what the claim is about; another task decides nothing

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import charts, evidence, figures, measurements, paper_sets, reporting
-from analysis.imagenet import DIFFERS
+from analysis.datasets import is_whole
 from analysis.outliers import far_above_mean
 from analysis.registry import load_families
 from analysis.reporting import digits
@@ -454,7 +454,7 @@ figures.text(
 
 # %%
 # The page embeds this whether anything was measured or not, so the table is part of the text.
-on_imagenet = [m for m in pruning if m.data.name == "imagenet" and DIFFERS not in m.data.what]
+on_imagenet = [m for m in pruning if m.data.name == "imagenet" and is_whole(m.data.what)]
 
 
 def imagenet_row(m) -> dict[str, str]:
