@@ -2,7 +2,7 @@
 #
 # `run` executes an experiment's notebook for one subject (a family or an edition). `companion`,
 # `make book` and `jupyter-book build book/` call it through Snakemake's API. The other rules are
-# those of the grid (analysis/grid.py), for `companion grid`, or by hand:
+# those of the grid (companion/runs/grid.py), for `companion grid`, or by hand:
 #
 #     snakemake --profile profiles/slurm grid --config edition=paper shards=4
 #
@@ -10,7 +10,8 @@
 # take the wildcards alone, because Snakemake does not record parameters that look at inputs.
 import sys
 
-from analysis import grid as the_grid, runs
+from analysis.common import ROOT
+from companion.runs import experiments, grid as the_grid
 
 NOTES = the_grid.notes(the_grid.choice_from(config).which)
 # Not among the params: neither Python's path nor how many share the work makes what is there outdated.
@@ -32,7 +33,7 @@ localrules:
 
 rule all:
     input:
-        [run.output.relative_to(runs.ROOT).as_posix() for run in runs.all_runs()],
+        [run.output.relative_to(ROOT).as_posix() for run in experiments.all_runs()],
 
 
 rule run:
@@ -41,10 +42,10 @@ rule run:
     output:
         "book/runs/{experiment}/{subject}.ipynb",
     params:
-        key=lambda wildcards: runs.digest(runs.find_run(wildcards.experiment, wildcards.subject).key),
+        key=lambda wildcards: experiments.digest(experiments.find_run(wildcards.experiment, wildcards.subject).key),
     shell:
         # exec: the job must be Snakemake's own child, to notice when Snakemake is killed
-        "exec {PYTHON:q} -m analysis.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
+        "exec {PYTHON:q} -m companion.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
 
 
 rule grid:
@@ -61,7 +62,7 @@ rule extract_part:
     resources:
         gpu=lambda wildcards: the_grid.gpus(config),
     shell:
-        "exec {PYTHON:q} -m analysis.cli step part {wildcards.family:q} {wildcards.data:q}"
+        "exec {PYTHON:q} -m companion.cli step part {wildcards.family:q} {wildcards.data:q}"
         " --part {wildcards.number}/{wildcards.of} --workers {threads} --choice {CHOICE:q}"
 
 
@@ -77,7 +78,7 @@ rule features:
     resources:
         gpu=lambda wildcards: the_grid.gpus(config),
     shell:
-        "exec {PYTHON:q} -m analysis.cli step features {wildcards.family:q}"
+        "exec {PYTHON:q} -m companion.cli step features {wildcards.family:q}"
         " {wildcards.data:q} --workers {threads} --choice {CHOICE:q}"
 
 
@@ -89,5 +90,5 @@ rule measure:
     params:
         key=lambda wildcards: the_grid.key(config, "measure", wildcards.family, wildcards.data),
     shell:
-        "exec {PYTHON:q} -m analysis.cli step measure {wildcards.family:q}"
+        "exec {PYTHON:q} -m companion.cli step measure {wildcards.family:q}"
         " {wildcards.data:q} --choice {CHOICE:q}"

@@ -21,7 +21,7 @@ import scipy.sparse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.concepts import (
+from analysis.metrics.average_precision import (
     _sorted_keys,
     average_precision,
     average_precision_on,

@@ -26,8 +26,8 @@ import scipy.stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.directions import importance, prune, pruning_curve, pruning_order
-from analysis.outliers import kurtosis, persistence
+from analysis.metrics.directions import importance, prune, pruning_curve, pruning_order
+from analysis.metrics.outliers import kurtosis, persistence
 
 
 def timed(call):

@@ -21,11 +21,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis import datasets
-from analysis.extract import Encoder, Settings, extract
-from analysis.models import load
-from analysis.preprocess import to_pixels
-from analysis.registry import Model
+from analysis.families.registry import Model
+from analysis.features.encoders import load
+from analysis.features.extract import Encoder, Settings, extract
+from analysis.features.preprocess import to_pixels
+from analysis.images import imagelist
 
 POCKET = {"size": 32, "interpolation": "box", "mean": (0.5,) * 3, "std": (0.5,) * 3}
 PHOTO = {**POCKET, "size": 224, "resize": 256, "interpolation": "bicubic"}
@@ -45,7 +45,7 @@ def photographs(folder, count):
         noise = rng.normal(0, 6, (375, 500, 3))
         pixels = np.asarray(coarse.resize((500, 375))) + noise
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{i:05}.jpg")
-    return datasets.folder(folder, name="photographs")
+    return imagelist.folder(folder, name="photographs")
 
 
 def fastest(repeat, *calls):

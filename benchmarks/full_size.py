@@ -34,12 +34,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from extraction import drawn
 
-from analysis import datasets, registry
-from analysis.extract import Encoder, Settings, device_for, extract, threads_for
-from analysis.models import load
-from analysis.preprocess import to_pixels
+from analysis.common import ROOT
+from analysis.families import registry
+from analysis.features.encoders import load
+from analysis.features.extract import Encoder, Settings, device_for, extract, threads_for
+from analysis.features.preprocess import to_pixels
+from analysis.images import imagelist
 
-RESULT = registry.ROOT / "data" / "throughput" / "full_size.json"
+RESULT = ROOT / "data" / "throughput" / "full_size.json"
 #: Encoders and their widths.
 ENCODERS = {"RN50-quickgelu": 1024, "ViT-B-32": 512}
 #: Width and height in pixels, and their share: our assumption of what ImageNet's files are like.
@@ -108,7 +110,7 @@ def alone(encoder, pixels, batch):
 
 def measure(architecture, folder, settings):
     """What one encoder does with the files of a folder."""
-    images = datasets.folder(folder, name="photographs")
+    images = imagelist.folder(folder, name="photographs")
     family = registry.load_family("vit_b_32")
     preprocessing = family.at_level("zero_shot")[0].preprocessing
     model = drawn("full-size", "open_clip", architecture, ENCODERS[architecture], preprocessing)

@@ -24,17 +24,20 @@ data: str = ""  # the data set whose features are looked at; empty: the first on
 # %%
 import pandas as pd
 
-from analysis import evidence, figures, measurements, probe_figures, probe_store, reporting
-from analysis.probe import ProbeError, percent, recorded_of
-from analysis.registry import load_family
-from analysis.reporting import digits
-from analysis.store import StoreError
+from analysis.families.registry import load_family
+from analysis.features.store import StoreError
+from companion import probe_store
+from companion.measurements import records, take
+from companion.probe import ProbeError, percent, recorded_of
+from companion.publish import probe_figures, style
+from companion.publish import words as reporting
+from companion.publish.words import digits
 
 backbone = load_family(family)
-recorded = recorded_of(measurements.read_all("outlier_features"))
+recorded = recorded_of(records.read_all("outlier_features"))
 probes, missing, failed = {}, [], []
 for model in backbone.models:
-    sets = evidence.data_sets(model)
+    sets = take.data_sets(model)
     wanted = data or (sets[0] if sets else "")
     if wanted not in sets:
         missing.append(model)
@@ -60,7 +63,7 @@ def listed(sentences: dict) -> str:
 
 # %%
 if probes:
-    figures.table(
+    style.table(
         pd.DataFrame(
             {
                 "model": [TITLES[name] for name in probes],
@@ -86,7 +89,7 @@ if probes:
     for name, found in probes.items():
         words = found.verdict.sentence.replace(found.name, "each model")
         answers.setdefault(words[0].upper() + words[1:], []).append(TITLES[name])
-    figures.text("sentences", listed(answers))
+    style.text("sentences", listed(answers))
 
 # %%
 if probes:
@@ -94,7 +97,7 @@ if probes:
     for name, found in probes.items():
         for caution in found.verdict.cautions:
             cautions.setdefault(caution, []).append(TITLES[name])
-    figures.text("cautions", listed(cautions))
+    style.text("cautions", listed(cautions))
 
 # %% [markdown]
 # ## Kurtosis
@@ -102,7 +105,7 @@ if probes:
 # %%
 if probes:
     drawing = probe_figures.draw_kurtosis({TITLES[n]: found for n, found in probes.items()})
-    figures.show(drawing.figure, "kurtosis", drawing.caption, drawing.alt, "recorded, live")
+    style.show(drawing.figure, "kurtosis", drawing.caption, drawing.alt, "recorded, live")
 
 # %% [markdown]
 # ## Profiles
@@ -110,14 +113,14 @@ if probes:
 # %%
 if probes:
     drawing = probe_figures.draw_profile({TITLES[n]: found for n, found in probes.items()})
-    figures.show(drawing.figure, "profile", drawing.caption, drawing.alt, "live")
+    style.show(drawing.figure, "profile", drawing.caption, drawing.alt, "live")
 
 # %% [markdown]
 # ## Last layer and number of images
 
 # %%
 if probes:
-    figures.table(
+    style.table(
         pd.DataFrame(
             {
                 "model": [TITLES[name] for name in probes],
@@ -150,7 +153,7 @@ if probes:
 # %% tags=["remove-input"]
 problems = reporting.unusable(failed)
 if problems:
-    figures.text("unusable", problems)
+    style.text("unusable", problems)
 text = "Every model of this family was probed."
 if missing:
     names = "\n".join(f"- {TITLES[model.name]}" for model in missing)
@@ -159,4 +162,4 @@ if missing:
         f"The store has no features of {data or 'any images'} by these models:\n\n{names}\n\n"
         f"```console\n$ companion extract {family} --data FOLDER\n```\n::::"
     )
-figures.text("not-measured", text)
+style.text("not-measured", text)

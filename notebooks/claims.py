@@ -32,27 +32,26 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 import numpy as np
 import pandas as pd
 
-from analysis import (
-    claims,
-    concept_counts,
-    concepts,
-    evidence,
-    figures,
-    measurements,
-    paper_sets,
+from analysis.families.registry import load_families
+from analysis.images import sets
+from analysis.images.imagelist import is_whole
+from analysis.metrics import average_precision, concept_counts
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion.claims import ledger as claims
+from companion.claims.ledger import Verdict
+from companion.measurements import (
+    concept_found,
     pruned_shifts,
     published,
     published_robustness,
-    reporting,
+    records,
+    take,
     views,
 )
-from analysis.claims import Verdict
-from analysis.datasets import is_whole
-from analysis.outliers import OUTLIER_THRESHOLD
-from analysis.published import FOUR_SHIFTS
-from analysis.published_robustness import CLIP_V2
-from analysis.registry import load_families
-from analysis.reporting import digits
+from companion.measurements.published import FOUR_SHIFTS
+from companion.measurements.published_robustness import CLIP_V2
+from companion.publish import style, words
+from companion.publish.words import digits
 
 families = load_families(edition)
 table = published.load()
@@ -78,7 +77,7 @@ gaps = {
     )
     for higher, lower in zip(claim.order, claim.order[1:], strict=False)
 }
-smallest = "; ".join(f"{name} {figures.points(gap)}" for name, gap in gaps.items())
+smallest = "; ".join(f"{name} {style.points(gap)}" for name, gap in gaps.items())
 known, from_own = "published", ""
 if len(own):
     added = claims.judge_order(claim.order, groups[2:])
@@ -113,15 +112,15 @@ outcome = claims.judge_values(claim, ends)
 as_named = "YFCC" in low["pretraining"] and high["family"] == "vit_l_14"
 verdicts["ER-range"] = Verdict(
     outcome if as_named else "differs",
-    f"Lowest: {figures.points(low['er'], low['er_95'])} points ({low['title']}, "
+    f"Lowest: {style.points(low['er'], low['er_95'])} points ({low['title']}, "
     f"{low['pretraining']}), printed {100 * claim.values['lowest']:g}. Highest: "
-    f"{figures.points(high['er'], high['er_95'])} points ({high['title']}, "
+    f"{style.points(high['er'], high['er_95'])} points ({high['title']}, "
     f"{high['pretraining']}), printed {100 * claim.values['highest']:g}. Tolerance: "
     f"{100 * claim.tolerance:g} point. ±: 95 % interval from the finite test sets."
     + (
         f" From this book's own features, {len(own_zero_shot)} of {len(zero_shot)} zero-shot "
-        f"models run from {figures.points(own_zero_shot['er'].min())} to "
-        f"{figures.points(own_zero_shot['er'].max())} points; "
+        f"models run from {style.points(own_zero_shot['er'].min())} to "
+        f"{style.points(own_zero_shot['er'].max())} points; "
         + (
             f"{len(unpublished)} of them, without published accuracies, count above."
             if len(unpublished)
@@ -145,7 +144,7 @@ def described(index: int) -> str:
     c = choices.loc[index]
     numbers = f"slope {c['slope']:.3f}, intercept {c['intercept']:.3f}, r {c['r']:.3f}"
     variant = "mean of the three variants" if c["v2"] == "mean" else c["v2"].replace("_", " ")
-    return f"V2 {variant}, {c['models']} models ({KINDS[c['kinds']]}): {figures.minus(numbers)}"
+    return f"V2 {variant}, {c['models']} models ({KINDS[c['kinds']]}): {style.minus(numbers)}"
 
 
 nearest = agreeing or [(choices["intercept"] - claim.values["intercept"]).abs().idxmin()]
@@ -177,15 +176,13 @@ everything = {
     experiment: [
         m
         for family in families.values()
-        for m in evidence.gather(experiment, family)
+        for m in take.gather(experiment, family)
         if is_whole(m.data.what)
     ]
     for experiment in ("outlier_features", "privileged_directions")
 } | {
     experiment: [
-        m
-        for m in measurements.read_all(experiment)
-        if m.family in families and is_whole(m.data.what)
+        m for m in records.read_all(experiment) if m.family in families and is_whole(m.data.what)
     ]
     for experiment in ("pruning", "concepts")
 }
@@ -231,7 +228,7 @@ for m in measured("outlier_features", "zero_shot"):
         else ""
     )
     sentences.append(
-        f"{zero_shot_models[m.model]}, {reporting.data_title(m)}: κ "
+        f"{zero_shot_models[m.model]}, {words.data_title(m)}: κ "
         f"{digits(m.value('kurtosis_mean'))} (single images {digits(low)} to {digits(high)})."
         + against
     )
@@ -244,7 +241,7 @@ if holds:
     )
 
 # %%
-(sparse,) = measurements.read_all("outlier_features", "efficientnet_lite0")
+(sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
 others = [m for level in LOWER for m in measured("outlier_features", level)]
 holds = {m.model: bool(m.value("kurtosis_mean") < near_gaussian) for m in others}
 verdicts["K-others"] = Verdict(
@@ -274,7 +271,7 @@ for m in measured("privileged_directions", "zero_shot"):
         else ""
     )
     sentences.append(
-        f"{zero_shot_models[m.model]}, {reporting.data_title(m)}, "
+        f"{zero_shot_models[m.model]}, {words.data_title(m)}, "
         + (
             "with ImageNet's head"
             if m.data.name == "imagenet"
@@ -311,7 +308,7 @@ robustness = {
     r.name: r for r in pd.concat([five.drop_duplicates("name", keep=False), own]).itertuples()
 }
 titles = {
-    model.name: f"{family.title}, {reporting.model_title(model)}"
+    model.name: f"{family.title}, {words.model_title(model)}"
     for family in families.values()
     for model in family.models
 }
@@ -337,7 +334,7 @@ for rich, poor in pairs:
             holds[f"{rich.name}, {poor.name}"] = middle(high)[0] > middle(low)[1]
             sentences.append(
                 f"{titles[rich.name]} {digits(high.value('kurtosis_mean'))} and {poor.pretraining} "
-                f"{digits(low.value('kurtosis_mean'))} on {reporting.data_title(high)}"
+                f"{digits(low.value('kurtosis_mean'))} on {words.data_title(high)}"
             )
 if holds:
     verdicts["K-openai"] = Verdict(
@@ -357,7 +354,7 @@ for model in captions_models:
         if model.name in robustness:
             r = robustness[model.name]
             holds[f"{model.name}, ER"] = bool(r.er - r.er_95 <= 0)
-            sentences[-1] += f", effective robustness {figures.points(r.er, r.er_95)} points"
+            sentences[-1] += f", effective robustness {style.points(r.er, r.er_95)} points"
 if holds:
     verdicts["K-captions"] = Verdict(
         claims.judge_cases(holds, 2 * len(captions_models)),
@@ -397,9 +394,9 @@ for m in measured("pruning", "zero_shot"):
     kept = round((1 - share) * rank)
     difference = m.value("difference_importance")[kept - 1]
     error = 1.96 * m.value("difference_importance_error")[kept - 1]
-    fewest = reporting.fewest_kept_without_loss(m)
+    fewest = words.fewest_kept_without_loss(m)
     on_imagenet = m.data.name == "imagenet"
-    if m.data.name in paper_sets.GRID and not on_imagenet:
+    if m.data.name in sets.GRID and not on_imagenet:
         continue  # on a shift a curve is ordered by that shift's own images
     if on_imagenet:  # what the claim is about; another task decides nothing
         holds[f"{m.model}, accuracy"] = bool(difference + error >= 0)
@@ -409,14 +406,14 @@ for m in measured("pruning", "zero_shot"):
         else f"finding each of {m.counts['images']} COCO images' caption among "
         f"{m.counts['classes']}"
         if m.data.name.startswith("coco")
-        else f"{reporting.data_title(m)}, {m.counts['classes']} classes"
+        else f"{words.data_title(m)}, {m.counts['classes']} classes"
     )
     (sentences if on_imagenet else elsewhere).append(
         f"{zero_shot_models[m.model]}, {task}: "
-        f"{figures.percent(m.value('accuracy_importance')[-1])} % "
-        f"with all {rank} directions, {figures.percent(m.value('accuracy_importance')[kept - 1])} "
-        f"% with {kept} ({figures.points(difference, error)} points); with {kept} at random "
-        f"{figures.percent(m.value('accuracy_random')[kept - 1])} %. No loss is established down "
+        f"{style.percent(m.value('accuracy_importance')[-1])} % "
+        f"with all {rank} directions, {style.percent(m.value('accuracy_importance')[kept - 1])} "
+        f"% with {kept} ({style.points(difference, error)} points); with {kept} at random "
+        f"{style.percent(m.value('accuracy_random')[kept - 1])} %. No loss is established down "
         f"to {fewest} directions ({100 * (1 - fewest / rank):.0f} % pruned)."
     )
 whole_sets = set(own["name"])  # measured on six data sets as they were published
@@ -432,8 +429,8 @@ for model in (m for f in families.values() for m in f.at_level("zero_shot")):
         sentences.append(
             f"{zero_shot_models[model.name]}, on ImageNet and its five shifts with "
             f"{sweep.steps[0]} of {sweep.steps[-1]} directions: accuracy "
-            f"{reporting.with_interval(*changes['inside'])} points, effective robustness "
-            f"{reporting.with_interval(*changes['robustness'])} points."
+            f"{words.with_interval(*changes['inside'])} points, effective robustness "
+            f"{words.with_interval(*changes['robustness'])} points."
         )
 if holds:
     robust = sum(name.endswith("robustness") for name in holds)
@@ -462,7 +459,7 @@ elif elsewhere:
 
 # %%
 probed = {m.model: m for m in everything["concepts"] if m.data.name == "broden"}
-counted = {name: concept_counts.recorded(m) for name, m in probed.items()}
+counted = {name: concept_found.recorded(m) for name, m in probed.items()}
 
 
 def partners(level: str) -> list[tuple]:
@@ -486,7 +483,7 @@ def on_the_same(*names: str) -> bool:
     )
 
 
-printed = concept_counts.printed_regions(stated["C-overlap"])
+printed = concept_found.printed_regions(stated["C-overlap"])
 sizes = {name: concept_counts.totals(regions) for name, regions in printed.items()}
 inside = {
     families[name].title: 100 * concept_counts.shared(regions, "finetuned", "zero_shot")
@@ -521,8 +518,8 @@ for one, other in compared:
         holds[f"{one.name}, {other.name}"] = bool(gap.value > 0)
         sure += gap.sign > 0
         sentences.append(
-            f"{titles[one.name]} less {reporting.model_title(other)} "
-            f"{figures.minus(f'{gap.value:+.0f}')} ± {1.96 * gap.error:.0f}"
+            f"{titles[one.name]} less {words.model_title(other)} "
+            f"{style.minus(f'{gap.value:+.0f}')} ± {1.96 * gap.error:.0f}"
         )
 if holds:
     verdicts["C-more"] = Verdict(
@@ -536,13 +533,15 @@ shares = {}
 for one, other in partners("finetuned"):
     if on_the_same(one.name, other.name):
         has = [
-            concepts.encoded(counted[m.name].ap, probed[m.name].value("threshold")).any(axis=0)
+            average_precision.encoded(counted[m.name].ap, probed[m.name].value("threshold")).any(
+                axis=0
+            )
             for m in (one, other)
         ]
         if has[1].any():
             shares[titles[other.name]] = (has[0] & has[1]).sum() / has[1].sum()
 if shares:
-    told = "; ".join(f"{title} {figures.percent(share)} %" for title, share in shares.items())
+    told = "; ".join(f"{title} {style.percent(share)} %" for title, share in shares.items())
     verdicts["C-overlap"] = Verdict(
         claims.judge_cases({k: bool(v > 0.5) for k, v in shares.items()},
                            len(partners("finetuned"))),
@@ -612,7 +611,7 @@ def card(claim: claims.Claim, verdict: Verdict) -> str:
 for name, claim in stated.items():
     unmeasured = Verdict("not measured", f"No evidence yet. It needs: {claim.needs}")
     verdicts.setdefault(name, unmeasured)
-    figures.text(name, card(claim, verdicts[name]))
+    style.text(name, card(claim, verdicts[name]))
 
 # %%
 ledger = pd.DataFrame(
@@ -627,7 +626,7 @@ ledger = pd.DataFrame(
         "expected": [c.expected for c in stated.values()],
     }
 )
-figures.table(
+style.table(
     ledger,
     name="ledger",
     caption="""The paper's claims and the verdict of this build on each; the cards below give the
@@ -636,4 +635,4 @@ figures.table(
 )
 counts = ledger["claim"].map(lambda n: verdicts[n].outcome).value_counts()
 order = ("reproduced", "partly", "differs", "not measured")
-figures.text("counts", ", ".join(f"{counts.get(o, 0)} {o}" for o in order))
+style.text("counts", ", ".join(f"{counts.get(o, 0)} {o}" for o in order))

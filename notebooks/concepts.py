@@ -36,24 +36,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from analysis import (
-    claims,
-    concept_counts,
-    concepts,
-    directions,
-    emoji,
-    evidence,
-    figures,
-    measurements,
-    paper_sets,
-    probe_data,
-    reporting,
-    store,
-    venn,
-)
-from analysis.measure import TOP_CONCEPTS
-from analysis.probe_data import ProbeError
-from analysis.registry import load_family
+from analysis.families.registry import load_family
+from analysis.features import store
+from analysis.images import emoji, sets
+from analysis.metrics import average_precision, concept_counts, directions
+from companion.claims import ledger
+from companion.measurements import concept_found, concept_probe, records, take
+from companion.measurements.concept_probe import ConceptsMissingError
+from companion.measurements.measures import TOP_CONCEPTS
+from companion.publish import style as figures
+from companion.publish import venn
+from companion.publish import words as reporting
 
 backbone = load_family(family)
 is_pocket = backbone.edition == "pocket"
@@ -73,26 +66,26 @@ def gather() -> tuple[dict, dict, str]:
     vectors, heads, why = {}, {}, ""
     for model in backbone.models:
         try:
-            vectors[model.name] = probe_data.features(model, probe)
-            heads[model.name] = directions.decompose(probe_data.head(model, probe.data).weight)
-        except ProbeError as error:
+            vectors[model.name] = concept_probe.features(model, probe)
+            heads[model.name] = directions.decompose(concept_probe.head(model, probe.data).weight)
+        except ConceptsMissingError as error:
             vectors.pop(model.name, None)
             why = why or str(error)
     return vectors, heads, why
 
 
 try:
-    whole = probe_data.of_family(backbone)
+    whole = concept_probe.of_family(backbone)
     probe = whole.select(positives, clusters if is_pocket else 1)
     settings = concept_counts.settings_for(
         probe, threshold=threshold, lower=lower, both_signs=both_signs, normalise=normalise,
         seed=seed,
     )  # fmt: skip
     features, parts, why = gather()
-except ProbeError as error:
+except ConceptsMissingError as error:
     features, parts, why = {}, {}, str(error)
-    if paper_sets.root():  # where data lies on this machine is nobody's business
-        why = why.replace(str(paper_sets.root()), "…")
+    if sets.root():  # where data lies on this machine is nobody's business
+        why = why.replace(str(sets.root()), "…")
 live = [m for m in backbone.models if m.name in features]
 
 
@@ -107,7 +100,7 @@ def usable(m) -> bool:
     )
 
 
-recorded = [] if is_pocket else [m for m in measurements.read_all("concepts", family) if usable(m)]
+recorded = [] if is_pocket else [m for m in records.read_all("concepts", family) if usable(m)]
 if recorded:  # models can only be compared on the same concepts of the same images
     images_with = probe.positives if live else recorded[0].value("positives")
     recorded = [m for m in recorded if np.array_equal(m.value("positives"), images_with)]
@@ -128,7 +121,8 @@ def missing(name: str, what: str, once: bool = True) -> None:
 if live:
     min_rank = min(parts[model.name].rank for model in live)
     by_luck = [
-        concepts.expected_by_chance(probe.positives, min_rank, at) for at in (threshold, lower)
+        average_precision.expected_by_chance(probe.positives, min_rank, at)
+        for at in (threshold, lower)
     ]
     expected = np.sum(by_luck[0])
     at_threshold = f"of {threshold:g} for " + (
@@ -182,7 +176,7 @@ def counted(model, basis: str):
 
 
 found = {(model.name, basis): counted(model, basis) for model in live for basis in BASES}
-found |= {(name, "singular"): concept_counts.recorded(m) for name, m in by_model.items()}
+found |= {(name, "singular"): concept_found.recorded(m) for name, m in by_model.items()}
 
 
 def number(value: float) -> str:
@@ -376,14 +370,14 @@ CHOICES = {
 def first_tally(model, basis: str, change: dict, sample) -> np.ndarray:
     """Counts for the first draw of negatives with one choice changed."""
     changed = dataclasses.replace(settings, **change)
-    scores = concepts.project(
+    scores = average_precision.project(
         features[model.name], rows_of(model, basis), normalise=changed.normalise
     )
     return concept_counts.tally(concept_counts.average_precision(scores, sample, changed), changed)
 
 
 if live:
-    loose = concepts.balanced_sample(whole.select(positives).labels, seed)
+    loose = average_precision.balanced_sample(whole.select(positives).labels, seed)
     columns = {
         f"{name}, {BASES[basis]}": (basis, change, draws.own[0])
         for basis in BASES
@@ -498,7 +492,7 @@ else:
     missing("venn", "what the levels' concepts have in common", once=False)
 
 # %%
-printed = concept_counts.printed_regions(claims.load_claims()["C-overlap"]).get(family)
+printed = concept_found.printed_regions(ledger.load_claims()["C-overlap"]).get(family)
 if printed:
     figures.table(
         pd.DataFrame([{"model": f"{backbone.title}, OpenAI"} | venn.row(printed)]),
@@ -528,8 +522,8 @@ if live:
     figure, axes = figures.new_figure(height=3.4)
     means = {}
     for model in live:
-        of_each = concepts.polysemanticity(
-            concepts.encoded(found[model.name, "singular"].ap, enough)
+        of_each = average_precision.polysemanticity(
+            average_precision.encoded(found[model.name, "singular"].ap, enough)
         )
         style = figures.LEVEL_STYLES[model.level]
         ordered = np.sort(of_each)[::-1]
@@ -587,11 +581,11 @@ def privileged(model) -> dict:
     top, along = concept_counts.along_most_important(
         features[model.name], parts[model.name], draws.own[0], settings, weights
     )
-    scores = concepts.project(
+    scores = average_precision.project(
         features[model.name], parts[model.name].directions[[top]], normalise=normalise
     )
     scores = scores * np.sign(scores.mean())
-    best = concepts.top_concepts(along[None], 0, TOP_CONCEPTS)
+    best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
     return {
         "model": model,
         "importance": weights[top] / weights.mean(),
@@ -796,7 +790,7 @@ def mean_and_ends(values: np.ndarray, scale: float = 1) -> str:
     return f"{number(values.mean())} ({values.min():.0f} to {values.max():.0f})"
 
 
-small = evidence.gather("concepts", backbone, [probe_data.COCO])
+small = take.gather("concepts", backbone, [concept_probe.COCO])
 if small:
     columns = {
         "unique": f"AP ≥ {small[0].value('threshold'):g}",

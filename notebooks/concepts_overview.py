@@ -22,12 +22,15 @@ edition: str = "paper"  # which families
 # %%
 import pandas as pd
 
-from analysis import claims, concept_counts, figures, measurements, reporting, venn
-from analysis.registry import load_families
+from analysis.families.registry import load_families
+from analysis.metrics import concept_counts
+from companion.claims import ledger
+from companion.measurements import concept_found, records
+from companion.publish import style, venn, words
 
 families = load_families(edition)
-stated = claims.load_claims()
-printed = concept_counts.printed_regions(stated["C-overlap"])
+stated = ledger.load_claims()
+printed = concept_found.printed_regions(stated["C-overlap"])
 printed = {name: printed[name] for name in families if name in printed}
 
 # %%
@@ -45,7 +48,7 @@ for name, regions in printed.items():
             "of ZS, in SUP (%)": venn.share(regions, "zero_shot", "supervised"),
         }
     )
-figures.table(
+style.table(
     pd.DataFrame(rows),
     name="printed",
     caption="""Unique concepts of OpenAI's models as version 1 of the paper prints them, read off
@@ -60,11 +63,11 @@ for name, regions in printed.items():
     assert not differing, f"data/claims.yaml: the regions of {name} do not add up: {differing}"
 
 # %%
-figure, panels = figures.new_figure(columns=2, rows=2, width=8, height=6.4)
+figure, panels = style.new_figure(columns=2, rows=2, width=8, height=6.4)
 for axes, (name, regions) in zip(panels.flat, printed.items(), strict=True):
     venn.draw(axes, regions)
     axes.set_title(families[name].title)
-figures.show(
+style.show(
     figure,
     name="venn",
     caption="""Version 1's Venn diagrams (Figure 4), drawn again from its printed numbers: concepts
@@ -78,7 +81,7 @@ figures.show(
 
 # %%
 recorded = [
-    m for m in measurements.read_all("concepts") if m.family in families and m.data.name == "broden"
+    m for m in records.read_all("concepts") if m.family in families and m.data.name == "broden"
 ]
 
 
@@ -101,7 +104,7 @@ for m in sorted(recorded, key=lambda m: order.index(m.model)):
     rows.append(
         {
             "backbone": families[m.family].title,
-            "model": reporting.model_title(model),
+            "model": words.model_title(model),
             "encoded": mean_and_range(m.value("unique_draws")),
             "random directions": mean_and_range(m.value("unique_random")),
             "permuted labels": mean_and_range(m.value("unique_permuted")),
@@ -111,7 +114,7 @@ for m in sorted(recorded, key=lambda m: order.index(m.model)):
     )
 if rows:
     taken_from = dict.fromkeys(m.data.what.replace("; concepts:", ". Concepts:") for m in recorded)
-    figures.table(
+    style.table(
         pd.DataFrame(rows),
         name="measured",
         caption=f"""Concepts with an average precision of at least
@@ -124,7 +127,7 @@ if rows:
         evidence="recorded",
     )
 else:
-    figures.text(
+    style.text(
         "measured",
         "*Not measured: no measurement of these models on Broden is recorded.*",
     )
@@ -137,9 +140,9 @@ low, high = (
     )
     for choose in (min, max)
 )
-figures.text(
+style.text(
     "shares",
     f"between {low[0]} % ({low[1]}) and {high[0]} % ({high[1]}) of what a finetuned model encodes",
 )
 supervised = [int(venn.share(regions, "finetuned", "supervised")) for regions in printed.values()]
-figures.text("shares-supervised", f"{min(supervised)} to {max(supervised)} %")
+style.text("shares-supervised", f"{min(supervised)} to {max(supervised)} %")

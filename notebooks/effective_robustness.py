@@ -35,34 +35,34 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis import (
-    accuracy,
-    evidence,
-    figures,
-    pocket_robustness,
-    published,
-    published_robustness,
-    reporting,
-    views,
-)
-from analysis.registry import load_family
-from analysis.robustness import (
+from analysis.families.registry import load_family
+from analysis.metrics.robustness import (
     PAPER_BASELINE,
     Baseline,
     bootstrap_baselines,
     effective_robustness,
 )
+from companion.measurements import (
+    accuracy,
+    pocket_robustness,
+    published,
+    published_robustness,
+    take,
+    views,
+)
+from companion.publish import style as figures
+from companion.publish import words
 
 backbone = load_family(family)
 in_pocket = backbone.edition == "pocket"
 first, second = views.of_family(backbone, pool_v2)
 SIX = list(accuracy.NAMES.values())
-measured = [] if in_pocket else evidence.gather("accuracy", backbone, SIX)
+measured = [] if in_pocket else take.gather("accuracy", backbone, SIX)
 own_view = views.own(backbone, pool_v2, measured)
 own_measured = [m for m in measured if m.model in set(own_view.models["name"])]
 kind = "recorded" if in_pocket else "published"
-kind_with_own = f"published, {reporting.kind(own_measured)}" if own_measured else kind
-LEVELS = {level: reporting.level_title(level, backbone.edition) for level in figures.LEVEL_STYLES}
+kind_with_own = f"published, {words.kind(own_measured)}" if own_measured else kind
+LEVELS = {level: words.level_title(level, backbone.edition) for level in figures.LEVEL_STYLES}
 
 
 def draw_models(axes, models: pd.DataFrame) -> None:
@@ -227,7 +227,7 @@ def published_rows(view: views.View, models: pd.DataFrame) -> pd.DataFrame:
 
 def pocket_rows() -> pd.DataFrame:
     """One row per model: mean over seeds with its interval, and each seed."""
-    rows = {m.name: {"model": reporting.model_title(m)} for m in backbone.models}
+    rows = {m.name: {"model": words.model_title(m)} for m in backbone.models}
     for view in (first, second):
         resampled = pocket_robustness.resampled(backbone, view.name, resamples, seed)
         for name, own in view.models.groupby("name", sort=False):
@@ -324,7 +324,7 @@ for model in backbone.models:
         one = sets[name]
         limit = published_robustness.NORMAL_95 * one.standard_error
         row = {
-            "model": reporting.model_title(model),
+            "model": words.model_title(model),
             "data set": TITLES[name],
             "images": f"{one.images:,}",
             "own (%)": figures.percent(one.top1) + (f" ± {100 * limit:.1f}" if limit else ""),
@@ -362,7 +362,7 @@ if rows:
         * """ Beside it what was published of the very same checkpoint, where that is known, and
         whether the difference is smaller than that error; open_clip's published values kept
         ObjectNet's border.""",
-        evidence=f"published, {reporting.kind(measured)}" if compared else reporting.kind(measured),
+        evidence=f"published, {words.kind(measured)}" if compared else words.kind(measured),
         search="Find a model or data set" if len(rows) > 18 else "",
     )
     differing = [
@@ -393,7 +393,7 @@ if len(own_view.models):
         other = published_er.loc[one.name] if same else None
         rows.append(
             {
-                "model": reporting.model_title(backbone.model(one.name)),
+                "model": words.model_title(backbone.model(one.name)),
                 "ER (points)": figures.points(one.er, one.er_95),
                 "published ER (points)": figures.points(other["er"], other["er_95"])
                 if same
@@ -424,7 +424,7 @@ elif not measured:
     )
 else:
     lacking = {m.name: accuracy.missing(by_model.get(m.name, {})) for m in loadable}
-    titled = {m.name: reporting.model_title(m) for m in loadable}
+    titled = {m.name: words.model_title(m) for m in loadable}
     items = [f"- {titled[name]}: {', '.join(sets)}" for name, sets in lacking.items() if sets]
     wanted = [data for data in SIX if any(data in sets for sets in lacking.values())]
     inside = {n: by_model[n]["imagenet"].top1 for n, sets in lacking.items() if not sets}
@@ -443,9 +443,9 @@ else:
             + "\n\n".join(parts)
             + "\n:::",
         )
-problems = evidence.unusable(backbone)
+problems = take.unusable(backbone)
 if problems and not in_pocket:
-    figures.text("unusable", reporting.unusable(problems))
+    figures.text("unusable", words.unusable(problems))
 
 # %% [markdown]
 # ## Shift by shift
@@ -568,7 +568,7 @@ else:
     def column(m) -> str:
         """What tells a model apart from the family's others."""
         if m.source == views.OWN:
-            return f"{reporting.model_title(backbone.model(m.name))} (own)"
+            return f"{words.model_title(backbone.model(m.name))} (own)"
         return m.pretraining if m.level == "zero_shot" else LEVELS[m.level]
 
     fits = pd.DataFrame(

@@ -27,9 +27,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from analysis import figures
-from analysis.paper_sets import GRID, descriptions
-from analysis.registry import ROOT, load_families
+from analysis.common import ROOT
+from analysis.families.registry import load_families
+from analysis.images.sets import GRID, descriptions
+from companion.publish import style
 
 THROUGHPUT = ROOT / "data" / "throughput"
 GPUS = (1, 8)
@@ -49,8 +50,8 @@ def gigabytes(name: str, each: int) -> float:
     return images * sum(m.width * each + LABEL_BYTES for m in models[name]) / 1e9
 
 
-figures.text("images", f"{images:,}")
-figures.table(
+style.text("images", f"{images:,}")
+style.table(
     pd.DataFrame(
         {
             "family": family.title,
@@ -86,7 +87,7 @@ for one in measured["encoders"]:
             "at the end (MiB)": f"{one['memory_late'] / 2**20:.0f}",
         }
     )
-figures.table(
+style.table(
     pd.DataFrame(rows),
     name="full-size",
     caption=f"""Extraction of {rows[0]["images"]} generated JPEG files, on average
@@ -97,7 +98,7 @@ figures.table(
     evidence="recorded",
 )
 decoding = float(np.mean([one["decoding_seconds"] for one in measured["encoders"]]))
-figures.text("decoding", f"{1 / decoding:.0f} images a second")
+style.text("decoding", f"{1 / decoding:.0f} images a second")
 
 # %% [markdown]
 # ## Time on GPUs
@@ -131,7 +132,7 @@ def row(title: str, encoding: list[float], count: int) -> dict[str, str]:
 encoding = {name: sum(1 / speeds[m.architecture] for m in own) for name, own in timed.items()}
 rows = [row(families[name].title, [encoding[name]], len(own)) for name, own in timed.items()]
 rows.append(row("all", [*encoding.values()], sum(map(len, timed.values()))))
-figures.table(
+style.table(
     pd.DataFrame(rows),
     name="minutes",
     caption=f"""An extrapolation, measured by nobody: minutes to extract {images:,} images, if each

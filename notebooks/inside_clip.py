@@ -28,11 +28,13 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, measurements, paper_sets, reporting
-from analysis.datasets import is_whole
-from analysis.outliers import far_above_mean
-from analysis.registry import load_families
-from analysis.reporting import digits
+from analysis.families.registry import load_families
+from analysis.images import sets
+from analysis.images.imagelist import is_whole
+from analysis.metrics.outliers import far_above_mean
+from companion.measurements import records, take
+from companion.publish import charts, style, words
+from companion.publish.words import digits
 
 families = load_families(edition) | load_families("reader")
 zero_shot = [m for f in families.values() for m in f.at_level("zero_shot")]
@@ -40,15 +42,15 @@ zero_shot = [m for f in families.values() for m in f.at_level("zero_shot")]
 
 #: The pages discuss one example, COCO's images and captions, beside all that is measured.
 EXAMPLE, COCO = "vit_b_16", "coco_500_"
-SHIFTS = {*paper_sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
+SHIFTS = {*sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
 
 
 def known(experiment: str) -> list:
     """Measurements of the families' models, in the order of families and levels."""
     found = []
     for family in families.values():
-        data = evidence.known_data(experiment, family) - SHIFTS
-        own = evidence.gather(experiment, family, data)
+        data = take.known_data(experiment, family) - SHIFTS
+        own = take.gather(experiment, family, data)
         order = [model.name for model in family.models]
         found += sorted(own, key=lambda m: (order.index(m.model), "captions" in m.data.name))
     return found
@@ -62,12 +64,12 @@ def example(found: list) -> list:
 def named(measurement) -> str:
     """Backbone, level and pretraining set."""
     family = families[measurement.family]
-    return f"{family.title}, {reporting.model_title(family.model(measurement.model))}"
+    return f"{family.title}, {words.model_title(family.model(measurement.model))}"
 
 
 def titled(measurement) -> str:
     """Backbone, level and data."""
-    return f"{named(measurement)}: {reporting.data_title(measurement)}"
+    return f"{named(measurement)}: {words.data_title(measurement)}"
 
 
 def only_per_image(found: list) -> list:
@@ -83,12 +85,12 @@ def values(array: np.ndarray, places: list[int]) -> str:
 outliers = known("outlier_features")
 every = only_per_image(outliers)
 per_image = example(every)
-(sparse,) = measurements.read_all("outlier_features", "efficientnet_lite0")
+(sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
 directions = known("privileged_directions")
 pruning = known("pruning")
 pruned = example(pruning)
 measured = {m.model for m in every} & {model.name for model in zero_shot}
-figures.text(
+style.text(
     "coverage", f"{len(measured)} of the {len(zero_shot)} zero-shot models"
 )  # fmt: skip
 
@@ -104,8 +106,8 @@ def outlier_row(name: str, m) -> dict[str, str]:
     profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
     return {
-        "model": f"{name}: {reporting.data_title(m)}",
-        "κ": reporting.kurtosis(m),
+        "model": f"{name}: {words.data_title(m)}",
+        "κ": words.kurtosis(m),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f} ({m.value('leaders')})",
         "outliers": ", ".join(map(str, names)) or "none",
         "largest": digits(profile.max()),
@@ -115,7 +117,7 @@ def outlier_row(name: str, m) -> dict[str, str]:
 
 rows = [outlier_row(named(m), m) for m in every]
 rows.append(outlier_row(SPARSE, sparse))
-figures.table(
+style.table(
     pd.DataFrame(rows),
     name="kurtosis",
     caption=f"""Activation kurtosis of what was measured from single images or captions, the
@@ -125,7 +127,7 @@ figures.table(
     {outlier_threshold:g} times that of the mean coordinate; beside it the largest, times the mean.
     Zeros: share of components that are exactly zero. {SPARSE} is no
     model of the paper.""",
-    evidence=reporting.kind([*every, sparse]),
+    evidence=words.kind([*every, sparse]),
 )
 
 # %%
@@ -141,7 +143,7 @@ largest = "; ".join(
     f"the same coordinate leads in {100 * m.value('persistence_fraction'):.0f} % of images"
     for name, m in shown.items()
 )
-figures.show(
+style.show(
     figure,
     name="outlier-or-sparse",
     caption=f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
@@ -149,30 +151,30 @@ figures.show(
     times. CLIP's profile is one spike; that of the supervised network, whose κ is far above 3 too,
     has none.""",
     alt=f"Stem plots over all coordinates. {largest}.",
-    evidence=reporting.kind(shown.values()),
+    evidence=words.kind(shown.values()),
 )
 
 # %%
-figure, axes = figures.new_figure(height=4)
+figure, axes = style.new_figure(height=4)
 charts.draw_kurtosis(axes, {titled(m): m for m in per_image} | {SPARSE: sparse})
 axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
 figure.legend(loc="outside lower center", ncols=1)
 ranges = "; ".join(
     f"{titled(m)}: {values(m.value('kurtosis_percentiles'), [0, 50, 100])}" for m in per_image
 )
-figures.show(
+style.show(
     figure,
     name="kurtosis-distribution",
     caption="""Activation kurtosis of single images and captions: the share below each value. Steps
     of the supervised network are interpolated between its few photographs. Vertical line: the
     Gaussian's 3.""",
     alt=f"Cumulative distributions on a log axis. Lowest, median and highest: {ranges}.",
-    evidence=reporting.kind([*per_image, sparse]),
+    evidence=words.kind([*per_image, sparse]),
 )
 
 # %%
 of_means = [m for m in outliers if m.basis != "per_image"]
-figures.table(
+style.table(
     pd.DataFrame(
         {
             "model": [named(m) for m in of_means],
@@ -191,16 +193,16 @@ figures.table(
 for m in per_image:
     kind = "control" if m.level == "random" else "clip"
     what = "captions" if "captions" in m.data.name else "images"
-    figures.text(f"{kind}-{what}-kurtosis", digits(m.value("kurtosis_mean")))
-    figures.text(f"{kind}-{what}-leader", str(m.value("persistence_coordinate")))
-    figures.text(
+    style.text(f"{kind}-{what}-kurtosis", digits(m.value("kurtosis_mean")))
+    style.text(f"{kind}-{what}-leader", str(m.value("persistence_coordinate")))
+    style.text(
         f"{kind}-{what}-persistence", f"{100 * m.value('persistence_fraction'):.0f} %"
     )  # fmt: skip
-figures.text("sparse-kurtosis", digits(sparse.value("kurtosis_mean")))
+style.text("sparse-kurtosis", digits(sparse.value("kurtosis_mean")))
 clip, control = (next(m for m in images if m.level == level) for level in ("zero_shot", "random"))
 caption = next(m for m in per_image if "captions" in m.data.name and m.model == clip.model)
 low, high = clip.value("kurtosis_percentiles")[0], control.value("kurtosis_percentiles")[-1]
-figures.text(
+style.text(
     "learned",
     f"Every image of CLIP lies above every image of the control ({digits(low)} at least against "
     f"{digits(high)} at most): here the outliers are learned."
@@ -209,14 +211,14 @@ figures.text(
     "overlap, so the architecture brings along a part.",
 )
 leaders = [m.value("persistence_coordinate") for m in (clip, caption)]
-figures.text(
+style.text(
     "captions-leader",
     f"again one coordinate leads in {100 * caption.value('persistence_fraction'):.0f} % of them, "
     + ("the same one" if leaders[0] == leaders[1] else f"another one, coordinate {leaders[1]}"),
 )
 names = far_above_mean(sparse.value("profile"), outlier_threshold)
 count, own = sparse.counts["images"], sparse.value("leaders")
-figures.text(
+style.text(
     "sparse-leaders",
     f"κ is {digits(sparse.value('kurtosis_mean'))} over {count} photographs, where a Gaussian has "
     f"3. {len(names) or 'No'} coordinate{'' if len(names) < 2 else 's'} reach"
@@ -224,7 +226,7 @@ figures.text(
     f"coordinates lead in these {count} photographs"
     + (": every one has a largest coordinate of its own." if own == count else "."),
 )
-figures.text(
+style.text(
     "sparse-bound",
     f"{count} photographs show whether the leader changes, not how often it does over thousands.",
 )
@@ -235,7 +237,7 @@ figures.text(
 # %%
 all_important = only_per_image(directions)
 important = example(all_important)
-figure, axes = figures.new_figure(height=4)
+figure, axes = style.new_figure(height=4)
 charts.draw_importance(axes, {titled(m): m for m in important}, privileged_threshold)
 figure.legend(loc="outside lower center", ncols=1)
 tops = "; ".join(
@@ -243,7 +245,7 @@ tops = "; ".join(
     f"{digits(m.value('importance_head_centred')[0])}"
     for m in important
 )
-figures.show(
+style.show(
     figure,
     name="importance",
     caption=f"""Importance of every direction relative to the mean importance, the counterpart of
@@ -251,7 +253,7 @@ figures.show(
     ImageNet's classes. Dashed: after subtracting the mean row from the head, which changes no
     prediction. Dotted: {privileged_threshold:g} times the mean.""",
     alt=f"Falling curves on log axes. Largest importance over the mean: {tops}.",
-    evidence=reporting.kind(important),
+    evidence=words.kind(important),
 )
 
 
@@ -277,7 +279,7 @@ def direction_row(m) -> dict[str, str]:
 
 
 random = np.sqrt(2 / (np.pi * important[0].counts["components"]))
-figures.table(
+style.table(
     pd.DataFrame([direction_row(m) for m in all_important]),
     name="directions",
     caption=f"""The most important direction v: its importance over the mean, as the head is and
@@ -286,7 +288,7 @@ figures.table(
     over images. |cos| of v with the head's mean row, and with the gap between the mean image and
     the mean head row. Leader: how much of v's squared length lies in the images' commonest largest
     coordinate.""",
-    evidence=reporting.kind(all_important),
+    evidence=words.kind(all_important),
 )
 
 # %%
@@ -299,10 +301,10 @@ def relative(m, number: int) -> str:
     return digits(share[number] * len(share))
 
 
-figures.table(
+style.table(
     pd.DataFrame(
         {
-            "head": [f"{named(m)}: {reporting.data_title(m)}" for m in heads],
+            "head": [f"{named(m)}: {words.data_title(m)}" for m in heads],
             "first σ (× mean)": [relative(m, 0) for m in heads],
             "second σ (× mean)": [relative(m, 1) for m in heads],
             "v₁ with mean head row": [f"{m.value('top_with_head_mean'):.3f}" for m in heads],
@@ -324,21 +326,21 @@ figures.table(
 # %%
 for m in important:
     kind = "control" if m.level == "random" else "clip"
-    figures.text(f"{kind}-importance", digits(m.value("importance").max()))
-    figures.text(f"{kind}-importance-centred", digits(m.value("importance_head_centred")[0]))
+    style.text(f"{kind}-importance", digits(m.value("importance").max()))
+    style.text(f"{kind}-importance-centred", digits(m.value("importance_head_centred")[0]))
 clip, control = (
     next(m for m in important if m.level == level) for level in ("zero_shot", "random")
 )
 cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
 deviation = clip.value("top_cosine_deviation")
-figures.text(
+style.text(
     "top-mean-row",
     f"Its |cos| with the head's mean row is {clip.value('top_with_head_mean'):.3f}. Subtract that "
     "row from the head, which changes no prediction, and the largest importance is "
     f"{digits(clip.value('importance_head_centred')[0])} times the mean instead of "
     f"{digits(clip.value('importance').max())}.",
 )
-figures.text(
+style.text(
     "top-varies",
     f"Its |cos| with images is {cosine:.3f} on average, and varies over images with a standard "
     f"deviation of {deviation:.3f}, {100 * deviation / cosine:.0f} % of that: "
@@ -347,7 +349,7 @@ figures.text(
     f"{clip.value('top_with_gap'):.3f}.",
 )
 top = control.value("importance").max()
-figures.text(
+style.text(
     "control-privileged",
     f"With random weights the first direction reaches {digits(top)} times the mean "
     f"({digits(control.value('importance_head_centred')[0])} with the head centred), "
@@ -363,7 +365,7 @@ figures.text(
 # ## Pruning
 
 # %%
-figure, panels = figures.new_figure(
+figure, panels = style.new_figure(
     rows=len(pruned), height=0.8 + 3.6 * len(pruned), sharex=True, squeeze=False
 )
 for axes, m in zip(panels[:, 0], pruned, strict=True):
@@ -371,10 +373,10 @@ for axes, m in zip(panels[:, 0], pruned, strict=True):
     axes.set_title(titled(m))
 figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 steps = ", ".join(
-    f"{figures.percent(pruned[0].value('accuracy_importance')[kept - 1])} % with {kept}"
+    f"{style.percent(pruned[0].value('accuracy_importance')[kept - 1])} % with {kept}"
     for kept in (500, 300, 200, 100)
 )
-figures.show(
+style.show(
     figure,
     name="pruning",
     caption=f"""Accuracy against the share of directions pruned, the counterpart of the paper's
@@ -383,8 +385,8 @@ figures.show(
     head; grey: lowest to highest of {pruned[0].value("random_orders")} random orders. Dashed: the
     80 % of the claim.""",
     alt=f"Falling curves. By importance: {steps} directions kept; at random "
-    f"{figures.percent(pruned[0].value('accuracy_random')[199])} % with 200.",
-    evidence=reporting.kind(pruned),
+    f"{style.percent(pruned[0].value('accuracy_random')[199])} % with 200.",
+    evidence=words.kind(pruned),
 )
 
 # %%
@@ -392,19 +394,19 @@ first = pruned[0]
 rank = len(first.value("accuracy_importance"))
 kept = [round(share * rank) for share in (1, 0.6, 0.4, 0.3, 0.2, 0.1)]
 error = 1.96 * first.value("difference_importance_error")
-figures.table(
+style.table(
     pd.DataFrame(
         {
             "pruned (%)": [f"{100 * (1 - k / rank):.0f}" for k in kept],
             "kept": [str(k) for k in kept],
         }
         | {
-            f"{title} (%)": [figures.percent(first.value(f"accuracy_{o}")[k - 1]) for k in kept]
+            f"{title} (%)": [style.percent(first.value(f"accuracy_{o}")[k - 1]) for k in kept]
             for o, (title, _, _) in charts.ORDERS.items()
         }
         | {
             "difference (points)": [
-                figures.points(first.value("difference_importance")[k - 1], error[k - 1])
+                style.points(first.value("difference_importance")[k - 1], error[k - 1])
                 if k < rank
                 else ""
                 for k in kept
@@ -415,35 +417,35 @@ figures.table(
     caption=f"""Accuracy of {titled(first)} with some of its directions pruned, in four orders.
     Difference: between the order of importance (least important pruned first) and the whole head
     on the same images, ± 95 % interval.""",
-    evidence=reporting.kind(pruned),
+    evidence=words.kind(pruned),
 )
-fewest = reporting.fewest_kept_without_loss(first)
+fewest = words.fewest_kept_without_loss(first)
 without = first.value("accuracy_without_each")
-figures.text(
+style.text(
     "pruning-limit", f"{fewest} of {rank} ({100 * (1 - fewest / rank):.0f} % pruned)"
 )  # fmt: skip
-figures.text("pruning-whole", f"{figures.percent(first.value('accuracy_importance')[-1])} %")
+style.text("pruning-whole", f"{style.percent(first.value('accuracy_importance')[-1])} %")
 kept = round(0.2 * rank)
 values = {o: first.value(f"accuracy_{o}")[kept - 1] for o in charts.ORDERS}
 value, spread = first.value("difference_importance")[kept - 1], error[kept - 1]
-figures.text(
+style.text(
     "pruning-outcome",
     f"With 80 % pruned ({kept} of {rank} kept) accuracy is "
-    f"{figures.percent(values['importance'])} %, a difference of "
-    f"{figures.points(value, spread)} points: "
+    f"{style.percent(values['importance'])} %, a difference of "
+    f"{style.points(value, spread)} points: "
     + ("a loss is established" if value + spread < 0 else "no loss is established")
-    + f". As many directions in random order give {figures.percent(values['random'])} %, in the "
-    f"order of the singular values {figures.percent(values['singular_value'])} %, so the second "
+    + f". As many directions in random order give {style.percent(values['random'])} %, in the "
+    f"order of the singular values {style.percent(values['singular_value'])} %, so the second "
     "factor of importance adds "
-    f"{figures.points(values['importance'] - values['singular_value'])} points there.",
+    f"{style.points(values['importance'] - values['singular_value'])} points there.",
 )
 worst, others = int(without.argmin()), np.delete(without, without.argmin())
 row = next(m for m in important if (m.model, m.data.name) == (first.model, first.data.name))
-figures.text(
+style.text(
     "without-first",
     f"Leaving out direction {worst + 1} by singular value alone takes accuracy to "
-    f"{figures.percent(without[worst])} %; without any single one of the others it stays at "
-    f"{figures.percent(others.min())} % or above."
+    f"{style.percent(without[worst])} %; without any single one of the others it stays at "
+    f"{style.percent(others.min())} % or above."
     + (
         f" The model needs that direction, although its |cos| with the head's mean row is "
         f"{row.value('top_with_head_mean'):.3f}."
@@ -462,29 +464,29 @@ def imagenet_row(m) -> dict[str, str]:
     rank = len(m.value("accuracy_importance"))
     kept = round(0.2 * rank)
     error = 1.96 * m.value("difference_importance_error")[kept - 1]
-    fewest = reporting.fewest_kept_without_loss(m)
+    fewest = words.fewest_kept_without_loss(m)
     return {
         "model": named(m),
-        "whole (%)": figures.percent(m.value("accuracy_importance")[-1]),
+        "whole (%)": style.percent(m.value("accuracy_importance")[-1]),
         "kept": f"{kept} of {rank}",
-        "difference (points)": figures.points(m.value("difference_importance")[kept - 1], error),
-        "at random (%)": figures.percent(m.value("accuracy_random")[kept - 1]),
+        "difference (points)": style.points(m.value("difference_importance")[kept - 1], error),
+        "at random (%)": style.percent(m.value("accuracy_random")[kept - 1]),
         "loss established below": str(fewest),
     }
 
 
 if on_imagenet:
-    badges = " ".join(f"{{evidence}}`{kind}`" for kind in reporting.kind(on_imagenet).split(", "))
-    figures.text(
+    badges = " ".join(f"{{evidence}}`{kind}`" for kind in words.kind(on_imagenet).split(", "))
+    style.text(
         "pruning-imagenet",
         "Accuracy on ImageNet with 80 % of the directions pruned, the least important first: the "
         "difference from the whole head on the same images ± 95 % interval, accuracy with as many "
         "directions in random order, and the number of directions below which a loss is "
         f"established. {badges}\n\n"
-        + figures.to_markdown(pd.DataFrame([imagenet_row(m) for m in on_imagenet])),
+        + style.to_markdown(pd.DataFrame([imagenet_row(m) for m in on_imagenet])),
     )
 else:
-    figures.text(
+    style.text(
         "pruning-imagenet",
         ":::{admonition} Not measured yet\n:class: not-measured\n"
         "Accuracy on ImageNet against the share of pruned directions: `companion extract FAMILY "

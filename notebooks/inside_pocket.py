@@ -37,13 +37,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import evidence, figures, pocket_robustness, pruned_shifts, reporting
-from analysis.measurements import Measurement
-from analysis.outliers import far_above_mean
-from analysis.pruned import Sweep
-from analysis.pruned_shifts import TRAINING
-from analysis.registry import Family, Model, load_families
-from analysis.reporting import digits
+from analysis.families.registry import Family, Model, load_families
+from analysis.metrics.outliers import far_above_mean
+from analysis.metrics.pruning import Sweep
+from companion.measurements import pocket_robustness, pruned_shifts, take
+from companion.measurements.pruned_shifts import TRAINING
+from companion.measurements.records import Measurement
+from companion.publish import style as figures
+from companion.publish import words
+from companion.publish.words import digits
 
 LABELS = (
     "kurtosis", "indicator", "control", "importance", "directions", "pruning", "pruning-80",
@@ -67,7 +69,7 @@ class Found:
 
     @property
     def title(self) -> str:
-        return reporting.model_title(self.model)
+        return words.model_title(self.model)
 
     @property
     def kurtosis(self) -> float:
@@ -106,7 +108,7 @@ def measure(family: Family) -> list[Found]:
     """Those models of a family of which everything can be measured."""
     by_model = {}
     for experiment in ("outlier_features", "privileged_directions"):
-        for m in evidence.gather(experiment, family, [TRAINING]):
+        for m in take.gather(experiment, family, [TRAINING]):
             by_model[experiment, m.model] = m
     models = [
         m
@@ -137,9 +139,9 @@ if not ready:
     )
     for label in LABELS:
         figures.text(label, absent)
-problems = [p for family in families.values() for p in evidence.unusable(family)]
+problems = [p for family in families.values() for p in take.unusable(family)]
 if problems:
-    figures.text("unusable", reporting.unusable(problems))
+    figures.text("unusable", words.unusable(problems))
 
 
 def at(*levels: str) -> list[Found]:
@@ -155,7 +157,7 @@ def span(values: list[float], unit: str = "") -> str:
 
 def signed(value: tuple[float, float, float], joint: str = " to ") -> str:
     """A difference with its interval, in points."""
-    return reporting.with_interval(*value, joint)
+    return words.with_interval(*value, joint)
 
 
 def full(one: Found) -> str:
@@ -187,7 +189,7 @@ if ready:
         pd.DataFrame(
             {
                 "model": [short(one) for one in found],
-                "κ": [reporting.kurtosis(one.outliers) for one in found],
+                "κ": [words.kurtosis(one.outliers) for one in found],
                 "largest": [digits(one.outliers.value("profile").max()) for one in found],
                 "persistence (%)": [f"{100 * one.persistence:.1f}" for one in found],
                 "ER (points)": [

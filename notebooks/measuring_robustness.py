@@ -28,17 +28,18 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis import figures, published, published_robustness, views
-from analysis.published import FIVE_SHIFTS, FOUR_SHIFTS
-from analysis.published_robustness import CLIP_V2
-from analysis.registry import load_families
-from analysis.robustness import (
+from analysis.families.registry import load_families
+from analysis.metrics.robustness import (
     PAPER_BASELINE,
     Baseline,
     bootstrap_baselines,
     effective_robustness,
     fit_baseline,
 )
+from companion.measurements import published, published_robustness, views
+from companion.measurements.published import FIVE_SHIFTS, FOUR_SHIFTS
+from companion.measurements.published_robustness import CLIP_V2
+from companion.publish import style
 
 families = load_families(edition) | load_families("reader")
 table = published.load()
@@ -54,29 +55,29 @@ groups_four = published_robustness.groups(four, families)
 pool = published_robustness.pool(table, FIVE_SHIFTS, CLIP_V2)
 lines = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
 x = np.linspace(0.03, 0.92, 300)
-figure, axes = figures.new_figure(height=5)
+figure, axes = style.new_figure(height=5)
 band = np.percentile([line.predict(x) for line in lines], [2.5, 97.5], axis=0)
 fit = fit_baseline(pool["imagenet"], pool["shifted"])
-figures.baseline(axes, pool["imagenet"], pool["shifted"], x, fit.predict(x), band)
+style.baseline(axes, pool["imagenet"], pool["shifted"], x, fit.predict(x), band)
 axes.plot(
-    x, PAPER_BASELINE.predict(x), color=figures.INK, linewidth=1.1, linestyle=(0, (4, 3)),
+    x, PAPER_BASELINE.predict(x), color=style.INK, linewidth=1.1, linestyle=(0, (4, 3)),
     label="the paper's printed line",
 )  # fmt: skip
 soups = five[five["source"] == "model_soups"]
-figures.level_points(
+style.level_points(
     axes, "finetuned", soups["imagenet"], soups["shifted"], s=14, linewidth=0, alpha=0.6,
     label=f"finetuned ViT-B/32 (model soups, {len(soups)} models)",
 )  # fmt: skip
 for level in ("supervised", "zero_shot"):
     own = five[(five["level"] == level) & (five["source"] != "model_soups")]
-    figures.level_points(axes, level, own["imagenet"], own["shifted"])
-figures.logit_scale(axes.xaxis, [0.04, 0.91])
-figures.logit_scale(axes.yaxis, [0.02, 0.80])
+    style.level_points(axes, level, own["imagenet"], own["shifted"])
+style.logit_scale(axes.xaxis, [0.04, 0.91])
+style.logit_scale(axes.yaxis, [0.02, 0.80])
 axes.set(xlim=(0.04, 0.91), ylim=(0.015, 0.80))
 axes.set(xlabel="ImageNet top-1 (%, logit scale)", ylabel="mean top-1 of five shifts (%)")
 axes.legend(loc="upper left")
 zero_shot = five[five["level"] == "zero_shot"]
-figures.show(
+style.show(
     figure,
     name="figure-1",
     caption=f"""Accuracy under shift against ImageNet accuracy, the paper's Figure 1 from published
@@ -84,18 +85,18 @@ figures.show(
     percentage points. ImageNet-V2 is the matched-frequency variant throughout; band: 95 % of
     {resamples} refits to resampled pools (seed {seed}).""",
     alt=f"Scatter plot on logit axes. {len(pool)} baseline models lie along a line. All "
-    f"{len(zero_shot)} zero-shot CLIP models lie {figures.points(zero_shot['er'].min())} to "
-    f"{figures.points(zero_shot['er'].max())} points from it; the {len(soups)} finetuned models "
-    f"{figures.points(soups['er'].min())} to {figures.points(soups['er'].max())} points; the "
+    f"{len(zero_shot)} zero-shot CLIP models lie {style.points(zero_shot['er'].min())} to "
+    f"{style.points(zero_shot['er'].max())} points from it; the {len(soups)} finetuned models "
+    f"{style.points(soups['er'].min())} to {style.points(soups['er'].max())} points; the "
     "supervised ResNets "
-    + ", ".join(figures.points(v) for v in five[five["level"] == "supervised"]["er"])
+    + ", ".join(style.points(v) for v in five[five["level"] == "supervised"]["er"])
     + " points.",
     evidence="published",
 )
 
 
 # %%
-soup_range = f" ({figures.points(soups['er'].min())} to {figures.points(soups['er'].max())})"
+soup_range = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 
 
 def level_columns(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
@@ -109,8 +110,8 @@ def level_columns(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
         if np.isnan(value):
             return "not measured"
         if np.isnan(error):  # the median of many models
-            return figures.points(value) + of_many
-        return figures.points(value, error)
+            return style.points(value) + of_many
+        return style.points(value, error)
 
     return pd.DataFrame(
         {
@@ -123,7 +124,7 @@ def level_columns(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
     )
 
 
-figures.table(
+style.table(
     level_columns(groups_five, soup_range),
     name="table-1",
     caption=f"""Effective robustness in percentage points on five shifts, against the paper's
@@ -135,12 +136,12 @@ figures.table(
 )
 
 # %%
-figures.table(
+style.table(
     level_columns(groups_four),
     name="four-shifts",
     caption=f"""Effective robustness in percentage points on four shifts, without ObjectNet, against
     a line refitted on the same four (slope {four_line.slope:.3f}, intercept
-    {figures.minus(f"{four_line.intercept:.3f}")}, r {four_line.r:.3f}). ±: 95 % interval from the
+    {style.minus(f"{four_line.intercept:.3f}")}, r {four_line.r:.3f}). ±: 95 % interval from the
     finite test sets. Not comparable with the values on five shifts. The supervised ViT-L stands in
     for ViT-L/14: it has patches of 16 pixels.""",
     evidence="published",
@@ -156,16 +157,16 @@ if len(measured_here):
         subset=levels, how="all"
     )
     kinds = KINDS[bool(measured_here["live"].any()), bool(measured_here["live"].all())].split(", ")
-    figures.text(
+    style.text(
         "own",
         f"Measured on all six data sets: {len(measured_here)} of these families' models. Effective "
         "robustness in percentage points on five shifts, against the paper's printed line; ±: 95 % "
         "interval from the finite test sets, the line held fixed. "
         + " ".join(f"{{evidence}}`{kind}`" for kind in kinds)
-        + f"\n\n{figures.to_markdown(level_columns(groups_own))}",
+        + f"\n\n{style.to_markdown(level_columns(groups_own))}",
     )
 else:
-    figures.text(
+    style.text(
         "own",
         "This book itself measured no model on all six data sets yet: `companion extract FAMILY "
         "--data grid` and `companion measure accuracy FAMILY --record` do it.",
@@ -180,16 +181,16 @@ def draw_groups(axes, groups: pd.DataFrame, title: str) -> None:
         known = groups[level].notna()
         values, errors = 100 * groups[level][known], 100 * groups[f"{level}_95"][known].fillna(0)
         axes.errorbar(
-            values, y[known], xerr=errors, fmt="none", ecolor=figures.INK, elinewidth=1, zorder=3
+            values, y[known], xerr=errors, fmt="none", ecolor=style.INK, elinewidth=1, zorder=3
         )
-        figures.level_points(axes, level, values, y[known])
-    axes.axvline(0, color=figures.INK, linewidth=1)
+        style.level_points(axes, level, values, y[known])
+    axes.axvline(0, color=style.INK, linewidth=1)
     short = groups["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
     axes.set_yticks(y, groups["title"] + ", " + short)
     axes.set(title=title, xlabel="effective robustness (points)", xlim=(-8, 44))
 
 
-figure, (left, right) = figures.new_figure(columns=2, width=8.4, height=5.4, sharey=True)
+figure, (left, right) = style.new_figure(columns=2, width=8.4, height=5.4, sharey=True)
 draw_groups(left, groups_five, "five shifts, printed line")
 draw_groups(right, groups_four, "four shifts, refitted line")
 handles, labels = right.get_legend_handles_labels()
@@ -198,7 +199,7 @@ triples = groups_four.dropna(subset=["zero_shot", "finetuned", "supervised"])
 ordered = (triples["zero_shot"] > triples["finetuned"]) & (
     triples["finetuned"] > triples["supervised"]
 )
-figures.show(
+style.show(
     figure,
     name="levels",
     caption="""The two tables as a figure: one row per backbone and pretraining set. A missing mark
@@ -219,11 +220,11 @@ constants = pd.DataFrame(
         "pool": choices["kinds"].map(POOLS),
         "models": choices["models"],
         "slope": [f"{v:.3f}" for v in choices["slope"]],
-        "intercept": [figures.minus(f"{v:.3f}") for v in choices["intercept"]],
+        "intercept": [style.minus(f"{v:.3f}") for v in choices["intercept"]],
         "r": [f"{v:.3f}" for v in choices["r"]],
     }
 )
-figures.table(
+style.table(
     constants,
     name="fits",
     caption="""The baseline's constants under each choice that the paper leaves open: which variant
@@ -238,35 +239,35 @@ single = five[five["source"] != "model_soups"].reset_index(drop=True)
 under = np.array(
     [effective_robustness(single["shifted"], single["imagenet"], line) for line in every_line]
 )
-figure, axes = figures.new_figure(height=5.2)
+figure, axes = style.new_figure(height=5.2)
 y = np.arange(len(single))[::-1]
-axes.hlines(y, 100 * under.min(0), 100 * under.max(0), color=figures.MUTED, linewidth=2)
+axes.hlines(y, 100 * under.min(0), 100 * under.max(0), color=style.MUTED, linewidth=2)
 marks = {"all": ("|", "refit, all but more data"), "standard": ("x", "refit, standard only")}
 for kinds, (marker, label) in marks.items():
     chosen = under[1:][(choices["kinds"] == kinds).to_numpy()]
     axes.scatter(
-        100 * chosen, np.broadcast_to(y, chosen.shape), marker=marker, s=34, color=figures.INK,
+        100 * chosen, np.broadcast_to(y, chosen.shape), marker=marker, s=34, color=style.INK,
         linewidth=1, label=label, zorder=3,
     )  # fmt: skip
 for level in ("zero_shot", "supervised"):
     own = (single["level"] == level).to_numpy()
-    label = f"{figures.LEVEL_STYLES[level].title}, printed line"
-    figures.level_points(axes, level, 100 * under[0, own], y[own], label=label)
-axes.axvline(0, color=figures.INK, linewidth=1)
+    label = f"{style.LEVEL_STYLES[level].title}, printed line"
+    style.level_points(axes, level, 100 * under[0, own], y[own], label=label)
+axes.axvline(0, color=style.INK, linewidth=1)
 names = single["title"] + ", " + single["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
 axes.set_yticks(y, names)
 axes.set(xlabel="effective robustness (points)", ylim=(-0.7, len(single) - 0.3))
 figure.legend(loc="outside lower center", ncols=2)
 widest = int(np.ptp(under, axis=0).argmax())
-figures.show(
+style.show(
     figure,
     name="fit-choice",
     caption="""Effective robustness of every model measured on five shifts under the printed
     constants and the eight refits of the table of fits. The models' own accuracies stay the same;
     only the line moves.""",
     alt="Range plot: each model's effective robustness under nine baselines. The spread is largest "
-    f"for {names[widest]}: {figures.points(under[:, widest].min())} to "
-    f"{figures.points(under[:, widest].max())} points.",
+    f"for {names[widest]}: {style.points(under[:, widest].min())} to "
+    f"{style.points(under[:, widest].max())} points.",
     evidence="published",
 )
 
@@ -278,15 +279,15 @@ figures.show(
 def named(models: pd.DataFrame, index: int) -> str:
     """A model's effective robustness with its backbone and pretraining set."""
     row = models.loc[index]
-    return f"{figures.points(row['er'])} points ({row['title']}, {row['pretraining']})"
+    return f"{style.points(row['er'])} points ({row['title']}, {row['pretraining']})"
 
 
-figures.text("er-lowest", named(zero_shot, zero_shot["er"].idxmin()))
-figures.text("er-highest", named(zero_shot, zero_shot["er"].idxmax()))
-figures.text("pool-size", str(len(pool)))
+style.text("er-lowest", named(zero_shot, zero_shot["er"].idxmin()))
+style.text("er-highest", named(zero_shot, zero_shot["er"].idxmax()))
+style.text("pool-size", str(len(pool)))
 best = choices[(choices["v2"] == "mean") & (choices["kinds"] == "all")].iloc[0]
 printed = "slope {slope:.3f}, intercept {intercept:.3f}, r {r:.3f}".format(**best)
-figures.text("fit-constants", figures.minus(printed))
-figures.text("fit-shift", f"{100 * np.ptp(under, axis=0).max():.1f} points ({names[widest]})")
-figures.text("triples", f"{int(ordered.sum())} of {len(triples)}")
-figures.text("groups", str(len(groups_four)))
+style.text("fit-constants", style.minus(printed))
+style.text("fit-shift", f"{100 * np.ptp(under, axis=0).max():.1f} points ({names[widest]})")
+style.text("triples", f"{int(ordered.sum())} of {len(triples)}")
+style.text("groups", str(len(groups_four)))

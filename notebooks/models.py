@@ -20,8 +20,9 @@ edition: str = "paper"  # which families
 # %%
 import pandas as pd
 
-from analysis import figures, published
-from analysis.registry import load_families
+from analysis.families.registry import load_families
+from companion.measurements import published
+from companion.publish import style
 
 families = load_families(edition) | load_families("reader")
 table = published.load()
@@ -39,7 +40,7 @@ def weights(model) -> str:
 rows = [
     {
         "backbone": family.title,
-        "level": figures.LEVEL_STYLES[model.level].title,
+        "level": style.LEVEL_STYLES[model.level].title,
         "pretraining": model.pretraining,
         "architecture and weights": weights(model),
         "width": model.width,
@@ -48,7 +49,7 @@ rows = [
     for family in families.values()
     for model in family.models
 ]
-figures.table(
+style.table(
     pd.DataFrame(rows),
     name="models",
     caption=f"""The {len(rows)} models of the {len(families)} families. Width: components of the
@@ -59,12 +60,12 @@ figures.table(
 notes: dict[str, list[str]] = {}
 for family in families.values():
     for model in family.models:
-        level = figures.LEVEL_STYLES[model.level].title
+        level = style.LEVEL_STYLES[model.level].title
         origin = "" if model.level in ("supervised", "captions", "random") else model.pretraining
         if model.note:
             who = ", ".join(filter(None, [family.title, level, origin]))
             notes.setdefault(" ".join(model.note.split()), []).append(who)
-figures.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
+style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
 # %%
 ADDRESSES = {
@@ -84,7 +85,7 @@ sources = [
     }
     for (source, commit), own in table.groupby(["source", "commit"], sort=False)
 ]
-figures.table(
+style.table(
     pd.DataFrame(sources),
     name="sources",
     caption="""The public tables that the accuracies come from, each at one commit. Models: a

@@ -25,17 +25,19 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, paper_sets, reporting
-from analysis.outliers import far_above_mean
-from analysis.pruned_shifts import GROUPS, TRAINING
-from analysis.registry import load_family
-from analysis.reporting import digits
+from analysis.families.registry import load_family
+from analysis.images import sets
+from analysis.metrics.outliers import far_above_mean
+from companion.measurements import take
+from companion.measurements.pruned_shifts import GROUPS, TRAINING
+from companion.publish import charts, style, words
+from companion.publish.words import digits
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-SHIFTS = {*paper_sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
-data = evidence.known_data("outlier_features", backbone) - SHIFTS
-found = evidence.gather("outlier_features", backbone, data)
+SHIFTS = {*sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
+data = take.known_data("outlier_features", backbone) - SHIFTS
+found = take.gather("outlier_features", backbone, data)
 order = {model.name: row for row, model in enumerate(backbone.models)}
 found.sort(key=lambda m: (order[m.model], "captions" in m.data.name))
 everywhere = [m for m in found if m.basis == "per_image"]  # in the pocket lab: in every style
@@ -47,8 +49,8 @@ columns = 2 if pocket else 1
 def title(measurement) -> str:
     """The model and the data of a measurement, in words; in the pocket lab the data are one."""
     if pocket:
-        return reporting.model_title(backbone.model(measurement.model))
-    return reporting.title(measurement, backbone)
+        return words.model_title(backbone.model(measurement.model))
+    return words.title(measurement, backbone)
 
 
 def outlier_names(profile: np.ndarray, limit: int = 6) -> str:
@@ -66,18 +68,18 @@ rows = []
 for model in backbone.models:
     own = [m for m in per_image if m.model == model.name]
     shared = {
-        "level": figures.LEVEL_STYLES[model.level].title,
+        "level": style.LEVEL_STYLES[model.level].title,
         "pretraining": "" if model.level == "random" else model.pretraining,
     }
     if pocket:
-        shared = {"model": reporting.model_title(model)}
+        shared = {"model": words.model_title(model)}
     for m in own:
         percentiles = m.value("kurtosis_percentiles")
         rows.append(
             shared
             | {
-                "data": reporting.data_title(m),
-                "κ": reporting.kurtosis(m),
+                "data": words.data_title(m),
+                "κ": words.kurtosis(m),
                 "90 % of items": f"{digits(percentiles[5])} to {digits(percentiles[95])}",
                 "outliers": outlier_names(m.value("profile")),
                 "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
@@ -90,7 +92,7 @@ for model in backbone.models:
 about = ["model"] if pocket else ["level", "pretraining", "data"]
 where = ", the test emoji of the training style" if pocket else ""
 results = ["κ", "90 % of items", "outliers", "persistence (%)", "leader"]
-figures.table(
+style.table(
     pd.DataFrame(rows)[about + results],
     name="kurtosis",
     caption=f"""Activation kurtosis of the {backbone.title} models, the counterpart of the paper's
@@ -98,12 +100,12 @@ figures.table(
     Gaussian gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that of
     the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
     leads.""",
-    evidence=reporting.kind(per_image) if per_image else None,
+    evidence=words.kind(per_image) if per_image else None,
 )
 
 # %%
 if per_image:
-    figure, axes = figures.new_figure(height=3.8)
+    figure, axes = style.new_figure(height=3.8)
     charts.draw_kurtosis(axes, {title(m): m for m in per_image})
     axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
     figure.legend(loc="outside lower center", ncols=2)
@@ -113,14 +115,14 @@ if per_image:
         )
         for m in per_image
     )
-    figures.show(
+    style.show(
         figure,
         name="distribution",
         caption=f"""How the activation kurtosis of single items is distributed, {backbone.title}:
         the share of items below each value, from {per_image[0].counts["images"]} items each. The
         vertical line is the Gaussian's 3.""",
         alt=f"Cumulative distributions on a log axis. Median kurtosis: {medians}.",
-        evidence=reporting.kind(per_image),
+        evidence=words.kind(per_image),
     )
 
 # %% [markdown]
@@ -136,7 +138,7 @@ if per_image:
         f"{m.value('profile').max():.3g}, the second at {np.sort(m.value('profile'))[-2]:.3g}"
         for m in per_image
     )
-    figures.show(
+    style.show(
         figure,
         name="profile",
         caption=f"""The activation profile: for each coordinate the mean over items of |z|, its
@@ -144,7 +146,7 @@ if per_image:
         coordinate (1, thin line). Dashed: {threshold:g} times the mean coordinate, from where a
         coordinate counts as an outlier.{"" if pocket else " The scales differ."}""",
         alt=f"Stem plots over all coordinates. {tops} times the mean coordinate.",
-        evidence=reporting.kind(per_image),
+        evidence=words.kind(per_image),
     )
 
 # %%
@@ -152,7 +154,7 @@ if per_image:
     images = [m for m in per_image if "captions" not in m.data.name]
     limit = max(np.abs(m.value("sample")).max() for m in images)
     figure, panels = charts.grid_figure(
-        {reporting.model_title(backbone.model(m.model)): m for m in images},
+        {words.model_title(backbone.model(m.model)): m for m in images},
         lambda axes, m: charts.draw_heat_map(axes, m, limit),
         columns=min(3, len(images)), height=3.4,
     )  # fmt: skip
@@ -164,14 +166,14 @@ if per_image:
         panels[0, 0].images[0], ax=panels, shrink=0.8, label="z (standard deviations)"
     )
     ticks = [tick for tick in (-10, -3, -1, 0, 1, 3, 10) if abs(tick) <= limit]
-    bar.set_ticks(ticks, labels=[figures.minus(str(tick)) for tick in ticks])
+    bar.set_ticks(ticks, labels=[style.minus(str(tick)) for tick in ticks])
     leading = "; ".join(
-        f"{reporting.model_title(backbone.model(m.model))}: coordinate "
+        f"{words.model_title(backbone.model(m.model))}: coordinate "
         f"{m.value('sample_coordinates')[0]} between {m.value('sample')[:, 0].min():.1f} and "
         f"{m.value('sample')[:, 0].max():.1f}"
         for m in images
     ).replace(" -", " −")
-    figures.show(
+    style.show(
         figure,
         name="heat-map",
         caption=f"""Single images (rows) at the same coordinates (columns): left of the line the
@@ -181,7 +183,7 @@ if per_image:
         logarithmic beyond.""",
         alt="Heat map of standardised activations, images by coordinates. "
         + f"Leading column, {leading} standard deviations.",
-        evidence=reporting.kind(images),
+        evidence=words.kind(images),
     )
 
 # %% [markdown]
@@ -222,13 +224,13 @@ def control_sentence(random, trained: list) -> str:
 controls = [m for m in per_image if m.level == "random"]
 trained = [m for m in per_image if m.level != "random"]
 if pocket and controls and trained:
-    figures.text("control", control_sentence(controls[0], trained))
+    style.text("control", control_sentence(controls[0], trained))
 
 # %%
 if pocket and everywhere:
     rows = []
     for model in backbone.models:
-        row = {"model": reporting.model_title(model)}
+        row = {"model": words.model_title(model)}
         for group, names in GROUPS.items():
             own = [m for m in everywhere if m.model == model.name and m.data.name in names]
             if not own:
@@ -237,13 +239,13 @@ if pocket and everywhere:
             row[f"κ, {group}"] = digits(np.mean([m.value("kurtosis_mean") for m in own]))
             row[f"P, {group}"] = f"{100 * np.mean(shares):.1f}"
         rows.append(row)
-    figures.table(
+    style.table(
         pd.DataFrame(rows).fillna("not measured"),
         name="styles",
         caption=f"""κ and persistence P (%) of the {backbone.title} models in the training style, in
         the style that is a shift but in the web sets (seen), and on average over the
         {len(GROUPS["unseen"])} styles that no model trains on (unseen).""",
-        evidence=reporting.kind(everywhere),
+        evidence=words.kind(everywhere),
     )
 
 # %% [markdown]
@@ -255,10 +257,10 @@ if pocket and everywhere:
 
 # %%
 if of_means:
-    figures.table(
+    style.table(
         pd.DataFrame(
             {
-                "model": [reporting.model_title(backbone.model(m.model)) for m in of_means],
+                "model": [words.model_title(backbone.model(m.model)) for m in of_means],
                 "κ of the mean": [digits(m.value("kurtosis_of_mean")) for m in of_means],
                 "outliers of the mean": [
                     outlier_names(m.value("profile_of_mean")) for m in of_means
@@ -274,20 +276,20 @@ if of_means:
         mean κ. Outliers of the mean: coordinates at least {threshold:g} times as far from the
         embedding's mean as the mean coordinate. Share of the mean: |mean|² over the mean |h|²,
         which needs the covariance.""",
-        evidence=reporting.kind(of_means),
+        evidence=words.kind(of_means),
     )
-    named = {m.model: reporting.model_title(backbone.model(m.model)) for m in of_means}
+    named = {m.model: words.model_title(backbone.model(m.model)) for m in of_means}
     figure = charts.profile_figure(
         {f"{named[m.model]}: mean embedding": (m.value("profile_of_mean"), m.level)
          for m in of_means},
         threshold,
     )  # fmt: skip
     tops = "; ".join(
-        f"{reporting.model_title(backbone.model(m.model))}: coordinate "
+        f"{words.model_title(backbone.model(m.model))}: coordinate "
         f"{np.argmax(m.value('profile_of_mean'))} at {m.value('profile_of_mean').max():.3g} times"
         for m in of_means
     )
-    figures.show(
+    style.show(
         figure,
         name="mean-profile",
         caption=f"""The profile of mean embeddings, {backbone.title}: each coordinate's distance
@@ -295,38 +297,38 @@ if of_means:
         {threshold:g} times. An approximation from the mean alone, not comparable with profiles
         per image.""",
         alt=f"Stem plots over all coordinates. {tops} the mean coordinate.",
-        evidence=reporting.kind(of_means),
+        evidence=words.kind(of_means),
     )
 
 # %%
 with_covariance = [m for m in of_means if m.basis == "mean_and_covariance"]
 for m in with_covariance:
     rms = m.value("rms_profile")
-    figure, axes = figures.new_figure(height=3)
+    figure, axes = style.new_figure(height=3)
     charts.draw_profile(axes, rms, m.level, threshold)
     axes.set(xlabel="coordinate", ylabel="root mean square,\ntimes the mean coordinate")
     largest = np.argsort(-rms)[:3]
-    figures.show(
+    style.show(
         figure,
         name="rms-profile",
-        caption=f"""{backbone.title}, {reporting.model_title(backbone.model(m.model))}: the root
+        caption=f"""{backbone.title}, {words.model_title(backbone.model(m.model))}: the root
         mean square of each coordinate over COCO images, from the published mean and covariance.
         Unlike the profile of the mean it also counts what differs between images.""",
         alt="Stem plot over all coordinates. Largest: "
         + ", ".join(f"coordinate {c} at {rms[c]:.3g}" for c in largest)
         + " times the mean coordinate.",
-        evidence=reporting.kind(with_covariance),
+        evidence=words.kind(with_covariance),
     )
 
 # %% [markdown]
 # ## What is missing
 
 # %% tags=["remove-input"]
-reporting.show_what_is_missing(
+words.show_what_is_missing(
     backbone,
     found,
-    reporting.without(backbone, per_image),
+    words.without(backbone, per_image),
     "Here will stand the kurtosis per image",
     "outlier_features",
-    evidence.unusable(backbone),
+    take.unusable(backbone),
 )

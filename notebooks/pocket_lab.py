@@ -35,8 +35,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import emoji, figures, reporting
-from analysis.registry import load_family
+from analysis.families.registry import load_family
+from analysis.images import emoji
+from companion.publish import style as figures
+from companion.publish import words
 
 backbone = load_family(family)
 data = emoji.load()
@@ -45,7 +47,7 @@ curves = pd.read_csv("data/pocket/curves.csv")
 own = kept[kept["family"] == family]
 has_torch = importlib.util.find_spec("torch") is not None
 STYLE_TITLES = {style: style.replace("_", " ") for style in emoji.STYLES}
-MODELS = {m.name: reporting.model_title(m) for m in backbone.models}
+MODELS = {m.name: words.model_title(m) for m in backbone.models}
 
 # %% [markdown]
 # ## The data
@@ -140,19 +142,20 @@ figures.show(
 # %%
 def predict(name: str, checkpoint: Path | None) -> dict[str, np.ndarray]:
     """Style → whether each test image with a class is recognised."""
-    from analysis import datasets, models
+    from analysis.features import encoders
+    from analysis.images import find
 
     model = backbone.model(name)
     return {
-        style: models.recognised(model, datasets.pocket(style, "test", classified=True), checkpoint)
+        style: encoders.recognised(model, find.pocket(style, "test", classified=True), checkpoint)
         for style in shown
     }
 
 
 def trained_again(folder: Path) -> dict[str, Path]:
     """Train this family's models with seed 0 and say where their weights lie."""
-    from analysis import pocket
-    from analysis import retrain as training
+    from training import pocket
+    from training import pocket_lab as training
 
     recipes = pocket.load_recipes()
     tasks = [(r, 0) for r in recipes.models if r.name in MODELS and r.steps]

@@ -29,22 +29,25 @@ import re
 import numpy as np
 import pandas as pd
 
-from analysis import charts, evidence, figures, paper_sets, reporting
-from analysis.outliers import far_above_mean
-from analysis.pruned_shifts import TRAINING
-from analysis.registry import load_family
-from analysis.reporting import digits
+from analysis.families.registry import load_family
+from analysis.images import sets
+from analysis.metrics.outliers import far_above_mean
+from companion.measurements import take
+from companion.measurements.pruned_shifts import TRAINING
+from companion.publish import charts, style
+from companion.publish import words as reporting
+from companion.publish.words import digits
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-SHIFTS = {*paper_sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
-data = [TRAINING] if pocket else evidence.known_data("privileged_directions", backbone) - SHIFTS
-found = evidence.gather("privileged_directions", backbone, data)
+SHIFTS = {*sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
+data = [TRAINING] if pocket else take.known_data("privileged_directions", backbone) - SHIFTS
+found = take.gather("privileged_directions", backbone, data)
 per_image = [m for m in found if m.basis == "per_image"]
 of_heads = [m for m in found if m.basis != "per_image"]
 outliers = {
     (m.model, m.data.name): m
-    for m in evidence.gather("outlier_features", backbone, data)
+    for m in take.gather("outlier_features", backbone, data)
     if m.basis == "per_image"
 }
 
@@ -77,7 +80,7 @@ if pocket and per_image:
     figure.supxlabel("direction, the most important first (log scale)", fontsize=10)
     figure.supylabel("importance, times the mean", fontsize=10)
 elif per_image:
-    figure, axes = figures.new_figure(height=4)
+    figure, axes = style.new_figure(height=4)
     charts.draw_importance(axes, {title(m): m for m in per_image}, threshold)
     figure.legend(loc="outside lower center", ncols=1)
 if per_image:
@@ -87,7 +90,7 @@ if per_image:
         f"{digits(m.value('importance_head_centred')[0])}"
         for m in per_image
     )
-    figures.show(
+    style.show(
         figure,
         name="importance",
         caption=f"""Importance of every direction of the head relative to the mean importance,
@@ -143,7 +146,7 @@ if per_image:
         table = table.drop(columns=["second", "with gap", f"≥ {threshold:g} ×"], errors="ignore")
         table = table.rename(columns={"top importance (× mean)": "importance"})
     random = np.sqrt(2 / (np.pi * per_image[0].counts["components"]))
-    figures.table(
+    style.table(
         table,
         name="directions",
         caption=f"""The most important direction v of each {backbone.title} model that was measured
@@ -197,7 +200,7 @@ if pocket and shown:
     figure.supxlabel("activation profile of the images (times the mean coordinate, log scale)",
                      fontsize=10)  # fmt: skip
     figure.supylabel("size of the component in the top direction", fontsize=10)
-    figures.show(
+    style.show(
         figure,
         name="top-direction",
         caption=f"""Each coordinate of the {backbone.title} embedding: how far it stands out over
@@ -210,7 +213,7 @@ if pocket and shown:
 
 for m in () if pocket else (m for m in shown if m.level != "random"):
     captions = outliers.get((m.model, m.data.name.replace("images", "captions")))
-    figure, axes = figures.new_figure(height=4.2)
+    figure, axes = style.new_figure(height=4.2)
     charts.draw_top_direction(axes, profile(m), m.value("top_components"), m.level)
     axes.set(xlabel="activation profile of the images (times the mean coordinate, log scale)")
     axes.set(ylabel="size of the component in the top direction")
@@ -223,7 +226,7 @@ for m in () if pocket else (m for m in shown if m.level != "random"):
     same_level = [o.model for o in shown if o.level == m.level]
     called = m.level if len(same_level) == 1 else m.model
     called += f"-{m.data.name}" * (same_level.count(m.model) > 1)
-    figures.show(
+    style.show(
         figure,
         name="top-direction-" + re.sub(r"[^A-Za-z0-9-]", "-", called),
         caption=f"""Each coordinate of the {backbone.title} embedding ({title(m)}): how far it
@@ -242,19 +245,19 @@ for m in () if pocket else (m for m in shown if m.level != "random"):
 
 # %%
 if of_heads:
-    figure, (left, right) = figures.new_figure(columns=2, width=8.4, height=3.9)
+    figure, (left, right) = style.new_figure(columns=2, width=8.4, height=3.9)
     lines = ["-", (0, (4, 2)), (0, (1, 1.5))]
     for m, line in zip(of_heads, lines, strict=False):
         share = m.value("singular_value_share")
         ranks = np.arange(1, len(share) + 1)
-        colour = figures.LEVEL_STYLES[m.level].colour
+        colour = style.LEVEL_STYLES[m.level].colour
         left.plot(
             ranks, share * len(share), color=colour, linewidth=1.8, linestyle=line, label=title(m)
         )
         if "cosine_with_mean" in m.values:
             right.plot(ranks, m.value("cosine_with_mean"), ".", color=colour, markersize=3.5)
             random = np.sqrt(2 / (np.pi * m.counts["components"]))
-            right.axhline(random, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
+            right.axhline(random, color=style.INK, linewidth=1, linestyle=(0, (4, 3)))
     left.set_yscale("log")
     left.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
     left.minorticks_off()
@@ -280,7 +283,7 @@ if of_heads:
         )
         for m in of_heads
     )
-    figures.show(
+    style.show(
         figure,
         name="spectrum",
         caption=f"""Genuine ImageNet zero-shot heads of {backbone.title}: singular values (left)
@@ -290,7 +293,7 @@ if of_heads:
         alt=f"Two panels. {words}.",
         evidence=reporting.kind(of_heads),
     )
-    figures.table(
+    style.table(
         pd.DataFrame(
             {
                 "model": [reporting.model_title(backbone.model(m.model)) for m in of_heads],
@@ -339,5 +342,5 @@ reporting.show_what_is_missing(
     reporting.without(backbone, per_image),
     "Here will stand the importance of every direction",
     "privileged_directions",
-    evidence.unusable(backbone),
+    take.unusable(backbone),
 )

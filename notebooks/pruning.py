@@ -30,31 +30,30 @@ random_orders: int = 3  # random orders under ImageNet's shifts
 import numpy as np
 import pandas as pd
 
-from analysis import (
-    charts,
-    evidence,
-    figures,
+from analysis.families.registry import load_family
+from companion.measurements import (
     pocket_robustness,
     pruned_shifts,
     published,
     published_robustness,
-    reporting,
+    take,
 )
-from analysis.registry import load_family
+from companion.publish import charts, style
+from companion.publish import words as reporting
 
 KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
 inside, *shifts = pruned_shifts.POCKET if pocket else pruned_shifts.PAPER
-others = evidence.known_data("pruning", backbone) - {*shifts}
+others = take.known_data("pruning", backbone) - {*shifts}
 # On shifts a recorded curve is ordered by their own images: another question than the paper's.
-found = evidence.gather("pruning", backbone, [inside] if pocket else others)
+found = take.gather("pruning", backbone, [inside] if pocket else others)
 
 
 def accuracies(measurement, order: str, kept: int) -> str:
     """Accuracy in percent with that many directions kept."""
-    return figures.percent(measurement.value(f"accuracy_{order}")[kept - 1])
+    return style.percent(measurement.value(f"accuracy_{order}")[kept - 1])
 
 
 # %% [markdown]
@@ -62,12 +61,12 @@ def accuracies(measurement, order: str, kept: int) -> str:
 
 # %%
 if pocket:
-    figures.text(
+    style.text(
         "accuracy",
         "In the pocket lab accuracy and effective robustness are shown together, in the next part.",
     )
 if found and not pocket:
-    figure, panels = figures.new_figure(
+    figure, panels = style.new_figure(
         rows=len(found), height=1 + 3.6 * len(found), sharex=True, squeeze=False
     )
     for axes, m in zip(panels[:, 0], found, strict=True):
@@ -85,7 +84,7 @@ if found and not pocket:
             f"{accuracies(m, 'random', fifth)} % at random and "
             f"{accuracies(m, 'reversed', fifth)} % reversed"
         )
-    figures.show(
+    style.show(
         figure,
         name="curve",
         caption=f"""Accuracy of {backbone.title} against the share of directions pruned, in four
@@ -99,7 +98,7 @@ if found and not pocket:
 
 # %%
 if found and not pocket:
-    figure, panels = figures.new_figure(
+    figure, panels = style.new_figure(
         rows=len(found), height=0.8 + 2.7 * len(found), sharex=True, squeeze=False
     )
     words = []
@@ -107,23 +106,23 @@ if found and not pocket:
         difference = 100 * m.value("difference_importance")
         error = 196 * m.value("difference_importance_error")
         pruned = charts.pruned_shares(len(difference))
-        colour = figures.LEVEL_STYLES[m.level].colour
+        colour = style.LEVEL_STYLES[m.level].colour
         axes.plot(pruned, difference, color=colour, linewidth=1.6)
         axes.fill_between(
             pruned, difference - error, difference + error, color=colour, alpha=0.2, linewidth=0
         )
-        axes.axhline(0, color=figures.INK, linewidth=1)
-        axes.axvline(80, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axhline(0, color=style.INK, linewidth=1)
+        axes.axvline(80, color=style.INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlim=(0, 100), ylim=(-20, 5), ylabel="difference (points)")
         axes.set_title(reporting.title(m, backbone))
         fifth = round(0.2 * len(difference)) - 1
         words.append(
             f"{reporting.title(m, backbone)}: "
-            f"{figures.minus(f'{difference[fifth]:.1f}')} ± {error[fifth]:.1f} points with 80 % "
+            f"{style.minus(f'{difference[fifth]:.1f}')} ± {error[fifth]:.1f} points with 80 % "
             "pruned"
         )
     panels[-1, 0].set(xlabel="directions pruned (%), the least important first")
-    figures.show(
+    style.show(
         figure,
         name="difference",
         caption=f"""What pruning costs: accuracy less that of the whole head on the same
@@ -149,7 +148,7 @@ for model in () if pocket else backbone.models:
                 | {
                     "kept": f"{kept}",
                     "by importance (%)": accuracies(m, "importance", kept),
-                    "difference (points)": figures.points(loss, error) if kept < rank else "",
+                    "difference (points)": style.points(loss, error) if kept < rank else "",
                     "by singular value (%)": accuracies(m, "singular_value", kept),
                     "at random (%)": accuracies(m, "random", kept),
                     "reversed (%)": accuracies(m, "reversed", kept),
@@ -158,7 +157,7 @@ for model in () if pocket else backbone.models:
     if not own and found:
         rows.append(name | {"by importance (%)": "not measured"})
 if found and not pocket:
-    figures.table(
+    style.table(
         pd.DataFrame(rows).fillna(""),
         name="kept",
         caption=f"""Accuracy of {backbone.title} with some of the directions kept, in the task of
@@ -221,14 +220,14 @@ def fifth_of(sweep) -> tuple[int, int]:
 
 if sweeps:
     lowest = pool["imagenet"].min()
-    figure, panels = figures.new_figure(
+    figure, panels = style.new_figure(
         columns=2, rows=len(sweeps), width=8.4, height=1 + 2.5 * len(sweeps), sharex=True,
         squeeze=False,
     )  # fmt: skip
     for (left, right), name in zip(panels, sweeps, strict=True):
         charts.draw_sweeps(left, sweeps[name], "inside")
         charts.draw_sweeps(right, sweeps[name], "robustness", lowest)
-        right.axhline(0, color=figures.INK, linewidth=0.8)
+        right.axhline(0, color=style.INK, linewidth=0.8)
         left.set(ylabel="accuracy (%)", ylim=(0, None), title=titles[name])
         right.set(ylabel=f"ER, {OUTSIDE} (points)", **({"ylim": (-12, 8)} if pocket else {}))
     for axes in panels[-1]:
@@ -239,10 +238,10 @@ if sweeps:
         rank, fifth = fifth_of(found_orders["importance"])
         at = found_orders["importance"].at(fifth)
         whole, pruned = (
-            [figures.percent(found_orders[o].curves.inside[k]) for o in charts.ORDERS]
+            [style.percent(found_orders[o].curves.inside[k]) for o in charts.ORDERS]
             for k in (-1, at)
         )
-        er = [figures.points(found_orders["importance"].curves.robustness[k]) for k in (-1, at)]
+        er = [style.points(found_orders["importance"].curves.robustness[k]) for k in (-1, at)]
         words.append(
             f"{titles[name]}: {whole[0]} % with all {rank} directions; with {fifth} kept "
             + ", ".join(f"{v} % {t}" for v, (t, *_) in zip(pruned, charts.ORDERS.values(),
@@ -251,7 +250,7 @@ if sweeps:
         )  # fmt: skip
     kept_words = f", {fifth} of {rank} directions kept" if len(sweeps) == 1 or pocket else ""
     drawn = found[0].value("random_orders") if pocket else random_orders
-    figures.show(
+    style.show(
         figure,
         name="curve" if pocket else "curve-shifts",
         caption=f"""Accuracy {WHERE} (left) and effective robustness on the {OUTSIDE}
@@ -259,7 +258,7 @@ if sweeps:
         the counterpart of the paper's Figure 3."""
         + (f" {reporting.task(found[0])}." if pocket else "")
         + f""" Blue band: {BAND}; grey: lowest to highest of {drawn} random orders. Thin on the
-        right: accuracy below {figures.percent(lowest)} %, the pool's lowest, so that the baseline
+        right: accuracy below {style.percent(lowest)} %, the pool's lowest, so that the baseline
         is extrapolated. Dashed: the 80 % of the claim{kept_words}.""",
         alt=f"Pairs of panels. {'; '.join(words)}.",
         evidence=SOURCE,
@@ -282,20 +281,20 @@ if sweeps:
             accuracy.append(
                 row
                 | {
-                    f"{INSIDE} (%)": figures.percent(top1),
+                    f"{INSIDE} (%)": style.percent(top1),
                     "change (points)": "" if whole else change(sweep, "inside", kept, ", "),
-                    f"{OUTSIDE.removesuffix(' styles')} (%)": figures.percent(outside),
+                    f"{OUTSIDE.removesuffix(' styles')} (%)": style.percent(outside),
                 }
             )
             robustness.append(
                 row
                 | {
-                    "ER (points)": figures.points(er) + (" (*)" if top1 < lowest else ""),
+                    "ER (points)": style.points(er) + (" (*)" if top1 < lowest else ""),
                     "change (points)": "" if whole else change(sweep, "robustness", kept, ", "),
                 }
             )
     paired = "within each resample" if pocket else "image by image"
-    figures.table(
+    style.table(
         pd.DataFrame(accuracy),
         name="kept" if pocket else "kept-shifts",
         caption=f"""Accuracy of {backbone.title} with the most important directions kept, {WHERE}
@@ -303,7 +302,7 @@ if sweeps:
         brackets. The paper's 80 % is the row with a fifth kept.""",
         evidence="live",
     )
-    figures.table(
+    style.table(
         pd.DataFrame(robustness),
         name="kept-robustness",
         caption=f"""Effective robustness of {backbone.title} on the {OUTSIDE} with the most
@@ -329,11 +328,11 @@ if sweeps:
             f"{kept} directions ({100 * (1 - kept / rank):.0f} % pruned), one of effective "
             f"robustness at {lost} of the {len(sweep.steps) - 1} steps."
         )
-    figures.text("eighty", "\n".join(f"- {sentence}" for sentence in sentences))
+    style.text("eighty", "\n".join(f"- {sentence}" for sentence in sentences))
 elif pocket:
-    figures.text("eighty", "Not measured; the list below says how to.")
+    style.text("eighty", "Not measured; the list below says how to.")
 else:
-    figures.text(
+    style.text(
         "eighty",
         "Effective robustness under pruning is not measured for this family: `companion extract "
         f"{family} --data {inside} {' '.join(shifts)}` makes the features that it takes.",
@@ -356,15 +355,15 @@ for m in found:
     )
     sentences.append(
         f"{name} leaving out direction {worst + 1} (by singular value) "
-        f"alone takes accuracy from {figures.percent(whole)} % to "
-        f"{figures.percent(without[worst])} %, more than any other. Without any single one of the "
-        f"others it stays between {figures.percent(others.min())} % and "
-        f"{figures.percent(others.max())} %."
+        f"alone takes accuracy from {style.percent(whole)} % to "
+        f"{style.percent(without[worst])} %, more than any other. Without any single one of the "
+        f"others it stays between {style.percent(others.min())} % and "
+        f"{style.percent(others.max())} %."
     )
 if sentences:
-    figures.text("leave-one-out", "\n\n".join(sentences))
+    style.text("leave-one-out", "\n\n".join(sentences))
 else:
-    figures.text("leave-one-out", "Not measured for this family; the list below says why.")
+    style.text("leave-one-out", "Not measured for this family; the list below says why.")
 
 # %% [markdown]
 # ## What is missing
@@ -376,5 +375,5 @@ reporting.show_what_is_missing(
     [m for m in reporting.without(backbone, found) if m.level != "random"],  # knows no classes
     "Here will stand accuracy and effective robustness against the share pruned",
     "pruning",
-    evidence.unusable(backbone),
+    take.unusable(backbone),
 )

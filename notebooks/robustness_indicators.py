@@ -38,28 +38,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import (
-    claims,
-    concept_counts,
-    directions,
-    emoji,
-    evidence,
-    figures,
-    indicators,
-    measurements,
+from analysis.families.registry import load_families
+from analysis.images import emoji
+from analysis.images.imagelist import is_whole
+from analysis.metrics import concept_counts, directions, indicators
+from analysis.metrics.concept_counts import Settings
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion.claims import ledger
+from companion.measurements import (
+    concept_found,
+    concept_probe,
     pocket_robustness,
-    probe_data,
     published,
     published_robustness,
-    reporting,
+    records,
+    take,
     views,
 )
-from analysis.concept_counts import Settings
-from analysis.datasets import is_whole
-from analysis.outliers import OUTLIER_THRESHOLD
-from analysis.probe_data import ProbeError
-from analysis.registry import load_families
-from analysis.reporting import digits
+from companion.measurements.concept_probe import ConceptsMissingError
+from companion.publish import style as figures
+from companion.publish import words
+from companion.publish.words import digits
 
 families = load_families(edition)
 is_pocket = edition == "pocket"
@@ -100,8 +99,8 @@ if is_pocket:
         parts_of_er.append(own)
     robustness = pd.concat(parts_of_er).set_index(["name", "seed"])[["er", "low", "high"]]
     robustness["robust"] = robustness["low"] > 0
-    whole = probe_data.pocket()
-    probe = whole.select(probe_data.LEAST_POSITIVES, probe_data.LEAST_CLUSTERS)
+    whole = concept_probe.pocket()
+    probe = whole.select(concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS)
     settings = Settings(lower=threshold, seed=seed, chance=5, halves=0)
     draws = concept_counts.draw(probe, settings)
     table = emoji.load().table
@@ -114,8 +113,8 @@ def row_of(family, model, measured: dict) -> dict | None:
     """One pocket model (seed 0) from its features; None if there are none."""
     outliers, important = (measured[e].get(model.name) for e in ("outliers", "directions"))
     try:
-        vectors, head = probe_data.features(model, probe), probe_data.head(model, probe.data)
-    except ProbeError:
+        vectors, head = concept_probe.features(model, probe), concept_probe.head(model, probe.data)
+    except ConceptsMissingError:
         return None
     if outliers is None or important is None:
         return None
@@ -123,7 +122,7 @@ def row_of(family, model, measured: dict) -> dict | None:
     counts = concept_counts.count(vectors, parts.directions, draws, settings)
     return {
         "family": family.name, "backbone": family.title, "model": model.name,
-        "level": model.level, "title": reporting.model_title(model), "seed": 0,
+        "level": model.level, "title": words.model_title(model), "seed": 0,
         **robustness.loc[(model.name, 0)],
         "kurtosis": outliers.value("kurtosis_mean"),
         "persistence": 100 * outliers.value("persistence_fraction"),
@@ -138,7 +137,7 @@ def measured_of(family) -> dict:
     """Outlier features and importance of a family's models on the training style."""
     names = {"outliers": "outlier_features", "directions": "privileged_directions"}
     return {
-        what: {m.model: m for m in evidence.gather(experiment, family, {TRAINING})}
+        what: {m.model: m for m in take.gather(experiment, family, {TRAINING})}
         for what, experiment in names.items()
     }
 
@@ -483,9 +482,9 @@ def preferred(experiment: str) -> dict[str, object]:
     for family in families.values():
         # Concepts take minutes a model to count on Broden: only as recorded.
         known = (
-            measurements.read_all(experiment, family.name)
+            records.read_all(experiment, family.name)
             if experiment == "concepts"
-            else evidence.gather(experiment, family)
+            else take.gather(experiment, family)
         )
         for m in known:
             usable = m.basis == "per_image" and "captions" not in m.data.name
@@ -499,7 +498,7 @@ def number_of(measurement) -> str:
     """How many concepts are encoded, of how many, and in which images."""
     own = np.mean(measurement.value("unique_draws"))
     total = len(measurement.value("positives"))
-    return f"{own:.1f} of {total} ({reporting.data_title(measurement)})"
+    return f"{own:.1f} of {total} ({words.data_title(measurement)})"
 
 
 def candidates_of(family, model) -> dict:
@@ -594,8 +593,8 @@ if not is_pocket:
             found = have["concepts"].get(model.name)
             rows.append(
                 {
-                    "model": f"{family.title}, {reporting.model_title(model)}",
-                    "data": reporting.data_title(m),
+                    "model": f"{family.title}, {words.model_title(model)}",
+                    "data": words.data_title(m),
                     "ER (points)": figures.points(*er) if er else "not measured",
                     "κ": digits(m.value("kurtosis_mean")),
                     "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
@@ -605,11 +604,11 @@ if not is_pocket:
                     "concepts": number_of(found) if found else "not measured",
                 }
             )
-    (sparse,) = measurements.read_all("outlier_features", "efficientnet_lite0")
+    (sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
     rows.append(
         {
             "model": "EfficientNet-Lite0, supervised",
-            "data": reporting.data_title(sparse),
+            "data": words.data_title(sparse),
             "ER (points)": "not measured",
             "κ": digits(sparse.value("kurtosis_mean")),
             "persistence (%)": f"{100 * sparse.value('persistence_fraction'):.1f}",
@@ -629,8 +628,8 @@ if not is_pocket:
 
 # %%
 if not is_pocket:
-    stated = claims.load_claims()
-    printed = concept_counts.printed_regions(stated["C-overlap"])
+    stated = ledger.load_claims()
+    printed = concept_found.printed_regions(stated["C-overlap"])
     rows = []
     for name, regions in printed.items():
         sizes = concept_counts.totals(regions)

@@ -23,9 +23,10 @@ edition: str = "paper"  # which families
 # %%
 import pandas as pd
 
-from analysis import figures, recipes
-from analysis.paper_sets import descriptions
-from analysis.registry import load_families
+from analysis.families.registry import load_families
+from analysis.images.sets import descriptions
+from companion.publish import style
+from training import recipes
 
 known = {name: recipes.load(name) for name in recipes.names()}
 images = {
@@ -61,14 +62,14 @@ rows = [
     for name, one in known.items()
     for setting, value in one.settings.model_dump(exclude_unset=True).items()
 ]  # fmt: skip
-figures.table(
+style.table(
     pd.DataFrame(rows),
     name="recipes",
     caption="Every number of every recipe, and where it comes from.",
     search="Find a setting",
 )
 ours = sum(row["source"].startswith("our choice") for row in rows)
-figures.text("count", f"Of their {len(rows)} settings, {ours} are our choice.")
+style.text("count", f"Of their {len(rows)} settings, {ours} are our choice.")
 
 
 # %%
@@ -103,7 +104,7 @@ for family in load_families(edition).values():
         costs.append(row)
 low, high = recipes.assumptions().utilisation
 peaks = ", ".join(f"{gpu.peak / 1e12:.0f} for the [{gpu.name}]({gpu.source})" for gpu in gpus)
-figures.table(
+style.table(
     pd.DataFrame(costs),
     name="cost",
     caption=f"""Estimated cost of one training, in hours of one GPU. Not measured. Images: seen in

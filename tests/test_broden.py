@@ -12,20 +12,13 @@ import pytest
 from conftest import copy_checkout, run_in
 from PIL import Image
 
-from analysis import (
-    broden,
-    concept_counts,
-    datasets,
-    evidence,
-    measurements,
-    probe_data,
-    public_features,
-    store,
-)
-from analysis.broden import BrodenError, Concepts
-from analysis.cli import main
-from analysis.measurements import Measurement, MeasurementError
-from analysis.registry import load_family
+from analysis.families.registry import load_family
+from analysis.features import store
+from analysis.images import broden, find, imagelist
+from analysis.images.broden import BrodenError, Concepts
+from companion.cli import main
+from companion.measurements import concept_found, concept_probe, public_features, records, take
+from companion.measurements.records import Measurement, MeasurementError
 
 NAMES = (
     *("black-c", "red-c", "wall", "bench", "leg", "fabric", "head"),
@@ -309,8 +302,8 @@ def test_where_it_is_looked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(BrodenError, match=r"no folder broden1_224 in .*makebroden\.sh"):
         broden.find_root()
     monkeypatch.delenv("COMPANION_DATA")
-    with pytest.raises(datasets.DatasetError, match=r"COMPANION_DATA names, and it is not set"):
-        datasets.find("broden")
+    with pytest.raises(imagelist.DatasetError, match=r"COMPANION_DATA names, and it is not set"):
+        find.find("broden")
 
 
 def line_of_broden(status: str) -> str:
@@ -365,8 +358,8 @@ def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     for name in ("write", "read_all", "compare_with_recorded"):
-        kept_apart = functools.partial(getattr(measurements, name), folder=tmp_path / "measured")
-        monkeypatch.setattr(measurements, name, kept_apart)
+        kept_apart = functools.partial(getattr(records, name), folder=tmp_path / "measured")
+        monkeypatch.setattr(records, name, kept_apart)
     monkeypatch.setattr(public_features, "into_store", lambda family, folder=None: [])
     return broden_miniature.save_painted(tmp_path / "data" / "broden1_224")
 
@@ -378,7 +371,7 @@ def extract(data: str, *more: str, models: tuple[str, ...] = MODELS) -> int:
 
 def measured(model: str) -> Measurement:
     """The measurement of a model as it is now, or what hinders it."""
-    return evidence.take("concepts", "pocket_cnn", load_family("pocket_cnn").model(model), "broden")
+    return take.take("concepts", "pocket_cnn", load_family("pocket_cnn").model(model), "broden")
 
 
 def test_from_an_incomplete_copy_to_a_recorded_measurement(
@@ -401,7 +394,7 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
         f"broden  incomplete  {painted}  400 of 63,305 images; 24 of 1,197"
     )
 
-    taken = {m.model: m for m in measurements.read_all("concepts")}
+    taken = {m.model: m for m in records.read_all("concepts")}
     one = taken[MODELS[0]]
     assert one.data.what == (
         "Broden, NOT the published set, taken as it is: 400 of 63,305 images; 24 of 1,197 labels"
@@ -410,12 +403,12 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     assert one.counts == {"images": 400, "components": 128, "classes": 34, "concepts": 21}
     # The painted colours are there to be told, and the labels' permutation takes them away.
     assert one.value("lower_draws").min() > one.value("lower_permuted").max()
-    whole = probe_data.broden([load_family("pocket_cnn").model(MODELS[0])])
+    whole = concept_probe.broden([load_family("pocket_cnn").model(MODELS[0])])
     chosen = whole.select(20)
     assert one.value("positives").tolist() == chosen.positives.tolist()
     best = chosen.names[int(one.value("best").argmax())]
     assert best.endswith("-c") or chosen.kinds[chosen.names.index(best)] == "texture"
-    found = concept_counts.recorded(one)
+    found = concept_found.recorded(one)
     assert found.directions == one.value("directions") == 34
     assert found.value("unique") == pytest.approx(one.value("unique_draws").mean())
     assert found.error("best") > 0 and found.ap.shape == (1, 21)
@@ -437,7 +430,7 @@ def test_images_that_are_not_in_the_features(painted: Path) -> None:
     with pytest.raises(MeasurementError, match="there is no folder broden1_224"):
         measured(MODELS[0])
     family = load_family("pocket_cnn")
-    assert evidence.gather("concepts", family, ["broden"]) == []  # a page says that it is missing
+    assert take.gather("concepts", family, ["broden"]) == []  # a page says that it is missing
 
 
 @pytest.mark.slow
@@ -453,7 +446,7 @@ def test_the_chapter_shows_broden_live_and_as_recorded(painted: Path, tmp_path: 
     (folder / "families" / "mine.yaml").write_text(described, encoding="utf-8")
 
     def companion(*arguments: str) -> str:
-        done = run_in(folder, "analysis.cli", *arguments)
+        done = run_in(folder, "companion.cli", *arguments)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return str(done.stdout)
 

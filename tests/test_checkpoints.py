@@ -8,8 +8,8 @@ import pytest
 import tiny
 from tiny import CLASSES, WIDTH, architectures, model, save_clip  # noqa: F401 - a fixture
 
-from analysis import registry
-from analysis.registry import shown_weights
+from analysis.families import registry
+from analysis.families.registry import shown_weights
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 open_clip = pytest.importorskip("open_clip")
@@ -18,9 +18,9 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis import checkpoints, models  # noqa: E402
-from analysis.checkpoints import CheckpointError, default_name, find  # noqa: E402
-from analysis.models import ModelError, load, read_weights  # noqa: E402
+from analysis.features import checkpoints, encoders  # noqa: E402
+from analysis.features.checkpoints import CheckpointError, default_name, find  # noqa: E402
+from analysis.features.encoders import ModelError, load, read_weights  # noqa: E402
 
 torch.set_num_threads(1)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -202,7 +202,7 @@ def test_an_open_clip_repository(hub: Path) -> None:
     assert (found.library, found.architecture) == ("open_clip", "tiny-vit")
     assert found.weights == f"hf-hub:someone/tiny@{REVISION}"
     assert found.preprocessing.mean == (0.1, 0.2, 0.3) and found.preprocessing.squash
-    assert load(found).weights_sha256 == models._sha256(folder / "open_clip_model.safetensors")
+    assert load(found).weights_sha256 == encoders._sha256(folder / "open_clip_model.safetensors")
 
 
 def test_a_repository_of_an_architecture_that_is_not_listed(hub: Path) -> None:
@@ -273,7 +273,7 @@ def test_files_in_the_repository_are_described_from_its_root() -> None:
     own = registry.load_family("pocket_cnn").model("pocket-cnn-finetuned")
     for path in (text, str(registry.ROOT / text)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(models, "ARCHITECTURES", registry.ROOT / "data/pocket/architectures")
+            patch.setattr(encoders, "ARCHITECTURES", registry.ROOT / "data/pocket/architectures")
             found = find(path)
         assert (found.weights, found.level) == (text, "finetuned")
         assert (found.preprocessing, found.width) == (own.preprocessing, own.width)
@@ -421,7 +421,7 @@ def save_whole(path: Path) -> Path:
 
 
 def test_weights_that_changed_are_refused(file: Path) -> None:
-    found = find(str(file)).model_copy(update={"weights_sha256": models._sha256(file)})
+    found = find(str(file)).model_copy(update={"weights_sha256": encoders._sha256(file)})
     assert load(found).weights_sha256 == found.weights_sha256
     save_clip(file, seed=2)
     with pytest.raises(ModelError, match=r"is not the file that tiny was described with: .*put th"):
@@ -431,13 +431,13 @@ def test_weights_that_changed_are_refused(file: Path) -> None:
 def test_classes_of_the_users_own(file: Path) -> None:
     images = tiny.image_list(4)
     own = find(str(file)).model_copy(update={"head": "zero_shot", "classes": ("a_b", "c")})
-    assert models.head_prompts(own, images).names == ("a b", "c")
+    assert encoders.head_prompts(own, images).names == ("a b", "c")
     texts = own.model_copy(update={"templates": ("{}!",)})
-    assert models.head_prompts(texts, images).templates == ("{}!",)
+    assert encoders.head_prompts(texts, images).templates == ("{}!",)
     imagenet = own.model_copy(update={"classes": "imagenet", "templates": "imagenet"})
-    prompts = models.head_prompts(imagenet, images)
+    prompts = encoders.head_prompts(imagenet, images)
     assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
     plain = own.model_copy(update={"classes": None})
-    assert models.head_prompts(plain, images) == images.prompts
+    assert encoders.head_prompts(plain, images) == images.prompts
     assert images.prompts.classes == CLASSES
     assert isinstance(checkpoints.CheckpointError("x"), ModelError)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, copy_checkout, run_in
 
-from analysis.claims import ClaimError, judge_cases, judge_order, judge_values, load_claims
-from analysis.datasets import DIFFERS
+from analysis.images.imagelist import DIFFERS
+from companion.claims.ledger import ClaimError, judge_cases, judge_order, judge_values, load_claims
 
 ORDER = ("zero_shot", "finetuned", "supervised")
 
@@ -120,7 +120,7 @@ def record(
 
 def verdicts(project: Path) -> dict[str, str]:
     """Claim → its card as the notebook computes it."""
-    done = run_in(project, "analysis.cli", "run", "claims", "paper")
+    done = run_in(project, "companion.cli", "run", "claims", "paper")
     assert done.returncode == 0, done.stderr
     text = (project / "book/runs/claims/paper.ipynb").read_text(encoding="utf-8")
     cards = [

@@ -16,8 +16,8 @@ import scipy.sparse
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import average_precision_score
 
-from analysis import concepts
-from analysis.concepts import (
+from analysis.metrics import average_precision as concepts
+from analysis.metrics.average_precision import (
     average_precision,
     average_precision_on,
     balanced_average_precision,
@@ -400,7 +400,7 @@ def test_projection(tmp_path, monkeypatch):
     mapped = np.load(tmp_path / "h.npy", mmap_mode="r")
     for blocks in (concepts.BLOCK_BYTES, 7 * 8 * 12):
         monkeypatch.setattr(concepts, "BLOCK_BYTES", blocks)
-        monkeypatch.setattr("analysis.directions.BLOCK_BYTES", blocks)
+        monkeypatch.setattr("analysis.metrics.directions.BLOCK_BYTES", blocks)
         plain = project(mapped, directions, normalise=False)
         assert plain.dtype == np.float32
         np.testing.assert_allclose(plain, wide @ directions.T, rtol=1e-6, atol=1e-6)
@@ -508,7 +508,7 @@ def test_a_mapped_file_is_read_within_the_budget(tmp_path, threads):
 PEAK = """
 import sys, threading
 import numpy as np
-from analysis.concepts import average_precision, average_precision_on, balanced_sample
+from analysis.metrics.average_precision import average_precision, average_precision_on, balanced_sample
 from benchmarks.concepts import broden_like
 
 def anonymous():
@@ -564,7 +564,7 @@ def test_a_place_that_cannot_be_written_is_no_obstacle(monkeypatch):
 
 
 def test_processes_may_compile_at_once(tmp_path):
-    code = "from analysis.concepts import chance_encoding_probability as p; print(p(5) * 252)"
+    code = "from analysis.metrics.average_precision import chance_encoding_probability as p; print(p(5) * 252)"
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
     with ThreadPoolExecutor(3) as executor:
         found = list(executor.map(lambda _: run_python(code, **environment), range(3)))

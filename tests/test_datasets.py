@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from tiny import CLASSES, image_list, pictures, save_folder
 
-from analysis import datasets
-from analysis.datasets import DamagedImageError, DatasetError, ImageList, Prompts
+from analysis.images import find, imagelist
+from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
 
 
 def test_a_folder_of_classes(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     Image.fromarray(pictures(1)[0]).save(tmp_path / "red" / "deeper" / "z.PNG")
     (tmp_path / "red" / "notes.txt").write_text("not an image")
     (tmp_path / "red" / ".hidden.png").write_text("not an image")
-    listed = datasets.folder(tmp_path, name="mine")
+    listed = imagelist.folder(tmp_path, name="mine")
     assert listed.classes == ("blue", "green", "red")
     assert listed.keys == (
         *("blue/002.png", "blue/005.png", "blue/008.png"),
@@ -29,14 +29,14 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     for i, picture in enumerate(pictures(3)):
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
-    listed = datasets.folder(tmp_path)
+    listed = imagelist.folder(tmp_path)
     assert listed.labels.tolist() == [-1, -1, -1]
     assert (listed.classes, listed.prompts) == ((), None)
 
 
 def test_names_tell_folders_of_the_same_name_apart(tmp_path: Path) -> None:
-    first = datasets.folder(save_folder(tmp_path / "a" / "Val set", 9))
-    second = datasets.folder(save_folder(tmp_path / "b" / "Val set", 6))
+    first = imagelist.folder(save_folder(tmp_path / "a" / "Val set", 9))
+    second = imagelist.folder(save_folder(tmp_path / "b" / "Val set", 6))
     assert first.name == f"val-set-{first.manifest[:8]}"
     assert first.name != second.name
 
@@ -45,7 +45,7 @@ def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
     for name in ("sea_lion", "tiger-cat"):
         (tmp_path / name).mkdir()
         Image.fromarray(pictures(1)[0]).save(tmp_path / name / "1.png")
-    prompts = datasets.folder(tmp_path).prompts
+    prompts = imagelist.folder(tmp_path).prompts
     assert prompts is not None and prompts.names == ("sea lion", "tiger cat")
 
 
@@ -62,35 +62,35 @@ def test_what_is_expected_is_checked(
 ) -> None:
     save_folder(tmp_path)
     with pytest.raises(DatasetError, match=message):
-        datasets.folder(tmp_path, **expected)
-    assert len(datasets.folder(tmp_path, images=9, classes=sorted(CLASSES))) == 9
+        imagelist.folder(tmp_path, **expected)
+    assert len(imagelist.folder(tmp_path, images=9, classes=sorted(CLASSES))) == 9
 
 
 def test_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a folder of images"):
-        datasets.folder(tmp_path / "absent")
+        imagelist.folder(tmp_path / "absent")
     with pytest.raises(DatasetError, match="there are no images"):
-        datasets.folder(tmp_path)
+        imagelist.folder(tmp_path)
     save_folder(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no images in the subfolder 'empty'"):
-        datasets.folder(tmp_path)
+        imagelist.folder(tmp_path)
     Image.fromarray(pictures(1)[0]).save(tmp_path / "loose.png")
     with pytest.raises(DatasetError, match="images beside subfolders"):
-        datasets.folder(tmp_path)
+        imagelist.folder(tmp_path)
 
 
 def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path: Path) -> None:
     folder = save_folder(tmp_path)
-    before = datasets.folder(folder).manifest
-    assert datasets.folder(folder).manifest == before
+    before = imagelist.folder(folder).manifest
+    assert imagelist.folder(folder).manifest == before
     (folder / "red" / "000.png").rename(folder / "red" / "009.png")
-    renamed = datasets.folder(folder).manifest
+    renamed = imagelist.folder(folder).manifest
     (folder / "red" / "009.png").rename(folder / "blue" / "000.png")
-    moved = datasets.folder(folder).manifest
+    moved = imagelist.folder(folder).manifest
     with (folder / "blue" / "000.png").open("ab") as file:
         file.write(b"more")
-    assert len({before, renamed, moved, datasets.folder(folder).manifest}) == 4
+    assert len({before, renamed, moved, imagelist.folder(folder).manifest}) == 4
 
 
 def test_the_manifest_of_arrays_sees_pixels() -> None:
@@ -122,8 +122,8 @@ def damage(folder: Path) -> dict[str, str]:
 
 def test_damaged_images_are_named(tmp_path: Path) -> None:
     wrong = damage(save_folder(tmp_path, suffix="jpg"))
-    listed = datasets.folder(tmp_path)
-    found = datasets.damaged(listed, workers=2)
+    listed = imagelist.folder(tmp_path)
+    found = imagelist.damaged(listed, workers=2)
     assert {error.key: error.reason for error in found}.keys() == wrong.keys()
     for error in found:
         assert wrong[error.key] in error.reason and str(tmp_path) not in error.reason
@@ -160,21 +160,21 @@ def test_prompts_are_checked() -> None:
 
 
 def test_the_pocket_lists() -> None:
-    from analysis import emoji
+    from analysis.images import emoji
 
-    listed = datasets.pocket("noto")
+    listed = find.pocket("noto")
     table = emoji.load().table
     rows = table[(table["style"] == "noto") & (table["split"] == "test")]
     assert listed.name == "pocket-noto-test"
     assert listed.keys == tuple(f"{concept}/noto" for concept in rows["concept"])
     assert listed.labels.tolist() == rows["class_index"].tolist()
-    classified = datasets.pocket("noto", classified=True)
+    classified = find.pocket("noto", classified=True)
     assert len(classified) == int((rows["class_index"] >= 0).sum())
-    assert datasets.find("pocket-noto-train")[0].name == "pocket-noto-train"
-    assert [found.name for found in datasets.find("pocket")] == [
+    assert find.find("pocket-noto-train")[0].name == "pocket-noto-train"
+    assert [found.name for found in find.find("pocket")] == [
         f"pocket-{style}-test" for style in emoji.STYLES
     ]
     with pytest.raises(DatasetError, match=r"unknown style 'notto': .*did you mean 'noto'"):
-        datasets.pocket("notto")
+        find.pocket("notto")
     with pytest.raises(DatasetError, match="unknown split"):
-        datasets.pocket("noto", "validation")
+        find.pocket("noto", "validation")

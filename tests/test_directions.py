@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from analysis import directions
-from analysis.directions import (
+from analysis.metrics import directions
+from analysis.metrics.directions import (
     accuracy_without_each,
     decompose,
     importance,

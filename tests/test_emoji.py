@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis import appearance
-from analysis.emoji import (
+from analysis.common import ROOT
+from analysis.images import appearance
+from analysis.images.emoji import (
     ARCHIVE,
     CAPTIONS,
     CLASSES,
@@ -37,8 +38,7 @@ from analysis.emoji import (
     sizes,
     to_sheet,
 )
-from analysis.emoji import appearance as stored_appearance
-from analysis.registry import ROOT
+from analysis.images.emoji import appearance as stored_appearance
 
 FOLDER = ROOT / "data" / "emoji"
 
@@ -159,9 +159,7 @@ def test_sheets_there_and_back(count: int) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    code = (
-        "import sys, analysis.emoji as e; e.load(); e.concepts(); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, analysis.images.emoji as e; e.load(); e.concepts(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

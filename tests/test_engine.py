@@ -34,14 +34,14 @@ PER_FAMILY = HEADER.format(
     scope="family", reads="data/number.txt", title="Logit",
     parameters='family: str = "rn50"  # the family\nshare: float = 0.5  # a share\n'
     "count: int = 1  # a count\nlong: bool = False  # a switch",
-    code="from pathlib import Path\nfrom analysis.registry import load_family\n"
-    "from analysis.robustness import logit\n"
+    code="from pathlib import Path\nfrom analysis.families.registry import load_family\n"
+    "from analysis.metrics.robustness import logit\n"
     'print(load_family(family).title, logit(share), Path("data/number.txt").read_text())',
 )  # fmt: skip
 OVER_ALL = HEADER.format(
     scope="edition", reads="families/*.yaml", title="All",
     parameters='edition: str = "paper"',
-    code="from analysis.registry import load_families\nprint(list(load_families(edition)))",
+    code="from analysis.families.registry import load_families\nprint(list(load_families(edition)))",
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def finished(tmp_path_factory) -> Path:
     (folder / "notebooks").mkdir()
     (folder / "notebooks" / "per_family.py").write_text(PER_FAMILY)
     (folder / "notebooks" / "over_all.py").write_text(OVER_ALL)
-    made = run_in(folder, "analysis.cli", "update")
+    made = run_in(folder, "companion.cli", "update")
     assert made.returncode == 0, made.stderr
     assert "3 runs executed, 3 up to date." in made.stdout
     return folder
@@ -75,7 +75,7 @@ def project(finished, tmp_path) -> Path:
 def update(project: Path) -> set[str]:
     """Bring the runs up to date and say which ones were executed."""
     before = {path: stamp(path) for path in outputs(project)}
-    done = run_in(project, "analysis.cli", "update")
+    done = run_in(project, "companion.cli", "update")
     assert done.returncode == 0, done.stderr
     assert all(s["state"] == "up to date" for s in status(project))
     return {name(path) for path in outputs(project) if stamp(path) != before.get(path)}
@@ -95,7 +95,7 @@ def name(path: Path) -> str:
 
 
 def status(project: Path) -> list[dict]:
-    return json.loads(run_in(project, "analysis.cli", "status", "--json").stdout)
+    return json.loads(run_in(project, "companion.cli", "status", "--json").stdout)
 
 
 def append(path: Path, text: str) -> None:
@@ -115,11 +115,11 @@ def test_a_touch_runs_nothing(project):
     ("file", "expected"),
     [
         ("notebooks/per_family.py", PER_FAMILY_RUNS),
-        ("analysis/robustness.py", PER_FAMILY_RUNS),
-        ("analysis/registry.py", PER_FAMILY_RUNS | {"over_all/paper"}),
+        ("analysis/metrics/robustness.py", PER_FAMILY_RUNS),
+        ("analysis/families/registry.py", PER_FAMILY_RUNS | {"over_all/paper"}),
         ("families/rn50.yaml", {"per_family/rn50", "over_all/paper"}),
         ("data/number.txt", PER_FAMILY_RUNS),
-        ("analysis/figures.py", set()),  # imported by neither notebook
+        ("companion/publish/style.py", set()),  # imported by neither notebook
     ],
 )
 def test_an_edit_with_an_old_time_runs_exactly_the_dependents(project, file, expected):
@@ -177,7 +177,7 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
     bad = PER_FAMILY.replace("print(", 'assert family != "rn50", "no RN50 today"\nprint(')
     (project / "notebooks/per_family.py").write_text(bad)
     append(project / "notebooks/over_all.py", "# edited\n")
-    done = run_in(project, "analysis.cli", "update")
+    done = run_in(project, "companion.cli", "update")
     assert done.returncode == 1
     message = (
         "notebook per_family failed for family rn50 in cell 3: AssertionError: no RN50 today "
@@ -215,7 +215,7 @@ def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, mess
     (project / "data/other.txt").write_text("2")
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(notebook.read_text().replace(*change))
-    done = run_in(project, "analysis.cli", "update")
+    done = run_in(project, "companion.cli", "update")
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -236,7 +236,7 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     slow = PER_FAMILY.replace("print(", SLOW_BUT_FOR_THE_FIRST.format(folder=project) + "print(")
     (project / "notebooks/per_family.py").write_text(slow)
     process = subprocess.Popen(
-        [sys.executable, "-m", "analysis.cli", "update", "--jobs", "1"], cwd=project,
+        [sys.executable, "-m", "companion.cli", "update", "--jobs", "1"], cwd=project,
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(project)},
         start_new_session=True,
         # Where the tests run in the background, SIGINT is ignored, which children inherit.
@@ -261,7 +261,7 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     for path in outputs(project):
         json.loads(path.read_text())
     (project / "go on").mkdir()
-    done = run_in(project, "analysis.cli", "update")
+    done = run_in(project, "companion.cli", "update")
     assert done.returncode == 0, done.stderr
     assert "1 runs executed" in done.stdout
     assert not list((project / "book/runs").rglob("*.part"))
@@ -274,7 +274,7 @@ def test_unknown_and_ill_typed_parameters_stop_before_the_start(project):
         (("long", "maybe"), "parameter long must be of type bool, got 'maybe'."),
         (("share", "half"), "parameter share must be of type float, got 'half'."),
     ]:
-        done = run_in(project, "analysis.cli", "run", "per_family", "rn50", "-p", *given)
+        done = run_in(project, "companion.cli", "run", "per_family", "rn50", "-p", *given)
         assert done.returncode == 1
         assert message in done.stderr
         assert re.search(r"share: float = 0\.5 +a share", done.stderr)
@@ -284,18 +284,18 @@ def test_unknown_and_ill_typed_parameters_stop_before_the_start(project):
 def test_a_run_by_hand_with_parameters_leaves_the_book_alone(project):
     before = [path.read_bytes() for path in outputs(project)]
     arguments = ["run", "per_family", "rn50", "-p", "share", "1e-3", "-o", "trial.ipynb"]
-    done = run_in(project, "analysis.cli", *arguments)
+    done = run_in(project, "companion.cli", *arguments)
     assert done.returncode == 0, done.stderr
     assert "RN50 -6.9067" in (project / "trial.ipynb").read_text()
     assert [path.read_bytes() for path in outputs(project)] == before
 
 
 def test_unknown_experiments_and_families_are_answered_with_the_known_ones(project):
-    done = run_in(project, "analysis.cli", "run", "per_famly", "rn50")
+    done = run_in(project, "companion.cli", "run", "per_famly", "rn50")
     assert (done.returncode, "the experiments are over_all, per_family" in done.stderr) == (1, True)
-    done = run_in(project, "analysis.cli", "run", "per_family", "rn5")
+    done = run_in(project, "companion.cli", "run", "per_family", "rn5")
     assert (done.returncode, "it runs for rn50, vit_b_32" in done.stderr) == (1, True)
-    done = run_in(project, "analysis.cli", "run", "per_family", "rn50", "-p", "family", "rn101")
+    done = run_in(project, "companion.cli", "run", "per_family", "rn50", "-p", "family", "rn101")
     assert "companion run per_family rn101" in done.stderr
 
 

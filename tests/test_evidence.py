@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tiny import PREPROCESSING
 
-from analysis import evidence, measure, measurements, pruned_shifts, store
-from analysis.measurements import MeasurementError
-from analysis.registry import Family
-from analysis.store import Head, StoreError
+from analysis.families.registry import Family
+from analysis.features import store
+from analysis.features.store import Head, StoreError
+from companion.measurements import measures, pruned_shifts, records, take
+from companion.measurements.records import MeasurementError
 
 N, D = 40, 12
 CLASSES = ("red", "green", "blue")
@@ -34,7 +35,7 @@ def family(width: int = D) -> Family:
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
-    monkeypatch.setattr(measurements, "read_all", lambda experiment, name: [])
+    monkeypatch.setattr(records, "read_all", lambda experiment, name: [])
     return tmp_path
 
 
@@ -65,27 +66,27 @@ def test_features_in_the_store_are_measured_live_in_the_families_order():
     small = family()
     for model in reversed(small.models):
         put(model, head=a_head())
-    found = evidence.gather("outlier_features", small)
+    found = take.gather("outlier_features", small)
     assert [m.level for m in found] == list(LEVELS)
     assert all(m.live for m in found)
     assert found[0].counts == {"images": N, "components": D}
-    assert [m.level for m in evidence.gather("pruning", small)] == ["zero_shot", "supervised"]
-    assert evidence.gather("outlier_features", small, ["other"]) == []
+    assert [m.level for m in take.gather("pruning", small)] == ["zero_shot", "supervised"]
+    assert take.gather("outlier_features", small, ["other"]) == []
 
 
 def record(monkeypatch, *recorded):
-    monkeypatch.setattr(measurements, "read_all", lambda experiment, name: list(recorded))
+    monkeypatch.setattr(records, "read_all", lambda experiment, name: list(recorded))
 
 
 def test_live_beats_recorded_unless_it_rests_on_the_same_features(monkeypatch):
     small = family()
     put(small.models[0])
-    recorded = evidence.take("outlier_features", "small", small.models[0], "images")
+    recorded = take.take("outlier_features", "small", small.models[0], "images")
     record(monkeypatch, recorded)
-    assert evidence.gather("outlier_features", small) == [recorded]
-    assert not evidence.gather("outlier_features", small)[0].live
+    assert take.gather("outlier_features", small) == [recorded]
+    assert not take.gather("outlier_features", small)[0].live
     put(small.models[0], seed=5)  # other features of the same name
-    (found,) = evidence.gather("outlier_features", small)
+    (found,) = take.gather("outlier_features", small)
     assert found.live
     assert found.value("kurtosis_mean") != recorded.value("kurtosis_mean")
 
@@ -93,24 +94,24 @@ def test_live_beats_recorded_unless_it_rests_on_the_same_features(monkeypatch):
 def test_other_prompts_of_the_same_features_make_a_recorded_accuracy_give_way(monkeypatch):
     small = family()
     put(small.models[0], head=a_head())
-    recorded = evidence.take("accuracy", "small", small.models[0], "images")
+    recorded = take.take("accuracy", "small", small.models[0], "images")
     record(monkeypatch, recorded)
-    assert evidence.gather("accuracy", small) == [recorded]
+    assert take.gather("accuracy", small) == [recorded]
     about = {"model": store.describe(small.models[0], "f" * 64), "prompts": "a" * 64}
     store.write_head(store.head_path(small.models[0].name, "images"), a_head(seed=4), about)
-    (found,) = evidence.gather("accuracy", small)
+    (found,) = take.gather("accuracy", small)
     assert found.live and found.value("top1") != recorded.value("top1")
 
 
 def test_what_was_recorded_stays_where_no_features_are(monkeypatch):
     small = family()
     put(small.models[0])
-    recorded = evidence.take("outlier_features", "small", small.models[0], "images")
+    recorded = take.take("outlier_features", "small", small.models[0], "images")
     for path in store.features_path(small.models[0].name, "images").parent.iterdir():
         path.unlink()
     record(monkeypatch, recorded)
-    assert evidence.gather("outlier_features", small) == [recorded]
-    assert evidence.gather("outlier_features", small, {"others"}) == []
+    assert take.gather("outlier_features", small) == [recorded]
+    assert take.gather("outlier_features", small, {"others"}) == []
 
 
 def test_damaged_and_outdated_features_are_named_and_not_used():
@@ -121,11 +122,11 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     damaged.write_bytes(damaged.read_bytes()[:-4])
     changed = small.models[1].model_copy(update={"architecture": "tiny-cnn"})
     now = small.model_copy(update={"models": (small.models[0], changed, small.models[2])})
-    assert [m.level for m in evidence.gather("outlier_features", now)] == ["random"]
-    cut, old = evidence.unusable(now)
+    assert [m.level for m in take.gather("outlier_features", now)] == ["random"]
+    cut, old = take.unusable(now)
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
-    assert evidence.unusable(small) == [cut]
+    assert take.unusable(small) == [cut]
 
 
 def test_unlabelled_images_are_left_out_of_pruning_and_of_its_count():
@@ -134,11 +135,11 @@ def test_unlabelled_images_are_left_out_of_pruning_and_of_its_count():
     labels[[3, 17, 30]] = -1
     head = a_head()
     features = put(model, labels=labels, head=head)
-    taken = evidence.take("pruning", "small", model, "images")
+    taken = take.take("pruning", "small", model, "images")
     assert taken.counts["images"] == N - 3
-    assert evidence.take("privileged_directions", "small", model, "images").counts["images"] == N
+    assert take.take("privileged_directions", "small", model, "images").counts["images"] == N
     known = labels >= 0
-    expected = measure.pruning(features[known], labels[known], head.weight)
+    expected = measures.pruning(features[known], labels[known], head.weight)
     np.testing.assert_allclose(
         taken.value("accuracy_importance"), expected["accuracy_importance"], rtol=1e-3
     )
@@ -151,7 +152,7 @@ def test_pruning_with_all_directions_predicts_as_the_head_does(normalize):
     head = a_head(bias=bias, normalize=normalize)
     labels = np.random.default_rng(3).integers(0, 3, N)
     features = put(model, labels=labels, head=head)
-    taken = evidence.take("pruning", "small", model, "images")
+    taken = take.take("pruning", "small", model, "images")
     right = (head.logits(features).argmax(1) == labels).mean()
     assert taken.value("accuracy_importance")[-1] == pytest.approx(right, abs=1e-4)
     other = dataclasses.replace(head, normalize=not normalize)
@@ -164,12 +165,12 @@ def test_classes_are_matched_by_name_and_unknown_ones_refused():
     labels = np.random.default_rng(4).integers(0, 3, N)
     features = put(model, labels=labels, head=head)
     found = store.read_features(store.features_path(model.name, "images"), model)
-    rows = evidence.for_head(found, head)[1]
+    rows = take.for_head(found, head)[1]
     assert [head.classes[row] for row in rows] == [CLASSES[label] for label in labels]
     assert len(features) == len(rows)
     put(model, labels=labels, head=head, classes=("red", "green", "mauve"))
     with pytest.raises(MeasurementError, match="the head has no class 'mauve' of images"):
-        evidence.take("pruning", "small", model, "images")
+        take.take("pruning", "small", model, "images")
 
 
 def test_a_concept_has_one_number_in_every_style():

@@ -15,11 +15,14 @@ import pytest
 import tiny
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
-from analysis import datasets, registry, store
-from analysis.cli import main
-from analysis.datasets import ImageList
-from analysis.registry import ROOT, Family, Model
-from analysis.store import StoreError
+from analysis.common import ROOT
+from analysis.families import registry
+from analysis.families.registry import Family, Model
+from analysis.features import store
+from analysis.features.store import StoreError
+from analysis.images import imagelist
+from analysis.images.imagelist import ImageList
+from companion.cli import main
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytest.importorskip("open_clip")
@@ -27,9 +30,9 @@ pytest.importorskip("timm")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis import extract as extraction  # noqa: E402
-from analysis import models  # noqa: E402
-from analysis.extract import (  # noqa: E402
+from analysis.features import encoders  # noqa: E402
+from analysis.features import extract as extraction  # noqa: E402
+from analysis.features.extract import (  # noqa: E402
     ExtractionError,
     Part,
     Settings,
@@ -48,7 +51,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("pocket")
     with pytest.MonkeyPatch.context() as patch:
         use_architectures(folder, patch)
-        patch.setattr(models, "ROOT", folder)
+        patch.setattr(encoders, "ROOT", folder)
         patch.setattr(store, "ROOT", folder)
         for name in tiny.ARCHITECTURES:
             save_clip(folder / f"{name}.safetensors", name)
@@ -88,7 +91,7 @@ def test_features_are_those_of_one_image_at_a_time(tmp_path: Path, one: Model) -
     images = image_list(10)
     (path,) = extract([one], images, QUICK, folder=tmp_path)
     read = store.read_features(path, one)
-    loaded = models.load(one)
+    loaded = encoders.load(one)
     with torch.inference_mode():
         for i in range(len(images)):
             alone = loaded.encoder(loaded.preprocess(images.image(i))[None])[0].numpy()
@@ -135,7 +138,7 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints:
     extract([VIT], images, QUICK, folder=tmp_path)
     sidecar = features(tmp_path, VIT).sidecar
     weights = checkpoints / "tiny-vit.safetensors"
-    assert sidecar["model"]["weights_sha256"] == models._sha256(weights)
+    assert sidecar["model"]["weights_sha256"] == encoders._sha256(weights)
     assert sidecar["model"]["preprocessing"]["interpolation"] == "bicubic"
     assert sidecar["data"] == {
         "name": "noise", "manifest": images.manifest, "images": 50,
@@ -153,7 +156,7 @@ def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:
     for one in (VIT, RANDOM):
         head = store.read_head(store.head_path(one.name, "noise", tmp_path), one)
         np.testing.assert_array_equal(
-            head.weight, models.zero_shot_head(models.load(one), PROMPTS).weight
+            head.weight, encoders.zero_shot_head(encoders.load(one), PROMPTS).weight
         )
     extract([VIT], replace(images, prompts=None, name="bare"), QUICK, folder=tmp_path)
     assert not store.head_path("vit", "bare", tmp_path).exists()
@@ -287,7 +290,7 @@ def test_shards_of_other_weights_are_not_used(
     other = tmp_path / "other.safetensors"
     save_clip(other, seed=2)
     (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)
-    assert store.read_features(path).sidecar["model"]["weights_sha256"] == models._sha256(other)
+    assert store.read_features(path).sidecar["model"]["weights_sha256"] == encoders._sha256(other)
     once = extract([VIT], image_list(), QUICK, folder=tmp_path / "once", checkpoint=other)
     assert once[0].read_bytes() == path.read_bytes()
     with pytest.raises(StoreError, match="weights_sha256 differed"):  # not those it names
@@ -299,7 +302,7 @@ def test_what_is_there_is_not_extracted_again(
 ) -> None:
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
     loaded: list[str] = []
-    load = models.load
+    load = encoders.load
     monkeypatch.setattr(
         extraction, "load", lambda one, *rest: (loaded.append(one.name), load(one, *rest))[1]
     )
@@ -319,7 +322,7 @@ def spoil(folder: Path) -> ImageList:
     save_folder(folder, 30, "jpg")
     for name in ("red/003.jpg", "blue/002.jpg"):
         (folder / name).write_bytes((folder / name).read_bytes()[:300])
-    return datasets.folder(folder, name="spoilt")
+    return imagelist.folder(folder, name="spoilt")
 
 
 def test_damaged_images_stop_the_extraction_with_their_names(tmp_path: Path) -> None:
@@ -356,16 +359,16 @@ def test_a_shard_without_a_sound_image(tmp_path: Path) -> None:
     for path in (tmp_path / "pictures" / "blue").iterdir():
         path.write_bytes(b"")
     settings = replace(QUICK, shard_size=3, batch_size=3, leave_out_damaged=True)
-    images = datasets.folder(tmp_path / "pictures", name="spoilt")
+    images = imagelist.folder(tmp_path / "pictures", name="spoilt")
     (path,) = extract([VIT], images, settings, folder=tmp_path)
     assert store.read_features(path).labels.tolist() == [1, 1, 1, 2, 2, 2]
 
 
-def limited(most: int, error: RuntimeError) -> Callable[..., models.Loaded]:
+def limited(most: int, error: RuntimeError) -> Callable[..., encoders.Loaded]:
     """`load`, with an encoder that has memory for so many images."""
 
-    def load(*given: Any) -> models.Loaded:
-        loaded = models.load(*given)
+    def load(*given: Any) -> encoders.Loaded:
+        loaded = encoders.load(*given)
 
         class Limited(torch.nn.Module):
             def __init__(self) -> None:
@@ -497,7 +500,7 @@ def test_without_being_asked_a_model_that_fails_stops_the_others(
     tmp_path: Path, checkpoints: Path
 ) -> None:
     absent = broken_ones(checkpoints)[0]
-    with pytest.raises(models.ModelError, match="there are no weights at"):
+    with pytest.raises(encoders.ModelError, match="there are no weights at"):
         extract([VIT, absent], image_list(), QUICK, folder=tmp_path)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures
-from analysis.registry import LEVELS
+from analysis.families.registry import LEVELS
+from companion.publish import style as figures
 
 
 def draw():

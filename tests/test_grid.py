@@ -15,11 +15,14 @@ import pytest
 from conftest import ROOT
 from tiny import save_folder
 
-from analysis import broden, cli, datasets, estimate, grid, imagenet, miniatures, paper_sets, store
-from analysis.cli import main
-from analysis.grid import Choice, Job
-from analysis.registry import load_families
-from analysis.runs import RunError
+from analysis.families.registry import load_families
+from analysis.features import store
+from analysis.images import broden, imagelist, imagenet, miniature, sets
+from companion import cli
+from companion.cli import main
+from companion.runs import estimate, grid
+from companion.runs.experiments import RunError
+from companion.runs.grid import Choice, Job
 
 #: Experiments that features, labels and a head of noise allow: all but concepts.
 ON_NOISE = 4
@@ -48,7 +51,7 @@ def nothing_here(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
-    monkeypatch.setattr(paper_sets, "CONFIG", tmp_path / "no-configuration.yaml")
+    monkeypatch.setattr(sets, "CONFIG", tmp_path / "no-configuration.yaml")
     for cached in (grid._data, grid._listed, grid._keys, grid.models_of):
         cached.cache_clear()
 
@@ -58,17 +61,17 @@ def published(monkeypatch):
     """The paper's data sets in their published sizes, without an image."""
 
     def find(text, accept_counts=False):
-        one = paper_sets.descriptions()[text]
+        one = sets.descriptions()[text]
         count = (one.used or one).images
         classes = () if text == "broden" else ("a",)
         labels = np.full(count, len(classes) - 1)
         keys = tuple(map(str, range(count)))
-        images = datasets.ImageList(text, [Path()] * count, keys, labels, classes)
+        images = imagelist.ImageList(text, [Path()] * count, keys, labels, classes)
         images.__dict__["manifest"] = text
         return [images]
 
     monkeypatch.setattr(grid, "_why_absent", lambda text: "")
-    monkeypatch.setattr(datasets, "find", find)
+    monkeypatch.setattr(imagelist, "find", find)
 
 
 # The jobs
@@ -188,11 +191,11 @@ def test_only_the_papers_measurements_are_recorded_unasked(given, records):
 
 
 def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch):
-    made = miniatures.save(tmp_path / "data", "imagenet-a")
+    made = miniature.save(tmp_path / "data", "imagenet-a")
     expect(monkeypatch, made)
     plan = grid.plan(Choice(edition="paper", families=("rn50", "vit_b_32")))
     assert [images.name for images in plan.data] == ["imagenet-a"]
-    assert [one.name for one in plan.absent] == [n for n in paper_sets.GRID if n != "imagenet-a"]
+    assert [one.name for one in plan.absent] == [n for n in sets.GRID if n != "imagenet-a"]
     assert "ImageNet-R is not in" in plan.absent[2].why and len(plan.jobs) == 4
     named = grid.plan(Choice(data=("imagenet-a", "broden"), families=("rn50",)))
     assert [one.name for one in named.absent] == ["broden"]
@@ -204,7 +207,7 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch)
 def test_what_was_asked_for_by_name_and_is_absent_makes_the_exit_status_1(
     tmp_path, monkeypatch, capsys, named, status
 ):
-    made = miniatures.save(tmp_path / "data", "imagenet-a")
+    made = miniature.save(tmp_path / "data", "imagenet-a")
     expect(monkeypatch, made)
     monkeypatch.setattr(grid, "run", lambda *_: 0)
     words = ["grid", "--edition", "paper", "--families", "rn50", "--no-measure"]
@@ -213,13 +216,13 @@ def test_what_was_asked_for_by_name_and_is_absent_makes_the_exit_status_1(
 
 
 def expect(monkeypatch, made):
-    every = {**paper_sets.descriptions(), made.name: made}
-    for module in (paper_sets, imagenet, grid):
+    every = {**sets.descriptions(), made.name: made}
+    for module in (sets, imagenet, grid):
         monkeypatch.setattr(module, "descriptions", lambda: every)
 
 
 def test_wrong_counts_stop_the_grid(tmp_path, capsys):
-    made = miniatures.save(tmp_path / "data", "imagenet-a")
+    made = miniature.save(tmp_path / "data", "imagenet-a")
     arguments = ["grid", "--families", "rn50", "--data", "imagenet-a", "imagenet-r"]
     assert main(arguments) == 1
     assert (
@@ -309,7 +312,7 @@ def project(tmp_path_factory):
 
 def start(project, *more, data=("one", "two")):
     """Start `companion grid` there, on the folders named."""
-    command = [sys.executable, "-m", "analysis.cli", "grid", "--edition", "reader", "--data", *data,
+    command = [sys.executable, "-m", "companion.cli", "grid", "--edition", "reader", "--data", *data,
                "--device", "cpu", "--workers", "1", "--record", *more]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(project / "st")}
     return subprocess.Popen(
@@ -344,7 +347,7 @@ def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(projec
     killed.send_signal(signal.SIGKILL)
     killed.communicate(timeout=60)
     until = time.monotonic() + 20  # its jobs notice
-    while any("analysis.cli step" in x and "mine" in x for x in processes()):
+    while any("companion.cli step" in x and "mine" in x for x in processes()):
         assert time.monotonic() < until
         time.sleep(0.3)
     before = stamps(project)
@@ -372,7 +375,7 @@ def test_features_that_are_gone_are_made_again_in_parts(project, monkeypatch):
     monkeypatch.setattr(grid, "ROOT", project)
     monkeypatch.setattr(grid, "load_family", lambda name: mine)
     monkeypatch.setattr(grid, "load_families", lambda edition: {"mine": mine})
-    from analysis.registry import load_family
+    from analysis.families.registry import load_family
 
     mine = load_family("mine", project / "families")
     choice = Choice(
@@ -417,8 +420,9 @@ def three(tmp_path, monkeypatch):
     measurements are recorded in a folder of the test's own.
     """
     pytest.importorskip("open_clip", reason="extraction is not installed")
-    from analysis import engine, measurements
-    from analysis.registry import load_family
+    from analysis.families.registry import load_family
+    from companion.measurements import records as measurements
+    from companion.runs import engine
 
     weights = {"mine-captions": "data/pocket/checkpoints/pocket-cnn-captions.safetensors",
                "mine-gone": tmp_path / "gone.safetensors"}  # fmt: skip
@@ -526,7 +530,7 @@ def test_no_model_can_be_had(three):
 
 
 def test_the_command_names_the_model_and_brings_the_book_up_to_date(three, monkeypatch, capsys):
-    from analysis import engine
+    from companion.runs import engine
 
     folder, _ = three
     built = []
@@ -564,19 +568,19 @@ def test_some_models_then_all_then_some(three, shards):
 
 
 def test_features_of_one_model_that_are_damaged_or_not_measurable(three, monkeypatch):
-    from analysis import evidence
-    from analysis.measurements import MeasurementError
+    from companion.measurements import take
+    from companion.measurements.records import MeasurementError
 
     folder, _ = three
     obtain(folder)
-    of_data = evidence.of_data
+    of_data = take.of_data
 
     def fails(experiment, family, data):
         if family.models[0].name == "mine-captions":
             raise MeasurementError("a number is not finite.")
         return of_data(experiment, family, data)
 
-    monkeypatch.setattr(evidence, "of_data", fails)
+    monkeypatch.setattr(take, "of_data", fails)
     with pytest.raises(
         grid.IncompleteError, match=r"measure .*, left out: mine-captions: a number is"
     ):

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import datasets, evidence, imagenet, miniatures, paper_sets, parquet, shards, store
-from analysis.cli import main
-from analysis.datasets import DamagedImageError, DatasetError, ImageList, Piece, Prompts
-from analysis.paper_sets import Description
-from analysis.registry import ROOT, load_family
+from analysis.common import ROOT
+from analysis.families.registry import load_family
+from analysis.features import store
+from analysis.images import find, imagelist, imagenet, miniature, parquet, sets, shards
+from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Piece, Prompts
+from analysis.images.sets import Description
+from companion.cli import main
+from companion.measurements import take
 
 ALL = (
     *("imagenet", "imagenet-v2", "imagenet-v2-threshold0.7", "imagenet-v2-top-images"),
@@ -29,7 +32,7 @@ NO_CONFIG = "no-configuration.yaml"
 def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Description]]:
     """Every set in miniature, and the descriptions that fit; not to be changed."""
     folder = tmp_path_factory.mktemp("data")
-    return folder, miniatures.save_all(folder)
+    return folder, miniature.save_all(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +43,13 @@ def small(
 ) -> Path:
     """Expect the miniatures' counts, and look for the sets among them."""
     folder, described = complete
-    every = {**paper_sets.descriptions(), **described}
-    for module in (paper_sets, imagenet):
+    every = {**sets.descriptions(), **described}
+    for module in (sets, imagenet):
         monkeypatch.setattr(module, "descriptions", lambda: every)
     monkeypatch.setenv("COMPANION_DATA", str(folder))
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
-    monkeypatch.setattr(paper_sets, "CONFIG", tmp_path / NO_CONFIG)
+    monkeypatch.setattr(sets, "CONFIG", tmp_path / NO_CONFIG)
     return folder
 
 
@@ -55,7 +58,7 @@ def own(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     """Copy a set to a folder of the test's own, where it is then looked for, and return it."""
 
     def copy(name: str) -> Path:
-        place = paper_sets.descriptions()[name].folders[0]
+        place = sets.descriptions()[name].folders[0]
         shutil.copytree(small / place, tmp_path / "own" / place)
         monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "own"))
         return tmp_path / "own" / place
@@ -63,8 +66,8 @@ def own(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return copy
 
 
-def available(name: str) -> datasets.Availability:
-    return next(one for one in datasets.availability() if one.name == name)
+def available(name: str) -> imagelist.Availability:
+    return next(one for one in find.availability() if one.name == name)
 
 
 # The tables
@@ -77,7 +80,7 @@ def test_the_classes() -> None:
     prompts = imagenet.prompts()
     repeated = {name for name in prompts.names if prompts.names.count(name) > 1}
     assert repeated == {"missile", "sunglasses"}
-    sizes = {name: len(imagenet.subset(paper_sets.descriptions()[name])) for name in ALL}
+    sizes = {name: len(imagenet.subset(sets.descriptions()[name])) for name in ALL}
     assert sizes == {name: 1000 for name in ALL} | {
         "imagenet-r": 200, "imagenet-a": 200, "objectnet": 113,
     }  # fmt: skip
@@ -125,12 +128,12 @@ def test_the_mapping_of_objectnet(small: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_each_set_in_its_layout(name: str) -> None:
-    (listed,) = datasets.find(name)
-    described = paper_sets.descriptions()[name]
+    (listed,) = find.find(name)
+    described = sets.descriptions()[name]
     used = described.used or described
     assert (listed.name, len(listed), len(listed.classes)) == (name, used.images, used.classes)
     assert set(listed.labels.tolist()) == set(range(used.classes))
-    assert datasets.damaged(listed) == []
+    assert imagelist.damaged(listed) == []
     assert listed.image(0).mode == "RGB"
     assert listed.what.startswith(f"{described.title}, {used.images:,} images of {used.classes:,}")
     found = available(name)
@@ -153,14 +156,14 @@ def test_pictures_come_in_all_kinds(small: Path) -> None:
 
 
 def test_numbers_sort_as_numbers(own: Callable[[str], Path]) -> None:
-    (listed,) = datasets.find("imagenet-v2")
+    (listed,) = find.find("imagenet-v2")
     assert [key.split("/")[0] for key in listed.keys] == [str(i) for i in range(1000)]
     place = own("imagenet-v2")
     for i in (0, 7, 42):  # some copies pad the numbers, some use WordNet ids
         (place / str(i)).rename(place / f"{i:04}")
     for i in (8, 999):
         (place / str(i)).rename(place / imagenet.classes()[i])
-    (other,) = datasets.find("imagenet-v2")
+    (other,) = find.find("imagenet-v2")
     assert other.keys == listed.keys
     np.testing.assert_array_equal(other.labels, listed.labels)
 
@@ -204,10 +207,10 @@ def by_ground_truth(place: Path, found: list[tuple[str, str]]) -> None:
 def test_validation_images_in_one_folder(
     own: Callable[[str], Path], labels: Callable[[Path, list[tuple[str, str]]], None]
 ) -> None:
-    (folders,) = datasets.find("imagenet")
+    (folders,) = find.find("imagenet")
     place = own("imagenet")
     labels(place, flatten(place))
-    (flat,) = datasets.find("imagenet")
+    (flat,) = find.find("imagenet")
     assert flat.keys == folders.keys and flat.what == folders.what
     np.testing.assert_array_equal(flat.labels, folders.labels)
     np.testing.assert_array_equal(np.asarray(flat.image(5)), np.asarray(folders.image(5)))
@@ -217,35 +220,35 @@ def test_validation_images_without_their_classes(own: Callable[[str], Path]) -> 
     place = own("imagenet")
     found = flatten(place)
     with pytest.raises(DatasetError, match=r"no file says their classes: LOC_val_solution\.csv"):
-        datasets.find("imagenet")
+        find.find("imagenet")
     assert available("imagenet").state == "incomplete"
     by_ground_truth(place, found)
     kit = place.parents[1] / "ILSVRC2012_devkit_t12" / "data"
     (kit / "meta.mat").unlink()
     with pytest.raises(DatasetError, match=r"there is no .*meta\.mat: take both from ILSVRC2012_d"):
-        datasets.find("imagenet")
+        find.find("imagenet")
     by_synsets(place, found[:-1])
     with pytest.raises(DatasetError, match=r"labels\.txt gives ILSVRC2012_val_00001000\.JPEG no c"):
-        datasets.find("imagenet")
+        find.find("imagenet")
     by_synsets(place, [(file, "n99999999") for file, _ in found])
     with pytest.raises(DatasetError, match=r"gives ILSVRC2012_val_00000001\.JPEG the class 'n9999"):
-        datasets.find("imagenet")
+        find.find("imagenet")
     (place.parent / "LOC_val_solution.csv").write_text("image,label\na,b\n")
     with pytest.raises(DatasetError, match="has not the columns ImageId and PredictionString"):
-        datasets.find("imagenet")
+        find.find("imagenet")
 
 
 def test_the_border_of_objectnet_is_cut_off(small: Path) -> None:
-    (listed,) = datasets.find("objectnet")
+    (listed,) = find.find("objectnet")
     for i in (0, 40, 124):
         path = listed.images[i]
         assert isinstance(path, Path)
         with Image.open(path) as whole:
             expected = np.asarray(whole)
-        assert (expected[0] == miniatures.RED).all() and (expected[:, -2] == miniatures.RED).all()
+        assert (expected[0] == miniature.RED).all() and (expected[:, -2] == miniature.RED).all()
         found = np.asarray(listed.image(i))
         np.testing.assert_array_equal(found, expected[2:-2, 2:-2])
-        assert not (found[0] == miniatures.RED).all(axis=-1).all()
+        assert not (found[0] == miniature.RED).all(axis=-1).all()
     bare = ImageList("bare", listed.images, listed.keys, listed.labels, listed.classes)
     assert bare.manifest != listed.manifest
 
@@ -306,12 +309,12 @@ def test_copies_that_differ(
 ) -> None:
     spoil(own("imagenet-r"))
     with pytest.raises(DatasetError, match=f"{message}.*with --accept-counts: every measurement"):
-        datasets.find("imagenet-r")
+        find.find("imagenet-r")
     found = available("imagenet-r")
     assert found.state == "incomplete"
-    (listed,) = datasets.find("imagenet-r", accept_counts=True)
+    (listed,) = find.find("imagenet-r", accept_counts=True)
     assert f"NOT the published set, taken as it is: {found.why.rstrip('.')}" in listed.what
-    assert set(listed.classes) == set(imagenet.subset(paper_sets.descriptions()["imagenet-r"]))
+    assert set(listed.classes) == set(imagenet.subset(sets.descriptions()["imagenet-r"]))
 
 
 def test_a_mislabelled_image_shows_in_the_counts_of_its_classes(own: Callable[[str], Path]) -> None:
@@ -319,7 +322,7 @@ def test_a_mislabelled_image_shows_in_the_counts_of_its_classes(own: Callable[[s
     (moved,) = (place / "3").iterdir()
     moved.rename(place / "5" / moved.name)
     with pytest.raises(DatasetError, match=r"1 classes have another .* than 1, the first is 5 \("):
-        datasets.find("imagenet-v2")
+        find.find("imagenet-v2")
 
 
 def test_an_incomplete_objectnet(own: Callable[[str], Path]) -> None:
@@ -330,7 +333,7 @@ def test_an_incomplete_objectnet(own: Callable[[str], Path]) -> None:
     assert found.state == "incomplete" and found.list_sha256 == before
     assert found.why.startswith("356 of 358 images: this copy of ObjectNet is incomplete; 1 of 313")
     with pytest.raises(DatasetError, match="356 of 358 images"):
-        datasets.find("objectnet")
+        find.find("objectnet")
     shutil.copytree(place / "chair", place / "air_freshener")
     next((place / "chair").iterdir()).rename(place / "air_freshener" / "2.png")
     assert available("objectnet").why == (
@@ -345,7 +348,7 @@ def test_an_empty_folder(own: Callable[[str], Path]) -> None:
     shutil.rmtree(place)
     place.mkdir()
     with pytest.raises(DatasetError, match="0 of 229 images"):
-        datasets.find("imagenet-a", accept_counts=True)
+        find.find("imagenet-a", accept_counts=True)
 
 
 # Where sets are looked for
@@ -357,7 +360,7 @@ def test_where_sets_are_looked_for(
     config = tmp_path / "data.yaml"
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
     with pytest.raises(DatasetError, match=r"names .*data\.yaml, and there is no such file"):
-        datasets.find("imagenet-a")
+        find.find("imagenet-a")
     shutil.copytree(small / "imagenet-a", tmp_path / "elsewhere")
     lose = next((tmp_path / "elsewhere").rglob("*.jpg"))
     lose.unlink()
@@ -394,7 +397,7 @@ def test_a_wrong_configuration(
     config.write_text(text)
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
     with pytest.raises(DatasetError, match=message):
-        datasets.find("imagenet")
+        find.find("imagenet")
     assert main(["status", "--data"]) == 1
     assert capsys.readouterr().err.startswith(f"companion: {config}")
 
@@ -402,18 +405,18 @@ def test_a_wrong_configuration(
 def test_absent_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
-        datasets.find("imagenet-r")
+        find.find("imagenet-r")
     monkeypatch.delenv("COMPANION_DATA")
     with pytest.raises(DatasetError, match="COMPANION_DATA names, and it is not set"):
-        datasets.find("objectnet")
+        find.find("objectnet")
 
 
 def test_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
-        datasets.find("grid")
-    monkeypatch.setattr(paper_sets, "GRID", paper_sets.GRID[:-1])
-    monkeypatch.setattr(imagenet, "GRID", paper_sets.GRID)
-    assert [listed.name for listed in datasets.find("grid")] == list(paper_sets.GRID)
+        find.find("grid")
+    monkeypatch.setattr(sets, "GRID", sets.GRID[:-1])
+    monkeypatch.setattr(imagenet, "GRID", sets.GRID)
+    assert [listed.name for listed in find.find("grid")] == list(sets.GRID)
 
 
 # Shards
@@ -423,16 +426,16 @@ def test_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shards_equal_folders(
     name: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folders,) = datasets.find(name)
-    wds = paper_sets.descriptions()[name].folders[-1]
-    miniatures.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
+    (folders,) = find.find(name)
+    wds = sets.descriptions()[name].folders[-1]
+    miniature.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
-    (listed,) = datasets.find(name)
+    (listed,) = find.find(name)
     assert available(name).state == "present"
     np.testing.assert_array_equal(listed.labels, folders.labels)
     assert (listed.classes, listed.border) == (folders.classes, folders.border)
     assert listed.keys[0] == "s0000000" and listed.manifest
-    assert datasets.damaged(listed) == []  # by several threads
+    assert imagelist.damaged(listed) == []  # by several threads
     for i in range(len(listed)):
         np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
 
@@ -447,7 +450,7 @@ def archive(folder: Path, members: dict[str, bytes]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(folder / "0.tar", "w") as target:
         for name, content in members.items():
-            miniatures._add(target, name, content)
+            miniature._add(target, name, content)
     return folder / "0.tar"
 
 
@@ -483,7 +486,7 @@ def test_shards_that_are_wrong(
     archive(tmp_path / "imagenet-r", members)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=message):
-        datasets.find("imagenet-r")
+        find.find("imagenet-r")
     assert available("imagenet-r").state == "incomplete"
 
 
@@ -523,10 +526,8 @@ def words(wnids: tuple[str, ...]) -> list[str]:
 def save_parquet(name: str, folder: Path, patch: pytest.MonkeyPatch, **more: object) -> Path:
     """Write a set of the folder layout as the hub keeps it, and look for it there."""
     pytest.importorskip("pyarrow", reason="Parquet files are not read")
-    (listed,) = datasets.find(name)
-    place = miniatures.save_parquet(
-        listed, folder / paper_sets.descriptions()[name].folders[-1], **more
-    )
+    (listed,) = find.find(name)
+    place = miniature.save_parquet(listed, folder / sets.descriptions()[name].folders[-1], **more)
     patch.setenv("COMPANION_DATA", str(folder))
     return place
 
@@ -540,21 +541,21 @@ def save_parquet(name: str, folder: Path, patch: pytest.MonkeyPatch, **more: obj
 def test_parquet_files_list_as_folders_do(
     name: str, split: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folders,) = datasets.find(name)
+    (folders,) = find.find(name)
     more: dict[str, object] = {"split": split, "files": 3}
     if named == "words":
         more["names"] = words(folders.classes)
     if name == "imagenet":  # the hub's names of files end in the class
         keys = tuple(key.replace(".", f"_{key[:9]}.") for key in folders.keys)
         renamed = replace(folders, keys=keys)
-        monkeypatch.setattr(datasets, "find", lambda name: [renamed])
+        monkeypatch.setattr(imagelist, "find", lambda name: [renamed])
     if named == "all":  # labels of a subset that count through all classes
         more["names"] = words(imagenet.classes())
         every = [imagenet.classes().index(wnid) for wnid in folders.classes]
         of_all = replace(
             folders, labels=np.array(every)[folders.labels], classes=imagenet.classes()
         )
-        monkeypatch.setattr(datasets, "find", lambda name: [of_all])
+        monkeypatch.setattr(imagelist, "find", lambda name: [of_all])
     save_parquet(name, tmp_path, monkeypatch, **more)
     parquet._images.cache_clear()
     listed = imagenet.image_list(name)
@@ -605,8 +606,8 @@ def test_parquet_files_of_which_one_is_missing(
     with pytest.raises(
         DatasetError, match=r"115 of 229 images: this copy of ImageNet-R is incompl"
     ):
-        datasets.find("imagenet-r")
-    assert len(datasets.find("imagenet-r", accept_counts=True)[0]) == 115
+        find.find("imagenet-r")
+    assert len(find.find("imagenet-r", accept_counts=True)[0]) == 115
 
 
 @pytest.mark.parametrize(
@@ -624,15 +625,15 @@ def test_parquet_files_with_other_classes(
     given = names(words(imagenet.classes()))
     save_parquet("imagenet", tmp_path, monkeypatch, names=given)
     with pytest.raises(DatasetError, match=message):
-        datasets.find("imagenet")
+        find.find("imagenet")
 
 
 def test_parquet_files_whose_labels_are_shifted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (listed,) = datasets.find("imagenet-a")
+    (listed,) = find.find("imagenet-a")
     shifted = replace(listed, labels=np.roll(listed.labels, 1))
-    monkeypatch.setattr(datasets, "find", lambda name: [shifted])
+    monkeypatch.setattr(imagelist, "find", lambda name: [shifted])
     save_parquet("imagenet-a", tmp_path, monkeypatch)
     with pytest.raises(
         DatasetError, match=r"the class n\d+ \(.*\), and its name says n\d+: the la"
@@ -672,7 +673,7 @@ def test_parquet_files_that_are_wrong(
     table(tmp_path / "imagenet-r", content)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=message):
-        datasets.find("imagenet-r")
+        find.find("imagenet-r")
     assert available("imagenet-r").state == "incomplete"
 
 
@@ -697,11 +698,11 @@ def test_parquet_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(
             DatasetError, match=r"parquet is not a sound Parquet file \(.*get it again"
         ):
-            datasets.find("imagenet-a")
+            find.find("imagenet-a")
     path.write_bytes(bytes(5000 * [255]) + whole[5000:])  # the footer is sound, images are not
     parquet._images.cache_clear()
-    (listed,) = datasets.find("imagenet-a")
-    wrong = datasets.damaged(listed, workers=2)
+    (listed,) = find.find("imagenet-a")
+    wrong = imagelist.damaged(listed, workers=2)
     assert 0 < len(wrong) < len(listed)
     assert "is not a sound Parquet file" in wrong[0].reason
 
@@ -712,7 +713,7 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DatasetError, match=r"test\.parquet is a Parquet file.*'\.\[parquet\]'"):
-        datasets.find("imagenet-r")
+        find.find("imagenet-r")
 
 
 # The commands
@@ -755,13 +756,13 @@ def test_extraction_of_a_shift(
     model = load_family("pocket_cnn").model(name)
     assert main(command) == 0
     found = store.read_features(store.features_path(name, "imagenet-r"), model)
-    (listed,) = datasets.find("imagenet-r")
+    (listed,) = find.find("imagenet-r")
     np.testing.assert_array_equal(found.labels, listed.labels)
     np.testing.assert_array_equal(found.rows, store.row_numbers(listed.keys))
     assert found.sidecar["data"]["what"] == listed.what
     head = store.read_head(store.head_path(name, "imagenet-r"), model)
     assert head.classes == imagenet.classes()
-    whole = evidence.take("outlier_features", "pocket_cnn", model, "imagenet-r")
+    whole = take.take("outlier_features", "pocket_cnn", model, "imagenet-r")
     assert whole.data.what.startswith("ImageNet-R, 229 images of 200 classes, list ")
 
     lose_image(own("imagenet-r"))
@@ -769,7 +770,7 @@ def test_extraction_of_a_shift(
     assert main(command) == 1
     assert "228 of 229 images: this copy of ImageNet-R is incomplete" in capsys.readouterr().err
     assert main([*command, "--accept-counts"]) == 0
-    partial = evidence.take("outlier_features", "pocket_cnn", model, "imagenet-r")
+    partial = take.take("outlier_features", "pocket_cnn", model, "imagenet-r")
     assert partial.counts["images"] == 228
     assert "NOT the published set, taken as it is: 228 of 229 images" in partial.data.what
 
@@ -785,7 +786,7 @@ def test_shards_and_folders_give_the_same_features(
     path = store.features_path("pocket-cnn-random", "objectnet")
     assert main(command) == 0
     folders = np.array(store.read_features(path).features)
-    miniatures.save_shards(datasets.find("objectnet")[0], tmp_path / "wds" / "wds_objectnet_test")
+    miniature.save_shards(find.find("objectnet")[0], tmp_path / "wds" / "wds_objectnet_test")
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
     assert main(command) == 0
     again = store.read_features(path)
@@ -797,7 +798,7 @@ def test_miniatures_for_trying(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        miniatures, "descriptions", lambda: {"imagenet-a": paper_sets.descriptions()["imagenet-a"]}
+        miniature, "descriptions", lambda: {"imagenet-a": sets.descriptions()["imagenet-a"]}
     )
     assert main(["miniature", str(tmp_path / "new")]) == 0
     assert capsys.readouterr().out == (
@@ -820,5 +821,5 @@ def test_the_book_describes_the_sets() -> None:
 def true_descriptions() -> dict[str, Description]:
     import yaml
 
-    content = yaml.safe_load(paper_sets.SETS.read_text(encoding="utf-8"))
+    content = yaml.safe_load(sets.SETS.read_text(encoding="utf-8"))
     return {one["name"]: Description.model_validate(one) for one in content}

@@ -8,8 +8,9 @@ from conftest import copy_checkout, run_in
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from analysis import indicators, published, published_robustness
-from analysis.registry import load_families
+from analysis.families.registry import load_families
+from analysis.metrics import indicators
+from companion.measurements import published, published_robustness
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -68,7 +69,7 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
         content["data"]["name"] = "imagenet"
         content["values"]["kurtosis_mean"]["value"] = value
         (folder / f"{row.name}--imagenet.json").write_text(json.dumps(content))
-    done = run_in(project, "analysis.cli", "run", "robustness_indicators", "paper")
+    done = run_in(project, "companion.cli", "run", "robustness_indicators", "paper")
     assert done.returncode == 0, done.stderr
     notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text("utf-8")
     tables = [

@@ -5,9 +5,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from analysis import engine, lab, runs, store
-from analysis.registry import ROOT, load_families
-from analysis.runs import RunError
+from analysis.common import ROOT
+from analysis.families.registry import load_families
+from analysis.features import store
+from companion.runs import engine, experiments, lab
+from companion.runs.experiments import RunError
 
 FAMILIES = tuple(load_families("pocket"))
 
@@ -43,8 +45,10 @@ def extraction(tmp_path, monkeypatch):
 def change(monkeypatch):
     """Let a file of the repository look as if its content were another."""
     changed = set()
-    original = runs.file_hash
-    monkeypatch.setattr(runs, "file_hash", lambda p: "changed" if p in changed else original(p))
+    original = experiments.file_hash
+    monkeypatch.setattr(
+        experiments, "file_hash", lambda p: "changed" if p in changed else original(p)
+    )
     return lambda name: changed.add(ROOT / name)
 
 
@@ -60,10 +64,10 @@ def test_features_are_extracted_once(extraction):
     [
         ("data/pocket/checkpoints/pocket-cnn-captions.safetensors", FAMILIES),
         ("data/emoji/emoji.zip", FAMILIES),
-        ("analysis/extract.py", FAMILIES),
-        ("analysis/preprocess.py", FAMILIES),
+        ("analysis/features/extract.py", FAMILIES),
+        ("analysis/features/preprocess.py", FAMILIES),
         ("families/pocket_vit.yaml", ("pocket_vit",)),
-        ("analysis/charts.py", ()),
+        ("companion/publish/charts.py", ()),
         ("notebooks/pruning.py", ()),
         ("data/pocket/accuracies.csv", ()),
     ],
@@ -126,10 +130,10 @@ def test_a_run_depends_on_the_features_of_its_models_and_no_others(tmp_path, mon
 
     pairs = [("pruning", "pocket_cnn"), ("pruning", "pocket_vit"), ("inside_pocket", "pocket"),
              ("pocket_lab", "pocket_cnn")]  # fmt: skip
-    cnn, vit, both, without = (runs.find_run(*pair) for pair in pairs)
+    cnn, vit, both, without = (experiments.find_run(*pair) for pair in pairs)
 
     def keys():
-        return [runs.key_parts(run) for run in (cnn, vit, both, without)]
+        return [experiments.key_parts(run) for run in (cnn, vit, both, without)]
 
     before = keys()
     put("pocket-cnn-captions", "1")

@@ -8,19 +8,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from analysis import (
-    artifacts,
-    cli,
-    measure,
-    measurements,
-    probe_data,
-    public_features,
-    store,
-    taking,
-)
-from analysis.artifacts import ArtifactError
-from analysis.measure import QUANTITIES
-from analysis.measurements import (
+from analysis.families.registry import load_family
+from analysis.features import store
+from analysis.images import public
+from analysis.images.public import ArtifactError
+from analysis.metrics import concept_counts
+from companion import cli
+from companion.measurements import concept_probe, measures, public_features, records, taking
+from companion.measurements.quantities import QUANTITIES
+from companion.measurements.records import (
     FOLDER,
     MeasurementError,
     changed_code,
@@ -29,7 +25,6 @@ from analysis.measurements import (
     read,
     read_all,
 )
-from analysis.registry import load_family
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 IMAGES = FOLDER / "outlier_features" / "vit_b_16-openai--coco_500_images.json"
@@ -70,9 +65,9 @@ def artefacts(own_store):
     """Skip unless the public artefacts can be had from a mirror, the cache or the network."""
     try:
         for source in (*public_features.EMBEDDINGS, *public_features.HEADS):
-            artifacts.fetch(source.artifact)
+            public.fetch(source.artifact)
         for source in public_features.MOMENTS:
-            artifacts.fetch(source.mean)
+            public.fetch(source.mean)
     except ArtifactError as error:
         pytest.skip(str(error))
 
@@ -82,7 +77,7 @@ def artefacts(own_store):
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recorded_files_are_sound_and_as_they_are_written(path):
-    assert measurements.to_text(read(path)) == path.read_text(encoding="utf-8")
+    assert records.to_text(read(path)) == path.read_text(encoding="utf-8")
 
 
 def test_models_levels_and_widths_are_the_registrys():
@@ -148,7 +143,7 @@ def test_recorded_equals_taken_again(artefacts, experiment, family):
     taken = taking.take(experiment, family)
     assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
     for fresh in taken:
-        assert measurements.compare_with_recorded(fresh) == []
+        assert records.compare_with_recorded(fresh) == []
 
 
 def test_the_photographs_taken_again():
@@ -167,8 +162,8 @@ def test_the_converted_weights_know_what_they_see(tmp_path):
         pytest.importorskip(package)
     import torch
 
-    from analysis import photographs
-    from analysis.models import load
+    from analysis.features.encoders import load
+    from companion.measurements import photographs
 
     images = photographs.photographs()
     source = photographs.weights_file()
@@ -188,7 +183,7 @@ def test_the_converted_weights_know_what_they_see(tmp_path):
 
 def test_writing_and_reading_gives_the_same(tmp_path):
     found = read(IMAGES)
-    path = measurements.write(found, tmp_path)
+    path = records.write(found, tmp_path)
     assert path == tmp_path / "outlier_features" / IMAGES.name
     assert read(path) == found
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -264,27 +259,27 @@ def test_differences_see_more_than_rounding(edited):
 
 def test_an_earlier_version_of_the_code_is_shown(edited):
     def old(content):
-        content["provenance"]["code"] |= {"version": "0.0.9", "analysis.outliers": "0" * 16}
+        content["provenance"]["code"] |= {"version": "0.0.9", "analysis.metrics.outliers": "0" * 16}
 
     found = read(edited(old))
-    assert "analysis.outliers" in changed_code(found)
+    assert "analysis.metrics.outliers" in changed_code(found)
     assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
-    assert "analysis.outliers" in code_note(found)
+    assert "analysis.metrics.outliers" in code_note(found)
 
 
 def test_only_what_the_code_does_counts(tmp_path, monkeypatch):
     (tmp_path / "analysis").mkdir()
-    monkeypatch.setattr(measurements, "ROOT", tmp_path)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
 
     def hash_of(source):
         (tmp_path / "analysis" / "outliers.py").write_text(source, encoding="utf-8")
-        measurements._code_hash.cache_clear()
-        return measurements._code_hash("outliers")
+        records._code_hash.cache_clear()
+        return records._code_hash("outliers")
 
     plain = hash_of("def f(x):\n    return x + 1\n")
     assert hash_of('"""Words."""\ndef f(x):  # why\n    """More."""\n\n    return x+1') == plain
     assert hash_of("def f(x):\n    return x + 2\n") != plain
-    measurements._code_hash.cache_clear()
+    records._code_hash.cache_clear()
 
 
 # Public files
@@ -371,23 +366,23 @@ def test_every_measure_returns_the_known_quantities():
     h, w = rng.normal(size=(50, 40)), rng.normal(size=(10, 40))
     labels, mean = rng.integers(0, 10, 50), h.mean(axis=0)
     results = {
-        ("outlier_features", "per_image"): measure.outlier_features(h),
-        ("outlier_features", "mean_embedding"): measure.outlier_features_of_mean(mean),
-        ("outlier_features", "mean_and_covariance"): measure.outlier_features_of_moments(
+        ("outlier_features", "per_image"): measures.outlier_features(h),
+        ("outlier_features", "mean_embedding"): measures.outlier_features_of_mean(mean),
+        ("outlier_features", "mean_and_covariance"): measures.outlier_features_of_moments(
             mean, np.cov(h.T)
         ),
-        ("privileged_directions", "per_image"): measure.privileged_directions(h, w),
-        ("privileged_directions", "head_and_mean"): measure.privileged_directions_of_mean(w, mean),
-        ("privileged_directions", "head"): measure.privileged_directions_of_head(w),
-        ("pruning", "per_image"): measure.pruning(h, labels, w),
-        ("concepts", "per_image"): measure.concepts(
-            rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), probe_data.coco()
+        ("privileged_directions", "per_image"): measures.privileged_directions(h, w),
+        ("privileged_directions", "head_and_mean"): measures.privileged_directions_of_mean(w, mean),
+        ("privileged_directions", "head"): measures.privileged_directions_of_head(w),
+        ("pruning", "per_image"): measures.pruning(h, labels, w),
+        ("concepts", "per_image"): measures.concepts(
+            rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), concept_probe.coco()
         ),
-        ("accuracy", "per_image"): measure.accuracy(labels % 2 == 0, labels, 10),
+        ("accuracy", "per_image"): measures.accuracy(labels % 2 == 0, labels, 10),
     }
     assert set(results) == set(QUANTITIES)
     for (experiment, basis), numbers in results.items():
-        values = measurements.values_with_units(experiment, basis, numbers)
+        values = records.values_with_units(experiment, basis, numbers)
         assert set(values) == set(QUANTITIES[experiment, basis])
         for name, value in values.items():
             assert np.ndim(value.value) == QUANTITIES[experiment, basis][name].dimensions
@@ -401,7 +396,7 @@ def test_concepts_along_the_most_important_direction(side):
     names = ("noise", "striped", "more noise")
     labels = np.column_stack([rng.random(300) < 0.2, striped, rng.random(300) < 0.2])
     rows = np.arange(300)
-    probe = probe_data.Probe(
+    probe = concept_counts.ConceptImages(
         title="generated", data=("generated",), names=names, kinds=("color", "texture", "object"),
         labels=sparse.csr_array(labels), numbers=rows.astype(np.uint64), units=rows,
         places=np.zeros_like(rows), clusters=rows,
@@ -410,7 +405,7 @@ def test_concepts_along_the_most_important_direction(side):
     features[:, 2] = side * (5 + 3 * striped)
     head = rng.normal(0, 0.1, (9, 6))
     head[:, 2] += np.linspace(1, 3, 9)
-    found = measure.concepts(features, head, probe)
+    found = measures.concepts(features, head, probe)
     assert found["top_direction"] == 0
     assert found["top_concepts"][0] == names.index("striped") and len(found["top_concepts"]) == 3
     assert found["top_average_precision"][0] == 1
@@ -420,7 +415,7 @@ def test_concepts_along_the_most_important_direction(side):
 def test_moments_are_those_of_the_images():
     rng = np.random.default_rng(1)
     h = rng.normal(size=(4000, 12)) * np.arange(1, 13) + 2
-    found = measure.outlier_features_of_moments(h.mean(0), np.cov(h.T, bias=True))
+    found = measures.outlier_features_of_moments(h.mean(0), np.cov(h.T, bias=True))
     rms = np.sqrt((h**2).mean(0))
     np.testing.assert_allclose(found["rms_profile"], rms / rms.mean())
     assert found["mean_share"] == pytest.approx((h.mean(0) ** 2).sum() / (h**2).mean(0).sum())
@@ -432,7 +427,7 @@ def test_moments_are_those_of_the_images():
 def test_the_command_compares_and_records(artefacts, tmp_path, monkeypatch, capsys):
     assert cli.main(["measure", "outlier_features", "vit_l_14"]) == 0
     assert capsys.readouterr().out == "vit_l_14-openai--coco_mean.json: as recorded\n"
-    monkeypatch.setattr(measurements.write, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(records.write, "__defaults__", (tmp_path,))
     assert cli.main(["measure", "outlier_features", "vit_l_14", "--record"]) == 0
     assert (tmp_path / "outlier_features" / "vit_l_14-openai--coco_mean.json").exists()
 

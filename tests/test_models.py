@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny import CLASSES, PROMPTS, SIZE, WIDTH, architectures, model, pictures, save_clip  # noqa: F401 - a fixture
 
-from analysis.datasets import Prompts
-from analysis.registry import Model
+from analysis.families.registry import Model
+from analysis.images.imagelist import Prompts
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 open_clip = pytest.importorskip("open_clip")
@@ -18,8 +18,8 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis import models  # noqa: E402
-from analysis.models import ModelError, load, zero_shot_head  # noqa: E402
+from analysis.features import encoders  # noqa: E402
+from analysis.features.encoders import ModelError, load, zero_shot_head  # noqa: E402
 
 torch.set_num_threads(1)
 CLIP_INPUT = {
@@ -54,12 +54,12 @@ def test_features_are_those_of_encode_image(tmp_path: Path, name: str) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(loaded.encoder(batch), clip.encode_image(batch))
     assert loaded.head is None
-    assert loaded.weights_sha256 == models._sha256(path)
+    assert loaded.weights_sha256 == encoders._sha256(path)
 
 
 def test_weights_named_in_the_family_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "ROOT", file.parent)
-    assert load(model()).weights_sha256 == models._sha256(file)
+    monkeypatch.setattr(encoders, "ROOT", file.parent)
+    assert load(model()).weights_sha256 == encoders._sha256(file)
 
 
 def test_an_image_tower_with_a_head_of_its_own(file: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_random_control_is_the_same_each_time() -> None:
 def test_the_zero_shot_head_is_open_clips(file: Path) -> None:
     loaded = load(model(), file)
     clip = open_clip.create_model("tiny-vit", pretrained=str(file)).eval()
-    tokenizer = models.WordTokenizer.load(models.ARCHITECTURES.parent / "tokenizer.json")
+    tokenizer = encoders.WordTokenizer.load(encoders.ARCHITECTURES.parent / "tokenizer.json")
     theirs = open_clip.build_zero_shot_classifier(clip, tokenizer, CLASSES, PROMPTS.templates)
     head = zero_shot_head(loaded, PROMPTS, batch_size=4)
     np.testing.assert_allclose(head.weight, theirs.T.numpy(), atol=1e-6)
@@ -107,14 +107,14 @@ def test_heads_are_kept_until_prompts_or_weights_change(tmp_path: Path, file: Pa
     assert encode is not None
     object.__setattr__(loaded, "text", lambda t: (texts.extend(t), encode(t))[1])
     path = tmp_path / "m" / "d.head.safetensors"
-    first = models.cached_head(loaded, PROMPTS, path)
-    again = models.cached_head(loaded, PROMPTS, path)
+    first = encoders.cached_head(loaded, PROMPTS, path)
+    again = encoders.cached_head(loaded, PROMPTS, path)
     np.testing.assert_array_equal(first.weight, again.weight)
     assert len(texts) == 6
-    models.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
+    encoders.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
     assert len(texts) == 9
     object.__setattr__(loaded, "weights_sha256", "other")
-    models.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
+    encoders.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
     assert len(texts) == 12
 
 
@@ -122,18 +122,18 @@ def test_a_head_is_made_once_for_all_data_sets(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load(model(), file)
-    first = models.cached_head(loaded, PROMPTS, tmp_path / "m" / "a.head.safetensors")
-    monkeypatch.setattr(models, "zero_shot_head", lambda *given: pytest.fail("made again"))
+    first = encoders.cached_head(loaded, PROMPTS, tmp_path / "m" / "a.head.safetensors")
+    monkeypatch.setattr(encoders, "zero_shot_head", lambda *given: pytest.fail("made again"))
     path = tmp_path / "m" / "b.head.safetensors"
-    again = models.cached_head(loaded, PROMPTS, path)
+    again = encoders.cached_head(loaded, PROMPTS, path)
     np.testing.assert_array_equal(first.weight, again.weight)
-    assert models.read_head(path).classes == CLASSES
+    assert encoders.read_head(path).classes == CLASSES
     with pytest.raises(pytest.fail.Exception):  # of another model
-        models.cached_head(loaded, PROMPTS, tmp_path / "n" / "b.head.safetensors")
+        encoders.cached_head(loaded, PROMPTS, tmp_path / "n" / "b.head.safetensors")
 
 
 def test_imagenet_prompts() -> None:
-    prompts = models.imagenet_prompts()
+    prompts = encoders.imagenet_prompts()
     assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
     assert len(set(prompts.classes)) == 1000 and prompts.classes[0] == "n01440764"
     assert prompts.templates[0].format("tench") == open_clip.OPENAI_IMAGENET_TEMPLATES[0]("tench")
@@ -235,7 +235,7 @@ def test_another_activation_than_the_weights_were_trained_with() -> None:
 
 
 def test_gelu_where_quick_gelu_is_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
+    monkeypatch.setattr(encoders, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
     with pytest.raises(ModelError, match=r"trained with GELU, but .* uses QuickGELU: .* without"):
         load(clip_model("ViT-B-16-quickgelu", "some_tag"))
 
@@ -270,12 +270,12 @@ def test_weights_that_the_hub_does_not_give(hub: dict[tuple[str, str], Path]) ->
     repository = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
     described = clip_model("ViT-B-16", "laion2b_s34b_b88k")
     with pytest.raises(ModelError, match=rf"{repository} is not on this machine.*ConnectionError"):
-        models._open_clip_file(described)
+        encoders._open_clip_file(described)
     hub[repository, "open_clip_pytorch_model.bin"] = Path("a pickle")
     with pytest.raises(ModelError, match="EntryNotFoundError"):
-        models._open_clip_file(described)
+        encoders._open_clip_file(described)
     hub[repository, "open_clip_model.safetensors"] = Path("weights")
-    assert models._open_clip_file(described) == Path("weights")
+    assert encoders._open_clip_file(described) == Path("weights")
 
 
 def test_hub_repositories(tmp_path: Path, file: Path, hub: dict[tuple[str, str], Path]) -> None:
@@ -287,13 +287,13 @@ def test_hub_repositories(tmp_path: Path, file: Path, hub: dict[tuple[str, str],
     with pytest.raises(ModelError, match="has quick_gelu True, the architecture tiny-vit has Fal"):
         load(described)
     config.write_text(json.dumps({"model_cfg": {"embed_dim": WIDTH}}))
-    assert load(described).weights_sha256 == models._sha256(file)
+    assert load(described).weights_sha256 == encoders._sha256(file)
 
 
 def test_timm_tags_come_from_the_hub(hub: dict[tuple[str, str], Path]) -> None:
     hub["timm/vit_base_patch16_224.augreg_in1k", "model.safetensors"] = Path("weights")
     described = model(library="timm", architecture="vit_base_patch16_224", weights="augreg_in1k")
-    assert models._timm_file(described) == Path("weights")
+    assert encoders._timm_file(described) == Path("weights")
 
 
 @pytest.mark.parametrize("name", ["RN50-quickgelu", "ViT-B-16"])
@@ -347,5 +347,5 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso(tmp_path: Path) -> None
     assert loaded.head is not None
     for picture, right in ((data.cat(), "cat"), (data.coffee(), "espresso")):
         features = loaded.encoder(loaded.preprocess(picture)[None]).numpy()
-        best = models.imagenet_prompts().names[int(loaded.head.logits(features).argmax())]
+        best = encoders.imagenet_prompts().names[int(loaded.head.logits(features).argmax())]
         assert right in best

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis import outliers
-from analysis.outliers import (
+from analysis.metrics import outliers
+from analysis.metrics.outliers import (
     activation_profile,
     kurtosis,
     leading_counts,

@@ -13,25 +13,23 @@ from conftest import copy_checkout, run_in
 from test_accuracy import WIDTH, fill, imagenet_head
 from tiny import model
 
-from analysis import (
+from analysis.families.registry import Family, load_families
+from analysis.features import store
+from analysis.features.store import Head
+from analysis.images import imagenet, miniature, sets
+from companion.claims import ledger
+from companion.measurements import (
     accuracy,
-    claims,
-    evidence,
-    imagenet,
-    measure,
-    measurements,
-    miniatures,
-    paper_sets,
+    measures,
     pruned_shifts,
     published,
     published_robustness,
-    runs,
-    store,
+    records,
+    take,
     views,
 )
-from analysis.measurements import Measurement
-from analysis.registry import Family, load_families
-from analysis.store import Head
+from companion.measurements.records import Measurement
+from companion.runs import experiments
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytest.importorskip("open_clip")
@@ -73,7 +71,7 @@ DATA = tuple(accuracy.NAMES.values())
 def make(folder: Path) -> Path:
     """A checkout with miniatures, features of the six data sets and the family `mini`."""
     copy_checkout(folder)
-    miniatures.save_all(folder / "sets")
+    miniature.save_all(folder / "sets")
     (folder / "families/mini.yaml").write_text(FAMILY, encoding="utf-8")
     companion(folder, "extract", "mini", "--model", "mini-web", "mini-random", "--data", *DATA)
     save_own(folder)
@@ -102,28 +100,28 @@ def save_own(folder: Path) -> None:
 
 def companion(folder: Path, *words: str) -> str:
     accept = ["--accept-counts", "-q"] * (words[0] == "extract")
-    done = run_in(folder, "analysis.cli", *words, *accept)
+    done = run_in(folder, "companion.cli", *words, *accept)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def recorded(family: Family, model: str, data: str, top1: float, what: str = "") -> Measurement:
     """An accuracy as it would be recorded on the published set."""
-    described = paper_sets.descriptions()[data]
+    described = sets.descriptions()[data]
     used = described.used or described
     right = np.arange(used.images) < round(top1 * used.images)
-    numbers = measure.accuracy(right, np.arange(used.images) % used.classes, used.classes)
+    numbers = measures.accuracy(right, np.arange(used.images) % used.classes, used.classes)
     one = family.model(model)
     sidecar = {
         "model": store.describe(one, one.weights_sha256 or "0" * 64), "precision": "fp32",
         "dtype": "float32", "sha256": "1" * 64, "data": {"name": data},
         "origin": {"weights": f"those of {model}"},
     }  # fmt: skip
-    return evidence.build(
+    return take.build(
         "accuracy", "per_image", family.name, one, numbers,
         {"images": used.images, "components": one.width, "classes": used.classes},
-        measurements.Data(name=data, what=f"{described.title}{what}"),
-        evidence.provenance("accuracy", sidecar, "made up"),
+        records.Data(name=data, what=f"{described.title}{what}"),
+        take.provenance("accuracy", sidecar, "made up"),
     )  # fmt: skip
 
 
@@ -173,12 +171,12 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     order = ("zero_shot", "finetuned", "supervised")
 
     def judged(measured):
-        monkeypatch.setattr(evidence, "gather", lambda experiment, family, data: [
+        monkeypatch.setattr(take, "gather", lambda experiment, family, data: [
             m for m in measured if m.family == family.name
         ])  # fmt: skip
         own = views.of_published_sets(families)
         frames = [five, *([own] if len(own) else [])]
-        return claims.judge_order(order, [published_robustness.groups(f, families) for f in frames])
+        return ledger.judge_order(order, [published_robustness.groups(f, families) for f in frames])
 
     before = judged([])
     assert before == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few"))
@@ -256,9 +254,9 @@ def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
 
 
 def test_experiments_without_a_measurement_yet_may_be_declared():
-    assert runs._may_be_empty("data/measurements/accuracy/*.json")
-    assert not runs._may_be_empty("data/measurements/acuracy/*.json")
-    assert not runs._may_be_empty("data/measurements/accuracy/mine.json")
+    assert experiments._may_be_empty("data/measurements/accuracy/*.json")
+    assert not experiments._may_be_empty("data/measurements/acuracy/*.json")
+    assert not experiments._may_be_empty("data/measurements/accuracy/mine.json")
 
 
 # The whole way, and its pages
@@ -349,7 +347,7 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
 
     family = load_families("paper")["rn50"]
     for one in all_recorded(family):
-        measurements.write(one, folder / "data/measurements")
+        records.write(one, folder / "data/measurements")
     cards = results(folder, "claims paper")
     assert "3 of the comparisons are between accuracies from this book's own" in cards["ER-order"]
     assert "1 of 16 zero-shot models run from" in cards["ER-range"]

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import emoji, pocket_robustness, views
-from analysis.registry import load_families, load_family
-from analysis.robustness import fit_baseline
+from analysis.families.registry import load_families, load_family
+from analysis.images import emoji
+from analysis.metrics.robustness import fit_baseline
+from companion.measurements import pocket_robustness, views
 
 KEPT = pd.read_csv(pocket_robustness.ACCURACIES).query("split == 'test'")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.preprocess import to_pixels
-from analysis.registry import Preprocessing
-from analysis.tokenizer import WordTokenizer
+from analysis.families.registry import Preprocessing
+from analysis.features.preprocess import to_pixels
+from analysis.features.tokenizer import WordTokenizer
 
 SHAPES = [(300, 451), (224, 224), (100, 37), (224, 300), (301, 225), (500, 333)]
 

@@ -15,9 +15,14 @@ import pytest
 from PIL import Image
 from tiny import WIDTH, pictures, save_clip, use_architectures
 
-from analysis import cli, datasets, directions, measurements, outliers, probe_report, store
-from analysis import probe as probing
-from analysis.probe import Probe, ProbeError, Recorded, probe, wilson
+from analysis.features import encoders, store
+from analysis.images import imagelist
+from analysis.metrics import directions, outliers
+from companion import cli
+from companion import probe as probing
+from companion.measurements import records
+from companion.probe import Probe, ProbeError, Recorded, probe, wilson
+from companion.publish import probe_report
 
 RNG = np.random.default_rng(0)
 SIGNED = RNG.normal(size=(60, 128))
@@ -213,7 +218,7 @@ def test_the_place_is_among_models_of_the_same_kind_of_layer() -> None:
 
 
 def test_recorded_measurements_are_those_of_images() -> None:
-    found = probing.recorded_of(measurements.read_all("outlier_features"))
+    found = probing.recorded_of(records.read_all("outlier_features"))
     names = {(r.model, r.signed) for r in found}
     assert {("vit_b_16-openai", True), ("efficientnet_lite0-supervised", False)} <= names
     assert all("captions" not in r.data for r in found)
@@ -330,9 +335,8 @@ def networks(
     made: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """That folder in use, and an empty store."""
-    from analysis import models
 
-    monkeypatch.setattr(models, "ARCHITECTURES", made / "architectures")
+    monkeypatch.setattr(encoders, "ARCHITECTURES", made / "architectures")
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path_factory.mktemp("store")))
     return made
 
@@ -426,14 +430,15 @@ def test_paths_with_spaces_letters_and_backslashes(
 def test_features_in_the_store_are_used(
     networks: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from analysis import checkpoints, extract, probe_checkpoint
+    from analysis.features import checkpoints, extract
+    from companion import probe_checkpoint
 
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     model = checkpoints.find(str(networks / "tiny.safetensors"))
-    listed = datasets.unlabelled(images)
+    listed = imagelist.unlabelled(images)
     settings = extract.Settings(device="cpu", progress=False)
     fresh = probe_checkpoint.probe_checkpoint(model, listed, settings)
-    extract.extract([model], datasets.folder(images), settings)
+    extract.extract([model], imagelist.folder(images), settings)
     monkeypatch.setattr(extract, "extract", lambda *a, **k: pytest.fail("extracted again"))
     again = probe_checkpoint.probe_checkpoint(model, listed, settings)
     assert again.kurtosis == fresh.kurtosis
@@ -552,7 +557,7 @@ def test_images_of_every_kind(
     folder = tmp_path / "kinds"
     folder.mkdir()
     usable, refusable = every_kind(folder)
-    listed = datasets.unlabelled(folder)
+    listed = imagelist.unlabelled(folder)
     for name in usable:
         image = listed.image(listed.keys.index(name))
         assert image.mode == "RGB" and image.size == (48, 40)
@@ -577,7 +582,7 @@ def test_outputs_are_checked_before_the_work(
     networks: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from analysis import probe_checkpoint
+    from companion import probe_checkpoint
 
     monkeypatch.setattr(
         probe_checkpoint, "probe_checkpoint", lambda *a, **k: pytest.fail("it began")
@@ -624,7 +629,7 @@ def test_an_interrupted_probe_leaves_nothing(
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analysis.extract.extract", interrupt)
+    monkeypatch.setattr("analysis.features.extract.extract", interrupt)
     words = ("--images", images, "--html", tmp_path / "r.html")
     assert run(networks / "tiny.safetensors", *words) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
@@ -635,7 +640,8 @@ def test_an_interrupted_probe_leaves_nothing(
 
 
 def of_pocket(name: str) -> Probe:
-    from analysis import checkpoints, extract, probe_checkpoint
+    from analysis.features import checkpoints, extract
+    from companion import probe_checkpoint
 
     listed = probe_checkpoint.find_images("pocket-twemoji-test")
     settings = extract.Settings(device="cpu", progress=False)
@@ -664,12 +670,15 @@ def test_the_random_control_shows_none(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_supervised_network_behind_a_relu_cannot_be_told(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("torch", reason="extraction is not installed").set_num_threads(1)
-    from analysis import artifacts, extract, photographs, probe_checkpoint
+    from analysis.features import extract
+    from analysis.images import public
+    from companion import probe_checkpoint
+    from companion.measurements import photographs
 
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     try:
         listed, weights = photographs.photographs(), photographs.weights_file()
-    except artifacts.ArtifactError as error:
+    except public.ArtifactError as error:
         pytest.skip(str(error))
     checkpoint = photographs.convert_weights(weights, tmp_path / "weights.safetensors")
     settings = extract.Settings(device="cpu", batch_size=14, progress=False)
@@ -683,13 +692,15 @@ def test_a_supervised_network_behind_a_relu_cannot_be_told(tmp_path: Path, monke
 
 
 def test_public_embeddings_of_clip_show(tmp_path: Path) -> None:
-    from analysis import artifacts, probe_store, public_features
-    from analysis.registry import load_family
+    from analysis.families.registry import load_family
+    from analysis.images import public
+    from companion import probe_store
+    from companion.measurements import public_features
 
     family = load_family("vit_b_16")
     try:
         public_features.into_store(family, tmp_path)
-    except artifacts.ArtifactError as error:
+    except public.ArtifactError as error:
         pytest.skip(f"the public embeddings are not here: {error}")
     clip, control = (
         probe_store.from_store(family.model(f"vit_b_16-{n}"), "coco_500_images", folder=tmp_path)

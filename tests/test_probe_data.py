@@ -8,10 +8,13 @@ import pytest
 from scipy import sparse
 from tiny import model
 
-from analysis import concept_counts, concepts, emoji, probe_data, store
-from analysis.claims import load_claims
-from analysis.concept_counts import Difference, Settings
-from analysis.probe_data import Probe, ProbeError
+from analysis.features import store
+from analysis.images import emoji
+from analysis.metrics import average_precision, concept_counts
+from analysis.metrics.concept_counts import ConceptImages, Difference, Settings
+from companion.claims.ledger import load_claims
+from companion.measurements import concept_found, concept_probe
+from companion.measurements.concept_probe import ConceptsMissingError
 
 #: Six units drawn by two hands, and a seventh by the first alone; units 0 and 1 look alike.
 UNITS = np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5])
@@ -24,9 +27,9 @@ KEYS = [f"{unit}/{place}" for unit, place in zip(UNITS, PLACES, strict=True)]
 
 
 @pytest.fixture
-def probe() -> Probe:
+def probe() -> ConceptImages:
     table = np.array([[unit in shown for shown in SHOWN.values()] for unit in UNITS])
-    return Probe(
+    return ConceptImages(
         title="a test", data=("first", "second"), names=tuple(SHOWN), kinds=tuple("aabbb"),
         labels=sparse.csr_array(table), numbers=store.row_numbers(KEYS), units=UNITS,
         places=PLACES, clusters=CLUSTERS,
@@ -45,7 +48,7 @@ def test_concepts_need_enough_images_of_enough_clusters_and_count_once(probe):
 def test_units_exchange_labels_as_a_whole_and_only_with_their_like(probe):
     exchanged = 0
     for seed in range(20):
-        labels = probe_data.permuted_units(probe, seed).toarray()
+        labels = concept_probe.permuted_units(probe, seed).toarray()
         assert (labels.sum(axis=0) == probe.positives).all()
         assert (labels[:6] == labels[7:]).all()  # units 0 to 5 by the first and the second hand
         assert labels[6].tolist() == [False] * 4 + [True]  # no other unit is drawn once
@@ -55,7 +58,7 @@ def test_units_exchange_labels_as_a_whole_and_only_with_their_like(probe):
 
 def test_halves_never_divide_a_cluster(probe):
     for seed in range(10):
-        half = probe_data.half_of_clusters(probe, seed)
+        half = concept_probe.half_of_clusters(probe, seed)
         inside = {int(c) for c in CLUSTERS[half]}
         assert inside.isdisjoint(CLUSTERS[~half].tolist()) and len(inside) == 3
 
@@ -71,29 +74,29 @@ def keep(folder: Path, data: str, keys: list[str], values: np.ndarray) -> None:
 
 def test_features_are_lined_up_by_the_names_of_the_images(probe, tmp_path):
     values = np.random.default_rng(0).normal(size=(13, 4)).astype(np.float32)
-    with pytest.raises(ProbeError, match="companion extract"):
-        probe_data.features(model(), probe, tmp_path)
+    with pytest.raises(ConceptsMissingError, match="companion extract"):
+        concept_probe.features(model(), probe, tmp_path)
     keep(tmp_path, "first", KEYS[:7], values[:7])
     keep(tmp_path, "second", KEYS[7:], values[7:])
-    np.testing.assert_array_equal(probe_data.features(model(), probe, tmp_path), values)
+    np.testing.assert_array_equal(concept_probe.features(model(), probe, tmp_path), values)
     keep(tmp_path, "second", KEYS[:6:-1], values[7:])
-    with pytest.raises(ProbeError, match="not of the probe's images in its order"):
-        probe_data.features(model(), probe, tmp_path)
+    with pytest.raises(ConceptsMissingError, match="not of the probe's images in its order"):
+        concept_probe.features(model(), probe, tmp_path)
 
 
 def test_the_head_is_that_of_the_data_or_the_largest(tmp_path):
-    with pytest.raises(ProbeError, match="no head of tiny"):
-        probe_data.head(model(), folder=tmp_path)
+    with pytest.raises(ConceptsMissingError, match="no head of tiny"):
+        concept_probe.head(model(), folder=tmp_path)
     for data, classes in (("small", 2), ("large", 5)):
         head = store.Head(np.eye(5, dtype=np.float32)[:classes], tuple("abcde"[:classes]))
         sidecar = {"model": store.describe(model(), "f00")}
         store.write_head(store.head_path("tiny", data, tmp_path), head, sidecar)
-    assert len(probe_data.head(model(), ("small",), tmp_path).classes) == 2
-    assert len(probe_data.head(model(), ("other",), tmp_path).classes) == 5
+    assert len(concept_probe.head(model(), ("small",), tmp_path).classes) == 2
+    assert len(concept_probe.head(model(), ("other",), tmp_path).classes) == 5
 
 
 def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():
-    whole = probe_data.pocket()
+    whole = concept_probe.pocket()
     table = emoji.load().table
     test = table[table["split"] == "test"]
     assert whole.labels.shape[0] == len(test) == len(np.unique(whole.numbers))
@@ -114,7 +117,7 @@ def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():
 # Counts ------------------------------------------------------------------------------------------
 
 
-def made_up(seed: int = 0) -> tuple[np.ndarray, Probe]:
+def made_up(seed: int = 0) -> tuple[np.ndarray, ConceptImages]:
     """Features of 400 images; concept 0 is their first coordinate, the others are noise."""
     generator = np.random.default_rng(seed)
     features = generator.normal(size=(400, 6)).astype(np.float32)
@@ -122,7 +125,7 @@ def made_up(seed: int = 0) -> tuple[np.ndarray, Probe]:
     table[:, 0] = features[:, 0] > 1
     rows = np.arange(400)
     names = tuple("abcdefgh")
-    return features, Probe(
+    return features, ConceptImages(
         title="made up", data=(), names=names, kinds=("x",) * 4 + ("y",) * 4,
         labels=sparse.csr_array(table), numbers=rows.astype(np.uint64), units=rows,
         places=np.zeros_like(rows), clusters=rows,
@@ -142,7 +145,7 @@ def test_a_concept_that_is_a_direction_is_counted_and_noise_is_not():
     assert concept_counts.by_kind(found.ap, probe.kinds, 0.9).to_dict() == {"x": 1, "y": 0}
     same = concept_counts.difference(found, found, "best")
     assert same == Difference(0.0, 0.0) and same.sign == 0
-    expected = concepts.balanced_average_precision(features, probe.labels, seed=0)
+    expected = average_precision.balanced_average_precision(features, probe.labels, seed=0)
     np.testing.assert_array_equal(found.ap, expected)
 
 
@@ -174,7 +177,7 @@ def test_halves_give_the_standard_error_of_a_mean():
     repeated = []
     for seed in range(100, 250):
         scores, other = made_up(seed)
-        ap = concepts.balanced_average_precision(scores[:, :1], other.labels, seed=seed)
+        ap = average_precision.balanced_average_precision(scores[:, :1], other.labels, seed=seed)
         repeated.append(concept_counts.tally(ap, settings))
     assert found.error("best") == pytest.approx(np.std(repeated, axis=0)[2], rel=0.4)
 
@@ -201,7 +204,7 @@ def test_regions_of_three_sets():
 
 def test_the_printed_regions_add_up_to_the_printed_counts():
     claims = load_claims()
-    printed = concept_counts.printed_regions(claims["C-overlap"])
+    printed = concept_found.printed_regions(claims["C-overlap"])
     sums = {
         f"{family}_{level}": n
         for family, regions in printed.items()

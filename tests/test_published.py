@@ -1,6 +1,6 @@
 """Published accuracies: the table, its views, and the paper's numbers that come out of it.
 
-The fits here are written out with NumPy, apart from ``analysis.robustness``, as a second opinion.
+The fits here are written out with NumPy, apart from ``analysis.metrics.robustness``, as a second opinion.
 """
 
 import importlib.util
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import published
-from analysis.artifacts import ArtifactError
-from analysis.published import (
+from analysis.families.registry import load_families, load_family
+from analysis.images.public import ArtifactError
+from companion.measurements import published
+from companion.measurements.published import (
     ACCURACIES,
     FIVE_SHIFTS,
     FOUR_SHIFTS,
@@ -22,7 +23,6 @@ from analysis.published import (
     of_family,
     wide,
 )
-from analysis.registry import load_families, load_family
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis import published, published_robustness
-from analysis.published import FIVE_SHIFTS, FOUR_SHIFTS
-from analysis.registry import load_families
-from analysis.robustness import PAPER_BASELINE
+from analysis.families.registry import load_families
+from analysis.metrics.robustness import PAPER_BASELINE
+from companion.measurements import published, published_robustness
+from companion.measurements.published import FIVE_SHIFTS, FOUR_SHIFTS
 
 
 @pytest.fixture(scope="module")

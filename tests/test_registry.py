@@ -7,7 +7,7 @@ import textwrap
 import pytest
 import yaml
 
-from analysis.registry import LEVELS, RegistryError, load_families, load_family
+from analysis.families.registry import LEVELS, RegistryError, load_families, load_family
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = {
@@ -70,7 +70,7 @@ def test_a_family_cannot_be_changed_and_finds_its_models():
 
 def test_the_registry_imports_without_torch():
     code = (
-        "import sys; from analysis.registry import load_families; load_families();"
+        "import sys; from analysis.families.registry import load_families; load_families();"
         "print(sorted({'torch', 'open_clip', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -296,7 +296,7 @@ def test_timm_agrees_on_width(model):
 
 def test_family_files_are_plain_yaml():
     """Any YAML reader sees what the strict one sees."""
-    from analysis.registry import FAMILIES
+    from analysis.families.registry import FAMILIES
 
     for path in FAMILIES.glob("*.yaml"):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["name"] == path.stem

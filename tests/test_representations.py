@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import concepts, directions, emoji, outliers, probe_data, representations
-from analysis.registry import load_families, load_family
+from analysis.families.registry import load_families, load_family
+from analysis.images import emoji
+from analysis.metrics import average_precision, directions, outliers
+from companion.measurements import concept_probe, representations
 
 
 def test_every_model_and_seed_has_one_row():
@@ -34,11 +36,15 @@ def test_quantities_are_those_of_the_metrics():
     assert found["persistence"] == outliers.persistence(inside)[1]
     importance = directions.importance(inside, head)
     assert found["top_importance"] == pytest.approx(importance.max() / importance.mean())
-    probe = probe_data.pocket().select(probe_data.LEAST_POSITIVES, probe_data.LEAST_CLUSTERS)
-    scores = concepts.project(features, directions.decompose(head).directions, normalise=False)
+    probe = concept_probe.pocket().select(
+        concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
+    )
+    scores = average_precision.project(
+        features, directions.decompose(head).directions, normalise=False
+    )
     counts, best = [], []
     for draw in range(representations.SETTINGS.draws):
-        ap = concepts.balanced_average_precision(scores, probe.labels, seed=draw)
+        ap = average_precision.balanced_average_precision(scores, probe.labels, seed=draw)
         counts.append((ap >= representations.SETTINGS.lower).any(axis=0).sum())
         best.append(np.nanmax(ap, axis=0).mean())
     assert found["n_unique"] == np.mean(counts) and found["best"] == pytest.approx(np.mean(best))
@@ -47,17 +53,17 @@ def test_quantities_are_those_of_the_metrics():
 @pytest.mark.parametrize("name", ["pocket-cnn-web-small", "pocket-vit-random"])
 def test_the_shipped_weights_give_the_kept_row(tmp_path, monkeypatch, name):
     pytest.importorskip("torch")
-    from analysis import datasets
-    from analysis.extract import Settings, extract
+    from analysis.features.extract import Settings, extract
+    from analysis.images import find
 
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     family = load_family("_".join(name.split("-")[:2]))
     model = family.model(name)
-    for images in datasets.find("pocket"):
+    for images in find.find("pocket"):
         extract([model], images, Settings(progress=False))
-    probe = probe_data.pocket()
-    head = probe_data.head(model, probe.data)
-    found = representations.quantities(probe_data.features(model, probe), head.weight)
+    probe = concept_probe.pocket()
+    head = concept_probe.head(model, probe.data)
+    found = representations.quantities(concept_probe.features(model, probe), head.weight)
     kept: pd.Series = representations.recorded().set_index(["model", "seed"]).loc[(name, 0)]
     counts = {"n_encoded", "n_unique", "random_directions"}  # may flip by rounding elsewhere
     for quantity, value in found.items():

@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from analysis import cli, evidence, imagenet, measure, measurements, review
-from analysis.measurements import FOLDER
-from analysis.registry import load_families
+from analysis.families.registry import load_families
+from analysis.images import imagenet
+from companion import cli
+from companion.measurements import measures, records, review, take
+from companion.measurements.records import FOLDER
 
 FAMILIES = load_families()
 CLIP = {
@@ -90,16 +92,16 @@ def test_each_fault_is_named(tmp_path, experiment, change, sentence):
 
 def an_accuracy(tmp_path, change=lambda content: None):
     """An accuracy on ImageNet-A as its measurement would be, with its content changed."""
-    source = measurements.read(CLIP["outlier_features"])
+    source = records.read(CLIP["outlier_features"])
     labels = np.arange(7500) % 200
-    numbers = measure.accuracy(labels % 3 == 0, labels, 200)
-    made = evidence.build(
+    numbers = measures.accuracy(labels % 3 == 0, labels, 200)
+    made = take.build(
         "accuracy", "per_image", source.family, FAMILIES["vit_b_16"].model(source.model), numbers,
         {"images": 7500, "components": 512, "classes": 200},
         source.data.model_copy(update={"name": "imagenet-a", "what": "ImageNet-A"}),
         source.provenance,
     )  # fmt: skip
-    path = measurements.write(made, tmp_path)
+    path = records.write(made, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from analysis.robustness import (
+from analysis.metrics.robustness import (
     Baseline,
     bootstrap_baselines,
     effective_robustness,

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 from tiny import model
 
-from analysis import store
-from analysis.registry import ROOT
-from analysis.store import Head, StoreError
+from analysis.common import ROOT
+from analysis.features import store
+from analysis.features.store import Head, StoreError
 
 N, D = 12, 5
 KEYS = [f"{i}.png" for i in range(N)]

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import pocket
-from analysis.pocket import PocketError, Recipe
-from analysis.registry import load_families
-from analysis.tokenizer import WordTokenizer
+from analysis.families.registry import load_families
+from analysis.features.tokenizer import WordTokenizer
+from training import pocket
+from training.pocket import PocketError, Recipe
 
 torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
 open_clip = pytest.importorskip("open_clip", reason="training needs the extra `extract`")
 
-from analysis import emoji, retrain, train  # noqa: E402
+from analysis.images import emoji  # noqa: E402
+from training import objectives, pocket_lab  # noqa: E402
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 SHAPES = ("square", "bar", "frame", "cross")
@@ -62,7 +63,7 @@ def examples(tokenizer: WordTokenizer) -> Any:
         tokenizer(pocket.captions(shape, [colour], "", seed=0)) for colour, shape in concepts
     ]
     number = torch.arange(96) % 12
-    return train.Examples(
+    return objectives.Examples(
         images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
         labels=number // 4,
         concepts=number,
@@ -105,10 +106,10 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_contrastive_then_finetuned(architecture: Any, examples: Any, prompts: Any) -> None:
-    clip = train.train(recipe(), architecture, examples, prompts, seed=0, watched=examples)
+    clip = objectives.train(recipe(), architecture, examples, prompts, seed=0, watched=examples)
     assert clip.curve[-1].loss < clip.curve[0].loss - 0.3
     assert clip.curve[-1].accuracy > 0.6, "chance is 1/3"
-    tuned = train.train(
+    tuned = objectives.train(
         recipe(objective="finetuned", start="tiny", learning_rate=3e-4, steps=20),
         architecture, examples, prompts, seed=0, start=clip.weights, watched=examples,
     )  # fmt: skip
@@ -118,7 +119,7 @@ def test_contrastive_then_finetuned(architecture: Any, examples: Any, prompts: A
 
 def test_supervised_learns(architecture: Any, examples: Any, prompts: Any) -> None:
     spec = recipe(objective="supervised", level="supervised")
-    done = train.train(spec, architecture, examples, prompts, seed=0, watched=examples)
+    done = objectives.train(spec, architecture, examples, prompts, seed=0, watched=examples)
     assert done.curve[-1].loss < done.curve[0].loss / 2
     assert done.curve[-1].accuracy > 0.8
     assert [point.step for point in done.curve] == list(range(6, 61, 6))
@@ -128,10 +129,10 @@ def test_finetuning_begins_as_the_zero_shot_classifier(
     architecture: Any, examples: Any, prompts: Any
 ) -> None:
     torch.manual_seed(3)
-    clip = train.Contrastive(architecture, prompts).eval()
+    clip = objectives.Contrastive(architecture, prompts).eval()
     spec = recipe(objective="finetuned", start="tiny")
-    tuned = train.build(spec, architecture, prompts, clip.weights()).eval()
-    pixels = train.normalise(examples.images)
+    tuned = objectives.build(spec, architecture, prompts, clip.weights()).eval()
+    pixels = objectives.normalise(examples.images)
     with torch.no_grad():
         torch.testing.assert_close(tuned.logits(pixels), clip.logits(pixels), atol=1e-4, rtol=1e-4)
 
@@ -145,7 +146,7 @@ def test_loss_is_clips_when_no_two_share_a_concept() -> None:
     scale = torch.tensor(9.0)
     expected = open_clip.ClipLoss()(images, texts, scale)
     torch.testing.assert_close(
-        train.contrastive_loss(images, texts, scale, torch.arange(7)), expected
+        objectives.contrastive_loss(images, texts, scale, torch.arange(7)), expected
     )
 
 
@@ -153,10 +154,10 @@ def test_loss_of_a_shared_caption_by_hand() -> None:
     """Two images of one caption: all scores equal, so both rows have the loss log 2."""
     feature = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     groups = torch.tensor([4, 4])
-    loss = train.contrastive_loss(feature, feature, torch.tensor(10.0), groups)
+    loss = objectives.contrastive_loss(feature, feature, torch.tensor(10.0), groups)
     assert float(loss) == pytest.approx(np.log(2))
     pulled = feature.clone().requires_grad_()
-    train.contrastive_loss(pulled, feature, torch.tensor(10.0), groups).backward()
+    objectives.contrastive_loss(pulled, feature, torch.tensor(10.0), groups).backward()
     assert torch.allclose(pulled.grad, torch.zeros(2, 2)), "they do not push each other away"
 
 
@@ -168,30 +169,30 @@ def test_resumed_equals_uninterrupted(
     objective: str, architecture: Any, examples: Any, prompts: Any, tmp_path: Path
 ) -> None:
     spec = recipe(objective=objective, steps=20)
-    whole = train.train(spec, architecture, examples, prompts, seed=5)
+    whole = objectives.train(spec, architecture, examples, prompts, seed=5)
     state = tmp_path / "state.safetensors"
     arguments = (spec, architecture, examples, prompts)
-    assert train.train(*arguments, seed=5, state=state, stop_after=7) is None
+    assert objectives.train(*arguments, seed=5, state=state, stop_after=7) is None
     assert state.is_file()
     torch.rand(11)  # whatever else used the generator in between does not matter
-    resumed = train.train(*arguments, seed=5, state=state)
+    resumed = objectives.train(*arguments, seed=5, state=state)
     assert same(resumed.weights, whole.weights)
     assert [p.step for p in resumed.curve] == [p.step for p in whole.curve]
     assert resumed.curve[-1].loss == pytest.approx(whole.curve[-1].loss, abs=0)
     assert not state.exists()
-    other = train.train(*arguments, seed=6)
+    other = objectives.train(*arguments, seed=6)
     assert not same(other.weights, whole.weights)
 
 
 def test_every_epoch_goes_once_through_all() -> None:
-    rows = torch.cat([train.batch_rows(12, 4, seed=1, step=step) for step in range(6)])
+    rows = torch.cat([objectives.batch_rows(12, 4, seed=1, step=step) for step in range(6)])
     assert sorted(rows[:12].tolist()) == sorted(rows[12:].tolist()) == list(range(12))
     assert rows[:12].tolist() != rows[12:].tolist()
-    assert sorted(train.batch_rows(3, 8, seed=1, step=5).tolist()) == [0, 1, 2]
+    assert sorted(objectives.batch_rows(3, 8, seed=1, step=5).tolist()) == [0, 1, 2]
 
 
 def test_learning_rate_rises_then_falls() -> None:
-    rates = [train.rate(recipe(steps=100), step) for step in range(100)]
+    rates = [objectives.rate(recipe(steps=100), step) for step in range(100)]
     assert rates[0] == pytest.approx(2e-4) and max(rates) == rates[9] == pytest.approx(2e-3)
     assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] < 1e-5
 
@@ -202,13 +203,16 @@ def test_learning_rate_rises_then_falls() -> None:
 def test_augmentation_without_change_is_the_image(examples: Any) -> None:
     still = recipe(shrink=0.0, shift=0.0, flip=False)
     torch.testing.assert_close(
-        train.augment(examples.images, still), train.normalise(examples.images), atol=1e-5, rtol=0
+        objectives.augment(examples.images, still),
+        objectives.normalise(examples.images),
+        atol=1e-5,
+        rtol=0,
     )
 
 
 def test_augmentation_keeps_the_white_ground() -> None:
     white = torch.full((4, 3, 32, 32), 255, dtype=torch.uint8)
-    moved = train.augment(white, recipe(shrink=0.3, shift=0.3))
+    moved = objectives.augment(white, recipe(shrink=0.3, shift=0.3))
     torch.testing.assert_close(moved, torch.ones(4, 3, 32, 32))
 
 
@@ -218,29 +222,29 @@ def test_augmentation_keeps_the_white_ground() -> None:
 def test_checkpoints_load_only_into_their_architecture(
     architecture: Any, prompts: Any, tmp_path: Path
 ) -> None:
-    model = train.Contrastive(architecture, prompts)
+    model = objectives.Contrastive(architecture, prompts)
     path = tmp_path / "model.safetensors"
-    train.write_tensors(train.halved(model.weights()), path, {"architecture": "tiny"})
-    weights, metadata = train.read_tensors(path)
+    objectives.write_tensors(objectives.halved(model.weights()), path, {"architecture": "tiny"})
+    weights, metadata = objectives.read_tensors(path)
     assert metadata == {"architecture": "tiny"}
-    train.load_weights(open_clip.CLIP(**architecture), weights)
+    objectives.load_weights(open_clip.CLIP(**architecture), weights)
     wider = json.loads(json.dumps(architecture))
     wider["embed_dim"] = 24
     with pytest.raises(PocketError, match=r"another architecture: .* has shape .*16.* and .*24"):
-        train.load_weights(open_clip.CLIP(**wider), weights)
+        objectives.load_weights(open_clip.CLIP(**wider), weights)
     del weights["logit_scale"]
     with pytest.raises(PocketError, match="logit_scale has shape nothing"):
-        train.load_weights(open_clip.CLIP(**architecture), weights)
+        objectives.load_weights(open_clip.CLIP(**architecture), weights)
 
 
 def test_finetuning_and_empty_styles_say_what_is_missing(
     architecture: Any, examples: Any, prompts: Any
 ) -> None:
     with pytest.raises(PocketError, match="train that model first"):
-        train.build(recipe(objective="finetuned", start="clip"), architecture, prompts)
+        objectives.build(recipe(objective="finetuned", start="clip"), architecture, prompts)
     nothing = examples.where(examples.labels > 99)
     with pytest.raises(PocketError, match="no images to learn from"):
-        train.train(recipe(), architecture, nothing, prompts, seed=0)
+        objectives.train(recipe(), architecture, nothing, prompts, seed=0)
 
 
 # Captions and recipes
@@ -283,10 +287,10 @@ def test_no_recipe_learns_from_a_style_that_is_called_unseen() -> None:
 def test_concepts_set_aside_for_tuning_are_whole_training_clusters() -> None:
     table = pd.DataFrame({"cluster": list("abcdef") * 3})
     table["split"] = np.where(table["cluster"].isin(["e", "f"]), "test", "train")
-    split = retrain.with_validation(table)
+    split = pocket_lab.with_validation(table)
     assert (split.groupby("cluster")["split"].nunique() == 1).all()
     assert (split["split"] == "test").equals(table["split"] == "test")
-    real = retrain.with_validation(emoji.load().table)
+    real = pocket_lab.with_validation(emoji.load().table)
     assert (real.groupby("cluster")["split"].nunique() == 1).all()
     assert 0.2 < (real["split"] == "val").sum() / (real["split"] != "test").sum() < 0.45
 
@@ -321,19 +325,19 @@ def test_kept_checkpoints_give_the_kept_accuracies() -> None:
     files = {path.stem for path in pocket.CHECKPOINTS.iterdir()}
     assert files == {r.name for r in recipes.models if r.family != "pool" and r.steps}
     assert sum(path.stat().st_size for path in pocket.CHECKPOINTS.iterdir()) <= 25e6
-    shown = retrain.world().examples([emoji.IMAGENET], ["test"])
+    shown = pocket_lab.world().examples([emoji.IMAGENET], ["test"])
     for name in sorted(files):
-        weights, metadata = train.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
+        weights, metadata = objectives.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
         recipe = recipes.recipe(name)
-        assert metadata["recipe"] == retrain.identity(recipe, recipes, 0, ("train", "val"))
+        assert metadata["recipe"] == pocket_lab.identity(recipe, recipes, 0, ("train", "val"))
         assert metadata["architecture"] == recipe.architecture
-        accuracy = train.accuracy(retrain.restore(recipe, weights), shown)
+        accuracy = objectives.accuracy(pocket_lab.restore(recipe, weights), shown)
         said = kept.query(f"model == '{name}' and style == '{emoji.IMAGENET}'")["accuracy"].item()
         assert accuracy == pytest.approx(said, abs=0.006), "two images for another processor"
 
 
 def test_kept_checkpoints_fit_no_other_architecture() -> None:
     recipes = pocket.load_recipes()
-    weights, _ = train.read_tensors(pocket.CHECKPOINTS / "pocket-vit-captions.safetensors")
+    weights, _ = objectives.read_tensors(pocket.CHECKPOINTS / "pocket-vit-captions.safetensors")
     with pytest.raises(PocketError, match="another architecture"):
-        retrain.restore(recipes.recipe("pocket-cnn-captions"), weights)
+        pocket_lab.restore(recipes.recipe("pocket-cnn-captions"), weights)

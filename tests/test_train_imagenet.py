@@ -24,19 +24,21 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
-from analysis import captions, datasets, recipes
-from analysis.cli import main
-from analysis.recipes import Plan, TrainingError
+from analysis.images import find, imagelist
+from companion.cli import main
+from training import captions, recipes
+from training.recipes import Plan, TrainingError
 
 torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
 open_clip = pytest.importorskip("open_clip", reason="training needs the extra `extract`")
 
-from analysis import checkpoints, models, train_imagenet  # noqa: E402
-from analysis.adding import Wish, add  # noqa: E402
+from analysis.features import checkpoints, encoders  # noqa: E402
+from companion.readers import Wish, add  # noqa: E402
+from training import full_size  # noqa: E402
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
 CLASSES = 8
-ALONE = train_imagenet.Group(0, 1, torch.device("cpu"))
+ALONE = full_size.Group(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,8 +55,8 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Emoji of one style as files, `train/<class>` and `val/<class>`, of other concepts."""
     folder = tmp_path_factory.mktemp("emoji")
     for split, name in (("train", "train"), ("test", "val")):
-        listed = datasets.pocket("noto", split, classified=True)
-        sizes = Counter(datasets.pocket("noto", "train", classified=True).labels.tolist())
+        listed = find.pocket("noto", split, classified=True)
+        sizes = Counter(find.pocket("noto", "train", classified=True).labels.tolist())
         largest = [label for label, _ in sizes.most_common(CLASSES)]
         for i in np.flatnonzero(np.isin(listed.labels, largest)):
             place = folder / name / listed.classes[listed.labels[i]].replace(" ", "_")
@@ -87,7 +89,7 @@ def options(emoji: Path, out: Path, text: str, *more: str, model: str = CLIP) ->
 
 
 def weights(path: Path) -> dict[str, Any]:
-    return models.read_weights(path)[0]
+    return encoders.read_weights(path)[0]
 
 
 def same(a: Path, b: Path) -> bool:
@@ -179,15 +181,15 @@ def test_a_batch_that_cannot_be_shared_is_a_sentence(
 def test_the_parts_of_several_processes_are_those_of_one() -> None:
     alone, shared = Plan(100, 12, 3, 1, 3), Plan(100, 12, 3, 2, 3)
     assert (alone.steps, alone.accumulation, shared.accumulation) == (24, 4, 2)
-    one = list(train_imagenet.Parts(alone, seed=5))
-    two = [list(train_imagenet.Parts(shared, seed=5, rank=rank)) for rank in (0, 1)]
+    one = list(full_size.Parts(alone, seed=5))
+    two = [list(full_size.Parts(shared, seed=5, rank=rank)) for rank in (0, 1)]
     assert one[0::2] == two[0] and one[1::2] == two[1]
-    assert len(train_imagenet.Parts(shared, seed=5)) == len(two[0])
+    assert len(full_size.Parts(shared, seed=5)) == len(two[0])
     for epoch in range(3):
         rows = [row for part in one[32 * epoch : 32 * (epoch + 1)] for row, _ in part]
         assert len(set(rows)) == 96
-    assert list(train_imagenet.Parts(alone, seed=5, first=10)) == one[40:]
-    assert list(train_imagenet.Parts(alone, seed=6)) != one
+    assert list(full_size.Parts(alone, seed=5, first=10)) == one[40:]
+    assert list(full_size.Parts(alone, seed=6)) != one
 
 
 # Cost
@@ -234,7 +236,7 @@ def test_a_dry_run_needs_no_images(
     assert "25,020 updates of 512 images: 8 processes, each 1 × 64 images" in said
     assert "learning_rate 3e-05  (code)" in said and "weight_decay 0.1  (paper)" in said
     assert "hours on one H100" in said and "not measured" in said and "not here: " in said
-    assert "--nproc-per-node 8 -m -- analysis.train_imagenet finetuned --model rn50-openai" in said
+    assert "--nproc-per-node 8 -m -- training.full_size finetuned --model rn50-openai" in said
     assert main(["train", "captions", "--model", "vit_b_32-openai", "--dry-run"]) == 0
     assert "-m open_clip_train.main --model ViT-B-32-quickgelu" in capsys.readouterr().out
 
@@ -247,7 +249,7 @@ def finetuned(emoji: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """A whole training that nothing interrupted; not to be changed."""
     out = tmp_path_factory.mktemp("finetuned")
     asked = options(emoji, out, recipe(out), "--save-every", "3")
-    path = train_imagenet.run(asked, ALONE)
+    path = full_size.run(asked, ALONE)
     assert path is not None
     return path, asked
 
@@ -258,25 +260,25 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(
     path, _ = finetuned
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     begin, *_, end = about["curve"]
-    val = datasets.folder(emoji / "val")
-    zero_shot = models.recognised(checkpoints.find(CLIP), val).mean()
+    val = imagelist.folder(emoji / "val")
+    zero_shot = encoders.recognised(checkpoints.find(CLIP), val).mean()
     assert begin["accuracy"] == pytest.approx(zero_shot), "it begins as the zero-shot classifier"
     assert end["accuracy"] > begin["accuracy"] + 0.05
     assert about["identity"]["start_sha256"] == checkpoints_sha256(CLIP)
-    assert about["data_manifest"] == datasets.folder(emoji / "train").manifest
+    assert about["data_manifest"] == imagelist.folder(emoji / "train").manifest
     (tmp_path / "families").mkdir()
-    command = train_imagenet.next_commands(path).splitlines()[1].split()
+    command = full_size.next_commands(path).splitlines()[1].split()
     assert command[:3] == ["next:", "companion", "add"]
     wish = Wish(command[3], command[4], model=command[command.index("--model") + 1])
     added = add(wish, tmp_path / "families").model
     assert (added.level, added.head, added.weights_sha256) == ("finetuned", "own", about["sha256"])
-    assert models.recognised(added, val).mean() == pytest.approx(end["accuracy"])
-    entry = models.Model.model_validate(about["entry"])
-    assert models.recognised(entry, val).mean() == pytest.approx(end["accuracy"])
+    assert encoders.recognised(added, val).mean() == pytest.approx(end["accuracy"])
+    entry = encoders.Model.model_validate(about["entry"])
+    assert encoders.recognised(entry, val).mean() == pytest.approx(end["accuracy"])
 
 
 def checkpoints_sha256(name: str) -> str:
-    return models.load(checkpoints.find(name)).weights_sha256
+    return encoders.load(checkpoints.find(name)).weights_sha256
 
 
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(
@@ -285,37 +287,37 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(
     """Stopped in an epoch, two updates after its state was kept."""
     whole, _ = finetuned
     asked = options(emoji, tmp_path, recipe(tmp_path), "--save-every", "3")
-    assert train_imagenet.run(asked, ALONE, stop_after=5) is None
+    assert full_size.run(asked, ALONE, stop_after=5) is None
     assert not list(tmp_path.glob("*finetuned.safetensors"))
-    path = train_imagenet.run(asked, ALONE)
+    path = full_size.run(asked, ALONE)
     assert path is not None and same(path, whole)
     curves = [json.loads(p.with_suffix(".json").read_text("utf-8"))["curve"] for p in (path, whole)]
     assert curves[0] == curves[1]
     assert not (tmp_path / "state.safetensors").exists()
-    assert train_imagenet.run(asked, ALONE) == path, "a finished one is not done again"
+    assert full_size.run(asked, ALONE) == path, "a finished one is not done again"
 
 
 def test_supervised_training_from_scratch(emoji: Path, tmp_path: Path) -> None:
     """SGD in steps, and AdamW with RandAugment and mixup in bf16."""
     asked = options(emoji, tmp_path, recipe(tmp_path, "supervised_resnet"))
-    path = train_imagenet.run(asked, ALONE)
+    path = full_size.run(asked, ALONE)
     assert path is not None and path.stem == "pocket-cnn-supervised"
     model = checkpoints.find(str(path))
-    loaded = models.load(model)
+    loaded = encoders.load(model)
     assert model.level == "supervised" and loaded.head is not None and not loaded.head.normalize
     curve = json.loads(path.with_suffix(".json").read_text("utf-8"))["curve"]
     assert curve[-1]["loss"] < curve[1]["loss"]
     text = recipe(tmp_path, "supervised_vit", epochs=1)
     asked = options(emoji, tmp_path, text, "--micro-batch", "16", model=VIT)
-    path = train_imagenet.run(asked, ALONE)
+    path = full_size.run(asked, ALONE)
     assert path is not None and checkpoints.find(str(path)).level == "supervised"
     with pytest.raises(TrainingError, match="a recipe for the kind of tower resnet, and this one"):
         other = recipe(tmp_path, "supervised_resnet")
-        train_imagenet.run(options(emoji, tmp_path / "x", other, model=VIT), ALONE)
+        full_size.run(options(emoji, tmp_path / "x", other, model=VIT), ALONE)
 
 
 def torchrun(asked: list[str]) -> list[str]:
-    return recipes.torchrun(2, "analysis.train_imagenet", asked)
+    return recipes.torchrun(2, "training.full_size", asked)
 
 
 SEARCH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -332,11 +334,11 @@ def test_two_processes_train_as_one_does(emoji: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     asked.out = tmp_path / "one"
-    one = train_imagenet.run(asked, ALONE)
+    one = full_size.run(asked, ALONE)
     assert one is not None
     two = tmp_path / "two" / one.name
     first, second = weights(one), weights(two)
-    start = models.load(checkpoints.find(VIT)).encoder.state_dict()
+    start = encoders.load(checkpoints.find(VIT)).encoder.state_dict()
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, atol=1e-5, rtol=1e-4)
     moved = [(first[f"visual.{k}"] - v).abs().max() for k, v in start.items()]
@@ -391,8 +393,8 @@ def children(session: int) -> list[int]:
 
 
 def refused(asked: Any) -> str:
-    with pytest.raises(train_imagenet.EXPECTED) as caught:
-        train_imagenet.run(asked, ALONE)
+    with pytest.raises(full_size.EXPECTED) as caught:
+        full_size.run(asked, ALONE)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -401,7 +403,7 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_state(emoji: Path, tmp_
     text = recipe(tmp_path, learning_rate=1e30)
     said = refused(options(emoji, tmp_path, text, "--save-every", "1"))
     assert re.match(r"in update [23] of \d+ the loss was (nan|inf)", said)
-    _, notes = train_imagenet._read_state(tmp_path / "state.safetensors")
+    _, notes = full_size._read_state(tmp_path / "state.safetensors")
     assert json.loads(notes["progress"])["step"] == int(said.split()[2]) - 1
     assert not list(tmp_path.glob("*finetuned.safetensors"))
 
@@ -411,7 +413,7 @@ def test_the_state_of_another_training_is_not_gone_on_from(
 ) -> None:
     text = recipe(tmp_path)
     asked = options(emoji, tmp_path, text, "--save-every", "3", "--micro-batch", "16")
-    assert train_imagenet.run(asked, ALONE, stop_after=3) is None
+    assert full_size.run(asked, ALONE, stop_after=3) is None
     state = tmp_path / "state.safetensors"
     before = state.read_bytes()
     asked.seed = 1
@@ -423,9 +425,9 @@ def test_the_state_of_another_training_is_not_gone_on_from(
     assert "another recipe: give the same, or another folder" in refused(asked)
     asked.recipe = recipe(tmp_path)
     with pytest.raises(TrainingError, match=r"another processes \(1, now 2\)"):
-        task = train_imagenet.prepare(asked, 2)
-        train_imagenet._check_same(
-            json.loads(train_imagenet._read_state(state)[1]["identity"]), task.identity, "it"
+        task = full_size.prepare(asked, 2)
+        full_size._check_same(
+            json.loads(full_size._read_state(state)[1]["identity"]), task.identity, "it"
         )
     asked.data = str(emoji / "val")
     assert "another data" in refused(asked)
@@ -440,7 +442,7 @@ def test_the_state_of_another_training_is_not_gone_on_from(
 
 def test_two_trainings_in_one_folder(emoji: Path, tmp_path: Path) -> None:
     asked = options(emoji, tmp_path, recipe(tmp_path))
-    with train_imagenet._alone(tmp_path):
+    with full_size._alone(tmp_path):
         assert f"another training works in {tmp_path}" in refused(asked)
 
 
@@ -481,7 +483,7 @@ def test_also_when_another_process_decodes_it(emoji: Path, tmp_path: Path) -> No
     asked = options(emoji, tmp_path / "out", recipe(tmp_path), "--workers", "2")
     asked.data, asked.processes = damaged(emoji, tmp_path / "damaged"), 1
     done = subprocess.run(
-        train_imagenet.command(asked, 1), env=ENVIRONMENT, capture_output=True, text=True
+        full_size.command(asked, 1), env=ENVIRONMENT, capture_output=True, text=True
     )  # fmt: skip
     assert done.returncode == 1
     assert re.fullmatch(r"companion: damaged-\w+: an image cannot be read, .*\n", done.stderr)
@@ -503,7 +505,7 @@ def test_an_incomplete_imagenet_is_refused(
     assert "1 folders are of none of its classes and are not read, the first is n99999999" in said
     asked.accept_counts = True
     assert "2 images do not fill one batch of 512" in refused(asked)
-    images, val = train_imagenet.read_data(asked)
+    images, val = full_size.read_data(asked)
     assert len(images.classes) == 1000 and images.prompts is not None and val is None
     assert len(images.prompts.templates) == 80 and "NOT the published set" in images.what
 
@@ -516,7 +518,7 @@ def test_start_weights_that_do_not_fit(emoji: Path, tmp_path: Path) -> None:
     assert "cut.safetensors is named safetensors but is not a sound one" in refused(asked)
     state, other = weights(source), tmp_path / "other.safetensors"
     del state["visual.conv1.weight"]
-    train_imagenet.train.write_tensors(state, other, {"architecture": "pocket-cnn"})
+    full_size.train.write_tensors(state, other, {"architecture": "pocket-cnn"})
     asked = options(emoji, tmp_path / "out", recipe(tmp_path), model=str(other))
     assert "1 tensors are missing (first visual.conv1.weight)" in refused(asked)
     asked = options(emoji, tmp_path / "out", recipe(tmp_path), model="pocket-cnn-supervised")
@@ -582,7 +584,7 @@ def test_the_table_is_what_open_clip_will_read(train_set: Path) -> None:
     found, _ = captions.read(
         captions_file(train_set), ("title", "description", "tags"), accept_counts=True
     )
-    (images,) = datasets.find("imagenet-train", accept_counts=True)
+    (images,) = find.find("imagenet-train", accept_counts=True)
     table = captions.write_table(found, images, train_set / "out" / "captions.tsv")
     assert (table.rows, table.without_text, table.without_image) == (2, 2, 0)
     frame = pd.read_csv(table.path, sep="\t")  # as open_clip_train.data does it
@@ -592,7 +594,7 @@ def test_the_table_is_what_open_clip_will_read(train_set: Path) -> None:
     only, _ = captions.read(captions_file(train_set), ("tags", "title"), accept_counts=True)
     assert only[0].text == 'lake süd A "fish" here'
     (train_set / "imagenet" / "train" / "n01443537" / "n01443537_8.JPEG").unlink()
-    (images,) = datasets.find("imagenet-train", accept_counts=True)
+    (images,) = find.find("imagenet-train", accept_counts=True)
     with pytest.raises(TrainingError, match="1 of 4 captioned images are not among the training"):
         captions.write_table(found, images, table.path)
     less = captions.write_table(found, images, table.path, accept_counts=True)
@@ -632,7 +634,7 @@ def test_a_file_of_captions_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_what_open_clips_trainer_leaves_becomes_a_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    clip = open_clip.CLIP(**models.architecture("pocket-cnn"))
+    clip = open_clip.CLIP(**encoders.architecture("pocket-cnn"))
     state = {f"module.{name}": value for name, value in clip.state_dict().items()}
     path = tmp_path / "open_clip" / "checkpoints" / "epoch_2.pt"
     with pytest.raises(TrainingError, match=r"left no epoch_2\.pt"):
@@ -644,7 +646,7 @@ def test_what_open_clips_trainer_leaves_becomes_a_checkpoint(tmp_path: Path) -> 
     assert captions.convert(found, "pocket-cnn", result, {"seed": 0}) == result
     model = checkpoints.find(str(result))
     assert (model.level, model.architecture) == ("captions", "pocket-cnn")
-    loaded = models.load(model)
+    loaded = encoders.load(model)
     assert loaded.text is not None
     torch.testing.assert_close(
         loaded.encoder.state_dict()["conv1.weight"], clip.visual.conv1.weight.detach()
@@ -679,7 +681,7 @@ def test_captions_from_one_command(
         if len(lines) > 1:
             place = out / "open_clip" / "checkpoints"
             place.mkdir(parents=True)
-            clip = open_clip.CLIP(**models.architecture("pocket-cnn"))
+            clip = open_clip.CLIP(**encoders.architecture("pocket-cnn"))
             torch.save({"epoch": 3, "state_dict": clip.state_dict()}, place / "epoch_3.pt")
 
     monkeypatch.setattr(captions.subprocess, "run", trained)
@@ -692,7 +694,7 @@ def test_captions_from_one_command(
     assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert (about["captions"], about["trained_on"], about["without_text"]) == (4, 2, 2)
-    assert models.load(models.Model.model_validate(about["entry"])).model.level == "captions"
+    assert encoders.load(encoders.Model.model_validate(about["entry"])).model.level == "captions"
     assert main(given) == 1 and "is there already" in capsys.readouterr().err
 
 
@@ -741,7 +743,7 @@ def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> 
     place.mkdir()
     (place / "open_clip_config.json").write_text(json.dumps(config))
     found, _ = captions.read(captions_file(train_set), ("title",), accept_counts=True)
-    (images,) = datasets.find("imagenet-train", accept_counts=True)
+    (images,) = find.find("imagenet-train", accept_counts=True)
     table = captions.write_table(found, images, train_set / "captions.tsv")
     settings = recipes.load("captions").captions().model_copy(
         update={"batch": 2, "epochs": 3, "warmup_steps": 1, "precision": "fp32"}
@@ -753,4 +755,4 @@ def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     last = captions.last_checkpoint(train_set, 3)
     clip = open_clip.CLIP(**config["model_cfg"])
-    clip.load_state_dict(models.read_weights(last)[0])
+    clip.load_state_dict(encoders.read_weights(last)[0])

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.datasets import ImageList, Prompts
-from analysis.registry import Model
-from analysis.tokenizer import WordTokenizer
+from analysis.families.registry import Model
+from analysis.features import encoders
+from analysis.features.tokenizer import WordTokenizer
+from analysis.images.imagelist import ImageList, Prompts
 
 SIZE = 32
 WIDTH = 24
@@ -39,8 +40,7 @@ def model(name: str = "tiny", **fields: object) -> Model:
 
 
 def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let `analysis.models` find the tiny architectures, and a tokenizer beside them."""
-    from analysis import models
+    """Let `analysis.features.encoders` find the tiny architectures, and a tokenizer beside them."""
 
     architectures = folder / "architectures"
     architectures.mkdir()
@@ -48,7 +48,7 @@ def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
         config = {"embed_dim": WIDTH, "vision_cfg": vision, "text_cfg": TEXT}
         (architectures / f"{name}.json").write_text(json.dumps(config))
     WordTokenizer.from_captions(["a picture", *CLASSES], 8).save(folder / "tokenizer.json")
-    patch.setattr(models, "ARCHITECTURES", architectures)
+    patch.setattr(encoders, "ARCHITECTURES", architectures)
 
 
 def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str) -> None:
@@ -57,11 +57,11 @@ def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str
     import torch
     from safetensors.torch import save_file
 
-    from analysis import models
+    from analysis.features import encoders
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        clip = open_clip.CLIP(**models.architecture(name))
+        clip = open_clip.CLIP(**encoders.architecture(name))
         for tensor in clip.state_dict().values():  # running statistics and norms too
             if tensor.is_floating_point() and tensor.ndim == 1:
                 tensor.uniform_(0.5, 1.5)

@@ -1,6 +1,6 @@
 """Sphinx extension: show the labelled results of runs, on their own pages and on the book's.
 
-A notebook publishes figures, tables and texts under labels (`analysis.figures`). The directive
+A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The directive
 and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands in the
 executed notebook; a run's own page goes through the same directive. A page is read again when
 one of the runs that it shows has changed.
@@ -23,8 +23,8 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
-from analysis.overview import code_version  # noqa: E402
-from analysis.svg import inline_svg  # noqa: E402
+from companion.publish.svg import inline_svg  # noqa: E402
+from companion.runs.overview import code_version  # noqa: E402
 
 RUNS = ROOT / "book" / "runs"
 
@@ -222,7 +222,7 @@ class StatusDirective(ResultDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        from analysis import overview
+        from companion.runs import overview
 
         self.env.note_reread()
         rows = ["| experiment | for | evidence | code | day of the evidence | machine |",

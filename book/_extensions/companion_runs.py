@@ -30,9 +30,9 @@ class RunsError(SphinxError):
 
 def update_runs(app: Sphinx, config: Config) -> None:
     """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time."""
-    from analysis.engine import bring_up_to_date
-    from analysis.registry import RegistryError
-    from analysis.runs import RunError
+    from analysis.families.registry import RegistryError
+    from companion.runs.engine import bring_up_to_date
+    from companion.runs.experiments import RunError
 
     try:
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
@@ -44,7 +44,7 @@ def order_runs(app: Sphinx, config: Config) -> None:
     """List a chapter's runs in the families' order where the table of contents has a glob."""
     from sphinx_external_toc.api import GlobItem
 
-    from analysis.runs import OUTPUTS, all_runs
+    from companion.runs.experiments import OUTPUTS, all_runs
 
     outputs = [run.output for run in all_runs()]
     names = [path.relative_to(OUTPUTS.parent).with_suffix("").as_posix() for path in outputs]

@@ -35,9 +35,8 @@ import pooch
 from PIL import Image
 from scipy import sparse
 
-from analysis import appearance
-from analysis.artifacts import cache_folder
-from analysis.emoji import (
+from analysis.images import appearance
+from analysis.images.emoji import (
     APPEARANCE,
     ARCHIVE,
     BITS,
@@ -52,6 +51,7 @@ from analysis.emoji import (
     sizes,
     to_sheet,
 )
+from analysis.images.public import cache_folder
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"

@@ -20,11 +20,12 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from analysis import pocket, representations, retrain
-from analysis.pocket import Recipe, Recipes
-from analysis.pocket_robustness import RECOGNISED
-from analysis.registry import ROOT
-from analysis.tokenizer import TOKENIZER
+from analysis.common import ROOT
+from analysis.features.tokenizer import TOKENIZER
+from companion.measurements import representations
+from companion.measurements.pocket_robustness import RECOGNISED
+from training import pocket, pocket_lab
+from training.pocket import Recipe, Recipes
 
 HERE = Path(__file__).resolve().parent
 WORK = ROOT / ".companion" / "pocket"
@@ -56,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for recipe, seed in recipes.tasks()
         if recipe.name in (options.only or [recipe.name]) and seed in (options.seeds or [seed])
     ]
-    retrain.run_all(tasks, recipes, options.work, workers=options.workers, device=options.device)
+    pocket_lab.run_all(tasks, recipes, options.work, workers=options.workers, device=options.device)
     return compare(tasks, options.work) if options.check else ship(tasks, options.work)
 
 
 def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     """Write the tables, and the checkpoints of seed 0 of the families."""
     for name, target in TABLES.items():
-        retrain.replace_text(target, retrain.collect(tasks, work, name).to_csv(index=False))
+        pocket_lab.replace_text(target, pocket_lab.collect(tasks, work, name).to_csv(index=False))
     write_recognised(tasks, work)
     write_representations(tasks, work)
     for recipe, seed in tasks:
@@ -80,29 +81,29 @@ def write_recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
         row
         for recipe, seed in tasks
         if recipe.family != "pool"
-        for row in retrain.recognised(recipe, seed, work)
+        for row in pocket_lab.recognised(recipe, seed, work)
     ]
-    table = pd.DataFrame(rows, columns=list(retrain.RECOGNISED))
-    retrain.replace_text(RECOGNISED, table.to_csv(index=False))
+    table = pd.DataFrame(rows, columns=list(pocket_lab.RECOGNISED))
+    pocket_lab.replace_text(RECOGNISED, table.to_csv(index=False))
 
 
 def write_representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
     """Write what the features of each model of the families are like."""
     rows = [
         {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
-        | representations.quantities(*retrain.represented(recipe, seed, work))
+        | representations.quantities(*pocket_lab.represented(recipe, seed, work))
         for recipe, seed in tasks
         if recipe.family != "pool"
     ]
     table = pd.DataFrame(rows, columns=list(representations.COLUMNS))
     text = table.to_csv(index=False, float_format="%.6g")
-    retrain.replace_text(representations.REPRESENTATIONS, text)
+    pocket_lab.replace_text(representations.REPRESENTATIONS, text)
 
 
 def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     """Print how the accuracies differ from the kept ones; 1 if they differ too much."""
     keys = ["model", "seed", "style", "split"]
-    new = retrain.collect(tasks, work, "accuracies.csv").astype({"seed": int, "accuracy": float})
+    new = pocket_lab.collect(tasks, work, "accuracies.csv").astype({"seed": int, "accuracy": float})
     kept = pd.read_csv(TABLES["accuracies.csv"])
     both = new.merge(kept, on=keys, suffixes=("", "_kept"))
     if len(both) != len(new):
@@ -135,8 +136,10 @@ def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
         starts = tuple(chosen.values())
         all_recipes = recipes.model_copy(update={"models": (*trials, *starts)})
         tasks = [(trial, 0) for trial in trials]
-        retrain.run_all(tasks, all_recipes, work, workers=workers, splits=("train",), device=device)
-        scores = retrain.collect(tasks, work, "accuracies.csv").set_index("model")["accuracy"]
+        pocket_lab.run_all(
+            tasks, all_recipes, work, workers=workers, splits=("train",), device=device
+        )
+        scores = pocket_lab.collect(tasks, work, "accuracies.csv").set_index("model")["accuracy"]
         for r in round_of:
             own = [t for t in trials if t.name.startswith(f"{r.name}.")]
             best = max(own, key=lambda t: float(scores[t.name]))
@@ -150,7 +153,7 @@ def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
                 for t in own
             ]  # fmt: skip
     table = pd.DataFrame(results)
-    retrain.replace_text(HERE / "tuning.csv", table.to_csv(index=False))
+    pocket_lab.replace_text(HERE / "tuning.csv", table.to_csv(index=False))
     print(table[table["chosen"]].to_string(index=False))
     return 0
 
@@ -174,5 +177,5 @@ def candidates(
 
 
 if __name__ == "__main__":
-    TOKENIZER.is_file() or retrain.make_tokenizer().save()
+    TOKENIZER.is_file() or pocket_lab.make_tokenizer().save()
     sys.exit(main())

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.artifacts import artifact, fetch
-from analysis.published import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
-from analysis.registry import load_families
+from analysis.families.registry import load_families
+from analysis.images.public import artifact, fetch
+from companion.measurements.published import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"

@@ -1,0 +1,112 @@
+"""What a piece of code is made of: the modules it imports, and what each of them does.
+
+Two versions of a module that differ in comments, docstrings or layout alone do the same and have
+the same hash. Read from syntax trees: nothing is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from analysis.common import ROOT
+
+#: The packages of this repository.
+OURS = ("analysis", "companion", "training")
+
+
+def import_closure(source: str, root: Path | None = None) -> list[Path]:
+    """Our modules that Python ``source`` imports, directly or not, sorted; raises SyntaxError.
+
+    Imports inside functions count. ``root`` is the folder of our packages, default this checkout.
+    """
+    root = root or ROOT
+    waiting, seen = list(_modules(source, root)), set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += _modules(path.read_text(encoding="utf-8"), root)
+    return sorted(seen)
+
+
+def libraries_of(sources: Iterable[str]) -> list[str]:
+    """Top-level names of the third-party libraries that the sources import, sorted."""
+    names = {name.split(".")[0] for source in sources for name in imported_names(source)}
+    return sorted(names - {*OURS} - sys.stdlib_module_names)
+
+
+@cache
+def version_of(library: str) -> str:
+    """The installed version of an imported library, by its import name."""
+    known = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}
+    try:
+        return importlib.metadata.version(known.get(library, library))
+    except importlib.metadata.PackageNotFoundError:
+        distributions = importlib.metadata.packages_distributions().get(library, [])
+        return importlib.metadata.version(distributions[0]) if distributions else "not installed"
+
+
+@cache
+def imported_names(source: str) -> tuple[str, ...]:
+    """Dotted names that ``source`` imports; ``from a import b`` gives both ``a`` and ``a.b``."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+@cache
+def hash_of(source: str) -> str:
+    """Hash of what Python ``source`` does: comments, docstrings and layout left out."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
+            node.body = [part for part in node.body if not _is_text(part)]
+    return hashlib.sha256("".join(_canonical(tree)).encode()).hexdigest()[:16]
+
+
+def _modules(source: str, root: Path) -> Iterator[Path]:
+    """Files of our modules that ``source`` itself imports, with the packages around them."""
+    for name in imported_names(source):
+        first, *rest = name.split(".")
+        if first not in OURS:
+            continue
+        place = root / first
+        yield from filter(Path.is_file, [place / "__init__.py"])
+        for part in rest:
+            place = place / part
+            yield from filter(Path.is_file, [place.with_suffix(".py"), place / "__init__.py"])
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _canonical(node: Any) -> Iterator[str]:
+    """A syntax tree as text that does not depend on the version of Python: no empty fields."""
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if value is not None and value != []:
+                yield f" {name}="
+                yield from _canonical(value)
+        yield ")"
+    elif isinstance(node, list):
+        for item in node:
+            yield from _canonical(item)
+    else:
+        yield repr(node)

@@ -1,0 +1,130 @@
+"""What every room shares: errors that readers see, strict models, whole files, fingerprints."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: An error lists at most so many known names.
+MOST_LISTED = 20
+
+#: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
+Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class CompanionError(Exception):
+    """The root of all errors that a reader sees: one sentence on what is wrong and what to do."""
+
+
+class Strict(BaseModel):
+    """Immutable, and a field that is not known is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; it takes its place, flushed, if nothing failed.
+
+    Readers see the old file or the whole new one. What a killed process leaves ends in
+    ``.HOST.PID.part``: the machine's name too, since on a shared file system another's process may
+    have the same number.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file, in UTF-8, or leave what was there."""
+    with replaced(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file's bytes; of one that has not changed it is computed once a process."""
+    about = path.stat()
+    return _sha256(path, about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int, inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(parts: object) -> str:
+    """Hash of what something is made from: mappings, lists, models, numbers, texts."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, BaseModel):
+        return part.model_dump(mode="json")
+    raise TypeError(f"{type(part).__name__} has no fingerprint")
+
+
+def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    """In words, how two mappings of parts differ; "" if they do not."""
+    changed = [name for name in new if name in old and old[name] != new[name]]
+    added = [name for name in new if name not in old]
+    gone = [name for name in old if name not in new]
+    named = [("changed", changed), ("new", added), ("gone", gone)]
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in named if names)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``known are …; did you mean …`` for an error about an unknown name.
+
+    Of many known names only the nearest are listed.
+    """
+    names = list(known)
+    if len(names) > MOST_LISTED:
+        nearest = difflib.get_close_matches(name, names, n=5, cutoff=0.3)
+        listed = f"the nearest of the {len(names)} known are {', '.join(nearest)}"
+        return listed if nearest else f"none of the {len(names)} known is near"
+    listing = f"known are {', '.join(names)}" if names else "none is known"
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"{listing}; did you mean {close[0]!r}" if close else listing
+
+
+def first_reason(error: ValidationError) -> str:
+    """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    field = _dotted(first["loc"]) or "the family"
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
+        reason += f", got {first['input']!r}"
+    more = len(problems) - 1
+    return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """Return the path of a field, ``("models", 2, "width")`` as ``models[2].width``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")

@@ -1,0 +1,309 @@
+"""Which models the book looks at: the family files, parsed into typed, frozen objects.
+
+A *family* is one backbone with every model built on it, kept in ``families/<name>.yaml``. Adding a
+checkpoint is adding an entry to such a file. This module only reads descriptions: it loads no
+weights and imports no torch, so that a notebook can use it in a moment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from analysis.common import (
+    ROOT,
+    CompanionError,
+    Name,
+    Sha256,
+    Strict,
+    Text,
+    first_reason,
+    suggestion,
+)
+
+FAMILIES = ROOT / "families"
+
+#: How a model came to be, in the order in which every figure and table shows it.
+LEVELS = ("zero_shot", "captions", "finetuned", "supervised", "random")
+
+Level = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+Edition = Literal["paper", "pocket", "reader"]
+Library = Literal["open_clip", "timm"]
+Channels = tuple[float, float, float]
+#: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
+HeadKind = Literal["zero_shot", "own", "none"]
+#: Ends of the names of files that hold weights.
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
+HUB = "hf-hub:"
+
+
+class RegistryError(CompanionError, ValueError):
+    """A family file is wrong or unknown; the message names the file, the field and the reason."""
+
+
+class Preprocessing(Strict):
+    """How an image becomes the encoder's input.
+
+    The shorter edge is resized to ``resize`` pixels (to ``size`` where that is not given), a square
+    of ``size`` × ``size`` pixels is cut from the centre, and each RGB channel, in [0, 1], is
+    normalised with ``mean`` and ``std``. With ``squash`` both edges are resized to ``resize``,
+    whatever the picture's shape.
+    """
+
+    size: Annotated[int, Field(gt=0)]
+    resize: Annotated[int, Field(gt=0)] | None = None
+    interpolation: Literal["bicubic", "bilinear", "box"]
+    mean: Channels
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+    squash: bool = False
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Preprocessing:
+        if self.resize is not None and self.resize < self.size:
+            raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
+        return self
+
+
+class PublishedKey(Strict):
+    """Which rows of ``data/published/accuracies.csv`` measured a model.
+
+    ``model`` may be a shell-style pattern such as ``model_*``, for many checkpoints that share one
+    description.
+    """
+
+    source: Literal["open_clip", "imagenet_testbed", "timm", "model_soups"]
+    model: Text
+    weights: str = ""
+
+
+class Model(Strict):
+    """One encoder with its head, at one level.
+
+    ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
+    but its weights are not public. A ``random`` model has a library and an architecture only.
+    ``width`` is the number of components of the representation that the head sees.
+
+    ``weights_sha256``, where it is noted, must be that of the weights' file. ``head`` says where
+    the classifier comes from; without it, it is the checkpoint's own if it has one, else zero-shot.
+    ``classes`` are the names of the head's classes, ``imagenet`` for ImageNet's, else those of the
+    data set (zero-shot) or of the checkpoint (own). ``templates`` are the texts around a name of a
+    zero-shot head, ``imagenet`` for OpenAI's 80.
+    """
+
+    name: Name
+    level: Level
+    library: Library | None = None
+    architecture: Text | None = None
+    weights: Text | None = None
+    weights_sha256: Sha256 | None = None
+    pretraining: Text
+    preprocessing: Preprocessing
+    width: Annotated[int, Field(gt=0)]
+    head: HeadKind | None = None
+    classes: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    templates: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    note: str = ""
+    published: tuple[PublishedKey, ...] = ()
+
+    @property
+    def loadable(self) -> bool:
+        """Whether the model can be built today from a library (random models need no weights)."""
+        return self.library is not None
+
+    @property
+    def shown_weights(self) -> str:
+        """The weights as they are named to others: of a file elsewhere on this machine its name."""
+        return shown_weights(self.weights or "")
+
+    @model_validator(mode="after")
+    def _head_is_consistent(self) -> Model:
+        if self.templates is not None and self.head != "zero_shot":
+            raise ValueError("templates are of a zero-shot head: set head to zero_shot")
+        if self.classes is not None and self.head not in ("zero_shot", "own"):
+            raise ValueError("classes are of a head: set head to zero_shot or own")
+        for name in ("classes", "templates"):
+            texts = getattr(self, name)
+            repeated = _repeated(texts) if isinstance(texts, tuple) else []
+            if repeated:
+                raise ValueError(f"{name} must differ, {repeated[0]!r} is there more than once")
+        wrong = [t for t in self.templates or () if t.count("{}") != 1]
+        if wrong and self.templates != "imagenet":
+            raise ValueError(f"a template needs one {{}} for the name, got {wrong[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _complete_or_absent(self) -> Model:
+        if self.level == "random":
+            drawn = self.weights is None and self.weights_sha256 is None
+            if self.library is None or self.architecture is None or not drawn:
+                raise ValueError(
+                    "a random model needs library and architecture, and no weights, because its "
+                    "weights are drawn and not loaded"
+                )
+            return self
+        given = [value is not None for value in (self.library, self.architecture, self.weights)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "library, architecture and weights must be all given, or all left out when no "
+                "public weights exist"
+            )
+        return self
+
+
+class Family(Strict):
+    """A backbone and all models built on it."""
+
+    name: Name
+    title: Text
+    edition: Edition
+    order: int
+    backbone: Text
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Family:
+        repeated = _repeated(model.name for model in self.models)
+        if repeated:
+            raise ValueError(f"model names must differ, {repeated[0]!r} is there more than once")
+        return self
+
+    def at_level(self, level: Level) -> tuple[Model, ...]:
+        """Return the models at ``level``, in the file's order."""
+        return tuple(model for model in self.models if model.level == level)
+
+    def model(self, name: str) -> Model:
+        """Return the model called ``name``; RegistryError with the known names otherwise."""
+        for model in self.models:
+            if model.name == name:
+                return model
+        known = [model.name for model in self.models]
+        raise RegistryError(
+            f"unknown model {name!r} in family {self.name}: {suggestion(name, known)}."
+        )
+
+
+def load_family(name: str, folder: Path = FAMILIES) -> Family:
+    """Read and check ``<folder>/<name>.yaml``.
+
+    Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
+    return _parse(path)
+
+
+def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
+    """Read every family file in ``folder``, in the families' ``order``.
+
+    ``edition`` keeps one edition only. Model names must differ over all families, since features
+    and measurements are filed under them; RegistryError otherwise.
+    """
+    families = sorted(
+        (_parse(path) for path in folder.glob("*.yaml")),
+        key=lambda family: (family.order, family.name),
+    )
+    repeated = _repeated(model.name for family in families for model in family.models)
+    if repeated:
+        holders = [f.name for f in families if repeated[0] in {model.name for model in f.models}]
+        raise RegistryError(
+            f"model name {repeated[0]!r} is used by the families {' and '.join(holders)}: "
+            "give each model a name of its own."
+        )
+    return {f.name: f for f in families if edition is None or f.edition == edition}
+
+
+def is_file_name(weights: str) -> bool:
+    """Whether ``weights`` names a file, and is neither a tag nor a repository of the hub."""
+    if weights.startswith(HUB):
+        return False
+    return "/" in weights or "\\" in weights or weights.endswith(WEIGHT_FILES)
+
+
+def shown_weights(weights: str) -> str:
+    """Return weights as others may read them: a path outside the repository loses its folders."""
+    inside = not Path(weights).expanduser().is_absolute() and ":" not in weights
+    if not is_file_name(weights) or (inside and ".." not in Path(weights).parts):
+        return weights
+    return re.split(r"[/\\]", weights)[-1]
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _parse(path: Path) -> Family:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{path.name}: {_not_yaml(error)}.") from None
+    return parse(text, path.name)
+
+
+@lru_cache(maxsize=64)  # families are immutable, and reading YAML is slow
+def parse(text: str, file: str) -> Family:
+    """Check the content of the family file called ``file``; RegistryError in one sentence."""
+    content = _read(text, file)
+    try:
+        family = Family.model_validate(content)
+    except ValidationError as error:
+        raise RegistryError(f"{file}: {first_reason(error)}.") from None
+    if f"{family.name}.yaml" != file:
+        raise RegistryError(
+            f"{file}: name: the family is called {family.name!r}, but its file must then be "
+            f"{family.name}.yaml."
+        )
+    return family
+
+
+def _read(text: str, file: str) -> dict[str, Any]:
+    try:
+        content = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{file}: {_position(error)}{_not_yaml(error)}.") from None
+    if not isinstance(content, dict):
+        raise RegistryError(
+            f"{file}: the file must hold a mapping with the fields "
+            f"{', '.join(Family.model_fields)}, not {type(content).__name__}."
+        )
+    return content
+
+
+def _not_yaml(error: Exception) -> str:
+    return f"the file is not readable as YAML ({_syntax_problem(error)})"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML as usual, but a key given twice is an error instead of silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping; ConstructorError at the second of two equal keys."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            # A merged anchor may be overridden and appear more than once.
+            if key.tag != "tag:yaml.org,2002:merge":
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _position(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: " if mark is not None else ""
+
+
+def _syntax_problem(error: Exception) -> str:
+    return str(getattr(error, "problem", None) or error).splitlines()[0]

@@ -1,0 +1,1 @@
+"""Pictures become arrays on disk: encoders, weights, extraction, the store."""

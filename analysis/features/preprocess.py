@@ -1,0 +1,54 @@
+"""From a picture to an encoder's pixels: the resizing and cropping that every encoder expects.
+
+Only the pixels are made here, as bytes; scaling to [0, 1] and normalising a whole batch is cheaper
+on the encoder's own device (see `models`). No torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from analysis.families.registry import Preprocessing
+
+Pixels = NDArray[np.uint8]
+#: Shorter edge after resizing, edge of the crop, filter, and whether both edges are resized to it.
+Geometry = tuple[int, int, str, bool]
+
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+}
+
+
+def geometry(spec: Preprocessing) -> Geometry:
+    """Return what decides the pixels: resized edge, crop, filter, and whether shape is lost.
+
+    Encoders that agree in these share one decoding and resizing, whatever their normalisation.
+    """
+    return spec.resize or spec.size, spec.size, spec.interpolation, spec.squash
+
+
+def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pixels:
+    """Resize the shorter edge (or both), cut the centre, and return uint8 of shape (3, size, size).
+
+    ``image`` is a picture or an RGB array (height, width, 3). Rounding is torchvision's, so that
+    the pixels equal those of the libraries' own transforms. Transparent pictures lose their
+    transparency as in those transforms: put them on a background first.
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    edge, size, interpolation, squash = geometry(spec) if isinstance(spec, Preprocessing) else spec
+    width, height = picture.size
+    short = min(width, height)
+    target = (edge, edge) if squash else (edge * width // short, edge * height // short)
+    if target != picture.size:
+        picture = picture.resize(target, FILTERS[interpolation])
+    left = round((picture.size[0] - size) / 2)
+    top = round((picture.size[1] - size) / 2)
+    if picture.size != (size, size):
+        picture = picture.crop((left, top, left + size, top + size))
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))

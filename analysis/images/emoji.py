@@ -1,0 +1,296 @@
+"""The pocket lab's images: emoji as ten sets of artists drew them, with names, tags and classes.
+
+The same concept in another set is the same content in another style: a natural distribution
+shift. ``data/emoji/emoji.zip`` holds everything; its README tells how it is made, by whom the
+drawings are and how classes and split were chosen. This module only reads it: no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+from scipy import sparse
+
+from analysis.common import ROOT, suggestion
+from analysis.images.appearance import COLOURS, TEXTURES
+
+ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
+TABLE = "concepts.csv"
+#: Colours and textures of all images, computed by ``analysis.images.appearance``: packed bits.
+APPEARANCE = ROOT / "data" / "emoji" / "appearance.npy"
+
+#: Edge of every image in pixels; the background is white.
+SIZE = 64
+#: Images side by side in a style's sheet.
+SHEET_COLUMNS = 40
+#: A sheet keeps this many bits of each colour channel: its compression is lossless after that.
+BITS = 6
+
+#: What each style is for. ``imagenet``: the training distribution. ``seen``: a shift whose style
+#: is in both web sets. ``unseen``: a shift whose style no model ever trains on. ``web``: only in
+#: a web set.
+STYLES: dict[str, Literal["imagenet", "seen", "unseen", "web"]] = {
+    "twemoji": "imagenet",
+    "noto": "seen",
+    "openmoji": "unseen",
+    "fluent_flat": "unseen",
+    "fluent_high_contrast": "unseen",
+    "fxemoji": "unseen",
+    "noto_v1": "web",
+    "emojione": "web",
+    "emojione_v1": "web",
+    "emojione_monotone": "web",
+}
+#: The style that stands for ImageNet, and the five that stand for its distribution shifts.
+IMAGENET = "twemoji"
+SHIFTS = tuple(style for style, role in STYLES.items() if role in ("seen", "unseen"))
+UNSEEN = tuple(style for style, role in STYLES.items() if role == "unseen")
+#: Styles of the training sets for CLIP, by name: from one artist's captions to the whole web.
+CAPTIONS = {
+    "captions": ("twemoji",),
+    "web_small": ("twemoji", "noto", "noto_v1"),
+    "web_large": ("twemoji", "noto", "noto_v1", "emojione", "emojione_v1", "emojione_monotone"),
+}
+WEB_SMALL = CAPTIONS["web_small"]
+WEB_LARGE = CAPTIONS["web_large"]
+
+#: Classes, each a subgroup of the Unicode emoji ordering or several. What is in none of them has
+#: ``class_index`` -1: captions may train on it, no classifier sees it.
+SUBGROUPS: dict[str, tuple[str, ...]] = {
+    "smiling face": ("face-smiling", "face-affection", "face-tongue"),
+    "unhappy face": ("face-concerned", "face-negative", "face-unwell"),
+    "heart": ("heart",),
+    "hand": (
+        *("hand-fingers-open", "hand-fingers-partial", "hand-single-finger"),
+        *("hand-fingers-closed", "hands", "hand-prop"),
+    ),
+    "person": ("person", "person-role", "person-fantasy"),
+    "athlete": ("person-sport",),
+    "mammal": ("animal-mammal",),
+    "bird": ("animal-bird",),
+    "sea animal": ("animal-marine",),
+    "insect": ("animal-bug",),
+    "plant": ("plant-flower", "plant-other"),
+    "fruit or vegetable": ("food-fruit", "food-vegetable"),
+    "dish": ("food-prepared", "food-asian"),
+    "dessert": ("food-sweet",),
+    "drink": ("drink",),
+    "building": ("place-building", "place-religious"),
+    "place": ("place-map", "place-geographic", "place-other"),
+    "land vehicle": ("transport-ground",),
+    "aircraft": ("transport-air",),
+    "sky": ("sky-weather",),
+    "clothing": ("clothing",),
+    "music": ("sound", "music", "musical-instrument"),
+    "electronic device": ("phone", "computer", "light-video"),
+    "book or letter": ("book-paper", "mail"),
+    "office supply": ("office", "writing"),
+    "tool": ("tool",),
+    "sport": ("sport",),
+    "game": ("game",),
+    "celebration": ("event",),
+    "lettering": ("alphanum",),
+    "arrow": ("arrow",),
+    "media button": ("av-symbol",),
+    "traffic sign": ("transport-sign", "warning"),
+    "zodiac sign": ("zodiac",),
+}
+CLASSES = tuple(SUBGROUPS)
+#: Texts of a class, one for each wording; ``{}`` is the class name.
+TEMPLATES = ("{}", "an emoji of {}", "a drawing of {}", "a picture of {}")
+
+Images = npt.NDArray[np.uint8]
+
+
+class EmojiError(ValueError):
+    """The emoji file, or a question to it, is wrong; the message says how."""
+
+
+@dataclass(frozen=True)
+class Emoji:
+    """Images and what is known of each, in the same order: by style, then by Unicode's order.
+
+    ``images`` is (N, 64, 64, 3), uint8, RGB on white, read-only. ``table`` has N rows with the
+    columns ``concept`` (hexcode), ``name``, ``tags`` (joined by ``;``), ``group``, ``subgroup``,
+    ``cluster`` (concepts that look alike share it), ``style``, ``split`` (train or test) and
+    ``class_index`` (position in ``CLASSES``, -1 for no class).
+    """
+
+    images: Images
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(
+        self,
+        styles: str | Iterable[str],
+        split: str | None = None,
+        *,
+        classes: bool = False,
+        everywhere: bool = False,
+    ) -> Emoji:
+        """Return the images of ``styles``, of one ``split`` or of both.
+
+        With ``classes`` only those that have a class, with ``everywhere`` only those whose concept
+        every style draws: then all styles show the same concepts. Raises EmojiError for an unknown
+        name.
+        """
+        wanted = [styles] if isinstance(styles, str) else list(styles)
+        for style in wanted:
+            _known(style, STYLES, "style")
+        keep = self.table["style"].isin(wanted)
+        if split is not None:
+            _known(split, ("train", "test"), "split")
+            keep &= self.table["split"] == split
+        if classes:
+            keep &= self.table["class_index"] >= 0
+        if everywhere:
+            styles_of = self.table.groupby("concept")["style"].transform("nunique")
+            keep &= styles_of == len(STYLES)
+        return Emoji(self.images[keep.to_numpy()], self.table[keep].reset_index(drop=True))
+
+
+@functools.cache
+def load(path: Path = ARCHIVE) -> Emoji:
+    """Read all images and their table; the result is kept, and shared by later calls.
+
+    Raises EmojiError if the file is missing or its sheets do not fit its table.
+    """
+    if not path.is_file():
+        raise EmojiError(f"{path} does not exist: run `python data/emoji/make.py`.")
+    with zipfile.ZipFile(path) as archive:
+        table = read_table(archive.read(TABLE))
+        sheets = [archive.read(f"{style}.webp") for style in STYLES]
+    counts = [int((table[style] != "").sum()) for style in STYLES]
+    with ThreadPoolExecutor(4) as pool:
+        images = dict(zip(STYLES, pool.map(_decode, STYLES, sheets, counts), strict=True))
+    return assemble(table, images)
+
+
+def assemble(table: pd.DataFrame, images: Mapping[str, Images]) -> Emoji:
+    """Join the table of concepts (``read_table``) and the images that each style has of them."""
+    stack = np.concatenate([images[style] for style in STYLES])
+    stack.flags.writeable = False
+    rows = pd.concat([table[table[style] != ""].assign(style=style) for style in STYLES])
+    index = {name: i for i, name in enumerate(CLASSES)}
+    rows["class_index"] = rows["class"].map(index).fillna(-1).astype(int)
+    columns = ["concept", "name", "tags", "group", "subgroup", "cluster"]
+    columns += ["style", "split", "class_index"]
+    return Emoji(stack, rows[columns].reset_index(drop=True))
+
+
+@functools.cache
+def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], sparse.csr_array]:
+    """Return names, kinds and an (N, C) boolean table: which image shows which concept.
+
+    Rows are those of ``load()``. Kinds, in this order: ``tag`` and ``subgroup`` from the emoji's
+    annotations, ``colour`` and ``texture`` computed from each image. A name may occur as more than
+    one kind. Only concepts of at least ``least`` images.
+    """
+    table = load().table
+    parts: list[tuple[str, Sequence[str], sparse.csc_array]] = [
+        ("tag", *_indicators(table["tags"].str.split(";"))),
+        ("subgroup", *_indicators(table["subgroup"].map(lambda subgroup: [subgroup]))),
+    ]
+    flags = appearance(len(table))
+    colours, textures = np.split(flags, [len(COLOURS)], axis=1)
+    parts += [("colour", COLOURS, sparse.csc_array(colours))]
+    parts += [("texture", TEXTURES, sparse.csc_array(textures))]
+    names = [name for _, some, _ in parts for name in some]
+    kinds = [kind for kind, some, _ in parts for _ in some]
+    shown = sparse.hstack([part for _, _, part in parts], format="csc")
+    keep = np.flatnonzero(np.diff(shown.indptr) >= least)
+    rows = sparse.csr_array(shown[:, keep])
+    return tuple(names[i] for i in keep), tuple(kinds[i] for i in keep), rows
+
+
+def appearance(count: int, path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
+    """Read (N, 21): which colours and textures (``analysis.images.appearance``) each image has."""
+    packed = np.load(path, allow_pickle=False)
+    width = len(COLOURS) + len(TEXTURES)
+    if packed.shape != (count, -(-width // 8)):
+        raise EmojiError(
+            f"{path.name} is of shape {packed.shape}, which does not fit {count} images with "
+            f"{width} flags: run `python data/emoji/make.py`."
+        )
+    return np.unpackbits(packed, axis=1, count=width).astype(bool)
+
+
+def sizes(emoji: Emoji) -> pd.DataFrame:
+    """Return how many images each class (row) has by style and split (columns), as in the README.
+
+    Images of no class are in the last row, ``(no class)``.
+    """
+    names = emoji.table["class_index"].map(lambda i: CLASSES[i] if i >= 0 else "(no class)")
+    keys = [emoji.table["style"], emoji.table["split"]]
+    counts = pd.crosstab(names, keys).rename_axis(index="class")
+    order = [name for name in (*CLASSES, "(no class)") if name in counts.index]
+    columns = [(s, part) for s in STYLES for part in ("train", "test") if (s, part) in counts]
+    return counts.loc[order][columns]
+
+
+def read_table(content: bytes) -> pd.DataFrame:
+    """Parse ``concepts.csv``: one row per concept; a style's column names its icon, or is empty."""
+    table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    missing = [style for style in STYLES if style not in table]
+    if missing:
+        raise EmojiError(f"{TABLE} has no column {missing[0]!r}: rebuild it with make.py.")
+    return table
+
+
+def to_sheet(images: Images) -> Images:
+    """Lay (N, 64, 64, 3) images out in rows of 40: (64 · rows, 2560, 3), white where none is."""
+    rows = -(-len(images) // SHEET_COLUMNS)
+    full = np.full((rows * SHEET_COLUMNS, SIZE, SIZE, 3), 255, np.uint8)
+    full[: len(images)] = images
+    grid = full.reshape(rows, SHEET_COLUMNS, SIZE, SIZE, 3).swapaxes(1, 2)
+    return grid.reshape(rows * SIZE, SHEET_COLUMNS * SIZE, 3)
+
+
+def from_sheet(sheet: Images, count: int) -> Images:
+    """Return the first ``count`` images of a sheet: the inverse of ``to_sheet``."""
+    rows = -(-count // SHEET_COLUMNS)
+    expected = (rows * SIZE, SHEET_COLUMNS * SIZE, 3)
+    if sheet.shape != expected:
+        raise EmojiError(f"a sheet of {count} images must be {expected}, this is {sheet.shape}.")
+    grid = sheet.reshape(rows, SIZE, SHEET_COLUMNS, SIZE, 3).swapaxes(1, 2)
+    return grid.reshape(rows * SHEET_COLUMNS, SIZE, SIZE, 3)[:count]
+
+
+def _decode(style: str, content: bytes, count: int) -> Images:
+    """Return the images of a style's sheet."""
+    with Image.open(io.BytesIO(content)) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    try:
+        return from_sheet(pixels, count)
+    except EmojiError as error:
+        raise EmojiError(f"{style}: {error}") from None
+
+
+def _indicators(labels: pd.Series) -> tuple[list[str], sparse.csc_array]:
+    """Return the distinct labels, sorted, and an (N, C) table of which row has which."""
+    long = labels.reset_index(drop=True).explode()
+    long = long[long.notna() & (long != "")]
+    codes, names = pd.factorize(long, sort=True)
+    shape = (len(labels), len(names))
+    ones = np.ones(len(codes), bool)
+    return list(names), sparse.csc_array((ones, (long.index.to_numpy(), codes)), shape=shape)
+
+
+def _known(name: str, known: Iterable[str], what: str) -> None:
+    """Raise EmojiError if ``name`` is not among ``known``."""
+    names = list(known)
+    if name not in names:
+        raise EmojiError(f"unknown {what} {name!r}: {suggestion(name, names)}.")

@@ -1,0 +1,81 @@
+"""What a command line calls data: the paper's sets, the pocket lab's, any folder of images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from analysis.common import suggestion
+from analysis.images import emoji, imagelist, imagenet, sets
+from analysis.images.imagelist import Availability, DatasetError, ImageList, Prompts
+
+
+def pocket(style: str, split: str = "test", *, classified: bool = False) -> ImageList:
+    """List the emoji of one style and split, named ``<hexcode>/<style>``.
+
+    ``classified`` leaves out those in no class. Raises DatasetError for an unknown style or split.
+    """
+    data = emoji.load()
+    table = data.table
+    for column, value in (("style", style), ("split", split)):
+        known = sorted(table[column].unique())
+        if value not in known:
+            raise DatasetError(f"unknown {column} {value!r}: {suggestion(value, known)}.")
+    mask = ((table["style"] == style) & (table["split"] == split)).to_numpy()
+    if classified:
+        mask = mask & (table["class_index"] >= 0).to_numpy()
+    rows = table[mask]
+    return ImageList(
+        name=f"pocket-{style}-{split}",
+        images=data.images[mask],
+        keys=tuple(f"{concept}/{style}" for concept in rows["concept"]),
+        labels=rows["class_index"].to_numpy(dtype=np.int64),
+        classes=emoji.CLASSES,
+        prompts=pocket_prompts(),
+    )
+
+
+def pocket_prompts() -> Prompts:
+    """Return what the pocket models' zero-shot heads are made of."""
+    return Prompts(emoji.CLASSES, emoji.CLASSES, emoji.TEMPLATES)
+
+
+def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
+    """Return the data sets that a command line names.
+
+    ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it;
+    ``imagenet``, its shifts and ``broden`` are looked for as `sets` says, ``grid`` is all
+    that the paper computes on; anything else is a folder. ``accept_counts`` takes a copy of a
+    published set that is incomplete or altered as it is. Raises DatasetError.
+    """
+    if text == "grid":
+        return imagenet.grid(accept_counts=accept_counts)
+    if text in sets.descriptions():
+        return [imagenet.image_list(text, accept_counts=accept_counts)]
+    if text == "pocket":
+        return [pocket(style) for style in emoji.STYLES]
+    parts = re.fullmatch(r"pocket-(.+)-(train|test)", text)
+    if parts and not Path(text).exists():
+        return [pocket(parts[1], parts[2])]
+    return [imagelist.folder(Path(text), words=_wordnet())]
+
+
+def availability() -> list[Availability]:
+    """Say of each data set that readers must obtain themselves whether it is here."""
+    return imagenet.availability()
+
+
+def class_prompts(classes: Sequence[str]) -> Prompts:
+    """Return prompts for names of classes; WordNet's ids as the names of ImageNet's classes."""
+    return imagelist.class_prompts(classes, _wordnet())
+
+
+@lru_cache(maxsize=1)
+def _wordnet() -> dict[str, str]:
+    """WordNet's ids of ImageNet's classes → the classes' names."""
+    known = imagenet.prompts()
+    return dict(zip(known.classes, known.names, strict=True))

@@ -1,0 +1,369 @@
+"""Data sets as ordered lists of labelled images: the pocket lab's, and any folder of images.
+
+An `ImageList` says which images there are, in which order, with which labels, and has one hash for
+all of that; pictures are opened only when asked for. No torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from analysis.common import CompanionError
+from analysis.features.preprocess import Pixels
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+#: For folders of pictures of anything.
+PHOTO_TEMPLATES = ("a photo of a {}.",)
+#: How a data set, and all that is measured on it, says that the copy is not the published one.
+DIFFERS = "NOT the published set, taken as it is"
+#: How a measurement says that images were left out of a data set.
+LEFT_OUT = "damaged images left out"
+
+
+def is_whole(what: str) -> bool:
+    """Whether images are those of the published data set, as far as their description says."""
+    return not any(mark in what for mark in (DIFFERS, LEFT_OUT))
+
+
+class DatasetError(CompanionError, ValueError):
+    """A data set is unknown, empty, or not what it is expected to be."""
+
+
+class DamagedImageError(CompanionError, RuntimeError):
+    """An image cannot be decoded; ``key`` is its name."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a data set that cannot come with the project is here; ``why`` is for the reader.
+
+    ``images`` and ``classes`` are how many were found, ``list_sha256`` hashes the images' names and
+    classes, in order, where the set could be listed.
+    """
+
+    name: str
+    state: Literal["present", "incomplete", "absent"]
+    folder: Path | None
+    why: str
+    images: int | None = None
+    classes: int | None = None
+    list_sha256: str | None = None
+
+
+class Packed(Protocol):
+    """An image within a larger file; ``size`` tells two versions of it apart."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it, or of the smallest piece of the file that holds it."""
+
+    def read(self) -> bytes:
+        """Read the bytes that its own file had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes within a file, such as one image of a tar archive; ``name`` is for messages."""
+
+    path: Path
+    start: int
+    size: int
+    name: str
+
+    def read(self) -> bytes:
+        """Read the bytes; each call opens the file, so that threads do not get into each other."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return file.read(self.size)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a zero-shot head is made of: for each class the name to put into the templates."""
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    templates: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != len(self.names) or not self.names:
+            raise DatasetError(
+                f"prompts need one name per class, got {len(self.names)} names for "
+                f"{len(self.classes)} classes."
+            )
+        wrong = [text for text in self.templates if text.count("{}") != 1]
+        if wrong or not self.templates:
+            raise DatasetError(f"a template needs one {{}} for the name, got {wrong or 'none'}.")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of names and templates, in order."""
+        return _hash([self.classes, self.names, self.templates])
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """An ordered list of (image, label).
+
+    ``images`` are paths, or images within files, or bytes of shape (N, height, width, 3); ``keys``
+    name them, in the same order; ``labels`` count through ``classes``, −1 where an image is of none
+    of them. Files whose shorter side has fewer pixels than ``smallest_side`` count as damaged.
+    ``border`` pixels are cut off every side of an image before anything else, where the set frames
+    its images. ``what`` tells the reader which images they are; features keep it.
+    """
+
+    name: str
+    images: Sequence[Path | Packed] | Pixels = field(repr=False)
+    keys: tuple[str, ...] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    classes: tuple[str, ...]
+    prompts: Prompts | None = field(default=None, repr=False)
+    smallest_side: int = 1
+    border: int = 0
+    what: str = ""
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if not count:
+            raise DatasetError(f"{self.name}: there are no images.")
+        if len(self.keys) != count or len(self.labels) != count:
+            raise DatasetError(
+                f"{self.name}: {count} images, {len(self.keys)} names and {len(self.labels)} "
+                "labels, where one of each per image is expected."
+            )
+        if len(set(self.keys)) != count:
+            raise DatasetError(f"{self.name}: two images have the same name.")
+        if self.labels.min() < -1 or self.labels.max() >= len(self.classes):
+            raise DatasetError(
+                f"{self.name}: labels run from {self.labels.min()} to {self.labels.max()}, for "
+                f"{len(self.classes)} classes."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, index: int) -> Image.Image:
+        """Decode one image to 8-bit RGB, wholly; DamagedImageError with its name when that fails.
+
+        Grey, palette and CMYK pictures are converted, 16-bit grey ones keep their upper eight bits,
+        of animated ones the first frame is taken, transparency is dropped; a border is cut off.
+        """
+        source = self.images[index]
+        if isinstance(source, np.ndarray):
+            return Image.fromarray(source)
+        try:
+            with Image.open(_opened(source)) as picture:
+                picture.load()
+                if min(picture.size) < self.smallest_side:
+                    raise ValueError(
+                        f"{picture.width} × {picture.height} pixels show nothing: "
+                        f"{self.smallest_side} on the shorter side are the least"
+                    )
+                return _without_border(_in_rgb(picture), self.border)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = str(error).replace(str(source), source.name)
+            reason = re.sub(r"<_io\.BytesIO[^>]*>", repr(source.name), reason)
+            raise DamagedImageError(self.keys[index], reason) from None
+
+    @cached_property
+    def manifest(self) -> str:
+        """Hash of names, order, labels, classes, sizes in bytes (of arrays: the pixels), border."""
+        if isinstance(self.images, np.ndarray):
+            content: object = hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
+        else:
+            content = [
+                source.stat().st_size if isinstance(source, Path) else source.size
+                for source in self.images
+            ]
+        border = [self.border] if self.border else []
+        return _hash([self.keys, self.labels.tolist(), self.classes, content, *border])
+
+    def expect(self, images: int | None = None, classes: Sequence[str] | None = None) -> ImageList:
+        """Return the list itself if it has that many images and those classes, else raise."""
+        if images is not None and len(self) != images:
+            raise DatasetError(
+                f"{self.name} has {len(self)} images where {images} are expected: the copy is not "
+                "complete, or not the one that is meant."
+            )
+        if classes is not None and tuple(classes) != self.classes:
+            missing = [name for name in classes if name not in self.classes]
+            extra = [name for name in self.classes if name not in classes]
+            detail = f"missing {missing[:3]}, unexpected {extra[:3]}"
+            raise DatasetError(
+                f"{self.name} does not have the {len(classes)} classes that are expected "
+                f"({detail if missing or extra else 'they are in another order'})."
+            )
+        return self
+
+    def select(self, mask: NDArray[np.bool_], name: str) -> ImageList:
+        """Return the images where ``mask``, shape (N,), is true, in order, as a list of its own."""
+        rows = np.flatnonzero(mask).tolist()
+        images = self.images
+        return replace(
+            self,
+            name=name,
+            images=images[rows] if isinstance(images, np.ndarray) else [images[i] for i in rows],
+            keys=tuple(self.keys[i] for i in rows),
+            labels=self.labels[rows],
+        )
+
+
+def folder(
+    path: Path,
+    *,
+    name: str | None = None,
+    images: int | None = None,
+    classes: Sequence[str] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ImageList:
+    """List the images of a folder: one subfolder per class, or all in one without labels.
+
+    Images are in the order of their paths; other files are ignored. ``images`` and ``classes`` are
+    what is expected, if that is known; ``words`` what classes are called. Without ``name`` the list is called after the folder and
+    its content, so that two folders called ``val`` do not get into each other's way. Raises
+    DatasetError.
+    """
+    if not path.is_dir():
+        raise DatasetError(f"{path} is not a folder of images.")
+    subfolders = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
+    loose = [p for p in sorted(path.iterdir()) if _is_image(p)]
+    if loose and subfolders:
+        raise DatasetError(
+            f"{path} has images beside subfolders: put every image into the subfolder of its "
+            "class, or all into one folder without subfolders."
+        )
+    found = [(p, -1) for p in loose] + [
+        (p, label)
+        for label, subfolder in enumerate(subfolders)
+        for p in sorted((path / subfolder).rglob("*"))
+        if _is_image(p)
+    ]
+    labels = np.array([label for _, label in found], dtype=np.int64)
+    empty = set(range(len(subfolders))) - set(labels.tolist())
+    if empty:
+        raise DatasetError(f"{path} has no images in the subfolder {subfolders[min(empty)]!r}.")
+    listed = ImageList(
+        name=name or path.name,
+        images=[p for p, _ in found],
+        keys=tuple(p.relative_to(path).as_posix() for p, _ in found),
+        labels=labels,
+        classes=tuple(subfolders),
+        prompts=class_prompts(subfolders, words) if subfolders else None,
+    ).expect(images, classes)
+    return listed if name else replace(listed, name=_file_name(path, listed.manifest))
+
+
+def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
+    """List every image in a folder and the folders below it, without labels, by path.
+
+    Other files and hidden ones are ignored. Named after the folder and its content, as `folder`
+    does it. Raises DatasetError, saying what is there instead, if there is no image.
+    """
+    if not path.is_dir():
+        raise DatasetError(f"{path} is not a folder: give a folder of images.")
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
+    found = [p for p in files if _is_image(p)]
+    if not found:
+        kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
+        raise DatasetError(
+            f"{path} holds no images: "
+            + (f"{len(files)} other files ({', '.join(kinds[:5])})" if files else "it is empty")
+            + f"; images that end in {', '.join(SUFFIXES)} are expected."
+        )
+    listed = ImageList(
+        name=path.name,
+        images=found,
+        keys=tuple(p.relative_to(path).as_posix() for p in found),
+        labels=np.full(len(found), -1),
+        classes=(),
+        smallest_side=smallest_side,
+    )
+    return replace(listed, name=_file_name(path, listed.manifest))
+
+
+def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:
+    """Decode every image and return what went wrong with which, in order."""
+
+    def attempt(index: int) -> DamagedImageError | None:
+        try:
+            images.image(index)
+        except DamagedImageError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        return [error for error in pool.map(attempt, range(len(images))) if error]
+
+
+def _in_rgb(picture: Image.Image) -> Image.Image:
+    """Convert to 8-bit RGB; ValueError for grey values whose range is not known."""
+    if picture.mode.startswith("I;16"):  # converting these directly would clip them to white
+        upper = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray(upper).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise ValueError("grey values of 32 bits, whose range is not known: save it with 8 or 16")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _opened(source: Path | Packed) -> Path | io.BytesIO:
+    return source if isinstance(source, Path) else io.BytesIO(source.read())
+
+
+def _without_border(picture: Image.Image, border: int) -> Image.Image:
+    """Cut ``border`` pixels off every side; ValueError if nothing would be left."""
+    if not border:
+        return picture
+    width, height = picture.size
+    if min(width, height) <= 2 * border:
+        raise ValueError(f"{width} × {height} pixels are nothing but a border of {border}")
+    return picture.crop((border, border, width - border, height - border))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def class_prompts(classes: Sequence[str], words: Mapping[str, str] | None = None) -> Prompts:
+    """Return prompts for names of classes, in `PHOTO_TEMPLATES`.
+
+    ``_`` and ``-`` are read as spaces; ``words`` says what a class is called where that differs.
+    """
+    names = tuple(
+        (words or {}).get(name) or re.sub(r"[_-]+", " ", name).strip() or name for name in classes
+    )
+    return Prompts(tuple(classes), names, PHOTO_TEMPLATES)
+
+
+def _file_name(path: Path, manifest: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
+    return f"{slug}-{manifest[:8]}"
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

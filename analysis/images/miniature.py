@@ -1,0 +1,166 @@
+"""The paper's data sets in miniature: small pictures of nothing, in the layouts of the true sets.
+
+For tests, and for trying the pipeline without the data: every class folder is there, with one or
+two noise images of varied sizes, some grey, some CMYK. Their counts are not those of the true sets,
+so they are taken only with ``--accept-counts``, and what is measured on them says so. Broden is not
+among them. No torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from analysis.images import imagenet
+from analysis.images.imagelist import ImageList
+from analysis.images.sets import Description, Used, descriptions
+
+#: Every so many classes one has two images, where the true classes differ in size.
+SECOND_IMAGE = 7
+RED = (255, 0, 0)
+
+
+def save_all(folder: Path) -> dict[str, Description]:
+    """Write every set but Broden below ``folder``; return their descriptions, with their counts."""
+    names = [one.name for one in descriptions().values() if one.layout != "broden"]
+    return {name: save(folder, name) for name in names}
+
+
+def save(folder: Path, name: str) -> Description:
+    """Write one set below ``folder``, where it is looked for; return it described as it now is."""
+    true = descriptions()[name]
+    place = folder / true.folders[0]
+    rng = np.random.default_rng(sum(map(ord, name)))
+    listed = _class_folders(true)
+    twice = [label for label in listed[::SECOND_IMAGE] if true.per_class is None]
+    entries = sorted(listed + twice)
+    numbers = rng.permutation(len(entries)) + 1  # validation images are numbered in no class order
+    for position, (class_folder, number) in enumerate(zip(entries, numbers, strict=True)):
+        path = place / class_folder / _file_name(true, class_folder, int(number))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _save_picture(path, rng, position, true.border)
+    if true.layout == "objectnet":
+        _save_mappings(place.with_name("mappings"))
+    of = set(imagenet.subset(true))
+    used = Used(images=sum(e in of for e in entries), classes=len(of)) if true.used else None
+    per_class = None if true.per_class is None else 1
+    return true.model_copy(
+        update={"images": len(entries), "per_class": per_class, "used": used},
+    )
+
+
+def save_shards(images: ImageList, folder: Path, per_shard: int = 300) -> Path:
+    """Write a list of files as tar shards, ``test/0.tar`` and so on, as CLIP_benchmark does."""
+    (folder / "test").mkdir(parents=True)
+    for first in range(0, len(images), per_shard):
+        path = folder / "test" / f"{first // per_shard}.tar"
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+            for i in range(first, min(first + per_shard, len(images))):
+                name, content = _file(images, i)
+                suffix = Path(name).suffix.lower().replace("jpeg", "jpg")
+                _add(archive, f"s{i:07}{suffix}", content)
+                _add(archive, f"s{i:07}.cls", str(images.labels[i]).encode())
+    return folder
+
+
+def save_parquet(
+    images: ImageList, folder: Path, split: str = "validation", *, names: Sequence[str] = (),
+    files: int = 2, group: int = 100, seed: int | None = 0,
+) -> Path:  # fmt: skip
+    """Write a list of files as the Hugging Face hub keeps such sets, below ``data/``.
+
+    ``names`` are the classes that labels count through, for the metadata (the list's own),
+    ``group`` is the number of images that are compressed together, ``seed`` shuffles the rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (folder / "data").mkdir(parents=True)
+    names = list(names or images.classes)
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    kinds = pa.schema([
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("label", pa.int64()),
+    ], metadata=about)  # fmt: skip
+    order = np.arange(len(images))
+    if seed is not None:
+        np.random.default_rng(seed).shuffle(order)
+    for number, rows in enumerate(np.array_split(order, files)):
+        made = [_file(images, i) for i in rows.tolist()]
+        content = {
+            "image": [{"bytes": content, "path": name} for name, content in made],
+            "label": images.labels[rows],
+        }
+        path = folder / "data" / f"{split}-{number:05}-of-{files:05}.parquet"
+        pq.write_table(pa.table(content, kinds), path, row_group_size=group)
+    return folder
+
+
+def _file(images: ImageList, index: int) -> tuple[str, bytes]:
+    """The name and the bytes of an image that is a file, or within one."""
+    assert not isinstance(images.images, np.ndarray), "a list of files is expected"
+    source = images.images[index]
+    content = source.read_bytes() if isinstance(source, Path) else source.read()
+    return Path(images.keys[index]).name, content
+
+
+def _class_folders(true: Description) -> list[str]:
+    if true.layout == "number":
+        return [str(index) for index in range(true.classes)]
+    if true.layout == "objectnet":
+        return list(imagenet.objectnet_labels())
+    return list(imagenet.subset(true))
+
+
+def _file_name(true: Description, class_folder: str, number: int) -> str:
+    """Names as in the true sets: numbered, hexadecimal, or by class."""
+    if true.name == "imagenet":
+        return f"ILSVRC2012_val_{number:08}.JPEG"
+    if true.layout == "number":
+        return f"{number:040x}.jpeg"
+    if true.layout == "objectnet":
+        return f"{number:015x}.png"
+    return f"{class_folder}_{number}.{'JPEG' if true.name == 'imagenet-sketch' else 'jpg'}"
+
+
+def _save_picture(path: Path, rng: np.random.Generator, position: int, border: int) -> None:
+    """Save noise of 24 to 63 pixels a side: every fifth picture grey, every ninth CMYK."""
+    width, height = (int(n) for n in rng.integers(24, 64, 2))
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    picture = coarse.resize((width, height), Image.Resampling.BICUBIC)
+    if border:
+        framed = Image.new("RGB", (width + 2 * border, height + 2 * border), RED)
+        framed.paste(picture, (border, border))
+        picture = framed
+    elif position % 9 == 8:
+        picture = picture.convert("CMYK")
+    elif position % 5 == 4:
+        picture = picture.convert("L")
+    picture.save(path)
+
+
+def _save_mappings(folder: Path) -> None:
+    """Write the tables that come with ObjectNet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (imagenet.FOLDER / "objectnet.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    tables = {
+        "folder_to_objectnet_label": {row["folder"]: row["label"] for row in rows},
+        "objectnet_to_imagenet_1k": {r["label"]: r["imagenet"] for r in rows if r["imagenet"]},
+    }
+    for name, table in tables.items():
+        (folder / f"{name}.json").write_text(json.dumps(table, indent=2), encoding="utf-8")
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))

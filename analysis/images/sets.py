@@ -1,0 +1,152 @@
+"""The paper's data sets: what each is, whose it is, and where on this machine it lies.
+
+``data/imagenet/sets.yaml`` describes them. A set is looked for in the folder that the environment
+variable ``COMPANION_DATA`` names, under the folder names that its description lists. Where sets lie
+apart, a file says where: ``~/.config/companion/data.yaml``, or the one that
+``COMPANION_DATA_CONFIG`` names, maps names of sets to their folders::
+
+    root: /datasets                        # for all that are not named; COMPANION_DATA goes before
+    imagenet: /scratch/ilsvrc2012/val      # the folder of class folders, shards or Parquet files
+    objectnet: ~/objectnet-1.0/images
+
+The images themselves are listed by `imagenet` and `broden`. No torch.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from analysis.common import ROOT, Name, Text, suggestion
+from analysis.images.imagelist import DatasetError
+
+SETS = ROOT / "data" / "imagenet" / "sets.yaml"
+CONFIG = Path("~/.config/companion/data.yaml")
+#: What the paper computes on; its ImageNet-V2 is taken to be the variant published for CLIP models.
+GRID = (
+    *("imagenet", "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
+    "broden",
+)
+
+Count = Annotated[int, Field(gt=0)]
+
+
+class Used(BaseModel):
+    """The part of a set that accuracies are taken on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: Count
+    classes: Count
+
+
+class Description(BaseModel):
+    """One data set: counts as published, folder names, origin and terms.
+
+    ``per_class`` is the number of images of every class, where that is the same for all. ``layout``
+    says what class folders are called: by WordNet id, by number, or in ObjectNet's or Broden's own
+    way. ``border`` is the width in pixels of the frame that is cut off every image. ``citation`` is
+    a key of the book's bibliography.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    title: Text
+    images: Count
+    classes: Count
+    per_class: Count | None = None
+    used: Used | None = None
+    layout: Literal["wnid", "number", "objectnet", "broden"]
+    border: int = 0
+    folders: Annotated[tuple[Text, ...], Field(min_length=1)]
+    origin: Text
+    terms: Text
+    citation: Text
+
+
+@lru_cache
+def descriptions() -> dict[str, Description]:
+    """Return every data set's description by name, in the file's order."""
+    content = yaml.safe_load(SETS.read_text(encoding="utf-8"))
+    found = TypeAdapter(list[Description]).validate_python(content)
+    return {one.name: one for one in found}
+
+
+def locate(description: Description) -> Path:
+    """Return the folder a data set lies in; DatasetError, saying what was looked for, if nowhere.
+
+    A folder that is named for the set itself goes before the names in its description.
+    """
+    own = _configured().get(description.name)
+    if own is not None:
+        if own.is_dir():
+            return own
+        raise DatasetError(
+            f"{config_file()} says that {description.title} lies in {own}, which is not a folder: "
+            "correct it there."
+        )
+    parent = root()
+    if parent is None:
+        raise DatasetError(
+            f"{description.title} is looked for in the folder that the environment variable "
+            f"COMPANION_DATA names, and it is not set. Get the set from {description.origin} "
+            f"({description.terms}), then set COMPANION_DATA to the folder above "
+            f"{description.folders[0]}."
+        )
+    for name in description.folders:
+        if (parent / name).is_dir():
+            return parent / name
+    raise DatasetError(
+        f"{description.title} is not in {parent} (COMPANION_DATA): none of "
+        f"{', '.join(description.folders)} is there. Get it from {description.origin} "
+        f"({description.terms})."
+    )
+
+
+def own_place(name: str) -> Path | None:
+    """Return the folder that the configuration names for a data set, if it names one."""
+    return _configured().get(name)
+
+
+def root() -> Path | None:
+    """Return the folder of all data sets: COMPANION_DATA, else the configuration's ``root``.
+
+    DatasetError if the configuration is wrong.
+    """
+    configured = _configured()  # also read where it is not needed, so that it is never wrong unseen
+    named = os.environ.get("COMPANION_DATA")
+    return Path(named).expanduser() if named else configured.get("root")
+
+
+def config_file() -> Path:
+    """Return where the configuration lies, or would lie."""
+    return Path(os.environ.get("COMPANION_DATA_CONFIG") or CONFIG).expanduser()
+
+
+def _configured() -> dict[str, Path]:
+    path = config_file()
+    if not path.is_file():
+        if os.environ.get("COMPANION_DATA_CONFIG"):
+            raise DatasetError(f"COMPANION_DATA_CONFIG names {path}, and there is no such file.")
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetError(f"{path} is not readable as YAML ({reason}).") from None
+    if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
+        raise DatasetError(
+            f"{path} must map names of data sets to folders, as in `objectnet: /data/objectnet-1.0`"
+            ", one a line."
+        )
+    known = ["root", *descriptions()]
+    for name in content:
+        if name not in known:
+            raise DatasetError(f"{path}: unknown data set {name!r}: {suggestion(name, known)}.")
+    return {name: Path(folder).expanduser() for name, folder in content.items()}

@@ -1,0 +1,363 @@
+"""How many concepts a model's directions encode, and how many would come about by chance.
+
+What a direction encodes is computed in `concepts`; here the counts are set beside what the same
+number of random directions reach on the same features, beside what the model's own directions
+reach once the labels are permuted, and beside how much they vary: with the negatives drawn, and
+with the images at hand. Arrays in, numbers out; which images and labels is `probe_data`'s concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from analysis.metrics import average_precision as concepts
+from analysis.metrics import directions
+from analysis.metrics.average_precision import BalancedSample, balanced_sample
+from analysis.metrics.directions import Decomposition
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Quantity = Literal["unique", "lower", "best"]
+QUANTITIES: tuple[Quantity, ...] = ("unique", "lower", "best")
+MANY_LABELS = 200_000
+"""Labels from which a probe counts as large: Broden has several times as many, the others less."""
+REGIONS = {
+    "zero_shot_only": ("zero_shot",),
+    "zero_shot_finetuned": ("zero_shot", "finetuned"),
+    "zero_shot_supervised": ("zero_shot", "supervised"),
+    "all": ("zero_shot", "finetuned", "supervised"),
+    "finetuned_only": ("finetuned",),
+    "finetuned_supervised": ("finetuned", "supervised"),
+    "supervised_only": ("supervised",),
+}
+"""The seven regions of three levels' sets, by the levels that they lie in."""
+
+
+def _nothing() -> NDArray[np.uint64]:
+    return np.empty(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class ConceptImages:
+    """N images and C concepts.
+
+    ``labels`` (N, C) says which image shows which concept; ``names`` and ``kinds`` (C,) name the
+    concepts. ``data`` are the store's data sets that hold the images, in the order of the rows, and
+    ``numbers`` (N,) the images' row numbers there. ``units`` (N,) numbers what an image is a
+    picture of, ``places`` (N,) by whom; images of one ``clusters`` number (N,) look alike or are of
+    one unit. For photographs each image is its own unit and cluster. Features of the images
+    numbered ``left_out`` may be in the store and are not used.
+    """
+
+    title: str
+    data: tuple[str, ...]
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    labels: sparse.csr_array = field(repr=False)
+    numbers: NDArray[np.uint64] = field(repr=False)
+    units: Rows = field(repr=False)
+    places: Rows = field(repr=False)
+    clusters: Rows = field(repr=False)
+    left_out: NDArray[np.uint64] = field(default_factory=_nothing, repr=False)
+
+    @property
+    def positives(self) -> NDArray[np.intp]:
+        """How many images show each concept, (C,)."""
+        return np.asarray(self.labels.sum(axis=0), dtype=np.intp).ravel()
+
+    def select(self, positives: int, clusters: int = 1) -> ConceptImages:
+        """Only concepts with so many positive images, of so many clusters; none of them twice.
+
+        A concept that marks exactly the images of an earlier one (the subgroup of sweets and the
+        tag "dessert") is left out.
+        """
+        columns = sparse.csc_array(self.labels)
+        enough = self.positives >= positives
+        seen: set[bytes] = set()
+        keep = []
+        for c in np.flatnonzero(enough):
+            rows = np.sort(columns.indices[columns.indptr[c] : columns.indptr[c + 1]])
+            if len(np.unique(self.clusters[rows])) >= clusters and rows.tobytes() not in seen:
+                seen.add(rows.tobytes())
+                keep.append(int(c))
+        return replace(
+            self,
+            names=tuple(self.names[c] for c in keep),
+            kinds=tuple(self.kinds[c] for c in keep),
+            labels=sparse.csr_array(columns[:, keep]),
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How concepts are counted.
+
+    ``threshold`` is the average precision from which a concept is encoded, ``lower`` a second,
+    lower one. ``both_signs``: a direction and its opposite, whichever is better. ``normalise``:
+    scale features to length 1 before projecting. ``draws`` of negatives, ``chance`` sets of random
+    directions and as many permutations, ``halves`` of the images for the standard error.
+    """
+
+    threshold: float = 0.9
+    lower: float = 0.8
+    both_signs: bool = False
+    normalise: bool = False
+    seed: int = 0
+    draws: int = 5
+    chance: int = 10
+    halves: int = 30
+
+
+def settings_for(probe: ConceptImages, **choices: Any) -> Settings:
+    """The settings for a probe: fewer repetitions where it has more than `MANY_LABELS` labels.
+
+    `choices`: other fields of `Settings`. What is measured for a file and what a page shows live
+    are repeated equally often, because both ask here.
+    """
+    settings = Settings(**choices)
+    if probe.labels.nnz <= MANY_LABELS:
+        return settings
+    return replace(settings, draws=3, chance=5, halves=20)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Counts for one model's directions.
+
+    ``directions``: how many were looked at. ``ap`` (directions, C): average precisions for the
+    first draw of negatives; of a recorded measurement one row, each concept's best. Each other
+    array has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the
+    threshold, at the lower one, and the mean over concepts of the best direction's average
+    precision.
+    """
+
+    directions: int
+    ap: Array = field(repr=False)
+    draws: Array
+    random: Array
+    permuted: Array
+    halves: Array
+
+    def value(self, quantity: Quantity) -> float:
+        """The mean over draws of negatives."""
+        return float(self.draws[:, QUANTITIES.index(quantity)].mean())
+
+    def spread(self, quantity: Quantity) -> tuple[float, float]:
+        """The lowest and the highest of all draws of negatives."""
+        return _ends(self.draws, quantity)
+
+    def chance(self, quantity: Quantity, kind: Literal["random", "permuted"]) -> Chance:
+        """What random directions, or permuted labels, reach."""
+        values = self.random if kind == "random" else self.permuted
+        mean = float(values[:, QUANTITIES.index(quantity)].mean())
+        return Chance(mean, *_ends(values, quantity))
+
+    def error(self, quantity: Quantity) -> float:
+        """Standard error of the value that comes from the finite set of images: see `draw`."""
+        return _deviation(self.halves[:, QUANTITIES.index(quantity)])
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Mean, lowest and highest of some repetitions."""
+
+    mean: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two models' values on the same images, and its standard error."""
+
+    value: float
+    error: float
+
+    @property
+    def sign(self) -> int:
+        """1 or −1 if the 95 % interval lies on one side of zero, else 0."""
+        return int(np.sign(self.value)) if abs(self.value) > 1.96 * self.error else 0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Images drawn for each concept, the same for every model: see `draw`.
+
+    ``own`` for the labels as they are, ``permuted`` for permuted ones; ``halves`` are pairs of
+    which images are in the half, (N,), and the draw among these.
+    """
+
+    own: tuple[BalancedSample, ...] = field(repr=False)
+    permuted: tuple[BalancedSample, ...] = field(repr=False)
+    halves: tuple[tuple[NDArray[np.bool_], BalancedSample], ...] = field(repr=False)
+
+
+def draw(probe: ConceptImages, settings: Settings) -> Draws:
+    """Draw positives and as many negatives for each concept, for everything that `count` does.
+
+    The standard deviation of a count over random halves of the probe's clusters, drawn without
+    replacement, estimates the standard error of the whole (the jackknife that deletes half, Shao
+    and Wu 1989); the drawing of negatives is included. A bootstrap would repeat images: with fewer
+    different ones more concepts pass by luck.
+    """
+    first = settings.seed
+    halves = [half_of_clusters(probe, first + 2000 + n) for n in range(settings.halves)]
+    return Draws(
+        own=tuple(balanced_sample(probe.labels, first + n) for n in range(settings.draws)),
+        permuted=tuple(
+            balanced_sample(permuted_units(probe, first + 1000 + n), first + n)
+            for n in range(settings.chance)
+        ),
+        halves=tuple(
+            (half, balanced_sample(probe.labels[half], first + n)) for n, half in enumerate(halves)
+        ),
+    )
+
+
+def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Settings) -> Found:
+    """Count concepts in directions (k, d) of features (N, d), with all that belongs to it."""
+    vectors = np.asarray(directions, dtype=np.float64)
+    scores = concepts.project(features, vectors, normalise=settings.normalise)
+    own = [average_precision(scores, sample, settings) for sample in draws.own]
+    random = (  # one set at a time: as many scores as the model's own directions have
+        concepts.project(
+            features,
+            concepts.random_directions(len(vectors), vectors.shape[1], settings.seed + n),
+            normalise=settings.normalise,
+        )
+        for n in range(settings.chance)
+    )
+
+    def tallied(pairs: Iterable[tuple[NDArray[np.float32], BalancedSample]]) -> Array:
+        rows = [tally(average_precision(s, sample, settings), settings) for s, sample in pairs]
+        return np.array(rows).reshape(-1, len(QUANTITIES))
+
+    return Found(
+        directions=len(vectors),
+        ap=own[0],
+        draws=np.array([tally(ap, settings) for ap in own]),
+        random=tallied((s, draws.own[n % len(own)]) for n, s in enumerate(random)),
+        permuted=tallied((scores, sample) for sample in draws.permuted),
+        halves=tallied((scores[half], sample) for half, sample in draws.halves),
+    )
+
+
+def average_precision(scores: ArrayLike, sample: BalancedSample, settings: Settings) -> Array:
+    """Average precision (k, C) of scores (N, k) on the images drawn."""
+    signs: Literal["both", "given"] = "both" if settings.both_signs else "given"
+    return concepts.average_precision_on(scores, sample, signs=signs)
+
+
+def along_most_important(
+    features: ArrayLike,
+    parts: Decomposition,
+    sample: BalancedSample,
+    settings: Settings,
+    weights: ArrayLike | None = None,
+) -> tuple[int, Array]:
+    """The most important direction of a head, and the average precision along it, (C,).
+
+    ``features`` (N, d) are the probe's; ``weights`` (rank,) are the importances to go by, default
+    those for the probe's images. The direction's sign is arbitrary: it is made to point to where
+    the images lie on average, so that a low score is the unusual one.
+    """
+    found = directions.importance(features, parts) if weights is None else np.asarray(weights)
+    top = int(found.argmax())
+    scores = concepts.project(features, parts.directions[[top]], normalise=settings.normalise)
+    scores = scores * np.sign(scores.mean())
+    return top, concepts.average_precision_on(scores, sample)[0]
+
+
+def tally(ap: ArrayLike, settings: Settings) -> Array:
+    """The numbers of `QUANTITIES` from average precisions (k, C); NaN counts as not encoded."""
+    counts = [
+        concepts.encoded(ap, level).any(axis=0).sum()
+        for level in (settings.threshold, settings.lower)
+    ]
+    return np.array([*counts, best_of(ap).mean()])
+
+
+def best_of(ap: ArrayLike) -> Array:
+    """Each concept's highest average precision over directions: (k, C) → (C,), NaN as 0."""
+    best: Array = np.nan_to_num(np.asarray(ap, dtype=np.float64)).max(axis=0)
+    return best
+
+
+def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
+    """How much one model's value exceeds another's, with the error of this paired difference."""
+    column = QUANTITIES.index(quantity)
+    apart = one.halves[:, column] - other.halves[:, column]
+    return Difference(one.value(quantity) - other.value(quantity), _deviation(apart))
+
+
+def regions(sets: Mapping[str, ArrayLike], threshold: float) -> dict[str, int]:
+    """Sizes of the `REGIONS` of three levels' encoded concepts, from their average precisions."""
+    found = concepts.overlap(
+        {level: concepts.encoded(ap, threshold).any(axis=0) for level, ap in sets.items()}
+    )
+    return {name: found[levels] for name, levels in REGIONS.items()}
+
+
+def totals(of_regions: Mapping[str, int]) -> dict[str, int]:
+    """Level → how many concepts it encodes, from the regions."""
+    levels = ("zero_shot", "finetuned", "supervised")
+    return {
+        level: sum(n for region, n in of_regions.items() if level in REGIONS[region])
+        for level in levels
+    }
+
+
+def shared(of_regions: Mapping[str, int], level: str, other: str) -> int:
+    """How many concepts two levels have in common."""
+    return sum(n for region, n in of_regions.items() if {level, other} <= {*REGIONS[region]})
+
+
+def by_kind(ap: ArrayLike, kinds: tuple[str, ...], threshold: float) -> pd.Series:
+    """How many concepts of each kind are encoded, kinds in their order of appearance."""
+    has = concepts.encoded(ap, threshold).any(axis=0)
+    return pd.Series(has, index=list(kinds)).groupby(level=0, sort=False).sum()
+
+
+def _deviation(values: Array) -> float:
+    """Standard deviation of a sample, NaN for fewer than two values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _ends(values: Array, quantity: Quantity) -> tuple[float, float]:
+    column = values[:, QUANTITIES.index(quantity)]
+    return float(column.min()), float(column.max())
+
+
+def permuted_units(probe: ConceptImages, seed: int) -> sparse.csr_array:
+    """The labels (N, C) after the units have changed theirs with one another, at random.
+
+    Only units with pictures in the same places change, and all pictures of a unit go together: a
+    concept keeps its number of positives and what makes them alike, and loses what they show.
+    """
+    generator = np.random.default_rng(seed)
+    order = np.lexsort((probe.places, probe.units))
+    starts = np.flatnonzero(np.diff(probe.units[order], prepend=-1))
+    blocks = np.split(order, starts[1:])
+    same: dict[bytes, list[int]] = {}
+    for number, block in enumerate(blocks):
+        same.setdefault(probe.places[block].tobytes(), []).append(number)
+    source = np.empty(len(order), dtype=np.intp)
+    for numbers in same.values():
+        for number, other in zip(numbers, generator.permutation(numbers), strict=True):
+            source[blocks[number]] = blocks[other]
+    return sparse.csr_array(probe.labels[source])
+
+
+def half_of_clusters(probe: ConceptImages, seed: int) -> NDArray[np.bool_]:
+    """Whether each image (N,) is in a random half of the clusters, of which none is divided."""
+    count = int(probe.clusters.max()) + 1
+    chosen = np.random.default_rng(seed).permutation(count) < count // 2
+    half: NDArray[np.bool_] = chosen[probe.clusters]
+    return half

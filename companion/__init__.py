@@ -1,0 +1,1 @@
+"""The machinery that makes a book of the science in `analysis`."""

@@ -1,0 +1,214 @@
+"""The concept probe: images with the concepts that they show, and what models make of them.
+
+The paper probes with Broden. The pocket lab has a probe of its own: the test images of all ten
+drawing styles with the tags and subgroups of the emoji and with computed colours and textures. No
+pocket model has seen any of these emoji in any style. Features come from the store, row by row
+those of the probe's images. No torch.
+
+What a concept must have to count is decided here. The images of one emoji are not independent: a
+tag that two emoji carry has twenty images, but a direction needs only a liking for these two
+drawings. So besides a least number of positive images a concept needs a least number of
+*clusters*, emoji that do not look alike.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from analysis.families.registry import Family, Model
+from analysis.features import store
+from analysis.metrics.concept_counts import ConceptImages
+
+LEAST_POSITIVES = 20
+"""Positive images that a concept needs: with 20 independent ones a random direction reaches an
+average precision of 0.9 with probability 2.5e-6."""
+
+LEAST_CLUSTERS = 5
+"""Clusters of emoji among its positives that a concept of the pocket lab needs."""
+
+COCO = "coco_500_images"
+#: Data sets of the store that are a probe by themselves.
+WITH_CONCEPTS = (COCO, "broden")
+
+Rows = NDArray[np.intp]
+
+
+class ConceptsMissingError(RuntimeError):
+    """The probe's images, or a model's features of them, are not there; the message says how."""
+
+
+@functools.cache
+def pocket() -> ConceptImages:
+    """The pocket lab's probe with all concepts that a test image shows: see `ConceptImages.select`."""
+    from analysis.images import emoji
+
+    names, kinds, labels = emoji.concepts(1)
+    table = emoji.load().table
+    test = np.flatnonzero(table["split"] == "test")
+    rows = table.iloc[test]
+    keys = (rows["concept"] + "/" + rows["style"]).tolist()
+    return ConceptImages(
+        title="the test emoji in ten drawing styles",
+        data=tuple(f"pocket-{style}-test" for style in emoji.STYLES),
+        names=names,
+        kinds=kinds,
+        labels=sparse.csr_array(labels[test]),
+        numbers=store.row_numbers(keys),
+        units=_codes(rows["concept"]),
+        places=_codes(rows["style"]),
+        clusters=_codes(rows["cluster"]),
+    )
+
+
+def broden(models: Sequence[Model] = (), folder: Path | None = None) -> ConceptImages:
+    """The paper's probe; ConceptsMissingError, saying how to get it, where Broden is not there.
+
+    Where the store's features by one of the models were made of an incomplete copy, accepted as it
+    was, or without damaged images, the probe is what these features are of; its title says so.
+    """
+    from analysis.images.broden import BrodenError, concepts, find_root
+
+    made_of = [data for model in models if (data := _described(model, "broden", folder))]
+    try:
+        table = concepts(
+            find_root(), accept_counts=any(data.get("what") for data in made_of), folder=folder
+        )
+    except BrodenError as error:
+        raise ConceptsMissingError(str(error)) from None
+    left_out = {name for data in made_of for name in data["left_out"]}
+    kept = np.flatnonzero([image not in left_out for image in table.images])
+    numbers = store.row_numbers(table.images)
+    rows = np.arange(len(kept))
+    title = table.what or "Broden"
+    return ConceptImages(
+        title=f"{title}, damaged images left out: {len(left_out):,}" if left_out else title,
+        data=("broden",),
+        names=table.names,
+        kinds=table.categories,
+        labels=sparse.csr_array(table.table[kept]),
+        numbers=numbers[kept],
+        left_out=np.delete(numbers, kept),
+        units=rows,
+        places=np.zeros_like(rows),
+        clusters=rows,
+    )
+
+
+def coco() -> ConceptImages:
+    """The 500 COCO images with public CLIP embeddings, and the words of a caption of each."""
+    from companion.measurements.coco import coco_words
+
+    names, labels = coco_words(1)
+    rows = np.arange(labels.shape[0])
+    return ConceptImages(
+        title="500 COCO images with the words of a caption each",
+        data=(COCO,),
+        names=names,
+        kinds=("word",) * len(names),
+        labels=labels,
+        numbers=store.row_numbers([f"{COCO}/{row}" for row in rows]),
+        units=rows,
+        places=np.zeros_like(rows),
+        clusters=rows,
+    )
+
+
+def of_data(
+    name: str, models: Sequence[Model] = (), folder: Path | None = None
+) -> ConceptImages | None:
+    """The probe that consists of one data set of the store; None if there is none.
+
+    `models`: those whose features are looked at, see `broden`.
+    """
+    if name == COCO:
+        return coco()
+    return broden(models, folder) if name == "broden" else None
+
+
+def of_family(family: Family, folder: Path | None = None) -> ConceptImages:
+    """The probe for a family: the pocket lab's own, or Broden. ConceptsMissingError if it is not there."""
+    return pocket() if family.edition == "pocket" else broden(family.models, folder)
+
+
+def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> NDArray[np.float32]:
+    """Features (N, d) of the probe's images by a model, in the probe's order.
+
+    Raises ConceptsMissingError if they are not in the store, or are of other images or in another order.
+    """
+    found = [_read(model, name, folder) for name in probe.data]
+    rows = np.concatenate([part.rows for part in found])
+    parts = [np.asarray(part.features, dtype=np.float32) for part in found]
+    features = parts[0] if len(parts) == 1 else np.concatenate(parts)  # one stays on disk
+    if len(probe.left_out):
+        kept = np.isin(rows, probe.left_out, invert=True)
+        rows, features = rows[kept], features[kept]
+    if not np.array_equal(rows, probe.numbers):
+        raise ConceptsMissingError(
+            f"the store's features of {', '.join(probe.data)} by {model.name} are not of the "
+            "probe's images in its order: remove them and extract again."
+        )
+    return features
+
+
+def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> store.Head:
+    """The head that a model uses on one of the data sets, else the one of most classes.
+
+    Raises ConceptsMissingError if the store has none.
+    """
+    return _head_and_place(model, data, folder)[0]
+
+
+def head_place(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> Path:
+    """Where the store has the head that `head` returns."""
+    return _head_and_place(model, data, folder)[1]
+
+
+def _head_and_place(
+    model: Model, data: Sequence[str], folder: Path | None
+) -> tuple[store.Head, Path]:
+    paths = [store.head_path(model.name, name, folder) for name in data]
+    place = store.head_path(model.name, "any", folder).parent
+    others = [path.with_suffix(".safetensors") for path in sorted(place.glob("*.head.json"))]
+    for group in (paths, others):
+        heads = [(store.read_head(path, model), path) for path in group if path.is_file()]
+        if heads:
+            return max(heads, key=lambda found: len(found[0].classes))
+    raise ConceptsMissingError(
+        f"the store has no head of {model.name}: run `companion extract` on a data set with "
+        "classes, such as ImageNet's validation images."
+    )
+
+
+def has_head(model: Model, folder: Path | None = None) -> bool:
+    """Whether the store has any head of the model."""
+    place = store.head_path(model.name, "any", folder).parent
+    return any(place.glob("*.head.json"))
+
+
+def _described(model: Model, data: str, folder: Path | None) -> dict[str, Any] | None:
+    """What the store says of the images that a model's features are of; None without features."""
+    try:
+        found = store.read_features(store.features_path(model.name, data, folder), model)
+    except store.StoreError:
+        return None
+    return dict(found.sidecar["data"])
+
+
+def _read(model: Model, data: str, folder: Path | None) -> store.Features:
+    try:
+        return store.read_features(store.features_path(model.name, data, folder), model)
+    except store.StoreError as error:
+        raise ConceptsMissingError(str(error)) from None
+
+
+def _codes(column: pd.Series) -> Rows:
+    codes: Rows = pd.factorize(column)[0].astype(np.intp)
+    return codes

@@ -1,0 +1,109 @@
+"""The schema of measurements: which quantities an experiment measures, each with its unit.
+
+Quantities of different bases have different names on purpose: what the arrays allow differs.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Experiment = Literal[
+    "outlier_features", "privileged_directions", "pruning", "concepts", "accuracy"
+]  # fmt: skip
+Basis = Literal["per_image", "mean_embedding", "mean_and_covariance", "head_and_mean", "head"]
+
+
+class Quantity(NamedTuple):
+    """The unit of a number, or of each number in a list (1) or a table (2 dimensions)."""
+
+    unit: str
+    dimensions: int = 0
+
+
+_RATIO, _FRACTION, _SHARE = "times the mean", "fraction", "fraction of the whole"
+_INDEX, _COSINE, _PLAIN = "coordinate", "absolute cosine", "dimensionless"
+_OF_MEAN = {"kurtosis_of_mean": Quantity(_PLAIN), "profile_of_mean": Quantity(_RATIO, 1)}
+_OF_HEAD = {
+    "singular_value_share": Quantity(_SHARE, 1),
+    "top_with_head_mean": Quantity(_COSINE),
+    "top_components": Quantity("component of a unit vector", 1),
+}
+#: What a measurement of an experiment on a basis holds: exactly these quantities.
+QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
+    ("outlier_features", "per_image"): {
+        "kurtosis_mean": Quantity(_PLAIN),
+        "kurtosis_standard_error": Quantity(_PLAIN),
+        "kurtosis_percentiles": Quantity(_PLAIN, 1),
+        "profile": Quantity(_RATIO, 1),
+        "outlier_threshold": Quantity(_RATIO),
+        "outlier_coordinates": Quantity(_INDEX, 1),
+        "persistence_coordinate": Quantity(_INDEX),
+        "persistence_fraction": Quantity(_FRACTION),
+        "leaders": Quantity("count"),
+        "zero_share": Quantity(_SHARE),
+        "negative_share": Quantity(_SHARE),
+        "sample_coordinates": Quantity(_INDEX, 1),
+        "sample": Quantity("standard deviations of the image", 2),
+    },
+    ("outlier_features", "mean_embedding"): _OF_MEAN,
+    ("outlier_features", "mean_and_covariance"): {
+        **_OF_MEAN,
+        "mean_share": Quantity(_SHARE),
+        "rms_profile": Quantity(_RATIO, 1),
+    },
+    ("privileged_directions", "per_image"): {
+        **_OF_HEAD,
+        "importance": Quantity(_RATIO, 1),
+        "importance_head_centred": Quantity(_RATIO, 1),
+        "cosine_with_images": Quantity(_COSINE, 1),
+        "privileged_threshold": Quantity(_RATIO),
+        "privileged_directions": Quantity("direction", 1),
+        "top_direction": Quantity("direction"),
+        "top_cosine_deviation": Quantity("cosine"),
+        "top_with_mean": Quantity(_COSINE),
+        "top_with_gap": Quantity(_COSINE),
+    },
+    ("privileged_directions", "head_and_mean"): {
+        **_OF_HEAD,
+        "cosine_with_mean": Quantity(_COSINE, 1),
+    },
+    ("privileged_directions", "head"): _OF_HEAD,
+    ("pruning", "per_image"): {
+        "accuracy_importance": Quantity(_FRACTION, 1),
+        "accuracy_singular_value": Quantity(_FRACTION, 1),
+        "accuracy_reversed": Quantity(_FRACTION, 1),
+        "accuracy_random": Quantity(_FRACTION, 1),
+        "accuracy_random_lowest": Quantity(_FRACTION, 1),
+        "accuracy_random_highest": Quantity(_FRACTION, 1),
+        "random_orders": Quantity("count"),
+        "difference_importance": Quantity(_FRACTION, 1),
+        "difference_importance_error": Quantity(_FRACTION, 1),
+        "accuracy_without_each": Quantity(_FRACTION, 1),
+    },
+    ("concepts", "per_image"): {
+        "threshold": Quantity(_FRACTION),
+        "lower_threshold": Quantity(_FRACTION),
+        "least_positives": Quantity("count"),
+        "directions": Quantity("count"),
+        "draws": Quantity("count"),
+        "chance_sets": Quantity("count"),
+        "positives": Quantity("count", 1),
+        "best": Quantity(_FRACTION, 1),
+        "best_direction": Quantity("direction", 1),
+        "top_direction": Quantity("direction"),
+        "top_concepts": Quantity("concept", 1),
+        "top_average_precision": Quantity(_FRACTION, 1),
+        "top_textures": Quantity("count"),
+        **{
+            f"{quantity}_{kind}": Quantity(unit, 1)
+            for quantity, unit in (("unique", "count"), ("lower", "count"), ("best", _FRACTION))
+            for kind in ("draws", "random", "permuted", "halves")
+        },
+    },
+    ("accuracy", "per_image"): {
+        "top1": Quantity(_FRACTION),
+        "top1_standard_error": Quantity(_FRACTION),
+        "right_per_class": Quantity("images", 1),
+        "images_per_class": Quantity("images", 1),
+    },
+}

@@ -1,0 +1,337 @@
+"""Measurements: what one experiment found for one model on one data set, as a small JSON file.
+
+``data/measurements/<experiment>/<model>--<data>.json`` keeps numbers with their units and their
+provenance: enough to judge them, to take them again and to review them as text. A file with a
+field, a number or a unit that is not known here is refused. Taking measurements is not done here:
+see `measure`.
+
+``basis`` says what a measurement rests on. Quantities of different bases have different names and
+must never be compared: the kurtosis of a mean embedding, say, is not the mean kurtosis.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import textwrap
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from analysis import code
+from analysis.common import ROOT, Name, Text
+from analysis.families.registry import Level
+from companion.measurements.quantities import QUANTITIES, Basis, Experiment, Quantity
+
+FOLDER = ROOT / "data" / "measurements"
+DIGITS = 4
+"""Significant digits that are kept, so that a new measurement makes a short diff."""
+
+Number = int | float
+Numbers = Number | list[Number] | list[list[Number]]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+_MEASURES = "companion.measurements.measures"
+#: The modules whose code decides an experiment's numbers.
+CODE: dict[Experiment, tuple[str, ...]] = {
+    "outlier_features": ("analysis.metrics.outliers", _MEASURES),
+    "privileged_directions": (
+        "analysis.metrics.outliers",
+        "analysis.metrics.directions",
+        _MEASURES,
+    ),
+    "pruning": ("analysis.metrics.outliers", "analysis.metrics.directions", _MEASURES),
+    "concepts": (
+        "analysis.metrics.directions",
+        "analysis.metrics.average_precision",
+        "analysis.metrics.concept_counts",
+        "companion.measurements.concept_probe",
+        _MEASURES,
+    ),
+    "accuracy": ("companion.measurements.accuracy", _MEASURES),
+}
+
+
+class MeasurementError(ValueError):
+    """A measurement is not as it must be; the message names the file, the field and the reason."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Value(_Strict):
+    """Numbers with the unit of each."""
+
+    unit: Text
+    value: Numbers
+
+
+class Data(_Strict):
+    """The data set: a name that can be part of a file's, and what it is."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    what: Text
+
+
+class Origin(_Strict):
+    """A public file that the measurement rests on, by its content."""
+
+    name: Text
+    sha256: Sha256
+
+
+class Provenance(_Strict):
+    """Where the numbers come from.
+
+    ``weights_sha256`` may be absent only if ``weights_note`` says why, which is so where others
+    embedded the images; ``origins`` then says which files of theirs were used. ``code`` has the
+    version of the package and a hash of each module that decides the numbers, ``taken`` the day
+    (YYYY-MM-DD).
+    """
+
+    weights: Text
+    weights_sha256: Sha256 | None
+    weights_note: str
+    origins: Annotated[list[Origin], Field(min_length=1)]
+    layer: Text
+    head: str
+    code: dict[str, str]
+    libraries: dict[str, str]
+    device: Text
+    precision: Text
+    taken: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Provenance:
+        if self.weights_sha256 is None and not self.weights_note:
+            raise ValueError("without weights_sha256, weights_note must say why there is none")
+        for field, needed in (("code", "version"), ("libraries", "numpy")):
+            if needed not in getattr(self, field):
+                raise ValueError(f"{field} must give {needed!r}")
+        return self
+
+
+class Measurement(_Strict):
+    """One experiment's numbers for one model on one data set."""
+
+    format: Literal[1]
+    experiment: Experiment
+    family: Name
+    model: Name
+    level: Level
+    data: Data
+    basis: Basis
+    counts: dict[str, Annotated[int, Field(gt=0)]]
+    values: dict[str, Value]
+    provenance: Provenance
+    #: Whether it was just computed from features in the store, or read from a file; not kept.
+    live: bool = Field(default=False, exclude=True)
+
+    @model_validator(mode="after")
+    def _known_quantities(self) -> Measurement:
+        known = QUANTITIES.get((self.experiment, self.basis))
+        if known is None:
+            raise ValueError(f"{self.experiment} has no measurement on the basis {self.basis!r}")
+        for name in [*self.values, *known]:
+            _check_quantity(name, known.get(name), self.values.get(name))
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file within the experiment's folder."""
+        return f"{self.model}--{self.data.name}.json"
+
+    def value(self, name: str) -> Any:
+        """One quantity: a number, or an array for a list or table."""
+        value = self.values[name].value
+        return np.asarray(value) if isinstance(value, list) else value
+
+
+def values_with_units(
+    experiment: Experiment, basis: Basis, numbers: Mapping[str, Any]
+) -> dict[str, Value]:
+    """Round numbers and arrays to `DIGITS` significant digits and attach their units."""
+    known = QUANTITIES[experiment, basis]
+    return {
+        name: Value(unit=known[name].unit, value=_rounded(np.asarray(value)))
+        for name, value in numbers.items()
+    }
+
+
+def write(measurement: Measurement, folder: Path = FOLDER) -> Path:
+    """Write a measurement to its place below `folder`, beside and renamed; return the path."""
+    path = folder / measurement.experiment / measurement.file_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
+    try:
+        beside.write_text(to_text(measurement), encoding="utf-8", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def read(path: Path) -> Measurement:
+    """Read one measurement.
+
+    Raises MeasurementError, in one sentence, for anything that is not as expected: no JSON, unknown
+    or missing fields, unknown quantities, wrong units, or a name that does not fit the content.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        measurement = Measurement.model_validate(content)
+    except ValidationError as error:
+        raise MeasurementError(f"{path.name}: {_first_problem(error)}.") from None
+    except (OSError, ValueError) as error:
+        raise MeasurementError(f"{path.name} cannot be read as JSON: {error}.") from None
+    if (path.parent.name, path.name) != (measurement.experiment, measurement.file_name):
+        raise MeasurementError(
+            f"{path.name} holds {measurement.experiment} of {measurement.model} on "
+            f"{measurement.data.name}, so it must be "
+            f"{measurement.experiment}/{measurement.file_name}."
+        )
+    return measurement
+
+
+def read_all(
+    experiment: Experiment, family: str | None = None, folder: Path = FOLDER
+) -> list[Measurement]:
+    """All recorded measurements of an experiment, of one family if given, by file name."""
+    paths = sorted((folder / experiment).glob("*.json"))
+    everything = [read(path) for path in paths]
+    return [m for m in everything if family is None or m.family == family]
+
+
+def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
+    """Where a fresh measurement differs from a recorded one by more than rounding; empty if not.
+
+    Code, libraries and device may differ; everything else must agree.
+    """
+    found = []
+    for field in ("experiment", "family", "model", "level", "data", "basis", "counts"):
+        if getattr(recorded, field) != getattr(fresh, field):
+            found.append(f"{field}: {getattr(recorded, field)} → {getattr(fresh, field)}")
+    for name in recorded.values:
+        old, new = np.asarray(recorded.value(name)), np.asarray(fresh.value(name))
+        if old.shape != new.shape:
+            found.append(f"{name}: shape {old.shape} → {new.shape}")
+            continue
+        apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - DIGITS), atol=1e-6)
+        if apart.any():
+            found.append(
+                f"{name}: {old[apart].flat[0]:g} → {new[apart].flat[0]:g}"
+                + (f" ({int(apart.sum())} of {old.size} numbers)" if old.size > 1 else "")
+            )
+    return found
+
+
+def compare_with_recorded(fresh: Measurement, folder: Path = FOLDER) -> list[str]:
+    """The `differences` from the recorded measurement of the same name, or that there is none."""
+    path = folder / fresh.experiment / fresh.file_name
+    return differences(read(path), fresh) if path.exists() else ["not recorded"]
+
+
+def today() -> str:
+    """The day, as a measurement notes when it was taken."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def code_version(experiment: Experiment) -> dict[str, str]:
+    """The package's version and a hash of each module that decides the experiment's numbers."""
+    import importlib.metadata
+
+    hashes = {name: _code_hash(name) for name in CODE[experiment]}
+    try:
+        version = importlib.metadata.version("interpreting-clip-companion")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed"
+    return {"version": version} | hashes
+
+
+def changed_code(measurement: Measurement) -> list[str]:
+    """Modules whose code has changed since the measurement was taken; empty if none has."""
+    taken, now = measurement.provenance.code, code_version(measurement.experiment)
+    names = {*taken, *now} - {"version"}
+    return sorted(name for name in names if taken.get(name) != now.get(name))
+
+
+def code_note(measurement: Measurement) -> str:
+    """A sentence for the reader if the measurement was taken with other code, else nothing."""
+    changed = changed_code(measurement)
+    if not changed:
+        return ""
+    return (
+        f"Taken with an earlier version of the code ({measurement.provenance.code['version']}); "
+        f"since then {', '.join(changed)} changed."
+    )
+
+
+def to_text(measurement: Measurement) -> str:
+    """The measurement as JSON, lists of numbers wrapped so that diffs stay readable."""
+    return _json(measurement.model_dump(mode="json"), 0) + "\n"
+
+
+def _json(value: Any, depth: int) -> str:
+    inner = " " * (depth + 1)
+    if isinstance(value, dict) and value:
+        lines = [f"{inner}{json.dumps(k)}: {_json(v, depth + 1)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{' ' * depth}}}"
+    if isinstance(value, list) and value and isinstance(value[0], (list, dict)):
+        lines = [inner + _json(item, depth + 1) for item in value]
+        return "[\n" + ",\n".join(lines) + f"\n{' ' * depth}]"
+    if isinstance(value, list) and value:
+        flat = ", ".join(json.dumps(item) for item in value)
+        if len(flat) + depth < 80:
+            return f"[{flat}]"
+        wrapped = textwrap.fill(flat, 98, initial_indent=inner, subsequent_indent=inner)
+        return f"[\n{wrapped}\n{' ' * depth}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _rounded(array: np.ndarray[Any, Any]) -> Any:
+    """Plain numbers with `DIGITS` significant digits, nested as the array is."""
+    if array.dtype.kind in "iu":
+        return array.tolist()
+    texts = np.vectorize(lambda v: float(f"{v:.{DIGITS}g}"), otypes=[float])
+    return texts(array).tolist() if array.size else array.tolist()
+
+
+def _check_quantity(name: str, known: Quantity | None, given: Value | None) -> None:
+    if known is None:
+        raise ValueError(f"values.{name} is no known quantity of this experiment and basis")
+    if given is None:
+        raise ValueError(f"values.{name} is missing")
+    if given.unit != known.unit:
+        raise ValueError(f"values.{name} is in {given.unit!r}, expected {known.unit!r}")
+    try:
+        array = np.asarray(given.value, dtype=np.float64)
+    except ValueError:
+        raise ValueError(f"values.{name} has rows of different lengths") from None
+    if array.ndim != known.dimensions:
+        raise ValueError(
+            f"values.{name} must have {known.dimensions} dimensions, it has {array.ndim}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"values.{name} holds a number that is not finite")
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number")
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {reason}" if place else reason
+
+
+def _code_hash(module: str) -> str:
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    return code.hash_of(path.read_text(encoding="utf-8"))

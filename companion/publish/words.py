@@ -1,0 +1,193 @@
+"""Sentences that a chapter on measurements needs: what they are of, what is missing or outdated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from analysis.families.registry import Edition, Family, Level, Model
+from companion.measurements.records import Measurement, code_note
+from companion.publish.style import LEVEL_STYLES, Evidence, points, text
+
+
+def data_title(measurement: Measurement) -> str:
+    """A data set's name as words, `coco_500_images` as "500 COCO images"."""
+    titles = {
+        "coco_500_images": "500 COCO images",
+        "coco_500_captions": "500 COCO captions",
+        "coco_mean": "COCO images",
+        "imagenet_80_templates": "ImageNet head, 80 templates",
+        "imagenet_1_template": "ImageNet head, 1 template",
+        "scikit_image_photographs": "14 photographs",
+        "imagenet": "ImageNet",
+    }
+    name = measurement.data.name
+    emoji = re.fullmatch(r"pocket-(.+)-(train|test)", name)
+    words = f"{emoji[2]} emoji, {emoji[1]}" if emoji else titles.get(name, name)
+    return words.replace("_", " ")
+
+
+#: What the models of a pocket family are called, by the end of their names.
+POCKET_TITLES = {
+    "web-large": "zero-shot, large web",
+    "web-small": "zero-shot, small web",
+    "captions": "captions of one style",
+    "finetuned": "finetuned",
+    "supervised": "supervised",
+    "random": "random weights",
+}
+
+
+def level_title(level: Level, edition: Edition) -> str:
+    """A level as words; the pocket lab's captions are not ImageNet's."""
+    if edition == "pocket" and level == "captions":
+        return POCKET_TITLES["captions"]
+    return LEVEL_STYLES[level].title
+
+
+def model_title(model: Model) -> str:
+    """A model as words: level, and pretraining set where that tells models apart."""
+    if model.name.startswith("pocket-"):
+        return POCKET_TITLES.get(model.name.split("-", 2)[-1], model.name)
+    plain = model.level in ("captions", "random")
+    return LEVEL_STYLES[model.level].title + ("" if plain else f", {model.pretraining}")
+
+
+def title(measurement: Measurement, family: Family) -> str:
+    """The model and the data of a measurement of that family, as words."""
+    return f"{model_title(family.model(measurement.model))}: {data_title(measurement)}"
+
+
+def head(measurement: Measurement) -> str:
+    """What the head is, in words: as the measurement says, without checksums."""
+    return re.sub(r", prompts [0-9a-f]{64}", "", measurement.provenance.head)
+
+
+def heads(measured: Iterable[Measurement]) -> str:
+    """What the heads of several models are, each kind once."""
+    return "; ".join(dict.fromkeys(map(head, measured)))
+
+
+def task(measurement: Measurement) -> str:
+    """What the head has to tell apart, as a sentence without its full stop."""
+    classes = measurement.counts["classes"]
+    captions = "captions" in measurement.provenance.head
+    own = "own caption" if captions else "class"
+    here = "" if measurement.data.name.startswith("imagenet") else "The task is not ImageNet: each"
+    return f"{here or 'Each'} image is to be given its {own} out of {classes}"
+
+
+def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
+    """A difference and the ends of its interval in signed percentage points, from fractions."""
+    return f"{points(value)} ({points(low)}{joint}{points(high)})"
+
+
+def kind(measured: Iterable[Measurement]) -> Evidence:
+    """What kind of evidence measurements are, for the badge of a figure or table of them."""
+    live = {m.live for m in measured}
+    return "recorded, live" if len(live) == 2 else "live" if True in live else "recorded"
+
+
+def unusable(problems: Sequence[str]) -> str:
+    """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
+    if not problems:
+        return ""
+    items = "\n".join(f"- {problem}" for problem in problems)
+    return f":::{{admonition}} Features that cannot be used\n:class: warning\n{items}\n:::"
+
+
+def digits(value: float) -> str:
+    """A number with three significant digits."""
+    return f"{value:#.3g}".rstrip(".")
+
+
+def kurtosis(measurement: Measurement) -> str:
+    """Mean activation kurtosis over images ± its 95 % interval."""
+    error = 1.96 * measurement.value("kurtosis_standard_error")
+    shown = f"{error:.2g}" if error >= 0.001 else "0.001"  # rounded up, rather than 9e-05
+    return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
+
+
+def fewest_kept_without_loss(pruning: Measurement) -> int:
+    """The smallest number of directions, kept by importance, from which on no loss is established.
+
+    A loss is established where the whole 95 % interval of the paired difference from the head with
+    all directions lies below zero. With few images that is a weak test: no loss found is not no
+    loss.
+    """
+    difference = pruning.value("difference_importance")
+    highest = difference + 1.96 * pruning.value("difference_importance_error")
+    lost = [kept for kept, value in enumerate(highest, start=1) if value < 0]
+    return max(lost, default=0) + 1
+
+
+def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:
+    """The family's models that none of the measurements is of, in the family's order."""
+    names = {measurement.model for measurement in measured}
+    return [model for model in family.models if model.name not in names]
+
+
+def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str) -> str:
+    """An admonition (MyST) that names the missing models and how to get them; "" if none is."""
+    if not missing:
+        return ""
+    if family.edition == "pocket":
+        body = f"{what} of these models:\n\n{_items(missing)}\n\n{pocket_command([family.name])}"
+        return f"::::{{admonition}} Not measured\n:class: not-measured\n{body}\n::::"
+    loadable = [model for model in missing if model.loadable]
+    private = [model for model in missing if not model.loadable]
+    parts = []
+    if loadable:
+        parts.append(f"{what} of these models:\n\n{_items(loadable)}")
+        parts.append(
+            "Their weights can be had, so a copy of the images is all that is missing:\n\n"
+            f"```console\n$ companion extract {family.name} --data FOLDER\n"
+            f"$ companion measure {experiment} {family.name} --record\n```"
+        )
+    if private:
+        parts.append(f"No public weights are known for these:\n\n{_items(private)}")
+    body = "\n\n".join(parts)
+    return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
+
+
+def pocket_command(families: Sequence[str]) -> str:
+    """How to get the features of pocket families (MyST)."""
+    lines = "\n".join(f"$ companion extract {name} --data pocket" for name in families)
+    return (
+        "Their features are extracted before a build, from checkpoints of this repository, which "
+        "needs PyTorch:\n\n"
+        f"```console\n$ pip install -e '.[extract]'\n{lines}\n```"
+    )
+
+
+def show_what_is_missing(
+    family: Family,
+    found: Iterable[Measurement],
+    missing: Sequence[Model],
+    what: str,
+    experiment: str,
+    problems: Sequence[str],
+) -> None:
+    """Publish the end of a family's page: missing models, outdated code, unusable features.
+
+    ``found`` are all measurements shown, ``what`` and ``experiment`` as for `not_measured`,
+    ``problems`` as `evidence.unusable` gives them.
+    """
+    absent = not_measured(family, missing, what, experiment)
+    text("not-measured", absent or "Every model of this family was measured.")
+    for name, note in (("older-code", code_notes(found)), ("unusable", unusable(problems))):
+        if note:
+            text(name, note)
+
+
+def code_notes(measured: Iterable[Measurement]) -> str:
+    """An admonition (MyST) that lists measurements taken with other code; "" if there is none."""
+    notes = [(m, code_note(m)) for m in measured]
+    items = "\n".join(f"- `{m.file_name}`: {note}" for m, note in notes if note)
+    if not items:
+        return ""
+    return f":::{{admonition}} Older code\n:class: warning\n{items}\n:::"
+
+
+def _items(models: Sequence[Model]) -> str:
+    return "\n".join(f"- {model_title(model)}" for model in models)

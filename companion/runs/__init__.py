@@ -1,0 +1,1 @@
+"""Notebooks executed, what is current, the grid."""

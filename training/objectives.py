@@ -1,0 +1,472 @@
+"""Training: three objectives on one loop, small enough to read in class.
+
+- *contrastive*: CLIP (Radford et al. 2021) on images and captions. Images of one concept in a
+  batch are not negatives of each other: their targets share the probability.
+- *supervised*: cross-entropy on class labels, image tower and a linear head from scratch.
+- *finetuned*: the same loss, from a CLIP model and its zero-shot head, end to end, as in WiSE-FT
+  (Wortsman et al. 2022): features of length one, head = exp(logit scale) × text embeddings.
+
+AdamW, linear warm-up, cosine decay. Every random draw of a step follows from the seed and the
+number of the step, so a training that was stopped and resumed equals one that was not. The same
+machine gives the same weights again; another one gives nearly the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import open_clip
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
+
+from training.pocket import PREPROCESSING, PocketError, Recipe
+
+#: How often a training is measured and its state kept.
+MEASUREMENTS = 10
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images with what is known about them, in memory.
+
+    ``images`` uint8 (N, 3, size, size); ``labels`` int64 (N,), −1 where the image is in no class;
+    ``concepts`` int64 (N,), rows of ``captions``; ``captions`` int64 (concepts, variants, context
+    length), the tokens of every caption of every concept.
+    """
+
+    images: Tensor
+    labels: Tensor
+    concepts: Tensor
+    captions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def where(self, keep: Tensor) -> Examples:
+        """Return the examples that the boolean mask ``keep`` (N,) selects."""
+        return replace(
+            self, images=self.images[keep], labels=self.labels[keep], concepts=self.concepts[keep]
+        )
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement of a training: mean loss since the last one, accuracy as a fraction."""
+
+    step: int
+    loss: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The weights that a training ended with, by their names in a checkpoint, and its curve."""
+
+    weights: dict[str, Tensor]
+    curve: list[Point]
+
+
+class Learner(Protocol):
+    """A model with its objective."""
+
+    def loss(self, pixels: Tensor, batch: Examples) -> Tensor:
+        """Return the mean loss of a batch whose augmented, normalised images are ``pixels``."""
+        ...
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return the class scores (N, classes)."""
+        ...
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the tensors of a checkpoint."""
+        ...
+
+
+# Images
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Turn bytes (N, 3, size, size) into the encoder's input, as `PREPROCESSING` says."""
+    return _standardise(images.float() / 255)
+
+
+def augment(images: Tensor, recipe: Recipe) -> Tensor:
+    """Resize, move and mirror every image at random on its white ground, then normalise it."""
+    n = len(images)
+    scale = 1 + recipe.shrink * (2 * torch.rand(n) - 1)
+    mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if recipe.flip else torch.ones(n)
+    shift = 2 * recipe.shift * (2 * torch.rand(n, 2) - 1)
+    zero = torch.zeros(n)
+    rows = [scale * mirror, zero, shift[:, 0], zero, scale, shift[:, 1]]
+    transform = torch.stack(rows, dim=1).view(n, 2, 3).to(images.device)
+    grid = affine_grid(transform, list(images.shape), align_corners=False)
+    ink = 1 - images.float() / 255  # what is outside becomes 0: white
+    return _standardise(1 - grid_sample(ink, grid, align_corners=False))
+
+
+def _standardise(values: Tensor) -> Tensor:
+    mean = values.new_tensor(PREPROCESSING.mean).view(1, 3, 1, 1)
+    std = values.new_tensor(PREPROCESSING.std).view(1, 3, 1, 1)
+    return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+# Objectives
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, groups: Tensor) -> Tensor:
+    """CLIP's loss for unit features (N, d), where examples of one group are all right answers.
+
+    ``groups`` (N,) holds a number for each concept. With N different groups this is
+    ``open_clip.ClipLoss``; otherwise every target row is spread evenly over its group.
+    """
+    per_image, per_text = open_clip.ClipLoss().get_logits(images, texts, scale)
+    same = (groups[:, None] == groups[None, :]).to(per_image.dtype)
+    targets = same / same.sum(dim=1, keepdim=True)
+    both: Tensor = cross_entropy(per_image, targets) + cross_entropy(per_text, targets)
+    return both / 2
+
+
+def zero_shot_head(clip: nn.Module, prompts: Tensor) -> Tensor:
+    """Return exp(logit scale) × the mean text embedding of every class, (classes, d).
+
+    ``prompts`` holds tokens (classes, templates, context length).
+    """
+    texts = clip.encode_text(prompts.flatten(0, 1), normalize=True)  # type: ignore[operator]
+    mean = normalize(texts.unflatten(0, prompts.shape[:2]).mean(dim=1), dim=-1)
+    head: Tensor = clip.logit_scale.exp() * mean  # type: ignore[operator]
+    return head
+
+
+class Contrastive(nn.Module):
+    """CLIP, learning from captions; its class scores are those of the zero-shot head."""
+
+    def __init__(self, architecture: Mapping[str, Any], prompts: Tensor) -> None:
+        super().__init__()
+        self.clip = open_clip.CLIP(**architecture)
+        self.register_buffer("prompts", prompts, persistent=False)
+
+    def loss(self, pixels: Tensor, batch: Examples) -> Tensor:
+        """CLIP's loss, with one caption of its concept drawn for every image."""
+        variant = torch.randint(batch.captions.shape[1], (len(pixels),)).to(pixels.device)
+        tokens = batch.captions[batch.concepts, variant]
+        images = self.clip.encode_image(pixels, normalize=True)
+        texts = self.clip.encode_text(tokens, normalize=True)
+        scale = self.clip.logit_scale.clamp(max=math.log(100)).exp()
+        return contrastive_loss(images, texts, scale, batch.concepts)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Cosine similarities with the classes' texts, times exp(logit scale)."""
+        images: Tensor = self.clip.encode_image(pixels, normalize=True)
+        return images @ zero_shot_head(self.clip, self.get_buffer("prompts")).T
+
+    def weights(self) -> dict[str, Tensor]:
+        """Both towers, as open_clip names them."""
+        return dict(self.clip.state_dict())
+
+
+class Classifier(nn.Module):
+    """An image tower and a linear head, learning from labels.
+
+    ``normalised`` says whether the head sees features of length one.
+    """
+
+    def __init__(
+        self, visual: nn.Module, head: nn.Linear, *, normalised: bool, label_smoothing: float
+    ) -> None:
+        super().__init__()
+        self.visual = visual
+        self.head = head
+        self.normalised = normalised
+        self.label_smoothing = label_smoothing
+
+    def loss(self, pixels: Tensor, batch: Examples) -> Tensor:
+        """Cross-entropy with the class labels."""
+        smoothing = self.label_smoothing
+        return cross_entropy(self.logits(pixels), batch.labels, label_smoothing=smoothing)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Class scores of the linear head."""
+        features = self.visual(pixels)
+        scores: Tensor = self.head(normalize(features, dim=-1) if self.normalised else features)
+        return scores
+
+    def weights(self) -> dict[str, Tensor]:
+        """The image tower under ``visual.`` and the head under ``head.``."""
+        return dict(self.state_dict())
+
+
+def build(
+    recipe: Recipe,
+    architecture: Mapping[str, Any],
+    prompts: Tensor,
+    start: Mapping[str, Tensor] | None = None,
+) -> Contrastive | Classifier:
+    """Make the untrained model of a recipe; ``prompts`` as for `zero_shot_head`.
+
+    Finetuning needs ``start``, the weights of a CLIP model. PocketError if they are missing.
+    """
+    model = Contrastive(architecture, prompts)
+    if recipe.objective == "contrastive":
+        return model
+    if recipe.objective == "supervised":
+        head = nn.Linear(architecture["embed_dim"], len(prompts))
+        return Classifier(
+            model.clip.visual, head, normalised=False, label_smoothing=recipe.label_smoothing
+        )
+    if start is None:
+        raise PocketError(
+            f"{recipe.name} is finetuned from {recipe.start}, whose weights are missing: "
+            "train that model first."
+        )
+    load_weights(model.clip, start)
+    head = nn.Linear(architecture["embed_dim"], len(prompts))
+    with torch.no_grad():
+        head.weight.copy_(zero_shot_head(model.clip.eval(), prompts))
+        head.bias.zero_()
+    return Classifier(
+        model.clip.visual, head, normalised=True, label_smoothing=recipe.label_smoothing
+    )
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a checkpoint's tensors into ``module``; PocketError unless all fit and none is left."""
+    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+    if wrong:
+        name = wrong[0]
+        raise PocketError(
+            f"The checkpoint is of another architecture: {name} has shape "
+            f"{given.get(name, 'nothing')} in it and {own.get(name, 'nothing')} in the model "
+            f"({len(wrong)} tensors differ); load it into the architecture that its metadata names."
+        )
+    module.load_state_dict(dict(weights))
+
+
+# The loop
+
+
+def train(
+    recipe: Recipe,
+    architecture: Mapping[str, Any],
+    examples: Examples,
+    prompts: Tensor,
+    *,
+    seed: int,
+    start: Mapping[str, Tensor] | None = None,
+    watched: Examples | None = None,
+    device: str = "cpu",
+    state: Path | None = None,
+    stop_after: int | None = None,
+    report: Callable[[Point], None] = lambda point: None,
+) -> Trained | None:
+    """Train one model.
+
+    ``watched`` are labelled examples on which the accuracy is measured ten times. With ``state``
+    the training's state is kept in that file at each measurement, and a call that finds it goes on
+    from there; the file is removed at the end. ``stop_after`` ends the call after so many steps
+    and returns None, as if it had been interrupted. PocketError if there are no examples.
+    """
+    if recipe.objective != "contrastive":
+        examples = examples.where(examples.labels >= 0)
+    if len(examples) == 0:
+        raise PocketError(f"{recipe.name} has no images to learn from: check its styles.")
+    torch.manual_seed(seed)
+    model = build(recipe, architecture, prompts, start)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(model, recipe)
+    examples = _on(examples, device)
+    curve: list[Point] = []
+    first = _resume(model, optimizer, curve, state) if state and state.is_file() else 0
+    sum_loss = torch.zeros((), device=device)
+    since = first
+    for step in range(first, recipe.steps):
+        sum_loss += _update(model, optimizer, examples, recipe, seed, step)
+        done = step + 1
+        if done == recipe.steps or done % max(1, recipe.steps // MEASUREMENTS) == 0:
+            score = None if watched is None else accuracy(model, _on(watched, device))
+            curve.append(Point(done, float(sum_loss) / (done - since), score))
+            report(curve[-1])
+            sum_loss.zero_()
+            since = done
+            if state:
+                _keep(model, optimizer, curve, state)
+        if done == stop_after:
+            return None
+    if state:
+        state.unlink(missing_ok=True)
+    weights = {name: value.detach().cpu().clone() for name, value in model.weights().items()}
+    return Trained(weights, curve)
+
+
+def accuracy(model: Learner, examples: Examples, batch: int = 500) -> float:
+    """Return the share of the labelled examples whose class has the highest score."""
+    examples = examples.where(examples.labels >= 0)
+    right = predictions(model, examples.images, batch) == examples.labels
+    return float(right.double().mean())
+
+
+def predictions(model: Learner, images: Tensor, batch: int = 500) -> Tensor:
+    """Return the class with the highest score for each image, (N,), without augmentation."""
+    assert isinstance(model, nn.Module)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model.logits(normalise(images[first : first + batch])).argmax(dim=1)
+            for first in range(0, len(images), batch)
+        ]
+    model.train(training)
+    return torch.cat(parts)
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
+    rising = max(1, round(recipe.warmup * recipe.steps))
+    if step < rising:
+        return recipe.learning_rate * (step + 1) / rising
+    part = (step - rising) / max(1, recipe.steps - rising)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+
+
+def _update(
+    model: Contrastive | Classifier,
+    optimizer: torch.optim.Optimizer,
+    examples: Examples,
+    recipe: Recipe,
+    seed: int,
+    step: int,
+) -> Tensor:
+    """Do one step and return its loss."""
+    rows = batch_rows(len(examples), recipe.batch, seed, step).to(examples.images.device)
+    torch.manual_seed(_draw(seed, step))
+    batch = replace(
+        examples,
+        images=examples.images[rows],
+        labels=examples.labels[rows],
+        concepts=examples.concepts[rows],
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = rate(recipe, step)
+    model.train()
+    loss = model.loss(augment(batch.images, recipe), batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+    optimizer.step()
+    return loss.detach()
+
+
+def batch_rows(count: int, batch: int, seed: int, step: int) -> Tensor:
+    """Return the rows of a step's batch: every epoch goes once through all, in an order of its own.
+
+    What does not fill a batch is left out of that epoch.
+    """
+    batch = min(batch, count)
+    epoch, place = divmod(step, count // batch)
+    generator = torch.Generator().manual_seed(_draw(seed, -1 - epoch))
+    return torch.randperm(count, generator=generator)[place * batch : (place + 1) * batch]
+
+
+def _draw(seed: int, place: int) -> int:
+    """Return the seed of the generator for one step or epoch."""
+    return (seed * 1_000_003 + place) % 2**63
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; weight decay for matrices only, as usual for CLIP."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for _, p in named if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _on(examples: Examples, device: str) -> Examples:
+    parts = (examples.images, examples.labels, examples.concepts, examples.captions)
+    return Examples(*(part.to(device) for part in parts))
+
+
+# Files
+
+
+def _keep(
+    model: nn.Module, optimizer: torch.optim.Optimizer, curve: list[Point], path: Path
+) -> None:
+    """Write the state of an unfinished training."""
+    tensors = training_state(model, optimizer)
+    points = [[point.step, point.loss, point.accuracy] for point in curve]
+    write_tensors(tensors, path, {"curve": json.dumps(points)})
+
+
+def _resume(
+    model: nn.Module, optimizer: torch.optim.Optimizer, curve: list[Point], path: Path
+) -> int:
+    """Continue from the state in ``path`` and return the number of steps done."""
+    tensors, metadata = read_tensors(path)
+    put_training_state(model, optimizer, tensors)
+    curve += [Point(*point) for point in json.loads(metadata["curve"])]
+    return curve[-1].step
+
+
+def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return all tensors of an unfinished training: ``model.…`` and ``optimizer.…``."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def put_training_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `training_state` returned; PocketError if it is another model's."""
+    load_weights(
+        model,
+        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")},
+    )
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    content = optimizer.state_dict()
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, moment = name.split(".")
+            like = parameters[int(i)]
+            # The fused optimizer needs its moments in the memory order of the weights.
+            placed = value if value.ndim == 0 else torch.empty_like(like).copy_(value)
+            content["state"].setdefault(int(i), {})[moment] = placed
+    optimizer.load_state_dict(content)
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights as they are shipped: matrices float16, vectors and counts unchanged."""
+    return {
+        name: value.half() if value.is_floating_point() and value.ndim >= 2 else value.clone()
+        for name, value in weights.items()
+    }
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file beside ``path`` and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+        part,
+        metadata=dict(metadata),
+    )
+    part.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file; nothing else is ever opened."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -1,0 +1,163 @@
+"""What the pocket models are: recipes, captions and texts of the classes. No torch.
+
+``data/pocket/recipes.yaml`` says how each model is trained; `training.objectives` does it. The captions
+are what a page on the web might write beside an emoji: its name, some of its tags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from analysis.common import ROOT, Name, Text
+from analysis.families.registry import Level, Preprocessing
+from analysis.images.emoji import TEMPLATES
+
+POCKET = ROOT / "data" / "pocket"
+RECIPES = POCKET / "recipes.yaml"
+ARCHITECTURES = POCKET / "architectures"
+CHECKPOINTS = POCKET / "checkpoints"
+
+#: 64 × 64 pixels become 32 × 32 by the mean of 2 × 2.
+PREPROCESSING = Preprocessing(
+    size=32, interpolation="box", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
+
+#: How many captions are written for each concept; every image draws one of them in every step.
+CAPTIONS_PER_CONCEPT = 32
+
+#: How often a caption also says of what kind the thing is ("mammal"), as tags seldom do.
+CATEGORY_SHARE = 0.25
+
+Objective = Literal["contrastive", "supervised", "finetuned"]
+Styles = Literal["captions", "web_small", "web_large"]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class PocketError(ValueError):
+    """A recipe or a file of the pocket models is wrong; the message says what to do."""
+
+
+class Recipe(BaseModel):
+    """How one model is trained; with a seed it decides the weights.
+
+    ``steps`` is the number of updates (none for the random control), ``warmup`` the share of them
+    in which the learning rate rises, ``shrink`` and ``shift`` the largest random change of size
+    and place (shares of the image), ``start`` the model from which finetuning starts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    family: Literal["pocket_cnn", "pocket_vit", "pool"]
+    level: Level
+    objective: Objective
+    architecture: Text
+    styles: Styles
+    start: Name | None = None
+    steps: Annotated[int, Field(ge=0)]
+    batch: Count
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Share
+    clip_norm: Positive
+    label_smoothing: Share
+    shrink: Share
+    shift: Share
+    flip: bool
+
+    @model_validator(mode="after")
+    def _start_is_for_finetuning(self) -> Recipe:
+        if (self.objective == "finetuned") != (self.start is not None):
+            raise ValueError("start must be given for the objective finetuned, and for no other")
+        return self
+
+
+class Recipes(BaseModel):
+    """The whole of ``recipes.yaml``, with the defaults filled in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seeds: tuple[int, ...]
+    models: tuple[Recipe, ...]
+
+    def tasks(self) -> list[tuple[Recipe, int]]:
+        """Return every training, a recipe and a seed: all seeds, for the pool the first only."""
+        return [
+            (recipe, seed)
+            for recipe in self.models
+            for seed in (self.seeds[:1] if recipe.family == "pool" else self.seeds)
+        ]
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe called ``name``; PocketError with the known names otherwise."""
+        for recipe in self.models:
+            if recipe.name == name:
+                return recipe
+        known = ", ".join(recipe.name for recipe in self.models)
+        raise PocketError(f"There is no recipe {name!r}: known are {known}.")
+
+
+def load_recipes(path: Path = RECIPES) -> Recipes:
+    """Read ``recipes.yaml``: every model is the defaults of its objective, and what it changes."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        models = [
+            {**content["defaults"], **content["objectives"][model["objective"]], **model}
+            for model in content["models"]
+        ]
+        recipes = Recipes(seeds=content["seeds"], models=models)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise PocketError(f"{path.name} does not describe models to train: {error}.") from None
+    for recipe in recipes.models:
+        if recipe.start is not None:
+            recipes.recipe(recipe.start)
+    return recipes
+
+
+def load_architecture(name: str, folder: Path = ARCHITECTURES) -> dict[str, Any]:
+    """Return an open_clip configuration, the arguments of ``open_clip.CLIP``."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.json")))
+        raise PocketError(f"There is no architecture {name!r} in {folder.name}: known are {known}.")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def captions(name: str, tags: Sequence[str], category: str, seed: int) -> list[str]:
+    """Return ``CAPTIONS_PER_CONCEPT`` captions of one concept, the same for the same ``seed``.
+
+    A caption has the name (in three of four cases, else tags alone, where there are any), up to
+    four tags in any order, in `CATEGORY_SHARE` of the cases the ``category`` (if it is not empty),
+    and one of ``TEMPLATES`` around it.
+    """
+    draw = random.Random(f"{seed} {name}")
+    texts = []
+    for _ in range(CAPTIONS_PER_CONCEPT):
+        some = draw.sample(list(tags), draw.randint(0, min(4, len(tags))))
+        named = draw.random() < 0.75 or not some
+        told = draw.random() < CATEGORY_SHARE and bool(category)
+        parts = ([category] if told else []) + ([name] if named else []) + some
+        texts.append(draw.choice(TEMPLATES).format(", ".join(parts)))
+    return texts
+
+
+def prompts(classes: Iterable[str]) -> list[list[str]]:
+    """Return the texts of every class, one for each template."""
+    return [[template.format(name) for template in TEMPLATES] for name in classes]
+
+
+def fingerprint(*parts: object) -> str:
+    """Return the sha256 of what decides a training: recipes, architecture, data, seed."""
+    text = json.dumps(parts, sort_keys=True, default=lambda part: part.model_dump(mode="json"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
