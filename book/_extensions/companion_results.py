@@ -1,7 +1,7 @@
 """Sphinx extension: show the labelled results of runs, on their own pages and on the book's.
 
-A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The directive
-and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands in the
+A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The
+directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands in the
 executed notebook; a run's own page goes through the same directive. A page is read again when
 one of the runs that it shows has changed.
 """
@@ -12,6 +12,7 @@ import html
 import json
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,22 @@ def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     path = RUNS / experiment / f"{subject}.ipynb"
     if not path.exists():
         raise ResultError(f"there is no run {experiment}/{subject}")
-    labels = []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            note = output.get("metadata", {}).get("companion", {})
-            if note.get("label") == label:
-                return path, output, cell
-            labels += [note["label"]] if note else []
-    raise ResultError(f"run {experiment}/{subject} has no result {label!r}; it has {labels}")
+    results = _results(path, path.stat().st_mtime_ns)
+    if label not in results:
+        raise ResultError(f"run {experiment}/{subject} has no result {label!r}; it has {[*results]}")
+    return path, *results[label]
+
+
+@lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
+def _results(path: Path, changed: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Label → output and cell, of all results of a run; parsed once while it does not change."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return {
+        output["metadata"]["companion"]["label"]: (output, cell)
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "companion" in output.get("metadata", {})
+    }
 
 
 class ResultDirective(SphinxDirective):
