@@ -245,9 +245,10 @@ def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
 def _check_reads(run: Run, log: Path) -> None:
     """Every file of the repository that was read must be part of the run's key."""
     declared = {*declared_files(run), run.experiment.notebook}
-    declared |= set(import_closure(run.experiment.notebook.read_text(encoding="utf-8")))
+    modules = import_closure(run.experiment.notebook.read_text(encoding="utf-8"))
+    declared |= set(modules)
     listed = {(ROOT / pattern).parent for pattern in run.reads if set(pattern) & set("*?[")}
-    listed |= {ROOT, ROOT / "analysis", ROOT / "companion", ROOT / "training"}
+    listed |= {ROOT, *(path.parent for path in modules)}  # as an import does
     if run.experiment.features:
         sidecars = feature_sidecars(run)
         declared |= {*sidecars, *(path.with_suffix(".safetensors") for path in sidecars)}
