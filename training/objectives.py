@@ -7,18 +7,16 @@
   (Wortsman et al. 2022): features of length one, head = exp(logit scale) × text embeddings.
 
 AdamW, linear warm-up, cosine decay. Every random draw of a step follows from the seed and the
-number of the step, so a training that was stopped and resumed equals one that was not. The same
-machine gives the same weights again; another one gives nearly the same.
+number of the step. The same machine gives the same weights again; another one nearly the same.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import open_clip
 import torch
@@ -27,9 +25,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
-from training.pocket import PREPROCESSING, PocketError, Recipe
+from analysis.common import replaced
+from analysis.features.preprocess import POCKET
+from training.pocket import PocketError, Recipe
 
-#: How often a training is measured and its state kept.
+#: How often a training is measured.
 MEASUREMENTS = 10
 
 
@@ -51,7 +51,7 @@ class Examples:
         return len(self.images)
 
     def where(self, keep: Tensor) -> Examples:
-        """Return the examples that the boolean mask ``keep`` (N,) selects."""
+        """Return the examples that ``keep`` selects: a boolean mask (N,), or rows."""
         return replace(
             self, images=self.images[keep], labels=self.labels[keep], concepts=self.concepts[keep]
         )
@@ -74,27 +74,11 @@ class Trained:
     curve: list[Point]
 
 
-class Learner(Protocol):
-    """A model with its objective."""
-
-    def loss(self, pixels: Tensor, batch: Examples) -> Tensor:
-        """Return the mean loss of a batch whose augmented, normalised images are ``pixels``."""
-        ...
-
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Return the class scores (N, classes)."""
-        ...
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return the tensors of a checkpoint."""
-        ...
-
-
 # Images
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Turn bytes (N, 3, size, size) into the encoder's input, as `PREPROCESSING` says."""
+    """Turn bytes (N, 3, size, size) into the encoder's input, as `POCKET` says."""
     return _standardise(images.float() / 255)
 
 
@@ -113,8 +97,8 @@ def augment(images: Tensor, recipe: Recipe) -> Tensor:
 
 
 def _standardise(values: Tensor) -> Tensor:
-    mean = values.new_tensor(PREPROCESSING.mean).view(1, 3, 1, 1)
-    std = values.new_tensor(PREPROCESSING.std).view(1, 3, 1, 1)
+    mean = values.new_tensor(POCKET.mean).view(1, 3, 1, 1)
+    std = values.new_tensor(POCKET.std).view(1, 3, 1, 1)
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
@@ -264,16 +248,11 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     watched: Examples | None = None,
     device: str = "cpu",
-    state: Path | None = None,
-    stop_after: int | None = None,
-    report: Callable[[Point], None] = lambda point: None,
-) -> Trained | None:
+) -> Trained:
     """Train one model.
 
-    ``watched`` are labelled examples on which the accuracy is measured ten times. With ``state``
-    the training's state is kept in that file at each measurement, and a call that finds it goes on
-    from there; the file is removed at the end. ``stop_after`` ends the call after so many steps
-    and returns None, as if it had been interrupted. PocketError if there are no examples.
+    ``watched`` are labelled examples on which the accuracy is measured ten times. PocketError if
+    there are no examples.
     """
     if recipe.objective != "contrastive":
         examples = examples.where(examples.labels >= 0)
@@ -285,38 +264,29 @@ def train(
     optimizer = _optimizer(model, recipe)
     examples = _on(examples, device)
     curve: list[Point] = []
-    first = _resume(model, optimizer, curve, state) if state and state.is_file() else 0
     sum_loss = torch.zeros((), device=device)
-    since = first
-    for step in range(first, recipe.steps):
+    since = 0
+    for step in range(recipe.steps):
         sum_loss += _update(model, optimizer, examples, recipe, seed, step)
         done = step + 1
         if done == recipe.steps or done % max(1, recipe.steps // MEASUREMENTS) == 0:
             score = None if watched is None else accuracy(model, _on(watched, device))
             curve.append(Point(done, float(sum_loss) / (done - since), score))
-            report(curve[-1])
             sum_loss.zero_()
             since = done
-            if state:
-                _keep(model, optimizer, curve, state)
-        if done == stop_after:
-            return None
-    if state:
-        state.unlink(missing_ok=True)
     weights = {name: value.detach().cpu().clone() for name, value in model.weights().items()}
     return Trained(weights, curve)
 
 
-def accuracy(model: Learner, examples: Examples, batch: int = 500) -> float:
+def accuracy(model: Contrastive | Classifier, examples: Examples, batch: int = 500) -> float:
     """Return the share of the labelled examples whose class has the highest score."""
     examples = examples.where(examples.labels >= 0)
     right = predictions(model, examples.images, batch) == examples.labels
     return float(right.double().mean())
 
 
-def predictions(model: Learner, images: Tensor, batch: int = 500) -> Tensor:
+def predictions(model: Contrastive | Classifier, images: Tensor, batch: int = 500) -> Tensor:
     """Return the class with the highest score for each image, (N,), without augmentation."""
-    assert isinstance(model, nn.Module)
     training = model.training
     model.eval()
     with torch.no_grad():
@@ -348,12 +318,7 @@ def _update(
     """Do one step and return its loss."""
     rows = batch_rows(len(examples), recipe.batch, seed, step).to(examples.images.device)
     torch.manual_seed(_draw(seed, step))
-    batch = replace(
-        examples,
-        images=examples.images[rows],
-        labels=examples.labels[rows],
-        concepts=examples.concepts[rows],
-    )
+    batch = examples.where(rows)
     for group in optimizer.param_groups:
         group["lr"] = rate(recipe, step)
     model.train()
@@ -399,25 +364,6 @@ def _on(examples: Examples, device: str) -> Examples:
 # Files
 
 
-def _keep(
-    model: nn.Module, optimizer: torch.optim.Optimizer, curve: list[Point], path: Path
-) -> None:
-    """Write the state of an unfinished training."""
-    tensors = training_state(model, optimizer)
-    points = [[point.step, point.loss, point.accuracy] for point in curve]
-    write_tensors(tensors, path, {"curve": json.dumps(points)})
-
-
-def _resume(
-    model: nn.Module, optimizer: torch.optim.Optimizer, curve: list[Point], path: Path
-) -> int:
-    """Continue from the state in ``path`` and return the number of steps done."""
-    tensors, metadata = read_tensors(path)
-    put_training_state(model, optimizer, tensors)
-    curve += [Point(*point) for point in json.loads(metadata["curve"])]
-    return curve[-1].step
-
-
 def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return all tensors of an unfinished training: ``model.…`` and ``optimizer.…``."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -455,15 +401,11 @@ def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file beside ``path`` and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        part,
-        metadata=dict(metadata),
-    )
-    part.replace(path)
+    """Write a whole safetensors file, or leave what was there."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with replaced(path) as part:
+        save_file(plain, part, metadata=dict(metadata))
+        part.chmod(0o644)  # it is written for its owner alone
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,34 +1,26 @@
 """What the pocket models are: recipes, captions and texts of the classes. No torch.
 
-``data/pocket/recipes.yaml`` says how each model is trained; `training.objectives` does it. The captions
-are what a page on the web might write beside an emoji: its name, some of its tags.
+``data/pocket/recipes.yaml`` says how each model is trained; `training.objectives` does it. The
+captions are what a page on the web might write beside an emoji: its name, some of its tags.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from analysis.common import ROOT, Name, Text
-from analysis.families.registry import Level, Preprocessing
+from analysis.common import ROOT, CompanionError, Name, Strict, Text
+from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
 
 POCKET = ROOT / "data" / "pocket"
 RECIPES = POCKET / "recipes.yaml"
-ARCHITECTURES = POCKET / "architectures"
 CHECKPOINTS = POCKET / "checkpoints"
-
-#: 64 × 64 pixels become 32 × 32 by the mean of 2 × 2.
-PREPROCESSING = Preprocessing(
-    size=32, interpolation="box", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
 
 #: How many captions are written for each concept; every image draws one of them in every step.
 CAPTIONS_PER_CONCEPT = 32
@@ -43,19 +35,17 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class PocketError(ValueError):
+class PocketError(CompanionError, ValueError):
     """A recipe or a file of the pocket models is wrong; the message says what to do."""
 
 
-class Recipe(BaseModel):
+class Recipe(Strict):
     """How one model is trained; with a seed it decides the weights.
 
     ``steps`` is the number of updates (none for the random control), ``warmup`` the share of them
     in which the learning rate rises, ``shrink`` and ``shift`` the largest random change of size
     and place (shares of the image), ``start`` the model from which finetuning starts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
     family: Literal["pocket_cnn", "pocket_vit", "pool"]
@@ -82,10 +72,8 @@ class Recipe(BaseModel):
         return self
 
 
-class Recipes(BaseModel):
+class Recipes(Strict):
     """The whole of ``recipes.yaml``, with the defaults filled in."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seeds: tuple[int, ...]
     models: tuple[Recipe, ...]
@@ -124,16 +112,6 @@ def load_recipes(path: Path = RECIPES) -> Recipes:
     return recipes
 
 
-def load_architecture(name: str, folder: Path = ARCHITECTURES) -> dict[str, Any]:
-    """Return an open_clip configuration, the arguments of ``open_clip.CLIP``."""
-    path = folder / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.json")))
-        raise PocketError(f"There is no architecture {name!r} in {folder.name}: known are {known}.")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
 def captions(name: str, tags: Sequence[str], category: str, seed: int) -> list[str]:
     """Return ``CAPTIONS_PER_CONCEPT`` captions of one concept, the same for the same ``seed``.
 
@@ -155,9 +133,3 @@ def captions(name: str, tags: Sequence[str], category: str, seed: int) -> list[s
 def prompts(classes: Iterable[str]) -> list[list[str]]:
     """Return the texts of every class, one for each template."""
     return [[template.format(name) for template in TEMPLATES] for name in classes]
-
-
-def fingerprint(*parts: object) -> str:
-    """Return the sha256 of what decides a training: recipes, architecture, data, seed."""
-    text = json.dumps(parts, sort_keys=True, default=lambda part: part.model_dump(mode="json"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()

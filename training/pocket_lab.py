@@ -1,52 +1,53 @@
 """Training all pocket models: what to learn from, in which order, what is written.
 
-Every training has a folder of its own with its weights, curve and accuracies, written when it is
-finished: a stopped `train_all` goes on where it was. Trainings run side by side in processes of
-one thread each, so that the number of workers does not change a number.
+Every training has a folder of its own with its curve, its accuracies and, last, its weights, which
+say what they were made from: a stopped `run_all` goes on with what is not finished. Trainings run
+side by side in processes of one thread each: the number of workers changes no number.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from analysis.features.preprocess import to_pixels
+from analysis.common import fingerprint, write_text
+from analysis.features import encoders
+from analysis.features.preprocess import POCKET, to_pixels
 from analysis.features.tokenizer import WordTokenizer
 from analysis.images import emoji
-from companion.measurements.pocket_robustness import packed
+from analysis.metrics import concept_counts, directions, outliers
 from training import objectives, pocket
-from training.pocket import PREPROCESSING, Recipe, Recipes
+from training.objectives import Classifier, Contrastive
+from training.pocket import Recipe, Recipes
 
-CURVE = ("model", "seed", "step", "loss", "accuracy")
-ACCURACIES = (
-    "model", "family", "level", "seed", "style", "split", "role", "images", "accuracy",
-)  # fmt: skip
-RECOGNISED = ("model", "seed", "style", "images", "right")
+CURVE = ["model", "seed", "step", "loss", "accuracy"]
+ACCURACIES = ["model", "family", "level", "seed", "style", "split", "role", "images", "accuracy"]
 #: Seed of the captions: all trainings read the same ones.
 CAPTIONS_SEED = 0
+#: Concepts count from the paper's threshold and from a lower one of ours.
+COUNTING = concept_counts.Settings(threshold=0.9, lower=0.8, seed=0, chance=5, halves=0)
 
 
 @dataclass(frozen=True)
 class World:
     """The emoji as a training sees them: pixels, labels, captions and the classes' texts.
 
-    ``images`` uint8 (N, 3, 32, 32); ``table`` as in `analysis.images.emoji`; ``concepts`` (N,) rows of
-    ``captions``; ``prompts`` (classes, templates, context length); ``digest`` of all of it.
+    ``images`` uint8 (N, 3, 32, 32); ``table`` as in `analysis.images.emoji`; ``concepts`` (N,) rows
+    of ``captions``; ``prompts`` (classes, templates, context length); ``digest`` of all of it.
     """
 
     images: Tensor
@@ -79,7 +80,7 @@ def world() -> World:
         pocket.captions(name, tags.split(";") if tags else [], category, CAPTIONS_SEED)
         for name, tags, category in zip(known["name"], known["tags"], categories, strict=True)
     ]
-    pixels = np.stack([to_pixels(image, PREPROCESSING) for image in data.images])
+    pixels = np.stack([to_pixels(image, POCKET) for image in data.images])
     captions = torch.stack([tokenizer(text) for text in texts])
     prompts = torch.stack([tokenizer(text) for text in pocket.prompts(emoji.CLASSES)])
     digest = sha256(pixels.tobytes())
@@ -103,7 +104,7 @@ def with_validation(table: pd.DataFrame) -> pd.DataFrame:
 def make_tokenizer() -> WordTokenizer:
     """Return the tokenizer of the words in training concepts, class names and templates."""
     seen = emoji.load().table.query("split == 'train'").drop_duplicates("concept")
-    texts = [*seen["name"], *seen["tags"], *emoji.CLASSES, *pocket.TEMPLATES]
+    texts = [*seen["name"], *seen["tags"], *emoji.CLASSES, *emoji.TEMPLATES]
     return WordTokenizer.from_captions(texts)
 
 
@@ -115,8 +116,8 @@ def identity(recipe: Recipe, recipes: Recipes, seed: int, splits: Sequence[str])
     start = None
     if recipe.start is not None:
         start = identity(recipes.recipe(recipe.start), recipes, seed, splits)
-    architecture = pocket.load_architecture(recipe.architecture)
-    return pocket.fingerprint(recipe, architecture, seed, list(splits), start, world().digest)
+    architecture = encoders.architecture(recipe.architecture)
+    return fingerprint([recipe, architecture, seed, list(splits), start, world().digest])
 
 
 def run(
@@ -134,60 +135,61 @@ def run(
     ``("train",)`` the accuracy is measured on ``val`` and nowhere else.
     """
     place = folder / f"{recipe.name}-{seed}"
+    result = place / "weights.safetensors"
     key = identity(recipe, recipes, seed, splits)
-    if _identity_in(place) == key:
+    if result.is_file() and objectives.read_tensors(result)[1]["recipe"] == key:
         return place
     start = None
     if recipe.start is not None:
-        start, _ = objectives.read_tensors(
-            folder / f"{recipe.start}-{seed}" / "weights.safetensors"
-        )
-    architecture = pocket.load_architecture(recipe.architecture)
+        begun = folder / f"{recipe.start}-{seed}" / "weights.safetensors"
+        start, _ = objectives.read_tensors(begun)
     final = "val" in splits
-    styles = emoji.CAPTIONS[recipe.styles]
-    watched = world().examples([emoji.IMAGENET], ["test" if final else "val"])
     trained = objectives.train(
-        recipe, architecture, world().examples(styles, splits), world().prompts,
-        seed=seed, start=start, watched=watched, device=device,
-        state=place / f"state-{key[:12]}.safetensors",
+        recipe, encoders.architecture(recipe.architecture),
+        world().examples(emoji.CAPTIONS[recipe.styles], splits), world().prompts,
+        seed=seed, start=start, device=device,
+        watched=world().examples([emoji.IMAGENET], ["test" if final else "val"]),
     )  # fmt: skip
-    assert trained is not None
     weights = objectives.halved(trained.weights)
-    metadata = _metadata(recipe, seed, key)
-    objectives.write_tensors(weights, place / "weights.safetensors", metadata)
-    _write(place / "curve.csv", CURVE, (
+    curve = [
         (recipe.name, seed, point.step, f"{point.loss:.5f}", f"{point.accuracy:.5f}")
         for point in trained.curve
-    ))  # fmt: skip
-    model = restore(recipe, weights)
-    rows = measure(model, ["test", "train"]) if final else measure(model, ["val"])
-    _write(place / "accuracies.csv", ACCURACIES, (
-        (recipe.name, recipe.family, recipe.level, seed, *row) for row in rows
-    ))  # fmt: skip
-    report = {"identity": key, "rounding": _rounding(recipe, trained.weights, model, watched)}
-    replace_text(place / "done.json", json.dumps(report) + "\n")
+    ]
+    write_text(place / "curve.csv", pd.DataFrame(curve, columns=CURVE).to_csv(index=False))
+    rows = [
+        (recipe.name, recipe.family, recipe.level, seed, *row)
+        for row in measure(restore(recipe, weights), ["test", "train"] if final else ["val"])
+    ]
+    write_text(place / "accuracies.csv", pd.DataFrame(rows, columns=ACCURACIES).to_csv(index=False))
+    metadata = {
+        "architecture": recipe.architecture, "level": recipe.level, "seed": str(seed),
+        "recipe": key, "classes": json.dumps(emoji.CLASSES),
+        "normalize": json.dumps(recipe.objective != "supervised"), "image_size": str(POCKET.size),
+    }  # fmt: skip
+    objectives.write_tensors(weights, result, metadata)
     return place
 
 
-def restore(
-    recipe: Recipe, weights: Mapping[str, Tensor]
-) -> objectives.Contrastive | objectives.Classifier:
+def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Contrastive | Classifier:
     """Build the model of a recipe with the weights of a checkpoint, in evaluation mode."""
-    architecture = pocket.load_architecture(recipe.architecture)
     plain = recipe.model_copy(update={"start": None})
     if recipe.objective == "finetuned":
         plain = plain.model_copy(update={"objective": "supervised"})
-    model = objectives.build(plain, architecture, world().prompts)
-    if isinstance(model, objectives.Classifier):
+    model = objectives.build(plain, encoders.architecture(recipe.architecture), world().prompts)
+    if isinstance(model, Classifier):
         model.normalised = recipe.objective == "finetuned"
-    objectives.load_weights(
-        model.clip if isinstance(model, objectives.Contrastive) else model, weights
-    )
+    objectives.load_weights(model.clip if isinstance(model, Contrastive) else model, weights)
     return model.eval()
 
 
+def finished(recipe: Recipe, seed: int, folder: Path) -> Contrastive | Classifier:
+    """Build the model that `run` left in ``folder``."""
+    place = folder / f"{recipe.name}-{seed}" / "weights.safetensors"
+    return restore(recipe, objectives.read_tensors(place)[0])
+
+
 def measure(
-    model: objectives.Contrastive | objectives.Classifier, splits: Iterable[str]
+    model: Contrastive | Classifier, splits: Iterable[str]
 ) -> Iterator[tuple[str, str, str, int, str]]:
     """Yield style, split, role, number of images and accuracy, for images that have a class."""
     for split in splits:
@@ -198,65 +200,67 @@ def measure(
                 yield style, split, role, count, f"{objectives.accuracy(model, shown):.5f}"
 
 
-def recognised(recipe: Recipe, seed: int, folder: Path) -> Iterator[tuple[object, ...]]:
-    """Yield a finished training's rows of `RECOGNISED`, one per style: its test images, packed."""
-    weights, _ = objectives.read_tensors(folder / f"{recipe.name}-{seed}" / "weights.safetensors")
-    model = restore(recipe, weights)
-    for style in emoji.STYLES:
-        shown = world().examples([style], ["test"])
-        shown = shown.where(shown.labels >= 0)
-        right = (objectives.predictions(model, shown.images) == shown.labels).numpy()
-        yield recipe.name, seed, style, len(right), packed(right)
+def recognised(model: Contrastive | Classifier, style: str) -> NDArray[np.bool_]:
+    """Return which test images of a style that have a class are recognised, (N,)."""
+    shown = world().examples([style], ["test"])
+    shown = shown.where(shown.labels >= 0)
+    right: NDArray[np.bool_] = (objectives.predictions(model, shown.images) == shown.labels).numpy()
+    return right
 
 
 def represented(
-    recipe: Recipe, seed: int, folder: Path
+    model: Contrastive | Classifier,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a finished training's features of all test images, and its head.
+    """Return the features of all test images, and the head.
 
     Features (N, d), in the order of the emoji table, with and without a class; head (classes, d),
     the zero-shot head for CLIP models.
     """
-    weights, _ = objectives.read_tensors(folder / f"{recipe.name}-{seed}" / "weights.safetensors")
-    model = restore(recipe, weights)
     shown = world().examples(emoji.STYLES, ["test"])
     with torch.inference_mode():
-        visual = model.clip.visual if isinstance(model, objectives.Contrastive) else model.visual
+        visual = model.clip.visual if isinstance(model, Contrastive) else model.visual
         parts = [visual(objectives.normalise(part)) for part in torch.split(shown.images, 500)]
-        if isinstance(model, objectives.Contrastive):
+        if isinstance(model, Contrastive):
             head = objectives.zero_shot_head(model.clip, model.get_buffer("prompts"))
         else:
             head = model.head.weight
     return torch.cat(parts).numpy(), head.detach().numpy().copy()
 
 
-def _metadata(recipe: Recipe, seed: int, key: str) -> dict[str, str]:
+def representation(
+    features: ArrayLike, head: ArrayLike, draws: concept_counts.Draws
+) -> dict[str, Any]:
+    """Return what a model's representation is like, in a few numbers.
+
+    ``features`` (N, d) and ``head`` (classes, d) as from `represented`, ``draws`` of the test
+    emoji's concepts with the settings `COUNTING`. ``kurtosis`` (mean and its standard error),
+    ``persistence`` (a fraction) with its coordinate ``leader``, ``largest`` (coordinate of the
+    activation profile, times the mean) and ``top_importance`` (times the mean) are of the test
+    emoji in the training style; ``n_encoded`` and ``n_unique`` are the unique concepts with an
+    average precision of at least 0.9 and 0.8 along the head's right singular vectors, ``best``
+    the mean over concepts of the best direction's average precision (a fraction),
+    ``random_directions`` what as many random directions reach where n_unique counts.
+    """
+    array = np.asarray(features, dtype=np.float64)
+    table = emoji.load().table
+    inside = array[(table[table["split"] == "test"]["style"] == emoji.IMAGENET).to_numpy()]
+    parts = directions.decompose(head)
+    kurtosis = outliers.kurtosis(inside)
+    leader, fraction = outliers.persistence(inside)
+    importance = directions.importance(inside, parts)
+    counts = concept_counts.count(array, parts.directions, draws, COUNTING)
     return {
-        "architecture": recipe.architecture,
-        "level": recipe.level,
-        "seed": str(seed),
-        "recipe": key,
-        "classes": json.dumps(emoji.CLASSES),
-        "normalize": "false" if recipe.objective == "supervised" else "true",
-        "image_size": str(PREPROCESSING.size),
+        "kurtosis": kurtosis.mean(),
+        "kurtosis_error": kurtosis.std(ddof=1) / np.sqrt(len(kurtosis)),
+        "persistence": fraction,
+        "leader": leader,
+        "largest": outliers.activation_profile(inside).max(),
+        "top_importance": importance.max() / importance.mean(),
+        "n_encoded": counts.value("unique"),
+        "n_unique": counts.value("lower"),
+        "best": counts.value("best"),
+        "random_directions": counts.chance("lower", "random").mean,
     }
-
-
-def _rounding(
-    recipe: Recipe,
-    weights: Mapping[str, Tensor],
-    halved: objectives.Contrastive | objectives.Classifier,
-    watched: objectives.Examples,
-) -> float:
-    """Return how much rounding the weights to float16 changed the watched accuracy."""
-    return objectives.accuracy(halved, watched) - objectives.accuracy(
-        restore(recipe, weights), watched
-    )
-
-
-def _identity_in(place: Path) -> str | None:
-    done = place / "done.json"
-    return json.loads(done.read_text(encoding="utf-8"))["identity"] if done.is_file() else None
 
 
 # All trainings
@@ -271,42 +275,26 @@ def run_all(
     splits: Sequence[str] = ("train", "val"),
     device: str = "cpu",
 ) -> None:
-    """Do many trainings, ``workers`` at a time; finetuning waits for what it starts from."""
-    waiting = sorted(tasks, key=lambda task: (task[0].start is not None, -task[0].steps))
-    names = {(recipe.name, seed) for recipe, seed in waiting}
-    finished: set[tuple[str, int]] = set()
-    running: dict[Future[Path], tuple[str, int]] = {}
-    began = time.monotonic()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-        while waiting or running:
-            for task in [*waiting]:
-                recipe, seed = task
-                needed = (recipe.start, seed)
-                ready = needed not in names or needed in finished
-                if ready and len(running) < workers:
-                    waiting.remove(task)
-                    future = pool.submit(
-                        run, recipe, recipes, seed, folder, splits=splits, device=device
-                    )
-                    running[future] = (recipe.name, seed)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                name, seed = running.pop(future)
-                place = future.result()
-                finished.add((name, seed))
-                print(
-                    f"{len(finished):3d}/{len(names)}  {time.monotonic() - began:6.0f} s  "
-                    f"{name} seed {seed}: {_last_accuracy(place)}",
-                    flush=True,
-                )
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _last_accuracy(place: Path) -> str:
-    curve = pd.read_csv(place / "curve.csv")
-    return f"{curve['accuracy'].iloc[-1]:.3f}" if len(curve) else "not trained"
+    """Do many trainings, ``workers`` at a time; finetuning comes after all else."""
+    done, began = 0, time.monotonic()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+    try:
+        for tuned in (False, True):
+            part = [task for task in tasks if (task[0].start is not None) == tuned]
+            running = {
+                pool.submit(run, recipe, recipes, seed, folder, splits=splits, device=device):
+                f"{recipe.name} seed {seed}"
+                for recipe, seed in sorted(part, key=lambda task: -task[0].steps)
+            }  # fmt: skip
+            for future in as_completed(running):
+                done += 1
+                curve = pd.read_csv(future.result() / "curve.csv")
+                last = f"{curve['accuracy'].iloc[-1]:.3f}" if len(curve) else "not trained"
+                seconds = time.monotonic() - began
+                text = f"{done:3d}/{len(tasks)}  {seconds:6.0f} s  {running[future]}: {last}"
+                print(text, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def collect(tasks: Iterable[tuple[Recipe, int]], folder: Path, name: str) -> pd.DataFrame:
@@ -315,19 +303,3 @@ def collect(tasks: Iterable[tuple[Recipe, int]], folder: Path, name: str) -> pd.
         pd.read_csv(folder / f"{recipe.name}-{seed}" / name, dtype=str) for recipe, seed in tasks
     ]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
-
-
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    replace_text(path, buffer.getvalue())
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file beside ``path`` and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

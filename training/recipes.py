@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from analysis.common import ROOT, Name, Text, first_reason, suggestion
-from companion.runs.experiments import RunError
+from analysis.common import ROOT, CompanionError, Name, Strict, Text, first_reason, suggestion
 
 FOLDER = ROOT / "data" / "recipes"
 COST = FOLDER / "cost"
@@ -38,15 +37,11 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class TrainingError(RunError):
+class TrainingError(CompanionError, RuntimeError):
     """A training at full size cannot start, or go on; the message says what to do."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """Hyper-parameters that all recipes have.
 
     ``batch`` is that of one update, over all processes. ``warmup_steps`` are updates in which the
@@ -109,7 +104,7 @@ class CaptionSettings(Settings):
     precision: Literal["amp_bf16", "amp", "fp32"]
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """One recipe, with the source of each setting: a key of ``references``, or ``ours``.
 
     ``towers`` says for which image towers it is made.
@@ -269,7 +264,7 @@ def rate(settings: ClassifierSettings, made: Plan, step: int) -> float:
 # Cost
 
 
-class Gpu(_Strict):
+class Gpu(Strict):
     """A kind of GPU; ``peak`` in bf16 operations a second, as its maker gives it."""
 
     name: Text
@@ -277,7 +272,7 @@ class Gpu(_Strict):
     source: Text
 
 
-class Assumptions(_Strict):
+class Assumptions(Strict):
     """What estimates rest on: GPUs, and the least and largest share of their peak in use."""
 
     gpus: tuple[Gpu, ...]
@@ -285,7 +280,7 @@ class Assumptions(_Strict):
     utilisation_source: Text
 
 
-class Operations(_Strict):
+class Operations(Strict):
     """Counted operations of an architecture, for one image and for one text."""
 
     architecture: Text

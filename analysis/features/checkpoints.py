@@ -35,6 +35,7 @@ from analysis.families.registry import (
 )
 from analysis.features import encoders
 from analysis.features.encoders import ModelError
+from analysis.features.preprocess import POCKET
 
 #: What a tag's first words say about the data: the book's names for them.
 PRETRAINING = {
@@ -460,9 +461,7 @@ def _of_architecture(library: str, name: str, tag: str) -> dict[str, Any]:
 def _usual_input(name: str) -> Preprocessing:
     """The input of an open_clip architecture's published weights; the pocket lab's for its own."""
     if (encoders.ARCHITECTURES / f"{name}.json").is_file():
-        from training.pocket import PREPROCESSING
-
-        return PREPROCESSING.model_copy(update={"size": _image_size(name)})
+        return POCKET.model_copy(update={"size": _image_size(name)})
     tags = open_clip.list_pretrained_tags_by_model(name)
     config = get_pretrained_cfg(name, tags[0]) if tags else {}
     return _of_open_clip_config(name, config, _image_size(name))

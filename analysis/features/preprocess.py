@@ -16,6 +16,9 @@ Pixels = NDArray[np.uint8]
 #: Shorter edge after resizing, edge of the crop, filter, and whether both edges are resized to it.
 Geometry = tuple[int, int, str, bool]
 
+#: The pocket lab's input: its drawings, 64 × 64 pixels, become 32 × 32 by the mean of 2 × 2.
+POCKET = Preprocessing(size=32, interpolation="box", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.common import ROOT
 from analysis.families.registry import Family
 from analysis.images import emoji
 from analysis.metrics.robustness import (
@@ -23,11 +24,11 @@ from analysis.metrics.robustness import (
     effective_robustness,
     fit_baseline,
 )
-from training.pocket import POCKET
 
 Role = Literal["unseen", "seen"]
 Array = NDArray[np.float64]
 
+POCKET = ROOT / "data" / "pocket"
 ROLES: tuple[Role, ...] = get_args(Role)
 ACCURACIES = POCKET / "accuracies.csv"
 RECOGNISED = POCKET / "recognised.csv"

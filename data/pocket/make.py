@@ -20,10 +20,12 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from analysis.common import ROOT
+from analysis.common import ROOT, write_text
 from analysis.features.tokenizer import TOKENIZER
-from companion.measurements import representations
-from companion.measurements.pocket_robustness import RECOGNISED
+from analysis.images import emoji
+from analysis.metrics import concept_counts
+from companion.measurements import concept_probe
+from companion.measurements.pocket_robustness import packed
 from training import pocket, pocket_lab
 from training.pocket import Recipe, Recipes
 
@@ -64,40 +66,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     """Write the tables, and the checkpoints of seed 0 of the families."""
     for name, target in TABLES.items():
-        pocket_lab.replace_text(target, pocket_lab.collect(tasks, work, name).to_csv(index=False))
-    write_recognised(tasks, work)
-    write_representations(tasks, work)
-    for recipe, seed in tasks:
-        if seed == 0 and recipe.family != "pool" and recipe.level != "random":
+        write_text(target, pocket_lab.collect(tasks, work, name).to_csv(index=False))
+    kept = [(recipe, seed) for recipe, seed in tasks if recipe.family != "pool"]
+    write_text(HERE / "recognised.csv", recognised(kept, work).to_csv(index=False))
+    table = representations(kept, work)
+    write_text(HERE / "representations.csv", table.to_csv(index=False, float_format="%.6g"))
+    for recipe, seed in kept:
+        if seed == 0 and recipe.level != "random":
             target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(work / f"{recipe.name}-0" / "weights.safetensors", target)
     return 0
 
 
-def write_recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
-    """Write which test images each model of the families recognises."""
+def recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
+    """Return which test images each model recognises, one row for each style."""
     rows = [
-        row
+        (recipe.name, seed, style, len(right), packed(right))
         for recipe, seed in tasks
-        if recipe.family != "pool"
-        for row in pocket_lab.recognised(recipe, seed, work)
+        for model in [pocket_lab.finished(recipe, seed, work)]
+        for style in emoji.STYLES
+        for right in [pocket_lab.recognised(model, style)]
     ]
-    table = pd.DataFrame(rows, columns=list(pocket_lab.RECOGNISED))
-    pocket_lab.replace_text(RECOGNISED, table.to_csv(index=False))
+    return pd.DataFrame(rows, columns=["model", "seed", "style", "images", "right"])
 
 
-def write_representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> None:
-    """Write what the features of each model of the families are like."""
+def representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
+    """Return what the features of each model are like."""
+    probe = concept_probe.pocket().select(
+        concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
+    )
+    draws = concept_counts.draw(probe, pocket_lab.COUNTING)
     rows = [
         {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
-        | representations.quantities(*pocket_lab.represented(recipe, seed, work))
+        | pocket_lab.representation(
+            *pocket_lab.represented(pocket_lab.finished(recipe, seed, work)), draws
+        )
         for recipe, seed in tasks
-        if recipe.family != "pool"
     ]
-    table = pd.DataFrame(rows, columns=list(representations.COLUMNS))
-    text = table.to_csv(index=False, float_format="%.6g")
-    pocket_lab.replace_text(representations.REPRESENTATIONS, text)
+    return pd.DataFrame(rows)
 
 
 def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
@@ -153,7 +160,7 @@ def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
                 for t in own
             ]  # fmt: skip
     table = pd.DataFrame(results)
-    pocket_lab.replace_text(HERE / "tuning.csv", table.to_csv(index=False))
+    write_text(HERE / "tuning.csv", table.to_csv(index=False))
     print(table[table["chosen"]].to_string(index=False))
     return 0
 

@@ -1,0 +1,80 @@
+"""The kept rows on the pocket models' features: complete, and what the shipped weights give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.families.registry import load_families
+from analysis.images import emoji
+from analysis.metrics import average_precision, concept_counts, directions, outliers
+from companion.measurements import concept_probe
+from training import pocket
+
+pytest.importorskip("torch", reason="training needs the extra `extract`")
+
+from training import objectives, pocket_lab
+
+KEPT = pd.read_csv(pocket.POCKET / "representations.csv")
+
+
+@pytest.fixture(scope="module")
+def probe() -> concept_counts.ConceptImages:
+    return concept_probe.pocket().select(
+        concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
+    )
+
+
+@pytest.fixture(scope="module")
+def draws(probe: concept_counts.ConceptImages) -> concept_counts.Draws:
+    return concept_counts.draw(probe, pocket_lab.COUNTING)
+
+
+def test_every_model_and_seed_has_one_row() -> None:
+    levels = {m.name: m.level for f in load_families("pocket").values() for m in f.models}
+    assert set(KEPT["model"]) == set(levels)
+    assert (KEPT["level"] == KEPT["model"].map(levels)).all()
+    assert (KEPT.groupby("model")["seed"].nunique() == 3).all() and not KEPT.isna().any(axis=None)
+    width = 128
+    assert KEPT["kurtosis"].between(1, width).all() and KEPT["leader"].between(0, width - 1).all()
+    for share in ("persistence", "best"):
+        assert KEPT[share].between(0, 1).all()
+    assert (KEPT["n_encoded"] <= KEPT["n_unique"]).all()
+
+
+def test_a_representation_is_told_by_the_metrics(
+    probe: concept_counts.ConceptImages, draws: concept_counts.Draws
+) -> None:
+    """On drawn features: each number against the function that defines it."""
+    rng = np.random.default_rng(0)
+    table = emoji.load().table.query("split == 'test'")
+    features, head = rng.normal(size=(len(table), 12)), rng.normal(size=(5, 12))
+    found = pocket_lab.representation(features, head, draws)
+    assert [*found] == [*KEPT.columns[4:]]
+    inside = features[(table["style"] == emoji.IMAGENET).to_numpy()]
+    assert found["kurtosis"] == pytest.approx(outliers.kurtosis(inside).mean())
+    assert found["persistence"] == outliers.persistence(inside)[1]
+    importance = directions.importance(inside, head)
+    assert found["top_importance"] == pytest.approx(importance.max() / importance.mean())
+    scores = average_precision.project(
+        features, directions.decompose(head).directions, normalise=False
+    )
+    counts, best = [], []
+    for draw in range(pocket_lab.COUNTING.draws):
+        ap = average_precision.balanced_average_precision(scores, probe.labels, seed=draw)
+        counts.append((ap >= pocket_lab.COUNTING.lower).any(axis=0).sum())
+        best.append(np.nanmax(ap, axis=0).mean())
+    assert found["n_unique"] == np.mean(counts) and found["best"] == pytest.approx(np.mean(best))
+
+
+@pytest.mark.parametrize("name", ["pocket-cnn-web-small", "pocket-vit-finetuned"])
+def test_the_shipped_weights_give_the_kept_row(draws: concept_counts.Draws, name: str) -> None:
+    weights, _ = objectives.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
+    model = pocket_lab.restore(pocket.load_recipes().recipe(name), weights)
+    found = pocket_lab.representation(*pocket_lab.represented(model), draws)
+    kept = KEPT.set_index(["model", "seed"]).loc[(name, 0)]
+    counts = {"n_encoded", "n_unique", "random_directions"}  # may flip by rounding elsewhere
+    for quantity, value in found.items():
+        near = pytest.approx(kept[quantity], rel=0.02, abs=2 if quantity in counts else 0.02)
+        assert value == near or quantity == "leader", quantity
