@@ -34,7 +34,7 @@ from analysis.families.registry import Level
 from analysis.metrics import directions, outliers
 from companion.measurements import measures
 from companion.measurements.records import Measurement
-from companion.publish.words import data_title, digits
+from companion.publish.words import digits
 
 Array = NDArray[np.float64]
 Answer = Literal["shows", "none", "cannot tell"]
@@ -303,7 +303,7 @@ def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:
         Recorded(
             model=m.model,
             level=m.level,
-            data=data_title(m),
+            data=m.data.title,
             kurtosis=float(m.value("kurtosis_mean")),
             persistence=float(m.value("persistence_fraction")),
             images=m.counts["images"],

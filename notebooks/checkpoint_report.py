@@ -7,6 +7,7 @@
 #     editions: [reader, pocket]
 #     features: true
 #     reads:
+#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 # ---
 
@@ -46,7 +47,7 @@ for model in backbone.models:
         probes[model.name] = probe_store.from_store(model, wanted, recorded)
     except (ProbeError, StoreError) as error:
         failed.append(str(error))
-TITLES = {model.name: reporting.model_title(model) for model in backbone.models}
+TITLES = {model.name: model.title for model in backbone.models}
 sets = sorted({found.about["data"]["name"] for found in probes.values()})
 
 

@@ -8,6 +8,7 @@
 #     reads:
 #     - data/claims.yaml
 #     - data/imagenet/objectnet.csv
+#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
@@ -228,7 +229,7 @@ for m in measured("outlier_features", "zero_shot"):
         else ""
     )
     sentences.append(
-        f"{zero_shot_models[m.model]}, {words.data_title(m)}: κ "
+        f"{zero_shot_models[m.model]}, {m.data.title}: κ "
         f"{digits(m.value('kurtosis_mean'))} (single images {digits(low)} to {digits(high)})."
         + against
     )
@@ -271,7 +272,7 @@ for m in measured("privileged_directions", "zero_shot"):
         else ""
     )
     sentences.append(
-        f"{zero_shot_models[m.model]}, {words.data_title(m)}, "
+        f"{zero_shot_models[m.model]}, {m.data.title}, "
         + (
             "with ImageNet's head"
             if m.data.name == "imagenet"
@@ -308,7 +309,7 @@ robustness = {
     r.name: r for r in pd.concat([five.drop_duplicates("name", keep=False), own]).itertuples()
 }
 titles = {
-    model.name: f"{family.title}, {words.model_title(model)}"
+    model.name: f"{family.title}, {model.title}"
     for family in families.values()
     for model in family.models
 }
@@ -334,7 +335,7 @@ for rich, poor in pairs:
             holds[f"{rich.name}, {poor.name}"] = middle(high)[0] > middle(low)[1]
             sentences.append(
                 f"{titles[rich.name]} {digits(high.value('kurtosis_mean'))} and {poor.pretraining} "
-                f"{digits(low.value('kurtosis_mean'))} on {words.data_title(high)}"
+                f"{digits(low.value('kurtosis_mean'))} on {high.data.title}"
             )
 if holds:
     verdicts["K-openai"] = Verdict(
@@ -406,7 +407,7 @@ for m in measured("pruning", "zero_shot"):
         else f"finding each of {m.counts['images']} COCO images' caption among "
         f"{m.counts['classes']}"
         if m.data.name.startswith("coco")
-        else f"{words.data_title(m)}, {m.counts['classes']} classes"
+        else f"{m.data.title}, {m.counts['classes']} classes"
     )
     (sentences if on_imagenet else elsewhere).append(
         f"{zero_shot_models[m.model]}, {task}: "
@@ -518,7 +519,7 @@ for one, other in compared:
         holds[f"{one.name}, {other.name}"] = bool(gap.value > 0)
         sure += gap.sign > 0
         sentences.append(
-            f"{titles[one.name]} less {words.model_title(other)} "
+            f"{titles[one.name]} less {other.title} "
             f"{style.minus(f'{gap.value:+.0f}')} ± {1.96 * gap.error:.0f}"
         )
 if holds:

@@ -10,6 +10,7 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
+#     - data/imagenet/sets.yaml
 #     - data/measurements/concepts/*.json
 # ---
 
@@ -58,7 +59,7 @@ BASES = {"singular": "right singular vectors", "coordinates": "coordinates"}
 
 def title(model) -> str:
     """A model in words."""
-    return reporting.model_title(model)
+    return model.title
 
 
 def gather() -> tuple[dict, dict, str]:

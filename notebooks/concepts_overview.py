@@ -26,7 +26,7 @@ from analysis.families.registry import load_families
 from analysis.metrics import concept_counts
 from companion.claims import ledger
 from companion.measurements import concept_found, records
-from companion.publish import style, venn, words
+from companion.publish import style, venn
 
 families = load_families(edition)
 stated = ledger.load_claims()
@@ -104,7 +104,7 @@ for m in sorted(recorded, key=lambda m: order.index(m.model)):
     rows.append(
         {
             "backbone": families[m.family].title,
-            "model": words.model_title(model),
+            "model": model.title,
             "encoded": mean_and_range(m.value("unique_draws")),
             "random directions": mean_and_range(m.value("unique_random")),
             "permuted labels": mean_and_range(m.value("unique_permuted")),

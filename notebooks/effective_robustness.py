@@ -8,6 +8,7 @@
 #     features: true
 #     reads:
 #     - data/imagenet/objectnet.csv
+#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 #     - data/pocket/accuracies.csv
@@ -35,7 +36,7 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import load_family
+from analysis.families.registry import level_title, load_family
 from analysis.metrics.robustness import (
     PAPER_BASELINE,
     Baseline,
@@ -62,7 +63,7 @@ own_view = views.own(backbone, pool_v2, measured)
 own_measured = [m for m in measured if m.model in set(own_view.models["name"])]
 kind = "recorded" if in_pocket else "published"
 kind_with_own = f"published, {words.kind(own_measured)}" if own_measured else kind
-LEVELS = {level: words.level_title(level, backbone.edition) for level in figures.LEVEL_STYLES}
+LEVELS = {level: level_title(level, backbone.edition) for level in figures.LEVEL_STYLES}
 
 
 def draw_models(axes, models: pd.DataFrame) -> None:
@@ -227,7 +228,7 @@ def published_rows(view: views.View, models: pd.DataFrame) -> pd.DataFrame:
 
 def pocket_rows() -> pd.DataFrame:
     """One row per model: mean over seeds with its interval, and each seed."""
-    rows = {m.name: {"model": words.model_title(m)} for m in backbone.models}
+    rows = {m.name: {"model": m.title} for m in backbone.models}
     for view in (first, second):
         resampled = pocket_robustness.resampled(backbone, view.name, resamples, seed)
         for name, own in view.models.groupby("name", sort=False):
@@ -324,7 +325,7 @@ for model in backbone.models:
         one = sets[name]
         limit = published_robustness.NORMAL_95 * one.standard_error
         row = {
-            "model": words.model_title(model),
+            "model": model.title,
             "data set": TITLES[name],
             "images": f"{one.images:,}",
             "own (%)": figures.percent(one.top1) + (f" ± {100 * limit:.1f}" if limit else ""),
@@ -393,7 +394,7 @@ if len(own_view.models):
         other = published_er.loc[one.name] if same else None
         rows.append(
             {
-                "model": words.model_title(backbone.model(one.name)),
+                "model": backbone.model(one.name).title,
                 "ER (points)": figures.points(one.er, one.er_95),
                 "published ER (points)": figures.points(other["er"], other["er_95"])
                 if same
@@ -424,7 +425,7 @@ elif not measured:
     )
 else:
     lacking = {m.name: accuracy.missing(by_model.get(m.name, {})) for m in loadable}
-    titled = {m.name: words.model_title(m) for m in loadable}
+    titled = {m.name: m.title for m in loadable}
     items = [f"- {titled[name]}: {', '.join(sets)}" for name, sets in lacking.items() if sets]
     wanted = [data for data in SIX if any(data in sets for sets in lacking.values())]
     inside = {n: by_model[n]["imagenet"].top1 for n, sets in lacking.items() if not sets}
@@ -568,7 +569,7 @@ else:
     def column(m) -> str:
         """What tells a model apart from the family's others."""
         if m.source == views.OWN:
-            return f"{words.model_title(backbone.model(m.name))} (own)"
+            return f"{backbone.model(m.name).title} (own)"
         return m.pretraining if m.level == "zero_shot" else LEVELS[m.level]
 
     fits = pd.DataFrame(

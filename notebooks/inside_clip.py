@@ -6,6 +6,7 @@
 #     scope: edition
 #     features: true
 #     reads:
+#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/measurements/pruning/*.json
@@ -64,12 +65,12 @@ def example(found: list) -> list:
 def named(measurement) -> str:
     """Backbone, level and pretraining set."""
     family = families[measurement.family]
-    return f"{family.title}, {words.model_title(family.model(measurement.model))}"
+    return f"{family.title}, {family.model(measurement.model).title}"
 
 
 def titled(measurement) -> str:
     """Backbone, level and data."""
-    return f"{named(measurement)}: {words.data_title(measurement)}"
+    return f"{named(measurement)}: {measurement.data.title}"
 
 
 def only_per_image(found: list) -> list:
@@ -106,7 +107,7 @@ def outlier_row(name: str, m) -> dict[str, str]:
     profile = m.value("profile")
     names = far_above_mean(profile, outlier_threshold)
     return {
-        "model": f"{name}: {words.data_title(m)}",
+        "model": f"{name}: {m.data.title}",
         "κ": words.kurtosis(m),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f} ({m.value('leaders')})",
         "outliers": ", ".join(map(str, names)) or "none",
@@ -304,7 +305,7 @@ def relative(m, number: int) -> str:
 style.table(
     pd.DataFrame(
         {
-            "head": [f"{named(m)}: {words.data_title(m)}" for m in heads],
+            "head": [f"{named(m)}: {m.data.title}" for m in heads],
             "first σ (× mean)": [relative(m, 0) for m in heads],
             "second σ (× mean)": [relative(m, 1) for m in heads],
             "v₁ with mean head row": [f"{m.value('top_with_head_mean'):.3f}" for m in heads],

@@ -8,6 +8,7 @@
 #     features: true
 #     reads:
 #     - data/emoji/emoji.zip
+#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/pocket/accuracies.csv
@@ -69,7 +70,7 @@ class Found:
 
     @property
     def title(self) -> str:
-        return words.model_title(self.model)
+        return self.model.title
 
     @property
     def kurtosis(self) -> float:

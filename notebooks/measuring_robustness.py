@@ -7,6 +7,7 @@
 #     features: true
 #     reads:
 #     - data/imagenet/objectnet.csv
+#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 #     - families/*.yaml

@@ -5,6 +5,7 @@
 #   companion:
 #     scope: edition
 #     reads:
+#     - data/imagenet/sets.yaml
 #     - data/published/accuracies.csv
 #     - families/*.yaml
 # ---

@@ -7,6 +7,7 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     reads:
+#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 # ---
 
@@ -49,7 +50,7 @@ columns = 2 if pocket else 1
 def title(measurement) -> str:
     """The model and the data of a measurement, in words; in the pocket lab the data are one."""
     if pocket:
-        return words.model_title(backbone.model(measurement.model))
+        return backbone.model(measurement.model).title
     return words.title(measurement, backbone)
 
 
@@ -72,13 +73,13 @@ for model in backbone.models:
         "pretraining": "" if model.level == "random" else model.pretraining,
     }
     if pocket:
-        shared = {"model": words.model_title(model)}
+        shared = {"model": model.title}
     for m in own:
         percentiles = m.value("kurtosis_percentiles")
         rows.append(
             shared
             | {
-                "data": words.data_title(m),
+                "data": m.data.title,
                 "κ": words.kurtosis(m),
                 "90 % of items": f"{digits(percentiles[5])} to {digits(percentiles[95])}",
                 "outliers": outlier_names(m.value("profile")),
@@ -154,7 +155,7 @@ if per_image:
     images = [m for m in per_image if "captions" not in m.data.name]
     limit = max(np.abs(m.value("sample")).max() for m in images)
     figure, panels = charts.grid_figure(
-        {words.model_title(backbone.model(m.model)): m for m in images},
+        {backbone.model(m.model).title: m for m in images},
         lambda axes, m: charts.draw_heat_map(axes, m, limit),
         columns=min(3, len(images)), height=3.4,
     )  # fmt: skip
@@ -168,7 +169,7 @@ if per_image:
     ticks = [tick for tick in (-10, -3, -1, 0, 1, 3, 10) if abs(tick) <= limit]
     bar.set_ticks(ticks, labels=[style.minus(str(tick)) for tick in ticks])
     leading = "; ".join(
-        f"{words.model_title(backbone.model(m.model))}: coordinate "
+        f"{backbone.model(m.model).title}: coordinate "
         f"{m.value('sample_coordinates')[0]} between {m.value('sample')[:, 0].min():.1f} and "
         f"{m.value('sample')[:, 0].max():.1f}"
         for m in images
@@ -230,7 +231,7 @@ if pocket and controls and trained:
 if pocket and everywhere:
     rows = []
     for model in backbone.models:
-        row = {"model": words.model_title(model)}
+        row = {"model": model.title}
         for group, names in GROUPS.items():
             own = [m for m in everywhere if m.model == model.name and m.data.name in names]
             if not own:
@@ -260,7 +261,7 @@ if of_means:
     style.table(
         pd.DataFrame(
             {
-                "model": [words.model_title(backbone.model(m.model)) for m in of_means],
+                "model": [backbone.model(m.model).title for m in of_means],
                 "κ of the mean": [digits(m.value("kurtosis_of_mean")) for m in of_means],
                 "outliers of the mean": [
                     outlier_names(m.value("profile_of_mean")) for m in of_means
@@ -278,14 +279,14 @@ if of_means:
         which needs the covariance.""",
         evidence=words.kind(of_means),
     )
-    named = {m.model: words.model_title(backbone.model(m.model)) for m in of_means}
+    named = {m.model: backbone.model(m.model).title for m in of_means}
     figure = charts.profile_figure(
         {f"{named[m.model]}: mean embedding": (m.value("profile_of_mean"), m.level)
          for m in of_means},
         threshold,
     )  # fmt: skip
     tops = "; ".join(
-        f"{words.model_title(backbone.model(m.model))}: coordinate "
+        f"{backbone.model(m.model).title}: coordinate "
         f"{np.argmax(m.value('profile_of_mean'))} at {m.value('profile_of_mean').max():.3g} times"
         for m in of_means
     )
@@ -311,7 +312,7 @@ for m in with_covariance:
     style.show(
         figure,
         name="rms-profile",
-        caption=f"""{backbone.title}, {words.model_title(backbone.model(m.model))}: the root
+        caption=f"""{backbone.title}, {backbone.model(m.model).title}: the root
         mean square of each coordinate over COCO images, from the published mean and covariance.
         Unlike the profile of the mean it also counts what differs between images.""",
         alt="Stem plot over all coordinates. Largest: "

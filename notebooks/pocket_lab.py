@@ -7,6 +7,7 @@
 #     editions: [pocket]
 #     reads:
 #     - data/emoji/emoji.zip
+#     - data/imagenet/sets.yaml
 #     - data/pocket/accuracies.csv
 #     - data/pocket/curves.csv
 #     - data/pocket/recipes.yaml
@@ -36,9 +37,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.images import emoji
+from analysis.images import emoji, sets
 from companion.publish import style as figures
-from companion.publish import words
 
 backbone = load_family(family)
 data = emoji.load()
@@ -46,8 +46,8 @@ kept = pd.read_csv("data/pocket/accuracies.csv")
 curves = pd.read_csv("data/pocket/curves.csv")
 own = kept[kept["family"] == family]
 has_torch = importlib.util.find_spec("torch") is not None
-STYLE_TITLES = {style: style.replace("_", " ") for style in emoji.STYLES}
-MODELS = {m.name: words.model_title(m) for m in backbone.models}
+STYLE_TITLES = {name: style.title for name, style in sets.styles().items()}
+MODELS = {m.name: m.title for m in backbone.models}
 
 # %% [markdown]
 # ## The data

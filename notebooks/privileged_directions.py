@@ -7,6 +7,7 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     reads:
+#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 # ---
@@ -55,7 +56,7 @@ outliers = {
 def title(measurement) -> str:
     """The model and the data of a measurement, in words; in the pocket lab the data are one."""
     if pocket:
-        return reporting.model_title(backbone.model(measurement.model))
+        return backbone.model(measurement.model).title
     return reporting.title(measurement, backbone)
 
 
@@ -122,7 +123,7 @@ def with_outliers(measurement) -> str:
 rows = []
 for model in backbone.models:
     own = [m for m in per_image if m.model == model.name]
-    name = {"model": reporting.model_title(model)}
+    name = {"model": model.title}
     for m in own:
         top = m.value("top_direction")
         values = np.sort(m.value("importance"))[::-1]
@@ -296,8 +297,8 @@ if of_heads:
     style.table(
         pd.DataFrame(
             {
-                "model": [reporting.model_title(backbone.model(m.model)) for m in of_heads],
-                "head": [reporting.data_title(m) for m in of_heads],
+                "model": [backbone.model(m.model).title for m in of_heads],
+                "head": [m.data.title for m in of_heads],
                 "first singular value (× mean)": [
                     singular_value(m, 0)
                     for m in of_heads

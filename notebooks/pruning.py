@@ -9,6 +9,7 @@
 #     reads:
 #     - data/emoji/emoji.zip
 #     - data/imagenet/objectnet.csv
+#     - data/imagenet/sets.yaml
 #     - data/measurements/pruning/*.json
 #     - data/pocket/accuracies.csv
 #     - data/published/accuracies.csv
@@ -136,7 +137,7 @@ if found and not pocket:
 rows = []
 for model in () if pocket else backbone.models:
     own = [m for m in found if m.model == model.name]
-    name = {"model": reporting.model_title(model)}
+    name = {"model": model.title}
     for m in own:
         rank = len(m.value("accuracy_importance"))
         for share in KEPT:
@@ -189,7 +190,7 @@ sweeps = {
     else pruned_shifts.sweeps_on_imagenet(m, random_orders=random_orders)
     for m in able
 }
-titles = {m.name: reporting.model_title(m) for m in able}
+titles = {m.name: m.title for m in able}
 if pocket:
     pool = pocket_robustness.pool("unseen")
 else:

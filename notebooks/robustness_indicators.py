@@ -11,6 +11,7 @@
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
 #     - data/imagenet/objectnet.csv
+#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
@@ -57,7 +58,6 @@ from companion.measurements import (
 )
 from companion.measurements.concept_probe import ConceptsMissingError
 from companion.publish import style as figures
-from companion.publish import words
 from companion.publish.words import digits
 
 families = load_families(edition)
@@ -122,7 +122,7 @@ def row_of(family, model, measured: dict) -> dict | None:
     counts = concept_counts.count(vectors, parts.directions, draws, settings)
     return {
         "family": family.name, "backbone": family.title, "model": model.name,
-        "level": model.level, "title": words.model_title(model), "seed": 0,
+        "level": model.level, "title": model.title, "seed": 0,
         **robustness.loc[(model.name, 0)],
         "kurtosis": outliers.value("kurtosis_mean"),
         "persistence": 100 * outliers.value("persistence_fraction"),
@@ -498,7 +498,7 @@ def number_of(measurement) -> str:
     """How many concepts are encoded, of how many, and in which images."""
     own = np.mean(measurement.value("unique_draws"))
     total = len(measurement.value("positives"))
-    return f"{own:.1f} of {total} ({words.data_title(measurement)})"
+    return f"{own:.1f} of {total} ({measurement.data.title})"
 
 
 def candidates_of(family, model) -> dict:
@@ -593,8 +593,8 @@ if not is_pocket:
             found = have["concepts"].get(model.name)
             rows.append(
                 {
-                    "model": f"{family.title}, {words.model_title(model)}",
-                    "data": words.data_title(m),
+                    "model": f"{family.title}, {model.title}",
+                    "data": m.data.title,
                     "ER (points)": figures.points(*er) if er else "not measured",
                     "κ": digits(m.value("kurtosis_mean")),
                     "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
@@ -608,7 +608,7 @@ if not is_pocket:
     rows.append(
         {
             "model": "EfficientNet-Lite0, supervised",
-            "data": words.data_title(sparse),
+            "data": sparse.data.title,
             "ER (points)": "not measured",
             "κ": digits(sparse.value("kurtosis_mean")),
             "persistence (%)": f"{100 * sparse.value('persistence_fraction'):.1f}",

@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 from PIL import Image
 from tiny import CLASSES, image_list, pictures, save_folder
 
-from analysis.images import find, imagelist
+from analysis.common import ROOT
+from analysis.images import find, imagelist, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
 
 
@@ -178,3 +180,25 @@ def test_the_pocket_lists() -> None:
         find.pocket("notto")
     with pytest.raises(DatasetError, match="unknown split"):
         find.pocket("noto", "validation")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("imagenet-r", "ImageNet-R"), ("pocket-fluent_flat-test", "fluent flat emoji, test"),
+     ("coco_500_images", "500 COCO images"), ("my_folder-1f3a", "my folder-1f3a")],
+)  # fmt: skip
+def test_titles_of_data_sets(name: str, title: str) -> None:
+    assert sets.title(name) == title
+
+
+def test_the_table_says_what_accuracies_are_of() -> None:
+    of = {sets.column(name): (sets.images(name), sets.classes(name)) for name in sets.SHIFTS}
+    assert of == {
+        "imagenet_v2": (10_000, 1_000), "imagenet_r": (30_000, 200),
+        "imagenet_sketch": (50_889, 1_000), "objectnet": (18_574, 113), "imagenet_a": (7_500, 200),
+    }  # fmt: skip
+    assert [sets.short(name) for name in sets.GRID[:6]] == [
+        "ImageNet", "V2", "R", "Sketch", "ObjectNet", "A",
+    ]  # fmt: skip
+    with (ROOT / "data" / "published" / "accuracies.csv").open(encoding="utf-8") as file:
+        assert {row["dataset"] for row in csv.DictReader(file)} == {*sets.published()}

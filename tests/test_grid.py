@@ -71,7 +71,7 @@ def published(monkeypatch):
         return [images]
 
     monkeypatch.setattr(grid, "_why_absent", lambda text: "")
-    monkeypatch.setattr(imagelist, "find", find)
+    monkeypatch.setattr(grid.finder, "find", find)
 
 
 # The jobs

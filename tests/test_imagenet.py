@@ -548,14 +548,14 @@ def test_parquet_files_list_as_folders_do(
     if name == "imagenet":  # the hub's names of files end in the class
         keys = tuple(key.replace(".", f"_{key[:9]}.") for key in folders.keys)
         renamed = replace(folders, keys=keys)
-        monkeypatch.setattr(imagelist, "find", lambda name: [renamed])
+        monkeypatch.setattr(find, "find", lambda name: [renamed])
     if named == "all":  # labels of a subset that count through all classes
         more["names"] = words(imagenet.classes())
         every = [imagenet.classes().index(wnid) for wnid in folders.classes]
         of_all = replace(
             folders, labels=np.array(every)[folders.labels], classes=imagenet.classes()
         )
-        monkeypatch.setattr(imagelist, "find", lambda name: [of_all])
+        monkeypatch.setattr(find, "find", lambda name: [of_all])
     save_parquet(name, tmp_path, monkeypatch, **more)
     parquet._images.cache_clear()
     listed = imagenet.image_list(name)
@@ -633,7 +633,7 @@ def test_parquet_files_whose_labels_are_shifted(
 ) -> None:
     (listed,) = find.find("imagenet-a")
     shifted = replace(listed, labels=np.roll(listed.labels, 1))
-    monkeypatch.setattr(imagelist, "find", lambda name: [shifted])
+    monkeypatch.setattr(find, "find", lambda name: [shifted])
     save_parquet("imagenet-a", tmp_path, monkeypatch)
     with pytest.raises(
         DatasetError, match=r"the class n\d+ \(.*\), and its name says n\d+: the la"
@@ -821,5 +821,5 @@ def test_the_book_describes_the_sets() -> None:
 def true_descriptions() -> dict[str, Description]:
     import yaml
 
-    content = yaml.safe_load(sets.SETS.read_text(encoding="utf-8"))
+    content = yaml.safe_load(sets.SETS.read_text(encoding="utf-8"))["sets"]
     return {one["name"]: Description.model_validate(one) for one in content}

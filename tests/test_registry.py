@@ -7,7 +7,14 @@ import textwrap
 import pytest
 import yaml
 
-from analysis.families.registry import LEVELS, RegistryError, load_families, load_family
+from analysis.families.registry import (
+    LEVELS,
+    Model,
+    RegistryError,
+    level_title,
+    load_families,
+    load_family,
+)
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = {
@@ -300,3 +307,17 @@ def test_family_files_are_plain_yaml():
 
     for path in FAMILIES.glob("*.yaml"):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["name"] == path.stem
+
+
+def test_titles_of_models() -> None:
+    rn50, pocket = load_family("rn50"), load_family("pocket_vit")
+    assert rn50.model("rn50-openai").title == "zero-shot, OpenAI WIT-400M"
+    assert rn50.model("rn50-captions").title == "CLIP on ImageNet-Captions"
+    assert [model.title for model in pocket.models] == [
+        "zero-shot, large web", "zero-shot, small web", "captions of one style", "finetuned",
+        "supervised", "random weights",
+    ]  # fmt: skip
+    model = pocket.models[0]
+    assert Model.model_validate(model.model_dump()) == model
+    assert level_title("captions") == "CLIP on ImageNet-Captions"
+    assert level_title("captions", "pocket") == "captions of one style"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from analysis.common import (
     ROOT,
@@ -34,6 +34,13 @@ FAMILIES = ROOT / "families"
 LEVELS = ("zero_shot", "captions", "finetuned", "supervised", "random")
 
 Level = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+LEVEL_TITLES: dict[Level, str] = {
+    "zero_shot": "zero-shot",
+    "captions": "CLIP on ImageNet-Captions",
+    "finetuned": "finetuned",
+    "supervised": "supervised",
+    "random": "random weights",
+}
 Edition = Literal["paper", "pocket", "reader"]
 Library = Literal["open_clip", "timm"]
 Channels = tuple[float, float, float]
@@ -42,6 +49,12 @@ HeadKind = Literal["zero_shot", "own", "none"]
 #: Ends of the names of files that hold weights.
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 HUB = "hf-hub:"
+
+
+def level_title(level: Level, edition: Edition = "paper") -> str:
+    """Return a level in words; the pocket lab's captions are not ImageNet's."""
+    pocket = edition == "pocket" and level == "captions"
+    return "captions of one style" if pocket else LEVEL_TITLES[level]
 
 
 class RegistryError(CompanionError, ValueError):
@@ -90,7 +103,8 @@ class Model(Strict):
 
     ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
     but its weights are not public. A ``random`` model has a library and an architecture only.
-    ``width`` is the number of components of the representation that the head sees.
+    ``width`` is the number of components of the representation that the head sees. A ``title`` is
+    given where level and pretraining do not tell the models of a family apart.
 
     ``weights_sha256``, where it is noted, must be that of the weights' file. ``head`` says where
     the classifier comes from; without it, it is the checkpoint's own if it has one, else zero-shot.
@@ -99,7 +113,10 @@ class Model(Strict):
     zero-shot head, ``imagenet`` for OpenAI's 80.
     """
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     name: Name
+    own_title: Text | None = Field(default=None, alias="title")
     level: Level
     library: Library | None = None
     architecture: Text | None = None
@@ -113,6 +130,13 @@ class Model(Strict):
     templates: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     note: str = ""
     published: tuple[PublishedKey, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The model in words: its own title, else level, and pretraining where that matters."""
+        plain = self.level in ("captions", "random")
+        told = "" if plain else f", {self.pretraining}"
+        return self.own_title or f"{LEVEL_TITLES[self.level]}{told}"
 
     @property
     def loadable(self) -> bool:

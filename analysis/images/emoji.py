@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from PIL import Image
 from scipy import sparse
 
 from analysis.common import ROOT, suggestion
+from analysis.images import sets
 from analysis.images.appearance import COLOURS, TEXTURES
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
@@ -37,21 +37,8 @@ SHEET_COLUMNS = 40
 #: A sheet keeps this many bits of each colour channel: its compression is lossless after that.
 BITS = 6
 
-#: What each style is for. ``imagenet``: the training distribution. ``seen``: a shift whose style
-#: is in both web sets. ``unseen``: a shift whose style no model ever trains on. ``web``: only in
-#: a web set.
-STYLES: dict[str, Literal["imagenet", "seen", "unseen", "web"]] = {
-    "twemoji": "imagenet",
-    "noto": "seen",
-    "openmoji": "unseen",
-    "fluent_flat": "unseen",
-    "fluent_high_contrast": "unseen",
-    "fxemoji": "unseen",
-    "noto_v1": "web",
-    "emojione": "web",
-    "emojione_v1": "web",
-    "emojione_monotone": "web",
-}
+#: What each style is for; ``data/imagenet/sets.yaml`` says what the roles are.
+STYLES = {name: style.role for name, style in sets.styles().items()}
 #: The style that stands for ImageNet, and the five that stand for its distribution shifts.
 IMAGENET = "twemoji"
 SHIFTS = tuple(style for style, role in STYLES.items() if role in ("seen", "unseen"))

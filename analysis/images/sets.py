@@ -1,9 +1,13 @@
-"""The paper's data sets: what each is, whose it is, and where on this machine it lies.
+"""The one table of the data sets: what each is called, how large it is, where it lies.
 
-``data/imagenet/sets.yaml`` describes them. A set is looked for in the folder that the environment
-variable ``COMPANION_DATA`` names, under the folder names that its description lists. Where sets lie
-apart, a file says where: ``~/.config/companion/data.yaml``, or the one that
-``COMPANION_DATA_CONFIG`` names, maps names of sets to their folders::
+``data/imagenet/sets.yaml`` describes them: the sets that a reader has to obtain, the pocket lab's
+styles, and what else measurements name. Names are spelled one way, ``imagenet-v2``; `column` and
+`published` are the only places that know how tables of accuracies spell them.
+
+A set is looked for in the folder that the environment variable ``COMPANION_DATA`` names, under the
+folder names that its description lists. Where sets lie apart, a file says where:
+``~/.config/companion/data.yaml``, or the one that ``COMPANION_DATA_CONFIG`` names, maps names of
+sets to their folders::
 
     root: /datasets                        # for all that are not named; COMPANION_DATA goes before
     imagenet: /scratch/ilsvrc2012/val      # the folder of class folders, shards or Parquet files
@@ -20,44 +24,45 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field
 
-from analysis.common import ROOT, Name, Text, suggestion
+from analysis.common import ROOT, Name, Strict, Text, suggestion
 from analysis.images.imagelist import DatasetError
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
 CONFIG = Path("~/.config/companion/data.yaml")
-#: What the paper computes on; its ImageNet-V2 is taken to be the variant published for CLIP models.
-GRID = (
-    *("imagenet", "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
-    "broden",
-)
+IMAGENET = "imagenet"
+#: The paper's shifts, in its order; its ImageNet-V2 is taken to be the one published for CLIP.
+SHIFTS = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a")
+#: What the paper computes on.
+GRID = (IMAGENET, *SHIFTS, "broden")
+SPLITS = ("train", "test")
 
 Count = Annotated[int, Field(gt=0)]
+Role = Literal["imagenet", "seen", "unseen", "web"]
 
 
-class Used(BaseModel):
+class Used(Strict):
     """The part of a set that accuracies are taken on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: Count
     classes: Count
 
 
-class Description(BaseModel):
+class Description(Strict):
     """One data set: counts as published, folder names, origin and terms.
 
-    ``per_class`` is the number of images of every class, where that is the same for all. ``layout``
-    says what class folders are called: by WordNet id, by number, or in ObjectNet's or Broden's own
-    way. ``border`` is the width in pixels of the frame that is cut off every image. ``citation`` is
-    a key of the book's bibliography.
+    ``short`` is the title on axes. ``published`` is the set's name in the table of published
+    accuracies, if it is there. ``per_class`` is the number of images of every class, where that is
+    the same for all. ``layout`` says what class folders are called: by WordNet id, by number, or in
+    ObjectNet's or Broden's own way. ``border`` is the width in pixels of the frame that is cut off
+    every image. ``citation`` is a key of the book's bibliography.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
     title: Text
+    short: Text | None = None
+    published: Text | None = None
     images: Count
     classes: Count
     per_class: Count | None = None
@@ -70,12 +75,79 @@ class Description(BaseModel):
     citation: Text
 
 
+class Style(Strict):
+    """One style of emoji; ``role`` says which set of the paper it stands for."""
+
+    name: Name
+    title: Text
+    role: Role
+
+
+class _Table(Strict):
+    sets: tuple[Description, ...]
+    styles: tuple[Style, ...]
+    titles: dict[str, Text]
+
+
+@lru_cache
+def _table() -> _Table:
+    return _Table.model_validate(yaml.safe_load(SETS.read_text(encoding="utf-8")))
+
+
 @lru_cache
 def descriptions() -> dict[str, Description]:
-    """Return every data set's description by name, in the file's order."""
-    content = yaml.safe_load(SETS.read_text(encoding="utf-8"))
-    found = TypeAdapter(list[Description]).validate_python(content)
-    return {one.name: one for one in found}
+    """Return the description of every set that must be obtained, by name, in the file's order."""
+    return {one.name: one for one in _table().sets}
+
+
+@lru_cache
+def styles() -> dict[str, Style]:
+    """Return the pocket lab's styles by name, in the file's order."""
+    return {one.name: one for one in _table().styles}
+
+
+def title(name: str) -> str:
+    """Return what a data set is called; one that is not in the table, a reader's, by its name."""
+    return _titles().get(name, name.replace("_", " "))
+
+
+def short(name: str) -> str:
+    """Return what a described set is called on axes and in columns: ``V2``, ``Sketch``."""
+    description = descriptions()[name]
+    return description.short or description.title
+
+
+def images(name: str) -> int:
+    """Return the number of images that accuracies on a described set are taken on."""
+    description = descriptions()[name]
+    return (description.used or description).images
+
+
+def classes(name: str) -> int:
+    """Return the number of classes that a prediction on a described set chooses among."""
+    description = descriptions()[name]
+    return (description.used or description).classes
+
+
+def column(name: str) -> str:
+    """Return how tables of accuracies spell a set: ``imagenet_v2``, of whatever variant."""
+    return name.replace("-", "_")
+
+
+def published() -> dict[str, str]:
+    """Return the sets of the table of published accuracies: the name there and the one here."""
+    return {one.published: one.name for one in _table().sets if one.published}
+
+
+@lru_cache
+def _titles() -> dict[str, str]:
+    table = _table()
+    emoji = {
+        f"pocket-{style.name}-{split}": f"{style.title} emoji, {split}"
+        for style in table.styles
+        for split in SPLITS
+    }
+    return {one.name: one.title for one in table.sets} | emoji | table.titles
 
 
 def locate(description: Description) -> Path:

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from analysis import code
 from analysis.common import ROOT, Name, Text
 from analysis.families.registry import Level
+from analysis.images import sets
 from companion.measurements.quantities import QUANTITIES, Basis, Experiment, Quantity
 
 FOLDER = ROOT / "data" / "measurements"
@@ -77,6 +78,11 @@ class Data(_Strict):
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     what: Text
+
+    @property
+    def title(self) -> str:
+        """What the data set is called."""
+        return sets.title(self.name)
 
 
 class Origin(_Strict):

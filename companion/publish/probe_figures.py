@@ -14,10 +14,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.families.registry import level_title
 from companion.probe import KURTOSIS_THRESHOLD, Interval, Probe, Recorded, named, percent
 from companion.publish import charts, style
 from companion.publish.style import LEVEL_STYLES
-from companion.publish.words import digits, level_title
+from companion.publish.words import digits
 
 COLOUR = "#1f83c4"
 _TICKS = (2, 3, 6, 10, 20, 50, 100, 200, 500, 1000)

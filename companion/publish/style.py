@@ -26,6 +26,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from analysis.families.registry import LEVEL_TITLES
+
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 
 Evidence = Literal[
@@ -44,11 +46,11 @@ class LevelStyle:
 
 
 LEVEL_STYLES = {
-    "zero_shot": LevelStyle("zero-shot", "#1f83c4", "o"),
-    "captions": LevelStyle("CLIP on ImageNet-Captions", "#c0609a", "D"),
-    "finetuned": LevelStyle("finetuned", "#d55e00", "^"),
-    "supervised": LevelStyle("supervised", "#009e73", "s"),
-    "random": LevelStyle("random weights", "#7d7d7d", "X"),
+    "zero_shot": LevelStyle(LEVEL_TITLES["zero_shot"], "#1f83c4", "o"),
+    "captions": LevelStyle(LEVEL_TITLES["captions"], "#c0609a", "D"),
+    "finetuned": LevelStyle(LEVEL_TITLES["finetuned"], "#d55e00", "^"),
+    "supervised": LevelStyle(LEVEL_TITLES["supervised"], "#009e73", "s"),
+    "random": LevelStyle(LEVEL_TITLES["random"], "#7d7d7d", "X"),
 }
 
 

@@ -5,57 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from analysis.families.registry import Edition, Family, Level, Model
+from analysis.families.registry import Family, Model
+from analysis.images import sets
 from companion.measurements.records import Measurement, code_note
-from companion.publish.style import LEVEL_STYLES, Evidence, points, text
-
-
-def data_title(measurement: Measurement) -> str:
-    """A data set's name as words, `coco_500_images` as "500 COCO images"."""
-    titles = {
-        "coco_500_images": "500 COCO images",
-        "coco_500_captions": "500 COCO captions",
-        "coco_mean": "COCO images",
-        "imagenet_80_templates": "ImageNet head, 80 templates",
-        "imagenet_1_template": "ImageNet head, 1 template",
-        "scikit_image_photographs": "14 photographs",
-        "imagenet": "ImageNet",
-    }
-    name = measurement.data.name
-    emoji = re.fullmatch(r"pocket-(.+)-(train|test)", name)
-    words = f"{emoji[2]} emoji, {emoji[1]}" if emoji else titles.get(name, name)
-    return words.replace("_", " ")
-
-
-#: What the models of a pocket family are called, by the end of their names.
-POCKET_TITLES = {
-    "web-large": "zero-shot, large web",
-    "web-small": "zero-shot, small web",
-    "captions": "captions of one style",
-    "finetuned": "finetuned",
-    "supervised": "supervised",
-    "random": "random weights",
-}
-
-
-def level_title(level: Level, edition: Edition) -> str:
-    """A level as words; the pocket lab's captions are not ImageNet's."""
-    if edition == "pocket" and level == "captions":
-        return POCKET_TITLES["captions"]
-    return LEVEL_STYLES[level].title
-
-
-def model_title(model: Model) -> str:
-    """A model as words: level, and pretraining set where that tells models apart."""
-    if model.name.startswith("pocket-"):
-        return POCKET_TITLES.get(model.name.split("-", 2)[-1], model.name)
-    plain = model.level in ("captions", "random")
-    return LEVEL_STYLES[model.level].title + ("" if plain else f", {model.pretraining}")
+from companion.publish.style import Evidence, points, text
 
 
 def title(measurement: Measurement, family: Family) -> str:
     """The model and the data of a measurement of that family, as words."""
-    return f"{model_title(family.model(measurement.model))}: {data_title(measurement)}"
+    return f"{family.model(measurement.model).title}: {sets.title(measurement.data.name)}"
 
 
 def head(measurement: Measurement) -> str:
@@ -190,4 +148,4 @@ def code_notes(measured: Iterable[Measurement]) -> str:
 
 
 def _items(models: Sequence[Model]) -> str:
-    return "\n".join(f"- {model_title(model)}" for model in models)
+    return "\n".join(f"- {model.title}" for model in models)

@@ -746,7 +746,9 @@ def _described(model: Model) -> str:
     """All that decides a model's features and head, and the content of weights that lie here."""
     path = ROOT / (model.weights or "")
     local = runs.file_hash(path) if model.weights and path.is_file() else ""
-    content = model.model_dump(mode="json", exclude={"note", "published", "pretraining"})
+    content = model.model_dump(
+        mode="json", exclude={"own_title", "note", "published", "pretraining"}
+    )
     return json.dumps([content, local], sort_keys=True)
 
 
