@@ -493,7 +493,7 @@ else:
     missing("venn", "what the levels' concepts have in common", once=False)
 
 # %%
-printed = concept_found.printed_regions(ledger.load_claims()["C-overlap"]).get(family)
+printed = ledger.printed_regions(ledger.load_claims()["C-overlap"]).get(family)
 if printed:
     figures.table(
         pd.DataFrame([{"model": f"{backbone.title}, OpenAI"} | venn.row(printed)]),

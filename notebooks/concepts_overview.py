@@ -25,12 +25,12 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.metrics import concept_counts
 from companion.claims import ledger
-from companion.measurements import concept_found, records
+from companion.measurements import records
 from companion.publish import style, venn
 
 families = load_families(edition)
 stated = ledger.load_claims()
-printed = concept_found.printed_regions(stated["C-overlap"])
+printed = ledger.printed_regions(stated["C-overlap"])
 printed = {name: printed[name] for name in families if name in printed}
 
 # %%

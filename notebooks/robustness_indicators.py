@@ -47,7 +47,6 @@ from analysis.metrics.concept_counts import Settings
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.claims import ledger
 from companion.measurements import (
-    concept_found,
     concept_probe,
     pocket_robustness,
     published,
@@ -629,7 +628,7 @@ if not is_pocket:
 # %%
 if not is_pocket:
     stated = ledger.load_claims()
-    printed = concept_found.printed_regions(stated["C-overlap"])
+    printed = ledger.printed_regions(stated["C-overlap"])
     rows = []
     for name, regions in printed.items():
         sizes = concept_counts.totals(regions)

@@ -12,8 +12,7 @@ from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics import average_precision, concept_counts
 from analysis.metrics.concept_counts import ConceptImages, Difference, Settings
-from companion.claims.ledger import load_claims
-from companion.measurements import concept_found, concept_probe
+from companion.measurements import concept_probe
 from companion.measurements.concept_probe import ConceptsMissingError
 
 #: Six units drawn by two hands, and a seventh by the first alone; units 0 and 1 look alike.
@@ -200,19 +199,3 @@ def test_regions_of_three_sets():
     }  # fmt: skip
     assert concept_counts.totals(regions) == {"zero_shot": 4, "finetuned": 3, "supervised": 4}
     assert concept_counts.shared(regions, "finetuned", "zero_shot") == 2
-
-
-def test_the_printed_regions_add_up_to_the_printed_counts():
-    claims = load_claims()
-    printed = concept_found.printed_regions(claims["C-overlap"])
-    sums = {
-        f"{family}_{level}": n
-        for family, regions in printed.items()
-        for level, n in concept_counts.totals(regions).items()
-    }
-    assert sums == claims["C-more"].values
-    shares = {
-        f: round(100 * concept_counts.shared(r, "finetuned", "zero_shot") / sums[f"{f}_finetuned"])
-        for f, r in printed.items()
-    }
-    assert shares == {"rn50": 94, "rn101": 88, "vit_b_16": 98, "vit_b_32": 98}

@@ -1,38 +1,63 @@
-"""The paper's claims, and how a verdict follows from what was measured.
+"""The paper's claims as `data/claims.yaml` states them, and what a verdict on one consists of.
 
-`data/claims.yaml` holds what the paper states. A verdict is computed, never typed: *reproduced*
-if everything that the claim covers was measured and holds, *differs* if something measured does
-not hold, *partly* if what was measured holds but not all that the claim covers was measured, and
-*not measured* without evidence.
+A verdict is computed, never typed: *reproduced* if everything that the claim covers was measured
+and holds, *differs* if something measured does not hold, *partly* if what was measured holds but
+not all that the claim covers was measured, and *not measured* without evidence. How each claim is
+judged stands in `rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from analysis.common import ROOT
+from analysis.common import ROOT, CompanionError, Strict, first_reason
 from analysis.families.registry import Level
+from analysis.metrics.concept_counts import REGIONS
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 
 Outcome = Literal["reproduced", "differs", "partly", "not measured"]
+OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "differs", "not measured")
+Unit = Literal["dimensionless", "times the mean", "fraction", "count"]
+#: Names of the numbers that carry verdicts, by unit; all others are counts.
+UNITS: dict[Unit, tuple[str, ...]] = {
+    "dimensionless": (
+        *("kurtosis", "lowest_kurtosis", "highest_kurtosis"), *("slope", "intercept", "r"),
+    ),
+    "times the mean": ("importance", "importance_centred"),
+    "fraction": (
+        *("robustness", "lowest_robustness", "highest_robustness", "robustness_change"),
+        *("smallest_gap", "printed_lowest", "printed_highest", "share", "printed_share"),
+        *("accuracy_whole", "accuracy_kept", "accuracy_random", "accuracy_change", "without_loss"),
+    ),
+}  # fmt: skip
 
 
-class ClaimError(ValueError):
+class ClaimError(CompanionError, ValueError):
     """The table of claims is wrong, or a claim is judged by what it does not state."""
 
 
-class Claim(BaseModel):
-    """One claim; the meaning of each field is at the top of the file."""
+class Sentence(Strict):
+    """A sentence of a claim's card, or one for each thing that a number is of (see `cards`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    text: str
+    each: str = ""
+    levels: tuple[Level, ...] = ()
+    where: Literal["reference", "elsewhere"] | None = None
+    join: str = " "
+    before: str = ""
+    after: str = ""
+    always: bool = False
+
+
+class Claim(Strict):
+    """One claim; the meaning of each field is at the top of the file."""
 
     id: str
     version: tuple[Literal["v1", "v2"], ...]
@@ -40,6 +65,9 @@ class Claim(BaseModel):
     page: str
     statement: str
     expected: str
+    rule: str
+    found: tuple[Sentence, ...]
+    pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float]
     order: tuple[Level, ...]
     tolerance: float | None
@@ -48,11 +76,59 @@ class Claim(BaseModel):
 
 
 @dataclass(frozen=True)
+class Number:
+    """One number that carries a verdict.
+
+    ``of``: the model, or models separated by commas, or whatever else it is of; empty if of all
+    that was checked. ``data``: the data set by name, empty where several take part. ``low``,
+    ``high``: the ends of its 95 % interval, if it has one, in the same unit.
+    """
+
+    name: str
+    value: float
+    of: str = ""
+    data: str = ""
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of the value and of the interval's ends."""
+        return next((unit for unit, names in UNITS.items() if self.name in names), "count")
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The outcome and the sentence that carries its evidence (MyST)."""
+    """What follows for a claim.
+
+    ``holds``: what was checked (a model, or a model and a quantity, or two models) → whether it
+    agrees. ``covered``: of how many such checks the claim speaks. ``numbers``: what that rests on.
+    """
 
     outcome: Outcome
-    evidence: str
+    holds: Mapping[str, bool] = field(default_factory=dict)
+    covered: int = 0
+    numbers: tuple[Number, ...] = ()
+
+    @property
+    def agreeing(self) -> int:
+        """How many of those that were checked agree with the claim."""
+        return sum(self.holds.values())
+
+    def of(self, name: str) -> dict[str, Number]:
+        """What the numbers of that name are of → the number, in the order in which they came."""
+        return {one.of: one for one in self.numbers if one.name == name}
+
+
+def numbers(
+    of: str = "", data: str = "", /, **values: float | tuple[float, float, float]
+) -> tuple[Number, ...]:
+    """Numbers by their names, of one thing: a value, or a value with the ends of its interval."""
+    found = []
+    for name, given in values.items():
+        value, *ends = map(float, given if isinstance(given, tuple) else (given,))
+        found.append(Number(name, value, of, data, *ends))
+    return tuple(found)
 
 
 def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
@@ -61,79 +137,16 @@ def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
     try:
         claims = TypeAdapter(list[Claim]).validate_python(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ClaimError(f"{path.name}, entry {place}: {first['msg']}.") from None
+        raise ClaimError(f"{path.name}, entry {first_reason(error)}.") from None
     if len({claim.id for claim in claims}) < len(claims):
         raise ClaimError(f"{path.name} gives the same id to two claims; ids must differ.")
     return {claim.id: claim for claim in claims}
 
 
-def judge_values(claim: Claim, measured: Mapping[str, float]) -> Outcome:
-    """Compare measured numbers with the claim's printed ones, within its tolerance.
-
-    `measured` must name numbers that the claim states, in its units; those it leaves out count as
-    not measured.
-    """
-    unknown = sorted(set(measured) - set(claim.values))
-    if unknown or not claim.values or claim.tolerance is None:
-        raise ClaimError(
-            f"claim {claim.id} cannot be judged by {sorted(measured)}: it states "
-            f"{sorted(claim.values) or 'no numbers'}, with tolerance {claim.tolerance}."
-        )
-    if not measured:
-        return "not measured"
-    if any(abs(value - claim.values[name]) > claim.tolerance for name, value in measured.items()):
-        return "differs"
-    return "reproduced" if set(measured) == set(claim.values) else "partly"
-
-
-def judge_cases(holds: Mapping[str, bool], covered: int) -> Outcome:
-    """Judge a claim on each of `covered` models from those for which it could be checked.
-
-    `holds`: model → whether what was measured of it agrees. ValueError if it has more models than
-    the claim covers.
-    """
-    if len(holds) > covered:
-        raise ValueError(f"{len(holds)} models were checked, but the claim covers {covered}.")
-    if not holds:
-        return "not measured"
-    if not all(holds.values()):
-        return "differs"
-    return "reproduced" if len(holds) == covered else "partly"
-
-
-@dataclass(frozen=True)
-class Ordering:
-    """How often the levels came in the claimed order."""
-
-    outcome: Outcome
-    pairs: int  # neighbouring or end levels compared
-    reversed_pairs: int
-    complete: int  # groups with all levels in one view
-    groups: int
-
-
-def judge_order(order: Sequence[Level], views: Sequence[pd.DataFrame]) -> Ordering:
-    """Check that values fall along `order` in every group of every view.
-
-    A view is a frame with one row per group (same groups and index in each) and one column per
-    level, NaN where not measured. Values of different views are never compared with each other. A
-    group is complete if one view has all its levels.
-    """
-    pairs = reversed_pairs = 0
-    complete = pd.Series(False, index=views[0].index)
-    for view in views:
-        complete |= view[list(order)].notna().all(axis="columns")
-        for i, higher in enumerate(order):
-            for lower in order[i + 1 :]:
-                gap = (view[higher] - view[lower]).dropna()
-                pairs += len(gap)
-                reversed_pairs += int((gap <= 0).sum())
-    if not pairs:
-        outcome: Outcome = "not measured"
-    elif reversed_pairs:
-        outcome = "differs"
-    else:
-        outcome = "reproduced" if complete.all() else "partly"
-    return Ordering(outcome, pairs, reversed_pairs, int(complete.sum()), len(complete))
+def printed_regions(claim: Claim) -> dict[str, dict[str, int]]:
+    """Family → region → number of concepts, as printed in version 1's Venn diagrams."""
+    found: dict[str, dict[str, int]] = {}
+    for name, value in claim.values.items():
+        region = max((r for r in REGIONS if name.endswith(f"_{r}")), key=len)
+        found.setdefault(name.removesuffix(f"_{region}"), {})[region] = int(value)
+    return found

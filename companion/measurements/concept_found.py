@@ -1,11 +1,10 @@
-"""Counts of concepts, from recorded measurements and from the paper's figures."""
+"""Counts of concepts from recorded measurements."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from analysis.metrics.concept_counts import QUANTITIES, REGIONS, Array, Found
-from companion.claims.ledger import Claim
+from analysis.metrics.concept_counts import QUANTITIES, Array, Found
 from companion.measurements.records import Measurement
 
 
@@ -24,12 +23,3 @@ def recorded(measurement: Measurement) -> Found:
         permuted=table("permuted"),
         halves=table("halves"),
     )
-
-
-def printed_regions(claim: Claim) -> dict[str, dict[str, int]]:
-    """Family → region → number of concepts, as printed in version 1's Venn diagrams."""
-    found: dict[str, dict[str, int]] = {}
-    for name, value in claim.values.items():
-        region = max((r for r in REGIONS if name.endswith(f"_{r}")), key=len)
-        found.setdefault(name.removesuffix(f"_{region}"), {})[region] = int(value)
-    return found

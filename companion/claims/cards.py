@@ -1,0 +1,173 @@
+"""Verdicts in words: the card of each claim, and the sentence on the pocket lab beside it.
+
+The sentences stand in `data/claims.yaml`, the numbers in a `Verdict`; here they meet.
+``{kurtosis}`` is the number of that name, written by its unit (fractions in percent) or by a
+format: ``{kurtosis:.2f}``; ``±`` at its end adds half of the 95 % interval, ``…`` its two ends.
+``{title}`` and ``{short}`` name the models, with and without their level, ``{data}`` the images;
+``{checked}``, ``{agreeing}`` and ``{covered}`` count what was checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, get_args
+
+from analysis.families.registry import Level
+from companion.claims.evidence import Evidence
+from companion.claims.ledger import Claim, Number, Outcome, Sentence, Verdict
+from companion.publish import words
+from companion.publish.style import LEVEL_STYLES, minus
+
+#: What the sentence beside a card shows, where a verdict has it.
+BESIDE = {
+    "kurtosis": "κ {}",
+    "importance": "largest importance over the mean {}",
+    "robustness": "effective robustness in points {:+.1f…}",
+    "kept": "directions kept {}",
+    "rank": "of {}",
+    "accuracy_change": "change of accuracy in points {:+.1f…}",
+    "robustness_change": "change of effective robustness in points {:+.1f…}",
+    "textures": "textures {}",
+    "more": "concepts more {:+.1f±}",
+    "share": "shared concepts in % {}",
+    "concepts": "concepts {:.1f}",
+    "zero_shot": "of zero-shot {:.1f}",
+    "supervised": "of supervised {:.1f}",
+}
+
+
+def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
+    """One claim with its verdict as a block of MyST."""
+    said = [_said(sentence, verdict, evidence) for sentence in claim.found]
+    found = " ".join(filter(None, said))
+    if verdict.outcome == "not measured":
+        found = f"{found or 'No evidence yet.'} It needs: {claim.needs}"
+    tolerance = claim.tolerance or 0
+    rule = claim.rule.format(**asdict(evidence.cuts), tolerance=tolerance, points=100 * tolerance)
+    return (
+        f":::{{div}} claim-card\n**{claim.id}** {badge(verdict.outcome)} *{claim.place}, "
+        f"{' and '.join(claim.version)}*\n\n**The paper:** {claim.statement}\n\n"
+        f"**Expected:** {claim.expected}\n\n**Found:** {found}\n\n**Rule:** {rule}\n:::"
+    )
+
+
+def badge(outcome: Outcome) -> str:
+    """An outcome as the book shows it."""
+    return f"[{outcome}]{{.verdict-{outcome.replace(' ', '-')}}}"
+
+
+def beside(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
+    """What the pocket lab's models show, by level, and how many of them agree with the claim."""
+    if not verdict.holds:
+        return "*In the pocket lab:* not measured in this build."
+    told = []
+    for name, shape in BESIDE.items():
+        of_name = [n for n in verdict.numbers if n.name == name]
+        by_level: dict[Level, list[Number]] = {
+            level: [n for n in of_name if _level(n, evidence) == level] for level in get_args(Level)
+        }
+        before, _, form = shape.rpartition(" ")
+        values = [
+            f"{_level_title(level, evidence)} {_spanned(found, form)}"
+            for level, found in by_level.items()
+            if found
+        ]
+        told += [f"{before}: {', '.join(values)}"] if values else []
+    checks = Counter(_quantity(check) for check in verdict.holds)
+    agreeing = Counter(_quantity(check) for check, held in verdict.holds.items() if held)
+    agree = ", ".join(f"{agreeing[what]} of {count}{what}" for what, count in checks.items())
+    meaning = claim.pocket.get(verdict.outcome, "")
+    shown = f"{'; '.join(told)}. " if told else ""
+    sentences = f"{shown}By the card's rule {agree} agree with the claim. {meaning}"
+    return f"*In the pocket lab:* {sentences.rstrip()}"
+
+
+def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:
+    """One sentence of a card, of everything that it is said of; "" if there is nothing."""
+    totals: dict[str, Any] = {n.name: _Shown(n) for n in verdict.numbers if not n.of}
+    totals |= {"checked": len(verdict.holds), "covered": verdict.covered}
+    totals |= {"agreeing": sum(verdict.holds.values())}
+    if not sentence.each:
+        shown = verdict.outcome != "not measured" or sentence.always
+        return sentence.text.format(**totals) if shown else ""
+    told = []
+    for n in (n for n in verdict.numbers if n.name == sentence.each):
+        if sentence.levels and _level(n, evidence) not in sentence.levels:
+            continue
+        if sentence.where and (n.data == evidence.reference) != (sentence.where == "reference"):
+            continue
+        beside = {m.name: _Shown(m) for m in verdict.numbers if (m.of, m.data) == (n.of, n.data)}
+        told.append(sentence.text.format(**totals | beside | _names(n, evidence)))
+    joined = sentence.join.join(told)
+    return f"{sentence.before} {joined}{sentence.after}".lstrip() if told else ""
+
+
+def _names(number: Number, evidence: Evidence) -> dict[str, str]:
+    """What a number is of, in words."""
+    titles = {m.data.name: m.data.title for m in evidence.measurements}
+    names = {"of": number.of.replace("_", "-")}
+    names["data"] = titles.get(number.data, number.data)
+    if number.of in evidence.families:
+        return names | {"title": evidence.families[number.of].title}
+    families = {m.name: f for f in evidence.families.values() for m in f.models}
+    first, *others = number.of.split(", ")
+    if first in families:
+        family = families[first]
+        models = [family.model(name) for name in (first, *others)]
+        compared = " less ".join(model.title for model in models)
+        names["title"] = f"{family.title}, {compared}"
+        names["short"] = f"{family.title}, {models[0].pretraining}"
+    return names
+
+
+def _level(number: Number, evidence: Evidence) -> Level | None:
+    """The level of the model that a number is of, the first of two; None of anything else."""
+    first = number.of.split(", ")[0]
+    models = (m for family in evidence.families.values() for m in family.models)
+    return next((model.level for model in models if model.name == first), None)
+
+
+def _level_title(level: Level, evidence: Evidence) -> str:
+    """What all models of a level are called, or else the level."""
+    titles = {model.title for model in evidence.at(level)}
+    return titles.pop() if len(titles) == 1 else LEVEL_STYLES[level].title
+
+
+def _spanned(found: Sequence[Number], form: str) -> str:
+    """One or two numbers as they are, or the lowest to the highest of more."""
+    if len(found) < 3:
+        return " and ".join(dict.fromkeys(form.format(_Shown(n)) for n in found))
+    plain = form.replace("…", "").replace("±", "")
+    ends = (end(found, key=lambda n: n.value) for end in (min, max))
+    return " to ".join(dict.fromkeys(plain.format(_Shown(n)) for n in ends))
+
+
+def _quantity(check: str) -> str:
+    """Which of several quantities of a model was checked, in brackets."""
+    last = check.rpartition(", ")[2]
+    return f" ({last})" if last in ("accuracy", "robustness", "κ", "ER") else ""
+
+
+class _Shown:
+    """A number as a sentence writes it: see the module."""
+
+    def __init__(self, number: Number) -> None:
+        self.number = number
+
+    def __format__(self, form: str) -> str:
+        number, plain = self.number, form.rstrip("±…")
+        low, high = number.low, number.high
+        value = self._written(number.value, plain)
+        if low is None or high is None or plain == form:
+            return value
+        if form.endswith("±"):
+            return f"{value} ± {self._written((high - low) / 2, plain.replace('+', ''))}"
+        return f"{value} ({self._written(low, plain)} to {self._written(high, plain)})"
+
+    def _written(self, value: float, form: str) -> str:
+        unit = self.number.unit
+        form = form or {"fraction": ".1f", "count": ".0f"}.get(unit, "")
+        scaled = 100 * value if unit == "fraction" else value
+        return minus(format(scaled, form)) if form else words.digits(scaled)
