@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
-from analysis.families.registry import Level
+from analysis.families.registry import LEVEL_TITLES, Level
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import Claim, Number, Outcome, Sentence, Verdict
 from companion.publish import words
-from companion.publish.style import LEVEL_STYLES, minus
+from companion.publish.style import minus
 
 #: What the sentence beside a card shows, where a verdict has it.
 BESIDE = {
@@ -132,7 +132,7 @@ def _level(number: Number, evidence: Evidence) -> Level | None:
 def _level_title(level: Level, evidence: Evidence) -> str:
     """What all models of a level are called, or else the level."""
     titles = {model.title for model in evidence.at(level)}
-    return titles.pop() if len(titles) == 1 else LEVEL_STYLES[level].title
+    return titles.pop() if len(titles) == 1 else LEVEL_TITLES[level]
 
 
 def _spanned(found: Sequence[Number], form: str) -> str:
