@@ -26,8 +26,9 @@ import scipy.stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.metrics.directions import importance, prune, pruning_curve, pruning_order
-from analysis.metrics.outliers import kurtosis, persistence
+from analysis.metrics.directions import importance
+from analysis.metrics.outliers import kurtosis, outlier_features
+from analysis.metrics.pruning import prune, pruning_curve, pruning_order
 
 
 def timed(call):
@@ -96,7 +97,7 @@ def peak_of_metrics(path, mapped):
     watcher = threading.Thread(target=watch)
     watcher.start()
     given = features if mapped else np.asarray(features, dtype=np.float64)
-    kurtosis(given), persistence(given), importance(given, head)
+    outlier_features(given), importance(given, head)
     done.set()
     watcher.join()
     return peak[0]
@@ -111,7 +112,7 @@ def compare_memory(images, width):
             command = [sys.executable, __file__, "--peak", str(path), way]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             print(
-                f"kurtosis, persistence and importance of {features.nbytes / 1e6:.0f} MB, "
+                f"outlier features and importance of {features.nbytes / 1e6:.0f} MB, "
                 f"{'memory-mapped' if way == 'mapped' else 'loaded as float64'}: peak "
                 f"{float(out):.0f} MB of own memory"
             )

@@ -241,8 +241,8 @@ def probe(
         array = outliers.checked_features(features)
         _check_number(len(array))
         numbers = measures.outlier_features(array)
-        counts = outliers.leading_counts(array)
-        kurtosis = _kurtosis(outliers.kurtosis(array))
+        own = outliers.outlier_features(array)
+        kurtosis = _kurtosis(own.kurtosis)
         read = _directions(array, head)
     except ProbeError:
         raise
@@ -259,8 +259,8 @@ def probe(
         outlier_threshold=float(numbers["outlier_threshold"]),
         outliers=tuple(Outlier(int(c), float(profile[c])) for c in coordinates),
         leader=int(numbers["persistence_coordinate"]),
-        persistence=_share(int(counts.max()), len(array)),
-        outliers_lead=_share(int(counts[coordinates].sum()), len(array)),
+        persistence=_share(int(own.leading.max()), len(array)),
+        outliers_lead=_share(int(own.leading[coordinates].sum()), len(array)),
         leaders=int(numbers["leaders"]),
         layer=_layer(array, float(numbers["zero_share"]), float(numbers["negative_share"])),
         head=read,

@@ -320,7 +320,7 @@ if sweeps:
     for name, found_orders in sweeps.items():
         sweep = found_orders["importance"]
         rank, fifth = fifth_of(sweep)
-        kept = pruned_shifts.fewest_without_loss(sweep, "inside")
+        kept = sweep.fewest_without_loss("inside")
         lost = int((sweep.change_high.robustness < 0).sum())
         sentences.append(
             f"**{titles[name]}:** with {fifth} of {rank} directions kept accuracy changes by "

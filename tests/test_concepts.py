@@ -398,9 +398,8 @@ def test_projection(tmp_path, monkeypatch):
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     np.save(tmp_path / "h.npy", features)
     mapped = np.load(tmp_path / "h.npy", mmap_mode="r")
-    for blocks in (concepts.BLOCK_BYTES, 7 * 8 * 12):
-        monkeypatch.setattr(concepts, "BLOCK_BYTES", blocks)
-        monkeypatch.setattr("analysis.metrics.directions.BLOCK_BYTES", blocks)
+    for blocks in (2**20, 7 * 8 * 12):
+        monkeypatch.setattr("analysis.metrics.outliers.BLOCK_BYTES", blocks)
         plain = project(mapped, directions, normalise=False)
         assert plain.dtype == np.float32
         np.testing.assert_allclose(plain, wide @ directions.T, rtol=1e-6, atol=1e-6)

@@ -1,5 +1,6 @@
 """Kurtosis, outlier features and persistence: against scipy, by hand, and for bad input."""
 
+import doctest
 import math
 
 import numpy as np
@@ -15,10 +16,8 @@ from analysis.metrics.outliers import (
     persistence,
 )
 
-
-@pytest.fixture
-def features():
-    return np.random.default_rng(0).normal(size=(40, 96)) * np.linspace(0.1, 5, 96) + 1
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(40, 96)) * np.linspace(0.1, 5, 96) + 1
 
 
 def literal_kurtosis(features):
@@ -32,10 +31,28 @@ def literal_kurtosis(features):
     return values
 
 
-def test_kurtosis_is_scipys_and_the_equations(features):
-    expected = scipy.stats.kurtosis(features, axis=1, fisher=False, bias=True)
-    np.testing.assert_allclose(kurtosis(features), expected, rtol=1e-12)
-    np.testing.assert_allclose(kurtosis(features), literal_kurtosis(features), rtol=1e-12)
+def test_everything_found_is_scipys_or_numpys():
+    stored = np.round(FEATURES, 1)  # so that some components are zero
+    found, z = outlier_features(stored), np.abs(scipy.stats.zscore(stored, axis=1))
+    expected = scipy.stats.kurtosis(stored, axis=1, fisher=False, bias=True)
+    np.testing.assert_allclose(found.kurtosis, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.kurtosis, literal_kurtosis(stored), rtol=1e-12)
+    np.testing.assert_allclose(found.profile, z.mean(0) / z.mean())
+    leaders = z.argmax(axis=1)
+    np.testing.assert_array_equal(found.leading, np.bincount(leaders, minlength=96))
+    assert found.persistence == (scipy.stats.mode(leaders).mode, (found.leading.max()) / 40)
+    assert found.zero_share == (stored == 0).mean() > 0
+    assert found.negative_share == (stored < 0).mean()
+    assert found.kurtosis_mean == pytest.approx(expected.mean())
+    assert found.kurtosis_standard_error == pytest.approx(scipy.stats.sem(expected))
+    np.testing.assert_allclose(found.kurtosis_percentiles[[0, 50, 100]],
+                               [expected.min(), np.median(expected), expected.max()])  # fmt: skip
+    assert outlier_features(stored[:1]).kurtosis_standard_error == 0
+    for part, of_found in (
+        (kurtosis, found.kurtosis), (activation_profile, found.profile),
+        (leading_counts, found.leading), (persistence, found.persistence),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(part(stored), of_found)
 
 
 @pytest.mark.parametrize("width", [2, 3, 512])
@@ -49,6 +66,10 @@ def test_hand_worked():
     # (1, 1, 1, 5): mean 2, variance 3, fourth powers 1 + 1 + 1 + 81 = 84, 84 / 4 / 9 = 7/3
     assert kurtosis([[1, 1, 1, 5]])[0] == pytest.approx(7 / 3)
     assert kurtosis([[1, -1, 1, -1]])[0] == pytest.approx(1)
+    h = np.array([[9.0, 1, 0, 2], [-1.0, 10, 10, 10], [0.0, 0, 0, 6]])
+    assert persistence(h) == (0, 2 / 3)  # leads by its distance from the image's mean
+    assert leading_counts(h).tolist() == [2, 0, 0, 1]
+    assert doctest.testmod(outliers).failed == 0
 
 
 def test_gaussian_average_is_a_little_below_three():
@@ -56,67 +77,56 @@ def test_gaussian_average_is_a_little_below_three():
     assert values.mean() == pytest.approx(3 * 63 / 65, abs=4 * values.std() / np.sqrt(20_000))
 
 
-def test_scale_shift_and_order_change_nothing(features):
-    expected = kurtosis(features)
-    rng = np.random.default_rng(2)
-    np.testing.assert_allclose(kurtosis(-3e-7 * features), expected)
-    np.testing.assert_allclose(kurtosis(features + 11), expected)
-    np.testing.assert_allclose(kurtosis(features[:, rng.permutation(96)]), expected)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    np.testing.assert_allclose(kurtosis(features / lengths), expected)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        -3e-7 * FEATURES, FEATURES + 11, FEATURES[:, np.random.default_rng(2).permutation(96)],
+        FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True), FEATURES * 1e-300,
+        FEATURES * 1e150,
+    ],
+)  # fmt: skip
+def test_scale_shift_and_order_change_nothing(changed):
+    np.testing.assert_allclose(kurtosis(changed), kurtosis(FEATURES), rtol=1e-7)
 
 
 def test_a_rotation_hides_an_outlier_feature():
-    rng = np.random.default_rng(3)
-    h = rng.normal(size=(50, 256))
+    h = np.random.default_rng(3).normal(size=(50, 256))
     h[:, 7] += 40
-    rotation = np.linalg.qr(rng.normal(size=(256, 256)))[0]
+    rotation = np.linalg.qr(np.random.default_rng(4).normal(size=(256, 256)))[0]
     assert kurtosis(h).min() > 60
     assert kurtosis(h @ rotation).max() < 5
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
-def test_any_real_type_is_computed_in_double_precision(features, dtype):
-    stored = (features * 20).astype(dtype)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16])
+def test_any_real_type_is_computed_in_double_precision_and_left_alone(dtype):
+    stored = (FEATURES * 20).astype(dtype)
+    before = stored.copy()
     expected = scipy.stats.kurtosis(stored.astype(float), axis=1, fisher=False)
     np.testing.assert_allclose(kurtosis(stored), expected, rtol=1e-12)
+    np.testing.assert_array_equal(stored, before)
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e150])
-def test_extreme_magnitudes_stay_finite(features, scale):
-    np.testing.assert_allclose(kurtosis(features * scale), kurtosis(features), rtol=1e-9)
-
-
-def test_blocks_and_memory_maps_change_nothing(features, monkeypatch, tmp_path):
-    expected = kurtosis(features), activation_profile(features), leading_counts(features)
-    np.save(tmp_path / "h.npy", features)
+def test_blocks_and_memory_maps_change_nothing(monkeypatch, tmp_path):
+    expected = outlier_features(FEATURES)
+    np.save(tmp_path / "h.npy", FEATURES)
     monkeypatch.setattr(outliers, "BLOCK_BYTES", 3 * 8 * 96)
-    mapped = np.load(tmp_path / "h.npy", mmap_mode="r")
-    np.testing.assert_allclose(kurtosis(mapped), expected[0], rtol=1e-12)
-    np.testing.assert_allclose(activation_profile(mapped), expected[1], rtol=1e-12)
-    np.testing.assert_array_equal(leading_counts(mapped), expected[2])
-
-
-def test_the_input_is_not_changed(features):
-    before = features.copy()
-    kurtosis(features)
-    np.testing.assert_array_equal(features, before)
-
-
-def test_profile_against_its_definition(features):
-    z = np.abs(scipy.stats.zscore(features, axis=1))
-    np.testing.assert_allclose(activation_profile(features), z.mean(0) / z.mean())
-    assert activation_profile(features).mean() == pytest.approx(1)
+    found = outlier_features(np.load(tmp_path / "h.npy", mmap_mode="r"))
+    np.testing.assert_allclose(found.kurtosis, expected.kurtosis, rtol=1e-12)
+    np.testing.assert_allclose(found.profile, expected.profile, rtol=1e-12)
+    np.testing.assert_array_equal(found.leading, expected.leading)
+    assert found.negative_share == expected.negative_share
 
 
 def test_outlier_features_by_their_rule():
-    rng = np.random.default_rng(4)
-    h = rng.normal(size=(100, 200))
+    h = np.random.default_rng(4).normal(size=(100, 200))
     h[:, 30] += 12
     h[:, 4] -= 25
-    np.testing.assert_array_equal(outlier_features(h), [4, 30])
-    np.testing.assert_array_equal(outlier_features(h, threshold=15), [4])
-    assert len(outlier_features(h[:, 50:])) == 0
+    found = outlier_features(h)
+    assert found.coordinates().tolist() == [4, 30] and found.coordinates(15).tolist() == [4]
+    assert len(outlier_features(h[:, 50:]).coordinates()) == 0
+    for threshold in (1, 0, -2, float("nan")):
+        with pytest.raises(ValueError, match="give a number above 1"):
+            found.coordinates(threshold)
 
 
 def test_persistence_tells_an_outlier_from_a_sparse_vector():
@@ -127,12 +137,6 @@ def test_persistence_tells_an_outlier_from_a_sparse_vector():
     assert persistence(outlier) == (9, 1.0)
     assert kurtosis(sparse).mean() > 8
     assert persistence(sparse).fraction < 0.05
-
-
-def test_persistence_counts_by_distance_from_the_images_mean():
-    h = np.array([[9.0, 1, 0, 2], [-1.0, 10, 10, 10], [0.0, 0, 0, 6]])
-    assert persistence(h) == (0, 2 / 3)
-    assert leading_counts(h).tolist() == [2, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -150,13 +154,6 @@ def test_persistence_counts_by_distance_from_the_images_mean():
         ([[1.0, np.inf]], "row 0 of the features holds NaN or infinity"),
     ],
 )
-@pytest.mark.parametrize("function", [kurtosis, activation_profile, outlier_features, persistence])
-def test_bad_features_are_named(function, bad, message):
+def test_bad_features_are_named(bad, message):
     with pytest.raises(ValueError, match=message):
-        function(bad)
-
-
-@pytest.mark.parametrize("threshold", [1, 0, -2, float("nan")])
-def test_a_threshold_must_be_above_the_mean(features, threshold):
-    with pytest.raises(ValueError, match="give a number above 1"):
-        outlier_features(features, threshold)
+        outlier_features(bad)

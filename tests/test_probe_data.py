@@ -47,7 +47,7 @@ def test_concepts_need_enough_images_of_enough_clusters_and_count_once(probe):
 def test_units_exchange_labels_as_a_whole_and_only_with_their_like(probe):
     exchanged = 0
     for seed in range(20):
-        labels = concept_probe.permuted_units(probe, seed).toarray()
+        labels = concept_counts.permuted_units(probe, seed).toarray()
         assert (labels.sum(axis=0) == probe.positives).all()
         assert (labels[:6] == labels[7:]).all()  # units 0 to 5 by the first and the second hand
         assert labels[6].tolist() == [False] * 4 + [True]  # no other unit is drawn once
@@ -57,7 +57,7 @@ def test_units_exchange_labels_as_a_whole_and_only_with_their_like(probe):
 
 def test_halves_never_divide_a_cluster(probe):
     for seed in range(10):
-        half = concept_probe.half_of_clusters(probe, seed)
+        half = concept_counts.half_of_clusters(probe, seed)
         inside = {int(c) for c in CLUSTERS[half]}
         assert inside.isdisjoint(CLUSTERS[~half].tolist()) and len(inside) == 3
 

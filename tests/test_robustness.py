@@ -1,5 +1,7 @@
 """The robustness metrics against independent implementations and hand-worked cases."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.special
@@ -9,11 +11,17 @@ from analysis.metrics.robustness import (
     Baseline,
     bootstrap_baselines,
     effective_robustness,
+    expected,
+    expected_slope,
     fit_baseline,
     inverse_logit,
     logit,
+    resampled_units,
     sampling_error,
+    weighted_accuracy,
 )
+
+LINES = [Baseline(0.8, -1.0, 1), Baseline(-0.5, -1.0, 1), Baseline(0.0, -1.0, 1)]
 
 
 @pytest.fixture
@@ -25,54 +33,47 @@ def pool():
     return imagenet, shifted
 
 
-def test_logit_agrees_with_scipy_to_the_edges():
+def test_logit_agrees_with_scipy_to_the_edges_and_keeps_shapes():
     accuracy = np.array([1e-12, 0.001, 0.3, 0.5, 0.999, 1 - 1e-12])
     np.testing.assert_allclose(logit(accuracy), scipy.special.logit(accuracy), rtol=1e-9)
     z = np.array([-800.0, -30, 0, 30, 800])
     np.testing.assert_allclose(inverse_logit(z), scipy.special.expit(z), rtol=1e-12)
     np.testing.assert_allclose(inverse_logit(logit(accuracy)), accuracy, rtol=1e-9)
-
-
-def test_logit_keeps_the_shape():
-    assert logit([[0.1, 0.2], [0.3, 0.4]]).shape == (2, 2)
-    assert logit(0.5).shape == ()
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 71.3, float("nan")])
-def test_logit_names_the_value_it_cannot_take(value):
-    with pytest.raises(ValueError, match=r"1 of 2 accuracies outside \(0, 1\).*divide percentages"):
-        logit([0.5, value])
+    assert logit([[0.1, 0.2], [0.3, 0.4]]).shape == (2, 2) and logit(0.5).shape == ()
 
 
 def test_fit_is_scipys_regression(pool):
-    expected = scipy.stats.linregress(*map(scipy.special.logit, pool))
-    fitted = fit_baseline(*pool)
-    assert fitted.slope == pytest.approx(expected.slope, abs=1e-12)
-    assert fitted.intercept == pytest.approx(expected.intercept, abs=1e-12)
-    assert fitted.r == pytest.approx(expected.rvalue, abs=1e-12)
-
-
-def test_fit_refuses_what_has_no_line():
-    with pytest.raises(ValueError, match="at least three"):
-        fit_baseline([0.1, 0.2], [0.1, 0.2])
-    with pytest.raises(ValueError, match="equally long"):
-        fit_baseline([0.1, 0.2, 0.3], [0.1, 0.2])
-    with pytest.raises(ValueError, match="same ImageNet accuracy"):
-        fit_baseline([0.5, 0.5, 0.5], [0.1, 0.2, 0.3])
+    found, fitted = scipy.stats.linregress(*map(scipy.special.logit, pool)), fit_baseline(*pool)
+    np.testing.assert_allclose(
+        [fitted.slope, fitted.intercept, fitted.r],
+        [found.slope, found.intercept, found.rvalue], atol=1e-12,
+    )  # fmt: skip
 
 
 def test_effective_robustness_by_hand():
     # At 50 % on ImageNet the logit is 0, so the line expects 1 / (1 + e^1.49) = 0.183922.
     assert effective_robustness(0.5, 0.5) == pytest.approx(0.5 - 0.183922, abs=1e-6)
-    unit = Baseline(slope=1, intercept=0, r=1)
-    values = effective_robustness([0.4, 0.7], [0.6, 0.6], unit)
+    values = effective_robustness([0.4, 0.7], [0.6, 0.6], Baseline(slope=1, intercept=0, r=1))
     np.testing.assert_allclose(values, [-0.2, 0.1], atol=1e-12)
-
-
-def test_effective_robustness_takes_a_shifted_accuracy_of_zero_but_no_percentage():
     assert effective_robustness(0.0, 0.5) < 0
-    with pytest.raises(ValueError, match=r"shifted accuracy of 48; .* divide percentages"):
-        effective_robustness(48.0, 0.6)
+
+
+def test_expectations_have_limits_where_the_logit_is_infinite():
+    found = expected([0.0, 0.5, 1.0], LINES)
+    middle = 1 / (1 + math.e)
+    np.testing.assert_allclose(found, [[0, middle, 1], [1, middle, 0], [middle, middle, middle]])
+    near = expected([1e-12, 0.5, 1 - 1e-12], LINES[0])
+    np.testing.assert_allclose(near, found[0], atol=1e-9)
+    inside = np.random.default_rng(0).uniform(0.01, 0.99, (3, 5))
+    for line, one, row in zip(LINES, inside, expected(inside, LINES), strict=True):
+        np.testing.assert_allclose(row, line.predict(one), rtol=1e-12)
+
+
+def test_the_slope_is_the_derivative():
+    a, step = np.array([[0.1, 0.5], [0.7, 0.99]]), 1e-6
+    numeric = (expected(a + step, LINES[0]) - expected(a - step, LINES[0])) / (2 * step)
+    np.testing.assert_allclose(expected_slope(a, LINES[0]), numeric, rtol=1e-6)
+    assert np.isnan(expected_slope([0.0, 1.0], LINES[0])).all()
 
 
 def test_bootstrap_is_seeded_and_each_resample_is_a_fit(pool):
@@ -85,6 +86,20 @@ def test_bootstrap_is_seeded_and_each_resample_is_a_fit(pool):
     np.testing.assert_allclose(found, [again.slope, again.intercept, again.r])
 
 
+def test_units_are_drawn_together_in_all_data_sets():
+    """Four units; the first data set shows each twice, the second three of them."""
+    first, second = resampled_units([[7, 9, 9, 7, 12, 3, 12, 3], [12, 3, 7]], 2000, seed=1)
+    np.testing.assert_array_equal(first[:, [0, 2, 4, 5]], first[:, [3, 1, 6, 7]])
+    np.testing.assert_array_equal(second, first[:, [4, 5, 0]])
+    assert (first.sum(axis=1) == 8).all()
+    np.testing.assert_allclose(first.mean(axis=0), 1, atol=0.1)
+    np.testing.assert_allclose(first.var(axis=0), 3 / 4, atol=0.1)  # binomial of 4 draws
+    right = np.array([[True] * 4 + [False] * 4, [False, True] * 4])
+    found = weighted_accuracy(right, first)
+    for weights, row in zip(first[:20], found, strict=False):
+        np.testing.assert_allclose(row, [np.average(one, weights=weights) for one in right])
+
+
 def test_sampling_error_against_simulated_test_sets():
     rng = np.random.default_rng(1)
     shifts, images = np.array([0.6, 0.7, 0.4, 0.5, 0.3]), np.array([1000, 3000, 5000, 1800, 750])
@@ -92,5 +107,25 @@ def test_sampling_error_against_simulated_test_sets():
         (rng.binomial(images, shifts, size=(40_000, 5)) / images).mean(1),
         rng.binomial(5000, 0.65, size=40_000) / 5000,
     )
-    expected = float(sampling_error(shifts, images, 0.65, 5000))
-    assert simulated.std() == pytest.approx(expected, rel=0.02)
+    found = float(sampling_error(shifts, images, 0.65, 5000))
+    assert simulated.std() == pytest.approx(found, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        *((lambda v=v: logit([0.5, v]), r"1 of 2 accuracies outside \(0, 1\).*divide percentages")
+          for v in (0.0, 1.0, -0.1, 71.3, float("nan"))),
+        (lambda: fit_baseline([0.1, 0.2], [0.1, 0.2]), "at least three"),
+        (lambda: fit_baseline([0.1, 0.2, 0.3], [0.1, 0.2]), "equally long"),
+        (lambda: fit_baseline([0.5] * 3, [0.1, 0.2, 0.3]), "same ImageNet accuracy"),
+        (lambda: effective_robustness(48.0, 0.6), "shifted accuracy of 48; .* divide percentages"),
+        (lambda: effective_robustness(0.5, 0.0), r"outside \(0, 1\)"),
+        (lambda: expected(71.3, LINES), "accuracy of 71.3; .* divide percentages"),
+        (lambda: weighted_accuracy(np.ones((2, 3), bool), np.array([[1, 0, 2], [0, 0, 0]])),
+         "1 of 2 resamples hold none of the 3 images"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

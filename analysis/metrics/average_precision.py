@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -33,7 +33,7 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.directions import unit_blocks
-from analysis.metrics.outliers import BLOCK_BYTES, checked_features, finite_block
+from analysis.metrics.outliers import checked_features, finite_blocks
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -806,18 +806,13 @@ def project(
     scores = np.empty(shape, dtype=np.float32) if out is None else out
     if scores.shape != shape:
         raise ValueError(f"out has the shape {scores.shape}, but the scores will have {shape}.")
-    reading = finite_block(vectors, slice(0, len(vectors))).T
+    reading = np.concatenate([block for _, block in finite_blocks(vectors)]).T
     start = 0
-    for h in unit_blocks(array, array.shape[1]) if normalise else _plain_blocks(array):
+    plain = (h for _, h in finite_blocks(array))
+    for h in unit_blocks(array, array.shape[1]) if normalise else plain:
         scores[start : start + len(h)] = h @ reading
         start += len(h)
     return scores
-
-
-def _plain_blocks(features: NDArray[Any]) -> Iterator[Array]:
-    step = max(1, BLOCK_BYTES // (8 * features.shape[1]))
-    for start in range(0, len(features), step):
-        yield finite_block(features, slice(start, min(start + step, len(features))))
 
 
 # Checks ------------------------------------------------------------------------------------------

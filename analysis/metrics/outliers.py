@@ -1,20 +1,23 @@
 """Outlier features: how far a few coordinates of a representation tower above the rest.
 
 Everything looks at one image at a time: each row of the features is standardised over its own
-components, z = (h − μ(h)) / σ(h), and what is reported is averaged over images. Features are read
-in blocks of rows, so a memory-mapped file is never loaded whole; computing is in float64. The
-equations are on the book's page of definitions (`eq-kurtosis`, `definition-outlier-feature`).
+components, z = (h − μ(h)) / σ(h), and what is reported is averaged over images. `outlier_features`
+finds all of it in one pass; the other functions name one part each. Features are read in blocks of
+rows, so a memory-mapped file is never loaded whole; computing is in float64. The equations are on
+the book's page of definitions (`eq-kurtosis`, `definition-outlier-feature`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 OUTLIER_THRESHOLD = 6.0
 """How many times the mean coordinate an outlier feature must reach. The paper gives no number;
@@ -31,100 +34,157 @@ class Persistence(NamedTuple):
     fraction: float
 
 
+@dataclass(frozen=True)
+class OutlierFeatures:
+    """What N images say about outlier features in d coordinates.
+
+    `kurtosis`: (N,), the activation kurtosis of each image. `profile`: (d,), how large each
+    coordinate is on average, relative to the mean coordinate. `leading`: (d,), in how many images
+    each coordinate has the largest |z_i|. `zero_share`, `negative_share`: fractions of all N · d
+    components that are zero, or below it.
+    """
+
+    kurtosis: Array = field(repr=False)
+    profile: Array = field(repr=False)
+    leading: Indices = field(repr=False)
+    zero_share: float
+    negative_share: float
+
+    @property
+    def kurtosis_mean(self) -> float:
+        """The paper's activation kurtosis: the mean over images (`eq-kurtosis`)."""
+        return float(self.kurtosis.mean())
+
+    @property
+    def kurtosis_standard_error(self) -> float:
+        """Standard error of the mean over images; 0 for a single one."""
+        images = len(self.kurtosis)
+        return float(self.kurtosis.std(ddof=1) / np.sqrt(images)) if images > 1 else 0.0
+
+    @property
+    def kurtosis_percentiles(self) -> Array:
+        """Percentiles 0 to 100 over images, (101,)."""
+        percentiles: Array = np.percentile(self.kurtosis, np.arange(101))
+        return percentiles
+
+    @property
+    def persistence(self) -> Persistence:
+        """How often the commonest largest coordinate leads.
+
+        An outlier feature leads in nearly every image; in a vector that is merely sparse the
+        leader changes from image to image.
+        """
+        coordinate = int(self.leading.argmax())
+        return Persistence(coordinate, float(self.leading[coordinate] / self.leading.sum()))
+
+    def coordinates(self, threshold: float = OUTLIER_THRESHOLD) -> Indices:
+        """The outlier features: coordinates far above the mean coordinate, the largest first.
+
+        Rule: the profile, averaged over images, is at least `threshold`, which must be above 1.
+        The paper names no cut-off (`definition-outlier-feature`): report how the result depends
+        on it.
+        """
+        return far_above_mean(self.profile, threshold)
+
+
+def outlier_features(features: ArrayLike) -> OutlierFeatures:
+    """All that this module finds in features, in one pass over them.
+
+    `features`: (N, d) with d ≥ 2, any real numbers. Raises ValueError for other shapes, for NaN or
+    infinity, and for rows whose components are all equal, in which nothing stands out.
+
+    >>> found = outlier_features([[9.0, 1, 0, 2], [-1, 10, 10, 10], [0, 0, 0, 6]])
+    >>> found.kurtosis.shape, found.profile.shape, found.persistence.coordinate
+    ((3,), (4,), 0)
+    """
+    array = checked_features(features)
+    images, width = array.shape
+    values, total = np.empty(images), np.zeros(width)
+    leading, zeros, negatives = np.zeros(width, dtype=np.intp), 0, 0
+    for rows, h in finite_blocks(array):
+        zeros += int((h == 0).sum())
+        negatives += int((h < 0).sum())
+        size = np.abs(standardised(h, rows.start), out=h)
+        total += size.sum(axis=0)
+        leading += np.bincount(size.argmax(axis=1), minlength=width)
+        squares = np.multiply(size, size, out=size)
+        values[rows] = np.einsum("ij,ij->i", squares, squares) / width
+    return OutlierFeatures(
+        kurtosis=values,
+        profile=total / total.mean(),
+        leading=leading,
+        zero_share=zeros / array.size,
+        negative_share=negatives / array.size,
+    )
+
+
 def kurtosis(features: ArrayLike) -> Array:
     """Activation kurtosis of each image, (1/d) Σ_i z_i⁴ (`eq-kurtosis`, before averaging).
 
-    `features`: (N, d) with d ≥ 2, any real numbers. Returns (N,), dimensionless: a Gaussian gives
+    Features (N, d), as `outlier_features` takes them. Returns (N,), dimensionless: a Gaussian gives
     about 3, a single differing component d − 2 + 1/(d − 1), the most that there can be. Scaling a
-    row by a non-zero number or adding a constant to it changes nothing.
+    row by a non-zero number or adding a constant to it changes nothing. Source: Crabbé et al.
+    (2024), Section 3.
 
-    Raises ValueError for other shapes, for NaN or infinity, and for rows whose components are all
-    equal, which have no kurtosis. Source: Crabbé et al. (2024), Section 3.
+    >>> kurtosis([[1, -1, 1, -1], [0, 0, 0, 7]]).round(4)
+    array([1.    , 2.3333])
     """
-    features = checked_features(features)
-    values = np.empty(len(features))
-    for rows, z in standardised_blocks(features):
-        squares = z * z
-        values[rows] = np.einsum("ij,ij->i", squares, squares) / z.shape[1]
-    return values
+    return outlier_features(features).kurtosis
 
 
 def activation_profile(features: ArrayLike) -> Array:
     """How large each coordinate is on average, relative to the mean coordinate.
 
-    `features`: (N, d). Returns (d,), the mean of |z_i| over images divided by its mean over
-    coordinates: 1 is an average coordinate. Raises ValueError as `kurtosis` does.
+    Features (N, d) → (d,), the mean of |z_i| over images divided by its mean over coordinates: 1 is
+    an average coordinate. Raises ValueError as `outlier_features` does.
     """
-    features = checked_features(features)
-    total = np.zeros(features.shape[1])
-    for _, z in standardised_blocks(features):
-        total += np.abs(z).sum(axis=0)
-    profile: Array = total / total.mean()
-    return profile
-
-
-def outlier_features(features: ArrayLike, threshold: float = OUTLIER_THRESHOLD) -> NDArray[np.intp]:
-    """Coordinates far above the mean coordinate, the largest first.
-
-    Rule: the `activation_profile`, averaged over images, is at least `threshold`, which must be
-    above 1. `features`: (N, d). Returns indices, perhaps none. Raises ValueError as `kurtosis`
-    does. The paper names no cut-off (`definition-outlier-feature`): report how the result depends
-    on it.
-    """
-    return far_above_mean(activation_profile(features), threshold)
+    return outlier_features(features).profile
 
 
 def persistence(features: ArrayLike) -> Persistence:
-    """How often the commonest largest coordinate leads.
+    """How often the commonest largest coordinate leads: features (N, d) → its number and share.
 
-    In each image the coordinate with the largest |z_i| leads. An outlier feature leads in nearly
-    every image; in a vector that is merely sparse the leader changes from image to image.
-    `features`: (N, d). Raises ValueError as `kurtosis` does.
+    In each image the coordinate with the largest |z_i| leads. Raises ValueError as
+    `outlier_features` does.
     """
-    counts = leading_counts(features)
-    coordinate = int(counts.argmax())
-    return Persistence(coordinate, float(counts[coordinate] / counts.sum()))
+    return outlier_features(features).persistence
 
 
-def leading_counts(features: ArrayLike) -> NDArray[np.intp]:
+def leading_counts(features: ArrayLike) -> Indices:
     """In how many images each coordinate has the largest |z_i|: (N, d) → (d,), summing to N."""
-    features = checked_features(features)
-    counts = np.zeros(features.shape[1], dtype=np.intp)
-    for _, z in standardised_blocks(features):
-        counts += np.bincount(np.abs(z).argmax(axis=1), minlength=z.shape[1])
-    return counts
+    return outlier_features(features).leading
 
 
-def standardised_blocks(features: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
-    """Yield blocks of rows with z = (h − μ(h)) / σ(h), σ biased, from checked features."""
-    images, width = features.shape
-    step = max(1, BLOCK_BYTES // (8 * width))
-    for start in range(0, images, step):
-        rows = slice(start, min(start + step, images))
-        h = finite_block(features, rows)
-        scale = np.abs(h).max(axis=1, keepdims=True)
-        constant = np.ptp(h, axis=1) == 0
-        if constant.any():
-            raise ValueError(
-                f"row {start + int(constant.argmax())} of the features is constant, so nothing in "
-                "it stands out and its kurtosis is undefined; leave such images out."
-            )
-        h /= scale  # so that fourth powers of huge or tiny values stay finite
-        h -= h.mean(axis=1, keepdims=True)
-        h /= np.sqrt(np.einsum("ij,ij->i", h, h) / width)[:, None]
-        yield rows, h
+def standardised(h: Array, first: int = 0) -> Array:
+    """z = (h − μ(h)) / σ(h) of each row, σ biased: finite rows (n, d), which are overwritten.
 
-
-def finite_block(features: NDArray[Any], rows: slice) -> Array:
-    """A float64 copy of some rows; ValueError names the first row with NaN or infinity."""
-    block = np.array(features[rows], dtype=np.float64)
-    bad = ~np.isfinite(block).all(axis=1)
-    if bad.any():
+    Raises ValueError for a row whose components are all equal; `first` is the number of the first.
+    """
+    constant = np.ptp(h, axis=1) == 0
+    if constant.any():
         raise ValueError(
-            f"row {rows.start + int(bad.argmax())} of the features holds NaN or infinity; features "
-            "must be finite numbers: look for what went wrong when they were extracted."
+            f"row {first + int(constant.argmax())} of the features is constant, so nothing in "
+            "it stands out and its kurtosis is undefined; leave such images out."
         )
-    return block
+    h /= np.abs(h).max(axis=1, keepdims=True)  # so that fourth powers of huge values stay finite
+    h -= h.mean(axis=1, keepdims=True)
+    h /= np.sqrt(np.einsum("ij,ij->i", h, h) / h.shape[1])[:, None]
+    return h
+
+
+def finite_blocks(features: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
+    """Yield which rows, and a float64 copy of them; ValueError names a row with NaN or infinity."""
+    step = max(1, BLOCK_BYTES // (8 * features.shape[1]))
+    for start in range(0, len(features), step):
+        rows = slice(start, min(start + step, len(features)))
+        block = np.array(features[rows], dtype=np.float64)
+        bad = ~np.isfinite(block).all(axis=1)
+        if bad.any():
+            raise ValueError(
+                f"row {start + int(bad.argmax())} of the features holds NaN or infinity; features "
+                "must be finite numbers: look for what went wrong when they were extracted."
+            )
+        yield rows, block
 
 
 def checked_features(features: ArrayLike, smallest_width: int = 2) -> NDArray[Any]:
@@ -140,7 +200,7 @@ def checked_features(features: ArrayLike, smallest_width: int = 2) -> NDArray[An
     return array
 
 
-def far_above_mean(values: ArrayLike, threshold: float) -> NDArray[np.intp]:
+def far_above_mean(values: ArrayLike, threshold: float) -> Indices:
     """Indices of the non-negative values that reach `threshold` × their mean, largest first."""
     array = np.asarray(values, dtype=np.float64)
     if not threshold > 1:
@@ -149,5 +209,5 @@ def far_above_mean(values: ArrayLike, threshold: float) -> NDArray[np.intp]:
             "stand out; give a number above 1."
         )
     order = np.argsort(-array, kind="stable")
-    found: NDArray[np.intp] = order[array[order] >= threshold * array.mean()]
+    found: Indices = order[array[order] >= threshold * array.mean()]
     return found

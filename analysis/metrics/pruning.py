@@ -1,46 +1,193 @@
-"""Pruning judged under shift: accuracy and effective robustness for every number of directions.
+"""Pruning a head: what is lost when only some of its directions are kept.
 
-Pure functions on arrays. The directions are ordered once, on the images of the training
-distribution; then each data set is classified with the first 1, 2, … directions of that order.
-Nothing here knows which data sets these are: the pocket lab's drawing styles, or ImageNet and its
-five shifts, where a shift may have fewer classes (`class_subset`).
+`prune` is the equation (`eq-pruning`, Crabbé et al. 2023, 2024). `right_at_every_step` is the one
+sweep: it projects each image once and adds one direction after another to its logits, so the curve
+over all numbers of directions costs little more than a single one. The rest judges pruning under
+shift: the directions are ordered once, on the images of the training distribution, then each data
+set is classified with the first k directions of that order. Nothing here knows which data sets
+these are: the pocket lab's drawing styles, or ImageNet and its five shifts.
 
 Uncertainty comes in two ways. Where data sets show the same *units* (the pocket lab's concepts),
-these are resampled, the same ones in every data set, and the baseline is refitted to resampled
-pools; a pruned head is compared with the whole one within each resample (Efron 1979). Where the
-test sets share no image and are large, `sampled` takes the binomial errors with the baseline held
-fixed, as `robustness.sampling_error` does, and pairs the two heads image by image.
+`resampled` draws these, the same ones in every data set, refits the baseline to resampled pools,
+and compares a pruned head with the whole one within each resample. Where the test sets share no
+image and are large, `sampled` takes the binomial errors with the baseline held fixed, as
+`robustness.sampling_error` does, and pairs the two heads image by image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.metrics import directions
-from analysis.metrics.directions import Decomposition, Order
-from analysis.metrics.robustness import Baseline, inverse_logit
+from analysis.metrics import directions, robustness
+from analysis.metrics.directions import Decomposition, decomposed
+from analysis.metrics.outliers import checked_features
+from analysis.metrics.robustness import NORMAL_95, Baseline
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.intp]
-#: Images whose logits are held at a time, so that they fit the processor's cache.
-BLOCK = 256
-NORMAL_95 = 1.959964
+Order = Literal["importance", "singular_value", "reversed", "random"]
+
+LOGIT_BYTES = 2**20
+"""Size of the logits of the images that are classified at a time: they fit a processor's cache."""
+
+
+def pruning_order(importances: ArrayLike, kind: Order, seed: int | None = None) -> Integers:
+    """The order in which directions are kept, the first one kept longest: (rank,) → (rank,).
+
+    `importance`: the most important first. `singular_value`: the largest σ first. `reversed`: the
+    least important first. `random`: shuffled by `seed`, which this kind alone needs.
+    """
+    values = directions.checked_importances(importances)
+    if kind not in get_args(Order):
+        raise ValueError(f"unknown order {kind!r}; the orders are {', '.join(get_args(Order))}.")
+    if (kind == "random") != (seed is not None):
+        raise ValueError(
+            f"order {kind!r} got seed {seed}; the order 'random' needs a seed and no other takes "
+            "one."
+        )
+    if kind == "random":
+        return np.random.default_rng(seed).permutation(len(values))
+    if kind == "singular_value":
+        return np.arange(len(values))
+    by_importance = np.argsort(-values, kind="stable")
+    return by_importance if kind == "importance" else by_importance[::-1]
+
+
+def prune(head: ArrayLike | Decomposition, order: ArrayLike, keep: int) -> Array:
+    """The head rebuilt from the first `keep` directions of `order` (`eq-pruning`).
+
+    Returns W_K = Σ_{i in K} σ_i u_i v_iᵀ, (classes, components). `order` must hold each direction
+    once; `keep` runs from 0 (a head of zeros) to the rank (the head itself).
+    """
+    parts = decomposed(head)
+    kept = _checked_order(order, parts.rank)
+    if not 0 <= keep <= parts.rank:
+        raise ValueError(f"cannot keep {keep} of {parts.rank} directions; give 0 to {parts.rank}.")
+    kept = kept[:keep]
+    weighted = parts.left[:, kept] * parts.singular_values[kept]
+    pruned: Array = weighted @ parts.directions[kept]
+    return pruned
+
+
+def pruning_curve(
+    features: ArrayLike, labels: ArrayLike, head: ArrayLike | Decomposition, order: ArrayLike
+) -> Array:
+    """Accuracy with 1, 2, … rank directions kept, in `order`: fractions of shape (rank,).
+
+    Features (N, d), labels (N,) as rows of the head (classes, d): see `right_at_every_step`, which
+    says it of every image, and knows more kinds of heads and labels.
+    """
+    accuracy: Array = right_at_every_step(features, labels, head, order).mean(axis=1)
+    return accuracy
+
+
+def right_at_every_step(
+    features: ArrayLike,
+    labels: ArrayLike,
+    head: ArrayLike | Decomposition,
+    order: ArrayLike,
+    class_subset: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    owners: ArrayLike | None = None,
+    kept: ArrayLike | None = None,
+) -> Flags:
+    """Which images are classified right with the first k directions of `order`, for every k.
+
+    `features`: (N, d). `labels`: (N,) classes. `class_subset`: (C,) the rows of the head that
+    compete, for data sets with fewer classes (default: all). `owners`: (C,) the class that each of
+    these rows stands for, where a class has several; else a row is its own class. `bias`:
+    (classes,), added whatever is kept, for heads that have one. `kept`: the numbers k, rising;
+    default 1 to the rank. Returns (steps, N). Of equal logits the lower row wins. Raises ValueError
+    for a label that is none of the classes that compete, and for arguments that do not fit.
+    """
+    parts = decomposed(head)
+    sequence = _checked_order(order, parts.rank)
+    steps = _checked_steps(kept, parts.rank)
+    classes, wanted, writing, constant = _task(labels, parts, class_subset, owners, bias)
+    writing = writing[sequence]
+    right = np.empty((len(steps), len(wanted)), dtype=np.bool_)
+    for images, projected in _projections(features, parts, wanted, classes):
+        p = projected[:, sequence]
+        logits = np.tile(constant, (len(p), 1))
+        added = np.empty_like(logits)
+        done = 0
+        for step, k in enumerate(steps):
+            add = np.multiply if k == done + 1 else np.matmul  # of one direction the same, faster
+            add(p[:, done:k], writing[done:k], out=added)
+            logits += added
+            right[step, images] = classes[logits.argmax(axis=1)] == wanted[images]
+            done = k
+    return right
+
+
+def accuracy_without_each(
+    features: ArrayLike,
+    labels: ArrayLike,
+    head: ArrayLike | Decomposition,
+    class_subset: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+) -> Array:
+    """Accuracy with one direction left out, for each: fractions (rank,), order of σ.
+
+    The arguments are those of `right_at_every_step`. Shows how much a direction matters to the
+    predictions, where importance only says how strongly it is read.
+    """
+    parts = decomposed(head)
+    classes, wanted, writing, constant = _task(labels, parts, class_subset, None, bias)
+    right = np.zeros(parts.rank)
+    for images, p in _projections(features, parts, wanted, classes):
+        logits = p @ writing + constant
+        for k in range(parts.rank):
+            without = logits - p[:, k, None] * writing[k]
+            right[k] += (classes[without.argmax(axis=1)] == wanted[images]).sum()
+    accuracy: Array = right / len(wanted)
+    return accuracy
+
+
+def paired_difference(right: ArrayLike, reference: ArrayLike) -> tuple[Array, Array]:
+    """Difference of two accuracies on the same images, and its standard error: fractions.
+
+    `right`: (…, N) and `reference`: (N,), whether each image is classified right. The images are
+    taken as an independent sample; what both share cancels (McNemar 1947).
+    """
+    change = np.asarray(right, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
+    return change.mean(axis=-1), change.std(axis=-1) / np.sqrt(change.shape[-1])
+
+
+def fewest_kept_without_loss(highest: ArrayLike, kept: ArrayLike | None = None) -> int:
+    """The smallest number of directions kept from which on no loss is established.
+
+    `highest`: (steps,) upper ends of the interval of the change from the whole head, the whole head
+    last. `kept`: (steps,) how many directions each step keeps, default 1, 2, … A loss is
+    established where the whole interval lies below zero. With few images that is a weak test: no
+    loss found is not no loss.
+
+    >>> fewest_kept_without_loss([-0.2, 0.1, -0.1, 0, 0])
+    4
+    """
+    ends = np.asarray(highest, dtype=np.float64)
+    steps = np.arange(1, len(ends) + 1) if kept is None else np.asarray(kept)
+    if len(steps) != len(ends) or not len(ends) or ends[-1] < 0:
+        raise ValueError(
+            f"{len(ends)} changes for {len(steps)} steps, the last of which must be the whole head "
+            "and its change zero."
+        )
+    return int(steps[np.flatnonzero(ends < 0).max(initial=-1) + 1])
 
 
 @dataclass(frozen=True)
 class Images:
     """The images of one data set.
 
-    `features`: (N, d) as the head sees them. `units`: (N,) whole numbers, what is resampled; images
-    of two data sets with the same number are drawn together; None where nothing is.
-    `class_subset`: (C,) rows of the head that compete, all if None. `owners`: (C,) the class that
-    each of these rows stands for, where a class has several; else a row is its own class.
-    `labels`: (N,) classes, so rows of the head unless `owners` says otherwise.
+    `features`: (N, d) as the head sees them; `labels`, `class_subset` and `owners` as
+    `right_at_every_step` takes them. `units`: (N,) whole numbers, what is resampled; images of two
+    data sets with the same number are drawn together; None where nothing is.
     """
 
     features: NDArray[np.floating]
@@ -50,12 +197,11 @@ class Images:
     owners: Integers | None = None
 
 
-@dataclass(frozen=True)
-class Curves:
+class Curves(NamedTuple):
     """Accuracies and effective robustness with 1, 2, … rank directions kept, or at some steps.
 
-    Fractions, each of shape (rank,) or (steps,), or with resamples before it. `inside`: accuracy on
-    the training distribution; `outside`: plain mean of the accuracies under shift; `robustness`:
+    Fractions, each of shape (steps,), or with resamples before it. `inside`: accuracy on the
+    training distribution; `outside`: plain mean of the accuracies under shift; `robustness`:
     `outside` less what the baseline expects at `inside` (`eq-effective-robustness`).
     """
 
@@ -65,13 +211,12 @@ class Curves:
 
     def less_whole(self) -> Curves:
         """What pruning changes: each curve less its value with all directions kept."""
-        parts = (self.inside, self.outside, self.robustness)
-        return Curves(*(part - part[..., -1:] for part in parts))
+        return Curves(*(part - part[..., -1:] for part in self))
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Pruning of one model in one order, with its uncertainty: (rank,) or (steps,) in every curve.
+    """Pruning of one model in one order, with its uncertainty: (steps,) in every curve.
 
     `low`, `high`: ends of the 95 % interval; or, for several random orders, whose mean `curves` is
     then, the lowest and the highest. `change` and its ends are the difference from the whole head;
@@ -99,42 +244,11 @@ class Sweep:
             raise ValueError(f"no step keeps {kept} directions; the steps keep {self.steps}.")
         return int(found[0])
 
-
-def right(
-    images: Images,
-    parts: Decomposition,
-    order: ArrayLike,
-    bias: ArrayLike | None = None,
-    kept: Integers | None = None,
-) -> Flags:
-    """Which images are classified right with the first k directions of `order`: (steps, N).
-
-    `kept`: the numbers k, rising; all from 1 to the rank if None. `bias`: (classes,), added
-    whatever is kept. Raises ValueError if a label is none of the classes that compete.
-    """
-    sequence = np.asarray(order)
-    steps = np.arange(1, parts.rank + 1) if kept is None else kept
-    rows = np.arange(len(parts.left)) if images.class_subset is None else images.class_subset
-    owners = rows if images.owners is None else images.owners
-    unknown = np.setdiff1d(images.labels, owners)
-    if len(unknown):
-        raise ValueError(
-            f"label {unknown[0]} is none of the {len(np.unique(owners))} classes that compete."
-        )
-    constant = np.zeros(len(rows)) if bias is None else np.asarray(bias, np.float64)[rows]
-    reading = parts.directions[sequence].T
-    writing = (parts.left[np.ix_(rows, sequence)] * parts.singular_values[sequence]).T
-    found = np.empty((len(steps), len(images.labels)), dtype=np.bool_)
-    for first in range(0, len(images.labels), BLOCK):
-        block = slice(first, first + BLOCK)
-        projected = np.asarray(images.features[block], np.float64) @ reading
-        logits = np.tile(constant, (len(projected), 1))
-        done = 0
-        for step, k in enumerate(steps):
-            logits += projected[:, done:k] @ writing[done:k]
-            found[step, block] = owners[logits.argmax(axis=1)] == images.labels[block]
-            done = k
-    return found
+    def fewest_without_loss(self, quantity: Literal["inside", "outside", "robustness"]) -> int:
+        """See `fewest_kept_without_loss`; ValueError for random orders."""
+        if self.change_high is None:
+            raise ValueError("random orders have no interval of their change; give another order.")
+        return fewest_kept_without_loss(getattr(self.change_high, quantity), self.steps)
 
 
 def sweeps(
@@ -150,181 +264,184 @@ def sweeps(
     """Prune one head in some orders: order → its curves, with intervals by `judge`.
 
     The first data set is the training distribution, on which importance is taken; the others are
-    the shifts. Random orders, with seeds 0, 1, 2, …, are shown by their mean and range.
+    the shifts. `judge` turns the flags (steps, N) of every data set into a sweep, by `resampled` or
+    `sampled`. Random orders, with seeds 0, 1, 2, …, are shown by their mean and range.
     """
-    importance = directions.importance(sets[0].features, parts)
+    importances = directions.importance(sets[0].features, parts)
 
     def flags(kind: Order, seed: int | None = None) -> list[Flags]:
-        order = directions.pruning_order(importance, kind, seed)
-        return [right(one, parts, order, bias, kept) for one in sets]
+        order = pruning_order(importances, kind, seed)
+        return [
+            right_at_every_step(
+                one.features, one.labels, parts, order, one.class_subset, bias, one.owners, kept
+            )
+            for one in sets
+        ]
 
     found: dict[str, Sweep] = {}
     for kind in orders:
         if kind == "random":
             drawn = (flags(kind, seed) for seed in range(random_orders))
-            found[kind] = spread([curves(f[0], f[1:], baseline) for f in drawn], kept)
+            found[kind] = spread(
+                [curves([one.mean(axis=1) for one in f], baseline) for f in drawn], kept
+            )
         else:
             found[kind] = judge(flags(kind))
     return found
 
 
-def curves(inside: Flags, outside: Sequence[Flags], baseline: Baseline) -> Curves:
-    """The curves of one order: from (rank, N) on each data set, as `right` returns them."""
-    accuracy = inside.mean(axis=1)
-    shifted = np.mean([flags.mean(axis=1) for flags in outside], axis=0)
-    return Curves(accuracy, shifted, shifted - expected(accuracy, [baseline])[0])
+def curves(accuracies: Sequence[Array], baseline: Baseline | Sequence[Baseline]) -> Curves:
+    """The curves from the accuracies on each data set, the training distribution first.
 
-
-def resampled_curves(
-    inside: tuple[Flags, Integers],
-    outside: Sequence[tuple[Flags, Integers]],
-    baselines: Sequence[Baseline],
-    seed: int,
-) -> Curves:
-    """The curves under resampling, one resample per baseline: (resamples, rank) each.
-
-    `inside`, `outside`: for each data set the flags (rank, N) and the units (N,). A resample draws
-    as many units as there are in all data sets, with replacement; its baseline is the one of the
-    same number. One seed gives one result.
+    `accuracies`: (steps,) each, or with one row for each of several baselines.
     """
-    sets = [inside, *outside]
-    known = np.unique(np.concatenate([units for _, units in sets]))
-    counts = np.random.default_rng(seed).multinomial(
-        len(known), np.full(len(known), 1 / len(known)), size=len(baselines)
-    )
-    accuracies = [
-        weighted_accuracy(flags, counts[:, np.searchsorted(known, units)]) for flags, units in sets
-    ]
-    shifted = np.mean(accuracies[1:], axis=0)
-    return Curves(accuracies[0], shifted, shifted - expected(accuracies[0], baselines))
+    inside, outside = accuracies[0], np.mean(accuracies[1:], axis=0)
+    return Curves(inside, outside, outside - robustness.expected(inside, baseline))
 
 
-def sweep(
+def resampled(
     flags: Sequence[Flags],
     units: Sequence[Integers],
     baseline: Baseline,
     refits: Sequence[Baseline],
     seed: int,
 ) -> Sweep:
-    """One order with intervals: flags (rank, N) and units (N,) of each data set.
+    """One order with intervals from resampled units: flags (steps, N), units (N,) per data set.
 
     The first data set is the training distribution, the others are the shifts. `baseline` gives
-    the values, `refits` and `seed` the intervals (`resampled_curves`).
+    the values, the intervals are the middle 95 % of resamples of the units, one for each of
+    `refits`, whose baseline it takes (`robustness.resampled_units`).
     """
-    point = curves(flags[0], flags[1:], baseline)
-    pairs = list(zip(flags, units, strict=True))
-    drawn = resampled_curves(pairs[0], pairs[1:], refits, seed)
+    weights = robustness.resampled_units(units, len(refits), seed)
+    pairs = zip(flags, weights, strict=True)
+    drawn = curves([robustness.weighted_accuracy(f, w) for f, w in pairs], refits)
+    point = curves([one.mean(axis=1) for one in flags], baseline)
     return Sweep(point, *_ends(drawn), point.less_whole(), *_ends(drawn.less_whole()))
 
 
 def sampled(flags: Sequence[Flags], baseline: Baseline, kept: Integers | None = None) -> Sweep:
     """One order with normal 95 % intervals from finite test sets that share no image.
 
-    `flags`: (steps, N) of each data set as `sweep` takes them, the whole head last. The baseline is
-    held fixed and enters by the delta method, as in `robustness.sampling_error`. A change is paired
-    image by image. Where accuracy inside is 0 or 1 the baseline has no slope, and robustness no
-    interval: NaN.
+    `flags`: (steps, N) of each data set as `resampled` takes them, the whole head last. The
+    baseline is held fixed and enters by the delta method, as in `robustness.sampling_error`. A
+    change is paired image by image. Where accuracy inside is 0 or 1 the baseline has no slope, and
+    robustness no interval: NaN.
     """
-    point = curves(flags[0], flags[1:], baseline)
-    sets = [_moments(one) for one in flags]
-    slope = _slope(point.inside, baseline)
-    variances = [a * (1 - a) / n for a, _, n in sets]
-    errors = _errors(variances, slope**2 * variances[0])
-    differences = [
-        np.maximum(a + a[-1] - 2 * joint - (a - a[-1]) ** 2, 0) / n for a, joint, n in sets
-    ]
-    a, joint, n = sets[0]
-    through = slope * slope * (a - a * a) + slope[-1] * slope[-1] * (a[-1] - a[-1] * a[-1])
-    through -= 2 * slope * slope[-1] * (joint - a * a[-1])
-    paired = _errors(differences, np.maximum(through, 0) / n)
+    point = curves([one.mean(axis=1) for one in flags], baseline)
+    sets = [one.astype(np.float64) for one in flags]
+    through = robustness.expected_slope(point.inside, baseline)[:, None] * sets[0]
+    errors = _errors(sets, through)
+    paired = _errors([one - one[-1] for one in sets], through - through[-1])
     change = point.less_whole()
-    return Sweep(
-        point, _shifted(point, errors, -1), _shifted(point, errors, 1),
-        change, _shifted(change, paired, -1), _shifted(change, paired, 1), kept,
-    )  # fmt: skip
-
-
-def _moments(flags: Flags) -> tuple[Array, Array, int]:
-    """Accuracy at each step, share of images right at it and with the whole head, and images."""
-    return flags.mean(axis=1), (flags & flags[-1]).mean(axis=1), flags.shape[1]
-
-
-def _slope(accuracy: Array, baseline: Baseline) -> Array:
-    """How fast the expected accuracy rises with the accuracy inside: NaN at 0 and 1."""
-    line = expected(accuracy, [baseline])[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope: Array = baseline.slope * line * (1 - line) / (accuracy * (1 - accuracy))
-    return np.where((accuracy > 0) & (accuracy < 1), slope, np.nan)
-
-
-def _errors(variances: Sequence[Array], through: Array) -> tuple[Array, Array, Array]:
-    """Standard errors inside, outside and of robustness, from each data set's variance.
-
-    `through`: the variance that accuracy inside brings through the baseline.
-    """
-    inside, outside = variances[0], np.sum(variances[1:], axis=0) / (len(variances) - 1) ** 2
-    return np.sqrt(inside), np.sqrt(outside), np.sqrt(outside + through)
-
-
-def _shifted(curves: Curves, errors: tuple[Array, Array, Array], sign: int) -> Curves:
-    parts = (curves.inside, curves.outside, curves.robustness)
-    moved = [p + sign * NORMAL_95 * e for p, e in zip(parts, errors, strict=True)]
-    return Curves(*moved)
+    return Sweep(point, *_around(point, errors), change, *_around(change, paired), kept)
 
 
 def spread(found: Sequence[Curves], kept: Integers | None = None) -> Sweep:
     """Mean, lowest and highest of the curves of several random orders."""
-    stacks = [
-        np.array([getattr(one, name) for one in found])
-        for name in ("inside", "outside", "robustness")
-    ]
-    return Sweep(
-        Curves(*(stack.mean(axis=0) for stack in stacks)),
-        Curves(*(stack.min(axis=0) for stack in stacks)),
-        Curves(*(stack.max(axis=0) for stack in stacks)),
-        kept=kept,
+    stacks = [np.array(of_each) for of_each in zip(*found, strict=True)]
+    mean, low, high = (
+        Curves(*(reduce(stack, axis=0) for stack in stacks)) for reduce in (np.mean, np.min, np.max)
     )
+    return Sweep(mean, low, high, kept=kept)
 
 
-def weighted_accuracy(flags: Flags, weights: NDArray[np.integer]) -> Array:
-    """Accuracy where images count several times: (rank, N), (resamples, N) → (resamples, rank).
+def _errors(sets: Sequence[Array], through: Array) -> tuple[Array, Array, Array]:
+    """Standard errors inside, outside and of robustness, from values of single images (steps, N).
 
-    Raises ValueError if all images of a resample have weight zero.
+    `through`: what each image inside changes of the accuracy that the baseline expects.
     """
-    total = weights.sum(axis=1, keepdims=True)
-    if not total.all():
-        raise ValueError(
-            f"{int((total == 0).sum())} of {len(total)} resamples hold none of the {len(flags.T)} "
-            "images of a data set, which has no accuracy then; resample larger data sets."
-        )
-    accuracy: Array = (weights.astype(np.float64) @ flags.T.astype(np.float64)) / total
-    return accuracy
+    inside, *outside, of_line = (one.var(axis=1) / one.shape[1] for one in (*sets, through))
+    mean = np.sum(outside, axis=0) / len(outside) ** 2
+    return np.sqrt(inside), np.sqrt(mean), np.sqrt(mean + of_line)
 
 
-def expected(accuracy: ArrayLike, baselines: Sequence[Baseline]) -> Array:
-    """What each baseline expects under shift: (rank,) or (baselines, rank) → (baselines, rank).
-
-    At accuracies 0 and 1, which pruning may reach and where the logit is infinite, the line's
-    limits are taken: 0 and 1 if it rises, 1 and 0 if it falls, as a resampled pool's may. Nothing
-    is clipped.
-    """
-    a = np.atleast_2d(np.asarray(accuracy, dtype=np.float64))
-    slope = np.array([line.slope for line in baselines])[:, None]
-    intercept = np.array([line.intercept for line in baselines])[:, None]
-    with np.errstate(divide="ignore"):
-        log_odds = np.log(a) - np.log1p(-a)
-    scaled = np.multiply(slope, log_odds, where=slope != 0, out=np.zeros((len(slope), a.shape[1])))
-    return inverse_logit(scaled + intercept)
-
-
-def interval(samples: Array, percent: float = 95) -> tuple[Array, Array]:
-    """Lower and upper end of the middle `percent` of resamples: (resamples, …) → (…), (…)."""
-    edge = (100 - percent) / 2
-    low, high = np.percentile(samples, [edge, 100 - edge], axis=0)
-    return low, high
+def _around(curves: Curves, errors: Sequence[Array]) -> tuple[Curves, Curves]:
+    """Ends of normal 95 % intervals."""
+    far = [NORMAL_95 * error for error in errors]
+    return Curves(*map(np.subtract, curves, far)), Curves(*map(np.add, curves, far))
 
 
 def _ends(drawn: Curves) -> tuple[Curves, Curves]:
-    parts = (drawn.inside, drawn.outside, drawn.robustness)
-    low, high = zip(*(interval(part) for part in parts), strict=True)
-    return Curves(*low), Curves(*high)
+    """Ends of the middle 95 % of resamples: (resamples, steps) → (steps,), (steps,)."""
+    ends = [np.percentile(part, [2.5, 97.5], axis=0) for part in drawn]
+    return Curves(*(low for low, _ in ends)), Curves(*(high for _, high in ends))
+
+
+def _projections(
+    features: ArrayLike, parts: Decomposition, wanted: Integers, classes: Integers
+) -> Iterator[tuple[slice, Array]]:
+    """Yield which images, and their components along all directions: few enough for the cache."""
+    images = len(checked_features(features, smallest_width=1))
+    if images != len(wanted):
+        raise ValueError(f"there are {images} images but {len(wanted)} labels; give one per image.")
+    step = max(1, LOGIT_BYTES // (8 * len(classes)))
+    for rows, h in directions.matching_blocks(features, parts.directions.shape[1]):
+        projected = h @ parts.directions.T
+        for start in range(0, len(h), step):
+            part = projected[start : start + step]
+            yield slice(rows.start + start, rows.start + start + len(part)), part
+
+
+def _task(
+    labels: ArrayLike,
+    parts: Decomposition,
+    class_subset: ArrayLike | None,
+    owners: ArrayLike | None,
+    bias: ArrayLike | None,
+) -> tuple[Integers, Integers, Array, Array]:
+    """The classes of the C rows that compete, those wanted, and what is added to the rows' logits.
+
+    (C,) and (N,); by each direction, σ_i u_i: (rank, C); and whatever is kept: (C,).
+    """
+    count = len(parts.left)
+    rows = np.arange(count) if class_subset is None else np.asarray(class_subset)
+    if not rows.size or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= count:
+        raise ValueError(
+            f"class_subset must hold row numbers of the head, 0 to {count - 1}; got values from "
+            f"{rows.min(initial=0)} to {rows.max(initial=0)}."
+        )
+    classes = rows if owners is None else np.asarray(owners)
+    if classes.shape != rows.shape:
+        raise ValueError(
+            f"owners must give a class for each of the {len(rows)} rows that compete, got shape "
+            f"{classes.shape}."
+        )
+    wanted = np.asarray(labels)
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be a list of whole numbers, one class per image; got shape "
+            f"{wanted.shape} of type {wanted.dtype}."
+        )
+    unknown = ~np.isin(wanted, classes)
+    if unknown.any():
+        raise ValueError(
+            f"label {wanted[unknown][0]} is none of the {len(np.unique(classes))} classes that "
+            "compete; labels are row numbers of the head, or the classes that own its rows."
+        )
+    constant = np.zeros(count) if bias is None else np.asarray(bias, dtype=np.float64)
+    if constant.shape != (count,) or not np.isfinite(constant).all():
+        raise ValueError(
+            f"a bias needs one finite number for each of the head's {count} classes, got shape "
+            f"{constant.shape}."
+        )
+    rising = np.argsort(rows, kind="stable")
+    rows = rows[rising]
+    writing = np.ascontiguousarray((parts.left[rows] * parts.singular_values).T)
+    return classes[rising], wanted, writing, constant[rows]
+
+
+def _checked_order(order: ArrayLike, rank: int) -> Integers:
+    sequence = np.asarray(order)
+    if sequence.shape != (rank,) or not np.array_equal(np.sort(sequence), np.arange(rank)):
+        raise ValueError(
+            f"an order must hold each of the {rank} directions once, got shape {sequence.shape}; "
+            "make it with `pruning_order`."
+        )
+    return sequence.astype(np.intp)
+
+
+def _checked_steps(kept: ArrayLike | None, rank: int) -> list[int]:
+    steps = np.arange(1, rank + 1) if kept is None else np.asarray(kept)
+    if not np.isin(steps, np.arange(1, rank + 1)).all() or (np.diff(steps) <= 0).any():
+        raise ValueError(f"kept must hold rising numbers from 1 to {rank}, got {steps}.")
+    return [int(k) for k in steps]

@@ -1,19 +1,31 @@
 """Effective robustness: accuracy under shift beyond what ImageNet accuracy predicts.
 
-Accuracies are fractions in (0, 1) everywhere; effective robustness is a difference of
-accuracies, so 0.1 is ten percentage points. The equations are `eq-logit`, `eq-baseline` and
-`eq-effective-robustness` on the book's page of definitions; they follow Taori et al. (2020)
-and Crabbé et al. (2024).
+Accuracies are fractions everywhere; effective robustness is a difference of accuracies, so 0.1 is
+ten percentage points. The equations are `eq-logit`, `eq-baseline` and `eq-effective-robustness` on
+the book's page of definitions; they follow Taori et al. (2020) and Crabbé et al. (2024).
+
+Uncertainty comes from the models that the line was fitted to (`bootstrap_baselines`), from finite
+test sets that share no image (`sampling_error`) or, where test sets show the same units, from
+resampling these (`resampled_units`, `weighted_accuracy`).
+
+NumPy alone, because every page of the book imports this: `scipy.special` would take it a quarter
+of a second to save two lines.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Integers = NDArray[np.intp]
+
+NORMAL_95 = 1.959964
+"""Standard errors to either side of a normal 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,11 @@ class Baseline:
     r: float
 
     def predict(self, imagenet: ArrayLike) -> Array:
-        """Accuracy under shift that the line expects, a fraction, in the shape of `imagenet`."""
+        """Accuracy under shift that the line expects, a fraction, in the shape of `imagenet`.
+
+        Raises ValueError for accuracies outside (0, 1), as `logit` does; `expected` is this with
+        the limits at 0 and 1.
+        """
         return inverse_logit(self.slope * logit(imagenet) + self.intercept)
 
 
@@ -73,19 +89,65 @@ def fit_baseline(imagenet: ArrayLike, shifted: ArrayLike) -> Baseline:
 def effective_robustness(
     shifted: ArrayLike, imagenet: ArrayLike, baseline: Baseline = PAPER_BASELINE
 ) -> Array:
-    """ACC(S) minus the accuracy that the baseline expects at ACC(I) (`eq-effective-robustness`).
+    """ER = ACC(S) − f(ACC(I)): less what the baseline f expects (`eq-effective-robustness`).
 
     `shifted`, `imagenet`: fractions, shapes that broadcast. Returns fractions (0.1 is ten
-    percentage points) in the broadcast shape.
+    percentage points) in the broadcast shape. Raises ValueError for shifted accuracies outside
+    [0, 1] and ImageNet accuracies outside (0, 1).
     """
-    shifted = np.asarray(shifted, dtype=np.float64)
-    bad = ~((shifted >= 0) & (shifted <= 1))
-    if bad.any():
-        raise ValueError(
-            f"effective_robustness got a shifted accuracy of {shifted[bad].flat[0]:g}; accuracies "
-            "must be fractions between 0 and 1: divide percentages by 100."
-        )
+    shifted = _fractions(shifted, "effective_robustness got a shifted accuracy")
     return shifted - baseline.predict(imagenet)
+
+
+def expected(accuracy: ArrayLike, baseline: Baseline | Sequence[Baseline]) -> Array:
+    """What a baseline expects under shift, or each of several: fractions.
+
+    One baseline gives the shape of `accuracy`; several take (n,) or (baselines, n) and give
+    (baselines, n). At accuracies 0 and 1, which pruning and resampling may reach and where the
+    logit is infinite, the line's limits are taken: 0 and 1 if it rises, 1 and 0 if it falls, as a
+    resampled pool's may. Nothing is clipped. Raises ValueError for accuracies outside [0, 1].
+    """
+    a = _fractions(accuracy, "a baseline got an accuracy")
+    lines = [baseline] if isinstance(baseline, Baseline) else baseline
+    slope, intercept = np.array([(line.slope, line.intercept) for line in lines]).T[:, :, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.where(slope == 0, 0.0, slope * (np.log(a) - np.log1p(-a)))
+    accuracies = inverse_logit(scaled + intercept)
+    return accuracies.reshape(a.shape) if isinstance(baseline, Baseline) else accuracies
+
+
+def expected_slope(accuracy: ArrayLike, baseline: Baseline) -> Array:
+    """How fast the expected accuracy f rises with ImageNet accuracy a, for the delta method.
+
+    f'(a) = slope · f(1 − f) / (a(1 − a)), in the shape of `accuracy`; NaN at 0 and 1.
+    """
+    a, f = np.asarray(accuracy, dtype=np.float64), expected(accuracy, baseline)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = baseline.slope * f * (1 - f) / (a * (1 - a))
+    return np.where((a > 0) & (a < 1), slope, np.nan)
+
+
+def sampling_error(
+    shifted: ArrayLike,
+    shifted_images: ArrayLike,
+    imagenet: ArrayLike,
+    imagenet_images: int,
+    baseline: Baseline = PAPER_BASELINE,
+) -> Array:
+    """Standard error of effective robustness from the finite test sets, a fraction.
+
+    `shifted`: (…, S) accuracies on the S shifts whose plain mean is ACC(S); `shifted_images`: (S,)
+    images per shift; `imagenet`: (…). Binomial variance a(1 − a)/n of each accuracy; through the
+    baseline by the delta method (`expected_slope`). The sets share no image, so the variances add.
+    The baseline is held fixed. NaN where ImageNet accuracy is 0 or 1.
+    """
+    s = np.asarray(shifted, dtype=np.float64)
+    a = np.asarray(imagenet, dtype=np.float64)
+    images = np.asarray(shifted_images, dtype=np.float64)
+    of_mean = (s * (1 - s) / images).sum(-1) / s.shape[-1] ** 2
+    of_expected = expected_slope(a, baseline) ** 2 * a * (1 - a) / imagenet_images
+    error: Array = np.sqrt(of_mean + of_expected)
+    return error
 
 
 def bootstrap_baselines(
@@ -108,29 +170,45 @@ def bootstrap_baselines(
     ]
 
 
-def sampling_error(
-    shifted: ArrayLike,
-    shifted_images: ArrayLike,
-    imagenet: ArrayLike,
-    imagenet_images: int,
-    baseline: Baseline = PAPER_BASELINE,
-) -> Array:
-    """Standard error of effective robustness from the finite test sets, a fraction.
+def resampled_units(units: Sequence[ArrayLike], resamples: int, seed: int) -> list[Integers]:
+    """How often each image counts when the units that images show are drawn with replacement.
 
-    `shifted`: (…, S) accuracies on the S shifts whose plain mean is ACC(S); `shifted_images`: (S,)
-    images per shift; `imagenet`: (…). Binomial variance a(1 − a)/n of each accuracy; through the
-    baseline f by the delta method, f'(a) = slope · f(1 − f) / (a(1 − a)). The sets share no image,
-    so the variances add. The baseline is held fixed.
+    `units`: for each data set (N,) whole numbers, what each image shows. A resample draws as many
+    units as there are in all data sets, the same ones for every data set (Efron 1979). Returns for
+    each data set (resamples, N); one seed gives one result.
     """
-    s = np.asarray(shifted, dtype=np.float64)
-    a = np.asarray(imagenet, dtype=np.float64)
-    images = np.asarray(shifted_images, dtype=np.float64)
-    of_mean = (s * (1 - s) / images).sum(-1) / s.shape[-1] ** 2
-    expected = baseline.predict(a)
-    gradient = baseline.slope * expected * (1 - expected) / (a * (1 - a))
-    of_expected = gradient**2 * a * (1 - a) / imagenet_images
-    error: Array = np.sqrt(of_mean + of_expected)
-    return error
+    shown = [np.asarray(one) for one in units]
+    known = np.unique(np.concatenate(shown))
+    counts = np.random.default_rng(seed).multinomial(
+        len(known), np.full(len(known), 1 / len(known)), size=resamples
+    )
+    return [counts[:, np.searchsorted(known, one)] for one in shown]
+
+
+def weighted_accuracy(flags: Flags, weights: Integers) -> Array:
+    """Accuracy where images count several times: (rows, N), (resamples, N) → (resamples, rows).
+
+    Raises ValueError if all images of a resample have weight zero.
+    """
+    total = weights.sum(axis=1, keepdims=True)
+    if not total.all():
+        raise ValueError(
+            f"{int((total == 0).sum())} of {len(total)} resamples hold none of the {len(flags.T)} "
+            "images of a data set, which has no accuracy then; resample larger data sets."
+        )
+    accuracy: Array = (weights.astype(np.float64) @ flags.T.astype(np.float64)) / total
+    return accuracy
+
+
+def _fractions(accuracy: ArrayLike, what: str) -> Array:
+    a = np.asarray(accuracy, dtype=np.float64)
+    bad = ~((a >= 0) & (a <= 1))
+    if bad.any():
+        raise ValueError(
+            f"{what} of {a[bad].flat[0]:g}; accuracies must be fractions between 0 and 1: divide "
+            "percentages by 100."
+        )
+    return a
 
 
 def _pairs(imagenet: ArrayLike, shifted: ArrayLike) -> tuple[Array, Array]:

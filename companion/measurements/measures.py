@@ -8,13 +8,19 @@ different bases have different names on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics import directions, outliers
+from analysis.metrics.pruning import (
+    Order,
+    accuracy_without_each,
+    paired_difference,
+    pruning_order,
+    right_at_every_step,
+)
 
 Array = NDArray[np.float64]
 Quantities = dict[str, Any]
@@ -38,26 +44,24 @@ def outlier_features(
     spread over the rest.
     """
     array = outliers.checked_features(features)
-    kurtosis = outliers.kurtosis(array)
-    profile = outliers.activation_profile(array)
-    counts = outliers.leading_counts(array)
-    most, fraction = outliers.persistence(array)
-    shown = _sample_coordinates(profile)
-    z = np.concatenate([z for _, z in outliers.standardised_blocks(array[:SAMPLE_IMAGES])])
+    found = outliers.outlier_features(array)
+    most, fraction = found.persistence
+    shown = _sample_coordinates(found.profile)
+    first = np.array(array[:SAMPLE_IMAGES], dtype=np.float64)
     return {
-        "kurtosis_mean": kurtosis.mean(),
-        "kurtosis_standard_error": _standard_error(kurtosis),
-        "kurtosis_percentiles": np.percentile(kurtosis, np.arange(101)),
-        "profile": profile,
+        "kurtosis_mean": found.kurtosis_mean,
+        "kurtosis_standard_error": found.kurtosis_standard_error,
+        "kurtosis_percentiles": found.kurtosis_percentiles,
+        "profile": found.profile,
         "outlier_threshold": threshold,
-        "outlier_coordinates": outliers.far_above_mean(profile, threshold),
+        "outlier_coordinates": found.coordinates(threshold),
         "persistence_coordinate": most,
         "persistence_fraction": fraction,
-        "leaders": int((counts > 0).sum()),
-        "zero_share": _share(array, lambda block: block == 0),
-        "negative_share": _share(array, lambda block: block < 0),
+        "leaders": int((found.leading > 0).sum()),
+        "zero_share": found.zero_share,
+        "negative_share": found.negative_share,
         "sample_coordinates": shown,
-        "sample": z[:, shown],
+        "sample": outliers.standardised(first)[:, shown],
     }
 
 
@@ -160,12 +164,12 @@ def pruning(
     parts = directions.decompose(head)
     importance = directions.importance(features, parts)
 
-    def right(kind: directions.Order, seed: int | None = None) -> NDArray[np.bool_]:
-        order = directions.pruning_order(importance, kind, seed)
-        return directions.right_at_every_step(features, labels, parts, order, class_subset, bias)
+    def right(kind: Order, seed: int | None = None) -> NDArray[np.bool_]:
+        order = pruning_order(importance, kind, seed)
+        return right_at_every_step(features, labels, parts, order, class_subset, bias)
 
     best = right("importance")
-    difference, error = directions.paired_difference(best, best[-1])
+    difference, error = paired_difference(best, best[-1])
     random = np.array([right("random", seed).mean(axis=1) for seed in range(RANDOM_ORDERS)])
     return {
         "accuracy_importance": best.mean(axis=1),
@@ -177,9 +181,7 @@ def pruning(
         "random_orders": RANDOM_ORDERS,
         "difference_importance": difference,
         "difference_importance_error": error,
-        "accuracy_without_each": directions.accuracy_without_each(
-            features, labels, parts, class_subset, bias
-        ),
+        "accuracy_without_each": accuracy_without_each(features, labels, parts, class_subset, bias),
     }
 
 
@@ -270,17 +272,6 @@ def _sample_coordinates(profile: Array) -> NDArray[np.intp]:
     others = np.linspace(half, len(order) - 1, half).round().astype(int)
     shown: NDArray[np.intp] = order[np.unique(np.concatenate([np.arange(half), others]))]
     return shown
-
-
-def _share(array: NDArray[Any], condition: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> float:
-    """Share of components that fulfil a condition, counted in blocks of rows."""
-    step = max(1, outliers.BLOCK_BYTES // (8 * array.shape[1]))
-    found = sum(int(condition(array[i : i + step]).sum()) for i in range(0, len(array), step))
-    return found / array.size
-
-
-def _standard_error(values: Array) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _unit_mean(features: ArrayLike) -> Array:

@@ -22,7 +22,10 @@ from analysis.metrics.robustness import (
     Baseline,
     bootstrap_baselines,
     effective_robustness,
+    expected,
     fit_baseline,
+    resampled_units,
+    weighted_accuracy,
 )
 
 Role = Literal["unseen", "seen"]
@@ -32,8 +35,6 @@ POCKET = ROOT / "data" / "pocket"
 ROLES: tuple[Role, ...] = get_args(Role)
 ACCURACIES = POCKET / "accuracies.csv"
 RECOGNISED = POCKET / "recognised.csv"
-#: Accuracies are kept this far from 0 and 1, where a resample would have no logit.
-MARGIN = 1e-3
 
 
 def styles(role: Role) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ def resampled(family: Family, role: Role, resamples: int, seed: int) -> dict[str
         for number in seeds:
             shifted = np.mean([accuracy[model.name, number, s] for s in styles(role)], axis=0)
             inside = accuracy[model.name, number, emoji.IMAGENET]
-            columns.append(shifted - _expected(refits, inside))
+            columns.append(shifted - expected(inside[:, None], refits)[:, 0])
         found[model.name] = np.column_stack(columns)
     return found
 
@@ -135,29 +136,17 @@ def _with_mean(models: pd.DataFrame, role: Role) -> pd.DataFrame:
     return found.assign(shifted=found[columns].mean(axis="columns"))
 
 
-def _expected(refits: list[Baseline], inside: Array) -> Array:
-    """What each refitted baseline expects at its own resample's accuracy in the training style."""
-    slope = np.array([line.slope for line in refits])
-    intercept = np.array([line.intercept for line in refits])
-    kept = np.clip(inside, MARGIN, 1 - MARGIN)
-    expected: Array = 1 / (1 + np.exp(-(slope * np.log(kept / (1 - kept)) + intercept)))
-    return expected
-
-
 @lru_cache(maxsize=4)
 def _accuracy_resampled(resamples: int, seed: int) -> dict[tuple[str, int, str], Array]:
     """(model, seed, style) → accuracy under every resample of the test concepts."""
     table = emoji.load().table
     table = table[(table["split"] == "test") & (table["class_index"] >= 0)]
-    concepts = sorted(table["concept"].unique())
-    draws = np.random.default_rng(seed)
-    counts = draws.multinomial(len(concepts), [1 / len(concepts)] * len(concepts), size=resamples)
-    place = {concept: column for column, concept in enumerate(concepts)}
-    drawn = {
-        str(style): counts[:, [place[concept] for concept in rows["concept"]]].astype(np.float64)
-        for style, rows in table.groupby("style", sort=False)
-    }
+    units = table.assign(unit=pd.factorize(table["concept"], sort=True)[0])
+    of_style = {str(style): rows["unit"] for style, rows in units.groupby("style", sort=False)}
+    drawn = dict(
+        zip(of_style, resampled_units(list(of_style.values()), resamples, seed), strict=True)
+    )
     return {
-        (model, number, style): (drawn[style] @ right) / drawn[style].sum(axis=1)
-        for (model, number, style), right in recognised().items()
+        key: weighted_accuracy(right[None], drawn[key[2]])[:, 0]
+        for key, right in recognised().items()
     }

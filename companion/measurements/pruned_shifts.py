@@ -1,7 +1,7 @@
 """Pruning under shift from features in the store: which data sets, which head, which baseline.
 
-Finds the arrays that `pruned` computes on. In the pocket lab: the test emoji of the training style,
-which plays ImageNet, of the styles that play its shifts, and the lab's own baseline. For the
+Finds the arrays that `pruning` computes on. In the pocket lab: the test emoji of the training
+style, which plays ImageNet, of the styles that play its shifts, and the lab's own baseline. For the
 paper's and a reader's models: ImageNet, its five shifts and the paper's printed line. No torch.
 """
 
@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics import directions, pruning
-from analysis.metrics.directions import Order
-from analysis.metrics.pruning import Flags, Images, Integers, Sweep
+from analysis.metrics.pruning import Flags, Images, Integers, Order, Sweep
 from analysis.metrics.robustness import PAPER_BASELINE, bootstrap_baselines
 from companion.measurements import accuracy, pocket_robustness, take
 from companion.measurements.measures import RANDOM_ORDERS
@@ -59,7 +58,7 @@ def sweeps(
     units = [one.units for one in sets if one.units is not None]
 
     def judge(flags: Sequence[Flags]) -> Sweep:
-        return pruning.sweep(flags, units, baseline, refits, seed)
+        return pruning.resampled(flags, units, baseline, refits, seed)
 
     parts = directions.decompose(head.weight)
     return pruning.sweeps(sets, parts, head.bias, orders, baseline, judge, RANDOM_ORDERS)
@@ -107,18 +106,6 @@ def _images_for(model: Model, head: store.Head, data: str, folder: Path | None) 
     features = take.as_seen(head, found.features[labelled])
     labels = found.labels[labelled].astype(np.intp)
     return Images(features, labels, None, np.array(rows, dtype=np.intp), owners)
-
-
-def fewest_without_loss(sweep: Sweep, quantity: Literal["inside", "outside", "robustness"]) -> int:
-    """The smallest number of directions kept from which on no loss is established.
-
-    A loss is established where the whole interval of the change lies below zero. With few images
-    that is a weak test: no loss found is not no loss.
-    """
-    if sweep.change_high is None:
-        raise ValueError("random orders have no interval of their change; give another order.")
-    lost = np.flatnonzero(getattr(sweep.change_high, quantity) < 0)
-    return int(sweep.steps[lost.max(initial=-1) + 1])
 
 
 def images(model: Model, data: str, folder: Path | None = None) -> Images:

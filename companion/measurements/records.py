@@ -46,7 +46,12 @@ CODE: dict[Experiment, tuple[str, ...]] = {
         "analysis.metrics.directions",
         _MEASURES,
     ),
-    "pruning": ("analysis.metrics.outliers", "analysis.metrics.directions", _MEASURES),
+    "pruning": (
+        "analysis.metrics.outliers",
+        "analysis.metrics.directions",
+        "analysis.metrics.pruning",
+        _MEASURES,
+    ),
     "concepts": (
         "analysis.metrics.directions",
         "analysis.metrics.average_precision",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.families.registry import Family, Model
 from analysis.images import sets
+from analysis.metrics import pruning
 from companion.measurements.records import Measurement, code_note
 from companion.publish.style import Evidence, points, text
 
@@ -66,17 +67,15 @@ def kurtosis(measurement: Measurement) -> str:
     return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
 
 
-def fewest_kept_without_loss(pruning: Measurement) -> int:
+def fewest_kept_without_loss(measurement: Measurement) -> int:
     """The smallest number of directions, kept by importance, from which on no loss is established.
 
-    A loss is established where the whole 95 % interval of the paired difference from the head with
-    all directions lies below zero. With few images that is a weak test: no loss found is not no
-    loss.
+    The whole 95 % interval of the paired difference from the head with all directions lies below
+    zero where a loss is established: see `pruning.fewest_kept_without_loss`.
     """
-    difference = pruning.value("difference_importance")
-    highest = difference + 1.96 * pruning.value("difference_importance_error")
-    lost = [kept for kept, value in enumerate(highest, start=1) if value < 0]
-    return max(lost, default=0) + 1
+    error = measurement.value("difference_importance_error")
+    highest = measurement.value("difference_importance") + 1.96 * error
+    return pruning.fewest_kept_without_loss(highest)
 
 
 def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:

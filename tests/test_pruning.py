@@ -1,0 +1,271 @@
+"""Pruning against literal loops, its intervals against resampled images, and bad input."""
+
+import doctest
+import itertools
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from analysis.metrics import outliers, pruning
+from analysis.metrics.directions import decompose, importance
+from analysis.metrics.pruning import (
+    Curves,
+    Images,
+    Sweep,
+    accuracy_without_each,
+    fewest_kept_without_loss,
+    paired_difference,
+    prune,
+    pruning_curve,
+    pruning_order,
+    right_at_every_step,
+)
+from analysis.metrics.robustness import Baseline, effective_robustness
+
+RNG = np.random.default_rng(0)
+HEAD = RNG.normal(size=(12, 20)) + 0.5
+LABELS = RNG.integers(0, 12, 60)
+FEATURES = HEAD[LABELS] + 3 * RNG.normal(size=(60, 20))
+BIAS = RNG.normal(size=12) * 5
+ORDER = pruning_order(importance(FEATURES, HEAD), "importance")
+BASELINE = Baseline(slope=0.8, intercept=-1.2, r=0.9)
+REFITS = [Baseline(0.8, -1.2, 0.9), Baseline(1.1, -1.0, 0.8), Baseline(0.6, -1.4, 0.9)]
+
+
+def rebuilt(kept):
+    """The head from the kept terms, on SciPy's decomposition."""
+    u, s, vt = scipy.linalg.svd(HEAD, full_matrices=False)
+    return sum((s[i] * np.outer(u[:, i], vt[i]) for i in kept), np.zeros(HEAD.shape))
+
+
+def literal(features, labels, kept, rows=range(12), owners=range(12), bias=(0,) * 12):
+    """Whether each image is classified right by the rebuilt head, image by image."""
+    head, of_row = rebuilt(kept), dict(zip(rows, owners, strict=True))
+    best = (max(rows, key=lambda r, h=h: head[r] @ h + bias[r]) for h in features)
+    return [of_row[row] == label for row, label in zip(best, labels, strict=True)]
+
+
+def test_orders():
+    values = np.array([0.3, 0.5, 0.1, 0.5])
+    assert pruning_order(values, "importance").tolist() == [1, 3, 0, 2]
+    assert pruning_order(values, "reversed").tolist() == [2, 0, 3, 1]
+    assert pruning_order(values, "singular_value").tolist() == [0, 1, 2, 3]
+    many = np.arange(100.0)
+    first = pruning_order(many, "random", seed=3)
+    np.testing.assert_array_equal(first, pruning_order(many, "random", seed=3))
+    assert (first != pruning_order(many, "random", seed=4)).any()
+    np.testing.assert_array_equal(np.sort(first), np.arange(100))
+
+
+def test_pruning_keeps_the_first_terms():
+    for keep in (0, 4, 12):
+        np.testing.assert_allclose(prune(HEAD, ORDER, keep), rebuilt(ORDER[:keep]), atol=1e-12)
+
+
+SUBSET = np.array([10, 1, 5, 4])  # in no order
+SOME = np.isin(LABELS, SUBSET)
+OWNERS = np.array([7, 2, 7, 0])
+CASES = {
+    "plain": ((FEATURES, LABELS), {}, {}),
+    "reversed": ((FEATURES, LABELS), {"order": ORDER[::-1]}, {}),
+    "with a bias": ((FEATURES, LABELS), {"bias": BIAS}, {"bias": BIAS}),
+    "fewer classes": (
+        (FEATURES[SOME], LABELS[SOME]), {"class_subset": SUBSET, "bias": BIAS},
+        {"rows": SUBSET, "owners": SUBSET, "bias": BIAS},
+    ),
+    "several rows of a class": (
+        (FEATURES, np.array([0, 2, 7])[LABELS % 3]), {"class_subset": SUBSET, "owners": OWNERS},
+        {"rows": SUBSET, "owners": OWNERS},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task, given, meant", CASES.values(), ids=CASES)
+def test_the_sweep_is_every_step_computed_afresh(task, given, meant, monkeypatch, tmp_path):
+    options = {"order": ORDER} | given
+    found = right_at_every_step(*task, HEAD, **options)
+    expected = [literal(*task, options["order"][:k], **meant) for k in range(1, 13)]
+    np.testing.assert_array_equal(found, expected)
+    kept = np.array([1, 3, 4, 9, 12])
+    some = right_at_every_step(*task, HEAD, **options, kept=kept)
+    np.testing.assert_array_equal(some, found[kept - 1])
+    np.save(tmp_path / "h.npy", task[0])
+    monkeypatch.setattr(outliers, "BLOCK_BYTES", 7 * 8 * 20)
+    monkeypatch.setattr(pruning, "LOGIT_BYTES", 5 * 8 * 12)
+    mapped = np.load(tmp_path / "h.npy", mmap_mode="r")
+    blocks = right_at_every_step(mapped, task[1], decompose(HEAD), **options)
+    np.testing.assert_array_equal(blocks, found)
+
+
+def test_the_curve_is_the_mean_of_the_sweep():
+    expected = [np.mean(literal(FEATURES, LABELS, ORDER[:k])) for k in range(1, 13)]
+    np.testing.assert_allclose(pruning_curve(FEATURES, LABELS, HEAD, ORDER), expected)
+
+
+def test_leaving_out_each_direction():
+    found = accuracy_without_each(FEATURES[SOME], LABELS[SOME], HEAD, SUBSET, BIAS)
+    for left_out in range(12):
+        others = np.delete(np.arange(12), left_out)
+        afresh = literal(FEATURES[SOME], LABELS[SOME], others, SUBSET, SUBSET, BIAS)
+        assert found[left_out] == np.mean(afresh)
+
+
+def test_a_shift_of_all_scores_changes_no_prediction():
+    shifted = HEAD + np.random.default_rng(9).normal(size=20) * 30
+    whole = [
+        right_at_every_step(FEATURES, LABELS, head, np.arange(decompose(head).rank))[-1]
+        for head in (HEAD, shifted)
+    ]
+    np.testing.assert_array_equal(*whole)
+
+
+def test_paired_difference_is_mcnemars():
+    reference = np.array([1, 1, 1, 0, 0, 1, 0, 1], dtype=bool)
+    right = np.array([[1, 0, 1, 1, 0, 0, 0, 1], reference], dtype=bool)
+    difference, error = paired_difference(right, reference)
+    lost, gained, n = 2, 1, 8
+    assert difference[0] == pytest.approx((gained - lost) / n)
+    assert error[0] == pytest.approx(np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n)
+    assert (difference[1], error[1]) == (0, 0)
+
+
+def test_fewest_directions_without_an_established_loss():
+    high = [-0.2, 0.1, -0.1, 0.0, 0.0]  # with 3 kept there is a loss
+    for given, kept, fewest in (
+        (high, None, 4), (np.zeros(5), None, 1), (high, [3, 6, 9, 20, 40], 20), ([np.nan], None, 1),
+    ):  # fmt: skip
+        assert fewest_kept_without_loss(given, kept) == fewest
+    curves = Curves(np.array(high), np.zeros(5), np.zeros(5))
+    sweep = Sweep(curves, curves, curves, curves, curves, curves, np.array([3, 6, 9, 20, 40]))
+    assert sweep.fewest_without_loss("inside") == 20 and sweep.fewest_without_loss("outside") == 3
+    assert (sweep.at(6), sweep.steps[-1]) == (1, 40)
+    assert doctest.testmod(pruning).failed == 0
+
+
+# Several data sets -------------------------------------------------------------------------------
+
+
+def shift(seed, rows=None):
+    """Images of a harder data set, perhaps of some classes only, with units."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(np.arange(12) if rows is None else rows, 50)
+    features = HEAD[labels] + 4 * rng.normal(size=(50, 20))
+    return Images(features, labels, rng.integers(0, 25, 50), rows)
+
+
+SETS = [Images(FEATURES, LABELS, RNG.integers(0, 25, 60)), shift(1), shift(2, SUBSET)]
+
+
+def swept(judge, orders=("importance",), kept=None):
+    parts = decompose(HEAD)
+    return pruning.sweeps(SETS, parts, None, orders, BASELINE, judge, random_orders=2, kept=kept)
+
+
+def test_curves_are_those_of_a_literal_loop_and_random_orders_have_a_range():
+    kept = np.array([1, 2, 5, 12])
+    found = swept(
+        lambda flags: pruning.sampled(flags, BASELINE, kept), ["importance", "random"], kept
+    )
+    importances = importance(FEATURES, HEAD)
+    drawn = [pruning_order(importances, "random", seed) for seed in (0, 1)]
+    for step, k in enumerate(kept):
+        of_each = []
+        for order in (ORDER, *drawn):
+            inside, *outside = (
+                np.mean(literal(one.features, one.labels, order[:k],
+                                *[range(12) if one.class_subset is None else one.class_subset] * 2))
+                for one in SETS
+            )  # fmt: skip
+            mean = sum(outside) / 2
+            of_each.append((inside, mean, float(effective_robustness(mean, inside, BASELINE))))
+        point, *random = np.array(of_each)
+        curves = found["random"].curves, found["random"].low, found["random"].high
+        np.testing.assert_allclose([part[step] for part in found["importance"].curves], point)
+        for curve, expected in zip(curves, (np.mean, np.min, np.max), strict=True):
+            np.testing.assert_allclose([p[step] for p in curve], expected(random, axis=0))
+    assert found["random"].change is None and found["importance"].steps.tolist() == kept.tolist()
+
+
+def test_resampling_draws_the_same_units_everywhere_and_pairs_the_heads():
+    units = [one.units for one in SETS]
+    flags = [right_at_every_step(o.features, o.labels, HEAD, ORDER, o.class_subset) for o in SETS]
+    found = pruning.resampled(flags, units, BASELINE, REFITS, seed=4)
+    known = sorted({int(unit) for one in units for unit in one})
+    counts = np.random.default_rng(4).multinomial(len(known), [1 / len(known)] * len(known), 3)
+    drawn = np.empty((3, 3, 12))
+    for number, line in enumerate(REFITS):
+        times = dict(zip(known, counts[number], strict=True))
+        for step in range(12):
+            inside, *outside = (
+                np.average(right[step], weights=[times[u] for u in own.tolist()])
+                for right, own in zip(flags, units, strict=True)
+            )
+            mean = sum(outside) / 2
+            drawn[:, number, step] = inside, mean, float(effective_robustness(mean, inside, line))
+    for ends, values in (
+        ((found.low, found.high), drawn),
+        ((found.change_low, found.change_high), drawn - drawn[:, :, -1:]),
+    ):
+        np.testing.assert_allclose(ends, np.percentile(values, [2.5, 97.5], axis=1))
+    np.testing.assert_allclose(found.change.inside, found.curves.inside - found.curves.inside[-1])
+
+
+def test_intervals_from_test_sets_agree_with_resampled_images():
+    rng = np.random.default_rng(3)
+    sizes, base = (4000, 1500, 900), (0.7, 0.4, 0.5)
+    flags = []
+    for n, a in zip(sizes, base, strict=True):
+        whole = rng.random(n) < a
+        less = [np.where(rng.random(n) < drop, False, whole) for drop in (0.5, 0.1)]
+        flags.append(np.array([*less, whole]))
+    found = pruning.sampled(flags, BASELINE, np.array([2, 5, 9]))
+    ends = np.cumsum((0, *sizes))
+    units = [np.arange(low, high) for low, high in itertools.pairwise(ends)]
+    drawn = pruning.resampled(flags, units, BASELINE, [BASELINE] * 1500, seed=2)
+    np.testing.assert_allclose(found.curves, drawn.curves)
+    for high, low in (("high", "low"), ("change_high", "change_low")):
+        ours, theirs = (
+            np.subtract(getattr(one, high), getattr(one, low)) for one in (found, drawn)
+        )
+        np.testing.assert_allclose(ours, theirs, rtol=0.08, atol=1e-12)
+    never = pruning.sampled([np.zeros((1, 5), bool), np.ones((1, 5), bool)], BASELINE)
+    assert np.isnan(never.low.robustness[0]) and never.low.outside[0] == 1
+
+
+ONE = Curves(*np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: pruning_order([1.0], "best"), "unknown order 'best'"),
+        (lambda: pruning_order([1.0], "random"), "needs a seed"),
+        (lambda: pruning_order([1.0], "importance", 3), "no other takes one"),
+        (lambda: prune(HEAD, ORDER, 13), "cannot keep 13 of 12 directions"),
+        (lambda: prune(HEAD, ORDER[:5], 3), "each of the 12 directions once"),
+        (lambda: prune(HEAD, ORDER * 0, 3), "each of the 12 directions once"),
+        (lambda: pruning_curve(FEATURES[:, :9], LABELS, HEAD, ORDER), "the head reads 20"),
+        (lambda: pruning_curve(FEATURES, LABELS[:9], HEAD, ORDER), "60 images but 9 labels"),
+        (lambda: pruning_curve(FEATURES, LABELS + 12, HEAD, ORDER), "none of the 12 classes"),
+        (lambda: pruning_curve(FEATURES, LABELS * 1.0, HEAD, ORDER), "whole numbers"),
+        *(
+            (lambda o=o: right_at_every_step(FEATURES, LABELS, HEAD, ORDER, **o), message)
+            for o, message in (
+                ({"class_subset": [0, 1]}, "none of the 2 classes"),
+                ({"class_subset": [0, 40]}, "row numbers of the head"),
+                ({"class_subset": []}, "row numbers of the head"),
+                ({"owners": [0, 1]}, "a class for each of the 12 rows"),
+                ({"bias": [1.0]}, "each of the head's 12"),
+                ({"kept": [3, 3]}, "rising numbers from 1 to 12"),
+                ({"kept": [0, 3]}, "rising numbers from 1 to 12"),
+            )
+        ),
+        (lambda: fewest_kept_without_loss([0.1, -0.1]), "the whole head and its change zero"),
+        (lambda: Sweep(ONE, ONE, ONE).fewest_without_loss("inside"), "random orders have no"),
+        (lambda: Sweep(ONE, ONE, ONE).at(4), r"no step keeps 4 directions; the steps keep \[1 2\]"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
