@@ -7,11 +7,13 @@
 #     editions: [pocket]
 #     features: true
 #     reads:
+#     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/pocket/accuracies.csv
+#     - data/pocket/recognised.csv
 #     - families/*.yaml
 # ---
 
@@ -39,8 +41,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Family, Model, load_families
-from analysis.metrics.outliers import far_above_mean
 from analysis.metrics.pruning import Sweep
+from companion.claims.cards import beside
+from companion.claims.evidence import Cuts, gather
+from companion.claims.ledger import load_claims
+from companion.claims.rules import RULES
 from companion.measurements import pocket_robustness, pruned_shifts, take
 from companion.measurements.pruned_shifts import TRAINING
 from companion.measurements.records import Measurement
@@ -173,10 +178,6 @@ def short(one: Found) -> str:
 
 trained = [one for one in found if one.level != "random"]
 random = at("random")
-robust = [one for one in trained if one.robustness[1] > 0]
-outlying = [
-    one for one in trained if len(far_above_mean(one.outliers.value("profile"), outlier_threshold))
-]
 
 if ready:
     figures.text("coverage", f"all {everything} models of both backbones")
@@ -260,74 +261,6 @@ if ready:
         f"{span([one.kurtosis for one in random])} all the same: persistence without a high κ is "
         "no outlier feature.",
     )
-    zero_shot = at("zero_shot")
-    limits = {
-        one.family.name: max(3, one.outliers.value("kurtosis_percentiles")[-1]) for one in random
-    }
-    far = [
-        one
-        for one in zero_shot
-        if one.outliers.value("kurtosis_percentiles")[0] > limits[one.family.name]
-    ]
-    figures.text(
-        "K-zero-shot",
-        f"*In the pocket lab:* κ of the {len(zero_shot)} zero-shot models is "
-        f"{span([one.kurtosis for one in zero_shot])}, of random weights "
-        f"{span([one.kurtosis for one in random])}; by the card's rule {len(far) or 'none'} of the "
-        f"zero-shot models {'lies' if len(far) < 2 else 'lie'} far above 3. "
-        + (
-            ""
-            if far
-            else "At this scale, CLIP training on several styles brings no outlier features. That "
-            "does not speak against the claim, which is about models thousands of times larger."
-        ),
-    )
-    others = at("finetuned", "supervised")
-    near = [one for one in others if one.kurtosis < near_gaussian]
-    figures.text(
-        "K-others",
-        f"*In the pocket lab:* κ of the {len(others)} finetuned and supervised models is "
-        f"{span([one.kurtosis for one in others])}, close to 3 for {len(near)} of {len(others)}. "
-        + (
-            "So is that of the zero-shot models: here κ does not tell the levels apart."
-            if all(one.kurtosis < near_gaussian for one in zero_shot)
-            else ""
-        ),
-    )
-    captions = at("captions")
-    figures.text(
-        "K-captions",
-        "*In the pocket lab:* the models trained on captions of the training style alone have κ "
-        f"{span([one.kurtosis for one in captions])} and an effective robustness of "
-        f"{' and '.join(signed(one.robustness) for one in captions)} points. "
-        + (
-            "They have no outlier features, "
-            + (
-                "but neither has any other model here, so the comparison separates nothing."
-                if not outlying
-                else f"unlike {', '.join(map(full, outlying))}."
-            )
-            if not set(map(full, outlying)) & set(map(full, captions))
-            else "At least one of them has an outlier feature."
-        ),
-    )
-    fragile = [one for one in outlying if one not in robust]
-    listed = "; ".join(f"{full(one)}, {signed(one.robustness)}" for one in robust) or "none"
-    figures.text(
-        "K-indicator",
-        f"*In the pocket lab:* {len(outlying) or 'none'} of the {len(trained)} trained models "
-        f"{'has' if len(outlying) < 2 else 'have'} an outlier feature. Effective robustness on the "
-        f"unseen styles (one seed of training) is above zero, with its whole 95 % interval, for "
-        f"{len(robust)} of them: {listed}{' points' if robust else ''}. "
-        + (
-            f"{', '.join(map(full, fragile))}: outlier features without established robustness."
-            if fragile
-            else "“Found only in robust models” is not contradicted; but here robust models have "
-            "no outlier features, so their absence does not show that a model is not robust."
-            if any(one not in outlying for one in robust)
-            else "That agrees with the claim."
-        ),
-    )
 
 # %% [markdown]
 # ## Privileged directions
@@ -401,36 +334,6 @@ if ready:
         directions.""",
         evidence="live",
     )
-    by_level = {
-        level: [one.importance for one in at(level)]
-        for level in ("zero_shot", "captions", "finetuned", "supervised", "random")
-    }
-    above = [one for one in zero_shot if one.importance >= privileged_threshold]
-    pairs = []
-    for one in at("finetuned"):
-        start = next(
-            z for z in zero_shot if z.family is one.family and z.title.endswith("large web")
-        )
-        pairs.append(f"{digits(start.importance)} before, {digits(one.importance)} after")
-    figures.text(
-        "D-privileged",
-        "*In the pocket lab:* the largest importance over the mean is "
-        f"{span(by_level['zero_shot'])} in zero-shot models (at least {privileged_threshold:g} in "
-        f"{len(above)} of {len(zero_shot)}), {span(by_level['captions'])} in those trained on "
-        f"captions of one style, {span(by_level['supervised'])} in supervised ones, "
-        f"{span(by_level['random'])} with random weights. Finetuning: {'; '.join(pairs)}. "
-        + (
-            "Supervised models have the weakest, as claimed; but models on captions of one style, "
-            "whose robustness is not established, have one as strong as zero-shot models, so it "
-            "seems to go with a head made of text rather than with robustness."
-            if max(by_level["supervised"]) < min(by_level["zero_shot"])
-            and max(by_level["captions"]) >= min(by_level["zero_shot"])
-            and not any(one in robust for one in captions)
-            else "Supervised models have the weakest, as claimed."
-            if max(by_level["supervised"]) < min(by_level["zero_shot"])
-            else "Supervised models are not the weakest here."
-        ),
-    )
 
 # %% [markdown]
 # ## Pruning
@@ -494,17 +397,15 @@ if ready:
         extrapolated and ER says little.""",
         evidence="recorded, live",
     )
-    lost = [one for one in zero_shot if one.change("inside")[2] < 0]
-    lost_er = [one for one in zero_shot if one.change("robustness")[2] < 0]
-    worst, best = (
-        figures.points(end(one.change("inside")[0] for one in zero_shot)) for end in (min, max)
-    )
-    figures.text(
-        "P-80",
-        f"*In the pocket lab:* with {100 * pruned_share:g} % pruned ({found[0].kept} of "
-        f"{found[0].rank} directions kept) accuracy of the zero-shot models changes by {worst} to "
-        f"{best} points; a loss is established for {len(lost)} of {len(zero_shot)}, a loss of "
-        f"effective robustness for {len(lost_er) or 'none'}. A head of "
-        f"{found[0].directions.counts['classes']} classes has at most as many directions, that of "
-        "the paper's models 500 to 1,000, so it is not the same cut.",
-    )
+
+# %% [markdown]
+# ## The claims at this scale
+#
+# Judged by the same rules as the paper's models.
+
+# %%
+if ready:
+    claims = load_claims()
+    evidence = gather(edition, cuts=Cuts(near_gaussian, outlier_threshold, privileged_threshold))
+    for name in LABELS[LABELS.index("K-zero-shot") :]:
+        figures.text(name, beside(claims[name], RULES[name](claims[name], evidence), evidence))

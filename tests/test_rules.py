@@ -380,10 +380,13 @@ def test_cards_of_the_papers_printed_numbers():
 def test_the_pocket_lab_is_judged_by_the_same_rules_and_told_by_level():
     known = evidence(*K.values(), LOW, kurtosis("drawn", 2.9, 2, 3.4), robustness=ROBUST)
     said = {n: beside(CLAIMS[n], judged(n, known), known) for n in ("K-zero-shot", "K-captions")}
-    assert "κ: zero-shot 40.0 and 12.0, random weights 2.90. By the card's rule 2 of 2" in said[
+    assert "κ: zero-shot 40.0 and 12.0, random weights 2.90. By the card's rule 2 of 2 zero-shot" in said[
         "K-zero-shot"
     ]  # fmt: skip
     assert "+1.0 (−1.0 to +3.0)" in said["K-captions"]
-    assert "1 of 1 (κ), 1 of 1 (ER) agree with the claim. Where no other" in said["K-captions"]
+    assert (
+        "(κ), 1 of 1 CLIP on ImageNet-Captions (ER) agree with the claim. Where no"
+        in said["K-captions"]
+    )
     nothing = beside(CLAIMS["P-80"], judged("P-80", known), known)
     assert nothing == "*In the pocket lab:* not measured in this build."

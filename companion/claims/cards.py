@@ -75,9 +75,11 @@ def beside(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
             if found
         ]
         told += [f"{before}: {', '.join(values)}"] if values else []
-    checks = Counter(_quantity(check) for check in verdict.holds)
-    agreeing = Counter(_quantity(check) for check, held in verdict.holds.items() if held)
-    agree = ", ".join(f"{agreeing[what]} of {count}{what}" for what, count in checks.items())
+    checks = [_kind(check, evidence) for check in verdict.holds]
+    agreeing = Counter(
+        kind for kind, held in zip(checks, verdict.holds.values(), strict=True) if held
+    )
+    agree = ", ".join(f"{agreeing[kind]} of {n} {kind}" for kind, n in Counter(checks).items())
     meaning = claim.pocket.get(verdict.outcome, "")
     shown = f"{'; '.join(told)}. " if told else ""
     sentences = f"{shown}By the card's rule {agree} agree with the claim. {meaning}"
@@ -144,10 +146,12 @@ def _spanned(found: Sequence[Number], form: str) -> str:
     return " to ".join(dict.fromkeys(plain.format(_Shown(n)) for n in ends))
 
 
-def _quantity(check: str) -> str:
-    """Which of several quantities of a model was checked, in brackets."""
+def _kind(check: str, evidence: Evidence) -> str:
+    """What was checked: the level, and in brackets which of several quantities."""
     last = check.rpartition(", ")[2]
-    return f" ({last})" if last in ("accuracy", "robustness", "κ", "ER") else ""
+    quantity = f" ({last})" if last in ("accuracy", "robustness", "κ", "ER") else ""
+    level = _level(Number("", 0, check), evidence)
+    return f"{_level_title(level, evidence)}{quantity}" if level else last
 
 
 class _Shown:
