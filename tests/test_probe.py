@@ -670,21 +670,19 @@ def test_the_random_control_shows_none(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_supervised_network_behind_a_relu_cannot_be_told(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("torch", reason="extraction is not installed").set_num_threads(1)
+    from analysis.families.registry import load_family
     from analysis.features import extract
-    from analysis.images import public
+    from analysis.images import find, public
     from companion import probe_checkpoint
-    from companion.measurements import photographs
 
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+    settings = extract.Settings(device="cpu", batch_size=14, progress=False)
+    (model,) = load_family("efficientnet_lite0").models
     try:
-        listed, weights = photographs.photographs(), photographs.weights_file()
+        (listed,) = find.find("scikit_image_photographs")
+        found = probe_checkpoint.probe_checkpoint(model, listed, settings)
     except public.ArtifactError as error:
         pytest.skip(str(error))
-    checkpoint = photographs.convert_weights(weights, tmp_path / "weights.safetensors")
-    settings = extract.Settings(device="cpu", batch_size=14, progress=False)
-    found = probe_checkpoint.probe_checkpoint(
-        photographs.MODEL, listed, settings, checkpoint=checkpoint
-    )
     assert found.kurtosis.mean == pytest.approx(29.67, abs=0.01)
     assert found.layer.kind == "behind a ReLU" and found.layer.zeros > 0.4
     assert found.verdict.answer == "cannot tell" and "behind a ReLU" in found.verdict.sentence

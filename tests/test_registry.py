@@ -169,6 +169,11 @@ BAD = {
         "",
         r"models\[0\]: library, architecture and weights must be all given, or all left out",
     ),
+    "renamed, but of which file": (
+        "    weights: tv_in1k\n",
+        "    weights: tv_in1k\n    renamed: true\n",
+        r"models\[0\]: renamed needs weights_sha256",
+    ),
     "random with weights": (
         "level: supervised",
         "level: random",

@@ -41,7 +41,8 @@ LEVEL_TITLES: dict[Level, str] = {
     "supervised": "supervised",
     "random": "random weights",
 }
-Edition = Literal["paper", "pocket", "reader"]
+#: Whose a family is: the paper's, the pocket lab's, a reader's, or only there for contrast.
+Edition = Literal["paper", "pocket", "reader", "contrast"]
 Library = Literal["open_clip", "timm"]
 Channels = tuple[float, float, float]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
@@ -49,6 +50,8 @@ HeadKind = Literal["zero_shot", "own", "none"]
 #: Ends of the names of files that hold weights.
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 HUB = "hf-hub:"
+#: Before weights that come with an installed Python package: ``package:NAME/PATH``.
+PACKAGE = "package:"
 
 
 def level_title(level: Level, edition: Edition = "paper") -> str:
@@ -106,11 +109,12 @@ class Model(Strict):
     ``width`` is the number of components of the representation that the head sees. A ``title`` is
     given where level and pretraining do not tell the models of a family apart.
 
-    ``weights_sha256``, where it is noted, must be that of the weights' file. ``head`` says where
-    the classifier comes from; without it, it is the checkpoint's own if it has one, else zero-shot.
-    ``classes`` are the names of the head's classes, ``imagenet`` for ImageNet's, else those of the
-    data set (zero-shot) or of the checkpoint (own). ``templates`` are the texts around a name of a
-    zero-shot head, ``imagenet`` for OpenAI's 80.
+    ``weights_sha256``, where it is noted, must be that of the weights' file. ``renamed`` is of a
+    file whose tensors are the library's, in its order, under names of their own. ``head`` says
+    where the classifier comes from; without it, it is the checkpoint's own if it has one, else
+    zero-shot. ``classes`` are the names of the head's classes, ``imagenet`` for ImageNet's, else
+    those of the data set (zero-shot) or of the checkpoint (own). ``templates`` are the texts around
+    a name of a zero-shot head, ``imagenet`` for OpenAI's 80.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -122,6 +126,7 @@ class Model(Strict):
     architecture: Text | None = None
     weights: Text | None = None
     weights_sha256: Sha256 | None = None
+    renamed: bool = False
     pretraining: Text
     preprocessing: Preprocessing
     width: Annotated[int, Field(gt=0)]
@@ -174,6 +179,8 @@ class Model(Strict):
                     "weights are drawn and not loaded"
                 )
             return self
+        if self.renamed and self.weights_sha256 is None:
+            raise ValueError("renamed needs weights_sha256: of that one file the order is known")
         given = [value is not None for value in (self.library, self.architecture, self.weights)]
         if any(given) and not all(given):
             raise ValueError(

@@ -33,11 +33,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.common import ROOT, suggestion
-from analysis.families.registry import HUB, WEIGHT_FILES, Model, is_file_name
+from analysis.families.registry import HUB, PACKAGE, WEIGHT_FILES, Model, is_file_name
 from analysis.features.preprocess import Pixels, to_pixels
 from analysis.features.store import Head, StoreError, describe, read, read_head, write_head
 from analysis.features.tokenizer import WordTokenizer
-from analysis.images import imagenet
+from analysis.images import imagenet, public
 from analysis.images.find import class_prompts
 from analysis.images.imagelist import ImageList, Prompts
 
@@ -450,6 +450,8 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         weight = next((state[f"{c}.weight"] for c in classifiers if f"{c}.weight" in state), None)
         classes = 0 if model.head == "none" else 1000 if weight is None else len(weight)
         net = _built(model, lambda: timm.create_model(name, num_classes=classes))
+        if model.renamed and len(state) == len(net.state_dict()):
+            state = dict(zip(net.state_dict(), state.values(), strict=True))
         _put_weights(model, net, state, path, full=True)
     head = None if model.head == "none" else _timm_head(model, net)
     return Loaded(model, _BeforeHead(net).to(device), head, sha256, read=read)
@@ -681,6 +683,8 @@ def _timm_file(model: Model) -> Path:
 
 def _local_file(weights: str) -> Path | None:
     """Return the file that ``weights`` names, if it is a path and not a tag or a hub id."""
+    if weights.startswith(PACKAGE):
+        return public.in_package(weights.removeprefix(PACKAGE))
     return ROOT / Path(weights).expanduser() if is_file_name(weights) else None
 
 

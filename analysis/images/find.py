@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.common import suggestion
-from analysis.images import emoji, imagelist, imagenet, sets
+from analysis.images import emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import Availability, DatasetError, ImageList, Prompts
 
 
@@ -44,18 +44,36 @@ def pocket_prompts() -> Prompts:
     return Prompts(emoji.CLASSES, emoji.CLASSES, emoji.TEMPLATES)
 
 
+def packaged(name: str) -> ImageList:
+    """List images that come with a Python package; ArtifactError if it is not installed."""
+    one = sets.packaged()[name]
+    folder = public.in_package(one.place)
+    shown = ", ".join(Path(file).stem for file in one.files)
+    return ImageList(
+        name=name,
+        images=[folder / file for file in one.files],
+        keys=one.files,
+        labels=np.full(len(one.files), -1),
+        classes=(),
+        what=f"{len(one.files)} {one.what}: {shown}",
+    )
+
+
 def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     """Return the data sets that a command line names.
 
     ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it;
-    ``imagenet``, its shifts and ``broden`` are looked for as `sets` says, ``grid`` is all
-    that the paper computes on; anything else is a folder. ``accept_counts`` takes a copy of a
-    published set that is incomplete or altered as it is. Raises DatasetError.
+    ``imagenet``, its shifts and ``broden`` are looked for as `sets` says, ``grid`` is all that the
+    paper computes on; ``scikit_image_photographs`` comes with a package; anything else is a folder.
+    ``accept_counts`` takes a copy of a published set that is incomplete or altered as it is. Raises
+    DatasetError, or ArtifactError for a package that is not installed.
     """
     if text == "grid":
         return imagenet.grid(accept_counts=accept_counts)
     if text in sets.descriptions():
         return [imagenet.image_list(text, accept_counts=accept_counts)]
+    if text in sets.packaged():
+        return [packaged(text)]
     if text == "pocket":
         return [pocket(style) for style in emoji.STYLES]
     parts = re.fullmatch(r"pocket-(.+)-(train|test)", text)

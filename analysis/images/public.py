@@ -15,6 +15,7 @@ Environment variables:
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ import pooch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from analysis.common import ROOT, suggestion
+from analysis.common import ROOT, CompanionError, suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"
@@ -36,7 +37,7 @@ HOST = "https://raw.githubusercontent.com"
 TIMEOUT = 30
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(CompanionError, RuntimeError):
     """An artefact is unknown, missing or damaged; the message says what to do."""
 
 
@@ -105,6 +106,18 @@ def fetch_all(names: Iterable[str] | None = None, *, progress: bool = False) -> 
     """
     wanted = list(_catalogue()) if names is None else [artifact(name).name for name in names]
     return {name: fetch(name, progress=progress) for name in wanted}
+
+
+def in_package(place: str) -> Path:
+    """Return where a file or folder of an installed Python package lies: ``NAME/PATH``.
+
+    ``NAME`` is the package's on PyPI; nothing of it is imported. ArtifactError if it is not there.
+    """
+    package, _, inside = place.partition("/")
+    try:
+        return Path(str(importlib.metadata.distribution(package).locate_file(inside)))
+    except importlib.metadata.PackageNotFoundError:
+        raise ArtifactError(f"{package} is not installed: pip install {package}.") from None
 
 
 def cache_folder() -> Path:

@@ -83,8 +83,19 @@ class Style(Strict):
     role: Role
 
 
+class Packaged(Strict):
+    """Images without labels that come with a Python package; ``what`` is for the reader."""
+
+    name: Name
+    title: Text
+    what: Text
+    place: Text
+    files: tuple[Text, ...]
+
+
 class _Table(Strict):
     sets: tuple[Description, ...]
+    packaged: tuple[Packaged, ...]
     styles: tuple[Style, ...]
     titles: dict[str, Text]
 
@@ -98,6 +109,12 @@ def _table() -> _Table:
 def descriptions() -> dict[str, Description]:
     """Return the description of every set that must be obtained, by name, in the file's order."""
     return {one.name: one for one in _table().sets}
+
+
+@lru_cache
+def packaged() -> dict[str, Packaged]:
+    """Return the sets that come with Python packages, by name."""
+    return {one.name: one for one in _table().packaged}
 
 
 @lru_cache
@@ -147,7 +164,8 @@ def _titles() -> dict[str, str]:
         for style in table.styles
         for split in SPLITS
     }
-    return {one.name: one.title for one in table.sets} | emoji | table.titles
+    described = {one.name: one.title for one in (*table.sets, *table.packaged)}
+    return described | emoji | table.titles
 
 
 def locate(description: Description) -> Path:

@@ -56,7 +56,9 @@ ON_REFERENCE: tuple[Experiment, ...] = (
     "outlier_features", "privileged_directions", "pruning", "accuracy",
 )  # fmt: skip
 #: What an edition computes on, where no data set is named.
-USUAL: dict[Edition, tuple[str, ...]] = {"paper": GRID, "pocket": ("pocket",), "reader": ()}
+USUAL: dict[Edition, tuple[str, ...]] = {
+    "paper": GRID, "pocket": ("pocket",), "contrast": ("scikit_image_photographs",), "reader": (),
+}  # fmt: skip
 #: Seconds between two looks at what is done.
 PAUSE = 0.5
 
