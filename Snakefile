@@ -10,8 +10,8 @@
 # take the wildcards alone, because Snakemake does not record parameters that look at inputs.
 import sys
 
-from analysis.common import ROOT
-from companion.runs import experiments, grid as the_grid
+from analysis.common import ROOT, fingerprint
+from companion.runs import engine, experiments, grid as the_grid, keys
 
 NOTES = the_grid.notes(the_grid.choice_from(config).which)
 # Not among the params: neither Python's path nor how many share the work makes what is there outdated.
@@ -42,10 +42,9 @@ rule run:
     output:
         "book/runs/{experiment}/{subject}.ipynb",
     params:
-        key=lambda wildcards: experiments.digest(experiments.find_run(wildcards.experiment, wildcards.subject).key),
-    shell:
-        # exec: the job must be Snakemake's own child, to notice when Snakemake is killed
-        "exec {PYTHON:q} -m companion.cli execute {wildcards.experiment:q} {wildcards.subject:q}"
+        made_from=lambda w: fingerprint(keys.parts(experiments.find_run(w.experiment, w.subject))),
+    run:
+        engine.execute_for_book(wildcards.experiment, wildcards.subject)
 
 
 rule grid:

@@ -7,18 +7,21 @@ the same hash. Read from syntax trees: nothing is executed.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.common import ROOT
+from analysis.common import ROOT, write_text
 
 #: The packages of this repository.
 OURS = ("analysis", "companion", "training")
+#: Where it is remembered what source texts are made of, which never goes out of date.
+MEMORY = ROOT / ".companion" / "code-1"
 
 
 def import_closure(source: str, root: Path | None = None) -> list[Path]:
@@ -53,26 +56,43 @@ def version_of(library: str) -> str:
         return importlib.metadata.version(distributions[0]) if distributions else "not installed"
 
 
-@cache
 def imported_names(source: str) -> tuple[str, ...]:
     """Dotted names that ``source`` imports; ``from a import b`` gives both ``a`` and ``a.b``."""
-    names: list[str] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(names)
+    return _about(source)[1]
+
+
+def hash_of(source: str) -> str:
+    """Hash of what Python ``source`` does: comments, docstrings and layout left out."""
+    return _about(source)[0]
 
 
 @cache
-def hash_of(source: str) -> str:
-    """Hash of what Python ``source`` does: comments, docstrings and layout left out."""
+def _about(source: str) -> tuple[str, tuple[str, ...]]:
+    """Hash and imported names, remembered on disk by the text's checksum: trees are slow to walk."""
+    path = MEMORY / hashlib.sha256(source.encode()).hexdigest()
+    with contextlib.suppress(OSError):
+        found, *names = path.read_text(encoding="utf-8").split("\n")
+        return found, tuple(names)
     tree = ast.parse(source)
+    names = tuple(_imported(tree))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
             node.body = [part for part in node.body if not _is_text(part)]
-    return hashlib.sha256("".join(_canonical(tree)).encode()).hexdigest()[:16]
+    text: list[str] = []
+    _write_canonical(tree, text.append)
+    found = hashlib.sha256("".join(text).encode()).hexdigest()[:16]
+    with contextlib.suppress(OSError):
+        write_text(path, "\n".join([found, *names]))
+    return found, names
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _modules(source: str, root: Path) -> Iterator[Path]:
@@ -96,17 +116,18 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-def _canonical(node: Any) -> Iterator[str]:
-    """A syntax tree as text that does not depend on the version of Python: no empty fields."""
+def _write_canonical(node: Any, add: Callable[[str], None]) -> None:
+    """Say a syntax tree as text that does not depend on Python's version: no empty fields."""
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for name, value in ast.iter_fields(node):
+        add(f"({type(node).__name__}")
+        for name in node._fields:
+            value = getattr(node, name, None)
             if value is not None and value != []:
-                yield f" {name}="
-                yield from _canonical(value)
-        yield ")"
+                add(f" {name}=")
+                _write_canonical(value, add)
+        add(")")
     elif isinstance(node, list):
         for item in node:
-            yield from _canonical(item)
+            _write_canonical(item, add)
     else:
-        yield repr(node)
+        add(repr(node))

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from analysis.common import ROOT, suggestion
+from analysis.common import ROOT, CompanionError, suggestion
 from analysis.families import registry
-from analysis.families.registry import LEVELS, Family, HeadKind, Model, RegistryError
+from analysis.families.registry import LEVELS, Family, HeadKind, Model
 from companion.runs import experiments as runs
 from companion.runs.experiments import Experiment, Run, RunError
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = int(options.do(options))
             sys.stdout.flush()
         return status
-    except (RunError, RegistryError) as error:
+    except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
@@ -490,8 +490,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _executed(run: Run, given: Mapping[str, str], output: Path | None) -> Path:
     """Execute a run into the book; with parameters or an output of its own, elsewhere."""
-    from companion.runs import lab
-    from companion.runs.execute import check_parameters, execute, execute_for_book
+    from companion.runs import engine, lab
+    from companion.runs.execute import check_parameters
 
     if run.experiment.features and run.subject in ("pocket", *registry.load_families("pocket")):
         lab.refresh()
@@ -500,19 +500,17 @@ def _executed(run: Run, given: Mapping[str, str], output: Path | None) -> Path:
         output = output or ROOT / "runs" / run.experiment.name / f"{run.subject}.ipynb"
         if output.suffix != ".ipynb":
             raise RunError(f"--output must name an .ipynb file, got {output}.")
-        execute(run, values, output)
+        engine.execute(run, values, output)
         return output
-    if not execute_for_book(run):
-        raise RunError(runs.status(run).why)
+    engine.execute_for_book(run.experiment.name, run.subject)
     return run.output
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from companion.runs.engine import exit_with_parent
-    from companion.runs.execute import execute_for_book
+    from companion.runs.engine import execute_for_book
 
-    exit_with_parent()
-    return 0 if execute_for_book(runs.find_run(options.experiment, options.family)) else 1
+    execute_for_book(options.experiment, options.family)
+    return 0
 
 
 def _update(options: argparse.Namespace) -> int:
@@ -526,7 +524,9 @@ def _update(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     if options.data:
         return _status_of_data(options.json)
-    rows = [runs.status(run) for run in runs.all_runs()]
+    from companion.runs import keys
+
+    rows = keys.statuses(runs.all_runs())
     if options.json:
         fields = [
             {"experiment": s.run.experiment.name, "family": s.run.subject, "state": s.state,

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,34 @@ def copy_checkout(target: Path) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy, follow_symlinks=False)
     return target
+
+
+def make_project(
+    folder: Path,
+    families: Mapping[str, str | None],
+    notebooks: Mapping[str, str] = {},
+    files: Mapping[str, str] = {},
+    data: Sequence[str] = (),
+) -> Path:
+    """A small project of the real modules: what the command line needs, and nothing to run but this.
+
+    ``families``: the text of a family file by its name, None for the book's own; ``notebooks``: the
+    text of a percent notebook by its name; ``files``: the text of any other file by its path;
+    ``data``: files or folders that are taken over as they are.
+    """
+    ours = ("analysis", "companion", "training", "profiles", "Snakefile", "data/imagenet")
+    for name in (*ours, *data):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, folder / name)
+    texts = {f"notebooks/{name}.py": text for name, text in notebooks.items()}
+    for name, text in families.items():
+        path = f"families/{name}.yaml"
+        texts[path] = (ROOT / path).read_text(encoding="utf-8") if text is None else text
+    for name, text in {**texts, **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
 
 
 def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:

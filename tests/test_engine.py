@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_in
+from conftest import make_project, run_in
 
 HEADER = """# ---
 # jupyter:
@@ -48,18 +48,12 @@ OVER_ALL = HEADER.format(
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A project of two families and two notebooks with all its runs up to date."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("analysis", "Snakefile"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, folder / name)
-    for family in ("rn50", "vit_b_32"):
-        (folder / "families").mkdir(exist_ok=True)
-        shutil.copy2(ROOT / "families" / f"{family}.yaml", folder / "families")
-    (folder / "data").mkdir()
-    (folder / "data" / "number.txt").write_text("1")
-    (folder / "notebooks").mkdir()
-    (folder / "notebooks" / "per_family.py").write_text(PER_FAMILY)
-    (folder / "notebooks" / "over_all.py").write_text(OVER_ALL)
+    folder = make_project(
+        tmp_path_factory.mktemp("project"),
+        families={"rn50": None, "vit_b_32": None},
+        notebooks={"per_family": PER_FAMILY, "over_all": OVER_ALL},
+        files={"data/number.txt": "1"},
+    )
     made = run_in(folder, "companion.cli", "update")
     assert made.returncode == 0, made.stderr
     assert "3 runs executed, 3 up to date." in made.stdout
@@ -111,21 +105,28 @@ def test_a_touch_runs_nothing(project):
     assert update(project) == set()
 
 
+EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
+
+
 @pytest.mark.parametrize(
-    ("file", "expected"),
+    ("file", "text", "expected"),
     [
-        ("notebooks/per_family.py", PER_FAMILY_RUNS),
-        ("analysis/metrics/robustness.py", PER_FAMILY_RUNS),
-        ("analysis/families/registry.py", PER_FAMILY_RUNS | {"over_all/paper"}),
-        ("families/rn50.yaml", {"per_family/rn50", "over_all/paper"}),
-        ("data/number.txt", PER_FAMILY_RUNS),
-        ("companion/publish/style.py", set()),  # imported by neither notebook
+        ("notebooks/per_family.py", "x = 1\n", PER_FAMILY_RUNS),
+        ("notebooks/per_family.py", "\n# %% [markdown]\n# A text.\n", PER_FAMILY_RUNS),
+        ("analysis/metrics/robustness.py", "x = 1\n", PER_FAMILY_RUNS),
+        ("analysis/families/registry.py", "x = 1\n", EVERY_RUN),
+        ("families/rn50.yaml", "    note: another\n",
+         {"per_family/rn50", "over_all/paper"}),
+        ("data/number.txt", "2", PER_FAMILY_RUNS),
+        ("companion/publish/style.py", "x = 1\n", set()),  # imported by neither notebook
+        ("analysis/metrics/robustness.py", "# a comment\n", set()),
+        ("families/rn50.yaml", "# a comment\n", set()),
     ],
-)
-def test_an_edit_with_an_old_time_runs_exactly_the_dependents(project, file, expected):
+)  # fmt: skip
+def test_an_edit_with_an_old_time_runs_exactly_the_dependents(project, file, text, expected):
     path = project / file
     old = path.stat()
-    append(path, "# edited\n")
+    append(path, text)
     os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
     stale = {f"{s['experiment']}/{s['family']}": s["why"] for s in status(project) if s["why"]}
     assert set(stale) == expected
@@ -133,8 +134,22 @@ def test_an_edit_with_an_old_time_runs_exactly_the_dependents(project, file, exp
     assert update(project) == expected
 
 
+def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
+    path = project / "notebooks/per_family.py"
+    path.write_text(path.read_text().replace("print(", "# why\nprint("))
+    before = (project / "book/runs/per_family/rn50.ipynb").read_text()
+    done = run_in(project, "companion.cli", "update")
+    assert done.stdout.startswith("0 runs executed"), done.stderr
+    after = (project / "book/runs/per_family/rn50.ipynb").read_text()
+    assert "# why" in after and "# why" not in before
+    assert all(s["state"] == "up to date" for s in status(project))
+    assert [c["outputs"] for c in json.loads(after)["cells"] if "outputs" in c] == [
+        c["outputs"] for c in json.loads(before)["cells"] if "outputs" in c
+    ]
+
+
 def test_a_module_that_is_imported_only_by_another_module_counts(project):
-    robustness = project / "analysis" / "robustness.py"
+    robustness = project / "analysis" / "metrics" / "robustness.py"
     (project / "analysis" / "helper.py").write_text("FACTOR = 1\n")
     append(
         robustness,
@@ -176,7 +191,7 @@ def test_two_projects_from_the_same_state_give_the_same_bytes(finished, project)
 def test_a_failing_notebook_is_named_and_the_others_finish(project):
     bad = PER_FAMILY.replace("print(", 'assert family != "rn50", "no RN50 today"\nprint(')
     (project / "notebooks/per_family.py").write_text(bad)
-    append(project / "notebooks/over_all.py", "# edited\n")
+    append(project / "notebooks/over_all.py", "x = 1\n")
     done = run_in(project, "companion.cli", "update")
     assert done.returncode == 1
     message = (
@@ -304,7 +319,7 @@ def test_snakemake_itself_runs_the_same_graph(project):
     command = ["snakemake", "--cores", "1", "--rerun-triggers", "params", "--dry-run", "--nolock"]
     assert "Nothing to be done" in run_in(project, *command).stdout
     notebook = project / "notebooks/over_all.py"
-    append(notebook, "# edited\n")
+    append(notebook, "x = 1\n")
     os.utime(notebook, (0, 0))
     planned = run_in(project, *command)
     assert re.search(r"^run +1$", planned.stdout, re.M)

@@ -25,7 +25,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 from companion.publish.svg import inline_svg  # noqa: E402
-from companion.runs.overview import code_version  # noqa: E402
+from companion.runs.keys import code_version  # noqa: E402
 
 RUNS = ROOT / "book" / "runs"
 
@@ -45,7 +45,9 @@ def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
         raise ResultError(f"there is no run {experiment}/{subject}")
     results = _results(path, path.stat().st_mtime_ns)
     if label not in results:
-        raise ResultError(f"run {experiment}/{subject} has no result {label!r}; it has {[*results]}")
+        raise ResultError(
+            f"run {experiment}/{subject} has no result {label!r}; it has {[*results]}"
+        )
     return path, *results[label]
 
 
@@ -93,8 +95,9 @@ class ResultDirective(SphinxDirective):
         about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
         run = f"{about['experiment']}/{about['subject']}"
         name = f"{{doc}}`{run} </runs/{run}>`" if self.is_page(run) else f"`{run}`"
+        made_from = about["made_from"]
         return self.parse(
-            f"```{{div}} companion-source\nrun {name} · code `{code_version(about['key'])}` · "
+            f"```{{div}} companion-source\nrun {name} · code `{code_version(made_from)}` · "
             f"again: `companion run {run.replace('/', ' ')}`\n```"
         )
 
@@ -231,12 +234,12 @@ class StatusDirective(ResultDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        from companion.runs import overview
+        from companion.runs import status
 
         self.env.note_reread()
         rows = ["| experiment | for | evidence | code | day of the evidence | machine |",
                 "|---|---|---|---|---|---|"]  # fmt: skip
-        for entry in overview.entries():
+        for entry in status.entries():
             run = str(entry.run)
             experiment, subject = run.split("/")
             shown = f"{{doc}}`{subject} </runs/{run}>`" if self.is_page(run) else f"`{subject}`"

@@ -30,13 +30,12 @@ class RunsError(SphinxError):
 
 def update_runs(app: Sphinx, config: Config) -> None:
     """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time."""
-    from analysis.families.registry import RegistryError
+    from analysis.common import CompanionError
     from companion.runs.engine import bring_up_to_date
-    from companion.runs.experiments import RunError
 
     try:
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
-    except (RunError, RegistryError) as error:
+    except CompanionError as error:
         raise RunsError(str(error)) from None
 
 

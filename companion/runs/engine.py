@@ -1,8 +1,8 @@
-"""Bring runs up to date through Snakemake, with a progress line, and never leave half a run.
+"""Have jobs done by Snakemake, with a progress line, and never leave half of one behind.
 
-Whether a run is current is decided by the key that it carries (`runs.status`). Snakemake gets
-those that are not, executes them some at a time, lets the others finish when one fails, and goes
-on where a killed build stopped. With nothing to do it is not even imported.
+Whether something is to be done is decided by what artefacts say that they were made from; Snakemake
+gets what is, does some at a time, lets the others finish when one fails, and goes on where a killed
+build stopped. With nothing to do it is not even imported.
 """
 
 from __future__ import annotations
@@ -10,41 +10,96 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
+import re
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from analysis.common import ROOT
-from companion.runs import experiments, lab
-from companion.runs.experiments import Run, RunError, Status
+from analysis.common import ROOT, CompanionError
+from companion.runs import experiments, keys, lab
+from companion.runs.execute import show_as_written
+from companion.runs.experiments import Run, RunError
+from companion.runs.keys import Status
+from companion.runs.workshop import Workshop
+
+#: What `analysis.common.replaced` writes to.
+PART = re.compile(rf"\..*\.{re.escape(platform.node())}\.(\d+)\.part")
+
+_workshop: Workshop | None = None
 
 
 def bring_up_to_date(jobs: int = 2, wanted: Sequence[Run] | None = None) -> int:
     """Execute every run (or the `wanted` ones) that is not current; returns how many there were.
 
-    The pocket lab's features, which runs read, are brought up to date before.
     Raises RunError, after all others have finished, if any failed.
     """
     everything = experiments.all_runs()
     _remove_leftovers(everything)
     lab.refresh()
-    wanted = everything if wanted is None else wanted
-    outdated = [s for s in map(experiments.status, wanted) if s.state != "up to date"]
-    ready, broken = _split_by_key(outdated)
+    before = keys.statuses(everything if wanted is None else wanted)
+    for status in before:
+        if not status.as_written:
+            show_as_written(status.run)
+    outdated = [status for status in before if status.state != "up to date"]
+    ready = [status.run for status in outdated if status.parts]
+    errors: list[str] = []
     if ready:
-        _snakemake([s.run for s in ready], jobs)
-    after = [*broken, *(experiments.status(_reread(s.run)) for s in ready)]
-    failed = [s for s in after if s.state != "up to date"]
+        with working(jobs):
+            errors = snakemake("runs", [run.output for run in ready], jobs)
+    failed = [status for status in outdated if not status.parts]
+    failed += [status for status in keys.statuses(ready) if status.state != "up to date"]
+    if errors and all(status.state == "missing" for status in failed):  # no job has begun
+        raise RunError(f"Snakemake could not execute the runs: {' '.join(errors)}")
     if failed:
-        raise RunError(_report(failed, len(wanted)))
+        raise RunError(_report(failed, len(before)))
     return len(outdated)
 
 
+@contextlib.contextmanager
+def working(places: int) -> Iterator[Workshop]:
+    """Keep a workshop for the jobs that are done meanwhile."""
+    global _workshop
+    if _workshop is not None:
+        yield _workshop
+        return
+    _workshop = Workshop(places)
+    try:
+        yield _workshop
+    finally:
+        _workshop.close()
+        _workshop = None
+
+
+def execute(run: Run, parameters: dict[str, Any], output: Path) -> None:
+    """Execute a run in a process of its own; RunError if it fails."""
+    _execute(run, parameters, output, keys.parts(run))
+
+
+def execute_for_book(experiment: str, subject: str) -> None:
+    """Execute a run with default parameters into the book; a failure is noted, too."""
+    run = experiments.find_run(experiment, subject)
+    made_from = keys.parts(run)
+    keys.forget_failure(str(run))
+    try:
+        _execute(run, {run.experiment.scope: subject}, run.output, made_from)
+    except CompanionError as error:
+        if _workshop is None or not _workshop.closed:
+            keys.note_failure(str(run), str(error), made_from)
+        raise
+
+
+def _execute(run: Run, parameters: dict[str, Any], output: Path, made_from: keys.Parts) -> None:
+    place, names = output.absolute(), (run.experiment.name, run.subject)
+    with working(1) as workshop:
+        workshop.call("companion.runs.execute:execute", *names, parameters, str(place), made_from)
+
+
 def exit_with_parent() -> None:
-    """End this process, and with it its kernel, soon after the process that started it is gone."""
+    """End this process soon after the process that started it is gone."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -55,102 +110,85 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class Progress(logging.Handler):
-    """Turns Snakemake's log events into one line: what runs, how many of how many, how long."""
+class Progress(logging.Filter):
+    """Turns what Snakemake logs into one line: what runs, how many of how many, how long."""
 
-    def __init__(self, total: int, stream: TextIO) -> None:
+    def __init__(self, what: str, total: int, stream: TextIO) -> None:
         super().__init__()
-        self.total, self.done, self.stream = total, 0, stream
+        self.what, self.total, self.done, self.stream = what, total, 0, stream
         self.running: dict[int, str] = {}
         self.began = time.monotonic()
         self.errors: list[str] = []
+        self.interrupted = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Follow one event."""
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Follow one event; nothing of it is printed otherwise."""
         event = str(getattr(record, "event", None))
-        if event == "job_info" and getattr(record, "rule_name", "") == "run":
-            wildcards = dict(getattr(record, "wildcards", {}))
-            name = f"{wildcards.get('experiment')}/{wildcards.get('subject')}"
-            self.running[getattr(record, "jobid", 0)] = name
-            self.show(f"running {name}")
+        if event == "job_info":
+            names = dict(getattr(record, "wildcards", None) or {})
+            rule = getattr(record, "rule_name", "")
+            name = "/".join(names.values()) if rule == "run" else " ".join([rule, *names.values()])
+            if names:
+                self.running[getattr(record, "jobid", 0)] = name
+                self.show(f"running {name}")
         elif event in ("job_finished", "job_error"):
             number = getattr(record, "job_id", getattr(record, "jobid", None))
             name = self.running.pop(number, "") if number is not None else ""
             if name:
                 self.done += 1
                 self.show(f"{'finished' if event == 'job_finished' else 'FAILED'} {name}")
+        elif "on user request" in record.getMessage():
+            self.interrupted = True
+            if _workshop is not None:
+                _workshop.close()  # or Snakemake would wait for what is under way
         elif record.levelno >= logging.ERROR:
             self.errors.append(record.getMessage())
+        return False
 
     def show(self, what: str) -> None:
         """Write the line: over the last one on a terminal, below it elsewhere."""
-        line = f"runs: {self.done} of {self.total}, {time.monotonic() - self.began:.0f} s: {what}"
+        counted = f"{self.what}: {self.done} of {self.total}"
+        seconds = f"{time.monotonic() - self.began:.0f} s"
         if self.stream.isatty():
             others = ", ".join(self.running.values())
-            line = f"\r\x1b[2Kruns: {self.done} of {self.total} done, "
-            line += f"{time.monotonic() - self.began:.0f} s" + (f": {others}" if others else "\n")
-            self.stream.write(line)
+            line = f"\r\x1b[2K{counted} done, {seconds}" + (f": {others}" if others else "\n")
         else:
-            self.stream.write(line + "\n")
+            line = f"{counted}, {seconds}: {what}\n"
+        self.stream.write(line)
         self.stream.flush()
 
 
-def _snakemake(outdated: Sequence[Run], jobs: int) -> None:
-    """Give the runs to Snakemake; which of them came out is for the caller to look up."""
-    from snakemake.api import SnakemakeApi
+def snakemake(
+    what: str, targets: Sequence[Path], jobs: int | None, profile: Path | None = None, *more: str
+) -> list[str]:
+    """Have targets made, whatever Snakemake remembers of them; returns what errors it logged.
+
+    Which of them came out is for the caller to look up. ``profile`` is a folder with a
+    ``config.yaml``, by default this machine; ``more`` are options of Snakemake's command line,
+    which is called as a function: it alone reads profiles.
+    """
+    from snakemake.cli import args_to_api, parse_args
     from snakemake.logging import logger
-    from snakemake.settings import types
-    from snakemake.settings.enums import Quietness, RerunTrigger
 
-    targets = frozenset(run.output.relative_to(ROOT).as_posix() for run in outdated)
-    progress = Progress(len(outdated), sys.stderr)
-    output = types.OutputSettings(quiet={Quietness.ALL}, enable_file_logging=False)
-    with _directory(ROOT), SnakemakeApi(output) as api:
-        workflow = api.workflow(
-            resource_settings=types.ResourceSettings(cores=jobs), snakefile=ROOT / "Snakefile"
-        )
-        dag = workflow.dag(
-            types.DAGSettings(
-                targets=targets,
-                forcerun=targets,
-                force_incomplete=True,
-                rerun_triggers=frozenset([RerunTrigger.PARAMS]),
-            )
-        )
-        for handler in list(logger.handlers):
-            logger.removeHandler(handler)
-        logger.addHandler(progress)
-        try:
-            dag.execute_workflow(
-                execution_settings=types.ExecutionSettings(lock=False, keep_going=True)
-            )
-        except Exception as error:
-            if not _failures_noted(outdated):
-                details = " ".join(progress.errors) or f"{type(error).__name__}: {error}"
-                raise RunError(f"Snakemake could not execute the runs: {details}") from error
-        finally:
-            logger.removeHandler(progress)
-
-
-def _failures_noted(outdated: Sequence[Run]) -> bool:
-    return any(run.failure.exists() for run in outdated)
-
-
-def _split_by_key(outdated: Sequence[Status]) -> tuple[list[Status], list[Status]]:
-    """Runs whose key can be computed, and those that lack a declared file."""
-    ready, broken = [], []
-    for status in outdated:
-        try:
-            _ = status.run.key
-            ready.append(status)
-        except RunError:
-            broken.append(status)
-    return ready, broken
-
-
-def _reread(run: Run) -> Run:
-    """The same run without the key remembered from before."""
-    return Run(run.experiment, run.subject)
+    names = [os.path.relpath(path, ROOT) for path in targets]
+    local = ["--cores", str(jobs or os.cpu_count() or 1), "--force-use-threads"]
+    cluster = ["--profile", str(profile), *(["--jobs", str(jobs)] if jobs else [])]
+    command = [
+        *names, "--forcerun", *names, "--rerun-incomplete", "--rerun-triggers", "params",
+        "--keep-going", "--nolock", "--quiet", "all", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(ROOT), *(cluster if profile else local), *more,
+    ]  # fmt: skip
+    progress = Progress(what, len(targets), sys.stderr)
+    logger.addFilter(progress)
+    try:
+        parser, options = parse_args(command)
+        with contextlib.chdir(ROOT):
+            args_to_api(options, parser)
+    finally:
+        logger.removeFilter(progress)
+    if progress.interrupted:
+        raise KeyboardInterrupt
+    return progress.errors
 
 
 def _report(failed: Sequence[Status], wanted: int) -> str:
@@ -162,28 +200,17 @@ def _remove_leftovers(everything: Sequence[Run]) -> None:
     """Remove what killed writers left and the runs of notebooks or families that are gone."""
     wanted = {run.output for run in everything}
     for path in [*experiments.OUTPUTS.rglob("*"), *experiments.STATE.rglob("*.part")]:
-        part = path.suffix == ".part" and not _alive(path.name.split(".")[-2])
-        gone = path.suffix == ".ipynb" and path not in wanted
-        if path.is_file() and (part or gone):
+        part = PART.fullmatch(path.name)
+        left = part and not _alive(int(part[1]))
+        if left or (path.suffix == ".ipynb" and path not in wanted):
             path.unlink(missing_ok=True)
 
 
-def _alive(process: str) -> bool:
+def _alive(process: int) -> bool:
     try:
-        os.kill(int(process), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(process, 0)
+    except ProcessLookupError:
         return False
     except PermissionError:
         return True
     return True
-
-
-@contextlib.contextmanager
-def _directory(folder: Path) -> Iterator[None]:
-    """Work in `folder`, with it on the import path of Snakemake's own jobs."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)

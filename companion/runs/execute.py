@@ -2,66 +2,43 @@
 
 papermill does the executing. What it lets pass is an error here: unknown or ill-typed
 parameters, and files that the notebook reads without declaring them (they would be missing from
-the run's key, and the run would silently go stale).
+what the run says it was made from, and it would silently go stale). The cells run in this process,
+which must be one of its own: see `workshop`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from analysis.common import ROOT
+from analysis.code import MEMORY, import_closure
+from analysis.common import ROOT, sha256_of, write_text
 from analysis.families.registry import load_family
-from analysis.features.store import default_folder
-from companion.runs.experiments import (
-    Run,
-    RunError,
-    content_hash,
-    declared_files,
-    digest,
-    feature_sidecars,
-    feature_weights,
-    import_closure,
-)
+from companion.runs import experiments, keys
+from companion.runs.experiments import Run, RunError
+from companion.runs.keys import Parts
 
 Parameter = str | int | float | bool
-LAUNCH = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
-
-WATCH_READS = '''
-"""Note every file of the repository that this kernel opens or lists, for `companion.runs.execute`."""
-def _watch(log, root, skip):
-    import os, sys
-    sink = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    def hook(event, arguments):
-        if event not in ("open", "os.listdir", "os.scandir") or not arguments:
-            return
-        if not isinstance(arguments[0], (str, bytes, os.PathLike)):
-            return
-        path = os.path.abspath(os.fsdecode(arguments[0]))
-        if path.startswith(root + os.sep) and not path.startswith(skip + os.sep):
-            os.write(sink, (event + "\\t" + path + "\\n").encode())
-    sys.addaudithook(hook)
-'''
+ENGINE = "in this process"
 
 
 def notebook_parameters(run: Run) -> dict[str, dict[str, Any]]:
     """Name → {type, default, help} of the notebook's parameters, as papermill infers them."""
     import papermill
 
-    with tempfile.TemporaryDirectory() as folder:
-        found = papermill.inspect_notebook(_as_ipynb(run, Path(folder) / "source.ipynb"))
+    found = papermill.inspect_notebook(_as_ipynb(run))
     return {
         name: {
             "type": parameter["inferred_type_name"],
@@ -77,9 +54,9 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
 
     Raises RunError for an unknown or ill-typed one, listing those that exist.
     """
-    known = notebook_parameters(run)
     subject = run.experiment.scope
     values: dict[str, Parameter] = {subject: run.subject}
+    known = notebook_parameters(run) if given else {}
     for name, text in given.items():
         if name == subject:
             raise RunError(
@@ -94,38 +71,39 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
     return values
 
 
-def execute(run: Run, parameters: Mapping[str, Parameter], output: Path) -> None:
-    """Execute the run and write the finished notebook to `output`, or leave `output` as it was.
+def execute(
+    experiment: str, subject: str, parameters: dict[str, Parameter], output: str, made_from: Parts
+) -> None:
+    """Execute a run in this process and write the notebook to `output`, or leave what was there.
 
-    `parameters` come from `check_parameters`. Raises RunError if a cell fails or an undeclared
-    file is read; the full log is then at `run.log`.
+    `parameters` come from `check_parameters`, `made_from` from `keys.parts`. Raises RunError if a
+    cell fails or an undeclared file is read; the full log is then where the message says.
     """
-    import nbformat
-
-    with tempfile.TemporaryDirectory(prefix="companion-") as name:
-        folder = Path(name)
-        source = _as_ipynb(run, folder / "source.ipynb")
-        with _jupyter_home(folder) as reads:
-            _papermill(run, source, folder / "executed.ipynb", parameters)
-        _check_reads(run, reads)
-        notebook = nbformat.read(folder / "executed.ipynb", as_version=4)
-    content = _canonical(run, json.loads(nbformat.writes(notebook)))
-    _write(output, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    run = experiments.find_run(experiment, subject)
+    reads = Reads()
+    notebook = _papermill(run, parameters, reads)
+    _check_reads(run, reads)
+    about = {"experiment": experiment, "subject": subject, "made_from": made_from}
+    about["source"] = sha256_of(run.experiment.notebook)
+    experiments.write(Path(output), _canonical(run, notebook), about)
 
 
-def execute_for_book(run: Run) -> bool:
-    """Execute with default parameters into the book; note a failure instead of raising it."""
-    run.failure.unlink(missing_ok=True)
-    run.log.unlink(missing_ok=True)
-    try:
-        execute(run, check_parameters(run, {}), run.output)
-    except Exception as error:
-        if not isinstance(error, RunError):
-            _write(run.log, traceback.format_exc())
-        failure = {"key": digest(run.key), "message": str(error)}
-        _write(run.failure, json.dumps(failure, indent=1))
-        return False
-    return True
+def show_as_written(run: Run) -> None:
+    """Let a current run show its notebook's code as it is now, comments included."""
+    notebook, about = experiments.executed(run), experiments.made(run)
+    source = run.experiment.notebook.read_text(encoding="utf-8")
+    code = [text for mark, text in experiments.cells(source)[1:] if "[markdown]" not in mark]
+    shown = [
+        cell
+        for cell in (notebook or {}).get("cells", [])
+        if cell["cell_type"] == "code" and "injected-parameters" not in cell["metadata"]["tags"]
+    ]
+    if notebook is None or len(shown) != len(code):
+        return
+    for cell, text in zip(shown, code, strict=True):
+        cell["source"] = text.splitlines(keepends=True)
+    about["source"] = sha256_of(run.experiment.notebook)
+    experiments.write(run.output, notebook, about)
 
 
 def _list(known: Mapping[str, Mapping[str, Any]]) -> str:
@@ -143,10 +121,9 @@ def _convert(name: str, text: str, known: Mapping[str, Mapping[str, Any]]) -> Pa
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if wanted is float and isinstance(value, str):  # YAML reads 1e-3 as text
-        value = _number_or_text(value)
+    if wanted is float and isinstance(value, int | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):  # YAML reads 1e-3 as text
+            value = float(value)
     if type(value) is not wanted:
         raise RunError(
             f"parameter {name} must be of type {known[name]['type']}, got {text!r}.{_list(known)}"
@@ -154,118 +131,89 @@ def _convert(name: str, text: str, known: Mapping[str, Mapping[str, Any]]) -> Pa
     return wanted(value)  # type: ignore[no-any-return]
 
 
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _as_ipynb(run: Run, path: Path) -> str:
-    """Convert the percent source; papermill reads .ipynb only."""
+def _as_ipynb(run: Run) -> Any:
+    """The percent source as a notebook."""
     import jupytext
 
     notebook = jupytext.read(run.experiment.notebook)
     notebook.metadata["kernelspec"] = KERNELSPEC
     notebook.metadata["language_info"] = {"name": "python"}
-    jupytext.write(notebook, path)
-    return str(path)
+    return notebook
 
 
-@contextmanager
-def _jupyter_home(folder: Path) -> Iterator[Path]:
-    """A kernel of this Python that nobody's settings reach and whose reads are noted in a file."""
-    reads, startup = folder / "reads", folder / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    call = f"_watch({str(reads)!r}, {str(ROOT)!r}, {sys.prefix!r})\ndel _watch\n"
-    (startup / "00-watch-reads.py").write_text(WATCH_READS + call, encoding="utf-8")
-    kernel = folder / "kernels" / "companion"
-    kernel.mkdir(parents=True)
-    specification = {
-        "argv": [sys.executable, *LAUNCH],
-        "display_name": "Companion",
-        "language": "python",
-        "env": {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / "ipython"),
-                "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
-    }  # fmt: skip
-    (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
-    (folder / "runtime").mkdir()
-    changed = {"JUPYTER_PATH": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        yield reads
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+class Reads(set[tuple[str, str]]):
+    """Which files of the repository are opened, and folders listed, while it is `on`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = False
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.on or event not in ("open", "os.listdir", "os.scandir") or not arguments:
+            return
+        if isinstance(arguments[0], str | bytes | os.PathLike):
+            path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - as Python opens it
+            if path.startswith(f"{ROOT}{os.sep}") and not path.startswith(sys.prefix + os.sep):
+                self.add((event, path))
 
 
-def _papermill(run: Run, source: str, output: Path, parameters: Mapping[str, Parameter]) -> None:
-    """Execute with papermill; a kernel that does not even start is started again once."""
+def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> dict[str, Any]:
+    """Execute with papermill, the cells in this process; RunError, with a log, if one fails."""
+    import nbformat
+    import papermill
+    from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
 
+    from companion.runs.shell import engine
+
+    papermill_engines.register(ENGINE, engine(reads))
     try:
-        for attempt in (1, 2):
-            try:
-                _execute_once(source, output, parameters)
-                return
-            except RuntimeError as error:  # nothing was executed: two kernels took one port, say
-                if attempt == 2 or "before replying" not in str(error):
-                    raise
+        with tempfile.TemporaryDirectory(prefix="companion-") as folder:
+            os.environ["IPYTHONDIR"] = folder  # nobody's settings reach the notebook
+            notebook = papermill.execute_notebook(
+                _as_ipynb(run), None, dict(parameters), engine_name=ENGINE, cwd=str(ROOT),
+                progress_bar=False,
+            )  # fmt: skip
     except PapermillExecutionError as error:
         _fail(run, f"cell {error.exec_count}", f"{error.ename}: {error.evalue}", error.traceback)
     except Exception as error:
-        _fail(run, "the kernel", f"{type(error).__name__}: {error}", [str(error)])
-
-
-def _execute_once(source: str, output: Path, parameters: Mapping[str, Parameter]) -> None:
-    import papermill
-    from traitlets.config import Config
-
-    # Sockets in a folder of its own; TCP ports could be taken by another kernel meanwhile.
-    socket = f"{os.environ['JUPYTER_RUNTIME_DIR']}/kernel"
-    in_folder = {"transport": "ipc", "ip": socket}
-    config = Config({"KernelManager": in_folder} if os.name == "posix" and len(socket) < 80 else {})
-    papermill.execute_notebook(
-        source, str(output), dict(parameters), kernel_name="companion", cwd=str(ROOT),
-        progress_bar=False, log_output=False, config=config,
-    )  # fmt: skip
+        what = f"{type(error).__name__}: {error}"
+        _fail(run, "the kernel", what, [traceback.format_exc()])
+    return dict(json.loads(nbformat.writes(notebook)))
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
     """Write the log and raise the sentence that points to it."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(details))
-    _write(run.log, f"{run}: {where} failed\n{what}\n\n{text}\n")
+    log = keys.log_of(str(run))
+    write_text(log, f"{run}: {where} failed\n{what}\n\n{text}\n")
     raise RunError(
         f"notebook {run.experiment.name} failed for {run.experiment.scope} {run.subject} in "
-        f"{where}: {what.splitlines()[0]} (full log: {run.log.relative_to(ROOT)})"
+        f"{where}: {what.splitlines()[0]} (full log: {log.relative_to(ROOT)})"
     )
 
 
-def _check_reads(run: Run, log: Path) -> None:
-    """Every file of the repository that was read must be part of the run's key."""
-    declared = {*declared_files(run), run.experiment.notebook}
+def _check_reads(run: Run, reads: Reads) -> None:
+    """Every file of the repository that was read must be part of what the run is made from."""
     modules = import_closure(run.experiment.notebook.read_text(encoding="utf-8"))
-    declared |= set(modules)
+    stored = keys.from_store(run)
+    declared = {*keys.declared_files(run), run.experiment.notebook, *modules, *stored}
+    declared |= {path.with_suffix(".safetensors") for path in stored}
     listed = {(ROOT / pattern).parent for pattern in run.reads if set(pattern) & set("*?[")}
     listed |= {ROOT, *(path.parent for path in modules)}  # as an import does
-    if run.experiment.features:
-        sidecars = feature_sidecars(run)
-        declared |= {*sidecars, *(path.with_suffix(".safetensors") for path in sidecars)}
-        declared |= set(feature_weights(run))
-        listed |= {default_folder(), *(path.parent for path in sidecars)}
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        event, _, name = line.partition("\t")
+    listed |= {*keys.folders_in_store(run)}
+    for event, name in sorted(reads):
         path = _source_of(Path(name))
         if path in declared or (event != "open" and path in listed):
             continue
-        of_python = "__pycache__" in path.parts or ".egg-info" in name
+        of_python = "__pycache__" in path.parts or ".egg-info" in name or MEMORY in path.parents
         if of_python or not path.exists():
             continue
         _fail(
             run, "its reads", f"it reads {path.relative_to(ROOT).as_posix()} without declaring it; "
             "add it to `reads` in the notebook's header, so that a change to it re-runs this "
-            "notebook", [line],
+            "notebook", [f"{event} {name}"],
         )  # fmt: skip
 
 
@@ -277,20 +225,15 @@ def _source_of(path: Path) -> Path:
 
 
 def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
-    """Drop what differs between equal executions, and note what the run was made from."""
+    """Drop what differs between equal executions."""
     for number, cell in enumerate(notebook["cells"]):
         cell["id"] = f"cell-{number}"
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}
         if "outputs" in cell:
-            cell["outputs"] = [_clean(o) for o in cell["outputs"] if o.get("name") != "stderr"]
+            cell["outputs"] = [_clean(output) for output in cell["outputs"]]
     if run.experiment.scope == "family":
         _name_the_family(notebook["cells"], load_family(run.subject).title)
-    notebook["metadata"] = {
-        "kernelspec": KERNELSPEC,
-        "language_info": {"name": "python"},
-        "companion": {"experiment": run.experiment.name, "subject": run.subject, "key": run.key},
-    }
-    notebook["metadata"]["companion"]["content"] = content_hash(notebook)
+    notebook["metadata"] = {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
     return notebook
 
 
@@ -311,14 +254,3 @@ def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _clean(item) for key, item in value.items()}
     return value
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside and rename, so that a killed process leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

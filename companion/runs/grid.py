@@ -36,7 +36,7 @@ from typing import IO, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from analysis.common import ROOT, first_reason, suggestion
+from analysis.common import ROOT, fingerprint, first_reason, suggestion
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.features.store import StoreError
@@ -44,8 +44,9 @@ from analysis.images import find as finder
 from analysis.images.imagelist import DatasetError, ImageList
 from analysis.images.sets import GRID, Description, descriptions, locate
 from companion.measurements.quantities import Experiment
-from companion.runs import experiments as runs
-from companion.runs.experiments import Parts, RunError
+from companion.runs import keys as runs
+from companion.runs.experiments import RunError
+from companion.runs.keys import Parts
 
 Kind = Literal["part", "features", "measure"]
 FORMAT = "2"
@@ -719,7 +720,7 @@ def _is_there(model: Model, images: ImageList, choice: Choice) -> bool:
 
 
 def _key(choice: Choice, kind: Kind, family: str, data: str) -> str:
-    return runs.digest(_keys(choice, kind, family, data))
+    return fingerprint(_keys(choice, kind, family, data))
 
 
 @lru_cache
@@ -739,7 +740,7 @@ def _keys(choice: Choice, kind: Kind, family: str, data: str) -> Parts:
         for experiment in experiments(data):
             common |= {k: v for k, v in code_version(experiment).items() if k != "version"}
     return {
-        model.name: runs.digest({**common, "model": _described(model)})
+        model.name: fingerprint({**common, "model": _described(model)})
         for model in models_of(choice, family)
     }
 

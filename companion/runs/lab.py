@@ -18,8 +18,9 @@ from analysis import code
 from analysis.common import ROOT
 from analysis.families.registry import Family, load_families
 from analysis.features import store
-from companion.runs import experiments
-from companion.runs.experiments import Parts, RunError
+from companion.runs import keys
+from companion.runs.experiments import RunError
+from companion.runs.keys import Parts
 
 #: The data set: the test images of all ten styles.
 DATA = "pocket"
@@ -103,5 +104,5 @@ def _parts(family: Family) -> Parts:
     files = [path for pattern in _FILES for path in sorted(ROOT.glob(pattern))]
     files.append(ROOT / "families" / f"{family.name}.yaml")
     libraries = code.libraries_of(path.read_text(encoding="utf-8") for path in modules)
-    parts = {p.relative_to(ROOT).as_posix(): experiments.file_hash(p) for p in [*modules, *files]}
+    parts = {p.relative_to(ROOT).as_posix(): keys.file_hash(p) for p in [*modules, *files]}
     return parts | {name: code.version_of(name) for name in libraries}

@@ -1,0 +1,232 @@
+"""What a run is made from, part by part, and whether the one on disk was made from just that.
+
+A run depends on its notebook, its family file, the files it declares to read, exactly those of our
+modules that it imports, directly or not, and the versions of the libraries that these import. Code
+counts by what it does (`analysis.code.hash_of`), a family by what its file says, a notebook's texts
+word for word, since they are shown. The executed notebook carries these parts, so that anyone can
+ask why it is stale; nothing else is noted anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from analysis.code import hash_of, import_closure, libraries_of, version_of
+from analysis.common import ROOT, changes, fingerprint, sha256_of, write_text
+from analysis.families.registry import Model, load_families
+from analysis.features.store import default_folder
+from companion.runs.experiments import STATE, Run, RunError, cells, header, made
+
+#: Changes when `execute` writes runs differently.
+FORMAT = "2"
+
+Parts = dict[str, str]
+#: A declared pattern for measurements, of which none may be recorded yet.
+MEASUREMENTS = re.compile(r"data/measurements/(\w+)/\*\.json")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands, and why; ``parts`` is what it would be made from now.
+
+    ``as_written``: whether one that is up to date shows its notebook's comments as they are now.
+    """
+
+    run: Run
+    state: Literal["up to date", "stale", "missing", "failed"]
+    why: str = ""
+    parts: Parts = field(default_factory=dict, repr=False)
+    as_written: bool = True
+
+
+def statuses(runs: Iterable[Run]) -> list[Status]:
+    """Compare what is on disk with what each run would be made from now; nothing is executed."""
+    code: dict[str, Parts] = {}
+    return [_status(run, code) for run in runs]
+
+
+def _status(run: Run, code: dict[str, Parts]) -> Status:
+    try:
+        now = parts(run, code)
+    except RunError as error:  # a declared file is missing, say
+        return Status(run, "failed", str(error))
+    found = made(run)
+    made_from = found.get("made_from")
+    if made_from == now:
+        as_written = found.get("source") == sha256_of(run.experiment.notebook)
+        return Status(run, "up to date", parts=now, as_written=as_written)
+    failure = read_failure(str(run))
+    if failure.get("made_from") == fingerprint(now):
+        return Status(run, "failed", str(failure["message"]), now)
+    if made_from is not None:
+        return Status(run, "stale", changes(made_from, now), now)
+    if run.output.exists():
+        return Status(run, "stale", "is damaged or was edited by hand", now)
+    return Status(run, "missing", "never executed", now)
+
+
+def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
+    """What a run would be made from now: part → its content's hash, or version.
+
+    ``code`` remembers what was found about notebooks. Raises RunError if a declared pattern matches
+    no file, or code is not valid Python.
+    """
+    known = {} if code is None else code
+    name = run.experiment.name
+    if name not in known:
+        known[name] = _code_parts(run)
+    found = dict(known[name])
+    found |= {_shown(path): file_hash(path) for path in declared_files(run)}
+    for path in from_store(run):
+        kind = "weights" if path.suffix == ".safetensors" else "store"
+        found[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
+    return found | {"python": platform.python_version(), "run format": FORMAT}
+
+
+def _code_parts(run: Run) -> Parts:
+    """The notebook, the modules of ours in its closure, and the libraries of all of them."""
+    path = run.experiment.notebook
+    source = path.read_text(encoding="utf-8")
+    try:
+        modules = {p: p.read_text(encoding="utf-8") for p in import_closure(source)}
+        found = {_shown(path): _notebook_hash(source, path.name)}
+        found |= {_shown(module): hash_of(text) for module, text in modules.items()}
+        libraries = libraries_of([source, *modules.values()])
+    except SyntaxError as error:
+        raise RunError(
+            f"{_shown(path)}, or a module that it imports, is not valid Python: {error.msg}, in "
+            f"the line {(error.text or '').strip()!r}."
+        ) from None
+    return found | {library: version_of(library) for library in libraries}
+
+
+def _notebook_hash(source: str, name: str) -> str:
+    """Hash of a percent notebook: code cells by what they do, texts and parameters as shown."""
+    as_shown = ("[markdown]", "parameters")
+    content = [
+        (mark, text if any(word in mark for word in as_shown) else hash_of(text))
+        for mark, text in cells(source)[1:]
+    ]
+    return fingerprint([header(source, name), content])
+
+
+def file_hash(path: Path) -> str:
+    """Hash of a declared file: of what YAML says, of other files with line ends normalised."""
+    about = path.stat()
+    return _file_hash(path, about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    content = path.read_bytes().replace(b"\r\n", b"\n")
+    if path.suffix == ".yaml":
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        content = json.dumps(yaml.load(content, loader), default=str).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def declared_files(run: Run) -> list[Path]:
+    """The files that a run declares to read; each pattern but for measurements must match one."""
+    found: list[Path] = []
+    for pattern in run.reads:
+        matches = sorted(path for path in ROOT.glob(pattern) if path.is_file())
+        if not matches and not MEASUREMENTS.fullmatch(pattern):
+            raise RunError(
+                f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
+                "matches no file; add the file or correct `reads` in the notebook's header."
+            )
+        found += matches
+    return found
+
+
+def from_store(run: Run) -> list[Path]:
+    """What a run may read in the store, perhaps nothing: of its family or its edition's families.
+
+    Live measurements of those experiments whose recorded ones it declares to read. Of features and
+    heads, where it reads them, their sidecars, which hold their checksums, and weights that are
+    files here: features made from other ones are not used.
+    """
+    patterns = [f"measurements/{name}--*.json" for name in _measured(run)]
+    patterns += ["*.json"] * run.experiment.features
+    folders = [default_folder() / model.name for model in _models(run)]
+    found = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
+    weights = [ROOT / model.weights for model in _models(run) if model.weights]
+    return found + [path for path in weights if run.experiment.features and path.is_file()]
+
+
+def folders_in_store(run: Run) -> list[Path]:
+    """The folders that a run may look into to find them."""
+    if not run.experiment.features and not _measured(run):
+        return []
+    folders = [default_folder() / model.name for model in _models(run)]
+    return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
+
+
+def _measured(run: Run) -> list[str]:
+    """The experiments whose measurements a run reads."""
+    return [kind[1] for kind in map(MEASUREMENTS.fullmatch, run.experiment.reads) if kind]
+
+
+def _models(run: Run) -> list[Model]:
+    """The models of the run's family, or of its edition's families."""
+    editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
+    whole = run.experiment.scope == "edition"
+    return [
+        model
+        for family in load_families().values()
+        if (family.edition in editions if whole else family.name == run.subject)
+        for model in family.models
+    ]
+
+
+def failure_of(name: str) -> Path:
+    """Where it is noted why the last attempt at a job failed, if it did."""
+    return STATE / "failures" / f"{_file_name(name)}.json"
+
+
+def log_of(name: str) -> Path:
+    """Where the full log of a failed attempt lies."""
+    return STATE / "logs" / f"{_file_name(name)}.log"
+
+
+def note_failure(name: str, message: str, made_from: Parts) -> None:
+    """Note why a job failed, and what its result was to be made from."""
+    note = {"message": message, "made_from": fingerprint(made_from)}
+    write_text(failure_of(name), json.dumps(note, indent=1))
+
+
+def read_failure(name: str) -> dict[str, Any]:
+    """What was noted of a job's last attempt; empty if it did not fail."""
+    try:
+        return dict(json.loads(failure_of(name).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def forget_failure(name: str) -> None:
+    """Remove what was noted, before another attempt."""
+    failure_of(name).unlink(missing_ok=True)
+    log_of(name).unlink(missing_ok=True)
+
+
+def code_version(made_from: Parts) -> str:
+    """Eight digits that change when the notebook or a module that it imports does."""
+    return fingerprint({k: v for k, v in made_from.items() if k.endswith(".py")})[:8]
+
+
+def _file_name(job: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", job)
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
