@@ -115,7 +115,7 @@ EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
         ("notebooks/per_family.py", "\n# %% [markdown]\n# A text.\n", PER_FAMILY_RUNS),
         ("analysis/metrics/robustness.py", "x = 1\n", PER_FAMILY_RUNS),
         ("analysis/families/registry.py", "x = 1\n", EVERY_RUN),
-        ("families/rn50.yaml", "    note: another\n",
+        ("families/rn50.yaml", "    head: none\n",
          {"per_family/rn50", "over_all/paper"}),
         ("data/number.txt", "2", PER_FAMILY_RUNS),
         ("companion/publish/style.py", "x = 1\n", set()),  # imported by neither notebook
