@@ -44,8 +44,10 @@ from analysis.images import emoji
 from analysis.images.imagelist import is_whole
 from analysis.metrics import concept_counts, directions, indicators
 from analysis.metrics.concept_counts import Settings
-from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.claims import ledger
+from companion.claims.cards import beside
+from companion.claims.evidence import Concepts, Evidence
+from companion.claims.rules import RULES
 from companion.measurements import (
     concept_probe,
     pocket_robustness,
@@ -119,6 +121,7 @@ def row_of(family, model, measured: dict) -> dict | None:
         return None
     parts = directions.decompose(head.weight)
     counts = concept_counts.count(vectors, parts.directions, draws, settings)
+    concepts[model.name] = Concepts(counts, probe.positives, len(vectors), threshold)
     return {
         "family": family.name, "backbone": family.title, "model": model.name,
         "level": model.level, "title": model.title, "seed": 0,
@@ -141,6 +144,7 @@ def measured_of(family) -> dict:
     }
 
 
+concepts = {}  # of the pocket models, as claims are judged by
 live = pd.DataFrame()
 if is_pocket:
     by_family = {name: measured_of(family) for name, family in families.items()}
@@ -410,65 +414,23 @@ elif is_pocket:
 
 # %% [markdown]
 # ## The claims at this scale
-
+#
+# Judged by the same rules as the paper's models.
 
 # %%
-def of_level(level: str, column: str) -> str:
-    """Values of a level's models, in the order of the families."""
-    return ", ".join(digits(v) for v in live[live["level"] == level][column])
-
-
-if len(live):
-    outlying = live[live["largest"] >= OUTLIER_THRESHOLD]
-    robust_models = int(live["robust"].sum())
-    figures.text(
-        "claim-K-indicator",
-        f"*In the pocket lab:* κ lies between {digits(live['kurtosis'].min())} and "
-        f"{digits(live['kurtosis'].max())} over all {len(live)} models, of which {robust_models} "
-        f"are robust. A coordinate reaches {OUTLIER_THRESHOLD:g} times the mean in "
-        f"{len(outlying)} of them"
-        + (
-            ". Robustness comes without outlier features here; the claim, which says that they "
-            "occur *only* in robust models, is not put to the test at this scale."
-            if outlying.empty
-            else f", {int(outlying['robust'].sum())} robust and {int((~outlying['robust']).sum())} "
-            "not."
-        ),
+if is_pocket:
+    claims = ledger.load_claims()
+    evidence = Evidence(
+        families,
+        [m for known in by_family.values() for m in known["outliers"].values()],
+        {"unseen": live.rename(columns={"model": "name"})} if len(live) else {},
+        concepts=concepts,
+        reference=TRAINING,
+        counts="lower",
     )
-    figures.text(
-        "claim-K-captions",
-        "*In the pocket lab:* CLIP on one style's captions has an ER of "
-        + ", ".join(figures.points(v) for v in live[live["level"] == "captions"]["er"])
-        + f" points and a κ of {of_level('captions', 'kurtosis')} (CNN, ViT). The zero-shot models "
-        "have an ER of "
-        + ", ".join(figures.points(v) for v in live[live["level"] == "zero_shot"]["er"])
-        + f" points and a κ of {of_level('zero_shot', 'kurtosis')}.",
-    )
-    by_level = live.drop_duplicates(["family", "level"]).pivot(
-        index="family", columns="level", values="n_unique"
-    ).loc[list(families)]  # fmt: skip
-    to_supervised = (by_level["captions"] - by_level["supervised"]).abs()
-    to_zero_shot = (by_level["captions"] - by_level["zero_shot"]).abs()
-    near = int((to_supervised < to_zero_shot).sum())
-    ratio = live["n_unique"] / live["random_directions"]
-    cells = {
-        level: ", ".join(f"{v:.1f}" for v in by_level[level])
-        for level in ("captions", "zero_shot", "finetuned", "supervised")
-    }
-    figures.text(
-        "claim-C-not-indicator",
-        f"*In the pocket lab:* CLIP on one style's captions encodes {cells['captions']} concepts "
-        f"(AP ≥ {threshold:g}; CNN, ViT), zero-shot {cells['zero_shot']}, finetuned "
-        f"{cells['finetuned']}, supervised {cells['supervised']}. The captions model is nearer to "
-        f"the supervised one than to zero-shot on {near} of {len(by_level)} backbones"
-        + (": language alone does not raise the number here" if near == len(by_level) else "")
-        + ". The head's directions find "
-        f"{ratio.min():.2f} to {ratio.max():.2f} times as many concepts as random directions of "
-        "the same features.",
-    )
-elif is_pocket:
-    for name in ("claim-K-indicator", "claim-K-captions", "claim-C-not-indicator"):
-        missing(name, "the pocket models' representations")
+    for name in ("K-indicator", "K-captions", "C-not-indicator"):
+        verdict = RULES[name](claims[name], evidence)
+        figures.text(f"claim-{name}", beside(claims[name], verdict, evidence))
 
 # %% [markdown]
 # ## What is known of the paper's models

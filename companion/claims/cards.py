@@ -33,8 +33,7 @@ BESIDE = {
     "more": "concepts more {:+.1f±}",
     "share": "shared concepts in % {}",
     "concepts": "concepts {:.1f}",
-    "zero_shot": "of zero-shot {:.1f}",
-    "supervised": "of supervised {:.1f}",
+    "concepts_of_random_directions": "by random directions {:.1f}",
 }
 
 

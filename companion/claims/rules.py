@@ -281,23 +281,34 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
 
 
 def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
-    """The model trained on captions encodes a number nearer to zero-shot's than to supervised's."""
+    """The model trained on captions encodes a number nearer to zero-shot's than to supervised's.
+
+    Beside each model's number stands that of as many random directions, if these were looked at.
+    """
     holds: dict[str, bool] = {}
     carried: list[Number] = []
     for family in evidence.families.values():
+        known = {
+            m.name: evidence.concepts[m.name].found
+            for m in family.models
+            if m.name in evidence.concepts
+        }
+        count = {name: found.value(evidence.counts) for name, found in known.items()}
         top, low = (
-            [m for m in family.at_level(level) if m.name in evidence.concepts]
+            [m for m in family.at_level(level) if m.name in known]
             for level in ("zero_shot", "supervised")
         )
         for model in family.at_level("captions"):
             if top and low and _same_probe(evidence, model, *top, *low):
-                own, above, below = (
-                    sum(evidence.concepts[m.name].found.value(evidence.counts) for m in models)
-                    / len(models)
-                    for models in ([model], top, low)
-                )
-                holds[model.name] = abs(own - above) < abs(own - below)
-                carried += numbers(model.name, concepts=own, zero_shot=above, supervised=below)
+                above, below = (np.mean([count[m.name] for m in models]) for models in (top, low))
+                own = count[model.name]
+                holds[model.name] = bool(abs(own - above) < abs(own - below))
+                carried += numbers(model.name, zero_shot=above, supervised=below)
+                for name, found in known.items():
+                    carried += numbers(name, concepts=count[name])
+                    if len(found.random):
+                        by_chance = found.chance(evidence.counts, "random").mean
+                        carried += numbers(name, concepts_of_random_directions=by_chance)
     return _verdict(holds, len(evidence.at("captions")), carried)
 
 
