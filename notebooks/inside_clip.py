@@ -33,6 +33,7 @@ from analysis.families.registry import load_families
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import far_above_mean
+from companion.claims import rules
 from companion.measurements import records, take
 from companion.publish import charts, style, words
 from companion.publish.words import digits
@@ -420,21 +421,21 @@ style.table(
     on the same images, ± 95 % interval.""",
     evidence=words.kind(pruned),
 )
-fewest = words.fewest_kept_without_loss(first)
+at_80 = rules.pruned(first, 0.8)  # as the claim is judged
+kept, change = int(at_80["kept"].value), at_80["accuracy_change"]
 without = first.value("accuracy_without_each")
 style.text(
-    "pruning-limit", f"{fewest} of {rank} ({100 * (1 - fewest / rank):.0f} % pruned)"
-)  # fmt: skip
-style.text("pruning-whole", f"{style.percent(first.value('accuracy_importance')[-1])} %")
-kept = round(0.2 * rank)
+    "pruning-limit",
+    f"{at_80['fewest'].value:.0f} of {rank} ({100 * at_80['without_loss'].value:.0f} % pruned)",
+)
+style.text("pruning-whole", f"{style.percent(at_80['accuracy_whole'].value)} %")
 values = {o: first.value(f"accuracy_{o}")[kept - 1] for o in charts.ORDERS}
-value, spread = first.value("difference_importance")[kept - 1], error[kept - 1]
 style.text(
     "pruning-outcome",
     f"With 80 % pruned ({kept} of {rank} kept) accuracy is "
     f"{style.percent(values['importance'])} %, a difference of "
-    f"{style.points(value, spread)} points: "
-    + ("a loss is established" if value + spread < 0 else "no loss is established")
+    f"{style.points(change.value, change.high - change.value)} points: "
+    + ("a loss is established" if change.high < 0 else "no loss is established")
     + f". As many directions in random order give {style.percent(values['random'])} %, in the "
     f"order of the singular values {style.percent(values['singular_value'])} %, so the second "
     "factor of importance adds "
@@ -462,17 +463,15 @@ on_imagenet = [m for m in pruning if m.data.name == "imagenet" and is_whole(m.da
 
 def imagenet_row(m) -> dict[str, str]:
     """One model's ImageNet head with 80 % pruned."""
-    rank = len(m.value("accuracy_importance"))
-    kept = round(0.2 * rank)
-    error = 1.96 * m.value("difference_importance_error")[kept - 1]
-    fewest = words.fewest_kept_without_loss(m)
+    at_80 = {name: n.value for name, n in rules.pruned(m, 0.8).items()}
+    change = rules.pruned(m, 0.8)["accuracy_change"]
     return {
         "model": named(m),
-        "whole (%)": style.percent(m.value("accuracy_importance")[-1]),
-        "kept": f"{kept} of {rank}",
-        "difference (points)": style.points(m.value("difference_importance")[kept - 1], error),
-        "at random (%)": style.percent(m.value("accuracy_random")[kept - 1]),
-        "loss established below": str(fewest),
+        "whole (%)": style.percent(at_80["accuracy_whole"]),
+        "kept": f"{at_80['kept']:.0f} of {at_80['rank']:.0f}",
+        "difference (points)": style.points(change.value, change.high - change.value),
+        "at random (%)": style.percent(at_80["accuracy_random"]),
+        "loss established below": f"{at_80['fewest']:.0f}",
     }
 
 

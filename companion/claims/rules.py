@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -198,20 +199,10 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
     holds: dict[str, bool] = {}
     carried: list[Number] = []
     for m in evidence.measured("pruning", "zero_shot"):
-        rank = len(m.value("accuracy_importance"))
-        kept, fewest = round((1 - share) * rank), fewest_kept_without_loss(m)
-        change = m.value("difference_importance")[kept - 1]
-        half = 1.96 * m.value("difference_importance_error")[kept - 1]
+        found = pruned(m, share)
         if m.data.name == evidence.reference:
-            holds[f"{m.model}, accuracy"] = bool(change + half >= 0)
-        carried += _numbers(
-            m, rank=rank, kept=kept, fewest=fewest, without_loss=1 - fewest / rank,
-            images=m.counts["images"], classes=m.counts["classes"],
-            accuracy_whole=m.value("accuracy_importance")[-1],
-            accuracy_kept=m.value("accuracy_importance")[kept - 1],
-            accuracy_random=m.value("accuracy_random")[kept - 1],
-            accuracy_change=Interval(change, change - half, change + half),
-        )  # fmt: skip
+            holds[f"{m.model}, accuracy"] = (found["accuracy_change"].high or 0) >= 0
+        carried += found.values()
     models = evidence.at("zero_shot")
     for name in (model.name for model in models if model.name in evidence.pruned):
         under = evidence.pruned[name]
@@ -229,6 +220,27 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
         zero_shot_models=len(models),
     )
     return _verdict(holds, 2 * len(models), carried)
+
+
+def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
+    """Accuracy with that share of the directions pruned, by name: see `p_80`.
+
+    ``fewest``: directions, kept by importance, from which on no loss is established;
+    ``without_loss``: the share that can be pruned down to these.
+    """
+    rank = len(measurement.value("accuracy_importance"))
+    kept, fewest = round((1 - share) * rank), fewest_kept_without_loss(measurement)
+    change = measurement.value("difference_importance")[kept - 1]
+    half = 1.96 * measurement.value("difference_importance_error")[kept - 1]
+    found = _numbers(
+        measurement, rank=rank, kept=kept, fewest=fewest, without_loss=1 - fewest / rank,
+        images=measurement.counts["images"], classes=measurement.counts["classes"],
+        accuracy_whole=measurement.value("accuracy_importance")[-1],
+        accuracy_kept=measurement.value("accuracy_importance")[kept - 1],
+        accuracy_random=measurement.value("accuracy_random")[kept - 1],
+        accuracy_change=Interval(change, change - half, change + half),
+    )  # fmt: skip
+    return {one.name: one for one in found}
 
 
 def c_more(claim: Claim, evidence: Evidence) -> Verdict:
@@ -300,9 +312,9 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
         )
         for model in family.at_level("captions"):
             if top and low and _same_probe(evidence, model, *top, *low):
-                above, below = (np.mean([count[m.name] for m in models]) for models in (top, low))
+                above, below = (mean(count[m.name] for m in models) for models in (top, low))
                 own = count[model.name]
-                holds[model.name] = bool(abs(own - above) < abs(own - below))
+                holds[model.name] = abs(own - above) < abs(own - below)
                 carried += numbers(model.name, zero_shot=above, supervised=below)
                 for name, found in known.items():
                     carried += numbers(name, concepts=count[name])
