@@ -220,6 +220,27 @@ class Probe:
     about: dict[str, Any] = field(default_factory=dict, repr=False)
     format: int = 1
 
+    @property
+    def level(self) -> str:
+        """The model's level, which gives a drawing its colour; zero-shot if it is not known."""
+        return str(self.about.get("model", {}).get("level") or "zero_shot")
+
+    def value(self, name: str) -> Any:
+        """A quantity under the name that measurements give it, for drawings."""
+        head = self.head
+        values: dict[str, Any] = {
+            "kurtosis_percentiles": self.kurtosis.percentiles,
+            "profile": self.profile,
+            "sample": self.sample,
+            "sample_coordinates": self.sample_coordinates,
+        }
+        if head is not None:
+            values |= {
+                "importance": head.importance,
+                "importance_head_centred": head.importance_centred,
+            }
+        return np.asarray(values[name])
+
 
 def probe(
     features: ArrayLike,

@@ -29,9 +29,8 @@ from analysis.families.registry import load_family
 from analysis.features.store import StoreError
 from companion import probe_store
 from companion.measurements import records, take
-from companion.probe import ProbeError, percent, recorded_of
-from companion.publish import probe_figures, style
-from companion.publish import words as reporting
+from companion.probe import KURTOSIS_THRESHOLD, ProbeError, named, percent, recorded_of
+from companion.publish import charts, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
@@ -65,6 +64,7 @@ def listed(sentences: dict) -> str:
 # %%
 if probes:
     style.table(
+        "verdicts",
         pd.DataFrame(
             {
                 "model": [TITLES[name] for name in probes],
@@ -74,12 +74,11 @@ if probes:
                     f"{digits(f.kurtosis.interval.high)})"
                     for f in probes.values()
                 ],
-                "outliers": [probe_figures.named(found) for found in probes.values()],
+                "outliers": [named(found) for found in probes.values()],
                 "persistence": [percent(f.persistence.fraction) for f in probes.values()],
                 "last layer": [found.layer.kind for found in probes.values()],
             }
         ),
-        name="verdicts",
         caption=f"""The verdicts on {backbone.title}, from features of `{"`, `".join(sets)}`. κ:
         mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers: coordinates
         at least {next(iter(probes.values())).outlier_threshold:g} times as large as the mean
@@ -88,8 +87,8 @@ if probes:
     )
     answers = {}
     for name, found in probes.items():
-        words = found.verdict.sentence.replace(found.name, "each model")
-        answers.setdefault(words[0].upper() + words[1:], []).append(TITLES[name])
+        said = found.verdict.sentence.replace(found.name, "each model")
+        answers.setdefault(said[0].upper() + said[1:], []).append(TITLES[name])
     style.text("sentences", listed(answers))
 
 # %%
@@ -105,16 +104,28 @@ if probes:
 
 # %%
 if probes:
-    drawing = probe_figures.draw_kurtosis({TITLES[n]: found for n, found in probes.items()})
-    style.show(drawing.figure, "kurtosis", drawing.caption, drawing.alt, "recorded, live")
+    shown = {TITLES[name]: found for name, found in probes.items()}
+    style.figure(
+        "kurtosis",
+        charts.kurtosis(shown, KURTOSIS_THRESHOLD),
+        "live",
+        f"""The activation kurtosis of single images. Vertical lines: the Gaussian's 3, the
+        {KURTOSIS_THRESHOLD:g} from which κ counts as far above it here (dashed).""",
+    )
 
 # %% [markdown]
 # ## Profiles
 
 # %%
 if probes:
-    drawing = probe_figures.draw_profile({TITLES[n]: found for n, found in probes.items()})
-    style.show(drawing.figure, "profile", drawing.caption, drawing.alt, "live")
+    threshold = next(iter(probes.values())).outlier_threshold
+    style.figure(
+        "profile",
+        charts.profiles(shown, threshold),
+        "live",
+        f"""How large each coordinate is on average over images, relative to the mean
+        coordinate (1, thin line). Dashed: {threshold:g}, from where it counts as an outlier.""",
+    )
 
 # %% [markdown]
 # ## Last layer and number of images
@@ -122,6 +133,7 @@ if probes:
 # %%
 if probes:
     style.table(
+        "numbers",
         pd.DataFrame(
             {
                 "model": [TITLES[name] for name in probes],
@@ -140,7 +152,6 @@ if probes:
                 ],
             }
         ),
-        name="numbers",
         caption="""Negative: share of all components, about a half where a layer is signed and none
         behind a ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over
         these. Privileged: directions at least 10 times as important as the mean one. Largest
@@ -152,7 +163,7 @@ if probes:
 # ## What is missing
 
 # %% tags=["remove-input"]
-problems = reporting.unusable(failed)
+problems = words.unusable(failed)
 if problems:
     style.text("unusable", problems)
 text = "Every model of this family was probed."

@@ -71,8 +71,8 @@ ledger = pd.DataFrame(
     }
 )
 style.table(
+    "ledger",
     ledger,
-    name="ledger",
     caption="""The paper's claims and the verdict of this build on each; the cards below give the
     evidence.""",
     evidence="published",

@@ -35,7 +35,6 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
 from analysis.families.registry import load_family
 from analysis.features import store
@@ -45,9 +44,7 @@ from companion.claims import ledger
 from companion.measurements import concept_found, concept_probe, records, take
 from companion.measurements.concept_probe import ConceptsMissingError
 from companion.measurements.measures import TOP_CONCEPTS
-from companion.publish import style as figures
-from companion.publish import venn
-from companion.publish import words as reporting
+from companion.publish import charts, dots, style, words
 
 backbone = load_family(family)
 is_pocket = backbone.edition == "pocket"
@@ -115,7 +112,7 @@ source = (
 def missing(name: str, what: str, once: bool = True) -> None:
     """Say in place of a result that there is none; for the paper's families once a section."""
     if is_pocket or once:
-        figures.text(name, f"*Not measured in this build: {what}.*")
+        style.text(name, f"*Not measured in this build: {what}.*")
 
 
 # %%
@@ -130,7 +127,7 @@ if live:
         f"{expected:.2g}" if expected > 1e-4 else "practically none"
     )
     of_each_kind = pd.Series(probe.kinds).value_counts().items()
-    figures.text(
+    style.text(
         "probe",
         f"Probe: {probe.labels.shape[0]:,} images ({probe.title}), with {len(probe.names):,} "
         f"concepts of at least {positives} positive images"
@@ -148,7 +145,7 @@ if live:
     )
 elif recorded:
     first = recorded[0]
-    figures.text(
+    style.text(
         "probe",
         f"Probe: {first.counts['images']:,} images ({first.data.what}), with "
         f"{first.counts['concepts']:,} concepts of at least {positives} positive images. The "
@@ -156,7 +153,7 @@ elif recorded:
         "this build.",
     )
 else:
-    figures.text("probe", f"*Nothing is measured in this build.* {why}")
+    style.text("probe", f"*Nothing is measured in this build.* {why}")
 
 # %% [markdown]
 # ## How many concepts
@@ -231,9 +228,9 @@ for basis, name in BASES.items():
             f" ± {196 * result.error('best'):.1f}" if len(result.halves) else ""
         )
         rows.append(row)
-    figures.table(
+    style.table(
+        label,
         pd.DataFrame(rows),
-        name=label,
         caption=f"""Number of unique concepts that the {name} encode ({directions_of(basis)};
         {signs}), {backbone.title}, the counterpart of the paper's Table 3: with an average
         precision of at least {threshold:g}, the paper's threshold, and of at least {lower:g}, ours.
@@ -280,13 +277,14 @@ def gap(one: str, other: str, quantity: str) -> str:
     d = concept_counts.difference(found[one, "singular"], found[other, "singular"], quantity)
     scale = 100 if quantity == "best" else 1
     unit = " points" if quantity == "best" else ""
-    return figures.minus(f"{scale * d.value:+.1f} ± {scale * 1.96 * d.error:.1f}{unit}")
+    return style.minus(f"{scale * d.value:+.1f} ± {scale * 1.96 * d.error:.1f}{unit}")
 
 
 if trio:
     reference = backbone.model(trio[ZERO])
     others = [m for m in measured if m.name != reference.name]
-    figures.table(
+    style.table(
+        "differences",
         pd.DataFrame(
             {
                 f"{title(reference)}, less …": [title(m) for m in others],
@@ -296,7 +294,6 @@ if trio:
                 },
             }
         ),
-        name="differences",
         caption=f"""By how much the zero-shot model exceeds each other one, ± 95 % interval:
         1.96 times the standard deviation of the paired difference over {times("halves")} random
         halves of the {images_are}, negatives drawn anew in each. Right singular vectors, one
@@ -306,50 +303,34 @@ if trio:
 else:
     missing("differences", "the differences between the levels", once=False)
 
+
 # %%
+def row(model, quantity: str) -> dots.Row:
+    """A model's count with its interval, beside chance."""
+    result = found[model.name, "singular"]
+    value, error = result.value(quantity), 1.96 * result.error(quantity)
+    chance = (result.chance(quantity, kind) for kind in ("random", "permuted"))
+    return dots.Row(
+        title(model), model.level, value, max(0, value - error), value + error,
+        chance=tuple((c.mean, c.lowest, c.highest) for c in chance),
+    )  # fmt: skip
+
+
 if trio:
-    figure, panels = figures.new_figure(columns=2, width=8, height=3.9, sharey=True)
-    for axes, quantity in zip(panels, ("unique", "lower"), strict=True):
-        for place, model in enumerate(reversed(measured)):
-            result = found[model.name, "singular"]
-            drawn, permuted = (result.chance(quantity, k) for k in ("random", "permuted"))
-            for chance, shift, colour, what in (
-                (drawn, 0.24, figures.MUTED, "random directions"),
-                (permuted, -0.24, figures.INK, "permuted labels"),
-            ):
-                axes.plot(
-                    [chance.lowest, chance.highest], [place + shift] * 2, color=colour,
-                    linewidth=4 if what[0] == "r" else 2, alpha=0.55 if what[0] == "r" else 1,
-                    solid_capstyle="butt", label=None if place else what,
-                )  # fmt: skip
-                axes.plot(chance.mean, place + shift, "|", color=colour, markersize=7)
-            error = 1.96 * result.error(quantity)
-            axes.plot(
-                [max(0, result.value(quantity) - error), result.value(quantity) + error],
-                [place] * 2, color=figures.LEVEL_STYLES[model.level].colour, linewidth=1.4,
-            )  # fmt: skip
-            figures.level_points(axes, model.level, [result.value(quantity)], [place], label=None)
-        axes.set(xlabel=QUANTITY_TITLES[quantity], xlim=(-0.5, None))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    panels[0].set_yticks(range(len(measured)), [title(m) for m in reversed(measured)])
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figures.show(
-        figure,
-        name="counts",
-        caption=f"""Unique concepts along the right singular vectors of each {backbone.title} head,
+    style.figure(
+        "counts",
+        dots.rows(
+            {
+                QUANTITY_TITLES[quantity]: [row(model, quantity) for model in measured]
+                for quantity in ("unique", "lower")
+            }
+        ),
+        source,
+        f"""Unique concepts along the right singular vectors of each {backbone.title} head,
         and what chance gives. Mark: mean of {times("draws")} draws of negatives; line: 95 %
         interval from random halves of the {images_are}. Bar above it: lowest to highest of
         {times("random")} sets of equally many random directions, stroke at their mean; below: of
         {times("permuted")} permutations of the labels.""",
-        alt=f"Dot plots of counts. With AP at least {lower:g}, the model's directions against "
-        "random ones: "
-        + "; ".join(
-            f"{title(m)} {number(found[m.name, 'singular'].value('lower'))} against "
-            f"{number(found[m.name, 'singular'].chance('lower', 'random').mean)}"
-            for m in measured
-        )
-        + ".",
-        evidence=source,
     )
 else:
     missing("counts", "the counts beside chance", once=False)
@@ -394,9 +375,9 @@ if live:
         }
         for model in live
     ]
-    figures.table(
+    style.table(
+        "choices",
         pd.DataFrame(rows),
-        name="choices",
         caption=f"""Unique concepts with an average precision of at least {threshold:g} / at least
         {lower:g} under other choices, {backbone.title}; one draw of negatives (seed {seed}).
         *Both signs*: a direction or its opposite, whichever is better. *Length 1*: features scaled
@@ -431,9 +412,9 @@ if live:
                 for kind in kinds.index
             }
         )
-    figures.table(
+    style.table(
+        "kinds",
         pd.DataFrame(rows),
-        name="kinds",
         caption=f"""Concepts of each kind with an average precision of at least {threshold:g} / at
         least {lower:g} in some right singular vector, and in brackets the mean over the kind's
         concepts of the best direction's average precision. One draw of negatives (seed {seed}).""",
@@ -455,14 +436,14 @@ if trio:
         for basis in shared_bases
         for at in (threshold, lower)
     }
-    figures.table(
+    style.table(
+        "regions",
         pd.DataFrame(
             [
-                {"directions": BASES[basis], "AP ≥": f"{at:g}"} | venn.row(of)
+                {"directions": BASES[basis], "AP ≥": f"{at:g}"} | words.regions(of)
                 for (basis, at), of in regions.items()
             ]
         ),
-        name="regions",
         caption=f"""Concepts encoded by the zero-shot model (ZS), the one finetuned from it (FT) and
         the supervised one (SUP), by which of them encode it: the numbers of the paper's Figure 4.
         Last: the share of the finetuned model's concepts that the zero-shot model encodes too. One
@@ -471,22 +452,13 @@ if trio:
     )
     shown = lower if sum(regions["singular", threshold].values()) < 20 else threshold
     few = f" (fewer than twenty reach the paper's {threshold:g})" if shown == lower else ""
-    figure, panels = figures.new_figure(columns=2, width=8, height=3.6)
-    for axes in panels[len(shared_bases) :]:
-        axes.set_axis_off()
-    for axes, basis in zip(panels, shared_bases, strict=False):
-        venn.draw(axes, regions[basis, shown])
-        axes.set_title(BASES[basis])
-    figures.show(
-        figure,
-        name="venn",
-        caption=f"""The counterpart of the paper's Figure 4 for {backbone.title}: concepts with an
+    style.figure(
+        "venn",
+        charts.venn({BASES[basis]: regions[basis, shown] for basis in shared_bases}),
+        source,
+        f"""The counterpart of the paper's Figure 4 for {backbone.title}: concepts with an
         average precision of at least {shown:g}{few}. Areas are approximate. One draw of negatives
         (seed {seed}).""",
-        alt="Venn diagrams of the zero-shot, finetuned and supervised models' concepts. "
-        + "; ".join(f"{BASES[b]}: {venn.words(regions[b, shown])}" for b in shared_bases)
-        + ".",
-        evidence=source,
     )
 else:
     missing("regions", "what the levels' concepts have in common")
@@ -495,24 +467,21 @@ else:
 # %%
 printed = ledger.printed_regions(ledger.load_claims()["C-overlap"]).get(family)
 if printed:
-    figures.table(
-        pd.DataFrame([{"model": f"{backbone.title}, OpenAI"} | venn.row(printed)]),
-        name="regions-printed",
+    style.table(
+        "regions-printed",
+        pd.DataFrame([{"model": f"{backbone.title}, OpenAI"} | words.regions(printed)]),
         caption="""The same regions as the paper's version 1 prints them, read off its Figure 4:
         **the paper's own numbers, not a measurement of this book**. Zero-shot (ZS), finetuned (FT),
         supervised (SUP); the last column is computed from them.""",
         evidence="published",
     )
-    figure, axes = figures.new_figure(width=7.2, height=3.4)
-    venn.draw(axes, printed)
-    figures.show(
-        figure,
-        name="venn-printed",
-        caption=f"""Version 1's Venn diagram for {backbone.title} (OpenAI), drawn again from its
+    style.figure(
+        "venn-printed",
+        charts.venn({f"{backbone.title}, OpenAI": printed}),
+        "published",
+        f"""Version 1's Venn diagram for {backbone.title} (OpenAI), drawn again from its
         printed numbers: **the paper's own numbers, not a measurement of this book**. Areas are
         approximate.""",
-        alt=f"Venn diagram: {venn.words(printed)}.",
-        evidence="published",
     )
 
 # %% [markdown]
@@ -520,34 +489,24 @@ if printed:
 
 # %%
 if live:
-    figure, axes = figures.new_figure(height=3.4)
-    means = {}
+    concepts_of = {}
     for model in live:
         of_each = average_precision.polysemanticity(
             average_precision.encoded(found[model.name, "singular"].ap, enough)
         )
-        style = figures.LEVEL_STYLES[model.level]
-        ordered = np.sort(of_each)[::-1]
-        dashed = (0, (2, 2)) if model != next(m for m in live if m.level == model.level) else "-"
-        axes.step(
-            np.arange(1, len(ordered) + 1), ordered, where="mid", color=style.colour,
-            linestyle=dashed, linewidth=1.6, label=title(model),
-        )  # fmt: skip
-        means[title(model)] = (ordered.mean(), ordered.max(), (ordered > 1).sum())
-    axes.set(xlabel="direction, the one with most concepts first")
-    axes.set(ylabel=f"concepts with AP ≥ {enough:g}", ylim=(0, None))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside lower center", ncols=2)
-    figures.show(
-        figure,
-        name="polysemanticity",
-        caption=f"""Concepts per direction, the proxy for polysemanticity, over the right singular
+        most_first = np.sort(of_each)[::-1]
+        concepts_of[title(model)] = (model.level, np.arange(1, len(of_each) + 1), most_first)
+    style.figure(
+        "polysemanticity",
+        charts.curves(
+            {f"concepts with AP ≥ {enough:g}": concepts_of},
+            "direction, the one with most concepts first",
+            steps=True,
+        ),
+        "live",
+        f"""Concepts per direction, the proxy for polysemanticity, over the right singular
         vectors of each {backbone.title} head, at the threshold of {enough:g}. A concept counts in
         every direction that encodes it. One draw of negatives (seed {seed}).""",
-        alt="Falling steps. Mean and largest number of concepts per direction: "
-        + "; ".join(f"{name} {mean:.2f} and {most}" for name, (mean, most, _) in means.items())
-        + ".",
-        evidence="live",
     )
 else:
     missing("polysemanticity", "the concepts per direction")
@@ -597,17 +556,17 @@ def privileged(model) -> dict:
 
 tops = [privileged(model) for model in live]
 if tops:
-    figures.table(
+    style.table(
+        "top-concepts",
         pd.DataFrame(
             {
                 "model": [title(t["model"]) for t in tops],
-                "importance (× mean)": [reporting.digits(t["importance"]) for t in tops],
+                "importance (× mean)": [words.digits(t["importance"]) for t in tops],
                 "concepts of the highest AP (%)": [
                     ", ".join(f"{n} ({k}, {100 * ap:.0f})" for n, k, ap in t["top"]) for t in tops
                 ],
             }
         ),
-        name="top-concepts",
         caption=f"""The most important direction of each head and the concepts along it with the
         highest average precision. The direction points to where the images lie on average. One draw
         of negatives (seed {seed}); below {threshold:g} the paper would not call a concept encoded.
@@ -624,34 +583,26 @@ if tops and is_pocket:
     every = emoji.load()
     pictures = every.images[np.flatnonzero(every.table["split"] == "test")]
     names = every.table[every.table["split"] == "test"]["name"].to_numpy()
-    figure, grid = figures.new_figure(2 * EACH, len(tops), width=8, height=0.62 * len(tops) + 0.4)
-    told = []
-    for row, t in enumerate(tops):
+    drawings, told = {}, []
+    for t in tops:
         order = np.argsort(-t["scores"], kind="stable")
         chosen = [*order[:EACH], *order[-EACH:]]
-        for column, place in enumerate(chosen):
-            axis = grid[row, column]
-            axis.imshow(pictures[place], interpolation="none")
-            axis.set(xticks=[], yticks=[])
-            axis.grid(False)
-            axis.spines[:].set_visible(False)
-        grid[row, 0].set_ylabel(
-            title(t["model"]).replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=7
-        )
+        drawings[title(t["model"]).replace(", ", ",\n")] = [pictures[place] for place in chosen]
         told.append(
             f"{title(t['model'])}: highest {names[chosen[0]]}, {names[chosen[1]]}; lowest "
             f"{names[chosen[-1]]}, {names[chosen[-2]]}"
         )
-    grid[0, 0].set_title("highest", fontsize=9)
-    grid[0, EACH].set_title("lowest", fontsize=9)
-    figures.show(
-        figure,
-        name="pictures",
-        caption=f"""The {EACH} test images that score highest and the {EACH} that score lowest on
+    style.figure(
+        "pictures",
+        charts.pictures(
+            drawings,
+            f"Rows of small drawings, one row for each model. {'. '.join(told)}.",
+            {0: "highest", EACH: "lowest"},
+        ),
+        "live",
+        f"""The {EACH} test images that score highest and the {EACH} that score lowest on
         the most important direction of each head, in all drawing styles. Who drew them is in
         `data/emoji/LICENSES.md`.""",
-        alt=f"Rows of small drawings, one row for each model. {'. '.join(told)}.",
-        evidence="live",
     )
 else:
     missing("pictures", "the images along the most privileged direction", once=False)
@@ -670,9 +621,9 @@ if live:
             f"{100 * ap[d, c]:.0f} (v{d + 1})" for c, d in enumerate(ap.argmax(axis=0))
         ]
     best_first = np.argsort(-concept_counts.best_of(found[live[0].name, "singular"].ap))
-    figures.table(
+    style.table(
+        "every-concept",
         lookup.iloc[best_first],
-        name="every-concept",
         caption=f"""Each concept's best average precision in percent, and in brackets the right
         singular vector that reaches it, for every {backbone.title} model. One draw of negatives
         (seed {seed}); permuted labels reach {100 * np.mean(by_luck):.0f} on average.""",
@@ -710,21 +661,21 @@ def at_the_papers(by: dict) -> str:
 if trio:
     by = {level: found[name, "singular"] for level, name in trio.items()}
     against = [concept_counts.difference(by[ZERO], by[other], COUNT) for other in (FINE, SUPER)]
-    words = {1: "more", 0: "no difference established", -1: "fewer"}
-    figures.text(
+    SIGNS = {1: "more", 0: "no difference established", -1: "fewer"}
+    style.text(
         "claim-C-more",
         f"**{backbone.title}.** Concepts with an AP of at least {enough:g}: zero-shot "
         f"{versus_chance(by[ZERO], COUNT)}, finetuned {versus_chance(by[FINE], COUNT)}, "
         f"supervised {versus_chance(by[SUPER], COUNT)}. Zero-shot minus finetuned: "
-        f"{gap(trio[ZERO], trio[FINE], COUNT)} ({words[against[0].sign]}); minus supervised: "
-        f"{gap(trio[ZERO], trio[SUPER], COUNT)} ({words[against[1].sign]})."
+        f"{gap(trio[ZERO], trio[FINE], COUNT)} ({SIGNS[against[0].sign]}); minus supervised: "
+        f"{gap(trio[ZERO], trio[SUPER], COUNT)} ({SIGNS[against[1].sign]})."
         + (at_the_papers(by) if is_pocket else ""),
     )
     of = regions["singular", enough]
     fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
     of_all = found[trio[ZERO], "singular"].ap.shape[1]
     by_size = [fine * concept_counts.totals(of)[other] / of_all for other in (ZERO, SUPER)]
-    figures.text(
+    style.text(
         "claim-C-overlap",
         f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ "
         f"{enough:g}) are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised "
@@ -737,13 +688,13 @@ if trio:
 if trio and {*trio.values()} <= {*features}:
     texture = {t["model"].name: [k for _, k, _ in t["top"]].count("texture") for t in tops}
     best_of = {t["model"].name: t for t in tops}
-    figures.text(
+    style.text(
         "claim-D-texture",
         f"**{backbone.title}.** Textures among the five concepts of highest AP in the most "
         f"important direction: {texture[trio[ZERO]]} for zero-shot, {texture[trio[FINE]]} for "
         f"finetuned, {texture[trio[SUPER]]} for supervised. None of these APs is above "
         f"{max(ap for t in tops for _, _, ap in t['top']):.2f}. Its importance is "
-        + ", ".join(reporting.digits(best_of[name]["importance"]) for name in trio.values())
+        + ", ".join(words.digits(best_of[name]["importance"]) for name in trio.values())
         + " times the mean for these three.",
     )
 else:
@@ -766,12 +717,12 @@ if trio and captions:
         if is_pocket
         else title(captions[0])
     )
-    figures.text(
+    style.text(
         "claim-C-not-indicator",
         f"**{backbone.title}.** {about} encodes {versus_chance(result, COUNT)} concepts with an AP "
         f"of at least {enough:g}. Minus zero-shot: {gap(captions[0].name, trio[ZERO], COUNT)} "
-        f"({words[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], COUNT)} "
-        f"({words[gaps[1].sign]}).",
+        f"({SIGNS[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], COUNT)} "
+        f"({SIGNS[gaps[1].sign]}).",
     )
 else:
     missing("claim-C-not-indicator", backbone.title, once=False)
@@ -798,7 +749,8 @@ if small:
         "lower": f"AP ≥ {small[0].value('lower_threshold'):g}",
         "best": "mean best AP (%)",
     }
-    figures.table(
+    style.table(
+        "recorded",
         pd.DataFrame(
             [
                 {
@@ -821,7 +773,6 @@ if small:
                 for name, what in columns.items()
             ]
         ),
-        name="recorded",
         caption=f"""Unique concepts among {small[0].counts["concepts"]} that at least
         {small[0].value("least_positives")} of {small[0].counts["images"]} images show.
         Images: {small[0].data.what.replace("; concepts:", ". Concepts:")}. Along the
@@ -829,7 +780,7 @@ if small:
         ({small[0].provenance.head}): mean (lowest to highest) of {small[0].value("draws")}
         draws of negatives; beside it as many random directions of the same features, and permuted
         labels, {small[0].value("chance_sets")} sets of each.""",
-        evidence=reporting.kind(small),
+        evidence=words.kind(small),
     )
 
     def in_words(m) -> str:
@@ -841,11 +792,11 @@ if small:
             "with permuted labels"
         )
 
-    figures.text("recorded-words", "; ".join(map(in_words, small)))
+    style.text("recorded-words", "; ".join(map(in_words, small)))
     few = small[0].counts
-    figures.text("recorded-images", f"{few['images']} images, {few['concepts']} words")
+    style.text("recorded-images", f"{few['images']} images, {few['concepts']} words")
 else:
-    figures.text("recorded", "Not measured for this family.")
+    style.text("recorded", "Not measured for this family.")
 
 # %% [markdown]
 # ## What is missing
@@ -870,7 +821,7 @@ lines = [
     else "",
     f"No public weights are known for: {'; '.join(private)}." if private else "",
 ]
-figures.text(
+style.text(
     "not-measured",
     "::::{admonition} Not measured yet\n:class: not-measured\n"
     + "\n\n".join(filter(None, lines))

@@ -26,7 +26,7 @@ from analysis.families.registry import load_families
 from analysis.metrics import concept_counts
 from companion.claims import ledger
 from companion.measurements import records
-from companion.publish import style, venn
+from companion.publish import charts, style, words
 
 families = load_families(edition)
 stated = ledger.load_claims()
@@ -43,14 +43,14 @@ for name, regions in printed.items():
             "zero-shot": str(sizes["zero_shot"]),
             "finetuned": str(sizes["finetuned"]),
             "supervised": str(sizes["supervised"]),
-            "of FT, in ZS (%)": venn.share(regions, "finetuned", "zero_shot"),
-            "of FT, in SUP (%)": venn.share(regions, "finetuned", "supervised"),
-            "of ZS, in SUP (%)": venn.share(regions, "zero_shot", "supervised"),
+            "of FT, in ZS (%)": words.share_of(regions, "finetuned", "zero_shot"),
+            "of FT, in SUP (%)": words.share_of(regions, "finetuned", "supervised"),
+            "of ZS, in SUP (%)": words.share_of(regions, "zero_shot", "supervised"),
         }
     )
 style.table(
+    "printed",
     pd.DataFrame(rows),
-    name="printed",
     caption="""Unique concepts of OpenAI's models as version 1 of the paper prints them, read off
     its Figure 4; sums over regions and shares are ours. **The paper's own numbers, not a
     measurement of this book.** FT finetuned, ZS zero-shot, SUP supervised; out of 1,197 concepts of
@@ -63,20 +63,13 @@ for name, regions in printed.items():
     assert not differing, f"data/claims.yaml: the regions of {name} do not add up: {differing}"
 
 # %%
-figure, panels = style.new_figure(columns=2, rows=2, width=8, height=6.4)
-for axes, (name, regions) in zip(panels.flat, printed.items(), strict=True):
-    venn.draw(axes, regions)
-    axes.set_title(families[name].title)
-style.show(
-    figure,
-    name="venn",
-    caption="""Version 1's Venn diagrams (Figure 4), drawn again from its printed numbers: concepts
+style.figure(
+    "venn",
+    charts.venn({families[name].title: regions for name, regions in printed.items()}),
+    "published",
+    """Version 1's Venn diagrams (Figure 4), drawn again from its printed numbers: concepts
     of OpenAI's zero-shot model, of the one finetuned from it, and of a supervised one. **The
     paper's own numbers, not a measurement of this book.** Areas are approximate.""",
-    alt="Venn diagrams. "
-    + "; ".join(f"{families[n].title}: {venn.words(r)}" for n, r in printed.items())
-    + ".",
-    evidence="published",
 )
 
 # %%
@@ -115,8 +108,8 @@ for m in sorted(recorded, key=lambda m: order.index(m.model)):
 if rows:
     taken_from = dict.fromkeys(m.data.what.replace("; concepts:", ". Concepts:") for m in recorded)
     style.table(
+        "measured",
         pd.DataFrame(rows),
-        name="measured",
         caption=f"""Concepts with an average precision of at least
         {recorded[0].value("threshold"):g} along some right singular vector, as recorded: mean
         (lowest to highest) of draws of negatives; beside it as many random directions of the same
@@ -135,7 +128,7 @@ else:
 # %%
 low, high = (
     choose(
-        (int(venn.share(regions, "finetuned", "zero_shot")), families[name].title)
+        (int(words.share_of(regions, "finetuned", "zero_shot")), families[name].title)
         for name, regions in printed.items()
     )
     for choose in (min, max)
@@ -144,5 +137,7 @@ style.text(
     "shares",
     f"between {low[0]} % ({low[1]}) and {high[0]} % ({high[1]}) of what a finetuned model encodes",
 )
-supervised = [int(venn.share(regions, "finetuned", "supervised")) for regions in printed.values()]
+supervised = [
+    int(words.share_of(regions, "finetuned", "supervised")) for regions in printed.values()
+]
 style.text("shares-supervised", f"{min(supervised)} to {max(supervised)} %")

@@ -51,8 +51,7 @@ from companion.measurements import (
     take,
     views,
 )
-from companion.publish import style as figures
-from companion.publish import words
+from companion.publish import dots, style, words
 
 backbone = load_family(family)
 in_pocket = backbone.edition == "pocket"
@@ -63,93 +62,52 @@ own_view = views.own(backbone, pool_v2, measured)
 own_measured = [m for m in measured if m.model in set(own_view.models["name"])]
 kind = "recorded" if in_pocket else "published"
 kind_with_own = f"published, {words.kind(own_measured)}" if own_measured else kind
-LEVELS = {level: level_title(level, backbone.edition) for level in figures.LEVEL_STYLES}
+LEVELS = {level: level_title(level, backbone.edition) for level in style.LEVEL_STYLES}
 
 
-def draw_models(axes, models: pd.DataFrame) -> None:
-    """The family's models by level; many checkpoints of one description as small marks."""
+def marks(models: pd.DataFrame, y: str = "shifted", own: bool = False) -> list[dots.Marks]:
+    """The models of one source by level; many checkpoints of one description as small marks."""
+    found = []
     for level, title in LEVELS.items():
-        own = models[models["level"] == level]
-        soups = own["source"] == "model_soups"
-        small = own["name"].str.endswith("web-small")
+        of_level = models[models["level"] == level]
+        soups = of_level["source"] == "model_soups"
+        small = of_level["name"].str.endswith("web-small")
         looks = [
-            (soups, {"s": 14, "linewidth": 0, "alpha": 0.6,
-                     "label": f"finetuned (model soups, {soups.sum()} models)"}),
-            (small, {"facecolor": "none", "edgecolor": figures.LEVEL_STYLES[level].colour,
-                     "linewidth": 1.3, "label": f"{title}, small web"}),
-            (~soups & ~small, {"label": f"{title}, large web" if small.any() else title}),
+            (soups, "small", f"finetuned (model soups, {soups.sum()} models)"),
+            (small, "hollow", f"{title}, small web"),
+            (~soups & ~small, "hollow" if own else "filled",
+             f"{title}, own features" if own else f"{title}, large web" if small.any() else title),
         ]  # fmt: skip
-        for which, look in looks:
+        for which, look, name in looks:
             if which.any():
-                part = own[which]
-                figures.level_points(axes, level, part["imagenet"], part["shifted"], **look)
+                part = of_level[which]
+                found.append(dots.Marks(name, level, part["imagenet"], part[y], look=look))
+    return found
 
 
-#: How models look whose accuracies were measured here: hollow.
-HOLLOW = {"facecolor": "none", "linewidth": 1.5, "s": 74}
-
-
-def draw_own(axes, models: pd.DataFrame, y: str) -> None:
-    """Models with accuracies of this book's own as hollow marks."""
-    for level, title in LEVELS.items():
-        part = models[models["level"] == level]
-        if len(part):
-            colour = figures.LEVEL_STYLES[level].colour
-            figures.level_points(
-                axes, level, part["imagenet"], part[y], **HOLLOW, edgecolor=colour,
-                label=f"{title}, own features",
-            )  # fmt: skip
-
-
-def accuracy_figure(view: views.View):
+def accuracy_figure(view: views.View) -> dots.Drawing:
     """Logit axes with the pool, its fit and the family."""
-    x, y = view.pool["imagenet"], view.pool["shifted"]
-    refits = bootstrap_baselines(x, y, resamples, seed)
     ends = [0.04, 0.91], [0.02, 0.80]
-    if view is first and len(own_view.models):  # a reader's model may lie outside
-        both = own_view.models["imagenet"], own_view.models["shifted"]
+    models = view.models[view.models["level"] != "random"] if in_pocket else view.models
+    ours = own_view.models if view is first else own_view.models[:0]
+    if len(ours):  # a reader's model may lie outside
+        both = ours["imagenet"], ours["shifted"]
         ends = [
             [min(low, 0.7 * values.min()), max(high, 1 - 0.7 * (1 - values.max()))]
             for (low, high), values in zip(ends, both, strict=True)
         ]
     if in_pocket:
-        trained = view.models["level"] != "random"
-        both = [
-            pd.concat([view.models[trained][name], view.pool[name]])
-            for name in ("imagenet", "shifted")
-        ]
+        both = [pd.concat([models[name], view.pool[name]]) for name in ("imagenet", "shifted")]
         ends = [[0.85 * values.min(), 1.15 * values.max()] for values in both]
-    grid = np.linspace(ends[0][0] * 0.75, ends[0][1] * 1.02, 300)
-    band = np.percentile([line.predict(grid) for line in refits], [2.5, 97.5], axis=0)
-    figure, axes = figures.new_figure()
-    figures.baseline(axes, x, y, grid, view.line.predict(grid), band)
-    if view.reference is PAPER_BASELINE:
-        axes.plot(
-            grid, PAPER_BASELINE.predict(grid), color=figures.INK, linewidth=1.1,
-            linestyle=(0, (4, 3)), label="the paper's printed line",
-        )  # fmt: skip
-    draw_models(axes, view.models[view.models["level"] != "random"] if in_pocket else view.models)
-    if view is first:
-        draw_own(axes, own_view.models, "shifted")
-    figures.logit_scale(axes.xaxis, ends[0])
-    figures.logit_scale(axes.yaxis, ends[1])
-    axes.set(xlim=ends[0], ylim=(0.75 * ends[1][0], ends[1][1]))
-    axes.set(xlabel=f"{view.inside} (%, logit scale)", ylabel=f"{view.outside} (%)")
-    if in_pocket:
-        figure.legend(loc="outside lower center", ncols=3)
-    else:
-        axes.legend(loc="upper left")
-    return figure
-
-
-def in_words(models: pd.DataFrame) -> str:
-    """Alternative text: where the levels' models lie relative to the line."""
-    parts = []
-    for level, own in models.groupby("level", sort=False):
-        low, high = figures.points(own["er"].min()), figures.points(own["er"].max())
-        span = f"{low}" if low == high else f"{low} to {high}"
-        parts.append(f"{len(own)} {LEVELS[level]} model{'s'[: len(own) > 1]} at {span} points")
-    return "; ".join(parts) or "no models"
+    return dots.robustness(
+        view.pool,
+        view.line,
+        bootstrap_baselines(view.pool["imagenet"], view.pool["shifted"], resamples, seed),
+        [*marks(models), *marks(ours, own=True)],
+        (f"{view.inside} (%, logit scale)", f"{view.outside} (%)"),
+        ends,
+        PAPER_BASELINE if view.reference is PAPER_BASELINE else None,
+    )
 
 
 # %% [markdown]
@@ -181,19 +139,11 @@ NAMES = {
 }
 only_second = sorted(set(second.models["name"]) - set(first.models["name"]))
 for view in (first, second) if in_pocket or only_second else (first,):
-    figures.show(
+    style.figure(
+        NAMES[view.name],
         accuracy_figure(view),
-        name=NAMES[view.name],
-        caption=CAPTIONS[view.name],
-        alt=f"Scatter plot on logit axes, {view.outside}. Relative to the "
-        + ("printed line" if view.reference is PAPER_BASELINE else "line fitted to the pool")
-        + f": {in_words(view.models)}."
-        + (
-            f" From features of this book's own: {in_words(own_view.models)}."
-            if view is first and len(own_view.models)
-            else ""
-        ),
-        evidence=kind_with_own if view is first else kind,
+        kind_with_own if view is first else kind,
+        CAPTIONS[view.name],
     )
 
 # %% [markdown]
@@ -208,17 +158,17 @@ def published_rows(view: views.View, models: pd.DataFrame) -> pd.DataFrame:
         one = own.iloc[0]
         low, middle, high = own["er"].quantile([0, 0.5, 1])
         many = len(own) > 1
-        value = figures.points(middle, None if many else one["er_95"])
+        value = style.points(middle, None if many else one["er_95"])
         if many:
-            value += f" ({figures.points(low)} to {figures.points(high)})"
+            value += f" ({style.points(low)} to {style.points(high)})"
         rows.append(
             {
                 "level": LEVELS[one["level"]],
                 "pretraining": one["pretraining"],
                 "ER (points)": value,
                 "shifts": len(view.shifts),
-                "ImageNet (%)": figures.percent(own["imagenet"].median()),
-                "shifted (%)": figures.percent(own["shifted"].median()),
+                "ImageNet (%)": style.percent(own["imagenet"].median()),
+                "shifted (%)": style.percent(own["shifted"].median()),
                 "models": len(own),
                 "source": source,
             }
@@ -233,20 +183,20 @@ def pocket_rows() -> pd.DataFrame:
         resampled = pocket_robustness.resampled(backbone, view.name, resamples, seed)
         for name, own in view.models.groupby("name", sort=False):
             low, high = np.percentile(resampled[name].mean(axis=1), [2.5, 97.5])
-            style = {"training style (%)": figures.percent(own["imagenet"].mean())}
-            rows[name] |= style | {
-                f"{view.name} (%)": figures.percent(own["shifted"].mean()),
-                f"ER {view.name}": f"{figures.points(own['er'].mean())} "
-                f"({figures.points(low)} to {figures.points(high)})",
-                f"seeds, {view.name}": " / ".join(map(figures.points, own["er"])),
+            rows[name] |= {"training style (%)": style.percent(own["imagenet"].mean())}
+            rows[name] |= {
+                f"{view.name} (%)": style.percent(own["shifted"].mean()),
+                f"ER {view.name}": f"{style.points(own['er'].mean())} "
+                f"({style.points(low)} to {style.points(high)})",
+                f"seeds, {view.name}": " / ".join(map(style.points, own["er"])),
             }
     return pd.DataFrame(rows.values())
 
 
 if in_pocket:
-    figures.table(
+    style.table(
+        "table-1",
         pocket_rows(),
-        name="table-1",
         caption=f"""Effective robustness of the {backbone.title} models in percentage points: mean
         over seeds (95 % interval), and each seed. The interval is from {resamples} resamples (seed
         {seed}) of the test concepts, the same in all styles and for all seeds, and of the pool's
@@ -258,9 +208,9 @@ else:
     extra = second.models[second.models["name"].isin(only_second)]
     rows = pd.concat([published_rows(first, first.models), published_rows(second, extra)])
     if len(rows):
-        figures.table(
+        style.table(
+            "table-1",
             rows,
-            name="table-1",
             caption=f"""Effective robustness of the {backbone.title} models. ±: 95 % interval from
             the finite test sets, the baseline held fixed. Several models: median (lowest to
             highest). Five shifts against the paper's printed line, four shifts (no ObjectNet)
@@ -280,7 +230,7 @@ if in_pocket:
         for number in numbers
         if er[chain[0], number] > er[chain[1], number] > er[chain[2], number]
     ]
-    figures.text(
+    style.text(
         "order",
         f"{backbone.title}: the paper's order, zero-shot over finetuned over supervised, holds on "
         f"unseen styles for {len(in_order)} of {len(numbers)} seeds.",
@@ -295,7 +245,7 @@ absent = [
 ]
 if absent:
     items = "\n".join(f"- {item}" for item in absent)
-    figures.text(
+    style.text(
         "not-measured",
         ":::{admonition} Not measured yet\n:class: not-measured\nNo complete set of published "
         f"accuracies is known for these {backbone.title} models:\n\n{items}\n:::",
@@ -328,7 +278,7 @@ for model in backbone.models:
             "model": model.title,
             "data set": TITLES[name],
             "images": f"{one.images:,}",
-            "own (%)": figures.percent(one.top1) + (f" ± {100 * limit:.1f}" if limit else ""),
+            "own (%)": style.percent(one.top1) + (f" ± {100 * limit:.1f}" if limit else ""),
         }
         if name in theirs:
             gap = one.top1 - theirs[name]
@@ -336,8 +286,8 @@ for model in backbone.models:
             inside = abs(gap) <= limit
             beyond += [] if inside else [f"{row['model']} on {row['data set']}"]
             row |= {
-                "published (%)": figures.percent(theirs[name]),
-                "difference (points)": figures.minus(f"{100 * gap:+.2f}"),
+                "published (%)": style.percent(theirs[name]),
+                "difference (points)": style.minus(f"{100 * gap:+.2f}"),
                 "within noise": "yes" if inside else "no",
             }
         rows.append(row)
@@ -351,11 +301,11 @@ if rows:
         if compared
         else "Of none of these checkpoints is an accuracy published here."
     )
-    figures.text("own-agreement", noise)
+    style.text("own-agreement", noise)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    figures.table(
+    style.table(
+        "own-accuracies",
         pd.DataFrame(rows, columns=columns).fillna(""),
-        name="own-accuracies",
         caption=f"""Top-1 accuracy of {backbone.title} from features of this book's own, among each
         data set's classes. ±: 95 % of the binomial sampling error, none where no image is
         recognised. V2 is the matched-frequency variant, ObjectNet without its red border."""
@@ -376,7 +326,7 @@ if rows:
     ]
     if differing:
         items = "\n".join(dict.fromkeys(differing))
-        figures.text(
+        style.text(
             "own-copies",
             ":::{admonition} Not the published data sets\n:class: warning\nThese accuracies are of "
             f"other images than the published ones, so they decide no claim:\n\n{items}\n:::",
@@ -395,18 +345,16 @@ if len(own_view.models):
         rows.append(
             {
                 "model": backbone.model(one.name).title,
-                "ER (points)": figures.points(one.er, one.er_95),
-                "published ER (points)": figures.points(other["er"], other["er_95"])
-                if same
-                else "",
-                "ImageNet (%)": figures.percent(one.imagenet),
-                "shifted (%)": figures.percent(one.shifted),
+                "ER (points)": style.points(one.er, one.er_95),
+                "published ER (points)": style.points(other["er"], other["er_95"]) if same else "",
+                "ImageNet (%)": style.percent(one.imagenet),
+                "shifted (%)": style.percent(one.shifted),
             }
         )
     beside = any(row["published ER (points)"] for row in rows)
-    figures.table(
+    style.table(
+        "own-robustness",
         pd.DataFrame(rows).drop(columns=[] if beside else "published ER (points)"),
-        name="own-robustness",
         caption=f"""Effective robustness of {backbone.title} from features of this book's own, on
         five shifts against the paper's printed line. ±: 95 % interval from the finite test sets,
         the line held fixed."""
@@ -417,9 +365,9 @@ if len(own_view.models):
 # %% tags=["remove-input"]
 loadable = [model for model in backbone.models if model.loadable and model.level != "random"]
 if in_pocket:
-    figures.text("own-missing", "In the pocket lab every accuracy above is of the book's own.")
+    style.text("own-missing", "In the pocket lab every accuracy above is of the book's own.")
 elif not measured:
-    figures.text(
+    style.text(
         "own-missing",
         f"Not measured: {own_command(SIX)}." if loadable else "No weights can be loaded.",
     )
@@ -438,7 +386,7 @@ else:
     parts = ["\n".join([*items, *never])] * bool(items or never)
     parts += [f"What is missing comes from {own_command(wanted)}."] * bool(wanted)
     if parts:
-        figures.text(
+        style.text(
             "own-missing",
             ":::{admonition} No effective robustness yet\n:class: not-measured\n"
             + "\n\n".join(parts)
@@ -446,7 +394,7 @@ else:
         )
 problems = take.unusable(backbone)
 if problems and not in_pocket:
-    figures.text("unusable", words.unusable(problems))
+    style.text("unusable", words.unusable(problems))
 
 # %% [markdown]
 # ## Shift by shift
@@ -484,31 +432,20 @@ def by_shift(view: views.View, models: pd.DataFrame) -> pd.DataFrame:
 
 shift_er = pd.concat([by_shift(view, models) for view, models in sides])
 shift_er = shift_er[(shift_er["level"] != "random") & shift_er["er"].notna()]
-figure, axes = figures.new_figure(height=3.8)
-OFFSETS = dict(zip(figures.LEVEL_STYLES, np.linspace(-0.24, 0.24, 5), strict=True))
+places = [style.minus(f"{title}\nr = {shift_lines[s].r:.2f}") for s, title in titles.items()]
+strips = []
 for level, title in LEVELS.items():
     own = shift_er[shift_er["level"] == level]
-    soups = own["source"] == "model_soups"
-    ours = own["source"] == views.OWN
-    hollow = HOLLOW | {"edgecolor": figures.LEVEL_STYLES[level].colour}
+    soups, ours = own["source"] == "model_soups", own["source"] == views.OWN
     looks = (
-        (own[soups], {"s": 10, "alpha": 0.5, "linewidth": 0}, title),
-        (own[~soups & ~ours], {}, title),
-        (own[ours], hollow, f"{title}, own features"),
+        (own[~soups & ~ours], "filled", title),
+        (own[soups], "small", f"{title}, model soups"),
+        (own[ours], "hollow", f"{title}, own features"),
     )
     for part, look, name in looks:
         if len(part):
-            x = part["shift"].map(list(titles).index) + OFFSETS[level]
-            label = None if part is looks[0][0] and len(looks[1][0]) else name
-            figures.level_points(axes, level, x, 100 * part["er"], **(look | {"label": label}))
-axes.axhline(0, color=figures.INK, linewidth=1)
-ticks = [figures.minus(f"{title}\nr = {shift_lines[s].r:.2f}") for s, title in titles.items()]
-axes.set_xticks(range(len(titles)), [tick.replace(" high ", "\nhigh ") for tick in ticks])
-axes.tick_params(axis="x", labelsize=8 if in_pocket else 10)
-axes.set(ylabel="effective robustness (points)")
-figure.legend(loc="outside lower center", ncols=4)
-spoken = "zero_shot" if (shift_er["level"] == "zero_shot").any() else shift_er["level"].max()
-ends = shift_er[shift_er["level"] == spoken].groupby("shift", sort=False)["er"].agg(["min", "max"])
+            x = part["shift"].map(list(titles).index)
+            strips.append(dots.Marks(name, level, x, part["er"], look=look))
 left_out = (
     f" (left out: {never_right} value of exactly 0 %, which has no logit)" if never_right else ""
 )
@@ -519,19 +456,17 @@ about = (
     + " Hollow: models with accuracies of this book's own alone." * bool(len(only_own))
 )
 if len(shift_er):
-    figures.show(
-        figure,
-        name="by-shift",
-        caption=f"""Effective robustness of the {backbone.title} models on each shift alone, against
+    style.figure(
+        "by-shift",
+        dots.strips(
+            [place.replace(" high ", "\nhigh ") for place in places],
+            strips,
+            "effective robustness (points)",
+        ),
+        kind_with_own if len(only_own) else kind,
+        f"""Effective robustness of the {backbone.title} models on each shift alone, against
         a line fitted to the pool's {len(first.pool)} models on that shift{left_out}; r is that
         fit's correlation. {about}""",
-        alt=f"Dot plot per shift. {LEVELS[spoken].capitalize()} models: "
-        + "; ".join(
-            f"{titles[s]} {figures.points(r['min'])} to {figures.points(r['max'])} points"
-            for s, r in ends.iterrows()
-        )
-        + ".",
-        evidence=kind_with_own if len(only_own) else kind,
     )
 
 # %% [markdown]
@@ -549,7 +484,7 @@ if in_pocket:
                 "styles": view.name,
                 "models in the pool": len(view.pool),
                 "slope": f"{view.line.slope:.2f}",
-                "intercept": figures.minus(f"{view.line.intercept:.2f}"),
+                "intercept": style.minus(f"{view.line.intercept:.2f}"),
                 "r": f"{view.line.r:.2f}",
             }
             for view in (first, second)
@@ -576,11 +511,11 @@ else:
         {
             "fit": list(lines),
             "slope": [f"{line.slope:.3f}" for line in lines.values()],
-            "intercept": [figures.minus(f"{line.intercept:.3f}") for line in lines.values()],
+            "intercept": [style.minus(f"{line.intercept:.3f}") for line in lines.values()],
         }
         | {
             column(m): [
-                figures.points(float(effective_robustness(m.shifted, m.imagenet, line)))
+                style.points(float(effective_robustness(m.shifted, m.imagenet, line)))
                 for line in lines.values()
             ]
             for m in singles.itertuples()
@@ -590,9 +525,9 @@ else:
     shifts, under the printed constants and under eight refits: four choices of ImageNet-V2 in the
     pool, and two choices of pool. The models' own accuracies stay the same (V2
     matched-frequency)."""
-figures.table(
+style.table(
+    "fits",
     fits,
-    name="fits",
     caption=about,
     evidence=kind_with_own if not in_pocket and len(only_own) else kind,
 )

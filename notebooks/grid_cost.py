@@ -52,6 +52,7 @@ def gigabytes(name: str, each: int) -> float:
 
 style.text("images", f"{images:,}")
 style.table(
+    "disk",
     pd.DataFrame(
         {
             "family": family.title,
@@ -61,7 +62,7 @@ style.table(
         }
         for name, family in families.items()
     ),
-    name="disk",
+    evidence=None,
     caption=f"""Disk for the features of {images:,} images: {len(GRID)} data sets, of ObjectNet the
     {descriptions()["objectnet"].used.images:,} that are used. Each image has the model's number of
     components, and {LABEL_BYTES} bytes for a label and a row number. While a data set is put
@@ -88,8 +89,8 @@ for one in measured["encoders"]:
         }
     )
 style.table(
+    "full-size",
     pd.DataFrame(rows),
-    name="full-size",
     caption=f"""Extraction of {rows[0]["images"]} generated JPEG files, on average
     {measured["file_bytes"] / 1e3:.0f} kB, by encoders with random weights:
     {measured["cores"]} cores of an {measured["device"]}, {measured["precision"]}, PyTorch
@@ -133,8 +134,8 @@ encoding = {name: sum(1 / speeds[m.architecture] for m in own) for name, own in 
 rows = [row(families[name].title, [encoding[name]], len(own)) for name, own in timed.items()]
 rows.append(row("all", [*encoding.values()], sum(map(len, timed.values()))))
 style.table(
+    "minutes",
     pd.DataFrame(rows),
-    name="minutes",
     caption=f"""An extrapolation, measured by nobody: minutes to extract {images:,} images, if each
     encoder reaches the speed that timm's authors published for the same network on an NVIDIA RTX
     PRO 6000 (Max-Q) in mixed precision {{cite:p}}`wightman2019pytorch`; decoding takes what it took

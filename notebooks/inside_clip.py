@@ -79,11 +79,6 @@ def only_per_image(found: list) -> list:
     return [m for m in found if m.basis == "per_image"]
 
 
-def values(array: np.ndarray, places: list[int]) -> str:
-    """Some percentiles as a range."""
-    return " to ".join(digits(array[p]) for p in places)
-
-
 outliers = known("outlier_features")
 every = only_per_image(outliers)
 per_image = example(every)
@@ -120,8 +115,8 @@ def outlier_row(name: str, m) -> dict[str, str]:
 rows = [outlier_row(named(m), m) for m in every]
 rows.append(outlier_row(SPARSE, sparse))
 style.table(
+    "kurtosis",
     pd.DataFrame(rows),
-    name="kurtosis",
     caption=f"""Activation kurtosis of what was measured from single images or captions, the
     counterpart of the paper's Table 2 on other data. κ: mean ± 95 % interval of that mean, over the
     items at hand. Persistence: how often the commonest largest coordinate leads; in brackets, how
@@ -135,48 +130,33 @@ style.table(
 # %%
 images = [m for m in per_image if "captions" not in m.data.name]
 shown = {named(m): m for m in images} | {SPARSE: sparse}
-figure = charts.profile_figure(
-    {f"{name} ({m.counts['images']} images)": (m.value("profile"), m.level)
-     for name, m in shown.items()},
-    outlier_threshold,
-)  # fmt: skip
-largest = "; ".join(
-    f"{name}: largest {digits(m.value('profile').max())}, κ {digits(m.value('kurtosis_mean'))}, "
-    f"the same coordinate leads in {100 * m.value('persistence_fraction'):.0f} % of images"
-    for name, m in shown.items()
-)
-style.show(
-    figure,
-    name="outlier-or-sparse",
-    caption=f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
+style.figure(
+    "outlier-or-sparse",
+    charts.profiles(
+        {f"{name} ({m.counts['images']} images)": m for name, m in shown.items()},
+        outlier_threshold,
+    ),
+    words.kind(shown.values()),
+    f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
     images of |z|, relative to the mean coordinate (1, thin line). Dashed: {outlier_threshold:g}
     times. CLIP's profile is one spike; that of the supervised network, whose κ is far above 3 too,
     has none.""",
-    alt=f"Stem plots over all coordinates. {largest}.",
-    evidence=words.kind(shown.values()),
 )
 
 # %%
-figure, axes = style.new_figure(height=4)
-charts.draw_kurtosis(axes, {titled(m): m for m in per_image} | {SPARSE: sparse})
-axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
-figure.legend(loc="outside lower center", ncols=1)
-ranges = "; ".join(
-    f"{titled(m)}: {values(m.value('kurtosis_percentiles'), [0, 50, 100])}" for m in per_image
-)
-style.show(
-    figure,
-    name="kurtosis-distribution",
-    caption="""Activation kurtosis of single images and captions: the share below each value. Steps
+style.figure(
+    "kurtosis-distribution",
+    charts.kurtosis({titled(m): m for m in per_image} | {SPARSE: sparse}),
+    words.kind([*per_image, sparse]),
+    """Activation kurtosis of single images and captions: the share below each value. Steps
     of the supervised network are interpolated between its few photographs. Vertical line: the
     Gaussian's 3.""",
-    alt=f"Cumulative distributions on a log axis. Lowest, median and highest: {ranges}.",
-    evidence=words.kind([*per_image, sparse]),
 )
 
 # %%
 of_means = [m for m in outliers if m.basis != "per_image"]
 style.table(
+    "kurtosis-of-mean",
     pd.DataFrame(
         {
             "model": [named(m) for m in of_means],
@@ -185,7 +165,6 @@ style.table(
             "its size (× mean)": [digits(m.value("profile_of_mean").max()) for m in of_means],
         }
     ),
-    name="kurtosis-of-mean",
     caption="""Kurtosis of published *mean* embeddings of COCO images. These are **not** mean
     kurtoses: they must be compared neither with those per image nor with the paper's.""",
     evidence="recorded",
@@ -239,23 +218,14 @@ style.text(
 # %%
 all_important = only_per_image(directions)
 important = example(all_important)
-figure, axes = style.new_figure(height=4)
-charts.draw_importance(axes, {titled(m): m for m in important}, privileged_threshold)
-figure.legend(loc="outside lower center", ncols=1)
-tops = "; ".join(
-    f"{titled(m)}: {digits(m.value('importance').max())}, with the head centred "
-    f"{digits(m.value('importance_head_centred')[0])}"
-    for m in important
-)
-style.show(
-    figure,
-    name="importance",
-    caption=f"""Importance of every direction relative to the mean importance, the counterpart of
+style.figure(
+    "importance",
+    charts.importance({titled(m): m for m in important}, privileged_threshold),
+    words.kind(important),
+    f"""Importance of every direction relative to the mean importance, the counterpart of
     the paper's Figure 2, with {important[0].counts["classes"]} captions as head in place of
     ImageNet's classes. Dashed: after subtracting the mean row from the head, which changes no
     prediction. Dotted: {privileged_threshold:g} times the mean.""",
-    alt=f"Falling curves on log axes. Largest importance over the mean: {tops}.",
-    evidence=words.kind(important),
 )
 
 
@@ -282,8 +252,8 @@ def direction_row(m) -> dict[str, str]:
 
 random = np.sqrt(2 / (np.pi * important[0].counts["components"]))
 style.table(
+    "directions",
     pd.DataFrame([direction_row(m) for m in all_important]),
-    name="directions",
     caption=f"""The most important direction v: its importance over the mean, as the head is and
     with the head centred. Cos: mean over images of |cos|, for which a random direction has about
     {random:.3f} in {important[0].counts["components"]} components; sd: how much the cosine varies
@@ -304,6 +274,7 @@ def relative(m, number: int) -> str:
 
 
 style.table(
+    "heads",
     pd.DataFrame(
         {
             "head": [f"{named(m)}: {m.data.title}" for m in heads],
@@ -318,7 +289,6 @@ style.table(
             ],
         }
     ),
-    name="heads",
     caption="""Genuine ImageNet zero-shot heads: singular values relative to the mean one, and the
     |cos| of the first direction with the head's mean row and with a published mean embedding of
     COCO images. Importance needs single images and is not given.""",
@@ -366,29 +336,33 @@ style.text(
 # %% [markdown]
 # ## Pruning
 
+
 # %%
-figure, panels = style.new_figure(
-    rows=len(pruned), height=0.8 + 3.6 * len(pruned), sharex=True, squeeze=False
-)
-for axes, m in zip(panels[:, 0], pruned, strict=True):
-    charts.draw_pruning(axes, m)
-    axes.set_title(titled(m))
-figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-steps = ", ".join(
-    f"{style.percent(pruned[0].value('accuracy_importance')[kept - 1])} % with {kept}"
-    for kept in (500, 300, 200, 100)
-)
-style.show(
-    figure,
-    name="pruning",
-    caption=f"""Accuracy against the share of directions pruned, the counterpart of the paper's
+def curves(m) -> dict:
+    """Accuracy in four orders of pruning."""
+    kept = np.arange(1, len(m.value("accuracy_importance")) + 1)
+    best, error = m.value("accuracy_importance"), 1.96 * m.value("difference_importance_error")
+    ends = {
+        "importance": (best - error, best + error),
+        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
+    }
+    return {
+        "accuracy (%)": {
+            order: charts.Curve(kept, m.value(f"accuracy_{order}"), *ends.get(order, ()))
+            for order in charts.ORDERS
+        }
+    }
+
+
+style.figure(
+    "pruning",
+    charts.pruning({titled(m): curves(m) for m in pruned}),
+    words.kind(pruned),
+    f"""Accuracy against the share of directions pruned, the counterpart of the paper's
     Figure 3 in another task: to find each image's own caption among
     {pruned[0].counts["classes"]}. Blue band: 95 % interval of the paired difference from the whole
     head; grey: lowest to highest of {pruned[0].value("random_orders")} random orders. Dashed: the
     80 % of the claim.""",
-    alt=f"Falling curves. By importance: {steps} directions kept; at random "
-    f"{style.percent(pruned[0].value('accuracy_random')[199])} % with 200.",
-    evidence=words.kind(pruned),
 )
 
 # %%
@@ -397,6 +371,7 @@ rank = len(first.value("accuracy_importance"))
 kept = [round(share * rank) for share in (1, 0.6, 0.4, 0.3, 0.2, 0.1)]
 error = 1.96 * first.value("difference_importance_error")
 style.table(
+    "kept",
     pd.DataFrame(
         {
             "pruned (%)": [f"{100 * (1 - k / rank):.0f}" for k in kept],
@@ -415,7 +390,6 @@ style.table(
             ]
         }
     ),
-    name="kept",
     caption=f"""Accuracy of {titled(first)} with some of its directions pruned, in four orders.
     Difference: between the order of importance (least important pruned first) and the whole head
     on the same images, ± 95 % interval.""",

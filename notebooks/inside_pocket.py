@@ -49,8 +49,7 @@ from companion.claims.rules import RULES
 from companion.measurements import pocket_robustness, pruned_shifts, take
 from companion.measurements.pruned_shifts import TRAINING
 from companion.measurements.records import Measurement
-from companion.publish import style as figures
-from companion.publish import words
+from companion.publish import dots, style, words
 from companion.publish.words import digits
 
 LABELS = (
@@ -144,10 +143,10 @@ if not ready:
         f"pocket models are missing (`pip install -e '.[extract]'`, then {commands})."
     )
     for label in LABELS:
-        figures.text(label, absent)
+        style.text(label, absent)
 problems = [p for family in families.values() for p in take.unusable(family)]
 if problems:
-    figures.text("unusable", words.unusable(problems))
+    style.text("unusable", words.unusable(problems))
 
 
 def at(*levels: str) -> list[Found]:
@@ -180,14 +179,15 @@ trained = [one for one in found if one.level != "random"]
 random = at("random")
 
 if ready:
-    figures.text("coverage", f"all {everything} models of both backbones")
+    style.text("coverage", f"all {everything} models of both backbones")
 
 # %% [markdown]
 # ## Outlier features
 
 # %%
 if ready:
-    figures.table(
+    style.table(
+        "kurtosis",
         pd.DataFrame(
             {
                 "model": [short(one) for one in found],
@@ -200,7 +200,6 @@ if ready:
                 ],
             }
         ),
-        name="kurtosis",
         caption=f"""Activation kurtosis and robustness of the pocket models. κ: mean over the
         {found[0].outliers.counts["images"]} test emoji of the training style ± 95 % interval of
         that mean (other styles: on the page of each backbone). Largest: the highest
@@ -213,39 +212,31 @@ if ready:
 
 # %%
 if ready:
-    figure, panels = figures.new_figure(columns=len(families), width=8, height=4, sharey=True)
-    for axes, family in zip(np.atleast_1d(panels), families.values(), strict=True):
-        for one in trained:
-            if one.family is family:
-                style = figures.LEVEL_STYLES[one.level]
-                er, low, high = (100 * value for value in one.robustness)
-                small = one.model.name.endswith("web-small")
-                axes.errorbar(
-                    one.kurtosis, er, yerr=[[er - low], [high - er]], color=style.colour,
-                    marker=style.marker, markersize=7, linewidth=1.3, label=one.title,
-                    markerfacecolor=figures.PAPER if small else style.colour, linestyle="none",
-                )  # fmt: skip
-        axes.axhline(0, color=figures.INK, linewidth=0.8)
-        axes.axvline(3, color=figures.INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set(xlabel="activation kurtosis κ", title=family.title)
-    lowest, highest = (end([one.kurtosis for one in trained]) for end in (min, max))
-    for axes in np.atleast_1d(panels):
-        axes.set(xlim=(min(2.72, lowest - 0.08), max(3.18, highest + 0.08)))
-    np.atleast_1d(panels)[0].set(ylabel="effective robustness,\nunseen styles (points)")
-    handles, names = np.atleast_1d(panels)[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3)
-    figures.show(
-        figure,
-        name="indicator",
-        caption=f"""Would κ tell which pocket model is robust? Effective robustness on the unseen
+    style.figure(
+        "indicator",
+        dots.scatter(
+            {
+                family.title: [
+                    dots.Marks(
+                        one.title,
+                        one.level,
+                        one.kurtosis,
+                        *one.robustness,
+                        look="hollow" if one.model.name.endswith("web-small") else "filled",
+                    )
+                    for one in trained
+                    if one.family is family
+                ]
+                for family in families.values()
+            },
+            "effective robustness, unseen styles (points)",
+            "activation kurtosis κ",
+            line=3,
+        ),
+        "recorded, live",
+        f"""Would κ tell which pocket model is robust? Effective robustness on the unseen
         styles against κ. Bars: 95 % of {resamples} resamples (seed {seed}) of the test concepts and
         of the baseline's pool. Dashed: the Gaussian's 3. One seed of training.""",
-        alt="Two scatter plots. κ and effective robustness in points: "
-        + "; ".join(
-            f"{full(one)}: {digits(one.kurtosis)}, {signed(one.robustness)}" for one in trained
-        )
-        + ".",
-        evidence="recorded, live",
     )
 
 # %%
@@ -254,7 +245,7 @@ if ready:
         " to ".join(f"{100 * end([one.persistence for one in some]):.1f} %" for end in (min, max))
         for some in (random, trained)
     )
-    figures.text(
+    style.text(
         "control",
         f"With random weights one coordinate leads in {leading} of the images, in "
         f"trained models in {led}. κ of the random weights is "
@@ -267,46 +258,37 @@ if ready:
 
 # %%
 if ready:
-    figure, panels = figures.new_figure(columns=len(families), width=8, height=3.6, sharey=True)
-    for axes, family in zip(np.atleast_1d(panels), families.values(), strict=True):
-        own = [one for one in found if one.family is family][::-1]
-        for row, one in enumerate(own):
-            style = figures.LEVEL_STYLES[one.level]
-            centred = one.directions.value("importance_head_centred")[0]
-            axes.plot([centred, one.importance], [row, row], color=style.colour, linewidth=1)
-            axes.plot(
-                centred, row, marker=style.marker, color=style.colour, linestyle="none",
-                markerfacecolor=figures.PAPER, markersize=7,
-            )  # fmt: skip
-            axes.plot(
-                one.importance, row, marker=style.marker, color=style.colour, linestyle="none",
-                markersize=7,
-            )  # fmt: skip
-        axes.axvline(privileged_threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
-        axes.axvline(1, color=figures.INK, linewidth=0.8)
-        axes.set_yticks(range(len(own)), [one.title for one in own])
-        axes.set(xlabel="largest importance (times the mean)", title=family.title, xlim=(0, None))
-    figures.show(
-        figure,
-        name="importance",
-        caption=f"""The most important direction of each pocket model relative to the mean
+    style.figure(
+        "importance",
+        dots.rows(
+            {
+                family.title: [
+                    dots.Row(
+                        one.title,
+                        one.level,
+                        one.importance,
+                        other=one.directions.value("importance_head_centred")[0],
+                    )
+                    for one in found
+                    if one.family is family
+                ]
+                for family in families.values()
+            },
+            "largest importance (times the mean)",
+            (1, privileged_threshold),
+        ),
+        "live",
+        f"""The most important direction of each pocket model relative to the mean
         importance (filled), and once the mean row is subtracted from the head, which changes no
         prediction (hollow). Lines: the mean, and {privileged_threshold:g} times the mean.""",
-        alt="Dots by model. Largest importance over the mean, and with the head centred: "
-        + "; ".join(
-            f"{full(one)}: {digits(one.importance)}, "
-            f"{digits(one.directions.value('importance_head_centred')[0])}"
-            for one in found
-        )
-        + ".",
-        evidence="live",
     )
 
 # %%
 if ready:
     tops = [one.directions.value("top_direction") for one in found]
     by_chance = np.sqrt(2 / (np.pi * found[0].directions.counts["components"]))
-    figures.table(
+    style.table(
+        "directions",
         pd.DataFrame(
             {
                 "model": [short(one) for one in found],
@@ -326,7 +308,6 @@ if ready:
                 ],
             }
         ),
-        name="directions",
         caption=f"""The most important direction of each pocket model: its importance over the mean,
         as the head is and with the head centred; its |cos| with images (mean over images; a random
         direction has about {by_chance:.3f}), with the mean image and with the head's mean row.
@@ -340,47 +321,40 @@ if ready:
 
 # %%
 if ready:
-    figure, (left, right) = figures.new_figure(columns=2, width=8.4, height=4.6, sharey=True)
-    rows = trained[::-1]
-    for axes, quantity in ((left, "inside"), (right, "robustness")):
-        for row, one in enumerate(rows):
-            style = figures.LEVEL_STYLES[one.level]
-            value, low, high = (100 * v for v in one.change(quantity))
-            axes.errorbar(
-                value, row, xerr=[[value - low], [high - value]], color=style.colour,
-                marker=style.marker, markersize=6, linewidth=1.4, linestyle="none",
-            )  # fmt: skip
-        axes.axvline(0, color=figures.INK, linewidth=0.8)
-    left.set_yticks(range(len(rows)), [short(one) for one in rows])
-    left.set(title="accuracy, training style", xlabel="change (points)")
-    right.set(title="ER, unseen styles", xlabel="change (points)")
-    figures.show(
-        figure,
-        name="pruning",
-        caption=f"""What pruning the least important {100 * pruned_share:g} % of the directions
+    style.figure(
+        "pruning",
+        dots.rows(
+            {
+                panel: [
+                    dots.Row(short(one), one.level, *(100 * v for v in one.change(quantity)))
+                    for one in trained
+                ]
+                for panel, quantity in (
+                    ("accuracy, training style", "inside"),
+                    ("ER, unseen styles", "robustness"),
+                )
+            },
+            "change (points)",
+        ),
+        "recorded, live",
+        f"""What pruning the least important {100 * pruned_share:g} % of the directions
         costs ({found[0].kept} of {found[0].rank} kept): change from the whole head of accuracy in
         the training style, and of effective robustness on the unseen styles. Bars: 95 % of
         {resamples} resamples (seed {seed}) of the test concepts and of the baseline's pool, paired
         within each resample.""",
-        alt="Dots with bars by model. Change of accuracy and of effective robustness in points: "
-        + "; ".join(
-            f"{full(one)}: {signed(one.change('inside'))}, {signed(one.change('robustness'))}"
-            for one in trained
-        )
-        + ".",
-        evidence="recorded, live",
     )
 
 # %%
 if ready:
     extrapolated = pocket_robustness.pool("unseen")["imagenet"].min()
-    figures.table(
+    style.table(
+        "pruning-80",
         pd.DataFrame(
             {
                 "model": [short(one) for one in trained],
                 "accuracy (%)": [
-                    f"{figures.percent(one.sweep.curves.inside[-1])} → "
-                    + figures.percent(one.sweep.curves.inside[one.kept - 1])
+                    f"{style.percent(one.sweep.curves.inside[-1])} → "
+                    + style.percent(one.sweep.curves.inside[one.kept - 1])
                     + (" (*)" if one.sweep.curves.inside[one.kept - 1] < extrapolated else "")
                     for one in trained
                 ],
@@ -388,12 +362,11 @@ if ready:
                 "change of ER": [signed(one.change("robustness"), ", ") for one in trained],
             }
         ),
-        name="pruning-80",
         caption=f"""Accuracy in the training style with all directions and pruned to the
         {found[0].kept} most important ones of {found[0].rank}; what pruning changes of it and of
         effective robustness on the unseen styles, in points, with the 95 % interval in brackets.
         (*): less accurate than every model
-        of the baseline's pool ({figures.percent(extrapolated)} %), so that the baseline is
+        of the baseline's pool ({style.percent(extrapolated)} %), so that the baseline is
         extrapolated and ER says little.""",
         evidence="recorded, live",
     )
@@ -408,4 +381,4 @@ if ready:
     claims = load_claims()
     evidence = gather(edition, cuts=Cuts(near_gaussian, outlier_threshold, privileged_threshold))
     for name in LABELS[LABELS.index("K-zero-shot") :]:
-        figures.text(name, beside(claims[name], RULES[name](claims[name], evidence), evidence))
+        style.text(name, beside(claims[name], RULES[name](claims[name], evidence), evidence))

@@ -40,7 +40,7 @@ from analysis.metrics.robustness import (
 from companion.measurements import published, published_robustness, views
 from companion.measurements.published import FIVE_SHIFTS, FOUR_SHIFTS
 from companion.measurements.published_robustness import CLIP_V2
-from companion.publish import style
+from companion.publish import dots, style
 
 families = load_families(edition) | load_families("reader")
 table = published.load()
@@ -55,44 +55,34 @@ groups_four = published_robustness.groups(four, families)
 # %%
 pool = published_robustness.pool(table, FIVE_SHIFTS, CLIP_V2)
 lines = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
-x = np.linspace(0.03, 0.92, 300)
-figure, axes = style.new_figure(height=5)
-band = np.percentile([line.predict(x) for line in lines], [2.5, 97.5], axis=0)
-fit = fit_baseline(pool["imagenet"], pool["shifted"])
-style.baseline(axes, pool["imagenet"], pool["shifted"], x, fit.predict(x), band)
-axes.plot(
-    x, PAPER_BASELINE.predict(x), color=style.INK, linewidth=1.1, linestyle=(0, (4, 3)),
-    label="the paper's printed line",
-)  # fmt: skip
 soups = five[five["source"] == "model_soups"]
-style.level_points(
-    axes, "finetuned", soups["imagenet"], soups["shifted"], s=14, linewidth=0, alpha=0.6,
-    label=f"finetuned ViT-B/32 (model soups, {len(soups)} models)",
-)  # fmt: skip
+zero_shot = five[five["level"] == "zero_shot"]
+marks = [
+    dots.Marks(
+        f"finetuned ViT-B/32 (model soups, {len(soups)} models)", "finetuned",
+        soups["imagenet"], soups["shifted"], look="small",
+    )
+]  # fmt: skip
 for level in ("supervised", "zero_shot"):
     own = five[(five["level"] == level) & (five["source"] != "model_soups")]
-    style.level_points(axes, level, own["imagenet"], own["shifted"])
-style.logit_scale(axes.xaxis, [0.04, 0.91])
-style.logit_scale(axes.yaxis, [0.02, 0.80])
-axes.set(xlim=(0.04, 0.91), ylim=(0.015, 0.80))
-axes.set(xlabel="ImageNet top-1 (%, logit scale)", ylabel="mean top-1 of five shifts (%)")
-axes.legend(loc="upper left")
-zero_shot = five[five["level"] == "zero_shot"]
-style.show(
-    figure,
-    name="figure-1",
-    caption=f"""Accuracy under shift against ImageNet accuracy, the paper's Figure 1 from published
+    title = style.LEVEL_STYLES[level].title
+    marks.append(dots.Marks(title, level, own["imagenet"], own["shifted"]))
+style.figure(
+    "figure-1",
+    dots.robustness(
+        pool,
+        fit_baseline(pool["imagenet"], pool["shifted"]),
+        lines,
+        marks,
+        ("ImageNet top-1 (%, logit scale)", "mean top-1 of five shifts (%)"),
+        ((0.04, 0.91), (0.02, 0.80)),
+        PAPER_BASELINE,
+    ),
+    "published",
+    f"""Accuracy under shift against ImageNet accuracy, the paper's Figure 1 from published
     accuracies. A model's effective robustness is its vertical distance to the dashed line, in
     percentage points. ImageNet-V2 is the matched-frequency variant throughout; band: 95 % of
     {resamples} refits to resampled pools (seed {seed}).""",
-    alt=f"Scatter plot on logit axes. {len(pool)} baseline models lie along a line. All "
-    f"{len(zero_shot)} zero-shot CLIP models lie {style.points(zero_shot['er'].min())} to "
-    f"{style.points(zero_shot['er'].max())} points from it; the {len(soups)} finetuned models "
-    f"{style.points(soups['er'].min())} to {style.points(soups['er'].max())} points; the "
-    "supervised ResNets "
-    + ", ".join(style.points(v) for v in five[five["level"] == "supervised"]["er"])
-    + " points.",
-    evidence="published",
 )
 
 
@@ -126,8 +116,8 @@ def level_columns(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
 
 
 style.table(
+    "table-1",
     level_columns(groups_five, soup_range),
-    name="table-1",
     caption=f"""Effective robustness in percentage points on five shifts, against the paper's
     printed line. ±: 95 % interval from the finite test sets, the line held fixed. Finetuned
     ViT-B/32: median (lowest to highest) of the {len(soups)} models of model soups, one of which is
@@ -138,8 +128,8 @@ style.table(
 
 # %%
 style.table(
+    "four-shifts",
     level_columns(groups_four),
-    name="four-shifts",
     caption=f"""Effective robustness in percentage points on four shifts, without ObjectNet, against
     a line refitted on the same four (slope {four_line.slope:.3f}, intercept
     {style.minus(f"{four_line.intercept:.3f}")}, r {four_line.r:.3f}). ±: 95 % interval from the
@@ -175,41 +165,36 @@ else:
 
 
 # %%
-def draw_groups(axes, groups: pd.DataFrame, title: str) -> None:
+def rows(groups: pd.DataFrame) -> list[dots.Row]:
     """One row per backbone and pretraining set, one mark per level."""
-    y = np.arange(len(groups))[::-1]
-    for level in ("supervised", "finetuned", "zero_shot"):
-        known = groups[level].notna()
-        values, errors = 100 * groups[level][known], 100 * groups[f"{level}_95"][known].fillna(0)
-        axes.errorbar(
-            values, y[known], xerr=errors, fmt="none", ecolor=style.INK, elinewidth=1, zorder=3
+    short = groups["title"] + ", " + groups["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
+    return [
+        dots.Row(name, level, *(100 * (value + side * error) for side in (0, -1, 1)))
+        for level in ("supervised", "finetuned", "zero_shot")
+        for name, value, error in zip(
+            short, groups[level], groups[f"{level}_95"].fillna(0), strict=True
         )
-        style.level_points(axes, level, values, y[known])
-    axes.axvline(0, color=style.INK, linewidth=1)
-    short = groups["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
-    axes.set_yticks(y, groups["title"] + ", " + short)
-    axes.set(title=title, xlabel="effective robustness (points)", xlim=(-8, 44))
+    ]
 
 
-figure, (left, right) = style.new_figure(columns=2, width=8.4, height=5.4, sharey=True)
-draw_groups(left, groups_five, "five shifts, printed line")
-draw_groups(right, groups_four, "four shifts, refitted line")
-handles, labels = right.get_legend_handles_labels()
-figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=3)
 triples = groups_four.dropna(subset=["zero_shot", "finetuned", "supervised"])
 ordered = (triples["zero_shot"] > triples["finetuned"]) & (
     triples["finetuned"] > triples["supervised"]
 )
-style.show(
-    figure,
-    name="levels",
-    caption="""The two tables as a figure: one row per backbone and pretraining set. A missing mark
+style.figure(
+    "levels",
+    dots.rows(
+        {
+            "five shifts, printed line": rows(groups_five),
+            "four shifts, refitted line": rows(groups_four),
+        },
+        "effective robustness (points)",
+        levels=True,
+    ),
+    "published",
+    """The two tables as a figure: one row per backbone and pretraining set. A missing mark
     means that no accuracies are published. The 95 % intervals from the finite test sets are drawn
     behind the marks and hardly wider than these.""",
-    alt=f"Dot plot of effective robustness by level. On four shifts {len(triples)} groups have all "
-    f"three levels; in {int(ordered.sum())} of them zero-shot exceeds finetuned and finetuned "
-    "exceeds supervised.",
-    evidence="published",
 )
 
 # %%
@@ -226,8 +211,8 @@ constants = pd.DataFrame(
     }
 )
 style.table(
+    "fits",
     constants,
-    name="fits",
     caption="""The baseline's constants under each choice that the paper leaves open: which variant
     of ImageNet-V2 stands in the mean (“mean”: of all three variants), and which models of the
     testbed are in the pool. The paper prints slope 0.76, intercept −1.49, r 0.99.""",
@@ -240,36 +225,31 @@ single = five[five["source"] != "model_soups"].reset_index(drop=True)
 under = np.array(
     [effective_robustness(single["shifted"], single["imagenet"], line) for line in every_line]
 )
-figure, axes = style.new_figure(height=5.2)
-y = np.arange(len(single))[::-1]
-axes.hlines(y, 100 * under.min(0), 100 * under.max(0), color=style.MUTED, linewidth=2)
-marks = {"all": ("|", "refit, all but more data"), "standard": ("x", "refit, standard only")}
-for kinds, (marker, label) in marks.items():
-    chosen = under[1:][(choices["kinds"] == kinds).to_numpy()]
-    axes.scatter(
-        100 * chosen, np.broadcast_to(y, chosen.shape), marker=marker, s=34, color=style.INK,
-        linewidth=1, label=label, zorder=3,
-    )  # fmt: skip
-for level in ("zero_shot", "supervised"):
-    own = (single["level"] == level).to_numpy()
-    label = f"{style.LEVEL_STYLES[level].title}, printed line"
-    style.level_points(axes, level, 100 * under[0, own], y[own], label=label)
-axes.axvline(0, color=style.INK, linewidth=1)
 names = single["title"] + ", " + single["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
-axes.set_yticks(y, names)
-axes.set(xlabel="effective robustness (points)", ylim=(-0.7, len(single) - 0.3))
-figure.legend(loc="outside lower center", ncols=2)
 widest = int(np.ptp(under, axis=0).argmax())
-style.show(
-    figure,
-    name="fit-choice",
-    caption="""Effective robustness of every model measured on five shifts under the printed
-    constants and the eight refits of the table of fits. The models' own accuracies stay the same;
-    only the line moves.""",
-    alt="Range plot: each model's effective robustness under nine baselines. The spread is largest "
-    f"for {names[widest]}: {style.points(under[:, widest].min())} to "
-    f"{style.points(under[:, widest].max())} points.",
-    evidence="published",
+style.figure(
+    "fit-choice",
+    dots.rows(
+        {
+            "": [
+                dots.Row(name, level, printed, low, high)
+                for name, level, printed, low, high in zip(
+                    names,
+                    single["level"],
+                    100 * under[0],
+                    100 * under.min(0),
+                    100 * under.max(0),
+                    strict=True,
+                )
+            ]
+        },
+        "effective robustness (points)",
+        levels=True,
+    ),
+    "published",
+    """Effective robustness of every model measured on five shifts under the printed
+    constants (mark), and from the lowest to the highest under these and the eight refits of the
+    table of fits (line). The models' own accuracies stay the same; only the baseline moves.""",
 )
 
 # %% [markdown]

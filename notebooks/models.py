@@ -51,8 +51,9 @@ rows = [
     for model in family.models
 ]
 style.table(
+    "models",
     pd.DataFrame(rows),
-    name="models",
+    evidence=None,
     caption=f"""The {len(rows)} models of the {len(families)} families. Width: components of the
     representation that the head sees. Pixels: side of the square input image.""",
 )
@@ -87,8 +88,8 @@ sources = [
     for (source, commit), own in table.groupby(["source", "commit"], sort=False)
 ]
 style.table(
+    "sources",
     pd.DataFrame(sources),
-    name="sources",
     caption="""The public tables that the accuracies come from, each at one commit. Models: a
     model evaluated at two image sizes counts twice. Left out: accuracies with a known defect,
     which stay in the table with the reason and enter no figure.""",

@@ -44,7 +44,6 @@ found.sort(key=lambda m: (order[m.model], "captions" in m.data.name))
 everywhere = [m for m in found if m.basis == "per_image"]  # in the pocket lab: in every style
 per_image = [m for m in everywhere if not pocket or m.data.name == TRAINING]
 of_means = [m for m in found if m.basis != "per_image"]
-columns = 2 if pocket else 1
 
 
 def title(measurement) -> str:
@@ -94,8 +93,8 @@ about = ["model"] if pocket else ["level", "pretraining", "data"]
 where = ", the test emoji of the training style" if pocket else ""
 results = ["κ", "90 % of items", "outliers", "persistence (%)", "leader"]
 style.table(
+    "kurtosis",
     pd.DataFrame(rows)[about + results],
-    name="kurtosis",
     caption=f"""Activation kurtosis of the {backbone.title} models, the counterpart of the paper's
     Table 2 on other data{where}. κ: mean over images or captions ± 95 % interval of that mean; a
     Gaussian gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that of
@@ -106,24 +105,13 @@ style.table(
 
 # %%
 if per_image:
-    figure, axes = style.new_figure(height=3.8)
-    charts.draw_kurtosis(axes, {title(m): m for m in per_image})
-    axes.set(xlabel="activation kurtosis of one image or caption (log scale)")
-    figure.legend(loc="outside lower center", ncols=2)
-    medians = "; ".join(
-        "{} {} (from {} to {})".format(
-            title(m), *(digits(m.value("kurtosis_percentiles")[p]) for p in (50, 0, 100))
-        )
-        for m in per_image
-    )
-    style.show(
-        figure,
-        name="distribution",
-        caption=f"""How the activation kurtosis of single items is distributed, {backbone.title}:
+    style.figure(
+        "distribution",
+        charts.kurtosis({title(m): m for m in per_image}),
+        words.kind(per_image),
+        f"""How the activation kurtosis of single items is distributed, {backbone.title}:
         the share of items below each value, from {per_image[0].counts["images"]} items each. The
         vertical line is the Gaussian's 3.""",
-        alt=f"Cumulative distributions on a log axis. Median kurtosis: {medians}.",
-        evidence=words.kind(per_image),
     )
 
 # %% [markdown]
@@ -131,60 +119,28 @@ if per_image:
 
 # %%
 if per_image:
-    figure = charts.profile_figure(
-        {title(m): (m.value("profile"), m.level) for m in per_image}, threshold, columns
-    )
-    tops = "; ".join(
-        f"{title(m)}: coordinate {np.argmax(m.value('profile'))} at "
-        f"{m.value('profile').max():.3g}, the second at {np.sort(m.value('profile'))[-2]:.3g}"
-        for m in per_image
-    )
-    style.show(
-        figure,
-        name="profile",
-        caption=f"""The activation profile: for each coordinate the mean over items of |z|, its
+    style.figure(
+        "profile",
+        charts.profiles({title(m): m for m in per_image}, threshold),
+        words.kind(per_image),
+        f"""The activation profile: for each coordinate the mean over items of |z|, its
         distance from the item's mean in that item's standard deviations, relative to the mean
         coordinate (1, thin line). Dashed: {threshold:g} times the mean coordinate, from where a
         coordinate counts as an outlier.{"" if pocket else " The scales differ."}""",
-        alt=f"Stem plots over all coordinates. {tops} times the mean coordinate.",
-        evidence=words.kind(per_image),
     )
 
 # %%
 if per_image:
     images = [m for m in per_image if "captions" not in m.data.name]
-    limit = max(np.abs(m.value("sample")).max() for m in images)
-    figure, panels = charts.grid_figure(
-        {backbone.model(m.model).title: m for m in images},
-        lambda axes, m: charts.draw_heat_map(axes, m, limit),
-        columns=min(3, len(images)), height=3.4,
-    )  # fmt: skip
-    for axes in panels[:, 0]:
-        axes.set(ylabel="image")
-    for axes in panels[-1]:
-        axes.set(xlabel="coordinate")
-    bar = figure.colorbar(
-        panels[0, 0].images[0], ax=panels, shrink=0.8, label="z (standard deviations)"
-    )
-    ticks = [tick for tick in (-10, -3, -1, 0, 1, 3, 10) if abs(tick) <= limit]
-    bar.set_ticks(ticks, labels=[style.minus(str(tick)) for tick in ticks])
-    leading = "; ".join(
-        f"{backbone.model(m.model).title}: coordinate "
-        f"{m.value('sample_coordinates')[0]} between {m.value('sample')[:, 0].min():.1f} and "
-        f"{m.value('sample')[:, 0].max():.1f}"
-        for m in images
-    ).replace(" -", " −")
-    style.show(
-        figure,
-        name="heat-map",
-        caption=f"""Single images (rows) at the same coordinates (columns): left of the line the
+    style.figure(
+        "heat-map",
+        charts.heat_maps({backbone.model(m.model).title: m for m in images}),
+        words.kind(images),
+        f"""Single images (rows) at the same coordinates (columns): left of the line the
         {images[0].value("sample").shape[1] // 2} of the highest profile, right of it others spread
         over the rest. An outlier feature is a column that is far from zero in every image. The
         first {len(images[0].value("sample"))} images; the colour scale is linear up to 1 and
         logarithmic beyond.""",
-        alt="Heat map of standardised activations, images by coordinates. "
-        + f"Leading column, {leading} standard deviations.",
-        evidence=words.kind(images),
     )
 
 # %% [markdown]
@@ -241,8 +197,8 @@ if pocket and everywhere:
             row[f"P, {group}"] = f"{100 * np.mean(shares):.1f}"
         rows.append(row)
     style.table(
+        "styles",
         pd.DataFrame(rows).fillna("not measured"),
-        name="styles",
         caption=f"""κ and persistence P (%) of the {backbone.title} models in the training style, in
         the style that is a shift but in the web sets (seen), and on average over the
         {len(GROUPS["unseen"])} styles that no model trains on (unseen).""",
@@ -259,6 +215,7 @@ if pocket and everywhere:
 # %%
 if of_means:
     style.table(
+        "of-mean",
         pd.DataFrame(
             {
                 "model": [backbone.model(m.model).title for m in of_means],
@@ -272,7 +229,6 @@ if of_means:
                 ],
             }
         ),
-        name="of-mean",
         caption=f"""Mean embeddings of COCO images, {backbone.title}. κ of the mean is **not** the
         mean κ. Outliers of the mean: coordinates at least {threshold:g} times as far from the
         embedding's mean as the mean coordinate. Share of the mean: |mean|² over the mean |h|²,
@@ -280,45 +236,30 @@ if of_means:
         evidence=words.kind(of_means),
     )
     named = {m.model: backbone.model(m.model).title for m in of_means}
-    figure = charts.profile_figure(
-        {f"{named[m.model]}: mean embedding": (m.value("profile_of_mean"), m.level)
-         for m in of_means},
-        threshold,
-    )  # fmt: skip
-    tops = "; ".join(
-        f"{backbone.model(m.model).title}: coordinate "
-        f"{np.argmax(m.value('profile_of_mean'))} at {m.value('profile_of_mean').max():.3g} times"
-        for m in of_means
-    )
-    style.show(
-        figure,
-        name="mean-profile",
-        caption=f"""The profile of mean embeddings, {backbone.title}: each coordinate's distance
+    style.figure(
+        "mean-profile",
+        charts.profiles(
+            {f"{named[m.model]}: mean embedding": m for m in of_means},
+            threshold,
+            "profile_of_mean",
+        ),
+        words.kind(of_means),
+        f"""The profile of mean embeddings, {backbone.title}: each coordinate's distance
         from the embedding's mean, relative to the mean coordinate (1, thin line). Dashed:
         {threshold:g} times. An approximation from the mean alone, not comparable with profiles
         per image.""",
-        alt=f"Stem plots over all coordinates. {tops} the mean coordinate.",
-        evidence=words.kind(of_means),
     )
 
 # %%
 with_covariance = [m for m in of_means if m.basis == "mean_and_covariance"]
-for m in with_covariance:
-    rms = m.value("rms_profile")
-    figure, axes = style.new_figure(height=3)
-    charts.draw_profile(axes, rms, m.level, threshold)
-    axes.set(xlabel="coordinate", ylabel="root mean square,\ntimes the mean coordinate")
-    largest = np.argsort(-rms)[:3]
-    style.show(
-        figure,
-        name="rms-profile",
-        caption=f"""{backbone.title}, {backbone.model(m.model).title}: the root
-        mean square of each coordinate over COCO images, from the published mean and covariance.
-        Unlike the profile of the mean it also counts what differs between images.""",
-        alt="Stem plot over all coordinates. Largest: "
-        + ", ".join(f"coordinate {c} at {rms[c]:.3g}" for c in largest)
-        + " times the mean coordinate.",
-        evidence=words.kind(with_covariance),
+if with_covariance:
+    style.figure(
+        "rms-profile",
+        charts.profiles({named[m.model]: m for m in with_covariance}, threshold, "rms_profile"),
+        words.kind(with_covariance),
+        f"""{backbone.title}: the root mean square of each coordinate over COCO images, from the
+        published mean and covariance. Unlike the profile of the mean it also counts what differs
+        between images.""",
     )
 
 # %% [markdown]

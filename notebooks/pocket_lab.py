@@ -38,7 +38,7 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.images import emoji, sets
-from companion.publish import style as figures
+from companion.publish import charts, dots, style
 
 backbone = load_family(family)
 data = emoji.load()
@@ -64,72 +64,68 @@ everywhere = everywhere[everywhere["concept"].map(drawn) == len(emoji.STYLES)]
 chosen = everywhere.drop_duplicates("class_index")["concept"].iloc[
     :: max(1, len(emoji.CLASSES) // 9)
 ]
-figure, axes = figures.new_figure(len(chosen), len(emoji.STYLES), width=7.4, height=7.2)
-for row, style in enumerate(emoji.STYLES):
-    for column, concept in enumerate(chosen):
-        place = table.index[(table["style"] == style) & (table["concept"] == concept)][0]
-        axis = axes[row, column]
-        axis.imshow(data.images[place], interpolation="none")
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
-        if column == 0:
-            title = f"{STYLE_TITLES[style]}\n({emoji.STYLES[style]})"
-            axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
 names = [table[table["concept"] == c]["name"].iloc[0] for c in chosen]
-figures.show(
-    figure,
-    name="styles",
-    caption="""Some test concepts, one column each, in the ten styles, one row each. *imagenet*: the
+places = table.reset_index().set_index(["style", "concept"])["index"]
+style.figure(
+    "styles",
+    charts.pictures(
+        {
+            f"{STYLE_TITLES[art]}\n({role})": [data.images[places[art, c]] for c in chosen]
+            for art, role in emoji.STYLES.items()
+        },
+        f"A grid of small drawings: {', '.join(names)}, each in ten drawing styles.",
+    ),
+    "live",
+    """Some test concepts, one column each, in the ten styles, one row each. *imagenet*: the
     training style; *seen*: a shift whose style is in both web sets; *unseen*: a shift whose style
     no model trains on; *web*: only in a web set. Who drew them is in `data/emoji/LICENSES.md`.""",
-    alt=f"A grid of small drawings: {', '.join(names)}, each in ten drawing styles.",
-    evidence="live",
 )
 
 # %%
 counts = emoji.sizes(data)
-columns = {f"{STYLE_TITLES[style]} ({split})": counts[(style, split)] for style, split in counts}
+columns = {f"{STYLE_TITLES[art]} ({split})": counts[(art, split)] for art, split in counts}
 shown = [emoji.IMAGENET, *emoji.SHIFTS]
 sizes = pd.DataFrame({"class": counts.index})
-for style in shown:
-    for split in ("train", "test") if style == emoji.IMAGENET else ("test",):
-        sizes[f"{STYLE_TITLES[style]}, {split}"] = counts[(style, split)].to_numpy()
-figures.table(
+for art in shown:
+    for split in ("train", "test") if art == emoji.IMAGENET else ("test",):
+        sizes[f"{STYLE_TITLES[art]}, {split}"] = counts[(art, split)].to_numpy()
+style.table(
+    "sizes",
     sizes,
-    name="sizes",
     caption=f"""Images per class in the training style and in the five shifts; {len(data):,} images
     of {table["concept"].nunique():,} concepts in all, {len(emoji.CLASSES)} classes. The web sets
     train on the training concepts of their styles.""",
+    evidence=None,
 )
 
 # %% [markdown]
 # ## Training
 
 # %%
-figure, (left, right) = figures.new_figure(columns=2, height=3.6)
-for name, title in MODELS.items():
-    level = backbone.model(name).level
-    curve = curves[(curves["model"] == name) & (curves["seed"] == 0)]
-    if len(curve):
-        look = {"color": figures.LEVEL_STYLES[level].colour, "label": title}
-        look["linestyle"] = ":" if name.endswith("web-small") else "-"
-        left.plot(curve["step"], curve["loss"], **look)
-        right.plot(curve["step"], 100 * curve["accuracy"], **look)
-left.set(xlabel="step", ylabel="training loss")
-right.set(xlabel="step", ylabel="accuracy while training (%)")
-figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-last = curves[curves["model"].isin(MODELS) & (curves["seed"] == 0)].groupby("model").last()
-figures.show(
-    figure,
-    name="curves",
-    caption="""Training of seed 0. The losses of different objectives are not comparable. How the
+trained = {
+    title: (backbone.model(name).level, curves[(curves["model"] == name) & (curves["seed"] == 0)])
+    for name, title in MODELS.items()
+}
+style.figure(
+    "curves",
+    charts.curves(
+        {
+            label: {
+                title: (level, curve["step"], scale * curve[column])
+                for title, (level, curve) in trained.items()
+                if len(curve)
+            }
+            for label, column, scale in (
+                ("training loss", "loss", 1),
+                ("accuracy while training (%)", "accuracy", 100),
+            )
+        },
+        "step",
+    ),
+    "recorded",
+    """Training of seed 0. The losses of different objectives are not comparable. How the
     recipes were chosen, and what the accuracy during training was watched on, is in
     `data/pocket/README.md`.""",
-    alt="Line plots of loss and accuracy by step. Last accuracies: "
-    + "; ".join(f"{MODELS[n]} {figures.percent(r['accuracy'])} %" for n, r in last.iterrows())
-    + ".",
-    evidence="recorded",
 )
 
 
@@ -147,8 +143,8 @@ def predict(name: str, checkpoint: Path | None) -> dict[str, np.ndarray]:
 
     model = backbone.model(name)
     return {
-        style: encoders.recognised(model, find.pocket(style, "test", classified=True), checkpoint)
-        for style in shown
+        art: encoders.recognised(model, find.pocket(art, "test", classified=True), checkpoint)
+        for art in shown
     }
 
 
@@ -175,15 +171,15 @@ rows = []
 for name, title in MODELS.items():
     of_model = test[test["model"] == name]
     row = {"model": title}
-    for style in shown:
-        values = of_model[of_model["style"] == style]["accuracy"]
-        low, high = figures.percent(values.min()), figures.percent(values.max())
-        row[STYLE_TITLES[style]] = f"{figures.percent(values.mean())} ({low} to {high})"
+    for art in shown:
+        values = of_model[of_model["style"] == art]["accuracy"]
+        low, high = style.percent(values.min()), style.percent(values.max())
+        row[STYLE_TITLES[art]] = f"{style.percent(values.mean())} ({low} to {high})"
     rows.append(row)
 seeds = test["seed"].nunique()
-figures.table(
+style.table(
+    "accuracies",
     pd.DataFrame(rows),
-    name="accuracies",
     caption=f"""Accuracy in percent on the test concepts: mean (lowest to highest) of {seeds} seeds.
     {STYLE_TITLES[emoji.IMAGENET]} is the training style; chance is about
     {100 / len(emoji.CLASSES):.0f} %.""",
@@ -195,9 +191,9 @@ if correct:
     zero = test[test["seed"] == 0].set_index(["model", "style"])["accuracy"]
     gaps = pd.Series(
         {
-            (name, style): correct[name][style].mean() - zero.get((name, style), np.nan)
+            (name, art): correct[name][art].mean() - zero.get((name, art), np.nan)
             for name in MODELS
-            for style in shown
+            for art in shown
         }
     ).dropna()
     largest = 100 * gaps.abs().max()
@@ -212,41 +208,24 @@ else:
         "PyTorch is not installed, so the checkpoints were not classified with again in this "
         "build; the table shows the recorded accuracies."
     )
-figures.text("live", sentence)
+style.text("live", sentence)
 
 # %%
-figure, axes = figures.new_figure(height=4)
-offsets = np.linspace(-0.3, 0.3, len(MODELS))
-for offset, (name, title) in zip(offsets, MODELS.items(), strict=True):
-    for place, style in enumerate(shown):
-        values = 100 * test[(test["model"] == name) & (test["style"] == style)]["accuracy"]
-        look = {"s": 26, "label": title if place == 0 else None}
-        if name.endswith("web-small"):
-            look |= {"facecolors": "none", "edgecolor": figures.LEVEL_STYLES["zero_shot"].colour}
-            axes.scatter(
-                np.full(len(values), place + offset), values, linewidth=1.2, zorder=4, **look
-            )
-        else:
-            level = backbone.model(name).level
-            figures.level_points(axes, level, np.full(len(values), place + offset), values, **look)
-axes.axhline(100 / len(emoji.CLASSES), color=figures.MUTED, linewidth=1, linestyle="--")
-axes.set_xticks(range(len(shown)), [f"{STYLE_TITLES[s]}\n({emoji.STYLES[s]})" for s in shown])
-axes.tick_params(axis="x", labelsize=8)
-axes.set(ylabel="accuracy on test concepts (%)", ylim=(0, None))
-figure.legend(loc="outside lower center", ncols=3)
-means = test.groupby(["model", "role"])["accuracy"].mean().unstack()
-figures.show(
-    figure,
-    name="by-style",
-    caption="""Accuracy on the test concepts by style; one mark per seed. Dashed: chance, if all
+marks = []
+for name, title in MODELS.items():
+    own = test[(test["model"] == name) & test["style"].isin(shown)]
+    look = "hollow" if name.endswith("web-small") else "filled"
+    x = own["style"].map(shown.index)
+    marks.append(dots.Marks(title, backbone.model(name).level, x, own["accuracy"], look=look))
+style.figure(
+    "by-style",
+    dots.strips(
+        [f"{STYLE_TITLES[art]}\n({emoji.STYLES[art]})" for art in shown],
+        marks,
+        "accuracy on test concepts (%)",
+        100 / len(emoji.CLASSES),
+    ),
+    "recorded",
+    """Accuracy on the test concepts by style; one mark per seed. Dashed: chance, if all
     classes were equally frequent.""",
-    alt="Dot plot. Mean accuracy in the training style and over the unseen styles: "
-    + "; ".join(
-        f"{title} {figures.percent(means.loc[n, 'imagenet'])} and "
-        f"{figures.percent(means.loc[n, 'unseen'])} %"
-        for n, title in MODELS.items()
-        if n in means.index
-    )
-    + ".",
-    evidence="recorded",
 )

@@ -25,8 +25,6 @@ family: str = "vit_b_16"  # the family in front
 threshold: float = 10.0  # times the mean importance: from there a direction is called privileged
 
 # %%
-import re
-
 import numpy as np
 import pandas as pd
 
@@ -35,8 +33,7 @@ from analysis.images import sets
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import take
 from companion.measurements.pruned_shifts import TRAINING
-from companion.publish import charts, style
-from companion.publish import words as reporting
+from companion.publish import charts, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
@@ -57,7 +54,7 @@ def title(measurement) -> str:
     """The model and the data of a measurement, in words; in the pocket lab the data are one."""
     if pocket:
         return backbone.model(measurement.model).title
-    return reporting.title(measurement, backbone)
+    return words.title(measurement, backbone)
 
 
 def singular_value(measurement, number: int) -> str:
@@ -70,36 +67,15 @@ def singular_value(measurement, number: int) -> str:
 # ## Importance of every direction
 
 # %%
-if pocket and per_image:
-    figure, panels = charts.grid_figure(
-        {title(m): m for m in per_image},
-        lambda axes, m: charts.draw_importance(axes, {"head as it is": m}, threshold),
-        columns=3, height=2.5, sharex=True, sharey=True,
-    )  # fmt: skip
-    for axes in panels.flat:
-        axes.set(xlabel="", ylabel="")
-    figure.supxlabel("direction, the most important first (log scale)", fontsize=10)
-    figure.supylabel("importance, times the mean", fontsize=10)
-elif per_image:
-    figure, axes = style.new_figure(height=4)
-    charts.draw_importance(axes, {title(m): m for m in per_image}, threshold)
-    figure.legend(loc="outside lower center", ncols=1)
 if per_image:
-    tops = "; ".join(
-        f"{title(m)}: first {digits(np.sort(m.value('importance'))[-1])}, second "
-        f"{digits(np.sort(m.value('importance'))[-2])}, first with the head centred "
-        f"{digits(m.value('importance_head_centred')[0])}"
-        for m in per_image
-    )
-    style.show(
-        figure,
-        name="importance",
-        caption=f"""Importance of every direction of the head relative to the mean importance,
+    style.figure(
+        "importance",
+        charts.importance({title(m): m for m in per_image}, threshold),
+        words.kind(per_image),
+        f"""Importance of every direction of the head relative to the mean importance,
         {backbone.title}, the counterpart of the paper's Figure 2. Head:
-        {reporting.heads(per_image)}. Dashed: after subtracting the mean row from the head, which
+        {words.heads(per_image)}. Dashed: after subtracting the mean row from the head, which
         changes no prediction. Lines at the mean and at {threshold:g} times the mean.""",
-        alt=f"Falling curves on log axes. Times the mean, {tops}.",
-        evidence=reporting.kind(per_image),
     )
 
 
@@ -148,8 +124,8 @@ if per_image:
         table = table.rename(columns={"top importance (× mean)": "importance"})
     random = np.sqrt(2 / (np.pi * per_image[0].counts["components"]))
     style.table(
+        "directions",
         table,
-        name="directions",
         caption=f"""The most important direction v of each {backbone.title} model that was measured
         from single images, importance relative to the mean; the head is that of the figure. Head
         centred: the largest importance
@@ -163,7 +139,7 @@ if per_image:
             if pocket
             else "In outliers: share of v's squared length in the images' outlier coordinates."
         }""",
-        evidence=reporting.kind(per_image),
+        evidence=words.kind(per_image),
     )
 
 # %% [markdown]
@@ -178,63 +154,14 @@ def profile(m) -> np.ndarray:
     return outliers[m.model, m.data.name].value("profile")
 
 
-def in_words(m) -> str:
-    """The coordinate that stands out most over images, and that of the largest component."""
-    size, own = np.abs(m.value("top_components")), profile(m)
-    largest, leader = int(size.argmax()), int(own.argmax())
-    return (
-        f"Coordinate {leader}, the images' {'largest' if pocket else 'outlier'} at "
-        f"{own[leader]:.3g} times the mean, has a component of {size[leader]:.3f}; the largest "
-        f"component, {size[largest]:.3f}, is that of coordinate {largest}, at {own[largest]:.3g} "
-        "times the mean over images."
-    )
-
-
-if pocket and shown:
-    figure, panels = charts.grid_figure(
-        {title(m): m for m in shown},
-        lambda axes, m: charts.draw_top_direction(
-            axes, profile(m), m.value("top_components"), m.level, (1, 1)
-        ),
-        columns=3, height=2.6, sharex=True, sharey=True,
-    )  # fmt: skip
-    figure.supxlabel("activation profile of the images (times the mean coordinate, log scale)",
-                     fontsize=10)  # fmt: skip
-    figure.supylabel("size of the component in the top direction", fontsize=10)
-    style.show(
-        figure,
-        name="top-direction",
-        caption=f"""Each coordinate of the {backbone.title} embedding: how far it stands out over
+if shown:
+    style.figure(
+        "top-direction",
+        charts.top_directions({title(m): (m, profile(m)) for m in shown}),
+        words.kind(shown),
+        f"""Each coordinate of the {backbone.title} embedding: how far it stands out over
         images, against the size of its component in the most important direction of the head. Where
         outlier features carry that direction, a coordinate lies far to the right and high up.""",
-        alt="Scatter plots of coordinates. "
-        + " ".join(f"{title(m)}: {in_words(m)}" for m in shown),
-        evidence=reporting.kind(shown),
-    )
-
-for m in () if pocket else (m for m in shown if m.level != "random"):
-    captions = outliers.get((m.model, m.data.name.replace("images", "captions")))
-    figure, axes = style.new_figure(height=4.2)
-    charts.draw_top_direction(axes, profile(m), m.value("top_components"), m.level)
-    axes.set(xlabel="activation profile of the images (times the mean coordinate, log scale)")
-    axes.set(ylabel="size of the component in the top direction")
-    largest = int(np.abs(m.value("top_components")).argmax())
-    also = (
-        f" Coordinate {captions.value('persistence_coordinate')} is the captions' outlier."
-        if captions and captions.value("persistence_coordinate") == largest
-        else ""
-    )
-    same_level = [o.model for o in shown if o.level == m.level]
-    called = m.level if len(same_level) == 1 else m.model
-    called += f"-{m.data.name}" * (same_level.count(m.model) > 1)
-    style.show(
-        figure,
-        name="top-direction-" + re.sub(r"[^A-Za-z0-9-]", "-", called),
-        caption=f"""Each coordinate of the {backbone.title} embedding ({title(m)}): how far it
-        stands out over images, against the size of its component in the most important direction
-        of the head.{also}""",
-        alt=f"Scatter plot of {m.counts['components']} coordinates. {in_words(m)}",
-        evidence=reporting.kind([m]),
     )
 
 # %% [markdown]
@@ -246,59 +173,38 @@ for m in () if pocket else (m for m in shown if m.level != "random"):
 
 # %%
 if of_heads:
-    figure, (left, right) = style.new_figure(columns=2, width=8.4, height=3.9)
-    lines = ["-", (0, (4, 2)), (0, (1, 1.5))]
-    for m, line in zip(of_heads, lines, strict=False):
-        share = m.value("singular_value_share")
-        ranks = np.arange(1, len(share) + 1)
-        colour = style.LEVEL_STYLES[m.level].colour
-        left.plot(
-            ranks, share * len(share), color=colour, linewidth=1.8, linestyle=line, label=title(m)
-        )
-        if "cosine_with_mean" in m.values:
-            right.plot(ranks, m.value("cosine_with_mean"), ".", color=colour, markersize=3.5)
-            random = np.sqrt(2 / (np.pi * m.counts["components"]))
-            right.axhline(random, color=style.INK, linewidth=1, linestyle=(0, (4, 3)))
-    left.set_yscale("log")
-    left.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
-    left.minorticks_off()
-    left.set(ylabel="times the mean singular value", ylim=(0.05, None))
-    left.set_title("singular values")
-    right.set(ylabel="|cos|", ylim=(0, None))
-    right.set_title("|cos| with the mean embedding")
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_xticks([1, 10, 100, 1000][: 3 + (len(ranks) > 900)],
-                        ["1", "10", "100", "1000"][: 3 + (len(ranks) > 900)])  # fmt: skip
-        axes.minorticks_off()
-        axes.set(xlabel="direction, by singular value")
-    figure.legend(loc="outside lower center", ncols=1)
-    words = "; ".join(
-        f"{title(m)}: the first singular value is "
-        f"{singular_value(m, 0)} times"
-        " the mean"
-        + (
-            f", its direction's |cos| with the mean embedding {m.value('cosine_with_mean')[0]:.3f}"
-            if "cosine_with_mean" in m.values
-            else ""
-        )
+    share = {title(m): m.value("singular_value_share") for m in of_heads}
+    cosines = {
+        title(m): (m.level, np.arange(1, len(m.value("cosine_with_mean")) + 1),
+                   m.value("cosine_with_mean"))
         for m in of_heads
-    )
-    style.show(
-        figure,
-        name="spectrum",
-        caption=f"""Genuine ImageNet zero-shot heads of {backbone.title}: singular values (left)
+        if "cosine_with_mean" in m.values
+    }  # fmt: skip
+    spectra = {
+        title(m): (m.level, np.arange(1, len(share[title(m)]) + 1),
+                   len(share[title(m)]) * share[title(m)])
+        for m in of_heads
+    }  # fmt: skip
+    style.figure(
+        "spectrum",
+        charts.curves(
+            {"times the mean singular value": spectra}
+            | ({"|cos| with the mean embedding": cosines} if cosines else {}),
+            "direction, by singular value",
+            log=True,
+        ),
+        words.kind(of_heads),
+        f"""Genuine ImageNet zero-shot heads of {backbone.title}: singular values (left)
         and, where a mean COCO embedding of the same model was published, the |cos| of each
-        direction with it (right; dashed: a random direction). Both axes of ranks are
-        logarithmic. Not an importance.""",
-        alt=f"Two panels. {words}.",
-        evidence=reporting.kind(of_heads),
+        direction with it (right; a random direction has about
+        {np.sqrt(2 / (np.pi * of_heads[0].counts["components"])):.3f}). All axes are logarithmic.
+        Not an importance.""",
     )
     style.table(
-        pd.DataFrame(
+        "heads", pd.DataFrame(
             {
                 "model": [backbone.model(m.model).title for m in of_heads],
-                "head": [m.data.title for m in of_heads],
+                "head": [sets.title(m.data.name) for m in of_heads],
                 "first singular value (× mean)": [
                     singular_value(m, 0)
                     for m in of_heads
@@ -325,22 +231,21 @@ if of_heads:
                 ],
             }
         ),
-        name="heads",
         caption=f"""First direction of genuine {backbone.title} ImageNet heads. It is the head's
         mean row, up to the third digit. Largest coordinate: where the direction has its largest
         component, and that component's size. The cosine is with the mean embedding of COCO images,
         not the mean over images.""",
-        evidence=reporting.kind(of_heads),
+        evidence=words.kind(of_heads),
     )  # fmt: skip
 
 # %% [markdown]
 # ## What is missing
 
 # %% tags=["remove-input"]
-reporting.show_what_is_missing(
+words.show_what_is_missing(
     backbone,
     found,
-    reporting.without(backbone, per_image),
+    words.without(backbone, per_image),
     "Here will stand the importance of every direction",
     "privileged_directions",
     take.unusable(backbone),

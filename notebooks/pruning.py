@@ -39,8 +39,7 @@ from companion.measurements import (
     published_robustness,
     take,
 )
-from companion.publish import charts, style
-from companion.publish import words as reporting
+from companion.publish import charts, style, words
 
 KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
@@ -50,6 +49,26 @@ inside, *shifts = pruned_shifts.POCKET if pocket else pruned_shifts.PAPER
 others = take.known_data("pruning", backbone) - {*shifts}
 # On shifts a recorded curve is ordered by their own images: another question than the paper's.
 found = take.gather("pruning", backbone, [inside] if pocket else others)
+
+
+def curves(m) -> dict:
+    """Accuracy in four orders, and what pruning by importance costs."""
+    rank = len(m.value("accuracy_importance"))
+    kept = np.arange(1, rank + 1)
+    best, error = m.value("accuracy_importance"), 1.96 * m.value("difference_importance_error")
+    ends = {
+        "importance": (best - error, best + error),
+        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
+    }
+    orders = {
+        order: charts.Curve(kept, m.value(f"accuracy_{order}"), *ends.get(order, ()))
+        for order in charts.ORDERS
+    }
+    cost = m.value("difference_importance")
+    return {
+        "accuracy (%)": orders,
+        "difference (points)": {"importance": charts.Curve(kept, cost, cost - error, cost + error)},
+    }
 
 
 def accuracies(measurement, order: str, kept: int) -> str:
@@ -67,71 +86,18 @@ if pocket:
         "In the pocket lab accuracy and effective robustness are shown together, in the next part.",
     )
 if found and not pocket:
-    figure, panels = style.new_figure(
-        rows=len(found), height=1 + 3.6 * len(found), sharex=True, squeeze=False
-    )
-    for axes, m in zip(panels[:, 0], found, strict=True):
-        charts.draw_pruning(axes, m)
-        axes.set_title(reporting.title(m, backbone))
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    words = []
-    for m in found:
-        rank = len(m.value("accuracy_importance"))
-        fifth = round(0.2 * rank)
-        words.append(
-            f"{reporting.title(m, backbone)}: {accuracies(m, 'importance', rank)} % with all {rank}"
-            f" directions; with {fifth} kept {accuracies(m, 'importance', fifth)} % by importance, "
-            f"{accuracies(m, 'singular_value', fifth)} % by singular value, "
-            f"{accuracies(m, 'random', fifth)} % at random and "
-            f"{accuracies(m, 'reversed', fifth)} % reversed"
-        )
-    style.show(
-        figure,
-        name="curve",
-        caption=f"""Accuracy of {backbone.title} against the share of directions pruned, in four
-        orders, the counterpart of the paper's Figure 3. {reporting.task(found[0])} (head:
-        {reporting.heads(found)}). Blue band: 95 % interval of the paired difference from
+    style.figure(
+        "curve",
+        charts.pruning({words.title(m, backbone): curves(m) for m in found}),
+        words.kind(found),
+        f"""Accuracy of {backbone.title} against the share of directions pruned, in four
+        orders, the counterpart of the paper's Figure 3. {words.task(found[0])} (head:
+        {words.heads(found)}). Blue band: 95 % interval of the paired difference from
         the whole head; grey: lowest to highest of {found[0].value("random_orders")} random orders.
-        Dashed: the 80 % of the claim.""",
-        alt=f"Falling curves. {'; '.join(words)}.",
-        evidence=reporting.kind(found),
+        Right: accuracy less that of the whole head on the same {found[0].counts["images"]} images;
+        losses above 20 points are cut off. Dashed: the 80 % of the claim.""",
     )
 
-# %%
-if found and not pocket:
-    figure, panels = style.new_figure(
-        rows=len(found), height=0.8 + 2.7 * len(found), sharex=True, squeeze=False
-    )
-    words = []
-    for axes, m in zip(panels[:, 0], found, strict=True):
-        difference = 100 * m.value("difference_importance")
-        error = 196 * m.value("difference_importance_error")
-        pruned = charts.pruned_shares(len(difference))
-        colour = style.LEVEL_STYLES[m.level].colour
-        axes.plot(pruned, difference, color=colour, linewidth=1.6)
-        axes.fill_between(
-            pruned, difference - error, difference + error, color=colour, alpha=0.2, linewidth=0
-        )
-        axes.axhline(0, color=style.INK, linewidth=1)
-        axes.axvline(80, color=style.INK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set(xlim=(0, 100), ylim=(-20, 5), ylabel="difference (points)")
-        axes.set_title(reporting.title(m, backbone))
-        fifth = round(0.2 * len(difference)) - 1
-        words.append(
-            f"{reporting.title(m, backbone)}: "
-            f"{style.minus(f'{difference[fifth]:.1f}')} ± {error[fifth]:.1f} points with 80 % "
-            "pruned"
-        )
-    panels[-1, 0].set(xlabel="directions pruned (%), the least important first")
-    style.show(
-        figure,
-        name="difference",
-        caption=f"""What pruning costs: accuracy less that of the whole head on the same
-        {found[0].counts["images"]} images, with a 95 % interval of the paired difference. Losses
-        above 20 points are cut off.""",
-        alt=f"Line near zero that falls where most directions are pruned. {'; '.join(words)}.",
-        evidence=reporting.kind(found),
-    )
 
 # %%
 rows = []
@@ -159,12 +125,12 @@ for model in () if pocket else backbone.models:
         rows.append(name | {"by importance (%)": "not measured"})
 if found and not pocket:
     style.table(
+        "kept",
         pd.DataFrame(rows).fillna(""),
-        name="kept",
         caption=f"""Accuracy of {backbone.title} with some of the directions kept, in the task of
         the figure. Difference: from the whole head, on the same images, in the order of importance,
         ± 95 % interval. At random: mean of several orders.""",
-        evidence=reporting.kind(found),
+        evidence=words.kind(found),
     )
 
 # %% [markdown]
@@ -210,7 +176,15 @@ def change(sweep, quantity: str, kept: int, joint: str = " to ") -> str:
     """What pruning changes, with its interval: percentage points."""
     at = sweep.at(kept)
     parts = (sweep.change, sweep.change_low, sweep.change_high)
-    return reporting.with_interval(*(getattr(part, quantity)[at] for part in parts), joint)
+    return words.with_interval(*(getattr(part, quantity)[at] for part in parts), joint)
+
+
+def curve(sweep, quantity: str, order: str, lowest: float = 0) -> charts.Curve:
+    """One quantity of a sweep, sound from some accuracy on, with its interval in two orders."""
+    ends = [getattr(end, quantity) for end in (sweep.low, sweep.high)]
+    low, high = ends if order in ("importance", "random") else (None, None)
+    sound = sweep.curves.inside >= lowest
+    return charts.Curve(sweep.steps, getattr(sweep.curves, quantity), low, high, sound)
 
 
 def fifth_of(sweep) -> tuple[int, int]:
@@ -221,48 +195,30 @@ def fifth_of(sweep) -> tuple[int, int]:
 
 if sweeps:
     lowest = pool["imagenet"].min()
-    figure, panels = style.new_figure(
-        columns=2, rows=len(sweeps), width=8.4, height=1 + 2.5 * len(sweeps), sharex=True,
-        squeeze=False,
-    )  # fmt: skip
-    for (left, right), name in zip(panels, sweeps, strict=True):
-        charts.draw_sweeps(left, sweeps[name], "inside")
-        charts.draw_sweeps(right, sweeps[name], "robustness", lowest)
-        right.axhline(0, color=style.INK, linewidth=0.8)
-        left.set(ylabel="accuracy (%)", ylim=(0, None), title=titles[name])
-        right.set(ylabel=f"ER, {OUTSIDE} (points)", **({"ylim": (-12, 8)} if pocket else {}))
-    for axes in panels[-1]:
-        axes.set(xlabel="directions pruned (%)")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    words = []
-    for name, found_orders in sweeps.items():
-        rank, fifth = fifth_of(found_orders["importance"])
-        at = found_orders["importance"].at(fifth)
-        whole, pruned = (
-            [style.percent(found_orders[o].curves.inside[k]) for o in charts.ORDERS]
-            for k in (-1, at)
-        )
-        er = [style.points(found_orders["importance"].curves.robustness[k]) for k in (-1, at)]
-        words.append(
-            f"{titles[name]}: {whole[0]} % with all {rank} directions; with {fifth} kept "
-            + ", ".join(f"{v} % {t}" for v, (t, *_) in zip(pruned, charts.ORDERS.values(),
-                                                            strict=True))
-            + f"; effective robustness by importance {er[0]}, then {er[1]} points"
-        )  # fmt: skip
+    rank, fifth = fifth_of(next(iter(sweeps.values()))["importance"])
     kept_words = f", {fifth} of {rank} directions kept" if len(sweeps) == 1 or pocket else ""
     drawn = found[0].value("random_orders") if pocket else random_orders
-    style.show(
-        figure,
-        name="curve" if pocket else "curve-shifts",
-        caption=f"""Accuracy {WHERE} (left) and effective robustness on the {OUTSIDE}
+    style.figure(
+        "curve" if pocket else "curve-shifts",
+        charts.pruning(
+            {
+                titles[name]: {
+                    "accuracy (%)": {o: curve(by[o], "inside", o) for o in charts.ORDERS},
+                    f"ER, {OUTSIDE} (points)": {
+                        o: curve(by[o], "robustness", o, lowest) for o in charts.ORDERS
+                    },
+                }
+                for name, by in sweeps.items()
+            }
+        ),
+        SOURCE,
+        f"""Accuracy {WHERE} (left) and effective robustness on the {OUTSIDE}
         (right) of {backbone.title} against the share of directions pruned, in four orders,
         the counterpart of the paper's Figure 3."""
-        + (f" {reporting.task(found[0])}." if pocket else "")
+        + (f" {words.task(found[0])}." if pocket else "")
         + f""" Blue band: {BAND}; grey: lowest to highest of {drawn} random orders. Thin on the
         right: accuracy below {style.percent(lowest)} %, the pool's lowest, so that the baseline
         is extrapolated. Dashed: the 80 % of the claim{kept_words}.""",
-        alt=f"Pairs of panels. {'; '.join(words)}.",
-        evidence=SOURCE,
     )
 
 # %%
@@ -296,16 +252,16 @@ if sweeps:
             )
     paired = "within each resample" if pocket else "image by image"
     style.table(
+        "kept" if pocket else "kept-shifts",
         pd.DataFrame(accuracy),
-        name="kept" if pocket else "kept-shifts",
         caption=f"""Accuracy of {backbone.title} with the most important directions kept, {WHERE}
         and on average over the {OUTSIDE}. Change: from the whole head, with its 95 % interval in
         brackets. The paper's 80 % is the row with a fifth kept.""",
         evidence="live",
     )
     style.table(
+        "kept-robustness",
         pd.DataFrame(robustness),
-        name="kept-robustness",
         caption=f"""Effective robustness of {backbone.title} on the {OUTSIDE} with the most
         important directions kept. Change: from the whole head, with its 95 % interval in brackets,
         paired {paired}. (*): the accuracy is below the pool's lowest, the baseline
@@ -352,7 +308,7 @@ for m in found:
     name = (
         f"**{titles[m.model]}:**"
         if pocket and m.model in titles
-        else f"{reporting.title(m, backbone)}:"
+        else f"{words.title(m, backbone)}:"
     )
     sentences.append(
         f"{name} leaving out direction {worst + 1} (by singular value) "
@@ -370,10 +326,10 @@ else:
 # ## What is missing
 
 # %% tags=["remove-input"]
-reporting.show_what_is_missing(
+words.show_what_is_missing(
     backbone,
     found,
-    [m for m in reporting.without(backbone, found) if m.level != "random"],  # knows no classes
+    [m for m in words.without(backbone, found) if m.level != "random"],  # knows no classes
     "Here will stand accuracy and effective robustness against the share pruned",
     "pruning",
     take.unusable(backbone),

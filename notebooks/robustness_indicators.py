@@ -39,8 +39,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import load_families
-from analysis.images import emoji
+from analysis.families.registry import level_title, load_families
+from analysis.images import emoji, sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics import concept_counts, directions, indicators
 from analysis.metrics.concept_counts import Settings
@@ -58,7 +58,7 @@ from companion.measurements import (
     views,
 )
 from companion.measurements.concept_probe import ConceptsMissingError
-from companion.publish import style as figures
+from companion.publish import dots, style
 from companion.publish.words import digits
 
 families = load_families(edition)
@@ -79,7 +79,7 @@ ON = {  # what each candidate of the paper's models is measured on
 
 def missing(name: str, what: str) -> None:
     """Say in place of a result that there is none."""
-    figures.text(name, f"*Not measured in this build: {what}.*")
+    style.text(name, f"*Not measured in this build: {what}.*")
 
 
 # %% [markdown]
@@ -159,12 +159,13 @@ ROBUST = (
     f"concepts and the baseline's pool resampled {resamples} times, seed {seed})"
 )
 if len(live):
-    figures.table(
+    style.table(
+        "models",
         pd.DataFrame(
             {
                 "model": live["backbone"].str.removeprefix("Pocket ") + ", " + live["title"],
                 "ER (points)": [
-                    f"{figures.points(r.er)} ({figures.points(r.low)} to {figures.points(r.high)})"
+                    f"{style.points(r.er)} ({style.points(r.low)} to {style.points(r.high)})"
                     for r in live.itertuples()
                 ],
                 "robust": np.where(live["robust"], "yes", "no"),
@@ -178,7 +179,6 @@ if len(live):
                 "mean best AP (%)": [f"{v:.1f}" for v in live["best"]],
             }
         ),
-        name="models",
         caption=f"""Every pocket model of seed 0, from features of this build. ER: effective
         robustness on unseen styles with its 95 % interval; {ROBUST}. κ, largest coordinate of the
         activation profile and importance of the most important direction, both as multiples of the
@@ -198,46 +198,23 @@ elif is_pocket:
 # %%
 def scatter(frame: pd.DataFrame, name: str, shown: dict, caption: str, kind: str) -> None:
     """Each candidate against effective robustness; all backbones but the first are hollow."""
-    figure, grid = figures.new_figure(
-        columns=2, rows=-(-len(shown) // 2), width=8, height=1.2 + 2.4 * -(-len(shown) // 2),
-        sharey=True, squeeze=False,
-    )  # fmt: skip
-    for axes in grid.flat[len(shown) :]:
-        axes.set_visible(False)
-    told = []
-    for axes, (candidate, title) in zip(grid.flat, shown.items(), strict=False):
-        for (family, level), rows in frame.groupby(["family", "level"], sort=False):
-            look = figures.LEVEL_STYLES[level]
-            filled = family == frame["family"].iloc[0]
-            axes.scatter(
-                rows[candidate], 100 * rows["er"], marker=look.marker, s=34, zorder=4,
-                facecolor=look.colour if filled else "none", edgecolor=look.colour, linewidth=1.2,
-                label=f"{families[family].title}, {look.title}",
-            )  # fmt: skip
-            if "low" in rows:
-                axes.vlines(
-                    rows[candidate], 100 * rows["low"], 100 * rows["high"], color=look.colour,
-                    linewidth=0.8, alpha=0.6,
-                )  # fmt: skip
-        axes.axhline(0, color=figures.INK, linewidth=0.8)
-        axes.set(xlabel=title)
-        known = frame.dropna(subset=[candidate])
-        rho = indicators.rank_correlation(known[candidate], known["er"])
-        told.append(f"{title}: rank correlation {figures.minus(f'{rho:.2f}')}")
+    panels = {}
+    for candidate, candidate_title in shown.items():
+        panels[candidate_title] = [
+            dots.Marks(
+                f"{families[family].title}, {level_title(level, edition)}",
+                level,
+                rows[candidate],
+                rows["er"],
+                rows.get("low"),
+                rows.get("high"),
+                "filled" if family == frame["family"].iloc[0] else "hollow",
+            )
+            for (family, level), rows in frame.groupby(["family", "level"], sort=False)
+        ]
     shifts = "unseen styles" if is_pocket else "five shifts"
-    figure.supylabel(f"effective robustness, {shifts} (points)", fontsize=9)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    labels = [
-        label.replace("CLIP on ImageNet-Captions", "captions of one style") for label in labels
-    ]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
-    figures.show(
-        figure,
-        name=name,
-        caption=caption,
-        alt=f"Scatter plots of {len(frame)} models. {'; '.join(told)}.",
-        evidence=kind,
-    )
+    label = f"effective robustness, {shifts} (points)"
+    style.figure(name, dots.scatter(panels, label), kind, caption)
 
 
 def cell(value: float, ends: tuple[float, float]) -> str:
@@ -245,8 +222,8 @@ def cell(value: float, ends: tuple[float, float]) -> str:
     if not np.isfinite(value):
         return "n/a"
     if not np.isfinite(ends[0]):
-        return figures.minus(f"{value:.2f}")
-    return figures.minus(f"{value:.2f} ({ends[0]:.2f} to {ends[1]:.2f})")
+        return style.minus(f"{value:.2f}")
+    return style.minus(f"{value:.2f} ({ends[0]:.2f} to {ends[1]:.2f})")
 
 
 def within(x: np.ndarray, er: np.ndarray, least: int = 5) -> str:
@@ -291,9 +268,9 @@ def judged(frame: pd.DataFrame, candidate: str, title: str) -> dict[str, str]:
 def table_of(frame: pd.DataFrame, name: str, shown: dict, about: str, kind: str) -> None:
     """All candidates on one set of models."""
     yes = int(frame["robust"].sum())
-    figures.table(
+    style.table(
+        name,
         pd.DataFrame([judged(frame.dropna(subset=[c]), c, title) for c, title in shown.items()]),
-        name=name,
         caption=f"""Does a candidate tell robust models from others? {about}, {yes} of
         {len(frame)} robust. In brackets 95 % of {resamples} bootstrap resamples of models, all
         seeds of a model together (seed {seed}). Trained only: without random weights. Area under
@@ -339,8 +316,8 @@ if len(recorded):
         "Recorded values of all seeds", "recorded",
     )  # fmt: skip
 elif is_pocket:
-    figures.text("scatter-recorded", "*Values of other seeds are not recorded yet.*")
-    figures.text("candidates-recorded", "*Values of other seeds are not recorded yet.*")
+    style.text("scatter-recorded", "*Values of other seeds are not recorded yet.*")
+    style.text("candidates-recorded", "*Values of other seeds are not recorded yet.*")
 
 
 # %%
@@ -363,9 +340,9 @@ def separating(frame: pd.DataFrame, shown: dict, about: str) -> str:
 
 
 if is_pocket and len(recorded):
-    figures.text("separating", separating(recorded, RECORDED, "recorded, all seeds"))
+    style.text("separating", separating(recorded, RECORDED, "recorded, all seeds"))
 elif len(live):
-    figures.text("separating", separating(live, CANDIDATES, "live, seed 0"))
+    style.text("separating", separating(live, CANDIDATES, "live, seed 0"))
 elif is_pocket:
     missing("separating", "which candidates separate robust models from others")
 
@@ -378,36 +355,28 @@ elif is_pocket:
 # %%
 if len(live):
     shown = live[live["level"] != "random"].reset_index(drop=True)
-    figure, axes = figures.new_figure(columns=2, width=8, height=3.6, sharey=True)
-    for panel, (name, rows) in zip(axes, shown.groupby("family", sort=False), strict=True):
-        rows = rows.iloc[::-1].reset_index(drop=True)
-        for place, r in rows.iterrows():
-            look = figures.LEVEL_STYLES[r["level"]]
-            panel.barh(place, r["n_unique"], color=look.colour, height=0.6)
-            panel.plot(
-                [r["random_directions"]] * 2, [place - 0.38, place + 0.38], color=figures.INK,
-                linewidth=1.6, label=None if place else "random directions",
-            )  # fmt: skip
-            if r["robust"]:
-                panel.text(0.4, place, "robust", color="white", fontsize=8, va="center")
-        panel.set_yticks(range(len(rows)), rows["title"])
-        panel.set(title=families[name].title, xlabel=f"concepts with AP ≥ {threshold:g}")
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center")
-    figures.show(
-        figure,
-        name="captions-control",
-        caption=f"""Concepts that each model's head encodes, at the lower threshold of
-        {threshold:g}; vertical lines: what equally many random directions of the same features
+    style.figure(
+        "captions-control",
+        dots.rows(
+            {
+                families[name].title: [
+                    dots.Row(
+                        f"{r.title}{' (robust)' * bool(r.robust)}",
+                        r.level,
+                        r.n_unique,
+                        chance=((r.random_directions,) * 3,),
+                    )
+                    for r in rows.itertuples()
+                ]
+                for name, rows in shown.groupby("family", sort=False)
+            },
+            f"concepts with AP ≥ {threshold:g}",
+        ),
+        "live",
+        f"""Concepts that each model's head encodes, at the lower threshold of
+        {threshold:g}; strokes above: what equally many random directions of the same features
         reach, mean of {settings.chance}. *Robust*: as in the table above. Captions of one style is
         the control: language, not robust. Intervals are on the pages of the families.""",
-        alt="Bar charts. "
-        + "; ".join(
-            f"{r.backbone}, {r.title}{' (robust)' * r.robust}: {r.n_unique:.1f}, random directions "
-            f"{r.random_directions:.1f}"
-            for r in shown.itertuples()
-        )
-        + ".",
-        evidence="live",
     )
 elif is_pocket:
     missing("captions-control", "the concepts of CLIP trained on one style's captions")
@@ -430,7 +399,7 @@ if is_pocket:
     )
     for name in ("K-indicator", "K-captions", "C-not-indicator"):
         verdict = RULES[name](claims[name], evidence)
-        figures.text(f"claim-{name}", beside(claims[name], verdict, evidence))
+        style.text(f"claim-{name}", beside(claims[name], verdict, evidence))
 
 # %% [markdown]
 # ## What is known of the paper's models
@@ -496,13 +465,13 @@ if not is_pocket:
         "with concepts": "concepts",
     }  # fmt: skip
     rows = []
-    for level, style in figures.LEVEL_STYLES.items():
+    for level, look in style.LEVEL_STYLES.items():
         names = {m.name for _, m in every if m.level == level}
         counts = {title: len(names & {*have[e]}) for title, e in COLUMNS.items()}
         both = len(names & {*known_er} & {*have["outlier_features"]})
         rows.append(
             {
-                "level": style.title,
+                "level": look.title,
                 "models": str(sum(m.level == level for _, m in every)),
                 "with ER": str(len(names & {*known_er})),
                 **{title: str(n) for title, n in counts.items()},
@@ -520,9 +489,9 @@ if not is_pocket:
         and paper[paper[candidate].notna()]["robust"].nunique() == 2
     }
     paper = paper[paper[list(judgeable)].notna().any(axis="columns")] if judgeable else paper[:0]
-    figures.table(
+    style.table(
+        "coverage",
         pd.DataFrame(rows),
-        name="coverage",
         caption=f"""For how many of this book's models of the paper's families each quantity is
         known: effective robustness (ER) from published accuracies on all five shifts or from own
         features, the others measured from single images. A correlation is computed from
@@ -543,8 +512,8 @@ if not is_pocket:
         table_of(paper, "candidates", judgeable, "The paper's models, on ImageNet", evidence_of)
     else:
         wanted = "*Not computed: too few of the paper's models have both quantities.*"
-        figures.text("scatter", wanted)
-        figures.text("candidates", wanted)
+        style.text("scatter", wanted)
+        style.text("candidates", wanted)
     rows = []
     for family, model in every:
         if model.name in have["outlier_features"]:
@@ -555,8 +524,8 @@ if not is_pocket:
             rows.append(
                 {
                     "model": f"{family.title}, {model.title}",
-                    "data": m.data.title,
-                    "ER (points)": figures.points(*er) if er else "not measured",
+                    "data": sets.title(m.data.name),
+                    "ER (points)": style.points(*er) if er else "not measured",
                     "κ": digits(m.value("kurtosis_mean")),
                     "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
                     "top importance (× mean)": digits(top.value("importance").max())
@@ -577,9 +546,9 @@ if not is_pocket:
             "concepts": "not measured",
         }
     )
-    figures.table(
+    style.table(
+        "known",
         pd.DataFrame(rows),
-        name="known",
         caption="""The models whose κ is measured per image. ER from published accuracies, ± 95 %
         from the finite test sets; the control with random weights classifies at chance.
         EfficientNet-Lite0 is no model of the paper: supervised, with a κ far above 3 and without
@@ -601,16 +570,16 @@ if not is_pocket:
         rows.append(
             {
                 "backbone": families[name].title,
-                "ER of zero-shot (points)": figures.points(*er) if er else "not measured",
+                "ER of zero-shot (points)": style.points(*er) if er else "not measured",
                 **{
-                    f"concepts, {figures.LEVEL_STYLES[level].title}": str(n)
+                    f"concepts, {style.LEVEL_STYLES[level].title}": str(n)
                     for level, n in sizes.items()
                 },
             }
         )
-    figures.table(
+    style.table(
+        "printed",
         pd.DataFrame(rows),
-        name="printed",
         caption="""The numbers of concepts that version 1 prints (OpenAI's models, read off its
         Figure 4: **the paper's own, not measured here**) beside effective robustness from published
         accuracies. Within a backbone zero-shot leads; across backbones the supervised ViTs encode

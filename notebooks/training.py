@@ -63,8 +63,9 @@ rows = [
     for setting, value in one.settings.model_dump(exclude_unset=True).items()
 ]  # fmt: skip
 style.table(
+    "recipes",
     pd.DataFrame(rows),
-    name="recipes",
+    evidence=None,
     caption="Every number of every recipe, and where it comes from.",
     search="Find a setting",
 )
@@ -105,8 +106,9 @@ for family in load_families(edition).values():
 low, high = recipes.assumptions().utilisation
 peaks = ", ".join(f"{gpu.peak / 1e12:.0f} for the [{gpu.name}]({gpu.source})" for gpu in gpus)
 style.table(
+    "cost",
     pd.DataFrame(costs),
-    name="cost",
+    evidence=None,
     caption=f"""Estimated cost of one training, in hours of one GPU. Not measured. Images: seen in
     all epochs. Operations are counted (forward and backward), the rest is assumed: {peaks} × 10¹²
     operations a second at most (bf16, as the maker says), of which {high:.0%} down to {low:.0%} are

@@ -1,29 +1,37 @@
-"""Drawings of measurements that a family's notebook and the edition's have in common.
+"""What one model's arrays look like: data in, the figure and its alternative text out.
 
-Functions called `draw_…` draw on given axes, those called `…_figure` put several such drawings
-into one figure. Publishing, captions and alternative texts are the notebooks' work.
+The alternative text comes from the same data and carries the main values, for readers who do not
+see the figure. What is drawn of a model has a level, which gives its colour, and quantities by
+name (`Measured`): a measurement, or a probe. Mappings are from titles, in the order in which they
+are shown. Models against one another are in `dots`; captions and publishing are the notebooks'
+work (`style.figure`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.colors import to_rgb
+from numpy.typing import ArrayLike, NDArray
 
+from analysis.metrics.concept_counts import REGIONS
 from analysis.metrics.outliers import far_above_mean
-from analysis.metrics.pruning import Sweep
-from companion.measurements.records import Measurement
-from companion.publish import style as figures
+from companion.publish import style
+from companion.publish.style import LEVEL_STYLES, Drawing, minus
+from companion.publish.words import digits
 
 Array = NDArray[np.float64]
+Line = str | tuple[int, tuple[float, ...]]
 
+DASHED: Line = (0, (4, 3))
+#: Lines of the first, second, … curve of one level in one figure.
+LINES: tuple[Line, ...] = ("-", (0, (4, 2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 #: The orders of pruning: title, colour and line of each; those of levels are not used.
-ORDERS: dict[str, tuple[str, str, str | tuple[int, tuple[float, ...]]]] = {
+ORDERS: dict[str, tuple[str, str, Line]] = {
     "importance": ("least important first", "#1f83c4", "-"),
     "singular_value": ("smallest singular value first", "#d55e00", (0, (4, 2))),
     "random": ("random", "#7d7d7d", "-"),
@@ -31,217 +39,317 @@ ORDERS: dict[str, tuple[str, str, str | tuple[int, tuple[float, ...]]]] = {
 }
 
 
-#: Lines of the first, second, … model of one level in one figure.
-LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (1, 1)), (0, (5, 1, 1, 1)))
+class Measured(Protocol):
+    """What is known of one model: its level, and arrays and numbers by name."""
+
+    @property
+    def level(self) -> str:
+        """One of `LEVEL_STYLES`."""
+
+    def value(self, name: str) -> Any:
+        """One quantity."""
 
 
-def grid_figure(
-    shown: Mapping[str, Any],
-    draw: Callable[[Axes, Any], None],
-    columns: int = 1,
-    height: float = 2.4,
-    **options: Any,
-) -> tuple[Figure, Any]:
-    """One panel for each entry, titled by its key and filled by `draw(axes, value)`.
+class Curve(NamedTuple):
+    """A quantity in one order of pruning, at steps with `kept` directions, the last with all.
 
-    `height`: of a row in inches; `options` go to `new_figure`. Returns the figure and its axes,
-    (rows, columns).
+    `values` and the ends of their band are fractions; all (steps,). `sound`: where the line is not
+    thin.
     """
-    rows = -(-len(shown) // columns)
-    figure, panels = figures.new_figure(
-        columns, rows, width=7.2 if columns < 3 else 8.4, height=1.2 + height * rows,
-        squeeze=False, **options,
-    )  # fmt: skip
-    for axes, (title, value) in zip(panels.flat, shown.items(), strict=False):
-        draw(axes, value)
-        axes.set_title(title)
-    for axes in panels.flat[len(shown) :]:
-        axes.set_visible(False)
-    return figure, panels
+
+    kept: ArrayLike
+    values: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+    sound: ArrayLike | None = None
 
 
-def profile_figure(
-    shown: Mapping[str, tuple[Array, str]], threshold: float, columns: int = 1
-) -> Figure:
-    """Activation profiles (d,) with the level of each, one panel a title (`draw_profile`)."""
-    same_width = len({len(profile) for profile, _ in shown.values()}) == 1
-
-    def draw(axes: Axes, value: tuple[Array, str]) -> None:
-        draw_profile(axes, *value, threshold)
-        axes.set(ylim=(0, 1.08 * max(threshold, value[0].max())))
-
-    figure, panels = grid_figure(shown, draw, columns, 1.6, sharex=same_width)
-    for axes in panels[-1]:
-        axes.set(xlabel="coordinate")
-    figure.supylabel("times the mean coordinate", fontsize=9)
-    return figure
-
-
-def draw_heat_map(axes: Axes, m: Measurement, limit: float) -> Any:
-    """Single images at the coordinates of a measurement's sample; returns the image drawn.
-
-    Left of the line are the coordinates of the highest profile. `limit`: end of the colour scale,
-    in standard deviations, linear up to 1.
-    """
-    coordinates = m.value("sample_coordinates")
-    drawn = axes.imshow(
-        m.value("sample"), aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
-        interpolation="nearest",
-    )  # fmt: skip
-    axes.set_xticks(range(len(coordinates)), list(map(str, coordinates)), rotation=90, fontsize=7)
-    axes.grid(False)
-    axes.axvline(len(coordinates) / 2 - 0.5, color=figures.INK, linewidth=1)
-    return drawn
+def kurtosis(shown: Mapping[str, Measured], threshold: float | None = None) -> Drawing:
+    """Share of items below each kurtosis, on a log axis; `threshold`: a κ that is marked."""
+    figure, axes = style.new_figure(height=3.8)
+    percentiles = {title: m.value("kurtosis_percentiles") for title, m in shown.items()}
+    _lines(axes, {t: (shown[t].level, p, np.arange(101)) for t, p in percentiles.items()})
+    axes.axvline(3, color=style.INK, linewidth=1)
+    axes.annotate("Gaussian", (3, 0), xytext=(4, 3), textcoords="offset points", fontsize=9)
+    if threshold:
+        axes.axvline(threshold, color=style.INK, linewidth=1, linestyle=DASHED)
+    every = np.concatenate([*percentiles.values(), [threshold or 3]])
+    style.log_scale(axes.xaxis, every.min(), every.max())
+    axes.set(ylim=(0, 100), ylabel="share with less (%)")
+    axes.set(xlabel="activation kurtosis κ of one image or caption (log scale)")
+    style.legend(figure, axes)
+    told = (
+        "{} {} (from {} to {})".format(title, *(digits(p[at]) for at in (50, 0, 100)))
+        for title, p in percentiles.items()
+    )
+    alt = f"Cumulative distributions on a log axis. Median kurtosis: {'; '.join(told)}."
+    return Drawing(figure, alt)
 
 
-def draw_top_direction(
-    axes: Axes, profile: Array, direction: Array, level: str, named: tuple[int, int] = (3, 2)
-) -> None:
-    """Each coordinate's activation profile (d,) against the size of its component (d,).
-
-    `named`: how many of the largest components and of the highest profile are labelled.
-    """
-    size = np.abs(direction)
-    axes.scatter(profile, size, s=14, color=figures.LEVEL_STYLES[level].colour, linewidth=0)
-    for c in {*np.argsort(-size)[: named[0]], *np.argsort(-profile)[: named[1]]}:
-        axes.annotate(
-            str(c), (profile[c], size[c]), xytext=(5, 3), textcoords="offset points", fontsize=9
-        )
-    axes.set_xscale("log")
-    ticks = (0.5, 1, 2, 5, 10, 20) if profile.max() > 6 else (0.1, 0.2, 0.5, 1, 2, 4)
-    axes.set_xticks(*labelled(*ticks))
-    axes.minorticks_off()
-
-
-def draw_profile(axes: Axes, profile: Array, level: str, threshold: float) -> None:
-    """A stem per coordinate of an activation profile (d,).
+def profiles(shown: Mapping[str, Measured], threshold: float, quantity: str = "profile") -> Drawing:
+    """A stem per coordinate of a quantity (d,) relative to its mean, a panel for each model.
 
     Coordinates that reach `threshold` × the mean are named, unless much smaller than the largest.
     """
-    style = figures.LEVEL_STYLES[level]
-    at = np.arange(len(profile))
-    axes.vlines(at, 0, profile, color=style.colour, linewidth=0.8)
-    axes.axhline(1, color=figures.MUTED, linewidth=0.8)
-    axes.axhline(threshold, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
-    named = [c for c in far_above_mean(profile, threshold) if profile[c] > profile.max() / 5]
-    for coordinate in named:
-        right = coordinate > 0.8 * len(profile)
-        axes.annotate(
-            str(coordinate), (coordinate, profile[coordinate]), fontsize=9, color=figures.INK,
-            xytext=(-5 if right else 5, -3), textcoords="offset points",
-            ha="right" if right else "left",
-        )  # fmt: skip
-    axes.set(xlim=(-4, len(profile) + 3), ylim=(0, None))
+    values = {title: m.value(quantity) for title, m in shown.items()}
+    columns, alike = 1 if len(shown) < 5 else 2, len({len(v) for v in values.values()}) == 1
+    figure, panels = style.panels(shown, columns, 1.6, sharex=alike)
+    told = []
+    for axes, (title, profile) in zip(panels.flat, values.items(), strict=False):
+        width, highest = len(profile), profile.max()
+        axes.vlines(np.arange(width), 0, profile, color=_colour(shown[title]), linewidth=0.8)
+        axes.axhline(1, color=style.MUTED, linewidth=0.8)
+        axes.axhline(threshold, color=style.INK, linewidth=1, linestyle=DASHED)
+        for c in (c for c in far_above_mean(profile, threshold) if profile[c] > highest / 5):
+            offset, side = ((5, -3), "left") if c < 0.8 * width else ((-5, -3), "right")
+            _name(axes, c, (c, profile[c]), offset, side)
+        axes.set(xlim=(-4, width + 3), ylim=(0, 1.08 * max(threshold, highest)))
+        first, second = np.argsort(-profile)[:2]
+        told.append(
+            f"{title}: coordinate {first} at {highest:.3g}, the second at {profile[second]:.3g}"
+        )
+    for axes in panels[-1]:
+        axes.set(xlabel="coordinate")
+    figure.supylabel("times the mean coordinate", fontsize=9)
+    alt = f"Stem plots over all coordinates. {'; '.join(told)} times the mean coordinate."
+    return Drawing(figure, alt)
 
 
-def draw_kurtosis(axes: Axes, measured: dict[str, Measurement]) -> None:
-    """Share of items below each kurtosis, on a log axis; keys are titles, captions dashed."""
-    earlier: Counter[tuple[str, str]] = Counter()
-    for title, m in measured.items():
-        line = LINES[earlier[m.level, m.data.name] % len(LINES)]
-        axes.plot(
-            m.value("kurtosis_percentiles"), np.arange(101), linewidth=1.8, label=title,
-            color=figures.LEVEL_STYLES[m.level].colour,
-            linestyle=(0, (4, 2)) if "captions" in m.data.name else line,
-        )  # fmt: skip
-        earlier[m.level, m.data.name] += 1
-    every = np.concatenate([m.value("kurtosis_percentiles") for m in measured.values()])
-    wide, narrow = (2, 3, 5, 10, 20, 50, 100, 200), (1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8, 10, 15, 20)
-    near = [tick for tick in narrow if 0.9 * every.min() <= tick <= 1.05 * every.max()]
-    axes.axvline(3, color=figures.INK, linewidth=1)
-    axes.annotate("Gaussian", (3, 0), xytext=(4, 3), textcoords="offset points", fontsize=9)
-    axes.set_xscale("log")
-    axes.set_xticks(*labelled(*(wide if every.max() > 20 else near)))
-    axes.minorticks_off()
-    axes.set(ylim=(0, 100), ylabel="share with less (%)")
+def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
+    """Single images (rows) at the coordinates of each measurement's sample, in one colour scale.
 
-
-def draw_importance(axes: Axes, measured: dict[str, Measurement], threshold: float) -> None:
-    """Sorted importance of each measurement, relative to its mean, on log axes; keys are titles.
-
-    Dashed: the same once the mean row is subtracted from the head.
+    Left of the line are the coordinates of the highest profile. The scale is linear up to 1.
     """
-    last = 1
-    for title, m in measured.items():
-        colour = figures.LEVEL_STYLES[m.level].colour
+    limit = max(np.abs(m.value("sample")).max() for m in shown.values())
+    figure, panels = style.panels(shown, min(3, len(shown)), 3.4)
+    told = []
+    for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
+        sample, coordinates = m.value("sample"), m.value("sample_coordinates")
+        drawn = axes.imshow(
+            sample, aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.set_xticks(range(len(coordinates)), coordinates, rotation=90, fontsize=7)
+        axes.grid(False)
+        axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
+        low, high = (minus(f"{end:.1f}") for end in (sample[:, 0].min(), sample[:, 0].max()))
+        told.append(f"{title}: coordinate {coordinates[0]} between {low} and {high}")
+    for axes in panels[:, 0]:
+        axes.set(ylabel="image")
+    for axes in panels[-1]:
+        axes.set(xlabel="coordinate")
+    bar = figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
+    ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
+    bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
+    alt = "Heat maps of standardised activations, images by coordinates. Leading columns, "
+    return Drawing(figure, f"{alt}{'; '.join(told)} standard deviations.")
+
+
+def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
+    """Sorted importance of each head's directions relative to its mean, on log axes.
+
+    Dashed: the same once the mean row is subtracted from the head. A panel for each model.
+    """
+    figure, panels = style.panels(shown, min(3, len(shown)), 2.6, sharex=True, sharey=True)
+    told, rank = [], 1
+    for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
         values = np.sort(m.value("importance"))[::-1]
-        last = max(last, len(values))
-        ranks = np.arange(1, len(values) + 1)
-        axes.plot(ranks, values, color=colour, linewidth=1.8, label=title)
         centred = m.value("importance_head_centred")[: len(values) - 1]
-        axes.plot(
-            ranks[: len(centred)], centred, color=colour, linewidth=1.2, linestyle=(0, (4, 2)),
-            label="the same, head centred" if len(measured) < 4 else None,
-        )  # fmt: skip
-    axes.axhline(1, color=figures.INK, linewidth=0.8)
-    axes.axhline(threshold, color=figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks(*labelled(*(t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= last)))
-    axes.set_yticks(*labelled(0.1, 1, 10, 100))
-    axes.minorticks_off()
-    axes.set(xlabel="direction, the most important first (log scale)", ylim=(0.05, None))
-    axes.set(ylabel="importance, times the mean")
+        rank = max(rank, len(values))
+        for curve, width, line, label in (
+            (values, 1.8, "-", "head as it is"), (centred, 1.2, (0, (4, 2)), "head centred"),
+        ):  # fmt: skip
+            look = {"linewidth": width, "linestyle": line, "label": label}
+            axes.plot(np.arange(1, len(curve) + 1), curve, color=_colour(m), **look)
+        axes.axhline(1, color=style.INK, linewidth=0.8)
+        axes.axhline(threshold, color=style.INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        told.append(
+            f"{title}: first {digits(values[0])}, second {digits(values[1])}, first with the head "
+            f"centred {digits(centred[0])}"
+        )
+    for axes in panels.flat:
+        style.log_scale(axes.xaxis, 1, rank, 5 if len(shown) > 1 else 9)
+        axes.set(yscale="log", ylim=(0.05, None))
+        axes.set_yticks((0.1, 1, 10, 100), ("0.1", "1", "10", "100"))
+        axes.minorticks_off()
+    for axes in panels[-1]:
+        axes.set(xlabel="direction, by importance")
+    for axes in panels[:, 0]:
+        axes.set(ylabel="importance, times the mean")
+    style.legend(figure, panels[0, 0])
+    return Drawing(figure, f"Falling curves on log axes. Times the mean, {'; '.join(told)}.")
 
 
-def draw_pruning(axes: Axes, m: Measurement) -> None:
-    """Accuracy (%) against the share of directions pruned (%), in four orders.
+def top_directions(shown: Mapping[str, tuple[Measured, Array]]) -> Drawing:
+    """Each coordinate's activation profile (d,) against its component in the top direction.
 
-    Bands: 95 % from the finite number of images for the order of importance (paired difference
-    from the whole head), lowest to highest of all seeds for the random order. Vertical: 80 %.
+    `shown`: title → a measurement of privileged directions, and the images' activation profile. The
+    largest component and the highest profile are named.
     """
-    rank = len(m.value("accuracy_importance"))
-    pruned = pruned_shares(rank)
-    best, error = m.value("accuracy_importance"), m.value("difference_importance_error")
-    band = {
-        "importance": (best - 1.96 * error, best + 1.96 * error),
-        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
+    figure, panels = style.panels(shown, min(3, len(shown)), 2.6, sharex=True, sharey=True)
+    told = []
+    for axes, (title, (m, profile)) in zip(panels.flat, shown.items(), strict=False):
+        size = np.abs(m.value("top_components"))
+        axes.scatter(profile, size, s=14, color=_colour(m), linewidth=0)
+        largest, leader = int(size.argmax()), int(profile.argmax())
+        for c in {largest, leader}:
+            _name(axes, c, (profile[c], size[c]), (5, 3))
+        told.append(
+            f"{title}: coordinate {leader}, the images' largest at {profile[leader]:.3g} times the "
+            f"mean, has a component of {size[leader]:.3f}; the largest component, "
+            f"{size[largest]:.3f}, is that of coordinate {largest}, at {profile[largest]:.3g} "
+            "times the mean over images."
+        )
+    every = np.concatenate([profile for _, profile in shown.values()])
+    for axes in panels.flat:
+        style.log_scale(axes.xaxis, every.min(), every.max(), 4)
+    figure.supxlabel("activation profile of the images (times the mean, log scale)", fontsize=10)
+    figure.supylabel("size of the component in the top direction", fontsize=10)
+    return Drawing(figure, f"Scatter plots of coordinates. {' '.join(told)}")
+
+
+def pruning(shown: Mapping[str, Mapping[str, Mapping[str, Curve]]]) -> Drawing:
+    """Curves against the share of directions pruned; `shown`: model → label of y axis → order.
+
+    Each model has a row of panels. Vertical: the paper's 80 %. Losses above 20 points are cut off.
+    """
+    columns = len(next(iter(shown.values())))
+    figure, grid = style.new_figure(
+        columns, len(shown), width=7.2 if columns < 2 else 8.4, height=1.2 + 2.6 * len(shown),
+        sharex=True, squeeze=False,
+    )  # fmt: skip
+    told = []
+    for panels, (title, by_label) in zip(grid, shown.items(), strict=True):
+        panels[0].set_title(title)
+        for axes, (label, by_order) in zip(panels, by_label.items(), strict=True):
+            for order, curve in by_order.items():
+                _draw_pruning(axes, order, curve)
+            lowest = 100 * min(np.min(curve.values) for curve in by_order.values())
+            axes.set(xlim=(0, 100), ylim=(max(1.1 * lowest, -20) if lowest < 0 else 0, None))
+            axes.set(ylabel=label)
+            axes.axvline(80, color=style.INK, linewidth=1, linestyle=DASHED)
+            axes.axhline(0, color=style.INK, linewidth=0.8)
+            told.append(f"{title}, {label}: {'; '.join(map(_at_a_fifth, by_order.items()))}")
+    for axes in grid[-1]:
+        axes.set(xlabel="directions pruned (%)")
+    style.legend(figure, grid[0, 0])
+    return Drawing(figure, minus(f"Falling curves. {'. '.join(told)}."))
+
+
+def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
+    """Circles for three levels' concepts with the size of each of `REGIONS`; areas approximate."""
+    from matplotlib_venn import venn3
+
+    levels = ("zero_shot", "finetuned", "supervised")
+    names = [LEVEL_STYLES[level].title for level in levels]
+    figure, panels = style.panels(shown, min(2, len(shown)), 2.6)
+    for axes, regions in zip(panels.flat, shown.values(), strict=False):
+        codes = {"".join("01"[v in inside] for v in levels): inside for inside in REGIONS.values()}
+        sizes = dict(zip(codes, map(regions.__getitem__, REGIONS), strict=True))
+        drawn = venn3(sizes, set_labels=names, ax=axes)
+        for code, inside in codes.items():
+            patch = drawn.get_patch_by_id(code)
+            if patch is not None:  # an empty region has none
+                mixed = np.mean([to_rgb(LEVEL_STYLES[level].colour) for level in inside], axis=0)
+                patch.set(facecolor=mixed, edgecolor=style.PAPER, alpha=0.5)
+        for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
+            label.set(color=style.INK, fontsize=9)
+    where = {
+        name: "all three" if name == "all" else " and ".join(inside).replace("_", "-") + " only"
+        for name, inside in REGIONS.items()
     }
-    for order, (title, colour, line) in ORDERS.items():
-        values = m.value(f"accuracy_{order}")
-        axes.plot(pruned, 100 * values, color=colour, linewidth=1.8, linestyle=line, label=title)
-        if order in band:
-            low, high = band[order]
-            axes.fill_between(
-                pruned, 100 * low, 100 * high, color=colour, alpha=0.2, linewidth=0
-            )  # fmt: skip
-    axes.axvline(80, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set(xlim=(0, 100), ylim=(0, None))
-    axes.set(xlabel="directions pruned (%)", ylabel="accuracy (%)")
+    told = (
+        f"{title}: " + ", ".join(f"{where[name]} {regions[name]}" for name in REGIONS)
+        for title, regions in shown.items()
+    )
+    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.")
 
 
-def draw_sweeps(
-    axes: Axes,
-    found: Mapping[str, Sweep],
-    quantity: Literal["inside", "outside", "robustness"],
-    lowest: float = 0,
+def curves(
+    shown: Mapping[str, Mapping[str, tuple[str, ArrayLike, ArrayLike]]],
+    xlabel: str,
+    steps: bool = False,
+    log: bool = False,
+) -> Drawing:
+    """Lines in panels; `shown`: label of the y axis → title → level, x, y; `log`: all axes."""
+    figure, grid = style.new_figure(columns=len(shown), height=3.6, squeeze=False)
+    told = []
+    for axes, (label, lines) in zip(grid[0], shown.items(), strict=True):
+        _lines(axes, lines, drawstyle="steps-mid" if steps else "default")
+        axes.set(xlabel=xlabel, ylabel=label)
+        if log:
+            axes.set(xscale="log", yscale="log")
+        ends = (
+            f"{title} {digits(np.ravel(y)[0])} to {digits(np.ravel(y)[-1])}"
+            for title, (_, _, y) in lines.items()
+        )
+        told.append(f"{label}, first and last: {'; '.join(ends)}.")
+    style.legend(figure, grid[0, 0])
+    return Drawing(figure, f"Lines. {' '.join(told)}")
+
+
+def pictures(
+    shown: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
+) -> Drawing:
+    """Rows of small pictures; `titles` stand above columns, `alt` says what is to be seen."""
+    columns = max(map(len, shown.values()))
+    height = 0.7 * len(shown) + 0.3
+    figure, grid = style.new_figure(columns, len(shown), 8, height, squeeze=False)
+    for panels, (title, images) in zip(grid, shown.items(), strict=True):
+        for axes, image in zip(panels, images, strict=True):
+            axes.imshow(np.asarray(image), interpolation="none")
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+        panels[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+    for column, text in (titles or {}).items():
+        grid[0, column].set_title(text, fontsize=9)
+    return Drawing(figure, alt)
+
+
+def _lines(
+    axes: Axes, shown: Mapping[str, tuple[str, ArrayLike, ArrayLike]], **options: Any
 ) -> None:
-    """Accuracy (%) or effective robustness (points) against the share pruned (%), by order.
-
-    Bands: the 95 % interval for the order of importance, lowest to highest for random orders.
-    Where a model's accuracy is below `lowest`, a fraction, the line is thin: the baseline is
-    extrapolated there. Vertical: 80 %.
-    """
-    for order, (title, colour, line) in ORDERS.items():
-        sweep = found[order]
-        values = 100 * getattr(sweep.curves, quantity)
-        pruned = 100 * (1 - sweep.steps / sweep.steps[-1])
-        sound = np.where(sweep.curves.inside >= lowest, values, np.nan)
-        axes.plot(pruned, values, color=colour, linewidth=0.8, linestyle=line)
-        axes.plot(pruned, sound, color=colour, linewidth=1.9, linestyle=line, label=title)
-        if order in ("importance", "random"):
-            ends = (100 * getattr(end, quantity) for end in (sweep.low, sweep.high))
-            axes.fill_between(pruned, *ends, color=colour, alpha=0.18, linewidth=0)
-    axes.axvline(80, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set(xlim=(0, 100))
+    """Lines of title → level, x, y: the first, second, … of one level in the `LINES`."""
+    seen = Counter[str]()
+    for title, (level, x, y) in shown.items():
+        line = LINES[seen[level] % len(LINES)]
+        colour = LEVEL_STYLES[level].colour
+        axes.plot(x, y, linewidth=1.8, label=title, color=colour, linestyle=line, **options)
+        seen[level] += 1
 
 
-def pruned_shares(rank: int) -> Array:
-    """Percentage of directions that is pruned when 1, 2, …, `rank` are kept: (rank,), falling."""
-    shares: Array = 100 * (1 - np.arange(1, rank + 1) / rank)
-    return shares
+def _draw_pruning(axes: Axes, order: str, curve: Curve) -> None:
+    """One order's curve, thin where it is not sound, and its band."""
+    name, colour, line = ORDERS[order]
+    kept, values = np.asarray(curve.kept), 100 * np.asarray(curve.values)
+    pruned = 100 * (1 - kept / kept[-1])
+    sound = values if curve.sound is None else np.where(curve.sound, values, np.nan)
+    axes.plot(pruned, values, color=colour, linewidth=0.8, linestyle=line)
+    axes.plot(pruned, sound, color=colour, linewidth=1.9, linestyle=line, label=name)
+    if curve.low is not None and curve.high is not None:
+        ends = 100 * np.asarray(curve.low), 100 * np.asarray(curve.high)
+        axes.fill_between(pruned, *ends, color=colour, alpha=0.18, linewidth=0)
 
 
-def labelled(*ticks: float) -> tuple[list[float], list[str]]:
-    """Ticks and their labels, for `set_xticks` and `set_yticks`."""
-    return list(ticks), [f"{tick:g}" for tick in ticks]
+def _at_a_fifth(pruned: tuple[str, Curve]) -> str:
+    """One order's values with all directions and with a fifth of them, in words."""
+    order, curve = pruned
+    kept, values = np.asarray(curve.kept), 100 * np.asarray(curve.values)
+    at = int(np.abs(kept - 0.2 * kept[-1]).argmin())
+    whole, left = f"{values[-1]:.1f} with all {kept[-1]}", f"{values[at]:.1f} with {kept[at]}"
+    return f"{ORDERS[order][0]}, {whole}, {left}"
+
+
+def _name(
+    axes: Axes, name: int, at: tuple[float, float], offset: tuple[int, int], side: str = "left"
+) -> None:
+    """Write a coordinate's number beside its mark."""
+    axes.annotate(
+        str(name), at, xytext=offset, textcoords="offset points", ha=side, fontsize=9,
+        color=style.INK,
+    )  # fmt: skip
+
+
+def _colour(m: Measured) -> str:
+    return LEVEL_STYLES[m.level].colour

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from companion.publish.charts import Drawing
-from companion.publish.style import INK, MUTED, PAPER, new_figure
+from companion.publish.style import INK, MUTED, PAPER, Drawing, new_figure
 
 #: Where each room stands, by column and row; a room that is not here has no place in the house.
 PLACES = {

@@ -11,15 +11,18 @@ import os
 import textwrap
 from collections.abc import Iterable, Mapping
 from html import escape
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from companion.probe import RULES, Answer, Probe, ProbeError, named, percent
+from analysis.metrics.directions import PRIVILEGED_THRESHOLD
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion.probe import KURTOSIS_THRESHOLD, RULES, Answer, Probe, ProbeError, named, percent
+from companion.publish import charts
 from companion.publish import probe_figures as drawn
-from companion.publish.probe_figures import Drawing
-from companion.publish.style import to_svg
+from companion.publish.style import Drawing, to_svg
 from companion.publish.svg import inline_svg
 from companion.publish.words import digits
 
@@ -28,6 +31,19 @@ HEADINGS: dict[Answer, str] = {
     "shows": "Shows outlier features",
     "none": "Shows no outlier features",
     "cannot tell": "Cannot tell",
+}
+CAPTIONS = {
+    "kurtosis": "The activation kurtosis of single images. Vertical lines: the Gaussian's 3, the "
+    f"{KURTOSIS_THRESHOLD:g} from which κ counts as far above it here (dashed).",
+    "profile": "How large each coordinate is on average over images, relative to the mean "
+    f"coordinate (1, thin line). Dashed: {OUTLIER_THRESHOLD:g}, from where one is an outlier.",
+    "sample": "The first images (rows) at some coordinates (columns): left of the line those of "
+    "the highest profile, right of it others spread over the rest. An outlier feature is a column "
+    "that is far from zero in every image.",
+    "importance": "How strongly the head reads each of its directions, relative to the mean (1, "
+    f"thin line). Dotted line: {PRIVILEGED_THRESHOLD:g}, from where a direction counts as "
+    "privileged. Dashed curve: once the head's mean row is subtracted, which predicts the same "
+    "classes.",
 }
 STYLE = """
 :root { color-scheme: light dark; --companion-ink: #1f2328; --companion-muted: #57606a;
@@ -174,19 +190,22 @@ def _verdict(found: Probe) -> str:
 
 
 def _pictures(found: Probe) -> str:
+    shown: dict[str, charts.Measured] = {found.name: found}
     drawings = [
-        drawn.draw_kurtosis({found.name: found}), drawn.draw_profile({found.name: found}),
-        drawn.draw_sample(found),
-        drawn.draw_importance(found),
-    ]  # fmt: skip
-    return "\n".join(_figure(drawing) for drawing in drawings if drawing)
+        (charts.kurtosis(shown, KURTOSIS_THRESHOLD), CAPTIONS["kurtosis"]),
+        (charts.profiles(shown, found.outlier_threshold), CAPTIONS["profile"]),
+        (charts.heat_maps(shown), CAPTIONS["sample"]),
+    ]
+    if found.head is not None:
+        drawings.append((charts.importance(shown, found.head.threshold), CAPTIONS["importance"]))
+    return "\n".join(starmap(_figure, drawings))
 
 
-def _figure(drawing: Drawing) -> str:
+def _figure(drawing: Drawing, caption: str) -> str:
     svg = inline_svg(to_svg(drawing.figure), drawing.alt)
     return (
         f'<figure>\n<div class="scroll" tabindex="0" role="group" aria-label="Figure">{svg}</div>\n'
-        f"<figcaption>{escape(drawing.caption)}</figcaption>\n</figure>"
+        f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
     )
 
 

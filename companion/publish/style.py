@@ -1,8 +1,7 @@
 """The book's visual language: one colour and one marker per level, one way to publish a result.
 
-A notebook draws with seaborn or matplotlib on axes from `new_figure`, and publishes with `show`,
-`table` or `text`. Each gives the output a label by which the book's pages embed it. Drawing is
-the notebooks' work; nothing is computed here.
+A notebook draws with `charts` and `dots`, and publishes with `figure`, `table` or `text`. Each
+gives the output a label by which the book's pages embed it. Nothing is computed here.
 
 The colours follow Okabe and Ito (2008), lightened or darkened to a contrast of at least 3:1 on
 the book's light and its dark page. `INK`, `MUTED`, `GRID` and `PAPER` are stand-ins: the book
@@ -13,9 +12,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,7 +22,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from analysis.families.registry import LEVEL_TITLES
 
@@ -36,8 +34,7 @@ Evidence = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class LevelStyle:
+class LevelStyle(NamedTuple):
     """How a level looks in every figure."""
 
     title: str
@@ -54,50 +51,68 @@ LEVEL_STYLES = {
 }
 
 
+class Drawing(NamedTuple):
+    """A figure, and its alternative text: plain sentences with the main values."""
+
+    figure: Figure
+    alt: str
+
+
 def new_figure(
     columns: int = 1, rows: int = 1, width: float = 7.2, height: float = 4.6, **options: Any
 ) -> tuple[Figure, Any]:
     """A styled figure and its axes; `width`, `height` in inches, `options` go to `subplots`."""
     sns.set_theme(context="notebook", style="ticks", rc=_STYLE)
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, **options)
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def panels(
+    titles: Iterable[str], columns: int, height: float, **options: Any
+) -> tuple[Figure, Any]:
+    """A panel for each title, `height` inches each; the axes have the shape (rows, columns)."""
+    named = list(titles)
+    rows = -(-len(named) // columns)
+    figure, axes = new_figure(
+        columns, rows, 7.2 if columns < 3 else 8.4, 1.2 + height * rows, squeeze=False, **options
+    )
+    for place, panel in enumerate(axes.flat):
+        title = named[place] if place < len(named) else ""
+        panel.set_title(title if columns < 2 else title.replace(": ", ":\n"), fontsize=10)
+        panel.set_visible(place < len(named))
     return figure, axes
 
 
-def level_points(axes: Axes, level: str, x: Any, y: Any, **options: Any) -> None:
-    """Scatter the models of one level in its colour and marker, once in the legend."""
-    style = LEVEL_STYLES[level]
-    look: dict[str, Any] = {
-        "s": 46,
-        "facecolor": style.colour,
-        "edgecolor": PAPER,
-        "linewidth": 0.8,
-        "zorder": 4,
-        "label": style.title,
-    }
-    axes.scatter(x, y, marker=style.marker, **(look | options))
-
-
-def baseline(axes: Axes, imagenet: Any, shifted: Any, grid: Any, fitted: Any, band: Any) -> None:
-    """Draw a baseline pool, the line fitted to it and the band around that line.
-
-    `imagenet`, `shifted`: the pool's accuracies, (models,); `grid`, `fitted`: points on the line,
-    (n,); `band`: its lower and upper end at the same points, (2, n). All fractions.
-    """
-    label = f"baseline pool ({len(imagenet)} models)"
-    axes.scatter(imagenet, shifted, s=9, color=MUTED, alpha=0.35, linewidth=0, label=label)
-    axes.fill_between(grid, *band, color=INK, alpha=0.18, linewidth=0)
-    axes.plot(grid, fitted, color=INK, linewidth=1.3, label="fit to this pool")
+def legend(figure: Figure, axes: Axes) -> None:
+    """What is labelled in some axes as a legend below the whole figure; none if nothing is."""
+    handles, titles = axes.get_legend_handles_labels()
+    if handles:
+        fits = int(15 * figure.get_figwidth() / (6 + max(map(len, titles))))
+        columns = max(1, min(3, fits, len(titles)))
+        figure.legend(handles, titles, loc="outside lower center", ncols=columns)
 
 
 def logit_scale(axis: Axis, accuracies: Sequence[float]) -> None:
     """Give an axis of accuracies (fractions) logit spacing and ticks in percent."""
     low, high = min(accuracies), max(accuracies)
-    ticks = [t for t in _TICKS if low * 0.8 <= t <= 1 - (1 - high) * 0.8]
+    ticks = [t for t in _PERCENT if low * 0.8 <= t <= 1 - (1 - high) * 0.8]
     axis.axes.set(**{f"{axis.axis_name}scale": "logit"})  # type: ignore[attr-defined]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+
+
+def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
+    """Give an axis from `low` to `high` log spacing, and plain numbers as ticks, `most` at most."""
+    ticks = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 5)]
+    shown = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
+    if len(shown) < 4:  # a short axis
+        near = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+        shown = [tick for tick in near if 0.99 * low <= tick <= 1.01 * high]
+    shown = shown[:: -(-len(shown) // most)]
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    axis.set_ticks(shown, labels=[f"{tick:g}" for tick in shown])
+    axis.set_minor_locator(NullLocator())
 
 
 def to_svg(figure: Figure) -> str:
@@ -109,26 +124,20 @@ def to_svg(figure: Figure) -> str:
     return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
 
 
-def show(figure: Figure, name: str, caption: str, alt: str, evidence: Evidence) -> None:
-    """Publish a figure as the result `name`.
+def figure(name: str, drawing: Drawing, evidence: Evidence | None, caption: str) -> None:
+    """Publish a drawing as the result `name`.
 
-    `caption`: MyST text that says what is seen and what the uncertainty is. `alt`: one or two
-    plain sentences with the main values, for readers who do not see the figure. `evidence`: what
-    kind of evidence it rests on.
+    `evidence`: what kind of evidence it rests on, if any. `caption`: MyST text that says what is
+    seen and what the uncertainty is.
     """
-    if not caption.strip() or not alt.strip():
+    if not caption.strip() or not drawing.alt.strip():
         raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
-    data = {"image/svg+xml": to_svg(figure), "text/plain": alt}
-    _publish(data, "figure", name, caption=caption, alt=alt, evidence=evidence)
+    data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
+    _publish(data, "figure", name, caption=caption, alt=drawing.alt, evidence=evidence or "")
 
 
 def table(
-    frame: pd.DataFrame,
-    name: str,
-    caption: str,
-    evidence: Evidence | None = None,
-    *,
-    search: str = "",
+    name: str, frame: pd.DataFrame, evidence: Evidence | None, caption: str, *, search: str = ""
 ) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
 
@@ -167,7 +176,7 @@ def points(fraction: float, error: float | None = None) -> str:
 
 def minus(number: str) -> str:
     """A formatted number with a true minus sign instead of a hyphen."""
-    return number.replace("-", "−")
+    return re.sub(r"(?<!\w)-(?=\d)", "−", number)
 
 
 def percent(fraction: float) -> str:
@@ -192,7 +201,7 @@ def _numeric(column: pd.Series[str]) -> bool:
     )
 
 
-_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_PERCENT = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,

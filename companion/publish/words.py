@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.families.registry import Family, Model
 from analysis.images import sets
 from analysis.metrics import pruning
+from analysis.metrics.concept_counts import shared, totals
 from companion.measurements.records import Measurement, code_note
 from companion.publish.style import Evidence, points, text
 
@@ -144,6 +145,30 @@ def code_notes(measured: Iterable[Measurement]) -> str:
     if not items:
         return ""
     return f":::{{admonition}} Older code\n:class: warning\n{items}\n:::"
+
+
+#: Titles of the regions of three levels' concepts: ZS zero-shot, FT finetuned, SUP supervised.
+_REGIONS = {
+    "zero_shot_only": "ZS only",
+    "zero_shot_finetuned": "ZS ∩ FT",
+    "zero_shot_supervised": "ZS ∩ SUP",
+    "all": "all three",
+    "finetuned_only": "FT only",
+    "finetuned_supervised": "FT ∩ SUP",
+    "supervised_only": "SUP only",
+}
+
+
+def regions(of_regions: Mapping[str, int]) -> dict[str, str]:
+    """The seven regions, and the share of the finetuned model's concepts that zero-shot has too."""
+    cells = {title: str(of_regions[name]) for name, title in _REGIONS.items()}
+    return cells | {"of FT, in ZS (%)": share_of(of_regions, "finetuned", "zero_shot")}
+
+
+def share_of(of_regions: Mapping[str, int], level: str, other: str) -> str:
+    """The percentage of one level's concepts that another encodes too; n/a if it has none."""
+    whole = totals(of_regions)[level]
+    return f"{100 * shared(of_regions, level, other) / whole:.0f}" if whole else "n/a"
 
 
 def _items(models: Sequence[Model]) -> str:

@@ -1,0 +1,226 @@
+"""Models as marks: against another quantity, at places, in rows, beside a baseline.
+
+As in `charts`, data in, the figure and its alternative text out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from analysis.metrics.indicators import rank_correlation
+from analysis.metrics.robustness import Baseline
+from companion.publish import style
+from companion.publish.style import LEVEL_STYLES, Drawing, minus, points
+from companion.publish.words import digits
+
+
+class Marks(NamedTuple):
+    """Marks of one level at (x, y), (n,) each; `low` and `high` are ends of intervals of y.
+
+    `look`: "hollow" marks tell some models from the level's others, "small" ones are many.
+    """
+
+    title: str
+    level: str
+    x: ArrayLike
+    y: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+    look: Literal["filled", "hollow", "small"] = "filled"
+
+
+class Row(NamedTuple):
+    """A value in a row, which several levels may share, with the ends of its interval.
+
+    `other`: a second value, as a hollow mark joined to the first. `chance`: mean, lowest and
+    highest that random directions reach, and that permuted labels do.
+    """
+
+    title: str
+    level: str
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    other: float = np.nan
+    chance: tuple[tuple[float, float, float], ...] = ()
+
+
+def robustness(
+    pool: pd.DataFrame,
+    fitted: Baseline,
+    refits: Sequence[Baseline],
+    models: Sequence[Marks],
+    labels: tuple[str, str],
+    ends: tuple[tuple[float, float], tuple[float, float]],
+    printed: Baseline | None = None,
+) -> Drawing:
+    """Accuracy under shift against accuracy without, with a pool, its fit, and models.
+
+    `pool`: columns `imagenet` and `shifted`; `fitted` to it, `refits` to resampled pools, whose
+    95 % are the band. `printed`: a line by which to judge instead. `models`: x and y are
+    accuracies. All fractions. `labels`, `ends`: of the x and the y axis.
+    """
+    figure, axes = style.new_figure(height=5)
+    x = np.linspace(0.75 * ends[0][0], 1.02 * ends[0][1], 300)
+    band = np.percentile([line.predict(x) for line in refits], [2.5, 97.5], axis=0)
+    axes.scatter(
+        pool["imagenet"], pool["shifted"], s=9, color=style.MUTED, alpha=0.35, linewidth=0,
+        label=f"baseline pool ({len(pool)} models)",
+    )  # fmt: skip
+    axes.fill_between(x, *band, color=style.INK, alpha=0.18, linewidth=0)
+    axes.plot(x, fitted.predict(x), color=style.INK, linewidth=1.3, label="fit to this pool")
+    if printed is not None:
+        look = {"linewidth": 1.1, "linestyle": (0, (4, 3)), "label": "the paper's printed line"}
+        axes.plot(x, printed.predict(x), color=style.INK, **look)
+    told = []
+    for marks in models:
+        _draw(axes, marks, 1)
+        apart = np.asarray(marks.y) - (printed or fitted).predict(marks.x)
+        told.append(f"{apart.size} {marks.title} at {_span(apart)} points")
+    style.logit_scale(axes.xaxis, ends[0])
+    style.logit_scale(axes.yaxis, ends[1])
+    axes.set(xlim=ends[0], ylim=(0.75 * ends[1][0], ends[1][1]), xlabel=labels[0], ylabel=labels[1])
+    style.legend(figure, axes)
+    line = "printed line" if printed else "line fitted to the pool"
+    alt = f"Scatter plot on logit axes, {labels[1]}. Relative to the {line}: "
+    return Drawing(figure, f"{alt}{'; '.join(told) or 'no models'}.")
+
+
+def scatter(
+    shown: Mapping[str, Sequence[Marks]],
+    ylabel: str,
+    xlabel: str = "",
+    line: float | None = None,
+) -> Drawing:
+    """Fractions, drawn in points, against a quantity of each model.
+
+    A panel for each title, which is the label of the x axis if `xlabel` is empty. `line`: a value
+    of x that is marked.
+    """
+    titles = shown if xlabel else [""] * len(shown)
+    figure, grid = style.panels(titles, min(2, len(shown)), 2.6, sharey=True)
+    told = []
+    for axes, (title, models) in zip(grid.flat, shown.items(), strict=False):
+        for m in models:
+            _draw(axes, m)
+            if len(models) == np.size(m.x) * len(models):
+                told.append(f"{title}, {m.title}: {digits(np.ravel(m.x)[0])}, {_span(m.y)}")
+        axes.axhline(0, color=style.INK, linewidth=0.8)
+        if line is not None:
+            axes.axvline(line, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set(xlabel=xlabel or title)
+        x, y = (np.concatenate([np.ravel(getattr(m, side)) for m in models]) for side in "xy")
+        known = np.isfinite(x)
+        told.append(f"{title}: rank correlation {rank_correlation(x[known], y[known]):.2f}")
+    figure.supylabel(ylabel, fontsize=9)
+    style.legend(figure, grid[0, 0])
+    return Drawing(figure, minus(f"Scatter plots, {ylabel}. {'; '.join(told)}."))
+
+
+def strips(places: Sequence[str], models: Sequence[Marks], ylabel: str, line: float = 0) -> Drawing:
+    """Fractions, drawn in percent or points, at places along the x axis, levels side by side.
+
+    `models`: x are numbers of `places`. `line`: a horizontal one, in percent.
+    """
+    figure, axes = style.new_figure(height=3.8)
+    looks = list(dict.fromkeys((m.level, m.look == "hollow") for m in models))
+    offsets = dict(zip(looks, np.linspace(-0.24, 0.24, len(looks)), strict=True))
+    for m in models:
+        _draw(axes, m._replace(x=np.asarray(m.x) + offsets[m.level, m.look == "hollow"]))
+    axes.axhline(line, color=style.INK, linewidth=1, linestyle="--" if line else "-")
+    axes.set_xticks(range(len(places)), places, fontsize=10 if len(places) < 6 else 8)
+    axes.set(ylabel=ylabel)
+    style.legend(figure, axes)
+    told = []
+    for m in models:
+        x, y = np.ravel(m.x), 100 * np.ravel(m.y)
+        means = (f"{p} {y[x == n].mean():.1f}" for n, p in enumerate(places) if n in x)
+        told.append(f"{m.title}: {', '.join(means)}")
+    alt = f"Dot plot, {ylabel}, means. {'; '.join(told)}."
+    return Drawing(figure, minus(alt.replace("\n", " ")))
+
+
+def rows(
+    shown: Mapping[str, Sequence[Row]],
+    xlabel: str = "",
+    lines: Iterable[float] = (0,),
+    levels: bool = False,
+) -> Drawing:
+    """Values with intervals in rows, a panel for each title, which may be that of the x axis.
+
+    Bars at what chance gives: above a mark for random directions, below for permuted labels, with
+    strokes at their means. `lines`: vertical ones. `levels`: whether a legend names the levels.
+    """
+    names = [list(dict.fromkeys(row.title for row in own)) for own in shown.values()]
+    figure, grid = style.new_figure(
+        len(shown), width=7.2 if len(shown) < 2 else 8.4, height=1.4 + 0.3 * max(map(len, names)),
+        squeeze=False, sharey=all(own == names[0] for own in names),
+    )  # fmt: skip
+    told = []
+    for axes, titles, (panel, own) in zip(grid[0], names, shown.items(), strict=True):
+        for row in own:
+            place, colour = (
+                len(titles) - 1 - titles.index(row.title),
+                LEVEL_STYLES[row.level].colour,
+            )
+            for chance, look in zip(row.chance, _CHANCE, strict=False):
+                _draw_chance(axes, chance, place, *look)
+            axes.hlines(place, row.low, row.high, color=colour, linewidth=1.4)
+            axes.plot([row.other, row.value], [place] * 2, color=colour, linewidth=1)
+            _draw(axes, Marks("", row.level, row.other, place, look="hollow"), 1)
+            _draw(axes, Marks("", row.level, row.value, place), 1)
+            means = [mean for mean, *_ in row.chance]
+            values = [v for v in (row.value, row.low, row.high, row.other, *means) if v == v]
+            told += [f"{row.title}, {panel}: {', '.join(map(digits, values))}"] * bool(values)
+        for line in lines:
+            axes.axvline(line, color=style.INK, linewidth=0.8)
+        axes.set_yticks(range(len(titles)), titles[::-1])
+        axes.set(xlabel=xlabel or panel, title=panel if xlabel else "")
+    if levels:
+        for level in dict.fromkeys(row.level for own in shown.values() for row in own):
+            _draw(grid[0, 0], Marks(LEVEL_STYLES[level].title, level, [], []))
+    style.legend(figure, grid[0, 0])
+    return Drawing(figure, minus(f"Dot plots. {'; '.join(told)}."))
+
+
+#: What chance is, how far from the row it is drawn, and in which colour and width.
+_CHANCE = (("random directions", 0.24, style.MUTED, 4), ("permuted labels", -0.24, style.INK, 2))
+
+
+def _draw_chance(
+    axes: Axes, found: Sequence[float], place: int, what: str, shift: float, grey: str, width: int
+) -> None:
+    """Lowest to highest as a bar, the mean as a stroke; labelled in the last row only."""
+    label = None if place else what
+    axes.plot(
+        found[1:], [place + shift] * 2, color=grey, linewidth=width, alpha=0.6, label=label,
+        solid_capstyle="butt",
+    )  # fmt: skip
+    axes.plot(found[0], place + shift, "|", color=grey, markersize=7)
+
+
+def _draw(axes: Axes, marks: Marks, scale: float = 100) -> None:
+    """Marks in their level's colour and marker, y and the intervals times `scale`."""
+    _, colour, marker = LEVEL_STYLES[marks.level]
+    looks: dict[str, dict[str, Any]] = {
+        "filled": {"facecolor": colour, "edgecolor": style.PAPER, "linewidth": 0.8, "s": 46},
+        "hollow": {"facecolor": "none", "edgecolor": colour, "linewidth": 1.4, "s": 46},
+        "small": {"facecolor": colour, "linewidth": 0, "alpha": 0.6, "s": 14},
+    }
+    x, y = np.asarray(marks.x), scale * np.asarray(marks.y)
+    if marks.low is not None and marks.high is not None:
+        ends = scale * np.asarray(marks.low), scale * np.asarray(marks.high)
+        axes.vlines(x, *ends, color=colour, linewidth=0.9)
+    axes.scatter(x, y, marker=marker, zorder=4, label=marks.title or None, **looks[marks.look])
+
+
+def _span(fractions: ArrayLike) -> str:
+    """Lowest to highest in points."""
+    low, high = points(np.min(fractions)), points(np.max(fractions))
+    return low if low == high else f"{low} to {high}"
