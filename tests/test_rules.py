@@ -11,9 +11,9 @@ from analysis.images import sets
 from analysis.images.imagelist import DIFFERS
 from analysis.metrics.concept_counts import Found
 from companion.claims.cards import beside, card
-from companion.claims.evidence import Concepts, Evidence, Interval, Pruned
+from companion.claims.evidence import Concepts, Evidence, Interval, Pruned, gather
 from companion.claims.ledger import ClaimError, load_claims
-from companion.claims.rules import RULES, judge_all, rows
+from companion.claims.rules import RULES, judge_all, lines, rows
 from companion.measurements.quantities import QUANTITIES
 from companion.measurements.records import Measurement
 
@@ -342,6 +342,28 @@ def test_verdicts_as_plain_data_say_how_many_of_how_many_with_units():
     assert (row["outcome"], row["agreeing"], row["checked"], row["covered"]) == ("partly", 1, 1, 2)
     assert {"name": "kurtosis", "value": 40.0, "unit": "dimensionless", "of": "rich",
             "data": "imagenet"} in row["numbers"]  # fmt: skip
+    told = lines({"K-zero-shot": judged("K-zero-shot", known)})
+    assert told[0].split() == [
+        "K-zero-shot",
+        "partly",
+        "1",
+        "of",
+        "1",
+        "checked",
+        "agree,",
+        "2",
+        "covered",
+    ]
+    assert told[1].split() == ["kurtosis", "40", "rich", "imagenet"]
+
+
+def test_measurements_of_a_folder_are_judged_alone(tmp_path):
+    with pytest.raises(ClaimError, match=r"elsewhere is no folder: give one"):
+        gather("paper", tmp_path / "elsewhere")
+    known = gather("paper", tmp_path)
+    assert not known.measurements and not known.concepts
+    assert judged("K-others", known).outcome == "not measured"
+    assert judged("ER-range", known).outcome == "reproduced"  # from published accuracies
 
 
 def test_cards_are_made_of_the_verdicts_numbers():
@@ -380,9 +402,8 @@ def test_cards_of_the_papers_printed_numbers():
 def test_the_pocket_lab_is_judged_by_the_same_rules_and_told_by_level():
     known = evidence(*K.values(), LOW, kurtosis("drawn", 2.9, 2, 3.4), robustness=ROBUST)
     said = {n: beside(CLAIMS[n], judged(n, known), known) for n in ("K-zero-shot", "K-captions")}
-    assert "κ: zero-shot 40.0 and 12.0, random weights 2.90. By the card's rule 2 of 2 zero-shot" in said[
-        "K-zero-shot"
-    ]  # fmt: skip
+    of_zero_shot = "κ: zero-shot 40.0 and 12.0, random weights 2.90. By the card's rule 2 of 2"
+    assert of_zero_shot in said["K-zero-shot"]
     assert "+1.0 (−1.0 to +3.0)" in said["K-captions"]
     assert (
         "(κ), 1 of 1 CLIP on ImageNet-Captions (ER) agree with the claim. Where no"

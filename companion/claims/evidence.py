@@ -24,6 +24,7 @@ from analysis.metrics.concept_counts import Found, Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from analysis.metrics.pruning import Sweep
+from companion.claims.ledger import ClaimError
 from companion.measurements import (
     accuracy,
     concept_found,
@@ -192,8 +193,12 @@ def gather(edition: Edition = "paper", folder: Path | None = None, cuts: Cuts = 
     """All that is known of an edition's models now, live from features in the store or recorded.
 
     ``folder``: judge the measurements recorded there instead of those of `data/measurements`, and
-    nothing live.
+    nothing live. Raises ClaimError if there is no such folder.
     """
+    if folder is not None and not folder.is_dir():
+        raise ClaimError(
+            f"{folder} is no folder: give one that holds measurements as data/measurements does."
+        )
     families = load_families(edition)
     of_edition = _pocket if edition == "pocket" else _published
     return replace(of_edition(families, folder), cuts=cuts)

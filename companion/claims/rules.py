@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis.families.registry import Level, Model
 from analysis.metrics import concept_counts
+from analysis.metrics.pruning import fewest_kept_without_loss
 from companion.claims import order
 from companion.claims.evidence import Evidence, Interval
 from companion.claims.ledger import (
@@ -29,7 +30,6 @@ from companion.claims.ledger import (
     printed_regions,
 )
 from companion.measurements.records import Measurement
-from companion.publish.words import fewest_kept_without_loss
 
 Rule = Callable[[Claim, Evidence], Verdict]
 
@@ -229,9 +229,11 @@ def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
     ``without_loss``: the share that can be pruned down to these.
     """
     rank = len(measurement.value("accuracy_importance"))
-    kept, fewest = round((1 - share) * rank), fewest_kept_without_loss(measurement)
-    change = measurement.value("difference_importance")[kept - 1]
-    half = 1.96 * measurement.value("difference_importance_error")[kept - 1]
+    kept = round((1 - share) * rank)
+    changes = measurement.value("difference_importance")
+    halves = 1.96 * measurement.value("difference_importance_error")
+    fewest = fewest_kept_without_loss(changes + halves)
+    change, half = changes[kept - 1], halves[kept - 1]
     found = _numbers(
         measurement, rank=rank, kept=kept, fewest=fewest, without_loss=1 - fewest / rank,
         images=measurement.counts["images"], classes=measurement.counts["classes"],
@@ -355,23 +357,40 @@ def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verd
 def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
     """Verdicts as plain data, one mapping per claim: what `companion claims --json` prints.
 
-    `agreeing` of `checked` checks hold, `covered` is how many the claim speaks of.
+    ``agreeing`` of ``checked`` checks hold; ``covered``: of how many the claim speaks.
     """
     return [
         {
             "id": name,
             "outcome": verdict.outcome,
-            "agreeing": sum(verdict.holds.values()),
+            "agreeing": verdict.agreeing,
             "checked": len(verdict.holds),
             "covered": verdict.covered,
             "holds": dict(verdict.holds),
             "numbers": [
-                {k: v for k, v in asdict(n).items() if v not in ("", None)} | {"unit": n.unit}
-                for n in verdict.numbers
+                {key: value for key, value in asdict(number).items() if value not in ("", None)}
+                | {"unit": number.unit}
+                for number in verdict.numbers
             ],
         }
         for name, verdict in verdicts.items()
     ]
+
+
+def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
+    """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
+    told = []
+    for name, verdict in verdicts.items():
+        count = (
+            f"{verdict.agreeing} of {len(verdict.holds)} checked agree, {verdict.covered} covered"
+        )
+        told.append(f"{name:16} {verdict.outcome:13} {count}")
+        for n in verdict.numbers:
+            ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
+            unit = "" if n.unit in ("count", "dimensionless") else f" {n.unit}"
+            of = "  ".join(filter(None, (n.of, n.data)))
+            told.append(f"  {n.name:30} {n.value:.4g}{ends}{unit}  {of}".rstrip())
+    return told
 
 
 def _verdict(holds: Mapping[str, bool], covered: int, carried: Iterable[Number]) -> Verdict:

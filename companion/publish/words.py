@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.families.registry import Family, Model
 from analysis.images import sets
-from analysis.metrics import pruning
 from analysis.metrics.concept_counts import shared, totals
 from companion.measurements.records import Measurement, code_note
 from companion.publish.style import Evidence, points, text
@@ -66,17 +65,6 @@ def kurtosis(measurement: Measurement) -> str:
     error = 1.96 * measurement.value("kurtosis_standard_error")
     shown = f"{error:.2g}" if error >= 0.001 else "0.001"  # rounded up, rather than 9e-05
     return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
-
-
-def fewest_kept_without_loss(measurement: Measurement) -> int:
-    """The smallest number of directions, kept by importance, from which on no loss is established.
-
-    The whole 95 % interval of the paired difference from the head with all directions lies below
-    zero where a loss is established: see `pruning.fewest_kept_without_loss`.
-    """
-    error = measurement.value("difference_importance_error")
-    highest = measurement.value("difference_importance") + 1.96 * error
-    return pruning.fewest_kept_without_loss(highest)
 
 
 def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:
