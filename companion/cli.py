@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_probe(commands)
     _add_measure(commands)
+    _add_claims(commands)
     _add_check_measurements(commands)
     _add_completion(commands)
     _add_hidden(commands)
@@ -283,6 +284,17 @@ def _add_measure(commands: Commands) -> None:
                          help="write them to data/measurements, not just compare")  # fmt: skip
     _add_quiet(measure)
     measure.set_defaults(do=_measure)
+
+
+def _add_claims(commands: Commands) -> None:
+    claims = _command(
+        commands, "claims", "judge the paper's claims, with the numbers that carry each verdict",
+        "", "--json", "--measurements FOLDER",
+    )  # fmt: skip
+    claims.add_argument("--json", action="store_true", help="machine-readable")
+    claims.add_argument("--measurements", type=Path, metavar="FOLDER",
+                        help="judge those recorded there, and no others")  # fmt: skip
+    claims.set_defaults(do=_claims)
 
 
 def _add_check_measurements(commands: Commands) -> None:
@@ -931,6 +943,16 @@ def _measure(options: argparse.Namespace) -> int:
         return int(differ > 0)
     except (ArtifactError, StoreError, records.MeasurementError) as error:
         raise RunError(str(error)) from error
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from companion.claims import evidence, ledger, rules
+
+    known = evidence.gather("paper", options.measurements)
+    verdicts = rules.judge_all(known, ledger.load_claims())
+    as_json = json.dumps(rules.rows(verdicts), ensure_ascii=False, indent=1)
+    print(as_json if options.json else "\n".join(rules.lines(verdicts)))
+    return 0
 
 
 def _check_measurements(options: argparse.Namespace) -> int:

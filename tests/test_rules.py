@@ -1,5 +1,6 @@
 """The rule of each claim, on cases worked by hand: small measurements and frames, no files."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from analysis.families.registry import Family, load_families
 from analysis.images import sets
 from analysis.images.imagelist import DIFFERS
 from analysis.metrics.concept_counts import Found
+from companion import cli
 from companion.claims.cards import beside, card
 from companion.claims.evidence import Concepts, Evidence, Interval, Pruned, gather
 from companion.claims.ledger import ClaimError, load_claims
@@ -355,6 +357,18 @@ def test_verdicts_as_plain_data_say_how_many_of_how_many_with_units():
         "covered",
     ]
     assert told[1].split() == ["kurtosis", "40", "rich", "imagenet"]
+
+
+def test_the_command_prints_every_claim(capsys):
+    assert cli.main(["claims"]) == 0
+    text = capsys.readouterr().out
+    assert [line.split()[0] for line in text.splitlines() if line[0] != " "] == [*CLAIMS]
+    assert cli.main(["claims", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["outcome"] for row in told] == [line[17:30].strip() for line in text.splitlines()
+                                                if line[0] != " "]  # fmt: skip
+    assert cli.main(["claims", "--measurements", "no-folder"]) == 1
+    assert "no-folder is no folder" in capsys.readouterr().err
 
 
 def test_measurements_of_a_folder_are_judged_alone(tmp_path):
