@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from analysis.families.registry import LEVEL_TITLES, Level
+from analysis.images import sets
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import Claim, Number, Outcome, Sentence, Verdict
 from companion.publish import words
@@ -63,15 +64,12 @@ def beside(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
         return "*In the pocket lab:* not measured in this build."
     told = []
     for name, shape in BESIDE.items():
-        of_name = [n for n in verdict.numbers if n.name == name]
-        by_level: dict[Level, list[Number]] = {
-            level: [n for n in of_name if _level(n, evidence) == level] for level in get_args(Level)
-        }
+        of_name = [(n, _level(n.of, evidence)) for n in verdict.numbers if n.name == name]
         before, _, form = shape.rpartition(" ")
         values = [
             f"{_level_title(level, evidence)} {_spanned(found, form)}"
-            for level, found in by_level.items()
-            if found
+            for level in get_args(Level)
+            if (found := [n for n, own in of_name if own == level])
         ]
         told += [f"{before}: {', '.join(values)}"] if values else []
     checks = [_kind(check, evidence) for check in verdict.holds]
@@ -89,13 +87,13 @@ def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:
     """One sentence of a card, of everything that it is said of; "" if there is nothing."""
     totals: dict[str, Any] = {n.name: _Shown(n) for n in verdict.numbers if not n.of}
     totals |= {"checked": len(verdict.holds), "covered": verdict.covered}
-    totals |= {"agreeing": sum(verdict.holds.values())}
+    totals |= {"agreeing": verdict.agreeing}
     if not sentence.each:
         shown = verdict.outcome != "not measured" or sentence.always
         return sentence.text.format(**totals) if shown else ""
     told = []
     for n in (n for n in verdict.numbers if n.name == sentence.each):
-        if sentence.levels and _level(n, evidence) not in sentence.levels:
+        if sentence.levels and _level(n.of, evidence) not in sentence.levels:
             continue
         if sentence.where and (n.data == evidence.reference) != (sentence.where == "reference"):
             continue
@@ -107,9 +105,7 @@ def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:
 
 def _names(number: Number, evidence: Evidence) -> dict[str, str]:
     """What a number is of, in words."""
-    titles = {m.data.name: m.data.title for m in evidence.measurements}
-    names = {"of": number.of.replace("_", "-")}
-    names["data"] = titles.get(number.data, number.data)
+    names = {"of": number.of.replace("_", "-"), "data": sets.title(number.data)}
     if number.of in evidence.families:
         return names | {"title": evidence.families[number.of].title}
     families = {m.name: f for f in evidence.families.values() for m in f.models}
@@ -123,9 +119,9 @@ def _names(number: Number, evidence: Evidence) -> dict[str, str]:
     return names
 
 
-def _level(number: Number, evidence: Evidence) -> Level | None:
-    """The level of the model that a number is of, the first of two; None of anything else."""
-    first = number.of.split(", ")[0]
+def _level(of: str, evidence: Evidence) -> Level | None:
+    """The level of the model that something is of, the first of two; None of anything else."""
+    first = of.split(", ")[0]
     models = (m for family in evidence.families.values() for m in family.models)
     return next((model.level for model in models if model.name == first), None)
 
@@ -149,7 +145,7 @@ def _kind(check: str, evidence: Evidence) -> str:
     """What was checked: the level, and in brackets which of several quantities."""
     last = check.rpartition(", ")[2]
     quantity = f" ({last})" if last in ("accuracy", "robustness", "κ", "ER") else ""
-    level = _level(Number("", 0, check), evidence)
+    level = _level(check, evidence)
     return f"{_level_title(level, evidence)}{quantity}" if level else last
 
 
