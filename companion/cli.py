@@ -100,7 +100,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_rerun(commands)
     _add_extract(commands)
     _add_grid(commands)
-    _add_miniature(commands)
     _add_train(commands)
     _add_probe(commands)
     _add_measure(commands)
@@ -237,15 +236,6 @@ def _add_rerun(commands: Commands) -> None:
     _add_parameters(rerun)
     _add_extraction(rerun, required=False)
     rerun.set_defaults(do=_rerun, title=None, model=None, replace=False)
-
-
-def _add_miniature(commands: Commands) -> None:
-    miniature = _command(
-        commands, "miniature", "write the paper's data sets in miniature, to try the pipeline on",
-        "miniatures/",
-    )  # fmt: skip
-    miniature.add_argument("folder", type=Path, metavar="FOLDER")
-    miniature.set_defaults(do=_miniature)
 
 
 def _add_train(commands: Commands) -> None:
@@ -896,16 +886,6 @@ def _step(options: argparse.Namespace) -> int:
     number, of = options.part
     job = grid.Job(options.kind, options.family, options.data, number, of, choice.which)
     grid.step(choice, job)
-    return 0
-
-
-def _miniature(options: argparse.Namespace) -> int:
-    from analysis.images import miniature as miniatures
-
-    if options.folder.exists() and any(options.folder.iterdir()):
-        raise RunError(f"{options.folder} is not empty: name a folder that is, or a new one.")
-    for name, made in miniatures.save_all(options.folder).items():
-        print(f"{name}  {options.folder / made.folders[0]}  {made.images:,} images")
     return 0
 
 

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from analysis.common import ROOT
-from analysis.images import appearance
 from analysis.images.emoji import (
     ARCHIVE,
     CAPTIONS,
@@ -27,20 +26,18 @@ from analysis.images.emoji import (
     SUBGROUPS,
     TABLE,
     UNSEEN,
-    WEB_LARGE,
-    WEB_SMALL,
     Emoji,
-    EmojiError,
     concepts,
     from_sheet,
     load,
     read_table,
     sizes,
-    to_sheet,
 )
 from analysis.images.emoji import appearance as stored_appearance
+from analysis.images.imagelist import DatasetError
 
 FOLDER = ROOT / "data" / "emoji"
+WEB_SMALL, WEB_LARGE = CAPTIONS["web_small"], CAPTIONS["web_large"]
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +46,20 @@ def emoji() -> Emoji:
 
 
 @functools.cache
-def make() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_emoji", FOLDER / "make.py")
+def load_script(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["make_emoji"] = module  # the renderer's processes look their function up by name
+    sys.modules[name] = module  # the renderer's processes look their function up by name
     spec.loader.exec_module(module)
     return module
+
+
+appearance = load_script("appearance", FOLDER / "appearance.py")
+
+
+def make() -> ModuleType:
+    return load_script("make_emoji", FOLDER / "make.py")
 
 
 def one_per_concept(emoji: Emoji) -> pd.DataFrame:
@@ -130,13 +134,13 @@ def test_select(emoji: Emoji) -> None:
 
 
 def test_errors_say_what_is_known(emoji: Emoji, tmp_path: Path) -> None:
-    with pytest.raises(EmojiError, match=r"unknown style 'notto'.*did you mean 'noto'"):
+    with pytest.raises(DatasetError, match=r"unknown style 'notto'.*did you mean 'noto'"):
         emoji.select("notto")
-    with pytest.raises(EmojiError, match="unknown split 'val'"):
+    with pytest.raises(DatasetError, match="unknown split 'val'"):
         emoji.select("noto", "val")
-    with pytest.raises(EmojiError, match=r"does not exist: run `python data/emoji/make.py`"):
+    with pytest.raises(DatasetError, match=r"does not exist: run `python data/emoji/make.py`"):
         load(tmp_path / "none.zip")
-    with pytest.raises(EmojiError, match="has no column 'twemoji'"):
+    with pytest.raises(DatasetError, match="has no column 'twemoji'"):
         read_table(b"concept,name\n1F600,grinning face\n")
 
 
@@ -145,17 +149,17 @@ def test_a_sheet_that_does_not_fit_the_table_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(ARCHIVE) as source, zipfile.ZipFile(damaged, "w") as target:
         for name in source.namelist():
             target.writestr(name, source.read("noto.webp" if name == "fxemoji.webp" else name))
-    with pytest.raises(EmojiError, match="fxemoji: a sheet of 858 images must be"):
+    with pytest.raises(DatasetError, match="fxemoji: a sheet of 858 images must be"):
         load(damaged)
 
 
 @pytest.mark.parametrize("count", [1, 39, 40, 41, 100])
 def test_sheets_there_and_back(count: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
-    sheet = to_sheet(images)
+    sheet = make().to_sheet(images)
     assert sheet.shape == (-(-count // 40) * 64, 2560, 3)
     np.testing.assert_array_equal(sheet[:64, :64], images[0])
-    np.testing.assert_array_equal(from_sheet(sheet, count), images)
+    np.testing.assert_array_equal(from_sheet(sheet, count, "x"), images)
 
 
 def test_reading_needs_no_torch() -> None:
@@ -307,7 +311,7 @@ def test_stored_appearance_is_that_of_the_images(emoji: Emoji) -> None:
     images = emoji.images[some]
     now = np.concatenate([appearance.colours(images), appearance.textures(images)], 1)
     np.testing.assert_array_equal(stored[some], now)
-    with pytest.raises(EmojiError, match="does not fit 3 images"):
+    with pytest.raises(DatasetError, match="does not fit 3 images"):
         stored_appearance(3)
 
 

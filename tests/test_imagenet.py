@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import miniatures
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from analysis.common import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import find, imagelist, imagenet, miniature, parquet, sets, shards
-from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Piece, Prompts
-from analysis.images.sets import Description
+from analysis.images import find, imagelist, imagenet, packed, sets
+from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
+from analysis.images.sets import Availability, Description
 from companion.cli import main
 from companion.measurements import take
 
@@ -32,7 +34,7 @@ NO_CONFIG = "no-configuration.yaml"
 def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Description]]:
     """Every set in miniature, and the descriptions that fit; not to be changed."""
     folder = tmp_path_factory.mktemp("data")
-    return folder, miniature.save_all(folder)
+    return folder, miniatures.save_all(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def own(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return copy
 
 
-def available(name: str) -> imagelist.Availability:
+def available(name: str) -> Availability:
     return next(one for one in find.availability() if one.name == name)
 
 
@@ -104,7 +106,7 @@ def test_the_tables_are_those_of_the_libraries() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_mapping_of_objectnet(small: Path) -> None:
+def test_the_mapping_of_objectnet() -> None:
     mapping = imagenet.objectnet_to_imagenet()
     wnids = [wnid for several in mapping.values() for wnid in several]
     assert (len(imagenet.objectnet_labels()), len(mapping), len(wnids)) == (313, 113, 125)
@@ -119,8 +121,6 @@ def test_the_mapping_of_objectnet(small: Path) -> None:
     own = dict(zip(imagenet.objectnet_prompts().classes, imagenet.objectnet_prompts().names,
                    strict=True))  # fmt: skip
     assert (own["alarm_clock"], own["tv"]) == ("alarm clock", "tv")
-    labels = small / "objectnet-1.0" / "mappings" / "folder_to_objectnet_label.json"
-    assert json.loads(labels.read_text()) == imagenet.objectnet_labels()
 
 
 # Layouts
@@ -168,76 +168,6 @@ def test_numbers_sort_as_numbers(own: Callable[[str], Path]) -> None:
     np.testing.assert_array_equal(other.labels, listed.labels)
 
 
-def flatten(place: Path) -> list[tuple[str, str]]:
-    """Put all validation images into one folder; return their names and classes, by name."""
-    found = sorted((path.name, path.parent.name) for path in place.rglob("*.JPEG"))
-    for file, wnid in found:
-        (place / wnid / file).rename(place / file)
-    for wnid in {wnid for _, wnid in found}:
-        (place / wnid).rmdir()
-    return found
-
-
-def by_kaggle(place: Path, found: list[tuple[str, str]]) -> None:
-    rows = [f"{Path(f).stem},{wnid} 1 2 30 40 {wnid} 5 6 7 8 " for f, wnid in reversed(found)]
-    text = "\n".join(["ImageId,PredictionString", *rows])
-    (place.parent / "LOC_val_solution.csv").write_text(text)
-
-
-def by_synsets(place: Path, found: list[tuple[str, str]]) -> None:
-    name = "imagenet_2012_validation_synset_labels.txt"
-    (place / name).write_text("".join(f"{wnid}\n" for _, wnid in found))
-
-
-def by_ground_truth(place: Path, found: list[tuple[str, str]]) -> None:
-    """As in the development kit, whose numbers have an order of their own."""
-    from scipy.io import savemat
-
-    kit = place.parents[1] / "ILSVRC2012_devkit_t12" / "data"
-    kit.mkdir(parents=True)
-    number = {wnid: i for i, wnid in enumerate(reversed(imagenet.classes()), 1)}
-    text = "".join(f"{number[wnid]}\n" for _, wnid in found)
-    (kit / "ILSVRC2012_validation_ground_truth.txt").write_text(text)
-    kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
-    rows = [(i, wnid, "a, b") for wnid, i in number.items()] + [(1001, "n00001740", "entity")]
-    savemat(kit / "meta.mat", {"synsets": np.array(rows, dtype=kinds)[:, None]})
-
-
-@pytest.mark.parametrize("labels", [by_kaggle, by_synsets, by_ground_truth])
-def test_validation_images_in_one_folder(
-    own: Callable[[str], Path], labels: Callable[[Path, list[tuple[str, str]]], None]
-) -> None:
-    (folders,) = find.find("imagenet")
-    place = own("imagenet")
-    labels(place, flatten(place))
-    (flat,) = find.find("imagenet")
-    assert flat.keys == folders.keys and flat.what == folders.what
-    np.testing.assert_array_equal(flat.labels, folders.labels)
-    np.testing.assert_array_equal(np.asarray(flat.image(5)), np.asarray(folders.image(5)))
-
-
-def test_validation_images_without_their_classes(own: Callable[[str], Path]) -> None:
-    place = own("imagenet")
-    found = flatten(place)
-    with pytest.raises(DatasetError, match=r"no file says their classes: LOC_val_solution\.csv"):
-        find.find("imagenet")
-    assert available("imagenet").state == "incomplete"
-    by_ground_truth(place, found)
-    kit = place.parents[1] / "ILSVRC2012_devkit_t12" / "data"
-    (kit / "meta.mat").unlink()
-    with pytest.raises(DatasetError, match=r"there is no .*meta\.mat: take both from ILSVRC2012_d"):
-        find.find("imagenet")
-    by_synsets(place, found[:-1])
-    with pytest.raises(DatasetError, match=r"labels\.txt gives ILSVRC2012_val_00001000\.JPEG no c"):
-        find.find("imagenet")
-    by_synsets(place, [(file, "n99999999") for file, _ in found])
-    with pytest.raises(DatasetError, match=r"gives ILSVRC2012_val_00000001\.JPEG the class 'n9999"):
-        find.find("imagenet")
-    (place.parent / "LOC_val_solution.csv").write_text("image,label\na,b\n")
-    with pytest.raises(DatasetError, match="has not the columns ImageId and PredictionString"):
-        find.find("imagenet")
-
-
 def test_the_border_of_objectnet_is_cut_off(small: Path) -> None:
     (listed,) = find.find("objectnet")
     for i in (0, 40, 124):
@@ -245,10 +175,10 @@ def test_the_border_of_objectnet_is_cut_off(small: Path) -> None:
         assert isinstance(path, Path)
         with Image.open(path) as whole:
             expected = np.asarray(whole)
-        assert (expected[0] == miniature.RED).all() and (expected[:, -2] == miniature.RED).all()
+        assert (expected[0] == miniatures.RED).all() and (expected[:, -2] == miniatures.RED).all()
         found = np.asarray(listed.image(i))
         np.testing.assert_array_equal(found, expected[2:-2, 2:-2])
-        assert not (found[0] == miniature.RED).all(axis=-1).all()
+        assert not (found[0] == miniatures.RED).all(axis=-1).all()
     bare = ImageList("bare", listed.images, listed.keys, listed.labels, listed.classes)
     assert bare.manifest != listed.manifest
 
@@ -347,7 +277,8 @@ def test_an_empty_folder(own: Callable[[str], Path]) -> None:
     place = own("imagenet-a")
     shutil.rmtree(place)
     place.mkdir()
-    with pytest.raises(DatasetError, match="0 of 229 images"):
+    (place / "n01498041_1.jpg").touch()
+    with pytest.raises(DatasetError, match=r"0 of 229 images.*\. A folder per class is expected"):
         find.find("imagenet-a", accept_counts=True)
 
 
@@ -415,7 +346,6 @@ def test_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
         find.find("grid")
     monkeypatch.setattr(sets, "GRID", sets.GRID[:-1])
-    monkeypatch.setattr(imagenet, "GRID", sets.GRID)
     assert [listed.name for listed in find.find("grid")] == list(sets.GRID)
 
 
@@ -428,7 +358,7 @@ def test_shards_equal_folders(
 ) -> None:
     (folders,) = find.find(name)
     wds = sets.descriptions()[name].folders[-1]
-    miniature.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
+    miniatures.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
     (listed,) = find.find(name)
     assert available(name).state == "present"
@@ -440,17 +370,11 @@ def test_shards_equal_folders(
         np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
 
 
-def test_shards_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for number in (10, 9, 2):
-        (tmp_path / f"{number}.tar").touch()
-    assert [path.stem for path in shards.archives(tmp_path)] == ["2", "9", "10"]
-
-
 def archive(folder: Path, members: dict[str, bytes]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(folder / "0.tar", "w") as target:
         for name, content in members.items():
-            miniature._add(target, name, content)
+            miniatures.add(target, name, content)
     return folder / "0.tar"
 
 
@@ -460,8 +384,9 @@ def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
         {"a/1.jpg": b"x", "a/1.json": b'{"label": 7, "other": 1}', "a/2.seg.cls": b"no",
          "b/1.JPEG": b"y", "b/1.cls": b" n01440764\n", "c.webp": b"z", "c.json": b'{"wnid": "w"}'},
     )  # fmt: skip
-    found = shards.read([path])
-    assert [(s.key, s.label, s.image.read()) for s in found] == [
+    found, names = packed.read(path.parent) or ([], ())
+    assert names is None
+    assert [(s.name, s.label, s.image.read()) for s in found] == [
         ("a/1", "7", b"x"), ("b/1", "n01440764", b"y"), ("c", "w", b"z"),
     ]  # fmt: skip
 
@@ -476,8 +401,9 @@ def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
         ({"1.jpg": b"", "1.json": b"{}"}, "gives the image 1 no class"),
         ({"1.jpg": b"", "1.json": b"{"}, r"1\.json is not JSON"),
         ({"1.jpg": b"", "1.png": b"", "1.cls": b"0"}, "two images called 1"),
-        ({"1.jpg": b"", "1.cls": b"200"}, r"the class '200': a number from 0 to 199"),
-        ({"1.jpg": b"", "1.cls": b"n01440764"}, r"the class 'n01440764': .* the name of one"),
+        ({"1.jpg": b"", "1.cls": b"200"}, r"the class '200', which is none of the 200 classes"),
+        ({"1.jpg": b"", "1.cls": b"n01440764"}, r"the class 'n01440764', which is none"),
+        ({"n01443537/1.jpg": b"", "n01443537/1.cls": b"3"}, r"and its name says n01443537"),
     ],
 )
 def test_shards_that_are_wrong(
@@ -496,18 +422,17 @@ def test_shards_that_are_damaged(tmp_path: Path) -> None:
     for spoilt in (content[:3000], content[:100], b"<html>404</html>" * 100):
         path.write_bytes(spoilt)
         with pytest.raises(DatasetError, match=r"0\.tar is not a sound tar archive .*get it again"):
-            shards.read([path])
+            packed.read(tmp_path)
     path.unlink()
     (tmp_path / "0.tar.gz").touch()
     with pytest.raises(DatasetError, match=r"compressed archives \(0\.tar\.gz\)"):
-        shards.archives(tmp_path)
+        packed.read(tmp_path)
 
 
 def test_a_damaged_image_in_a_shard(tmp_path: Path) -> None:
     path = archive(tmp_path, {"deep/1.jpg": b"<html>", "deep/1.cls": b"0"})
-    (sample,) = shards.read([path])
-    assert isinstance(sample.image, Piece)
-    listed = ImageList("x", [sample.image], (sample.key,), np.array([0]), ("a",))
+    ((sample,), _) = packed.read(path.parent) or ([], ())
+    listed = ImageList("x", [sample.image], (sample.name,), np.array([0]), ("a",))
     with pytest.raises(DamagedImageError, match=r"deep/1: cannot identify image .* 'deep/1\.jpg'"):
         listed.image(0)
 
@@ -523,11 +448,13 @@ def words(wnids: tuple[str, ...]) -> list[str]:
     return [every[wnid] for wnid in wnids]
 
 
-def save_parquet(name: str, folder: Path, patch: pytest.MonkeyPatch, **more: object) -> Path:
+def save_parquet(
+    listed: ImageList, folder: Path, patch: pytest.MonkeyPatch, **more: object
+) -> Path:
     """Write a set of the folder layout as the hub keeps it, and look for it there."""
     pytest.importorskip("pyarrow", reason="Parquet files are not read")
-    (listed,) = find.find(name)
-    place = miniature.save_parquet(listed, folder / sets.descriptions()[name].folders[-1], **more)
+    place = folder / sets.descriptions()[listed.name].folders[-1]
+    miniatures.save_parquet(listed, place, **more)
     patch.setenv("COMPANION_DATA", str(folder))
     return place
 
@@ -542,24 +469,21 @@ def test_parquet_files_list_as_folders_do(
     name: str, split: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folders,) = find.find(name)
+    kept = folders
     more: dict[str, object] = {"split": split, "files": 3}
     if named == "words":
         more["names"] = words(folders.classes)
     if name == "imagenet":  # the hub's names of files end in the class
         keys = tuple(key.replace(".", f"_{key[:9]}.") for key in folders.keys)
-        renamed = replace(folders, keys=keys)
-        monkeypatch.setattr(find, "find", lambda name: [renamed])
+        kept = replace(folders, keys=keys)
     if named == "all":  # labels of a subset that count through all classes
         more["names"] = words(imagenet.classes())
         every = [imagenet.classes().index(wnid) for wnid in folders.classes]
-        of_all = replace(
-            folders, labels=np.array(every)[folders.labels], classes=imagenet.classes()
-        )
-        monkeypatch.setattr(find, "find", lambda name: [of_all])
-    save_parquet(name, tmp_path, monkeypatch, **more)
-    parquet._images.cache_clear()
+        kept = replace(folders, labels=np.array(every)[folders.labels], classes=imagenet.classes())
+    save_parquet(kept, tmp_path, monkeypatch, **more)
+    packed._images.cache_clear()
     listed = imagenet.image_list(name)
-    assert parquet._images.cache_info().misses == 0  # no image is read for the list
+    assert packed._images.cache_info().misses == 0  # no image is read for the list
     assert (listed.keys, listed.what, listed.classes) == (
         folders.keys, folders.what, folders.classes,
     )  # fmt: skip
@@ -567,7 +491,7 @@ def test_parquet_files_list_as_folders_do(
     assert available(name).state == "present"
     for i in (0, 57, len(listed) - 1):
         np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
-    assert parquet._images.cache_info().misses <= 3
+    assert packed._images.cache_info().misses <= 3
 
 
 def test_parquet_and_folders_give_the_same_features(
@@ -580,28 +504,26 @@ def test_parquet_and_folders_give_the_same_features(
     path = store.features_path("pocket-cnn-random", "objectnet")
     assert main(command) == 0
     folders = path.read_bytes()
-    save_parquet("objectnet", tmp_path, monkeypatch, group=7)
+    save_parquet(find.find("objectnet")[0], tmp_path, monkeypatch, group=7)
     path.unlink()
     assert main(command) == 0
     assert path.read_bytes() == folders
 
 
 def test_the_split_that_is_meant(tmp_path: Path) -> None:
-    assert parquet.files(tmp_path) == []
-    (tmp_path / "data").mkdir()
-    for name in ("train-00000-of-00002", "train-00001-of-00002", ".hidden"):
-        (tmp_path / "data" / f"{name}.parquet").touch()
-    assert [p.name[:11] for p in parquet.files(tmp_path)] == ["train-00000", "train-00001"]
-    (tmp_path / "data" / "validation-00000-of-00001.parquet").touch()
-    assert [p.name[:10] for p in parquet.files(tmp_path)] == ["validation"]
-    (tmp_path / "0000.parquet").touch()
-    assert [p.name for p in parquet.files(tmp_path)] == ["0000.parquet"]
+    assert packed.read(tmp_path) is None
+    for place, split, label in (
+        ("data", "train", 0), ("data", "validation", 1), (".", "0000", 2),
+    ):  # fmt: skip
+        table(tmp_path / place, {"image": [PICTURE], "label": [label]}, split)
+        ((sample,), _) = packed.read(tmp_path) or ([], ())
+        assert sample.label == str(label)  # each goes before those that were there
 
 
 def test_parquet_files_of_which_one_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = save_parquet("imagenet-r", tmp_path, monkeypatch)
+    place = save_parquet(find.find("imagenet-r")[0], tmp_path, monkeypatch)
     (place / "data" / "validation-00001-of-00002.parquet").unlink()
     with pytest.raises(
         DatasetError, match=r"115 of 229 images: this copy of ImageNet-R is incompl"
@@ -623,7 +545,7 @@ def test_parquet_files_with_other_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     given = names(words(imagenet.classes()))
-    save_parquet("imagenet", tmp_path, monkeypatch, names=given)
+    save_parquet(find.find("imagenet")[0], tmp_path, monkeypatch, names=given)
     with pytest.raises(DatasetError, match=message):
         find.find("imagenet")
 
@@ -633,20 +555,19 @@ def test_parquet_files_whose_labels_are_shifted(
 ) -> None:
     (listed,) = find.find("imagenet-a")
     shifted = replace(listed, labels=np.roll(listed.labels, 1))
-    monkeypatch.setattr(find, "find", lambda name: [shifted])
-    save_parquet("imagenet-a", tmp_path, monkeypatch)
+    save_parquet(shifted, tmp_path, monkeypatch)
     with pytest.raises(
         DatasetError, match=r"the class n\d+ \(.*\), and its name says n\d+: the la"
     ):
         imagenet.image_list("imagenet-a")
 
 
-def table(folder: Path, content: dict[str, object]) -> Path:
+def table(folder: Path, content: dict[str, object], name: str = "test") -> Path:
     pa = pytest.importorskip("pyarrow", reason="Parquet files are not read")
     from pyarrow import parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "test-00000-of-00001.parquet"
+    path = folder / f"{name}-00000-of-00001.parquet"
     pq.write_table(pa.table(content), path)
     return path
 
@@ -679,18 +600,17 @@ def test_parquet_files_that_are_wrong(
 
 def test_parquet_files_without_names_and_a_damaged_image(tmp_path: Path) -> None:
     path = table(tmp_path, {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
-    found = parquet.read([path])
-    (row,) = found.rows
-    assert (row.label, row.path, found.names) == ("n01443537", "", ())
+    ((row,), names) = packed.read(path.parent) or ([], None)
+    assert (row.label, row.name, names) == ("n01443537", "test-00000-of-00001-000000", ())
     listed = ImageList("x", [row.image], ("a",), np.array([0]), ("a",))
     with pytest.raises(
-        DamagedImageError, match=r"a: cannot identify image .* 'test-00000-of-00001/0"
+        DamagedImageError, match=r"a: cannot identify image .* 'test-00000-of-00001-0"
     ):
         listed.image(0)
 
 
 def test_parquet_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = save_parquet("imagenet-a", tmp_path, monkeypatch)
+    place = save_parquet(find.find("imagenet-a")[0], tmp_path, monkeypatch)
     path = place / "data" / "validation-00000-of-00002.parquet"
     whole = path.read_bytes()
     for spoilt in (whole[: len(whole) // 2], b"", b"<html>404</html>" * 100):
@@ -700,7 +620,7 @@ def test_parquet_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.Monk
         ):
             find.find("imagenet-a")
     path.write_bytes(bytes(5000 * [255]) + whole[5000:])  # the footer is sound, images are not
-    parquet._images.cache_clear()
+    packed._images.cache_clear()
     (listed,) = find.find("imagenet-a")
     wrong = imagelist.damaged(listed, workers=2)
     assert 0 < len(wrong) < len(listed)
@@ -786,26 +706,12 @@ def test_shards_and_folders_give_the_same_features(
     path = store.features_path("pocket-cnn-random", "objectnet")
     assert main(command) == 0
     folders = np.array(store.read_features(path).features)
-    miniature.save_shards(find.find("objectnet")[0], tmp_path / "wds" / "wds_objectnet_test")
+    miniatures.save_shards(find.find("objectnet")[0], tmp_path / "wds" / "wds_objectnet_test")
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
     assert main(command) == 0
     again = store.read_features(path)
     np.testing.assert_array_equal(again.features, folders)
     assert again.rows[0] == store.row_numbers(["s0000000"])[0]
-
-
-def test_miniatures_for_trying(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        miniature, "descriptions", lambda: {"imagenet-a": sets.descriptions()["imagenet-a"]}
-    )
-    assert main(["miniature", str(tmp_path / "new")]) == 0
-    assert capsys.readouterr().out == (
-        f"imagenet-a  {tmp_path / 'new' / 'imagenet-a'}  229 images\n"
-    )
-    assert main(["miniature", str(tmp_path / "new")]) == 1
-    assert "is not empty" in capsys.readouterr().err
 
 
 def test_the_book_describes_the_sets() -> None:
@@ -819,7 +725,5 @@ def test_the_book_describes_the_sets() -> None:
 
 
 def true_descriptions() -> dict[str, Description]:
-    import yaml
-
     content = yaml.safe_load(sets.SETS.read_text(encoding="utf-8"))["sets"]
     return {one["name"]: Description.model_validate(one) for one in content}

@@ -7,6 +7,7 @@ are those of a literal computation from the features.
 import json
 from pathlib import Path
 
+import miniatures
 import numpy as np
 import pytest
 from conftest import copy_checkout, run_in
@@ -16,7 +17,7 @@ from tiny import model
 from analysis.families.registry import Family, load_families
 from analysis.features import store
 from analysis.features.store import Head
-from analysis.images import imagenet, miniature, sets
+from analysis.images import imagenet, sets
 from companion.claims import ledger
 from companion.measurements import (
     accuracy,
@@ -71,7 +72,7 @@ DATA = tuple(accuracy.NAMES.values())
 def make(folder: Path) -> Path:
     """A checkout with miniatures, features of the six data sets and the family `mini`."""
     copy_checkout(folder)
-    miniature.save_all(folder / "sets")
+    miniatures.save_all(folder / "sets")
     (folder / "families/mini.yaml").write_text(FAMILY, encoding="utf-8")
     companion(folder, "extract", "mini", "--model", "mini-web", "mini-random", "--data", *DATA)
     save_own(folder)

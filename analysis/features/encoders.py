@@ -34,12 +34,12 @@ from torch.overrides import TorchFunctionMode
 
 from analysis.common import ROOT, suggestion
 from analysis.families.registry import HUB, PACKAGE, WEIGHT_FILES, Model, is_file_name
-from analysis.features.preprocess import Pixels, to_pixels
+from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head, StoreError, describe, read, read_head, write_head
 from analysis.features.tokenizer import WordTokenizer
 from analysis.images import imagenet, public
 from analysis.images.find import class_prompts
-from analysis.images.imagelist import ImageList, Prompts
+from analysis.images.imagelist import ImageList, Pixels, Prompts
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 RANDOM_SEED = 0

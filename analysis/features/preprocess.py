@@ -7,12 +7,11 @@ on the encoder's own device (see `models`). No torch.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.families.registry import Preprocessing
+from analysis.images.imagelist import Pixels
 
-Pixels = NDArray[np.uint8]
 #: Shorter edge after resizing, edge of the crop, filter, and whether both edges are resized to it.
 Geometry = tuple[int, int, str, bool]
 

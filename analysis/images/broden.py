@@ -16,49 +16,34 @@ Every label counts as one concept here, colours included: `label.csv` has the pa
 by category there are more, because some labels are in several. Of the paper we know no more than
 the two counts: how many pixels make a positive image is our choice (``least_pixels``).
 
-Environment variable ``COMPANION_DATA``: the folder in which ``broden1_224/`` lies; `paper_sets`
-says how to name another place. No torch.
+`sets` says where it is looked for, and how many images and labels were published. No torch.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import re
-import sys
+import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import sparse
+from tqdm import tqdm
 
-from analysis.features import store
-from analysis.images import sets
-from analysis.images.imagelist import DIFFERS, Availability, DatasetError, ImageList
+from analysis.common import fingerprint, replaced, sha256_of
+from analysis.images.imagelist import DIFFERS, DatasetError, ImageList
+from analysis.images.sets import Availability, Description, descriptions, locate
 
-IMAGES = 63_305
-LABELS = 1_197
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
-#: Sizes of image in the order of our liking: CLIP reads 224 × 224 pixels.
-FOLDERS = ("broden1_224", "broden1_227", "broden1_384")
-HOW = (
-    "Broden is no longer reliably served where it was published "
-    "(netdissect.csail.mit.edu/data/broden1_224.zip), and we know of no mirror that its authors "
-    "name: take broden1_224/ from a copy that your lab has, or build it with "
-    "script/makebroden.sh of github.com/CSAILVision/NetDissect from ADE20K, Pascal VOC 2010, "
-    "Pascal-Part, Pascal-Context, OpenSurfaces and DTD"
-)
 AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"
-
-
-class BrodenError(DatasetError):
-    """Broden is absent, incomplete or damaged; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,30 +83,8 @@ class _Labels:
 
 
 def find_root() -> Path:
-    """Return Broden's folder (see `paper_sets`), of 224 pixels if there are several sizes.
-
-    Raises BrodenError, saying how it is obtained.
-    """
-    own = sets.own_place("broden")
-    if own is not None:
-        if own.is_dir():
-            return own
-        raise BrodenError(
-            f"{sets.config_file()} says that Broden lies in {own}, which is not a folder: "
-            "correct it there."
-        )
-    parent = sets.root()
-    if parent is None:
-        raise BrodenError(
-            "Broden is looked for in the folder that the environment variable COMPANION_DATA "
-            f"names, and it is not set. {HOW}; then set COMPANION_DATA to the folder it lies in."
-        )
-    known = [parent / name for name in FOLDERS]
-    others = sorted(parent.glob("broden1_*")) if parent.is_dir() else []
-    found = [path for path in (*known, *others) if path.is_dir()]
-    if not found:
-        raise BrodenError(f"there is no folder broden1_224 in {parent} (COMPANION_DATA). {HOW}.")
-    return found[0]
+    """Return Broden's folder; DatasetError, saying how it is obtained, if there is none."""
+    return locate(_published())
 
 
 def availability() -> Availability:
@@ -133,32 +96,28 @@ def availability() -> Availability:
     try:
         rows, labels = _read_index(root), _read_labels(root)
         _expect(rows, labels, root)
-    except BrodenError as error:
+    except DatasetError as error:
         return Availability("broden", "incomplete", root, str(error))
-    found = f"{len(rows):,} images, {len(labels.names):,} concepts"
-    return Availability(
-        "broden", "present", root, found, len(rows), len(labels.names), _sha256(root / "index.csv")
-    )
+    images, concepts = len(rows), len(labels.names)
+    found, listed = f"{images:,} images, {concepts:,} concepts", sha256_of(root / "index.csv")
+    return Availability("broden", "present", root, found, images, concepts, listed)
 
 
 def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
     """List Broden's images in the index's order, without labels; all must be there.
 
     With ``accept_counts`` a copy with other images or labels than published is listed as far as it
-    is there, and ``what`` says how it differs. Raises BrodenError.
+    is there, and ``what`` says how it differs. Raises DatasetError.
     """
-    rows, known = _read_index(root), _read_labels(root)
-    if accept_counts:
-        rows = _present(rows, root)
-    else:
-        _expect(rows, known, root)
+    rows, known = _read_tables(root, accept_counts)
     keys = tuple(row.image for row in rows)
     paths = [root / "images" / key for key in keys]
     missing = [] if accept_counts else [path for path in paths if not path.is_file()]
     if missing:
-        raise BrodenError(
+        raise DatasetError(
             f"{len(missing):,} of {len(keys):,} images in {root / 'index.csv'} are not there, the "
-            f"first is {missing[0]}: this copy of Broden is incomplete, {AGAIN}. {HOW}."
+            f"first is {missing[0]}: this copy of Broden is incomplete, {AGAIN}. "
+            + _published().obtain
         )
     return ImageList(
         name="broden", images=paths, keys=keys, labels=np.full(len(keys), -1), classes=(),
@@ -167,60 +126,60 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
 
 
 def concepts(
-    root: Path,
-    *,
-    least_pixels: int = 1,
-    accept_counts: bool = False,
-    folder: Path | None = None,
+    root: Path, folder: Path, *, least_pixels: int = 1, accept_counts: bool = False
 ) -> Concepts:
     """Read which image shows which concept: N images, C concepts.
 
     An image shows a concept if one of its masks has at least ``least_pixels`` pixels of it, or if
     the image as a whole is so labelled. ``accept_counts`` takes a copy with other images or labels
     than published, as far as it is there; the result's ``what`` then says how it differs. Reading
-    all masks takes minutes, so the table is kept in the store (of ``folder``) for as long as both
-    tables of Broden, and the images that are there, stay as they are; the masks themselves are not
-    looked at again. Raises BrodenError when something is missing, damaged or not as expected.
+    all masks takes minutes, so the table is kept in ``folder`` for as long as both tables of
+    Broden, and the images that are there, stay as they are; the masks themselves are not looked at
+    again. Raises DatasetError when something is missing, damaged or not as expected.
     """
     if least_pixels < 1:
-        raise BrodenError(f"least_pixels must be at least 1, got {least_pixels}.")
-    rows, known = _read_index(root), _read_labels(root)
-    if accept_counts:
-        rows = _present(rows, root)
-    else:
-        _expect(rows, known, root)
-    path = (folder or store.default_folder()) / "concepts" / "broden.safetensors"
-    made_of = {
-        "index_sha256": _sha256(root / "index.csv"),
-        "label_sha256": _sha256(root / "label.csv"),
-        "images_sha256": hashlib.sha256("\0".join(row.image for row in rows).encode()).hexdigest(),
-        "least_pixels": least_pixels,
-    }
-    with store.locked([path]):
-        table = _cached(path, made_of, len(known.names))
+        raise DatasetError(f"least_pixels must be at least 1, got {least_pixels}.")
+    rows, known = _read_tables(root, accept_counts)
+    images = tuple(row.image for row in rows)
+    tables = [sha256_of(root / name) for name in ("index.csv", "label.csv")]
+    path = folder / f"broden-{fingerprint([*tables, images, least_pixels])[:16]}.npz"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        table = _kept(path)
         if table is None:
-            table = _read_table(root, rows, known, least_pixels)
-            packed = np.packbits(table.toarray(), axis=1)
-            what = "which image (row) shows which concept of Broden (bit, in the label's order)"
-            store.write(path, {"concepts": packed}, {"what": what, **made_of})
+            table = _read_masks(root, rows, known, least_pixels)
+            with replaced(path) as part, part.open("wb") as file:
+                sparse.save_npz(file, table)
     return Concepts(
         names=known.names,
         categories=known.categories,
         table=table,
-        images=tuple(row.image for row in rows),
+        images=images,
         splits=tuple(row.split for row in rows),
         what=_what(rows, known),
     )
 
 
-def _present(rows: list[_Row], root: Path) -> list[_Row]:
-    """Those rows of the index whose image is there."""
-    return [row for row in rows if (root / "images" / row.image).is_file()]
+def _published() -> Description:
+    return descriptions()["broden"]
+
+
+def _read_tables(root: Path, accept_counts: bool) -> tuple[list[_Row], _Labels]:
+    """Read the index and the labels: all as published, else the rows whose image is there."""
+    rows, known = _read_index(root), _read_labels(root)
+    if accept_counts:
+        return [row for row in rows if (root / "images" / row.image).is_file()], known
+    _expect(rows, known, root)
+    return rows, known
 
 
 def _differences(rows: list[_Row], known: _Labels) -> list[str]:
     """How many images and labels there are, where that is not what was published."""
-    counts = ((len(rows), IMAGES, "images"), (len(known.names), LABELS, "labels"))
+    published = _published()
+    counts = (
+        (len(rows), published.images, "images"),
+        (len(known.names), published.classes, "labels"),
+    )
     return [
         f"{found:,} of {expected:,} {what}"
         if found < expected
@@ -237,37 +196,38 @@ def _what(rows: list[_Row], known: _Labels) -> str:
 
 
 def _expect(rows: list[_Row], known: _Labels, root: Path) -> None:
-    differ = _differences(rows, known)
-    if not differ:
-        return
-    more = len(rows) > IMAGES or len(known.names) > LABELS
-    raise BrodenError(
-        f"{'; '.join(differ)}: this copy of Broden is "
-        + (f"another data set, or a later version ({root})" if more else f"incomplete ({root})")
-        + f"; {AGAIN}. {HOW}."
-    )
+    differ, published = _differences(rows, known), _published()
+    if differ:
+        more = len(rows) > published.images or len(known.names) > published.classes
+        what = "another data set, or a later version" if more else "incomplete"
+        raise DatasetError(
+            f"{'; '.join(differ)}: this copy of Broden is {what} ({root}); {AGAIN}. "
+            + published.obtain
+        )
 
 
 def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Read a table that must have these columns; BrodenError otherwise."""
+    """Read a table that must have these columns; DatasetError otherwise."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             found = list(reader)
             names = reader.fieldnames or ()
     except FileNotFoundError:
-        raise BrodenError(f"{path} is not there: this is no folder of Broden. {HOW}.") from None
+        raise DatasetError(
+            f"{path} is not there: this is no folder of Broden. {_published().obtain}"
+        ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BrodenError(f"{path} is not readable ({error}): unpack Broden again.") from None
+        raise DatasetError(f"{path} is not readable ({error}): unpack Broden again.") from None
     missing = [name for name in columns if name not in names]
     if missing:
-        raise BrodenError(
+        raise DatasetError(
             f"{path} has no column {missing[0]!r}, only {', '.join(names) or 'an empty line'}: it "
             "is not a table of Broden, or of another version."
         )
     short = [line for line, row in enumerate(found, 2) if None in row.values()]
     if short:
-        raise BrodenError(f"{path} is cut short at row {short[0]}: unpack Broden again.")
+        raise DatasetError(f"{path} is cut short at row {short[0]}: unpack Broden again.")
     return found
 
 
@@ -282,7 +242,7 @@ def _read_labels(root: Path) -> _Labels:
     numbers = [number for number, _, _ in table]
     twice = [number for number, count in Counter(numbers).items() if count > 1]
     if twice or (numbers and numbers[0] < 1):
-        raise BrodenError(
+        raise DatasetError(
             f"{path} has the label number {twice[0] if twice else numbers[0]} "
             f"{'twice' if twice else 'where 1 is the least'}: it is not a table of Broden."
         )
@@ -296,7 +256,7 @@ def _distinct(labels: list[tuple[str, str]], path: Path) -> tuple[str, ...]:
     names = tuple(f"{name} ({kind})" if count[name] > 1 else name for name, kind in labels)
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise BrodenError(f"{path} has two labels called {twice[0]!r}: names must be distinct.")
+        raise DatasetError(f"{path} has two labels called {twice[0]!r}: names must be distinct.")
     return names
 
 
@@ -320,7 +280,7 @@ def _read_index(root: Path) -> list[_Row]:
 
 def _number(text: str, path: Path) -> int:
     if not text.strip().isdecimal():
-        raise BrodenError(f"{path} has {text!r} where a number is expected: unpack Broden again.")
+        raise DatasetError(f"{path} has {text!r} where a number is expected: unpack Broden again.")
     return int(text)
 
 
@@ -328,14 +288,14 @@ def _category(text: str, path: Path) -> str:
     """Return the first category of ``material(36);object(3)``: the one of most images."""
     first = re.match(r"\s*(\w+)\(", text)
     if not first or first[1] not in CATEGORIES:
-        raise BrodenError(
+        raise DatasetError(
             f"{path} has the category {text!r} where one of {', '.join(CATEGORIES)} with the "
             "number of images, as in object(12), is expected."
         )
     return first[1]
 
 
-def _read_table(root: Path, rows: list[_Row], known: _Labels, least: int) -> sparse.csr_array:
+def _read_masks(root: Path, rows: list[_Row], known: _Labels, least: int) -> sparse.csr_array:
     """Read the masks of all images into an (N, C) boolean table."""
     columns = np.full(int(known.numbers.max(initial=0)) + 1, -1)
     columns[0] = len(known.numbers)  # number 0 is no label: a column of its own, dropped below
@@ -349,7 +309,9 @@ def _read_table(root: Path, rows: list[_Row], known: _Labels, least: int) -> spa
         every = np.unique(np.concatenate(found))
         return every[every < len(known.numbers)]
 
-    found = _for_all(shown, rows, "reading Broden's masks")
+    with ThreadPoolExecutor(os.cpu_count() or 4) as pool:  # decoding lets other threads run
+        waiting = pool.map(shown, rows)
+        found = list(tqdm(waiting, "reading Broden's masks", len(rows), False, unit=" images"))
     ends = np.cumsum([0, *map(len, found)])
     indices = np.concatenate([*found, np.zeros(0, np.int64)])
     return sparse.csr_array(
@@ -363,7 +325,7 @@ def _columns(
     inside = numbers < len(columns)
     found: NDArray[np.int64] = np.where(inside, columns[np.where(inside, numbers, 0)], -1)
     if (found < 0).any():
-        raise BrodenError(
+        raise DatasetError(
             f"{where} gives the image {image} the label number {numbers[found < 0][0]}, which "
             "label.csv does not have: the files are of different copies of Broden, or damaged."
         )
@@ -371,20 +333,20 @@ def _columns(
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Decode a mask, shape ``size``: red + 256 · green. BrodenError names what cannot be read."""
+    """Decode a mask, shape ``size``: red + 256 · green. DatasetError names what cannot be read."""
     try:
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"), dtype=np.int64)
     except FileNotFoundError:
-        raise BrodenError(
+        raise DatasetError(
             f"the mask {path} is not there: this copy of Broden is incomplete, unpack it again."
         ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).replace(str(path), path.name)
-        raise BrodenError(f"the mask {path} is damaged ({reason}): unpack it again.") from None
+        raise DatasetError(f"the mask {path} is damaged ({reason}): unpack it again.") from None
     red, green, blue = np.moveaxis(pixels, -1, 0)
     if red.shape != size or blue.any():
-        raise BrodenError(
+        raise DatasetError(
             f"{path} is not a mask of {size[0]} × {size[1]} label numbers (it has "
             f"{red.shape[0]} × {red.shape[1]} pixels, blue{' not' if blue.any() else ''} all "
             "zero): unpack it again."
@@ -393,42 +355,9 @@ def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
     return mask
 
 
-def _for_all(
-    work: Callable[[_Row], NDArray[np.int64]], rows: list[_Row], what: str
-) -> list[NDArray[np.int64]]:
-    """Do the work for every row, in threads (decoding lets other threads run), in order."""
-    with ThreadPoolExecutor(os.cpu_count() or 4) as pool:
-        return list(_with_progress(pool.map(work, rows), len(rows), what))
-
-
-def _with_progress(
-    results: Iterator[NDArray[np.int64]], total: int, what: str
-) -> Iterator[NDArray[np.int64]]:
-    """Show how far it is: a bar if tqdm is installed, else a line at every tenth."""
+def _kept(path: Path) -> sparse.csr_array | None:
+    """Return the table that was kept; None if there is none, or it is damaged."""
     try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        step = max(1, total // 10)
-        for done, result in enumerate(results, 1):
-            yield result
-            if done % step == 0:
-                print(f"{what}: {done:,} of {total:,} images", file=sys.stderr)
-        return
-    yield from tqdm(results, total=total, desc=what, unit=" images", leave=False)
-
-
-def _cached(path: Path, made_of: dict[str, object], labels: int) -> sparse.csr_array | None:
-    """Return the table in the store if it is sound and was made of the same, else None."""
-    try:
-        tensors, sidecar = store.read(path)
-    except store.StoreError:
+        return sparse.csr_array(sparse.load_npz(path))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    if any(sidecar.get(key) != value for key, value in made_of.items()):
-        return None
-    bits = np.unpackbits(tensors["concepts"], axis=1, count=labels)
-    return sparse.csr_array(bits.astype(bool))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

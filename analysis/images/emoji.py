@@ -23,19 +23,17 @@ from scipy import sparse
 
 from analysis.common import ROOT, suggestion
 from analysis.images import sets
-from analysis.images.appearance import COLOURS, TEXTURES
+from analysis.images.imagelist import DatasetError, Pixels
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
 TABLE = "concepts.csv"
-#: Colours and textures of all images, computed by ``analysis.images.appearance``: packed bits.
+#: Colours and textures of all images, computed by ``data/emoji/appearance.py``: packed bits.
 APPEARANCE = ROOT / "data" / "emoji" / "appearance.npy"
 
 #: Edge of every image in pixels; the background is white.
 SIZE = 64
-#: Images side by side in a style's sheet.
+#: Pixels side by side in a style's sheet.
 SHEET_COLUMNS = 40
-#: A sheet keeps this many bits of each colour channel: its compression is lossless after that.
-BITS = 6
 
 #: What each style is for; ``data/imagenet/sets.yaml`` says what the roles are.
 STYLES = {name: style.role for name, style in sets.styles().items()}
@@ -49,59 +47,22 @@ CAPTIONS = {
     "web_small": ("twemoji", "noto", "noto_v1"),
     "web_large": ("twemoji", "noto", "noto_v1", "emojione", "emojione_v1", "emojione_monotone"),
 }
-WEB_SMALL = CAPTIONS["web_small"]
-WEB_LARGE = CAPTIONS["web_large"]
 
-#: Classes, each a subgroup of the Unicode emoji ordering or several. What is in none of them has
-#: ``class_index`` -1: captions may train on it, no classifier sees it.
-SUBGROUPS: dict[str, tuple[str, ...]] = {
-    "smiling face": ("face-smiling", "face-affection", "face-tongue"),
-    "unhappy face": ("face-concerned", "face-negative", "face-unwell"),
-    "heart": ("heart",),
-    "hand": (
-        *("hand-fingers-open", "hand-fingers-partial", "hand-single-finger"),
-        *("hand-fingers-closed", "hands", "hand-prop"),
-    ),
-    "person": ("person", "person-role", "person-fantasy"),
-    "athlete": ("person-sport",),
-    "mammal": ("animal-mammal",),
-    "bird": ("animal-bird",),
-    "sea animal": ("animal-marine",),
-    "insect": ("animal-bug",),
-    "plant": ("plant-flower", "plant-other"),
-    "fruit or vegetable": ("food-fruit", "food-vegetable"),
-    "dish": ("food-prepared", "food-asian"),
-    "dessert": ("food-sweet",),
-    "drink": ("drink",),
-    "building": ("place-building", "place-religious"),
-    "place": ("place-map", "place-geographic", "place-other"),
-    "land vehicle": ("transport-ground",),
-    "aircraft": ("transport-air",),
-    "sky": ("sky-weather",),
-    "clothing": ("clothing",),
-    "music": ("sound", "music", "musical-instrument"),
-    "electronic device": ("phone", "computer", "light-video"),
-    "book or letter": ("book-paper", "mail"),
-    "office supply": ("office", "writing"),
-    "tool": ("tool",),
-    "sport": ("sport",),
-    "game": ("game",),
-    "celebration": ("event",),
-    "lettering": ("alphanum",),
-    "arrow": ("arrow",),
-    "media button": ("av-symbol",),
-    "traffic sign": ("transport-sign", "warning"),
-    "zodiac sign": ("zodiac",),
-}
+#: Classes of subgroups of Unicode's ordering. What is in none of them has ``class_index`` -1:
+#: captions may train on it, no classifier sees it.
+SUBGROUPS = sets.subgroups()
 CLASSES = tuple(SUBGROUPS)
+#: Ten of the eleven basic colour terms; white is the background's and cannot be told from it.
+COLOURS = (
+    *("black", "grey", "brown", "red", "orange"),
+    *("yellow", "green", "blue", "purple", "pink"),
+)
+TEXTURES = (
+    *("flat", "shaded", "plain", "detailed", "dark outline", "single-toned", "many-coloured"),
+    *("horizontal lines", "vertical lines", "diagonal lines", "mirror-symmetric"),
+)
 #: Texts of a class, one for each wording; ``{}`` is the class name.
 TEMPLATES = ("{}", "an emoji of {}", "a drawing of {}", "a picture of {}")
-
-Images = npt.NDArray[np.uint8]
-
-
-class EmojiError(ValueError):
-    """The emoji file, or a question to it, is wrong; the message says how."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +75,7 @@ class Emoji:
     ``class_index`` (position in ``CLASSES``, -1 for no class).
     """
 
-    images: Images
+    images: Pixels
     table: pd.DataFrame
 
     def __len__(self) -> int:
@@ -131,8 +92,8 @@ class Emoji:
         """Return the images of ``styles``, of one ``split`` or of both.
 
         With ``classes`` only those that have a class, with ``everywhere`` only those whose concept
-        every style draws: then all styles show the same concepts. Raises EmojiError for an unknown
-        name.
+        every style draws: then all styles show the same concepts. Raises DatasetError for a name
+        that is not known.
         """
         wanted = [styles] if isinstance(styles, str) else list(styles)
         for style in wanted:
@@ -153,10 +114,10 @@ class Emoji:
 def load(path: Path = ARCHIVE) -> Emoji:
     """Read all images and their table; the result is kept, and shared by later calls.
 
-    Raises EmojiError if the file is missing or its sheets do not fit its table.
+    Raises DatasetError if the file is missing or its sheets do not fit its table.
     """
     if not path.is_file():
-        raise EmojiError(f"{path} does not exist: run `python data/emoji/make.py`.")
+        raise DatasetError(f"{path} does not exist: run `python data/emoji/make.py`.")
     with zipfile.ZipFile(path) as archive:
         table = read_table(archive.read(TABLE))
         sheets = [archive.read(f"{style}.webp") for style in STYLES]
@@ -166,7 +127,7 @@ def load(path: Path = ARCHIVE) -> Emoji:
     return assemble(table, images)
 
 
-def assemble(table: pd.DataFrame, images: Mapping[str, Images]) -> Emoji:
+def assemble(table: pd.DataFrame, images: Mapping[str, Pixels]) -> Emoji:
     """Join the table of concepts (``read_table``) and the images that each style has of them."""
     stack = np.concatenate([images[style] for style in STYLES])
     stack.flags.writeable = False
@@ -204,11 +165,11 @@ def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], sparse.
 
 
 def appearance(count: int, path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
-    """Read (N, 21): which colours and textures (``analysis.images.appearance``) each image has."""
+    """Read (N, 21): which colours and textures (``data/emoji/appearance.py``) each image has."""
     packed = np.load(path, allow_pickle=False)
     width = len(COLOURS) + len(TEXTURES)
     if packed.shape != (count, -(-width // 8)):
-        raise EmojiError(
+        raise DatasetError(
             f"{path.name} is of shape {packed.shape}, which does not fit {count} images with "
             f"{width} flags: run `python data/emoji/make.py`."
         )
@@ -233,37 +194,26 @@ def read_table(content: bytes) -> pd.DataFrame:
     table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     missing = [style for style in STYLES if style not in table]
     if missing:
-        raise EmojiError(f"{TABLE} has no column {missing[0]!r}: rebuild it with make.py.")
+        raise DatasetError(f"{TABLE} has no column {missing[0]!r}: rebuild it with make.py.")
     return table
 
 
-def to_sheet(images: Images) -> Images:
-    """Lay (N, 64, 64, 3) images out in rows of 40: (64 · rows, 2560, 3), white where none is."""
-    rows = -(-len(images) // SHEET_COLUMNS)
-    full = np.full((rows * SHEET_COLUMNS, SIZE, SIZE, 3), 255, np.uint8)
-    full[: len(images)] = images
-    grid = full.reshape(rows, SHEET_COLUMNS, SIZE, SIZE, 3).swapaxes(1, 2)
-    return grid.reshape(rows * SIZE, SHEET_COLUMNS * SIZE, 3)
-
-
-def from_sheet(sheet: Images, count: int) -> Images:
-    """Return the first ``count`` images of a sheet: the inverse of ``to_sheet``."""
+def from_sheet(sheet: Pixels, count: int, style: str) -> Pixels:
+    """Return the first ``count`` images of a style's sheet, which has 40 in a row."""
     rows = -(-count // SHEET_COLUMNS)
     expected = (rows * SIZE, SHEET_COLUMNS * SIZE, 3)
     if sheet.shape != expected:
-        raise EmojiError(f"a sheet of {count} images must be {expected}, this is {sheet.shape}.")
+        raise DatasetError(
+            f"{style}: a sheet of {count} images must be {expected}, this is {sheet.shape}."
+        )
     grid = sheet.reshape(rows, SIZE, SHEET_COLUMNS, SIZE, 3).swapaxes(1, 2)
     return grid.reshape(rows * SHEET_COLUMNS, SIZE, SIZE, 3)[:count]
 
 
-def _decode(style: str, content: bytes, count: int) -> Images:
+def _decode(style: str, content: bytes, count: int) -> Pixels:
     """Return the images of a style's sheet."""
     with Image.open(io.BytesIO(content)) as sheet:
-        pixels = np.asarray(sheet.convert("RGB"))
-    try:
-        return from_sheet(pixels, count)
-    except EmojiError as error:
-        raise EmojiError(f"{style}: {error}") from None
+        return from_sheet(np.asarray(sheet.convert("RGB")), count, style)
 
 
 def _indicators(labels: pd.Series) -> tuple[list[str], sparse.csc_array]:
@@ -277,7 +227,7 @@ def _indicators(labels: pd.Series) -> tuple[list[str], sparse.csc_array]:
 
 
 def _known(name: str, known: Iterable[str], what: str) -> None:
-    """Raise EmojiError if ``name`` is not among ``known``."""
+    """Raise DatasetError if ``name`` is not among ``known``."""
     names = list(known)
     if name not in names:
-        raise EmojiError(f"unknown {what} {name!r}: {suggestion(name, names)}.")
+        raise DatasetError(f"unknown {what} {name!r}: {suggestion(name, names)}.")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.common import suggestion
-from analysis.images import emoji, imagelist, imagenet, public, sets
-from analysis.images.imagelist import Availability, DatasetError, ImageList, Prompts
+from analysis.images import broden, emoji, imagelist, imagenet, public, sets
+from analysis.images.imagelist import DatasetError, ImageList, Prompts
+from analysis.images.sets import Availability
 
 
 def pocket(style: str, split: str = "test", *, classified: bool = False) -> ImageList:
@@ -19,21 +19,12 @@ def pocket(style: str, split: str = "test", *, classified: bool = False) -> Imag
 
     ``classified`` leaves out those in no class. Raises DatasetError for an unknown style or split.
     """
-    data = emoji.load()
-    table = data.table
-    for column, value in (("style", style), ("split", split)):
-        known = sorted(table[column].unique())
-        if value not in known:
-            raise DatasetError(f"unknown {column} {value!r}: {suggestion(value, known)}.")
-    mask = ((table["style"] == style) & (table["split"] == split)).to_numpy()
-    if classified:
-        mask = mask & (table["class_index"] >= 0).to_numpy()
-    rows = table[mask]
+    some = emoji.load().select(style, split, classes=classified)
     return ImageList(
         name=f"pocket-{style}-{split}",
-        images=data.images[mask],
-        keys=tuple(f"{concept}/{style}" for concept in rows["concept"]),
-        labels=rows["class_index"].to_numpy(dtype=np.int64),
+        images=some.images,
+        keys=tuple(f"{concept}/{style}" for concept in some.table["concept"]),
+        labels=some.table["class_index"].to_numpy(dtype=np.int64),
         classes=emoji.CLASSES,
         prompts=pocket_prompts(),
     )
@@ -69,9 +60,9 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     DatasetError, or ArtifactError for a package that is not installed.
     """
     if text == "grid":
-        return imagenet.grid(accept_counts=accept_counts)
+        return _grid(accept_counts)
     if text in sets.descriptions():
-        return [imagenet.image_list(text, accept_counts=accept_counts)]
+        return [_published(text, accept_counts)]
     if text in sets.packaged():
         return [packaged(text)]
     if text == "pocket":
@@ -83,13 +74,38 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
 
 
 def availability() -> list[Availability]:
-    """Say of each data set that readers must obtain themselves whether it is here."""
-    return imagenet.availability()
+    """Say of each data set that readers must obtain themselves whether it is here and complete.
+
+    Raises DatasetError if the file that says where they lie is wrong.
+    """
+    sets.root()
+    return [
+        broden.availability() if one.layout == "broden" else imagenet.availability(one)
+        for one in sets.descriptions().values()
+    ]
 
 
 def class_prompts(classes: Sequence[str]) -> Prompts:
     """Return prompts for names of classes; WordNet's ids as the names of ImageNet's classes."""
     return imagelist.class_prompts(classes, _wordnet())
+
+
+def _published(name: str, accept_counts: bool) -> ImageList:
+    if sets.descriptions()[name].layout == "broden":
+        return broden.image_list(broden.find_root(), accept_counts=accept_counts)
+    return imagenet.image_list(name, accept_counts=accept_counts)
+
+
+def _grid(accept_counts: bool) -> list[ImageList]:
+    """List all that the paper computes on; DatasetError, naming every absent set, if any is."""
+    found = [one for one in availability() if one.name in sets.GRID]
+    absent = [one.why for one in found if one.state == "absent"]
+    if absent:
+        raise DatasetError(
+            f"of the paper's {len(sets.GRID)} data sets {len(absent)} are not here (name those "
+            f"that are, to go on without): {' '.join(absent)}"
+        )
+    return [_published(name, accept_counts) for name in sets.GRID]
 
 
 @lru_cache(maxsize=1)

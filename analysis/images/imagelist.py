@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.common import CompanionError
-from analysis.features.preprocess import Pixels
+from analysis.common import CompanionError, fingerprint
+
+Pixels = NDArray[np.uint8]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+#: What such files may hold; some of ImageNet's are PNG and called JPEG.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 #: For folders of pictures of anything.
 PHOTO_TEMPLATES = ("a photo of a {}.",)
 #: How a data set, and all that is measured on it, says that the copy is not the published one.
@@ -51,25 +54,8 @@ class DamagedImageError(CompanionError, RuntimeError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Availability:
-    """Whether a data set that cannot come with the project is here; ``why`` is for the reader.
-
-    ``images`` and ``classes`` are how many were found, ``list_sha256`` hashes the images' names and
-    classes, in order, where the set could be listed.
-    """
-
-    name: str
-    state: Literal["present", "incomplete", "absent"]
-    folder: Path | None
-    why: str
-    images: int | None = None
-    classes: int | None = None
-    list_sha256: str | None = None
-
-
 class Packed(Protocol):
-    """An image within a larger file; ``size`` tells two versions of it apart."""
+    """An image within a larger file."""
 
     @property
     def name(self) -> str:
@@ -77,26 +63,10 @@ class Packed(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of it, or of the smallest piece of the file that holds it."""
+        """Bytes of it, or of the smallest piece of the file that holds it; tells versions apart."""
 
     def read(self) -> bytes:
         """Read the bytes that its own file had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some bytes within a file, such as one image of a tar archive; ``name`` is for messages."""
-
-    path: Path
-    start: int
-    size: int
-    name: str
-
-    def read(self) -> bytes:
-        """Read the bytes; each call opens the file, so that threads do not get into each other."""
-        with self.path.open("rb") as file:
-            file.seek(self.start)
-            return file.read(self.size)
 
 
 @dataclass(frozen=True)
@@ -120,7 +90,7 @@ class Prompts:
     @property
     def sha256(self) -> str:
         """Hash of names and templates, in order."""
-        return _hash([self.classes, self.names, self.templates])
+        return fingerprint([self.classes, self.names, self.templates])
 
 
 @dataclass(frozen=True)
@@ -174,7 +144,7 @@ class ImageList:
         if isinstance(source, np.ndarray):
             return Image.fromarray(source)
         try:
-            with Image.open(_opened(source)) as picture:
+            with Image.open(_opened(source), formats=FORMATS) as picture:
                 picture.load()
                 if min(picture.size) < self.smallest_side:
                     raise ValueError(
@@ -198,24 +168,19 @@ class ImageList:
                 for source in self.images
             ]
         border = [self.border] if self.border else []
-        return _hash([self.keys, self.labels.tolist(), self.classes, content, *border])
+        return fingerprint([self.keys, self.labels.tolist(), self.classes, content, *border])
 
-    def expect(self, images: int | None = None, classes: Sequence[str] | None = None) -> ImageList:
-        """Return the list itself if it has that many images and those classes, else raise."""
-        if images is not None and len(self) != images:
-            raise DatasetError(
-                f"{self.name} has {len(self)} images where {images} are expected: the copy is not "
-                "complete, or not the one that is meant."
-            )
-        if classes is not None and tuple(classes) != self.classes:
-            missing = [name for name in classes if name not in self.classes]
-            extra = [name for name in self.classes if name not in classes]
-            detail = f"missing {missing[:3]}, unexpected {extra[:3]}"
-            raise DatasetError(
-                f"{self.name} does not have the {len(classes)} classes that are expected "
-                f"({detail if missing or extra else 'they are in another order'})."
-            )
-        return self
+    def expect(self, classes: Sequence[str]) -> ImageList:
+        """Return the list itself if it has these classes in this order; else DatasetError."""
+        if tuple(classes) == self.classes:
+            return self
+        missing = [name for name in classes if name not in self.classes]
+        extra = [name for name in self.classes if name not in classes]
+        detail = f"missing {missing[:3]}, unexpected {extra[:3]}"
+        raise DatasetError(
+            f"{self.name} does not have the {len(classes)} classes that are expected "
+            f"({detail if missing or extra else 'they are in another order'})."
+        )
 
     def select(self, mask: NDArray[np.bool_], name: str) -> ImageList:
         """Return the images where ``mask``, shape (N,), is true, in order, as a list of its own."""
@@ -231,48 +196,33 @@ class ImageList:
 
 
 def folder(
-    path: Path,
-    *,
-    name: str | None = None,
-    images: int | None = None,
-    classes: Sequence[str] | None = None,
-    words: Mapping[str, str] | None = None,
+    path: Path, *, name: str | None = None, words: Mapping[str, str] | None = None
 ) -> ImageList:
     """List the images of a folder: one subfolder per class, or all in one without labels.
 
-    Images are in the order of their paths; other files are ignored. ``images`` and ``classes`` are
-    what is expected, if that is known; ``words`` what classes are called. Without ``name`` the list is called after the folder and
-    its content, so that two folders called ``val`` do not get into each other's way. Raises
-    DatasetError.
+    Images are in the order of their paths; other files are ignored. ``words`` says what classes are
+    called. Without ``name`` the list is called after the folder and its content, so that two
+    folders called ``val`` do not get into each other's way. Raises DatasetError.
     """
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder of images.")
     subfolders = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
-    loose = [p for p in sorted(path.iterdir()) if _is_image(p)]
+    loose = [p for p in sorted(path.iterdir()) if is_image(p.name) and p.is_file()]
     if loose and subfolders:
         raise DatasetError(
             f"{path} has images beside subfolders: put every image into the subfolder of its "
             "class, or all into one folder without subfolders."
         )
-    found = [(p, -1) for p in loose] + [
-        (p, label)
-        for label, subfolder in enumerate(subfolders)
-        for p in sorted((path / subfolder).rglob("*"))
-        if _is_image(p)
-    ]
-    labels = np.array([label for _, label in found], dtype=np.int64)
-    empty = set(range(len(subfolders))) - set(labels.tolist())
+    parts = [_images_below(path / subfolder) for subfolder in subfolders]
+    empty = [subfolder for subfolder, part in zip(subfolders, parts, strict=True) if not part]
     if empty:
-        raise DatasetError(f"{path} has no images in the subfolder {subfolders[min(empty)]!r}.")
-    listed = ImageList(
-        name=name or path.name,
-        images=[p for p, _ in found],
-        keys=tuple(p.relative_to(path).as_posix() for p, _ in found),
-        labels=labels,
-        classes=tuple(subfolders),
+        raise DatasetError(f"{path} has no images in the subfolder {empty[0]!r}.")
+    labels = [label for label, part in enumerate(parts) for _ in part] or [-1] * len(loose)
+    return _of_files(
+        path, name, [*loose, *itertools.chain(*parts)],
+        labels=np.array(labels, dtype=np.int64), classes=tuple(subfolders),
         prompts=class_prompts(subfolders, words) if subfolders else None,
-    ).expect(images, classes)
-    return listed if name else replace(listed, name=_file_name(path, listed.manifest))
+    )  # fmt: skip
 
 
 def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
@@ -283,24 +233,36 @@ def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
     """
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder: give a folder of images.")
-    files = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
-    found = [p for p in files if _is_image(p)]
+    found = [p for p in _images_below(path) if not _hidden(p.relative_to(path))]
     if not found:
+        files = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
         kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
         raise DatasetError(
             f"{path} holds no images: "
             + (f"{len(files)} other files ({', '.join(kinds[:5])})" if files else "it is empty")
             + f"; images that end in {', '.join(SUFFIXES)} are expected."
         )
-    listed = ImageList(
-        name=path.name,
-        images=found,
-        keys=tuple(p.relative_to(path).as_posix() for p in found),
-        labels=np.full(len(found), -1),
-        classes=(),
-        smallest_side=smallest_side,
-    )
-    return replace(listed, name=_file_name(path, listed.manifest))
+    labels = np.full(len(found), -1)
+    return _of_files(path, None, found, labels=labels, classes=(), smallest_side=smallest_side)
+
+
+def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) -> ImageList:
+    """List files under their paths below a folder; named after it and them if there is no name."""
+    keys = tuple(file.relative_to(path).as_posix() for file in files)
+    listed = ImageList(name=name or path.name, images=files, keys=keys, **fields)
+    if name:
+        return listed
+    slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
+    return replace(listed, name=f"{slug}-{listed.manifest[:8]}")
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is called as images are, and not hidden."""
+    return name[0] != "." and name[name.rfind(".") :].lower() in SUFFIXES
+
+
+def _images_below(path: Path) -> list[Path]:
+    return [p for p in sorted(path.rglob("*")) if is_image(p.name) and p.is_file()]
 
 
 def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:
@@ -345,10 +307,6 @@ def _without_border(picture: Image.Image, border: int) -> Image.Image:
     return picture.crop((border, border, width - border, height - border))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
-
-
 def class_prompts(classes: Sequence[str], words: Mapping[str, str] | None = None) -> Prompts:
     """Return prompts for names of classes, in `PHOTO_TEMPLATES`.
 
@@ -358,12 +316,3 @@ def class_prompts(classes: Sequence[str], words: Mapping[str, str] | None = None
         (words or {}).get(name) or re.sub(r"[_-]+", " ", name).strip() or name for name in classes
     )
     return Prompts(tuple(classes), names, PHOTO_TEMPLATES)
-
-
-def _file_name(path: Path, manifest: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
-    return f"{slug}-{manifest[:8]}"
-
-
-def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

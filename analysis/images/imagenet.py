@@ -3,14 +3,10 @@
 * Class folders by WordNet id: ImageNet's validation set (``val/n01440764/…``), ImageNet-R, -Sketch
   and -A. ImageNet-V2's are numbers, 0 to 999, that count through ImageNet's classes; ObjectNet's
   are names (``alarm_clock``).
-* ImageNet's validation images all in one folder, ``ILSVRC2012_val_00000001.JPEG`` and so on, with a
-  file that says their classes, there or up to three folders above: Kaggle's
-  ``LOC_val_solution.csv``, TensorFlow's ``imagenet_2012_validation_synset_labels.txt``, or
-  ``ILSVRC2012_validation_ground_truth.txt`` with ``meta.mat``, both of the development kit.
-* Tar shards with the same content (see `shards`), whose numbers count through the set's classes;
+* Tar archives with the same content (see `packed`), whose numbers count through the set's classes;
   ObjectNet's hold the images of its 113 classes only.
-* Parquet files of the Hugging Face hub (see `parquet`), ObjectNet's likewise. Their numbers count
-  through the names in their metadata, which must be WordNet ids, or ImageNet's words in its order.
+* Parquet files of the Hugging Face hub, ObjectNet's likewise. Their numbers count through the names
+  in their metadata, which must be WordNet ids, or ImageNet's words in its order.
 
 A class is known by its WordNet id, since two names of ImageNet stand for two classes each; an
 ObjectNet class by its folder. Images are listed by class and then by file name, under names such as
@@ -25,8 +21,6 @@ counted. No torch.
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -37,30 +31,15 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.common import ROOT
-from analysis.images import broden, parquet, shards
-from analysis.images.imagelist import (
-    DIFFERS,
-    SUFFIXES,
-    Availability,
-    DatasetError,
-    ImageList,
-    Packed,
-    Prompts,
-)
-from analysis.images.sets import GRID, Description, descriptions, locate, root
+from analysis.common import ROOT, fingerprint
+from analysis.images import packed
+from analysis.images.imagelist import DIFFERS, DatasetError, ImageList, Packed, Prompts, is_image
+from analysis.images.sets import Availability, Description, column, descriptions, locate
 
 FOLDER = ROOT / "data" / "imagenet"
-#: Files that say the classes of validation images that all lie in one folder.
-KAGGLE, SYNSETS, GROUND_TRUTH = (
-    "LOC_val_solution.csv",
-    "imagenet_2012_validation_synset_labels.txt",
-    "ILSVRC2012_validation_ground_truth.txt",
-)
 WNID = re.compile(r"n\d{8}")
 #: The hub's names of validation images end in the class, others' do not.
 VALIDATION = re.compile(r"^(ILSVRC2012_val_\d{8})_n\d{8}(?=\.)")
-DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
 
 Entry = tuple[int, str, Path | Packed]
 
@@ -70,8 +49,8 @@ class Copy:
     """What lies on disk of a data set.
 
     ``keys``, ``images`` and ``labels`` (N,) are those that are listed; ``counts`` has the number of
-    images of every class that was found, ObjectNet's other 200 included. ``problems`` says, a
-    sentence each, how it differs from the published set.
+    images of every class that was found, ObjectNet's other 200 included. ``problems`` says how it
+    differs from the published set; it is empty if it does not.
     """
 
     description: Description
@@ -80,13 +59,12 @@ class Copy:
     images: tuple[Path | Packed, ...] = field(repr=False)
     labels: tuple[int, ...] = field(repr=False)
     counts: dict[str, int] = field(repr=False)
-    problems: tuple[str, ...]
+    problems: str
 
     @property
     def sha256(self) -> str:
         """Hash of the listed names and classes, in order; no file is opened for it."""
-        text = json.dumps([self.keys, self.labels])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint([self.keys, self.labels])
 
 
 @lru_cache
@@ -133,36 +111,26 @@ def subset(description: Description) -> tuple[str, ...]:
         return tuple(objectnet_to_imagenet())
     if description.classes == len(classes()):
         return classes()
-    column = description.name.replace("-", "_")
-    return tuple(row["wnid"] for row in _class_table() if row[column] == "1")
-
-
-def grid(*, accept_counts: bool = False) -> list[ImageList]:
-    """List all that the paper computes on; DatasetError, naming every absent set, if any is."""
-    absent = [one.why for one in availability() if one.name in GRID and one.state == "absent"]
-    if absent:
-        raise DatasetError(
-            f"of the paper's {len(GRID)} data sets {len(absent)} are not here (name those that "
-            f"are, to go on without): {' '.join(absent)}"
-        )
-    return [image_list(name, accept_counts=accept_counts) for name in GRID]
+    own = column(description.name)
+    return tuple(row["wnid"] for row in _class_table() if row[own] == "1")
 
 
 def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
-    """List one of the paper's data sets.
+    """List ImageNet or one of its shifts.
 
     Raises DatasetError when it is absent, and when the copy is not the published set; with
     ``accept_counts`` such a copy is listed as it is, and ``what`` says how it differs.
     """
     description = descriptions()[name]
-    if description.layout == "broden":
-        return broden.image_list(broden.find_root(), accept_counts=accept_counts)
     copy = read(description)
     if not copy.images:
-        raise DatasetError(f"{description.title}: {_with(copy.problems)} ({copy.place}).")
+        raise DatasetError(
+            f"{description.title}: {copy.problems} ({copy.place}). A folder per class is expected "
+            "there, or tar or Parquet files."
+        )
     if copy.problems and not accept_counts:
         raise DatasetError(
-            f"{description.title}: {_with(copy.problems)} ({copy.place}). Get it again from "
+            f"{description.title}: {copy.problems} ({copy.place}). Get it again from "
             f"{description.origin}, or take it as it is with --accept-counts: every measurement "
             "then says so."
         )
@@ -175,51 +143,63 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
         classes=of,
         prompts=objectnet_prompts() if description.layout == "objectnet" else prompts(),
         border=description.border,
-        what=_what(description.title, len(copy.images), len(of), copy.sha256, copy.problems),
+        what=f"{description.title}, {len(copy.images):,} images of {len(of):,} classes, list "
+        f"{copy.sha256[:16]}" + (f"; {DIFFERS}: {copy.problems}" if copy.problems else ""),
     )
 
 
-def availability() -> list[Availability]:
-    """Say of each of the paper's data sets whether it is here and complete.
-
-    Raises DatasetError if the file that says where they lie is wrong.
-    """
-    root()
-    return [_available(description) for description in descriptions().values()]
+def availability(description: Description) -> Availability:
+    """Say of ImageNet or one of its shifts whether it is here and complete."""
+    name = description.name
+    try:
+        place = locate(description)
+    except DatasetError as error:
+        return Availability(name, "absent", None, str(error))
+    try:
+        copy = read(description)
+    except DatasetError as error:
+        return Availability(name, "incomplete", place, str(error))
+    images, found = sum(copy.counts.values()), len(copy.counts)
+    why = f"{copy.problems}." if copy.problems else f"{images:,} images, {found:,} classes"
+    if not copy.problems and images != len(copy.images):
+        of = len(subset(description))
+        why += f"; the {len(copy.images):,} images of {of:,} classes of ImageNet are used"
+    return Availability(
+        name,
+        state="incomplete" if copy.problems else "present",
+        folder=place,
+        why=why,
+        images=images,
+        classes=found,
+        list_sha256=copy.sha256,
+    )
 
 
 def read(description: Description) -> Copy:
     """List what lies on disk of a data set other than Broden, and how it differs from the original.
 
-       Only names are looked at. Raises DatasetError when there is no such folder, or when it holds
-       neither class folders nor shards or Parquet files, nor images that have a file of classes.
-    images that have a file of classes.
+    Only names are looked at. Raises DatasetError when there is no such folder, or when archives or
+    tables in it are damaged.
     """
     place = locate(description)
-    packed = shards.archives(place)
-    if packed:
-        return _from_shards(description, place, packed)
-    tables = parquet.files(place)
-    if tables:
-        return _from_parquet(description, place, tables)
-    with os.scandir(place) as found:
-        entries = [entry for entry in found if entry.name[0] != "."]
-    folders = [entry.name for entry in entries if entry.is_dir()]
-    if description.name == "imagenet" and not folders:
-        loose = sorted(entry.name for entry in entries if _is_image(entry.name))
-        return _from_one_folder(description, place, loose)
-    return _from_class_folders(description, place, folders)
+    content = packed.read(place)
+    if content is not None:
+        return _from_packed(description, place, content)
+    return _from_class_folders(description, place)
 
 
-def _from_class_folders(description: Description, place: Path, folders: list[str]) -> Copy:
+def _from_class_folders(description: Description, place: Path) -> Copy:
     """Read folders by class; those of no class are counted as problems, not listed."""
+    with os.scandir(place) as found:
+        folders = [entry.name for entry in found if entry.name[0] != "." and entry.is_dir()]
     named = _folder_names(description)
     known = {folder: named[folder] for folder in folders if folder in named}
     label = {name: i for i, name in enumerate(subset(description))}
     entries: list[Entry] = []
     counts: Counter[str] = Counter()
     for folder, name in sorted(known.items()):
-        files = _images_in(place / folder)
+        with os.scandir(place / folder) as found:
+            files = [entry.name for entry in found if is_image(entry.name)]
         counts[name] += len(files)
         if _class_of(description, name) in label:
             index = label[_class_of(description, name)]
@@ -228,56 +208,35 @@ def _from_class_folders(description: Description, place: Path, folders: list[str
     return _copy(description, place, entries, counts, list(dict.fromkeys(named.values())), strange)
 
 
-def _from_one_folder(description: Description, place: Path, files: list[str]) -> Copy:
-    """Read validation images that lie in one folder, whose classes a file says."""
-    label = {name: i for i, name in enumerate(classes())}
-    wnids = _listed_classes(place, files) if files else {}
-    counts = Counter(wnids.values())
-    entries: list[Entry] = [(label[w], f"{w}/{f}", place / f) for f, w in wnids.items()]
-    return _copy(description, place, entries, counts, classes(), [])
-
-
-def _from_shards(description: Description, place: Path, packed: list[Path]) -> Copy:
+def _from_packed(description: Description, place: Path, content: packed.Content) -> Copy:
+    """Read archives or tables; images of tables get the names that they have in class folders."""
     of = subset(description)
-    label = {name: i for i, name in enumerate(of)} | {str(i): i for i in range(len(of))}
+    label = {name: i for i, name in enumerate(of)}
+    label |= _numbered_labels(description, content.names or (), place)
     entries: list[Entry] = []
-    for sample in shards.read(packed):
+    for sample in content.samples:
         if sample.label not in label:
             raise DatasetError(
-                f"{sample.image.path} gives the image {sample.key} the class {sample.label!r}: a "
-                f"number from 0 to {len(of) - 1}, which counts through the {len(of)} classes of "
-                f"{description.title}, or the name of one is expected."
+                f"{sample.path} gives the image {sample.name} the class {sample.label!r}, which is "
+                f"none of the {len(of)} classes of {description.title}, by number or by name: it "
+                "is another set, or damaged."
             )
-        entries.append((label[sample.label], sample.key, sample.image))
-    return _packed_copy(description, place, entries)
-
-
-def _from_parquet(description: Description, place: Path, paths: list[Path]) -> Copy:
-    """Read the hub's files; images get the names that they have in class folders."""
-    of = subset(description)
-    table = parquet.read(paths)
-    label = {name: i for i, name in enumerate(of)}
-    label |= _numbered_labels(description, table.names, paths[0])
-    entries: list[Entry] = []
-    for row in table.rows:
-        cell = row.image
-        if row.label not in label:
-            raise DatasetError(
-                f"{cell.path} gives the image {cell.name} the class {row.label!r}, which is none "
-                f"of the {len(of)} classes of {description.title}: it is another set, or damaged."
-            )
-        name = of[label[row.label]]
-        other = next((wnid for wnid in WNID.findall(row.path) if wnid != name), None)
+        name, key = of[label[sample.label]], sample.name
+        other = next((wnid for wnid in WNID.findall(key) if wnid != name), None)
         if other is not None and description.layout != "objectnet":
             raise DatasetError(
-                f"{cell.path} gives the image {cell.name} the class {_named(description, name)}, "
-                f"and its name says {other}: the labels and the images do not belong together; "
-                "get the files again."
+                f"{sample.path} gives the image {key} the class {_named(description, name)}, and "
+                f"its name says {other}: the labels and the images do not belong together; get the "
+                "files again."
             )
-        folder = str(classes().index(name)) if description.layout == "number" else name
-        file = VALIDATION.sub(r"\1", Path(row.path).name) if row.path else cell.name
-        entries.append((label[row.label], f"{folder}/{file}", cell))
-    return _packed_copy(description, place, entries)
+        if content.names is not None:
+            folder = str(classes().index(name)) if description.layout == "number" else name
+            key = f"{folder}/" + VALIDATION.sub(r"\1", Path(key).name)
+        entries.append((label[sample.label], key, sample.image))
+    counts = Counter(of[index] for index, _, _ in entries)
+    if description.used is not None:  # packed files hold these alone
+        description = description.model_copy(update={**dict(description.used), "used": None})
+    return _copy(description, place, entries, counts, of, [])
 
 
 def _numbered_labels(description: Description, names: Sequence[str], path: Path) -> dict[str, int]:
@@ -309,14 +268,6 @@ def _numbered_labels(description: Description, names: Sequence[str], path: Path)
     return {str(i): of.index(name) for i, name in enumerate(counted) if name in of}
 
 
-def _packed_copy(description: Description, place: Path, entries: list[Entry]) -> Copy:
-    of = subset(description)
-    counts = Counter(of[index] for index, _, _ in entries)
-    if description.used is not None:  # packed files hold these alone
-        description = description.model_copy(update={**dict(description.used), "used": None})
-    return _copy(description, place, entries, counts, of, [])
-
-
 def _copy(
     description: Description,
     place: Path,
@@ -333,7 +284,7 @@ def _copy(
         images=tuple(image for _, _, image in ordered),
         labels=tuple(index for index, _, _ in ordered),
         counts={name: count for name, count in counts.items() if count},
-        problems=tuple(_problems(description, counts, expected, strange)),
+        problems="; ".join(_problems(description, counts, expected, strange)),
     )
 
 
@@ -375,47 +326,6 @@ def _problems(
         )
 
 
-def _available(description: Description) -> Availability:
-    name = description.name
-    if description.layout == "broden":
-        return broden.availability()
-    try:
-        place = locate(description)
-    except DatasetError as error:
-        return Availability(name, "absent", None, str(error))
-    try:
-        copy = read(description)
-    except DatasetError as error:
-        return Availability(name, "incomplete", place, str(error))
-    images, found = sum(copy.counts.values()), len(copy.counts)
-    why = f"{_with(copy.problems)}." if copy.problems else f"{images:,} images, {found:,} classes"
-    if not copy.problems and images != len(copy.images):
-        of = len(subset(description))
-        why += f"; the {len(copy.images):,} images of {of:,} classes of ImageNet are used"
-    return Availability(
-        name,
-        state="incomplete" if copy.problems else "present",
-        folder=place,
-        why=why,
-        images=images,
-        classes=found,
-        list_sha256=copy.sha256,
-    )
-
-
-def _what(title: str, images: int, of: int, sha256: str, problems: Sequence[str]) -> str:
-    text = f"{title}, {images:,} images of {of:,} classes, list {sha256[:16]}"
-    return f"{text}; {_taken_as_it_is(problems)}" if problems else text
-
-
-def _taken_as_it_is(problems: Sequence[str]) -> str:
-    return f"{DIFFERS}: {_with(problems)}"
-
-
-def _with(problems: Iterable[str]) -> str:
-    return "; ".join(problems)
-
-
 def _folder_names(description: Description) -> dict[str, str]:
     """What class folders may be called, and the name under which their images are listed."""
     if description.layout == "objectnet":
@@ -438,73 +348,6 @@ def _named(description: Description, folder: str) -> str:
     names = dict(zip(prompts().classes, prompts().names, strict=True))
     found = names.get(_class_of(description, folder) if folder.isdecimal() else folder)
     return f"{folder} ({found})"
-
-
-def _listed_classes(place: Path, files: list[str]) -> dict[str, str]:
-    """The WordNet id of each validation image, by file name, from the first file that says it."""
-    near = [place, *place.absolute().parents[:3]]
-    for name, reader in ((KAGGLE, _kaggle), (SYNSETS, _synsets), (GROUND_TRUTH, _ground_truth)):
-        for path in (p / name for above in near for p in (above, above / DEVKIT)):
-            if path.is_file():
-                return _looked_up(files, reader(path), path)
-    raise DatasetError(
-        f"{place} holds images, and no file says their classes: {KAGGLE}, {SYNSETS}, or "
-        f"{GROUND_TRUTH} with meta.mat is expected there or above; or put the images into a folder "
-        "per class, val/n01440764/…, as torchvision's ImageNet does."
-    )
-
-
-def _looked_up(files: list[str], by_stem: dict[str, str], source: Path) -> dict[str, str]:
-    known = set(classes())
-    for file in files:
-        wnid = by_stem.get(Path(file).stem)
-        if wnid not in known:
-            raise DatasetError(
-                f"{source} gives {file} {'no class' if wnid is None else f'the class {wnid!r}'}, "
-                "one of ImageNet's 1,000 is expected: it is another file, or damaged."
-            )
-    return {file: by_stem[Path(file).stem] for file in files}
-
-
-def _kaggle(path: Path) -> dict[str, str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and not {"ImageId", "PredictionString"} <= rows[0].keys():
-        raise DatasetError(f"{path} has not the columns ImageId and PredictionString.")
-    return {row["ImageId"]: (row["PredictionString"] or " ").split(" ")[0] for row in rows}
-
-
-def _synsets(path: Path) -> dict[str, str]:
-    return _numbered(path.read_text(encoding="utf-8").split())
-
-
-def _ground_truth(path: Path) -> dict[str, str]:
-    """Read the development kit's numbers, whose WordNet ids its meta.mat has."""
-    from scipy.io import loadmat  # type: ignore[import-untyped,unused-ignore]
-
-    meta = path.with_name("meta.mat")
-    if not meta.is_file():
-        raise DatasetError(
-            f"{path} counts in the development kit's own order, which meta.mat explains, and there "
-            f"is no {meta}: take both from ILSVRC2012_devkit_t12.tar.gz."
-        )
-    synsets = loadmat(str(meta), squeeze_me=True)["synsets"]
-    ids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-    numbers = path.read_text(encoding="utf-8").split()
-    return _numbered([ids.get(int(n), n) if n.isdecimal() else n for n in numbers])
-
-
-def _numbered(wnids: list[str]) -> dict[str, str]:
-    return {f"ILSVRC2012_val_{number:08}": wnid for number, wnid in enumerate(wnids, 1)}
-
-
-def _images_in(folder: Path) -> list[str]:
-    with os.scandir(folder) as found:
-        return sorted(entry.name for entry in found if _is_image(entry.name))
-
-
-def _is_image(name: str) -> bool:
-    return name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
 
 
 @lru_cache

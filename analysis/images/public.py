@@ -1,4 +1,4 @@
-"""Public artefacts of others: where each one lies, its checksum, and how it gets here.
+"""Public files of others: where each one lies, its checksum, and how it gets here.
 
 ``data/artifacts.yaml`` lists every file with its repository, commit, sha256, size and licence. A
 file is used only if its checksum holds. Nothing is opened here: reading a file, and never by
@@ -14,62 +14,65 @@ Environment variables:
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import pooch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from analysis.common import ROOT, CompanionError, suggestion
+from analysis.common import ROOT, CompanionError, Sha256, Strict, sha256_of, suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"
 #: Seconds without a byte after which a download counts as failed.
 TIMEOUT = 30
+pooch.get_logger().setLevel("WARNING")  # its remarks would stand in executed notebooks
 
 
 class ArtifactError(CompanionError, RuntimeError):
     """An artefact is unknown, missing or damaged; the message says what to do."""
 
 
-class Artifact(BaseModel):
+class Artifact(Strict):
     """One public file at one commit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     path: Annotated[str, Field(pattern=r"^(\w[\w+.-]*/)*\w[\w+.-]*$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     bytes: Annotated[int, Field(gt=0)]
     licence: str
     citation: str
     what: str
 
     @property
+    def place(self) -> str:
+        """Where a download is kept, below the cache folder."""
+        return f"{self.repository}/{self.commit}/{self.path}"
+
+    @property
     def url(self) -> str:
         """Address of the file's content."""
-        return f"{HOST}/{self.repository}/{self.commit}/{quote(self.path)}"
+        return f"{HOST}/{quote(self.place)}"
 
 
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, Artifact]:
-    """Read the list of artefacts, by name, in the file's order.
-
-    Raises ArtifactError when the list is wrong.
-    """
+    """Read the list of artefacts, by name, in the file's order; ArtifactError if it is wrong."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        artifacts = [Artifact(**fields) for fields in _flattened(content)]
+        sources = yaml.safe_load(path.read_text(encoding="utf-8"))["sources"]
+        shared = [{k: v for k, v in source.items() if k != "files"} for source in sources]
+        artifacts = [
+            Artifact(**common, **file)
+            for common, source in zip(shared, sources, strict=True)
+            for file in source["files"]
+        ]
     except (ValidationError, yaml.YAMLError, TypeError, KeyError) as error:
         raise ArtifactError(
             f"{path.name} is not a list of artefacts as expected: {' '.join(str(error).split())}"
@@ -122,28 +125,13 @@ def in_package(place: str) -> Path:
 
 def cache_folder() -> Path:
     """Return the folder that keeps downloads: ``COMPANION_CACHE``, else the system's cache."""
-    return Path(
-        os.environ.get("COMPANION_CACHE") or pooch.os_cache("interpreting-clip-companion")
-    ).expanduser()
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    kept = os.environ.get("COMPANION_CACHE") or pooch.os_cache("interpreting-clip-companion")
+    return Path(kept).expanduser()
 
 
 @lru_cache(maxsize=1)
 def _catalogue() -> dict[str, Artifact]:
     return load_catalogue()
-
-
-def _flattened(content: Any) -> Iterator[dict[str, Any]]:
-    """Yield one mapping per file, with what its source gives for all of them."""
-    for source in content["sources"]:
-        shared = {key: value for key, value in source.items() if key != "files"}
-        for file in source["files"]:
-            yield {**shared, **file}
 
 
 def _from_mirror(wanted: Artifact) -> Path | None:
@@ -157,68 +145,32 @@ def _from_mirror(wanted: Artifact) -> Path | None:
             "laid out as <owner>/<repository>/<path>, or unset it."
         )
     path = folder / wanted.repository / wanted.path
-    if not path.is_file():
-        return None
-    _check(path, wanted)
-    return path
-
-
-def _check(path: Path, wanted: Artifact) -> None:
-    size = path.stat().st_size
-    if size == wanted.bytes and sha256_of(path) == wanted.sha256:
-        return
-    problem = (
-        f"has {size} bytes where {wanted.bytes} are expected"
-        if size != wanted.bytes
-        else "has the right size but another checksum than expected"
-    )
-    raise ArtifactError(
-        f"the copy of {wanted.name} at {path} {problem}: replace it by {wanted.url}, or remove it "
-        "so that it is downloaded."
-    )
+    if path.is_file() and sha256_of(path) != wanted.sha256:
+        raise ArtifactError(
+            f"the copy of {wanted.name} at {path} has another checksum than expected, and "
+            f"{path.stat().st_size} of {wanted.bytes} bytes: replace it by {wanted.url}, or remove "
+            "it so that it is downloaded."
+        )
+    return path if path.is_file() else None
 
 
 def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
-    folder = cache_folder() / wanted.repository / wanted.commit / Path(wanted.path).parent
-    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
+    known = {wanted.place: f"sha256:{wanted.sha256}"}
+    downloads = pooch.create(cache_folder(), "", registry=known, urls={wanted.place: wanted.url})
+    loader = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
     try:
-        with _quiet_pooch():
-            path = pooch.retrieve(
-                url=wanted.url,
-                known_hash=f"sha256:{wanted.sha256}",
-                fname=Path(wanted.path).name,
-                path=folder,
-                downloader=downloader,
-            )
+        return Path(downloads.fetch(wanted.place, downloader=loader))
     except OSError as error:  # everything that requests raises is one
-        raise ArtifactError(_missing(wanted, error)) from None
+        reason = " ".join(str(error).split()).partition(" for url")[0]
+        if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
+            reason = type(error).__name__
+        raise ArtifactError(
+            f"{wanted.name} is not on this machine and could not be downloaded from {wanted.url} "
+            f"({reason}): go online and run `companion fetch {wanted.name}`, or set "
+            f"COMPANION_MIRROR to a folder that holds it as {wanted.repository}/{wanted.path}."
+        ) from None
     except ValueError:  # pooch's word for a checksum that does not hold; it keeps nothing
         raise ArtifactError(
             f"what came from {wanted.url} is not {wanted.name} (its checksum differs): nothing was "
             "kept; try again, and if it stays so the file has changed at its origin."
         ) from None
-    return Path(path)
-
-
-def _missing(wanted: Artifact, error: Exception) -> str:
-    reason = " ".join(str(error).split()).partition(" for url")[0]
-    if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
-        reason = type(error).__name__
-    place = f"{wanted.repository}/{wanted.path}"
-    return (
-        f"{wanted.name} is not on this machine and could not be downloaded from {wanted.url} "
-        f"({reason}): go online and run `companion fetch {wanted.name}`, or set COMPANION_MIRROR "
-        f"to a folder that holds it as {place}."
-    )
-
-
-@contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Keep pooch's remarks out of executed notebooks; problems still arrive as errors."""
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -19,6 +19,7 @@ The images themselves are listed by `imagenet` and `broden`. No torch.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,6 +43,11 @@ Count = Annotated[int, Field(gt=0)]
 Role = Literal["imagenet", "seen", "unseen", "web"]
 
 
+class _Titled(Strict):
+    name: Name
+    title: Text
+
+
 class Used(Strict):
     """The part of a set that accuracies are taken on."""
 
@@ -49,18 +55,17 @@ class Used(Strict):
     classes: Count
 
 
-class Description(Strict):
+class Description(_Titled):
     """One data set: counts as published, folder names, origin and terms.
 
     ``short`` is the title on axes. ``published`` is the set's name in the table of published
     accuracies, if it is there. ``per_class`` is the number of images of every class, where that is
     the same for all. ``layout`` says what class folders are called: by WordNet id, by number, or in
     ObjectNet's or Broden's own way. ``border`` is the width in pixels of the frame that is cut off
-    every image. ``citation`` is a key of the book's bibliography.
+    every image. ``how`` tells how the set is obtained, where its ``origin`` no longer serves it.
+    ``citation`` is a key of the book's bibliography.
     """
 
-    name: Name
-    title: Text
     short: Text | None = None
     published: Text | None = None
     images: Count
@@ -71,32 +76,52 @@ class Description(Strict):
     border: int = 0
     folders: Annotated[tuple[Text, ...], Field(min_length=1)]
     origin: Text
+    how: Text | None = None
     terms: Text
     citation: Text
 
+    @property
+    def obtain(self) -> str:
+        """How a reader gets the set, as a sentence."""
+        return self.how or f"Get it from {self.origin} ({self.terms})."
 
-class Style(Strict):
+
+class Style(_Titled):
     """One style of emoji; ``role`` says which set of the paper it stands for."""
 
-    name: Name
-    title: Text
     role: Role
 
 
-class Packaged(Strict):
+class Packaged(_Titled):
     """Images without labels that come with a Python package; ``what`` is for the reader."""
 
-    name: Name
-    title: Text
     what: Text
     place: Text
     files: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a data set that cannot come with the project is here; ``why`` is for the reader.
+
+    ``images`` and ``classes`` are how many were found, ``list_sha256`` hashes the images' names and
+    classes, in order, where the set could be listed.
+    """
+
+    name: str
+    state: Literal["present", "incomplete", "absent"]
+    folder: Path | None
+    why: str
+    images: int | None = None
+    classes: int | None = None
+    list_sha256: str | None = None
 
 
 class _Table(Strict):
     sets: tuple[Description, ...]
     packaged: tuple[Packaged, ...]
     styles: tuple[Style, ...]
+    subgroups: dict[str, tuple[Text, ...]]
     titles: dict[str, Text]
 
 
@@ -121,6 +146,11 @@ def packaged() -> dict[str, Packaged]:
 def styles() -> dict[str, Style]:
     """Return the pocket lab's styles by name, in the file's order."""
     return {one.name: one for one in _table().styles}
+
+
+def subgroups() -> dict[str, tuple[str, ...]]:
+    """Return the pocket lab's classes, and the subgroups of emoji that each is made of."""
+    return _table().subgroups
 
 
 def title(name: str) -> str:
@@ -164,7 +194,8 @@ def _titles() -> dict[str, str]:
         for style in table.styles
         for split in SPLITS
     }
-    described = {one.name: one.title for one in (*table.sets, *table.packaged)}
+    titled: list[_Titled] = [*table.sets, *table.packaged]
+    described = {one.name: one.title for one in titled}
     return described | emoji | table.titles
 
 
@@ -173,35 +204,28 @@ def locate(description: Description) -> Path:
 
     A folder that is named for the set itself goes before the names in its description.
     """
-    own = _configured().get(description.name)
+    title, folders = description.title, description.folders
+    own, parent = _configured().get(description.name), root()
     if own is not None:
         if own.is_dir():
             return own
         raise DatasetError(
-            f"{config_file()} says that {description.title} lies in {own}, which is not a folder: "
-            "correct it there."
+            f"{config_file()} says that {title} lies in {own}, which is not a folder: correct it "
+            "there."
         )
-    parent = root()
     if parent is None:
         raise DatasetError(
-            f"{description.title} is looked for in the folder that the environment variable "
-            f"COMPANION_DATA names, and it is not set. Get the set from {description.origin} "
-            f"({description.terms}), then set COMPANION_DATA to the folder above "
-            f"{description.folders[0]}."
+            f"{title} is looked for in the folder that the environment variable COMPANION_DATA "
+            f"names, and it is not set. {description.obtain} Then set COMPANION_DATA to the folder "
+            f"above {folders[0]}."
         )
-    for name in description.folders:
+    for name in folders:
         if (parent / name).is_dir():
             return parent / name
     raise DatasetError(
-        f"{description.title} is not in {parent} (COMPANION_DATA): none of "
-        f"{', '.join(description.folders)} is there. Get it from {description.origin} "
-        f"({description.terms})."
+        f"{title} is not in {parent} (COMPANION_DATA): none of {', '.join(folders)} is there. "
+        + description.obtain
     )
-
-
-def own_place(name: str) -> Path | None:
-    """Return the folder that the configuration names for a data set, if it names one."""
-    return _configured().get(name)
 
 
 def root() -> Path | None:

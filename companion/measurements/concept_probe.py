@@ -25,6 +25,7 @@ from scipy import sparse
 
 from analysis.families.registry import Family, Model
 from analysis.features import store
+from analysis.images.imagelist import DatasetError
 from analysis.metrics.concept_counts import ConceptImages
 
 LEAST_POSITIVES = 20
@@ -74,14 +75,16 @@ def broden(models: Sequence[Model] = (), folder: Path | None = None) -> ConceptI
     Where the store's features by one of the models were made of an incomplete copy, accepted as it
     was, or without damaged images, the probe is what these features are of; its title says so.
     """
-    from analysis.images.broden import BrodenError, concepts, find_root
+    from analysis.images.broden import concepts, find_root
 
     made_of = [data for model in models if (data := _described(model, "broden", folder))]
     try:
         table = concepts(
-            find_root(), accept_counts=any(data.get("what") for data in made_of), folder=folder
+            find_root(),
+            (folder or store.default_folder()) / "concepts",
+            accept_counts=any(data.get("what") for data in made_of),
         )
-    except BrodenError as error:
+    except DatasetError as error:
         raise ConceptsMissingError(str(error)) from None
     left_out = {name for data in made_of for name in data["left_out"]}
     kept = np.flatnonzero([image not in left_out for image in table.images])

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.common import sha256_of
 from analysis.families.registry import Model, Preprocessing
 from analysis.images.imagelist import ImageList
-from analysis.images.public import ArtifactError, sha256_of
+from analysis.images.public import ArtifactError
 from companion.measurements import take
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Data, Measurement, Origin

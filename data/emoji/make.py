@@ -29,28 +29,27 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import appearance
 import numpy as np
 import pandas as pd
 import pooch
 from PIL import Image
 from scipy import sparse
 
-from analysis.images import appearance
 from analysis.images.emoji import (
     APPEARANCE,
     ARCHIVE,
-    BITS,
+    SHEET_COLUMNS,
     SIZE,
     STYLES,
     SUBGROUPS,
     TABLE,
-    Images,
     assemble,
     from_sheet,
     read_table,
     sizes,
-    to_sheet,
 )
+from analysis.images.imagelist import Pixels
 from analysis.images.public import cache_folder
 
 HERE = Path(__file__).resolve().parent
@@ -60,6 +59,8 @@ BEFORE_SIZES, AFTER_SIZES = "<!-- sizes -->", "<!-- end of sizes -->"
 
 REGISTRY = "https://registry.npmjs.org"
 RENDERER = "0.5.0"
+#: A sheet keeps this many bits of each colour channel: its compression is lossless after that.
+BITS = 6
 
 
 class Package(NamedTuple):
@@ -192,7 +193,7 @@ def write(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
-def build() -> tuple[pd.DataFrame, dict[str, Images]]:
+def build() -> tuple[pd.DataFrame, dict[str, Pixels]]:
     """Return the table of concepts and, by style, the images of those that the style draws."""
     concepts = read_concepts()
     drawings: dict[str, dict[str, Icon]] = {style: match(style, concepts) for style in STYLES}
@@ -355,7 +356,7 @@ def icon(content: dict[str, Any], name: str) -> Icon:
 # --- Images ---------------------------------------------------------------------------------------
 
 
-def render_all(drawings: Mapping[str, Mapping[str, Icon]]) -> dict[str, Images]:
+def render_all(drawings: Mapping[str, Mapping[str, Icon]]) -> dict[str, Pixels]:
     """Render all icons, (N, 64, 64, 3) by style, in processes of their own.
 
     The renderer is compiled code; should it crash on an icon, that icon is named.
@@ -381,7 +382,7 @@ def render_all(drawings: Mapping[str, Mapping[str, Icon]]) -> dict[str, Images]:
     return images
 
 
-def render_one_by_one(style: str, icons: Iterable[Icon]) -> Images:
+def render_one_by_one(style: str, icons: Iterable[Icon]) -> Pixels:
     """Render in single steps; SystemExit names the icon that crashes the renderer."""
     parts = []
     for drawing in icons:
@@ -396,7 +397,7 @@ def render_one_by_one(style: str, icons: Iterable[Icon]) -> Images:
     return np.concatenate(parts)
 
 
-def render(svgs: list[str]) -> Images:
+def render(svgs: list[str]) -> Pixels:
     """Render SVGs on white, (N, 64, 64, 3)."""
     import resvg_py
 
@@ -408,7 +409,7 @@ def render(svgs: list[str]) -> Images:
     return images
 
 
-def coarse(images: Images) -> Images:
+def coarse(images: Pixels) -> Pixels:
     """Round each channel to 64 levels from 0 to 255: at most 2 away, and compressed far better."""
     top = 2**BITS - 1
     levels = (images.astype(np.uint16) * top + 127) // 255
@@ -418,7 +419,7 @@ def coarse(images: Images) -> Images:
 # --- Split ----------------------------------------------------------------------------------------
 
 
-def clusters(concepts: pd.DataFrame, images: Mapping[str, Images]) -> list[str]:
+def clusters(concepts: pd.DataFrame, images: Mapping[str, Pixels]) -> list[str]:
     """Return for every concept the first concept of its cluster: those that look alike.
 
     Linked are concepts whose names tell variants of one drawing (``variant_of``), and those whose
@@ -448,7 +449,7 @@ def variant_of(name: str, subgroup: str) -> str:
     return VARIANT.sub("", name).strip() or name
 
 
-def alike(concepts: pd.DataFrame, images: Mapping[str, Images]) -> np.ndarray:
+def alike(concepts: pd.DataFrame, images: Mapping[str, Pixels]) -> np.ndarray:
     """Return a (C, C) boolean matrix: which concepts look alike (see ALIKE_IN)."""
     number = len(concepts)
     both = np.zeros((number, number), np.int16)
@@ -499,7 +500,7 @@ def sha256(text: str) -> str:
 # --- File -----------------------------------------------------------------------------------------
 
 
-def to_archive(table: pd.DataFrame, images: Mapping[str, Images]) -> bytes:
+def to_archive(table: pd.DataFrame, images: Mapping[str, Pixels]) -> bytes:
     """Return the file's bytes: the table as CSV, and per style one sheet as lossless WebP."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -511,7 +512,16 @@ def to_archive(table: pd.DataFrame, images: Mapping[str, Images]) -> bytes:
     return buffer.getvalue()
 
 
-def members(table: pd.DataFrame, images: Mapping[str, Images]) -> Iterator[tuple[str, bytes]]:
+def to_sheet(images: Pixels) -> Pixels:
+    """Lay (N, 64, 64, 3) images out in rows of 40: (64 · rows, 2560, 3), white where none is."""
+    rows = -(-len(images) // SHEET_COLUMNS)
+    full = np.full((rows * SHEET_COLUMNS, SIZE, SIZE, 3), 255, np.uint8)
+    full[: len(images)] = images
+    grid = full.reshape(rows, SHEET_COLUMNS, SIZE, SIZE, 3).swapaxes(1, 2)
+    return grid.reshape(rows * SIZE, SHEET_COLUMNS * SIZE, 3)
+
+
+def members(table: pd.DataFrame, images: Mapping[str, Pixels]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the archive's files."""
     yield TABLE, table.to_csv(index=False, lineterminator="\n").encode()
     for style, stack in images.items():
@@ -523,7 +533,7 @@ def members(table: pd.DataFrame, images: Mapping[str, Images]) -> Iterator[tuple
 
 def compare(
     table: pd.DataFrame,
-    images: Mapping[str, Images],
+    images: Mapping[str, Pixels],
     packed: np.ndarray | None = None,
     readme: str | None = None,
 ) -> str:
@@ -537,7 +547,7 @@ def compare(
         return f"{ARCHIVE.name} is out of date, its table differs: run make.py"
     for style, content in sheets.items():
         with Image.open(io.BytesIO(content)) as sheet:
-            there = from_sheet(np.asarray(sheet.convert("RGB")), len(images[style]))
+            there = from_sheet(np.asarray(sheet.convert("RGB")), len(images[style]), style)
         off = np.abs(there.astype(int) - images[style])
         if off.any():
             number = np.count_nonzero(off.any((1, 2, 3)))

@@ -1,14 +1,12 @@
 """The paper's data sets in miniature: small pictures of nothing, in the layouts of the true sets.
 
-For tests, and for trying the pipeline without the data: every class folder is there, with one or
-two noise images of varied sizes, some grey, some CMYK. Their counts are not those of the true sets,
-so they are taken only with ``--accept-counts``, and what is measured on them says so. Broden is not
-among them. No torch.
+Every class folder is there, with one or two noise images of varied sizes, some grey, some CMYK.
+Their counts are not those of the true sets, so they are taken only with ``--accept-counts``. Broden
+is not among them (see `broden_miniature`).
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import tarfile
@@ -46,8 +44,6 @@ def save(folder: Path, name: str) -> Description:
         path = place / class_folder / _file_name(true, class_folder, int(number))
         path.parent.mkdir(parents=True, exist_ok=True)
         _save_picture(path, rng, position, true.border)
-    if true.layout == "objectnet":
-        _save_mappings(place.with_name("mappings"))
     of = set(imagenet.subset(true))
     used = Used(images=sum(e in of for e in entries), classes=len(of)) if true.used else None
     per_class = None if true.per_class is None else 1
@@ -65,8 +61,8 @@ def save_shards(images: ImageList, folder: Path, per_shard: int = 300) -> Path:
             for i in range(first, min(first + per_shard, len(images))):
                 name, content = _file(images, i)
                 suffix = Path(name).suffix.lower().replace("jpeg", "jpg")
-                _add(archive, f"s{i:07}{suffix}", content)
-                _add(archive, f"s{i:07}.cls", str(images.labels[i]).encode())
+                add(archive, f"s{i:07}{suffix}", content)
+                add(archive, f"s{i:07}.cls", str(images.labels[i]).encode())
     return folder
 
 
@@ -147,20 +143,7 @@ def _save_picture(path: Path, rng: np.random.Generator, position: int, border: i
     picture.save(path)
 
 
-def _save_mappings(folder: Path) -> None:
-    """Write the tables that come with ObjectNet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (imagenet.FOLDER / "objectnet.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    tables = {
-        "folder_to_objectnet_label": {row["folder"]: row["label"] for row in rows},
-        "objectnet_to_imagenet_1k": {r["label"]: r["imagenet"] for r in rows if r["imagenet"]},
-    }
-    for name, table in tables.items():
-        (folder / f"{name}.json").write_text(json.dumps(table, indent=2), encoding="utf-8")
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))

@@ -12,24 +12,16 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from analysis.images.emoji import COLOURS, TEXTURES
+
 Images = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-#: Ten of the eleven basic colour terms; white is the background's and cannot be told from it.
-COLOURS = (
-    *("black", "grey", "brown", "red", "orange"),
-    *("yellow", "green", "blue", "purple", "pink"),
-)
 #: An image has a colour if at least this share of its ink has.
 COLOUR_SHARE = 0.2
 #: What counts as paper: the three channels all above this.
 PAPER = 240
-
-TEXTURES = (
-    *("flat", "shaded", "plain", "detailed", "dark outline", "single-toned", "many-coloured"),
-    *("horizontal lines", "vertical lines", "diagonal lines", "mirror-symmetric"),
-)
 
 #: Images worked on at a time.
 CHUNK = 512
