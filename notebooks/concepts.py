@@ -117,15 +117,6 @@ def missing(name: str, what: str, once: bool = True) -> None:
 
 # %%
 if live:
-    min_rank = min(parts[model.name].rank for model in live)
-    by_luck = [
-        average_precision.expected_by_chance(probe.positives, min_rank, at)
-        for at in (threshold, lower)
-    ]
-    expected = np.sum(by_luck[0])
-    at_threshold = f"of {threshold:g} for " + (
-        f"{expected:.2g}" if expected > 1e-4 else "practically none"
-    )
     of_each_kind = pd.Series(probe.kinds).value_counts().items()
     style.text(
         "probe",
@@ -133,12 +124,10 @@ if live:
         f"concepts of at least {positives} positive images"
         + (f" of at least {clusters} emoji that do not look alike" if is_pocket else "")
         + f" ({', '.join(f'{n} × {kind}' for kind, n in of_each_kind)}; {len(whole.names):,} "
-        f"before that choice, made before any count). Were the images independent, {min_rank} "
-        f"directions that know nothing would reach an average precision of {lower:g} for "
-        f"{np.sum(by_luck[1]):.2g} of them, and {at_threshold}."
+        "before that choice, made before any count)."
         + (
-            " They are not: several are pictures of one emoji, so labels are permuted over emoji "
-            "to see what chance gives."
+            " Several images are pictures of one emoji, so labels are permuted over emoji to see "
+            "what chance gives."
             if is_pocket
             else ""
         ),

@@ -137,7 +137,7 @@ def test_fewest_directions_without_an_established_loss():
     ):  # fmt: skip
         assert fewest_kept_without_loss(given, kept) == fewest
     curves = Curves(np.array(high), np.zeros(5), np.zeros(5))
-    sweep = Sweep(curves, curves, curves, curves, curves, curves, np.array([3, 6, 9, 20, 40]))
+    sweep = Sweep(*[curves] * 6, kept=np.array([3, 6, 9, 20, 40]))
     assert sweep.fewest_without_loss("inside") == 20 and sweep.fewest_without_loss("outside") == 3
     assert (sweep.at(6), sweep.steps[-1]) == (1, 40)
     assert doctest.testmod(pruning).failed == 0

@@ -1,9 +1,10 @@
 """How many concepts a model's directions encode, and how many would come about by chance.
 
-What a direction encodes is computed in `concepts`; here the counts are set beside what the same
-number of random directions reach on the same features, beside what the model's own directions
-reach once the labels are permuted, and beside how much they vary: with the negatives drawn, and
-with the images at hand. Arrays in, numbers out; which images and labels is `probe_data`'s concern.
+Which direction encodes which concept is computed in `average_precision`; here the counts
+(`eq-n-unique`) are set beside what the same number of random directions reach on the same features,
+beside what the model's own directions reach once the labels are permuted, and beside how much they
+vary: with the negatives drawn, and with the images at hand. Arrays in, numbers out; nothing here
+knows which images and concepts these are.
 """
 
 from __future__ import annotations
@@ -13,18 +14,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from analysis.metrics import average_precision as concepts
 from analysis.metrics import directions
-from analysis.metrics.average_precision import BalancedSample, balanced_sample
+from analysis.metrics.average_precision import (
+    BalancedSample,
+    average_precision_on,
+    balanced_sample,
+    encoded,
+    overlap,
+    project,
+    random_directions,
+)
 from analysis.metrics.directions import Decomposition
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Quantity = Literal["unique", "lower", "best"]
+Kind = Literal["draws", "random", "permuted", "halves"]
 QUANTITIES: tuple[Quantity, ...] = ("unique", "lower", "best")
 MANY_LABELS = 200_000
 """Labels from which a probe counts as large: Broden has several times as many, the others less."""
@@ -38,10 +46,6 @@ REGIONS = {
     "supervised_only": ("supervised",),
 }
 """The seven regions of three levels' sets, by the levels that they lie in."""
-
-
-def _nothing() -> NDArray[np.uint64]:
-    return np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class ConceptImages:
     units: Rows = field(repr=False)
     places: Rows = field(repr=False)
     clusters: Rows = field(repr=False)
-    left_out: NDArray[np.uint64] = field(default_factory=_nothing, repr=False)
+    left_out: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64), repr=False)
 
     @property
     def positives(self) -> NDArray[np.intp]:
@@ -78,20 +82,17 @@ class ConceptImages:
         A concept that marks exactly the images of an earlier one (the subgroup of sweets and the
         tag "dessert") is left out.
         """
-        columns = sparse.csc_array(self.labels)
-        enough = self.positives >= positives
-        seen: set[bytes] = set()
-        keep = []
-        for c in np.flatnonzero(enough):
+        columns, keep = sparse.csc_array(self.labels), dict[bytes, int]()
+        for c in np.flatnonzero(self.positives >= positives).tolist():
             rows = np.sort(columns.indices[columns.indptr[c] : columns.indptr[c + 1]])
-            if len(np.unique(self.clusters[rows])) >= clusters and rows.tobytes() not in seen:
-                seen.add(rows.tobytes())
-                keep.append(int(c))
+            if len(np.unique(self.clusters[rows])) >= clusters:
+                keep.setdefault(rows.tobytes(), c)
+        kept = list(keep.values())
         return replace(
             self,
-            names=tuple(self.names[c] for c in keep),
-            kinds=tuple(self.kinds[c] for c in keep),
-            labels=sparse.csr_array(columns[:, keep]),
+            names=tuple(self.names[c] for c in kept),
+            kinds=tuple(self.kinds[c] for c in kept),
+            labels=sparse.csr_array(columns[:, kept]),
         )
 
 
@@ -145,23 +146,28 @@ class Found:
     permuted: Array
     halves: Array
 
+    def of(self, kind: Kind, quantity: Quantity) -> Array:
+        """One quantity in all repetitions of a kind."""
+        column: Array = getattr(self, kind)[:, QUANTITIES.index(quantity)]
+        return column
+
     def value(self, quantity: Quantity) -> float:
         """The mean over draws of negatives."""
-        return float(self.draws[:, QUANTITIES.index(quantity)].mean())
+        return float(self.of("draws", quantity).mean())
 
     def spread(self, quantity: Quantity) -> tuple[float, float]:
         """The lowest and the highest of all draws of negatives."""
-        return _ends(self.draws, quantity)
+        values = self.of("draws", quantity)
+        return float(values.min()), float(values.max())
 
     def chance(self, quantity: Quantity, kind: Literal["random", "permuted"]) -> Chance:
         """What random directions, or permuted labels, reach."""
-        values = self.random if kind == "random" else self.permuted
-        mean = float(values[:, QUANTITIES.index(quantity)].mean())
-        return Chance(mean, *_ends(values, quantity))
+        values = self.of(kind, quantity)
+        return Chance(float(values.mean()), float(values.min()), float(values.max()))
 
     def error(self, quantity: Quantity) -> float:
         """Standard error of the value that comes from the finite set of images: see `draw`."""
-        return _deviation(self.halves[:, QUANTITIES.index(quantity)])
+        return _deviation(self.of("halves", quantity))
 
 
 @dataclass(frozen=True)
@@ -224,16 +230,12 @@ def draw(probe: ConceptImages, settings: Settings) -> Draws:
 def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Settings) -> Found:
     """Count concepts in directions (k, d) of features (N, d), with all that belongs to it."""
     vectors = np.asarray(directions, dtype=np.float64)
-    scores = concepts.project(features, vectors, normalise=settings.normalise)
+    scores = project(features, vectors, normalise=settings.normalise)
     own = [average_precision(scores, sample, settings) for sample in draws.own]
-    random = (  # one set at a time: as many scores as the model's own directions have
-        concepts.project(
-            features,
-            concepts.random_directions(len(vectors), vectors.shape[1], settings.seed + n),
-            normalise=settings.normalise,
-        )
-        for n in range(settings.chance)
-    )
+
+    def random(n: int) -> NDArray[np.float32]:
+        drawn = random_directions(len(vectors), vectors.shape[1], settings.seed + n)
+        return project(features, drawn, normalise=settings.normalise)
 
     def tallied(pairs: Iterable[tuple[NDArray[np.float32], BalancedSample]]) -> Array:
         rows = [tally(average_precision(s, sample, settings), settings) for s, sample in pairs]
@@ -243,7 +245,7 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
         directions=len(vectors),
         ap=own[0],
         draws=np.array([tally(ap, settings) for ap in own]),
-        random=tallied((s, draws.own[n % len(own)]) for n, s in enumerate(random)),
+        random=tallied((random(n), draws.own[n % len(own)]) for n in range(settings.chance)),
         permuted=tallied((scores, sample) for sample in draws.permuted),
         halves=tallied((scores[half], sample) for half, sample in draws.halves),
     )
@@ -252,7 +254,7 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
 def average_precision(scores: ArrayLike, sample: BalancedSample, settings: Settings) -> Array:
     """Average precision (k, C) of scores (N, k) on the images drawn."""
     signs: Literal["both", "given"] = "both" if settings.both_signs else "given"
-    return concepts.average_precision_on(scores, sample, signs=signs)
+    return average_precision_on(scores, sample, signs=signs)
 
 
 def along_most_important(
@@ -270,16 +272,15 @@ def along_most_important(
     """
     found = directions.importance(features, parts) if weights is None else np.asarray(weights)
     top = int(found.argmax())
-    scores = concepts.project(features, parts.directions[[top]], normalise=settings.normalise)
+    scores = project(features, parts.directions[[top]], normalise=settings.normalise)
     scores = scores * np.sign(scores.mean())
-    return top, concepts.average_precision_on(scores, sample)[0]
+    return top, average_precision_on(scores, sample)[0]
 
 
 def tally(ap: ArrayLike, settings: Settings) -> Array:
     """The numbers of `QUANTITIES` from average precisions (k, C); NaN counts as not encoded."""
     counts = [
-        concepts.encoded(ap, level).any(axis=0).sum()
-        for level in (settings.threshold, settings.lower)
+        encoded(ap, level).any(axis=0).sum() for level in (settings.threshold, settings.lower)
     ]
     return np.array([*counts, best_of(ap).mean()])
 
@@ -292,16 +293,13 @@ def best_of(ap: ArrayLike) -> Array:
 
 def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
     """How much one model's value exceeds another's, with the error of this paired difference."""
-    column = QUANTITIES.index(quantity)
-    apart = one.halves[:, column] - other.halves[:, column]
+    apart = one.of("halves", quantity) - other.of("halves", quantity)
     return Difference(one.value(quantity) - other.value(quantity), _deviation(apart))
 
 
 def regions(sets: Mapping[str, ArrayLike], threshold: float) -> dict[str, int]:
     """Sizes of the `REGIONS` of three levels' encoded concepts, from their average precisions."""
-    found = concepts.overlap(
-        {level: concepts.encoded(ap, threshold).any(axis=0) for level, ap in sets.items()}
-    )
+    found = overlap({level: encoded(ap, threshold).any(axis=0) for level, ap in sets.items()})
     return {name: found[levels] for name, levels in REGIONS.items()}
 
 
@@ -319,20 +317,15 @@ def shared(of_regions: Mapping[str, int], level: str, other: str) -> int:
     return sum(n for region, n in of_regions.items() if {level, other} <= {*REGIONS[region]})
 
 
-def by_kind(ap: ArrayLike, kinds: tuple[str, ...], threshold: float) -> pd.Series:
+def by_kind(ap: ArrayLike, kinds: tuple[str, ...], threshold: float) -> dict[str, int]:
     """How many concepts of each kind are encoded, kinds in their order of appearance."""
-    has = concepts.encoded(ap, threshold).any(axis=0)
-    return pd.Series(has, index=list(kinds)).groupby(level=0, sort=False).sum()
+    has, own = encoded(ap, threshold).any(axis=0), np.array(kinds)
+    return {kind: int((has & (own == kind)).sum()) for kind in dict.fromkeys(kinds)}
 
 
 def _deviation(values: Array) -> float:
     """Standard deviation of a sample, NaN for fewer than two values."""
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-
-
-def _ends(values: Array, quantity: Quantity) -> tuple[float, float]:
-    column = values[:, QUANTITIES.index(quantity)]
-    return float(column.min()), float(column.max())
 
 
 def permuted_units(probe: ConceptImages, seed: int) -> sparse.csr_array:

@@ -17,7 +17,7 @@ image and are large, `sampled` takes the binomial errors with the baseline held 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -200,18 +200,14 @@ class Images:
 class Curves(NamedTuple):
     """Accuracies and effective robustness with 1, 2, … rank directions kept, or at some steps.
 
-    Fractions, each of shape (steps,), or with resamples before it. `inside`: accuracy on the
-    training distribution; `outside`: plain mean of the accuracies under shift; `robustness`:
-    `outside` less what the baseline expects at `inside` (`eq-effective-robustness`).
+    Fractions, (steps,) each. `inside`: accuracy on the training distribution; `outside`: plain mean
+    of the accuracies under shift; `robustness`: `outside` less what the baseline expects at
+    `inside` (`eq-effective-robustness`).
     """
 
     inside: Array
     outside: Array
     robustness: Array
-
-    def less_whole(self) -> Curves:
-        """What pruning changes: each curve less its value with all directions kept."""
-        return Curves(*(part - part[..., -1:] for part in self))
 
 
 @dataclass(frozen=True)
@@ -230,7 +226,7 @@ class Sweep:
     change: Curves | None = None
     change_low: Curves | None = None
     change_high: Curves | None = None
-    kept: Integers | None = None
+    kept: Integers | None = field(default=None, kw_only=True)
 
     @property
     def steps(self) -> Integers:
@@ -290,13 +286,13 @@ def sweeps(
     return found
 
 
-def curves(accuracies: Sequence[Array], baseline: Baseline | Sequence[Baseline]) -> Curves:
-    """The curves from the accuracies on each data set, the training distribution first.
+def curves(accuracies: Sequence[Array], baseline: Baseline | Sequence[Baseline]) -> Array:
+    """The three `Curves` from the accuracies on each data set, the training distribution first.
 
-    `accuracies`: (steps,) each, or with one row for each of several baselines.
+    `accuracies`: (steps,) each, or (baselines, steps) for several baselines. Returns (3, …).
     """
     inside, outside = accuracies[0], np.mean(accuracies[1:], axis=0)
-    return Curves(inside, outside, outside - robustness.expected(inside, baseline))
+    return np.array([inside, outside, outside - robustness.expected(inside, baseline)])
 
 
 def resampled(
@@ -312,11 +308,13 @@ def resampled(
     the values, the intervals are the middle 95 % of resamples of the units, one for each of
     `refits`, whose baseline it takes (`robustness.resampled_units`).
     """
-    weights = robustness.resampled_units(units, len(refits), seed)
-    pairs = zip(flags, weights, strict=True)
-    drawn = curves([robustness.weighted_accuracy(f, w) for f, w in pairs], refits)
+    pairs = zip(flags, robustness.resampled_units(units, len(refits), seed), strict=True)
+    drawn = curves([robustness.weighted_accuracy(f, weights) for f, weights in pairs], refits)
     point = curves([one.mean(axis=1) for one in flags], baseline)
-    return Sweep(point, *_ends(drawn), point.less_whole(), *_ends(drawn.less_whole()))
+    ends, ends_of_change = (
+        np.percentile(values, [2.5, 97.5], axis=1) for values in (drawn, drawn - drawn[..., -1:])
+    )
+    return _sweep(point, *ends, point - point[:, -1:], *ends_of_change)
 
 
 def sampled(flags: Sequence[Flags], baseline: Baseline, kept: Integers | None = None) -> Sweep:
@@ -329,42 +327,32 @@ def sampled(flags: Sequence[Flags], baseline: Baseline, kept: Integers | None = 
     """
     point = curves([one.mean(axis=1) for one in flags], baseline)
     sets = [one.astype(np.float64) for one in flags]
-    through = robustness.expected_slope(point.inside, baseline)[:, None] * sets[0]
-    errors = _errors(sets, through)
-    paired = _errors([one - one[-1] for one in sets], through - through[-1])
-    change = point.less_whole()
-    return Sweep(point, *_around(point, errors), change, *_around(change, paired), kept)
-
-
-def spread(found: Sequence[Curves], kept: Integers | None = None) -> Sweep:
-    """Mean, lowest and highest of the curves of several random orders."""
-    stacks = [np.array(of_each) for of_each in zip(*found, strict=True)]
-    mean, low, high = (
-        Curves(*(reduce(stack, axis=0) for stack in stacks)) for reduce in (np.mean, np.min, np.max)
+    through = robustness.expected_slope(point[0], baseline)[:, None] * sets[0]
+    far = NORMAL_95 * _errors(sets, through)
+    paired = NORMAL_95 * _errors([one - one[-1] for one in sets], through - through[-1])
+    change = point - point[:, -1:]
+    return _sweep(
+        point, point - far, point + far, change, change - paired, change + paired, kept=kept
     )
-    return Sweep(mean, low, high, kept=kept)
 
 
-def _errors(sets: Sequence[Array], through: Array) -> tuple[Array, Array, Array]:
+def spread(found: Sequence[Array], kept: Integers | None = None) -> Sweep:
+    """Mean, lowest and highest of the `curves` (3, steps) of several random orders."""
+    return _sweep(np.mean(found, axis=0), np.min(found, axis=0), np.max(found, axis=0), kept=kept)
+
+
+def _sweep(*curves: Array, kept: Integers | None = None) -> Sweep:
+    return Sweep(*(Curves(*three) for three in curves), kept=kept)
+
+
+def _errors(sets: Sequence[Array], through: Array) -> Array:
     """Standard errors inside, outside and of robustness, from values of single images (steps, N).
 
     `through`: what each image inside changes of the accuracy that the baseline expects.
     """
     inside, *outside, of_line = (one.var(axis=1) / one.shape[1] for one in (*sets, through))
     mean = np.sum(outside, axis=0) / len(outside) ** 2
-    return np.sqrt(inside), np.sqrt(mean), np.sqrt(mean + of_line)
-
-
-def _around(curves: Curves, errors: Sequence[Array]) -> tuple[Curves, Curves]:
-    """Ends of normal 95 % intervals."""
-    far = [NORMAL_95 * error for error in errors]
-    return Curves(*map(np.subtract, curves, far)), Curves(*map(np.add, curves, far))
-
-
-def _ends(drawn: Curves) -> tuple[Curves, Curves]:
-    """Ends of the middle 95 % of resamples: (resamples, steps) → (steps,), (steps,)."""
-    ends = [np.percentile(part, [2.5, 97.5], axis=0) for part in drawn]
-    return Curves(*(low for low, _ in ends)), Curves(*(high for _, high in ends))
+    return np.sqrt([inside, mean, mean + of_line])
 
 
 def _projections(

@@ -1,0 +1,382 @@
+"""Average precision of directions: against scikit-learn, plain NumPy, by hand, and bad input."""
+
+import doctest
+import os
+import subprocess
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.metrics import average_precision_score
+
+from analysis.metrics import average_precision as module
+from analysis.metrics.average_precision import (
+    average_precision,
+    average_precision_on,
+    balanced_sample,
+    encoded,
+    overlap,
+    polysemanticity,
+    project,
+    random_directions,
+    top_concepts,
+)
+from benchmarks.concepts import broden_like
+
+ROOT = Path(__file__).resolve().parents[1]
+RNG = np.random.default_rng(0)
+#: (120, 9): rare and common concepts, one without positives and one that all images show.
+DENSE = RNG.random((120, 9)) < [0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.9, 0, 1]
+DENSE[3, :7] = True
+LABELS = scipy.sparse.csr_array(DENSE)
+SCORES = RNG.normal(size=(120, 5))
+
+
+def scikit_learns(scores, dense, sign=1.0):
+    """Pair by pair; NaN where it would warn that there is no positive."""
+    return np.array(
+        [
+            [average_precision_score(c, s) if c.any() else np.nan for c in dense.T]
+            for s in (sign * scores.astype(np.float64)).T
+        ]
+    ).reshape(scores.shape[1], dense.shape[1])  # fmt: skip
+
+
+def by_ranks(values, labels):
+    """Mean over a concept's positives of (positives so far) / (rank): (N,), (N, C) → (C,).
+
+    Turning the rows, permuted by rank, into columns is a stable counting sort: each concept's
+    positives come out in the order of their ranks.
+    """
+
+    def last_of_equal(found):
+        last = np.flatnonzero(np.append(found[1:] != found[:-1], True)) + 1
+        return np.repeat(last, np.diff(last, prepend=0))
+
+    order = np.argsort(-values, kind="stable")
+    by_concept = labels[order].tocsc()
+    positives = np.diff(by_concept.indptr)
+    concept = np.repeat(np.arange(len(positives)), positives)
+    ranks = last_of_equal(values[order])[by_concept.indices]
+    # Equal within a concept's tie group only: its number grows with the concept and with the rank.
+    hits = last_of_equal(concept * (len(values) + 1) + ranks) - by_concept.indptr[concept]
+    return np.bincount(concept, hits / ranks, len(positives)) / positives
+
+
+def kinds_of_scores():
+    rng = np.random.default_rng(2)
+    normal = rng.normal(size=(120, 4))
+    yield "normal", normal
+    yield "float32", normal.astype(np.float32)
+    yield "float16", normal.astype(np.float16)
+    yield "heavily tied", rng.integers(-2, 3, (120, 4)).astype(np.float32)
+    yield "nearly all tied", (rng.random((120, 4)) < 0.02).astype(np.float16)
+    yield "constant", np.full((120, 2), -3.0)
+    yield "both zeros", np.where(normal > 0, 0.0, -0.0)
+    yield "closer than float32 tells", 1 + normal * 1e-12
+    yield "huge and tiny", normal * np.array([1e300, 1e-300, 1e-320, 1])
+    bits = rng.integers(0, 2**32, (120, 4), dtype=np.uint32).view(np.float32)
+    yield "any single-precision number", np.where(np.isfinite(bits), bits, np.float32(1e-42))
+    yield "column order", np.asfortranarray(normal)
+    yield "other byte order", normal.astype(">f4")
+    yield "photographs", load_digits().data[:120, 18:24]
+    yield "measurements", load_breast_cancer().data[:120, :4]
+
+
+@pytest.mark.parametrize("values", [pytest.param(v, id=k) for k, v in kinds_of_scores()])
+def test_it_is_scikit_learns(values):
+    given, negated = scikit_learns(values, DENSE), scikit_learns(values, DENSE, -1.0)
+    found = average_precision(values, LABELS)
+    np.testing.assert_allclose(found, given, atol=1e-12, rtol=0)
+    both = average_precision(values, LABELS, signs="both")
+    np.testing.assert_allclose(both, np.maximum(given, negated), atol=1e-12, rtol=0)
+    assert np.isnan(found[:, 7]).all() and (found[:, 8] == 1).all()
+
+
+@pytest.mark.parametrize("decimals", [1, 3, 9])
+def test_many_images_against_plain_numpy(decimals):
+    labels = broden_like(6000, 80)
+    values = np.random.default_rng(3).normal(size=(6000, 3)).round(decimals).astype(np.float32)
+    expected = [by_ranks(column, labels) for column in values.T]
+    np.testing.assert_allclose(average_precision(values, labels), expected, atol=1e-12, rtol=0)
+
+
+def test_hand_worked():
+    # Ranks of the positives: 1 and 3, so (1/1 + 2/3) / 2; reversed 2 and 4: (1/2 + 2/4) / 2.
+    labels = scipy.sparse.csr_array(np.array([[1], [0], [1], [0]]))
+    scores = np.array([[0.9], [0.8], [0.7], [0.6]])
+    # Everything tied: both positives have 2 of 4.
+    for sign, expected in ((1, 5 / 6), (-1, 1 / 2), (0, 1 / 2)):
+        assert average_precision(sign * scores, labels)[0, 0] == pytest.approx(expected)
+    assert average_precision(DENSE[:, [4]].astype(np.float32), LABELS)[0, 4] == 1
+    assert doctest.testmod(module).failed == 0
+
+
+def awkward_labels():
+    """The same labels in other clothes."""
+    values = np.where(DENSE, -2.5, 0)
+    yield scipy.sparse.csr_matrix(values)
+    yield scipy.sparse.csc_array(DENSE)
+    yield scipy.sparse.coo_array(DENSE.astype(np.uint8))
+    everywhere = np.indices(DENSE.shape).reshape(2, -1)
+    yield scipy.sparse.coo_array((values.ravel(), everywhere), shape=DENSE.shape).tocsr()
+    rows, columns = DENSE.nonzero()
+    twice = np.concatenate([rows, rows[::-1]]), np.concatenate([columns, columns[::-1]])
+    yield scipy.sparse.coo_array((np.ones(2 * len(rows)), twice), shape=DENSE.shape)
+    doubled = np.repeat(LABELS.indices, 2), 2 * LABELS.indptr
+    yield scipy.sparse.csr_array((np.ones(2 * LABELS.nnz, bool), *doubled), shape=DENSE.shape)
+    unsorted = LABELS[:, ::-1].copy()
+    unsorted.indices = DENSE.shape[1] - 1 - unsorted.indices
+    unsorted.has_sorted_indices = unsorted.has_canonical_format = False
+    yield unsorted
+
+
+def test_any_sparse_labels_and_theirs_stay_untouched():
+    expected = average_precision(SCORES, LABELS)
+    for given in awkward_labels():
+        before = given.copy()
+        np.testing.assert_array_equal(average_precision(SCORES, given), expected)
+        assert given.nnz == before.nnz and given.dtype == before.dtype
+        np.testing.assert_array_equal(given.data, before.data)
+
+
+def test_more_concepts_than_two_bytes_can_name_and_none():
+    wide = scipy.sparse.random_array((120, 70_000), density=1e-3, rng=np.random.default_rng(3))
+    some = np.flatnonzero(wide.tocsc().sum(axis=0))[-20:]
+    found = average_precision(SCORES, wide)[:, some]
+    expected = scikit_learns(SCORES, wide.tocsc()[:, some].toarray() != 0)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert average_precision(SCORES[:, :0], LABELS).shape == (0, 9)
+    assert average_precision(SCORES, LABELS[:, :0]).shape == (5, 0)
+
+
+def test_threads_blocks_and_callers_in_threads_change_nothing(monkeypatch):
+    values = np.random.default_rng(4).integers(0, 40, (120, 37)).astype(np.float32)
+    sample = balanced_sample(LABELS, 0)
+    expected = average_precision(values, LABELS, threads=1)
+    on_sample = average_precision_on(values, sample, threads=1)
+    for threads, block in ((2, 2**28), (5, 2**28), (3, 30_000), (1, 10), (None, 3000)):
+        monkeypatch.setattr(module, "BLOCK_BYTES", block)
+        found = average_precision(values, LABELS, threads=threads)
+        np.testing.assert_array_equal(found, expected)
+        found = average_precision_on(values, sample, threads=threads)
+        np.testing.assert_array_equal(found, on_sample)
+    with ThreadPoolExecutor(4) as executor:
+        for found in executor.map(lambda _: average_precision(values, LABELS), range(8)):
+            np.testing.assert_array_equal(found, expected)
+
+
+# The paper's protocol
+
+
+def members(sample, concept):
+    part = slice(sample.starts[concept], sample.starts[concept + 1])
+    return sample.rows[part], sample.positive[part]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_balanced_is_scikit_learn_on_the_same_draw(tied):
+    values = SCORES.round() if tied else SCORES
+    sample = balanced_sample(LABELS, seed=5)
+    found = average_precision_on(values, sample)
+    both = average_precision_on(values, sample, signs="both")
+    for concept in range(7):
+        rows, truth = members(sample, concept)
+        given, negated = (scikit_learns(values[rows], truth[:, None], s)[:, 0] for s in (1, -1))
+        np.testing.assert_allclose(found[:, concept], given, atol=1e-12)
+        np.testing.assert_allclose(both[:, concept], np.maximum(given, negated), atol=1e-12)
+    assert np.isnan(found[:, 7:]).all()
+
+
+def test_a_draw_is_balanced_and_holds_what_it_says():
+    sample, positives = balanced_sample(LABELS, seed=6), DENSE.sum(axis=0)
+    np.testing.assert_array_equal(sample.pairs, np.minimum(positives, 120 - positives))
+    for concept in range(9):
+        rows, truth = members(sample, concept)
+        assert len(np.unique(rows)) == len(rows) == 2 * truth.sum()
+        np.testing.assert_array_equal(DENSE[rows, concept], truth)
+        if positives[concept] <= 60:
+            np.testing.assert_array_equal(rows[truth], np.flatnonzero(DENSE[:, concept]))
+
+
+def test_every_negative_is_as_likely():
+    labels = scipy.sparse.csr_array(np.arange(10)[:, None] % 3 == 0)
+    drawn = [balanced_sample(labels, seed).rows[4:] for seed in range(600)]
+    counts = np.bincount(np.concatenate(drawn), minlength=10)
+    np.testing.assert_array_equal(np.flatnonzero(counts), [1, 2, 4, 5, 7, 8])
+    assert abs(counts[counts > 0] - 400).max() < 4 * np.sqrt(600 * 2 / 9)
+
+
+def test_a_draw_depends_on_the_seed_and_not_on_other_concepts():
+    rows = balanced_sample(LABELS, seed=7).rows
+    np.testing.assert_array_equal(rows, balanced_sample(LABELS, seed=7).rows)
+    assert (rows != balanced_sample(LABELS, seed=8).rows).any()
+    fewer = balanced_sample(LABELS[:, :4], seed=7).rows
+    np.testing.assert_array_equal(fewer, rows[: len(fewer)])
+
+
+# What is encoded, and scores
+
+
+def test_counting_by_hand():
+    values = np.array([[0.95, 0.2, np.nan, 0.9], [0.1, 0.89, np.nan, 0.91], [0.5, 0.5, np.nan, 0]])
+    found = encoded(values)
+    np.testing.assert_array_equal(
+        found, [[True, False, False, True], [False, False, False, True], [False] * 4]
+    )
+    assert polysemanticity(found).tolist() == [2, 1, 0]
+    assert encoded([[0.9 - 1e-16, 0.9 - 1e-9]]).tolist() == [[True, False]]
+    values = np.array([[0.3, np.nan, 0.9, 0.3, 0.5]])
+    assert top_concepts(values, 0).tolist() == [2, 4, 0, 3]
+    assert top_concepts(values, 0, count=3).tolist() == [2, 4, 0]
+    assert top_concepts(np.full((1, 2), np.nan), 0).tolist() == []
+
+
+def test_overlap_by_hand():
+    sets = {"A": [0, 1, 2, 3], "B": [2, 3, 4], "C": [3, 4, 5, 9]}
+    assert overlap({name: np.isin(np.arange(11), found) for name, found in sets.items()}) == {
+        ("A",): 2, ("B",): 0, ("C",): 2, ("A", "B"): 1, ("A", "C"): 0, ("B", "C"): 1,
+        ("A", "B", "C"): 1,
+    }  # fmt: skip
+    assert overlap({}) == {}
+
+
+def test_random_directions_are_unit_and_seeded():
+    found = random_directions(200, 16, seed=3)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+    np.testing.assert_array_equal(found, random_directions(200, 16, seed=3))
+    assert (found != random_directions(200, 16, seed=4)).all()
+    np.testing.assert_allclose(found.T @ found / 200, np.eye(16) / 16, atol=0.03)
+
+
+def test_projection(tmp_path, monkeypatch):
+    rng = np.random.default_rng(11)
+    features, directions = rng.normal(size=(50, 12)).astype(np.float16), random_directions(3, 12, 0)
+    wide = features.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    np.save(tmp_path / "h.npy", features)
+    mapped = np.load(tmp_path / "h.npy", mmap_mode="r")
+    for blocks in (2**20, 7 * 8 * 12):
+        monkeypatch.setattr("analysis.metrics.outliers.BLOCK_BYTES", blocks)
+        plain = project(mapped, directions, normalise=False)
+        assert plain.dtype == np.float32
+        np.testing.assert_allclose(plain, wide @ directions.T, rtol=1e-6, atol=1e-6)
+        cosines = project(mapped, directions, normalise=True)
+        np.testing.assert_allclose(cosines, wide @ directions.T / lengths, rtol=1e-6, atol=1e-6)
+
+
+# Bad input
+
+
+def sparse(rows, columns):
+    return scipy.sparse.csr_array(np.ones((rows, columns)))
+
+
+def with_value(value, kind=np.float64):
+    scores = np.ones((4, 3), dtype=kind)
+    scores[2, 1] = value
+    return scores
+
+
+FOUR, ONE = np.ones((4, 3)), np.ones((1, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: average_precision(FOUR, sparse(5, 2)), "4 images but labels for 5"),
+        (lambda: average_precision(np.ones(4), sparse(4, 2)), r"\(images, directions\).*\(4,\)"),
+        (lambda: average_precision(np.ones((0, 3)), sparse(0, 2)), "at least one image"),
+        (lambda: average_precision(np.ones((4, 3), int), sparse(4, 2)), "float64, got int64"),
+        (lambda: average_precision(FOUR, np.ones((4, 2))), "sparse matrix.*got ndarray"),
+        (lambda: average_precision(FOUR, sparse(4, 2) * np.nan), "labels hold NaN"),
+        (lambda: average_precision(FOUR, sparse(4, 2), signs="any"), "unknown signs 'any'"),
+        (lambda: average_precision(FOUR, sparse(4, 2), threads=0), "cannot work with 0"),
+        (lambda: balanced_sample(np.ones((4, 2)), 0), "sparse matrix.*got ndarray"),
+        (
+            lambda: average_precision_on(FOUR, balanced_sample(sparse(5, 2), 0)),
+            "4 images but the sample was drawn from 5",
+        ),
+        (lambda: polysemanticity(np.array([True])), "take what `encoded` returns"),
+        (lambda: overlap({"A": [0.5]}), "the set 'A' must hold truth values"),
+        (lambda: overlap({"A": [True], "B": [True, False]}), "the set 'B' .* of as many concepts"),
+        (
+            lambda: project(FOUR, np.ones((1, 2)), normalise=True),
+            "3 components but the directions 2",
+        ),
+        (lambda: project(0 * FOUR, ONE, normalise=True), "row 0.*is zero"),
+        (lambda: project(with_value(np.nan), ONE, normalise=False), "row 2.*NaN"),
+        *(
+            (
+                lambda v=value, k=kind: average_precision(with_value(v, k), sparse(4, 2)),
+                "score of image 2 along direction 1 is",
+            )
+            for value in (np.nan, np.copysign(np.nan, -1), np.inf, -np.inf)
+            for kind in (np.float16, np.float32, np.float64)
+        ),
+    ],
+)
+def test_errors_say_what_was_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Memory, and where compiled code is kept
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_mapped_file_is_read_in_blocks(tmp_path, threads, monkeypatch):
+    images, directions = 20_000, 256
+    monkeypatch.setattr(module, "BLOCK_BYTES", 2**20)
+    labels = broden_like(images, 50, per_image=5)
+    scores = np.lib.format.open_memmap(
+        tmp_path / "s.npy", mode="w+", dtype=np.float32, shape=(images, directions)
+    )
+    scores[:] = np.random.default_rng(12).normal(size=(images, directions))
+    mapped, sample = np.load(tmp_path / "s.npy", mmap_mode="r"), balanced_sample(labels, 0)
+    for call in (
+        lambda: average_precision(mapped, labels, threads=threads),
+        lambda: average_precision_on(mapped, sample, threads=threads),
+    ):
+        call()  # what compiling takes once
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 0.6 * scores.nbytes
+
+
+def test_a_place_that_cannot_be_written_is_no_obstacle(monkeypatch):
+    plain = module.numba.njit
+
+    def refuse(*arguments, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(module.numba, "njit", refuse)
+    assert module.compiled(lambda x: x + 1)(1) == 2
+
+
+def test_processes_may_compile_at_once(tmp_path):
+    code = (
+        "import numpy as np, scipy.sparse as s\n"
+        "from analysis.metrics.average_precision import average_precision\n"
+        "print(average_precision(np.eye(2), s.csr_array(np.eye(2)))[0, 0])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run(_):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return float(done.stdout)
+
+    with ThreadPoolExecutor(3) as executor:
+        assert list(executor.map(run, range(3))) == [1.0] * 3
+    assert any(tmp_path.rglob("*.nbi"))

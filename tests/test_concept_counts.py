@@ -1,0 +1,133 @@
+"""How many concepts are encoded, and what chance is: on made-up images, and by hand."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from analysis.metrics import concept_counts
+from analysis.metrics.average_precision import average_precision_on, balanced_sample
+from analysis.metrics.concept_counts import ConceptImages, Difference, Settings
+
+#: Six units drawn by two hands, and a seventh by the first alone; units 0 and 1 look alike.
+UNITS = np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5])
+PLACES = np.array([0] * 7 + [1] * 6)
+CLUSTERS = np.maximum(UNITS - 1, 0)
+SHOWN = {
+    "two alike": {0, 1}, "three": {2, 3, 4}, "the same three": {2, 3, 4}, "one": {5}, "last": {6},
+}  # fmt: skip
+
+
+def images(table, kinds, units, places, clusters) -> ConceptImages:
+    return ConceptImages(
+        title="a test", data=(), names=tuple(SHOWN) if len(kinds) == 5 else tuple("abcdefgh"),
+        kinds=tuple(kinds), labels=sparse.csr_array(table),
+        numbers=np.arange(len(table), dtype=np.uint64), units=units, places=places,
+        clusters=clusters,
+    )  # fmt: skip
+
+
+DRAWN = images(
+    np.array([[unit in shown for shown in SHOWN.values()] for unit in UNITS]), "aabbb", UNITS,
+    PLACES, CLUSTERS,
+)  # fmt: skip
+
+
+def made_up(seed: int = 0) -> tuple[np.ndarray, ConceptImages]:
+    """Features of 400 images; concept 0 is their first coordinate, the others are noise."""
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(400, 6)).astype(np.float32)
+    table = generator.random((400, 8)) < 0.15
+    table[:, 0] = features[:, 0] > 1
+    rows = np.arange(400)
+    return features, images(table, "xxxxyyyy", rows, np.zeros_like(rows), rows)
+
+
+def counted(settings: Settings, directions=np.eye(6)):  # noqa: B008 - never changed
+    features, probe = made_up()
+    draws = concept_counts.draw(probe, settings)
+    return concept_counts.count(features, directions, draws, settings)
+
+
+def test_concepts_need_enough_images_of_enough_clusters_and_count_once():
+    assert DRAWN.positives.tolist() == [4, 6, 6, 2, 1]
+    assert DRAWN.select(4, 2).names == ("three",)
+    chosen = DRAWN.select(2)
+    assert chosen.names == ("two alike", "three", "one") and chosen.kinds == ("a", "a", "b")
+    assert chosen.positives.tolist() == [4, 6, 2]
+
+
+def test_units_exchange_labels_as_a_whole_and_only_with_their_like():
+    exchanged = 0
+    for seed in range(20):
+        labels = concept_counts.permuted_units(DRAWN, seed).toarray()
+        assert (labels.sum(axis=0) == DRAWN.positives).all()
+        assert (labels[:6] == labels[7:]).all()  # units 0 to 5 by the first and the second hand
+        assert labels[6].tolist() == [False] * 4 + [True]  # no other unit is drawn once
+        exchanged += int((labels != DRAWN.labels.toarray()).any())
+    assert exchanged > 15
+
+
+def test_halves_never_divide_a_cluster():
+    for seed in range(10):
+        half = concept_counts.half_of_clusters(DRAWN, seed)
+        inside = {int(c) for c in CLUSTERS[half]}
+        assert inside.isdisjoint(CLUSTERS[~half].tolist()) and len(inside) == 3
+
+
+def test_a_concept_that_is_a_direction_is_counted_and_noise_is_not():
+    features, probe = made_up()
+    found = counted(Settings(draws=3, chance=4, halves=6))
+    assert found.directions == 6 and found.ap.shape == (6, 8)
+    assert found.draws.shape == (3, 3) and found.halves.shape == (6, 3)
+    assert found.value("unique") == 1 and found.spread("lower") == (1, 1)
+    assert found.chance("unique", "permuted").highest == 0
+    assert found.error("unique") == 0 and found.error("best") > 0
+    assert concept_counts.by_kind(found.ap, probe.kinds, 0.9) == {"x": 1, "y": 0}
+    same = concept_counts.difference(found, found, "best")
+    assert same == Difference(0.0, 0.0) and same.sign == 0
+    expected = average_precision_on(features, balanced_sample(probe.labels, 0))
+    np.testing.assert_array_equal(found.ap, expected)
+
+
+def test_a_probe_of_many_labels_is_repeated_less_often(monkeypatch):
+    probe = made_up()[1]
+    assert concept_counts.settings_for(probe, seed=3) == Settings(seed=3)
+    monkeypatch.setattr(concept_counts, "MANY_LABELS", probe.labels.nnz - 1)
+    fewer = concept_counts.settings_for(probe, threshold=0.7)
+    assert (fewer.draws, fewer.chance, fewer.halves, fewer.threshold) == (3, 5, 20, 0.7)
+
+
+def test_random_directions_know_what_the_features_know():
+    found = counted(Settings(threshold=0.7, lower=0.6, draws=1, chance=20, halves=0))
+    drawn = found.chance("unique", "random")
+    assert drawn.highest >= 1 and drawn.mean > found.chance("unique", "permuted").mean
+    assert np.isnan(found.error("best"))
+
+
+def test_halves_give_the_standard_error_of_a_mean():
+    """Of a mean over independent images the error is known: that of `best` for one direction."""
+    settings = Settings(draws=1, chance=0, halves=200)
+    found = counted(settings, np.eye(6)[:1])
+    repeated = []
+    for seed in range(100, 250):
+        scores, other = made_up(seed)
+        ap = average_precision_on(scores[:, :1], balanced_sample(other.labels, seed))
+        repeated.append(concept_counts.tally(ap, settings))
+    assert found.error("best") == pytest.approx(np.std(repeated, axis=0)[2], rel=0.4)
+
+
+def test_a_difference_has_a_sign_only_beyond_its_interval():
+    for value, error, sign in ((2.0, 0.9, 1), (-2.0, 0.9, -1), (1.5, 0.9, 0)):
+        assert Difference(value, error).sign == sign
+
+
+def test_regions_of_three_sets():
+    sets = {"zero_shot": [0, 1, 2, 3], "finetuned": [2, 3, 4], "supervised": [3, 4, 5, 6]}
+    found = {level: np.isin(np.arange(9), inside)[None] * 0.95 for level, inside in sets.items()}
+    regions = concept_counts.regions(found, 0.9)
+    assert regions == {
+        "zero_shot_only": 2, "zero_shot_finetuned": 1, "zero_shot_supervised": 0, "all": 1,
+        "finetuned_only": 0, "finetuned_supervised": 1, "supervised_only": 2,
+    }  # fmt: skip
+    assert concept_counts.totals(regions) == {"zero_shot": 4, "finetuned": 3, "supervised": 4}
+    assert concept_counts.shared(regions, "finetuned", "zero_shot") == 2
