@@ -112,7 +112,8 @@ def _class_folders(true: Description) -> list[str]:
     if true.layout == "number":
         return [str(index) for index in range(true.classes)]
     if true.layout == "objectnet":
-        return list(imagenet.objectnet_labels())
+        rows = (imagenet.FOLDER / "objectnet.csv").read_text(encoding="utf-8").splitlines()
+        return [row.partition(",")[0] for row in rows[1:]]
     return list(imagenet.subset(true))
 
 

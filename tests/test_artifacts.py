@@ -93,21 +93,14 @@ def test_a_download_is_checked_and_kept(server, cache):
     assert files(cache) == [path]
 
 
-def test_a_cached_file_is_not_downloaded_again(server):
+def test_what_is_cached_serves_also_offline_and_what_is_damaged_is_replaced(server):
     assert fetch(NAME) == fetch(NAME)
     assert len(server.asked) == 1
-
-
-def test_a_damaged_cached_file_is_replaced(server):
     fetch(NAME).write_bytes(CONTENT[:-7])
     assert fetch(NAME).read_bytes() == CONTENT
     assert len(server.asked) == 2
-
-
-def test_offline_a_cached_file_still_serves(server, monkeypatch):
-    path = fetch(NAME)
     server.close()
-    assert fetch(NAME) == path
+    assert fetch(NAME).read_bytes() == CONTENT
 
 
 def test_offline_and_not_cached_says_how_to_get_it(server, cache):
@@ -122,26 +115,23 @@ def test_offline_and_not_cached_says_how_to_get_it(server, cache):
     assert not files(cache)
 
 
-def test_a_missing_page_is_not_taken_for_the_file(server, cache):
-    server.status, server.body = 404, b"404: Not Found"
-    with pytest.raises(ArtifactError, match=r"could not be downloaded .*404"):
+@pytest.mark.parametrize(
+    "status, body, declared, message",
+    [
+        (404, b"404: Not Found", None, r"could not be downloaded .*404"),
+        (200, CONTENT.replace(b"76.13", b"99.99"), None, "checksum differs.*nothing was kept"),
+        (200, CONTENT[:100], len(CONTENT), f"{NAME} is not on this machine|what came from"),
+    ],
+    ids=["a missing page", "another content", "truncated"],
+)
+def test_what_is_not_the_file_is_refused_and_not_kept(
+    server, cache, status, body, declared, message
+):
+    server.status, server.body, server.declared = status, body, declared
+    with pytest.raises(ArtifactError, match=message):
         fetch(NAME)
     assert not files(cache)
-
-
-def test_another_content_is_refused_and_nothing_kept(server, cache):
-    server.body = CONTENT.replace(b"76.13", b"99.99")
-    with pytest.raises(ArtifactError, match=f"is not {NAME} .*checksum differs.*nothing was kept"):
-        fetch(NAME)
-    assert not files(cache)
-
-
-def test_a_truncated_download_is_refused_and_nothing_kept(server, cache):
-    server.body, server.declared = CONTENT[:100], len(CONTENT)
-    with pytest.raises(ArtifactError, match=f"^({NAME} is not on this machine|what came from)"):
-        fetch(NAME)
-    assert not files(cache)
-    server.body = CONTENT
+    server.status, server.body, server.declared = 200, CONTENT, None
     assert fetch(NAME).read_bytes() == CONTENT
 
 
@@ -160,21 +150,13 @@ def test_a_mirror_is_used_in_place(server, cache, mirror):
     assert not cache.exists()
 
 
-@pytest.mark.parametrize(
-    "content, problem",
-    [
-        (CONTENT[:-1], f"another checksum .*, and {len(CONTENT) - 1} of {len(CONTENT)} bytes"),
-        (CONTENT.replace(b"76.13", b"99.99"), "another checksum than expected"),
-    ],
-    ids=["truncated", "changed"],
-)
-def test_a_wrong_file_in_the_mirror_is_refused_not_replaced(server, mirror, content, problem):
-    mirror.write_bytes(content)
+def test_a_wrong_file_in_the_mirror_is_refused_not_replaced(server, mirror):
+    mirror.write_bytes(CONTENT[:-1])
+    problem = f"another checksum .*, and {len(CONTENT) - 1} of {len(CONTENT)} bytes"
     with pytest.raises(ArtifactError, match=problem) as caught:
         fetch(NAME)
     assert str(mirror) in str(caught.value)
-    assert mirror.read_bytes() == content
-    assert not server.asked
+    assert mirror.read_bytes() == CONTENT[:-1] and not server.asked
 
 
 def test_what_the_mirror_lacks_is_downloaded(server, mirror):
@@ -189,14 +171,9 @@ def test_a_mirror_that_is_no_folder_is_an_error(monkeypatch, tmp_path):
         fetch(NAME)
 
 
-def test_an_unknown_name_suggests_the_nearest():
+def test_unknown_names_are_refused_before_anything_is_fetched(server):
     with pytest.raises(ArtifactError, match=r"'tables/top.csv'.* did you mean 'tables/top1.csv'"):
-        fetch("tables/top.csv")
-
-
-def test_fetching_all_refuses_unknown_names_before_it_starts(server):
-    with pytest.raises(ArtifactError, match="unknown artefact 'nothing'"):
-        fetch_all([NAME, "nothing"])
+        fetch_all([NAME, "tables/top.csv"])
     assert not server.asked
     assert list(fetch_all()) == [NAME]
 
@@ -234,12 +211,8 @@ sources:
     "old, new",
     [
         ("path: one.csv", "path: ../../one.csv"),
-        ("path: one.csv", "path: /etc/one.csv"),
-        ("bytes: 3", "bytes: 0"),
-        ("0" * 64, "0" * 63),
         ("licence: MIT", "license: MIT"),
         ("sources:", "files:"),
-        ("commit: ", "commit: ["),
     ],
 )
 def test_a_wrong_list_is_refused_in_one_line(tmp_path, old, new):
@@ -250,10 +223,6 @@ def test_a_wrong_list_is_refused_in_one_line(tmp_path, old, new):
     with pytest.raises(ArtifactError, match=r"artifacts\.yaml is not a list") as caught:
         public.load_catalogue(path)
     assert "\n" not in str(caught.value)
-
-
-def test_a_name_given_twice_is_refused(tmp_path):
-    path = tmp_path / "artifacts.yaml"
     path.write_text(LIST + LIST.strip().splitlines()[-1].join(["", "\n"]))
     with pytest.raises(ArtifactError, match="one artefact name twice"):
         public.load_catalogue(path)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import CLASSES, image_list, pictures, save_folder
+from tiny import image_list, pictures, save_folder
 
 from analysis.common import ROOT
 from analysis.images import find, imagelist, sets
@@ -28,19 +28,15 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(listed.image(0)), pictures(9)[2])
 
 
-def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
-    for i, picture in enumerate(pictures(3)):
-        Image.fromarray(picture).save(tmp_path / f"{i}.png")
-    listed = imagelist.folder(tmp_path)
-    assert listed.labels.tolist() == [-1, -1, -1]
-    assert (listed.classes, listed.prompts) == ((), None)
-
-
 def test_names_tell_folders_of_the_same_name_apart(tmp_path: Path) -> None:
     first = imagelist.folder(save_folder(tmp_path / "a" / "Val set", 9))
     second = imagelist.folder(save_folder(tmp_path / "b" / "Val set", 6))
     assert first.name == f"val-set-{first.manifest[:8]}"
     assert first.name != second.name
+    flat = imagelist.folder(tmp_path / "a" / "Val set" / "red")  # no labels
+    assert (set(flat.labels.tolist()), flat.classes, flat.prompts) == ({-1}, (), None)
+    every = imagelist.unlabelled(tmp_path)
+    assert len(every) == 15 and every.keys[0] == "a/Val set/blue/002.png"
 
 
 def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
@@ -49,20 +45,6 @@ def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
         Image.fromarray(pictures(1)[0]).save(tmp_path / name / "1.png")
     prompts = imagelist.folder(tmp_path).prompts
     assert prompts is not None and prompts.names == ("sea lion", "tiger cat")
-
-
-@pytest.mark.parametrize(
-    ("classes", "message"),
-    [(("blue", "green"), r"2 classes .*unexpected \['red'\]"),
-     (("blue", "red", "green"), "in another order")],
-)  # fmt: skip
-def test_what_is_expected_is_checked(
-    tmp_path: Path, classes: tuple[str, ...], message: str
-) -> None:
-    listed = imagelist.folder(save_folder(tmp_path))
-    assert listed.expect(sorted(CLASSES)) is listed
-    with pytest.raises(DatasetError, match=message):
-        listed.expect(classes)
 
 
 def test_wrong_folders(tmp_path: Path) -> None:

@@ -109,14 +109,11 @@ def test_the_tables_are_those_of_the_libraries() -> None:
 def test_the_mapping_of_objectnet() -> None:
     mapping = imagenet.objectnet_to_imagenet()
     wnids = [wnid for several in mapping.values() for wnid in several]
-    assert (len(imagenet.objectnet_labels()), len(mapping), len(wnids)) == (313, 113, 125)
+    assert (len(mapping), len(wnids)) == (113, 125)
     assert len(set(wnids)) == 125 and set(wnids) <= set(imagenet.classes())
     names = dict(zip(imagenet.prompts().classes, imagenet.prompts().names, strict=True))
-    assert [names[w] for w in mapping["chair"]] == [
-        "barber chair",
-        "folding chair",
-        "rocking chair",
-    ]
+    chairs = ["barber chair", "folding chair", "rocking chair"]
+    assert [names[w] for w in mapping["chair"]] == chairs
     assert [names[w] for w in mapping["still_camera"]] == ["Polaroid camera", "reflex camera"]
     own = dict(zip(imagenet.objectnet_prompts().classes, imagenet.objectnet_prompts().names,
                    strict=True))  # fmt: skip
@@ -145,14 +142,6 @@ def test_each_set_in_its_layout(name: str) -> None:
         folder = key.split("/")[0]
         wnid = imagenet.classes()[int(folder)] if folder.isdecimal() else folder
         assert listed.classes[label] == wnid
-
-
-def test_pictures_come_in_all_kinds(small: Path) -> None:
-    modes = set()
-    for path in (small / "imagenet" / "val").rglob("*.JPEG"):
-        with Image.open(path) as picture:
-            modes.add(picture.mode)
-    assert modes == {"RGB", "L", "CMYK"}
 
 
 def test_numbers_sort_as_numbers(own: Callable[[str], Path]) -> None:
@@ -224,10 +213,7 @@ def swap_images(place: Path) -> None:
     ("spoil", "message"),
     [
         (lose_image, r"228 of 229 images: this copy of ImageNet-R is incomplete"),
-        (
-            lose_folder,
-            r"228 of 229 .*; 1 of 200 classes have no image, the first is n01484850",
-        ),
+        (lose_folder, r"228 of 229 .*; 1 of 200 classes have no image, the first is n01484850"),
         (rename_folder, r"n01484850 \(great white shark\); 1 folders are of none .* is n01484851"),
         (add_folder, r"R: 1 folders are of none of its classes and are not read, .* n01440764"),
         (add_image, r"230 images where 229 were published: this copy of ImageNet-R has more than"),
@@ -316,7 +302,6 @@ def test_where_sets_are_looked_for(
     [
         ("imagnet: /data\n", r"unknown data set 'imagnet': .*did you mean 'imagenet'"),
         ("- imagenet\n", "must map names of data sets to folders"),
-        ("imagenet: 3\n", "must map names of data sets to folders"),
         ("imagenet: [\n", "not readable as YAML"),
     ],
 )
@@ -381,25 +366,20 @@ def archive(folder: Path, members: dict[str, bytes]) -> Path:
 def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
     path = archive(
         tmp_path,
-        {"a/1.jpg": b"x", "a/1.json": b'{"label": 7, "other": 1}', "a/2.seg.cls": b"no",
-         "b/1.JPEG": b"y", "b/1.cls": b" n01440764\n", "c.webp": b"z", "c.json": b'{"wnid": "w"}'},
+        {"a/1.jpg": b"x", "a/1.cls": b"7", "a/1.json": b"{}", "a/2.seg.cls": b"no",
+         "b/1.JPEG": b"y", "b/1.cls": b" n01440764\n"},
     )  # fmt: skip
     found, names = packed.read(path.parent) or ([], ())
     assert names is None
     assert [(s.name, s.label, s.image.read()) for s in found] == [
-        ("a/1", "7", b"x"), ("b/1", "n01440764", b"y"), ("c", "w", b"z"),
+        ("a/1", "7", b"x"), ("b/1", "n01440764", b"y"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        (
-            {"1.jpg": b""},
-            r"gives the image 1 no class: a file 1\.cls, or 1\.json with label",
-        ),
-        ({"1.jpg": b"", "1.json": b"{}"}, "gives the image 1 no class"),
-        ({"1.jpg": b"", "1.json": b"{"}, r"1\.json is not JSON"),
+        ({"1.jpg": b"", "1.json": b"{}"}, r"gives the image 1 no class: a file 1\.cls is expected"),
         ({"1.jpg": b"", "1.png": b"", "1.cls": b"0"}, "two images called 1"),
         ({"1.jpg": b"", "1.cls": b"200"}, r"the class '200', which is none of the 200 classes"),
         ({"1.jpg": b"", "1.cls": b"n01440764"}, r"the class 'n01440764', which is none"),
@@ -494,22 +474,6 @@ def test_parquet_files_list_as_folders_do(
     assert packed._images.cache_info().misses <= 3
 
 
-def test_parquet_and_folders_give_the_same_features(
-    tmp_path: Path, few_templates: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("torch", reason="extraction is not installed")
-    pytest.importorskip("open_clip")
-    command = ["extract", "pocket_cnn", "--model", "pocket-cnn-random", "--data", "objectnet",
-               "--device", "cpu", "--workers", "2"]  # fmt: skip
-    path = store.features_path("pocket-cnn-random", "objectnet")
-    assert main(command) == 0
-    folders = path.read_bytes()
-    save_parquet(find.find("objectnet")[0], tmp_path, monkeypatch, group=7)
-    path.unlink()
-    assert main(command) == 0
-    assert path.read_bytes() == folders
-
-
 def test_the_split_that_is_meant(tmp_path: Path) -> None:
     assert packed.read(tmp_path) is None
     for place, split, label in (
@@ -520,23 +484,10 @@ def test_the_split_that_is_meant(tmp_path: Path) -> None:
         assert sample.label == str(label)  # each goes before those that were there
 
 
-def test_parquet_files_of_which_one_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = save_parquet(find.find("imagenet-r")[0], tmp_path, monkeypatch)
-    (place / "data" / "validation-00001-of-00002.parquet").unlink()
-    with pytest.raises(
-        DatasetError, match=r"115 of 229 images: this copy of ImageNet-R is incompl"
-    ):
-        find.find("imagenet-r")
-    assert len(find.find("imagenet-r", accept_counts=True)[0]) == 115
-
-
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         (sorted, r"counts through 1000 classes .* of which \d+ are called .* or sorted otherwise"),
-        (lambda names: names[:999], "counts through 999 classes"),
         (lambda names: ["cat", "dog"], r"counts through 2 classes \('cat', 'dog' the last\)"),
     ],
 )
@@ -578,13 +529,8 @@ PICTURE = {"bytes": b"<html>", "path": None}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (
-            {"picture": [b"x"], "label": [0]},
-            "has the columns picture, label, where image.bytes and",
-        ),
-        ({"image": [PICTURE]}, "where image.bytes and label or wnid are expected"),
+        ({"picture": [b"x"], "label": [0]}, "has the columns picture, label, where image.bytes"),
         ({"image": [PICTURE], "label": [None]}, "gives its image 0 no class"),
-        ({"image": [PICTURE], "label": [200]}, "the class '200', which is none of the 200 classes"),
         ({"image": [PICTURE], "wnid": ["n01440764"]}, "the class 'n01440764', which is none of"),
     ],
 )
@@ -693,25 +639,6 @@ def test_extraction_of_a_shift(
     partial = take.take("outlier_features", "pocket_cnn", model, "imagenet-r")
     assert partial.counts["images"] == 228
     assert "NOT the published set, taken as it is: 228 of 229 images" in partial.data.what
-
-
-def test_shards_and_folders_give_the_same_features(
-    tmp_path: Path, few_templates: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("torch", reason="extraction is not installed")
-    pytest.importorskip("open_clip")
-    pytest.importorskip("timm")
-    command = ["extract", "pocket_cnn", "--model", "pocket-cnn-random", "--data", "objectnet",
-               "--device", "cpu", "--workers", "2"]  # fmt: skip
-    path = store.features_path("pocket-cnn-random", "objectnet")
-    assert main(command) == 0
-    folders = np.array(store.read_features(path).features)
-    miniatures.save_shards(find.find("objectnet")[0], tmp_path / "wds" / "wds_objectnet_test")
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
-    assert main(command) == 0
-    again = store.read_features(path)
-    np.testing.assert_array_equal(again.features, folders)
-    assert again.rows[0] == store.row_numbers(["s0000000"])[0]
 
 
 def test_the_book_describes_the_sets() -> None:

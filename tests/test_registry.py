@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from analysis.families.registry import (
+    FAMILIES,
     LEVELS,
     Model,
     RegistryError,
@@ -37,13 +38,8 @@ def by_name(models):
 
 def test_paper_families_come_in_the_papers_order():
     assert list(load_families("paper")) == PAPER
-    assert [load_family(name).title for name in PAPER] == [
-        "RN50",
-        "RN101",
-        "ViT-B/32",
-        "ViT-B/16",
-        "ViT-L/14",
-    ]
+    titles = [load_family(name).title for name in PAPER]
+    assert titles == ["RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14"]
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -139,11 +135,6 @@ BAD = {
         "level: caption",
         r"tiny.yaml: models\[1\].level: input should be 'zero_shot', .*, got 'caption'\.$",
     ),
-    "wrong type": (
-        "width: 512\n  - name",
-        "width: wide\n  - name",
-        r"tiny.yaml: models\[0\].width: input should be a valid integer.*, got 'wide'\.$",
-    ),
     "no width": (
         "width: 512\n  - name",
         "width: 0\n  - name",
@@ -153,11 +144,6 @@ BAD = {
         "mean: [0.5, 0.5, 0.5]",
         "mean: [0.5, 0.5, half]",
         r"tiny.yaml: models\[0\].preprocessing.mean\[2\]: input should be a valid number.*'half'",
-    ),
-    "zero deviation": (
-        "std: [0.5, 0.5, 0.5]",
-        "std: [0.5, 0, 0.5]",
-        r"models\[0\].preprocessing.std\[1\]: input should be greater than 0, got 0",
     ),
     "resize below size": (
         "size: 224",
@@ -216,15 +202,14 @@ def test_a_wrong_file_is_refused_with_file_field_and_reason(tmp_path, old, new, 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text, kind", [("", "NoneType"), ("- a\n- b\n", "list")])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, kind):
-    with pytest.raises(RegistryError, match=rf"tiny.yaml: .* mapping with .*name.* not {kind}"):
-        load_family("tiny", family_file(tmp_path, text))
-
-
-def test_a_file_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "tiny.yaml").write_bytes(b"\xff\xfe\x00name")
-    with pytest.raises(RegistryError, match=r"tiny\.yaml: .*not readable as YAML"):
+@pytest.mark.parametrize(
+    "content, message",
+    [(b"", r"mapping with .*name.* not NoneType"), (b"- a\n- b\n", "mapping with .* not list"),
+     (b"\xff\xfe\x00name", "not readable as YAML")],
+)  # fmt: skip
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, content, message):
+    (tmp_path / "tiny.yaml").write_bytes(content)
+    with pytest.raises(RegistryError, match=rf"tiny\.yaml: .*{message}"):
         load_family("tiny", tmp_path)
 
 
@@ -232,11 +217,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 def test_an_unknown_family_lists_the_known_ones(name):
     with pytest.raises(RegistryError, match=rf"unknown family '{name}': known are .*rn50"):
         load_family(name)
-
-
-def test_an_unknown_family_suggests_the_nearest():
-    with pytest.raises(RegistryError, match="did you mean 'vit_b_16'"):
-        load_family("vit_b16")
 
 
 def test_a_model_name_belongs_to_one_family_only(tmp_path):
@@ -249,57 +229,33 @@ def test_a_model_name_belongs_to_one_family_only(tmp_path):
 # What the installed libraries say.
 
 
-@by_name([model for model in OPEN_CLIP if model.weights])
-def test_open_clip_has_the_weights(model):
-    open_clip = pytest.importorskip("open_clip")
-    assert (model.architecture, model.weights) in open_clip.list_pretrained()
-
-
 @by_name(OPEN_CLIP)
-def test_open_clip_agrees_on_width_and_size(model):
+def test_open_clip_agrees(model):
     open_clip = pytest.importorskip("open_clip")
-    config = open_clip.get_model_config(model.architecture)
-    assert config["embed_dim"] == model.width
-    assert config["vision_cfg"]["image_size"] == model.preprocessing.size
-
-
-@by_name([model for model in OPEN_CLIP if model.weights])
-def test_the_activation_is_the_one_the_weights_were_trained_with(model):
-    open_clip = pytest.importorskip("open_clip")
-    trained = open_clip.get_pretrained_cfg(model.architecture, model.weights)
-    built = open_clip.get_model_config(model.architecture)
-    assert built.get("quick_gelu", False) == trained.get("quick_gelu", False)
-
-
-@by_name([model for model in OPEN_CLIP if model.weights])
-def test_open_clip_agrees_on_preprocessing(model):
-    open_clip = pytest.importorskip("open_clip")
-    expected = open_clip.get_pretrained_cfg(model.architecture, model.weights)
-    ours = model.preprocessing
-    assert ours.mean == expected["mean"]
-    assert ours.std == expected["std"]
-    assert ours.interpolation == expected["interpolation"]
-    assert expected["resize_mode"] == "shortest"
-    assert ours.resize in (None, ours.size)  # open_clip resizes the shorter edge to the crop's size
+    built, ours = open_clip.get_model_config(model.architecture), model.preprocessing
+    assert built["embed_dim"] == model.width
+    assert built["vision_cfg"]["image_size"] == ours.size
+    if model.weights:
+        assert (model.architecture, model.weights) in open_clip.list_pretrained()
+        trained = open_clip.get_pretrained_cfg(model.architecture, model.weights)
+        assert built.get("quick_gelu", False) == trained.get("quick_gelu", False)
+        for field in ("mean", "std", "interpolation"):
+            assert getattr(ours, field) == trained[field]
+        assert trained["resize_mode"] == "shortest"
+        assert ours.resize in (None, ours.size)  # the shorter edge becomes the crop's
 
 
 @by_name(TIMM)
-def test_timm_has_the_weights_and_agrees_on_preprocessing(model):
+def test_timm_agrees(model):
     timm = pytest.importorskip("timm")
     tag = f"{model.architecture}.{model.weights}"
     assert tag in timm.list_pretrained()
-    config = timm.get_pretrained_cfg(tag)
-    ours = model.preprocessing
+    config, ours = timm.get_pretrained_cfg(tag), model.preprocessing
     assert config.input_size == (3, ours.size, ours.size)
     assert config.crop_mode == "center"
     assert (ours.resize or ours.size) == int(ours.size / config.crop_pct)
-    assert (ours.mean, ours.std) == (config.mean, config.std)
-    assert ours.interpolation == config.interpolation
-
-
-@by_name(TIMM)
-def test_timm_agrees_on_width(model):
-    timm = pytest.importorskip("timm")
+    for field in ("mean", "std", "interpolation"):
+        assert getattr(ours, field) == getattr(config, field)
     # One layer is enough to see a transformer's width.
     depth = {} if model.architecture.startswith("resnet") else {"depth": 1}
     built = timm.create_model(model.architecture, pretrained=False, **depth)
@@ -308,8 +264,6 @@ def test_timm_agrees_on_width(model):
 
 def test_family_files_are_plain_yaml():
     """Any YAML reader sees what the strict one sees."""
-    from analysis.families.registry import FAMILIES
-
     for path in FAMILIES.glob("*.yaml"):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["name"] == path.stem
 

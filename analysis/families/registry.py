@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -31,9 +31,8 @@ from analysis.common import (
 FAMILIES = ROOT / "families"
 
 #: How a model came to be, in the order in which every figure and table shows it.
-LEVELS = ("zero_shot", "captions", "finetuned", "supervised", "random")
-
 Level = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 LEVEL_TITLES: dict[Level, str] = {
     "zero_shot": "zero-shot",
     "captions": "CLIP on ImageNet-Captions",
@@ -45,6 +44,10 @@ LEVEL_TITLES: dict[Level, str] = {
 Edition = Literal["paper", "pocket", "reader", "contrast"]
 Library = Literal["open_clip", "timm"]
 Channels = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+#: Texts of a head: ``imagenet`` for those that OpenAI used.
+Texts = Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
 HeadKind = Literal["zero_shot", "own", "none"]
 #: Ends of the names of files that hold weights.
@@ -73,13 +76,11 @@ class Preprocessing(Strict):
     whatever the picture's shape.
     """
 
-    size: Annotated[int, Field(gt=0)]
-    resize: Annotated[int, Field(gt=0)] | None = None
+    size: Count
+    resize: Count | None = None
     interpolation: Literal["bicubic", "bilinear", "box"]
     mean: Channels
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ]
+    std: tuple[Positive, Positive, Positive]
     squash: bool = False
 
     @model_validator(mode="after")
@@ -129,10 +130,10 @@ class Model(Strict):
     renamed: bool = False
     pretraining: Text
     preprocessing: Preprocessing
-    width: Annotated[int, Field(gt=0)]
+    width: Count
     head: HeadKind | None = None
-    classes: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
-    templates: Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    classes: Texts | None = None
+    templates: Texts | None = None
     note: str = ""
     published: tuple[PublishedKey, ...] = ()
 
@@ -231,7 +232,7 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
     if not path.is_file():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
-    return _parse(path)
+    return parse(path.read_bytes(), path.name)
 
 
 def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
@@ -241,7 +242,7 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
     and measurements are filed under them; RegistryError otherwise.
     """
     families = sorted(
-        (_parse(path) for path in folder.glob("*.yaml")),
+        (parse(path.read_bytes(), path.name) for path in folder.glob("*.yaml")),
         key=lambda family: (family.order, family.name),
     )
     repeated = _repeated(model.name for family in families for model in family.models)
@@ -273,20 +274,11 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _parse(path: Path) -> Family:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RegistryError(f"{path.name}: {_not_yaml(error)}.") from None
-    return parse(text, path.name)
-
-
-@lru_cache(maxsize=64)  # families are immutable, and reading YAML is slow
-def parse(text: str, file: str) -> Family:
+@cache  # families are immutable, and reading YAML is slow
+def parse(content: str | bytes, file: str) -> Family:
     """Check the content of the family file called ``file``; RegistryError in one sentence."""
-    content = _read(text, file)
     try:
-        family = Family.model_validate(content)
+        family = Family.model_validate(_read(content, file))
     except ValidationError as error:
         raise RegistryError(f"{file}: {first_reason(error)}.") from None
     if f"{family.name}.yaml" != file:
@@ -297,21 +289,22 @@ def parse(text: str, file: str) -> Family:
     return family
 
 
-def _read(text: str, file: str) -> dict[str, Any]:
+def _read(content: str | bytes, file: str) -> dict[str, Any]:
     try:
-        content = yaml.load(text, Loader=_UniqueKeyLoader)
+        found = yaml.load(content, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
-        raise RegistryError(f"{file}: {_position(error)}{_not_yaml(error)}.") from None
-    if not isinstance(content, dict):
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise RegistryError(
+            f"{file}: {place}the file is not readable as YAML ({problem})."
+        ) from None
+    if not isinstance(found, dict):
         raise RegistryError(
             f"{file}: the file must hold a mapping with the fields "
-            f"{', '.join(Family.model_fields)}, not {type(content).__name__}."
+            f"{', '.join(Family.model_fields)}, not {type(found).__name__}."
         )
-    return content
-
-
-def _not_yaml(error: Exception) -> str:
-    return f"the file is not readable as YAML ({_syntax_problem(error)})"
+    return found
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -329,12 +322,3 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if key.tag != "tag:yaml.org,2002:merge":
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
-
-
-def _position(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}: " if mark is not None else ""
-
-
-def _syntax_problem(error: Exception) -> str:
-    return str(getattr(error, "problem", None) or error).splitlines()[0]

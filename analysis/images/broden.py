@@ -22,6 +22,7 @@ the two counts: how many pixels make a positive image is our choice (``least_pix
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import re
 import zipfile
@@ -40,7 +41,7 @@ from tqdm import tqdm
 
 from analysis.common import fingerprint, replaced, sha256_of
 from analysis.images.imagelist import DIFFERS, DatasetError, ImageList
-from analysis.images.sets import Availability, Description, descriptions, locate
+from analysis.images.sets import Availability, descriptions, locate
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"
@@ -77,14 +78,14 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Labels:
-    numbers: NDArray[np.int64]
+    numbers: tuple[int, ...]
     names: tuple[str, ...]
     categories: tuple[str, ...]
 
 
 def find_root() -> Path:
     """Return Broden's folder; DatasetError, saying how it is obtained, if there is none."""
-    return locate(_published())
+    return locate(descriptions()["broden"])
 
 
 def availability() -> Availability:
@@ -94,8 +95,7 @@ def availability() -> Availability:
     except DatasetError as error:
         return Availability("broden", "absent", None, str(error))
     try:
-        rows, labels = _read_index(root), _read_labels(root)
-        _expect(rows, labels, root)
+        rows, labels, _ = _read_tables(root, accept_counts=False)
     except DatasetError as error:
         return Availability("broden", "incomplete", root, str(error))
     images, concepts = len(rows), len(labels.names)
@@ -109,7 +109,7 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
     With ``accept_counts`` a copy with other images or labels than published is listed as far as it
     is there, and ``what`` says how it differs. Raises DatasetError.
     """
-    rows, known = _read_tables(root, accept_counts)
+    rows, _, what = _read_tables(root, accept_counts)
     keys = tuple(row.image for row in rows)
     paths = [root / "images" / key for key in keys]
     missing = [] if accept_counts else [path for path in paths if not path.is_file()]
@@ -117,11 +117,11 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
         raise DatasetError(
             f"{len(missing):,} of {len(keys):,} images in {root / 'index.csv'} are not there, the "
             f"first is {missing[0]}: this copy of Broden is incomplete, {AGAIN}. "
-            + _published().obtain
+            + descriptions()["broden"].obtain
         )
     return ImageList(
         name="broden", images=paths, keys=keys, labels=np.full(len(keys), -1), classes=(),
-        what=_what(rows, known),
+        what=what,
     )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def concepts(
     """
     if least_pixels < 1:
         raise DatasetError(f"least_pixels must be at least 1, got {least_pixels}.")
-    rows, known = _read_tables(root, accept_counts)
+    rows, known, what = _read_tables(root, accept_counts)
     images = tuple(row.image for row in rows)
     tables = [sha256_of(root / name) for name in ("index.csv", "label.csv")]
     path = folder / f"broden-{fingerprint([*tables, images, least_pixels])[:16]}.npz"
@@ -156,54 +156,37 @@ def concepts(
         table=table,
         images=images,
         splits=tuple(row.split for row in rows),
-        what=_what(rows, known),
+        what=what,
     )
 
 
-def _published() -> Description:
-    return descriptions()["broden"]
+def _read_tables(root: Path, accept_counts: bool) -> tuple[list[_Row], _Labels, str]:
+    """Read the index and the labels, and say how they differ from what was published.
 
-
-def _read_tables(root: Path, accept_counts: bool) -> tuple[list[_Row], _Labels]:
-    """Read the index and the labels: all as published, else the rows whose image is there."""
+    With ``accept_counts`` of the index those rows whose image is there, else DatasetError.
+    """
     rows, known = _read_index(root), _read_labels(root)
     if accept_counts:
-        return [row for row in rows if (root / "images" / row.image).is_file()], known
-    _expect(rows, known, root)
-    return rows, known
-
-
-def _differences(rows: list[_Row], known: _Labels) -> list[str]:
-    """How many images and labels there are, where that is not what was published."""
-    published = _published()
+        rows = [row for row in rows if (root / "images" / row.image).is_file()]
+    published = descriptions()["broden"]
     counts = (
         (len(rows), published.images, "images"),
         (len(known.names), published.classes, "labels"),
     )
-    return [
+    differ = "; ".join(
         f"{found:,} of {expected:,} {what}"
         if found < expected
         else f"{found:,} {what} where Broden has {expected:,}"
         for found, expected, what in counts
         if found != expected
-    ]
-
-
-def _what(rows: list[_Row], known: _Labels) -> str:
-    """Nothing for the published set, else how this one differs."""
-    differ = _differences(rows, known)
-    return f"Broden, {DIFFERS}: {'; '.join(differ)}" if differ else ""
-
-
-def _expect(rows: list[_Row], known: _Labels, root: Path) -> None:
-    differ, published = _differences(rows, known), _published()
-    if differ:
-        more = len(rows) > published.images or len(known.names) > published.classes
-        what = "another data set, or a later version" if more else "incomplete"
+    )
+    if differ and not accept_counts:
+        more = any(found > expected for found, expected, _ in counts)
+        copy = "another data set, or a later version" if more else "incomplete"
         raise DatasetError(
-            f"{'; '.join(differ)}: this copy of Broden is {what} ({root}); {AGAIN}. "
-            + published.obtain
+            f"{differ}: this copy of Broden is {copy} ({root}); {AGAIN}. {published.obtain}"
         )
+    return rows, known, f"Broden, {DIFFERS}: {differ}" if differ else ""
 
 
 def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
@@ -215,7 +198,7 @@ def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
             names = reader.fieldnames or ()
     except FileNotFoundError:
         raise DatasetError(
-            f"{path} is not there: this is no folder of Broden. {_published().obtain}"
+            f"{path} is not there: this is no folder of Broden. {descriptions()['broden'].obtain}"
         ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} is not readable ({error}): unpack Broden again.") from None
@@ -246,18 +229,12 @@ def _read_labels(root: Path) -> _Labels:
             f"{path} has the label number {twice[0] if twice else numbers[0]} "
             f"{'twice' if twice else 'where 1 is the least'}: it is not a table of Broden."
         )
-    names = _distinct([(name, category) for _, name, category in table], path)
-    return _Labels(np.array(numbers, np.int64), names, tuple(c for _, _, c in table))
-
-
-def _distinct(labels: list[tuple[str, str]], path: Path) -> tuple[str, ...]:
-    """Write ``name (category)`` where labels of several categories have the same name."""
-    count = Counter(name for name, _ in labels)
-    names = tuple(f"{name} ({kind})" if count[name] > 1 else name for name, kind in labels)
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise DatasetError(f"{path} has two labels called {twice[0]!r}: names must be distinct.")
-    return names
+    count = Counter(name for _, name, _ in table)
+    names = [f"{name} ({kind})" if count[name] > 1 else name for _, name, kind in table]
+    same = [name for name, times in Counter(names).items() if times > 1]
+    if same:
+        raise DatasetError(f"{path} has two labels called {same[0]!r}: names must be distinct.")
+    return _Labels(tuple(numbers), tuple(names), tuple(kind for _, _, kind in table))
 
 
 def _read_index(root: Path) -> list[_Row]:
@@ -297,39 +274,30 @@ def _category(text: str, path: Path) -> str:
 
 def _read_masks(root: Path, rows: list[_Row], known: _Labels, least: int) -> sparse.csr_array:
     """Read the masks of all images into an (N, C) boolean table."""
-    columns = np.full(int(known.numbers.max(initial=0)) + 1, -1)
-    columns[0] = len(known.numbers)  # number 0 is no label: a column of its own, dropped below
-    columns[known.numbers] = np.arange(len(known.numbers))
+    column = {number: place for place, number in enumerate(known.numbers)}
 
-    def shown(row: _Row) -> NDArray[np.int64]:
-        found = [_columns(np.array(row.labels, np.int64), columns, "index.csv", row.image)]
+    def shown(row: _Row) -> list[int]:
+        found = {(number, "index.csv") for number in row.labels}
         for name in row.masks:
-            counts = np.bincount(_read_mask(root / "images" / name, row.size).ravel())
-            found.append(_columns(np.flatnonzero(counts >= least), columns, name, row.image))
-        every = np.unique(np.concatenate(found))
-        return every[every < len(known.numbers)]
+            pixels = np.bincount(_read_mask(root / "images" / name, row.size).ravel())
+            found |= {(number, name) for number in np.flatnonzero(pixels >= least).tolist()}
+        for number, where in found:
+            if number not in column and number:  # number 0 is no label
+                raise DatasetError(
+                    f"{where} gives the image {row.image} the label number {number}, which "
+                    "label.csv does not have: the files are of different copies of Broden, or "
+                    "damaged."
+                )
+        return sorted({column[number] for number, _ in found if number})
 
     with ThreadPoolExecutor(os.cpu_count() or 4) as pool:  # decoding lets other threads run
         waiting = pool.map(shown, rows)
         found = list(tqdm(waiting, "reading Broden's masks", len(rows), False, unit=" images"))
     ends = np.cumsum([0, *map(len, found)])
-    indices = np.concatenate([*found, np.zeros(0, np.int64)])
+    indices = np.fromiter(itertools.chain(*found), np.int64)
     return sparse.csr_array(
         (np.ones(len(indices), dtype=bool), indices, ends), shape=(len(rows), len(known.numbers))
     )
-
-
-def _columns(
-    numbers: NDArray[np.int64], columns: NDArray[np.int64], where: str, image: str
-) -> NDArray[np.int64]:
-    inside = numbers < len(columns)
-    found: NDArray[np.int64] = np.where(inside, columns[np.where(inside, numbers, 0)], -1)
-    if (found < 0).any():
-        raise DatasetError(
-            f"{where} gives the image {image} the label number {numbers[found < 0][0]}, which "
-            "label.csv does not have: the files are of different copies of Broden, or damaged."
-        )
-    return found
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:

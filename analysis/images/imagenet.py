@@ -26,7 +26,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,6 @@ class Copy:
     differs from the published set; it is empty if it does not.
     """
 
-    description: Description
     place: Path
     keys: tuple[str, ...] = field(repr=False)
     images: tuple[Path | Packed, ...] = field(repr=False)
@@ -67,42 +66,36 @@ class Copy:
         return fingerprint([self.keys, self.labels])
 
 
-@lru_cache
+@cache
 def classes() -> tuple[str, ...]:
     """WordNet ids of ImageNet's 1,000 classes, in the order of every ImageNet head."""
-    return tuple(row["wnid"] for row in _class_table())
+    return tuple(row["wnid"] for row in _rows("classes.csv"))
 
 
-@lru_cache
+@cache
 def prompts() -> Prompts:
     """OpenAI's 1,000 class names and 80 templates; the classes are WordNet ids."""
-    return Prompts(classes(), tuple(row["name"] for row in _class_table()), _templates())
+    return Prompts(classes(), tuple(row["name"] for row in _rows("classes.csv")), _templates())
 
 
-@lru_cache
+@cache
 def objectnet_prompts() -> Prompts:
     """ObjectNet's own 113 names (``alarm clock``), in the 80 templates.
 
     So did those who published zero-shot accuracies on ObjectNet: CLIP_benchmark, from which
     open_clip's table comes, and WiSE-FT.
     """
-    rows = [row for row in _objectnet_table() if row["wnids"]]
+    rows = [row for row in _rows("objectnet.csv") if row["wnids"]]
     names = tuple(row["label"].lower() for row in rows)
     return Prompts(tuple(row["folder"] for row in rows), names, _templates())
 
 
-@lru_cache
+@cache
 def objectnet_to_imagenet() -> dict[str, tuple[str, ...]]:
     """The WordNet ids of each of ObjectNet's 113 classes that ImageNet has, as its authors say."""
     return {
-        row["folder"]: tuple(row["wnids"].split()) for row in _objectnet_table() if row["wnids"]
+        row["folder"]: tuple(row["wnids"].split()) for row in _rows("objectnet.csv") if row["wnids"]
     }
-
-
-@lru_cache
-def objectnet_labels() -> dict[str, str]:
-    """ObjectNet's label of each of its 313 folders (``alarm_clock``: Alarm clock)."""
-    return {row["folder"]: row["label"] for row in _objectnet_table()}
 
 
 def subset(description: Description) -> tuple[str, ...]:
@@ -112,7 +105,7 @@ def subset(description: Description) -> tuple[str, ...]:
     if description.classes == len(classes()):
         return classes()
     own = column(description.name)
-    return tuple(row["wnid"] for row in _class_table() if row[own] == "1")
+    return tuple(row["wnid"] for row in _rows("classes.csv") if row[own] == "1")
 
 
 def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
@@ -278,7 +271,6 @@ def _copy(
 ) -> Copy:
     ordered = sorted(entries, key=lambda entry: entry[:2])
     return Copy(
-        description=description,
         place=place,
         keys=tuple(key for _, key, _ in ordered),
         images=tuple(image for _, _, image in ordered),
@@ -329,7 +321,7 @@ def _problems(
 def _folder_names(description: Description) -> dict[str, str]:
     """What class folders may be called, and the name under which their images are listed."""
     if description.layout == "objectnet":
-        return {folder: folder for folder in objectnet_labels()}
+        return {row["folder"]: row["folder"] for row in _rows("objectnet.csv")}
     if description.layout == "number":
         numbers = {str(index): str(index) for index in range(len(classes()))}
         padded = {f"{index:04}": str(index) for index in range(len(classes()))}
@@ -350,21 +342,12 @@ def _named(description: Description, folder: str) -> str:
     return f"{folder} ({found})"
 
 
-@lru_cache
-def _class_table() -> tuple[dict[str, str], ...]:
-    return _rows("classes.csv")
-
-
-@lru_cache
-def _objectnet_table() -> tuple[dict[str, str], ...]:
-    return _rows("objectnet.csv")
-
-
-@lru_cache
+@cache
 def _templates() -> tuple[str, ...]:
     return tuple((FOLDER / "templates.txt").read_text(encoding="utf-8").splitlines())
 
 
+@cache
 def _rows(name: str) -> tuple[dict[str, str], ...]:
     with (FOLDER / name).open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))

@@ -2,9 +2,8 @@
 
 * Tar archives ("shards", the layout called WebDataset) must not be compressed. A sample is the
   files of one archive whose names agree up to the first dot of the last part:
-  ``n01440764/0001.jpg`` and ``n01440764/0001.cls``. Its class is in ``.cls``, or in a ``.json``
-  under ``label``, ``cls`` or ``wnid``: a number that counts through the data set's classes, or a
-  class's name.
+  ``n01440764/0001.jpg`` and ``n01440764/0001.cls``. The latter holds its class: a number that
+  counts through the data set's classes, or a class's name.
 * Parquet files of the Hugging Face hub. A row has ``image``, a struct of the file's ``bytes`` and
   its ``path``, and a class: ``label``, a number, or ``wnid``, a WordNet id. What the numbers stand
   for is in the schema's metadata.
@@ -31,8 +30,7 @@ from typing import Any, NamedTuple
 from analysis.images.imagelist import SUFFIXES, DatasetError, Packed
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-#: Under which names a ``.json`` in an archive may hold the class, and a Parquet file.
-JSON_LABELS, LABELS = ("label", "cls", "wnid"), ("wnid", "label")
+LABELS = ("wnid", "label")
 #: The splits that may hold the images that are meant, the first that is there is taken.
 SPLITS = ("validation", "val", "test", "train")
 #: Groups of rows that are kept in memory, each some ten megabytes.
@@ -156,13 +154,10 @@ def _samples(path: Path) -> Iterator[Sample]:
             images[key] = member
         elif suffix == ".cls":
             labels[key] = content.decode("utf-8", "replace").strip()
-        elif suffix == ".json" and key not in labels:
-            labels[key] = _json_label(content, member.name, path)
     for key, piece in images.items():
         if not labels.get(key):
             raise DatasetError(
-                f"{path} gives the image {key} no class: a file {key}.cls, or {key}.json with "
-                f"{' or '.join(JSON_LABELS)}, is expected beside it."
+                f"{path} gives the image {key} no class: a file {key}.cls is expected beside it."
             )
         yield Sample(path, key, piece, labels[key])
 
@@ -177,20 +172,11 @@ def _members(path: Path) -> Iterator[tuple[Piece, bytes]]:
                     continue
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("it ends within a file")
-                small = member.name.endswith((".cls", ".json")) and archive.extractfile(member)
+                small = member.name.endswith(".cls") and archive.extractfile(member)
                 content = small.read() if small else b""
                 yield Piece(path, member.offset_data, member.size, member.name), content
     except (tarfile.TarError, OSError, EOFError) as error:
         raise _unsound(path, "tar archive", error) from None
-
-
-def _json_label(text: bytes, name: str, path: Path) -> str:
-    try:
-        content = json.loads(text)
-    except ValueError:
-        raise DatasetError(f"{path}: {name} is not JSON: get the shard again.") from None
-    found = [content[key] for key in JSON_LABELS if isinstance(content, dict) and key in content]
-    return str(found[0]) if found else ""
 
 
 def _rows(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
