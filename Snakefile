@@ -61,8 +61,8 @@ rule extract_part:
     resources:
         gpu=lambda wildcards: the_grid.gpus(config),
     shell:
-        "exec {PYTHON:q} -m companion.cli step part {wildcards.family:q} {wildcards.data:q}"
-        " --part {wildcards.number}/{wildcards.of} --workers {threads} --choice {CHOICE:q}"
+        "exec {PYTHON:q} -m companion.runs.grid part {wildcards.family:q} {wildcards.data:q}"
+        " {wildcards.number} {wildcards.of} {threads} {CHOICE:q}"
 
 
 rule features:
@@ -77,8 +77,8 @@ rule features:
     resources:
         gpu=lambda wildcards: the_grid.gpus(config),
     shell:
-        "exec {PYTHON:q} -m companion.cli step features {wildcards.family:q}"
-        " {wildcards.data:q} --workers {threads} --choice {CHOICE:q}"
+        "exec {PYTHON:q} -m companion.runs.grid features {wildcards.family:q}"
+        " {wildcards.data:q} 0 0 {threads} {CHOICE:q}"
 
 
 rule measure:
@@ -89,5 +89,5 @@ rule measure:
     params:
         key=lambda wildcards: the_grid.key(config, "measure", wildcards.family, wildcards.data),
     shell:
-        "exec {PYTHON:q} -m companion.cli step measure {wildcards.family:q}"
-        " {wildcards.data:q} --choice {CHOICE:q}"
+        "exec {PYTHON:q} -m companion.runs.grid measure {wildcards.family:q}"
+        " {wildcards.data:q} 0 0 '' {CHOICE:q}"

@@ -9,14 +9,19 @@ which checks it.
 from __future__ import annotations
 
 import argparse
+import inspect
+import os
+import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from analysis.common import first_reason
+from analysis.common import Strict, first_reason
+from analysis.families.registry import FAMILIES
+from companion.runs.experiments import NOTEBOOKS
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,19 +33,22 @@ def option(
     placed: bool = False,
     short: str = "",
     metavar: str | tuple[str, str] | None = None,
-    names: Callable[..., Iterable[str]] | None = None,
+    flag: str = "",
+    names: Callable[[], Iterable[str]] | None = None,
     least: int | None = None,
 ) -> Any:
     """Declare an option, required if it has no default; ``placed``: given by its place, no dashes.
 
-    ``names`` gives what a shell completes with, ``least`` is the smallest number allowed.
+    ``flag`` is what is typed, if not the field's name; ``names`` gives what a shell completes with;
+    ``least`` is the smallest number allowed.
     """
-    about: dict[str, Any] = {"placed": placed, "short": short, "metavar": metavar, "names": names}
+    about: dict[str, Any] = {"placed": placed, "short": short, "metavar": metavar, "flag": flag,
+                             "names": names}  # fmt: skip
     return Field(default, description=help, ge=least, json_schema_extra=about)
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type[BaseModel], *placed: str) -> None:
-    """Add what a model declares to a parser; fields named in ``placed`` are given by their place."""
+    """Add what a model declares to a parser; fields in ``placed`` are given by their place."""
     for name, field in kind.model_fields.items():
         if field.description:
             _add(parser, name, field, name in placed)
@@ -55,8 +63,25 @@ def read(kind: type[M], parsed: argparse.Namespace, parser: argparse.ArgumentPar
         parser.error(f"--{first_reason(error).replace('_', '-')}")
 
 
+def models_of(do: Callable[..., Any], known: dict[str, Any]) -> dict[str, type[BaseModel]]:
+    """The models that make a function's arguments, by parameter; "" has those that are options.
+
+    ``known`` are classes that its annotations name and its module has not imported.
+    """
+    hints = typing.get_type_hints(do, localns=known, include_extras=True)
+    found: dict[str, type[BaseModel]] = {}
+    own: dict[str, Any] = {}
+    for name, one in inspect.signature(do).parameters.items():
+        if isinstance(hints[name], type) and issubclass(hints[name], BaseModel):
+            found[name] = hints[name]
+        else:
+            own[name] = (hints[name], ... if one.default is one.empty else one.default)
+    return found | {"": create_model("Own", __base__=Strict, **own)}
+
+
 def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo, placed: bool) -> None:
-    about = dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
+    extra: Any = field.json_schema_extra
+    about: dict[str, Any] = extra or {}
     given = _argparse(field.annotation, field)
     if not field.is_required():
         given["default"] = [] if given.get("action") == "append" else field.default
@@ -66,12 +91,14 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo, placed: b
             given["nargs"] = "*" if "nargs" in given else "?"
     else:
         no = "no-" * (given.get("action") == "store_false")
-        names = [flag for flag in (about.get("short"), f"--{no}{name.replace('_', '-')}") if flag]
+        flag = about.get("flag") or f"--{no}{name.replace('_', '-')}"
+        names = [about["short"], flag] if about.get("short") else [flag]
         given |= {"dest": name, "required": field.is_required()}
     if about.get("metavar"):
         given["metavar"] = about["metavar"]
     action = parser.add_argument(*names, help=(field.description or "").replace("%", "%%"), **given)
-    action.completer = about.get("names")  # type: ignore[attr-defined] - for argcomplete
+    if about.get("names"):
+        vars(action)["completer"] = lambda **_: about["names"]()  # argcomplete's
 
 
 def _argparse(kind: Any, field: FieldInfo) -> dict[str, Any]:
@@ -105,3 +132,53 @@ def _whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+# What several commands take
+
+
+def family_names() -> list[str]:
+    """Names of the families that there are files of."""
+    return [path.stem for path in FAMILIES.glob("*.yaml")]
+
+
+def experiment_names() -> list[str]:
+    """Names of the experiments that there are notebooks of."""
+    return [path.stem for path in NOTEBOOKS.glob("*.py")]
+
+
+class Parameters(Strict):
+    """What a notebook is run with, and to where."""
+
+    parameter: tuple[tuple[str, str], ...] = option(
+        "set a parameter of the notebook", (), short="-p", metavar=("NAME", "VALUE")
+    )
+    output: Path | None = option("write the executed notebook there", None, short="-o")
+
+
+class Machine(Strict):
+    """Where encoders run, and on how many images at a time."""
+
+    device: str = option("auto, cpu, cuda or mps (auto)", "auto")
+    batch_size: int = option("images at a time (128)", 128, least=1)
+    workers: int = option("threads that decode images (one per core)", os.cpu_count() or 4, least=1)
+
+
+class Extraction(Machine):
+    """Which images, and how their features are computed."""
+
+    data: tuple[str, ...] = option(
+        "pocket (the test images of all styles), pocket-STYLE-SPLIT, imagenet, its shifts, broden "
+        "or grid (all of these; `companion status --data` lists them), or a folder of images, in "
+        "subfolders by class or not", (), metavar="DATA", names=lambda: ["pocket", "grid"],
+    )  # fmt: skip
+    accept_counts: bool = option(
+        "take an incomplete or altered copy of a published set as it is; what is measured on it "
+        "says so", False,
+    )  # fmt: skip
+    without_labels: bool = option(
+        "take all images of a folder, its subfolders for no classes", False
+    )
+    precision: Literal["fp32", "fp16", "bf16"] = option("of the arithmetic (fp32)", "fp32")
+    compiled: bool = option("compile the encoders first", False, flag="--compile")
+    leave_out_damaged: bool = option("list images that cannot be decoded and go on", False)

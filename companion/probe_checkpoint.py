@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 import shlex
 import tempfile
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.families.registry import Model
 from analysis.features import store
@@ -61,7 +60,7 @@ def probe_checkpoint(
         )
 
 
-def from_options(options: Namespace) -> Probe:
+def from_options(options: Any, quiet: bool = False) -> Probe:
     """What the command line asks for: see `companion probe --help`."""
     from analysis.features import checkpoints
     from analysis.features.extract import Settings
@@ -76,7 +75,7 @@ def from_options(options: Namespace) -> Probe:
     )
     settings = Settings(
         device=options.device, batch_size=options.batch_size, workers=options.workers,
-        leave_out_damaged=options.leave_out_damaged, progress=not options.quiet,
+        leave_out_damaged=options.leave_out_damaged, progress=not quiet,
     )  # fmt: skip
     name = file.name if file.is_file() else options.checkpoint
     if model.level == "random" and name == "random":
@@ -87,12 +86,12 @@ def from_options(options: Namespace) -> Probe:
     return replace(found, about=found.about | typed)
 
 
-def _command(options: Namespace) -> str:
+def _command(options: Any) -> str:
     """The command that repeats the probe."""
     words = ["companion", "probe", options.checkpoint, "--images", options.images]
-    for name in ("architecture", "html", "json"):
-        if getattr(options, name):
-            words += [f"--{name}", str(getattr(options, name))]
+    for name, field in (("architecture",) * 2, ("html",) * 2, ("json", "json_file")):
+        if getattr(options, field):
+            words += [f"--{name}", str(getattr(options, field))]
     words += ["--device", options.device, "--batch-size", str(options.batch_size)]
     words += ["--leave-out-damaged"] * options.leave_out_damaged
     return shlex.join(words)

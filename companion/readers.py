@@ -1,25 +1,24 @@
 """Families that readers add: a checkpoint described, loaded once, checked, and written down.
 
-A family file is written only after its model was loaded and found to be what the file says; it is
-written beside and renamed, so that there is a whole file or none. Only families of the edition
-``reader`` are written or removed here; the book's own are edited by hand.
+A family file is written only after its model was loaded and found to be what the file says. Only
+families of the edition ``reader`` are written or removed here, whole and anew each time; the book's
+own are edited by hand.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, Name
+from analysis.common import ROOT, Name, Strict, first_reason, write_text
 from analysis.families import registry
 from analysis.families.registry import (
     FAMILIES,
@@ -29,19 +28,20 @@ from analysis.families.registry import (
     HeadKind,
     Level,
     Model,
+    PublishedKey,
     load_families,
     load_family,
-)
+)  # fmt: skip
 from analysis.features import store
-from companion.runs import experiments
-from companion.runs.experiments import RunError
+from companion.options import option
+from companion.runs.experiments import STATE, RunError
 
 #: Names that Windows gives to devices, whatever their ending.
-DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")
 LONGEST_NAME = 80
 #: Reader families come after the book's own.
 FIRST_ORDER = 100
-HEADER = """# Added by `companion add`; edit it as any family file.
+HEADER = """# Added by `companion add`, which writes this file anew when it adds to the family.
 # `companion remove {name}` takes the family out again.
 """
 
@@ -50,24 +50,42 @@ class AddError(RunError):
     """A family cannot be added or removed; nothing was changed."""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a reader asks for: a checkpoint, and what is not to be guessed about it.
+class Description(Strict):
+    """What may be said about a checkpoint so that it need not be guessed."""
 
-    ``classes`` and ``templates`` are ``imagenet`` or the path of a text file, one entry a line.
-    """
+    architecture: str | None = option(
+        "of a file of weights, as open_clip or timm calls it", None, metavar="ARCH"
+    )
+    level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
+        "how it was trained", None
+    )
+    pretraining: str | None = option("what it was trained on, in words", None, metavar="TEXT")
+    head: HeadKind | None = option(
+        "where the classifier comes from: class names (zero_shot), the checkpoint (own), nowhere "
+        "(none)", None,
+    )  # fmt: skip
+    classes: str | None = option(
+        "class names of the head, one a line, or imagenet (default: the names of the data set's "
+        "subfolders)", None, metavar="FILE",
+    )  # fmt: skip
+    templates: str | None = option(
+        "texts with {} for the name, one a line, or imagenet for OpenAI's 80", None, metavar="FILE"
+    )
 
-    name: str
-    checkpoint: str
-    architecture: str | None = None
-    level: Level | None = None
-    title: str | None = None
-    model: str | None = None
-    head: HeadKind | None = None
-    classes: str | None = None
-    templates: str | None = None
-    pretraining: str | None = None
-    replace: bool = False
+
+class Wish(Description):
+    """What a reader asks for: a checkpoint as a family, or as a model of one."""
+
+    name: str = option("of the family", placed=True, metavar="NAME")
+    checkpoint: str = option(
+        "open_clip's ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, a timm model, a file of weights, "
+        "a model of the book, or random", placed=True, metavar="CHECKPOINT",
+    )  # fmt: skip
+    title: str | None = option("the family's name on the pages (default: the checkpoint's)", None)
+    model: str | None = option(
+        "the model's name; needed to add to a family of yours", None, metavar="MODELNAME"
+    )
+    replace: bool = option("write a family of yours anew (with --model: that model)", False)
 
 
 @dataclass(frozen=True)
@@ -83,29 +101,85 @@ class Added:
 def add(wish: Wish, folder: Path = FAMILIES) -> Added:
     """Describe a checkpoint, load and check it, and write its family file or add to it.
 
-    Raises AddError, RegistryError or `analysis.features.encoders.ModelError` in one sentence; then nothing
-    was written.
+    Raises AddError, RegistryError or `analysis.features.encoders.ModelError` in one sentence; then
+    nothing was written.
     """
     from analysis.features import checkpoints
 
     check_name(wish.name)
     check_name(wish.model or f"{wish.name}-x", "model")
-    before = _existing(wish, folder)
+    _existing(wish, wish.model or "", folder)
     described = checkpoints.find(
         wish.checkpoint, architecture=wish.architecture, level=wish.level, head=wish.head,
         pretraining=wish.pretraining, name="unnamed",
     )  # fmt: skip
     name = wish.model or f"{wish.name}-{described.level}"
-    _check_names_free(name, wish, folder)
-    model, notes = _checked(_with_texts(described.model_copy(update={"name": name}), wish))
-    with _writing(folder / f"{wish.name}.yaml"):
-        if _existing(wish, folder) != before:
+    before = _existing(wish, name, folder)
+    named = described.model_copy(update={"name": name, "published": _published(described)})
+    model, notes = _checked(_with_texts(named, wish))
+    path = folder / f"{wish.name}.yaml"
+    with _writing(path):
+        if _existing(wish, name, folder) != before:
             raise AddError(
                 f"the family {wish.name} was written by another process meanwhile: look at "
                 "companion status, and call again."
             )
-        _check_names_free(name, wish, folder)
-        return _write(wish, before, model, notes, folder)
+        family = _family(wish, before, model, folder)
+        write_text(path, HEADER.format(name=family.name) + _as_yaml(family))
+    return Added(path, family, model, notes)
+
+
+def find_or_add(
+    checkpoint: str, name: str | None, about: Description, *, with_features: bool
+) -> tuple[Family, Model, Path | None]:
+    """The family and model of a checkpoint: one that is there, or a new one of the reader's.
+
+    The path is that of a new family's file. Raises AddError, before anything is written, for a
+    model without features, if it is to be one ``with_features``.
+    """
+    from analysis.features import checkpoints
+    from companion.measurements.take import data_sets
+
+    wish = Wish(name=name or checkpoints.default_name(checkpoint), checkpoint=checkpoint,
+                **about.model_dump())  # fmt: skip
+    holders = [f for f in load_families().values() if checkpoint in {m.name for m in f.models}]
+    family, model = None, None
+    if holders and name is None:
+        family, model = holders[0], holders[0].model(checkpoint)
+    else:
+        check_name(wish.name)
+        if (FAMILIES / f"{wish.name}.yaml").is_file():
+            family = load_family(wish.name)
+            model = _model_of(family, wish)
+    if with_features and not (model and data_sets(model)):
+        raise AddError(
+            f"the chapter looks at features of images, of which there are none by {checkpoint}: "
+            "say which images with --data, a folder or pocket."
+        )
+    if family is not None and model is not None:
+        return family, model, None
+    added = add(wish)
+    return added.family, added.model, added.path
+
+
+def _model_of(family: Family, wish: Wish) -> Model:
+    """Return the model of a reader's family that is the wished checkpoint; AddError if none is."""
+    from analysis.features import checkpoints
+
+    def origin(model: Model) -> tuple[str | None, str | None, str]:
+        return model.library, model.architecture, (model.weights or "").partition("@")[0]
+
+    level: Level = wish.level or ("random" if wish.checkpoint == "random" else "zero_shot")
+    wanted = checkpoints.find(
+        wish.checkpoint, architecture=wish.architecture, level=level, name="unnamed"
+    )
+    for model in family.models:
+        if origin(model) == origin(wanted):
+            return model
+    raise AddError(
+        f"the family {wish.name} is there already, and is not of {wish.checkpoint}: give another "
+        "--name."
+    )
 
 
 def check_name(name: str, what: str = "family") -> None:
@@ -117,7 +191,7 @@ def check_name(name: str, what: str = "family") -> None:
             f"{name!r} is not a valid name of a {what}: lower-case letters, digits, _ . and - are "
             "expected, starting with a letter."
         ) from None
-    if DEVICES.fullmatch(name) or name.endswith("."):
+    if DEVICES.fullmatch(name):
         raise AddError(
             f"{name!r} cannot be the name of a {what}, because Windows has no file of that name: "
             "choose another."
@@ -131,69 +205,42 @@ def check_name(name: str, what: str = "family") -> None:
         raise AddError(f"{name!r} is the name of an edition of the book: choose another name.")
 
 
-def holder(model: str) -> Family | None:
-    """Return the family that has the model of that name, if there is one."""
-    families = load_families().values()
-    return next((f for f in families if model in {m.name for m in f.models}), None)
+def _published(model: Model) -> tuple[PublishedKey, ...]:
+    """The rows of the published accuracies that are of this very checkpoint, if there are any."""
+    from companion.measurements import published
+
+    tag, table = (model.weights or "").partition("@")[0], published.load()
+    there = (table["source"] == model.library) & (table["model"] == model.architecture)
+    if not (there & (table["weights"] == tag)).any():
+        return model.published
+    key = {"source": model.library, "model": model.architecture, "weights": tag}
+    return (PublishedKey.model_validate(key),)
 
 
-def find_added(wish: Wish) -> Model | None:
-    """Return the model of the reader's family ``wish.name`` that is the wished checkpoint.
-
-    None if there is no such family; AddError if the family has no model of that checkpoint.
-    """
-    from analysis.features import checkpoints
-
-    if not (FAMILIES / f"{wish.name}.yaml").is_file():
-        return None
-    family = load_family(wish.name)
-    level: Level = wish.level or ("random" if wish.checkpoint == "random" else "zero_shot")
-    wanted = checkpoints.find(
-        wish.checkpoint, architecture=wish.architecture, level=level, name="unnamed"
-    )
-    for model in family.models:
-        if _origin(model) == _origin(wanted):
-            return model
-    raise AddError(
-        f"the family {wish.name} is there already, and is not of {wish.checkpoint}: give another "
-        "--name."
-    )
-
-
-def _origin(model: Model) -> tuple[str | None, str | None, str]:
-    weights = model.weights or ""
-    return model.library, model.architecture, weights.partition("@")[0]
-
-
-def _existing(wish: Wish, folder: Path) -> Family | None:
-    """Return the family as it is; AddError if the wish does not allow it to be there, or not."""
-    if not (folder / f"{wish.name}.yaml").is_file():
-        return None
-    family = load_family(wish.name, folder)
-    if family.edition != "reader":
+def _existing(wish: Wish, name: str, folder: Path) -> Family | None:
+    """Return the family as it is; AddError if the wish's names are taken, or not to be used so."""
+    families = load_families(folder=folder).values()
+    existing = next((family for family in families if family.name == wish.name), None)
+    if existing is not None and existing.edition != "reader":
         raise AddError(
             f"{wish.name} is one of the book's own families, which are edited by hand: give "
             "another name."
         )
-    if wish.model is None and not wish.replace:
+    if existing is not None and wish.model is None and not wish.replace:
         raise AddError(
             f"there is a family {wish.name} already: give another name, add to the family with "
             "--model MODELNAME, or write it anew with --replace."
         )
-    return family
-
-
-def _check_names_free(name: str, wish: Wish, folder: Path) -> None:
-    """Raise AddError if the model's name is taken, or the family's is that of a model."""
-    for family in load_families(folder=folder).values():
-        own = family.name == wish.name
-        names = {model.name for model in family.models}
-        if name in names and not (own and wish.replace):
-            hint = ", or --replace" if own else ""
+    for family in families:
+        if family.name == wish.name and wish.replace:
+            continue
+        if name in {model.name for model in family.models}:
+            hint = ", or --replace" if family.name == wish.name else ""
             raise AddError(
                 f"there is a model {name} already, in the family {family.name}: give another name "
                 f"with --model{hint}."
             )
+    return existing
 
 
 def _with_texts(model: Model, wish: Wish) -> Model:
@@ -210,7 +257,7 @@ def _with_texts(model: Model, wish: Wish) -> Model:
     try:
         return Model.model_validate({**model.model_dump(), **fields})
     except ValidationError as error:
-        raise AddError(f"{wish.checkpoint}: {registry.first_reason(error)}.") from None
+        raise AddError(f"{wish.checkpoint}: {first_reason(error)}.") from None
 
 
 def _texts(source: str, what: str) -> str | tuple[str, ...]:
@@ -286,30 +333,11 @@ def _activation_note(model: Model) -> str:
     )
 
 
-def _write(
-    wish: Wish, before: Family | None, model: Model, notes: tuple[str, ...], folder: Path
-) -> Added:
-    path = folder / f"{wish.name}.yaml"
-    appended = before is not None and wish.model is not None
-    if before is None or not appended:
-        family = _new_family(wish, model, folder)
-        text = HEADER.format(name=wish.name) + _yaml(_content(family))
-    else:
-        others = [m for m in before.models if m.name != model.name]
-        family = before.model_copy(update={"models": (*others, model)})
-        kept_all = len(others) == len(before.models)
-        old = path.read_text(encoding="utf-8")
-        text = _appended(old, model) if kept_all else _rewritten(old, family)
-    if registry.parse(text, path.name) != family:
-        raise AddError(
-            f"{path.name} is not laid out so that a model can be added to it: add it by hand, at "
-            "the end of `models`."
-        )
-    _renamed_into_place(path, text, anew=before is None)
-    return Added(path, family, model, notes)
-
-
-def _new_family(wish: Wish, model: Model, folder: Path) -> Family:
+def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Family:
+    """The family as it will be: with the model added or replaced, or a new one."""
+    if before is not None and wish.model is not None:
+        others = [other for other in before.models if other.name != model.name]
+        return before.model_copy(update={"models": (*others, model)})
     orders = [family.order for family in load_families(folder=folder).values()]
     title = wish.title or _default_title(wish.checkpoint)
     try:
@@ -320,7 +348,7 @@ def _new_family(wish: Wish, model: Model, folder: Path) -> Family:
             "models": [model],
         })  # fmt: skip
     except ValidationError as error:
-        raise AddError(f"{wish.name}: {registry.first_reason(error)}.") from None
+        raise AddError(f"{wish.name}: {first_reason(error)}.") from None
 
 
 def _default_title(checkpoint: str) -> str:
@@ -330,54 +358,20 @@ def _default_title(checkpoint: str) -> str:
     return short
 
 
-def _content(family: Family) -> dict[str, Any]:
+def _as_yaml(family: Family) -> str:
+    """A family file like the book's own: short lists on one line."""
     content = family.model_dump(mode="json", exclude_defaults=True)
-    return {**content, "models": [_entry(model) for model in family.models]}
-
-
-def _entry(model: Model) -> dict[str, Any]:
-    return model.model_dump(mode="json", exclude_defaults=True)
-
-
-def _yaml(content: object) -> str:
-    """Write YAML as the book's own families have it: short lists on one line."""
+    content["models"] = [m.model_dump(mode="json", exclude_defaults=True) for m in family.models]
     return yaml.safe_dump(
         content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
     )
-
-
-def _appended(text: str, model: Model) -> str:
-    """Return a family file's text with one more model at its end, the rest as it was."""
-    found = re.search(r"^( *)- ", text[text.find("\nmodels:") + 1 :], re.M)
-    indent = found[1] if found else ""
-    lines = _yaml([_entry(model)]).splitlines()
-    return text.rstrip("\n") + "\n" + "\n".join(indent + line for line in lines) + "\n"
-
-
-def _rewritten(old: str, family: Family) -> str:
-    """Return the family as text, with the comment that its file began with."""
-    comment = re.match(r"(#.*\n)*", old)
-    return (comment[0] if comment else "") + _yaml(_content(family))
-
-
-def _renamed_into_place(path: Path, text: str, *, anew: bool) -> None:
-    for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed
-        left.unlink(missing_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        if anew and path.exists():
-            raise AddError(f"there is a family {path.stem} already: give another name.")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """Hold the right to write families; turn what the disk refuses into a sentence."""
     try:
-        with store.locked([experiments.STATE / "families"]):
+        with store.locked([STATE / "families"]):
             yield
     except OSError as error:
         raise AddError(
@@ -414,40 +408,21 @@ def removable(name: str) -> Family:
 
 
 def remove(name: str, *, features: bool = False) -> Removed:
-    """Take a reader's family out: its file, runs, state and pages, and its features if asked.
+    """Take a reader's family out: its file, runs and pages, and its features if asked.
 
     Recorded measurements are kept and named. Raises AddError or RegistryError.
     """
-    family = removable(name)
+    family, file = removable(name), FAMILIES / f"{name}.yaml"
     kept = features_of(family)
-    own = {f"{model.name}--" for model in family.models}
-    measured = tuple(
-        path
-        for path in sorted((ROOT / "data" / "measurements").glob("*/*.json"))
-        if any(path.name.startswith(prefix) for prefix in own)
-    )
-    file = FAMILIES / f"{name}.yaml"
+    recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
+    own = tuple(f"{model.name}--" for model in family.models)
+    book = ROOT / "book"
+    made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
+    gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
     with _writing(file):
-        if features:
-            for folder in kept:
-                shutil.rmtree(folder)
-        file.unlink()
-        gone = [file]
-        for path in _traces(name):
-            path.unlink(missing_ok=True)
-            gone.append(path)
-    return Removed(tuple(gone), () if features else kept, measured)
-
-
-def _traces(name: str) -> list[Path]:
-    """Everything that was generated for a family: runs, notes on failures, pages."""
-    found: list[Path] = []
-    for experiment in experiments.load_experiments().values():
-        run = experiments.Run(experiment, name)
-        built = ROOT / "book" / "_build"
-        page = f"runs/{experiment.name}/{name}"
-        found += [run.output, run.failure, run.log, built / "html" / f"{page}.html"]
-        found += [built / ".doctrees" / f"{page}.doctree"]
-        for folder in ("html/_sources", "jupyter_execute"):
-            found += (built / folder / "runs" / experiment.name).glob(f"{name}.ipynb*")
-    return [path for path in found if path.is_file()]
+        for folder in kept if features else ():
+            shutil.rmtree(folder)
+        for path in gone:
+            path.unlink()
+    measurements = tuple(path for path in recorded if path.name.startswith(own))
+    return Removed(tuple(gone), () if features else kept, measurements)

@@ -20,7 +20,7 @@ from tiny import model as tiny_model
 from analysis.families import registry
 from analysis.families.registry import RegistryError, load_families, load_family
 from analysis.features import store
-from companion import completion, readers
+from companion import readers
 from companion.cli import main
 from companion.runs.experiments import RunError
 
@@ -33,7 +33,6 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from analysis.features import encoders  # noqa: E402
 from analysis.features.encoders import ModelError  # noqa: E402
 from analysis.images import find, imagelist, public  # noqa: E402
-from companion import cli  # noqa: E402
 from companion.readers import AddError, Wish, add  # noqa: E402
 
 torch.set_num_threads(1)
@@ -56,6 +55,10 @@ def folder(tmp_path: Path) -> Path:
     return families
 
 
+def wished(name: str, checkpoint: str, **more: object) -> Wish:
+    return Wish(name=name, checkpoint=checkpoint, **more)
+
+
 def refused(wish: Wish, folder: Path) -> str:
     """The sentence that adding answers with; nothing is left behind."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -71,7 +74,7 @@ def refused(wish: Wish, folder: Path) -> str:
 
 
 def test_a_family_is_described_checked_and_written(file: Path, folder: Path) -> None:
-    added = add(Wish("mine", str(file), title="My  tiny\nmodel"), folder)
+    added = add(wished("mine", str(file), title="My  tiny\nmodel"), folder)
     family = load_family("mine", folder)
     assert family == added.family
     assert (family.title, family.edition, family.order) == ("My tiny model", "reader", 100)
@@ -86,18 +89,18 @@ def test_a_family_is_described_checked_and_written(file: Path, folder: Path) -> 
 
 
 def test_models_are_added_and_the_rest_of_the_file_stays(file: Path, folder: Path) -> None:
-    path = add(Wish("mine", str(file)), folder).path
+    path = add(wished("mine", str(file)), folder).path
     path.write_text(path.read_text(encoding="utf-8") + "  # my own comment\n", encoding="utf-8")
     before = path.read_text(encoding="utf-8")
-    wish = Wish("mine", "random", architecture="tiny-vit", model="mine-control")
+    wish = wished("mine", "random", architecture="tiny-vit", model="mine-control")
     add(wish, folder)
     text = path.read_text(encoding="utf-8")
     assert text.startswith(before)
     assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "random"]
     assert "there is a model mine-control already, in the family mine" in refused(wish, folder)
-    add(Wish("mine", str(file), model="mine-control", level="captions", replace=True), folder)
+    add(wished("mine", str(file), model="mine-control", level="captions", replace=True), folder)
     assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "captions"]
-    add(Wish("mine", str(file), replace=True), folder)
+    add(wished("mine", str(file), replace=True), folder)
     assert len(load_family("mine", folder).models) == 1
 
 
@@ -105,22 +108,24 @@ def test_class_names_and_templates_of_ones_own(file: Path, folder: Path, tmp_pat
     (tmp_path / "classes.txt").write_text("\ufeffgrey heron\n\nlittle_egret\n", encoding="utf-8")
     (tmp_path / "templates.txt").write_text("a {} in the reeds\n", encoding="utf-8")
     texts = {"classes": str(tmp_path / "classes.txt"), "templates": str(tmp_path / "templates.txt")}
-    (model,) = add(Wish("birds", str(file), **texts), folder).family.models
+    (model,) = add(wished("birds", str(file), **texts), folder).family.models
     assert model.classes == ("grey heron", "little_egret")
     assert model.templates == ("a {} in the reeds",)
-    (model,) = add(Wish("many", str(file), classes="imagenet"), folder).family.models
+    (model,) = add(wished("many", str(file), classes="imagenet"), folder).family.models
     assert (model.classes, model.templates) == ("imagenet", "imagenet")
     (tmp_path / "classes.txt").write_text("a\na\n")
-    assert "classes must differ, 'a' is there" in refused(Wish("x", str(file), **texts), folder)
+    assert "classes must differ, 'a' is there" in refused(wished("x", str(file), **texts), folder)
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00")
-    assert "cannot be read: it is not UTF-8 text" in refused(Wish("x", str(file), **texts), folder)
+    assert "cannot be read: it is not UTF-8 text" in refused(
+        wished("x", str(file), **texts), folder
+    )
     (tmp_path / "classes.txt").write_text("\n")
-    assert "is empty: one a line is expected" in refused(Wish("x", str(file), **texts), folder)
+    assert "is empty: one a line is expected" in refused(wished("x", str(file), **texts), folder)
     (tmp_path / "classes.txt").unlink()
-    assert "classes.txt cannot be read: No such" in refused(Wish("x", str(file), **texts), folder)
+    assert "classes.txt cannot be read: No such" in refused(wished("x", str(file), **texts), folder)
     (tmp_path / "templates.txt").write_text("no place for a name\n")
     texts = {"templates": texts["templates"]}
-    assert "a template needs one {}" in refused(Wish("x", str(file), **texts), folder)
+    assert "a template needs one {}" in refused(wished("x", str(file), **texts), folder)
 
 
 def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) -> None:
@@ -128,31 +133,32 @@ def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) ->
     tower = {k: v for k, v in state.items() if k.startswith("visual.")}
     metadata = {"architecture": "tiny-vit", "classes": json.dumps(CLASSES), "normalize": "true"}
     save_file(tower | {"head.weight": torch.ones(3, WIDTH)}, file, metadata)
-    assert add(Wish("own", str(file)), folder).model.head == "own"
-    assert add(Wish("bare", str(file), head="none"), folder).model.head == "none"
-    message = refused(Wish("x", str(file), head="zero_shot"), folder)
+    assert add(wished("own", str(file)), folder).model.head == "own"
+    assert add(wished("bare", str(file), head="none"), folder).model.head == "none"
+    message = refused(wished("x", str(file), head="zero_shot"), folder)
     assert "no text encoder to make a zero-shot head with" in message
     (tmp_path / "two.txt").write_text("a\nb\n")
-    wish = Wish("x", str(file), head="own", classes=str(tmp_path / "two.txt"))
+    wish = wished("x", str(file), head="own", classes=str(tmp_path / "two.txt"))
     assert "head has 3 classes, 2 class names are given" in refused(wish, folder)
     save_file(tower | {"head.weight": torch.ones(3, WIDTH + 1)}, file, metadata)
-    assert "head reads 25 components, the encoder gives 24" in refused(Wish("x", str(file)), folder)
+    assert "head reads 25 components, the encoder gives 24" in refused(
+        wished("x", str(file)), folder
+    )
 
 
 def test_what_was_taken_from_a_file_is_noted(file: Path, folder: Path) -> None:
     path = file.with_name("run.pt")
     torch.save({"epoch": 1, "state_dict": load_file(file)}, path)
-    added = add(Wish("mine", str(path), architecture="tiny-vit"), folder)
+    added = add(wished("mine", str(path), architecture="tiny-vit"), folder)
     assert added.notes == ("Of run.pt the entry 'state_dict' was taken, and epoch left aside.",)
     assert added.notes[0] in added.model.note
 
 
 def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = readers.Wish("x", "ViT-B-16-SigLIP/webli")
-    from analysis.features import checkpoints
-
-    (key,) = checkpoints.find(found.checkpoint).published
+    monkeypatch.setattr(readers, "_checked", lambda model: (model, ()))  # no download
+    (key,) = add(wished("x", "ViT-B-16-SigLIP/webli"), folder).model.published
     assert (key.source, key.weights) == ("open_clip", "webli")
+    assert add(wished("y", "pocket-cnn-captions"), folder).model.published == ()
 
 
 # What is refused.
@@ -175,19 +181,19 @@ def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_names_that_cannot_be_used(name: str, message: str, folder: Path) -> None:
-    assert message in refused(Wish(name, "absent.pt"), folder)
+    assert message in refused(wished(name, "absent.pt"), folder)
 
 
 def test_names_that_are_taken(file: Path, folder: Path) -> None:
     assert "there is a model rn50-openai already, in the family rn50" in refused(
-        Wish("mine", str(file), model="rn50-openai"), folder
+        wished("mine", str(file), model="rn50-openai"), folder
     )
-    add(Wish("mine", str(file)), folder)
+    add(wished("mine", str(file)), folder)
     assert "there is a family mine already: give another name, add" in refused(
-        Wish("mine", str(file)), folder
+        wished("mine", str(file)), folder
     )
     assert "not a valid name of a model" in refused(
-        Wish("mine", str(file), model="mine model"), folder
+        wished("mine", str(file), model="mine model"), folder
     )
 
 
@@ -206,7 +212,7 @@ def test_checkpoints_that_cannot_be_used(file: Path, folder: Path, tmp_path: Pat
         ("ViT-B-32/laion", None, "open_clip has no weights 'laion' for ViT-B-32"),
         ("resnet5o", None, "there is no checkpoint 'resnet5o'"),
     ]:
-        wish = Wish("mine", str(checkpoint), architecture=architecture)
+        wish = wished("mine", str(checkpoint), architecture=architecture)
         assert message in refused(wish, folder)
 
 
@@ -224,15 +230,15 @@ def test_a_disk_that_refuses(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", failing)
-        message = refused(Wish("mine", str(file)), folder)
+        message = refused(wished("mine", str(file)), folder)
     assert f"families/mine.yaml cannot be written ({os.strerror(code)}), and nothing" in message
-    add(Wish("mine", str(file)), folder)
+    add(wished("mine", str(file)), folder)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(file: Path, folder: Path) -> None:
     folder.chmod(0o555)
-    assert "cannot be written (Permission denied)" in refused(Wish("mine", str(file)), folder)
+    assert "cannot be written (Permission denied)" in refused(wished("mine", str(file)), folder)
 
 
 def test_a_family_that_comes_meanwhile_is_not_overwritten(
@@ -242,12 +248,12 @@ def test_a_family_that_comes_meanwhile_is_not_overwritten(
 
     def meanwhile(model: registry.Model) -> object:
         monkeypatch.setattr(readers, "_checked", checked)
-        add(Wish("mine", str(file), title="The first"), folder)
+        add(wished("mine", str(file), title="The first"), folder)
         return checked(model)
 
     monkeypatch.setattr(readers, "_checked", meanwhile)
     with pytest.raises(AddError, match="there is a family mine already"):
-        add(Wish("mine", str(file), title="The second"), folder)
+        add(wished("mine", str(file), title="The second"), folder)
     assert load_family("mine", folder).title == "The first"
 
 
@@ -268,7 +274,7 @@ def test_classes_that_a_head_does_not_know_stop_the_extraction(
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     pictures = save_folder(tmp_path / "pictüres of mine")
     (tmp_path / "names.txt").write_text("red\nblue\n")
-    add(Wish("mine", str(file), classes=str(tmp_path / "names.txt")), folder)
+    add(wished("mine", str(file), classes=str(tmp_path / "names.txt")), folder)
     assert extract(folder, pictures) == 1
     message = capsys.readouterr().err
     assert "has images of 'green' that the head of mine-zero_shot does not know (its 2 are" in (
@@ -289,7 +295,7 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    add(Wish("mine", str(file)), folder)
+    add(wished("mine", str(file)), folder)
     pictures = save_folder(tmp_path / "val")
     known = ("n01440764", "n01443537", "n01484850")
     for name, number in zip(CLASSES, known, strict=True):
@@ -326,7 +332,7 @@ def test_a_head_that_changed_is_made_again_without_the_features(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     pictures = save_folder(tmp_path / "pictures")
-    add(Wish("mine", str(file)), folder)
+    add(wished("mine", str(file)), folder)
     assert extract(folder, pictures) == 0
     path = Path(capsys.readouterr().out.strip())
     head = store.head_path("mine-zero_shot", path.stem)
@@ -334,10 +340,10 @@ def test_a_head_that_changed_is_made_again_without_the_features(
     assert before.classes == tuple(sorted(CLASSES))
     (tmp_path / "templates.txt").write_text("{}\n")
     texts = {"templates": str(tmp_path / "templates.txt")}
-    add(Wish("mine", str(file), replace=True, **texts), folder)
+    add(wished("mine", str(file), replace=True, **texts), folder)
     assert extract(folder, pictures) == 0
     assert not np.array_equal(store.read_head(head).weight, before.weight)
-    add(Wish("mine", str(file), replace=True, head="none"), folder)
+    add(wished("mine", str(file), replace=True, head="none"), folder)
     assert extract(folder, pictures) == 0
     assert not head.exists() and not store.sidecar_of(head).exists()
     assert path.stat().st_ino == inode
@@ -349,7 +355,7 @@ def test_no_room_for_features_is_a_sentence(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     pictures = save_folder(tmp_path / "pictures")
-    add(Wish("mine", str(file)), folder)
+    add(wished("mine", str(file)), folder)
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -365,48 +371,87 @@ def test_no_room_for_features_is_a_sentence(
 # The command line.
 
 
-def test_every_command_has_an_example() -> None:
-    parser = cli._parser()
-    (commands,) = (a for a in parser._actions if hasattr(a, "choices") and a.dest != "help")
-    shown = [choice.dest for choice in commands._choices_actions]
-    assert {"add", "remove", "rerun", "completion"} <= set(shown)
-    for name in shown:
-        assert "example" in (commands.choices[name].epilog or ""), name
-    assert "130 interrupted" in (parser.epilog or "")
+VERBS = """run rerun build status add remove extract measure claims probe grid train fetch
+check""".split()
+
+
+def test_every_command_says_what_it_does_with_an_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words in ([], *([name] for name in VERBS)):
+        with pytest.raises(SystemExit) as caught:
+            main([*words, "--help"])
+        shown = capsys.readouterr().out
+        assert caught.value.code == 0 and "\nexample" in shown, words
+        assert words or ("130 interrupted" in shown and all(f"\n    {n} " in shown for n in VERBS))
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("words", "now"),
     [
-        (["re"], ["remove", "rerun"]),
-        (["run", "outl"], ["outlier_features"]),
-        (["run", "outlier_features", "vit_b_"], ["vit_b_16", "vit_b_32"]),
-        (["run", "-p", "threshold", "6", "outlier_features", "rn5"], ["rn50"]),
-        (["add", "x", "y", "--level", "f"], ["finetuned"]),
-        (["add", "x", "y", "--lev"], ["--level"]),
-        (["extract", "--batch-size", "8", "vit_l"], ["vit_l_14"]),
-        (["completion", "z"], ["zsh"]),
-        (["add", "x", "some/fi"], []),
-        (["exec"], []),
+        ("update", "use companion build --runs."),
+        ("execute models paper", "use companion run."),
+        ("check-measurements", "use companion check."),
+        ("completion bash", "register-python-argcomplete"),
+        ("miniature there", "made by the tests"),
     ],
 )
-def test_completion(words: list[str], expected: list[str]) -> None:
-    assert completion.candidates(cli._parser(), words) == expected
+def test_old_spellings_are_answered_with_the_new_ones(
+    words: str, now: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    answer = capsys.readouterr().err
+    assert now in answer and answer.count("\n") == 1
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_completion_in_bash(tmp_path: Path) -> None:
-    command = tmp_path / "companion"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m companion.cli "$@"\n')
-    command.chmod(0o755)
-    script = """
-eval "$(companion completion bash)"
-COMP_WORDS=(companion run outlier_features vit_b); COMP_CWORD=3
-_companion; echo "${COMPREPLY[@]}"
-"""
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
-    assert done.stdout == "vit_b_16 vit_b_32\n", done.stderr
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("statu", "invalid choice: 'statu'"),
+        ("run models", "required: family"),
+        ("run models paper -p one", "expected 2 arguments"),
+        ("build --jobs 0", "argument -j/--jobs: expected a whole number of at least 1, got '0'"),
+        ("build --jobs few", "expected a whole number of at least 1, got 'few'"),
+        ("add x y --level random", "argument --level: invalid choice: 'random'"),
+        ("extract rn50 --data", "argument --data: expected at least one argument"),
+        ("grid --precision fp8", "argument --precision: invalid choice: 'fp8'"),
+        ("grid --edition papr", "argument --edition: invalid choice: 'papr'"),
+        ("remove", "required: name"),
+    ],
+)
+def test_a_command_line_that_is_wrong(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words.split())
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("re", {"remove", "rerun"}),
+        ("run outl", {"outlier_features"}),
+        ("run outlier_features vit_b_", {"vit_b_16", "vit_b_32"}),
+        ("run -p threshold 6 outlier_features rn5", {"rn50"}),
+        ("add x y --level f", {"finetuned"}),
+        ("add x y --lev", {"--level"}),
+        ("extract --batch-size 8 vit_l", {"vit_l_14"}),
+        ("exec", set()),
+    ],
+)
+def test_completion(line: str, expected: set[str], tmp_path: Path) -> None:
+    """As bash asks for it: argcomplete answers on a file, or on a descriptor of its own."""
+    line, answers = f"companion {line}", tmp_path / "answers"
+    environment = os.environ | {
+        "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answers), "PYTHONPATH": str(ROOT), "IFS": "\x0b",
+        "_ARGCOMPLETE_IFS": "\x0b",
+    }  # fmt: skip
+    subprocess.run([sys.executable, "-m", "companion.cli"], env=environment, cwd=ROOT, check=False)
+    found = answers.read_text().split("\x0b") if answers.exists() else []
+    assert {word.strip() for word in found if word.strip()} == expected
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:

@@ -128,7 +128,7 @@ def test_a_second_execution_gives_the_same_bytes(book):
     path = book / "book/runs/effective_robustness/vit_b_32.ipynb"
     before = path.read_bytes()
     path.unlink()
-    assert run_in(book, "companion.cli", "update").returncode == 0
+    assert run_in(book, "companion.cli", "build", "--runs").returncode == 0
     assert path.read_bytes() == before
 
 

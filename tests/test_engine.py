@@ -54,7 +54,7 @@ def finished(tmp_path_factory) -> Path:
         notebooks={"per_family": PER_FAMILY, "over_all": OVER_ALL},
         files={"data/number.txt": "1"},
     )
-    made = run_in(folder, "companion.cli", "update")
+    made = run_in(folder, "companion.cli", "build", "--runs")
     assert made.returncode == 0, made.stderr
     assert "3 runs executed, 3 up to date." in made.stdout
     return folder
@@ -69,7 +69,7 @@ def project(finished, tmp_path) -> Path:
 def update(project: Path) -> set[str]:
     """Bring the runs up to date and say which ones were executed."""
     before = {path: stamp(path) for path in outputs(project)}
-    done = run_in(project, "companion.cli", "update")
+    done = run_in(project, "companion.cli", "build", "--runs")
     assert done.returncode == 0, done.stderr
     assert all(s["state"] == "up to date" for s in status(project))
     return {name(path) for path in outputs(project) if stamp(path) != before.get(path)}
@@ -138,7 +138,7 @@ def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
     path = project / "notebooks/per_family.py"
     path.write_text(path.read_text().replace("print(", "# why\nprint("))
     before = (project / "book/runs/per_family/rn50.ipynb").read_text()
-    done = run_in(project, "companion.cli", "update")
+    done = run_in(project, "companion.cli", "build", "--runs")
     assert done.stdout.startswith("0 runs executed"), done.stderr
     after = (project / "book/runs/per_family/rn50.ipynb").read_text()
     assert "# why" in after and "# why" not in before
@@ -192,7 +192,7 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
     bad = PER_FAMILY.replace("print(", 'assert family != "rn50", "no RN50 today"\nprint(')
     (project / "notebooks/per_family.py").write_text(bad)
     append(project / "notebooks/over_all.py", "x = 1\n")
-    done = run_in(project, "companion.cli", "update")
+    done = run_in(project, "companion.cli", "build", "--runs")
     assert done.returncode == 1
     message = (
         "notebook per_family failed for family rn50 in cell 3: AssertionError: no RN50 today "
@@ -230,7 +230,7 @@ def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, mess
     (project / "data/other.txt").write_text("2")
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(notebook.read_text().replace(*change))
-    done = run_in(project, "companion.cli", "update")
+    done = run_in(project, "companion.cli", "build", "--runs")
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -251,7 +251,7 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     slow = PER_FAMILY.replace("print(", SLOW_BUT_FOR_THE_FIRST.format(folder=project) + "print(")
     (project / "notebooks/per_family.py").write_text(slow)
     process = subprocess.Popen(
-        [sys.executable, "-m", "companion.cli", "update", "--jobs", "1"], cwd=project,
+        [sys.executable, "-m", "companion.cli", "build", "--runs", "--jobs", "1"], cwd=project,
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(project)},
         start_new_session=True,
         # Where the tests run in the background, SIGINT is ignored, which children inherit.
@@ -276,7 +276,7 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     for path in outputs(project):
         json.loads(path.read_text())
     (project / "go on").mkdir()
-    done = run_in(project, "companion.cli", "update")
+    done = run_in(project, "companion.cli", "build", "--runs")
     assert done.returncode == 0, done.stderr
     assert "1 runs executed" in done.stdout
     assert not list((project / "book/runs").rglob("*.part"))

@@ -269,7 +269,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(
     (tmp_path / "families").mkdir()
     command = full_size.next_commands(path).splitlines()[1].split()
     assert command[:3] == ["next:", "companion", "add"]
-    wish = Wish(command[3], command[4], model=command[command.index("--model") + 1])
+    wish = Wish(name=command[3], checkpoint=command[4], model=command[command.index("--model") + 1])
     added = add(wish, tmp_path / "families").model
     assert (added.level, added.head, added.weights_sha256) == ("finetuned", "own", about["sha256"])
     assert encoders.recognised(added, val).mean() == pytest.approx(end["accuracy"])

@@ -41,6 +41,44 @@ class TrainingError(CompanionError, RuntimeError):
     """A training at full size cannot start, or go on; the message says what to do."""
 
 
+class TrainOptions(Strict):
+    """What `companion train` takes."""
+
+    recipe: str = Field(description="a recipe's name, or a .yaml file")
+    model: str = Field(
+        description="a CLIP model, as companion probe takes it: where finetuning starts; of the "
+        "others only architecture and input are taken"
+    )
+    out: Path | None = Field(None, description="for state and result; the same command goes on")
+    name: Name | None = Field(None, description="of the result (after model and recipe)")
+    data: str = Field("imagenet-train", description="or a folder with a subfolder per class")
+    val: str | None = Field(None, description="to measure on (imagenet for imagenet-train)")
+    captions: Path | None = Field(None, description="JSON file, for the recipe captions")
+    accept_counts: bool = Field(
+        False, description="take an altered copy of a published set as it is; the result says so"
+    )
+    seed: int = Field(0, ge=0, description="of all that is drawn")
+    micro_batch: int | None = Field(
+        None, ge=1, description=f"images at a time (the most up to {MICRO_BATCH} that fit)"
+    )
+    workers: int = Field(
+        min(8, os.cpu_count() or 1), ge=0, description="processes that decode for one that trains"
+    )
+    processes: int | None = Field(None, ge=1, description="on each machine (one for each GPU)")
+    nodes: int = Field(1, ge=1, description="machines, each with this command (srun, torchrun)")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes")
+    dry_run: bool = Field(False, description="say what would be done, and about what it costs")
+
+    def folder(self) -> Path:
+        """Return ``out``; TrainingError without it."""
+        if self.out is None:
+            raise TrainingError("--out is missing: name a folder for the state and the result.")
+        return self.out
+
+
+# Recipes
+
+
 class Settings(Strict):
     """Hyper-parameters that all recipes have.
 

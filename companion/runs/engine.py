@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from analysis.common import ROOT, CompanionError
+from analysis.families.registry import load_families
 from companion.runs import experiments, keys, lab
 from companion.runs.execute import show_as_written
 from companion.runs.experiments import Run, RunError
@@ -39,7 +40,7 @@ def bring_up_to_date(jobs: int = 2, wanted: Sequence[Run] | None = None) -> int:
     """
     everything = experiments.all_runs()
     _remove_leftovers(everything)
-    lab.refresh()
+    prepare(everything)
     before = keys.statuses(everything if wanted is None else wanted)
     for status in before:
         if not status.as_written:
@@ -72,6 +73,13 @@ def working(places: int) -> Iterator[Workshop]:
     finally:
         _workshop.close()
         _workshop = None
+
+
+def prepare(runs: Sequence[Run]) -> None:
+    """Bring what runs read in the store up to date."""
+    pocket = {"pocket", *load_families("pocket")}
+    if any(run.experiment.features and run.subject in pocket for run in runs):
+        lab.refresh()
 
 
 def execute(run: Run, parameters: dict[str, Any], output: Path) -> None:

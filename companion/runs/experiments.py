@@ -114,7 +114,7 @@ def find_run(experiment: str, subject: str) -> Run:
 
 
 def made(run: Run) -> dict[str, Any]:
-    """What the executed notebook on disk says of itself; empty if absent, damaged or edited by hand.
+    """What the executed notebook on disk says of itself; empty if damaged or edited by hand.
 
     ``made_from``: what from, part by part; ``source``: checksum of the notebook that it shows.
     """

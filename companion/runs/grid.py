@@ -44,6 +44,7 @@ from analysis.images import find as finder
 from analysis.images.imagelist import DatasetError, ImageList
 from analysis.images.sets import GRID, Description, descriptions, locate
 from companion.measurements.quantities import Experiment
+from companion.options import family_names, option
 from companion.runs import keys as runs
 from companion.runs.experiments import RunError
 from companion.runs.keys import Parts
@@ -75,19 +76,29 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    edition: Edition = "paper"
-    families: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
+    edition: Edition = option("(paper)", "paper")
+    families: tuple[str, ...] = option(
+        "some only (default: all of the edition)", (), names=family_names
+    )
+    models: tuple[str, ...] = option("some of their models only (default: all)", ())
+    data: tuple[str, ...] = option(
+        "as companion extract takes it (default: what the edition computes on: grid or pocket)", ()
+    )
     shards: int = Field(default=1, ge=1)
-    device: str = "auto"
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    batch_size: int = Field(default=128, ge=1)
+    device: str = option("auto, cpu, cuda or mps (auto)", "auto")
+    precision: Literal["fp32", "fp16", "bf16"] = option("of the arithmetic (fp32)", "fp32")
+    batch_size: int = option("images at a time (128)", 128, least=1)
     shard_size: int = Field(default=4096, ge=1)
-    workers: int = Field(default=8, ge=1)
-    accept_counts: bool = False
-    measure: bool = True
-    record: bool | None = None
+    workers: int = option("threads of a job that decode images (8)", 8, least=1)
+    accept_counts: bool = option(
+        "take incomplete or altered copies of published sets as they are; what is measured on them "
+        "says so", False,
+    )  # fmt: skip
+    measure: bool = option("extract only; measure and update the book later", True)
+    record: bool | None = option(
+        "write measurements to data/measurements/, or leave them to the build of the book, which "
+        "takes them from the features (--record for the edition paper, else --no-record)", None,
+    )  # fmt: skip
 
     @property
     def records(self) -> bool:
@@ -771,3 +782,15 @@ def _write(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":  # a job of Snakemake's
+    from companion.runs.engine import exit_with_parent
+
+    exit_with_parent()
+    kind, family, data, number, of, workers, given = sys.argv[1:]
+    settings = choice_from(json.loads(given) | ({"workers": int(workers)} if workers else {}))
+    try:
+        step(settings, Job(kind, family, data, int(number), int(of), settings.which))  # type: ignore
+    except RunError as error:
+        sys.exit(f"companion: {error}")

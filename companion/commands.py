@@ -1,0 +1,512 @@
+"""What each command of `companion` does; what annotates a function's parameters are its options."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from analysis.common import ROOT, suggestion
+from analysis.families import registry
+from analysis.families.registry import Model
+from companion.options import (
+    Extraction,
+    Machine,
+    Parameters,
+    experiment_names,
+    family_names,
+    models_of,
+    option,
+)
+from companion.runs import experiments
+from companion.runs.experiments import Run, RunError
+
+if TYPE_CHECKING:
+    from analysis.images.imagelist import ImageList
+    from companion.readers import Description, Wish
+    from companion.runs.grid import Choice
+    from training.recipes import TrainOptions
+
+#: Modules with the models of options that are declared elsewhere; imported with their command.
+ELSEWHERE = {"Description": "companion.readers", "Wish": "companion.readers",
+             "Choice": "companion.runs.grid", "TrainOptions": "training.recipes"}  # fmt: skip
+
+
+Experiment = Annotated[str, option("a notebook's name", placed=True, names=experiment_names)]
+FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
+Quiet = Annotated[bool, option("no progress", short="-q")]
+Json = Annotated[bool, option("machine-readable", flag="--json")]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command: the function that does it, with examples; ``needs`` is what takes torch.
+
+    ``placed`` are options given by their place, of models that do not say so.
+    """
+
+    do: Callable[..., int]
+    examples: tuple[str, ...]
+    needs: str = ""
+    placed: tuple[str, ...] = ()
+
+    def models(self) -> dict[str, Any]:
+        """The models of its options: see `options.models_of`."""
+        annotations = {str(one) for one in self.do.__annotations__.values()}
+        wanted = [(name, place) for name, place in ELSEWHERE.items() if name in annotations]
+        found = {name: getattr(importlib.import_module(place), name) for name, place in wanted}
+        return models_of(self.do, found)
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(*examples: str, **more: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a command of a function; its parameters are its options, or models of some."""
+
+    def register(do: Callable[..., int]) -> Callable[..., int]:
+        VERBS[do.__name__] = Verb(do, examples, **more)
+        return do
+
+    return register
+
+
+# Runs
+
+
+@verb("effective_robustness vit_b_32",
+      "effective_robustness vit_b_32 -p resamples 500 --output trial.ipynb")  # fmt: skip
+def run(
+    experiment: Experiment, family: FamilyName, parameters: Parameters, quiet: Quiet = False
+) -> int:
+    """Execute one experiment for one family, or for an edition (paper) where it looks at all."""
+    print(_executed(experiments.find_run(experiment, family), parameters))
+    return 0
+
+
+def _executed(wanted: Run, parameters: Parameters) -> Path:
+    """Execute a run into the book; with parameters or an output of its own, elsewhere."""
+    from companion.runs import engine
+    from companion.runs.execute import check_parameters
+
+    output = parameters.output
+    values = check_parameters(wanted, dict(parameters.parameter))
+    if output is not None and output.suffix != ".ipynb":
+        raise RunError(f"--output must name an .ipynb file, got {output}.")
+    engine.prepare([wanted])
+    if parameters.parameter or output:
+        output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
+        engine.execute(wanted, values, output)
+        return output
+    engine.execute_for_book(wanted.experiment.name, wanted.subject)
+    return wanted.output
+
+
+@verb("", "--runs --jobs 4")
+def build(
+    jobs: Annotated[int, option("runs at a time (2)", short="-j", least=1)] = 2,
+    runs: Annotated[bool, option("the runs alone, without the pages")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Bring all runs of the book up to date, and build its pages."""
+    from companion.runs.engine import bring_up_to_date
+
+    executed = bring_up_to_date(jobs)
+    print(f"{executed} runs executed, {len(experiments.all_runs())} up to date.", flush=True)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+    return 0 if runs else subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+@verb("", "--json", "--data")
+def status(
+    as_json: Json = False,
+    data: Annotated[bool, option("instead: data sets to obtain yourself, here or not")] = False,
+) -> int:
+    """Experiment × family: up to date or not, and why."""
+    if data:
+        return _status_of_data(as_json)
+    from companion.runs import keys
+
+    rows = [
+        {"experiment": s.run.experiment.name, "family": s.run.subject, "state": s.state,
+         "why": s.why} for s in keys.statuses(experiments.all_runs())
+    ]  # fmt: skip
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    names = ["experiment", "family", "state", "why"]
+    table = [names, *([text.split("\n")[0] for text in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def _status_of_data(as_json: bool) -> int:
+    from analysis.images import find, sets
+
+    found, published = find.availability(), sets.descriptions()
+    if as_json:
+        about = {"images", "classes", "origin", "terms"}
+        fields = [
+            {"data": a.name, "state": a.state, "why": a.why,
+             "folder": None if a.folder is None else str(a.folder), "images": a.images,
+             "classes": a.classes, "list_sha256": a.list_sha256,
+             "published": published[a.name].model_dump(include=about)} for a in found
+        ]  # fmt: skip
+        print(json.dumps(fields, indent=1))
+        return 0
+    for a in found:
+        where = "" if a.folder is None else f"  {a.folder}"
+        listed = "" if a.list_sha256 is None else f"  list {a.list_sha256[:16]}"
+        print(f"{a.name}  {a.state}{where}  {a.why}{listed}")
+    return 0
+
+
+# A reader's checkpoint
+
+
+@verb("mine ViT-B-32/datacomp_xl_s13b_b90k",
+      "mine ViT-B-16/datacomp_l_s1b_b8k --model mine-large",
+      "ours weights.safetensors --architecture ViT-B-32 --classes birds.txt",
+      needs="adding a checkpoint")  # fmt: skip
+def add(wish: Wish, quiet: Quiet = False) -> int:
+    """Describe a checkpoint as a family of the reader's edition."""
+    from companion import readers
+
+    added = readers.add(wish)
+    model = added.model
+    print(added.path.relative_to(ROOT))
+    weights = f"sha256 {model.weights_sha256[:12]}…" if model.weights_sha256 else "drawn at random"
+    print(
+        f"{model.name}: {model.architecture} ({model.library}), {model.level}, {model.width} "
+        f"components, {model.preprocessing.size} pixels, head {model.head}, weights {weights}"
+    )
+    for note in added.notes:
+        print(f"note: {note}")
+    print(f"next: companion extract {added.family.name} --data FOLDER")
+    return 0
+
+
+@verb("mine", "mine --features")
+def remove(
+    name: FamilyName,
+    features: Annotated[bool, option("its features in the store, too")] = False,
+    yes: Annotated[bool, option("do not ask about features", short="-y")] = False,
+) -> int:
+    """Take a family of the reader's edition out again."""
+    from companion import readers
+
+    places = ", ".join(map(str, readers.features_of(readers.removable(name))))
+    if places and not features and not yes and sys.stdin.isatty():
+        answer = input(f"Remove its features ({places}), too? [y/N] ")
+        features = answer.strip().lower() in ("y", "yes")
+    removed = readers.remove(name, features=features)
+    print(f"{name} is out: {len(removed.files)} files removed.")
+    for folder in removed.features:
+        print(f"kept its features: {folder} (delete the folder if they are no longer wanted)")
+    for path in removed.measurements:
+        print(f"kept its recorded measurement: {path.relative_to(ROOT)}")
+    print("next: jupyter-book build book/")
+    return 0
+
+
+@verb("outlier_features --checkpoint ViT-B-32/datacomp_xl_s13b_b90k --data pictures/",
+      "pruning --checkpoint weights.pt --architecture ViT-B-32 --data birds/ --name birds",
+      needs="rerunning a chapter")  # fmt: skip
+def rerun(
+    chapter: Experiment,
+    checkpoint: Annotated[str, option("as companion add takes it")],
+    about: Description,
+    parameters: Parameters,
+    extraction: Extraction,
+    name: Annotated[str | None, option("of the family (default: after the checkpoint)")] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Run a chapter for a checkpoint: add, extract and run in one go."""
+    from companion import readers
+    from companion.runs.execute import check_parameters
+
+    known = experiments.load_experiments()
+    usable = [e.name for e in known.values() if e.scope == "family" and "reader" in e.editions]
+    if chapter not in usable:
+        what = "runs for no checkpoint alone" if chapter in known else "is unknown"
+        raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
+    check_parameters(Run(known[chapter], "any"), dict(parameters.parameter))
+    images = _images(extraction)  # before anything is loaded
+    family, model, path = readers.find_or_add(
+        checkpoint, name, about, with_features=known[chapter].features and not images
+    )
+    for line in [*filter(None, [path]), *_extracted([model], images, extraction, quiet)]:
+        print(line)
+    print(_executed(experiments.find_run(chapter, family.name), parameters))
+    print("next: jupyter-book build book/")
+    return 0
+
+
+# Features and measurements
+
+
+@verb("pocket_cnn --data pocket",
+      "vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16",
+      needs="extraction")  # fmt: skip
+def extract(
+    family: FamilyName,
+    extraction: Extraction,
+    model: Annotated[tuple[str, ...], option("some models only (default: all)")] = (),
+    checkpoint: Annotated[Path | None, option("weights to use for the one model named")] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Compute a family's features of some images."""
+    whole = registry.load_family(family)
+    chosen = [whole.model(name) for name in model] or [m for m in whole.models if m.loadable]
+    if not extraction.data:
+        raise RunError("--data is missing: name a data set, or a folder of images.")
+    for line in _extracted(chosen, _images(extraction), extraction, quiet, checkpoint):
+        print(line)
+    return 0
+
+
+def _images(extraction: Extraction) -> list[ImageList]:
+    """The data sets named; DatasetError if one is not here."""
+    from analysis.images import find, imagelist
+
+    if extraction.without_labels:
+        return [imagelist.unlabelled(Path(text), smallest_side=1) for text in extraction.data]
+    accept = extraction.accept_counts
+    return [images for text in extraction.data for images in find.find(text, accept_counts=accept)]
+
+
+def _extracted(
+    models: Sequence[Model],
+    data: Sequence[ImageList],
+    how: Extraction,
+    quiet: bool,
+    checkpoint: Path | None = None,
+) -> Iterator[str]:
+    """Extract the features of data sets; yields their paths, with what was left out."""
+    from analysis.features.extract import Settings, extract
+    from analysis.features.store import read_features
+
+    settings = Settings(
+        device=how.device, precision=how.precision, batch_size=how.batch_size, workers=how.workers,
+        compile=how.compiled, leave_out_damaged=how.leave_out_damaged, progress=not quiet,
+    )  # fmt: skip
+    for images in data:
+        for path in extract(models, images, settings, checkpoint=checkpoint):
+            left_out = read_features(path).sidecar["data"]["left_out"]
+            about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+            yield f"{path}{about}"
+
+
+@verb("outlier_features vit_b_16", "outlier_features vit_b_16 --record")
+def measure(
+    experiment: Experiment,
+    family: FamilyName,
+    record: Annotated[bool, option("write them to data/measurements, not just compare")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Take a family's measurements of an experiment, and compare them with the recorded ones."""
+    from companion.measurements import records, taking
+
+    taken = taking.take(experiment, family)
+    if not taken:
+        print(f"There is nothing to measure {experiment} of {family} from.")
+    differ = 0
+    for measurement in taken:
+        if record:
+            print(records.write(measurement))
+            continue
+        found = records.compare_with_recorded(measurement)
+        differ += bool(found)
+        print(f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}")
+    return int(differ > 0)
+
+
+@verb("data/measurements/pruning/rn50-openai--imagenet.json")
+def check(
+    paths: Annotated[
+        tuple[Path, ...],
+        option("files, or folders of them (default: data/measurements)", placed=True),
+    ] = (),
+) -> int:
+    """Check recorded measurements: form, provenance, plausible ranges, agreement with families."""
+    from companion.measurements import review
+    from companion.measurements.records import FOLDER
+
+    files = [
+        path
+        for given in paths or [FOLDER]
+        for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])
+    ]
+    if not files:
+        raise RunError(f"there is no measurement file in {', '.join(map(str, paths))}.")
+    families, wrong = registry.load_families(), 0
+    for path in files:
+        found = review.problems(path, families)
+        wrong += bool(found)
+        print("\n".join(found) if found else f"{path.name}: sound")
+    print(f"{len(files) - wrong} of {len(files)} measurement files are sound.")
+    return int(wrong > 0)
+
+
+@verb("", "--json --measurements my-measurements/")
+def claims(
+    as_json: Json = False,
+    measurements: Annotated[
+        Path | None, option("judge by files below it, not by those recorded and live here")
+    ] = None,
+    edition: Annotated[Literal["paper", "pocket"], option("whose models (paper)")] = "paper",
+) -> int:
+    """Judge the paper's claims: outcome, how many of how many checks agree, and the numbers."""
+    from companion.claims import evidence, ledger, rules
+
+    if measurements is not None and not measurements.is_dir():
+        raise RunError(f"there is no folder {measurements}: name one that holds measurements.")
+    found = evidence.gather(edition, measurements)
+    verdicts = rules.judge_all(found, ledger.load_claims())
+    as_text = json.dumps(rules.rows(verdicts), indent=1, ensure_ascii=False)
+    print(as_text if as_json else "\n".join(rules.lines(verdicts)))
+    return 0
+
+
+class Probing(Machine):
+    """Which checkpoint, on which images, and what to write."""
+
+    checkpoint: str = option(
+        "a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a timm model, or a "
+        "file of weights", placed=True,
+    )  # fmt: skip
+    images: str = option("a folder of them, in folders or not; labels are not looked at")
+    architecture: str | None = option("of a file that does not say it: open_clip's or timm's", None)
+    html: Path | None = option("write the report there", None)
+    json_file: Path | None = option("write the numbers there", None, flag="--json")
+    batch_size: int = option("images at a time (32)", 32, least=1)
+    leave_out_damaged: bool = option("list images that cannot be used and go on", False)
+
+
+@verb("pocket-cnn-web-large --images pictures/",
+      "ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html",
+      "weights.safetensors --architecture ViT-B-16 --images pictures/ --json probe.json",
+      needs="a probe")  # fmt: skip
+def probe(
+    options: Probing,
+    quiet: Annotated[bool, option("no progress bar, the verdict alone", short="-q")] = False,
+) -> int:
+    """Look for the paper's sign of robustness in one checkpoint. The sign is outlier features in
+    what it makes of a folder of images. No labels and no shifted data are needed; some hundred
+    images of the kind that matters to you are enough.
+    """
+    from companion.probe import to_json
+    from companion.probe_checkpoint import from_options
+    from companion.publish import probe_report
+
+    wanted = [path for path in (options.html, options.json_file) if path]
+    for path in wanted:
+        probe_report.check_writable(path)
+    found = from_options(options, quiet)
+    if options.html:
+        probe_report.write(options.html, probe_report.page(found))
+    if options.json_file:
+        probe_report.write(options.json_file, to_json(found))
+    print(found.verdict.sentence if quiet else probe_report.summary(found))
+    if not quiet:
+        print(*wanted, sep="\n")
+    return 0
+
+
+@verb("--edition paper --dry-run",
+      "--edition paper --precision bf16",
+      "--edition paper --families rn50 vit_b_32 --data imagenet imagenet-r",
+      "--edition paper --models rn50-openai rn50-random --data imagenet",
+      "--edition paper --profile slurm --jobs 16", needs="the grid")  # fmt: skip
+def grid(
+    choice: Choice,
+    dry_run: Annotated[bool, option("say what would be done, and how much that is")] = False,
+    as_json: Annotated[bool, option("with --dry-run: as JSON", flag="--json")] = False,
+    jobs: Annotated[
+        int | None, option("cores to use, on a cluster jobs at a time", short="-j", least=1)
+    ] = None,
+    profile: Annotated[str, option("local, slurm, or a folder with a config.yaml")] = "local",
+    quiet: Quiet = False,
+) -> int:
+    """Extract, measure and record all models of an edition on all its data. Stopped at any time,
+    the same command goes on: only what is missing is done. Afterwards the book's runs are brought
+    up to date. Data sets that are not here are named, and the others go on; the exit status is then
+    1 if --data asked for them. A model whose weights cannot be had is named with the reason, the
+    others of its family go on, and the exit status is 1.
+    """
+    from companion.runs import engine, estimate
+    from companion.runs import grid as the_grid
+
+    if as_json and not dry_run:
+        raise RunError("--json is for --dry-run: give both, or leave it out.")
+    plan = the_grid.plan(choice)
+    for one in plan.absent:
+        print(f"left out: {one.name}. {one.why}", file=sys.stderr)
+    if dry_run:
+        print(estimate.to_json(plan) if as_json else estimate.describe(plan))
+        return 0
+    for library in ("torch", "open_clip", "timm"):
+        importlib.import_module(library)
+    try:
+        done = the_grid.run(plan, profile, jobs)
+    finally:
+        executed = engine.bring_up_to_date() if choice.measure else 0  # of what there is
+    print(f"{done} jobs done, the grid is complete{' but for what is absent' * bool(plan.absent)}: "
+          f"{len(plan.families)} families on {len(plan.data)} data sets.")  # fmt: skip
+    if choice.measure:
+        print(f"{executed} runs executed. Next: jupyter-book build book/")
+    return int(bool(choice.data and plan.absent))  # what was asked for by name is not all done
+
+
+@verb("finetuned --model rn50-openai --dry-run",
+      "finetuned --model rn50-openai --out training/rn50",
+      "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
+      "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
+      needs="training", placed=("recipe",))  # fmt: skip
+def train(options: TrainOptions) -> int:
+    """Train the paper's comparison models on ImageNet, on the GPUs here. Finetune a zero-shot CLIP,
+    train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose numbers
+    name their sources. Stopped at any time, the same command goes on.
+    """
+    from training import captions, full_size, recipes
+
+    if hasattr(full_size, "launch"):  # until training takes its options as they are
+        from argparse import Namespace
+
+        given = Namespace(**{"save_every": 500} | options.model_dump())
+        if options.dry_run:
+            print(full_size.describe(given))
+            return 0
+        options.folder()
+        return int(full_size.launch(given))
+    room = captions if recipes.load(options.recipe).level == "captions" else full_size
+    if options.dry_run:
+        print(room.describe(options))
+    elif path := room.run(options):
+        print(full_size.next_commands(path))
+    return 0
+
+
+@verb("", "--list")
+def fetch(
+    names: Annotated[tuple[str, ...], option("which (default: all)", placed=True)] = (),
+    list: Annotated[bool, option("list them and where they come from")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Download the public artefacts, checked by sha256."""
+    from analysis.images import public
+
+    if list:
+        for one in public.load_catalogue().values():
+            print(f"{one.name}  {one.bytes:,} bytes  {one.licence}  {one.url}")
+        return 0
+    for path in public.fetch_all(names or None, progress=True).values():
+        print(path)
+    return 0
