@@ -68,7 +68,7 @@ serve: ## Show the built book on this computer (PORT=8000)
 
 runs: ## Bring all runs up to date, without building the book
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
-	@$(IN_VENV) companion update
+	@$(IN_VENV) companion build --runs
 
 pocket: ## Train all pocket models from nothing and compare with those kept here
 	@sh -c "$$set_up" set_up extract

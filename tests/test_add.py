@@ -391,7 +391,7 @@ def test_every_command_says_what_it_does_with_an_example(
     [
         ("update", "use companion build --runs."),
         ("execute models paper", "use companion run."),
-        ("check-measurements", "use companion check."),
+        ("check-measurements x", "use companion check."),
         ("completion bash", "register-python-argcomplete"),
         ("miniature there", "made by the tests"),
     ],

@@ -340,7 +340,7 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
         assert (row[2], row[4]) == (f"{100 * top1:.1f}", f"{100 * np.mean(shifted):.1f}")
 
     companion(folder, "measure", "accuracy", "mini", "--record")
-    assert "18 of 18" in companion(folder, "check-measurements", "data/measurements/accuracy")
+    assert "18 of 18" in companion(folder, "check", "data/measurements/accuracy")
     (folder / "store").rename(folder / "elsewhere")
     again = results(folder, "effective_robustness mini")
     assert again["own-accuracies"] == pages["own-accuracies"]

@@ -1,4 +1,4 @@
-"""What `companion check-measurements` finds: each rule on a file that breaks just that one."""
+"""What `companion check` finds: each rule on a file that breaks just that one."""
 
 import json
 import shutil
@@ -154,16 +154,16 @@ def test_a_model_that_no_family_has_is_named(tmp_path):
 
 def test_the_command_says_how_many_are_sound(tmp_path, capsys):
     shutil.copytree(FOLDER, tmp_path / "kept")
-    assert cli.main(["check-measurements", str(tmp_path / "kept")]) == 0
+    assert cli.main(["check", str(tmp_path / "kept")]) == 0
     count = len(list(FOLDER.rglob("*.json")))
     assert f"{count} of {count} measurement files are sound." in capsys.readouterr().out
     bad = edited(tmp_path / "kept", "pruning", value("random_orders", -1))
-    assert cli.main(["check-measurements", str(tmp_path / "kept")]) == 1
+    assert cli.main(["check", str(tmp_path / "kept")]) == 1
     printed = capsys.readouterr().out
     assert f"{bad.name}: random_orders is -1" in printed and f"{count - 1} of {count}" in printed
-    assert cli.main(["check-measurements", str(tmp_path / "kept" / "nowhere")]) == 1
+    assert cli.main(["check", str(tmp_path / "kept" / "nowhere")]) == 1
 
 
 def test_a_folder_without_measurements_is_an_error(tmp_path, capsys):
-    assert cli.main(["check-measurements", str(tmp_path)]) == 1
+    assert cli.main(["check", str(tmp_path)]) == 1
     assert "no measurement file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Is a contributed measurement plausible? What `companion check-measurements` looks at.
+"""Is a contributed measurement plausible? What `companion check` looks at.
 
 `measurements.read` already refuses a file that is not of the expected form. Here its content is
 held against what must be true of such numbers (shares add up, cosines are at most 1, kurtosis lies
