@@ -8,6 +8,7 @@ that the masks' green channel matters. The painted ones (`save_painted`) show wh
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ LABELS = (
     (770, "dotted", "texture(2)"),
 )
 
+#: A label of the whole image, or a mask of label numbers.
+Shown = int | np.ndarray
 Masks = list[dict[int, int]]
 IMAGES: dict[str, dict[str, Masks | list[int]]] = {
     "ade20k/a.jpg": {"color": [{1: 4}], "object": [{255: 100, 256: 9}], "scene": [514]},
@@ -57,46 +60,60 @@ def save(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     rows = []
     for number, (image, kinds) in enumerate(IMAGES.items()):
-        path = folder / "images" / image
-        path.parent.mkdir(parents=True, exist_ok=True)
         noise = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((EDGE, EDGE)).save(path)
+        picture = Image.fromarray(noise).resize((EDGE, EDGE))
+        shown = {
+            category: [item if isinstance(item, int) else _numbers(item) for item in content]
+            for category, content in kinds.items()
+        }
         split = "val" if number % 4 == 3 else "train"
-        cells = [_cell(folder, image, name, kinds.get(name, [])) for name in CATEGORIES]
-        rows.append([image, split, EDGE, EDGE, MASK_EDGE, MASK_EDGE, *cells])
-    _write(folder / "index.csv", [[*COLUMNS, *CATEGORIES], *rows])
-    _write(
-        folder / "label.csv",
-        [["number", "name", "category", "frequency", "coverage", "syns"]]
-        + [[number, name, category, 12, "0.5", "a;b"] for number, name, category in LABELS],
-    )
-    return folder
+        rows.append(_row(folder, image, split, picture, shown))
+    return _write_tables(folder, rows, [[*label, 12] for label in LABELS])
 
 
-def _cell(folder: Path, image: str, category: str, content: Masks | list[int]) -> str:
-    names = []
-    for layer, item in enumerate(content, 1):
-        if isinstance(item, int):
-            names.append(str(item))
-            continue
-        end = f"_{category}_{layer}.png" if len(content) > 1 else f"_{category}.png"
-        names.append(image.removesuffix(".jpg") + end)
-        Image.fromarray(_mask(item)).save(folder / "images" / names[-1])
-    return ";".join(names)
-
-
-def _mask(pixels: dict[int, int]) -> np.ndarray:
-    """Paint so many pixels of each label, the rest 0: red is number % 256, green number // 256."""
+def _numbers(pixels: dict[int, int]) -> np.ndarray:
+    """A mask with so many pixels of each label, the rest 0."""
     numbers = np.zeros(MASK_EDGE**2, dtype=np.int64)
     painted = np.repeat(list(pixels), list(pixels.values())) if pixels else []
     numbers[: len(painted)] = painted
-    channels = np.stack([numbers % 256, numbers // 256, 0 * numbers], axis=-1)
-    return channels.reshape(MASK_EDGE, MASK_EDGE, 3).astype(np.uint8)
+    return numbers.reshape(MASK_EDGE, MASK_EDGE)
 
 
-def _write(path: Path, rows: list[list[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+def _row(
+    folder: Path, image: str, split: str, picture: Image.Image, shown: Mapping[str, Sequence[Shown]]
+) -> list[object]:
+    """Write an image and its masks; return its row of the index."""
+    path = folder / "images" / image
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, quality=95)
+    cells = []
+    for category in CATEGORIES:
+        names = []
+        for layer, item in enumerate(shown.get(category, []), 1):
+            if isinstance(item, int):
+                names.append(str(item))
+                continue
+            layered = len(shown[category]) > 1
+            names.append(path.stem + f"_{category}{f'_{layer}' if layered else ''}.png")
+            # red is number % 256, green number // 256
+            channels = np.stack([item % 256, item // 256, 0 * item], axis=-1).astype(np.uint8)
+            Image.fromarray(channels).save(path.with_name(names[-1]))
+            names[-1] = f"{path.parent.name}/{names[-1]}"
+        cells.append(";".join(names))
+    return [image, split, EDGE, EDGE, MASK_EDGE, MASK_EDGE, *cells]
+
+
+def _write_tables(folder: Path, rows: list[list[object]], labels: list[list[object]]) -> Path:
+    """``labels``: number, name, category, frequency."""
+    tables = {
+        "index.csv": [[*COLUMNS, *CATEGORIES], *rows],
+        "label.csv": [["number", "name", "category", "frequency", "coverage", "syns"]]
+        + [[*label, "0.5", "a;b"] for label in labels],
+    }
+    for name, table in tables.items():
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(table)
+    return folder
 
 
 # Painted images ----------------------------------------------------------------------------------
@@ -106,86 +123,54 @@ COLOURS = {
     "yellow": (235, 215, 60), "white": (240, 240, 240),
 }  # fmt: skip
 OBJECTS = ("disc", "square", "cross", "ring", "bar", "frame")
-PARTS = ("upper half", "lower half")
-MATERIALS = ("matte", "rough")
-SCENES = ("sky-s", "indoors-s")
 TEXTURES = ("striped", "dotted", "chequered", "smooth")
 RARE = ("comet", "lantern")  # in so few images that they do not count
 PAINTED_NAMES = (
     *((f"{name}-c", "color") for name in COLOURS), *((name, "object") for name in OBJECTS),
-    *((name, "part") for name in PARTS), *((name, "material") for name in MATERIALS),
-    *((name, "scene") for name in SCENES), *((name, "texture") for name in TEXTURES),
-    *((name, "object") for name in RARE),
+    *((name, "texture") for name in TEXTURES), *((name, "object") for name in RARE),
 )  # fmt: skip
-#: Every twelfth number: they leave gaps and go beyond 255.
-NUMBERS = {name: 12 * place for place, (name, _) in enumerate(PAINTED_NAMES, 1)}
+#: Numbers with gaps that go beyond 255.
+NUMBERS = {name: 17 * place for place, (name, _) in enumerate(PAINTED_NAMES, 1)}
 
 
 def save_painted(folder: Path, images: int = 400) -> Path:
     """Write so many painted images into ``folder`` and return it.
 
-    Three in four show an object on a ground, each of one colour, with masks of colours, object,
-    parts and material and a scene; the others are one texture all over. What an image shows is
-    drawn at random. Of 400 images at least twenty have each label, except the two rare ones.
+    Three in four show an object on a ground, each of one colour; the others are one texture all
+    over. What an image shows is drawn at random. Of 400 images at least twenty have each label,
+    except the two rare ones.
     """
     rng = np.random.default_rng(1)
-    rows, times = [], dict.fromkeys(NUMBERS, 0)
+    rows = []
     for number in range(images):
-        kinds, pixels = _texture(rng) if number % 4 == 3 else _object(rng, number)
+        shown, pixels = _texture(rng, number) if number % 4 == 3 else _object(rng, number)
+        picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         image = f"{'dtd' if number % 4 == 3 else 'ade20k'}/{number:04}.jpg"
-        path = folder / "images" / image
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=95)
-        cells = []
-        for category in CATEGORIES:
-            content = kinds.get(category, [])
-            shown = {n for part in content for n in np.unique(part).tolist() if n}
-            for name, label in NUMBERS.items():
-                times[name] += label in shown
-            cells.append(_painted_cell(folder, image, category, content))
-        split = "val" if number % 4 == 0 else "train"
-        rows.append([image, split, EDGE, EDGE, MASK_EDGE, MASK_EDGE, *cells])
-    _write(folder / "index.csv", [[*COLUMNS, *CATEGORIES], *rows])
-    _write(
-        folder / "label.csv",
-        [["number", "name", "category", "frequency", "coverage", "syns"]]
-        + [
-            [NUMBERS[n], n, f"{kind}({times[n]})", times[n], "0.5", ""] for n, kind in PAINTED_NAMES
-        ],
-    )
-    return folder
+        rows.append(_row(folder, image, "train" if number % 4 else "val", picture, shown))
+    labels = [[NUMBERS[name], name, f"{kind}(20)", 20] for name, kind in PAINTED_NAMES]
+    return _write_tables(folder, rows, labels)
 
 
-Painted = tuple[dict[str, list[np.ndarray | int]], np.ndarray]
+Painted = tuple[dict[str, list[Shown]], np.ndarray]
 
 
 def _object(rng: np.random.Generator, number: int) -> Painted:
-    ground, colour = rng.choice(list(COLOURS), 2, replace=False)
-    shape, material, scene = (str(rng.choice(n)) for n in (OBJECTS, MATERIALS, SCENES))
+    ground, colour = (str(name) for name in rng.choice(list(COLOURS), 2, replace=False))
+    shape = str(rng.choice(OBJECTS))
     inside = _shape(shape, rng)
     pixels = np.where(inside[..., None], COLOURS[colour], COLOURS[ground]).astype(float)
-    pixels += rng.normal(0, 4 if material == "matte" else 30, (EDGE, EDGE, 1)) * ~inside[..., None]
-    if scene == "sky-s":
-        pixels[:4] = (120, 190, 250)
+    pixels += rng.normal(0, 8, (EDGE, EDGE, 1))
     small = inside[::2, ::2]
-    upper = np.arange(MASK_EDGE)[:, None] < MASK_EDGE // 2
-    objects: list[np.ndarray | int] = [small * NUMBERS[shape]]
+    objects: list[Shown] = [small * NUMBERS[shape]]
     if number < 16:
         objects.append(small * NUMBERS[RARE[number % 2]])
-    return {
-        "color": [np.where(small, NUMBERS[f"{colour}-c"], NUMBERS[f"{ground}-c"])],
-        "object": objects,
-        "part": [
-            (small & half) * NUMBERS[n] for half, n in zip((upper, ~upper), PARTS, strict=True)
-        ],
-        "material": [~small * NUMBERS[material]],
-        "scene": [NUMBERS[scene]],
-    }, pixels
+    colours = np.where(small, NUMBERS[f"{colour}-c"], NUMBERS[f"{ground}-c"])
+    return {"color": [colours], "object": objects}, pixels
 
 
-def _texture(rng: np.random.Generator) -> Painted:
+def _texture(rng: np.random.Generator, number: int) -> Painted:
     one, other = (np.array(COLOURS[c]) for c in rng.choice(list(COLOURS), 2, replace=False))
-    name, step = str(rng.choice(TEXTURES)), int(rng.integers(3, 6))
+    name, step = TEXTURES[number // 4 % 4], int(rng.integers(3, 6))
     y, x = np.indices((EDGE, EDGE)) // step % 2
     pattern = {"striped": x, "dotted": x & y, "chequered": x ^ y, "smooth": 0 * x}[name]
     pixels = np.where(pattern[..., None], one, other) + rng.normal(0, 4, (EDGE, EDGE, 1))
@@ -202,15 +187,3 @@ def _shape(name: str, rng: np.random.Generator) -> np.ndarray:
         "ring": (radius < 11) & (radius > 6), "bar": (abs(y) < 3) & (abs(x) < 12),
         "frame": (far < 11) & (far > 7),
     }[name]  # fmt: skip
-
-
-def _painted_cell(folder: Path, image: str, category: str, content: list[np.ndarray | int]) -> str:
-    names = []
-    for layer, item in enumerate(content, 1):
-        if isinstance(item, int):
-            names.append(str(item))
-            continue
-        names.append(image.removesuffix(".jpg") + f"_{category}_{layer}.png")
-        channels = np.stack([item % 256, item // 256, 0 * item], axis=-1)
-        Image.fromarray(channels.astype(np.uint8)).save(folder / "images" / names[-1])
-    return ";".join(names)

@@ -360,7 +360,7 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
 ) -> None:
     measure = ["measure", "concepts", "pocket_cnn", "--quiet"]
     assert extract("broden") == 1
-    assert "400 of 63,305 images; 24 of 1,197 labels" in capsys.readouterr().err
+    assert "400 of 63,305 images; 18 of 1,197 labels" in capsys.readouterr().err
     assert extract("broden", "--accept-counts", models=MODELS[:1]) == 0
     assert main(measure) == 1
     told = capsys.readouterr().err
@@ -372,16 +372,16 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     status = ["status", "--data"]
     assert main(status) == 0
     assert line_of_broden(capsys.readouterr().out).startswith(
-        f"broden  incomplete  {painted}  400 of 63,305 images; 24 of 1,197"
+        f"broden  incomplete  {painted}  400 of 63,305 images; 18 of 1,197"
     )
 
     taken = {m.model: m for m in records.read_all("concepts")}
     one = taken[MODELS[0]]
     assert one.data.what == (
-        "Broden, NOT the published set, taken as it is: 400 of 63,305 images; 24 of 1,197 labels"
+        "Broden, NOT the published set, taken as it is: 400 of 63,305 images; 18 of 1,197 labels"
     )
     assert one.provenance.head.startswith("zero-shot head of 34 classes")
-    assert one.counts == {"images": 400, "components": 128, "classes": 34, "concepts": 21}
+    assert one.counts == {"images": 400, "components": 128, "classes": 34, "concepts": 16}
     # The painted colours are there to be told, and the labels' permutation takes them away.
     assert one.value("lower_draws").min() > one.value("lower_permuted").max()
     whole = concept_probe.broden([load_family("pocket_cnn").model(MODELS[0])])
@@ -392,7 +392,7 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     found = concept_found.recorded(one)
     assert found.directions == one.value("directions") == 34
     assert found.value("unique") == pytest.approx(one.value("unique_draws").mean())
-    assert found.error("best") > 0 and found.ap.shape == (1, 21)
+    assert found.error("best") > 0 and found.ap.shape == (1, 16)
 
 
 def test_images_that_are_not_in_the_features(painted: Path) -> None:
@@ -402,7 +402,7 @@ def test_images_that_are_not_in_the_features(painted: Path) -> None:
     assert extract("broden", "--accept-counts", "--leave-out-damaged") == 0
     taken = measured(MODELS[0])
     assert taken.counts["images"] == 399
-    assert taken.data.what.endswith("24 of 1,197 labels, damaged images left out: 1")
+    assert taken.data.what.endswith("18 of 1,197 labels, damaged images left out: 1")
     # Features of another copy than the one at hand are of no use, and one sentence says so.
     (painted / "images" / "ade20k" / "0002.jpg").unlink()
     with pytest.raises(MeasurementError, match="not of the probe's images in its order"):
@@ -447,7 +447,7 @@ def test_the_chapter_shows_broden_live_and_as_recorded(painted: Path, tmp_path: 
     companion("measure", "concepts", "mine", "--record", "-q")
     shutil.rmtree(painted)
     kept = page("kept.ipynb")
-    assert "with 21 concepts of at least 20 positive images. The counts are recorded" in kept
+    assert "with 16 concepts of at least 20 positive images. The counts are recorded" in kept
     assert "along coordinates.*" in kept and "| smooth | texture |" not in kept
     start = "| zero-shot, Emoji captions, six styles | "
 
