@@ -449,7 +449,7 @@ def test_the_chapter_shows_broden_live_and_as_recorded(painted: Path, tmp_path: 
     kept = page("kept.ipynb")
     assert "with 16 concepts of at least 20 positive images. The counts are recorded" in kept
     assert "along coordinates.*" in kept and "| smooth | texture |" not in kept
-    start = "| zero-shot, Emoji captions, six styles | "
+    start = "| zero-shot, large web | "
 
     def first_row(text: str) -> str:
         return next(line for line in text.splitlines() if line.startswith(start))
