@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from analysis.common import ROOT, suggestion
+from analysis.common import ROOT, suggestion, write_text
 from analysis.families import registry
 from analysis.families.registry import Model
 from companion.options import (
@@ -402,19 +402,26 @@ def probe(
     what it makes of a folder of images. No labels and no shifted data are needed; some hundred
     images of the kind that matters to you are enough.
     """
-    from companion.probe import to_json
-    from companion.probe_checkpoint import from_options
-    from companion.publish import probe_report
+    from companion import probe_checkpoint
 
     wanted = [path for path in (options.html, options.json_file) if path]
     for path in wanted:
-        probe_report.check_writable(path)
-    found = from_options(options, quiet)
+        probe_checkpoint.check_writable(path)
+    from analysis.features.extract import Settings
+    from companion.probe import to_json
+
+    settings = Settings(
+        device=options.device, batch_size=options.batch_size, workers=options.workers,
+        leave_out_damaged=options.leave_out_damaged, progress=not quiet,
+    )  # fmt: skip
+    found = probe_checkpoint.of_checkpoint(
+        options.checkpoint, options.images, settings, options.architecture
+    )
     if options.html:
-        probe_report.write(options.html, probe_report.page(found))
+        probe_checkpoint.write_page(found, options.html)
     if options.json_file:
-        probe_report.write(options.json_file, to_json(found))
-    print(found.verdict.sentence if quiet else probe_report.summary(found))
+        write_text(options.json_file, to_json(found))
+    print(found.verdict.sentence if quiet else probe_checkpoint.summary(found))
     if not quiet:
         print(*wanted, sep="\n")
     return 0

@@ -1,100 +1,140 @@
 """From a checkpoint and a folder of unlabelled images to a `Probe`: the command `companion probe`.
 
 Features are taken from the store if it has them, else extracted into a temporary folder: nothing
-stays behind but what was asked for. torch is imported when something is to be extracted.
+stays behind but what was asked for. torch is imported when something is to be extracted. The page
+is the book's notebook ``checkpoint_report``, of this probe alone.
 """
 
 from __future__ import annotations
 
-import errno
 import shlex
 import tempfile
+import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from analysis.families.registry import Model
+import pandas as pd
+
+from analysis.common import ROOT, write_text
+from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
-from analysis.images import find, imagelist
-from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
-from companion.probe import FEWEST_IMAGES, Probe, ProbeError
-from companion.probe_store import from_store, recorded_models
+from analysis.images import find, imagelist, sets
+from analysis.images.imagelist import ImageList
+from companion.measurements import records, take
+from companion.measurements.records import Measurement
+from companion.probe import Probe, ProbeError, Recorded, check_number, in_words, probe, to_json
+from companion.publish import report
+from companion.publish.words import digits, share
+from companion.runs import execute
 
 if TYPE_CHECKING:
     from analysis.features.extract import Settings
 
+NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 
-def probe_checkpoint(
-    model: Model,
-    images: ImageList,
-    settings: Settings,
-    *,
-    name: str = "",
-    folder: Path | None = None,
-    checkpoint: Path | None = None,
+
+def of_checkpoint(
+    checkpoint: str, images: str, settings: Settings, architecture: str | None = None
 ) -> Probe:
-    """Extract the features of `images`, which need no labels, by a model, and probe them.
+    """Probe a checkpoint on a folder of images, both as typed.
 
-    `name` is what the model is called in the result (default: its own name); `folder` another
-    store than the default one; `checkpoint` a weights file as in `models.load`. A head is looked
-    at if the checkpoint has one, or if the images bring the prompts for one. Raises ProbeError
-    for too few images and a full disk, and what extraction raises: DatasetError, ModelError,
-    ExtractionError, StoreError.
+    Raises ProbeError, and what finding, loading and extracting raise.
     """
-    unsound = _check_images(images, settings)
-    kept = store.features_path(model.name, images.name, folder)
-    if checkpoint is None and _usable(kept, model, images):
-        return from_store(
-            model, images.name, recorded_models(), name=name, folder=folder, left_out=unsound
-        )
-    from analysis.features.extract import extract
-
-    with tempfile.TemporaryDirectory(prefix="companion-probe-", ignore_cleanup_errors=True) as made:
-        try:
-            settings = replace(settings, leave_out_damaged=True)  # they were looked at above
-            extract([model], images, settings, folder=Path(made), checkpoint=checkpoint)
-        except OSError as error:
-            raise _no_room(error, Path(made)) from error
-        return from_store(
-            model, images.name, recorded_models(), name=name, folder=Path(made), left_out=unsound
-        )
-
-
-def from_options(options: Any, quiet: bool = False) -> Probe:
-    """What the command line asks for: see `companion probe --help`."""
     from analysis.features import checkpoints
-    from analysis.features.extract import Settings
 
-    images = find_images(options.images)
-    file = find_path(options.checkpoint)
-    text = str(file) if file.is_file() else options.checkpoint
-    model = checkpoints.find(
-        text,
-        architecture=options.architecture,
-        assumed_level="supervised",  # no number needs it
-    )
-    settings = Settings(
-        device=options.device, batch_size=options.batch_size, workers=options.workers,
-        leave_out_damaged=options.leave_out_damaged, progress=not quiet,
-    )  # fmt: skip
-    name = file.name if file.is_file() else options.checkpoint
+    listed, file = find_images(images), find_path(checkpoint)
+    text = str(file) if file.is_file() else checkpoint
+    # No number needs the level that is assumed.
+    model = checkpoints.find(text, architecture=architecture, assumed_level="supervised")
+    name = file.name if file.is_file() else checkpoint
     if model.level == "random" and name == "random":
         name = f"{model.architecture} with random weights"
-    found = probe_checkpoint(model, images, settings, name=name)
-    typed = {"checkpoint": options.checkpoint, "folder": options.images,
-             "command": _command(options)}  # fmt: skip
+    found = of_images(model, listed, settings, name)
+    options = {"architecture": architecture, "device": settings.device}
+    words = ["companion", "probe", checkpoint, "--images", images]
+    words += [word for k, v in options.items() if v for word in (f"--{k}", v)]
+    words += ["--batch-size", str(settings.batch_size)]
+    words += ["--leave-out-damaged"] * settings.leave_out_damaged
+    typed = {"checkpoint": checkpoint, "folder": images, "command": shlex.join(words)}
     return replace(found, about=found.about | typed)
 
 
-def _command(options: Any) -> str:
-    """The command that repeats the probe."""
-    words = ["companion", "probe", options.checkpoint, "--images", options.images]
-    for name, field in (("architecture",) * 2, ("html",) * 2, ("json", "json_file")):
-        if getattr(options, field):
-            words += [f"--{name}", str(getattr(options, field))]
-    words += ["--device", options.device, "--batch-size", str(options.batch_size)]
-    words += ["--leave-out-damaged"] * options.leave_out_damaged
-    return shlex.join(words)
+def of_images(
+    model: Model,
+    images: ImageList,
+    settings: Settings,
+    name: str = "",
+    checkpoint: Path | None = None,
+) -> Probe:
+    """Probe what a model makes of images, `checkpoint` being its weights file; errors as above."""
+    check_number(len(images))
+    kept = store.features_path(model.name, images.name)
+    if checkpoint is None and not store.problem(kept, model):
+        data = store.read_features(kept, model).sidecar["data"]
+        if data.get("manifest") == images.manifest:
+            return of_store(model, images.name, name)
+    from analysis.features.extract import extract
+
+    with tempfile.TemporaryDirectory(prefix="companion-probe-", ignore_cleanup_errors=True) as made:
+        extract([model], images, settings, folder=Path(made), checkpoint=checkpoint)
+        return of_store(model, images.name, name, Path(made))
+
+
+def of_store(model: Model, data: str, name: str = "", folder: Path | None = None) -> Probe:
+    """Probe the features of a data set by a model, with the head that lies beside them if any.
+
+    Raises StoreError if the features are not there or not sound, ProbeError as `probe` does.
+    """
+    found = store.read_features(store.features_path(model.name, data, folder), model)
+    path = store.head_path(model.name, data, folder)
+    head = store.read_head(path, model).weight if path.is_file() else None
+    known, about = known_models(), _about(found.sidecar)
+    return probe(found.features, head, name=name or model.name, recorded=known, about=about)
+
+
+def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Model], list[str]]:
+    """Probe a family's models on one data set, the first that the store has if none is named.
+
+    Returns the probes by the models' titles, the models without features, and what was wrong with
+    the features of others.
+    """
+    probes, missing, failed = {}, [], []
+    for model in family.models:
+        known = take.data_sets(model)
+        wanted = data or next(iter(known), "")
+        if wanted not in known:
+            missing.append(model)
+            continue
+        try:
+            probes[model.title] = of_store(model, wanted)
+        except (ProbeError, store.StoreError) as error:
+            failed.append(str(error))
+    return probes, missing, failed
+
+
+def known_models() -> list[Recorded]:
+    """The models to compare with, from measurement files."""
+    return recorded_of(records.read_all("outlier_features"))
+
+
+def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:
+    """The models of measurements of outlier features, those per image; captions are no images."""
+    return [
+        Recorded(
+            model=m.model,
+            level=m.level,
+            data=sets.title(m.data.name),
+            kurtosis=float(m.value("kurtosis_mean")),
+            persistence=float(m.value("persistence_fraction")),
+            images=m.counts["images"],
+            signed=m.value("negative_share") > 0,
+        )
+        for m in measurements
+        if m.basis == "per_image" and "captions" not in m.data.name
+    ]
 
 
 def find_images(text: str) -> ImageList:
@@ -112,44 +152,131 @@ def find_path(text: str) -> Path:
     return other if not path.exists() and other.exists() else path
 
 
-def _check_images(images: ImageList, settings: Settings) -> dict[str, str]:
-    """Decode all images before the minutes of encoding; name → reason of those left out."""
-    unsound = imagelist.damaged(images, settings.workers)
-    if unsound and not settings.leave_out_damaged:
-        raise DatasetError(
-            f"{len(unsound)} of {len(images)} images cannot be used: {_listed(unsound)}. Replace "
-            "or remove them, or leave such images out with --leave-out-damaged."
-        )
-    count = len(images) - len(unsound)
-    if count < FEWEST_IMAGES:
-        raise ProbeError(
-            f"{count} images that can be used are too few for a meaningful estimate: at least "
-            f"{FEWEST_IMAGES} are expected, better 100 and more; add images to the folder."
-        )
-    return {error.key: error.reason for error in unsound}
-
-
-def _listed(unsound: list[DamagedImageError], limit: int = 10) -> str:
-    names = ", ".join(f"{error.key} ({error.reason})" for error in unsound[:limit])
-    more = len(unsound) - limit
-    return f"{names} and {more} more" if more > 0 else names
-
-
-def _usable(path: Path, model: Model, images: ImageList) -> bool:
-    """Whether the store has the features of all these images by the model as it is now."""
+def check_writable(path: Path) -> None:
+    """Raise ProbeError, before anything is computed, if a file cannot be written there later."""
+    if path.is_dir():
+        raise ProbeError(f"{path} is a folder: give the name of the file to write.")
+    if not path.parent.is_dir():
+        raise ProbeError(f"there is no folder {path.parent} to write {path.name} into: make it.")
     try:
-        sidecar = store.read_features(path, model).sidecar
-    except store.StoreError:
-        return False
-    return bool(sidecar["data"].get("manifest") == images.manifest)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ProbeError(
+            f"{path.name} cannot be written into {path.parent} ({error.strerror}): give another "
+            "folder, or the right to write there."
+        ) from None
 
 
-def _no_room(error: OSError, folder: Path) -> ProbeError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason = "there is no space left"
-    else:
-        reason = error.strerror or str(error)
-    return ProbeError(
-        f"features cannot be written to {folder.parent} ({reason}): make room there, or name "
-        "another folder for temporary files in the environment variable TMPDIR."
+def write_page(found: Probe, path: Path) -> None:
+    """Write the report as one page that loads nothing."""
+    with tempfile.TemporaryDirectory(prefix="companion-probe-") as folder:
+        numbers = Path(folder) / "probe.json"
+        write_text(numbers, to_json(found))
+        parameters = {"numbers": str(numbers)}
+        executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
+    write_text(path, report.page(executed, f"Probe of {found.name}"))
+
+
+def summary(found: Probe) -> str:
+    """The verdict and the main numbers as plain text."""
+    words, head, left_out = in_words(found), found.head, found.about.get("left_out", {})
+    lines = [
+        "κ {kurtosis}, 95 % interval {interval} (a Gaussian gives 3)".format(**words),
+        "outlier coordinates: {named}; coordinate {leader} is the largest in {leads} of the "
+        "images".format(**words),
+        f"last layer: {found.layer.kind}",
+        "head: none" if head is None else
+        f"head: {head.privileged} of {head.directions} directions privileged, the most important "
+        f"{digits(head.top)} times the mean",
+        f"images: {found.images}, {found.images_needed} give κ to ± 5 %"
+        + (f"; {len(left_out)} left out: {', '.join(left_out)}" if left_out else ""),
+        in_place(found),
+    ]  # fmt: skip
+    numbers = [_bullet("  ", line) for line in lines]
+    cautions = [_bullet("", caution) for caution in found.verdict.cautions]
+    return "\n".join([textwrap.fill(found.verdict.sentence, 92), "", *numbers, "", *cautions])
+
+
+def in_place(found: Probe) -> str:
+    """Where a checkpoint stands among the recorded models, in words."""
+    kind = "signed" if found.layer.kind == "signed" else "not signed"
+    if found.place.among == 1:
+        return f"There is no recorded model whose last layer is {kind}, so no rank is given."
+    return (
+        f"By κ it is number {found.place.rank} of {found.place.among} models whose last layer is "
+        f"{kind}, itself included. They were measured on other images, and κ depends on the "
+        "images: small differences mean nothing."
     )
+
+
+def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
+    """Probes, by title in bold, among the models to compare with, by falling κ."""
+    rows = [
+        (found.kurtosis.mean, f"**{title}**", found.persistence.fraction,
+         found.layer.kind == "signed", found.about.get("model", {}).get("level"),
+         f"{found.images} images")
+        for title, found in probes.items()
+    ]  # fmt: skip
+    names = {found.name for found in probes.values()}
+    for found in list(probes.values())[:1]:
+        rows += [
+            (r.kurtosis, r.model, r.persistence, r.signed, r.level,
+             r.data if r.data.startswith(f"{r.images} ") else f"{r.images} {r.data}")
+            for r in found.place.others if r.model not in names
+        ]  # fmt: skip
+    rows.sort(key=lambda row: -row[0])
+    return pd.DataFrame(
+        [
+            {
+                "model": name,
+                "κ": digits(kurtosis),
+                "persistence": share(fraction),
+                "last layer": "signed" if signed else "not signed",
+                "level": LEVEL_TITLES.get(level, ""),
+                "images": images,
+            }
+            for kurtosis, name, fraction, signed, level, images in rows
+        ]
+    )
+
+
+def provenance(probes: Mapping[str, Probe]) -> pd.DataFrame:
+    """Where the models and the images of probes come from: a row for each fact."""
+    facts = {title: _facts(found.about) for title, found in probes.items()}
+    return pd.DataFrame(facts).rename_axis("of").reset_index()
+
+
+def _facts(about: Mapping[str, Any]) -> dict[str, str]:
+    model, data = about.get("model", {}), about.get("data", {})
+    spec = model.get("preprocessing")
+    facts = {
+        "checkpoint": about.get("checkpoint") or model.get("name"),
+        "architecture": " ".join(str(model.get(k) or "") for k in ("library", "architecture")),
+        "weights": model.get("weights") or "none",
+        "sha256 of the weights": model.get("weights_sha256") or "not known",
+        "input": "{size} pixels, {interpolation}".format(**spec) if spec else "not known",
+        "images": f"{data.get('images', '')} of {about.get('folder') or data.get('name', '')}",
+        "left out": "; ".join(f"{k}: {why}" for k, why in about.get("left_out", {}).items()),
+        "arithmetic": f"{about.get('precision', '')} on {about.get('device', '')}",
+        "versions": ", ".join(f"{k} {v}" for k, v in about.get("versions", {}).items()),
+        "again": about.get("command", ""),
+    }
+    return {name: str(fact) for name, fact in facts.items() if fact}
+
+
+def _about(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """Where features come from, for `Probe.about`: model, images, settings, library versions."""
+    data = sidecar["data"]
+    return {
+        "model": dict(sidecar["model"]),
+        "data": {key: data[key] for key in ("name", "what", "manifest", "images") if key in data},
+        "left_out": dict(data.get("left_out", {})),
+        "precision": sidecar["precision"],
+        "device": sidecar["device"],
+        "versions": dict(sidecar.get("versions", {})),
+    }
+
+
+def _bullet(indent: str, text: str) -> str:
+    return textwrap.fill(text, 92, initial_indent=f"{indent}- ", subsequent_indent=f"{indent}  ")

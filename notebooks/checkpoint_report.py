@@ -9,9 +9,11 @@
 #     reads:
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
+#     - data/probe.yaml
+#     - families/*.yaml
 # ---
 
-# %% [markdown]
+# %% [markdown] tags=["book"]
 # # Probe report
 #
 # What `companion probe` says about each model of this family, from the features in the store:
@@ -21,157 +23,143 @@
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the family in front
 data: str = ""  # the data set whose features are looked at; empty: the first one in the store
+numbers: str = ""  # what `companion probe --json` wrote of one checkpoint, to report that alone
 
 # %%
+from pathlib import Path
+
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.features.store import StoreError
-from companion import probe_store
-from companion.measurements import records, take
-from companion.probe import KURTOSIS_THRESHOLD, ProbeError, named, percent, recorded_of
+from analysis.metrics.directions import PRIVILEGED_THRESHOLD
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion import probe_checkpoint
+from companion.probe import KURTOSIS_THRESHOLD, RULES, from_json, in_words
 from companion.publish import charts, style, words
-from companion.publish.words import digits
+from companion.publish.words import share
 
-backbone = load_family(family)
-recorded = recorded_of(records.read_all("outlier_features"))
-probes, missing, failed = {}, [], []
-for model in backbone.models:
-    sets = take.data_sets(model)
-    wanted = data or (sets[0] if sets else "")
-    if wanted not in sets:
-        missing.append(model)
-        continue
-    try:
-        probes[model.name] = probe_store.from_store(model, wanted, recorded)
-    except (ProbeError, StoreError) as error:
-        failed.append(str(error))
-TITLES = {model.name: model.title for model in backbone.models}
-sets = sorted({found.about["data"]["name"] for found in probes.values()})
+if numbers:
+    one = from_json(Path(numbers).read_text(encoding="utf-8"))
+    probes, missing, failed = {one.name: one}, [], []
+else:
+    probes, missing, failed = probe_checkpoint.of_family(load_family(family), data)
+sets = dict.fromkeys(f"`{found.about['data']['name']}`" for found in probes.values())
 
 
-def listed(sentences: dict) -> str:
-    """A list of sentences, each with the models that it is about unless that is all of them."""
+def listed(said) -> str:
+    """What is said of the probes, each sentence with those that it is about unless that is all."""
+    who = {}
+    for title, found in probes.items():
+        for sentence in said(found):
+            if len(probes) > 1:
+                each = "Each model" if sentence.startswith(found.name) else "each model"
+                sentence = sentence.replace(found.name, each)
+            who.setdefault(sentence, []).append(title)
     return "\n".join(
-        f"- {sentence}" + ("" if len(who) == len(probes) else f" *{'; '.join(who)}*")
-        for sentence, who in sentences.items()
+        f"- {sentence}" + ("" if len(names) == len(probes) else f" *{'; '.join(names)}*")
+        for sentence, names in who.items()
     )
 
 
+def table(name: str, caption: str, **columns) -> None:
+    """Publish a row for each probe; each column is a function of it."""
+    cells = {name.replace("_", " "): list(map(of, probes.values())) for name, of in columns.items()}
+    style.table(name, pd.DataFrame({"model": list(probes)} | cells), "live", caption)
+
+
 # %% [markdown]
-# ## Verdicts
+# ## Verdict
 
 # %%
 if probes:
-    style.table(
+    style.text("sentences", listed(lambda found: [found.verdict.sentence]))
+    style.text("cautions", listed(lambda found: found.verdict.cautions))
+
+# %% [markdown]
+# ## What was measured
+
+# %%
+if probes:
+    table(
         "verdicts",
-        pd.DataFrame(
-            {
-                "model": [TITLES[name] for name in probes],
-                "outlier features": [found.verdict.answer for found in probes.values()],
-                "κ": [
-                    f"{digits(f.kurtosis.mean)} ({digits(f.kurtosis.interval.low)} to "
-                    f"{digits(f.kurtosis.interval.high)})"
-                    for f in probes.values()
-                ],
-                "outliers": [named(found) for found in probes.values()],
-                "persistence": [percent(f.persistence.fraction) for f in probes.values()],
-                "last layer": [found.layer.kind for found in probes.values()],
-            }
-        ),
-        caption=f"""The verdicts on {backbone.title}, from features of `{"`, `".join(sets)}`. κ:
-        mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers: coordinates
-        at least {next(iter(probes.values())).outlier_threshold:g} times as large as the mean
-        coordinate. Persistence: how often the commonest largest coordinate is the largest.""",
-        evidence="live",
+        f"""From features of {", ".join(sets)}. κ: mean activation kurtosis with its 95 % interval;
+        a Gaussian gives 3. Outliers: coordinates at least {OUTLIER_THRESHOLD:g} times as large as
+        the mean coordinate. Persistence: how often the commonest largest coordinate is the
+        largest.""",
+        outlier_features=lambda f: f.verdict.answer,
+        κ=lambda f: "{kurtosis} ({interval})".format(**in_words(f)),
+        outliers=lambda f: in_words(f)["named"],
+        persistence=lambda f: share(f.persistence.fraction),
+        last_layer=lambda f: f.layer.kind,
     )
-    answers = {}
-    for name, found in probes.items():
-        said = found.verdict.sentence.replace(found.name, "each model")
-        answers.setdefault(said[0].upper() + said[1:], []).append(TITLES[name])
-    style.text("sentences", listed(answers))
-
-# %%
-if probes:
-    cautions = {}
-    for name, found in probes.items():
-        for caution in found.verdict.cautions:
-            cautions.setdefault(caution, []).append(TITLES[name])
-    style.text("cautions", listed(cautions))
+    table(
+        "numbers",
+        """Negative: share of all components, about a half where a layer is signed and none behind a
+        ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
+        Privileged: directions at least 10 times as important as the mean one; they take no part in
+        the verdict. Largest importance: times the mean; in brackets with the head centred.""",
+        negative=lambda f: share(f.layer.negatives),
+        images=lambda f: f.images,
+        needed=lambda f: f.images_needed,
+        privileged=lambda f: in_words(f)["privileged"],
+        largest_importance=lambda f: in_words(f)["importance"],
+    )
+    style.text("reasons", listed(lambda found: found.verdict.reasons))
 
 # %% [markdown]
-# ## Kurtosis
+# ## Pictures
 
 # %%
 if probes:
-    shown = {TITLES[name]: found for name, found in probes.items()}
     style.figure(
-        "kurtosis",
-        charts.kurtosis(shown, KURTOSIS_THRESHOLD),
-        "live",
+        "kurtosis", charts.kurtosis(probes, KURTOSIS_THRESHOLD), "live",
         f"""The activation kurtosis of single images. Vertical lines: the Gaussian's 3, the
         {KURTOSIS_THRESHOLD:g} from which κ counts as far above it here (dashed).""",
-    )
-
-# %% [markdown]
-# ## Profiles
-
-# %%
-if probes:
-    threshold = next(iter(probes.values())).outlier_threshold
+    )  # fmt: skip
     style.figure(
-        "profile",
-        charts.profiles(shown, threshold),
-        "live",
-        f"""How large each coordinate is on average over images, relative to the mean
-        coordinate (1, thin line). Dashed: {threshold:g}, from where it counts as an outlier.""",
-    )
+        "profile", charts.profiles(probes, OUTLIER_THRESHOLD), "live",
+        f"""How large each coordinate is on average over images, relative to the mean coordinate (1,
+        thin line). Dashed: {OUTLIER_THRESHOLD:g}, from where it counts as an outlier.""",
+    )  # fmt: skip
+    style.figure(
+        "heat-map", charts.heat_maps(probes), "live",
+        """The first images (rows) at some coordinates (columns): left of the line those of the
+        highest profile, right of it others spread over the rest. An outlier feature is a column
+        that is far from zero in every image.""",
+    )  # fmt: skip
+heads = {title: found for title, found in probes.items() if found.head}
+if heads:
+    style.figure(
+        "importance", charts.importance(heads, PRIVILEGED_THRESHOLD), "live",
+        f"""How strongly the head reads each of its directions, relative to the mean (1). Dotted:
+        {PRIVILEGED_THRESHOLD:g}, from where a direction counts as privileged. Dashed curve: once
+        the head's mean row is subtracted, which predicts the same classes.""",
+    )  # fmt: skip
 
 # %% [markdown]
-# ## Last layer and number of images
+# ## Among the recorded models
 
 # %%
 if probes:
-    style.table(
-        "numbers",
-        pd.DataFrame(
-            {
-                "model": [TITLES[name] for name in probes],
-                "negative (%)": [f"{100 * f.layer.negatives:.1f}" for f in probes.values()],
-                "images": [found.images for found in probes.values()],
-                "needed": [found.images_needed for found in probes.values()],
-                "privileged": [
-                    "no head" if f.head is None else f"{f.head.privileged} of {f.head.directions}"
-                    for f in probes.values()
-                ],
-                "largest importance": [
-                    "no head"
-                    if f.head is None
-                    else f"{digits(f.head.top)} ({digits(f.head.top_centred)})"
-                    for f in probes.values()
-                ],
-            }
-        ),
-        caption="""Negative: share of all components, about a half where a layer is signed and none
-        behind a ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over
-        these. Privileged: directions at least 10 times as important as the mean one. Largest
-        importance: times the mean; in brackets with the head centred.""",
-        evidence="live",
-    )
+    style.text("place", listed(lambda found: [probe_checkpoint.in_place(found)]))
+    style.table("recorded", probe_checkpoint.among_recorded(probes), "recorded, live",
+                "All by falling κ, those of this report in bold.")  # fmt: skip
 
 # %% [markdown]
+# ## How it was judged and computed
+
+# %%
+style.text("rules", RULES)
+if probes:
+    style.table("provenance", probe_checkpoint.provenance(probes), "live",
+                "Where the weights and the images come from.")  # fmt: skip
+
+# %% [markdown] tags=["book"]
 # ## What is missing
 
-# %% tags=["remove-input"]
-problems = words.unusable(failed)
-if problems:
-    style.text("unusable", problems)
-text = "Every model of this family was probed."
-if missing:
-    names = "\n".join(f"- {TITLES[model.name]}" for model in missing)
-    text = (
-        "::::{admonition} Not measured yet\n:class: not-measured\n"
-        f"The store has no features of {data or 'any images'} by these models:\n\n{names}\n\n"
-        f"```console\n$ companion extract {family} --data FOLDER\n```\n::::"
-    )
-style.text("not-measured", text)
+# %% tags=["remove-input", "book"]
+if failed:
+    style.text("unusable", words.unusable(failed))
+what = f"features of {data or 'any images'}"
+style.text("not-measured", words.no_features(missing, what, family)
+           or "Every model of this family was probed.")  # fmt: skip

@@ -60,6 +60,14 @@ def digits(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
+def share(fraction: float) -> str:
+    """A share in percent; one that is not quite all or nothing never reads so."""
+    for end, words in ((0.0, "less than 0.1"), (1.0, "more than 99.9")):
+        if fraction != end and f"{fraction:.3f}" == f"{end:.3f}":
+            return f"{words}\N{NO-BREAK SPACE}%"
+    return f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%".replace(".0", "")
+
+
 def kurtosis(measurement: Measurement) -> str:
     """Mean activation kurtosis over images ± its 95 % interval."""
     error = 1.96 * measurement.value("kurtosis_standard_error")
@@ -94,6 +102,17 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
         parts.append(f"No public weights are known for these:\n\n{_items(private)}")
     body = "\n\n".join(parts)
     return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
+
+
+def no_features(missing: Sequence[Model], what: str, family: str) -> str:
+    """An admonition (MyST) on models that the store has no features of; "" if there is none."""
+    if not missing:
+        return ""
+    return (
+        "::::{admonition} Not measured yet\n:class: not-measured\n"
+        f"The store has no {what} by these models:\n\n{_items(missing)}\n\n"
+        f"```console\n$ companion extract {family} --data FOLDER\n```\n::::"
+    )
 
 
 def pocket_command(families: Sequence[str]) -> str:

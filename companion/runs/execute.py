@@ -38,7 +38,7 @@ def notebook_parameters(run: Run) -> dict[str, dict[str, Any]]:
     """Name → {type, default, help} of the notebook's parameters, as papermill infers them."""
     import papermill
 
-    found = papermill.inspect_notebook(_as_ipynb(run))
+    found = papermill.inspect_notebook(_as_ipynb(run.experiment.notebook))
     return {
         name: {
             "type": parameter["inferred_type_name"],
@@ -131,11 +131,11 @@ def _convert(name: str, text: str, known: Mapping[str, Mapping[str, Any]]) -> Pa
     return wanted(value)  # type: ignore[no-any-return]
 
 
-def _as_ipynb(run: Run) -> Any:
+def _as_ipynb(source: Path) -> Any:
     """The percent source as a notebook."""
     import jupytext
 
-    notebook = jupytext.read(run.experiment.notebook)
+    notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = KERNELSPEC
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
@@ -158,23 +158,32 @@ class Reads(set[tuple[str, str]]):
                 self.add((event, path))
 
 
-def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> dict[str, Any]:
-    """Execute with papermill, the cells in this process; RunError, with a log, if one fails."""
-    import nbformat
+def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: Any) -> Any:
+    """A percent notebook executed with papermill, its cells in this process.
+
+    ``reads.on`` says meanwhile whether a cell runs. Raises papermill's error if one fails.
+    """
     import papermill
     from papermill.engines import papermill_engines
-    from papermill.exceptions import PapermillExecutionError
 
     from companion.runs.shell import engine
 
     papermill_engines.register(ENGINE, engine(reads))
+    with tempfile.TemporaryDirectory(prefix="companion-") as folder:
+        os.environ["IPYTHONDIR"] = folder  # nobody's settings reach the notebook
+        return papermill.execute_notebook(
+            _as_ipynb(notebook), None, dict(parameters), engine_name=ENGINE, cwd=str(ROOT),
+            progress_bar=False,
+        )  # fmt: skip
+
+
+def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> dict[str, Any]:
+    """Execute with papermill, the cells in this process; RunError, with a log, if one fails."""
+    import nbformat
+    from papermill.exceptions import PapermillExecutionError
+
     try:
-        with tempfile.TemporaryDirectory(prefix="companion-") as folder:
-            os.environ["IPYTHONDIR"] = folder  # nobody's settings reach the notebook
-            notebook = papermill.execute_notebook(
-                _as_ipynb(run), None, dict(parameters), engine_name=ENGINE, cwd=str(ROOT),
-                progress_bar=False,
-            )  # fmt: skip
+        notebook = in_this_process(run.experiment.notebook, parameters, reads)
     except PapermillExecutionError as error:
         _fail(run, f"cell {error.exec_count}", f"{error.ename}: {error.evalue}", error.traceback)
     except Exception as error:
