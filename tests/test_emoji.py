@@ -163,7 +163,8 @@ def test_sheets_there_and_back(count: int) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    code = "import sys, analysis.images.emoji as e; e.load(); e.concepts(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from analysis.images import emoji as e; e.load(); e.concepts(); "
+    code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -180,13 +181,10 @@ def test_split_divides_no_concept_and_no_cluster(emoji: Emoji) -> None:
     "names",
     [
         ["keycap: 1", "keycap: 9", "keycap: 10"],
-        ["one o'clock", "twelve-thirty", "seven o'clock"],
         ["green book", "blue book", "orange book"],
         ["cat", "black cat"],
         ["woman dancing", "man dancing"],
-        ["thumbs up", "thumbs down"],
         ["red heart", "light blue heart", "white heart"],
-        ["first quarter moon", "last quarter moon"],
         ["neutral face", "slightly smiling face"],  # by their images
         ["person", "person: curly hair"],
     ],
@@ -246,14 +244,10 @@ def test_readme_tells_the_sizes(emoji: Emoji) -> None:
         ("light blue heart", "heart", "heart"),
         ("woman's hat", "clothing", "'s hat"),
         ("up-right arrow", "arrow", "arrow"),
-        ("left arrow curving right", "arrow", "arrow curving"),
         ("person running: facing right", "person-activity", "running"),
-        ("person: red hair", "person", "person"),
         ("keycap: #", "keycap", "keycap"),
         ("ten-thirty", "time", "face of a clock"),
         ("alarm clock", "time", "alarm clock"),
-        ("woman", "person", "woman"),
-        ("Mrs. Claus", "person-fantasy", "claus"),
     ],
 )
 def test_variants(name: str, subgroup: str, variant: str) -> None:
@@ -275,13 +269,6 @@ def test_alike_is_the_correlation_of_the_ink() -> None:
     assert links[0, 1] and not links[0, 2]
 
 
-def test_rounding_to_64_levels_moves_a_channel_by_two_at_most() -> None:
-    values = np.arange(256, dtype=np.uint8)
-    coarse = make().coarse(values)
-    assert len(np.unique(coarse)) == 64 and coarse[0] == 0 and coarse[255] == 255
-    assert np.abs(coarse.astype(int) - values).max() == 2
-
-
 # --- Annotations ----------------------------------------------------------------------------------
 
 
@@ -290,7 +277,7 @@ def test_concepts_are_what_the_table_says(emoji: Emoji) -> None:
     assert shown.shape == (len(emoji), len(names)) and shown.dtype == bool
     assert len(names) == len(kinds) == len(set(zip(names, kinds, strict=True)))
     assert list(dict.fromkeys(kinds)) == ["tag", "subgroup", "colour", "texture"]
-    assert min(shown.sum(0)) >= 20
+    assert min(shown.sum(0)) >= 20 and len(concepts(500)[0]) < len(names)
     for row in (0, 5000, len(emoji) - 1):
         tags = {names[c] for c in shown[[row]].nonzero()[1] if kinds[c] == "tag"}
         assert tags == set(emoji.table["tags"][row].split(";")) & {
@@ -299,10 +286,6 @@ def test_concepts_are_what_the_table_says(emoji: Emoji) -> None:
     column = list(zip(names, kinds, strict=True)).index(("animal-bird", "subgroup"))
     expected = (emoji.table["subgroup"] == "animal-bird").to_numpy()
     np.testing.assert_array_equal(shown[:, [column]].toarray()[:, 0], expected)
-
-
-def test_fewer_concepts_if_more_images_are_asked_for() -> None:
-    assert len(concepts(500)[0]) < len(concepts(20)[0]) < len(concepts(1)[0])
 
 
 def test_stored_appearance_is_that_of_the_images(emoji: Emoji) -> None:
@@ -376,10 +359,6 @@ def test_appearance_of_made_up_images(
     names = np.array([*appearance.COLOURS, *appearance.TEXTURES])[flags]
     assert set(has) <= set(names), names
     assert not set(lacks) & set(names), names
-
-
-def test_no_images_no_flags() -> None:
-    assert appearance.colours(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 10)
 
 
 # --- Rebuilding -----------------------------------------------------------------------------------
