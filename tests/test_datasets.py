@@ -47,6 +47,15 @@ def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
     assert prompts is not None and prompts.names == ("sea lion", "tiger cat")
 
 
+def test_what_is_expected_is_checked(tmp_path: Path) -> None:
+    listed = imagelist.folder(save_folder(tmp_path))
+    assert listed.expect(sorted(CLASSES)) is listed
+    with pytest.raises(DatasetError, match=r"2 classes .*unexpected \['red'\]"):
+        listed.expect(("blue", "green"))
+    with pytest.raises(DatasetError, match="in another order"):
+        listed.expect(("blue", "red", "green"))
+
+
 def test_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a folder of images"):
         imagelist.folder(tmp_path / "absent")

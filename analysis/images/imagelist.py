@@ -170,6 +170,18 @@ class ImageList:
         border = [self.border] if self.border else []
         return fingerprint([self.keys, self.labels.tolist(), self.classes, content, *border])
 
+    def expect(self, classes: Sequence[str]) -> ImageList:
+        """Return the list itself if it has these classes in this order; else DatasetError."""
+        if tuple(classes) == self.classes:
+            return self
+        missing = [name for name in classes if name not in self.classes]
+        extra = [name for name in self.classes if name not in classes]
+        detail = f"missing {missing[:3]}, unexpected {extra[:3]}"
+        raise DatasetError(
+            f"{self.name} does not have the {len(classes)} classes that are expected "
+            f"({detail if missing or extra else 'they are in another order'})."
+        )
+
     def select(self, mask: NDArray[np.bool_], name: str) -> ImageList:
         """Return the images where ``mask``, shape (N,), is true, in order, as a list of its own."""
         rows = np.flatnonzero(mask).tolist()
