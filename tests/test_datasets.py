@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import image_list, pictures, save_folder
+from tiny import CLASSES, image_list, pictures, save_folder
 
 from analysis.common import ROOT
 from analysis.images import find, imagelist, sets
