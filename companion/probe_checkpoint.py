@@ -23,7 +23,7 @@ from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from analysis.images import find, imagelist, sets
 from analysis.images.imagelist import ImageList
-from companion.measurements import records, take
+from companion.measurements import due, records
 from companion.measurements.records import Measurement
 from companion.probe import Probe, ProbeError, Recorded, check_number, in_words, probe, to_json
 from companion.publish import report
@@ -103,7 +103,7 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
     """
     probes, missing, failed = {}, [], []
     for model in family.models:
-        known = take.data_sets(model)
+        known = due.data_sets(model)
         wanted = data or next(iter(known), "")
         if wanted not in known:
             missing.append(model)

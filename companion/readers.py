@@ -138,7 +138,7 @@ def find_or_add(
     model without features, if it is to be one ``with_features``.
     """
     from analysis.features import checkpoints
-    from companion.measurements.take import data_sets
+    from companion.measurements.due import data_sets
 
     wish = Wish(name=name or checkpoints.default_name(checkpoint), checkpoint=checkpoint,
                 **about.model_dump())  # fmt: skip

@@ -24,15 +24,7 @@
 family: str = "pocket_cnn"  # the family in front
 threshold: float = 0.9  # average precision from which a concept is encoded: the paper's
 lower: float = 0.8  # a second, lower threshold: ours
-positives: int = 20  # images that must show a concept
-clusters: int = 5  # emoji that do not look alike among them (the pocket lab)
-both_signs: bool = False  # a direction and its opposite, whichever is better
-normalise: bool = False  # scale features to length 1 before projecting
-seed: int = 0  # of negatives, random directions and permutations
-
 # %%
-import dataclasses
-
 import numpy as np
 import pandas as pd
 
@@ -40,10 +32,13 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics import average_precision, concept_counts, directions
+from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from companion.claims import ledger
-from companion.measurements import concept_found, concept_probe, records, take
+from companion.measurements import concept_probe
 from companion.measurements.concept_probe import ConceptsMissingError
-from companion.measurements.measures import TOP_CONCEPTS
+from companion.measurements.due import COCO
+from companion.measurements.measures import TOP_CONCEPTS, counts_of
+from companion.measurements.records import available
 from companion.publish import charts, dots, style, words
 
 backbone = load_family(family)
@@ -51,6 +46,7 @@ is_pocket = backbone.edition == "pocket"
 images_are = "emoji" if is_pocket else "images"  # what is halved, and what exchanges labels
 # The paper's threshold decides the words about its models; few concepts of the pocket lab reach it.
 COUNT, enough = ("lower", lower) if is_pocket else ("unique", threshold)
+SEED = concept_counts.Settings().seed
 BASES = {"singular": "right singular vectors", "coordinates": "coordinates"}
 
 
@@ -59,51 +55,33 @@ def title(model) -> str:
     return model.title
 
 
-def gather() -> tuple[dict, dict, str]:
-    """Features and decomposed heads by model, and why there are none, if so."""
-    vectors, heads, why = {}, {}, ""
-    for model in backbone.models:
-        try:
-            vectors[model.name] = concept_probe.features(model, probe)
-            heads[model.name] = directions.decompose(concept_probe.head(model, probe.data).weight)
-        except ConceptsMissingError as error:
-            vectors.pop(model.name, None)
-            why = why or str(error)
-    return vectors, heads, why
-
-
+data = "pocket" if is_pocket else "broden"
+by_model = {m.model: m for m in available("concepts", backbone, [data])}
+live = [m for m in backbone.models if m.name in by_model and by_model[m.name].live]
+recorded = [m for m in by_model.values() if not m.live]
+why, whole = "", None
 try:
     whole = concept_probe.of_family(backbone)
-    probe = whole.select(positives, clusters if is_pocket else 1)
-    settings = concept_counts.settings_for(
-        probe, threshold=threshold, lower=lower, both_signs=both_signs, normalise=normalise,
-        seed=seed,
-    )  # fmt: skip
-    features, parts, why = gather()
 except ConceptsMissingError as error:
-    features, parts, why = {}, {}, str(error)
+    why = str(error)
     if sets.root():  # where data lies on this machine is nobody's business
         why = why.replace(str(sets.root()), "…")
-live = [m for m in backbone.models if m.name in features]
-
-
-def usable(m) -> bool:
-    """Whether a recorded measurement of Broden was taken as this page counts, of these concepts."""
-    return (
-        m.data.name == "broden"
-        and m.model not in features
-        and (m.value("threshold"), m.value("lower_threshold")) == (threshold, lower)
-        and m.value("least_positives") == positives
-        and not (both_signs or normalise or seed)
-    )
-
-
-recorded = [] if is_pocket else [m for m in records.read_all("concepts", family) if usable(m)]
-if recorded:  # models can only be compared on the same concepts of the same images
-    images_with = probe.positives if live else recorded[0].value("positives")
-    recorded = [m for m in recorded if np.array_equal(m.value("positives"), images_with)]
-by_model = {m.model: m for m in recorded}
-measured = [m for m in backbone.models if m.name in features or m.name in by_model]
+if by_model:  # models can only be compared on the same concepts of the same images
+    images_with = by_model[live[0].name if live else recorded[0].model].value("positives")
+    by_model = {
+        name: m for name, m in by_model.items() if np.array_equal(m.value("positives"), images_with)
+    }
+    recorded = [m for m in recorded if m.model in by_model]
+    live = [m for m in live if m.name in by_model]
+measured = [m for m in backbone.models if m.name in by_model]
+features, parts = {}, {}
+if live:
+    probe = whole.select(LEAST_POSITIVES, LEAST_CLUSTERS)
+    settings = concept_counts.settings_for(probe)
+    sample = average_precision.balanced_sample(probe.labels, settings.seed)
+    for model in live:
+        features[model.name] = concept_probe.features(model, probe)
+        parts[model.name] = directions.decompose(concept_probe.head(model, probe.data).weight)
 source = (
     "recorded, live" if live and recorded else "recorded" if recorded else "live"
 )  # of what is known of all of them
@@ -121,8 +99,8 @@ if live:
     style.text(
         "probe",
         f"Probe: {probe.labels.shape[0]:,} images ({probe.title}), with {len(probe.names):,} "
-        f"concepts of at least {positives} positive images"
-        + (f" of at least {clusters} emoji that do not look alike" if is_pocket else "")
+        f"concepts of at least {LEAST_POSITIVES} positive images"
+        + (f" of at least {LEAST_CLUSTERS} emoji that do not look alike" if is_pocket else "")
         + f" ({', '.join(f'{n} × {kind}' for kind, n in of_each_kind)}; {len(whole.names):,} "
         "before that choice, made before any count)."
         + (
@@ -137,7 +115,7 @@ elif recorded:
     style.text(
         "probe",
         f"Probe: {first.counts['images']:,} images ({first.data.what}), with "
-        f"{first.counts['concepts']:,} concepts of at least {positives} positive images. The "
+        f"{first.counts['concepts']:,} concepts of at least {LEAST_POSITIVES} positive images. The "
         "counts are recorded measurements; what needs the features themselves is not measured in "
         "this build.",
     )
@@ -148,22 +126,11 @@ else:
 # ## How many concepts
 
 # %%
-draws = concept_counts.draw(probe, settings) if live else None
-
-
-def rows_of(model, basis: str) -> np.ndarray:
-    """The directions of a basis, as rows."""
-    return parts[model.name].directions if basis == "singular" else np.eye(model.width)
-
-
-def counted(model, basis: str):
-    """Counts of one model; the error from halves only along singular vectors."""
-    own = draws if basis == "singular" else dataclasses.replace(draws, halves=())
-    return concept_counts.count(features[model.name], rows_of(model, basis), own, settings)
-
-
-found = {(model.name, basis): counted(model, basis) for model in live for basis in BASES}
-found |= {(name, "singular"): concept_found.recorded(m) for name, m in by_model.items()}
+found = {
+    (name, basis): counts_of(m, "" if basis == "singular" else "coordinates_")
+    for name, m in by_model.items()
+    for basis in BASES
+}
 
 
 def number(value: float) -> str:
@@ -200,7 +167,6 @@ def times(what: str) -> str:
     return " or ".join(map(str, counts))
 
 
-signs = "a direction or its opposite" if both_signs else "each direction in one sign"
 for basis, name in BASES.items():
     label = "table-3" if basis == "singular" else "table-3-coordinates"
     if not models_with(basis):
@@ -221,19 +187,20 @@ for basis, name in BASES.items():
         label,
         pd.DataFrame(rows),
         caption=f"""Number of unique concepts that the {name} encode ({directions_of(basis)};
-        {signs}), {backbone.title}, the counterpart of the paper's Table 3: with an average
-        precision of at least {threshold:g}, the paper's threshold, and of at least {lower:g}, ours.
+        each direction in one sign), {backbone.title}, the counterpart of the paper's Table 3: with
+        an average precision of at least {threshold:g}, the paper's threshold, and of at least
+        {lower:g}, ours.
         In brackets the lowest and the highest of {times("draws")} draws of negatives. *Random*: the
         same for equally many random directions of the same features; *permuted*: for the model's
         directions with the labels permuted over {images_are}; mean (lowest to highest) of
-        {times("random")}, from seed {seed}. Mean best AP: over concepts, of the best direction's
+        {times("random")}, from seed {SEED}. Mean best AP: over concepts, of the best direction's
         average precision"""
         + (
             f", ± 95 % interval from {times('halves')} random halves of the {images_are}."
             if basis == "singular"
             else "."
         ),
-        evidence=source if basis == "singular" else "live",
+        evidence=source,
     )
 
 # %%
@@ -331,53 +298,41 @@ else:
 # and how many positives a concept needs. The same count under other choices:
 
 # %%
-CHOICES = {
-    "as above": {},
-    "both signs": {"both_signs": not both_signs},
-    "length 1": {"normalise": not normalise},
-}
+CHOICES = [
+    f"{choice}, {name}"
+    for name in BASES.values()
+    for choice in ("as above", "both signs", "length 1")
+]
 
-
-def first_tally(model, basis: str, change: dict, sample) -> np.ndarray:
-    """Counts for the first draw of negatives with one choice changed."""
-    changed = dataclasses.replace(settings, **change)
-    scores = average_precision.project(
-        features[model.name], rows_of(model, basis), normalise=changed.normalise
-    )
-    return concept_counts.tally(concept_counts.average_precision(scores, sample, changed), changed)
-
-
-if live:
-    loose = average_precision.balanced_sample(whole.select(positives).labels, seed)
-    columns = {
-        f"{name}, {BASES[basis]}": (basis, change, draws.own[0])
-        for basis in BASES
-        for name, change in CHOICES.items()
-    }
-    if is_pocket:
-        columns[f"any {positives} images, {BASES['singular']}"] = ("singular", {}, loose)
+if measured:
+    columns = CHOICES + [f"any {LEAST_POSITIVES} images, {BASES['singular']}"] * is_pocket
     rows = [
         {"model": title(model)}
         | {
-            name: "{:.0f} / {:.0f}".format(*first_tally(model, *choice)[:2])
-            for name, choice in columns.items()
+            name: "{:.0f} / {:.0f}".format(*counts)
+            for name, counts in zip(
+                columns, by_model[model.name].value("other_choices"), strict=False
+            )
         }
-        for model in live
+        for model in measured
     ]
+    more = int(by_model[measured[0].name].value("concepts_of_few_clusters"))
+    every_concept = by_model[measured[0].name].counts["concepts"]
     style.table(
         "choices",
         pd.DataFrame(rows),
         caption=f"""Unique concepts with an average precision of at least {threshold:g} / at least
-        {lower:g} under other choices, {backbone.title}; one draw of negatives (seed {seed}).
+        {lower:g} under other choices, {backbone.title}; one draw of negatives (seed {SEED}).
         *Both signs*: a direction or its opposite, whichever is better. *Length 1*: features scaled
         to length 1 before projecting."""
         + (
-            f" *Any {positives} images*: without asking for {clusters} emoji that do not look "
-            f"alike, which gives {len(loose.pairs)} concepts instead of {len(probe.names)}."
+            f" *Any {LEAST_POSITIVES} images*: without asking for {LEAST_CLUSTERS} emoji that do "
+            f"not look alike, which gives {every_concept + more} concepts instead of "
+            f"{every_concept}."
             if is_pocket
             else ""
         ),
-        evidence="live",
+        evidence=source,
     )
 else:
     missing("choices", "the effect of the open choices")
@@ -406,7 +361,7 @@ if live:
         pd.DataFrame(rows),
         caption=f"""Concepts of each kind with an average precision of at least {threshold:g} / at
         least {lower:g} in some right singular vector, and in brackets the mean over the kind's
-        concepts of the best direction's average precision. One draw of negatives (seed {seed}).""",
+        concepts of the best direction's average precision. One draw of negatives (seed {SEED}).""",
         evidence="live",
     )
 else:
@@ -436,7 +391,7 @@ if trio:
         caption=f"""Concepts encoded by the zero-shot model (ZS), the one finetuned from it (FT) and
         the supervised one (SUP), by which of them encode it: the numbers of the paper's Figure 4.
         Last: the share of the finetuned model's concepts that the zero-shot model encodes too. One
-        draw of negatives (seed {seed}).""",
+        draw of negatives (seed {SEED}).""",
         evidence=source,
     )
     shown = lower if sum(regions["singular", threshold].values()) < 20 else threshold
@@ -447,7 +402,7 @@ if trio:
         source,
         f"""The counterpart of the paper's Figure 4 for {backbone.title}: concepts with an
         average precision of at least {shown:g}{few}. Areas are approximate. One draw of negatives
-        (seed {seed}).""",
+        (seed {SEED}).""",
     )
 else:
     missing("regions", "what the levels' concepts have in common")
@@ -477,12 +432,11 @@ if printed:
 # ## Concepts per direction
 
 # %%
-if live:
+if measured:
     concepts_of = {}
-    for model in live:
-        of_each = average_precision.polysemanticity(
-            average_precision.encoded(found[model.name, "singular"].ap, enough)
-        )
+    per_direction = "per_direction_lower" if is_pocket else "per_direction"
+    for model in measured:
+        of_each = by_model[model.name].value(per_direction)
         most_first = np.sort(of_each)[::-1]
         concepts_of[title(model)] = (model.level, np.arange(1, len(of_each) + 1), most_first)
     style.figure(
@@ -495,7 +449,7 @@ if live:
         "live",
         f"""Concepts per direction, the proxy for polysemanticity, over the right singular
         vectors of each {backbone.title} head, at the threshold of {enough:g}. A concept counts in
-        every direction that encodes it. One draw of negatives (seed {seed}).""",
+        every direction that encodes it. One draw of negatives (seed {SEED}).""",
     )
 else:
     missing("polysemanticity", "the concepts per direction")
@@ -528,10 +482,10 @@ def privileged(model) -> dict:
     """The most important direction: its importance, its scores and its average precisions."""
     weights = directions.importance(importance_features(model), parts[model.name])
     top, along = concept_counts.along_most_important(
-        features[model.name], parts[model.name], draws.own[0], settings, weights
+        features[model.name], parts[model.name], sample, settings, weights
     )
     scores = average_precision.project(
-        features[model.name], parts[model.name].directions[[top]], normalise=normalise
+        features[model.name], parts[model.name].directions[[top]], normalise=False
     )
     scores = scores * np.sign(scores.mean())
     best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
@@ -558,7 +512,7 @@ if tops:
         ),
         caption=f"""The most important direction of each head and the concepts along it with the
         highest average precision. The direction points to where the images lie on average. One draw
-        of negatives (seed {seed}); below {threshold:g} the paper would not call a concept encoded.
+        of negatives (seed {SEED}); below {threshold:g} the paper would not call a concept encoded.
         Importance: relative to the mean direction, on {"; ".join(dict.fromkeys(weighed.values()))}.
         """,
         evidence="live",
@@ -605,9 +559,10 @@ if live:
     lookup = pd.DataFrame({"concept": probe.names, "kind": probe.kinds})
     lookup["images"] = [str(n) for n in probe.positives]
     for model in live:
-        ap = np.nan_to_num(found[model.name, "singular"].ap)
+        m = by_model[model.name]
         lookup[title(model)] = [
-            f"{100 * ap[d, c]:.0f} (v{d + 1})" for c, d in enumerate(ap.argmax(axis=0))
+            f"{100 * ap:.0f} (v{d + 1})"
+            for ap, d in zip(m.value("best"), m.value("best_direction"), strict=True)
         ]
     best_first = np.argsort(-concept_counts.best_of(found[live[0].name, "singular"].ap))
     style.table(
@@ -615,7 +570,7 @@ if live:
         lookup.iloc[best_first],
         caption=f"""Each concept's best average precision in percent, and in brackets the right
         singular vector that reaches it, for every {backbone.title} model. One draw of negatives
-        (seed {seed}); permuted labels reach {100 * np.mean(by_luck):.0f} on average.""",
+        (seed {SEED}); permuted labels reach {100 * np.mean(by_luck):.0f} on average.""",
         evidence="live",
         search="Find a concept",
     )
@@ -731,7 +686,7 @@ def mean_and_ends(values: np.ndarray, scale: float = 1) -> str:
     return f"{number(values.mean())} ({values.min():.0f} to {values.max():.0f})"
 
 
-small = take.gather("concepts", backbone, [concept_probe.COCO])
+small = available("concepts", backbone, [COCO])
 if small:
     columns = {
         "unique": f"AP ≥ {small[0].value('threshold'):g}",

@@ -48,16 +48,17 @@ from companion.measurements import (
     pocket_robustness,
     published,
     published_robustness,
-    take,
     views,
 )
+from companion.measurements.due import unusable
+from companion.measurements.records import available
 from companion.publish import dots, style, words
 
 backbone = load_family(family)
 in_pocket = backbone.edition == "pocket"
 first, second = views.of_family(backbone, pool_v2)
 SIX = list(accuracy.NAMES.values())
-measured = [] if in_pocket else take.gather("accuracy", backbone, SIX)
+measured = [] if in_pocket else available("accuracy", backbone, SIX)
 own_view = views.own(backbone, pool_v2, measured)
 own_measured = [m for m in measured if m.model in set(own_view.models["name"])]
 kind = "recorded" if in_pocket else "published"
@@ -392,7 +393,7 @@ else:
             + "\n\n".join(parts)
             + "\n:::",
         )
-problems = take.unusable(backbone)
+problems = unusable(backbone)
 if problems and not in_pocket:
     style.text("unusable", words.unusable(problems))
 

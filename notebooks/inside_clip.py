@@ -30,11 +30,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import far_above_mean
 from companion.claims import rules
-from companion.measurements import records, take
+from companion.measurements import records
 from companion.publish import charts, style, words
 from companion.publish.words import digits
 
@@ -44,15 +43,13 @@ zero_shot = [m for f in families.values() for m in f.at_level("zero_shot")]
 
 #: The pages discuss one example, COCO's images and captions, beside all that is measured.
 EXAMPLE, COCO = "vit_b_16", "coco_500_"
-SHIFTS = {*sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
 
 
 def known(experiment: str) -> list:
     """Measurements of the families' models, in the order of families and levels."""
     found = []
     for family in families.values():
-        data = take.known_data(experiment, family) - SHIFTS
-        own = take.gather(experiment, family, data)
+        own = records.available(experiment, family)
         order = [model.name for model in family.models]
         found += sorted(own, key=lambda m: (order.index(m.model), "captions" in m.data.name))
     return found

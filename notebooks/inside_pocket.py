@@ -31,8 +31,6 @@ outlier_threshold: float = 6.0  # times the mean coordinate: from there a coordi
 near_gaussian: float = 6.0  # mean kurtosis below which one counts as close to the Gaussian's 3
 privileged_threshold: float = 10.0  # times the mean importance: from there one is privileged
 pruned_share: float = 0.8  # share of directions pruned in the claim
-resamples: int = 2000  # bootstrap resamples of test concepts and baselines
-seed: int = 0  # seed of the bootstrap
 
 # %%
 from dataclasses import dataclass
@@ -46,9 +44,10 @@ from companion.claims.cards import beside
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import RULES
-from companion.measurements import pocket_robustness, pruned_shifts, take
-from companion.measurements.pruned_shifts import TRAINING
-from companion.measurements.records import Measurement
+from companion.measurements import pocket_robustness
+from companion.measurements.due import TRAINING, unusable
+from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
+from companion.measurements.records import Measurement, available
 from companion.publish import dots, style, words
 from companion.publish.words import digits
 
@@ -112,21 +111,17 @@ class Found:
 def measure(family: Family) -> list[Found]:
     """Those models of a family of which everything can be measured."""
     by_model = {}
-    for experiment in ("outlier_features", "privileged_directions"):
-        for m in take.gather(experiment, family, [TRAINING]):
+    for experiment in ("outlier_features", "privileged_directions", "pruning_under_shift"):
+        for m in available(experiment, family, [TRAINING, "pocket"]):
             by_model[experiment, m.model] = m
-    models = [
-        m
-        for m in family.models
-        if pruned_shifts.complete(m) and ("privileged_directions", m.name) in by_model
-    ]
+    models = [m for m in family.models if ("pruning_under_shift", m.name) in by_model]
     return [
         Found(
             family,
             model,
             by_model["outlier_features", model.name],
             by_model["privileged_directions", model.name],
-            pruned_shifts.sweeps(model, resamples, seed, ["importance"])["importance"],
+            sweeps_of(by_model["pruning_under_shift", model.name])["importance"],
         )
         for model in models
     ]
@@ -144,7 +139,7 @@ if not ready:
     )
     for label in LABELS:
         style.text(label, absent)
-problems = [p for family in families.values() for p in take.unusable(family)]
+problems = [p for family in families.values() for p in unusable(family)]
 if problems:
     style.text("unusable", words.unusable(problems))
 
@@ -235,7 +230,7 @@ if ready:
         ),
         "recorded, live",
         f"""Would κ tell which pocket model is robust? Effective robustness on the unseen
-        styles against κ. Bars: 95 % of {resamples} resamples (seed {seed}) of the test concepts and
+        styles against κ. Bars: 95 % of {RESAMPLES} resamples (seed {SEED}) of the test concepts and
         of the baseline's pool. Dashed: the Gaussian's 3. One seed of training.""",
     )
 
@@ -340,7 +335,7 @@ if ready:
         f"""What pruning the least important {100 * pruned_share:g} % of the directions
         costs ({found[0].kept} of {found[0].rank} kept): change from the whole head of accuracy in
         the training style, and of effective robustness on the unseen styles. Bars: 95 % of
-        {resamples} resamples (seed {seed}) of the test concepts and of the baseline's pool, paired
+        {RESAMPLES} resamples (seed {SEED}) of the test concepts and of the baseline's pool, paired
         within each resample.""",
     )
 

@@ -27,18 +27,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.images import sets
 from analysis.metrics.outliers import far_above_mean
-from companion.measurements import take
-from companion.measurements.pruned_shifts import GROUPS, TRAINING
+from companion.measurements.due import STYLES, TRAINING, unusable
+from companion.measurements.records import available
 from companion.publish import charts, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-SHIFTS = {*sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
-data = take.known_data("outlier_features", backbone) - SHIFTS
-found = take.gather("outlier_features", backbone, data)
+found = available("outlier_features", backbone)
 order = {model.name: row for row, model in enumerate(backbone.models)}
 found.sort(key=lambda m: (order[m.model], "captions" in m.data.name))
 everywhere = [m for m in found if m.basis == "per_image"]  # in the pocket lab: in every style
@@ -188,7 +185,7 @@ if pocket and everywhere:
     rows = []
     for model in backbone.models:
         row = {"model": model.title}
-        for group, names in GROUPS.items():
+        for group, names in STYLES.items():
             own = [m for m in everywhere if m.model == model.name and m.data.name in names]
             if not own:
                 continue
@@ -201,7 +198,7 @@ if pocket and everywhere:
         pd.DataFrame(rows).fillna("not measured"),
         caption=f"""κ and persistence P (%) of the {backbone.title} models in the training style, in
         the style that is a shift but in the web sets (seen), and on average over the
-        {len(GROUPS["unseen"])} styles that no model trains on (unseen).""",
+        {len(STYLES["unseen"])} styles that no model trains on (unseen).""",
         evidence=words.kind(everywhere),
     )
 
@@ -272,5 +269,5 @@ words.show_what_is_missing(
     words.without(backbone, per_image),
     "Here will stand the kurtosis per image",
     "outlier_features",
-    take.unusable(backbone),
+    unusable(backbone),
 )

@@ -31,21 +31,19 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.images import sets
 from analysis.metrics.outliers import far_above_mean
-from companion.measurements import take
-from companion.measurements.pruned_shifts import TRAINING
+from companion.measurements.due import unusable
+from companion.measurements.records import available
 from companion.publish import charts, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-SHIFTS = {*sets.GRID} - {"imagenet"}  # they are for accuracies and concepts, not for this
-data = [TRAINING] if pocket else take.known_data("privileged_directions", backbone) - SHIFTS
-found = take.gather("privileged_directions", backbone, data)
+found = available("privileged_directions", backbone)
 per_image = [m for m in found if m.basis == "per_image"]
 of_heads = [m for m in found if m.basis != "per_image"]
 outliers = {
     (m.model, m.data.name): m
-    for m in take.gather("outlier_features", backbone, data)
+    for m in available("outlier_features", backbone)
     if m.basis == "per_image"
 }
 
@@ -248,5 +246,5 @@ words.show_what_is_missing(
     words.without(backbone, per_image),
     "Here will stand the importance of every direction",
     "privileged_directions",
-    take.unusable(backbone),
+    unusable(backbone),
 )

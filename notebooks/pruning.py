@@ -23,32 +23,28 @@
 
 # %% tags=["parameters"]
 family: str = "vit_b_16"  # the family in front
-resamples: int = 2000  # bootstrap resamples of test concepts and baselines (pocket lab)
-seed: int = 0  # seed of the bootstrap
-random_orders: int = 3  # random orders under ImageNet's shifts
 
 # %%
 import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from companion.measurements import (
-    pocket_robustness,
-    pruned_shifts,
-    published,
-    published_robustness,
-    take,
+from companion.measurements import pocket_robustness, published, published_robustness
+from companion.measurements.due import SHIFTED, unusable
+from companion.measurements.measures import (
+    RESAMPLES,
+    SEED,
+    sweeps_of,
 )
+from companion.measurements.records import available
 from companion.publish import charts, style, words
 
 KEPT = (1.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
 backbone = load_family(family)
 pocket = backbone.edition == "pocket"
-inside, *shifts = pruned_shifts.POCKET if pocket else pruned_shifts.PAPER
-others = take.known_data("pruning", backbone) - {*shifts}
-# On shifts a recorded curve is ordered by their own images: another question than the paper's.
-found = take.gather("pruning", backbone, [inside] if pocket else others)
+inside, *shifts = SHIFTED["pocket" if pocket else "imagenet-and-shifts"]
+found = available("pruning", backbone)
 
 
 def curves(m) -> dict:
@@ -142,30 +138,22 @@ if found and not pocket:
 # trains on play these parts; for the other families they are ImageNet and its five shifts.
 # ObjectNet's classes are then rows of the ImageNet head, for zero-shot models, too, so that one
 # head is pruned: with all directions kept the value may differ a little from that of a head of
-# ObjectNet's own names. It takes the features of all six data sets. Recorded measurements do not
-# replace them: on each data set they are ordered by that data set's own images.
+# ObjectNet's own names. It takes the features of all six data sets.
 
 # %%
-able = [m for m in backbone.models if m.level != "random" or pocket]
-able = [m for m in able if pruned_shifts.complete(m, (inside, *shifts))]
-if pocket:
-    able = [m for m in able if m.name in {one.model for one in found}]
-sweeps = {
-    m.name: pruned_shifts.sweeps(m, resamples, seed)
-    if pocket
-    else pruned_shifts.sweeps_on_imagenet(m, random_orders=random_orders)
-    for m in able
-}
-titles = {m.name: m.title for m in able}
+under_shift = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
+sweeps = {m.model: sweeps_of(m) for m in under_shift}
+titles = {name: backbone.model(name).title for name in sweeps}
 if pocket:
     pool = pocket_robustness.pool("unseen")
 else:
     pool = published_robustness.pool(published.load(), published.FIVE_SHIFTS, "matched_frequency")
 INSIDE, OUTSIDE = ("training style", "unseen styles") if pocket else ("ImageNet", "five shifts")
 WHERE = "in the training style" if pocket else "on ImageNet"
-SOURCE = "recorded, live" if pocket else "published, live"
+KIND = words.kind(under_shift)
+SOURCE = "recorded, live" if pocket else f"published, {KIND}"
 BAND = (
-    f"95 % of {resamples} resamples (seed {seed}) of the test concepts, the same in every style, "
+    f"95 % of {RESAMPLES} resamples (seed {SEED}) of the test concepts, the same in every style, "
     "and of the baseline's pool"
     if pocket
     else "95 % interval from the finite test sets, the paper's printed line held fixed"
@@ -197,7 +185,7 @@ if sweeps:
     lowest = pool["imagenet"].min()
     rank, fifth = fifth_of(next(iter(sweeps.values()))["importance"])
     kept_words = f", {fifth} of {rank} directions kept" if len(sweeps) == 1 or pocket else ""
-    drawn = found[0].value("random_orders") if pocket else random_orders
+    drawn = under_shift[0].value("random_orders")
     style.figure(
         "curve" if pocket else "curve-shifts",
         charts.pruning(
@@ -257,7 +245,7 @@ if sweeps:
         caption=f"""Accuracy of {backbone.title} with the most important directions kept, {WHERE}
         and on average over the {OUTSIDE}. Change: from the whole head, with its 95 % interval in
         brackets. The paper's 80 % is the row with a fifth kept.""",
-        evidence="live",
+        evidence=KIND,
     )
     style.table(
         "kept-robustness",
@@ -332,5 +320,5 @@ words.show_what_is_missing(
     [m for m in words.without(backbone, found) if m.level != "random"],  # knows no classes
     "Here will stand accuracy and effective robustness against the share pruned",
     "pruning",
-    take.unusable(backbone),
+    unusable(backbone),
 )

@@ -29,7 +29,6 @@
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families
-threshold: float = 0.8  # average precision from which a concept counts: ours; the paper's is 0.9
 resamples: int = 2000  # bootstrap resamples
 seed: int = 0  # of everything that is drawn
 
@@ -42,22 +41,20 @@ import pandas as pd
 from analysis.families.registry import level_title, load_families
 from analysis.images import emoji, sets
 from analysis.images.imagelist import is_whole
-from analysis.metrics import concept_counts, directions, indicators
+from analysis.metrics import concept_counts, indicators
 from analysis.metrics.concept_counts import Settings
 from companion.claims import ledger
 from companion.claims.cards import beside
 from companion.claims.evidence import Concepts, Evidence
 from companion.claims.rules import RULES
 from companion.measurements import (
-    concept_probe,
     pocket_robustness,
     published,
     published_robustness,
     records,
-    take,
     views,
 )
-from companion.measurements.concept_probe import ConceptsMissingError
+from companion.measurements.measures import counts_of
 from companion.publish import dots, style
 from companion.publish.words import digits
 
@@ -71,6 +68,8 @@ CANDIDATES = {
     "n_unique": "concepts",
     "best": "mean best AP (%)",
 }
+threshold = Settings().lower  # average precision from which a concept counts: ours, not the paper's
+CHANCE = 5  # sets of random directions, as in the recorded table
 LEAST = 6  # models that a correlation is computed for
 ON = {  # what each candidate of the paper's models is measured on
     "outlier_features": "imagenet", "privileged_directions": "imagenet", "concepts": "broden",
@@ -100,10 +99,6 @@ if is_pocket:
         parts_of_er.append(own)
     robustness = pd.concat(parts_of_er).set_index(["name", "seed"])[["er", "low", "high"]]
     robustness["robust"] = robustness["low"] > 0
-    whole = concept_probe.pocket()
-    probe = whole.select(concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS)
-    settings = Settings(lower=threshold, seed=seed, chance=5, halves=0)
-    draws = concept_counts.draw(probe, settings)
     table = emoji.load().table
     table = table[table["split"] == "test"]
     inside_images = int((table["style"] == emoji.IMAGENET).sum())
@@ -112,16 +107,12 @@ if is_pocket:
 
 def row_of(family, model, measured: dict) -> dict | None:
     """One pocket model (seed 0) from its features; None if there are none."""
-    outliers, important = (measured[e].get(model.name) for e in ("outliers", "directions"))
-    try:
-        vectors, head = concept_probe.features(model, probe), concept_probe.head(model, probe.data)
-    except ConceptsMissingError:
+    outliers, important, found = (measured[e].get(model.name) for e in ON)
+    if outliers is None or important is None or found is None:
         return None
-    if outliers is None or important is None:
-        return None
-    parts = directions.decompose(head.weight)
-    counts = concept_counts.count(vectors, parts.directions, draws, settings)
-    concepts[model.name] = Concepts(counts, probe.positives, len(vectors), threshold)
+    concepts[model.name] = Concepts(
+        counts_of(found), found.value("positives"), found.counts["images"], threshold
+    )
     return {
         "family": family.name, "backbone": family.title, "model": model.name,
         "level": model.level, "title": model.title, "seed": 0,
@@ -130,17 +121,19 @@ def row_of(family, model, measured: dict) -> dict | None:
         "persistence": 100 * outliers.value("persistence_fraction"),
         "largest": outliers.value("profile").max(),
         "top_importance": important.value("importance").max(),
-        "n_unique": counts.value("lower"), "best": 100 * counts.value("best"),
-        "random_directions": counts.chance("lower", "random").mean,
+        "n_unique": np.mean(found.value("lower_draws")),
+        "best": 100 * np.mean(found.value("best_draws")),
+        "random_directions": np.mean(found.value("lower_random")[:CHANCE]),
     }  # fmt: skip
 
 
 def measured_of(family) -> dict:
-    """Outlier features and importance of a family's models on the training style."""
-    names = {"outliers": "outlier_features", "directions": "privileged_directions"}
+    """Outlier features and importance on the training style, and concepts, of a family's models."""
     return {
-        what: {m.model: m for m in take.gather(experiment, family, {TRAINING})}
-        for what, experiment in names.items()
+        experiment: {
+            m.model: m for m in records.available(experiment, family, {TRAINING, "pocket"})
+        }
+        for experiment in ON
     }
 
 
@@ -184,7 +177,7 @@ if len(live):
         activation profile and importance of the most important direction, both as multiples of the
         mean, and persistence: on the {inside_images} test images of the training style. Concepts:
         with an average precision of at least {threshold:g}, along the head's right singular
-        vectors, mean of {settings.draws} draws of negatives; *random*: along as many random
+        vectors, mean of {Settings().draws} draws of negatives; *random*: along as many random
         directions of the same features.""",
         evidence="live",
     )
@@ -375,7 +368,7 @@ if len(live):
         "live",
         f"""Concepts that each model's head encodes, at the lower threshold of
         {threshold:g}; strokes above: what equally many random directions of the same features
-        reach, mean of {settings.chance}. *Robust*: as in the table above. Captions of one style is
+        reach, mean of {CHANCE}. *Robust*: as in the table above. Captions of one style is
         the control: language, not robust. Intervals are on the pages of the families.""",
     )
 elif is_pocket:
@@ -414,7 +407,7 @@ def preferred(experiment: str) -> dict[str, object]:
         known = (
             records.read_all(experiment, family.name)
             if experiment == "concepts"
-            else take.gather(experiment, family)
+            else records.available(experiment, family)
         )
         for m in known:
             usable = m.basis == "per_image" and "captions" not in m.data.name

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from tiny import model
 
-from analysis.families.registry import Model
+from analysis.families.registry import Family, Model
 from analysis.features import store
-from analysis.features.store import Head, StoreError
+from analysis.features.store import Features, Head
 from analysis.images import imagenet, sets
 from analysis.metrics.robustness import Baseline
-from companion.measurements import accuracy, measures, records, take
+from companion.measurements import accuracy, due, measures, records, take
 from companion.measurements.records import Measurement, MeasurementError
 
 WIDTH = 24
@@ -40,6 +40,15 @@ def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.n
     return (head.weight[rows] + noise).astype(np.float32), labels.astype(np.int64)
 
 
+def recognised(
+    features: np.ndarray, labels: np.ndarray, head: Head, classes: tuple[str, ...]
+) -> np.ndarray:
+    """Of which images the class is predicted, as measurements see it."""
+    about = {"data": {"name": "the data set", "classes": classes}}
+    rows = np.arange(len(labels), dtype=np.uint64)
+    return take.recognised_by(head, take.seen(Features(features, labels, rows, about), head))
+
+
 def logit(h: np.ndarray, head: Head, row: int) -> float:
     """One number, by the definition."""
     x = h.astype(np.float64)
@@ -55,7 +64,7 @@ def test_subsets_against_a_literal_computation(name: str, normalize: bool) -> No
     head = imagenet_head(normalize=normalize)
     classes = imagenet.subset(sets.descriptions()[name])
     features, labels = features_near(head, classes, seed=1)
-    found = accuracy.right(features, labels, head, classes)
+    found = recognised(features, labels, head, classes)
     for n in range(0, COUNT, 7):
         best = max(classes, key=lambda wnid: logit(features[n], head, head.classes.index(wnid)))
         assert found[n] == (best == classes[labels[n]])
@@ -70,7 +79,7 @@ def test_objectnet_against_the_two_published_ways() -> None:
     classes = imagenet.subset(sets.descriptions()["objectnet"])
     mapping = imagenet.objectnet_to_imagenet()
     features, labels = features_near(head, classes, seed=2)
-    found = accuracy.right(features, labels, head, classes)
+    found = recognised(features, labels, head, classes)
     assert 0.05 < found.mean() < 0.95
     sublist = [head.classes.index(wnid) for wnids in mapping.values() for wnid in wnids]
     for n in range(0, COUNT, 7):
@@ -93,19 +102,19 @@ def test_a_head_of_objectnets_own_names() -> None:
     head = Head(weight, tuple(classes[i] for i in order), normalize=True)
     features = rng.normal(size=(50, WIDTH)).astype(np.float32)
     labels = rng.integers(0, 113, 50)
-    found = accuracy.right(features, labels, head, classes)
+    found = recognised(features, labels, head, classes)
     np.testing.assert_array_equal(found, order[(features @ weight.T).argmax(axis=1)] == labels)
 
 
 def test_a_head_without_a_class_of_the_set() -> None:
     head = imagenet_head().restricted(imagenet.classes()[:999])
     with pytest.raises(
-        StoreError, match=r"no class 'n15075141' of the data set: use the head that"
+        MeasurementError, match=r"no class 'n15075141' of the data set; use the head that"
     ):
-        accuracy.right(np.zeros((1, WIDTH)), np.zeros(1, np.int64), head, imagenet.classes())
+        recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), head, imagenet.classes())
     few = imagenet_head().restricted(imagenet.classes()[:9])
-    with pytest.raises(StoreError, match=r"no class 'alarm_clock'"):
-        accuracy.right(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
+    with pytest.raises(MeasurementError, match=r"no class 'alarm_clock'"):
+        recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 
 
 def fill(
@@ -125,11 +134,18 @@ def fill(
     store.write_features(path, features, labels, rows, expected_rows=rows, sidecar=sidecar)
     store.write_head(store.head_path(model.name, data, folder), head, {"model": sidecar["model"]})
     kept = labels >= 0
-    return float(accuracy.right(features[kept], labels[kept], head, classes).mean())
+    return float(recognised(features[kept], labels[kept], head, classes).mean())
 
 
 def taken(folder: Path, model: Model, names: Iterable[str]) -> list[Measurement]:
-    return [take.take("accuracy", "mine", model, name, folder) for name in names]
+    jobs = [due.Job("accuracy", "mine", model, name, (name,)) for name in names]
+    return [take.measure(job, folder) for job in jobs]
+
+
+def possible(folder: Path, model: Model) -> set[tuple[str, str]]:
+    """Which experiments can be measured of a model, and on what."""
+    family = Family.model_construct(name="mine", models=(model,))
+    return {(job.experiment, job.data) for job in due.jobs(family, folder)}
 
 
 def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) -> None:
@@ -141,7 +157,7 @@ def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) ->
     for h, label in zip(stored.features, stored.labels, strict=True):
         if label >= 0:
             images[label] += 1
-            hits[label] += bool(accuracy.right(h[None], label[None], head, stored.classes)[0])
+            hits[label] += bool(recognised(h[None], label[None], head, stored.classes)[0])
     assert found.value("right_per_class").tolist() == hits
     assert found.value("images_per_class").tolist() == images
     assert found.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 113}
@@ -182,15 +198,18 @@ def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
 
 def test_what_an_accuracy_can_be_taken_of(tmp_path: Path) -> None:
     described = model(width=WIDTH)
-    for data in ("imagenet-r", "objectnet"):
+    for data in ("imagenet", "objectnet"):
         fill(tmp_path, described, data, imagenet_head(), seed=1)
-        assert take._measurable("accuracy", described, data, tmp_path)
+    whole = {"outlier_features", "privileged_directions", "pruning", "accuracy"}
+    assert possible(tmp_path, described) == {(experiment, "imagenet") for experiment in whole} | {
+        ("accuracy", "objectnet")
+    }
     drawn = model("drawn", level="random", weights=None, width=WIDTH)
-    fill(tmp_path, drawn, "objectnet", imagenet_head(), seed=1)
-    assert take._measurable("accuracy", drawn, "objectnet", tmp_path)  # chance, too
-    assert not take._measurable("pruning", drawn, "objectnet", tmp_path)
+    fill(tmp_path, drawn, "imagenet", imagenet_head(), seed=1)
+    assert ("accuracy", "imagenet") in possible(tmp_path, drawn)  # chance, too
+    assert ("pruning", "imagenet") not in possible(tmp_path, drawn)
     other = Head(np.ones((2, WIDTH), np.float32), ("cat", "dog"))
-    assert not accuracy.knows_some(other, ("n01440764", "alarm_clock"))
+    assert not due.knows_some(other.classes, ("n01440764", "alarm_clock"))
     with pytest.raises(ValueError, match=r"a label for each image, got shapes \(0,\) and \(0,\)"):
         measures.accuracy([], [], 3)
 
@@ -199,11 +218,12 @@ def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names
     tmp_path: Path,
 ) -> None:
     described = model(width=WIDTH)
-    for data in ("imagenet-r", "objectnet"):
-        fill(tmp_path, described, data, imagenet_head(), seed=1)
-    assert take._measurable("pruning", described, "imagenet-r", tmp_path)
-    assert not take._measurable("pruning", described, "objectnet", tmp_path)
-    assert take._measurable("privileged_directions", described, "objectnet", tmp_path)
+    fill(tmp_path, described, "objectnet", imagenet_head(), seed=1)
+    for path in (tmp_path / described.name).iterdir():
+        path.rename(path.with_name(path.name.replace("objectnet", "own")))
+    assert {e for e, _ in possible(tmp_path, described)} == {
+        "outlier_features", "privileged_directions", "accuracy"
+    }  # fmt: skip
 
 
 def test_data_without_classes(tmp_path: Path) -> None:
@@ -215,6 +235,6 @@ def test_data_without_classes(tmp_path: Path) -> None:
     arrays = np.array(found.features), np.array(found.rows)
     store.write_features(path, arrays[0], none, arrays[1], expected_rows=arrays[1],
                          sidecar=found.sidecar)  # fmt: skip
-    assert not take._measurable("accuracy", described, "imagenet-a", tmp_path)
+    assert possible(tmp_path, described) == set()
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
         taken(tmp_path, described, ["imagenet-a"])

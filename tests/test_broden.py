@@ -17,7 +17,7 @@ from analysis.images import broden, find, sets
 from analysis.images.broden import Concepts
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
-from companion.measurements import concept_found, concept_probe, public_features, records, take
+from companion.measurements import concept_probe, due, measures, public_features, records, take
 from companion.measurements.records import Measurement, MeasurementError
 
 NAMES = (
@@ -352,7 +352,8 @@ def extract(data: str, *more: str, models: tuple[str, ...] = MODELS) -> int:
 
 def measured(model: str) -> Measurement:
     """The measurement of a model as it is now, or what hinders it."""
-    return take.take("concepts", "pocket_cnn", load_family("pocket_cnn").model(model), "broden")
+    described = load_family("pocket_cnn").model(model)
+    return take.measure(due.Job("concepts", "pocket_cnn", described, "broden", ("broden",)))
 
 
 def test_from_an_incomplete_copy_to_a_recorded_measurement(
@@ -389,7 +390,7 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     assert one.value("positives").tolist() == chosen.positives.tolist()
     best = chosen.names[int(one.value("best").argmax())]
     assert best.endswith("-c") or chosen.kinds[chosen.names.index(best)] == "texture"
-    found = concept_found.recorded(one)
+    found = measures.counts_of(one)
     assert found.directions == one.value("directions") == 34
     assert found.value("unique") == pytest.approx(one.value("unique_draws").mean())
     assert found.error("best") > 0 and found.ap.shape == (1, 16)
@@ -411,7 +412,8 @@ def test_images_that_are_not_in_the_features(painted: Path) -> None:
     with pytest.raises(MeasurementError, match="none of broden1_224"):
         measured(MODELS[0])
     family = load_family("pocket_cnn")
-    assert take.gather("concepts", family, ["broden"]) == []  # a page says that it is missing
+    take.bring_up_to_date([family])
+    assert records.available("concepts", family) == []  # a page says that it is missing
 
 
 @pytest.mark.slow

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from tiny import PREPROCESSING
 
-from analysis.families.registry import Family
+from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import Head, StoreError
-from companion.measurements import measures, pruned_shifts, records, take
-from companion.measurements.records import MeasurementError
+from analysis.images import emoji
+from companion.measurements import due, measures, records, take
+from companion.measurements.records import Measurement, MeasurementError
 
 N, D = 40, 12
 CLASSES = ("red", "green", "blue")
@@ -34,9 +35,20 @@ def family(width: int = D) -> Family:
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
-    monkeypatch.setattr(records, "read_all", lambda experiment, name: [])
-    return tmp_path
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(records, "FOLDER", tmp_path / "recorded")
+    return tmp_path / "store"
+
+
+def measured(experiment: str, model: Model, data: str = "images") -> Measurement:
+    return take.measure(due.Job(experiment, "small", model, data, (data,)))
+
+
+def gather(experiment: str, family: Family) -> list[Measurement]:
+    """What pages read once the live files are there."""
+    take.bring_up_to_date([family])
+    assert due.pending([family]) == []
+    return records.available(experiment, family)
 
 
 def put(model, data="images", seed=0, labels=None, head=None, classes=CLASSES) -> np.ndarray:
@@ -66,52 +78,87 @@ def test_features_in_the_store_are_measured_live_in_the_families_order():
     small = family()
     for model in reversed(small.models):
         put(model, head=a_head())
-    found = take.gather("outlier_features", small)
+    found = gather("outlier_features", small)
     assert [m.level for m in found] == list(LEVELS)
     assert all(m.live for m in found)
     assert found[0].counts == {"images": N, "components": D}
-    assert [m.level for m in take.gather("pruning", small)] == ["zero_shot", "supervised"]
-    assert take.gather("outlier_features", small, ["other"]) == []
+    pruned = records.available("pruning", small)
+    assert [m.level for m in pruned] == ["zero_shot", "supervised"]
+    assert records.available("outlier_features", small, ["other"]) == []
 
 
-def record(monkeypatch, *recorded):
-    monkeypatch.setattr(records, "read_all", lambda experiment, name: list(recorded))
+def test_what_is_current_is_not_measured_again(own_store, monkeypatch):
+    small = family()
+    for model in small.models:
+        put(model, head=a_head())
+    gather("outlier_features", small)
+    whole = {path: path.read_bytes() for path in own_store.rglob("measurements/*.json")}
+    assert len(whole) == 3 + 3 + 2 + 3
+    monkeypatch.setattr(take, "measure", None)
+    assert take.bring_up_to_date([small]) == 0
+    assert {path: path.read_bytes() for path in own_store.rglob("measurements/*.json")} == whole
+    monkeypatch.undo()
 
 
-def test_live_beats_recorded_unless_it_rests_on_the_same_features(monkeypatch):
+def test_other_code_damage_and_other_features_make_a_measurement_pending(own_store, monkeypatch):
     small = family()
     put(small.models[0])
-    recorded = take.take("outlier_features", "small", small.models[0], "images")
-    record(monkeypatch, recorded)
-    assert take.gather("outlier_features", small) == [recorded]
-    assert not take.gather("outlier_features", small)[0].live
+    (job,) = due.pending([small])
+    place = records.write_live(take.measure(job))
+    assert place == records.live_path("small-zero-shot", "images", "outlier_features")
+    assert due.pending([small]) == []
+    for change in (lambda text: text[:100], lambda text: text.replace("kurtosis_mean", "mean")):
+        place.write_text(change(place.read_text(encoding="utf-8")), encoding="utf-8")
+    assert due.pending([small]) == [job]
+    records.write_live(take.measure(job))
+    code = dict(records.code_parts("outlier_features"))
+    name = "analysis.metrics.outliers"
+    monkeypatch.setattr(records, "code_parts", lambda experiment: code | {name: "0" * 16})
+    assert due.pending([small]) == [job]
+    monkeypatch.undo()
+    monkeypatch.setenv("COMPANION_STORE", str(own_store))
+    put(small.models[0], seed=5)
+    assert due.pending([small]) == [job]
+
+
+def test_live_beats_recorded_unless_it_rests_on_the_same_features(own_store):
+    small = family()
+    put(small.models[0])
+    recorded = measured("outlier_features", small.models[0])
+    records.write(recorded, records.FOLDER)
+    assert gather("outlier_features", small) == [recorded]
+    assert not gather("outlier_features", small)[0].live
     put(small.models[0], seed=5)  # other features of the same name
-    (found,) = take.gather("outlier_features", small)
+    (found,) = gather("outlier_features", small)
     assert found.live
     assert found.value("kurtosis_mean") != recorded.value("kurtosis_mean")
+    put(small.models[0])  # and back
+    assert gather("outlier_features", small) == [recorded]
+    assert [*own_store.rglob("measurements/*.json")] == []
 
 
-def test_other_prompts_of_the_same_features_make_a_recorded_accuracy_give_way(monkeypatch):
+def test_another_head_of_the_same_features_makes_a_recorded_accuracy_give_way():
     small = family()
     put(small.models[0], head=a_head())
-    recorded = take.take("accuracy", "small", small.models[0], "images")
-    record(monkeypatch, recorded)
-    assert take.gather("accuracy", small) == [recorded]
+    recorded = measured("accuracy", small.models[0])
+    records.write(recorded, records.FOLDER)
+    assert gather("accuracy", small) == [recorded]
     about = {"model": store.describe(small.models[0], "f" * 64), "prompts": "a" * 64}
     store.write_head(store.head_path(small.models[0].name, "images"), a_head(seed=4), about)
-    (found,) = take.gather("accuracy", small)
+    (found,) = gather("accuracy", small)
     assert found.live and found.value("top1") != recorded.value("top1")
 
 
-def test_what_was_recorded_stays_where_no_features_are(monkeypatch):
+def test_what_was_recorded_stays_where_no_features_are(own_store):
     small = family()
     put(small.models[0])
-    recorded = take.take("outlier_features", "small", small.models[0], "images")
-    for path in store.features_path(small.models[0].name, "images").parent.iterdir():
+    recorded = measured("outlier_features", small.models[0])
+    assert len(gather("outlier_features", small)) == 1
+    for path in (own_store / small.models[0].name).glob("images*"):
         path.unlink()
-    record(monkeypatch, recorded)
-    assert take.gather("outlier_features", small) == [recorded]
-    assert take.gather("outlier_features", small, {"others"}) == []
+    assert gather("outlier_features", small) == []
+    records.write(recorded, records.FOLDER)
+    assert gather("outlier_features", small) == [recorded]
 
 
 def test_damaged_and_outdated_features_are_named_and_not_used():
@@ -122,7 +169,7 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     damaged.write_bytes(damaged.read_bytes()[:-4])
     changed = small.models[1].model_copy(update={"architecture": "tiny-cnn"})
     now = small.model_copy(update={"models": (small.models[0], changed, small.models[2])})
-    assert [m.level for m in take.gather("outlier_features", now)] == ["random"]
+    assert [m.level for m in gather("outlier_features", now)] == ["random"]
     cut, old = take.unusable(now)
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
@@ -135,9 +182,9 @@ def test_unlabelled_images_are_left_out_of_pruning_and_of_its_count():
     labels[[3, 17, 30]] = -1
     head = a_head()
     features = put(model, labels=labels, head=head)
-    taken = take.take("pruning", "small", model, "images")
+    taken = measured("pruning", model)
     assert taken.counts["images"] == N - 3
-    assert take.take("privileged_directions", "small", model, "images").counts["images"] == N
+    assert measured("privileged_directions", model).counts["images"] == N
     known = labels >= 0
     expected = measures.pruning(features[known], labels[known], head.weight)
     np.testing.assert_allclose(
@@ -152,7 +199,7 @@ def test_pruning_with_all_directions_predicts_as_the_head_does(normalize):
     head = a_head(bias=bias, normalize=normalize)
     labels = np.random.default_rng(3).integers(0, 3, N)
     features = put(model, labels=labels, head=head)
-    taken = take.take("pruning", "small", model, "images")
+    taken = measured("pruning", model)
     right = (head.logits(features).argmax(1) == labels).mean()
     assert taken.value("accuracy_importance")[-1] == pytest.approx(right, abs=1e-4)
     other = dataclasses.replace(head, normalize=not normalize)
@@ -165,22 +212,27 @@ def test_classes_are_matched_by_name_and_unknown_ones_refused():
     labels = np.random.default_rng(4).integers(0, 3, N)
     features = put(model, labels=labels, head=head)
     found = store.read_features(store.features_path(model.name, "images"), model)
-    rows = take.for_head(found, head)[1]
+    images = take.seen(found, head)
+    rows = images.class_subset[images.labels]
     assert [head.classes[row] for row in rows] == [CLASSES[label] for label in labels]
     assert len(features) == len(rows)
     put(model, labels=labels, head=head, classes=("red", "green", "mauve"))
     with pytest.raises(MeasurementError, match="the head has no class 'mauve' of images"):
-        take.take("pruning", "small", model, "images")
+        measured("pruning", model)
 
 
 def test_a_concept_has_one_number_in_every_style():
-    concepts = ["1F600", "1F601", "2764"]
-    known = [c for c in pruned_shifts._test_concepts()][:3]
-    numbers = [
-        pruned_shifts.concepts_of(store.row_numbers([f"{c}/{style}" for c in known]), style)
-        for style in ("twemoji", "openmoji")
-    ]
-    np.testing.assert_array_equal(*numbers)
-    assert len(set(numbers[0])) == 3
+    table = emoji.load().table
+    known = [*table[table["split"] == "test"]["concept"].unique()[:3]]
+
+    def numbers(style: str, concepts: list[str]) -> np.ndarray:
+        rows = store.row_numbers([f"{concept}/{style}" for concept in concepts])
+        nothing = np.zeros((len(rows), 2), np.float32)
+        found = store.Features(nothing, np.zeros(len(rows), np.int64), rows, {})
+        return take.concepts_of(found, f"pocket-{style}-test")
+
+    found = numbers("twemoji", known)
+    np.testing.assert_array_equal(found, numbers("openmoji", known))
+    assert len(set(found)) == 3
     with pytest.raises(StoreError, match="3 images of pocket-noto-test are none of the test emoji"):
-        pruned_shifts.concepts_of(store.row_numbers([f"no-{c}/noto" for c in concepts]), "noto")
+        numbers("noto", ["no-1F600", "no-1F601", "no-2764"])

@@ -573,14 +573,14 @@ def test_features_of_one_model_that_are_damaged_or_not_measurable(three, monkeyp
 
     folder, _ = three
     obtain(folder)
-    of_data = take.of_data
+    measure = take.measure
 
-    def fails(experiment, family, data):
-        if family.models[0].name == "mine-captions":
+    def fails(job):
+        if job.model.name == "mine-captions":
             raise MeasurementError("a number is not finite.")
-        return of_data(experiment, family, data)
+        return measure(job)
 
-    monkeypatch.setattr(take, "of_data", fails)
+    monkeypatch.setattr(take, "measure", fails)
     with pytest.raises(
         grid.IncompleteError, match=r"measure .*, left out: mine-captions: a number is"
     ):

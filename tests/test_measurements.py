@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from analysis.code import hash_of
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import public
 from analysis.images.public import ArtifactError
-from analysis.metrics import concept_counts
+from analysis.metrics import concept_counts, directions
+from analysis.metrics.pruning import Images
 from companion import cli
-from companion.measurements import concept_probe, measures, public_features, records, taking
-from companion.measurements.quantities import QUANTITIES
+from companion.measurements import (
+    concept_probe,
+    measures,
+    public_features,
+    records,
+    take,
+    taking,
+)
+from companion.measurements.quantities import ORDERS, QUANTITIES
 from companion.measurements.records import (
     FOLDER,
     MeasurementError,
@@ -194,7 +203,8 @@ def replace_value(name, **fields):
         (lambda c: c["provenance"].update(weights_note=""), "weights_note must say why"),
         (lambda c: c["provenance"].update(weights_sha256="abc"), "provenance.weights_sha256"),
         (lambda c: c["provenance"].update(origins=[]), "provenance.origins"),
-        (lambda c: c["provenance"].update(code={}), "code must give 'version'"),
+        (lambda c: c["provenance"].update(version=""), "provenance.version"),
+        (lambda c: c["provenance"].update(made_from={}), "provenance.made_from"),
         (lambda c: c["provenance"].update(libraries={}), "libraries must give 'numpy'"),
         (lambda c: c.update(counts={"images": 0}), "counts.images"),
         (lambda c: c.update(format=2), "format"),
@@ -238,7 +248,8 @@ def test_differences_see_more_than_rounding(edited):
 
 def test_an_earlier_version_of_the_code_is_shown(edited):
     def old(content):
-        content["provenance"]["code"] |= {"version": "0.0.9", "analysis.metrics.outliers": "0" * 16}
+        content["provenance"]["version"] = "0.0.9"
+        content["provenance"]["made_from"]["analysis.metrics.outliers"] = "0" * 16
 
     found = read(edited(old))
     assert "analysis.metrics.outliers" in changed_code(found)
@@ -246,19 +257,10 @@ def test_an_earlier_version_of_the_code_is_shown(edited):
     assert "analysis.metrics.outliers" in code_note(found)
 
 
-def test_only_what_the_code_does_counts(tmp_path, monkeypatch):
-    (tmp_path / "analysis").mkdir()
-    monkeypatch.setattr(records, "ROOT", tmp_path)
-
-    def hash_of(source):
-        (tmp_path / "analysis" / "outliers.py").write_text(source, encoding="utf-8")
-        records._code_hash.cache_clear()
-        return records._code_hash("outliers")
-
+def test_only_what_the_code_does_counts():
     plain = hash_of("def f(x):\n    return x + 1\n")
     assert hash_of('"""Words."""\ndef f(x):  # why\n    """More."""\n\n    return x+1') == plain
     assert hash_of("def f(x):\n    return x + 2\n") != plain
-    records._code_hash.cache_clear()
 
 
 # Public files
@@ -354,6 +356,9 @@ def test_every_measure_returns_the_known_quantities():
         ("privileged_directions", "head_and_mean"): measures.privileged_directions_of_mean(w, mean),
         ("privileged_directions", "head"): measures.privileged_directions_of_head(w),
         ("pruning", "per_image"): measures.pruning(h, labels, w),
+        ("pruning_under_shift", "per_image"): measures.pruning_under_shift(
+            [Images(h, labels), Images(h[:20], labels[:20])], w
+        ),
         ("concepts", "per_image"): measures.concepts(
             rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), concept_probe.coco()
         ),
@@ -365,6 +370,39 @@ def test_every_measure_returns_the_known_quantities():
         assert set(values) == set(QUANTITIES[experiment, basis])
         for name, value in values.items():
             assert np.ndim(value.value) == QUANTITIES[experiment, basis][name].dimensions
+
+
+@pytest.mark.parametrize("pool", [None, (np.linspace(0.2, 0.8, 12), np.linspace(0.1, 0.6, 12) ** 1.1)])
+def test_a_sweep_comes_back_from_its_measurement(pool):
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(6, 9))
+    sets = []
+    for shift in range(3):
+        labels = np.arange(30) % 6
+        h = w[labels] + (1 + shift) * rng.normal(size=(30, 9))
+        sets.append(Images(h, labels, None if pool is None else np.arange(30)))
+    numbers = measures.pruning_under_shift(sets, w, pool=pool)
+    source = read(IMAGES)
+    made = take.build(
+        "pruning_under_shift", "per_image", "vit_b_16",
+        load_family("vit_b_16").model("vit_b_16-openai"), numbers, {"images": 30}, source.data,
+        source.provenance,
+    )  # fmt: skip
+    sweeps = measures.sweeps_of(made)
+    assert [*sweeps] == [*ORDERS] and sweeps["random"].change is None
+    parts = directions.decompose(w)
+    order = directions.pruning_order(directions.importance(sets[0].features, parts), "importance")
+    found = sweeps["importance"]
+    for step, kept in enumerate(found.steps):
+        smaller = directions.prune(parts, order, int(kept))
+        tops = [(one.features @ smaller.T).argmax(1) == one.labels for one in sets]
+        inside, *outside = (top.mean() for top in tops)
+        assert found.curves.inside[step] == pytest.approx(inside, rel=1e-5)
+        assert found.curves.outside[step] == pytest.approx(np.mean(outside), rel=1e-5)
+    change = found.curves.inside - found.curves.inside[-1]
+    np.testing.assert_allclose(found.change.inside, change, atol=1e-5)
+    assert (found.low.inside <= found.curves.inside).all()
+    assert (found.change_low.robustness <= found.change_high.robustness).all()
 
 
 @pytest.mark.parametrize("side", [1, -1])

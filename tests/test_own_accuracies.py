@@ -11,18 +11,17 @@ import miniatures
 import numpy as np
 import pytest
 from conftest import copy_checkout, run_in
-from test_accuracy import WIDTH, fill, imagenet_head
+from test_accuracy import COUNT, WIDTH, fill, imagenet_head, recognised
 from tiny import model
 
 from analysis.families.registry import Family, load_families
 from analysis.features import store
 from analysis.features.store import Head
 from analysis.images import imagenet, sets
-from companion.claims import ledger
+from companion.claims.order import judge_order
 from companion.measurements import (
-    accuracy,
+    due,
     measures,
-    pruned_shifts,
     published,
     published_robustness,
     records,
@@ -66,7 +65,7 @@ models:
     level: random
     weights: null
 """
-DATA = tuple(accuracy.NAMES.values())
+DATA = (sets.IMAGENET, *sets.SHIFTS)
 
 
 def make(folder: Path) -> Path:
@@ -122,7 +121,7 @@ def recorded(family: Family, model: str, data: str, top1: float, what: str = "")
         "accuracy", "per_image", family.name, one, numbers,
         {"images": used.images, "components": one.width, "classes": used.classes},
         records.Data(name=data, what=f"{described.title}{what}"),
-        take.provenance("accuracy", sidecar, "made up"),
+        take.provenance([sidecar], {"features": "1" * 64}, "made up"),
     )  # fmt: skip
 
 
@@ -172,12 +171,12 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     order = ("zero_shot", "finetuned", "supervised")
 
     def judged(measured):
-        monkeypatch.setattr(take, "gather", lambda experiment, family, data: [
+        monkeypatch.setattr(records, "available", lambda experiment, family, data: [
             m for m in measured if m.family == family.name
         ])  # fmt: skip
         own = views.of_published_sets(families)
         frames = [five, *([own] if len(own) else [])]
-        return ledger.judge_order(order, [published_robustness.groups(f, families) for f in frames])
+        return judge_order(order, [published_robustness.groups(f, families) for f in frames])
 
     before = judged([])
     assert before == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few"))
@@ -221,12 +220,16 @@ def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
     described, head = model(width=WIDTH), imagenet_head()
     for seed, data in enumerate(DATA):
         fill(tmp_path, described, data, head, seed)
-    assert pruned_shifts.complete(described, pruned_shifts.PAPER, tmp_path)
-    found = pruned_shifts.sweeps_on_imagenet(
-        described, ["importance", "random"], 2, (0.2, 0.5, 1), tmp_path
-    )
+    family = Family.model_construct(name="mine", models=(described,))
+    (job,) = due.jobs(family, tmp_path, ["pruning_under_shift"])
+    assert job.data == "imagenet-and-shifts" and job.parts == DATA
+    taken = take.measure(job, tmp_path)
+    assert taken.data.what.startswith("imagenet, made up; imagenet-v2, made up; ")
+    assert taken.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 1000,
+                            "shifted_images": 5 * (COUNT - 6)}  # fmt: skip
+    found = measures.sweeps_of(taken)
     sweep = found["importance"]
-    assert sweep.steps.tolist() == [5, 12, 24]
+    assert sweep.steps.tolist() == list(range(1, 25))
     left, values, vectors = np.linalg.svd(head.weight.astype(np.float64), full_matrices=False)
     stored = {
         data: store.read_features(store.features_path(described.name, data, tmp_path))
@@ -235,23 +238,25 @@ def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
     h = stored["imagenet"].features[stored["imagenet"].labels >= 0].astype(np.float64)
     cosines = np.abs(h @ vectors.T) / np.linalg.norm(h, axis=1, keepdims=True)
     order = np.argsort(-values / values.sum() * cosines.mean(axis=0))
-    for step, keep in enumerate(sweep.steps):
-        kept = order[:keep]
+    for keep in (5, 12, 24):
+        kept, step = order[:keep], sweep.at(keep)
         smaller = Head((left[:, kept] * values[kept]) @ vectors[kept], head.classes, bias=head.bias)
         tops = []
         for one in stored.values():
             has = one.labels >= 0
-            tops.append(
-                accuracy.right(one.features[has], one.labels[has], smaller, one.classes).mean()
-            )
+            tops.append(recognised(one.features[has], one.labels[has], smaller, one.classes).mean())
         inside, mean = tops[0], np.mean(tops[1:])
         line = 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
-        assert sweep.curves.inside[step] == pytest.approx(inside, abs=1e-12)
-        assert sweep.curves.outside[step] == pytest.approx(mean, abs=1e-12)
-        assert sweep.curves.robustness[step] == pytest.approx(mean - line, abs=1e-12)
-    assert found["random"].change is None and found["random"].at(24) == 2
+        assert sweep.curves.inside[step] == pytest.approx(inside, rel=1e-5)
+        assert sweep.curves.outside[step] == pytest.approx(mean, rel=1e-5)
+        assert sweep.curves.robustness[step] == pytest.approx(mean - line, rel=1e-5)
+        change = sweep.curves.robustness[step] - sweep.curves.robustness[-1]
+        assert sweep.change.robustness[step] == pytest.approx(change, abs=1e-5)
+        assert sweep.low.inside[step] < inside < sweep.high.inside[step]
+    assert found["random"].change is None and found["random"].at(24) == 23
+    assert (taken.value("robustness_importance")[1:] <= 1).all()
     store.head_path(described.name, "imagenet", tmp_path).unlink()
-    assert not pruned_shifts.complete(described, pruned_shifts.PAPER, tmp_path)
+    assert due.jobs(family, tmp_path, ["pruning_under_shift"]) == []
 
 
 def test_experiments_without_a_measurement_yet_may_be_declared():

@@ -22,7 +22,7 @@ KEPT = pd.read_csv(pocket.POCKET / "representations.csv")
 @pytest.fixture(scope="module")
 def probe() -> concept_counts.ConceptImages:
     return concept_probe.pocket().select(
-        concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
+        concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS
     )
 
 

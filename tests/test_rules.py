@@ -23,7 +23,7 @@ CLAIMS = load_claims()
 PROVENANCE = {
     "weights": "none", "weights_sha256": None, "weights_note": "made up",
     "origins": [{"name": "none", "sha256": "0" * 64}], "layer": "last", "head": "",
-    "code": {"version": "0"}, "libraries": {"numpy": "0"}, "device": "none", "precision": "none",
+    "version": "0", "made_from": {"features": "0"}, "libraries": {"numpy": "0"}, "device": "none", "precision": "none",
 }  # fmt: skip
 
 

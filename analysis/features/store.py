@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.common import ROOT
+from analysis.common import ROOT, sha256_of
 from analysis.families.registry import Model
 
 try:
@@ -266,14 +266,28 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Map the arrays at ``path`` into memory and read their sidecar, checking size and sha256."""
+    sidecar = read_sidecar(path)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sidecar["sha256"]:
+            raise StoreError(
+                f"{_label(path)} is not what was written (its checksum differs): {_again(path)}."
+            )
+    return map_tensors(path), sidecar
+
+
+def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
+    """Read what the store says of the arrays at ``path``, without looking at them.
+
+    Raises StoreError as `read_features` does, but sees no damage that leaves the size as it was.
+    """
     if not path.is_file() or not sidecar_of(path).is_file():
         raise StoreError(
             f"{_label(path)} is not there, or its extraction was not finished: run "
             "`companion extract` for it; it continues where it stood."
         )
     try:
-        sidecar = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
-        format_, size, sha256 = sidecar["format"], sidecar["bytes"], sidecar["sha256"]
+        sidecar: dict[str, Any] = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
+        format_, size, _ = sidecar["format"], sidecar["bytes"], sidecar["sha256"]
     except (ValueError, KeyError, TypeError):
         raise StoreError(
             f"the sidecar of {_label(path)} is not readable: {_again(path)}."
@@ -288,12 +302,9 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             f"{_label(path)} has {path.stat().st_size:,} bytes where its sidecar says {size:,}: "
             f"{_again(path)}."
         )
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise StoreError(
-                f"{_label(path)} is not what was written (its checksum differs): {_again(path)}."
-            )
-    return map_tensors(path), sidecar
+    if model is not None:
+        _check_current(path, sidecar, model)
+    return sidecar
 
 
 def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -342,8 +353,7 @@ def _check_current(path: Path, sidecar: Mapping[str, Any], model: Model) -> None
     if model.weights_sha256 is not None:
         now["weights_sha256"] = model.weights_sha256
     elif model.weights and weights.is_file():
-        with weights.open("rb") as file:
-            now["weights_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        now["weights_sha256"] = sha256_of(weights)
     changed = [field for field in now if was.get(field) != now[field]]
     if changed:
         raise StoreError(

@@ -26,6 +26,8 @@ Integers = NDArray[np.intp]
 
 NORMAL_95 = 1.959964
 """Standard errors to either side of a normal 95 % interval."""
+#: Images whose logits are held at a time.
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,32 @@ def sampling_error(
     of_expected = expected_slope(a, baseline) ** 2 * a * (1 - a) / imagenet_images
     error: Array = np.sqrt(of_mean + of_expected)
     return error
+
+
+def recognised(
+    features: ArrayLike,
+    labels: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    owners: ArrayLike | None = None,
+) -> NDArray[np.bool_]:
+    """Whether a linear head gives each image's own class the highest logit: (N,).
+
+    `features`: (N, d) as the head sees them; `weight`: (rows, d) and `bias`: (rows,) of the rows
+    that compete; `owners`: (rows,) the class that each row stands for, by default its number;
+    `labels`: (N,) classes. Of equal logits the first row wins. Computed in float32, as heads are.
+    """
+    h, targets = np.asarray(features), np.asarray(labels)
+    w = np.asarray(weight, np.float32)
+    stands_for = np.arange(len(w)) if owners is None else np.asarray(owners)
+    found = np.empty(len(h), dtype=np.bool_)
+    for first in range(0, len(h), BLOCK):
+        block = slice(first, first + BLOCK)
+        logits = np.asarray(h[block], np.float32) @ w.T
+        if bias is not None:
+            logits += np.asarray(bias, np.float32)
+        found[block] = stands_for[logits.argmax(axis=1)] == targets[block]
+    return found
 
 
 def bootstrap_baselines(

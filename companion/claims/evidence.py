@@ -6,7 +6,7 @@ differ in what is gathered here, and in nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.families.registry import Edition, Family, Level, Model, load_families
-from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.average_precision import encoded
 from analysis.metrics.concept_counts import Found, Quantity
@@ -27,15 +26,14 @@ from analysis.metrics.pruning import Sweep
 from companion.claims.ledger import ClaimError
 from companion.measurements import (
     accuracy,
-    concept_found,
+    measures,
     pocket_robustness,
-    pruned_shifts,
     published,
     published_robustness,
     records,
-    take,
     views,
 )
+from companion.measurements.due import TRAINING
 from companion.measurements.published import FOUR_SHIFTS
 from companion.measurements.published_robustness import CLIP_V2
 from companion.measurements.quantities import Experiment
@@ -221,7 +219,7 @@ def pruned(sweep: Sweep) -> Pruned:
 def counted(measurement: Measurement) -> Concepts:
     """The concepts of a recorded measurement, at its threshold."""
     return Concepts(
-        concept_found.recorded(measurement),
+        measures.counts_of(measurement),
         measurement.value("positives"),
         measurement.counts["images"],
         measurement.value("threshold"),
@@ -259,14 +257,13 @@ def _published(families: Mapping[str, Family], folder: Path | None) -> Evidence:
         "own": own,
     }
     where = folder or records.FOLDER
-    shifts = {*sets.GRID} - {"imagenet"}  # there a curve is ordered by that shift's own images
     measurements = [
         *_known("outlier_features", families, None, folder),
         *_known("privileged_directions", families, None, folder),
-        *(m for m in records.read_all("pruning", None, where) if m.data.name not in shifts),
+        *_known("pruning", families, None, folder),
         *records.read_all("outlier_features", STAND_IN, where),
     ]
-    probed = [m for m in records.read_all("concepts", None, where) if m.data.name == "broden"]
+    probed = _known("concepts", families, ["broden"], folder)
     return Evidence(
         families,
         measurements,
@@ -275,8 +272,8 @@ def _published(families: Mapping[str, Family], folder: Path | None) -> Evidence:
             for view, rows in frames.items()
         },
         published_robustness.fit_choices(table),
-        {} if folder else _pruned_on_imagenet(families, set(own["name"])),
-        {m.model: counted(m) for m in probed if m.family in families and is_whole(m.data.what)},
+        _pruned(families, folder),
+        {m.model: counted(m) for m in probed if is_whole(m.data.what)},
     )
 
 
@@ -285,21 +282,15 @@ def _pocket(families: Mapping[str, Family], folder: Path | None) -> Evidence:
 
     Its concepts are counted where they are shown, and are given with `dataclasses.replace`.
     """
-    training = pruned_shifts.TRAINING
-    models = [] if folder else [m for family in families.values() for m in family.models]
     return Evidence(
         families,
         [
-            *_known("outlier_features", families, [training], folder),
-            *_known("privileged_directions", families, [training], folder),
+            *_known("outlier_features", families, [TRAINING], folder),
+            *_known("privileged_directions", families, [TRAINING], folder),
         ],
         {"unseen": pocket_view(families, RESAMPLES, SEED)},
-        pruned={
-            m.name: pruned(pruned_shifts.sweeps(m, RESAMPLES, SEED, ["importance"])["importance"])
-            for m in models
-            if m.level != "random" and pruned_shifts.complete(m)
-        },
-        reference=training,
+        pruned=_pruned(families, folder),
+        reference=TRAINING,
         counts="lower",
     )
 
@@ -312,21 +303,16 @@ def _known(
 ) -> list[Measurement]:
     """Live or recorded measurements of the families, or those recorded in a folder."""
     if folder is None:
-        return [m for f in families.values() for m in take.gather(experiment, f, data)]
+        return [m for f in families.values() for m in records.available(experiment, f, data)]
     found = [m for name in families for m in records.read_all(experiment, name, folder)]
     return [m for m in found if data is None or m.data.name in data]
 
 
-def _pruned_on_imagenet(
-    families: Mapping[str, Family], known: Collection[str]
-) -> dict[str, Pruned]:
-    """Zero-shot models, of those known on six data sets as published, whose features are here."""
-    shares = (1 - PRUNED_SHARE, 1)
+def _pruned(families: Mapping[str, Family], folder: Path | None) -> dict[str, Pruned]:
+    """What pruning changes under shift, of models that know classes."""
+    found = _known("pruning_under_shift", families, None, folder)
     return {
-        model.name: pruned(
-            pruned_shifts.sweeps_on_imagenet(model, ["importance"], shares=shares)["importance"]
-        )
-        for family in families.values()
-        for model in family.at_level("zero_shot")
-        if model.name in known and pruned_shifts.complete(model, pruned_shifts.PAPER)
+        m.model: pruned(measures.sweeps_of(m)["importance"])
+        for m in found
+        if m.level != "random" and is_whole(m.data.what)
     }

@@ -17,13 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.features.store import Head, StoreError
-from analysis.images import imagenet
 from analysis.images.imagelist import is_whole
 from analysis.metrics.robustness import (
     PAPER_BASELINE,
@@ -43,7 +39,6 @@ NAMES = {
     "objectnet": "objectnet",
     "imagenet_a": "imagenet-a",
 }
-BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -83,29 +78,6 @@ class Robustness:
     shifted: float
     er: float
     error: float
-
-
-def right(
-    features: NDArray[Any], labels: NDArray[np.int64], head: Head, classes: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Say of each image whether its class is predicted, shape (N,).
-
-    ``features`` (N, d); ``labels`` (N,) count through ``classes``, the data set's. Images without a
-    class (−1) are never right: leave them out before. Raises StoreError if the head lacks a class.
-    """
-    rows, owners = rows_of(head, classes)
-    part = head.restricted([head.classes[row] for row in rows])
-    found = np.empty(len(features), dtype=bool)
-    for first in range(0, len(features), BLOCK):
-        block = slice(first, first + BLOCK)
-        found[block] = owners[part.logits(features[block]).argmax(axis=1)] == labels[block]
-    return found
-
-
-def knows_some(head: Head, classes: Sequence[str]) -> bool:
-    """Say whether a head has any of a data set's classes, under its own name or ImageNet's."""
-    several, known = imagenet.objectnet_to_imagenet(), set(head.classes)
-    return any(name in known or known & {*several.get(name, ())} for name in classes)
 
 
 def of_measurement(measured: Measurement) -> Accuracy:
@@ -154,19 +126,3 @@ def robustness(
     er = effective_robustness(shifted, inside.top1, baseline)
     error = sampling_error(top1, [s.images for s in shifts], inside.top1, inside.images, baseline)
     return Robustness(shifted, float(er), float(error))
-
-
-def rows_of(head: Head, classes: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
-    """The head's rows that take part, and the index in ``classes`` of the class each stands for."""
-    index = {name: row for row, name in enumerate(head.classes)}
-    several = imagenet.objectnet_to_imagenet()
-    rows, owners = [], []
-    for owner, name in enumerate(classes):
-        own = (name,) if name in index else several.get(name, ())
-        if not own or any(one not in index for one in own):
-            raise StoreError(
-                f"the head has no class {name!r} of the data set: use the head that belongs to it."
-            )
-        rows += [index[one] for one in own]
-        owners += [owner] * len(own)
-    return rows, np.array(owners, dtype=np.int64)

@@ -23,34 +23,26 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from analysis.common import CompanionError
 from analysis.families.registry import Family, Model
 from analysis.features import store
+from analysis.images import emoji
+from analysis.images.broden import concepts, find_root
 from analysis.images.imagelist import DatasetError
 from analysis.metrics.concept_counts import ConceptImages
-
-LEAST_POSITIVES = 20
-"""Positive images that a concept needs: of all rankings of 20 positives and 20 negatives a share of
-4.4e-6 has an average precision of 0.9 or more."""
-
-LEAST_CLUSTERS = 5
-"""Clusters of emoji among its positives that a concept of the pocket lab needs."""
-
-COCO = "coco_500_images"
-#: Data sets of the store that are a probe by themselves.
-WITH_CONCEPTS = (COCO, "broden")
+from companion.measurements.coco import coco_words
+from companion.measurements.due import COCO, CONCEPTS, largest_head
 
 Rows = NDArray[np.intp]
 
 
-class ConceptsMissingError(RuntimeError):
+class ConceptsMissingError(CompanionError, RuntimeError):
     """The probe's images, or a model's features of them, are not there; the message says how."""
 
 
 @functools.cache
 def pocket() -> ConceptImages:
-    """The pocket lab's probe with all concepts that a test image shows: see `ConceptImages.select`."""
-    from analysis.images import emoji
-
+    """The pocket lab's probe with all concepts that some test image shows."""
     names, kinds, labels = emoji.concepts(1)
     table = emoji.load().table
     test = np.flatnonzero(table["split"] == "test")
@@ -58,7 +50,7 @@ def pocket() -> ConceptImages:
     keys = (rows["concept"] + "/" + rows["style"]).tolist()
     return ConceptImages(
         title="the test emoji in ten drawing styles",
-        data=tuple(f"pocket-{style}-test" for style in emoji.STYLES),
+        data=CONCEPTS["pocket"],
         names=names,
         kinds=kinds,
         labels=sparse.csr_array(labels[test]),
@@ -75,8 +67,6 @@ def broden(models: Sequence[Model] = (), folder: Path | None = None) -> ConceptI
     Where the store's features by one of the models were made of an incomplete copy, accepted as it
     was, or without damaged images, the probe is what these features are of; its title says so.
     """
-    from analysis.images.broden import concepts, find_root
-
     made_of = [data for model in models if (data := _described(model, "broden", folder))]
     try:
         table = concepts(
@@ -107,8 +97,6 @@ def broden(models: Sequence[Model] = (), folder: Path | None = None) -> ConceptI
 
 def coco() -> ConceptImages:
     """The 500 COCO images with public CLIP embeddings, and the words of a caption of each."""
-    from companion.measurements.coco import coco_words
-
     names, labels = coco_words(1)
     rows = np.arange(labels.shape[0])
     return ConceptImages(
@@ -124,27 +112,26 @@ def coco() -> ConceptImages:
     )
 
 
-def of_data(
-    name: str, models: Sequence[Model] = (), folder: Path | None = None
-) -> ConceptImages | None:
-    """The probe that consists of one data set of the store; None if there is none.
+def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None) -> ConceptImages:
+    """The probe that consists of data sets of the store, by its name in `due.CONCEPTS`.
 
     `models`: those whose features are looked at, see `broden`.
     """
-    if name == COCO:
-        return coco()
-    return broden(models, folder) if name == "broden" else None
+    if name == "broden":
+        return broden(models, folder)
+    return coco() if name == COCO else pocket()
 
 
 def of_family(family: Family, folder: Path | None = None) -> ConceptImages:
-    """The probe for a family: the pocket lab's own, or Broden. ConceptsMissingError if it is not there."""
+    """The probe for a family: the pocket lab's own, or Broden, which may raise as `broden` does."""
     return pocket() if family.edition == "pocket" else broden(family.models, folder)
 
 
 def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> NDArray[np.float32]:
     """Features (N, d) of the probe's images by a model, in the probe's order.
 
-    Raises ConceptsMissingError if they are not in the store, or are of other images or in another order.
+    Raises ConceptsMissingError if they are not in the store, or are of other images or in another
+    order.
     """
     found = [_read(model, name, folder) for name in probe.data]
     rows = np.concatenate([part.rows for part in found])
@@ -166,34 +153,10 @@ def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> 
 
     Raises ConceptsMissingError if the store has none.
     """
-    return _head_and_place(model, data, folder)[0]
-
-
-def head_place(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> Path:
-    """Where the store has the head that `head` returns."""
-    return _head_and_place(model, data, folder)[1]
-
-
-def _head_and_place(
-    model: Model, data: Sequence[str], folder: Path | None
-) -> tuple[store.Head, Path]:
-    paths = [store.head_path(model.name, name, folder) for name in data]
-    place = store.head_path(model.name, "any", folder).parent
-    others = [path.with_suffix(".safetensors") for path in sorted(place.glob("*.head.json"))]
-    for group in (paths, others):
-        heads = [(store.read_head(path, model), path) for path in group if path.is_file()]
-        if heads:
-            return max(heads, key=lambda found: len(found[0].classes))
-    raise ConceptsMissingError(
-        f"the store has no head of {model.name}: run `companion extract` on a data set with "
-        "classes, such as ImageNet's validation images."
-    )
-
-
-def has_head(model: Model, folder: Path | None = None) -> bool:
-    """Whether the store has any head of the model."""
-    place = store.head_path(model.name, "any", folder).parent
-    return any(place.glob("*.head.json"))
+    try:
+        return store.read_head(largest_head(model, data, folder), model)
+    except store.StoreError as error:
+        raise ConceptsMissingError(str(error)) from None
 
 
 def _described(model: Model, data: str, folder: Path | None) -> dict[str, Any] | None:

@@ -8,19 +8,35 @@ different bases have different names on purpose.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.metrics import directions, outliers
+from analysis.metrics import average_precision, concept_counts, directions, outliers
+from analysis.metrics import pruning as sweeping
+from analysis.metrics.concept_counts import (
+    LEAST_CLUSTERS,
+    LEAST_POSITIVES,
+    ConceptImages,
+    Found,
+)
 from analysis.metrics.pruning import (
+    Curves,
+    Images,
     Order,
+    Sweep,
     accuracy_without_each,
     paired_difference,
     pruning_order,
     right_at_every_step,
 )
+from analysis.metrics.robustness import PAPER_BASELINE, bootstrap_baselines, fit_baseline
+from companion.measurements.quantities import ORDERS, SWEPT
+from companion.measurements.records import Measurement
 
 Array = NDArray[np.float64]
 Quantities = dict[str, Any]
@@ -31,6 +47,12 @@ SAMPLE_IMAGES, SAMPLE_COORDINATES = 40, 24
 TOP_CONCEPTS = 5
 #: How many random orders pruning is repeated with; the seeds are 0, 1, 2, …
 RANDOM_ORDERS = 20
+#: The same on ImageNet and its shifts, where each takes minutes.
+RANDOM_ORDERS_ON_IMAGENET = 3
+#: Shares of the directions that are kept there.
+SHARES = tuple(step / 40 for step in range(1, 41))
+#: Bootstrap resamples of units and baselines, and their seed.
+RESAMPLES, SEED = 2000, 0
 
 
 def outlier_features(
@@ -185,52 +207,153 @@ def pruning(
     }
 
 
-def concepts(features: ArrayLike, head: ArrayLike, probe: Any) -> Quantities:
-    """Concepts along a head's right singular vectors: (N, d), (classes, d), a `Probe` of N images.
+def pruning_under_shift(
+    sets: Sequence[Images],
+    head: ArrayLike,
+    bias: ArrayLike | None = None,
+    pool: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Quantities:
+    """Accuracy and effective robustness with the head (classes, d) pruned, in four orders.
 
-    Concepts with fewer than `least_positives` positive images are left out before any count.
+    The first data set is the training distribution, on which directions are ordered; the others
+    are its shifts. ``pool``: accuracies on both of the models that the baseline is fitted to, one
+    each: units and pool are resampled, `RESAMPLES` times. Without it the baseline is the paper's
+    printed line, held fixed, and the intervals are those of finite test sets; some `SHARES` of the
+    directions are kept. Where there is no interval its ends are −1 and 1.
+    """
+    parts = directions.decompose(head)
+    if pool is None:
+        baseline, drawn = PAPER_BASELINE, RANDOM_ORDERS_ON_IMAGENET
+        kept = np.unique([max(1, round(share * parts.rank)) for share in SHARES]).astype(np.intp)
+        found = sweeping.sweeps(
+            sets, parts, bias, ORDERS, baseline,
+            lambda flags: sweeping.sampled(flags, baseline, kept), drawn, kept,
+        )  # fmt: skip
+    else:
+        baseline, drawn = fit_baseline(*pool), RANDOM_ORDERS
+        refits = bootstrap_baselines(*pool, RESAMPLES, SEED + 1)
+        units = [one.units for one in sets if one.units is not None]
+        found = sweeping.sweeps(
+            sets, parts, bias, ORDERS, baseline,
+            lambda flags: sweeping.resampled(flags, units, baseline, refits, SEED), drawn,
+        )  # fmt: skip
+    tables: Quantities = {"kept": found[ORDERS[0]].steps, "random_orders": drawn}
+    for part, (order, sweep) in product(SWEPT, found.items()):
+        tables[f"{part}_{order}"] = _table(part, sweep.curves, sweep.low, sweep.high)
+        if sweep.change is not None:
+            change = (sweep.change, sweep.change_low, sweep.change_high)
+            tables[f"{part}_change_{order}"] = _table(part, *change)
+    return tables
+
+
+def sweeps_of(measurement: Measurement) -> dict[str, Sweep]:
+    """Order → its sweep, from a measurement of pruning under shift."""
+    kept = measurement.value("kept")
+
+    def rows(name: str) -> list[Curves]:
+        tables = [measurement.value(f"{part}_{name}") for part in SWEPT]
+        return [Curves(*(table[row] for table in tables)) for row in range(3)]
+
+    return {
+        order: Sweep(
+            *rows(order), *(rows(f"change_{order}") if order != "random" else ()), kept=kept
+        )
+        for order in ORDERS
+    }
+
+
+def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quantities:
+    """Concepts along a head's right singular vectors: (N, d), (classes, d), a probe of N images.
+
+    Concepts with fewer than `LEAST_POSITIVES` positive images, or `LEAST_CLUSTERS` clusters, are
+    left out before any count; without the condition on clusters `concepts_of_few_clusters` more
+    would remain.
     `positives`, `best` (average precision of the best direction, first draw of negatives) and
-    `best_direction` are lists over the concepts that remain. `unique_…`, `lower_…`: how many
-    concepts some direction encodes at the threshold and at the lower one; `best_…`: the mean over
-    concepts of the best average precision. Each is a list: over draws of negatives (`draws`), sets
-    of as many random directions, permutations of the labels, and random halves of the images,
-    whose standard deviation estimates the standard error (see `concept_counts.draw`).
+    `best_direction` are lists over the concepts that remain, `per_direction` and
+    `per_direction_lower` (concepts that each direction encodes at both thresholds) over directions.
+    `unique_…`, `lower_…`: how many concepts some direction encodes at the threshold and at the
+    lower one; `best_…`: the mean over concepts of the best average precision. Each is a list: over
+    draws of negatives (`draws`), sets of as many random directions, permutations of the labels, and
+    random halves of the images, whose standard deviation estimates the standard error (see
+    `concept_counts.draw`). `coordinates_…`: the same along coordinates instead of singular vectors.
     `top_concepts`: of the most important direction for these images, `top_direction`, pointing to
     where the images lie on average, the concepts of highest average precision, the best first, as
     places in `positives`; `top_textures`: how many of them are textures.
+    `other_choices`: unique concepts at both thresholds (columns), first draw, in these rows: as
+    above, a direction or its opposite, features at length 1, the three along coordinates, and
+    without the condition on clusters.
     """
-    from analysis.metrics import concept_counts
-    from analysis.metrics.average_precision import top_concepts
-    from companion.measurements import concept_probe
-
-    chosen = probe.select(concept_probe.LEAST_POSITIVES)
+    chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
     settings = concept_counts.settings_for(chosen)
     parts = directions.decompose(head)
+    bases = {"": parts.directions, "coordinates_": np.eye(parts.directions.shape[1])}
     drawn = concept_counts.draw(chosen, settings)
-    found = concept_counts.count(features, parts.directions, drawn, settings)
+    own = drawn.own[0]
+    counts = {
+        "": concept_counts.count(features, bases[""], drawn, settings),
+        "coordinates_": concept_counts.count(
+            features, bases["coordinates_"], replace(drawn, halves=()), settings
+        ),
+    }
     lists = {
-        f"{quantity}_{kind}": getattr(found, kind)[:, column]
+        f"{basis}{quantity}_{kind}": getattr(counts[basis], kind)[:, column]
+        for basis in bases
         for column, quantity in enumerate(concept_counts.QUANTITIES)
         for kind in ("draws", "random", "permuted", "halves")
+        if len(getattr(counts[basis], kind)) or not basis
     }
-    ap = np.nan_to_num(found.ap)
-    top, along = concept_counts.along_most_important(features, parts, drawn.own[0], settings)
-    best = top_concepts(along[None], 0, TOP_CONCEPTS)
+    ap = np.nan_to_num(counts[""].ap)
+    encoded = [average_precision.encoded(ap, at) for at in (settings.threshold, settings.lower)]
+    top, along = concept_counts.along_most_important(features, parts, own, settings)
+    best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
+    loose = average_precision.balanced_sample(probe.select(LEAST_POSITIVES).labels, settings.seed)
+    choices = [(bases[""], {}, loose)]
+    changes: tuple[dict[str, Any], ...] = ({}, {"both_signs": True}, {"normalise": True})
+    choices = [(bases[b], change, own) for b in bases for change in changes] + choices
     return lists | {
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,
-        "least_positives": concept_probe.LEAST_POSITIVES,
-        "directions": found.directions,
+        "least_positives": LEAST_POSITIVES,
+        "directions": counts[""].directions,
         "draws": settings.draws,
         "chance_sets": settings.chance,
         "positives": chosen.positives,
         "best": ap.max(axis=0),
         "best_direction": ap.argmax(axis=0),
+        "per_direction": encoded[0].sum(axis=1),
+        "per_direction_lower": encoded[1].sum(axis=1),
         "top_direction": top,
         "top_concepts": best,
         "top_average_precision": along[best],
         "top_textures": [chosen.kinds[c] for c in best].count("texture"),
+        "coordinates_best": np.nan_to_num(counts["coordinates_"].ap).max(axis=0),
+        "other_choices": [_first_counts(features, *choice, settings) for choice in choices],
+        "concepts_of_few_clusters": len(loose.pairs) - len(chosen.names),
     }
+
+
+def counts_of(measurement: Measurement, basis: str = "") -> Found:
+    """The counts that a measurement of concepts holds, rounded as it keeps numbers.
+
+    ``basis``: "" for singular vectors, "coordinates_" for coordinates. Of the average precisions
+    there is one row, each concept's best.
+    """
+
+    def table(kind: str) -> Array:
+        names = [f"{basis}{quantity}_{kind}" for quantity in concept_counts.QUANTITIES]
+        lists = [measurement.value(name) for name in names if name in measurement.values]
+        return np.array(lists, dtype=np.float64).reshape(len(names), -1).T
+
+    return Found(
+        directions=measurement.counts["components"]
+        if basis
+        else int(measurement.value("directions")),
+        ap=np.array(measurement.value(f"{basis}best"), dtype=np.float64)[None],
+        draws=table("draws"),
+        random=table("random"),
+        permuted=table("permuted"),
+        halves=table("halves"),
+    )
 
 
 def accuracy(right: ArrayLike, labels: ArrayLike, classes: int) -> Quantities:
@@ -255,6 +378,26 @@ def accuracy(right: ArrayLike, labels: ArrayLike, classes: int) -> Quantities:
         "right_per_class": np.bincount(numbers[flags], minlength=classes),
         "images_per_class": np.bincount(numbers, minlength=classes),
     }
+
+
+def _table(part: str, *rows: Curves | None) -> Array:
+    """One curve's value and the ends of its interval: (3, steps)."""
+    value, low, high = (getattr(row, part) for row in rows)
+    return np.array([value, np.nan_to_num(low, nan=-1), np.nan_to_num(high, nan=1)])
+
+
+def _first_counts(
+    features: ArrayLike,
+    vectors: Array,
+    change: Mapping[str, Any],
+    sample: average_precision.BalancedSample,
+    settings: concept_counts.Settings,
+) -> list[int]:
+    """Unique concepts along directions at both thresholds, with one choice changed."""
+    changed = replace(settings, **change)
+    scores = average_precision.project(features, vectors, normalise=changed.normalise)
+    ap = concept_counts.average_precision(scores, sample, changed)
+    return [int(count) for count in concept_counts.tally(ap, changed)[:2]]
 
 
 def _of_head(rows: Array, parts: directions.Decomposition, top: int) -> Quantities:

@@ -20,7 +20,7 @@ from analysis.common import sha256_of
 from analysis.families.registry import Model, Preprocessing
 from analysis.images.imagelist import ImageList
 from analysis.images.public import ArtifactError
-from companion.measurements import take
+from companion.measurements import due, take
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Data, Measurement, Origin
 
@@ -55,7 +55,7 @@ def measure_photographs(experiment: Experiment) -> list[Measurement]:
     Nothing comes of pruning, concepts and accuracy, which need labels. Raises ArtifactError if a
     package is missing or its weights are not the expected ones.
     """
-    if experiment in ("pruning", "concepts", "accuracy"):
+    if experiment in ("pruning", "pruning_under_shift", "concepts", "accuracy"):
         return []
     try:
         from analysis.features.extract import Settings, extract
@@ -70,7 +70,8 @@ def measure_photographs(experiment: Experiment) -> list[Measurement]:
         checkpoint = convert_weights(weights_file(), folder / "weights.safetensors")
         settings = Settings(device="cpu", batch_size=len(images), progress=False)
         extract([MODEL], images, settings, folder=folder, checkpoint=checkpoint)
-        taken = take.take(experiment, FAMILY, MODEL, images.name, folder)
+        job = due.Job(experiment, FAMILY, MODEL, images.name, (images.name,))
+        taken = take.measure(job, folder)
     return [_with_origins(taken, images)]
 
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.images.public import Artifact, ArtifactError, artifact, fetch
-from companion.measurements import measures, take
+from companion.measurements import measures, records, take
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import (
     Data,
     Measurement,
     Origin,
     Provenance,
-    code_version,
     today,
 )
 
@@ -330,7 +329,9 @@ def _provenance(
         origins=[Origin(name=name, sha256=artifact(name).sha256) for name in files],
         layer=LAYER,
         head=head,
-        code=code_version(experiment),
+        version=records.version(),
+        made_from={name: artifact(name).sha256 for name in files}
+        | dict(records.code_parts(experiment)),
         libraries=take.libraries(),
         device=DEVICE,
         precision=f"kept as {array.dtype}; measured in float64",

@@ -8,18 +8,26 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Experiment = Literal[
-    "outlier_features", "privileged_directions", "pruning", "concepts", "accuracy"
+    "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
+    "accuracy",
 ]  # fmt: skip
 Basis = Literal["per_image", "mean_embedding", "mean_and_covariance", "head_and_mean", "head"]
 
 
 class Quantity(NamedTuple):
-    """The unit of a number, or of each number in a list (1) or a table (2 dimensions)."""
+    """The unit of a number, or of each number in a list (1) or a table (2 dimensions).
+
+    ``digits``: significant digits that are kept, so that a new measurement makes a short diff.
+    """
 
     unit: str
     dimensions: int = 0
+    digits: int = 4
 
 
+#: What a sweep of pruning judges, and the orders in which directions are pruned.
+SWEPT = ("inside", "outside", "robustness")
+ORDERS = ("importance", "singular_value", "random", "reversed")
 _RATIO, _FRACTION, _SHARE = "times the mean", "fraction", "fraction of the whole"
 _INDEX, _COSINE, _PLAIN = "coordinate", "absolute cosine", "dimensionless"
 _OF_MEAN = {"kurtosis_of_mean": Quantity(_PLAIN), "profile_of_mean": Quantity(_RATIO, 1)}
@@ -80,6 +88,19 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
         "difference_importance_error": Quantity(_FRACTION, 1),
         "accuracy_without_each": Quantity(_FRACTION, 1),
     },
+    # Tables have three rows: the value, and the lower and upper end of its 95 % interval; of random
+    # orders the mean, the lowest and the highest. Columns are the steps.
+    ("pruning_under_shift", "per_image"): {
+        "kept": Quantity("directions", 1),
+        "random_orders": Quantity("count"),
+        **{f"{part}_{order}": Quantity(_FRACTION, 2, 6) for part in SWEPT for order in ORDERS},
+        **{
+            f"{part}_change_{order}": Quantity(_FRACTION, 2, 6)
+            for part in SWEPT
+            for order in ORDERS
+            if order != "random"
+        },
+    },
     ("concepts", "per_image"): {
         "threshold": Quantity(_FRACTION),
         "lower_threshold": Quantity(_FRACTION),
@@ -88,16 +109,23 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
         "draws": Quantity("count"),
         "chance_sets": Quantity("count"),
         "positives": Quantity("count", 1),
-        "best": Quantity(_FRACTION, 1),
+        "best": Quantity(_FRACTION, 1, 6),
         "best_direction": Quantity("direction", 1),
+        "per_direction": Quantity("count", 1),
+        "per_direction_lower": Quantity("count", 1),
         "top_direction": Quantity("direction"),
         "top_concepts": Quantity("concept", 1),
-        "top_average_precision": Quantity(_FRACTION, 1),
+        "top_average_precision": Quantity(_FRACTION, 1, 6),
         "top_textures": Quantity("count"),
+        "coordinates_best": Quantity(_FRACTION, 1, 6),
+        "other_choices": Quantity("count", 2),
+        "concepts_of_few_clusters": Quantity("count"),
         **{
-            f"{quantity}_{kind}": Quantity(unit, 1)
+            f"{basis}{quantity}_{kind}": Quantity(unit, 1, 6)
+            for basis in ("", "coordinates_")
             for quantity, unit in (("unique", "count"), ("lower", "count"), ("best", _FRACTION))
             for kind in ("draws", "random", "permuted", "halves")
+            if (basis, kind) != ("coordinates_", "halves")
         },
     },
     ("accuracy", "per_image"): {

@@ -5,70 +5,61 @@ provenance: enough to judge them, to take them again and to review them as text.
 field, a number or a unit that is not known here is refused. Taking measurements is not done here:
 see `measure`.
 
+A live measurement is the same, beside the features in the store that it was taken from:
+``<store>/<model>/measurements/<experiment>--<data>.json``. Pages read both, see `available`.
+
 ``basis`` says what a measurement rests on. Quantities of different bases have different names and
 must never be compared: the kurtosis of a mean embedding, say, is not the mean kurtosis.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
-import os
-import platform
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from analysis import code
-from analysis.common import ROOT, Name, Text
-from analysis.families.registry import Level
+from analysis.common import ROOT, CompanionError, Name, Sha256, Strict, Text, write_text
+from analysis.families.registry import Family, Level
+from analysis.features import store
 from analysis.images import sets
 from companion.measurements.quantities import QUANTITIES, Basis, Experiment, Quantity
 
 FOLDER = ROOT / "data" / "measurements"
-DIGITS = 4
-"""Significant digits that are kept, so that a new measurement makes a short diff."""
 
 Number = int | float
 Numbers = Number | list[Number] | list[list[Number]]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 _MEASURES = "companion.measurements.measures"
 #: The modules whose code decides an experiment's numbers.
 CODE: dict[Experiment, tuple[str, ...]] = {
     "outlier_features": ("analysis.metrics.outliers", _MEASURES),
-    "privileged_directions": (
-        "analysis.metrics.outliers",
-        "analysis.metrics.directions",
-        _MEASURES,
-    ),
-    "pruning": (
-        "analysis.metrics.outliers",
-        "analysis.metrics.directions",
-        "analysis.metrics.pruning",
-        _MEASURES,
-    ),
+    "privileged_directions": ("analysis.metrics.directions", _MEASURES),
+    "pruning": ("analysis.metrics.pruning", _MEASURES),
+    "pruning_under_shift": ("analysis.metrics.pruning", _MEASURES),
     "concepts": (
-        "analysis.metrics.directions",
-        "analysis.metrics.average_precision",
         "analysis.metrics.concept_counts",
         "companion.measurements.concept_probe",
         _MEASURES,
     ),
-    "accuracy": ("companion.measurements.accuracy", _MEASURES),
+    "accuracy": ("analysis.metrics.robustness", _MEASURES),
 }
 
 
-class MeasurementError(ValueError):
+class MeasurementError(CompanionError, ValueError):
     """A measurement is not as it must be; the message names the file, the field and the reason."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class _Strict(Strict):
+    model_config = ConfigDict(strict=True)
 
 
 class Value(_Strict):
@@ -101,8 +92,9 @@ class Provenance(_Strict):
     """Where the numbers come from.
 
     ``weights_sha256`` may be absent only if ``weights_note`` says why, which is so where others
-    embedded the images; ``origins`` then says which files of theirs were used. ``code`` has the
-    version of the package and a hash of each module that decides the numbers, ``taken`` the day
+    embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
+    all that decides the numbers, by name: checksums of features, of the head and of files, and a
+    hash of what each module does; ``version`` is that of this package, ``taken`` the day
     (YYYY-MM-DD).
     """
 
@@ -112,7 +104,8 @@ class Provenance(_Strict):
     origins: Annotated[list[Origin], Field(min_length=1)]
     layer: Text
     head: str
-    code: dict[str, str]
+    version: Text
+    made_from: Annotated[dict[str, str], Field(min_length=1)]
     libraries: dict[str, str]
     device: Text
     precision: Text
@@ -122,9 +115,8 @@ class Provenance(_Strict):
     def _complete(self) -> Provenance:
         if self.weights_sha256 is None and not self.weights_note:
             raise ValueError("without weights_sha256, weights_note must say why there is none")
-        for field, needed in (("code", "version"), ("libraries", "numpy")):
-            if needed not in getattr(self, field):
-                raise ValueError(f"{field} must give {needed!r}")
+        if "numpy" not in self.libraries:
+            raise ValueError("libraries must give 'numpy'")
         return self
 
 
@@ -141,7 +133,7 @@ class Measurement(_Strict):
     counts: dict[str, Annotated[int, Field(gt=0)]]
     values: dict[str, Value]
     provenance: Provenance
-    #: Whether it was just computed from features in the store, or read from a file; not kept.
+    #: Whether it lies beside the features in the store, or is recorded; the file does not say it.
     live: bool = Field(default=False, exclude=True)
 
     @model_validator(mode="after")
@@ -158,6 +150,12 @@ class Measurement(_Strict):
         """The name of its file within the experiment's folder."""
         return f"{self.model}--{self.data.name}.json"
 
+    @property
+    def places(self) -> tuple[str, str]:
+        """Where its file can lie: the ends of its path, recorded and live."""
+        live = live_path(self.model, self.data.name, self.experiment)
+        return f"{self.experiment}/{self.file_name}", "/".join(live.parts[-3:])
+
     def value(self, name: str) -> Any:
         """One quantity: a number, or an array for a list or table."""
         value = self.values[name].value
@@ -167,24 +165,38 @@ class Measurement(_Strict):
 def values_with_units(
     experiment: Experiment, basis: Basis, numbers: Mapping[str, Any]
 ) -> dict[str, Value]:
-    """Round numbers and arrays to `DIGITS` significant digits and attach their units."""
+    """Round numbers and arrays to the digits that are kept and attach their units."""
     known = QUANTITIES[experiment, basis]
     return {
-        name: Value(unit=known[name].unit, value=_rounded(np.asarray(value)))
+        name: Value(unit=known[name].unit, value=_rounded(np.asarray(value), known[name].digits))
         for name, value in numbers.items()
     }
 
 
+def recorded_path(model: str, data: str, experiment: Experiment) -> Path:
+    """Where the recorded measurement lies, or would lie."""
+    return FOLDER / experiment / f"{model}--{data}.json"
+
+
+def live_path(model: str, data: str, experiment: Experiment, folder: Path | None = None) -> Path:
+    """Where the live measurement lies, or would lie, beside the features in the store."""
+    beside = (folder or store.default_folder()) / model / "measurements"
+    return beside / f"{experiment}--{data}.json"
+
+
 def write(measurement: Measurement, folder: Path = FOLDER) -> Path:
-    """Write a measurement to its place below `folder`, beside and renamed; return the path."""
-    path = folder / measurement.experiment / measurement.file_name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
-    try:
-        beside.write_text(to_text(measurement), encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Record a measurement: write it whole to its place below `folder`; return the path."""
+    return _written(measurement, folder / measurement.experiment / measurement.file_name)
+
+
+def write_live(measurement: Measurement, folder: Path | None = None) -> Path:
+    """Write a measurement whole beside the features in the store; return the path."""
+    place = live_path(measurement.model, measurement.data.name, measurement.experiment, folder)
+    return _written(measurement, place)
+
+
+def _written(measurement: Measurement, path: Path) -> Path:
+    write_text(path, to_text(measurement))
     return path
 
 
@@ -201,13 +213,41 @@ def read(path: Path) -> Measurement:
         raise MeasurementError(f"{path.name}: {_first_problem(error)}.") from None
     except (OSError, ValueError) as error:
         raise MeasurementError(f"{path.name} cannot be read as JSON: {error}.") from None
-    if (path.parent.name, path.name) != (measurement.experiment, measurement.file_name):
+    recorded, live = measurement.places
+    if path.as_posix().endswith(f"/{live}"):
+        return measurement.model_copy(update={"live": True})
+    if "/".join(path.parts[-2:]) != recorded:
         raise MeasurementError(
             f"{path.name} holds {measurement.experiment} of {measurement.model} on "
-            f"{measurement.data.name}, so it must be "
-            f"{measurement.experiment}/{measurement.file_name}."
+            f"{measurement.data.name}, so it must be {recorded}."
         )
     return measurement
+
+
+def available(
+    experiment: Experiment,
+    family: Family,
+    data: Collection[str] | None = None,
+    folder: Path | None = None,
+) -> list[Measurement]:
+    """All that is known of a family: for each model and data set the live file, else the recorded.
+
+    ``data``: these data sets only. In the order of the family's models, then of the data sets'
+    names. Nothing is measured; `take.bring_up_to_date` makes the live files.
+    """
+    found = [read(path) for path in files(experiment, family, folder)]
+    kept = {(m.model, m.data.name): m for m in found if m.family == family.name}
+    order = [model.name for model in family.models]
+    wanted = [m for m in kept.values() if data is None or m.data.name in data]
+    return sorted(wanted, key=lambda m: (order.index(m.model), m.data.name))
+
+
+def files(experiment: Experiment, family: Family, folder: Path | None = None) -> list[Path]:
+    """The files that `available` reads: the recorded ones, then the live ones."""
+    names = [model.name for model in family.models]
+    recorded = [p for n in names for p in recorded_path(n, "*", experiment).parent.glob(f"{n}--*")]
+    live = [live_path(name, "any", experiment, folder).parent for name in names]
+    return sorted(recorded) + [p for at in live for p in sorted(at.glob(f"{experiment}--*.json"))]
 
 
 def read_all(
@@ -233,7 +273,8 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
         if old.shape != new.shape:
             found.append(f"{name}: shape {old.shape} → {new.shape}")
             continue
-        apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - DIGITS), atol=1e-6)
+        digits = QUANTITIES[recorded.experiment, recorded.basis][name].digits
+        apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - digits), atol=1e-6)
         if apart.any():
             found.append(
                 f"{name}: {old[apart].flat[0]:g} → {new[apart].flat[0]:g}"
@@ -253,23 +294,30 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def code_version(experiment: Experiment) -> dict[str, str]:
-    """The package's version and a hash of each module that decides the experiment's numbers."""
-    import importlib.metadata
-
-    hashes = {name: _code_hash(name) for name in CODE[experiment]}
+def version() -> str:
+    """The package's version."""
     try:
-        version = importlib.metadata.version("interpreting-clip-companion")
+        return importlib.metadata.version("interpreting-clip-companion")
     except importlib.metadata.PackageNotFoundError:
-        version = "not installed"
-    return {"version": version} | hashes
+        return "not installed"
+
+
+@cache
+def code_parts(experiment: Experiment) -> Mapping[str, str]:
+    """A hash of what each module does that decides the experiment's numbers, by its name."""
+    own = CODE[experiment]
+    imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
+    paths = [path.relative_to(ROOT).with_suffix("") for path in code.import_closure(imports)]
+    behind = [".".join(path.parts) for path in paths if path.name != "__init__"]
+    return {name: _code_hash(name) for name in sorted({*own, *behind})}
 
 
 def changed_code(measurement: Measurement) -> list[str]:
     """Modules whose code has changed since the measurement was taken; empty if none has."""
-    taken, now = measurement.provenance.code, code_version(measurement.experiment)
-    names = {*taken, *now} - {"version"}
-    return sorted(name for name in names if taken.get(name) != now.get(name))
+    taken = measurement.provenance.made_from
+    was = {name for name in taken if name.startswith(("analysis.", "companion."))}
+    now = code_parts(measurement.experiment)
+    return sorted(name for name in {*was, *now} if taken.get(name) != now.get(name))
 
 
 def code_note(measurement: Measurement) -> str:
@@ -278,7 +326,7 @@ def code_note(measurement: Measurement) -> str:
     if not changed:
         return ""
     return (
-        f"Taken with an earlier version of the code ({measurement.provenance.code['version']}); "
+        f"Taken with an earlier version of the code ({measurement.provenance.version}); "
         f"since then {', '.join(changed)} changed."
     )
 
@@ -305,11 +353,11 @@ def _json(value: Any, depth: int) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _rounded(array: np.ndarray[Any, Any]) -> Any:
-    """Plain numbers with `DIGITS` significant digits, nested as the array is."""
+def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
+    """Plain numbers with so many significant digits, nested as the array is."""
     if array.dtype.kind in "iu":
         return array.tolist()
-    texts = np.vectorize(lambda v: float(f"{v:.{DIGITS}g}"), otypes=[float])
+    texts = np.vectorize(lambda v: float(f"{v:.{digits}g}"), otypes=[float])
     return texts(array).tolist() if array.size else array.tolist()
 
 

@@ -124,6 +124,8 @@ def _range(m: Measurement, name: str, unit: str) -> tuple[float, float]:
     width = m.counts.get("components", np.inf)
     if name.startswith("difference_"):
         return -1, 1
+    if m.experiment == "pruning_under_shift" and unit == "fraction":
+        return -1, 2  # ends of intervals, too
     if name.startswith(("unique_", "lower_")) and unit == "count":
         return 0, m.counts.get("concepts", np.inf)
     if name in ("kurtosis_mean", "kurtosis_percentiles", "kurtosis_of_mean"):

@@ -1,24 +1,31 @@
 """From features and heads in the store to measurements with their provenance.
 
-What is computed is in `measure`; here the arrays are found, and what the store's sidecars say
+What is computed is in `measures`; here the arrays are found, and what the store's sidecars say
 about them is carried over, so that a measurement can be traced to weights, images and settings.
+Which measurements there are to take is said in `due`.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.families.registry import Family, Model, shown_weights
+from analysis.code import version_of
+from analysis.families.registry import Family, Model, load_family, shown_weights
 from analysis.features import store
+from analysis.features.store import StoreError
+from analysis.images import emoji, imagenet
 from analysis.images.imagelist import LEFT_OUT
-from companion.measurements import accuracy, measures, records
+from analysis.metrics.pruning import Images, Integers
+from analysis.metrics.robustness import recognised
+from companion.measurements import concept_probe, due, measures, pocket_robustness, records
+from companion.measurements.due import Job, pending, unusable
 from companion.measurements.measures import Quantities
 from companion.measurements.quantities import Basis, Experiment
 from companion.measurements.records import (
@@ -27,146 +34,160 @@ from companion.measurements.records import (
     MeasurementError,
     Origin,
     Provenance,
-    code_version,
     today,
     values_with_units,
 )
+
+__all__ = ["pending", "unusable"]  # `due`'s, for those who also measure
+
+
+class Taken(NamedTuple):
+    """Numbers, how much they were taken from, and what the images are (as the store says if "")."""
+
+    numbers: Quantities
+    counts: dict[str, int]
+    what: str = ""
+
+
+def bring_up_to_date(families: Collection[Family], folder: Path | None = None) -> int:
+    """Measure what is pending, so that every live file is there and current; how many were taken.
+
+    Features that turn out to be damaged, and concepts whose images are not there, are left out.
+    """
+    taken = 0
+    for job in pending(families, folder):
+        with contextlib.suppress(StoreError, MeasurementError):
+            records.write_live(measure(job, folder), folder)
+            taken += 1
+    due.remove_outdated(families, folder)
+    return taken
+
+
+def measure_to_file(experiment: Experiment, family: str, model: str, data: str) -> str:
+    """Measure what these names stand for, and write the live file, whole; return its path.
+
+    Raises StoreError and MeasurementError as `measure` does.
+    """
+    job = due.find(experiment, load_family(family), model, data)
+    return str(records.write_live(measure(job)))
 
 
 def of_family(
     experiment: Experiment, family: Family, folder: Path | None = None
 ) -> list[Measurement]:
-    """Measure every data set in the store that allows it, for every model of the family.
+    """Take all measurements of an experiment that the store allows for a family.
 
-    Pruning and accuracy need a head and labels, privileged directions and concepts a head. Raises
-    MeasurementError if no model has the head that its features of concepts are waiting for.
+    Raises MeasurementError if features of concepts wait for their images or for a head.
     """
-    everything = [(model, data) for model in family.models for data in data_sets(model, folder)]
-    usable = [pair for pair in everything if _measurable(experiment, *pair, folder)]
-    if experiment == "concepts" and not usable:
-        _ask_for_heads(everything, folder)
-    return [take(experiment, family.name, model, data, folder) for model, data in usable]
+    found = due.jobs(family, folder, [experiment])
+    if experiment == "concepts" and not found:
+        found = due.waiting_for_concepts(family, folder)
+    return [measure(job, folder) for job in found]
 
 
-def of_data(
-    experiment: Experiment, family: Family, data: str, folder: Path | None = None
-) -> list[Measurement]:
-    """Measure one data set for every model of the family of which the store allows it."""
-    return [
-        take(experiment, family.name, model, data, folder)
-        for model in family.models
-        if data in data_sets(model, folder) and _measurable(experiment, model, data, folder)
-    ]
+def measure(job: Job, folder: Path | None = None) -> Measurement:
+    """Take one measurement from the store.
 
-
-def gather(
-    experiment: Experiment,
-    family: Family,
-    data: Collection[str] | None = None,
-    folder: Path | None = None,
-) -> list[Measurement]:
-    """All that is known of a family now: live from features in the store, else as recorded.
-
-    `data`: these data sets only. A recorded measurement of the very same features and head is taken
-    as it is; one of others gives way to the live one. Features that are damaged or were made by
-    another version of the model are not used: `unusable` names them. In the order of the family's
-    models.
+    Raises StoreError if features or head are not sound, MeasurementError if they do not go
+    together, or if the concepts of the images cannot be had.
     """
-    kept = {
-        (m.model, m.data.name): m
-        for m in records.read_all(experiment, family.name)
-        if data is None or m.data.name in data
-    }
-    for model in family.models:
-        for name in data_sets(model, folder):
-            if (data is None or name in data) and not store.problem(
-                store.features_path(model.name, name, folder), model
-            ):
-                fresh = _unless_kept(experiment, family, model, name, folder, kept)
-                kept |= {(model.name, name): fresh} if fresh else {}
-    order = [model.name for model in family.models]
-    return sorted(kept.values(), key=lambda m: (order.index(m.model), m.data.name))
-
-
-def known_data(experiment: Experiment, family: Family, folder: Path | None = None) -> set[str]:
-    """Names of all data sets that `gather` may find: those recorded, and those in the store."""
-    recorded = {m.data.name for m in records.read_all(experiment, family.name)}
-    return recorded.union(*(data_sets(model, folder) for model in family.models))
-
-
-def unusable(family: Family, folder: Path | None = None) -> list[str]:
-    """Why features of the family that are in the store cannot be used: a sentence for each."""
-    found = [
-        store.problem(store.features_path(model.name, data, folder), model)
-        for model in family.models
-        for data in data_sets(model, folder)
-    ]
-    return [problem for problem in found if problem]
-
-
-def data_sets(model: Model, folder: Path | None = None) -> list[str]:
-    """Names of the data sets of which the store has finished features by the model."""
-    sidecars = sorted(store.features_path(model.name, "any", folder).parent.glob("*.json"))
-    return [path.stem for path in sidecars if not path.stem.endswith(".head")]
-
-
-def take(
-    experiment: Experiment, family: str, model: Model, data: str, folder: Path | None = None
-) -> Measurement:
-    """Measure the features of one data set by one model; StoreError if they are not sound."""
-    if experiment == "concepts":
-        return _take_concepts(family, model, data, folder)
-    found = store.read_features(store.features_path(model.name, data, folder), model)
-    path = store.head_path(model.name, data, folder)
-    counts = {"images": found.features.shape[0], "components": found.features.shape[1]}
-    if experiment in ("pruning", "accuracy"):
-        counts["images"] = int((found.labels >= 0).sum())
-    head = None
-    if experiment != "outlier_features":
-        head = store.read_head(path, model)
-        counts["classes"] = len(found.classes if experiment == "accuracy" else head.classes)
-    numbers = _measured(experiment, found, head)
-    about = "" if head is None else _about_head(store.read(path)[1], len(head.classes))
-    return build(
-        experiment, "per_image", family, model, numbers, counts,
-        data=Data(name=data, what=_about_data(found.sidecar)),
-        provenance=provenance(experiment, found.sidecar, about),
-    )  # fmt: skip
-
-
-def _take_concepts(family: str, model: Model, data: str, folder: Path | None) -> Measurement:
-    from companion.measurements import concept_probe
-
     try:
-        probe = concept_probe.of_data(data, [model], folder)
-        if probe is None:
-            raise MeasurementError(f"no concepts are known for the images of {data}.")
-        head = concept_probe.head(model, probe.data, folder)
-        features = concept_probe.features(model, probe, folder)
+        place = job.head(folder)
+        head = store.read_head(place, job.model) if place else None
+        taken = TAKE[job.experiment](job, head, folder)
     except concept_probe.ConceptsMissingError as error:
         raise MeasurementError(str(error)) from None
-    numbers = measures.concepts(features, head.weight, probe)
-    counts = {"images": len(features), "components": features.shape[1],
-              "classes": len(head.classes), "concepts": len(numbers["positives"])}  # fmt: skip
-    sidecar = store.read(store.features_path(model.name, data, folder))[1]
-    place = concept_probe.head_place(model, probe.data, folder)
-    about = _about_head(store.read(place)[1], len(head.classes))
+    sidecars = [store.read_sidecar(path) for path in job.features(folder)]
+    about = "" if head is None or place is None else _about_head(store.read_sidecar(place))
+    what = taken.what or "; ".join(_about_data(sidecar) for sidecar in sidecars)
     return build(
-        "concepts", "per_image", family, model, numbers, counts,
-        data=Data(name=data, what=_about_probe(sidecar, probe.title)),
-        provenance=provenance("concepts", sidecar, about),
+        job.experiment, "per_image", job.family, job.model, taken.numbers, taken.counts,
+        data=Data(name=job.data, what=what),
+        provenance=provenance(sidecars, due.made_from(job, folder), about),
     )  # fmt: skip
 
 
-def _ask_for_heads(pairs: Sequence[tuple[Model, str]], folder: Path | None) -> None:
-    from companion.measurements import concept_probe
+def _outlier_features(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    found = _read(job, folder)
+    return Taken(measures.outlier_features(found.features), _counts(found.features))
 
-    for model, data in pairs:
-        if data in concept_probe.WITH_CONCEPTS:
-            try:
-                concept_probe.head(model, (data,), folder)
-            except concept_probe.ConceptsMissingError as error:
-                raise MeasurementError(str(error)) from None
+
+def _privileged_directions(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    found = _read(job, folder)
+    numbers = measures.privileged_directions(found.features, _of(head).weight)
+    return Taken(numbers, _counts(found.features, head))
+
+
+def _pruning(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    whole = _of(head)
+    images = seen(_read(job, folder), whole)
+    rows = images.class_subset
+    assert rows is not None
+    numbers = measures.pruning(images.features, rows[images.labels], whole.weight, rows, whole.bias)
+    return Taken(numbers, _counts(images.features, head))
+
+
+def _accuracy(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    found, whole = _read(job, folder), _of(head)
+    images = seen(found, whole)
+    if not len(images.labels):
+        raise MeasurementError(
+            f"{job.data} has no image with a class, so there is no accuracy on it."
+        )
+    right = recognised_by(whole, images)
+    counts = _counts(images.features) | {"classes": len(found.classes)}
+    return Taken(measures.accuracy(right, images.labels, len(found.classes)), counts)
+
+
+def _pruning_under_shift(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    paths, sets, pool = job.features(folder), [], None
+    for part, path in zip(job.parts, paths, strict=True):
+        found = store.read_features(path, job.model)
+        units = concepts_of(found, part) if job.data == "pocket" else None
+        sets.append(seen(found, _of(head), units))
+    if job.data == "pocket":
+        models = pocket_robustness.pool("unseen")
+        pool = (models["imagenet"], models["shifted"])
+    numbers = measures.pruning_under_shift(sets, _of(head).weight, _of(head).bias, pool)
+    shifted = sum(len(one.labels) for one in sets[1:])
+    counts = _counts(sets[0].features, head) | {"shifted_images": shifted}
+    return Taken(numbers, counts, "the pocket lab's training style and unseen styles" * bool(pool))
+
+
+def _concepts(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    probe = concept_probe.of_data(job.data, [job.model], folder)
+    features = concept_probe.features(job.model, probe, folder)
+    numbers = measures.concepts(features, _of(head).weight, probe)
+    counts = _counts(features, head) | {"concepts": len(numbers["positives"])}
+    if len(job.parts) > 1:
+        return Taken(numbers, counts, probe.title)
+    sidecar = store.read_sidecar(job.features(folder)[0])
+    return Taken(numbers, counts, _about_probe(sidecar, probe.title))
+
+
+#: How each experiment is measured: from a job and the head that it needs.
+TAKE: dict[Experiment, Callable[[Job, store.Head | None, Path | None], Taken]] = {
+    "outlier_features": _outlier_features,
+    "privileged_directions": _privileged_directions,
+    "pruning": _pruning,
+    "pruning_under_shift": _pruning_under_shift,
+    "concepts": _concepts,
+    "accuracy": _accuracy,
+}
+
+
+def _read(job: Job, folder: Path | None) -> store.Features:
+    return store.read_features(job.features(folder)[0], job.model)
+
+
+def _of(head: store.Head | None) -> store.Head:
+    assert head is not None  # `due.NEEDS` says that there is one
+    return head
+
+
+def _counts(features: NDArray[Any], head: store.Head | None = None) -> dict[str, int]:
+    counts = {"images": features.shape[0], "components": features.shape[1]}
+    return counts if head is None else counts | {"classes": len(head.classes)}
 
 
 def build(
@@ -187,18 +208,24 @@ def build(
     )  # fmt: skip
 
 
-def provenance(experiment: Experiment, sidecar: Mapping[str, Any], head: str = "") -> Provenance:
-    """Carry a sidecar of the store over: weights, files, layer, settings."""
-    described = sidecar["model"]
+def provenance(
+    sidecars: Sequence[Mapping[str, Any]], made_from: Mapping[str, str], head: str = ""
+) -> Provenance:
+    """Carry sidecars of one model's features over: weights, files, layer, settings."""
+    first = sidecars[0]
+    described = first["model"]
     weights = shown_weights(described["weights"] or "")
     parts = (described["library"], described["architecture"], weights)
     own: dict[str, Any] = {
         "weights": " ".join(str(part) for part in parts if part),
         "weights_note": "",
-        "files": [{"name": f"features of {sidecar['data']['name']}", "sha256": sidecar["sha256"]}],
+        "files": [
+            {"name": f"features of {one['data']['name']}", "sha256": one["sha256"]}
+            for one in sidecars
+        ],
         "layer": "what the head sees (the encoder's output)",
     }
-    origin = {**own, **sidecar.get("origin", {})}
+    origin = {**own, **first.get("origin", {})}
     return Provenance(
         weights=origin["weights"],
         weights_sha256=described["weights_sha256"] or None,
@@ -206,10 +233,11 @@ def provenance(experiment: Experiment, sidecar: Mapping[str, Any], head: str = "
         origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
         layer=origin["layer"],
         head=head,
-        code=code_version(experiment),
+        version=records.version(),
+        made_from=dict(made_from),
         libraries=libraries(),
-        device=sidecar.get("device", "not known"),
-        precision=f"features computed in {sidecar['precision']}, kept as {sidecar['dtype']}; "
+        device=first.get("device", "not known"),
+        precision=f"features computed in {first['precision']}, kept as {first['dtype']}; "
         "measured in float64",
         taken=today(),
     )
@@ -217,120 +245,69 @@ def provenance(experiment: Experiment, sidecar: Mapping[str, Any], head: str = "
 
 def libraries() -> dict[str, str]:
     """Versions of what the numbers were computed with."""
-    return {"python": platform.python_version(), "numpy": importlib.metadata.version("numpy")}
+    return {"python": platform.python_version(), "numpy": version_of("numpy")}
 
 
-def _unless_kept(
-    experiment: Experiment,
-    family: Family,
-    model: Model,
-    data: str,
-    folder: Path | None,
-    kept: Mapping[tuple[str, str], Measurement],
-) -> Measurement | None:
-    """Measure one data set, if it can be and was not recorded from the same features."""
-    if not _measurable(experiment, model, data, folder):
-        return None
-    recorded = kept.get((model.name, data))
-    if recorded is not None:
-        sidecar = store.read(store.features_path(model.name, data, folder))[1]
-        same = recorded.provenance.origins == provenance(experiment, sidecar).origins
-        if same and recorded.provenance.head == _head_now(
-            experiment, model, data, folder, recorded
-        ):
-            return None
-    try:
-        fresh = take(experiment, family.name, model, data, folder)
-    except MeasurementError:
-        if experiment == "concepts":  # features can be here without the images' labels
-            return None
-        raise
-    return fresh.model_copy(update={"live": True})
+def seen(found: store.Features, head: store.Head, units: Integers | None = None) -> Images:
+    """The images that have a class, as a head sees them: at length 1 where that changes a
+    prediction. ``units`` (N,) as in `Images`.
 
-
-def _head_now(
-    experiment: Experiment, model: Model, data: str, folder: Path | None, recorded: Measurement
-) -> str:
-    """What a measurement taken now would say of its head; prompts may have changed since."""
-    if experiment in ("outlier_features", "concepts"):  # none, and one that has its own ways
-        return recorded.provenance.head
-    path = store.head_path(model.name, data, folder)
-    return _about_head(store.read(path)[1], len(store.read_head(path, model).classes))
-
-
-def _measured(experiment: Experiment, found: store.Features, head: store.Head | None) -> Quantities:
-    if head is None:
-        return measures.outlier_features(found.features)
-    if experiment == "privileged_directions":
-        return measures.privileged_directions(found.features, head.weight)
-    if experiment == "accuracy":
-        return _accuracy(found, head)
-    features, labels = for_head(found, head)
-    return measures.pruning(features, labels, head.weight, _rows_of(found, head), head.bias)
-
-
-def _accuracy(found: store.Features, head: store.Head) -> Quantities:
-    labelled = found.labels >= 0
-    if not labelled.any():
-        raise MeasurementError(
-            f"{found.sidecar['data']['name']} has no image with a class, so there is no accuracy "
-            "on it."
-        )
-    labels = found.labels[labelled]
-    right = accuracy.right(found.features[labelled], labels, head, found.classes)
-    return measures.accuracy(right, labels, len(found.classes))
-
-
-def for_head(found: store.Features, head: store.Head) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Features (n, d) as the head sees them, and labels (n,) as its rows; unlabelled ones left out.
-
-    Raises MeasurementError if the head lacks a class of the data set.
+    Labels count through the data set's classes, of which one may be several rows of the head: of
+    ObjectNet's, where the head has ImageNet's (see `accuracy`). Raises MeasurementError if the head
+    lacks a class.
     """
-    classes, labelled = _rows_of(found, head), found.labels >= 0
-    features, labels = found.features, found.labels
-    if not labelled.all():
-        features, labels = features[labelled], labels[labelled]
-    return as_seen(head, features), classes[labels]
-
-
-def as_seen(head: store.Head, features: NDArray[Any]) -> NDArray[Any]:
-    """Features (n, d) as a head sees them, at length 1 where that changes a prediction."""
+    rows, owners = rows_of(head, found.classes, found.sidecar["data"]["name"])
+    labelled = found.labels >= 0
+    features = found.features if labelled.all() else found.features[labelled]
     if head.normalize and head.bias is not None:  # without a bias lengths change none
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return features
+    labels = found.labels[labelled].astype(np.intp)
+    return Images(features, labels, None if units is None else units[labelled], rows, owners)
 
 
-def _rows_of(found: store.Features, head: store.Head) -> NDArray[np.intp]:
-    """The head's row of each class of the data set, which may have fewer classes than the head."""
-    rows = {name: row for row, name in enumerate(head.classes)}
-    unknown = [name for name in found.classes if name not in rows]
+def recognised_by(head: store.Head, images: Images) -> NDArray[np.bool_]:
+    """Whether a head gives each image's class the highest logit: (N,)."""
+    rows = images.class_subset
+    bias = None if head.bias is None else head.bias[rows]
+    return recognised(images.features, images.labels, head.weight[rows], bias, images.owners)
+
+
+def rows_of(
+    head: store.Head, classes: Sequence[str], data: str = "the data set"
+) -> tuple[Integers, Integers]:
+    """The head's rows that take part, and the index in ``classes`` of the class each stands for."""
+    index = {name: row for row, name in enumerate(head.classes)}
+    several = imagenet.objectnet_to_imagenet()
+    rows: list[int] = []
+    owners: list[int] = []
+    for owner, name in enumerate(classes):
+        own = (name,) if name in index else several.get(name, ())
+        if not own or any(one not in index for one in own):
+            raise MeasurementError(
+                f"the head has no class {name!r} of {data}; use the head that belongs to it."
+            )
+        rows += [index[one] for one in own]
+        owners += [owner] * len(own)
+    return np.array(rows, dtype=np.intp), np.array(owners, dtype=np.intp)
+
+
+def concepts_of(found: store.Features, data: str) -> Integers:
+    """A number for each emoji's concept, the same in every style: (N,).
+
+    Raises StoreError if the features are of other emoji than the test emoji of this style.
+    """
+    style = data.removeprefix("pocket-").removesuffix("-test")
+    table = emoji.load().table
+    concepts = sorted(table[table["split"] == "test"]["concept"].unique())
+    numbers = store.row_numbers([f"{concept}/{style}" for concept in concepts])
+    place = {number: concept for concept, number in enumerate(numbers.tolist())}
+    unknown = [row for row in found.rows.tolist() if row not in place]
     if unknown:
-        raise MeasurementError(
-            f"the head has no class {unknown[0]!r} of {found.sidecar['data']['name']}; use the "
-            "head that belongs to this data set."
+        raise StoreError(
+            f"{len(unknown)} images of {data} are none of the test emoji in {emoji.ARCHIVE.name}: "
+            "extract the features again."
         )
-    return np.array([rows[name] for name in found.classes], dtype=np.intp)
-
-
-def _measurable(experiment: Experiment, model: Model, data: str, folder: Path | None) -> bool:
-    if experiment == "outlier_features":
-        return True
-    if experiment == "concepts":
-        from companion.measurements import concept_probe
-
-        return data in concept_probe.WITH_CONCEPTS and concept_probe.has_head(model, folder)
-    if not store.head_path(model.name, data, folder).is_file():
-        return False
-    if experiment == "privileged_directions":
-        return True
-    found = store.read_features(store.features_path(model.name, data, folder), model)
-    head = store.read_head(store.head_path(model.name, data, folder))
-    labelled = bool((found.labels >= 0).any())
-    if experiment == "accuracy":
-        return labelled and accuracy.knows_some(head, found.classes)
-    # A classifier of ImageNet's classes has none of ObjectNet's: `accuracy` can tell, pruning not.
-    common = not set(head.classes).isdisjoint(found.classes)
-    return model.level != "random" and common and labelled
+    return np.array([place[row] for row in found.rows.tolist()], dtype=np.intp)
 
 
 def _about_data(sidecar: Mapping[str, Any]) -> str:
@@ -348,8 +325,8 @@ def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:
     return f"{_about_data(sidecar)}; concepts: {title}"
 
 
-def _about_head(sidecar: Mapping[str, Any], classes: int) -> str:
-    origin = sidecar.get("origin")
+def _about_head(sidecar: Mapping[str, Any]) -> str:
+    origin, classes = sidecar.get("origin"), len(sidecar["classes"])
     if origin:
         return str(origin["head"])
     prompts = sidecar.get("prompts")

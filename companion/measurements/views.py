@@ -21,7 +21,7 @@ from companion.measurements import (
     pocket_robustness,
     published,
     published_robustness,
-    take,
+    records,
 )
 from companion.measurements.published import FIVE_SHIFTS, FOUR_SHIFTS, V2
 from companion.measurements.records import Measurement
@@ -107,7 +107,7 @@ def of_published_sets(families: Mapping[str, Family]) -> pd.DataFrame:
     Copies of a data set that differ from the published one are left out: they decide no claim.
     """
     data = list(accuracy.NAMES.values())
-    measured = [m for f in families.values() for m in take.gather("accuracy", f, data)]
+    measured = [m for f in families.values() for m in records.available("accuracy", f, data)]
     complete = [m for m in measured if accuracy.of_measurement(m).complete]
     return of_measurements(families, complete)
 

@@ -8,6 +8,7 @@ build stopped. With nothing to do it is not even imported.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import platform
@@ -16,11 +17,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO
 
 from analysis.common import ROOT, CompanionError
 from analysis.families.registry import load_families
+from companion.measurements import due
 from companion.runs import experiments, keys, lab
 from companion.runs.execute import show_as_written
 from companion.runs.experiments import Run, RunError
@@ -36,7 +39,8 @@ _workshop: Workshop | None = None
 def bring_up_to_date(jobs: int = 2, wanted: Sequence[Run] | None = None) -> int:
     """Execute every run (or the `wanted` ones) that is not current; returns how many there were.
 
-    Raises RunError, after all others have finished, if any failed.
+    The pocket lab's features and the live measurements, which runs read, come first. Raises
+    RunError, after all others have finished, if any failed.
     """
     everything = experiments.all_runs()
     _remove_leftovers(everything)
@@ -80,6 +84,20 @@ def prepare(runs: Sequence[Run]) -> None:
     pocket = {"pocket", *load_families("pocket")}
     if any(run.experiment.features and run.subject in pocket for run in runs):
         lab.refresh()
+    families = {family.name: family for run in runs for family in keys.families_read(run)}
+    waiting = due.pending(families.values())
+    if waiting:
+        print(f"measurements: {len(waiting)}", file=sys.stderr, flush=True)
+        with working(2) as workshop, ThreadPoolExecutor(2) as pool:
+            list(pool.map(functools.partial(_measure, workshop), waiting))
+    due.remove_outdated(families.values())
+
+
+def _measure(workshop: Workshop, job: due.Job) -> None:
+    """Take a live measurement; pages say of features that cannot be used why."""
+    names = (job.experiment, job.family, job.model.name, job.data)
+    with contextlib.suppress(CompanionError):
+        workshop.call("companion.measurements.take:measure_to_file", *names)
 
 
 def execute(run: Run, parameters: dict[str, Any], output: Path) -> None:

@@ -400,8 +400,8 @@ def _parts_of(choice: Choice, job: Job) -> list[Job]:
 
 def _measure(choice: Choice, job: Job) -> dict[str, str]:
     """Measure and record for all models whose features are here; returns why for the others."""
+    from companion.measurements import due, take
     from companion.measurements import records as measurements
-    from companion.measurements import take
 
     family, images = load_family(job.family), find(choice, job.data)
     left_out: dict[str, str] = {}
@@ -411,7 +411,11 @@ def _measure(choice: Choice, job: Job) -> dict[str, str]:
             if not _is_there(model, images, choice):
                 raise RunError(f"the store has no features of {model.name} on {job.data}.")
             alone = family.model_copy(update={"models": (model,)})
-            found = [m for e in experiments(job.data) for m in take.of_data(e, alone, job.data)]
+            found = [
+                take.measure(one)
+                for one in due.jobs(alone)
+                if job.data in one.parts and (len(one.parts) == 1 or not due.is_recorded(one))
+            ]
         except (RunError, StoreError, measurements.MeasurementError) as error:
             left_out[model.name] = str(error)
             continue
@@ -450,7 +454,9 @@ def experiments(data: str) -> tuple[Experiment, ...]:
     """
     if data not in descriptions():
         return get_args(Experiment)
-    return {"imagenet": ON_REFERENCE, "broden": ("concepts",)}.get(data, ("accuracy", "pruning"))
+    return {"imagenet": ON_REFERENCE, "broden": ("concepts",)}.get(
+        data, ("accuracy", "pruning_under_shift")
+    )
 
 
 @contextlib.contextmanager
@@ -746,10 +752,10 @@ def _keys(choice: Choice, kind: Kind, family: str, data: str) -> Parts:
         "precision": choice.precision,
     }
     if kind == "measure":
-        from companion.measurements.records import code_version
+        from companion.measurements.records import code_parts
 
         for experiment in experiments(data):
-            common |= {k: v for k, v in code_version(experiment).items() if k != "version"}
+            common |= dict(code_parts(experiment))
     return {
         model.name: fingerprint({**common, "model": _described(model)})
         for model in models_of(choice, family)

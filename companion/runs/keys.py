@@ -23,7 +23,7 @@ import yaml
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of, write_text
-from analysis.families.registry import Model, load_families
+from analysis.families.registry import Family, Model, load_families
 from analysis.features.store import default_folder
 from companion.runs.experiments import STATE, Run, RunError, cells, header, made
 
@@ -177,16 +177,19 @@ def _measured(run: Run) -> list[str]:
     return [kind[1] for kind in map(MEASUREMENTS.fullmatch, run.experiment.reads) if kind]
 
 
-def _models(run: Run) -> list[Model]:
-    """The models of the run's family, or of its edition's families."""
+def families_read(run: Run) -> list[Family]:
+    """The families that a run looks at: its own, or its edition's."""
     editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
     whole = run.experiment.scope == "edition"
     return [
-        model
+        family
         for family in load_families().values()
         if (family.edition in editions if whole else family.name == run.subject)
-        for model in family.models
     ]
+
+
+def _models(run: Run) -> list[Model]:
+    return [model for family in families_read(run) for model in family.models]
 
 
 def failure_of(name: str) -> Path:

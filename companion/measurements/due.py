@@ -1,0 +1,286 @@
+"""What there is to measure: experiments on features in the store, and which files are not current.
+
+Only descriptions of features are read here, hardly an array; measuring is done in `take`. A
+measurement carries what it was made from, so whether it is current is a comparison.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from analysis.common import ROOT, fingerprint, sha256_of
+from analysis.families.registry import Family, Model
+from analysis.features import store
+from analysis.features.store import StoreError
+from analysis.images import imagenet, sets
+from analysis.images.imagelist import DatasetError
+from companion.measurements import records
+from companion.measurements.quantities import Experiment
+
+#: Test emoji by what their style is for. No model trains on the unseen ones.
+STYLES: dict[str, tuple[str, ...]] = {
+    name: tuple(f"pocket-{one.name}-test" for one in sets.styles().values() if one.role == role)
+    for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
+}
+TRAINING = STYLES["training"][0]
+COCO = "coco_500_images"
+#: Images with concepts: what a measurement of them is called, and the store's data sets.
+CONCEPTS = {
+    "pocket": tuple(f"pocket-{style}-test" for style in sets.styles()),
+    "broden": ("broden",),
+    COCO: (COCO,),
+}
+#: A training distribution and its shifts.
+SHIFTED = {
+    "pocket": (TRAINING, *STYLES["unseen"]),
+    "imagenet-and-shifts": (sets.IMAGENET, *sets.SHIFTS),
+}
+
+
+class Needs(NamedTuple):
+    """What an experiment needs beside features."""
+
+    head: bool = True
+    labels: bool = False
+
+
+NEEDS: dict[Experiment, Needs] = {
+    "outlier_features": Needs(head=False),
+    "privileged_directions": Needs(),
+    "pruning": Needs(labels=True),
+    "pruning_under_shift": Needs(labels=True),
+    "concepts": Needs(),
+    "accuracy": Needs(labels=True),
+}
+#: Other files that decide an experiment's numbers, by experiment and data set; None for any other.
+READS: dict[tuple[Experiment, str | None], tuple[str, ...]] = {
+    ("accuracy", None): ("data/imagenet/objectnet.csv",),
+    ("pruning_under_shift", "imagenet-and-shifts"): ("data/imagenet/objectnet.csv",),
+    ("pruning_under_shift", "pocket"): ("data/emoji/emoji.zip", "data/pocket/accuracies.csv"),
+    ("concepts", "pocket"): ("data/emoji/emoji.zip", "data/emoji/appearance.npy"),
+    ("concepts", COCO): ("data/concepts/coco_500_captions.csv",),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One experiment for one model on ``data``: one data set of the store, or several together."""
+
+    experiment: Experiment
+    family: str
+    model: Model
+    data: str
+    parts: tuple[str, ...]
+
+    def features(self, folder: Path | None = None) -> list[Path]:
+        """Where the store has the features of each data set."""
+        return [store.features_path(self.model.name, part, folder) for part in self.parts]
+
+    def head(self, folder: Path | None = None) -> Path | None:
+        """Where the store has the head; None if the experiment needs none.
+
+        Concepts are looked for along the head of most classes, of their own data sets if there is
+        one. Raises StoreError if it is not there.
+        """
+        if not NEEDS[self.experiment].head:
+            return None
+        if self.experiment == "concepts":
+            return largest_head(self.model, self.parts, folder)
+        return store.head_path(self.model.name, self.parts[0], folder)
+
+
+def largest_head(model: Model, data: Iterable[str] = (), folder: Path | None = None) -> Path:
+    """The head that a model uses on one of the data sets, else the one of most classes.
+
+    Raises StoreError if the store has none.
+    """
+    own = [store.head_path(model.name, name, folder) for name in data]
+    beside = sorted(store.head_path(model.name, "any", folder).parent.glob("*.head.json"))
+    for group in (own, [path.with_suffix(".safetensors") for path in beside]):
+        found = [path for path in group if path.is_file()]
+        if found:
+            return max(found, key=lambda path: len(store.read_sidecar(path, model)["classes"]))
+    raise StoreError(
+        f"the store has no head of {model.name}: run `companion extract` on a data set with "
+        "classes, such as ImageNet's validation images."
+    )
+
+
+def experiments_on(data: str) -> tuple[Experiment, ...]:
+    """What is measured on a single data set, where heads and labels allow it.
+
+    Of the paper's data sets ImageNet is what features are looked at on, its shifts are for
+    accuracies; of the pocket lab's the training style. On any other all is measured that can be.
+    """
+    if data == "imagenet":
+        return ("outlier_features", "privileged_directions", "pruning", "accuracy")
+    if data in sets.GRID:
+        return () if data == "broden" else ("accuracy",)
+    if data.startswith("pocket-"):
+        on_training: tuple[Experiment, ...] = ("privileged_directions", "pruning")
+        return ("outlier_features", *(on_training if data == TRAINING else ()))
+    return ("outlier_features", "privileged_directions", "pruning", "accuracy")
+
+
+def data_sets(model: Model, folder: Path | None = None) -> list[str]:
+    """Names of the data sets of which the store has finished features by the model."""
+    sidecars = sorted(store.features_path(model.name, "any", folder).parent.glob("*.json"))
+    return [path.stem for path in sidecars if not path.stem.endswith(".head")]
+
+
+def jobs(
+    family: Family, folder: Path | None = None, experiments: Collection[Experiment] | None = None
+) -> list[Job]:
+    """All that can be measured of a family from what is in the store, one experiment by another."""
+    every = get_args(Experiment)
+    wanted = [one for one in every if experiments is None or one in experiments]
+    return [
+        job
+        for experiment in wanted
+        for model in family.models
+        for data, parts in _samples(experiment, data_sets(model, folder)).items()
+        if _possible(job := Job(experiment, family.name, model, data, parts), folder)
+    ]
+
+
+def waiting_for_concepts(family: Family, folder: Path | None = None) -> list[Job]:
+    """Jobs whose features are here, but perhaps neither a head nor what the images show."""
+    return [
+        Job("concepts", family.name, model, data, parts)
+        for model in family.models
+        for data, parts in _samples("concepts", data_sets(model, folder)).items()
+    ]
+
+
+def pending(families: Iterable[Family], folder: Path | None = None) -> list[Job]:
+    """What is to be measured: features are there, and neither a live file nor a recorded one is
+    current. A recorded measurement of the very same features and head is, whatever code took it.
+    """
+    return [job for one in families for job in jobs(one, folder) if not current(job, folder)]
+
+
+def find(experiment: Experiment, family: Family, model: str, data: str) -> Job:
+    """The job of these names; StoreError if the store does not allow it."""
+    for job in jobs(family, experiments=[experiment]):
+        if (job.model.name, job.data) == (model, data):
+            return job
+    raise StoreError(f"the store has nothing to measure {experiment} of {model} on {data} from.")
+
+
+def remove_outdated(families: Iterable[Family], folder: Path | None = None) -> None:
+    """Remove live files that are not current, and those whose very features a recorded one has."""
+    for family in families:
+        wanted = {
+            records.live_path(job.model.name, job.data, job.experiment, folder)
+            for job in jobs(family, folder)
+            if current(job, folder) and not is_recorded(job, folder)
+        }
+        for model in family.models:
+            place = records.live_path(model.name, "any", "accuracy", folder).parent
+            for path in {*place.glob("*.json")} - wanted:
+                path.unlink(missing_ok=True)
+
+
+def made_from(job: Job, folder: Path | None = None) -> dict[str, str]:
+    """All that decides a measurement's numbers, by name; StoreError if it cannot be measured.
+
+    Features and a head that others published are known by the public files that they are from.
+    """
+    return {**_arrays(job, folder), **_files(job), **records.code_parts(job.experiment)}
+
+
+def current(job: Job, folder: Path | None = None) -> bool:
+    """Whether the measurement need not be taken: it was, of all that is here now."""
+    live = _kept(records.live_path(job.model.name, job.data, job.experiment, folder), job)
+    return live == made_from(job, folder) or is_recorded(job, folder)
+
+
+def is_recorded(job: Job, folder: Path | None = None) -> bool:
+    """Whether a measurement of the very same features and head is recorded."""
+    arrays = _arrays(job, folder)
+    kept = _kept(records.recorded_path(job.model.name, job.data, job.experiment), job)
+    return arrays.items() <= kept.items()
+
+
+def unusable(family: Family, folder: Path | None = None) -> list[str]:
+    """Why features of the family that are in the store cannot be used: a sentence for each."""
+    found = [
+        store.problem(store.features_path(model.name, data, folder), model)
+        for model in family.models
+        for data in data_sets(model, folder)
+    ]
+    return [problem for problem in found if problem]
+
+
+def knows_some(head: Collection[str], classes: Iterable[str]) -> bool:
+    """Whether a head has any of a data set's classes, under its own name or ImageNet's."""
+    several, known = imagenet.objectnet_to_imagenet(), set(head)
+    return any(name in known or known & {*several.get(name, ())} for name in classes)
+
+
+def _samples(experiment: Experiment, here: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """What an experiment looks at, of the data sets that are here: name → data sets."""
+    together = {"concepts": CONCEPTS, "pruning_under_shift": SHIFTED}.get(experiment)
+    if together is not None:
+        return {name: parts for name, parts in together.items() if {*parts} <= {*here}}
+    return {name: (name,) for name in here if experiment in experiments_on(name)}
+
+
+def _possible(job: Job, folder: Path | None) -> bool:
+    """Whether features and head are usable, and labels, classes and concepts allow the job."""
+    try:
+        sidecars = [store.read_sidecar(path, job.model) for path in job.features(folder)]
+        place = job.head(folder)
+        head = store.read_sidecar(place, job.model)["classes"] if place else ()
+    except StoreError:
+        return False
+    if job.data == "broden" and job.experiment == "concepts":
+        return _is_here("broden")
+    if not NEEDS[job.experiment].labels:
+        return True
+    # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
+    common = {*head} & {*sidecars[0]["data"]["classes"]}
+    if job.experiment == "pruning" and (job.model.level == "random" or not common):
+        return False
+    return all(knows_some(head, sidecar["data"]["classes"]) for sidecar in sidecars) and all(
+        (store.map_tensors(path)["labels"] >= 0).any() for path in job.features(folder)
+    )
+
+
+def _is_here(data: str) -> bool:
+    try:
+        sets.locate(sets.descriptions()[data])
+    except DatasetError:
+        return False
+    return True
+
+
+def _arrays(job: Job, folder: Path | None) -> dict[str, str]:
+    features = zip(job.parts, job.features(folder), strict=True)
+    head = job.head(folder)
+    found = {f"features of {part}": path for part, path in features}
+    found |= {"head": head} if head else {}
+    return {name: _content(store.read_sidecar(path, job.model)) for name, path in found.items()}
+
+
+def _content(sidecar: Mapping[str, Any]) -> str:
+    files = sidecar.get("origin", {}).get("files")
+    return fingerprint(files) if files else str(sidecar["sha256"])
+
+
+def _files(job: Job) -> dict[str, str]:
+    names = READS.get((job.experiment, job.data), READS.get((job.experiment, None), ()))
+    return {name: sha256_of(ROOT / name) for name in names}
+
+
+def _kept(path: Path, job: Job) -> dict[str, str]:
+    """What a file says that it was made from; nothing if it is not there, or of another family."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content["provenance"]["made_from"]) if content["family"] == job.family else {}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
