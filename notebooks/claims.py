@@ -14,6 +14,7 @@
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/measurements/pruning/*.json
+#     - data/measurements/pruning_under_shift/*.json
 #     - data/published/accuracies.csv
 #     - families/*.yaml
 # ---

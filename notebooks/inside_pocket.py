@@ -12,6 +12,7 @@
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
+#     - data/measurements/pruning_under_shift/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 #     - families/*.yaml

@@ -11,6 +11,7 @@
 #     - data/imagenet/objectnet.csv
 #     - data/imagenet/sets.yaml
 #     - data/measurements/pruning/*.json
+#     - data/measurements/pruning_under_shift/*.json
 #     - data/pocket/accuracies.csv
 #     - data/published/accuracies.csv
 # ---

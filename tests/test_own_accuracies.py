@@ -29,7 +29,6 @@ from companion.measurements import (
     views,
 )
 from companion.measurements.records import Measurement
-from companion.runs import experiments
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytest.importorskip("open_clip")
@@ -257,12 +256,6 @@ def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
     assert (taken.value("robustness_importance")[1:] <= 1).all()
     store.head_path(described.name, "imagenet", tmp_path).unlink()
     assert due.jobs(family, tmp_path, ["pruning_under_shift"]) == []
-
-
-def test_experiments_without_a_measurement_yet_may_be_declared():
-    assert experiments._may_be_empty("data/measurements/accuracy/*.json")
-    assert not experiments._may_be_empty("data/measurements/acuracy/*.json")
-    assert not experiments._may_be_empty("data/measurements/accuracy/mine.json")
 
 
 # The whole way, and its pages

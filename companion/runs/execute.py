@@ -209,6 +209,7 @@ def _check_reads(run: Run, reads: Reads) -> None:
     stored = keys.from_store(run)
     declared = {*keys.declared_files(run), run.experiment.notebook, *modules, *stored}
     declared |= {path.with_suffix(".safetensors") for path in stored}
+    declared |= {*keys.measuring_code(run)}
     listed = {(ROOT / pattern).parent for pattern in run.reads if set(pattern) & set("*?[")}
     listed |= {ROOT, *(path.parent for path in modules)}  # as an import does
     listed |= {*keys.folders_in_store(run)}

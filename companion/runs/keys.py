@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -25,6 +25,8 @@ from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of, write_text
 from analysis.families.registry import Family, Model, load_families
 from analysis.features.store import default_folder
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import code_parts
 from companion.runs.experiments import STATE, Run, RunError, cells, header, made
 
 #: Changes when `execute` writes runs differently.
@@ -86,6 +88,8 @@ def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
     if name not in known:
         known[name] = _code_parts(run)
     found = dict(known[name])
+    for experiment in _measured(run):  # pages say if a recorded one was taken with other code
+        found |= code_parts(experiment)
     found |= {_shown(path): file_hash(path) for path in declared_files(run)}
     for path in from_store(run):
         kind = "weights" if path.suffix == ".safetensors" else "store"
@@ -172,9 +176,16 @@ def folders_in_store(run: Run) -> list[Path]:
     return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
 
 
-def _measured(run: Run) -> list[str]:
+def measuring_code(run: Run) -> list[Path]:
+    """The modules whose code decides the measurements that a run reads."""
+    names = {name for experiment in _measured(run) for name in code_parts(experiment)}
+    return [ROOT / f"{name.replace('.', '/')}.py" for name in sorted(names)]
+
+
+def _measured(run: Run) -> list[Experiment]:
     """The experiments whose measurements a run reads."""
-    return [kind[1] for kind in map(MEASUREMENTS.fullmatch, run.experiment.reads) if kind]
+    named = {kind[1] for kind in map(MEASUREMENTS.fullmatch, run.experiment.reads) if kind}
+    return [experiment for experiment in get_args(Experiment) if experiment in named]
 
 
 def families_read(run: Run) -> list[Family]:
