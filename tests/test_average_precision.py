@@ -8,6 +8,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import scipy.sparse
@@ -352,14 +353,14 @@ def test_a_mapped_file_is_read_in_blocks(tmp_path, threads, monkeypatch):
 
 
 def test_a_place_that_cannot_be_written_is_no_obstacle(monkeypatch):
-    plain = module.numba.njit
+    plain = numba.njit
 
     def refuse(*arguments, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return plain(*arguments, **options)
 
-    monkeypatch.setattr(module.numba, "njit", refuse)
+    monkeypatch.setattr(numba, "njit", refuse)
     assert module.compiled(lambda x: x + 1)(1) == 2
 
 

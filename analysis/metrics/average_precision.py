@@ -18,10 +18,10 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
-import numba
 import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
@@ -48,11 +48,15 @@ SOON = 4
 """How many images ahead of its turn an image's list of concepts is asked for."""
 
 
+@cache
 def compiled(function: Any) -> Any:
     """Compile a function that releases Python's lock, kept on disk where there is a place for it.
 
-    Numba refuses to decorate when neither the source's folder nor the user's cache can be written.
+    When first used, so that who only counts or draws waits for no compiler. Numba refuses a cache
+    when neither the source's folder nor the user's own can be written.
     """
+    import numba
+
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
@@ -255,13 +259,14 @@ class _Visits(NamedTuple):
     """What an image changes: the concepts that it is a positive, or a drawn negative, of.
 
     `concepts[starts[i]:starts[i + 1]]` belongs to image i. With `sampled`, image i has the parts
-    2 i, its positives, and 2 i + 1, its negatives. `positives`: (C,).
+    2 i, its positives, and 2 i + 1, its negatives. `positives`: (C,). `kernel`: what visits them.
     """
 
     starts: NDArray[Any]
     concepts: NDArray[Any]
     positives: Array
     sampled: bool
+    kernel: Any
 
 
 def _visits(parts: Labels, positives: Indices, sampled: bool) -> _Visits:
@@ -269,10 +274,11 @@ def _visits(parts: Labels, positives: Indices, sampled: bool) -> _Visits:
 
     One more concept stands at the end, so that a part without any has something to look at.
     """
+    kernel = compiled(_visit_sampled if sampled else _visit_all)
     concepts = np.append(parts.indices, 0)
     concepts = concepts.astype(np.uint16 if parts.shape[1] <= 2**16 else np.int32)
     starts = parts.indptr.astype(np.int32 if len(concepts) < 2**31 else np.int64)
-    return _Visits(starts, concepts, positives.astype(np.float64), sampled)
+    return _Visits(starts, concepts, positives.astype(np.float64), sampled, kernel)
 
 
 def _computed(scores: NDArray[Any], visits: _Visits, signs: Signs, threads: int | None) -> Array:
@@ -328,17 +334,13 @@ def _of_direction(values: NDArray[Any], direction: int, visits: _Visits, signs: 
 
 def _visited(order: Indices, ranked: NDArray[Any], visits: _Visits) -> Array:
     """The sum over a concept's positives of the precision at each: (C,)."""
-    ahead, total = visits.positives.copy(), np.zeros(len(visits.positives))
-    if visits.sampled:
-        others = visits.positives.copy()
-        _visit_sampled(order, ranked, visits.starts, visits.concepts, ahead, others, total)
-    else:
-        _visit_all(order, ranked, visits.starts, visits.concepts, ahead, total)
+    counters = [visits.positives.copy() for _ in range(1 + visits.sampled)]
+    total = np.zeros(len(visits.positives))
+    visits.kernel(order, ranked, visits.starts, visits.concepts, total, *counters)
     return total
 
 
-@compiled
-def _visit_all(order: Any, ranked: Any, starts: Any, concepts: Any, ahead: Any, total: Any) -> int:
+def _visit_all(order: Any, ranked: Any, starts: Any, concepts: Any, total: Any, ahead: Any) -> int:
     """Add up precisions over all images, from the lowest score to the highest.
 
     A positive counts with the precision at its score: positives at this score or above, which are
@@ -372,9 +374,8 @@ def _visit_all(order: Any, ranked: Any, starts: Any, concepts: Any, ahead: Any, 
     return read
 
 
-@compiled
 def _visit_sampled(
-    order: Any, ranked: Any, starts: Any, concepts: Any, ahead: Any, others: Any, total: Any
+    order: Any, ranked: Any, starts: Any, concepts: Any, total: Any, ahead: Any, others: Any
 ) -> int:
     """As `_visit_all`, but each concept has its own few images: `others` are negatives ahead."""
     start, read, images = 0, 0, len(order)
