@@ -364,14 +364,14 @@ def claims(
     edition: Annotated[Literal["paper", "pocket"], option("whose models (paper)")] = "paper",
 ) -> int:
     """Judge the paper's claims: outcome, how many of how many checks agree, and the numbers."""
-    from companion.claims import evidence, ledger, rules
+    from companion.claims import cards, evidence, ledger, rules
 
     if measurements is not None and not measurements.is_dir():
         raise RunError(f"there is no folder {measurements}: name one that holds measurements.")
     found = evidence.gather(edition, measurements)
     verdicts = rules.judge_all(found, ledger.load_claims())
-    as_text = json.dumps(rules.rows(verdicts), indent=1, ensure_ascii=False)
-    print(as_text if as_json else "\n".join(rules.lines(verdicts)))
+    as_text = json.dumps(cards.rows(verdicts), indent=1, ensure_ascii=False)
+    print(as_text if as_json else "\n".join(cards.lines(verdicts)))
     return 0
 
 

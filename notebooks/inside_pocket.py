@@ -52,6 +52,7 @@ from companion.measurements.records import Measurement, available
 from companion.publish import dots, style, words
 from companion.publish.words import digits
 
+MEASURED = ("outlier_features", "privileged_directions", "pruning_under_shift")
 LABELS = (
     "kurtosis", "indicator", "control", "importance", "directions", "pruning", "pruning-80",
     "coverage", "K-zero-shot", "K-others", "K-captions", "K-indicator", "D-privileged", "P-80",
@@ -112,7 +113,7 @@ class Found:
 def measure(family: Family) -> list[Found]:
     """Those models of a family of which everything can be measured."""
     by_model = {}
-    for experiment in ("outlier_features", "privileged_directions", "pruning_under_shift"):
+    for experiment in MEASURED:
         for m in available(experiment, family, [TRAINING, "pocket"]):
             by_model[experiment, m.model] = m
     models = [m for m in family.models if ("pruning_under_shift", m.name) in by_model]
@@ -375,6 +376,7 @@ if ready:
 # %%
 if ready:
     claims = load_claims()
-    evidence = gather(edition, cuts=Cuts(near_gaussian, outlier_threshold, privileged_threshold))
+    cuts = Cuts(near_gaussian, outlier_threshold, privileged_threshold)
+    evidence = gather(edition, cuts=cuts, experiments=MEASURED)
     for name in LABELS[LABELS.index("K-zero-shot") :]:
         style.text(name, beside(claims[name], RULES[name](claims[name], evidence), evidence))

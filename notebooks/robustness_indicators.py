@@ -45,7 +45,7 @@ from analysis.metrics import concept_counts, indicators
 from analysis.metrics.concept_counts import Settings
 from companion.claims import ledger
 from companion.claims.cards import beside
-from companion.claims.evidence import Concepts, Evidence
+from companion.claims.evidence import gather
 from companion.claims.rules import RULES
 from companion.measurements import (
     pocket_robustness,
@@ -54,7 +54,6 @@ from companion.measurements import (
     records,
     views,
 )
-from companion.measurements.measures import counts_of
 from companion.publish import dots, style
 from companion.publish.words import digits
 
@@ -110,9 +109,6 @@ def row_of(family, model, measured: dict) -> dict | None:
     outliers, important, found = (measured[e].get(model.name) for e in ON)
     if outliers is None or important is None or found is None:
         return None
-    concepts[model.name] = Concepts(
-        counts_of(found), found.value("positives"), found.counts["images"], threshold
-    )
     return {
         "family": family.name, "backbone": family.title, "model": model.name,
         "level": model.level, "title": model.title, "seed": 0,
@@ -137,7 +133,6 @@ def measured_of(family) -> dict:
     }
 
 
-concepts = {}  # of the pocket models, as claims are judged by
 live = pd.DataFrame()
 if is_pocket:
     by_family = {name: measured_of(family) for name, family in families.items()}
@@ -382,14 +377,7 @@ elif is_pocket:
 # %%
 if is_pocket:
     claims = ledger.load_claims()
-    evidence = Evidence(
-        families,
-        [m for known in by_family.values() for m in known["outliers"].values()],
-        {"unseen": live.rename(columns={"model": "name"})} if len(live) else {},
-        concepts=concepts,
-        reference=TRAINING,
-        counts="lower",
-    )
+    evidence = gather(edition, experiments=("outlier_features", "concepts"))
     for name in ("K-indicator", "K-captions", "C-not-indicator"):
         verdict = RULES[name](claims[name], evidence)
         style.text(f"claim-{name}", beside(claims[name], verdict, evidence))

@@ -10,12 +10,11 @@ import pytest
 from analysis.families.registry import Family, load_families
 from analysis.images import sets
 from analysis.images.imagelist import DIFFERS
-from analysis.metrics.concept_counts import Found
 from companion import cli
-from companion.claims.cards import beside, card
-from companion.claims.evidence import Concepts, Evidence, Interval, Pruned, gather
+from companion.claims.cards import beside, card, lines, rows
+from companion.claims.evidence import Evidence, gather
 from companion.claims.ledger import ClaimError, load_claims
-from companion.claims.rules import RULES, judge_all, lines, rows
+from companion.claims.rules import RULES, judge_all
 from companion.measurements.quantities import QUANTITIES
 from companion.measurements.records import Measurement
 
@@ -23,7 +22,8 @@ CLAIMS = load_claims()
 PROVENANCE = {
     "weights": "none", "weights_sha256": None, "weights_note": "made up",
     "origins": [{"name": "none", "sha256": "0" * 64}], "layer": "last", "head": "",
-    "version": "0", "made_from": {"features": "0"}, "libraries": {"numpy": "0"}, "device": "none", "precision": "none",
+    "version": "0", "made_from": {"features": "0"}, "libraries": {"numpy": "0"},
+    "device": "none", "precision": "none",
 }  # fmt: skip
 
 
@@ -50,7 +50,9 @@ ONE = family(
 LEVELS = {model.name: model.level for model in ONE.models}
 
 
-def measured(model: str, experiment: str, data: str = "imagenet", copy: str = "", **values):
+def measured(
+    model: str, experiment: str, data: str = "imagenet", copy: str = "", images: int = 10, **values
+):
     """A measurement with these values; every other quantity is zero."""
     kinds = QUANTITIES[experiment, "per_image"]
     fill = {name: [0, [0], [[0]]][kind.dimensions] for name, kind in kinds.items()}
@@ -58,7 +60,7 @@ def measured(model: str, experiment: str, data: str = "imagenet", copy: str = ""
         "format": 1, "experiment": experiment, "family": ONE.name if model in LEVELS else "other",
         "model": model, "level": LEVELS.get(model, "supervised"), "basis": "per_image",
         "data": {"name": data, "what": f"images{copy}"}, "provenance": PROVENANCE,
-        "counts": {"images": 10, "components": 4, "classes": 5},
+        "counts": {"images": images, "components": 4, "classes": 5},
         "values": {n: {"unit": kinds[n].unit, "value": v} for n, v in (fill | values).items()},
     })  # fmt: skip
 
@@ -103,21 +105,27 @@ def frame(*models: tuple[str, float, float]) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def under_shift(accuracy: float, robustness: float) -> Pruned:
-    """Changes with intervals of ± 0.01."""
-    ends = [Interval(v, v - 0.01, v + 0.01) for v in (accuracy, robustness)]
-    return Pruned(2, 10, (0.5, 0.5 + accuracy), *ends)
+def under_shift(model: str, accuracy: float, robustness: float):
+    """Changes with intervals of ± 0.01 with two of ten directions kept."""
+    changes = {
+        f"{part}_change_importance": [[v, 0], [v - 0.01, 0], [v + 0.01, 0]]
+        for part, v in (("inside", accuracy), ("robustness", robustness))
+    }
+    inside = [[0.5 + accuracy, 0.5], [0, 0], [1, 1]]
+    return measured(
+        model, "pruning_under_shift", data="imagenet-and-shifts", kept=[2, 10],
+        inside_importance=inside, **changes,
+    )  # fmt: skip
 
 
-def concepts(
-    encoded: int, halves=(0, 0), images: int = 10, textures: int | None = None
-) -> Concepts:
+def concepts(model: str, unique: int, images: int = 10, textures: int = 3, halves=(0, 0)):
     """Of ten concepts the first are encoded; counts of random halves differ by `halves`."""
-    ap = np.where(np.arange(10) < encoded, 0.95, 0.5)[None]
-    draws = np.array([[encoded, encoded, 0.7]], dtype=float)
-    drawn = np.array([[encoded + h, encoded + h, 0.7] for h in halves], dtype=float)
-    found = Found(4, ap, draws, draws, draws, drawn)
-    return Concepts(found, np.full(10, 3), images, 0.9, textures, 5)
+    return measured(
+        model, "concepts", "broden", images=images, threshold=0.9, positives=[3] * 10,
+        best=[0.95 if n < unique else 0.5 for n in range(10)], unique_draws=[unique],
+        unique_halves=[unique + half for half in halves], lower_halves=[0] * len(halves),
+        best_halves=[0] * len(halves), top_textures=textures, top_concepts=list(range(5)),
+    )  # fmt: skip
 
 
 def judged(claim: str, known: Evidence):
@@ -217,64 +225,61 @@ def test_rules_on_kurtosis_and_robustness(claim, measurements, robustness, outco
 
 
 @pytest.mark.parametrize(
-    ("measurements", "pruned", "outcome", "holds"),
+    ("measurements", "outcome", "holds"),
     [
-        ([], {}, "not measured", {}),
-        ([pruning("rich", -0.01)], {}, "partly", {"rich, accuracy": True}),
-        ([pruning("rich", -0.02)], {}, "differs", {"rich, accuracy": False}),
-        ([pruning("rich", -0.5, data="coco_500_images")], {}, "not measured", {}),
-        ([], {"rich": under_shift(0, 0)}, "partly",
+        ([], "not measured", {}),
+        ([pruning("rich", -0.01)], "partly", {"rich, accuracy": True}),
+        ([pruning("rich", -0.02)], "differs", {"rich, accuracy": False}),
+        ([pruning("rich", -0.5, data="coco_500_images")], "not measured", {}),
+        ([under_shift("rich", 0, 0)], "partly",
          {"rich, accuracy": True, "rich, robustness": True}),
-        ([], {"rich": under_shift(0, -0.02)}, "differs",
+        ([under_shift("rich", 0, -0.02)], "differs",
          {"rich, accuracy": True, "rich, robustness": False}),
-        # the features themselves decide where a measurement is recorded, too
-        ([pruning("rich", -0.02)], {"rich": under_shift(0, 0), "poor": under_shift(0, 0)},
+        # of one model measured in both ways, that under shift decides
+        ([pruning("rich", -0.02), under_shift("rich", 0, 0), under_shift("poor", 0, 0)],
          "reproduced", dict.fromkeys(("rich, accuracy", "rich, robustness", "poor, accuracy",
                                       "poor, robustness"), True)),
     ],
 )  # fmt: skip
-def test_pruning_needs_a_loss_beyond_doubt(measurements, pruned, outcome, holds):
-    verdict = judged("P-80", evidence(*measurements, pruned=pruned))
+def test_pruning_needs_a_loss_beyond_doubt(measurements, outcome, holds):
+    verdict = judged("P-80", evidence(*measurements))
     assert (verdict.outcome, verdict.holds, verdict.covered) == (outcome, holds, 4)
 
 
 @pytest.mark.parametrize(
     ("claim", "known", "outcome", "holds"),
     [
-        ("C-more", {}, "not measured", {}),
-        ("C-more", {"rich": concepts(5)}, "not measured", {}),
-        ("C-more", {"rich": concepts(5), "tuned": concepts(4)}, "partly", {"rich, tuned": True}),
-        ("C-more", {"rich": concepts(5), "tuned": concepts(5)}, "differs", {"rich, tuned": False}),
-        ("C-more", {"rich": concepts(5), "tuned": concepts(4, images=9)}, "not measured", {}),
-        ("C-more", {"rich": concepts(5), "poor": concepts(6), "tuned": concepts(4),
-                    "labels": concepts(3)}, "reproduced",
+        ("C-more", [], "not measured", {}),
+        ("C-more", [("rich", 5)], "not measured", {}),
+        ("C-more", [("rich", 5), ("tuned", 4)], "partly", {"rich, tuned": True}),
+        ("C-more", [("rich", 5), ("tuned", 5)], "differs", {"rich, tuned": False}),
+        ("C-more", [("rich", 5), ("tuned", 4, 9)], "not measured", {}),  # of other images
+        ("C-more", [("rich", 5), ("poor", 6), ("tuned", 4), ("labels", 3)], "reproduced",
          {"rich, tuned": True, "rich, labels": True, "poor, labels": True}),
-        ("C-overlap", {"rich": concepts(2), "tuned": concepts(4)}, "differs", {"tuned": False}),
-        ("C-overlap", {"rich": concepts(3), "tuned": concepts(4)}, "reproduced", {"tuned": True}),
-        ("C-overlap", {"rich": concepts(3), "tuned": concepts(0)}, "not measured", {}),
-        ("D-texture", {"rich": concepts(3)}, "not measured", {}),
-        ("D-texture", {"rich": concepts(3, textures=3)}, "partly", {"rich": True}),
-        ("D-texture", {"rich": concepts(3, textures=2)}, "differs", {"rich": False}),
-        ("D-texture", {"rich": concepts(3, textures=3), "tuned": concepts(3, textures=3)},
-         "differs", {"rich": True, "tuned": False}),
-        ("D-texture", {"rich": concepts(3, textures=3), "tuned": concepts(3, textures=2)},
-         "reproduced", {"rich": True, "tuned": True}),
+        ("C-overlap", [("rich", 2), ("tuned", 4)], "differs", {"tuned": False}),
+        ("C-overlap", [("rich", 3), ("tuned", 4)], "reproduced", {"tuned": True}),
+        ("C-overlap", [("rich", 3), ("tuned", 0)], "not measured", {}),
+        ("D-texture", [("rich", 3, 10, 3)], "partly", {"rich": True}),
+        ("D-texture", [("rich", 3, 10, 2)], "differs", {"rich": False}),
+        ("D-texture", [("rich", 3, 10, 3), ("tuned", 3, 10, 3)], "differs",
+         {"rich": True, "tuned": False}),
+        ("D-texture", [("rich", 3, 10, 3), ("tuned", 3, 10, 2)], "reproduced",
+         {"rich": True, "tuned": True}),
         # 6 is nearer to the mean of 8 and 4 than to 3; 4 is not
-        ("C-not-indicator", {"rich": concepts(8), "poor": concepts(4), "captions": concepts(6),
-                             "labels": concepts(3)}, "reproduced", {"captions": True}),
-        ("C-not-indicator", {"rich": concepts(8), "poor": concepts(4), "captions": concepts(4),
-                             "labels": concepts(3)}, "differs", {"captions": False}),
-        ("C-not-indicator", {"rich": concepts(8), "captions": concepts(6)}, "not measured", {}),
+        ("C-not-indicator", [("rich", 8), ("poor", 4), ("captions", 6), ("labels", 3)],
+         "reproduced", {"captions": True}),
+        ("C-not-indicator", [("rich", 8), ("poor", 4), ("captions", 4), ("labels", 3)],
+         "differs", {"captions": False}),
+        ("C-not-indicator", [("rich", 8), ("captions", 6)], "not measured", {}),
     ],
 )  # fmt: skip
 def test_rules_on_concepts(claim, known, outcome, holds):
-    verdict = judged(claim, evidence(concepts=known))
+    verdict = judged(claim, evidence(*(concepts(*one) for one in known)))
     assert (verdict.outcome, verdict.holds) == (outcome, holds)
 
 
 def test_a_difference_of_counts_carries_its_interval():
-    known = {"rich": concepts(5, halves=(0, 2)), "tuned": concepts(4)}
-    verdict = judged("C-more", evidence(concepts=known))
+    verdict = judged("C-more", evidence(concepts("rich", 5, halves=(0, 2)), concepts("tuned", 4)))
     (more,) = verdict.of("more").values()
     half = 1.96 * np.std([1, 3], ddof=1)
     assert (more.value, more.low, more.high) == pytest.approx((1, 1 - half, 1 + half))
@@ -384,8 +389,8 @@ def test_cards_are_made_of_the_verdicts_numbers():
     known = evidence(
         *K.values(), LOW, kurtosis("drawn", 2.9, 2, 3.4), importance("rich", 162),
         importance("drawn", 47), pruning("rich", -0.02), pruning("poor", -0.5, data="coco"),
-        kurtosis("stand-in", 29.7, 20, 60), robustness=ROBUST, pruned={"rich": under_shift(0, 0)},
-        concepts={"rich": concepts(5, textures=3), "tuned": concepts(4, textures=2)},
+        kurtosis("stand-in", 29.7, 20, 60), under_shift("rich", 0, 0), concepts("rich", 5),
+        concepts("tuned", 4, textures=2), robustness=ROBUST,
     )  # fmt: skip
     verdicts = judge_all(known, CLAIMS)
     cards = {name: card(CLAIMS[name], verdict, known) for name, verdict in verdicts.items()}

@@ -1,4 +1,4 @@
-"""Verdicts in words: the card of each claim, and the sentence on the pocket lab beside it.
+"""Verdicts in words: a claim's card, the sentence on the pocket lab beside it, and in a terminal.
 
 The sentences stand in `data/claims.yaml`, the numbers in a `Verdict`; here they meet.
 ``{kurtosis}`` is the number of that name, written by its unit (fractions in percent) or by a
@@ -10,7 +10,7 @@ format: ``{kurtosis:.2f}``; ``±`` at its end adds half of the 95 % interval, ``
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -81,6 +81,45 @@ def beside(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     shown = f"{'; '.join(told)}. " if told else ""
     sentences = f"{shown}By the card's rule {agree} agree with the claim. {meaning}"
     return f"*In the pocket lab:* {sentences.rstrip()}"
+
+
+def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
+    """Verdicts as plain data, one mapping per claim: what `companion claims --json` prints.
+
+    ``agreeing`` of ``checked`` checks hold; ``covered``: of how many the claim speaks.
+    """
+    return [
+        {
+            "id": name,
+            "outcome": verdict.outcome,
+            "agreeing": verdict.agreeing,
+            "checked": len(verdict.holds),
+            "covered": verdict.covered,
+            "holds": dict(verdict.holds),
+            "numbers": [
+                {key: value for key, value in asdict(number).items() if value not in ("", None)}
+                | {"unit": number.unit}
+                for number in verdict.numbers
+            ],
+        }
+        for name, verdict in verdicts.items()
+    ]
+
+
+def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
+    """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
+    told = []
+    for name, verdict in verdicts.items():
+        count = (
+            f"{verdict.agreeing} of {len(verdict.holds)} checked agree, {verdict.covered} covered"
+        )
+        told.append(f"{name:16} {verdict.outcome:13} {count}")
+        for n in verdict.numbers:
+            ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
+            unit = "" if n.unit in ("count", "dimensionless") else f" {n.unit}"
+            of = "  ".join(filter(None, (n.of, n.data)))
+            told.append(f"  {n.name:30} {n.value:.4g}{ends}{unit}  {of}".rstrip())
+    return told
 
 
 def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:

@@ -1,32 +1,27 @@
-"""What verdicts rest on: measurements, accuracies and what pruning changes, gathered from disk.
+"""What verdicts rest on: measurements and accuracies, gathered from disk.
 
-The rules judge an `Evidence` and read nothing themselves, so the paper's models and the pocket lab
+The rules judge an `Evidence` and read nothing themselves. The paper's models and the pocket lab
 differ in what is gathered here, and in nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.families.registry import Edition, Family, Level, Model, load_families
 from analysis.images.imagelist import is_whole
-from analysis.metrics.average_precision import encoded
-from analysis.metrics.concept_counts import Found, Quantity
+from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from analysis.metrics.pruning import Sweep
 from companion.claims.ledger import ClaimError
 from companion.measurements import (
-    accuracy,
-    measures,
     pocket_robustness,
     published,
     published_robustness,
@@ -34,17 +29,11 @@ from companion.measurements import (
     views,
 )
 from companion.measurements.due import TRAINING
+from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.published import FOUR_SHIFTS
 from companion.measurements.published_robustness import CLIP_V2
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
-
-#: Share of the directions that the claim on pruning leaves out.
-PRUNED_SHARE = 0.8
-#: A supervised network outside the paper's families: a high κ without outlier features.
-STAND_IN = "efficientnet_lite0"
-#: Of the pocket lab's test concepts and of its baseline's pool.
-RESAMPLES, SEED = 2000, 0
 
 
 class Interval(NamedTuple):
@@ -70,60 +59,22 @@ class Cuts:
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """One head with only ``kept`` of ``rank`` directions, against the whole head, under shift.
-
-    ``inside``: accuracy on the training distribution, with all directions and pruned.
-    ``accuracy``, ``robustness``: what changes, with the ends of its interval. Fractions.
-    """
-
-    kept: int
-    rank: int
-    inside: tuple[float, float]
-    accuracy: Interval
-    robustness: Interval
-
-
-@dataclass(frozen=True)
-class Concepts:
-    """Which of a probe's C concepts one model encodes.
-
-    ``positives`` (C,): how many of the ``images`` show each. ``threshold``: the average precision
-    from which one is encoded. ``named``: how many concepts are listed along the most important
-    direction, ``textures``: how many of these are textures; None if that was not looked at.
-    """
-
-    found: Found
-    positives: NDArray[np.intp]
-    images: int
-    threshold: float
-    textures: int | None = None
-    named: int = 0
-
-    @property
-    def encoded(self) -> NDArray[np.bool_]:
-        """Which concepts some direction encodes, (C,)."""
-        return np.asarray(encoded(self.found.ap, self.threshold).any(axis=0))
-
-
-@dataclass(frozen=True)
 class Evidence:
     """What is known of some families' models.
 
     ``measurements`` may be of other models, too, which then stand beside them. ``robustness``: view
     → one row per checkpoint with family, name, level, pretraining, er, low and high (ends of the
     95 % interval), in fractions; values of two views are never compared. ``fits``: constants of the
-    baseline under every choice that the paper leaves open. ``pruned``, ``concepts``: by model.
-    ``reference``: the data set that claims are about; ``counts``: which count of concepts.
+    baseline under every choice that the paper leaves open. ``reference``: the data set that claims
+    are about; ``probe``: that of concepts; ``counts``: which of their counts.
     """
 
     families: Mapping[str, Family]
     measurements: Sequence[Measurement] = ()
     robustness: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     fits: pd.DataFrame = field(default_factory=pd.DataFrame)
-    pruned: Mapping[str, Pruned] = field(default_factory=dict)
-    concepts: Mapping[str, Concepts] = field(default_factory=dict)
     reference: str = "imagenet"
+    probe: str = "broden"
     counts: Quantity = "unique"
     cuts: Cuts = Cuts()
 
@@ -170,6 +121,12 @@ class Evidence:
         ]
 
     @cached_property
+    def concepts(self) -> dict[str, Measurement]:
+        """Model → its measurement of the probe's concepts."""
+        found = self.measured("concepts", *get_args(Level))
+        return {m.model: m for m in found if m.data.name == self.probe}
+
+    @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Model → effective robustness on all shifts, of those that are one checkpoint.
 
@@ -187,48 +144,43 @@ class Evidence:
         }
 
 
-def gather(edition: Edition = "paper", folder: Path | None = None, cuts: Cuts = Cuts()) -> Evidence:
-    """All that is known of an edition's models now, live from features in the store or recorded.
+#: What claims are about in the pocket lab: the test emoji of the training style, and all styles'.
+#: Few concepts reach the paper's threshold there.
+POCKET: dict[str, Any] = {"reference": TRAINING, "probe": "pocket", "counts": "lower"}
+
+
+def gather(
+    edition: Edition = "paper",
+    folder: Path | None = None,
+    cuts: Cuts = Cuts(),
+    experiments: Collection[Experiment] = get_args(Experiment),
+) -> Evidence:
+    """All that is known of an edition's models now, live beside features in the store or recorded.
 
     ``folder``: judge the measurements recorded there instead of those of `data/measurements`, and
-    nothing live. Raises ClaimError if there is no such folder.
+    nothing live. ``experiments``: look at these only. Raises ClaimError if there is no such folder.
     """
     if folder is not None and not folder.is_dir():
         raise ClaimError(
             f"{folder} is no folder: give one that holds measurements as data/measurements does."
         )
     families = load_families(edition)
-    of_edition = _pocket if edition == "pocket" else _published
-    return replace(of_edition(families, folder), cuts=cuts)
+    pocket = edition == "pocket"
+    known = [
+        m
+        for family in (families | load_families("contrast")).values()
+        for experiment in experiments
+        for m in _known(experiment, family, folder)
+        if not pocket or m.data.name in (TRAINING, POCKET["probe"])
+    ]
+    if pocket:
+        return Evidence(families, known, {"unseen": pocket_view(families)}, cuts=cuts, **POCKET)
+    table = published.load()
+    fits = published_robustness.fit_choices(table)
+    return Evidence(families, known, _views(families, table, known), fits, cuts=cuts)
 
 
-def pruned(sweep: Sweep) -> Pruned:
-    """What pruning the claim's share of the directions changes, from a sweep that has that step."""
-    rank = int(sweep.steps[-1])
-    kept = round((1 - PRUNED_SHARE) * rank)
-    step = sweep.at(kept)
-    if sweep.change is None or sweep.change_low is None or sweep.change_high is None:
-        raise ValueError("random orders have no interval of their change; give another order.")
-    parts = (sweep.change, sweep.change_low, sweep.change_high)
-    accuracy = [float(part.inside[step]) for part in parts]
-    robustness = [float(part.robustness[step]) for part in parts]
-    inside = (float(sweep.curves.inside[-1]), float(sweep.curves.inside[step]))
-    return Pruned(kept, rank, inside, Interval(*accuracy), Interval(*robustness))
-
-
-def counted(measurement: Measurement) -> Concepts:
-    """The concepts of a recorded measurement, at its threshold."""
-    return Concepts(
-        measures.counts_of(measurement),
-        measurement.value("positives"),
-        measurement.counts["images"],
-        measurement.value("threshold"),
-        int(measurement.value("top_textures")),
-        len(measurement.value("top_concepts")),
-    )
-
-
-def pocket_view(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
+def pocket_view(families: Mapping[str, Family]) -> pd.DataFrame:
     """Effective robustness of the shipped pocket models on unseen styles, as `Evidence` keeps it.
 
     The interval: 95 % of resamples of the test concepts and of the baseline's pool.
@@ -237,82 +189,33 @@ def pocket_view(families: Mapping[str, Family], resamples: int, seed: int) -> pd
     for name, family in families.items():
         own = pocket_robustness.of_family(family, "unseen")
         own = own[own["seed"] == 0].reset_index(drop=True)
-        drawn = pocket_robustness.resampled(family, "unseen", resamples, seed)
+        drawn = pocket_robustness.resampled(family, "unseen", RESAMPLES, SEED)
         ends = [np.percentile(drawn[model][:, 0], [2.5, 97.5]) for model in own["name"]]
         low, high = np.reshape(ends, (-1, 2)).T
         parts.append(own.assign(family=name, er_95=np.nan, low=low, high=high))
     return pd.concat(parts, ignore_index=True)
 
 
-def _published(families: Mapping[str, Family], folder: Path | None) -> Evidence:
-    """The paper's models: ImageNet, its five shifts and Broden."""
-    table = published.load()
-    four_line = published_robustness.refit(table, FOUR_SHIFTS, CLIP_V2)
-    four = published_robustness.of_families(table, families, FOUR_SHIFTS, four_line)
-    accuracies = _known("accuracy", families, list(accuracy.NAMES.values()), folder)
-    own = views.of_measurements(families, [m for m in accuracies if is_whole(m.data.what)])
-    frames = {
+def _views(
+    families: Mapping[str, Family], table: pd.DataFrame, known: Sequence[Measurement]
+) -> dict[str, pd.DataFrame]:
+    """Published effective robustness on five and on four shifts, and that of own accuracies."""
+    line = published_robustness.refit(table, FOUR_SHIFTS, CLIP_V2)
+    four = published_robustness.of_families(table, families, FOUR_SHIFTS, line)
+    own = [m for m in known if m.experiment == "accuracy" and is_whole(m.data.what)]
+    found = {
         "five": published_robustness.of_families(table, families),
         "four": four[four["source"] != "model_soups"],
-        "own": own,
+        "own": views.of_measurements(families, own),
     }
-    where = folder or records.FOLDER
-    measurements = [
-        *_known("outlier_features", families, None, folder),
-        *_known("privileged_directions", families, None, folder),
-        *_known("pruning", families, None, folder),
-        *records.read_all("outlier_features", STAND_IN, where),
-    ]
-    probed = _known("concepts", families, ["broden"], folder)
-    return Evidence(
-        families,
-        measurements,
-        {
-            view: rows.assign(low=rows["er"] - rows["er_95"], high=rows["er"] + rows["er_95"])
-            for view, rows in frames.items()
-        },
-        published_robustness.fit_choices(table),
-        _pruned(families, folder),
-        {m.model: counted(m) for m in probed if is_whole(m.data.what)},
-    )
-
-
-def _pocket(families: Mapping[str, Family], folder: Path | None) -> Evidence:
-    """The pocket lab: the test emoji of the training style, and the styles that no model saw.
-
-    Its concepts are counted where they are shown, and are given with `dataclasses.replace`.
-    """
-    return Evidence(
-        families,
-        [
-            *_known("outlier_features", families, [TRAINING], folder),
-            *_known("privileged_directions", families, [TRAINING], folder),
-        ],
-        {"unseen": pocket_view(families, RESAMPLES, SEED)},
-        pruned=_pruned(families, folder),
-        reference=TRAINING,
-        counts="lower",
-    )
-
-
-def _known(
-    experiment: Experiment,
-    families: Mapping[str, Family],
-    data: Sequence[str] | None,
-    folder: Path | None,
-) -> list[Measurement]:
-    """Live or recorded measurements of the families, or those recorded in a folder."""
-    if folder is None:
-        return [m for f in families.values() for m in records.available(experiment, f, data)]
-    found = [m for name in families for m in records.read_all(experiment, name, folder)]
-    return [m for m in found if data is None or m.data.name in data]
-
-
-def _pruned(families: Mapping[str, Family], folder: Path | None) -> dict[str, Pruned]:
-    """What pruning changes under shift, of models that know classes."""
-    found = _known("pruning_under_shift", families, None, folder)
     return {
-        m.model: pruned(measures.sweeps_of(m)["importance"])
-        for m in found
-        if m.level != "random" and is_whole(m.data.what)
+        view: rows.assign(low=rows["er"] - rows["er_95"], high=rows["er"] + rows["er_95"])
+        for view, rows in found.items()
     }
+
+
+def _known(experiment: Experiment, family: Family, folder: Path | None) -> list[Measurement]:
+    """Live or recorded measurements of a family, or those recorded in a folder."""
+    if folder is None:
+        return records.available(experiment, family)
+    return records.read_all(experiment, family.name, folder)

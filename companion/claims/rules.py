@@ -9,14 +9,15 @@ rules on effective robustness are in `order`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.families.registry import Level, Model
 from analysis.metrics import concept_counts
+from analysis.metrics.average_precision import encoded
 from analysis.metrics.pruning import fewest_kept_without_loss
 from companion.claims import order
 from companion.claims.evidence import Evidence, Interval
@@ -29,14 +30,13 @@ from companion.claims.ledger import (
     numbers,
     printed_regions,
 )
+from companion.measurements.measures import counts_of
 from companion.measurements.records import Measurement
 
 Rule = Callable[[Claim, Evidence], Verdict]
 
 LOWER: tuple[Level, ...] = ("finetuned", "supervised")
 GAUSSIAN = 3.0
-#: The data of numbers that rest on the training distribution and all its shifts.
-SHIFTS = "shifts"
 
 
 def judge_cases(holds: Mapping[str, bool], covered: int) -> Outcome:
@@ -176,16 +176,15 @@ def d_texture(claim: Claim, evidence: Evidence) -> Verdict:
     holds: dict[str, bool] = {}
     carried: list[Number] = []
     for start, finetuned in pairs:
-        own = evidence.concepts.get(start.name)
-        if own is None or own.textures is None:
-            continue
-        holds[start.name] = own.textures > own.named / 2
-        carried += numbers(start.name, textures=own.textures, named=own.named)
-        if _same_probe(evidence, start, finetuned):
-            after = evidence.concepts[finetuned.name]
-            if after.textures is not None:
-                holds[finetuned.name] = after.textures < own.textures
-                carried += numbers(finetuned.name, textures=after.textures, named=after.named)
+        if start.name in evidence.concepts:
+            own = evidence.concepts[start.name]
+            before, named = int(own.value("top_textures")), len(own.value("top_concepts"))
+            holds[start.name] = before > named / 2
+            carried += numbers(start.name, textures=before, named=named)
+            if _same_probe(evidence, start, finetuned):
+                after = int(evidence.concepts[finetuned.name].value("top_textures"))
+                holds[finetuned.name] = after < before
+                carried += numbers(finetuned.name, textures=after, named=named)
     return _verdict(holds, len({m.name for pair in pairs for m in pair}), carried)
 
 
@@ -203,16 +202,12 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
         if m.data.name == evidence.reference:
             holds[f"{m.model}, accuracy"] = (found["accuracy_change"].high or 0) >= 0
         carried += found.values()
+    for m in evidence.measured("pruning_under_shift", "zero_shot"):
+        under = pruned_under_shift(m, share)
+        for what in ("accuracy", "robustness"):
+            holds[f"{m.model}, {what}"] = (under[f"{what}_change"].high or 0) >= 0
+        carried += under.values()
     models = evidence.at("zero_shot")
-    for name in (model.name for model in models if model.name in evidence.pruned):
-        under = evidence.pruned[name]
-        holds[f"{name}, accuracy"] = under.accuracy.high >= 0
-        holds[f"{name}, robustness"] = under.robustness.high >= 0
-        carried += numbers(
-            name, SHIFTS, rank=under.rank, kept=under.kept, accuracy_whole=under.inside[0],
-            accuracy_kept=under.inside[1], accuracy_change=under.accuracy,
-            robustness_change=under.robustness,
-        )  # fmt: skip
     under_shift = sum(name.endswith(", robustness") for name in holds)
     carried += numbers(
         accuracy_models=len(holds) - under_shift,
@@ -245,6 +240,23 @@ def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
     return {one.name: one for one in found}
 
 
+def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Number]:
+    """What pruning that share of the directions changes, under shift too, by name: see `p_80`."""
+    steps = measurement.value("kept")
+    rank = int(steps[-1])
+    (step,) = np.flatnonzero(steps == round((1 - share) * rank))
+    whole, kept = measurement.value("inside_importance")[0, [-1, step]]
+    accuracy, robustness = (
+        Interval(*measurement.value(f"{part}_change_importance")[:, step])
+        for part in ("inside", "robustness")
+    )
+    found = _numbers(
+        measurement, rank=rank, kept=steps[step], accuracy_whole=whole, accuracy_kept=kept,
+        accuracy_change=accuracy, robustness_change=robustness,
+    )  # fmt: skip
+    return {one.name: one for one in found}
+
+
 def c_more(claim: Claim, evidence: Evidence) -> Verdict:
     """Zero-shot encodes more concepts than each model that it is compared with.
 
@@ -255,7 +267,7 @@ def c_more(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for pair in compared:
         if _same_probe(evidence, *pair):
-            one, other = (evidence.concepts[model.name].found for model in pair)
+            one, other = (counts_of(evidence.concepts[model.name]) for model in pair)
             gap = concept_counts.difference(one, other, evidence.counts)
             names, half = ", ".join(model.name for model in pair), 1.96 * gap.error
             holds[names] = gap.value > 0
@@ -278,7 +290,7 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for start, finetuned in pairs:
         if _same_probe(evidence, start, finetuned):
-            before, after = (evidence.concepts[m.name].encoded for m in (start, finetuned))
+            before, after = (_encoded(evidence, m) for m in (start, finetuned))
             if after.any():
                 share = (before & after).sum() / after.sum()
                 holds[finetuned.name] = bool(share > 0.5)
@@ -303,7 +315,7 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for family in evidence.families.values():
         known = {
-            m.name: evidence.concepts[m.name].found
+            m.name: counts_of(evidence.concepts[m.name])
             for m in family.models
             if m.name in evidence.concepts
         }
@@ -354,45 +366,6 @@ def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verd
     return {name: RULES[name](claim, evidence) for name, claim in claims.items()}
 
 
-def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    """Verdicts as plain data, one mapping per claim: what `companion claims --json` prints.
-
-    ``agreeing`` of ``checked`` checks hold; ``covered``: of how many the claim speaks.
-    """
-    return [
-        {
-            "id": name,
-            "outcome": verdict.outcome,
-            "agreeing": verdict.agreeing,
-            "checked": len(verdict.holds),
-            "covered": verdict.covered,
-            "holds": dict(verdict.holds),
-            "numbers": [
-                {key: value for key, value in asdict(number).items() if value not in ("", None)}
-                | {"unit": number.unit}
-                for number in verdict.numbers
-            ],
-        }
-        for name, verdict in verdicts.items()
-    ]
-
-
-def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
-    """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
-    told = []
-    for name, verdict in verdicts.items():
-        count = (
-            f"{verdict.agreeing} of {len(verdict.holds)} checked agree, {verdict.covered} covered"
-        )
-        told.append(f"{name:16} {verdict.outcome:13} {count}")
-        for n in verdict.numbers:
-            ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
-            unit = "" if n.unit in ("count", "dimensionless") else f" {n.unit}"
-            of = "  ".join(filter(None, (n.of, n.data)))
-            told.append(f"  {n.name:30} {n.value:.4g}{ends}{unit}  {of}".rstrip())
-    return told
-
-
 def _verdict(holds: Mapping[str, bool], covered: int, carried: Iterable[Number]) -> Verdict:
     """A verdict from single checks; a number that belongs to several is given once."""
     outcome = judge_cases(holds, covered)
@@ -426,9 +399,17 @@ def _same_probe(evidence: Evidence, *models: Model) -> bool:
     """Whether the models were probed with the very same images and concepts."""
     known = [evidence.concepts[m.name] for m in models if m.name in evidence.concepts]
     return len(known) == len(models) and all(
-        one.images == known[0].images and np.array_equal(one.positives, known[0].positives)
+        one.counts["images"] == known[0].counts["images"]
+        and np.array_equal(one.value("positives"), known[0].value("positives"))
         for one in known
     )
+
+
+def _encoded(evidence: Evidence, model: Model) -> NDArray[np.bool_]:
+    """Which of the probe's concepts a model encodes."""
+    found = evidence.concepts[model.name]
+    threshold = found.value("threshold" if evidence.counts == "unique" else "lower_threshold")
+    return np.asarray(encoded(found.value("best"), threshold))
 
 
 def _printed(claim: Claim, evidence: Evidence, end: str) -> list[str]:
