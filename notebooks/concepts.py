@@ -33,7 +33,9 @@ from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics import average_precision, concept_counts, directions
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
-from companion.claims import ledger
+from companion.claims import cards, ledger
+from companion.claims.evidence import POCKET, Evidence
+from companion.claims.rules import RULES
 from companion.measurements import concept_probe
 from companion.measurements.concept_probe import ConceptsMissingError
 from companion.measurements.due import COCO
@@ -579,97 +581,18 @@ else:
 
 # %% [markdown]
 # ## In words
-
+#
+# Judged by the same rules as the claims' cards.
 
 # %%
-def versus_chance(result, quantity: str) -> str:
-    """A count beside that of random directions."""
-    drawn = result.chance(quantity, "random")
-    return (
-        f"{number(result.value(quantity))} (random directions: {drawn.lowest:.0f} to "
-        f"{drawn.highest:.0f})"
-    )
-
-
-def at_the_papers(by: dict) -> str:
-    """The three levels' counts at the paper's threshold, in a sentence."""
-    even = not any(
-        concept_counts.difference(by[ZERO], by[other], "unique").sign for other in (FINE, SUPER)
-    )
-    counts = ", ".join(number(result.value("unique")) for result in by.values())
-    return f" At the paper's {threshold:g}: {counts}" + (
-        " (no difference established)." if even else "."
-    )
-
-
-if trio:
-    by = {level: found[name, "singular"] for level, name in trio.items()}
-    against = [concept_counts.difference(by[ZERO], by[other], COUNT) for other in (FINE, SUPER)]
-    SIGNS = {1: "more", 0: "no difference established", -1: "fewer"}
-    style.text(
-        "claim-C-more",
-        f"**{backbone.title}.** Concepts with an AP of at least {enough:g}: zero-shot "
-        f"{versus_chance(by[ZERO], COUNT)}, finetuned {versus_chance(by[FINE], COUNT)}, "
-        f"supervised {versus_chance(by[SUPER], COUNT)}. Zero-shot minus finetuned: "
-        f"{gap(trio[ZERO], trio[FINE], COUNT)} ({SIGNS[against[0].sign]}); minus supervised: "
-        f"{gap(trio[ZERO], trio[SUPER], COUNT)} ({SIGNS[against[1].sign]})."
-        + (at_the_papers(by) if is_pocket else ""),
-    )
-    of = regions["singular", enough]
-    fine, common = concept_counts.totals(of)[FINE], concept_counts.shared(of, ZERO, FINE)
-    of_all = found[trio[ZERO], "singular"].ap.shape[1]
-    by_size = [fine * concept_counts.totals(of)[other] / of_all for other in (ZERO, SUPER)]
-    style.text(
-        "claim-C-overlap",
-        f"**{backbone.title}.** {common} of the finetuned model's {fine} concepts (AP ≥ "
-        f"{enough:g}) are zero-shot's too, {concept_counts.shared(of, SUPER, FINE)} the supervised "
-        f"model's. Sets of these sizes that have nothing to do with each other would share "
-        f"{by_size[0]:.1f} and {by_size[1]:.1f}."
-        if fine
-        else f"**{backbone.title}.** The finetuned model encodes no concept (AP ≥ {enough:g}), so "
-        "there is nothing to share.",
-    )
-if trio and {*trio.values()} <= {*features}:
-    texture = {t["model"].name: [k for _, k, _ in t["top"]].count("texture") for t in tops}
-    best_of = {t["model"].name: t for t in tops}
-    style.text(
-        "claim-D-texture",
-        f"**{backbone.title}.** Textures among the five concepts of highest AP in the most "
-        f"important direction: {texture[trio[ZERO]]} for zero-shot, {texture[trio[FINE]]} for "
-        f"finetuned, {texture[trio[SUPER]]} for supervised. None of these APs is above "
-        f"{max(ap for t in tops for _, _, ap in t['top']):.2f}. Its importance is "
-        + ", ".join(words.digits(best_of[name]["importance"]) for name in trio.values())
-        + " times the mean for these three.",
-    )
-else:
-    missing("claim-D-texture", backbone.title, once=False)
-if not trio:
-    for name in ("claim-C-more", "claim-C-overlap"):
-        missing(name, backbone.title, once=False)
-captions = [
-    m
-    for m in measured
-    if trio
-    and m.level == "captions"
-    and len(found[m.name, "singular"].halves) == len(by[ZERO].halves)
-]
-if trio and captions:
-    result = found[captions[0].name, "singular"]
-    gaps = [concept_counts.difference(result, by[other], COUNT) for other in (ZERO, SUPER)]
-    about = (
-        "CLIP on one style's captions, which has language and is not robust,"
-        if is_pocket
-        else title(captions[0])
-    )
-    style.text(
-        "claim-C-not-indicator",
-        f"**{backbone.title}.** {about} encodes {versus_chance(result, COUNT)} concepts with an AP "
-        f"of at least {enough:g}. Minus zero-shot: {gap(captions[0].name, trio[ZERO], COUNT)} "
-        f"({SIGNS[gaps[0].sign]}); minus supervised: {gap(captions[0].name, trio[SUPER], COUNT)} "
-        f"({SIGNS[gaps[1].sign]}).",
-    )
-else:
-    missing("claim-C-not-indicator", backbone.title, once=False)
+claims = ledger.load_claims()
+scope = POCKET if is_pocket else {}
+evidence = Evidence({family: backbone}, list(by_model.values()), **scope)
+for name in ("C-more", "C-overlap", "D-texture", "C-not-indicator"):
+    verdict = RULES[name](claims[name], evidence)
+    if verdict.holds or is_pocket:
+        told = cards.beside(claims[name], verdict, evidence, f"**{backbone.title}.**")
+        style.text(f"claim-{name}", told)
 
 # %% [markdown]
 # ## A small probe

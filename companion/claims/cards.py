@@ -31,10 +31,13 @@ BESIDE = {
     "accuracy_change": "change of accuracy in points {:+.1f…}",
     "robustness_change": "change of effective robustness in points {:+.1f…}",
     "textures": "textures {}",
-    "more": "concepts more {:+.1f±}",
-    "share": "shared concepts in % {}",
+    "named": "of {}",
     "concepts": "concepts {:.1f}",
     "concepts_of_random_directions": "by random directions {:.1f}",
+    "more": "more concepts by {:+.1f±}",
+    "shared": "concepts that zero-shot encodes too {}",
+    "encoded": "of {}",
+    "shared_by_chance": "by chance {:.1f}",
 }
 
 
@@ -58,10 +61,12 @@ def badge(outcome: Outcome) -> str:
     return f"[{outcome}]{{.verdict-{outcome.replace(' ', '-')}}}"
 
 
-def beside(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
-    """What the pocket lab's models show, by level, and how many of them agree with the claim."""
+def beside(
+    claim: Claim, verdict: Verdict, evidence: Evidence, about: str = "*In the pocket lab:*"
+) -> str:
+    """What the models of ``about`` show, by level, and how many of them agree with the claim."""
     if not verdict.holds:
-        return "*In the pocket lab:* not measured in this build."
+        return f"{about} not measured in this build."
     told = []
     for name, shape in BESIDE.items():
         of_name = [(n, _level(n.of, evidence)) for n in verdict.numbers if n.name == name]
@@ -80,7 +85,7 @@ def beside(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     meaning = claim.pocket.get(verdict.outcome, "")
     shown = f"{'; '.join(told)}. " if told else ""
     sentences = f"{shown}By the card's rule {agree} agree with the claim. {meaning}"
-    return f"*In the pocket lab:* {sentences.rstrip()}"
+    return f"{about} {sentences.rstrip()}"
 
 
 def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:

@@ -273,7 +273,9 @@ def c_more(claim: Claim, evidence: Evidence) -> Verdict:
             holds[names] = gap.value > 0
             carried += numbers(names, more=Interval(gap.value, gap.value - half, gap.value + half))
     carried += numbers(sure=sum(n.low is not None and n.low > 0 for n in carried))
-    if not holds:
+    if holds:
+        carried += _counts(evidence)
+    else:
         for family in _printed(claim, evidence, "_zero_shot"):
             own, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
             carried += numbers(family, printed_lead=own - max(others))
@@ -295,8 +297,9 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
                 share = (before & after).sum() / after.sum()
                 holds[finetuned.name] = bool(share > 0.5)
                 carried += numbers(
-                    finetuned.name, share=share, shared=(before & after).sum(), encoded=after.sum()
-                )
+                    finetuned.name, share=share, shared=(before & after).sum(),
+                    shared_by_chance=before.mean() * after.sum(), encoded=after.sum(),
+                )  # fmt: skip
     if not holds:
         regions = printed_regions(claim)
         for family in _printed(claim, evidence, "_all"):
@@ -307,34 +310,23 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
 
 
 def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
-    """The model trained on captions encodes a number nearer to zero-shot's than to supervised's.
-
-    Beside each model's number stands that of as many random directions, if these were looked at.
-    """
+    """The model trained on captions encodes a number nearer to zero-shot's than to supervised's."""
     holds: dict[str, bool] = {}
     carried: list[Number] = []
     for family in evidence.families.values():
-        known = {
-            m.name: counts_of(evidence.concepts[m.name])
-            for m in family.models
-            if m.name in evidence.concepts
-        }
-        count = {name: found.value(evidence.counts) for name, found in known.items()}
         top, low = (
-            [m for m in family.at_level(level) if m.name in known]
+            [m for m in family.at_level(level) if m.name in evidence.concepts]
             for level in ("zero_shot", "supervised")
         )
         for model in family.at_level("captions"):
             if top and low and _same_probe(evidence, model, *top, *low):
-                above, below = (mean(count[m.name] for m in models) for models in (top, low))
-                own = count[model.name]
+                own, above, below = (
+                    mean(counts_of(evidence.concepts[m.name]).value(evidence.counts) for m in some)
+                    for some in ([model], top, low)
+                )
                 holds[model.name] = abs(own - above) < abs(own - below)
                 carried += numbers(model.name, zero_shot=above, supervised=below)
-                for name, found in known.items():
-                    carried += numbers(name, concepts=count[name])
-                    if len(found.random):
-                        by_chance = found.chance(evidence.counts, "random").mean
-                        carried += numbers(name, concepts_of_random_directions=by_chance)
+    carried += _counts(evidence) if holds else ()
     return _verdict(holds, len(evidence.at("captions")), carried)
 
 
@@ -403,6 +395,17 @@ def _same_probe(evidence: Evidence, *models: Model) -> bool:
         and np.array_equal(one.value("positives"), known[0].value("positives"))
         for one in known
     )
+
+
+def _counts(evidence: Evidence) -> list[Number]:
+    """How many concepts each model encodes, and as many random directions of its features."""
+    carried: list[Number] = []
+    for name, measurement in evidence.concepts.items():
+        found = counts_of(measurement)
+        carried += numbers(name, concepts=found.value(evidence.counts))
+        by_chance = found.chance(evidence.counts, "random").mean
+        carried += numbers(name, concepts_of_random_directions=by_chance)
+    return carried
 
 
 def _encoded(evidence: Evidence, model: Model) -> NDArray[np.bool_]:
