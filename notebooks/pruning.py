@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
+from companion.claims import rules
 from companion.measurements import pocket_robustness, published, published_robustness
 from companion.measurements.due import SHIFTED, unusable
 from companion.measurements.measures import (
@@ -262,17 +263,20 @@ if sweeps:
 # %% tags=["remove-input"]
 if sweeps:
     sentences = []
-    for name, found_orders in sweeps.items():
-        sweep = found_orders["importance"]
-        rank, fifth = fifth_of(sweep)
-        kept = sweep.fewest_without_loss("inside")
-        lost = int((sweep.change_high.robustness < 0).sum())
+    for m in under_shift:
+        sweep = sweeps[m.model]["importance"]
+        at_80 = rules.pruned_under_shift(m, 0.8)  # as the claim is judged
+        rank, kept = int(at_80["rank"].value), sweep.fewest_without_loss("inside")
+        accuracy, robustness = (
+            words.with_interval(n.value, n.low, n.high)
+            for n in (at_80["accuracy_change"], at_80["robustness_change"])
+        )
         sentences.append(
-            f"**{titles[name]}:** with {fifth} of {rank} directions kept accuracy changes by "
-            f"{change(sweep, 'inside', fifth)} points, effective robustness by "
-            f"{change(sweep, 'robustness', fifth)} points. A loss of accuracy is established below "
-            f"{kept} directions ({100 * (1 - kept / rank):.0f} % pruned), one of effective "
-            f"robustness at {lost} of the {len(sweep.steps) - 1} steps."
+            f"**{titles[m.model]}:** with {at_80['kept'].value:.0f} of {rank} directions kept "
+            f"accuracy changes by {accuracy} points, effective robustness by {robustness} points. "
+            f"A loss of accuracy is established below {kept} directions "
+            f"({100 * (1 - kept / rank):.0f} % pruned), one of effective robustness at "
+            f"{int((sweep.change_high.robustness < 0).sum())} of the {len(sweep.steps) - 1} steps."
         )
     style.text("eighty", "\n".join(f"- {sentence}" for sentence in sentences))
 elif pocket:
