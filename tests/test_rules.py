@@ -350,17 +350,7 @@ def test_verdicts_as_plain_data_say_how_many_of_how_many_with_units():
     assert {"name": "kurtosis", "value": 40.0, "unit": "dimensionless", "of": "rich",
             "data": "imagenet"} in row["numbers"]  # fmt: skip
     told = lines({"K-zero-shot": judged("K-zero-shot", known)})
-    assert told[0].split() == [
-        "K-zero-shot",
-        "partly",
-        "1",
-        "of",
-        "1",
-        "checked",
-        "agree,",
-        "2",
-        "covered",
-    ]
+    assert told[0].endswith(" partly        1 of 1 checked agree, 2 covered")
     assert told[1].split() == ["kurtosis", "40", "rich", "imagenet"]
 
 
@@ -424,9 +414,6 @@ def test_the_pocket_lab_is_judged_by_the_same_rules_and_told_by_level():
     of_zero_shot = "κ: zero-shot 40.0 and 12.0, random weights 2.90. By the card's rule 2 of 2"
     assert of_zero_shot in said["K-zero-shot"]
     assert "+1.0 (−1.0 to +3.0)" in said["K-captions"]
-    assert (
-        "(κ), 1 of 1 CLIP on ImageNet-Captions (ER) agree with the claim. Where no"
-        in said["K-captions"]
-    )
+    assert "ImageNet-Captions (ER) agree with the claim. Where no" in said["K-captions"]
     nothing = beside(CLAIMS["P-80"], judged("P-80", known), known)
     assert nothing == "*In the pocket lab:* not measured in this build."
