@@ -366,8 +366,6 @@ def claims(
     """Judge the paper's claims: outcome, how many of how many checks agree, and the numbers."""
     from companion.claims import cards, evidence, ledger, rules
 
-    if measurements is not None and not measurements.is_dir():
-        raise RunError(f"there is no folder {measurements}: name one that holds measurements.")
     found = evidence.gather(edition, measurements)
     verdicts = rules.judge_all(found, ledger.load_claims())
     as_text = json.dumps(cards.rows(verdicts), indent=1, ensure_ascii=False)
