@@ -6,6 +6,7 @@
 #     scope: edition
 #     reads:
 #     - data/claims.yaml
+    - data/imagenet/sets.yaml
 #     - data/measurements/concepts/*.json
 #     - families/*.yaml
 # ---
@@ -26,7 +27,9 @@ from analysis.families.registry import load_families
 from analysis.metrics import concept_counts
 from companion.claims import ledger
 from companion.measurements import records
-from companion.publish import charts, style, words
+from companion.measurements.due import COCO
+from companion.measurements.measures import counts_of
+from companion.publish import charts, counts, style, words
 
 families = load_families(edition)
 stated = ledger.load_claims()
@@ -85,11 +88,6 @@ def stated_for(family: str, model) -> str:
     return str(sizes.get(model.level, "–"))
 
 
-def mean_and_range(values) -> str:
-    """A mean of counts with the lowest and the highest."""
-    return f"{values.mean():.0f} ({values.min():.0f}–{values.max():.0f})"
-
-
 rows = []
 order = [model.name for family in families.values() for model in family.models]
 for m in sorted(recorded, key=lambda m: order.index(m.model)):
@@ -98,32 +96,52 @@ for m in sorted(recorded, key=lambda m: order.index(m.model)):
         {
             "backbone": families[m.family].title,
             "model": model.title,
-            "encoded": mean_and_range(m.value("unique_draws")),
-            "random directions": mean_and_range(m.value("unique_random")),
-            "permuted labels": mean_and_range(m.value("unique_permuted")),
+            "encoded": counts.mean_and_ends(m.value("unique_draws")),
+            "random directions": counts.mean_and_ends(m.value("unique_random")),
+            "permuted labels": counts.mean_and_ends(m.value("unique_permuted")),
             "of": f"{m.counts['concepts']:,}",
             "printed, of 1,197": stated_for(m.family, model),
         }
     )
-if rows:
-    taken_from = dict.fromkeys(m.data.what.replace("; concepts:", ". Concepts:") for m in recorded)
-    style.table(
-        "measured",
-        pd.DataFrame(rows),
-        caption=f"""Concepts with an average precision of at least
-        {recorded[0].value("threshold"):g} along some right singular vector, as recorded: mean
-        (lowest to highest) of draws of negatives; beside it as many random directions of the same
-        features, and permuted labels. *Of*: concepts with at least
-        {recorded[0].value("least_positives")} positive images. *Printed*: what version 1 prints
-        for the model; the least number of positives there is not known. Images:
-        {"; ".join(taken_from)}.""",
-        evidence="recorded",
-    )
-else:
+style.table(
+    "measured",
+    pd.DataFrame(rows),
+    "recorded",
+    """Concepts that some right singular vector encodes at the paper's threshold, as recorded: mean
+    (lowest to highest) of draws of negatives; beside it as many random directions of the same
+    features, and permuted labels. *Of*: concepts with enough positive images. *Printed*: what
+    version 1 prints for the model; the least number of positives there is not known.""",
+)
+
+# %% [markdown]
+# ## A small probe
+#
+# 500 images of COCO, with the words of a caption of each as concepts: not the paper's.
+
+# %%
+small = [m for m in records.read_all("concepts") if m.family in families and m.data.name == COCO]
+KINDS = {"draws": "singular vectors", "random": "random directions", "permuted": "permuted labels"}
+style.table(
+    "small",
+    pd.DataFrame(
+        {"backbone": families[m.family].title, "model": families[m.family].model(m.model).title,
+         "quantity": title}
+        | {of: counts.mean_and_ends(counts_of(m).of(kind, name)) for kind, of in KINDS.items()}
+        for m in small for name, title in counts.quantities([m]).items()
+    ), "recorded",
+    f"""{counts.probe(small)} Along the right singular vectors of a head made of the captions: mean
+    (lowest to highest) of draws of negatives; beside it as many random directions of the same
+    features, and permuted labels. Mean best AP in percent.""",
+)  # fmt: skip
+for m in small:
+    own, drawn, mixed = (counts_of(m).of(kind, "unique").mean() for kind in KINDS)
     style.text(
-        "measured",
-        "*Not measured: no measurement of these models on Broden is recorded.*",
+        f"small-{m.model.replace('_', '-')}",
+        f"{families[m.family].model(m.model).title}: {own:.3g} of {m.counts['concepts']} words along "
+        f"singular vectors, {drawn:.3g} along random directions, {mixed:.3g} with permuted labels",
     )
+about = (f"{m.counts['images']} images, {m.counts['concepts']} words" for m in small)
+style.text("small-images", "; ".join(dict.fromkeys(about)))
 
 # %%
 low, high = (

@@ -180,6 +180,12 @@ def gather(
     return Evidence(families, known, _views(families, table, known), fits, cuts=cuts)
 
 
+def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
+    """What is known of one family alone, of the images that its edition's claims are about."""
+    scope = POCKET if family.edition == "pocket" else {}
+    return Evidence({family.name: family}, list(measurements), **scope)
+
+
 def pocket_view(families: Mapping[str, Family]) -> pd.DataFrame:
     """Effective robustness of the shipped pocket models on unseen styles, as `Evidence` keeps it.
 

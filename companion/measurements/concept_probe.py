@@ -29,7 +29,7 @@ from analysis.features import store
 from analysis.images import emoji
 from analysis.images.broden import concepts, find_root
 from analysis.images.imagelist import DatasetError
-from analysis.metrics.concept_counts import ConceptImages
+from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES, ConceptImages
 from companion.measurements.coco import coco_words
 from companion.measurements.due import COCO, CONCEPTS, largest_head
 
@@ -125,6 +125,11 @@ def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None)
 def of_family(family: Family, folder: Path | None = None) -> ConceptImages:
     """The probe for a family: the pocket lab's own, or Broden, which may raise as `broden` does."""
     return pocket() if family.edition == "pocket" else broden(family.models, folder)
+
+
+def chosen(family: Family, folder: Path | None = None) -> ConceptImages:
+    """The family's probe with the concepts that count, chosen before any count."""
+    return of_family(family, folder).select(LEAST_POSITIVES, LEAST_CLUSTERS)
 
 
 def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> NDArray[np.float32]:

@@ -288,6 +288,23 @@ def curves(
     return Drawing(figure, f"Lines. {' '.join(told)}")
 
 
+def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]) -> Drawing:
+    """Pictures at both ends of a direction: title → rows of ``images``, the highest ones first."""
+    half = max(map(len, shown.values())) // 2
+    told = "; ".join(
+        f"{title}: highest {names[rows[0]]}, lowest {names[rows[-1]]}"
+        for title, rows in shown.items()
+    )
+    return pictures(
+        {
+            title.replace(", ", ",\n"): [images[row] for row in rows]
+            for title, rows in shown.items()
+        },
+        f"Rows of small drawings, one row for each model. {told}.",
+        {0: "highest", half: "lowest"},
+    )
+
+
 def pictures(
     shown: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
 ) -> Drawing:

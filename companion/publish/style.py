@@ -124,12 +124,18 @@ def to_svg(figure: Figure) -> str:
     return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
 
 
-def figure(name: str, drawing: Drawing, evidence: Evidence | None, caption: str) -> None:
-    """Publish a drawing as the result `name`.
+#: What stands where there is nothing to show.
+NOTHING = "*Not measured in this build.*"
+
+
+def figure(name: str, drawing: Drawing | None, evidence: Evidence | None, caption: str) -> None:
+    """Publish a drawing as the result `name`; of None, that nothing was measured.
 
     `evidence`: what kind of evidence it rests on, if any. `caption`: MyST text that says what is
     seen and what the uncertainty is.
     """
+    if drawing is None:
+        return text(name, NOTHING)
     if not caption.strip() or not drawing.alt.strip():
         raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
     data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
@@ -141,11 +147,12 @@ def table(
 ) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
 
+    Of an empty one is published that nothing was measured.
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
     `search`: for long tables, the label of a box that shows only rows with what is typed in it.
     """
     if frame.empty:
-        raise ValueError(f"table {name!r} is empty; publish a text that says why instead.")
+        return text(name, NOTHING)
     data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
     about = {"search": search} if search else {}
     _publish(data, "table", name, caption=caption, evidence=evidence or "", **about)

@@ -1,0 +1,165 @@
+"""Counts of concepts as tables and figures show them: measurements in, cells and rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.families.registry import Family, Model
+from analysis.features import store
+from analysis.images import emoji
+from analysis.metrics import concept_counts
+from analysis.metrics.concept_counts import ConceptImages, Found, Quantity
+from companion.measurements.due import TRAINING
+from companion.measurements.records import Measurement
+from companion.publish.dots import Row
+from companion.publish.style import minus
+
+
+def comparable(found: Iterable[Measurement]) -> dict[str, Measurement]:
+    """Model → its counts, of those that were counted on the same concepts of the same images.
+
+    Those that go with the first live measurement, or else with the first.
+    """
+    every = list(found)
+    first = next((m for m in every if m.live), every[0] if every else None)
+    return {
+        m.model: m
+        for m in every
+        if first and np.array_equal(m.value("positives"), first.value("positives"))
+    }
+
+
+def probe(measured: Collection[Measurement]) -> str:
+    """Which images and concepts were counted (MyST)."""
+    for m in measured:
+        return (
+            f"Probe: {m.counts['images']:,} images ({m.data.what}), with {m.counts['concepts']:,} "
+            f"concepts of at least {m.value('least_positives')} positive images each. Thresholds "
+            f"on the average precision: {m.value('threshold'):g}, the paper's, and "
+            f"{m.value('lower_threshold'):g}, ours."
+        )
+    return "*Nothing is measured in this build.*"
+
+
+def quantities(measured: Collection[Measurement]) -> dict[Quantity, str]:
+    """Which numbers there are, with their titles; none where nothing was measured."""
+    for m in measured:
+        return {
+            "unique": f"AP ≥ {m.value('threshold'):g}",
+            "lower": f"AP ≥ {m.value('lower_threshold'):g}",
+            "best": "mean best AP",
+        }
+    return {}
+
+
+def thresholds(measured: Collection[Measurement]) -> tuple[float, ...]:
+    """The average precisions from which a concept counts as encoded, the paper's first."""
+    return tuple(
+        dict.fromkeys(m.value(name) for name in ("threshold", "lower_threshold") for m in measured)
+    )
+
+
+def mean_and_ends(values: NDArray[np.float64]) -> str:
+    """The mean of some repetitions with the lowest and the highest; shares in percent."""
+    if not len(values):
+        return "n/a"
+    scale, digits = (100, 1) if values.max() <= 1 and values.max() % 1 else (1, 0)
+    low, mean, high = scale * values.min(), scale * values.mean(), scale * values.max()
+    return f"{mean:.1f} ({low:.{digits}f}–{high:.{digits}f})".replace(".0 (", " (")
+
+
+def error(found: Found, quantity: Quantity) -> str:
+    """Half of the 95 % interval from random halves of the images; shares in points."""
+    if not len(found.halves):
+        return ""
+    return f"{(100 if quantity == 'best' else 1) * 1.96 * found.error(quantity):.1f}"
+
+
+def gap(one: Found, other: Found, quantity: Quantity) -> str:
+    """How much one model exceeds another, with its 95 % interval; shares in points."""
+    if len(one.halves) != len(other.halves) or not len(one.halves):
+        return "n/a"
+    found = concept_counts.difference(one, other, quantity)
+    scale, unit = (100, " points") if quantity == "best" else (1, "")
+    return minus(f"{scale * found.value:+.1f} ± {scale * 1.96 * found.error:.1f}{unit}")
+
+
+def row(model: Model, found: Found, quantity: Quantity) -> Row:
+    """A model's count with its interval, beside what chance gives."""
+    value, error = found.value(quantity), 1.96 * found.error(quantity)
+    chance = (found.chance(quantity, "random"), found.chance(quantity, "permuted"))
+    ends = max(0, value - error), value + error
+    return Row(model.title, model.level, value, *ends,
+               chance=tuple((c.mean, c.lowest, c.highest) for c in chance))  # fmt: skip
+
+
+def trio(family: Family, measured: Mapping[str, Measurement]) -> dict[str, str]:
+    """Level → model: a finetuned model, the zero-shot one it started from, a supervised one."""
+    models = [model for model in family.models if model.name in measured]
+    for fine in (m for m in models if m.level == "finetuned"):
+        zero = [m for m in models if (m.level, m.pretraining) == ("zero_shot", fine.pretraining)]
+        other = [m for m in models if m.level == "supervised"]
+        if zero and other:
+            chosen = {"zero_shot": zero[0], "finetuned": fine, "supervised": other[0]}
+            return {level: model.name for level, model in chosen.items()}
+    return {}
+
+
+def ranked(per_direction: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Places 1, 2, … and the counts of concepts of each direction, the highest first."""
+    return np.arange(1, len(per_direction) + 1), np.sort(per_direction)[::-1]
+
+
+def kinds(found: Found, images: ConceptImages, cuts: Iterable[float]) -> dict[str, str]:
+    """Kind of concept → encoded at each threshold, and the mean of the best average precisions."""
+    of_kind = np.array(images.kinds)
+    best = concept_counts.best_of(found.ap)
+    counted = [concept_counts.by_kind(found.ap, images.kinds, cut) for cut in cuts]
+    return {
+        f"{kind} (of {(of_kind == kind).sum()})": " / ".join(str(own[kind]) for own in counted)
+        + f" ({100 * best[of_kind == kind].mean():.0f} %)"
+        for kind in dict.fromkeys(images.kinds)
+    }
+
+
+def lookup(
+    images: ConceptImages | None, measured: Collection[tuple[Model, Measurement]]
+) -> pd.DataFrame:
+    """One row per concept: its best average precision by each model, and along which direction.
+
+    In the order of the first model's; empty where nothing was measured.
+    """
+    if images is None or not measured:
+        return pd.DataFrame()
+    about = {"concept": images.names, "kind": images.kinds, "images": images.positives.astype(str)}
+    cells = {
+        model.title: [
+            f"{100 * ap:.0f} (v{int(v) + 1})"
+            for ap, v in zip(m.value("best"), m.value("best_direction"), strict=True)
+        ]
+        for model, m in measured
+    }
+    first = next(m for _, m in measured)
+    return pd.DataFrame(about | cells).iloc[
+        np.argsort(-np.array(first.value("best")), kind="stable")
+    ]
+
+
+def training_features(model: Model, otherwise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of images of the model's training distribution, if the store has them."""
+    for data in (TRAINING, "imagenet"):
+        path = store.features_path(model.name, data)
+        if not store.problem(path, model):
+            return store.read_features(path, model).features
+    return otherwise
+
+
+def emoji_of(images: ConceptImages) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+    """Pictures (N, height, width, 3) and names (N,) of the pocket lab's probe, in its order."""
+    every = emoji.load()
+    test = np.flatnonzero(every.table["split"] == "test")
+    return every.images[test], every.table["name"].to_numpy()[test]

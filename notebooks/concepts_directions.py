@@ -1,0 +1,145 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: family
+#     editions: [paper, reader, pocket]
+#     features: true
+#     reads:
+#     - data/emoji/emoji.zip
+#     - data/emoji/appearance.npy
+#     - data/imagenet/sets.yaml
+#     - data/measurements/concepts/*.json
+# ---
+
+# %% [markdown]
+# # Concepts, direction by direction
+#
+# What the choices do that the paper leaves open, how many concepts a direction holds, and what lies
+# along each. The counts themselves are on the backbone's page of {doc}`/concepts`.
+
+# %% tags=["parameters"]
+family: str = "pocket_cnn"  # the family in front
+named: int = 5  # concepts that are named of the most important direction
+shown: int = 8  # images at each of its ends
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.families.registry import load_family
+from analysis.metrics.average_precision import balanced_sample, project, top_concepts
+from analysis.metrics.concept_counts import along_most_important, settings_for
+from analysis.metrics.directions import decompose, importance
+from companion.measurements import concept_probe
+from companion.measurements.measures import counts_of
+from companion.measurements.records import available
+from companion.publish import charts, counts, style, words
+
+backbone = load_family(family)
+measured = counts.comparable(available("concepts", backbone, ["pocket", "broden"]))
+models = [model for model in backbone.models if model.name in measured]
+live = [model for model in models if measured[model.name].live]  # features of these are here
+evidence = words.kind(measured.values())
+thresholds = counts.thresholds(measured.values())
+BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
+
+# %% [markdown]
+# ## What the choices do
+#
+# The known text of the paper leaves open the sign of a direction, whether features are normalised,
+# and how many positives a concept needs. The same counts under other choices:
+
+# %%
+CHOICES = [
+    f"{how}, {along}" for along in BASES.values() for how in ("as above", "both signs", "length 1")
+]
+CHOICES += ["look-alikes too"]  # where several images show one thing: the pocket lab
+choices = pd.DataFrame(
+    {"model": model.title}
+    | {choice: "{:.0f} / {:.0f}".format(*both)
+       for choice, both in zip(CHOICES, measured[model.name].value("other_choices"), strict=False)}
+    for model in models
+)  # fmt: skip
+style.table(
+    "choices", choices, evidence,
+    """Unique concepts at the higher / at the lower threshold under other choices; one draw of
+    negatives. *Both signs*: a direction or its opposite, whichever is better. *Length 1*: features
+    scaled to length 1. *Look-alikes too*: concepts may rest on emoji that look alike.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Concepts per direction
+
+# %%
+each = {"": "per_direction", " (lower)": "per_direction_lower"}
+curves = {f"concepts{which}": {model.title: (model.level, *counts.ranked(measured[model.name].value(name)))
+                               for model in models} for which, name in each.items()}  # fmt: skip
+style.figure(
+    "polysemanticity",
+    charts.curves(curves, "direction, most concepts first", steps=True) if models else None, evidence,
+    """Concepts per direction, the proxy for polysemanticity, at the two thresholds. A concept counts
+    in every direction that encodes it. One draw of negatives.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Kinds of concepts
+#
+# From here on each concept by itself, for which the features have to be on this disk.
+
+# %%
+probe = concept_probe.chosen(backbone) if live else None
+found = {model: counts_of(measured[model.name]) for model in live}
+of_kinds = pd.DataFrame(
+    {"model": model.title} | counts.kinds(own, probe, thresholds) for model, own in found.items()
+)
+style.table(
+    "kinds", of_kinds, "live",
+    """Concepts of each kind that some right singular vector encodes, at the higher / at the lower
+    threshold, and the mean of the best average precisions. One draw of negatives.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## The most important direction
+
+# %%
+along, ends = [], {}
+pictures, names = counts.emoji_of(probe) if live and backbone.edition == "pocket" else ([], [])
+for model in live:
+    h = concept_probe.features(model, probe)
+    parts = decompose(concept_probe.head(model, probe.data).weight)
+    weights = importance(counts.training_features(model, h), parts)
+    settings = settings_for(probe)
+    drawn = balanced_sample(probe.labels, settings.seed)
+    top, ap = along_most_important(h, parts, drawn, settings, weights)
+    scores = project(h, parts.directions[[top]], normalise=False)[:, 0]
+    order = np.argsort(-scores * np.sign(scores.mean()), kind="stable")
+    best = top_concepts(ap[None], 0, named)
+    told = ", ".join(f"{probe.names[c]} ({probe.kinds[c]}, {100 * ap[c]:.0f})" for c in best)
+    along.append({"model": model.title, "direction": f"v{top + 1}",
+                  "importance (× mean)": words.digits(weights[top] / weights.mean()),
+                  "concepts of the highest AP (%)": told})  # fmt: skip
+    ends[model.title] = [*order[:shown], *order[-shown:]]
+style.table(
+    "top-concepts", pd.DataFrame(along), "live",
+    """The most important direction of each head, for images of the training distribution where their
+    features are here, and the concepts of the highest average precision along it. It points to where
+    the images lie on average.""",
+)  # fmt: skip
+style.figure(
+    "pictures", charts.ends(ends, pictures, names) if len(pictures) else None, "live",
+    f"""The {shown} test images that score highest and the {shown} that score lowest on the most
+    important direction, in all drawing styles. Who drew them is in `data/emoji/LICENSES.md`.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Every concept
+
+# %%
+every = counts.lookup(probe, [(model, measured[model.name]) for model in live])
+style.table(
+    "every-concept", every, "live",
+    """Each concept's best average precision in percent, and in brackets the right singular vector that
+    reaches it. One draw of negatives.""", search="Find a concept",
+)  # fmt: skip
