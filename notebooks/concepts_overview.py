@@ -6,7 +6,7 @@
 #     scope: edition
 #     reads:
 #     - data/claims.yaml
-    - data/imagenet/sets.yaml
+#     - data/imagenet/sets.yaml
 #     - data/measurements/concepts/*.json
 #     - families/*.yaml
 # ---
