@@ -482,15 +482,6 @@ def train(options: TrainOptions) -> int:
     """
     from training import captions, full_size, recipes
 
-    if hasattr(full_size, "launch"):  # until training takes its options as they are
-        from argparse import Namespace
-
-        given = Namespace(**{"save_every": 500} | options.model_dump())
-        if options.dry_run:
-            print(full_size.describe(given))
-            return 0
-        options.folder()
-        return int(full_size.launch(given))
     room = captions if recipes.load(options.recipe).level == "captions" else full_size
     if options.dry_run:
         print(room.describe(options))

@@ -85,26 +85,32 @@ def span(low: float, high: float) -> str:
     return " to ".join(f"{x:.1f}" if x < 10 else f"{x:,.0f}" for x in (low, high))
 
 
-gpus = recipes.assumptions().gpus
+assumed = recipes.assumptions()
+gpus = assumed["gpus"]
 costs = []
 for family in load_families(edition).values():
     model = family.at_level("zero_shot")[0]
     for name, one in known.items():
-        found = recipes.cost(one, model.architecture, images[name])
-        if not fits(one, model.architecture) or found is None:
+        each = recipes.operations(one, model.architecture)
+        if not fits(one, model.architecture) or each is None:
             continue
-        row = {
-            "backbone": family.title,
-            "recipe": f"`{name}`",
-            "images (10⁶)": f"{found.images / 1e6:.1f}",
-            "operations": f"{found.operations:.1e}",
-        }
-        for gpu in gpus:
-            row[f"hours, {gpu.name}"] = span(*found.gpu_hours(gpu))
-        row[f"images/s, {gpus[-1].name}"] = span(*found.images_per_second(gpus[-1]))
-        costs.append(row)
-low, high = recipes.assumptions().utilisation
-peaks = ", ".join(f"{gpu.peak / 1e12:.0f} for the [{gpu.name}]({gpu.source})" for gpu in gpus)
+        seen = one.settings.epochs * (images[name] // one.settings.batch) * one.settings.batch
+        hours = recipes.gpu_hours(seen * each)
+        best, worst = hours[gpus[-1]["name"]]
+        costs.append(
+            {
+                "backbone": family.title,
+                "recipe": f"`{name}`",
+                "images (10⁶)": f"{seen / 1e6:.1f}",
+                "operations": f"{seen * each:.1e}",
+                **{f"hours, {gpu}": span(*both) for gpu, both in hours.items()},
+                f"images/s, {gpus[-1]['name']}": span(seen / worst / 3600, seen / best / 3600),
+            }
+        )
+low, high = assumed["utilisation"]
+peaks = ", ".join(
+    f"{gpu['peak'] / 1e12:.0f} for the [{gpu['name']}]({gpu['source']})" for gpu in gpus
+)
 style.table(
     "cost",
     pd.DataFrame(costs),

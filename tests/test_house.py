@@ -46,11 +46,6 @@ STILL: dict[str, set[str]] = {
         "companion.measurements.take",
         "torch",
     },
-    "training.captions": {
-        "analysis.features.checkpoints",
-        "analysis.features.encoders",
-        "training.objectives",
-    },
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,8 @@ pytest.importorskip("torch", reason="training needs the extra `extract`")
 
 from training import objectives, pocket_lab
 
+MAKE = runpy.run_path(str(pocket.POCKET / "make.py"))
+COUNTING, representation = MAKE["COUNTING"], MAKE["representation"]
 KEPT = pd.read_csv(pocket.POCKET / "representations.csv")
 
 
@@ -28,7 +32,7 @@ def probe() -> concept_counts.ConceptImages:
 
 @pytest.fixture(scope="module")
 def draws(probe: concept_counts.ConceptImages) -> concept_counts.Draws:
-    return concept_counts.draw(probe, pocket_lab.COUNTING)
+    return concept_counts.draw(probe, COUNTING)
 
 
 def test_every_model_and_seed_has_one_row() -> None:
@@ -50,7 +54,7 @@ def test_a_representation_is_told_by_the_metrics(
     rng = np.random.default_rng(0)
     table = emoji.load().table.query("split == 'test'")
     features, head = rng.normal(size=(len(table), 12)), rng.normal(size=(5, 12))
-    found = pocket_lab.representation(features, head, draws)
+    found = representation(features, head, draws)
     assert [*found] == [*KEPT.columns[4:]]
     inside = features[(table["style"] == emoji.IMAGENET).to_numpy()]
     assert found["kurtosis"] == pytest.approx(outliers.kurtosis(inside).mean())
@@ -61,10 +65,10 @@ def test_a_representation_is_told_by_the_metrics(
         features, directions.decompose(head).directions, normalise=False
     )
     counts, best = [], []
-    for draw in range(pocket_lab.COUNTING.draws):
+    for draw in range(COUNTING.draws):
         sample = average_precision.balanced_sample(probe.labels, draw)
         ap = average_precision.average_precision_on(scores, sample)
-        counts.append((ap >= pocket_lab.COUNTING.lower).any(axis=0).sum())
+        counts.append((ap >= COUNTING.lower).any(axis=0).sum())
         best.append(np.nanmax(ap, axis=0).mean())
     assert found["n_unique"] == np.mean(counts) and found["best"] == pytest.approx(np.mean(best))
 
@@ -73,7 +77,7 @@ def test_a_representation_is_told_by_the_metrics(
 def test_the_shipped_weights_give_the_kept_row(draws: concept_counts.Draws, name: str) -> None:
     weights, _ = objectives.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
     model = pocket_lab.restore(pocket.load_recipes().recipe(name), weights)
-    found = pocket_lab.representation(*pocket_lab.represented(model), draws)
+    found = representation(*pocket_lab.represented(model), draws)
     kept = KEPT.set_index(["model", "seed"]).loc[(name, 0)]
     counts = {"n_encoded", "n_unique", "random_directions"}  # may flip by rounding elsewhere
     for quantity, value in found.items():

@@ -364,34 +364,6 @@ def _on(examples: Examples, device: str) -> Examples:
 # Files
 
 
-def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return all tensors of an unfinished training: ``model.…`` and ``optimizer.…``."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
-    return tensors
-
-
-def put_training_state(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
-) -> None:
-    """Put back what `training_state` returned; PocketError if it is another model's."""
-    load_weights(
-        model,
-        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")},
-    )
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    content = optimizer.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, moment = name.split(".")
-            like = parameters[int(i)]
-            # The fused optimizer needs its moments in the memory order of the weights.
-            placed = value if value.ndim == 0 else torch.empty_like(like).copy_(value)
-            content["state"].setdefault(int(i), {})[moment] = placed
-    optimizer.load_state_dict(content)
-
-
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights as they are shipped: matrices float16, vectors and counts unchanged."""
     return {

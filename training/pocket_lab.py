@@ -16,12 +16,11 @@ from functools import lru_cache
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.common import fingerprint, write_text
@@ -29,17 +28,15 @@ from analysis.features import encoders
 from analysis.features.preprocess import POCKET, to_pixels
 from analysis.features.tokenizer import WordTokenizer
 from analysis.images import emoji
-from analysis.metrics import concept_counts, directions, outliers
 from training import objectives, pocket
 from training.objectives import Classifier, Contrastive
 from training.pocket import Recipe, Recipes
 
 CURVE = ["model", "seed", "step", "loss", "accuracy"]
 ACCURACIES = ["model", "family", "level", "seed", "style", "split", "role", "images", "accuracy"]
+Model = Contrastive | Classifier
 #: Seed of the captions: all trainings read the same ones.
 CAPTIONS_SEED = 0
-#: Concepts count from the paper's threshold and from a lower one of ours.
-COUNTING = concept_counts.Settings(threshold=0.9, lower=0.8, seed=0, chance=5, halves=0)
 
 
 @dataclass(frozen=True)
@@ -99,13 +96,6 @@ def with_validation(table: pd.DataFrame) -> pd.DataFrame:
     clusters = table["cluster"].map(lambda name: sha256(f"val {name}".encode()).digest()[0])
     chosen = (table["split"] == "train") & (clusters < 256 / 3)
     return table.assign(split=table["split"].mask(chosen, "val"))
-
-
-def make_tokenizer() -> WordTokenizer:
-    """Return the tokenizer of the words in training concepts, class names and templates."""
-    seen = emoji.load().table.query("split == 'train'").drop_duplicates("concept")
-    texts = [*seen["name"], *seen["tags"], *emoji.CLASSES, *emoji.TEMPLATES]
-    return WordTokenizer.from_captions(texts)
 
 
 # One training
@@ -170,7 +160,7 @@ def run(
     return place
 
 
-def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Contrastive | Classifier:
+def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Model:
     """Build the model of a recipe with the weights of a checkpoint, in evaluation mode."""
     plain = recipe.model_copy(update={"start": None})
     if recipe.objective == "finetuned":
@@ -182,34 +172,34 @@ def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Contrastive | Clas
     return model.eval()
 
 
-def finished(recipe: Recipe, seed: int, folder: Path) -> Contrastive | Classifier:
+def finished(recipe: Recipe, seed: int, folder: Path) -> Model:
     """Build the model that `run` left in ``folder``."""
     place = folder / f"{recipe.name}-{seed}" / "weights.safetensors"
     return restore(recipe, objectives.read_tensors(place)[0])
 
 
-def measure(
-    model: Contrastive | Classifier, splits: Iterable[str]
-) -> Iterator[tuple[str, str, str, int, str]]:
-    """Yield style, split, role, number of images and accuracy, for images that have a class."""
-    for split in splits:
-        for style, role in emoji.STYLES.items():
-            shown = world().examples([style], ["train", "val"] if split == "train" else [split])
-            count = int((shown.labels >= 0).sum())
-            if split == "test" or style == emoji.IMAGENET:
-                yield style, split, role, count, f"{objectives.accuracy(model, shown):.5f}"
-
-
-def recognised(model: Contrastive | Classifier, style: str) -> NDArray[np.bool_]:
-    """Return which test images of a style that have a class are recognised, (N,)."""
-    shown = world().examples([style], ["test"])
+def recognised(model: Model, style: str, splits: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which images of a style and splits that have a class are recognised, (N,)."""
+    shown = world().examples([style], splits)
     shown = shown.where(shown.labels >= 0)
     right: NDArray[np.bool_] = (objectives.predictions(model, shown.images) == shown.labels).numpy()
     return right
 
 
+def measure(model: Model, splits: Iterable[str]) -> Iterator[tuple[str, str, str, int, str]]:
+    """Yield style, split, role, number of images and accuracy, for images that have a class.
+
+    The test images of every style; of the others those of the training style.
+    """
+    for split in splits:
+        for style, role in emoji.STYLES.items():
+            if split == "test" or style == emoji.IMAGENET:
+                right = recognised(model, style, ["train", "val"] if split == "train" else [split])
+                yield style, split, role, len(right), f"{right.mean():.5f}"
+
+
 def represented(
-    model: Contrastive | Classifier,
+    model: Model,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the features of all test images, and the head.
 
@@ -225,42 +215,6 @@ def represented(
         else:
             head = model.head.weight
     return torch.cat(parts).numpy(), head.detach().numpy().copy()
-
-
-def representation(
-    features: ArrayLike, head: ArrayLike, draws: concept_counts.Draws
-) -> dict[str, Any]:
-    """Return what a model's representation is like, in a few numbers.
-
-    ``features`` (N, d) and ``head`` (classes, d) as from `represented`, ``draws`` of the test
-    emoji's concepts with the settings `COUNTING`. ``kurtosis`` (mean and its standard error),
-    ``persistence`` (a fraction) with its coordinate ``leader``, ``largest`` (coordinate of the
-    activation profile, times the mean) and ``top_importance`` (times the mean) are of the test
-    emoji in the training style; ``n_encoded`` and ``n_unique`` are the unique concepts with an
-    average precision of at least 0.9 and 0.8 along the head's right singular vectors, ``best``
-    the mean over concepts of the best direction's average precision (a fraction),
-    ``random_directions`` what as many random directions reach where n_unique counts.
-    """
-    array = np.asarray(features, dtype=np.float64)
-    table = emoji.load().table
-    inside = array[(table[table["split"] == "test"]["style"] == emoji.IMAGENET).to_numpy()]
-    parts = directions.decompose(head)
-    kurtosis = outliers.kurtosis(inside)
-    leader, fraction = outliers.persistence(inside)
-    importance = directions.importance(inside, parts)
-    counts = concept_counts.count(array, parts.directions, draws, COUNTING)
-    return {
-        "kurtosis": kurtosis.mean(),
-        "kurtosis_error": kurtosis.std(ddof=1) / np.sqrt(len(kurtosis)),
-        "persistence": fraction,
-        "leader": leader,
-        "largest": outliers.activation_profile(inside).max(),
-        "top_importance": importance.max() / importance.mean(),
-        "n_encoded": counts.value("unique"),
-        "n_unique": counts.value("lower"),
-        "best": counts.value("best"),
-        "random_directions": counts.chance("lower", "random").mean,
-    }
 
 
 # All trainings
@@ -295,11 +249,3 @@ def run_all(
                 print(text, flush=True)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def collect(tasks: Iterable[tuple[Recipe, int]], folder: Path, name: str) -> pd.DataFrame:
-    """Return the table ``name`` (``curve.csv``, ``accuracies.csv``) of many trainings as one."""
-    parts = [
-        pd.read_csv(folder / f"{recipe.name}-{seed}" / name, dtype=str) for recipe, seed in tasks
-    ]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)

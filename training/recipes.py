@@ -1,25 +1,22 @@
 """Recipes of the paper's comparison models at full size: what they are, and what they would cost.
 
-``data/recipes/*.yaml`` hold the hyper-parameters, each with where it comes from; `train_imagenet`
-and `captions` carry them out. The pocket lab's recipes are another thing, see `pocket`. A cost is
-an estimate from counted operations, a vendor's peak and an assumed share of it. No torch.
+``data/recipes/*.yaml`` hold the hyper-parameters, each with where it comes from; `full_size` and
+`captions` carry them out. The pocket lab's recipes are another thing, see `pocket`. A cost is an
+estimate from counted operations, a vendor's peak and an assumed share of it. No torch.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
 import os
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from analysis.common import ROOT, CompanionError, Name, Strict, Text, first_reason, suggestion
 
@@ -121,14 +118,11 @@ class ClassifierSettings(Settings):
 
     @model_validator(mode="after")
     def _belong_together(self) -> ClassifierSettings:
-        adamw = self.optimizer == "adamw"
-        if any((value is not None) != adamw for value in (self.betas, self.epsilon)):
-            raise ValueError("betas and epsilon must be given for adamw, and for nothing else")
-        if (self.momentum is not None) == adamw:
-            raise ValueError("momentum must be given for sgd, and for nothing else")
-        step = self.schedule == "step"
-        if any((value is not None) != step for value in (self.step_epochs, self.step_factor)):
-            raise ValueError("step_epochs and step_factor must be given for the schedule step only")
+        owners = {"betas": "adamw", "epsilon": "adamw", "momentum": "sgd"}
+        owners |= {"step_epochs": "step", "step_factor": "step"}
+        for name, owner in owners.items():
+            if (getattr(self, name) is not None) != (owner in (self.optimizer, self.schedule)):
+                raise ValueError(f"{name} must be given for {owner}, and for nothing else")
         if self.crop_scale[0] > self.crop_scale[1]:
             raise ValueError(f"crop_scale must rise, got {self.crop_scale}")
         return self
@@ -140,6 +134,13 @@ class CaptionSettings(Settings):
     schedule: Literal["cosine"]
     parts: Annotated[tuple[Literal["title", "description", "tags"], ...], Field(min_length=1)]
     precision: Literal["amp_bf16", "amp", "fp32"]
+
+
+class _Sourced(Strict):
+    """A setting as the files have it."""
+
+    value: Any
+    source: Text
 
 
 class Recipe(Strict):
@@ -162,15 +163,10 @@ class Recipe(Strict):
         """Take ``{value, source}`` of every setting apart."""
         if not isinstance(content, dict) or "sources" in content:
             return content
-        entries = content.get("settings")
-        if not isinstance(entries, dict):
-            raise ValueError("settings must map names to {value: …, source: …}")
-        for name, entry in entries.items():
-            if not isinstance(entry, dict) or entry.keys() != {"value", "source"}:
-                raise ValueError(f"the setting {name!r} must be {{value: …, source: …}}")
+        entries = TypeAdapter(dict[str, _Sourced]).validate_python(content.get("settings"))
         kind = CaptionSettings if content.get("level") == "captions" else ClassifierSettings
-        settings = kind.model_validate({n: e["value"] for n, e in entries.items()})
-        sources = {n: e["source"] for n, e in entries.items()}
+        settings = kind.model_validate({name: entry.value for name, entry in entries.items()})
+        sources = {name: entry.source for name, entry in entries.items()}
         return {**content, "settings": settings, "sources": sources}
 
     @model_validator(mode="after")
@@ -181,21 +177,6 @@ class Recipe(Strict):
                 raise ValueError(f"the source {source!r} of {name} is none of {known}")
         return self
 
-    def classifier(self) -> ClassifierSettings:
-        """Return the settings of a recipe that trains on labels; TrainingError for another."""
-        if isinstance(self.settings, ClassifierSettings):
-            return self.settings
-        raise TrainingError(
-            f"{self.name} trains on captions, which open_clip's own trainer does: use "
-            "`companion train`."
-        )
-
-    def captions(self) -> CaptionSettings:
-        """Return the settings of a recipe that trains on captions; TrainingError for another."""
-        if isinstance(self.settings, CaptionSettings):
-            return self.settings
-        raise TrainingError(f"{self.name} trains on labels, a recipe for captions is expected.")
-
 
 def load(text: str) -> Recipe:
     """Return the recipe of that name, or in that ``.yaml`` file; TrainingError if it is wrong."""
@@ -204,8 +185,7 @@ def load(text: str) -> Recipe:
         known = suggestion(text, names())
         raise TrainingError(f"there is no recipe {text!r}: {known}, or a file that ends in .yaml.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(f"{path.name} is not readable as YAML ({reason}).") from None
@@ -218,39 +198,24 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+# Plan
+
+
 @dataclass(frozen=True)
 class Plan:
     """How many updates a training has, and how its batches are shared out.
 
-    An epoch leaves out what does not fill a batch. Every update is made of ``micro_batches`` parts
-    of ``micro_batch`` images; process r of ``processes`` takes part r, r + processes, and so on.
+    An epoch leaves out what does not fill a batch: of ``steps`` updates it has ``epoch_steps``. An
+    update is made of parts of ``micro_batch`` images; a process computes ``accumulation`` of them.
     """
 
     images: int
     batch: int
-    epochs: int
+    steps: int
+    epoch_steps: int
     processes: int
     micro_batch: int
-
-    @property
-    def epoch_steps(self) -> int:
-        """Updates in an epoch."""
-        return self.images // self.batch
-
-    @property
-    def steps(self) -> int:
-        """Updates in all."""
-        return self.epoch_steps * self.epochs
-
-    @property
-    def micro_batches(self) -> int:
-        """Parts of an update, over all processes."""
-        return self.batch // self.micro_batch
-
-    @property
-    def accumulation(self) -> int:
-        """Parts of an update that one process computes, one after the other."""
-        return self.micro_batches // self.processes
+    accumulation: int
 
 
 def plan(settings: Settings, images: int, processes: int, micro_batch: int | None = None) -> Plan:
@@ -261,26 +226,20 @@ def plan(settings: Settings, images: int, processes: int, micro_batch: int | Non
             f"{images:,} images do not fill one batch of {batch}: give more images, or a recipe "
             "(a .yaml file) with a smaller batch."
         )
-    if batch % processes:
-        raise TrainingError(
-            f"a batch of {batch} cannot be shared by {processes} processes: use a number of "
-            f"processes that divides {batch}."
-        )
     share = batch // processes
-    fits = [n for n in range(1, min(share, MICRO_BATCH) + 1) if share % n == 0]
-    micro = micro_batch or fits[-1]
-    if share % micro:
+    micro = micro_batch or max(n for n in range(1, MICRO_BATCH + 1) if share % n == 0)
+    if batch % (processes * micro):
         raise TrainingError(
-            f"each of {processes} processes has {share} images of a batch of {batch}, which cannot "
-            f"be taken {micro} at a time: use --micro-batch with a divisor of {share}."
+            f"a batch of {batch} cannot be shared by {processes} processes that take {micro} "
+            f"images at a time: use --processes and --micro-batch whose product divides {batch}."
         )
-    made = Plan(images, batch, settings.epochs, processes, micro)
-    if settings.warmup_steps >= made.steps:
+    steps = images // batch * settings.epochs
+    if settings.warmup_steps >= steps:
         raise TrainingError(
             f"the learning rate rises for {settings.warmup_steps:,} updates, and the training has "
-            f"only {made.steps:,}: give more images, or a recipe with a shorter warm-up."
+            f"only {steps:,}: give more images, or a recipe with a shorter warm-up."
         )
-    return made
+    return Plan(images, batch, steps, images // batch, processes, micro, share // micro)
 
 
 def rate(settings: ClassifierSettings, made: Plan, step: int) -> float:
@@ -302,151 +261,49 @@ def rate(settings: ClassifierSettings, made: Plan, step: int) -> float:
 # Cost
 
 
-class Gpu(Strict):
-    """A kind of GPU; ``peak`` in bf16 operations a second, as its maker gives it."""
-
-    name: Text
-    peak: Positive
-    source: Text
-
-
-class Assumptions(Strict):
-    """What estimates rest on: GPUs, and the least and largest share of their peak in use."""
-
-    gpus: tuple[Gpu, ...]
-    utilisation: tuple[Share, Share]
-    utilisation_source: Text
-
-
-class Operations(Strict):
-    """Counted operations of an architecture, for one image and for one text."""
-
-    architecture: Text
-    image_forward: Count
-    image_training: Count
-    text_training: Count
-
-
-@dataclass(frozen=True)
-class Cost:
-    """An estimate. ``operations`` in all, ``images`` seen; both without the measuring between."""
-
-    images: int
-    operations: int
-
-    def gpu_hours(self, gpu: Gpu) -> tuple[float, float]:
-        """Return the hours on one GPU, from the best to the worst utilisation assumed."""
-        low, high = assumptions().utilisation
-        return tuple(self.operations / (gpu.peak * share) / 3600 for share in (high, low))  # type: ignore[return-value]
-
-    def images_per_second(self, gpu: Gpu) -> tuple[float, float]:
-        """Return how many images one GPU takes in a second, from the worst to the best."""
-        best, worst = self.gpu_hours(gpu)
-        return self.images / worst / 3600, self.images / best / 3600
-
-
 @lru_cache
-def assumptions() -> Assumptions:
-    """What is assumed of GPUs."""
-    content = yaml.safe_load((COST / "assumptions.yaml").read_text(encoding="utf-8"))
-    return Assumptions.model_validate(content)
+def assumptions() -> dict[str, Any]:
+    """Return what estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these."""
+    content: dict[str, Any] = yaml.safe_load((COST / "assumptions.yaml").read_text("utf-8"))
+    return content
 
 
-@lru_cache
-def operations() -> dict[str, Operations]:
-    """Counted operations by architecture."""
+def operations(recipe: Recipe, architecture: str) -> int | None:
+    """Return the operations of training on one image, with its text; None if not counted."""
     with (COST / "flops.csv").open(encoding="utf-8", newline="") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    return {row["architecture"]: Operations.model_validate(row) for row in rows}
-
-
-def cost(recipe: Recipe, architecture: str, images: int) -> Cost | None:
-    """Estimate a training on ``images``; None for an architecture that was not counted."""
-    counted = operations().get(architecture)
+        counted = {row["architecture"]: row for row in csv.DictReader(file)}.get(architecture)
     if counted is None:
         return None
-    settings = recipe.settings
-    seen = images // settings.batch * settings.batch * settings.epochs
-    texts = counted.text_training if recipe.level == "captions" else 0
-    return Cost(seen, seen * (counted.image_training + texts))
+    texts = int(counted["text_training"]) if recipe.level == "captions" else 0
+    return int(counted["image_training"]) + texts
 
 
-def cost_sentence(estimate: Cost | None) -> str:
-    """Say an estimate, with what it rests on."""
-    if estimate is None:
-        return "cost: not known, the architecture's operations were not counted"
-    low, high = assumptions().utilisation
-    hours = ", ".join(
-        "{} to {} hours on one {}".format(*map(_shown, estimate.gpu_hours(gpu)), gpu.name)
-        for gpu in assumptions().gpus
-    )
-    return (
-        f"cost: {estimate.images:,} images seen, {estimate.operations:.1e} operations; about "
-        f"{hours}, at {high:.0%} down to {low:.0%} of the peak (an estimate: not measured)"
-    )
+def gpu_hours(operations: int) -> dict[str, tuple[float, float]]:
+    """Return hours by GPU, from the largest to the least share of its peak that is assumed."""
+    low, high = assumptions()["utilisation"]
+    hours = {gpu["name"]: operations / gpu["peak"] / 3600 for gpu in assumptions()["gpus"]}
+    return {name: (full / high, full / low) for name, full in hours.items()}
 
 
-def _shown(hours: float) -> str:
-    return f"{hours:.1f}" if hours < 10 else f"{hours:,.0f}"
-
-
-# The command
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command `companion train` and the module that torchrun starts both take."""
-    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(names())}, or a .yaml file")
-    parser.add_argument("--model", required=True, metavar="MODEL",
-                        help="a CLIP model, as companion probe takes it: where finetuning starts; "
-                        "of the others only architecture and input are taken")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="for state and result; the same command goes on there")  # fmt: skip
-    parser.add_argument("--name", help="of the result (default: after model and recipe)")
-    parser.add_argument("--data", default="imagenet-train", metavar="DATA",
-                        help="imagenet-train, or a folder with a subfolder per class "
-                        "(imagenet-train)")  # fmt: skip
-    parser.add_argument("--val", metavar="DATA",
-                        help="images to measure on (imagenet, if it is here, for "
-                        "imagenet-train)")  # fmt: skip
-    parser.add_argument("--accept-counts", action="store_true",
-                        help="take an incomplete or altered copy of a published set as it is; the "
-                        "result says so")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="(0)")
-    parser.add_argument("--micro-batch", type=int, metavar="N",
-                        help=f"images that a process takes at a time (the most up to {MICRO_BATCH} "
-                        "that fit the batch)")  # fmt: skip
-    parser.add_argument("--save-every", type=int, default=500, metavar="N",
-                        help="updates after which the state is kept, besides every epoch "
-                        "(500)")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), metavar="N",
-                        help="processes that decode images, for each that trains")  # fmt: skip
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="(auto)")  # fmt: skip
-
-
-def check_options(options: argparse.Namespace) -> None:
-    """Raise TrainingError for a number that makes no sense."""
-    for name, least in (("micro_batch", 1), ("save_every", 1), ("workers", 0), ("seed", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            shown = name.replace("_", "-")
-            raise TrainingError(f"--{shown} must be at least {least}, got {value}.")
-
-
-def arguments(options: argparse.Namespace) -> list[str]:
-    """Return the command line that says the same as parsed options."""
-    given = [options.recipe, "--model", options.model, "--out", str(options.out)]
-    given += ["--data", options.data, "--seed", str(options.seed)]
-    for name in ("name", "val", "micro_batch"):
-        value = getattr(options, name)
-        given += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
-    given += ["--accept-counts"] if options.accept_counts else []
-    given += ["--save-every", str(options.save_every), "--workers", str(options.workers)]
-    return [*given, "--device", options.device]
-
-
-def torchrun(processes: int, module: str, given: Sequence[str]) -> list[str]:
-    """Return the command that starts a module in several processes on this machine."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    # Without the two dashes torchrun takes what follows the module for abbreviations of its own.
-    return [*launcher, "--nproc-per-node", str(processes), "-m", "--", module, *given]
+def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
+    """Say what would be done, with the source of every number, and about what it would cost."""
+    seen, each = made.steps * made.batch, operations(recipe, architecture)
+    cost = "not known, the architecture's operations were not counted"
+    if each is not None:
+        times = gpu_hours(seen * each).items()
+        hours = [f"{a:,.1f} to {b:,.0f} hours on one {gpu}" for gpu, (a, b) in times]
+        low, high = assumptions()["utilisation"]
+        cost = (
+            f"{seen:,} images seen, {seen * each:.1e} operations; about {', '.join(hours)}, at "
+            f"{high:.0%} down to {low:.0%} of the peak (an estimate: not measured)"
+        )
+    values = recipe.settings.model_dump(exclude_none=True)
+    return "\n".join([
+        f"{recipe.title}: {architecture}, from {model}",
+        *(f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()),
+        *(f"  ({name}: {address})" for name, address in recipe.references.items()),
+        f"images: {made.images:,}",
+        f"{made.steps:,} updates of {made.batch:,} images: {made.processes} process"
+        f"{'es' * (made.processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
+        f"cost: {cost}",
+    ])  # fmt: skip

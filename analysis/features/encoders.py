@@ -32,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from analysis.common import ROOT, suggestion
+from analysis.common import ROOT, CompanionError, suggestion
 from analysis.families.registry import HUB, PACKAGE, WEIGHT_FILES, Model, is_file_name
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head, StoreError, describe, read, read_head, write_head
@@ -67,7 +67,7 @@ State = dict[str, Tensor]
 TextEncoder = Callable[[Sequence[str]], Tensor]
 
 
-class ModelError(RuntimeError):
+class ModelError(CompanionError, RuntimeError):
     """A model cannot be loaded as it is described; the message says why."""
 
 
@@ -78,7 +78,8 @@ class Loaded:
     ``encoder`` maps normalised images, float of shape (n, 3, size, size), to features of shape
     (n, width). ``head`` is the model's own classifier; a model that has none but a ``text``
     encoder gets one from class names, see `zero_shot_head`. ``weights_sha256`` is that of the
-    weights' file, or of the weights themselves where they were drawn at random.
+    weights' file, or of the weights themselves where they were drawn at random. ``scale`` is what
+    a CLIP model multiplies cosines by: exp(logit scale).
     """
 
     model: Model
@@ -87,6 +88,7 @@ class Loaded:
     weights_sha256: str
     text: TextEncoder | None = None
     read: str = ""
+    scale: float | None = None
 
     @cached_property
     def device(self) -> torch.device:
@@ -430,7 +432,8 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
         _put_weights(model, clip if has_text else clip.visual, state, path, has_text)
     clip.eval().requires_grad_(False).to(device)
     text = _text_encoder(model, clip, device) if has_text else None
-    return Loaded(model, clip.visual, head, sha256, text, read)
+    scale = float(clip.logit_scale.exp()) if has_text else None
+    return Loaded(model, clip.visual, head, sha256, text, read, scale)
 
 
 def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:

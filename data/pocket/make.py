@@ -14,16 +14,19 @@ import argparse
 import itertools
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import ArrayLike
 
 from analysis.common import ROOT, write_text
-from analysis.features.tokenizer import TOKENIZER
+from analysis.features.tokenizer import TOKENIZER, WordTokenizer
 from analysis.images import emoji
-from analysis.metrics import concept_counts
+from analysis.metrics import concept_counts, directions, outliers
 from companion.measurements import concept_probe
 from companion.measurements.pocket_robustness import packed
 from training import pocket, pocket_lab
@@ -34,6 +37,8 @@ WORK = ROOT / ".companion" / "pocket"
 TABLES = {"curve.csv": HERE / "curves.csv", "accuracies.csv": HERE / "accuracies.csv"}
 #: Share of the full number of steps in a trial.
 TRIAL = 0.5
+#: Concepts count from the paper's threshold and from a lower one of ours.
+COUNTING = concept_counts.Settings(threshold=0.9, lower=0.8, seed=0, chance=5, halves=0)
 #: Largest mean difference from the kept accuracies that --check accepts from another machine.
 TOLERANCE = 0.03
 
@@ -66,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     """Write the tables, and the checkpoints of seed 0 of the families."""
     for name, target in TABLES.items():
-        write_text(target, pocket_lab.collect(tasks, work, name).to_csv(index=False))
+        write_text(target, collect(tasks, work, name).to_csv(index=False))
     kept = [(recipe, seed) for recipe, seed in tasks if recipe.family != "pool"]
     write_text(HERE / "recognised.csv", recognised(kept, work).to_csv(index=False))
     table = representations(kept, work)
@@ -86,7 +91,7 @@ def recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
         for recipe, seed in tasks
         for model in [pocket_lab.finished(recipe, seed, work)]
         for style in emoji.STYLES
-        for right in [pocket_lab.recognised(model, style)]
+        for right in [pocket_lab.recognised(model, style, ["test"])]
     ]
     return pd.DataFrame(rows, columns=["model", "seed", "style", "images", "right"])
 
@@ -96,21 +101,70 @@ def representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataF
     probe = concept_probe.pocket().select(
         concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
     )
-    draws = concept_counts.draw(probe, pocket_lab.COUNTING)
+    draws = concept_counts.draw(probe, COUNTING)
     rows = [
         {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
-        | pocket_lab.representation(
-            *pocket_lab.represented(pocket_lab.finished(recipe, seed, work)), draws
-        )
+        | representation(*pocket_lab.represented(pocket_lab.finished(recipe, seed, work)), draws)
         for recipe, seed in tasks
     ]
     return pd.DataFrame(rows)
 
 
+def representation(
+    features: ArrayLike, head: ArrayLike, draws: concept_counts.Draws
+) -> dict[str, Any]:
+    """Return what a model's representation is like, in a few numbers.
+
+    ``features`` (N, d) and ``head`` (classes, d) as from `pocket_lab.represented`, ``draws`` of
+    the test emoji's concepts as in `COUNTING`. ``kurtosis`` (mean and its standard error),
+    ``persistence`` (a fraction) with its coordinate ``leader``, ``largest`` (coordinate of the
+    activation profile, times the mean) and ``top_importance`` (times the mean) are of the test
+    emoji in the training style; ``n_encoded`` and ``n_unique`` are the unique concepts with an
+    average precision of at least 0.9 and 0.8 along the head's right singular vectors, ``best``
+    the mean over concepts of the best direction's average precision (a fraction),
+    ``random_directions`` what as many random directions reach where n_unique counts.
+    """
+    array = np.asarray(features, dtype=np.float64)
+    table = emoji.load().table
+    inside = array[(table[table["split"] == "test"]["style"] == emoji.IMAGENET).to_numpy()]
+    parts = directions.decompose(head)
+    kurtosis = outliers.kurtosis(inside)
+    leader, fraction = outliers.persistence(inside)
+    importance = directions.importance(inside, parts)
+    counts = concept_counts.count(array, parts.directions, draws, COUNTING)
+    return {
+        "kurtosis": kurtosis.mean(),
+        "kurtosis_error": kurtosis.std(ddof=1) / np.sqrt(len(kurtosis)),
+        "persistence": fraction,
+        "leader": leader,
+        "largest": outliers.activation_profile(inside).max(),
+        "top_importance": importance.max() / importance.mean(),
+        "n_encoded": counts.value("unique"),
+        "n_unique": counts.value("lower"),
+        "best": counts.value("best"),
+        "random_directions": counts.chance("lower", "random").mean,
+    }
+
+
+def collect(tasks: Iterable[tuple[Recipe, int]], folder: Path, name: str) -> pd.DataFrame:
+    """Return the table ``name`` (``curve.csv``, ``accuracies.csv``) of many trainings as one."""
+    parts = [
+        pd.read_csv(folder / f"{recipe.name}-{seed}" / name, dtype=str) for recipe, seed in tasks
+    ]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def make_tokenizer() -> WordTokenizer:
+    """Return the tokenizer of the words in training concepts, class names and templates."""
+    seen = emoji.load().table.query("split == 'train'").drop_duplicates("concept")
+    texts = [*seen["name"], *seen["tags"], *emoji.CLASSES, *emoji.TEMPLATES]
+    return WordTokenizer.from_captions(texts)
+
+
 def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     """Print how the accuracies differ from the kept ones; 1 if they differ too much."""
     keys = ["model", "seed", "style", "split"]
-    new = pocket_lab.collect(tasks, work, "accuracies.csv").astype({"seed": int, "accuracy": float})
+    new = collect(tasks, work, "accuracies.csv").astype({"seed": int, "accuracy": float})
     kept = pd.read_csv(TABLES["accuracies.csv"])
     both = new.merge(kept, on=keys, suffixes=("", "_kept"))
     if len(both) != len(new):
@@ -146,7 +200,7 @@ def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
         pocket_lab.run_all(
             tasks, all_recipes, work, workers=workers, splits=("train",), device=device
         )
-        scores = pocket_lab.collect(tasks, work, "accuracies.csv").set_index("model")["accuracy"]
+        scores = collect(tasks, work, "accuracies.csv").set_index("model")["accuracy"]
         for r in round_of:
             own = [t for t in trials if t.name.startswith(f"{r.name}.")]
             best = max(own, key=lambda t: float(scores[t.name]))
@@ -184,5 +238,5 @@ def candidates(
 
 
 if __name__ == "__main__":
-    TOKENIZER.is_file() or pocket_lab.make_tokenizer().save()
+    TOKENIZER.is_file() or make_tokenizer().save()
     sys.exit(main())

@@ -1,0 +1,543 @@
+"""Training at full size, in miniature: recipes, Lightning's loop, captions, and errors.
+
+The miniature is real: the pocket lab's CLIP, and emoji in a folder per class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from PIL import Image
+
+from analysis.common import CompanionError
+from analysis.images import find, imagelist
+from companion.cli import main
+from training import recipes
+from training.recipes import TrainingError, TrainOptions
+
+torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
+pytest.importorskip("lightning", reason="training at full size needs the extra `train`")
+
+import open_clip  # noqa: E402
+
+from analysis.features import checkpoints, encoders  # noqa: E402
+from companion.readers import Wish, add  # noqa: E402
+from training import captions, full_size, objectives  # noqa: E402
+
+CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
+CLASSES = 8
+SEARCH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": SEARCH, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Emoji of one style as files, `train/<class>` and `val/<class>`, of other concepts."""
+    folder = tmp_path_factory.mktemp("emoji")
+    for split, name in (("train", "train"), ("test", "val")):
+        listed = find.pocket("noto", split, classified=True)
+        sizes = Counter(find.pocket("noto", "train", classified=True).labels.tolist())
+        largest = [label for label, _ in sizes.most_common(CLASSES)]
+        for i in np.flatnonzero(np.isin(listed.labels, largest)):
+            place = folder / name / listed.classes[listed.labels[i]].replace(" ", "_")
+            place.mkdir(parents=True, exist_ok=True)
+            listed.image(int(i)).save(place / f"{i:05}.png")
+    return folder
+
+
+def recipe(folder: Path, base: str = "finetuned", **changes: Any) -> str:
+    """Write a recipe that is one of the project's but for some settings; return its path."""
+    content = yaml.safe_load((recipes.FOLDER / f"{base}.yaml").read_text(encoding="utf-8"))
+    small = {"batch": 32, "epochs": 2, "warmup_steps": 2}
+    if base == "finetuned":
+        small |= {"learning_rate": 3e-4, "precision": "fp32", "crop_scale": [0.8, 1.0]}
+    for name, value in (small | changes).items():
+        content["settings"][name] = {"value": value, "source": "ours"}
+    path = folder / f"{base}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def options(emoji: Path, out: Path, text: str, **more: Any) -> TrainOptions:
+    given = {
+        "recipe": text, "model": CLIP, "out": out, "data": str(emoji / "train"),
+        "val": str(emoji / "val"), "workers": 0, "device": "cpu",
+    }  # fmt: skip
+    return TrainOptions(**given | more)
+
+
+def command(asked: TrainOptions) -> list[str]:
+    given = asked.model_dump(exclude_defaults=True)
+    line = [sys.executable, "-m", "companion.cli", "train", given.pop("recipe")]
+    return [*line, *(f"--{name.replace('_', '-')}={value}" for name, value in given.items())]
+
+
+def about(path: Path) -> dict[str, Any]:
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def refused(asked: TrainOptions) -> str:
+    with pytest.raises(CompanionError) as caught:
+        full_size.run(asked)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_number_of_a_recipe_has_a_source(name: str) -> None:
+    found = recipes.load(name)
+    given = found.settings.model_dump(exclude_unset=True)
+    assert found.name == name and given.keys() == found.sources.keys()
+    assert all(address.startswith("https://") for address in found.references.values())
+    used = {source.partition(":")[0] for source in found.sources.values()}
+    assert used <= {*found.references, recipes.OURS} and set(found.references) <= used
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ("source: paper", "source: rumour", "the source 'rumour' of weight_decay is none of code"),
+        ("value: adamw", "value: sgd", "betas must be given for adamw, and for nothing else"),
+        ("{value: 512, source: code}", "512", "batch: input should be a valid dictionary"),
+        ("value: 512", "value: -1", "batch: input should be greater than 0, got -1"),
+        ("  flip: {value: false, source: code}\n", "", "flip: field required"),
+        ("  flip:", "  flop: {value: 1, source: code}\n  flip:", "flop: extra inputs are not"),
+        ("[0.9, 1.0]", "[1.0, 0.9]", "crop_scale must rise"),
+        ("name: finetuned", "name: [", "wrong.yaml is not readable as YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_a_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    text = (recipes.FOLDER / "finetuned.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "wrong.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(TrainingError) as caught:
+        recipes.load(str(tmp_path / "wrong.yaml"))
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_recipe_names_the_known() -> None:
+    with pytest.raises(TrainingError, match="did you mean 'finetuned'"):
+        recipes.load("finetune")
+
+
+def test_the_learning_rate_is_that_of_others() -> None:
+    from open_clip_train.scheduler import cosine_lr
+
+    found = recipes.load("finetuned").settings
+    made = recipes.plan(found, 51_200, 1)
+    group: dict[str, float] = {}
+    other = cosine_lr(argparse.Namespace(param_groups=[group]), 3e-5, 500, made.steps)
+    for step in (0, 1, 499, 500, 501, 750, 999):
+        assert recipes.rate(found, made, step) == pytest.approx(other(step), rel=1e-12)
+    steps = recipes.load("supervised_resnet").settings
+    made = recipes.plan(steps, 2_560, 1)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 30, 0.1)
+    for epoch in range(90):
+        for step in (10 * epoch, 10 * epoch + 9):
+            assert recipes.rate(steps, made, step) == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize(
+    "images, processes, micro, sentence",
+    [
+        (500, 1, None, "500 images do not fill one batch of 512"),
+        (90_000, 7, None, "a batch of 512 cannot be shared by 7 processes"),
+        (90_000, 2, 100, "a batch of 512 cannot be shared by 2 processes that take 100 images"),
+        (20_000, 1, None, "the learning rate rises for 500 updates, and the training has only 390"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_a_sentence(
+    images: int, processes: int, micro: int | None, sentence: str
+) -> None:
+    with pytest.raises(TrainingError, match=re.escape(sentence)):
+        recipes.plan(recipes.load("finetuned").settings, images, processes, micro)
+
+
+def test_the_counted_operations_are_the_architectures() -> None:
+    tokens, width, patches = 50, 768, 49
+    layer = 2 * tokens * (4 * width**2 + 2 * width * 4 * width) + 2 * 2 * tokens**2 * width
+    forward = 12 * layer + 2 * patches * width * 3 * 32**2 + 2 * width * 512
+    counted = pd.read_csv(recipes.COST / "flops.csv", index_col="architecture").loc["ViT-B-32"]
+    assert counted["image_forward"] == forward
+    found = recipes.operations(recipes.load("captions"), "ViT-B-32")
+    assert found == counted["image_training"] + counted["text_training"]
+    assert recipes.operations(recipes.load("finetuned"), "ViT-B-32") == counted["image_training"]
+    assert recipes.operations(recipes.load("finetuned"), "RN50x64") is None
+    best, worst = recipes.gpu_hours(10**18)["A100"]
+    low, high = recipes.assumptions()["utilisation"]
+    assert best * 3600 * 312e12 * high == pytest.approx(1e18)
+    assert worst / best == pytest.approx(high / low)
+
+
+@pytest.mark.slow
+def test_the_table_of_operations_is_what_the_counter_says() -> None:
+    subprocess.run([sys.executable, recipes.COST / "make.py", "--check"], check=True, timeout=600)
+
+
+def test_a_dry_run_needs_no_images(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMPANION_DATA", raising=False)
+    line = ["train", "finetuned", "--model", "rn50-openai", "--dry-run", "--device", "cpu"]
+    assert main([*line, "--processes", "8"]) == 0
+    said = capsys.readouterr().out
+    assert "25,020 updates of 512 images: 8 processes, each 1 × 64 images" in said
+    assert "learning_rate 3e-05  (code)" in said and "weight_decay 0.1  (paper)" in said
+    assert "hours on one H100" in said and "not measured" in said and "not here: " in said
+    assert main(["train", "captions", "--model", "vit_b_32-openai", "--dry-run"]) == 0
+    assert "-m open_clip_train.main --model ViT-B-32-quickgelu" in capsys.readouterr().out
+
+
+# Training
+
+
+def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji: Path, tmp_path: Path) -> None:
+    asked = options(emoji, tmp_path, recipe(tmp_path))
+    path = full_size.run(asked)
+    assert path == tmp_path / f"{CLIP}-finetuned.safetensors"
+    assert not (tmp_path / "state.ckpt").exists()
+    said, val = about(path), imagelist.folder(emoji / "val")
+    begin, *_, end = said["curve"]
+    zero_shot = encoders.recognised(checkpoints.find(CLIP), val).mean()
+    assert begin["accuracy"] == pytest.approx(zero_shot), "it begins as the zero-shot classifier"
+    assert end["accuracy"] > begin["accuracy"] + 0.05 and end["step"] == 16
+    assert said["made_from"]["start"] == encoders.load(checkpoints.find(CLIP)).weights_sha256
+    (tmp_path / "families").mkdir()
+    line = full_size.next_commands(path).splitlines()[1].split()
+    assert line[:3] == ["next:", "companion", "add"]
+    wish = Wish(name=line[3], checkpoint=line[4], model=line[line.index("--model") + 1])
+    added = add(wish, tmp_path / "families").model
+    assert (added.level, added.head, added.weights_sha256) == ("finetuned", "own", said["sha256"])
+    assert encoders.recognised(added, val).mean() == pytest.approx(end["accuracy"])
+    entry = encoders.Model.model_validate(said["entry"])
+    assert encoders.recognised(entry, val).mean() == pytest.approx(end["accuracy"])
+    assert full_size.run(asked) == path, "a finished one is not done again"
+    other = asked.model_copy(update={"seed": 3})
+    assert "of another training (changed: seed): give the same" in refused(other)
+
+
+@pytest.mark.slow
+def test_supervised_training_from_scratch(emoji: Path, tmp_path: Path) -> None:
+    """SGD in steps, and AdamW with RandAugment and mixup in bf16."""
+    path = full_size.run(options(emoji, tmp_path, recipe(tmp_path, "supervised_resnet")))
+    assert path is not None and path.stem == "pocket-cnn-supervised"
+    loaded = encoders.load(checkpoints.find(str(path)))
+    assert loaded.head is not None and not loaded.head.normalize
+    curve = about(path)["curve"]
+    assert curve[-1]["loss"] < curve[1]["loss"]
+    text = recipe(tmp_path, "supervised_vit", epochs=1)
+    path = full_size.run(options(emoji, tmp_path, text, model=VIT, micro_batch=16))
+    assert path is not None and checkpoints.find(str(path)).level == "supervised"
+
+
+@pytest.mark.slow
+def test_two_processes_killed_in_the_middle_go_on(emoji: Path, tmp_path: Path) -> None:
+    """From the last epoch, and with one thread to the same bits."""
+    text = recipe(tmp_path, epochs=3)
+    lines = [
+        command(options(emoji, tmp_path / name, text, processes=2, micro_batch=8))
+        for name in ("whole", "killed")
+    ]
+    whole = subprocess.run(
+        lines[0], env=ENVIRONMENT, check=True, timeout=300, capture_output=True, text=True
+    )
+    assert len(re.findall(r"^epoch \d,", whole.stdout, re.M)) == 4, whole.stdout
+    process = subprocess.Popen(lines[1], env=ENVIRONMENT, start_new_session=True)
+    state, until = tmp_path / "killed" / "state.ckpt", time.monotonic() + 200
+    while not state.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = torch.load(state, weights_only=True)
+    assert kept["global_step"] == 8 and len(kept["curve"]) == 2
+    resumed = subprocess.run(
+        lines[1], env=ENVIRONMENT, check=True, timeout=300, capture_output=True, text=True
+    )
+    assert re.findall(r"^epoch (\d),", resumed.stdout, re.M) == ["2", "3"]
+    paths = [tmp_path / name / f"{CLIP}-finetuned.safetensors" for name in ("whole", "killed")]
+    assert about(paths[0])["curve"] == about(paths[1])["curve"]
+    first, second = (objectives.read_tensors(path)[0] for path in paths)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+# What goes wrong
+
+
+def test_a_loss_that_is_no_number_stops_it_and_keeps_the_state(emoji: Path, tmp_path: Path) -> None:
+    asked = options(emoji, tmp_path, recipe(tmp_path, warmup_steps=0), val=None)
+    state = tmp_path / "state.ckpt"
+    kept = full_size.Training(asked)
+    kept.build()
+    torch.save({"made_from": kept.made_from | {"seed": 1}}, state)
+    assert "state.ckpt is of another training (changed: seed)" in refused(asked)
+    state.write_bytes(state.read_bytes()[:-200])
+    assert "is not a sound state or result of a training: remove it" in refused(asked)
+    state.unlink()
+    text = recipe(tmp_path, learning_rate=1e30)
+    said = refused(options(emoji, tmp_path, text, val=None))
+    assert re.match(r"in update [23] of 16 the loss was (nan|inf)", said)
+    assert not list(tmp_path.glob("*finetuned.safetensors"))
+
+
+def test_images_that_will_not_do(emoji: Path, tmp_path: Path) -> None:
+    asked = options(emoji, tmp_path, recipe(tmp_path))
+
+    def other(**changes: Any) -> str:
+        return refused(asked.model_copy(update=changes))
+
+    one = next((emoji / "val").iterdir())
+    said = "objectnet is a set to measure on, and must not be trained on"
+    assert said in other(data="objectnet")
+    assert "has no subfolders: one per class is expected" in other(data=str(one))
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    (tmp_path / "val" / "cat" / "a.png").symlink_to(next(one.iterdir()))
+    assert "does not have the 8 classes that are expected" in other(val=str(tmp_path / "val"))
+    for number, place in enumerate(sorted((emoji / "train").iterdir())):
+        (tmp_path / "cut" / place.name).mkdir(parents=True)
+        for path in sorted(place.iterdir())[:8]:
+            cut = path.read_bytes()[: 60 if number else None]
+            (tmp_path / "cut" / place.name / path.name).write_bytes(cut)
+    unreadable = r"cut-\w+: an image cannot be read, \w+/\d+\.png: .*: get it again\."
+    for workers in (0, 1):
+        assert re.fullmatch(unreadable, other(data=str(tmp_path / "cut"), workers=workers))
+
+
+def test_an_incomplete_imagenet_is_refused(
+    emoji: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
+    for name in ("n01440764", "n01443537", "n99999999"):
+        place = tmp_path / "imagenet" / "train" / name
+        place.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(place / f"{name}_1.JPEG")
+    asked = options(emoji, tmp_path / "out", "finetuned", data="imagenet-train", val=None)
+    assert "2 of 1,281,167 images: this copy of ImageNet (training) is incomplete" in refused(asked)
+    accepted = asked.model_copy(update={"accept_counts": True})
+    assert "2 images do not fill one batch of 512" in refused(accepted)
+    images, val = full_size.read_data(accepted)
+    assert len(images.classes) == 1000 and images.prompts is not None and val is None
+    assert "NOT the published set" in images.what
+
+
+def test_start_weights_that_do_not_fit(emoji: Path, tmp_path: Path) -> None:
+    source = ROOT / "data" / "pocket" / "checkpoints" / f"{CLIP}.safetensors"
+    cut, other = tmp_path / "cut.safetensors", tmp_path / "other.safetensors"
+    cut.write_bytes(source.read_bytes()[:-100])
+    state, _ = objectives.read_tensors(source)
+    del state["visual.conv1.weight"]
+    objectives.write_tensors(state, other, {"architecture": "pocket-cnn"})
+    text = recipe(tmp_path)
+    wrong = {
+        str(cut): "cut.safetensors is named safetensors but is not a sound one",
+        str(other): "1 tensors are missing (first visual.conv1.weight)",
+        "pocket-cnn-supervised": "has no text encoder to make its first head with",
+        "efficientnet_lite0-supervised": "is not a model of open_clip's",
+    }
+    for model, sentence in wrong.items():
+        assert sentence in refused(options(emoji, tmp_path / "out", text, model=model))
+    vit = options(emoji, tmp_path / "x", recipe(tmp_path, "supervised_resnet"), model=VIT)
+    assert "a recipe for the kind of tower resnet, and this one" in refused(vit)
+    missing = options(emoji, tmp_path, text, device="cuda")
+    if not torch.cuda.is_available():
+        assert "there are 0 GPUs here for 1 processes" in refused(missing)
+
+
+@pytest.mark.parametrize(
+    "more, sentence",
+    [
+        ([], "--out is missing"),
+        (["--data", "nowhere", "--out", "x"], "nowhere is not a folder of images"),
+    ],
+)
+def test_the_command_answers_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], more: list[str], sentence: str
+) -> None:
+    assert main(["train", "finetuned", "--model", CLIP, *more]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("companion: ") and said.count("\n") == 1 and sentence in said
+
+
+# Captions
+
+
+ENTRIES = [
+    {"filename": "n01440764_1.JPEG", "wnid": "n01440764", "title": 'A  "fish"\there',
+     "description": "caught\nby me", "tags": ["lake", "süd"]},
+    {"filename": "n01440764_2.JPEG", "wnid": "n01440764", "title": "", "description": "",
+     "tags": []},
+    {"filename": "n01443537_7.JPEG", "wnid": "n01443537", "title": "NA", "description": "",
+     "tags": []},
+    {"filename": "n01443537_8.JPEG", "wnid": "n01443537", "title": "gold", "description": "2 < 3",
+     "tags": []},
+]  # fmt: skip
+PARTS = ("title", "description", "tags")
+
+
+@pytest.fixture
+def train_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four images in ImageNet's layout, found as imagenet-train."""
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
+    for i, entry in enumerate(ENTRIES):
+        path = tmp_path / "imagenet" / "train" / entry["wnid"] / entry["filename"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (60 * i, 90, 200 - 60 * i)).save(path)
+    return tmp_path
+
+
+def captions_file(folder: Path, entries: Any = ENTRIES) -> Path:
+    path = folder / "imagenet_captions.json"
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return path
+
+
+def test_the_table_is_what_open_clip_will_read(train_set: Path) -> None:
+    found = captions.read(captions_file(train_set), PARTS, accept_counts=True)
+    (images,) = find.find("imagenet-train", accept_counts=True)
+    path = train_set / "out" / "captions.tsv"
+    counts = captions.write_table(found, images, path)
+    assert counts == {"captions": 4, "trained_on": 2, "without_text": 2, "without_image": 0}
+    frame = pd.read_csv(path, sep="\t")  # as open_clip_train.data does it
+    assert frame["title"].tolist() == ['A "fish" here caught by me lake süd', "gold 2 < 3"]
+    assert [Path(p).name for p in frame["filepath"]] == ["n01440764_1.JPEG", "n01443537_8.JPEG"]
+    assert all(Path(p).is_file() for p in frame["filepath"])
+    only = captions.read(captions_file(train_set), ("tags", "title"), accept_counts=True)
+    assert only["title"][0] == 'lake süd A "fish" here'
+    (train_set / "imagenet" / "train" / "n01443537" / "n01443537_8.JPEG").unlink()
+    (images,) = find.find("imagenet-train", accept_counts=True)
+    with pytest.raises(TrainingError, match="1 of 4 captioned images are not among the training"):
+        captions.write_table(found, images, path)
+    less = captions.write_table(found, images, path, accept_counts=True)
+    assert (less["trained_on"], less["without_image"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (ENTRIES, "4 captions where 463,622 were published"),
+        ({}, "entry 0 has no sound filename"),
+        ([{**ENTRIES[0], "tags": "lake"}], "entry 0 has no sound tags"),
+        (ENTRIES[:1] * 2, "two captions of one image"),
+        ("[", "is not readable as JSON"),
+        (None, "cannot be read"),
+    ],
+)
+def test_another_file_of_captions_is_refused(tmp_path: Path, content: Any, sentence: str) -> None:
+    path = captions_file(tmp_path, content)
+    if not isinstance(content, list | dict):
+        path.write_text(content or "")
+        path = path if content else tmp_path / "absent.json"
+    with pytest.raises(TrainingError, match=re.escape(sentence)):
+        captions.read(path, ("title",), accept_counts=content == ENTRIES[:1] * 2)
+
+
+def test_captions_from_one_command(
+    train_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but open_clip's trainer itself, which a slow test runs."""
+    out, text = train_set / "out", recipe(train_set, "captions", batch=2, epochs=3, warmup_steps=0)
+    given = ["train", text, "--model", CLIP, "--out", str(out), "--accept-counts"]
+    assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
+    given += ["--captions", str(captions_file(train_set))]
+    lines: list[list[str]] = []
+    clip = open_clip.CLIP(**encoders.architecture("pocket-cnn"))
+
+    def trained(line: list[str], **_: Any) -> None:
+        lines.append(line)
+        if len(lines) > 1:
+            place = out / "open_clip" / "checkpoints"
+            place.mkdir(parents=True, exist_ok=True)
+            state = {f"module.{name}": value for name, value in clip.state_dict().items()}
+            torch.save({"epoch": 3, "state_dict": state, "optimizer": {}}, place / "epoch_3.pt")
+
+    monkeypatch.setattr(captions.subprocess, "run", trained)
+    assert main(given) == 1 and "left no epoch_3.pt" in capsys.readouterr().err
+    assert main([*given, "--seed", "1"]) == 1
+    assert "is of another training (changed: seed)" in capsys.readouterr().err
+    bias = clip.visual.conv1.weight.data[0].clone()
+    clip.visual.conv1.weight.data[0] = float("nan")
+    assert main(given) == 1
+    assert "numbers in visual.conv1.weight that are not finite" in capsys.readouterr().err
+    clip.visual.conv1.weight.data[0] = bias
+    assert main(given) == 0 and lines[0] == lines[1] == lines[2]
+    assert lines[0][lines[0].index("--resume") :][:2] == ["--resume", "latest"]
+    path = out / "pocket-cnn-captions.safetensors"
+    assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
+    said = about(path)
+    assert (said["captions"], said["trained_on"], said["without_text"]) == (4, 2, 2)
+    loaded = encoders.load(encoders.Model.model_validate(said["entry"]))
+    assert loaded.model.level == "captions" and loaded.weights_sha256 == said["sha256"]
+    torch.testing.assert_close(loaded.encoder.conv1.weight, clip.visual.conv1.weight)
+    assert main(given) == 1 and "is there already" in capsys.readouterr().err
+
+
+def test_open_clips_trainer_understands_the_command(tmp_path: Path) -> None:
+    from open_clip_train.params import parse_args
+
+    asked = TrainOptions(recipe="captions", model=CLIP, seed=4, workers=2, processes=8,
+                         micro_batch=64, device="cpu")  # fmt: skip
+    found = recipes.load("captions")
+    table = tmp_path / "c.tsv"
+    made, line = captions.command(found, "RN50-quickgelu", table, recipes.CAPTIONS, asked)
+    end = line.index("open_clip_train.main")
+    assert line[end - 5 : end] == ["--standalone", "--nproc-per-node", "8", "-m", "--"]
+    said = parse_args(line[end + 1 :])
+    assert said.batch_size * said.accum_freq * made.processes == found.settings.batch == 1024
+    assert (said.model, said.lr, said.wd) == ("RN50-quickgelu", 1e-3, 0.1)
+    assert (said.epochs, said.warmup, said.seed, said.workers) == (32, 2000, 4, 2)
+    assert (said.train_data, said.csv_separator) == (str(table), "\t")
+    assert (said.resume, said.save_most_recent, said.precision) == ("latest", True, "amp_bf16")
+    assert said.local_loss and said.gather_with_grad
+
+
+@pytest.mark.slow
+def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> None:
+    """Three epochs of a small CLIP in one process: several of this trainer need GPUs."""
+    pytest.importorskip("webdataset", reason="open_clip's trainer needs the extra `train`")
+    config = {
+        "model_cfg": {
+            "embed_dim": 16,
+            "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
+            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2,
+                         "layers": 1},
+        },
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
+    }  # fmt: skip
+    place = train_set / "architecture"
+    place.mkdir()
+    (place / "open_clip_config.json").write_text(json.dumps(config))
+    found = captions.read(captions_file(train_set), ("title",), accept_counts=True)
+    (images,) = find.find("imagenet-train", accept_counts=True)
+    table = train_set / "captions.tsv"
+    rows = captions.write_table(found, images, table)["trained_on"]
+    small = {"batch": 2, "epochs": 3, "warmup_steps": 1, "precision": "fp32"}
+    own = recipes.load(recipe(train_set, "captions", **small))
+    asked = TrainOptions(recipe="captions", model=CLIP, workers=0, device="cpu")
+    _, line = captions.command(own, f"local-dir:{place}", table, rows, asked)
+    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    last = train_set / "open_clip" / "checkpoints" / "epoch_3.pt"
+    clip = open_clip.CLIP(**config["model_cfg"])
+    clip.load_state_dict(encoders.read_weights(last)[0])
