@@ -1,4 +1,5 @@
 import csv
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 from tiny import CLASSES, image_list, pictures, save_folder
 
 from analysis.common import ROOT
-from analysis.images import find, imagelist, sets
+from analysis.images import find, imagelist, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
 
 
@@ -81,6 +82,13 @@ def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path: Path) -> None:
     with (folder / "blue" / "000.png").open("ab") as file:
         file.write(b"more")
     assert len({before, renamed, moved, imagelist.folder(folder).manifest}) == 4
+
+
+def test_the_manifest_is_what_older_features_noted() -> None:
+    pieces = [packed.Piece(Path("x"), 0, size, "a") for size in (7, 9)]
+    listed = ImageList("x", pieces, ("ä", "b"), np.array([1, -1]), ("u", "v"))
+    noted = '[["ä", "b"], [1, -1], ["u", "v"], [7, 9]]'
+    assert listed.manifest == hashlib.sha256(noted.encode()).hexdigest()
 
 
 def test_the_manifest_of_arrays_sees_pixels() -> None:
