@@ -321,8 +321,12 @@ def from_json(text: str | bytes) -> Probe:
 
 def in_words(found: Numbers) -> dict[str, Any]:
     """What can be said of the numbers, by the names that ``data/probe.yaml`` uses."""
-    head, no_head = found.head, "no head"
-    lead, persistence, names = found.outliers_lead, found.persistence, found.outliers
+    head, lead, persistence, names = (
+        found.head,
+        found.outliers_lead,
+        found.persistence,
+        found.outliers,
+    )
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return _THRESHOLDS | {
         "images": found.images,
@@ -341,8 +345,8 @@ def in_words(found: Numbers) -> dict[str, Any]:
         "leads_interval": _ends(persistence.interval),
         "leaders": "no other one leads" if found.leaders == 1 else
         f"{found.leaders} different ones lead",
-        "privileged": f"{head.privileged} of {head.directions}" if head else no_head,
-        "importance": f"{digits(head.top)} ({digits(head.top_centred)})" if head else no_head,
+        "privileged": f"{head.privileged} of {head.directions}" if head else "no head",
+        "importance": f"{digits(head.top)} ({digits(head.top_centred)})" if head else "no head",
         "behind": found.layer.kind.replace("behind a", "comes from behind a"),
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.common import ROOT, write_text
-from analysis.families.registry import LEVEL_TITLES, Family, Model
+from analysis.families.registry import LEVEL_TITLES, Family, Model, load_families
 from analysis.features import store
-from analysis.images import find, imagelist, sets
+from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
 from companion.measurements import due, records
 from companion.measurements.records import Measurement
@@ -116,8 +116,16 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
 
 
 def known_models() -> list[Recorded]:
-    """The models to compare with, from measurement files."""
-    return recorded_of(records.read_all("outlier_features"))
+    """The models to compare with, from measurement files; pocket ones in the training style."""
+    return [
+        known
+        for family in load_families().values()
+        for known in recorded_of(
+            m
+            for m in records.available("outlier_features", family)
+            if m.data.name == due.TRAINING or not m.data.name.startswith("pocket-")
+        )
+    ]
 
 
 def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:
@@ -126,7 +134,7 @@ def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:
         Recorded(
             model=m.model,
             level=m.level,
-            data=sets.title(m.data.name),
+            data=m.data.title,
             kurtosis=float(m.value("kurtosis_mean")),
             persistence=float(m.value("persistence_fraction")),
             images=m.counts["images"],
@@ -207,6 +215,21 @@ def in_place(found: Probe) -> str:
         f"By κ it is number {found.place.rank} of {found.place.among} models whose last layer is "
         f"{kind}, itself included. They were measured on other images, and κ depends on the "
         "images: small differences mean nothing."
+    )
+
+
+def listed(probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[str]]) -> str:
+    """What is said of probes, by title: each sentence with those it is about unless that is all."""
+    who: dict[str, list[str]] = {}
+    for title, found in probes.items():
+        for sentence in said(found):
+            if len(probes) > 1:
+                each = "Each model" if sentence.startswith(found.name) else "each model"
+                sentence = sentence.replace(found.name, each)
+            who.setdefault(sentence, []).append(title)
+    return "\n".join(
+        f"- {sentence}" + ("" if len(titles) == len(probes) else f" *{'; '.join(titles)}*")
+        for sentence, titles in who.items()
     )
 
 

@@ -46,21 +46,6 @@ else:
 sets = dict.fromkeys(f"`{found.about['data']['name']}`" for found in probes.values())
 
 
-def listed(said) -> str:
-    """What is said of the probes, each sentence with those that it is about unless that is all."""
-    who = {}
-    for title, found in probes.items():
-        for sentence in said(found):
-            if len(probes) > 1:
-                each = "Each model" if sentence.startswith(found.name) else "each model"
-                sentence = sentence.replace(found.name, each)
-            who.setdefault(sentence, []).append(title)
-    return "\n".join(
-        f"- {sentence}" + ("" if len(names) == len(probes) else f" *{'; '.join(names)}*")
-        for sentence, names in who.items()
-    )
-
-
 def table(name: str, caption: str, **columns) -> None:
     """Publish a row for each probe; each column is a function of it."""
     cells = {name.replace("_", " "): list(map(of, probes.values())) for name, of in columns.items()}
@@ -72,8 +57,8 @@ def table(name: str, caption: str, **columns) -> None:
 
 # %%
 if probes:
-    style.text("sentences", listed(lambda found: [found.verdict.sentence]))
-    style.text("cautions", listed(lambda found: found.verdict.cautions))
+    style.text("sentences", probe_checkpoint.listed(probes, lambda found: [found.verdict.sentence]))
+    style.text("cautions", probe_checkpoint.listed(probes, lambda found: found.verdict.cautions))
 
 # %% [markdown]
 # ## What was measured
@@ -104,7 +89,7 @@ if probes:
         privileged=lambda f: in_words(f)["privileged"],
         largest_importance=lambda f: in_words(f)["importance"],
     )
-    style.text("reasons", listed(lambda found: found.verdict.reasons))
+    style.text("reasons", probe_checkpoint.listed(probes, lambda found: found.verdict.reasons))
 
 # %% [markdown]
 # ## Pictures
@@ -141,7 +126,9 @@ if heads:
 
 # %%
 if probes:
-    style.text("place", listed(lambda found: [probe_checkpoint.in_place(found)]))
+    style.text(
+        "place", probe_checkpoint.listed(probes, lambda found: [probe_checkpoint.in_place(found)])
+    )
     style.table("recorded", probe_checkpoint.among_recorded(probes), "recorded, live",
                 "All by falling κ, those of this report in bold.")  # fmt: skip
 

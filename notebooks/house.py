@@ -92,7 +92,11 @@ table = pd.DataFrame(
 style.table("rooms", table, None, "The rooms, what each is for and which others it uses.")
 
 # %%
-shown = modules.assign(module=[f"`{room}.{name}`" for room, name in zip(modules["room"], modules["module"], strict=True)])
+shown = modules.assign(
+    module=[
+        f"`{room}.{name}`" for room, name in zip(modules["room"], modules["module"], strict=True)
+    ]
+)
 for package in ("analysis", "companion", "training"):
     of_package = shown[shown["room"].str.split(".").str[0] == package]
     style.table(f"modules-{package}", of_package[["module", "what it is for", "lines"]], None,

@@ -151,23 +151,6 @@ style.figure(
 )
 
 # %%
-of_means = [m for m in outliers if m.basis != "per_image"]
-style.table(
-    "kurtosis-of-mean",
-    pd.DataFrame(
-        {
-            "model": [named(m) for m in of_means],
-            "κ of the mean": [digits(m.value("kurtosis_of_mean")) for m in of_means],
-            "largest coordinate": [str(m.value("profile_of_mean").argmax()) for m in of_means],
-            "its size (× mean)": [digits(m.value("profile_of_mean").max()) for m in of_means],
-        }
-    ),
-    caption="""Kurtosis of published *mean* embeddings of COCO images. These are **not** mean
-    kurtoses: they must be compared neither with those per image nor with the paper's.""",
-    evidence="recorded",
-)
-
-# %%
 for m in per_image:
     kind = "control" if m.level == "random" else "clip"
     what = "captions" if "captions" in m.data.name else "images"
@@ -261,38 +244,6 @@ style.table(
 )
 
 # %%
-heads = [m for m in directions if m.basis != "per_image"]
-
-
-def relative(m, number: int) -> str:
-    """A singular value, relative to the mean one."""
-    share = m.value("singular_value_share")
-    return digits(share[number] * len(share))
-
-
-style.table(
-    "heads",
-    pd.DataFrame(
-        {
-            "head": [f"{named(m)}: {m.data.title}" for m in heads],
-            "first σ (× mean)": [relative(m, 0) for m in heads],
-            "second σ (× mean)": [relative(m, 1) for m in heads],
-            "v₁ with mean head row": [f"{m.value('top_with_head_mean'):.3f}" for m in heads],
-            "v₁ with mean embedding": [
-                f"{m.value('cosine_with_mean')[0]:.3f}"
-                if "cosine_with_mean" in m.values
-                else "not measured"
-                for m in heads
-            ],
-        }
-    ),
-    caption="""Genuine ImageNet zero-shot heads: singular values relative to the mean one, and the
-    |cos| of the first direction with the head's mean row and with a published mean embedding of
-    COCO images. Importance needs single images and is not given.""",
-    evidence="recorded",
-)
-
-# %%
 for m in important:
     kind = "control" if m.level == "random" else "clip"
     style.text(f"{kind}-importance", digits(m.value("importance").max()))
@@ -335,31 +286,15 @@ style.text(
 
 
 # %%
-def curves(m) -> dict:
-    """Accuracy in four orders of pruning."""
-    kept = np.arange(1, len(m.value("accuracy_importance")) + 1)
-    best, error = m.value("accuracy_importance"), 1.96 * m.value("difference_importance_error")
-    ends = {
-        "importance": (best - error, best + error),
-        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
-    }
-    return {
-        "accuracy (%)": {
-            order: charts.Curve(kept, m.value(f"accuracy_{order}"), *ends.get(order, ()))
-            for order in charts.ORDERS
-        }
-    }
-
-
 style.figure(
     "pruning",
-    charts.pruning({titled(m): curves(m) for m in pruned}),
+    charts.pruning({titled(m): charts.pruning_curves(m) for m in pruned}),
     words.kind(pruned),
     f"""Accuracy against the share of directions pruned, the counterpart of the paper's
     Figure 3 in another task: to find each image's own caption among
     {pruned[0].counts["classes"]}. Blue band: 95 % interval of the paired difference from the whole
-    head; grey: lowest to highest of {pruned[0].value("random_orders")} random orders. Dashed: the
-    80 % of the claim.""",
+    head; grey: lowest to highest of {pruned[0].value("random_orders")} random orders. Right:
+    difference from the whole head. Dashed: the 80 % of the claim.""",
 )
 
 # %%

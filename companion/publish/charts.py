@@ -208,6 +208,19 @@ def top_directions(shown: Mapping[str, tuple[Measured, Array]]) -> Drawing:
     return Drawing(figure, f"Scatter plots of coordinates. {' '.join(told)}")
 
 
+def pruning_curves(m: Measured) -> dict[str, dict[str, Curve]]:
+    """For `pruning`: a measurement's accuracy in four orders, and what pruning costs."""
+    best, cost = m.value("accuracy_importance"), m.value("difference_importance")
+    error, kept = 1.96 * m.value("difference_importance_error"), np.arange(1, len(best) + 1)
+    bands = {
+        "importance": (best - error, best + error),
+        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
+    }
+    accuracy = {o: Curve(kept, m.value(f"accuracy_{o}"), *bands.get(o, ())) for o in ORDERS}
+    difference = {"importance": Curve(kept, cost, cost - error, cost + error)}
+    return {"accuracy (%)": accuracy, "difference (points)": difference}
+
+
 def pruning(shown: Mapping[str, Mapping[str, Mapping[str, Curve]]]) -> Drawing:
     """Curves against the share of directions pruned; `shown`: model → label of y axis → order.
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analysis.families.registry import Family, Model
-from analysis.images import sets
 from analysis.metrics.concept_counts import shared, totals
+from analysis.metrics.outliers import far_above_mean
+from companion.measurements.due import unusable as unusable_features
 from companion.measurements.records import Measurement, code_note
-from companion.publish.style import Evidence, points, text
+from companion.publish.style import Evidence, percent, points, text
 
 
 def title(measurement: Measurement, family: Family) -> str:
     """The model and the data of a measurement of that family, as words."""
-    return f"{family.model(measurement.model).title}: {sets.title(measurement.data.name)}"
+    return f"{family.model(measurement.model).title}: {measurement.data.title}"
+
+
+def titled(measured: Sequence[Measurement], family: Family) -> dict[str, Measurement]:
+    """A family's measurements by title, which names the data set where there are several."""
+    alone = len({m.data.name for m in measured}) == 1
+    return {family.model(m.model).title if alone else title(m, family): m for m in measured}
 
 
 def head(measurement: Measurement) -> str:
@@ -47,6 +58,12 @@ def kind(measured: Iterable[Measurement]) -> Evidence:
     return "recorded, live" if len(live) == 2 else "live" if True in live else "recorded"
 
 
+def kinds(*each: str) -> Evidence:
+    """Kinds of evidence together: those of "published", "recorded" and "live" that are in any."""
+    found = ", ".join(k for k in ("published", "recorded", "live") if k in ", ".join(each))
+    return cast(Evidence, found)
+
+
 def unusable(problems: Sequence[str]) -> str:
     """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
     if not problems:
@@ -75,10 +92,60 @@ def kurtosis(measurement: Measurement) -> str:
     return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
 
 
-def without(family: Family, measured: Iterable[Measurement]) -> list[Model]:
-    """The family's models that none of the measurements is of, in the family's order."""
-    names = {measurement.model for measurement in measured}
-    return [model for model in family.models if model.name not in names]
+def middle(percentiles: NDArray[np.float64]) -> str:
+    """Where 90 % of the items lie, from the percentiles 0 to 100."""
+    return f"{digits(percentiles[5])} to {digits(percentiles[95])}"
+
+
+def outliers(profile: NDArray[np.float64], threshold: float) -> str:
+    """The coordinates of a profile that are far above the mean one, the largest first."""
+    names = [str(c) for c in far_above_mean(profile, threshold)]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more or "none"
+
+
+def control(measured: Iterable[Measurement]) -> str:
+    """What random weights tell about reading κ and persistence; "" without them, or without others.
+
+    `measured`: outlier features of a family's images.
+    """
+    every = list(measured)
+    untrained = [m for m in every if m.level == "random"]
+    trained = [m for m in every if m.level != "random"]
+    if not untrained or not trained:
+        return ""
+    random = untrained[0]
+    share, shares = _leading(random), list(map(_leading, trained))
+    varying, others = _variation(random), list(map(_variation, trained))
+    said = (
+        f"With random weights coordinate {random.value('persistence_coordinate')} leads in "
+        f"{share:.1f} % of the images; in the trained models the commonest leader does so in "
+        f"{min(shares):.1f} to {max(shares):.1f} %."
+    )
+    if share <= max(shares):
+        return said
+    return (
+        f"{said} But with random weights κ is {digits(random.value('kurtosis_mean'))}, and the "
+        f"largest profile only {digits(random.value('profile').max())} times the mean. The "
+        "untrained network maps all images to similar vectors: a coordinate varies over images by "
+        f"{varying:.2f} standard deviations of an image, in the trained models by "
+        f"{min(others):.2f} to {max(others):.2f}. Some coordinate must then be the largest in most "
+        "of them. So persistence by itself is no sign of something learned; it says something only "
+        "where κ is far above 3."
+    )
+
+
+def left_out(name: str, measurement: Measurement) -> str:
+    """What leaving out single directions does to a model's accuracy."""
+    without = measurement.value("accuracy_without_each")
+    worst = int(without.argmin())
+    others = np.delete(without, worst)
+    return (
+        f"**{name}:** leaving out direction {worst + 1} (by singular value) alone takes accuracy "
+        f"from {percent(measurement.value('accuracy_importance')[-1])} % to "
+        f"{percent(without[worst])} %, more than any other. Without any single one of the others "
+        f"it stays between {percent(others.min())} % and {percent(others.max())} %."
+    )
 
 
 def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str) -> str:
@@ -125,22 +192,24 @@ def pocket_command(families: Sequence[str]) -> str:
     )
 
 
-def show_what_is_missing(
-    family: Family,
-    found: Iterable[Measurement],
-    missing: Sequence[Model],
+def missing(
     what: str,
     experiment: str,
-    problems: Sequence[str],
+    family: Family,
+    measured: Sequence[Measurement],
+    random: bool = True,
 ) -> None:
-    """Publish the end of a family's page: missing models, outdated code, unusable features.
+    """Publish the end of a family's page: what is not measured, and which features are unusable.
 
-    ``found`` are all measurements shown, ``what`` and ``experiment`` as for `not_measured`,
-    ``problems`` as `evidence.unusable` gives them.
+    ``what`` would stand on the page of the models that nothing is ``measured`` of, by which
+    ``experiment``; models of random weights count if ``random`` says so.
     """
-    absent = not_measured(family, missing, what, experiment)
-    text("not-measured", absent or "Every model of this family was measured.")
-    for name, note in (("older-code", code_notes(found)), ("unusable", unusable(problems))):
+    known = {m.model for m in measured}
+    absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
+    every = "Every model of this family was measured."
+    text("not-measured", not_measured(family, absent, what, experiment) or every)
+    problems = unusable(unusable_features(family))
+    for name, note in (("older-code", code_notes(measured)), ("unusable", problems)):
         if note:
             text(name, note)
 
@@ -176,6 +245,16 @@ def share_of(of_regions: Mapping[str, int], level: str, other: str) -> str:
     """The percentage of one level's concepts that another encodes too; n/a if it has none."""
     whole = totals(of_regions)[level]
     return f"{100 * shared(of_regions, level, other) / whole:.0f}" if whole else "n/a"
+
+
+def _leading(measurement: Measurement) -> float:
+    """How often the commonest leader leads, in percent."""
+    return float(100 * measurement.value("persistence_fraction"))
+
+
+def _variation(measurement: Measurement) -> float:
+    """How much a coordinate varies over images, in an image's standard deviations: of a sample."""
+    return float(measurement.value("sample").std(axis=0).mean())
 
 
 def _items(models: Sequence[Model]) -> str:
