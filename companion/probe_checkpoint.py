@@ -117,15 +117,11 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
 
 def known_models() -> list[Recorded]:
     """The models to compare with, from measurement files; pocket ones in the training style."""
-    return [
-        known
-        for family in load_families().values()
-        for known in recorded_of(
-            m
-            for m in records.available("outlier_features", family)
-            if m.data.name == due.TRAINING or not m.data.name.startswith("pocket-")
-        )
-    ]
+    found: list[Recorded] = []
+    for family in load_families().values():
+        known = records.available("outlier_features", family)
+        found += recorded_of([m for m in known if m.data.name == due.TRAINING] or known)
+    return found
 
 
 def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:

@@ -37,7 +37,7 @@ backbone = load_family(family)
 found = available("outlier_features", backbone)
 per_image = [m for m in found if m.basis == "per_image"]
 # Of the pocket lab's styles this looks at the one that plays ImageNet; the others come below.
-looked_at = [m for m in per_image if m.data.name == TRAINING or "pocket-" not in m.data.name]
+looked_at = [m for m in per_image if m.data.name == TRAINING] or per_image
 shown = words.titled(looked_at, backbone)
 evidence = words.kind(looked_at)
 
