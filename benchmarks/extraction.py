@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.families.registry import Model
 from analysis.features.encoders import load
-from analysis.features.extract import Encoder, Settings, extract
+from analysis.features.extract import Encoder, extract
+from analysis.features.plan import Settings
 from analysis.features.preprocess import to_pixels
 from analysis.images import imagelist
 
@@ -62,7 +63,7 @@ def fastest(repeat, *calls):
 
 def compare_with_encoder_alone(model, images, settings, folder, repeat):
     loaded = load(model, device=settings.device)
-    encoder = Encoder(loaded, settings, folder)
+    encoder = Encoder(loaded, settings)
     decoded = [to_pixels(images.image(i), model.preprocessing) for i in range(len(images))]
     pixels = torch.from_numpy(np.stack(decoded)).to(loaded.device)
 

@@ -37,7 +37,9 @@ from extraction import drawn
 from analysis.common import ROOT
 from analysis.families import registry
 from analysis.features.encoders import load
-from analysis.features.extract import Encoder, Settings, device_for, extract, threads_for
+from analysis.features.extract import Encoder, device_for, extract
+from analysis.features.networks import threads_for
+from analysis.features.plan import Settings
 from analysis.features.preprocess import to_pixels
 from analysis.images import imagelist
 
@@ -120,7 +122,7 @@ def measure(architecture, folder, settings):
     decoding = (time.process_time() - began) / len(ready)
     ready += [to_pixels(images.image(i), preprocessing) for i in chosen[DECODED:]]
     loaded = load(model, device=settings.device)
-    encoder = Encoder(loaded, settings, folder)
+    encoder = Encoder(loaded, settings)
     pixels = torch.from_numpy(np.stack(ready)).to(loaded.device)
     before = alone(encoder, pixels, settings.batch_size)
     with tempfile.TemporaryDirectory() as store:

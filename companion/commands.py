@@ -290,7 +290,8 @@ def _extracted(
     checkpoint: Path | None = None,
 ) -> Iterator[str]:
     """Extract the features of data sets; yields their paths, with what was left out."""
-    from analysis.features.extract import Settings, extract
+    from analysis.features.extract import extract
+    from analysis.features.plan import Settings
     from analysis.features.store import read_features
 
     settings = Settings(
@@ -405,7 +406,7 @@ def probe(
     wanted = [path for path in (options.html, options.json_file) if path]
     for path in wanted:
         probe_checkpoint.check_writable(path)
-    from analysis.features.extract import Settings
+    from analysis.features.plan import Settings
     from companion.probe import to_json
 
     settings = Settings(

@@ -31,7 +31,7 @@ from companion.publish.words import digits, share
 from companion.runs import execute
 
 if TYPE_CHECKING:
-    from analysis.features.extract import Settings
+    from analysis.features.plan import Settings
 
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 

@@ -101,7 +101,7 @@ class Added:
 def add(wish: Wish, folder: Path = FAMILIES) -> Added:
     """Describe a checkpoint, load and check it, and write its family file or add to it.
 
-    Raises AddError, RegistryError or `analysis.features.encoders.ModelError` in one sentence; then
+    Raises AddError, RegistryError or `analysis.features.weights.ModelError` in one sentence; then
     nothing was written.
     """
     from analysis.features import checkpoints
@@ -288,19 +288,20 @@ def _checked(model: Model) -> tuple[Model, tuple[str, ...]]:
     loaded = encoders.with_head(replace(loaded, model=found))
     if head == "zero_shot":
         _check_text_encoder(loaded)
-    notes = [n[:1].upper() + n[1:] + "." for n in (loaded.read, _activation_note(found)) if n]
-    text = " ".join(filter(None, [found.note, *notes]))
-    return found.model_copy(update={"note": text}), tuple(notes)
+    note = _activation_note(found)
+    text = " ".join(filter(None, [found.note, note]))
+    return found.model_copy(update={"note": text}), (note,) if note else ()
 
 
 def _check_text_encoder(loaded: Any) -> None:
     """Encode one text: tokenizer and text encoder must work, and fit the image encoder."""
-    from analysis.features import encoders
+    from analysis.features.heads import zero_shot_head
+    from analysis.features.weights import ModelError
     from analysis.images.find import class_prompts
 
     try:
-        head = encoders.zero_shot_head(loaded, class_prompts(("thing",)))
-    except encoders.ModelError:
+        head = zero_shot_head(loaded, class_prompts(("thing",)))
+    except ModelError:
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -317,19 +318,19 @@ def _check_text_encoder(loaded: Any) -> None:
 
 def _activation_note(model: Model) -> str:
     """What cannot be checked: a file does not say with which activation it was trained."""
-    from analysis.features import encoders
+    from analysis.features import networks
 
     name = model.architecture or ""
     if model.library != "open_clip" or not registry.is_file_name(model.weights or ""):
         return ""
     quick = name.endswith("-quickgelu")
     other = name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
-    if other not in encoders.open_clip_architectures():
+    if other not in networks.open_clip_architectures():
         return ""
     used, else_used = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
     return (
-        f"the file does not say with which activation it was trained: {name} uses {used}; if it "
-        f"was trained with {else_used}, describe it as {other}"
+        f"The file does not say with which activation it was trained: {name} uses {used}; if it "
+        f"was trained with {else_used}, describe it as {other}."
     )
 
 

@@ -138,12 +138,12 @@ style.figure(
 # %%
 def predict(name: str, checkpoint: Path | None) -> dict[str, np.ndarray]:
     """Style → whether each test image with a class is recognised."""
-    from analysis.features import encoders
+    from analysis.features import heads
     from analysis.images import find
 
     model = backbone.model(name)
     return {
-        art: encoders.recognised(model, find.pocket(art, "test", classified=True), checkpoint)
+        art: heads.recognised(model, find.pocket(art, "test", classified=True), checkpoint)
         for art in shown
     }
 

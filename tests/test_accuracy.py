@@ -131,7 +131,7 @@ def fill(
                  "left_out": {}, "what": f"{data}, {what}"},
     }  # fmt: skip
     path = store.features_path(model.name, data, folder)
-    store.write_features(path, features, labels, rows, expected_rows=rows, sidecar=sidecar)
+    store.write_features(path, features, labels, rows, sidecar=sidecar)
     store.write_head(store.head_path(model.name, data, folder), head, {"model": sidecar["model"]})
     kept = labels >= 0
     return float(recognised(features[kept], labels[kept], head, classes).mean())
@@ -233,7 +233,7 @@ def test_data_without_classes(tmp_path: Path) -> None:
     found = store.read_features(path)
     none = np.full(COUNT, -1)
     arrays = np.array(found.features), np.array(found.rows)
-    store.write_features(path, arrays[0], none, arrays[1], expected_rows=arrays[1],
+    store.write_features(path, arrays[0], none, arrays[1],
                          sidecar=found.sidecar)  # fmt: skip
     assert possible(tmp_path, described) == set()
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):

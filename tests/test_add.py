@@ -17,6 +17,7 @@ from conftest import ROOT, build_book, copy_checkout, run_in
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
+from analysis.common import sha256_of
 from analysis.families import registry
 from analysis.families.registry import RegistryError, load_families, load_family
 from analysis.features import store
@@ -31,7 +32,7 @@ timm = pytest.importorskip("timm")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from analysis.features import encoders  # noqa: E402
-from analysis.features.encoders import ModelError  # noqa: E402
+from analysis.features.weights import ModelError  # noqa: E402
 from analysis.images import find, imagelist, public  # noqa: E402
 from companion.readers import AddError, Wish, add  # noqa: E402
 
@@ -81,7 +82,7 @@ def test_a_family_is_described_checked_and_written(file: Path, folder: Path) -> 
     (model,) = family.models
     assert model.name == "mine-zero_shot" and model.head == "zero_shot" and model.width == WIDTH
     assert model.weights == file.as_posix()
-    assert model.weights_sha256 == encoders._sha256(file)
+    assert model.weights_sha256 == sha256_of(file)
     assert encoders.load(model).weights_sha256 == model.weights_sha256
     text = added.path.read_text(encoding="utf-8")
     assert text.startswith("# Added by") and "wéights" in text and "mean: [0.5, 0.5, 0.5]" in text

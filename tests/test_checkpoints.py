@@ -2,12 +2,15 @@
 
 import json
 import math
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
 import tiny
-from tiny import CLASSES, WIDTH, architectures, model, save_clip  # noqa: F401 - a fixture
+from tiny import WIDTH, architectures, model, save_clip  # noqa: F401 - a fixture
 
+from analysis.common import ROOT, sha256_of
 from analysis.families import registry
 from analysis.families.registry import shown_weights
 
@@ -18,9 +21,10 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis.features import checkpoints, encoders  # noqa: E402
+from analysis.features import networks  # noqa: E402
 from analysis.features.checkpoints import CheckpointError, default_name, find  # noqa: E402
-from analysis.features.encoders import ModelError, load, read_weights  # noqa: E402
+from analysis.features.encoders import load  # noqa: E402
+from analysis.features.weights import ModelError, read_weights  # noqa: E402
 
 torch.set_num_threads(1)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -65,24 +69,25 @@ def test_a_model_of_the_book() -> None:
 def test_what_is_found_is_what_the_family_files_say(text: str, own: str) -> None:
     described = {m.name: m for f in registry.load_families().values() for m in f.models}[own]
     found = find(text, name=own)
-    same = ("level", "library", "architecture", "weights", "pretraining", "preprocessing", "width")
-    for field in (*same, "published"):
+    for field in ("level", "library", "architecture", "weights", "pretraining", "preprocessing",
+                  "width"):  # fmt: skip
         assert getattr(found, field) == getattr(described, field), field
 
 
-def test_every_pretrained_weight_of_open_clip_has_a_description() -> None:
-    unusual = []
-    for architecture, tag in open_clip.list_pretrained():
-        try:
-            found = find(f"{architecture}/{tag}")
-        except CheckpointError as error:
-            unusual.append(str(error))
-            continue
-        config = open_clip.get_pretrained_cfg(architecture, tag)
-        assert found.weights == tag and found.preprocessing.mean == tuple(config["mean"])
-        assert found.preprocessing.squash == (config["resize_mode"] == "squash")
-    wrong = [text for text in unusual if "were trained with" not in text]
-    assert not wrong
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [("ViT-B-16-SigLIP", "webli"), ("EVA02-B-16", "merged2b_s8b_b131k"), ("RN50x4", "openai"),
+     ("ViT-B-32-256", "datacomp_s34b_b86k"), ("MobileCLIP-S1", "datacompdr"),
+     ("ViTamin-S", "datacomp1b"), ("convnext_base_w", "laion2b_s13b_b82k")],
+)  # fmt: skip
+def test_other_inputs_of_open_clip(name: str, tag: str) -> None:
+    name += "-quickgelu" * (tag == "openai")
+    found, config = find(f"{name}/{tag}"), open_clip.get_pretrained_cfg(name, tag)
+    assert found.weights == tag and found.preprocessing.mean == tuple(config["mean"])
+    assert found.preprocessing.interpolation == config["interpolation"]
+    assert found.preprocessing.squash == (config["resize_mode"] == "squash")
+    size = open_clip.get_model_config(name)["vision_cfg"]["image_size"]
+    assert (found.preprocessing.size, found.preprocessing.resize) == (size, None)
 
 
 def test_timm_resizes_before_it_crops() -> None:
@@ -126,14 +131,11 @@ def test_random_weights_of_an_architecture() -> None:
         ("", "the checkpoint's name is empty"),
         ("absent.pt", r"there is no file absent\.pt: check the path"),
         (r"C:\my models\vit.safetensors", r"there is no file C:\\my models\\vit\.safetensors"),
-        (r"models\vit", r"there is no file models\\vit: check the path"),
         ("families", r"families is a folder: give the file of weights in it \(\.safetensors, "),
         ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
     ],
 )
 def test_typing_errors_are_answered_with_the_nearest(text: str, message: str) -> None:
-    import re
-
     assert re.search(message, fails(text)), fails(text)
 
 
@@ -141,9 +143,9 @@ def test_unknown_architectures_of_files(file: Path) -> None:
     message = fails(str(file), architecture="ViT-B32")
     assert "neither open_clip nor timm has an architecture 'ViT-B32'" in message
     assert "ViT-B-32" in message.partition("nearest")[2]
-    assert "no pretrained model 'resnet50.nothing'" in fails(
-        str(file), architecture="resnet50.nothing"
-    )
+    message = fails(str(file), architecture="resnet50.nothing")
+    assert "no pretrained model 'resnet50.nothing'" in message
+    assert "leave out --architecture" in fails("RN50-quickgelu/openai", architecture="RN50")
 
 
 def test_names_for_checkpoints_without_one() -> None:
@@ -199,43 +201,40 @@ def test_an_open_clip_repository(hub: Path) -> None:
     folder = put(hub, "someone/tiny", "open_clip_config.json", config)
     save_clip(folder / "open_clip_model.safetensors")
     found = find("hf-hub:someone/tiny")
-    assert (found.library, found.architecture) == ("open_clip", "tiny-vit")
+    assert (found.library, found.architecture, found.width) == ("open_clip", "someone/tiny", WIDTH)
     assert found.weights == f"hf-hub:someone/tiny@{REVISION}"
     assert found.preprocessing.mean == (0.1, 0.2, 0.3) and found.preprocessing.squash
-    assert load(found).weights_sha256 == encoders._sha256(folder / "open_clip_model.safetensors")
-
-
-def test_a_repository_of_an_architecture_that_is_not_listed(hub: Path) -> None:
-    put(hub, "someone/wide", "open_clip_config.json", {"model_cfg": {**TINY, "embed_dim": 7}})
-    message = fails("hf-hub:someone/wide")
-    assert "open_clip does not list (width 7): name the one that it equals" in message
-    assert find("hf-hub:someone/wide", architecture="tiny-vit").width == WIDTH
-    assert "is an architecture of timm" in fails("hf-hub:someone/wide", architecture="resnet18")
+    assert load(found).weights_sha256 == sha256_of(folder / "open_clip_model.safetensors")
 
 
 def test_a_timm_repository(hub: Path) -> None:
     config = {
         "architecture": "resnet18", "num_classes": 5, "num_features": 512,
+        "model_args": {"in_chans": 3, "act_layer": "gelu"},
         "pretrained_cfg": {"tag": "mine", "input_size": [3, 64, 64], "crop_pct": 0.5,
-                           "interpolation": "bicubic", "mean": [0, 0, 0], "std": [1, 1, 1]},
+                           "interpolation": "bicubic", "mean": [0, 0, 0], "std": [1, 1, 1],
+                           "classifier": "fc", "num_classes": 5},
     }  # fmt: skip
     folder = put(hub, "someone/net", "config.json", config)
-    net = timm.create_model("resnet18", num_classes=5)
+    net = timm.create_model("resnet18", num_classes=5, act_layer="gelu").eval()
     save_file(net.state_dict(), folder / "model.safetensors")
     found = find(f"hf-hub:someone/net@{REVISION}")
     assert (found.architecture, found.level, found.width) == ("resnet18", "supervised", 512)
     assert (found.preprocessing.size, found.preprocessing.resize) == (64, 128)
     loaded = load(found)
     assert loaded.head is not None and len(loaded.head.classes) == 5
+    picture = loaded.preprocess(tiny.pictures(1)[0])[None]
+    with torch.inference_mode():
+        scores = loaded.head.logits(loaded.encoder(picture).numpy())
+        torch.testing.assert_close(torch.from_numpy(scores), net(picture))
 
 
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("config.json", {"model_type": "clip"}, "but of transformers (clip): one with open_clip_c"),
-        ("config.json", {"architecture": "no_such"}, "timm has no architecture 'no_such'"),
-        ("config.json", {"architecture": "resnet18", "model_args": {"x": 1}}, "arguments of its o"),
-        ("config.json", "{", "is not readable as JSON"),
+        ("config.json", {"model_type": "clip"}, "timm cannot build what it configures ("),
+        ("config.json", {"architecture": "no_such"}, "timm cannot build what it configures ("),
+        ("open_clip_config.json", "{", "open_clip cannot build what it configures ("),
         ("open_clip_config.json", {"model_cfg": TINY, "preprocess_cfg": {"resize_mode": "longest"}},
          "padded (longest)"),
         ("other.json", {}, "open_clip_config.json or config.json of someone/odd is not on this ma"),
@@ -246,13 +245,7 @@ def test_repositories_that_cannot_be_used(
 ) -> None:
     put(hub, "someone/odd", name, config)
     assert message in fails("hf-hub:someone/odd")
-
-
-def test_a_hub_that_cannot_be_reached(hub: Path) -> None:
-    message = fails("hf-hub:someone/away")
-    assert "could not be fetched from the Hugging Face hub (ConnectionError): check the name" in (
-        message
-    )
+    assert "from the Hugging Face hub (ConnectionError): check the name" in fails("hf-hub:a/b")
 
 
 # Local files.
@@ -266,14 +259,16 @@ def test_a_file_that_says_its_architecture(file: Path) -> None:
     save_file(load_file(file), other)
     assert "does not say of which architecture it is" in fails(str(other))
     assert find(str(other), architecture="tiny-vit").width == WIDTH
+    with pytest.raises(ModelError, match="is of the architecture tiny-vit, tiny-cnn is expected"):
+        load(find(str(file), architecture="tiny-cnn"))
 
 
 def test_files_in_the_repository_are_described_from_its_root() -> None:
     text = "data/pocket/checkpoints/pocket-cnn-finetuned.safetensors"
     own = registry.load_family("pocket_cnn").model("pocket-cnn-finetuned")
-    for path in (text, str(registry.ROOT / text)):
+    for path in (text, str(ROOT / text)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(encoders, "ARCHITECTURES", registry.ROOT / "data/pocket/architectures")
+            patch.setattr(networks, "ARCHITECTURES", ROOT / "data/pocket/architectures")
             found = find(path)
         assert (found.weights, found.level) == (text, "finetuned")
         assert (found.preprocessing, found.width) == (own.preprocessing, own.width)
@@ -285,29 +280,16 @@ def test_backslashes_between_folders(file: Path, monkeypatch: pytest.MonkeyPatch
     assert found.weights == file.resolve().as_posix() and found.name == "tiny"
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
-@pytest.mark.parametrize("legacy", [False, True])
-def test_pytorch_files_of_tensors(file: Path, suffix: str, legacy: bool) -> None:
-    state = load_file(file)
-    path = file.with_name(f"wéights (1){suffix}")
-    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
-    found = find(str(path), architecture="tiny-vit")
-    loaded, original = load(found), load(model(), file)
+@pytest.mark.parametrize("entry", ["", "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod.", "_orig_mod.module."])
+def test_pytorch_files_are_unwrapped(file: Path, entry: str, prefix: str) -> None:
+    state = {prefix + key: value for key, value in load_file(file).items()}
+    path = file.with_name(f"wéights (1).{'bin' if entry else 'pt'}")
+    torch.save({"epoch": 3, entry: state, "optimizer": {"state": {}}} if entry else state, path,
+               _use_new_zipfile_serialization=bool(prefix))  # fmt: skip
+    loaded, original = load(find(str(path), architecture="tiny-vit")), load(model(), file)
     picture = original.preprocess(tiny.pictures(1)[0])[None]
     assert torch.equal(loaded.encoder(picture), original.encoder(picture))
-    assert loaded.read == ""
-
-
-@pytest.mark.parametrize("entry", ["state_dict", "model_state_dict", "model"])
-def test_wrapped_state_dicts_are_unwrapped_and_it_is_said(file: Path, entry: str) -> None:
-    state = {f"module.{key}": value for key, value in load_file(file).items()}
-    path = file.with_name("run.pt")
-    torch.save({"epoch": 3, entry: state, "optimizer": {"state": {}}}, path)
-    loaded = load(find(str(path), architecture="tiny-vit"))
-    assert loaded.read == (
-        f"of run.pt the entry {entry!r} was taken, and epoch, optimizer left aside; "
-        "the prefix 'module.' was taken off the names of all tensors"
-    )
 
 
 class Bomb:
@@ -315,70 +297,63 @@ class Bomb:
         return pytest.fail, ("a pickle was opened",)
 
 
-def save(path: Path, content: object) -> Path:
-    torch.save(content, path)
-    return path
-
-
 def test_files_that_are_no_weights(tmp_path: Path, file: Path) -> None:
+    """One table of bad files: each is refused in one sentence, and nothing is run."""
     state = load_file(file)
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict()
-    adapter = {"base.layers.0.lora_A.weight": torch.ones(2, 2)}
-    text = {k: v for k, v in state.items() if not k.startswith("visual.")}
-    for content, message in [
-        (Bomb(), "holds more than tensors"),
-        ({"state_dict": state, "arguments": Bomb()}, "may run code when it is opened, so it was n"),
-        (optimizer, "holds the state of an optimizer"),
-        (adapter, "is an adapter (LoRA)"),
-        (text, "holds a text encoder alone"),
-        ([torch.ones(1)], "holds no weights by name (a list)"),
-        ({}, "holds no weights by name (an empty dictionary)"),
-        ({"epoch": 1, "loss": 0.1}, "(a dictionary with epoch, loss), where a dictionary of tenso"),
-        (torch.ones(3), "holds no weights by name (a Tensor)"),
-    ]:
-        path = save(tmp_path / "weights.pt", content)
+    whole = tmp_path / "whole.pt"
+    torch.save(state, whole)
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "program.pt"))
+    with zipfile.ZipFile(whole) as stored, zipfile.ZipFile(
+        tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED
+    ) as packed:  # fmt: skip
+        for entry in stored.namelist():
+            packed.writestr(entry, stored.read(entry))
+    cases: list[tuple[str, object, str]] = [
+        ("bomb.pt", None, "it is compressed"),
+        ("program.pt", None, "is not a sound file of tensors alone"),
+        ("pickle.pt", Bomb(), "non-allowlisted pickle globals"),
+        ("within.bin", {"state_dict": state, "arguments": Bomb()}, "allowlisted pickle globals"),
+        ("optimizer.pt", optimizer, "it holds state, param_groups where a dictionary of tensors"),
+        ("list.pth", [torch.ones(1)], "is not a sound file of tensors alone"),
+        ("empty.pt", {}, "it holds nothing where"),
+        ("cut.pt", whole.read_bytes()[: whole.stat().st_size // 2], "if it was cut short get it"),
+        ("text.pt", b"these are not weights", "is not a sound file"),
+        ("nothing.pt", b"", "is not a sound file"),
+        ("cut.safetensors", file.read_bytes()[:-100], "is not a sound file"),
+        ("other.safetensors", whole.read_bytes(), "is not a sound file"),
+        ("weights.ckpt", whole.read_bytes(), "ckpt is not a safetensors file, nor one of PyTorch"),
+    ]
+    for name, content, message in cases:
+        path = tmp_path / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            torch.save(content, path)
         with pytest.raises(ModelError) as caught:
-            load(find(str(path), architecture="tiny-vit"))
-        assert message in str(caught.value) and "\n" not in str(caught.value)
-        assert "weights.pt" in str(caught.value)
+            read_weights(path)
+        sentence = str(caught.value)
+        assert name in sentence and message in sentence and "\n" not in sentence, sentence
+        assert "weights_only=False" not in sentence
+    assert "is not a sound file" in fails(str(tmp_path / "cut.pt"), architecture="tiny-vit")
 
 
 def test_half_a_checkpoint(tmp_path: Path, file: Path) -> None:
     state = load_file(file)
-    whole = save(tmp_path / "whole.pt", state).read_bytes()
-    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.pt").write_text("these are not weights")
-    (tmp_path / "nothing.pt").write_bytes(b"")
-    for name in ("cut.pt", "text.pt", "nothing.pt"):
-        message = fails(str(tmp_path / name), architecture="tiny-vit")
-        assert f"{name} is not a sound file of PyTorch's" in message
-    (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:-100])
-    message = fails(str(tmp_path / "cut.safetensors"), architecture="tiny-vit")
-    assert "named safetensors but is not a sound one" in message
+    text = {key: value for key, value in state.items() if not key.startswith("visual.")}
     del state["visual.proj"]
-    found = find(str(save(tmp_path / "less.pt", state)), architecture="tiny-vit")
-    with pytest.raises(ModelError, match=r"1 tensors are missing .*get the whole file"):
-        load(found)
-
-
-def test_torchscript_is_not_run(tmp_path: Path) -> None:
-    path = tmp_path / "program.pt"
-    torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
-    with pytest.raises(ModelError, match="it is a TorchScript program, not a file of weights"):
-        read_weights(path)
+    for part, message in ((state, r"1 tensors are missing .*get the"), (text, "are missing")):
+        torch.save(part, tmp_path / "less.pt")
+        with pytest.raises(ModelError, match=message):
+            load(find(str(tmp_path / "less.pt"), architecture="tiny-vit"))
 
 
 def test_an_old_pytorch_reads_no_pickles(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(file.with_name("weights.pt"), load_file(file))
+    path = file.with_name("weights.pt")
+    torch.save(load_file(file), path)
     monkeypatch.setattr(torch, "__version__", "2.5.1")
-    with pytest.raises(ModelError, match=r"is read with PyTorch 2\.6 or newer only"):
+    with pytest.raises(ModelError, match=r"PyTorch 2\.6 or newer is needed, since with 2\.5\.1"):
         read_weights(path)
-
-
-def test_a_checkpoint_of_another_architecture(file: Path) -> None:
-    found = find(str(file), architecture="tiny-cnn")
-    with pytest.raises(ModelError, match="is of the architecture tiny-vit, tiny-cnn is expected"):
-        load(found)
 
 
 def test_timm_files_with_and_without_a_classifier(tmp_path: Path) -> None:
@@ -411,33 +386,7 @@ def test_an_image_encoder_alone_has_no_head(file: Path) -> None:
     found = find(str(file), architecture="tiny-vit")
     assert found.head == "none"
     assert load(found).head is None and load(found).text is None
+    save_clip(file)
     with pytest.raises(ModelError, match="has no classifier of its own"):
-        load(model(head="own", weights="x.safetensors"), save_whole(file))
-
-
-def save_whole(path: Path) -> Path:
-    save_clip(path)
-    return path
-
-
-def test_weights_that_changed_are_refused(file: Path) -> None:
-    found = find(str(file)).model_copy(update={"weights_sha256": encoders._sha256(file)})
-    assert load(found).weights_sha256 == found.weights_sha256
-    save_clip(file, seed=2)
-    with pytest.raises(ModelError, match=r"is not the file that tiny was described with: .*put th"):
-        load(found)
-
-
-def test_classes_of_the_users_own(file: Path) -> None:
-    images = tiny.image_list(4)
-    own = find(str(file)).model_copy(update={"head": "zero_shot", "classes": ("a_b", "c")})
-    assert encoders.head_prompts(own, images).names == ("a b", "c")
-    texts = own.model_copy(update={"templates": ("{}!",)})
-    assert encoders.head_prompts(texts, images).templates == ("{}!",)
-    imagenet = own.model_copy(update={"classes": "imagenet", "templates": "imagenet"})
-    prompts = encoders.head_prompts(imagenet, images)
-    assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
-    plain = own.model_copy(update={"classes": None})
-    assert encoders.head_prompts(plain, images) == images.prompts
-    assert images.prompts.classes == CLASSES
-    assert isinstance(checkpoints.CheckpointError("x"), ModelError)
+        load(model(head="own", weights="x.safetensors"), file)
+    assert issubclass(CheckpointError, ModelError)

@@ -62,7 +62,7 @@ def put(model, data="images", seed=0, labels=None, head=None, classes=CLASSES) -
     }  # fmt: skip
     store.write_features(
         store.features_path(model.name, data), features, rng.integers(0, 3, N)
-        if labels is None else labels, rows, expected_rows=rows, sidecar=sidecar,
+        if labels is None else labels, rows, sidecar=sidecar,
     )  # fmt: skip
     if head is not None:
         store.write_head(store.head_path(model.name, data), head, about)

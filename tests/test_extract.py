@@ -1,11 +1,8 @@
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,11 @@ import pytest
 import tiny
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
-from analysis.common import ROOT
+from analysis.common import ROOT, sha256_of
 from analysis.families import registry
 from analysis.families.registry import Family, Model
-from analysis.features import store
+from analysis.features import plan, store
+from analysis.features.plan import ExtractionError, Settings
 from analysis.features.store import StoreError
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
@@ -30,16 +28,9 @@ pytest.importorskip("timm")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis.features import encoders  # noqa: E402
+from analysis.features import decode, encoders, heads, weights  # noqa: E402
 from analysis.features import extract as extraction  # noqa: E402
-from analysis.features.extract import (  # noqa: E402
-    ExtractionError,
-    Part,
-    Settings,
-    assemble,
-    extract,
-    extract_part,
-)
+from analysis.features.extract import extract  # noqa: E402
 
 torch.set_num_threads(1)
 QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
@@ -51,7 +42,6 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("pocket")
     with pytest.MonkeyPatch.context() as patch:
         use_architectures(folder, patch)
-        patch.setattr(encoders, "ROOT", folder)
         patch.setattr(store, "ROOT", folder)
         for name in tiny.ARCHITECTURES:
             save_clip(folder / f"{name}.safetensors", name)
@@ -120,9 +110,9 @@ def test_images_are_decoded_once_for_all_encoders(
     decoded: list[int] = []
     resized: list[object] = []
     watch_decoding(monkeypatch, decoded.append)
-    resize = extraction.to_pixels
+    resize = decode.to_pixels
     monkeypatch.setattr(
-        extraction, "to_pixels", lambda *given: (resized.append(given), resize(*given))[1]
+        decode, "to_pixels", lambda *given: (resized.append(given), resize(*given))[1]
     )
     extract(everyone, image_list(), QUICK, folder=tmp_path / "together")
     assert sorted(decoded) == list(range(50))
@@ -137,8 +127,7 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints:
     images = image_list()
     extract([VIT], images, QUICK, folder=tmp_path)
     sidecar = features(tmp_path, VIT).sidecar
-    weights = checkpoints / "tiny-vit.safetensors"
-    assert sidecar["model"]["weights_sha256"] == encoders._sha256(weights)
+    assert sidecar["model"]["weights_sha256"] == sha256_of(checkpoints / "tiny-vit.safetensors")
     assert sidecar["model"]["preprocessing"]["interpolation"] == "bicubic"
     assert sidecar["data"] == {
         "name": "noise", "manifest": images.manifest, "images": 50,
@@ -148,6 +137,12 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints:
     assert (sidecar["precision"], sidecar["device"]) == ("fp32", "cpu")
     assert sidecar["versions"]["torch"] == torch.__version__
     assert str(tmp_path) not in json.dumps(sidecar)
+    made_from = sidecar["made_from"]
+    assert (made_from["images"], made_from["batch size"]) == (images.manifest, "4")
+    assert made_from["torch"] == torch.__version__
+    named = {name for name in made_from if name.startswith("analysis")}
+    assert {"analysis.features.preprocess", "analysis.images.imagelist"} < named
+    assert not {name for name in named if name.endswith(("store", "plan", "parquet"))}
 
 
 def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:
@@ -156,7 +151,7 @@ def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:
     for one in (VIT, RANDOM):
         head = store.read_head(store.head_path(one.name, "noise", tmp_path), one)
         np.testing.assert_array_equal(
-            head.weight, encoders.zero_shot_head(encoders.load(one), PROMPTS).weight
+            head.weight, heads.zero_shot_head(encoders.load(one), PROMPTS).weight
         )
     extract([VIT], replace(images, prompts=None, name="bare"), QUICK, folder=tmp_path)
     assert not store.head_path("vit", "bare", tmp_path).exists()
@@ -177,13 +172,13 @@ def test_interrupted_and_resumed_equals_uninterrupted(
             extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "broken")
     with pytest.raises(StoreError, match="was not finished"):
         features(tmp_path / "broken", VIT)
-    (first_shard, *_) = sorted((tmp_path / "broken" / "cnn").glob("*.parts/*/*.safetensors"))
-    first_shard.write_bytes(first_shard.read_bytes()[:-1])  # and one of its shards is damaged
+    (shards,) = (tmp_path / "broken" / "cnn").glob("*.parts/*/features")
+    shards.write_bytes(shards.read_bytes()[:-1])  # and its last shard is damaged
     again: list[int] = []
     with monkeypatch.context() as patch:
         watch_decoding(patch, again.append)
         extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "broken")
-    assert set(range(12)) <= set(again) < set(range(50))
+    assert set(again) == set(range(24, 50))  # vit had 36 images
     same_files(tmp_path / "whole", tmp_path / "broken")
 
 
@@ -200,8 +195,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 import test_extract as t
-t.models.ROOT = t.store.ROOT = Path({str(checkpoints)!r})
-t.models.ARCHITECTURES = t.models.ROOT / "architectures"
+t.store.ROOT = Path({str(checkpoints)!r})
+t.networks.ARCHITECTURES = t.store.ROOT / "architectures"
 decode = t.ImageList.image
 def kill(self, index):
     if index == 45:
@@ -212,68 +207,12 @@ t.extract([t.VIT], t.image_list(), t.QUICK, folder=Path({str(tmp_path / "killed"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    shards = list((tmp_path / "killed" / "vit").glob("noise.parts/*/*.safetensors"))
-    assert shards and not (tmp_path / "killed" / "vit" / "noise.safetensors").exists()
+    (shards,) = (tmp_path / "killed" / "vit").glob("noise.parts/*/features")
+    assert shards.stat().st_size
+    assert not store.features_path("vit", "noise", tmp_path / "killed").exists()
     for name in ("killed", "whole"):
         extract([VIT], image_list(), QUICK, folder=tmp_path / name)
     same_files(tmp_path / "whole", tmp_path / "killed")
-
-
-@pytest.mark.parametrize("of", [1, 3, 7])
-def test_parts_put_together_equal_the_whole_bit_for_bit(tmp_path: Path, of: int) -> None:
-    images = image_list()  # five shards: of seven parts two are empty
-    extract([VIT, CNN], images, QUICK, folder=tmp_path / "whole")
-    for number in reversed(range(1, of + 1)):
-        with pytest.raises(ExtractionError, match=r"vit on noise: \d of 5 shards are not there"):
-            assemble([VIT, CNN], images, QUICK, folder=tmp_path / "parts")
-        extract_part([VIT, CNN], images, QUICK, Part(number, of), folder=tmp_path / "parts")
-    assemble([VIT, CNN], images, QUICK, folder=tmp_path / "parts")
-    same_files(tmp_path / "whole", tmp_path / "parts")
-    extract_part([VIT, CNN], images, QUICK, Part(1, of), folder=tmp_path / "parts")  # nothing to do
-    assemble([VIT, CNN], images, QUICK, folder=tmp_path / "parts")
-    assert not list((tmp_path / "parts").rglob("*.safetensors.*"))
-
-
-def test_parts_run_side_by_side_and_the_whole_waits_for_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together, order = threading.Barrier(2, timeout=60), []
-    decode = ImageList.image
-
-    def meet(self: ImageList, index: int) -> Any:
-        if index in (0, 12):  # the first images of the two parts
-            together.wait()
-            order.append("part")
-        return decode(self, index)
-
-    def work(number: int) -> None:
-        extract_part([VIT], image_list(), QUICK, Part(number, 2), folder=tmp_path / "parts")
-
-    def whole() -> None:
-        together.wait()
-        with store.locked([store.features_path("vit", "noise", tmp_path / "parts")]):
-            order.append("whole")
-
-    monkeypatch.setattr(ImageList, "image", meet)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(work, (1, 2)))
-    assert order == ["part", "part"]
-    together, order = threading.Barrier(2, timeout=60), []
-    shutil.rmtree(tmp_path / "parts")
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(work, 1), pool.submit(whole)]
-        for job in jobs:
-            job.result()
-    assert order == ["part", "whole"]
-
-
-def test_parts_of_another_plan_are_not_put_together(tmp_path: Path) -> None:
-    extract_part([VIT], image_list(), QUICK, Part(1, 2), folder=tmp_path)
-    extract_part([VIT], image_list(), replace(QUICK, precision="bf16"), Part(2, 2), folder=tmp_path)
-    with pytest.raises(ExtractionError, match=r"2 of 5 .* number 2.*2 shards of another plan lie"):
-        assemble([VIT], image_list(), QUICK, folder=tmp_path)
-    with pytest.raises(ExtractionError, match="part 3 of 2 is none: parts count from 1/2 to 2/2"):
-        Part(3, 2)
 
 
 def test_shards_of_other_weights_are_not_used(
@@ -290,7 +229,7 @@ def test_shards_of_other_weights_are_not_used(
     other = tmp_path / "other.safetensors"
     save_clip(other, seed=2)
     (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)
-    assert store.read_features(path).sidecar["model"]["weights_sha256"] == encoders._sha256(other)
+    assert store.read_features(path).sidecar["model"]["weights_sha256"] == sha256_of(other)
     once = extract([VIT], image_list(), QUICK, folder=tmp_path / "once", checkpoint=other)
     assert once[0].read_bytes() == path.read_bytes()
     with pytest.raises(StoreError, match="weights_sha256 differed"):  # not those it names
@@ -300,22 +239,56 @@ def test_shards_of_other_weights_are_not_used(
 def test_what_is_there_is_not_extracted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
     loaded: list[str] = []
     load = encoders.load
     monkeypatch.setattr(
         extraction, "load", lambda one, *rest: (loaded.append(one.name), load(one, *rest))[1]
     )
-    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
-    assert loaded == []
+
+    def again(*models: Model, count: int = 50, settings: Settings = QUICK) -> list[str]:
+        loaded.clear()
+        extract(models, image_list(count), settings, folder=tmp_path)
+        return loaded
+
+    again(VIT, CNN)
+    assert again(VIT, CNN) == []
     path = store.features_path("cnn", "noise", tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
-    extract([VIT, CNN, GREY], image_list(), QUICK, folder=tmp_path)
-    assert loaded == ["cnn", "grey"]
-    loaded.clear()
-    extract([VIT, CNN], image_list(49), QUICK, folder=tmp_path)  # other images, the same name
-    extract([VIT], image_list(49), replace(QUICK, precision="bf16"), folder=tmp_path)
-    assert loaded == ["vit", "cnn", "vit"]
+    assert again(VIT, CNN, GREY) == ["cnn", "grey"]
+    path.write_bytes(bytes(8) + path.read_bytes()[8:])  # of the same size
+    assert again(VIT, CNN) == ["cnn"]
+    assert again(VIT, CNN, count=49) == ["vit", "cnn"]  # other images, the same name
+    assert again(VIT, count=49, settings=replace(QUICK, precision="bf16")) == ["vit"]
+
+
+def test_why_features_are_outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = image_list()
+
+    def why(one: Model = VIT, images: ImageList = images, **settings: object) -> str:
+        return plan.outdated(one, images, replace(QUICK, **settings), tmp_path)
+
+    assert "vit/noise.safetensors is not there" in why()
+    extract([VIT], images, QUICK, folder=tmp_path)
+    assert why() == "" == plan.head_outdated(VIT, images, tmp_path)
+    assert why(workers=1, device="cuda") == ""
+    assert "from something else (changed: precision, batch size)" in why(
+        precision="bf16", batch_size=2
+    )
+    assert "(changed: images)" in why(images=image_list(49))
+    assert "when the model's width differed" in why(VIT.model_copy(update={"width": 3}))
+    other = replace(images, prompts=replace(PROMPTS, templates=("{}",)))
+    assert "the head of vit for noise has other prompts" in plan.head_outdated(VIT, other, tmp_path)
+    described = VIT.model_copy(update={"head": "none"})
+    assert "is not the one that is described" in plan.head_outdated(described, images, tmp_path)
+    sidecar = store.sidecar_of(store.features_path("vit", "noise", tmp_path))
+    content = json.loads(sidecar.read_text())
+    content["made_from"]["analysis.features.encoders"] = content["made_from"]["timm"] = "0"
+    sidecar.write_text(json.dumps(content))
+    assert "(changed: analysis.features.encoders, timm)" in why()
+    assert features(tmp_path, VIT).features.shape == (50, WIDTH)  # a reader takes them
+    del content["made_from"]
+    sidecar.write_text(json.dumps(content))
+    assert "it was not noted from what" in why()
 
 
 def spoil(folder: Path) -> ImageList:
@@ -411,7 +384,7 @@ def test_out_of_memory_halves_the_batch(
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_lower_precision(tmp_path: Path, precision: extraction.Precision) -> None:
+def test_lower_precision(tmp_path: Path, precision: plan.Precision) -> None:
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "full")
     lower = replace(QUICK, precision=precision)
     extract([VIT, CNN], image_list(), lower, folder=tmp_path / "lower")
@@ -457,9 +430,8 @@ def broken_ones(folder: Path) -> list[Model]:
     ]
 
 
-@pytest.mark.parametrize("parts", [0, 2])
 def test_models_that_fail_are_left_out_and_the_others_decode_once(
-    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent, other, misfit, nan = broken_ones(checkpoints)
     unknown = described("unknown", head="zero_shot", classes=("red", "green"))  # blue is not its
@@ -471,14 +443,7 @@ def test_models_that_fail_are_left_out_and_the_others_decode_once(
     def note(one: Model, error: Exception) -> None:
         failed.setdefault(one.name, str(error))
 
-    for number in range(1, parts + 1):
-        extract_part(
-            everyone, image_list(), QUICK, Part(number, parts), folder=tmp_path, onerror=note
-        )
-    if parts:
-        assemble(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
-    else:
-        extract(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
+    extract(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
     assert sorted(decoded) == list(range(50))
     reasons = {
         "absent": "there are no weights at",
@@ -500,7 +465,7 @@ def test_without_being_asked_a_model_that_fails_stops_the_others(
     tmp_path: Path, checkpoints: Path
 ) -> None:
     absent = broken_ones(checkpoints)[0]
-    with pytest.raises(encoders.ModelError, match="there are no weights at"):
+    with pytest.raises(weights.ModelError, match="there are no weights at"):
         extract([VIT, absent], image_list(), QUICK, folder=tmp_path)
 
 

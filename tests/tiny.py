@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from analysis.families.registry import Model
-from analysis.features import encoders
 from analysis.features.tokenizer import WordTokenizer
 from analysis.images.imagelist import ImageList, Prompts
 
@@ -40,7 +39,8 @@ def model(name: str = "tiny", **fields: object) -> Model:
 
 
 def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let `analysis.features.encoders` find the tiny architectures, and a tokenizer beside them."""
+    """Let `analysis.features.networks` find the tiny architectures, and a tokenizer beside them."""
+    from analysis.features import networks
 
     architectures = folder / "architectures"
     architectures.mkdir()
@@ -48,7 +48,7 @@ def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
         config = {"embed_dim": WIDTH, "vision_cfg": vision, "text_cfg": TEXT}
         (architectures / f"{name}.json").write_text(json.dumps(config))
     WordTokenizer.from_captions(["a picture", *CLASSES], 8).save(folder / "tokenizer.json")
-    patch.setattr(encoders, "ARCHITECTURES", architectures)
+    patch.setattr(networks, "ARCHITECTURES", architectures)
 
 
 def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str) -> None:
@@ -57,11 +57,11 @@ def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str
     import torch
     from safetensors.torch import save_file
 
-    from analysis.features import encoders
+    from analysis.features import networks
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        clip = open_clip.CLIP(**encoders.architecture(name))
+        clip = open_clip.CLIP(**networks.architecture(name))
         for tensor in clip.state_dict().values():  # running statistics and norms too
             if tensor.is_floating_point() and tensor.ndim == 1:
                 tensor.uniform_(0.5, 1.5)

@@ -38,7 +38,8 @@ from torchvision.transforms import InterpolationMode, v2
 
 from analysis.common import changes, replaced, sha256_of, write_text
 from analysis.families.registry import Model
-from analysis.features import checkpoints, encoders
+from analysis.features import checkpoints, encoders, heads, networks
+from analysis.features.plan import head_prompts
 from analysis.features.preprocess import to_pixels
 from analysis.images import find, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
@@ -179,18 +180,18 @@ class Training(LightningModule):
         if self.finetuned:
             own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if self.kind == "cuda" else "cpu"
             loaded = encoders.load(model, device=own)
-            prompts = encoders.head_prompts(model, self.images)
+            prompts = head_prompts(model, self.images)
             if loaded.scale is None or prompts is None:
                 raise TrainingError(
                     f"{model.name} has no text encoder to make its first head with: finetuning "
                     "starts from a whole CLIP model."
                 )
-            weight = torch.from_numpy(encoders.zero_shot_head(loaded, prompts).weight)
+            weight = torch.from_numpy(heads.zero_shot_head(loaded, prompts).weight)
             head.weight.data, head.bias.data = loaded.scale * weight, torch.zeros(len(weight))
             visual = loaded.encoder.cpu().requires_grad_(True)
             self.made_from["start"] = loaded.weights_sha256
         else:
-            visual = open_clip.CLIP(**encoders.architecture(model.architecture or "")).visual
+            visual = open_clip.CLIP(**networks.architecture(model.architecture or "")).visual
         towers = {"ModifiedResNet": "resnet", "VisionTransformer": "vit"}.get(type(visual).__name__)
         if self.recipe.towers not in ("any", towers):
             raise TrainingError(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.common import fingerprint, write_text
-from analysis.features import encoders
+from analysis.features import networks
 from analysis.features.preprocess import POCKET, to_pixels
 from analysis.features.tokenizer import WordTokenizer
 from analysis.images import emoji
@@ -106,7 +106,7 @@ def identity(recipe: Recipe, recipes: Recipes, seed: int, splits: Sequence[str])
     start = None
     if recipe.start is not None:
         start = identity(recipes.recipe(recipe.start), recipes, seed, splits)
-    architecture = encoders.architecture(recipe.architecture)
+    architecture = networks.architecture(recipe.architecture)
     return fingerprint([recipe, architecture, seed, list(splits), start, world().digest])
 
 
@@ -135,7 +135,7 @@ def run(
         start, _ = objectives.read_tensors(begun)
     final = "val" in splits
     trained = objectives.train(
-        recipe, encoders.architecture(recipe.architecture),
+        recipe, networks.architecture(recipe.architecture),
         world().examples(emoji.CAPTIONS[recipe.styles], splits), world().prompts,
         seed=seed, start=start, device=device,
         watched=world().examples([emoji.IMAGENET], ["test" if final else "val"]),
@@ -165,7 +165,7 @@ def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Model:
     plain = recipe.model_copy(update={"start": None})
     if recipe.objective == "finetuned":
         plain = plain.model_copy(update={"objective": "supervised"})
-    model = objectives.build(plain, encoders.architecture(recipe.architecture), world().prompts)
+    model = objectives.build(plain, networks.architecture(recipe.architecture), world().prompts)
     if isinstance(model, Classifier):
         model.normalised = recipe.objective == "finetuned"
     objectives.load_weights(model.clip if isinstance(model, Contrastive) else model, weights)

@@ -2,20 +2,14 @@
 
 `load` builds the architecture, puts the weights in, and refuses to go on where the libraries only
 warn: weights that are missing or do not fit, another activation than the weights were trained
-with, an output of another width than described. Weights are read from safetensors files, and
-from PyTorch's files that hold tensors alone; nothing is opened in a way that could run code.
+with, an output of another width than described.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
-import pickle
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,52 +17,20 @@ from typing import Any
 
 import numpy as np
 import open_clip
-import timm
 import torch
-from numpy.typing import NDArray
-from open_clip.pretrained import get_pretrained_cfg
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from analysis.common import ROOT, CompanionError, suggestion
-from analysis.families.registry import HUB, PACKAGE, WEIGHT_FILES, Model, is_file_name
+from analysis.families.registry import HUB, Model
+from analysis.features import networks
 from analysis.features.preprocess import to_pixels
-from analysis.features.store import Head, StoreError, describe, read, read_head, write_head
+from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
-from analysis.images import imagenet, public
-from analysis.images.find import class_prompts
-from analysis.images.imagelist import ImageList, Pixels, Prompts
+from analysis.features.weights import ModelError, State, checked, read_weights, weights_file
+from analysis.images import imagenet
+from analysis.images.imagelist import Pixels
 
-ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
-RANDOM_SEED = 0
-#: From this version on PyTorch reads files of tensors without a known way to run code.
-SAFE_TORCH = (2, 6)
-#: Where training programs keep a model's tensors in a file that holds more than these.
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-#: What programs put before the names of all tensors when they train on several devices or compile.
-PREFIXES = ("module.", "_orig_mod.")
-#: Names of tensors that give a file away, whether all must be such, and what the file then is.
-OTHER_FILES = (
-    (r"(?i)lora_|\.lora\.|hada_w1", False,
-     "is an adapter (LoRA), which only changes another model, where all weights of an encoder are "
-     "expected: merge it into its model, and give what comes out"),
-    (r"exp_avg|momentum_buffer|optimizer", False,
-     "holds the state of an optimizer, where the weights of an encoder are expected: save the "
-     "model's weights alone"),
-    (r"^(text|transformer|token_embedding|positional_embedding|ln_final|text_projection|logit_)",
-     True,
-     "holds a text encoder alone, where the weights of an image encoder are expected: give the "
-     "file of the whole model"),
-)  # fmt: skip
-
-State = dict[str, Tensor]
 TextEncoder = Callable[[Sequence[str]], Tensor]
-
-
-class ModelError(CompanionError, RuntimeError):
-    """A model cannot be loaded as it is described; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +49,6 @@ class Loaded:
     head: Head | None
     weights_sha256: str
     text: TextEncoder | None = None
-    read: str = ""
     scale: float | None = None
 
     @cached_property
@@ -125,8 +86,8 @@ def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> L
         raise ModelError(f"{model.name} has no public weights, so it cannot be loaded.")
     if model.level == "random" and checkpoint is not None:
         raise ModelError(f"{model.name} is the random control and takes no checkpoint.")
-    build = _load_open_clip if model.library == "open_clip" else _load_timm
-    loaded = build(model, checkpoint, device)
+    of_library = _load_open_clip if model.library == "open_clip" else _load_timm
+    loaded = of_library(model, checkpoint, device)
     loaded.encoder.eval().requires_grad_(False)
     loaded = with_head(loaded)
     _check_output(loaded)
@@ -171,300 +132,53 @@ def _renamed_classes(loaded: Loaded) -> Head:
     return replace(loaded.head, classes=names)
 
 
-def architecture(name: str) -> dict[str, Any]:
-    """Return open_clip's configuration of an architecture, the pocket lab's own included."""
-    _register_pocket_architectures()
-    config: dict[str, Any] | None = open_clip.get_model_config(name)
-    if config is None:
-        raise ModelError(
-            f"open_clip knows no architecture {name!r}, and data/pocket/architectures has no "
-            f"{name}.json: {suggestion(name, open_clip.list_models())}."
-        )
-    return config
-
-
-def open_clip_architectures() -> list[str]:
-    """Names of the architectures that open_clip can build, the pocket lab's own included."""
-    _register_pocket_architectures()
-    names: list[str] = open_clip.list_models()
-    return names
-
-
-def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> Head:
-    """Return the classifier that the text encoder makes of class names and templates.
-
-    Per class: the mean over templates of the text features of length 1, scaled to length 1 again.
-    """
-    if loaded.text is None:
-        raise ModelError(f"{loaded.model.name} has no text encoder to make a zero-shot head with.")
-    texts = [template.format(name) for name in prompts.names for template in prompts.templates]
-    with torch.inference_mode():
-        parts = [
-            nn.functional.normalize(loaded.text(texts[i : i + batch_size]).float(), dim=-1)
-            for i in range(0, len(texts), batch_size)
-        ]
-        per_class = torch.cat(parts).view(len(prompts.names), len(prompts.templates), -1).mean(1)
-        weight = nn.functional.normalize(per_class, dim=-1).cpu().numpy()
-    return Head(weight=weight, classes=prompts.classes, normalize=True)
-
-
-def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
-    """Return the model's own head, or the zero-shot head of ``prompts``, kept at ``path``.
-
-    What is kept, there or for another data set of the model, is used again only if it came from the
-    same weights and prompts.
-    """
-    sidecar = {
-        "model": describe(loaded.model, loaded.weights_sha256),
-        "prompts": None if loaded.head else prompts and prompts.sha256,
-    }
-    wanted = json.loads(json.dumps(sidecar))
-    for place in (path, *sorted(path.parent.glob("*.head.safetensors"))):
-        with contextlib.suppress(StoreError):
-            kept = read(place)[1]
-            same = all(kept[key] == value for key, value in wanted.items())
-            if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
-                head = read_head(place)
-                if place != path:
-                    write_head(path, head, sidecar)
-                return head
-    if loaded.head is None and prompts is None:
-        raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
-    head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
-    write_head(path, head, sidecar)
-    return head
-
-
-def recognised(
-    model: Model, images: ImageList, checkpoint: Path | None = None
-) -> NDArray[np.bool_]:
-    """Say of each image whether the model names its class, shape (N,), bool.
-
-    For small data sets: all images are one batch. ``checkpoint`` as in `load`. A CLIP model gets
-    the zero-shot head of the data set's prompts.
-    """
-    loaded = load(model, checkpoint)
-    head = loaded.head
-    if head is None:
-        prompts = head_prompts(model, images)
-        if prompts is None:
-            raise ModelError(f"{images.name} has no class names and templates to make a head of.")
-        head = zero_shot_head(loaded, prompts)
-    batch = torch.stack([loaded.preprocess(images.image(i)) for i in range(len(images))])
-    with torch.inference_mode():
-        features = loaded.encoder(batch).numpy()
-    found: NDArray[np.bool_] = head.logits(features).argmax(1) == images.labels
-    return found
-
-
-def imagenet_prompts() -> Prompts:
-    """Return the 1,000 class names and 80 templates of OpenAI; the classes are WordNet ids."""
-    return imagenet.prompts()
-
-
-def head_prompts(model: Model, images: ImageList) -> Prompts | None:
-    """Return what a model's zero-shot head for a data set is made of; None if nothing is known.
-
-    That is the model's own class names and templates where it is described with some, else those
-    of the data set.
-    """
-    if model.classes is None:
-        prompts = images.prompts
-    elif isinstance(model.classes, str):
-        prompts = imagenet_prompts()
-    else:
-        prompts = class_prompts(model.classes)
-    if prompts is None or model.templates is None:
-        return prompts
-    own = model.templates
-    return replace(prompts, templates=imagenet_prompts().templates if isinstance(own, str) else own)
-
-
-def read_weights(path: Path) -> tuple[State, dict[str, str]]:
-    """Read the tensors and the metadata of a weights' file.
-
-    Safetensors files have the metadata they were written with. Of PyTorch's files (``.pt``,
-    ``.pth``, ``.bin``) only those that hold nothing but tensors and plain values are read. The
-    entry ``read`` says what was taken where that is not the file as it is. ModelError for anything
-    else.
-    """
-    if not path.is_file():
-        raise ModelError(f"there are no weights at {path}: check the path.")
-    if path.suffix not in WEIGHT_FILES:
-        raise ModelError(
-            f"{path.name} is not a safetensors file, nor one of PyTorch's "
-            f"({', '.join(WEIGHT_FILES[1:])}): convert it with a tool that you trust, and name it "
-            ".safetensors."
-        )
-    state, metadata = _read_safetensors(path) if _is_safetensors(path) else _read_pytorch(path)
-    for prefix in PREFIXES:
-        if state and all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-            taken = f"the prefix {prefix!r} was taken off the names of all tensors"
-            metadata["read"] = "; ".join(filter(None, [metadata.get("read"), taken]))
-    return state, metadata
-
-
-def _is_safetensors(path: Path) -> bool:
-    return path.suffix == ".safetensors"
-
-
-def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path.name} is named safetensors but is not a sound one ({error}): it may be cut "
-            "short, or be another format under that name: get it again."
-        ) from None
-
-
-def _read_pytorch(path: Path) -> tuple[State, dict[str, str]]:
-    """Read a file of ``torch.save`` that holds tensors, or a dictionary that has them."""
-    content = _unpickled(path)
-    read = ""
-    if isinstance(content, Mapping) and {"state", "param_groups"} <= content.keys():
-        raise ModelError(
-            f"{path.name} holds the state of an optimizer, where the weights of an encoder are "
-            "expected: save the model's weights alone."
-        )
-    if isinstance(content, Mapping) and not _all_tensors(content):
-        entry = next((name for name in WRAPPERS if _all_tensors(content.get(name))), None)
-        if entry is not None:
-            others = [str(key) for key in content if key != entry]
-            content = content[entry]
-            read = f"of {path.name} the entry {entry!r} was taken" + (
-                f", and {', '.join(others)} left aside" if others else ""
-            )
-    if not _all_tensors(content):
-        raise ModelError(
-            f"{path.name} holds no weights by name ({_kind(content)}), where a dictionary of "
-            f"tensors is expected, or one with such a dictionary under {' or '.join(WRAPPERS)}: "
-            "save the model's state_dict()."
-        )
-    assert isinstance(content, Mapping)
-    return {str(key): value for key, value in content.items()}, {"read": read} if read else {}
-
-
-def _unpickled(path: Path) -> object:
-    """Open a file of ``torch.save`` in the mode that builds tensors and plain values, no more."""
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < SAFE_TORCH:
-        raise ModelError(
-            f"{path.name} is read with PyTorch {SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer only, and "
-            f"this is {torch.__version__}, which such a file can make run code: update PyTorch, or "
-            "convert the file to safetensors."
-        )
-    try:
-        with path.open("rb") as file:
-            mapped = file.read(4) == b"PK\x03\x04"  # written since PyTorch 1.6
-        with warnings.catch_warnings(action="ignore"):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (
-        *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
-        *(ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError),
-    ) as error:
-        raise ModelError(_why_not_read(path, error)) from None
-
-
-def _why_not_read(path: Path, error: Exception) -> str:
-    text = str(error)
-    named = re.search(r"GLOBAL ([\w.]+)", text)
-    if named:
-        return (
-            f"{path.name} holds more than tensors ({named[1]}), and may run code when it is "
-            "opened, so it was not: save the model's state_dict() as safetensors with a tool that "
-            "you trust."
-        )
-    reason = text.splitlines()[0] if text else type(error).__name__
-    if "torchscript" in text.lower():
-        reason = "it is a TorchScript program, not a file of weights"
-    elif isinstance(error, pickle.UnpicklingError):
-        reason = "its bytes are not those of saved tensors"
-    return (
-        f"{path.name} is not a sound file of PyTorch's ({reason}): it may be cut short, or be "
-        "another format under that name: get it again, or convert it to safetensors."
-    )
-
-
-def _all_tensors(content: object) -> bool:
-    return (
-        isinstance(content, Mapping)
-        and len(content) > 0
-        and all(isinstance(value, Tensor) for value in content.values())
-    )
-
-
-def _kind(content: object) -> str:
-    if isinstance(content, Mapping):
-        names = [str(key) for key in content]
-        return f"a dictionary with {', '.join(names[:6])}" if names else "an empty dictionary"
-    return f"a {type(content).__name__}"
-
-
 def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loaded:
-    name = model.architecture or ""
-    config = architecture(name)
-    _check_activation(model, bool(config.get("quick_gelu", False)))
-    clip = _built(
-        model,
-        lambda: open_clip.create_model(
-            name, pretrained=None, pretrained_image=False, pretrained_text=False
-        ),
-    )
+    name = networks.source(model)
+    networks.check_activation(model, bool(networks.architecture(name).get("quick_gelu", False)))
+    clip = networks.build(model.name, "open_clip", name, drawn=model.level == "random")
     if not isinstance(clip, open_clip.CLIP | open_clip.CustomTextCLIP):
         raise ModelError(
             f"{model.name}: {model.architecture} is a {type(clip).__name__}, whose image features "
             "are not a single vector per image."
         )
-    head, has_text, read = None, True, ""
+    head, has_text = None, True
     if model.level == "random":
         sha256 = _hash_of_state(clip.state_dict())
     else:
-        path = checkpoint or _open_clip_file(model)
-        sha256 = _known_sha256(model, path)
+        path = checkpoint or weights_file(model)
+        sha256 = checked(model, path)
         state, metadata = read_weights(path)
-        read = metadata.get("read", "")
         head = _take_head(model, state, metadata)
         has_text = not all(key.startswith("visual.") for key in state)
         if not has_text and head is None and model.head != "none":
             raise ModelError(f"{path.name} has neither a text encoder nor a head: use head none.")
         _put_weights(model, clip if has_text else clip.visual, state, path, has_text)
     clip.eval().requires_grad_(False).to(device)
-    text = _text_encoder(model, clip, device) if has_text else None
+    text = _text_encoder(model, clip, name, device) if has_text else None
     scale = float(clip.logit_scale.exp()) if has_text else None
-    return Loaded(model, clip.visual, head, sha256, text, read, scale)
+    return Loaded(model, clip.visual, head, sha256, text, scale)
 
 
 def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
-    name = model.architecture or ""
-    read = ""
+    name = networks.source(model)
     if model.level == "random":
-        net = _built(model, lambda: timm.create_model(name))
+        net = networks.build(model.name, "timm", name, drawn=True)
         sha256 = _hash_of_state(net.state_dict())
     else:
-        path = checkpoint or _timm_file(model)
-        sha256 = _known_sha256(model, path)
-        state, metadata = read_weights(path)
-        read = metadata.get("read", "")
-        classifiers = classifier_names(name)
+        path = checkpoint or weights_file(model)
+        sha256 = checked(model, path)
+        state, _ = read_weights(path)
+        classifiers = networks.classifier_names(
+            networks.build(model.name, "timm", name, outline=True)
+        )
         if model.head == "none":
             state = {k: v for k, v in state.items() if k.rpartition(".")[0] not in classifiers}
         weight = next((state[f"{c}.weight"] for c in classifiers if f"{c}.weight" in state), None)
         classes = 0 if model.head == "none" else 1000 if weight is None else len(weight)
-        net = _built(model, lambda: timm.create_model(name, num_classes=classes))
-        if model.renamed and len(state) == len(net.state_dict()):
-            state = dict(zip(net.state_dict(), state.values(), strict=True))
+        net = networks.build(model.name, "timm", name, num_classes=classes)
         _put_weights(model, net, state, path, full=True)
     head = None if model.head == "none" else _timm_head(model, net)
-    return Loaded(model, _BeforeHead(net).to(device), head, sha256, read=read)
-
-
-def classifier_names(architecture: str) -> tuple[str, ...]:
-    """Return what timm calls the classifier of an architecture, several where there are such."""
-    config = timm.get_pretrained_cfg(architecture)
-    names = config.classifier if config else None
-    return (names,) if isinstance(names, str) else tuple(names or ())
+    return Loaded(model, _BeforeHead(net).to(device), head, sha256)
 
 
 class _BeforeHead(nn.Module):
@@ -498,15 +212,15 @@ def _timm_head(model: Model, net: Any) -> Head:
     )
 
 
-def _text_encoder(model: Model, clip: Any, device: str) -> TextEncoder:
-    own = (ARCHITECTURES / f"{model.architecture}.json").is_file()
+def _text_encoder(model: Model, clip: Any, name: str, device: str) -> TextEncoder:
+    own = (networks.ARCHITECTURES / f"{model.architecture}.json").is_file()
 
     @lru_cache(maxsize=1)
     def tokenizer() -> Callable[[Sequence[str]], Tensor]:
         if own:
-            return WordTokenizer.load(ARCHITECTURES.parent / "tokenizer.json")
+            return WordTokenizer.load(networks.ARCHITECTURES.parent / "tokenizer.json")
         try:
-            found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(model.architecture)
+            found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(name)
         except (OSError, ImportError) as error:
             raise ModelError(
                 f"{model.name}: the tokenizer of {model.architecture} could not be had "
@@ -523,7 +237,8 @@ def _text_encoder(model: Model, clip: Any, device: str) -> TextEncoder:
 
 def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head | None:
     """Take ``head.weight`` and ``head.bias`` out of a checkpoint, if it has them."""
-    if metadata.get("architecture", model.architecture) != model.architecture:
+    of_hub = (model.weights or "").startswith(HUB)  # whose configuration was built
+    if not of_hub and metadata.get("architecture", model.architecture) != model.architecture:
         raise ModelError(
             f"the checkpoint of {model.name} is of the architecture {metadata['architecture']}, "
             f"{model.architecture} is expected."
@@ -549,10 +264,11 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
 
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
-    _refuse_other_files(state, path)
+    wanted = net.state_dict()
+    if model.renamed and len(state) == len(wanted):
+        state = dict(zip(wanted, state.values(), strict=True))
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}
-    wanted = net.state_dict()
     for key in wanted.keys() & state.keys():
         if wanted[key].numel() != 1 and wanted[key].shape != state[key].shape:
             raise ModelError(
@@ -591,28 +307,8 @@ def _load_older_layout(clip: nn.Module, state: State) -> None:
     clip.load_state_dict(state, strict=True)
 
 
-def _refuse_other_files(state: State, path: Path) -> None:
-    """Say what a file is that is often mistaken for the weights of an image encoder."""
-    for pattern, every, what in OTHER_FILES:
-        found = [re.search(pattern, key) is not None for key in state]
-        if found and (all(found) if every else any(found)):
-            raise ModelError(f"{path.name} {what}.")
-
-
 def _first(names: Sequence[str]) -> str:
     return f" (first {names[0]})" if names else ""
-
-
-def _check_activation(model: Model, quick_gelu: bool) -> None:
-    tag = get_pretrained_cfg(model.architecture, model.weights) if model.weights else {}
-    if tag and bool(tag.get("quick_gelu", False)) != quick_gelu:
-        activations = {True: "QuickGELU", False: "GELU"}
-        raise ModelError(
-            f"{model.name}: the weights {model.weights} were trained with "
-            f"{activations[not quick_gelu]}, but {model.architecture} uses "
-            f"{activations[quick_gelu]}: use the architecture "
-            f"{'without' if quick_gelu else 'with'} -quickgelu in its name."
-        )
 
 
 def _check_output(loaded: Loaded) -> None:
@@ -637,171 +333,9 @@ def _check_output(loaded: Loaded) -> None:
         )
 
 
-def _open_clip_file(model: Model) -> Path:
-    assert model.architecture is not None and model.weights is not None
-    local = _local_file(model.weights)
-    if local is not None:
-        return local
-    if model.weights.startswith(HUB):
-        repository = model.weights.removeprefix(HUB)
-        path = from_hub(model.name, repository, ["open_clip_config.json"])
-        config = json.loads(path.read_bytes())
-        _check_hub_config(model, config.get("model_cfg", config))
-        return from_hub(model.name, repository, ["open_clip_model.safetensors"])
-    tag = get_pretrained_cfg(model.architecture, model.weights)
-    if not tag:
-        known = ", ".join(open_clip.list_pretrained_tags_by_model(model.architecture)) or "none"
-        raise ModelError(
-            f"{model.name}: open_clip has no weights {model.weights!r} for {model.architecture} "
-            f"(known are {known})."
-        )
-    repository, _, name = tag.get("hf_hub", "").rpartition("/")
-    if not repository:
-        raise ModelError(
-            f"{model.name}: open_clip offers {model.weights} as a pickle only: convert it to "
-            "safetensors with a tool that you trust, and give that file as the checkpoint."
-        )
-    names = ["open_clip_model.safetensors"]
-    if name:
-        names.insert(0, Path(name).with_suffix(".safetensors").name)
-    return from_hub(model.name, repository, names)
-
-
-def _timm_file(model: Model) -> Path:
-    assert model.architecture is not None and model.weights is not None
-    local = _local_file(model.weights)
-    if local is not None:
-        return local
-    if model.weights.startswith(HUB):
-        return from_hub(model.name, model.weights.removeprefix(HUB), ["model.safetensors"])
-    name = f"{model.architecture}.{model.weights}"
-    if name not in timm.list_pretrained(f"{model.architecture}*"):
-        raise ModelError(f"{model.name}: timm has no pretrained model {name}.")
-    config = timm.get_pretrained_cfg(name)
-    repository = (config.hf_hub_id if config else None) or ""
-    if repository.endswith("/"):
-        repository += name
-    return from_hub(model.name, repository, ["model.safetensors"])
-
-
-def _local_file(weights: str) -> Path | None:
-    """Return the file that ``weights`` names, if it is a path and not a tag or a hub id."""
-    if weights.startswith(PACKAGE):
-        return public.in_package(weights.removeprefix(PACKAGE))
-    return ROOT / Path(weights).expanduser() if is_file_name(weights) else None
-
-
-def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
-    """Return the first of some files that a repository has, from the hub's cache or the network.
-
-    ``repository`` is ``organisation/name``, with ``@revision`` or without. ModelError, about
-    ``who``, if there is none.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    repository, _, revision = repository.partition("@")
-    which: Any = {"revision": revision} if revision else {}
-    for name in names:
-        try:
-            return Path(hf_hub_download(repository, name, **which))
-        except LocalEntryNotFoundError as error:
-            reason: Exception = error
-            break
-        except EntryNotFoundError as error:
-            reason = error
-        except Exception as error:
-            reason = error
-            break
-    raise ModelError(
-        f"{who}: {' or '.join(names)} of {repository} is not on this machine and could not "
-        f"be fetched from the Hugging Face hub ({type(reason).__name__}): check the name and go "
-        "online, or give a local file of the weights as the checkpoint."
-    )
-
-
-def _check_hub_config(model: Model, config: Mapping[str, Any]) -> None:
-    own = architecture(model.architecture or "")
-    for field in ("embed_dim", "quick_gelu"):
-        here, there = own.get(field, False), config.get(field, False)
-        if here != there:
-            raise ModelError(
-                f"{model.name}: {model.weights} has {field} {there}, the architecture "
-                f"{model.architecture} has {here}."
-            )
-
-
-def _register_pocket_architectures() -> None:
-    known = set(open_clip.list_models())
-    if any(path.stem not in known for path in ARCHITECTURES.glob("*.json")):
-        open_clip.add_model_config(ARCHITECTURES)
-
-
-def _built(model: Model, build: Callable[[], Any]) -> Any:
-    """Build a described network, drawing its weights only if it is the random control."""
-    failure = f"{model.name}: {model.library} cannot build {model.architecture!r}"
-    return built(failure, build, drawn=model.level == "random")
-
-
-def built(failure: str, build: Callable[[], Any], *, drawn: bool = False) -> Any:
-    """Build a network, with the weights that seed 0 draws if they are to be ``drawn``.
-
-    For any other, drawing weights would be wasted time: each tensor is loaded, or it is an error.
-    The random state is left as it was. ModelError, which begins with ``failure``, if that fails.
-    """
-    undrawn = contextlib.nullcontext() if drawn else _Undrawn()
-    with torch.random.fork_rng(devices=[]), _quiet(), undrawn:
-        torch.manual_seed(RANDOM_SEED)
-        try:
-            return build()
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"{failure} ({reason}).") from None
-
-
-class _Undrawn(TorchFunctionMode):
-    """Leaves tensors as they are where they would be filled with random numbers."""
-
-    DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warning that no weights are loaded: they are, or the model is the control."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
 def _hash_of_state(state: State) -> str:
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode())
         digest.update(np.ascontiguousarray(state[key].detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
-
-
-def _known_sha256(model: Model, path: Path) -> str:
-    """Hash a weights' file; ModelError if the description notes another hash."""
-    if not path.is_file():
-        raise ModelError(f"there are no weights at {path}: check the path.")
-    sha256 = _sha256(path)
-    if model.weights_sha256 not in (None, sha256):
-        raise ModelError(
-            f"{path.name} is not the file that {model.name} was described with: its sha256 starts "
-            f"with {sha256[:12]}, {(model.weights_sha256 or '')[:12]} is noted in the family file: "
-            "put that file back, or describe the new one under a name of its own (companion add)."
-        )
-    return sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

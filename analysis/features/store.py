@@ -3,8 +3,10 @@
 ``<store>/<model>/<data set>.safetensors`` holds ``features`` (N, d), ``labels`` (N,) and ``rows``
 (N,), a number for each image's name, so that row order can be checked. The sidecar of the same
 name, written last, says what they are and where they came from; features count as complete only
-if it is there and its checksum holds. Features are memory-mapped on reading: they take no memory
-until they are used.
+if it is there and its checksum holds, which is computed once a process. Features are memory-mapped
+on reading: they take no memory until they are used.
+
+Whether features are still what would be extracted today is for `analysis.features.plan` to say.
 
 Environment variable ``COMPANION_STORE``: a folder to use instead of ``store/`` in the repository.
 """
@@ -14,35 +16,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
-from analysis.common import ROOT, sha256_of
-from analysis.families.registry import Model
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from analysis.common import ROOT, CompanionError, replaced, sha256_of, write_text
+from analysis.families.registry import Model, is_file_name
 
 FORMAT = 1
 DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"),
     "I64": np.dtype("<i8"), "U64": np.dtype("<u8"), "U8": np.dtype("u1"),
 }  # fmt: skip
-TAGS = {dtype: tag for tag, dtype in DTYPES.items()}
 LONGEST_HEADER = 100_000_000
 
 
-class StoreError(RuntimeError):
+class StoreError(CompanionError, RuntimeError):
     """Something on disk is absent, damaged, outdated or not fit to be written."""
 
 
@@ -125,58 +122,25 @@ def head_path(model: str, data: str, folder: Path | None = None) -> Path:
     return (folder or default_folder()) / model / f"{data}.head.safetensors"
 
 
+def sidecar_of(path: Path) -> Path:
+    """Return the path of the sidecar that belongs to a safetensors file."""
+    return path.with_suffix(".json")
+
+
 def row_numbers(keys: Sequence[str]) -> NDArray[np.uint64]:
     """Return one number per image name: the first eight bytes of its sha256."""
     digests = b"".join(hashlib.sha256(key.encode()).digest()[:8] for key in keys)
     return np.frombuffer(digests, dtype="<u8")
 
 
-def write_features(
-    path: Path,
-    features: NDArray[Any],
-    labels: NDArray[np.int64],
-    rows: NDArray[np.uint64],
-    *,
-    expected_rows: NDArray[np.uint64],
-    sidecar: Mapping[str, Any],
-) -> None:
-    """Check and write features, then their sidecar.
-
-    ``expected_rows`` are the data set's row numbers, in its order, without images left out.
-    ``sidecar`` is completed with N, d, dtype and the file's checksum. Raises StoreError, and writes
-    nothing, if the shapes disagree, a number is not finite or the rows are in another order.
-    """
-    if features.ndim != 2 or labels.shape != (len(features),) or rows.shape != (len(features),):
-        raise StoreError(
-            f"{path.stem}: features (N, d), labels (N,) and rows (N,) are expected, got the shapes "
-            f"{features.shape}, {labels.shape} and {rows.shape}."
-        )
-    if not np.array_equal(rows, expected_rows):
-        raise StoreError(
-            f"{path.stem}: the {len(rows)} rows are not the data set's {len(expected_rows)} images "
-            "in its order: remove what was extracted so far and extract again."
-        )
-    check_finite(path.stem, features)
-    write(path, {"features": features, "labels": labels, "rows": rows}, sidecar)
+def has(model: Model, data: str, folder: Path | None = None) -> bool:
+    """Whether there are features of a data set by a model that can be used."""
+    return not problem(features_path(model.name, data, folder), model)
 
 
-def check_finite(name: str, features: NDArray[Any]) -> None:
-    """Raise StoreError, naming the first row, if a number is infinite or not a number."""
-    wrong = ~np.isfinite(features).all(axis=1)
-    if wrong.any():
-        raise StoreError(
-            f"{name}: features of {int(wrong.sum())} images are not finite, the first in row "
-            f"{int(wrong.argmax())}: use --precision fp32, or check the weights."
-        )
-
-
-def write_head(path: Path, head: Head, sidecar: Mapping[str, Any]) -> None:
-    """Write a head and its sidecar."""
-    tensors = {"weight": head.weight}
-    if head.bias is not None:
-        tensors["bias"] = head.bias
-    check_finite(path.stem, head.weight)
-    write(path, tensors, {**sidecar, "classes": head.classes, "normalize": head.normalize})
+def features(model: Model, data: str, folder: Path | None = None) -> NDArray[Any]:
+    """Map the features (N, d) of a data set by a model; StoreError as in `read_features`."""
+    return read_features(features_path(model.name, data, folder), model).features
 
 
 def read_features(path: Path, model: Model | None = None) -> Features:
@@ -185,17 +149,13 @@ def read_features(path: Path, model: Model | None = None) -> Features:
     With ``model``, they must also have been made by it as it is described now. Raises StoreError,
     saying how to get them, when they are absent, incomplete, damaged or outdated.
     """
-    tensors, sidecar = read(path)
-    if model is not None:
-        _check_current(path, sidecar, model)
+    tensors, sidecar = read(path, model)
     return Features(tensors["features"], tensors["labels"], tensors["rows"], sidecar)
 
 
 def read_head(path: Path, model: Model | None = None) -> Head:
     """Read the head at ``path``; StoreError as in `read_features`."""
-    tensors, sidecar = read(path)
-    if model is not None:
-        _check_current(path, sidecar, model)
+    tensors, sidecar = read(path, model)
     return Head(
         weight=tensors["weight"],
         bias=tensors.get("bias"),
@@ -213,65 +173,13 @@ def problem(path: Path, model: Model | None = None) -> str:
     return ""
 
 
-def describe(model: Model, weights_sha256: str) -> dict[str, Any]:
-    """Return the part of a sidecar that says which model, with which weights and input."""
-    fields = ("name", "level", "library", "architecture", "weights", "width")
-    preprocessing = model.preprocessing.model_dump(mode="json")
-    if not model.preprocessing.squash:  # as it was described before there was a choice
-        del preprocessing["squash"]
-    return {
-        **{field: getattr(model, field) for field in fields},
-        "weights_sha256": weights_sha256,
-        "preprocessing": preprocessing,
-    }
-
-
-def write(path: Path, tensors: Mapping[str, NDArray[Any]], sidecar: Mapping[str, Any]) -> None:
-    """Write named arrays as safetensors and then the sidecar; each beside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sidecar_of(path).unlink(missing_ok=True)  # from here until the end it is incomplete
-    sha256 = write_tensors(path, tensors)
-    first = next(iter(tensors.values()))
-    content = {
-        "format": FORMAT, **sidecar, "N": first.shape[0], "d": first.shape[1],
-        "dtype": str(first.dtype), "bytes": path.stat().st_size, "sha256": sha256,
-    }  # fmt: skip
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    with _renamed(sidecar_of(path)) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Write named arrays as safetensors, beside and renamed, and return the file's sha256."""
-    arrays = {name: _storable(name, array) for name, array in tensors.items()}
-    header: dict[str, Any] = {}
-    offset = 0
-    for name, array in arrays.items():
-        header[name] = {"dtype": TAGS[array.dtype], "shape": array.shape,
-                        "data_offsets": [offset, offset + array.nbytes]}  # fmt: skip
-        offset += array.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    pieces: list[bytes | memoryview] = [struct.pack("<Q", len(text)), text]
-    pieces += [array.reshape(-1).view(np.uint8).data for array in arrays.values()]
-    digest = hashlib.sha256()
-    with _renamed(path) as part, part.open("wb") as file:
-        for piece in pieces:
-            digest.update(piece)
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest()
-
-
-def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Map the arrays at ``path`` into memory and read their sidecar, checking size and sha256."""
-    sidecar = read_sidecar(path)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sidecar["sha256"]:
-            raise StoreError(
-                f"{_label(path)} is not what was written (its checksum differs): {_again(path)}."
-            )
+def read(path: Path, model: Model | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Map the arrays at ``path`` and read their sidecar; StoreError as in `read_features`."""
+    sidecar = read_sidecar(path, model)
+    if sha256_of(path) != sidecar["sha256"]:
+        raise StoreError(
+            f"{_label(path)} is not what was written (its checksum differs): {_again(path)}."
+        )
     return map_tensors(path), sidecar
 
 
@@ -303,7 +211,7 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
             f"{_again(path)}."
         )
     if model is not None:
-        _check_current(path, sidecar, model)
+        _check_model(path, sidecar, model)
     return sidecar
 
 
@@ -324,9 +232,103 @@ def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
         ) from None
 
 
-def sidecar_of(path: Path) -> Path:
-    """Return the path of the sidecar that belongs to a safetensors file."""
-    return path.with_suffix(".json")
+def write_features(
+    path: Path,
+    features: NDArray[Any],
+    labels: NDArray[np.int64],
+    rows: NDArray[np.uint64],
+    *,
+    sidecar: Mapping[str, Any],
+) -> None:
+    """Check and write features (N, d) with labels (N,) and `row_numbers` (N,), then their sidecar.
+
+    ``sidecar`` is completed with N, d, dtype and the file's checksum. Raises StoreError, and writes
+    nothing, if the shapes disagree or a number is not finite.
+    """
+    if features.ndim != 2 or labels.shape != (len(features),) or rows.shape != (len(features),):
+        raise StoreError(
+            f"{path.stem}: features (N, d), labels (N,) and rows (N,) are expected, got the shapes "
+            f"{features.shape}, {labels.shape} and {rows.shape}."
+        )
+    check_finite(path.stem, features)
+    write(path, {"features": features, "labels": labels, "rows": rows}, sidecar)
+
+
+def check_finite(name: str, features: NDArray[Any]) -> None:
+    """Raise StoreError, naming the first row, if a number is infinite or not a number."""
+    wrong = ~np.isfinite(features).all(axis=1)
+    if wrong.any():
+        raise StoreError(
+            f"{name}: features of {int(wrong.sum())} images are not finite, the first in row "
+            f"{int(wrong.argmax())}: use --precision fp32, or check the weights."
+        )
+
+
+def write_head(path: Path, head: Head, sidecar: Mapping[str, Any]) -> None:
+    """Write a head and its sidecar."""
+    tensors = {"weight": head.weight}
+    if head.bias is not None:
+        tensors["bias"] = head.bias
+    check_finite(path.stem, head.weight)
+    write(path, tensors, {**sidecar, "classes": head.classes, "normalize": head.normalize})
+
+
+def write(path: Path, tensors: Mapping[str, NDArray[Any]], sidecar: Mapping[str, Any]) -> None:
+    """Write named arrays as safetensors and then the sidecar; each beside, then renamed."""
+    arrays = {name: _storable(name, array) for name, array in tensors.items()}
+    sidecar_of(path).unlink(missing_ok=True)  # from here until the end it is incomplete
+    with replaced(path) as part:
+        save_file(arrays, part)
+        part.chmod(0o644)  # the library writes for the owner alone
+    first = next(iter(arrays.values()))
+    content = {
+        "format": FORMAT, **sidecar, "N": first.shape[0], "d": first.shape[1],
+        "dtype": str(first.dtype), "bytes": path.stat().st_size, "sha256": sha256_of(path),
+    }  # fmt: skip
+    write_text(sidecar_of(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def describe(model: Model, weights_sha256: str) -> dict[str, Any]:
+    """Return the part of a sidecar that says which model, with which weights and input."""
+    fields = ("name", "level", "library", "architecture", "weights", "width")
+    preprocessing = model.preprocessing.model_dump(mode="json")
+    if not model.preprocessing.squash:  # as it was described before there was a choice
+        del preprocessing["squash"]
+    return {
+        **{field: getattr(model, field) for field in fields},
+        "weights_sha256": weights_sha256,
+        "preprocessing": preprocessing,
+    }
+
+
+def weights_sha256(model: Model, otherwise: str) -> str:
+    """Return the checksum that a model's weights have to have now, where that can be told.
+
+    It is the one noted in the family file, else that of a file on this machine, else ``otherwise``.
+    """
+    file = local_weights(model)
+    there = model.weights_sha256 is None and file is not None and file.is_file()
+    return model.weights_sha256 or (sha256_of(file) if there and file else otherwise)
+
+
+def local_weights(model: Model) -> Path | None:
+    """Return the file that a model's weights are, if they name one; it may not exist."""
+    weights = model.weights or ""
+    return ROOT / Path(weights).expanduser() if is_file_name(weights) else None
+
+
+@contextmanager
+def locked(paths: Iterable[Path]) -> Iterator[None]:
+    """Hold the right to make the features at some paths; waits for another process to finish.
+
+    A process that dies lets go. Between machines it holds where the shared file system passes locks
+    on, as NFS does since Linux 2.6.12 unless it is mounted with ``nolock`` or ``local_lock``.
+    """
+    with ExitStack() as held:
+        for path in sorted(paths):  # always in the same order: no two wait for each other
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(path.with_suffix(".lock")))
+        yield
 
 
 def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
@@ -341,66 +343,21 @@ def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
 
 def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    if array.dtype not in TAGS:
-        raise StoreError(f"{name} is {array.dtype}, the store keeps {', '.join(map(str, TAGS))}.")
+    if array.dtype not in DTYPES.values():
+        known = ", ".join(str(dtype) for dtype in DTYPES.values())
+        raise StoreError(f"{name} is {array.dtype}, the store keeps {known}.")
     return array
 
 
-def _check_current(path: Path, sidecar: Mapping[str, Any], model: Model) -> None:
+def _check_model(path: Path, sidecar: Mapping[str, Any], model: Model) -> None:
     was = sidecar["model"]
-    now = describe(model, was["weights_sha256"])
-    weights = ROOT / (model.weights or "")
-    if model.weights_sha256 is not None:
-        now["weights_sha256"] = model.weights_sha256
-    elif model.weights and weights.is_file():
-        now["weights_sha256"] = sha256_of(weights)
+    now = describe(model, weights_sha256(model, otherwise=was["weights_sha256"]))
     changed = [field for field in now if was.get(field) != now[field]]
     if changed:
         raise StoreError(
             f"{_label(path)} was made when the model's {' and '.join(changed)} differed: "
             f"{_again(path)}."
         )
-
-
-@contextmanager
-def locked(paths: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
-    """Hold the right to make the features at some paths; waits for another process to finish.
-
-    ``shared`` is for those who make parts of them: any number at a time, but none while another
-    process holds the whole right. A process that dies lets go. Where the system has no such locks
-    (Windows) nothing is held; between machines they hold where the shared file system passes them
-    on, as NFS does since Linux 2.6.12 unless it is mounted with ``nolock`` or ``local_lock``.
-    """
-    with ExitStack() as held:
-        for path in sorted(paths):  # always in the same order: no two wait for each other
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # open for both: NFS wants reading for a shared lock and writing for the other
-            lock = held.enter_context(path.with_suffix(".lock").open("a+"))
-            if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
-
-
-def lock_at_once(file: IO[str]) -> bool:
-    """Lock an open file against other processes until it is closed; False if one has it."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
-    # the machine's name too: on a shared file system another's process may have the same number
-    part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _label(path: Path) -> str:

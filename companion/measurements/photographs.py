@@ -58,7 +58,8 @@ def measure_photographs(experiment: Experiment) -> list[Measurement]:
     if experiment in ("pruning", "pruning_under_shift", "concepts", "accuracy"):
         return []
     try:
-        from analysis.features.extract import Settings, extract
+        from analysis.features.extract import extract
+        from analysis.features.plan import Settings
     except ModuleNotFoundError as error:
         raise ArtifactError(
             f"this measurement needs {error.name}, which is not installed: pip install -e "

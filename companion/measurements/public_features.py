@@ -221,9 +221,7 @@ def _embeddings_into_store(source: Embeddings, model: Model, folder: Path | None
         "data": {"name": source.data, "what": source.what, "images": len(features),
                  "classes": keys if has_head else [], "left_out": {}},
     }  # fmt: skip
-    store.write_features(
-        path, features, labels.astype(np.int64), rows, expected_rows=rows, sidecar=sidecar
-    )
+    store.write_features(path, features, labels.astype(np.int64), rows, sidecar=sidecar)
     if source.head_part is not None:
         weight = np.ascontiguousarray(array[source.head_part])
         store.write_head(head_path, store.Head(weight, tuple(keys), normalize=True), sidecar)

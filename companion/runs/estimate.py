@@ -228,14 +228,16 @@ def _seconds_per_image(model: Model, choice: Choice, device: str, seconds: float
     import torch
 
     from analysis.features.encoders import load
-    from analysis.features.extract import Encoder, Settings, threads_for
+    from analysis.features.extract import Encoder
+    from analysis.features.networks import threads_for
+    from analysis.features.plan import Settings
 
     drawn = model.model_copy(
         update={"weights": None, "weights_sha256": None, "level": "random", "head": None,
                 "classes": None, "templates": None},
     )  # fmt: skip
     settings = Settings(precision=choice.precision, batch_size=choice.batch_size)
-    encoder = Encoder(replace(load(drawn, None, device), text=None), settings, Path())
+    encoder = Encoder(replace(load(drawn, None, device), text=None), settings)
     size = model.preprocessing.size
     batch = choice.batch_size if device.startswith("cuda") else min(choice.batch_size, 8)
     pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
@@ -272,7 +274,8 @@ _TIMES: dict[tuple[str, tuple[Geometry, ...]], float] = {}
 
 
 def _seconds_to_decode(images: ImageList, wanted: tuple[Geometry, ...], workers: int) -> float:
-    from analysis.features.extract import Settings, decoded
+    from analysis.features.decode import decoded
+    from analysis.features.plan import Settings
 
     if (images.name, wanted) not in _TIMES:
         rows = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)

@@ -34,6 +34,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.common import ROOT, fingerprint, first_reason, suggestion
@@ -364,7 +365,8 @@ def _reasons(left_out: Mapping[str, str]) -> list[str]:
 
 def _extract(choice: Choice, job: Job) -> dict[str, str]:
     """Extract for all models that can be had; returns why for the others."""
-    from analysis.features.extract import Part, Settings, assemble, extract, extract_part
+    from analysis.features.extract import extract
+    from analysis.features.plan import Settings
 
     images, models = find(choice, job.data), models_of(choice, job.family)
     left_out: dict[str, str] = {}
@@ -377,11 +379,7 @@ def _extract(choice: Choice, job: Job) -> dict[str, str]:
             device=device, precision=choice.precision, batch_size=choice.batch_size,
             shard_size=choice.shard_size, workers=choice.workers, progress=False,
         )  # fmt: skip
-        if job.kind == "part":
-            extract_part(models, images, settings, Part(job.number, job.of), onerror=note)
-        elif parts(choice, images) > 1:
-            assemble(models, images, settings, onerror=note)
-        else:
+        if job.kind == "features":
             extract(models, images, settings, onerror=note)
     for part in _parts_of(choice, job):  # why there are no shards to put together
         left_out |= {name: why for name, why in part.left_out.items() if name in left_out}
@@ -473,11 +471,14 @@ def _gpu(device: str) -> Iterator[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
     names = [name.replace("/", "_") for name in visible.split(",")]
     for number, name in cycle(enumerate(names)):
-        with (folder / name).open("w") as lock:
-            if store.lock_at_once(lock):
-                yield f"cuda:{number}"
-                return
-        time.sleep(1 / count)
+        try:
+            held = FileLock(folder / name).acquire(blocking=False)
+        except Timeout:
+            time.sleep(1 / count)
+            continue
+        with held:
+            yield f"cuda:{number}"
+        return
 
 
 # The command
@@ -504,11 +505,13 @@ def _alone() -> Iterator[None]:
     """Hold the store's grid; say so if another process has it, and wait."""
     path = store.default_folder() / ".grid" / "at-work"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a+") as lock:
-        busy = not store.lock_at_once(lock)
-    if busy:
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
         print("grid: another one is at work on this store; waiting for it", file=sys.stderr)
-    with store.locked([path]):
+        held = lock.acquire()
+    with held:
         yield
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from analysis.families.registry import load_families  # noqa: E402
-from analysis.features import encoders  # noqa: E402
+from analysis.features import networks  # noqa: E402
 
 FIELDS = ("architecture", "image_forward", "image_training", "text_training")
 PATH = Path(__file__).with_name("flops.csv")
@@ -27,7 +27,7 @@ PATH = Path(__file__).with_name("flops.csv")
 
 def count(architecture: str) -> dict[str, object]:
     """Return forward, and forward with backward, of the towers of one architecture."""
-    config = encoders.architecture(architecture)
+    config = networks.architecture(architecture)
     side, length = config["vision_cfg"].get("image_size", 224), config["text_cfg"]["context_length"]
     with torch.device("meta"):
         clip = open_clip.CLIP(**config)

@@ -1,0 +1,99 @@
+"""Images decoded ahead of the encoders, by threads, each once for all geometries."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from analysis.features.plan import Settings
+from analysis.features.preprocess import Geometry, to_pixels
+from analysis.images.imagelist import DamagedImageError, ImageList
+
+#: Batches that are being decoded while others are being encoded.
+AHEAD = 4
+
+
+@dataclass
+class Batch:
+    """Some consecutive images of one shard: which are sound, and their pixels by geometry."""
+
+    shard: int
+    indices: range
+    pixels: dict[Geometry, Tensor]
+    left_out: dict[int, str] = field(default_factory=dict)
+
+    def sound(self, wanted: Geometry) -> Tensor:
+        """Return the pixels of the images that could be decoded, uint8 (n, 3, size, size)."""
+        if not self.left_out:
+            return self.pixels[wanted]
+        keep = [j for j, i in enumerate(self.indices) if i not in self.left_out]
+        return self.pixels[wanted][keep]
+
+
+def decoded(
+    images: ImageList,
+    needed: Mapping[int, Sequence[Geometry]],
+    settings: Settings,
+    *,
+    pinned: bool = False,
+) -> Iterator[Batch]:
+    """Yield the batches of some shards in order, each decoded once and resized per geometry.
+
+    ``needed`` gives the geometries for each shard. Threads work on the next batches meanwhile:
+    decoding and resizing leave Python's lock.
+    """
+    pool = ThreadPoolExecutor(settings.workers)
+    under_way: deque[tuple[Batch, list[Future[None]]]] = deque()
+    try:
+        for shard, geometries in needed.items():
+            everything = range(len(images))[shard * settings.shard : (shard + 1) * settings.shard]
+            for first in range(0, len(everything), settings.batch_size):
+                indices = everything[first : first + settings.batch_size]
+                under_way.append(_submit(pool, images, shard, indices, geometries, pinned))
+                if len(under_way) > AHEAD:
+                    yield _finished(*under_way.popleft())
+        while under_way:
+            yield _finished(*under_way.popleft())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ThreadPoolExecutor,
+    images: ImageList,
+    shard: int,
+    indices: range,
+    geometries: Sequence[Geometry],
+    pinned: bool,
+) -> tuple[Batch, list[Future[None]]]:
+    pixels = {
+        g: torch.empty((len(indices), 3, g[1], g[1]), dtype=torch.uint8, pin_memory=pinned)
+        for g in geometries
+    }
+    batch = Batch(shard, indices, pixels)
+    arrays = {g: tensor.numpy() for g, tensor in pixels.items()}
+
+    def decode(places: range) -> None:
+        for place in places:
+            try:
+                picture = images.image(indices[place])
+                for wanted, array in arrays.items():
+                    array[place] = to_pixels(picture, wanted)
+            except DamagedImageError as error:
+                batch.left_out[indices[place]] = error.reason
+
+    step = 8  # images per task: small enough to share out, large enough to be worth a task
+    places = range(len(indices))
+    return batch, [pool.submit(decode, places[i : i + step]) for i in places[::step]]
+
+
+def _finished(batch: Batch, futures: Sequence[Future[None]]) -> Batch:
+    for future in futures:
+        future.result()
+    batch.left_out = dict(sorted(batch.left_out.items()))
+    return batch

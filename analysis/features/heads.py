@@ -1,0 +1,138 @@
+"""From class names, or a checkpoint's own classifier, to the head that lies beside features."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from analysis.families.registry import Model
+from analysis.features import networks, store
+from analysis.features.encoders import Loaded, load
+from analysis.features.plan import ExtractionError, head_prompts
+from analysis.features.store import Head, StoreError
+from analysis.features.weights import ModelError
+from analysis.images import imagenet
+from analysis.images.imagelist import ImageList, Prompts
+
+#: How ImageNet's folders are named.
+WORDNET = re.compile(r"n\d{8}")
+
+
+def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> Head:
+    """Return the classifier that the text encoder makes of class names and templates.
+
+    Per class: the mean over templates of the text features of length 1, scaled to length 1 again.
+    """
+    if loaded.text is None:
+        raise ModelError(f"{loaded.model.name} has no text encoder to make a zero-shot head with.")
+    texts = [template.format(name) for name in prompts.names for template in prompts.templates]
+    with torch.inference_mode():
+        parts = [
+            nn.functional.normalize(loaded.text(texts[i : i + batch_size]).float(), dim=-1)
+            for i in range(0, len(texts), batch_size)
+        ]
+        per_class = torch.cat(parts).view(len(prompts.names), len(prompts.templates), -1).mean(1)
+        weight = nn.functional.normalize(per_class, dim=-1).cpu().numpy()
+    return Head(weight=weight, classes=prompts.classes, normalize=True)
+
+
+def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
+    """Return the model's own head, or the zero-shot head of ``prompts``, kept at ``path``.
+
+    What is kept, there or for another data set of the model, is used again only if it came from the
+    same weights and prompts.
+    """
+    sidecar = {
+        "model": store.describe(loaded.model, loaded.weights_sha256),
+        "prompts": None if loaded.head else prompts and prompts.sha256,
+    }
+    wanted = json.loads(json.dumps(sidecar))
+    for place in (path, *sorted(path.parent.glob("*.head.safetensors"))):
+        with contextlib.suppress(StoreError):
+            kept = store.read(place)[1]
+            same = all(kept[key] == value for key, value in wanted.items())
+            if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
+                head = store.read_head(place)
+                if place != path:
+                    store.write_head(path, head, sidecar)
+                return head
+    if loaded.head is None and prompts is None:
+        raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
+    head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
+    store.write_head(path, head, sidecar)
+    return head
+
+
+def recognised(
+    model: Model, images: ImageList, checkpoint: Path | None = None
+) -> NDArray[np.bool_]:
+    """Say of each image whether the model names its class, shape (N,), bool.
+
+    For small data sets: all images are one batch. ``checkpoint`` as in `load`. A CLIP model gets
+    the zero-shot head of the data set's prompts.
+    """
+    loaded = load(model, checkpoint)
+    head = loaded.head
+    if head is None:
+        prompts = head_prompts(model, images)
+        if prompts is None:
+            raise ModelError(f"{images.name} has no class names and templates to make a head of.")
+        head = zero_shot_head(loaded, prompts)
+    batch = torch.stack([loaded.preprocess(images.image(i)) for i in range(len(images))])
+    with torch.inference_mode():
+        features = loaded.encoder(batch).numpy()
+    found: NDArray[np.bool_] = head.logits(features).argmax(1) == images.labels
+    return found
+
+
+def see_to_head(loaded: Loaded, images: ImageList, head: Path) -> None:
+    """Put the model's head for these images at ``head``; nothing where there is none.
+
+    Raises ExtractionError if the images are of classes that the head does not know.
+    """
+    prompts = head_prompts(loaded.model, images)
+    if loaded.head is None and (loaded.text is None or prompts is None):
+        head.unlink(missing_ok=True)
+        store.sidecar_of(head).unlink(missing_ok=True)
+        return
+    if loaded.head is None and prompts is not None:
+        _check_words(prompts, images)
+    known = loaded.head.classes if loaded.head else prompts.classes if prompts else ()
+    _check_classes(loaded.model, known, images)
+    with networks.threads_for([loaded.encoder]):
+        cached_head(loaded, prompts, head)
+
+
+def _check_words(prompts: Prompts, images: ImageList) -> None:
+    if all(WORDNET.fullmatch(name) for name in prompts.names):
+        raise ExtractionError(
+            f"the classes of {images.name} are ids of WordNet that ImageNet does not have "
+            f"({prompts.names[0]}, …), and a text encoder cannot read them: name the subfolders in "
+            "words, or extract without labels (--without-labels)."
+        )
+
+
+def _check_classes(model: Model, known: Sequence[str], images: ImageList) -> None:
+    """Every class must be one of the head's, or be several of them together as ObjectNet's are."""
+    together = imagenet.objectnet_to_imagenet()
+    unknown = [
+        name
+        for name in images.classes
+        if name not in known and not (name in together and set(together[name]) <= set(known))
+    ]
+    if unknown:
+        raise ExtractionError(
+            f"{images.name} has images of {unknown[0]!r}"
+            + f" and {len(unknown) - 1} more classes" * (len(unknown) > 1)
+            + f" that the head of {model.name} does not know (its {len(known)} are "
+            f"{', '.join(known[:3])}, …): name the subfolders as the head names its classes, or "
+            "extract without labels (--without-labels)."
+        )

@@ -1,0 +1,161 @@
+"""What an extraction is made from, and whether features in the store still are. No torch.
+
+Features carry the parts that they were made from: model, weights, images, settings, code and
+libraries. They are current if the parts are the same today. Only `extract` and who asks for it look
+at this; who reads features wants the same model and weights, see `store.read_features`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from analysis import code
+from analysis.common import ROOT, CompanionError, changes, fingerprint
+from analysis.families.registry import Model
+from analysis.features import store
+from analysis.images import imagenet
+from analysis.images.find import class_prompts
+from analysis.images.imagelist import ImageList, Prompts
+
+Precision = Literal["fp32", "fp16", "bf16"]
+LIBRARIES = ("torch", "open_clip", "timm", "PIL")
+#: What decides numbers in the code. Images and models count by their content, not by how they are
+#: listed or described, and arrays by their checksum, not by how they are kept.
+_SOURCE = "from analysis.features import encoders, extract, preprocess"
+_KEPT_ELSEWHERE = ("store.py", "plan.py", "__init__.py")
+
+
+class ExtractionError(CompanionError, RuntimeError):
+    """An extraction cannot start or go on; what it finished is kept."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to extract.
+
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``mps``. ``precision`` is that of the arithmetic;
+    features are kept as float32 for fp32, else as float16. ``shard_size`` is rounded up to whole
+    batches. ``channels_last`` None decides by the network: where convolutions do the work.
+    """
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    batch_size: int = 128
+    shard_size: int = 4096
+    workers: int = 4
+    channels_last: bool | None = None
+    compile: bool = False
+    leave_out_damaged: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "shard_size", "workers"):
+            if getattr(self, name) < 1:
+                raise ExtractionError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+    @property
+    def shard(self) -> int:
+        """Images per shard, a multiple of the batch size."""
+        return -(-self.shard_size // self.batch_size) * self.batch_size
+
+
+USUAL = Settings()
+
+
+def made_from(
+    model: Model, images: ImageList, settings: Settings, weights_sha256: str
+) -> dict[str, str]:
+    """Return the named parts that features, or the shards of some, are made from."""
+    return {
+        "model": fingerprint(store.describe(model, "")),
+        "weights": weights_sha256,
+        "images": images.manifest,
+        "precision": settings.precision,
+        "batch size": str(settings.batch_size),
+        **_code(),
+        **{library: code.version_of(library) for library in LIBRARIES},
+    }
+
+
+def outdated(
+    model: Model, images: ImageList, settings: Settings = USUAL, folder: Path | None = None
+) -> str:
+    """Return why a model's features of some images are not what would be extracted now, or "".
+
+    Files are looked at, not read: damage that leaves the size as it was is found by who reads them.
+    """
+    path = store.features_path(model.name, images.name, folder)
+    try:
+        sidecar = store.read_sidecar(path, model)
+    except store.StoreError as error:
+        return str(error)
+    was = sidecar.get("made_from")
+    now = made_from(model, images, settings, sidecar["model"]["weights_sha256"])
+    changed = changes(was, now) if was else "it was not noted from what"
+    if changed:
+        return f"{model.name} on {images.name} was extracted from something else ({changed})."
+    left_out = sidecar["data"]["left_out"]
+    if left_out and not settings.leave_out_damaged:
+        return f"{model.name} on {images.name} lacks {len(left_out)} images that were left out."
+    return ""
+
+
+def head_outdated(model: Model, images: ImageList, folder: Path | None = None) -> str:
+    """Return why a model's head for some images is not what would be made of it now, or ""."""
+    right = _head_is_right(model, images, folder)
+    what = "is not the one that is described" if model.head else "has other prompts"
+    return "" if right else f"the head of {model.name} for {images.name} {what}."
+
+
+def head_prompts(model: Model, images: ImageList) -> Prompts | None:
+    """Return what a model's zero-shot head for a data set is made of; None if nothing is known.
+
+    That is the model's own class names and templates where it is described with some, else those
+    of the data set.
+    """
+    if model.classes is None:
+        prompts = images.prompts
+    elif isinstance(model.classes, str):
+        prompts = imagenet.prompts()
+    else:
+        prompts = class_prompts(model.classes)
+    if prompts is None or model.templates is None:
+        return prompts
+    own = model.templates
+    return replace(prompts, templates=imagenet.prompts().templates if isinstance(own, str) else own)
+
+
+def _head_is_right(model: Model, images: ImageList, folder: Path | None) -> bool:
+    """Whether the head beside the features, or its absence, is what the description wants."""
+    try:
+        kept = store.read_sidecar(store.head_path(model.name, images.name, folder))
+    except store.StoreError:
+        return model.head in (None, "none") or (
+            model.head == "zero_shot" and head_prompts(model, images) is None
+        )
+    own = kept["prompts"] is None
+    if own:
+        named = isinstance(model.classes, tuple)
+        right = model.head in (None, "own")
+        return right and (not named or tuple(kept["classes"]) == model.classes)
+    prompts = head_prompts(model, images)
+    wanted = None if prompts is None else prompts.sha256
+    return model.head in (None, "zero_shot") and kept["prompts"] == wanted
+
+
+@cache
+def _code() -> dict[str, str]:
+    """What each module that decides numbers does, by its name."""
+    modules = [
+        path.relative_to(ROOT)
+        for path in code.import_closure(_SOURCE)
+        if path.name == "imagelist.py"
+        or (path.parent.name == "features" and path.name not in _KEPT_ELSEWHERE)
+    ]
+    return {
+        ".".join(path.with_suffix("").parts): code.hash_of((ROOT / path).read_text("utf-8"))
+        for path in modules
+    }
