@@ -195,8 +195,9 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 import test_extract as t
+from analysis.features import networks
 t.store.ROOT = Path({str(checkpoints)!r})
-t.networks.ARCHITECTURES = t.store.ROOT / "architectures"
+networks.ARCHITECTURES = t.store.ROOT / "architectures"
 decode = t.ImageList.image
 def kill(self, index):
     if index == 45:

@@ -2,7 +2,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,14 +199,12 @@ def test_reading_needs_no_torch_and_about_a_second(tmp_path: Path) -> None:
     path = tmp_path / "m" / "d.safetensors"
     write(path)
     code = (
-        "import sys; from pathlib import Path; from analysis.features import plan, store;"
-        f"print(store.read_features(Path({str(path)!r})).features.shape);"
+        "import sys, time; from pathlib import Path; from analysis.features import plan, store;"
+        f"print(store.read_features(Path({str(path)!r})).features.shape, time.process_time() < 5);"
         "assert not {'torch', 'open_clip', 'timm', 'torchvision'} & sys.modules.keys()"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "(12, 5)\n", done.stderr
-    assert time.perf_counter() - start < 5  # about one on an idle machine
+    assert done.stdout == "(12, 5) True\n", done.stderr
 
 
 def test_a_lock_makes_others_wait(tmp_path: Path) -> None:
