@@ -25,6 +25,7 @@ from conftest import ROOT
 from PIL import Image
 
 from analysis.common import CompanionError
+from analysis.families.registry import Model
 from analysis.images import find, imagelist
 from companion.cli import main
 from training import recipes
@@ -35,7 +36,8 @@ pytest.importorskip("lightning", reason="training at full size needs the extra `
 
 import open_clip  # noqa: E402
 
-from analysis.features import checkpoints, encoders  # noqa: E402
+from analysis.features import checkpoints, encoders, heads, networks  # noqa: E402
+from analysis.features.weights import read_weights  # noqa: E402
 from companion.readers import Wish, add  # noqa: E402
 from training import captions, full_size, objectives  # noqa: E402
 
@@ -219,7 +221,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji: Path, tmp_pa
     assert not (tmp_path / "state.ckpt").exists()
     said, val = about(path), imagelist.folder(emoji / "val")
     begin, *_, end = said["curve"]
-    zero_shot = encoders.recognised(checkpoints.find(CLIP), val).mean()
+    zero_shot = heads.recognised(checkpoints.find(CLIP), val).mean()
     assert begin["accuracy"] == pytest.approx(zero_shot), "it begins as the zero-shot classifier"
     assert end["accuracy"] > begin["accuracy"] + 0.05 and end["step"] == 16
     assert said["made_from"]["start"] == encoders.load(checkpoints.find(CLIP)).weights_sha256
@@ -229,9 +231,9 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji: Path, tmp_pa
     wish = Wish(name=line[3], checkpoint=line[4], model=line[line.index("--model") + 1])
     added = add(wish, tmp_path / "families").model
     assert (added.level, added.head, added.weights_sha256) == ("finetuned", "own", said["sha256"])
-    assert encoders.recognised(added, val).mean() == pytest.approx(end["accuracy"])
-    entry = encoders.Model.model_validate(said["entry"])
-    assert encoders.recognised(entry, val).mean() == pytest.approx(end["accuracy"])
+    assert heads.recognised(added, val).mean() == pytest.approx(end["accuracy"])
+    entry = Model.model_validate(said["entry"])
+    assert heads.recognised(entry, val).mean() == pytest.approx(end["accuracy"])
     assert full_size.run(asked) == path, "a finished one is not done again"
     other = asked.model_copy(update={"seed": 3})
     assert "of another training (changed: seed): give the same" in refused(other)
@@ -462,7 +464,7 @@ def test_captions_from_one_command(
     assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
     given += ["--captions", str(captions_file(train_set))]
     lines: list[list[str]] = []
-    clip = open_clip.CLIP(**encoders.architecture("pocket-cnn"))
+    clip = open_clip.CLIP(**networks.architecture("pocket-cnn"))
 
     def trained(line: list[str], **_: Any) -> None:
         lines.append(line)
@@ -487,7 +489,7 @@ def test_captions_from_one_command(
     assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
     said = about(path)
     assert (said["captions"], said["trained_on"], said["without_text"]) == (4, 2, 2)
-    loaded = encoders.load(encoders.Model.model_validate(said["entry"]))
+    loaded = encoders.load(Model.model_validate(said["entry"]))
     assert loaded.model.level == "captions" and loaded.weights_sha256 == said["sha256"]
     torch.testing.assert_close(loaded.encoder.conv1.weight, clip.visual.conv1.weight)
     assert main(given) == 1 and "is there already" in capsys.readouterr().err
@@ -540,4 +542,4 @@ def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     last = train_set / "open_clip" / "checkpoints" / "epoch_3.pt"
     clip = open_clip.CLIP(**config["model_cfg"])
-    clip.load_state_dict(encoders.read_weights(last)[0])
+    clip.load_state_dict(read_weights(last)[0])

@@ -20,7 +20,8 @@ import pandas as pd
 import torch
 
 from analysis.common import replaced, sha256_of, write_text
-from analysis.features import checkpoints, encoders, weights
+from analysis.features import checkpoints, encoders
+from analysis.features.weights import read_weights
 from analysis.images import find
 from analysis.images.imagelist import ImageList
 from training import full_size, recipes
@@ -164,7 +165,7 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
     It is loaded once to see that it fits; nothing but tensors is read from it. ModelError, or
     TrainingError if a number is not finite.
     """
-    state, _ = weights.read_weights(path)
+    state, _ = read_weights(path)
     wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         raise TrainingError(
