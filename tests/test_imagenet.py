@@ -21,7 +21,7 @@ from analysis.images import find, imagelist, imagenet, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
 from analysis.images.sets import Availability, Description
 from companion.cli import main
-from companion.measurements import take
+from companion.measurements import due, take
 
 ALL = (
     *("imagenet", "imagenet-v2", "imagenet-v2-threshold0.7", "imagenet-v2-top-images"),
@@ -620,6 +620,7 @@ def test_extraction_of_a_shift(
     command = ["extract", "pocket_cnn", "--model", name, "--data", "imagenet-r",
                "--device", "cpu", "--workers", "1"]  # fmt: skip
     model = load_family("pocket_cnn").model(name)
+    job = due.Job("outlier_features", "pocket_cnn", model, "imagenet-r", ("imagenet-r",))
     assert main(command) == 0
     found = store.read_features(store.features_path(name, "imagenet-r"), model)
     (listed,) = find.find("imagenet-r")
@@ -628,7 +629,7 @@ def test_extraction_of_a_shift(
     assert found.sidecar["data"]["what"] == listed.what
     head = store.read_head(store.head_path(name, "imagenet-r"), model)
     assert head.classes == imagenet.classes()
-    whole = take.take("outlier_features", "pocket_cnn", model, "imagenet-r")
+    whole = take.measure(job)
     assert whole.data.what.startswith("ImageNet-R, 229 images of 200 classes, list ")
 
     lose_image(own("imagenet-r"))
@@ -636,7 +637,7 @@ def test_extraction_of_a_shift(
     assert main(command) == 1
     assert "228 of 229 images: this copy of ImageNet-R is incomplete" in capsys.readouterr().err
     assert main([*command, "--accept-counts"]) == 0
-    partial = take.take("outlier_features", "pocket_cnn", model, "imagenet-r")
+    partial = take.measure(job)
     assert partial.counts["images"] == 228
     assert "NOT the published set, taken as it is: 228 of 229 images" in partial.data.what
 
