@@ -18,6 +18,7 @@ import numpy as np
 
 from analysis.common import sha256_of
 from analysis.families.registry import Model, Preprocessing
+from analysis.features.plan import Settings
 from analysis.images.imagelist import ImageList
 from analysis.images.public import ArtifactError
 from companion.measurements import due, take
@@ -59,7 +60,6 @@ def measure_photographs(experiment: Experiment) -> list[Measurement]:
         return []
     try:
         from analysis.features.extract import extract
-        from analysis.features.plan import Settings
     except ModuleNotFoundError as error:
         raise ArtifactError(
             f"this measurement needs {error.name}, which is not installed: pip install -e "

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from analysis.families.registry import Family, Model
+from analysis.features.plan import Settings
 from analysis.features.preprocess import Geometry, geometry
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
@@ -230,7 +231,6 @@ def _seconds_per_image(model: Model, choice: Choice, device: str, seconds: float
     from analysis.features.encoders import load
     from analysis.features.extract import Encoder
     from analysis.features.networks import threads_for
-    from analysis.features.plan import Settings
 
     drawn = model.model_copy(
         update={"weights": None, "weights_sha256": None, "level": "random", "head": None,
@@ -275,7 +275,6 @@ _TIMES: dict[tuple[str, tuple[Geometry, ...]], float] = {}
 
 def _seconds_to_decode(images: ImageList, wanted: tuple[Geometry, ...], workers: int) -> float:
     from analysis.features.decode import decoded
-    from analysis.features.plan import Settings
 
     if (images.name, wanted) not in _TIMES:
         rows = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)

@@ -40,6 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from analysis.common import ROOT, fingerprint, first_reason, suggestion
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
+from analysis.features.plan import Settings
 from analysis.features.store import StoreError
 from analysis.images import find as finder
 from analysis.images.imagelist import DatasetError, ImageList
@@ -366,7 +367,6 @@ def _reasons(left_out: Mapping[str, str]) -> list[str]:
 def _extract(choice: Choice, job: Job) -> dict[str, str]:
     """Extract for all models that can be had; returns why for the others."""
     from analysis.features.extract import extract
-    from analysis.features.plan import Settings
 
     images, models = find(choice, job.data), models_of(choice, job.family)
     left_out: dict[str, str] = {}
