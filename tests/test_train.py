@@ -325,10 +325,3 @@ def test_kept_checkpoints_give_the_kept_accuracies() -> None:
         accuracy = objectives.accuracy(pocket_lab.restore(recipe, weights), shown)
         said = kept.query(f"model == '{name}' and style == '{emoji.IMAGENET}'")["accuracy"].item()
         assert accuracy == pytest.approx(said, abs=0.006), "two images for another processor"
-
-
-def test_kept_checkpoints_fit_no_other_architecture() -> None:
-    recipes = pocket.load_recipes()
-    weights, _ = objectives.read_tensors(pocket.CHECKPOINTS / "pocket-vit-captions.safetensors")
-    with pytest.raises(PocketError, match="another architecture"):
-        pocket_lab.restore(recipes.recipe("pocket-cnn-captions"), weights)

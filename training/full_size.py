@@ -206,19 +206,13 @@ class Training(LightningModule):
     def configure_optimizers(self) -> Any:
         """Make the recipe's optimizer, whose rate follows `recipes.rate`."""
         settings, full = self.settings, self.settings.learning_rate
-        own: dict[str, Any] = {
-            "betas": settings.betas,
-            "eps": settings.epsilon,
-            "momentum": settings.momentum,
-        }
+        names = {"betas": settings.betas, "eps": settings.epsilon, "momentum": settings.momentum}
+        own: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
         optimizer = create_optimizer_v2(
-            self.net,
-            {"adamw": "adamw", "sgd": "momentum"}[settings.optimizer],  # sgd is Nesterov's there
-            lr=full,
-            weight_decay=settings.weight_decay,
-            filter_bias_and_bn=settings.decayed == "matrices",
-            **{name: value for name, value in own.items() if value is not None},
-        )
+            self.net, "momentum" if settings.optimizer == "sgd" else settings.optimizer, lr=full,
+            weight_decay=settings.weight_decay, filter_bias_and_bn=settings.decayed == "matrices",
+            **own,
+        )  # fmt: skip
         rate = LambdaLR(optimizer, lambda step: recipes.rate(settings, self.plan, step) / full)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 

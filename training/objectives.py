@@ -200,24 +200,20 @@ def build(
     model = Contrastive(architecture, prompts)
     if recipe.objective == "contrastive":
         return model
-    if recipe.objective == "supervised":
-        head = nn.Linear(architecture["embed_dim"], len(prompts))
-        return Classifier(
-            model.clip.visual, head, normalised=False, label_smoothing=recipe.label_smoothing
-        )
-    if start is None:
-        raise PocketError(
-            f"{recipe.name} is finetuned from {recipe.start}, whose weights are missing: "
-            "train that model first."
-        )
-    load_weights(model.clip, start)
     head = nn.Linear(architecture["embed_dim"], len(prompts))
-    with torch.no_grad():
-        head.weight.copy_(zero_shot_head(model.clip.eval(), prompts))
-        head.bias.zero_()
-    return Classifier(
-        model.clip.visual, head, normalised=True, label_smoothing=recipe.label_smoothing
-    )
+    finetuned = recipe.objective == "finetuned"
+    if finetuned:
+        if start is None:
+            raise PocketError(
+                f"{recipe.name} is finetuned from {recipe.start}, whose weights are missing: "
+                "train that model first."
+            )
+        load_weights(model.clip, start)
+        with torch.no_grad():
+            head.weight.copy_(zero_shot_head(model.clip.eval(), prompts))
+            head.bias.zero_()
+    smoothing = recipe.label_smoothing
+    return Classifier(model.clip.visual, head, normalised=finetuned, label_smoothing=smoothing)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
