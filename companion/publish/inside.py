@@ -1,0 +1,89 @@
+"""What is measured inside one model, put together for the pages that compare models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from analysis.families.registry import Family, Model
+from analysis.metrics.pruning import Sweep
+from companion.measurements.due import TRAINING
+from companion.measurements.measures import sweeps_of
+from companion.measurements.records import Measurement, available
+from companion.publish import words
+from companion.publish.words import digits
+
+EXPERIMENTS = ("outlier_features", "privileged_directions", "pruning_under_shift")
+Interval = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """One model of a family with its measurements; ``sweep`` prunes by importance."""
+
+    family: Family
+    model: Model
+    outliers: Measurement
+    directions: Measurement
+    sweep: Sweep
+
+    @property
+    def title(self) -> str:
+        """Backbone and model, without what all pocket models have in common."""
+        return f"{self.family.title.removeprefix('Pocket ')}, {self.model.title}"
+
+    @property
+    def rank(self) -> int:
+        """How many directions the head has."""
+        return len(self.sweep.curves.inside)
+
+    @property
+    def robustness(self) -> Interval:
+        """Effective robustness with all directions, and the ends of its 95 % interval."""
+        ends = (self.sweep.curves, self.sweep.low, self.sweep.high)
+        value, low, high = (float(end.robustness[-1]) for end in ends)
+        return value, low, high
+
+    def kept(self, pruned_share: float) -> int:
+        """How many directions are left with a share of them pruned."""
+        return round((1 - pruned_share) * self.rank)
+
+    def accuracy(self, pruned_share: float) -> float:
+        """Accuracy in the training distribution with a share of the directions pruned."""
+        return float(self.sweep.curves.inside[self.kept(pruned_share) - 1])
+
+    def change(self, quantity: str, pruned_share: float) -> Interval:
+        """What pruning a share of the directions changes, and its 95 % interval."""
+        ends = (self.sweep.change, self.sweep.change_low, self.sweep.change_high)
+        kept = self.kept(pruned_share)
+        value, low, high = (float(getattr(end, quantity)[kept - 1]) for end in ends)
+        return value, low, high
+
+
+def inside(families: Mapping[str, Family]) -> list[Inside]:
+    """Those models of which everything is measured, on the training images and all data sets."""
+    found = []
+    for family in families.values():
+        known = {
+            (experiment, m.model): m
+            for experiment in EXPERIMENTS
+            for m in available(experiment, family, [TRAINING, "pocket"])
+        }
+        for model in family.models:
+            parts = [known.get((experiment, model.name)) for experiment in EXPERIMENTS]
+            if parts[0] and parts[1] and parts[2]:
+                sweep = sweeps_of(parts[2])["importance"]
+                found.append(Inside(family, model, parts[0], parts[1], sweep))
+    return found
+
+
+def span(values: Iterable[float], scale: float = 1, unit: str = "") -> str:
+    """Lowest to highest with three digits, or the one value."""
+    ends = [scale * value for value in values]
+    low, high = digits(min(ends)), digits(max(ends))
+    return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
+
+
+def signed(value: Interval) -> str:
+    """A difference with its interval, in points."""
+    return words.with_interval(*value, ", ")
