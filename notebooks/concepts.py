@@ -50,9 +50,8 @@ style.text("probe", counts.probe(measured.values()))
 # %% [markdown]
 # ## From projections to average precision
 #
-# One concept and one direction v of the head. Project the images that show the concept, and as many
-# that do not; sort. At each image that shows it, take the share of such images so far: average
-# precision is the mean of these shares.
+# Project the images that show a concept, and as many that do not, on a direction v of the head;
+# sort. Average precision: the share of such images down to each one that shows it, on average.
 
 # %%
 for model in [model for model in models if measured[model.name].live][:1]:
@@ -89,20 +88,19 @@ for basis, along in BASES.items():
     )  # fmt: skip
     style.table(
         f"table-3{'-coordinates' * bool(basis)}", table, evidence,
-        f"""Unique concepts that the {along} of each {backbone.title} model encode, each direction in
-        one sign: the counterpart of the paper's Table 3. Mean (lowest to highest): of draws of
+        f"""Unique concepts that the {along} of each {backbone.title} model encode, each in one
+        sign: the counterpart of the paper's Table 3. Mean (lowest to highest): of draws of
         negatives; of sets of as many random directions of the same features; of permutations of
         the labels. Mean best AP: over concepts, in percent. Last: interval of the first number from
         random halves of the images.""",
     )  # fmt: skip
 
 # %%
-pairs = [(one, other) for one in models[:1] for other in models[1:]]
 gaps = pd.DataFrame(
     {"models": f"{one.title}, less {other.title}"}
     | {title: counts.gap(found[one.name, ""], found[other.name, ""], quantity)
        for quantity, title in quantities.items()}
-    for one, other in pairs
+    for one in models[:1] for other in models[1:]
 )  # fmt: skip
 style.table(
     "differences", gaps, evidence,
@@ -130,18 +128,15 @@ shared = {
     (along, f"{cut:g}"): regions({level: found[m, basis].ap for level, m in trio.items()}, cut)
     for basis, along in BASES.items() for cut in cuts
 }  # fmt: skip
-parts = pd.DataFrame(
-    {"directions": a, "AP ≥": cut} | words.regions(r) for (a, cut), r in shared.items()
-)
+parts = ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items())
 style.table(
-    "regions", parts, evidence,
+    "regions", pd.DataFrame(parts), evidence,
     """Concepts encoded by the zero-shot model (ZS), the one finetuned from it (FT) and the
     supervised one (SUP): the numbers of the paper's Figure 4. One draw of negatives.""",
 )  # fmt: skip
 style.figure(
-    "venn",
-    charts.venn({f"{a}, AP ≥ {cut}": r for (a, cut), r in shared.items()}) if trio else None, evidence,
-    f"The counterpart of the paper's Figure 4 for {backbone.title}. Areas are approximate.",
+    "venn", charts.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None,
+    evidence, f"The counterpart of the paper's Figure 4 for {backbone.title}. Areas are approximate.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -150,10 +145,9 @@ style.figure(
 # %%
 known = of_family(backbone, measured.values())
 for name, claim in ledger.load_claims().items():
-    if name in ("C-more", "C-overlap", "D-texture", "C-not-indicator"):
+    if name.startswith("C-") or name == "D-texture":
         verdict = RULES[name](claim, known)
         style.text(f"claim-{name}", cards.beside(claim, verdict, known, f"**{backbone.title}.**"))
 missing = words.without(backbone, measured.values())
-words.show_what_is_missing(
-    backbone, measured.values(), missing, "The concepts", "concepts", unusable(backbone)
-)
+notes = "The concepts", "concepts", unusable(backbone)
+words.show_what_is_missing(backbone, measured.values(), missing, *notes)

@@ -74,13 +74,19 @@ style.table(
 
 # %%
 each = {"": "per_direction", " (lower)": "per_direction_lower"}
-curves = {f"concepts{which}": {model.title: (model.level, *counts.ranked(measured[model.name].value(name)))
-                               for model in models} for which, name in each.items()}  # fmt: skip
+curves = {
+    f"concepts{which}": {
+        model.title: (model.level, *counts.ranked(measured[model.name].value(name)))
+        for model in models
+    }
+    for which, name in each.items()
+}
 style.figure(
     "polysemanticity",
-    charts.curves(curves, "direction, most concepts first", steps=True) if models else None, evidence,
-    """Concepts per direction, the proxy for polysemanticity, at the two thresholds. A concept counts
-    in every direction that encodes it. One draw of negatives.""",
+    charts.curves(curves, "direction, most concepts first", steps=True) if models else None,
+    evidence,
+    """Concepts per direction, the proxy for polysemanticity, at the two thresholds. A concept
+    counts in every direction that encodes it. One draw of negatives.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -123,9 +129,9 @@ for model in live:
     ends[model.title] = [*order[:shown], *order[-shown:]]
 style.table(
     "top-concepts", pd.DataFrame(along), "live",
-    """The most important direction of each head, for images of the training distribution where their
-    features are here, and the concepts of the highest average precision along it. It points to where
-    the images lie on average.""",
+    """The most important direction of each head, for images of the training distribution where
+    their features are here, and the concepts of the highest average precision along it. It points
+    to where the images lie on average.""",
 )  # fmt: skip
 style.figure(
     "pictures", charts.ends(ends, pictures, names) if len(pictures) else None, "live",
@@ -140,6 +146,6 @@ style.figure(
 every = counts.lookup(probe, [(model, measured[model.name]) for model in live])
 style.table(
     "every-concept", every, "live",
-    """Each concept's best average precision in percent, and in brackets the right singular vector that
-    reaches it. One draw of negatives.""", search="Find a concept",
+    """Each concept's best average precision in percent, and in brackets the right singular vector
+    that reaches it. One draw of negatives.""", search="Find a concept",
 )  # fmt: skip

@@ -40,8 +40,12 @@ from companion.publish.house import draw_house
 # directly in `analysis`, `companion` or `training` stand in the room of that name.
 
 # %%
-sources = {path: path.read_text(encoding="utf-8") for package in ("analysis", "companion", "training")
-           for path in sorted((ROOT / package).rglob("*.py"))}  # fmt: skip
+PACKAGES = ("analysis", "companion", "training")
+sources = {
+    path: path.read_text(encoding="utf-8")
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
 def room_of(path: Path) -> str:
@@ -78,15 +82,16 @@ for path, source in sources.items():
 # %%
 style.figure(
     "house", draw_house(lines.to_dict(), arrows), None,
-    f"""The house: {len(modules)} modules in {len(rooms)} rooms, with their lines. An arrow runs from a
-room to one that uses it, the thicker the more modules do; arrows that follow from others are left
-out. What lies on the left knows nothing of what lies to its right.""",
+    f"""The house: {len(modules)} modules in {len(rooms)} rooms, with their lines. An arrow runs
+    from a room to one that uses it, the thicker the more modules do; arrows that follow from
+    others are left out. What lies on the left knows nothing of what lies to its right.""",
 )  # fmt: skip
 
 # %%
+used = {room: [f"`{to}`" for start, to in sorted(arrows) if start == room] for room in rooms}
 table = pd.DataFrame(
     {"room": f"`{room}`", "what it is for": about, "lines": f"{lines[room]:,}",
-     "uses": ", ".join(f"`{to}`" for start, to in sorted(arrows) if start == room) or "nothing of ours"}
+     "uses": ", ".join(used[room]) or "nothing of ours"}
     for room, about in rooms.items()
 )  # fmt: skip
 style.table("rooms", table, None, "The rooms, what each is for and which others it uses.")
@@ -97,7 +102,9 @@ shown = modules.assign(
         f"`{room}.{name}`" for room, name in zip(modules["room"], modules["module"], strict=True)
     ]
 )
-for package in ("analysis", "companion", "training"):
+for package in PACKAGES:
     of_package = shown[shown["room"].str.split(".").str[0] == package]
-    style.table(f"modules-{package}", of_package[["module", "what it is for", "lines"]], None,
-                f"The modules of `{package}`, each with the first sentence of its docstring.")  # fmt: skip
+    style.table(
+        f"modules-{package}", of_package[["module", "what it is for", "lines"]], None,
+        f"The modules of `{package}`, each with the first sentence of its docstring.",
+    )  # fmt: skip

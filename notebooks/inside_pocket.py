@@ -70,8 +70,8 @@ style.table(
     f"""Activation kurtosis and robustness of the pocket models. κ: mean over the test emoji of the
     training style ± 95 % interval of that mean. Largest: the highest coordinate of the activation
     profile, times the mean coordinate; an outlier from {outlier_threshold:g} on. Persistence: how
-    often the commonest largest coordinate leads. ER: effective robustness on the unseen styles, with
-    its 95 % interval; of random weights it says nothing.""",
+    often the commonest largest coordinate leads. ER: effective robustness on the unseen styles,
+    with its 95 % interval; of random weights it says nothing.""",
 )  # fmt: skip
 
 # %%
@@ -89,9 +89,9 @@ style.figure(
     "indicator",
     dots.scatter(marks, "ER, unseen styles (points)", "activation kurtosis κ", line=3)
     if found else None, "recorded, live",
-    """Would κ tell which pocket model is robust? Effective robustness on the unseen styles against κ.
-    Bars: 95 % of resamples of the test concepts and of the baseline's pool. Dashed: the Gaussian's 3.
-    One seed of training.""",
+    """Would κ tell which pocket model is robust? Effective robustness on the unseen styles against
+    κ. Bars: 95 % of resamples of the test concepts and of the baseline's pool. Dashed: the
+    Gaussian's 3. One seed of training.""",
 )  # fmt: skip
 
 # %%
@@ -146,9 +146,9 @@ directions = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "directions", directions, "live",
-    """The most important direction of each pocket model: its importance over the mean, as the head is
-    and with the head centred; its |cos| with images (mean over images), with the mean image and with
-    the head's mean row; and about what a random direction has with images.""",
+    """The most important direction of each pocket model: its importance over the mean, as the head
+    is and with the head centred; its |cos| with images (mean over images), with the mean image and
+    with the head's mean row; and about what a random direction has with images.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -54,9 +54,10 @@ changes = {
 }  # fmt: skip
 style.figure(
     "pruning", dots.rows(changes, "change (points)") if found else None, "recorded, live",
-    f"""What pruning the least important {100 * pruned_share:g} % of the directions costs: change from
-    the whole head of accuracy in the training style, and of effective robustness on the unseen
-    styles. Bars: 95 % of resamples of the test concepts and of the baseline's pool, paired.""",
+    f"""What pruning the least important {100 * pruned_share:g} % of the directions costs: change
+    from the whole head of accuracy in the training style, and of effective robustness on the
+    unseen styles. Bars: 95 % of resamples of the test concepts and of the baseline's pool,
+    paired.""",
 )  # fmt: skip
 
 # %%
@@ -75,9 +76,9 @@ pruned = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "pruning-80", pruned, "recorded, live",
-    f"""Accuracy in the training style with all directions and pruned to the most important ones; what
-    pruning changes of it and of effective robustness on the unseen styles, in points, with the 95 %
-    interval. (*): less accurate than every model of the baseline's pool
+    f"""Accuracy in the training style with all directions and pruned to the most important ones;
+    what pruning changes of it and of effective robustness on the unseen styles, in points, with
+    the 95 % interval. (*): less accurate than every model of the baseline's pool
     ({style.percent(extrapolated)} %), so that the baseline is extrapolated and ER says little.""",
 )  # fmt: skip
 

@@ -117,3 +117,9 @@ def test_the_printed_regions_add_up_to_the_printed_counts(claims):
         for f, r in printed.items()
     }
     assert shares == {"rn50": 94, "rn101": 88, "vit_b_16": 98, "vit_b_32": 98}
+
+
+def test_printed_regions_add_up_to_the_printed_numbers(claims):
+    for name, regions in printed_regions(claims["C-overlap"]).items():
+        for level, number in concept_counts.totals(regions).items():
+            assert claims["C-more"].values[f"{name}_{level}"] == number

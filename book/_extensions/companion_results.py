@@ -1,9 +1,9 @@
 """Sphinx extension: show the labelled results of runs, on their own pages and on the book's.
 
 A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The
-directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands in the
-executed notebook; a run's own page goes through the same directive. A page is read again when
-one of the runs that it shows has changed.
+directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands
+in the executed notebook; a run's own page goes through the same directive. A page is read again
+when one of the runs that it shows has changed.
 """
 
 from __future__ import annotations
