@@ -313,9 +313,11 @@ def measure(
     quiet: Quiet = False,
 ) -> int:
     """Take a family's measurements of an experiment, and compare them with the recorded ones."""
-    from companion.measurements import records, taking
+    from companion.measurements import public_features, records, take
 
-    taken = taking.take(experiment, family)
+    described = registry.load_family(family)
+    public_features.into_store(described)
+    taken = take.of_family(experiment, described)
     if not taken:
         print(f"There is nothing to measure {experiment} of {family} from.")
     differ = 0

@@ -137,7 +137,7 @@ def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:
             signed=m.value("negative_share") > 0,
         )
         for m in measurements
-        if m.basis == "per_image" and "captions" not in m.data.name
+        if "captions" not in m.data.name
     ]
 
 

@@ -71,13 +71,7 @@ def titled(measurement) -> str:
     return f"{named(measurement)}: {measurement.data.title}"
 
 
-def only_per_image(found: list) -> list:
-    """Those that saw every single image."""
-    return [m for m in found if m.basis == "per_image"]
-
-
-outliers = known("outlier_features")
-every = only_per_image(outliers)
+every = known("outlier_features")
 per_image = example(every)
 (sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
 directions = known("privileged_directions")
@@ -196,7 +190,7 @@ style.text(
 # ## Privileged directions
 
 # %%
-all_important = only_per_image(directions)
+all_important = directions
 important = example(all_important)
 style.figure(
     "importance",

@@ -35,9 +35,8 @@ from companion.publish.words import digits
 
 backbone = load_family(family)
 found = available("outlier_features", backbone)
-per_image = [m for m in found if m.basis == "per_image"]
 # Of the pocket lab's styles this looks at the one that plays ImageNet; the others come below.
-looked_at = [m for m in per_image if m.data.name == TRAINING] or per_image
+looked_at = [m for m in found if m.data.name == TRAINING] or found
 shown = words.titled(looked_at, backbone)
 evidence = words.kind(looked_at)
 
@@ -128,7 +127,7 @@ styles = pd.DataFrame(
         "κ": m.value("kurtosis_mean"),
         "P": 100 * m.value("persistence_fraction"),
     }
-    for m in per_image
+    for m in found
     for group, names in STYLES.items()
     if m.data.name in names
 )
@@ -140,11 +139,11 @@ if len(styles):
         for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
     }
     style.table(
-        "styles", pd.DataFrame(cells).reset_index(), words.kind(per_image),
+        "styles", pd.DataFrame(cells).reset_index(), words.kind(found),
         f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the
         style that is a shift but in the web sets (seen), and on average over the
         {len(STYLES["unseen"])} styles that no model trains on (unseen).""",
     )  # fmt: skip
 
 # %% tags=["remove-input"]
-words.missing("Here will stand the kurtosis per image", "outlier_features", backbone, per_image)
+words.missing("Here will stand the kurtosis per image", "outlier_features", backbone, found)

@@ -36,7 +36,7 @@ from companion.publish import charts, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
-found = [m for m in available("privileged_directions", backbone) if m.basis == "per_image"]
+found = available("privileged_directions", backbone)
 shown = words.titled(found, backbone)
 outliers = {(m.model, m.data.name): m for m in available("outlier_features", backbone)}
 

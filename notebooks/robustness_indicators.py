@@ -398,7 +398,7 @@ def preferred(experiment: str) -> dict[str, object]:
             else records.available(experiment, family)
         )
         for m in known:
-            usable = m.basis == "per_image" and "captions" not in m.data.name
+            usable = "captions" not in m.data.name
             usable = usable and is_whole(m.data.what)
             if usable and (m.model not in found or m.data.name == ON[experiment]):
                 found[m.model] = m

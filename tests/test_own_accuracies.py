@@ -117,7 +117,7 @@ def recorded(family: Family, model: str, data: str, top1: float, what: str = "")
         "origin": {"weights": f"those of {model}"},
     }  # fmt: skip
     return take.build(
-        "accuracy", "per_image", family.name, one, numbers,
+        "accuracy", family.name, one, numbers,
         {"images": used.images, "components": one.width, "classes": used.classes},
         records.Data(name=data, what=f"{described.title}{what}"),
         take.provenance([sidecar], {"features": "1" * 64}, "made up"),

@@ -96,7 +96,7 @@ def an_accuracy(tmp_path, change=lambda content: None):
     labels = np.arange(7500) % 200
     numbers = measures.accuracy(labels % 3 == 0, labels, 200)
     made = take.build(
-        "accuracy", "per_image", source.family, FAMILIES["vit_b_16"].model(source.model), numbers,
+        "accuracy", source.family, FAMILIES["vit_b_16"].model(source.model), numbers,
         {"images": 7500, "components": 512, "classes": 200},
         source.data.model_copy(update={"name": "imagenet-a", "what": "ImageNet-A"}),
         source.provenance,

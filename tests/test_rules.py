@@ -54,11 +54,11 @@ def measured(
     model: str, experiment: str, data: str = "imagenet", copy: str = "", images: int = 10, **values
 ):
     """A measurement with these values; every other quantity is zero."""
-    kinds = QUANTITIES[experiment, "per_image"]
+    kinds = QUANTITIES[experiment]
     fill = {name: [0, [0], [[0]]][kind.dimensions] for name, kind in kinds.items()}
     return Measurement.model_validate({
-        "format": 1, "experiment": experiment, "family": ONE.name if model in LEVELS else "other",
-        "model": model, "level": LEVELS.get(model, "supervised"), "basis": "per_image",
+        "format": 2, "experiment": experiment, "family": ONE.name if model in LEVELS else "other",
+        "model": model, "level": LEVELS.get(model, "supervised"),
         "data": {"name": data, "what": f"images{copy}"}, "provenance": PROVENANCE,
         "counts": {"images": images, "components": 4, "classes": 5},
         "values": {n: {"unit": kinds[n].unit, "value": v} for n, v in (fill | values).items()},

@@ -92,7 +92,7 @@ class Evidence:
             m
             for level in levels
             for m in self.measurements
-            if (m.experiment, m.level, m.basis) == (experiment, level, "per_image")
+            if (m.experiment, m.level) == (experiment, level)
             and m.family in self.families
             and "captions" not in m.data.name
             and is_whole(m.data.what)

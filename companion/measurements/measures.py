@@ -1,9 +1,7 @@
 """What each experiment of section 3 measures, from arrays to named quantities.
 
 Pure functions: arrays in, a mapping of numbers and arrays out, no files. `QUANTITIES` says, per
-experiment and per basis, which quantities there are and in which unit. The *basis* is what the
-arrays allow: features of every image, or only a mean embedding, or only a head. Quantities of
-different bases have different names on purpose.
+experiment, which quantities there are and in which unit.
 """
 
 from __future__ import annotations
@@ -87,40 +85,6 @@ def outlier_features(
     }
 
 
-def outlier_features_of_mean(mean: ArrayLike) -> Quantities:
-    """What a mean embedding (d,) allows: its own kurtosis and profile.
-
-    Neither is an average over images: averaging removes what differs between images, so what is
-    common to them stands out more.
-    """
-    row = np.asarray(mean)[None]
-    return {
-        "kurtosis_of_mean": outliers.kurtosis(row)[0],
-        "profile_of_mean": outliers.activation_profile(row),
-    }
-
-
-def outlier_features_of_moments(mean: ArrayLike, covariance: ArrayLike) -> Quantities:
-    """What mean (d,) and covariance (d, d) of the images' embeddings allow.
-
-    `rms_profile`: sqrt(mean_i² + covariance_ii), the root mean square of each coordinate over
-    images, relative to its mean over coordinates. `mean_share`: |mean|² / (|mean|² + trace), how
-    much of the mean squared length of an embedding the mean makes up.
-    """
-    mu, sigma = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
-    if sigma.shape != (*mu.shape, *mu.shape):
-        raise ValueError(
-            f"a covariance of shape {sigma.shape} does not belong to a mean of shape {mu.shape}; "
-            "expected (d, d) and (d,)."
-        )
-    squares = mu**2 + np.diag(sigma)
-    rms = np.sqrt(squares)
-    return outlier_features_of_mean(mu) | {
-        "mean_share": (mu**2).sum() / squares.sum(),
-        "rms_profile": rms / rms.mean(),
-    }
-
-
 def privileged_directions(
     features: ArrayLike, head: ArrayLike, threshold: float = directions.PRIVILEGED_THRESHOLD
 ) -> Quantities:
@@ -140,34 +104,20 @@ def privileged_directions(
     centred = directions.importance(features, rows - rows.mean(axis=0))
     mean = _unit_mean(features)
     cosines = np.concatenate([h @ v for h in directions.unit_blocks(features, len(v))])
-    return _of_head(rows, parts, top) | {
+    return {
+        "singular_value_share": parts.shares,
         "importance": importance / importance.mean(),
         "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
         "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
         "privileged_threshold": threshold,
         "privileged_directions": directions.privileged(importance, threshold),
         "top_direction": top,
+        "top_components": v,
+        "top_with_head_mean": _absolute_cosine(v, rows.mean(axis=0)),
         "top_cosine_deviation": cosines.std(),
         "top_with_mean": _absolute_cosine(v, mean),
         "top_with_gap": _absolute_cosine(v, mean - _unit_mean(rows)),
     }
-
-
-def privileged_directions_of_mean(head: ArrayLike, mean: ArrayLike) -> Quantities:
-    """What a head and a mean embedding allow: the spectrum, and |cos| of each v_i with the mean.
-
-    Importance needs every image; this is another quantity. The top direction is the first one.
-    """
-    parts = directions.decompose(head)
-    row = np.asarray(mean)[None]
-    return privileged_directions_of_head(head) | {
-        "cosine_with_mean": directions.mean_absolute_cosine(row, parts.directions)
-    }
-
-
-def privileged_directions_of_head(head: ArrayLike) -> Quantities:
-    """What a head alone allows: its spectrum, and its first direction."""
-    return _of_head(np.asarray(head, dtype=np.float64), directions.decompose(head), 0)
 
 
 def pruning(
@@ -398,14 +348,6 @@ def _first_counts(
     scores = average_precision.project(features, vectors, normalise=changed.normalise)
     ap = concept_counts.average_precision(scores, sample, changed)
     return [int(count) for count in concept_counts.tally(ap, changed)[:2]]
-
-
-def _of_head(rows: Array, parts: directions.Decomposition, top: int) -> Quantities:
-    return {
-        "singular_value_share": parts.singular_values / parts.singular_values.sum(),
-        "top_with_head_mean": _absolute_cosine(parts.directions[top], rows.mean(axis=0)),
-        "top_components": parts.directions[top],
-    }
 
 
 def _sample_coordinates(profile: Array) -> NDArray[np.intp]:

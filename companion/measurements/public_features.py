@@ -2,8 +2,7 @@
 
 Which public file holds what is said here; where it comes from and its checksum are in
 `data/artifacts.yaml`. Embeddings of single images and heads become features and heads of the
-model they belong to, and then go through the same code as everything else. A mean embedding is
-not a set of images and does not enter the store: what it allows is measured from it directly.
+model they belong to, and then go through the same code as everything else.
 """
 
 from __future__ import annotations
@@ -18,15 +17,6 @@ from numpy.typing import NDArray
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.images.public import Artifact, ArtifactError, artifact, fetch
-from companion.measurements import measures, records, take
-from companion.measurements.quantities import Experiment
-from companion.measurements.records import (
-    Data,
-    Measurement,
-    Origin,
-    Provenance,
-    today,
-)
 
 LAYER = "embedding that image and text share (CLIP's output)"
 NO_CHECKSUM = "embedded by others, who give no checksum of the weights that they loaded"
@@ -57,17 +47,6 @@ class PublishedHead:
     artifact: str
 
 
-@dataclass(frozen=True)
-class Moments:
-    """A mean embedding, and the whitening matrix that holds the covariance if there is one."""
-
-    model: str
-    data: str
-    what: str
-    mean: str
-    whitening: str = ""
-
-
 CAPTIONS_AS_HEAD = "500 captions as classes, one per image; not the ImageNet head of the paper"
 EMBEDDINGS = tuple(
     Embeddings(f"vit_b_16-{model}", f"coco_500_{data}", PAIRS.format(what), f"Modality-Gap/{file}",
@@ -95,39 +74,6 @@ HEADS = (
         "clip-beyond-tail/in1k_openclip_vitb32_laion400m_a+cname.pt",
     ),
 )  # fmt: skip
-MOMENTS = (
-    Moments("rn50-openai", "coco_mean", "mean over COCO images", "SpLiCE/clip_RN50_image.pt"),
-    Moments("vit_b_32-openai", "coco_mean", "mean over COCO images",
-            "SpLiCE/clip_ViT-B-32_image.pt"),
-    Moments("vit_b_32-laion2b", "coco_mean", "mean over COCO images",
-            "SpLiCE/open_clip_ViT-B-32_image.pt"),
-    Moments("vit_b_16-openai", "coco_mean", "mean over COCO images",
-            "SpLiCE/clip_ViT-B-16_image.pt"),
-    Moments("vit_l_14-openai", "coco_mean", "mean and covariance over COCO images",
-            "W_CLIP/mean_image_L14.pt", "W_CLIP/w_mat_image_L14.pt"),
-)  # fmt: skip
-
-
-def measure_family(
-    experiment: Experiment, family: Family, folder: Path | None = None
-) -> list[Measurement]:
-    """Take all measurements of an experiment that public files, or the store, allow for a family.
-
-    Fetches what is missing. Raises ArtifactError or StoreError.
-    """
-    into_store(family, folder)
-    found = take.of_family(experiment, family, folder)
-    names = {model.name: model for model in family.models}
-    moments = {m.model: m for m in MOMENTS if m.model in names}
-    if experiment == "outlier_features":
-        found += [_of_moments(family, names[m.model], m) for m in moments.values()]
-    if experiment == "privileged_directions":
-        found += [
-            _of_head(family, names[head.model], head, moments.get(head.model), folder)
-            for head in HEADS
-            if head.model in names
-        ]
-    return sorted(found, key=lambda m: m.file_name)
 
 
 def into_store(family: Family, folder: Path | None = None) -> list[Path]:
@@ -172,25 +118,6 @@ def read_array(path: Path) -> NDArray[Any]:
         raise ArtifactError(f"{path.name} holds a {type(found).__name__}, expected one tensor.")
     array: NDArray[Any] = found.detach().numpy()
     return array
-
-
-def covariance(whitening: NDArray[Any]) -> NDArray[np.float64]:
-    """Covariance C of embeddings x from the matrix W that whitens them as (x − mean) W.
-
-    W's columns are eigenvectors of C over the square roots of their eigenvalues, so
-    C = (W Wᵀ)⁻¹. Raises ValueError unless Wᵀ W is diagonal to 5 % of its largest entry, as it
-    then must be.
-    """
-    matrix = np.asarray(whitening, dtype=np.float64)
-    gram = matrix.T @ matrix
-    diagonal = np.diag(gram)
-    if np.abs(gram - np.diag(diagonal)).max() > 0.05 * diagonal.max():
-        raise ValueError(
-            "the columns of the whitening matrix are not orthogonal, so it does not have the form "
-            "eigenvectors over square roots of eigenvalues; transpose it if the rows are."
-        )
-    inverse: NDArray[np.float64] = np.linalg.inv(matrix @ matrix.T).astype(np.float64)
-    return inverse
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -272,66 +199,3 @@ def _is_from(path: Path, name: str) -> bool:
         return False
     files = sidecar.get("origin", {}).get("files", [])
     return bool(files == [{"name": name, "sha256": artifact(name).sha256}])
-
-
-def _of_moments(family: Family, model: Model, source: Moments) -> Measurement:
-    mean = read_array(fetch(source.mean))
-    numbers = measures.outlier_features_of_mean(mean)
-    if source.whitening:
-        matrix = covariance(read_array(fetch(source.whitening)))
-        numbers = measures.outlier_features_of_moments(mean, matrix)
-    return take.build(
-        "outlier_features",
-        "mean_and_covariance" if source.whitening else "mean_embedding",
-        family.name, model, numbers, {"components": len(mean)},
-        data=Data(name=source.data, what=source.what),
-        provenance=_provenance(
-            "outlier_features", model, [source.mean, *filter(None, [source.whitening])], mean
-        ),
-    )  # fmt: skip
-
-
-def _of_head(
-    family: Family, model: Model, source: PublishedHead, moments: Moments | None,
-    folder: Path | None,
-) -> Measurement:  # fmt: skip
-    head = store.read_head(store.head_path(model.name, source.data, folder), model)
-    files = [source.artifact]
-    what = f"no images; head of {source.what}"
-    numbers = measures.privileged_directions_of_head(head.weight)
-    if moments:
-        mean = read_array(fetch(moments.mean))
-        numbers = measures.privileged_directions_of_mean(head.weight, mean)
-        files.append(moments.mean)
-        what = moments.what
-    return take.build(
-        "privileged_directions",
-        "head_and_mean" if moments else "head",
-        family.name, model, numbers,
-        {"classes": len(head.classes), "components": head.weight.shape[1]},
-        data=Data(name=source.data, what=what),
-        provenance=_provenance(
-            "privileged_directions", model, files, head.weight,
-            f"zero-shot head of {source.what}, rows at length 1",
-        ),
-    )  # fmt: skip
-
-
-def _provenance(
-    experiment: Experiment, model: Model, files: list[str], array: NDArray[Any], head: str = ""
-) -> Provenance:
-    return Provenance(
-        weights=_weights(model),
-        weights_sha256=None,
-        weights_note=NO_CHECKSUM,
-        origins=[Origin(name=name, sha256=artifact(name).sha256) for name in files],
-        layer=LAYER,
-        head=head,
-        version=records.version(),
-        made_from={name: artifact(name).sha256 for name in files}
-        | dict(records.code_parts(experiment)),
-        libraries=take.libraries(),
-        device=DEVICE,
-        precision=f"kept as {array.dtype}; measured in float64",
-        taken=today(),
-    )

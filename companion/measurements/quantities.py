@@ -1,7 +1,4 @@
-"""The schema of measurements: which quantities an experiment measures, each with its unit.
-
-Quantities of different bases have different names on purpose: what the arrays allow differs.
-"""
+"""The schema of measurements: which quantities an experiment measures, each with its unit."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
     "accuracy",
 ]  # fmt: skip
-Basis = Literal["per_image", "mean_embedding", "mean_and_covariance", "head_and_mean", "head"]
 
 
 class Quantity(NamedTuple):
@@ -30,15 +26,9 @@ SWEPT = ("inside", "outside", "robustness")
 ORDERS = ("importance", "singular_value", "random", "reversed")
 _RATIO, _FRACTION, _SHARE = "times the mean", "fraction", "fraction of the whole"
 _INDEX, _COSINE, _PLAIN = "coordinate", "absolute cosine", "dimensionless"
-_OF_MEAN = {"kurtosis_of_mean": Quantity(_PLAIN), "profile_of_mean": Quantity(_RATIO, 1)}
-_OF_HEAD = {
-    "singular_value_share": Quantity(_SHARE, 1),
-    "top_with_head_mean": Quantity(_COSINE),
-    "top_components": Quantity("component of a unit vector", 1),
-}
-#: What a measurement of an experiment on a basis holds: exactly these quantities.
-QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
-    ("outlier_features", "per_image"): {
+#: What a measurement of an experiment holds: exactly these quantities.
+QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
+    "outlier_features": {
         "kurtosis_mean": Quantity(_PLAIN),
         "kurtosis_standard_error": Quantity(_PLAIN),
         "kurtosis_percentiles": Quantity(_PLAIN, 1),
@@ -53,30 +43,21 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
         "sample_coordinates": Quantity(_INDEX, 1),
         "sample": Quantity("standard deviations of the image", 2),
     },
-    ("outlier_features", "mean_embedding"): _OF_MEAN,
-    ("outlier_features", "mean_and_covariance"): {
-        **_OF_MEAN,
-        "mean_share": Quantity(_SHARE),
-        "rms_profile": Quantity(_RATIO, 1),
-    },
-    ("privileged_directions", "per_image"): {
-        **_OF_HEAD,
+    "privileged_directions": {
+        "singular_value_share": Quantity(_SHARE, 1),
         "importance": Quantity(_RATIO, 1),
         "importance_head_centred": Quantity(_RATIO, 1),
         "cosine_with_images": Quantity(_COSINE, 1),
         "privileged_threshold": Quantity(_RATIO),
         "privileged_directions": Quantity("direction", 1),
         "top_direction": Quantity("direction"),
+        "top_components": Quantity("component of a unit vector", 1),
+        "top_with_head_mean": Quantity(_COSINE),
         "top_cosine_deviation": Quantity("cosine"),
         "top_with_mean": Quantity(_COSINE),
         "top_with_gap": Quantity(_COSINE),
     },
-    ("privileged_directions", "head_and_mean"): {
-        **_OF_HEAD,
-        "cosine_with_mean": Quantity(_COSINE, 1),
-    },
-    ("privileged_directions", "head"): _OF_HEAD,
-    ("pruning", "per_image"): {
+    "pruning": {
         "accuracy_importance": Quantity(_FRACTION, 1),
         "accuracy_singular_value": Quantity(_FRACTION, 1),
         "accuracy_reversed": Quantity(_FRACTION, 1),
@@ -90,7 +71,7 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
     },
     # Tables have three rows: the value, and the lower and upper end of its 95 % interval; of random
     # orders the mean, the lowest and the highest. Columns are the steps.
-    ("pruning_under_shift", "per_image"): {
+    "pruning_under_shift": {
         "kept": Quantity("directions", 1),
         "random_orders": Quantity("count"),
         **{f"{part}_{order}": Quantity(_FRACTION, 2, 6) for part in SWEPT for order in ORDERS},
@@ -101,7 +82,7 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
             if order != "random"
         },
     },
-    ("concepts", "per_image"): {
+    "concepts": {
         "threshold": Quantity(_FRACTION),
         "lower_threshold": Quantity(_FRACTION),
         "least_positives": Quantity("count"),
@@ -128,7 +109,7 @@ QUANTITIES: dict[tuple[Experiment, Basis], dict[str, Quantity]] = {
             if (basis, kind) != ("coordinates_", "halves")
         },
     },
-    ("accuracy", "per_image"): {
+    "accuracy": {
         "top1": Quantity(_FRACTION),
         "top1_standard_error": Quantity(_FRACTION),
         "right_per_class": Quantity("images", 1),

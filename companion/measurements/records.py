@@ -8,8 +8,6 @@ see `measure`.
 A live measurement is the same, beside the features in the store that it was taken from:
 ``<store>/<model>/measurements/<experiment>--<data>.json``. Pages read both, see `available`.
 
-``basis`` says what a measurement rests on. Quantities of different bases have different names and
-must never be compared: the kurtosis of a mean embedding, say, is not the mean kurtosis.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from analysis.common import ROOT, CompanionError, Name, Sha256, Strict, Text, wr
 from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
-from companion.measurements.quantities import QUANTITIES, Basis, Experiment, Quantity
+from companion.measurements.quantities import QUANTITIES, Experiment, Quantity
 
 FOLDER = ROOT / "data" / "measurements"
 
@@ -123,13 +121,12 @@ class Provenance(_Strict):
 class Measurement(_Strict):
     """One experiment's numbers for one model on one data set."""
 
-    format: Literal[1]
+    format: Literal[2]
     experiment: Experiment
     family: Name
     model: Name
     level: Level
     data: Data
-    basis: Basis
     counts: dict[str, Annotated[int, Field(gt=0)]]
     values: dict[str, Value]
     provenance: Provenance
@@ -138,9 +135,7 @@ class Measurement(_Strict):
 
     @model_validator(mode="after")
     def _known_quantities(self) -> Measurement:
-        known = QUANTITIES.get((self.experiment, self.basis))
-        if known is None:
-            raise ValueError(f"{self.experiment} has no measurement on the basis {self.basis!r}")
+        known = QUANTITIES[self.experiment]
         for name in [*self.values, *known]:
             _check_quantity(name, known.get(name), self.values.get(name))
         return self
@@ -162,11 +157,9 @@ class Measurement(_Strict):
         return np.asarray(value) if isinstance(value, list) else value
 
 
-def values_with_units(
-    experiment: Experiment, basis: Basis, numbers: Mapping[str, Any]
-) -> dict[str, Value]:
+def values_with_units(experiment: Experiment, numbers: Mapping[str, Any]) -> dict[str, Value]:
     """Round numbers and arrays to the digits that are kept and attach their units."""
-    known = QUANTITIES[experiment, basis]
+    known = QUANTITIES[experiment]
     return {
         name: Value(unit=known[name].unit, value=_rounded(np.asarray(value), known[name].digits))
         for name, value in numbers.items()
@@ -265,7 +258,7 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
     Code, libraries and device may differ; everything else must agree.
     """
     found = []
-    for field in ("experiment", "family", "model", "level", "data", "basis", "counts"):
+    for field in ("experiment", "family", "model", "level", "data", "counts"):
         if getattr(recorded, field) != getattr(fresh, field):
             found.append(f"{field}: {getattr(recorded, field)} → {getattr(fresh, field)}")
     for name in recorded.values:
@@ -273,7 +266,7 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
         if old.shape != new.shape:
             found.append(f"{name}: shape {old.shape} → {new.shape}")
             continue
-        digits = QUANTITIES[recorded.experiment, recorded.basis][name].digits
+        digits = QUANTITIES[recorded.experiment][name].digits
         apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - digits), atol=1e-6)
         if apart.any():
             found.append(
@@ -363,7 +356,7 @@ def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
 
 def _check_quantity(name: str, known: Quantity | None, given: Value | None) -> None:
     if known is None:
-        raise ValueError(f"values.{name} is no known quantity of this experiment and basis")
+        raise ValueError(f"values.{name} is no known quantity of this experiment")
     if given is None:
         raise ValueError(f"values.{name} is missing")
     if given.unit != known.unit:

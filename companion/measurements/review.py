@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from analysis.common import suggestion
 from analysis.families.registry import Family, Model
 from analysis.images import sets
-from companion.measurements import accuracy, photographs, records
+from companion.measurements import accuracy, records
 from companion.measurements.quantities import QUANTITIES
 from companion.measurements.records import Measurement, MeasurementError
 
@@ -50,8 +50,6 @@ def problems(path: Path, families: Mapping[str, Family]) -> list[str]:
 
 def _about_the_model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
     """Whether the registry knows the model as the measurement describes it."""
-    if m.family == photographs.FAMILY:
-        return
     family = families.get(m.family)
     if family is None:
         yield f"its family {m.family!r} has no file: {suggestion(m.family, families)}."
@@ -76,13 +74,13 @@ def _against_description(m: Measurement, model: Model) -> Iterator[str]:
             f"it was taken with weights of sha256 {m.provenance.weights_sha256}, the family file "
             f"names {expected}: measure the weights that the file names, or correct it."
         )
-    if m.basis == "per_image" and "images" not in m.counts:
+    if "images" not in m.counts:
         yield "it saw single images but does not say how many (`counts.images`)."
 
 
 def _about_the_numbers(m: Measurement) -> Iterator[str]:
     """Ranges by unit, then what must hold between the numbers."""
-    units = QUANTITIES[m.experiment, m.basis]
+    units = QUANTITIES[m.experiment]
     for name, quantity in units.items():
         values = np.atleast_1d(np.asarray(m.value(name), dtype=np.float64))
         low, high = _range(m, name, quantity.unit)
@@ -128,7 +126,7 @@ def _range(m: Measurement, name: str, unit: str) -> tuple[float, float]:
         return -1, 2  # ends of intervals, too
     if name.startswith(("unique_", "lower_")) and unit == "count":
         return 0, m.counts.get("concepts", np.inf)
-    if name in ("kurtosis_mean", "kurtosis_percentiles", "kurtosis_of_mean"):
+    if name in ("kurtosis_mean", "kurtosis_percentiles"):
         return 1, width
     if unit == "coordinate":
         return 0, width - 1

@@ -27,7 +27,7 @@ from analysis.metrics.robustness import recognised
 from companion.measurements import concept_probe, due, measures, pocket_robustness, records
 from companion.measurements.due import Job, pending, unusable
 from companion.measurements.measures import Quantities
-from companion.measurements.quantities import Basis, Experiment
+from companion.measurements.quantities import Experiment
 from companion.measurements.records import (
     Data,
     Measurement,
@@ -101,7 +101,7 @@ def measure(job: Job, folder: Path | None = None) -> Measurement:
     about = "" if head is None or place is None else _about_head(store.read_sidecar(place))
     what = taken.what or "; ".join(_about_data(sidecar) for sidecar in sidecars)
     return build(
-        job.experiment, "per_image", job.family, job.model, taken.numbers, taken.counts,
+        job.experiment, job.family, job.model, taken.numbers, taken.counts,
         data=Data(name=job.data, what=what),
         provenance=provenance(sidecars, due.made_from(job, folder), about),
     )  # fmt: skip
@@ -192,7 +192,6 @@ def _counts(features: NDArray[Any], head: store.Head | None = None) -> dict[str,
 
 def build(
     experiment: Experiment,
-    basis: Basis,
     family: str,
     model: Model,
     numbers: Quantities,
@@ -202,9 +201,9 @@ def build(
 ) -> Measurement:
     """Put numbers and provenance together into a checked measurement."""
     return Measurement(
-        format=1, experiment=experiment, family=family, model=model.name, level=model.level,
-        data=data, basis=basis, counts=counts, provenance=provenance,
-        values=values_with_units(experiment, basis, numbers),
+        format=2, experiment=experiment, family=family, model=model.name, level=model.level,
+        data=data, counts=counts, provenance=provenance,
+        values=values_with_units(experiment, numbers),
     )  # fmt: skip
 
 
