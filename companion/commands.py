@@ -339,7 +339,7 @@ def check(
     ] = (),
 ) -> int:
     """Check recorded measurements: form, provenance, plausible ranges, agreement with families."""
-    from companion.measurements import review
+    from companion.measurements import plausible
     from companion.measurements.records import FOLDER
 
     files = [
@@ -351,7 +351,7 @@ def check(
         raise RunError(f"there is no measurement file in {', '.join(map(str, paths))}.")
     families, wrong = registry.load_families(), 0
     for path in files:
-        found = review.problems(path, families)
+        found = plausible.problems(path, families)
         wrong += bool(found)
         print("\n".join(found) if found else f"{path.name}: sound")
     print(f"{len(files) - wrong} of {len(files)} measurement files are sound.")

@@ -14,7 +14,7 @@ from analysis.features import store
 from analysis.images import public
 from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions
-from analysis.metrics.pruning import Images
+from analysis.metrics.pruning import Images, prune, pruning_order
 from companion import cli
 from companion.measurements import (
     concept_probe,
@@ -367,10 +367,10 @@ def test_a_sweep_comes_back_from_its_measurement(pool):
     sweeps = measures.sweeps_of(made)
     assert [*sweeps] == [*ORDERS] and sweeps["random"].change is None
     parts = directions.decompose(w)
-    order = directions.pruning_order(directions.importance(sets[0].features, parts), "importance")
+    order = pruning_order(directions.importance(sets[0].features, parts), "importance")
     found = sweeps["importance"]
     for step, kept in enumerate(found.steps):
-        smaller = directions.prune(parts, order, int(kept))
+        smaller = prune(parts, order, int(kept))
         tops = [(one.features @ smaller.T).argmax(1) == one.labels for one in sets]
         inside, *outside = (top.mean() for top in tops)
         assert found.curves.inside[step] == pytest.approx(inside, rel=1e-5)

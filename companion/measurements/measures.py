@@ -257,9 +257,9 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quan
     top, along = concept_counts.along_most_important(features, parts, own, settings)
     best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
     loose = average_precision.balanced_sample(probe.select(LEAST_POSITIVES).labels, settings.seed)
-    choices = [(bases[""], {}, loose)]
     changes: tuple[dict[str, Any], ...] = ({}, {"both_signs": True}, {"normalise": True})
-    choices = [(bases[b], change, own) for b in bases for change in changes] + choices
+    choices = [(bases[b], change, own) for b in bases for change in changes]
+    choices.append((bases[""], {}, loose))
     return lists | {
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf, sqrt
 from typing import Literal, NamedTuple
 
+Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
     "accuracy",
@@ -23,15 +26,17 @@ class Quantity(NamedTuple):
 
 #: What a sweep of pruning judges, and the orders in which directions are pruned.
 SWEPT = ("inside", "outside", "robustness")
-ORDERS = ("importance", "singular_value", "random", "reversed")
+ORDERS: tuple[Order, ...] = ("importance", "singular_value", "random", "reversed")
 _RATIO, _FRACTION, _SHARE = "times the mean", "fraction", "fraction of the whole"
-_INDEX, _COSINE, _PLAIN = "coordinate", "absolute cosine", "dimensionless"
+_INDEX, _COSINE, _KURTOSIS = "coordinate", "absolute cosine", "kurtosis"
+_CHANGE, _INTERVAL = "difference of fractions", "fraction, or end of an interval"
+_CONCEPTS = {"unique": "concepts", "lower": "concepts", "best": _FRACTION}
 #: What a measurement of an experiment holds: exactly these quantities.
 QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
     "outlier_features": {
-        "kurtosis_mean": Quantity(_PLAIN),
-        "kurtosis_standard_error": Quantity(_PLAIN),
-        "kurtosis_percentiles": Quantity(_PLAIN, 1),
+        "kurtosis_mean": Quantity(_KURTOSIS),
+        "kurtosis_standard_error": Quantity("dimensionless"),
+        "kurtosis_percentiles": Quantity(_KURTOSIS, 1),
         "profile": Quantity(_RATIO, 1),
         "outlier_threshold": Quantity(_RATIO),
         "outlier_coordinates": Quantity(_INDEX, 1),
@@ -65,7 +70,7 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "accuracy_random_lowest": Quantity(_FRACTION, 1),
         "accuracy_random_highest": Quantity(_FRACTION, 1),
         "random_orders": Quantity("count"),
-        "difference_importance": Quantity(_FRACTION, 1),
+        "difference_importance": Quantity(_CHANGE, 1),
         "difference_importance_error": Quantity(_FRACTION, 1),
         "accuracy_without_each": Quantity(_FRACTION, 1),
     },
@@ -74,9 +79,9 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
     "pruning_under_shift": {
         "kept": Quantity("directions", 1),
         "random_orders": Quantity("count"),
-        **{f"{part}_{order}": Quantity(_FRACTION, 2, 6) for part in SWEPT for order in ORDERS},
+        **{f"{part}_{order}": Quantity(_INTERVAL, 2, 6) for part in SWEPT for order in ORDERS},
         **{
-            f"{part}_change_{order}": Quantity(_FRACTION, 2, 6)
+            f"{part}_change_{order}": Quantity(_INTERVAL, 2, 6)
             for part in SWEPT
             for order in ORDERS
             if order != "random"
@@ -92,8 +97,8 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "positives": Quantity("count", 1),
         "best": Quantity(_FRACTION, 1, 6),
         "best_direction": Quantity("direction", 1),
-        "per_direction": Quantity("count", 1),
-        "per_direction_lower": Quantity("count", 1),
+        "per_direction": Quantity("concepts", 1),
+        "per_direction_lower": Quantity("concepts", 1),
         "top_direction": Quantity("direction"),
         "top_concepts": Quantity("concept", 1),
         "top_average_precision": Quantity(_FRACTION, 1, 6),
@@ -104,7 +109,11 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         **{
             f"{basis}{quantity}_{kind}": Quantity(unit, 1, 6)
             for basis in ("", "coordinates_")
-            for quantity, unit in (("unique", "count"), ("lower", "count"), ("best", _FRACTION))
+            for quantity, unit in (
+                ("unique", "concepts"),
+                ("lower", "concepts"),
+                ("best", _FRACTION),
+            )
             for kind in ("draws", "random", "permuted", "halves")
             if (basis, kind) != ("coordinates_", "halves")
         },
@@ -116,3 +125,24 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "images_per_class": Quantity("images", 1),
     },
 }
+
+
+def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, float]:
+    """Lowest and highest value of a quantity, by its unit, in a measurement of so much."""
+    width, concepts = counts.get("components", inf), counts.get("concepts", inf)
+    ranges = {
+        _FRACTION: (0, 1),
+        _SHARE: (0, 1),
+        _COSINE: (0, 1),
+        "cosine": (0, 1),
+        _CHANGE: (-1, 1),
+        _INTERVAL: (-1, 2),
+        "component of a unit vector": (-1, 1),
+        _KURTOSIS: (1, width),
+        _INDEX: (0, width - 1),
+        "direction": (0, min(width, counts.get("classes", inf)) - 1),
+        "concept": (0, concepts - 1),
+        "concepts": (0, concepts),
+        "standard deviations of the image": (-sqrt(width), sqrt(width)),
+    }
+    return ranges.get(quantity.unit, (0, inf))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.code import version_of
+from analysis.common import suggestion
 from analysis.families.registry import Family, Model, load_family, shown_weights
 from analysis.features import store
 from analysis.features.store import StoreError
@@ -77,8 +78,13 @@ def of_family(
 ) -> list[Measurement]:
     """Take all measurements of an experiment that the store allows for a family.
 
-    Raises MeasurementError if features of concepts wait for their images or for a head.
+    Raises MeasurementError for an unknown experiment, and if features of concepts wait for their
+    images or for a head.
     """
+    if experiment not in TAKE:
+        raise MeasurementError(
+            f"there is no experiment {experiment!r} to measure: {suggestion(experiment, TAKE)}."
+        )
     found = due.jobs(family, folder, [experiment])
     if experiment == "concepts" and not found:
         found = due.waiting_for_concepts(family, folder)

@@ -9,7 +9,7 @@ import pytest
 from analysis.families.registry import load_families
 from analysis.images import imagenet
 from companion import cli
-from companion.measurements import measures, records, review, take
+from companion.measurements import measures, plausible, records, take
 from companion.measurements.records import FOLDER
 
 FAMILIES = load_families()
@@ -45,7 +45,7 @@ def field(name, new):
 
 def test_what_is_recorded_is_sound():
     for path in FOLDER.rglob("*.json"):
-        assert review.problems(path, FAMILIES) == []
+        assert plausible.problems(path, FAMILIES) == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_is_recorded_is_sound():
     ],
 )
 def test_each_fault_is_named(tmp_path, experiment, change, sentence):
-    found = review.problems(edited(tmp_path, experiment, change), FAMILIES)
+    found = plausible.problems(edited(tmp_path, experiment, change), FAMILIES)
     assert found and any(sentence in problem for problem in found), found
     assert all(CLIP[experiment].name in problem for problem in found)
 
@@ -109,7 +109,7 @@ def an_accuracy(tmp_path, change=lambda content: None):
 
 
 def test_a_sound_accuracy_is_sound_also_of_a_copy_that_says_how_it_differs(tmp_path):
-    assert review.problems(an_accuracy(tmp_path), FAMILIES) == []
+    assert plausible.problems(an_accuracy(tmp_path), FAMILIES) == []
 
     def fewer(content):
         content["counts"]["images"] -= 37
@@ -119,14 +119,14 @@ def test_a_sound_accuracy_is_sound_also_of_a_copy_that_says_how_it_differs(tmp_p
         error = (right * (7463 - right) / 7463**3) ** 0.5
         content["values"]["top1_standard_error"]["value"] = error
 
-    (problem,) = review.problems(an_accuracy(tmp_path, fewer), FAMILIES)
+    (problem,) = plausible.problems(an_accuracy(tmp_path, fewer), FAMILIES)
     assert "published with 7500 images of 200 classes, this saw 7463 of 200" in problem
 
     def said(content):
         fewer(content)
         content["data"]["what"] += f"; {imagenet.DIFFERS}: 7,463 images"
 
-    assert review.problems(an_accuracy(tmp_path, said), FAMILIES) == []
+    assert plausible.problems(an_accuracy(tmp_path, said), FAMILIES) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_sound_accuracy_is_sound_also_of_a_copy_that_says_how_it_differs(tmp_p
     ],
 )
 def test_each_fault_of_an_accuracy_is_named(tmp_path, change, sentence):
-    found = review.problems(an_accuracy(tmp_path, change), FAMILIES)
+    found = plausible.problems(an_accuracy(tmp_path, change), FAMILIES)
     assert any(sentence in problem for problem in found), found
 
 
@@ -148,7 +148,7 @@ def test_a_model_that_no_family_has_is_named(tmp_path):
     path = edited(tmp_path, "pruning", field("model", "vit_b_16-openia"))
     renamed = path.with_name(path.name.replace("openai", "openia"))
     path.rename(renamed)
-    (problem,) = review.problems(renamed, FAMILIES)
+    (problem,) = plausible.problems(renamed, FAMILIES)
     assert "has no model 'vit_b_16-openia'" in problem and "did you mean" in problem
 
 

@@ -1,0 +1,139 @@
+"""Is a contributed measurement plausible? What `companion check` looks at.
+
+`records.read` already refuses a file that is not of the expected form. Here its content is held
+against what must be true of such numbers and against the registry. Passing says that a file is
+coherent and traceable, not that its numbers are right: only taking them again can show that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from analysis.common import suggestion
+from analysis.families.registry import Family
+from analysis.images import sets
+from analysis.images.imagelist import is_whole
+from companion.measurements import records
+from companion.measurements.quantities import QUANTITIES, possible
+from companion.measurements.records import Measurement, MeasurementError
+
+#: Rounding to the digits that are kept, added up over the components of a list.
+ROUNDING = 2e-3
+
+
+def problems(path: Path, families: Mapping[str, Family]) -> list[str]:
+    """What is wrong with one measurement file, a sentence each; empty if nothing is."""
+    try:
+        m = records.read(path)
+    except MeasurementError as error:
+        return [str(error)]
+    checks = (_model(m, families), _ranges(m), _coherence(m))
+    return [f"{path.name}: {problem}" for check in checks for problem in check]
+
+
+def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
+    """Whether the registry knows the model as the measurement describes it."""
+    family = families.get(m.family)
+    if family is None:
+        yield f"its family {m.family!r} has no file: {suggestion(m.family, families)}."
+        return
+    known = {model.name: model for model in family.models}
+    if m.model not in known:
+        yield f"families/{m.family}.yaml has no model {m.model!r}: {suggestion(m.model, known)}."
+        return
+    model, weights = known[m.model], m.provenance.weights_sha256
+    if m.level != model.level:
+        yield f"its level is {m.level}, that of {model.name} is {model.level}."
+    if (width := m.counts.get("components", model.width)) != model.width:
+        yield f"it has {width} components, {model.name} has {model.width}."
+    if model.weights_sha256 not in (None, weights):
+        yield (
+            f"it was taken with weights of sha256 {weights}, the family file names "
+            f"{model.weights_sha256}: measure the weights that the file names, or correct it."
+        )
+    if "images" not in m.counts:
+        yield "it saw single images but does not say how many (`counts.images`)."
+
+
+def _ranges(m: Measurement) -> Iterator[str]:
+    for name, quantity in QUANTITIES[m.experiment].items():
+        values = np.atleast_1d(np.asarray(m.value(name), dtype=np.float64))
+        low, high = possible(quantity, m.counts)
+        outside = values[(values < low) | (values > high)]
+        if outside.size:
+            yield (
+                f"{name} is {outside[0]:g}, which is impossible: it lies between {low:g} and "
+                f"{high:g} ({quantity.unit})."
+            )
+
+
+def _coherence(m: Measurement) -> Iterator[str]:
+    """What must hold between the numbers, and is said if it does not."""
+    v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
+    if m.experiment == "outlier_features":
+        p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
+        if len(p) != 101 or (np.diff(p) < 0).any():
+            yield "kurtosis_percentiles must be 101 rising numbers, the percentiles from 0 to 100."
+        if not p.min() * 0.999 <= v["kurtosis_mean"] <= p.max() * 1.001:
+            yield "kurtosis_mean lies outside the range of single images (kurtosis_percentiles)."
+        if not _near(v["profile"].mean(), 1):
+            yield "profile is relative to the mean coordinate, so its mean must be 1."
+        if {*v["outlier_coordinates"].tolist()} != {*np.flatnonzero(reached).tolist()}:
+            yield "outlier_coordinates are not those whose profile reaches outlier_threshold."
+    if m.experiment == "privileged_directions":
+        shares, importance, top = v["singular_value_share"], v["importance"], v["top_direction"]
+        if not _near(importance.mean(), 1):
+            yield "importance is relative to its mean, so its mean must be 1."
+        if importance[min(int(top), len(importance) - 1)] != importance.max():
+            yield "top_direction is not the direction of the largest importance."
+        if not _near(shares.sum(), 1) or (np.diff(shares) > 0).any():
+            yield "singular_value_share must fall and add up to 1."
+        if not _near((v["top_components"] ** 2).sum(), 1):
+            yield "top_components must be a vector of length 1."
+    if m.experiment == "pruning":
+        best = v["accuracy_importance"]
+        orders = [v[f"accuracy_{order}"] for order in ("singular_value", "reversed", "random")]
+        if not all(len(one) == len(best) and _near(one[-1], best[-1]) for one in orders):
+            yield "the accuracies of all orders must be equal when every direction is kept."
+        if not _near(v["difference_importance"], best - best[-1]):
+            yield "difference_importance is not accuracy_importance less that of the whole head."
+    if m.experiment == "accuracy":
+        yield from _accuracy(m, v)
+
+
+def _accuracy(m: Measurement, v: Mapping[str, np.ndarray]) -> Iterator[str]:
+    right, images = v["right_per_class"], v["images_per_class"]
+    if right.shape != images.shape or (right > images).any():
+        yield (
+            "right_per_class and images_per_class must be as long, and no class have more right "
+            "than images."
+        )
+    top1, n = right.sum() / images.sum(), images.sum()
+    if not np.isclose(v["top1"], top1, rtol=1e-3):
+        yield "top1 is not the share of right_per_class in images_per_class."
+    if not np.isclose(v["top1_standard_error"], (top1 * (1 - top1) / n) ** 0.5, rtol=1e-3):
+        yield "top1_standard_error is not the binomial one of right_per_class in images_per_class."
+    said, found = (m.counts.get("images"), m.counts.get("classes")), (int(n), len(images))
+    if found != said:
+        yield (
+            f"images_per_class adds up to {found[0]} images of {found[1]} classes, `counts` says "
+            f"{said[0]} of {said[1]}."
+        )
+    name = m.data.name
+    if name in sets.descriptions() and is_whole(m.data.what):
+        published = sets.images(name), sets.classes(name)
+        if said != published:
+            yield (
+                f"{name} was published with {published[0]} images of {published[1]} classes, this "
+                f"saw {said[0]} of {said[1]}, and `data.what` does not say that the copy differs: "
+                "measure the published set, or take the copy with --accept-counts."
+            )
+
+
+def _near(values: np.ndarray, wanted: float | np.ndarray) -> bool:
+    return values.shape == np.shape(wanted) and bool(
+        np.allclose(values, wanted, rtol=ROUNDING, atol=ROUNDING)
+    )
