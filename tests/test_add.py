@@ -32,6 +32,7 @@ timm = pytest.importorskip("timm")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from analysis.features import encoders  # noqa: E402
+from analysis.features.plan import ExtractionError  # noqa: E402
 from analysis.features.weights import ModelError  # noqa: E402
 from analysis.images import find, imagelist, public  # noqa: E402
 from companion.readers import AddError, Wish, add  # noqa: E402
@@ -145,14 +146,6 @@ def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) ->
     assert "head reads 25 components, the encoder gives 24" in refused(
         wished("x", str(file)), folder
     )
-
-
-def test_what_was_taken_from_a_file_is_noted(file: Path, folder: Path) -> None:
-    path = file.with_name("run.pt")
-    torch.save({"epoch": 1, "state_dict": load_file(file)}, path)
-    added = add(wished("mine", str(path), architecture="tiny-vit"), folder)
-    assert added.notes == ("Of run.pt the entry 'state_dict' was taken, and epoch left aside.",)
-    assert added.notes[0] in added.model.note
 
 
 def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,16 +308,19 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
     assert extract(folder, pictures, "--without-labels") == 0
 
 
-def test_objectnets_classes_are_several_of_imagenets() -> None:
-    from analysis.features import extract as extraction
+def test_objectnets_classes_are_several_of_imagenets(tmp_path: Path) -> None:
+    from analysis.features.heads import see_to_head
     from analysis.images import imagenet
 
     chairs = replace(image_list(4), labels=np.zeros(4, int), classes=("chair", "alarm_clock"))
-    extraction._check_classes(tiny_model("mine"), imagenet.classes(), chairs)
-    with pytest.raises(
-        extraction.ExtractionError, match="has images of 'chair' and 1 more classes"
-    ):
-        extraction._check_classes(tiny_model("mine"), imagenet.classes()[:5], chairs)
+    classes, path = imagenet.classes(), tmp_path / "m" / "d.head.safetensors"
+    head = store.Head(np.zeros((len(classes), 2), np.float32), classes)
+    loaded = encoders.Loaded(tiny_model("mine"), torch.nn.Linear(1, 1), head, "")
+    see_to_head(loaded, chairs, path)
+    assert store.read_head(path).classes == classes
+    some = replace(loaded, head=head.restricted(classes[:5]))
+    with pytest.raises(ExtractionError, match="has images of 'chair' and 1 more classes"):
+        see_to_head(some, chairs, path)
 
 
 def test_a_head_that_changed_is_made_again_without_the_features(
@@ -372,8 +368,7 @@ def test_no_room_for_features_is_a_sentence(
 # The command line.
 
 
-VERBS = """run rerun build status add remove extract measure claims probe grid train fetch
-check""".split()
+VERBS = ["run", "rerun", "build", "status", "add", "remove", "extract", "measure", "claims", "probe", "grid", "train", "fetch", "check"]
 
 
 def test_every_command_says_what_it_does_with_an_example(
