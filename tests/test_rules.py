@@ -380,7 +380,8 @@ def test_cards_are_made_of_the_verdicts_numbers():
         *K.values(), LOW, kurtosis("drawn", 2.9, 2, 3.4), importance("rich", 162),
         importance("drawn", 47), pruning("rich", -0.02), pruning("poor", -0.5, data="coco"),
         kurtosis("stand-in", 29.7, 20, 60), under_shift("rich", 0, 0), concepts("rich", 5),
-        concepts("tuned", 4, textures=2), robustness=ROBUST,
+        concepts("tuned", 4, textures=2),
+        robustness=ROBUST | {"own": frame(("poor", 0.1, 0.01))},
     )  # fmt: skip
     verdicts = judge_all(known, CLAIMS)
     cards = {name: card(CLAIMS[name], verdict, known) for name, verdict in verdicts.items()}
@@ -397,6 +398,8 @@ def test_cards_are_made_of_the_verdicts_numbers():
     assert "less finetuned, OpenAI +1 ± 0 concepts" in cards["C-more"]
     assert "ONE, finetuned, OpenAI 100.0 %" in cards["C-overlap"]
     assert "3 of 5" in cards["D-texture"] and "2 of 5" in cards["D-texture"]
+    assert "1 of 2 zero-shot models run from +10.0 to +10.0 points" in cards["ER-range"]
+    assert "0 of the comparisons are between accuracies from this book's own" in cards["ER-order"]
     assert "No evidence yet. It needs: " in cards["ER-fit"]
     assert "below 6" in cards["K-others"] and "{" not in cards["ER-fit"].split("Rule")[1]
 
