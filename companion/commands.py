@@ -313,10 +313,11 @@ def measure(
     quiet: Quiet = False,
 ) -> int:
     """Take a family's measurements of an experiment, and compare them with the recorded ones."""
-    from companion.measurements import public_features, records, take
+    from analysis.features import published
+    from companion.measurements import records, take
 
     described = registry.load_family(family)
-    public_features.into_store(described)
+    published.into_store(described)
     taken = take.of_family(experiment, described)
     if not taken:
         print(f"There is nothing to measure {experiment} of {family} from.")

@@ -200,7 +200,7 @@ def test_checkpoints_that_cannot_be_used(file: Path, folder: Path, tmp_path: Pat
     (tmp_path / "half.safetensors").write_bytes(file.read_bytes()[:-9])
     for checkpoint, architecture, message in [
         (tmp_path / "bomb.pt", "tiny-vit", "may run code when it is opened"),
-        (tmp_path / "half.safetensors", "tiny-vit", "is not a sound one"),
+        (tmp_path / "half.safetensors", "tiny-vit", "is not a sound file"),
         (file, "tiny-cnn", "is of the architecture tiny-vit, tiny-cnn is expected"),
         (file, "ViT-B-33", "neither open_clip nor timm has an architecture 'ViT-B-33'"),
         ("ViT-B-32/laion", None, "open_clip has no weights 'laion' for ViT-B-32"),
@@ -368,7 +368,22 @@ def test_no_room_for_features_is_a_sentence(
 # The command line.
 
 
-VERBS = ["run", "rerun", "build", "status", "add", "remove", "extract", "measure", "claims", "probe", "grid", "train", "fetch", "check"]
+VERBS = [
+    "run",
+    "rerun",
+    "build",
+    "status",
+    "add",
+    "remove",
+    "extract",
+    "measure",
+    "claims",
+    "probe",
+    "grid",
+    "train",
+    "fetch",
+    "check",
+]
 
 
 def test_every_command_says_what_it_does_with_an_example(

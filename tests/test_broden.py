@@ -12,12 +12,12 @@ from conftest import copy_checkout, run_in
 from PIL import Image
 
 from analysis.families.registry import load_family
-from analysis.features import store
+from analysis.features import published, store
 from analysis.images import broden, find, sets
 from analysis.images.broden import Concepts
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
-from companion.measurements import concept_probe, due, measures, public_features, records, take
+from companion.measurements import concept_probe, due, measures, records, take
 from companion.measurements.records import Measurement, MeasurementError
 
 NAMES = (
@@ -341,7 +341,7 @@ def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("write", "read_all", "compare_with_recorded"):
         kept_apart = functools.partial(getattr(records, name), folder=tmp_path / "measured")
         monkeypatch.setattr(records, name, kept_apart)
-    monkeypatch.setattr(public_features, "into_store", lambda family, folder=None: [])
+    monkeypatch.setattr(published, "into_store", lambda family, folder=None: [])
     return broden_miniature.save_painted(tmp_path / "data" / "broden1_224")
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.features.published import read_array
 from analysis.images.imagelist import DatasetError
 from analysis.images.public import ArtifactError, fetch
 from companion.measurements import coco
-from companion.measurements.public_features import read_array
 
 CHECK = Path(__file__).parents[1] / "data" / "concepts" / "check.py"
 

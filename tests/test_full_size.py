@@ -335,7 +335,7 @@ def test_start_weights_that_do_not_fit(emoji: Path, tmp_path: Path) -> None:
     objectives.write_tensors(state, other, {"architecture": "pocket-cnn"})
     text = recipe(tmp_path)
     wrong = {
-        str(cut): "cut.safetensors is named safetensors but is not a sound one",
+        str(cut): "cut.safetensors is not a sound file of tensors",
         str(other): "1 tensors are missing (first visual.conv1.weight)",
         "pocket-cnn-supervised": "has no text encoder to make its first head with",
         "efficientnet_lite0-supervised": "is not a model of open_clip's",

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from analysis.code import hash_of
 from analysis.families.registry import load_family
-from analysis.features import store
+from analysis.features import published, store
 from analysis.images import public
 from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions
@@ -19,7 +19,6 @@ from companion import cli
 from companion.measurements import (
     concept_probe,
     measures,
-    public_features,
     records,
     take,
 )
@@ -72,7 +71,7 @@ def own_store(tmp_path, monkeypatch):
 def artefacts(own_store):
     """Skip unless the public artefacts can be had from a mirror, the cache or the network."""
     try:
-        for source in (*public_features.EMBEDDINGS, *public_features.HEADS):
+        for source in (*published.EMBEDDINGS, *published.HEADS):
             public.fetch(source.artifact)
     except ArtifactError as error:
         pytest.skip(str(error))
@@ -138,7 +137,7 @@ def test_a_sparse_network_has_kurtosis_without_persistence():
 @pytest.mark.parametrize("experiment, family", TAKEN_FROM_ARTEFACTS)
 def test_recorded_equals_taken_again(artefacts, experiment, family):
     described = load_family(family)
-    public_features.into_store(described)
+    published.into_store(described)
     taken = take.of_family(experiment, described)
     assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
     for fresh in taken:
@@ -267,10 +266,10 @@ def test_a_pickle_that_runs_code_is_not_opened(tmp_path):
 
     torch.save(Malicious(), tmp_path / "head.pt")
     with pytest.raises(ArtifactError, match=r"head\.pt is damaged or holds more than plain tenso"):
-        public_features.read_array(tmp_path / "head.pt")
+        published.read_array(tmp_path / "head.pt")
     np.save(tmp_path / "head.npy", np.array([Malicious()], dtype=object))
     with pytest.raises(ArtifactError, match=r"head\.npy is damaged or not a plain array"):
-        public_features.read_array(tmp_path / "head.npy")
+        published.read_array(tmp_path / "head.npy")
     assert not target.exists()
 
 
@@ -280,26 +279,26 @@ def test_truncated_files_are_refused(tmp_path):
     np.save(tmp_path / "mean.npy", np.arange(1000.0))
     for name in ("mean.pt", "mean.npy"):
         path = tmp_path / name
-        assert public_features.read_array(path).shape == (1000,)
+        assert published.read_array(path).shape == (1000,)
         path.write_bytes(path.read_bytes()[:-500])
         with pytest.raises(ArtifactError, match=f"^{name} is damaged .*fetch it again"):
-            public_features.read_array(path)
+            published.read_array(path)
 
 
 def test_something_else_than_a_tensor_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "head.pt")
     with pytest.raises(ArtifactError, match="holds a dict, expected one tensor"):
-        public_features.read_array(tmp_path / "head.pt")
+        published.read_array(tmp_path / "head.pt")
     with zipfile.ZipFile(tmp_path / "no.pt", "w") as archive:
         archive.writestr("data.pkl", b"nothing")
     with pytest.raises(ArtifactError, match=r"no\.pt is damaged"):
-        public_features.read_array(tmp_path / "no.pt")
+        published.read_array(tmp_path / "no.pt")
 
 
 def test_public_embeddings_enter_the_store_as_a_models_own(artefacts, own_store):
     family = load_family("vit_b_16")
-    paths = public_features.into_store(family)
+    paths = published.into_store(family)
     model = family.model("vit_b_16-openai")
     found = store.read_features(store.features_path(model.name, "coco_500_images"), model)
     assert found.features.shape == (500, model.width)
@@ -308,12 +307,12 @@ def test_public_embeddings_enter_the_store_as_a_models_own(artefacts, own_store)
     np.testing.assert_array_equal(found.labels, np.arange(500))
     assert (head.logits(found.features).argmax(1) == found.labels).mean() == 0.552
     before = [path.stat().st_mtime_ns for path in paths]
-    assert [p.stat().st_mtime_ns for p in public_features.into_store(family)] == before
+    assert [p.stat().st_mtime_ns for p in published.into_store(family)] == before
 
 
 def test_heads_are_taken_at_length_one(artefacts):
     family = load_family("vit_b_32")
-    public_features.into_store(family)
+    published.into_store(family)
     for model in ("vit_b_32-openai", "vit_b_32-laion400m"):
         head = store.read_head(store.head_path(model, "imagenet_1_template"))
         np.testing.assert_allclose(np.linalg.norm(head.weight, axis=1), 1, rtol=1e-6)

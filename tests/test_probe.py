@@ -432,12 +432,12 @@ def test_pocket_models_show_none(name: str, persistence: tuple[float, float]) ->
 
 def test_public_embeddings_of_clip_show(tmp_path: Path) -> None:
     from analysis.families.registry import load_family
+    from analysis.features import published
     from analysis.images import public
-    from companion.measurements import public_features
 
     family = load_family("vit_b_16")
     try:
-        public_features.into_store(family, tmp_path)
+        published.into_store(family, tmp_path)
     except public.ArtifactError as error:
         pytest.skip(f"the public embeddings are not here: {error}")
     clip, control = (
