@@ -155,8 +155,11 @@ def test_own_accuracies_are_a_view_of_their_own():
         assert row["er"] == pytest.approx(mean - line, abs=1e-4)
         assert [row[shift] for shift in FIVE] == pytest.approx(shifts, abs=1e-4)
         assert (row["source"], row["live"]) == ("own features", False)
-    own = views.own(families["rn50"], "matched_frequency", measured)
-    assert own.name == "own" and list(own.models["name"]) == list(TOPS)
+    five, _ = views.of_family(families["rn50"], "matched_frequency", measured)
+    own = five.models[five.models["source"] == views.OWN]
+    assert list(own["name"]) == list(TOPS)
+    again = own["name"].isin(five.models.loc[five.models["source"] != views.OWN, "name"])
+    assert again.any() and len(views.once(five.models)) == len(five.models) - again.sum()
     zero = recorded(families["rn50"], "rn50-openai", "imagenet", 0.0)
     others = [m for m in measured if (m.model, m.data.name) != ("rn50-openai", "imagenet")]
     drawn = [recorded(families["rn50"], "rn50-random", data, 0.01) for data in DATA]
@@ -302,7 +305,7 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(folder / "store"))
     monkeypatch.setenv("COMPANION_DATA", str(folder / "sets"))
     make(folder)
-    pages = results(folder, "effective_robustness mini")
+    pages = results(folder, "own_accuracies mini")
     shown = {(row[0].split(",")[0], row[1]): row for row in rows_of(pages["own-accuracies"])}
     titles = {"imagenet": "ImageNet", "imagenet-v2": "V2", "imagenet-r": "R",
               "imagenet-sketch": "Sketch", "objectnet": "ObjectNet", "imagenet-a": "A"}  # fmt: skip

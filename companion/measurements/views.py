@@ -9,13 +9,19 @@ book's own are a view of their own, beside the published ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Family
-from analysis.metrics.robustness import PAPER_BASELINE, Baseline, fit_baseline
+from analysis.metrics.robustness import (
+    PAPER_BASELINE,
+    Baseline,
+    effective_robustness,
+    fit_baseline,
+)
 from companion.measurements import (
     accuracy,
     pocket_robustness,
@@ -35,18 +41,21 @@ SHIFT_TITLES = {
 }
 #: The source of accuracies that were measured here.
 OWN = "own features"
+#: Which models of the testbed are in the pool, in words.
+POOL_TITLES = {"all": "all but more data", "standard": "standard training only"}
 
 
 @dataclass(frozen=True)
 class View:
     """Models and pool with their accuracies (fractions) on the same shifts.
 
-    ``models`` has at least name, level, pretraining, source, imagenet, the shifts, shifted and er;
-    ``pool`` imagenet, the shifts and shifted. ``line`` is fitted to the pool, ``reference`` is
-    what ``er`` is measured from: the line, or the paper's printed one.
+    ``models`` has at least family, name, level, pretraining, source, seed, imagenet, the shifts,
+    shifted and er; ``pool`` imagenet, the shifts and shifted. ``line`` is fitted to the pool,
+    ``reference`` is what ``er`` is measured from: the line, or the paper's printed one. ``fits``
+    are the lines that could stand for it, each with the number of models that it is fitted to.
     """
 
-    name: Literal["five", "four", "own", "unseen", "seen"]
+    name: Literal["five", "four", "unseen", "seen"]
     shifts: Mapping[str, str]  # column → short title
     models: pd.DataFrame
     pool: pd.DataFrame
@@ -54,19 +63,91 @@ class View:
     reference: Baseline
     inside: str  # what the accuracy on the horizontal axis is of
     outside: str
+    where: str  # the shifts in words
+    fits: Mapping[str, tuple[Baseline, int | None]]
 
 
-def of_family(family: Family, v2: V2) -> tuple[View, View]:
-    """The two views of a family; ``v2`` is the ImageNet-V2 variant in the published pool."""
+def of_family(family: Family, v2: V2, measured: Sequence[Measurement] = ()) -> tuple[View, View]:
+    """The two views of a family; ``v2`` is the ImageNet-V2 variant in the published pool.
+
+    ``measured``: accuracies of this book's own, which join the view on five shifts as models of
+    the source `OWN`.
+    """
     if family.edition == "pocket":
         return _pocket(family, "unseen"), _pocket(family, "seen")
-    return _five(family, v2), _four(family, v2)
+    return _five(family, v2, measured), _four(family, v2)
 
 
-def own(family: Family, v2: V2, measured: Sequence[Measurement]) -> View:
-    """The view on five shifts of the family's own accuracies (`of_measurements`)."""
-    return replace(_five(family, v2), name="own", models=of_measurements({family.name: family},
-                                                                         measured))  # fmt: skip
+def once(models: pd.DataFrame) -> pd.DataFrame:
+    """The models without those of the source `OWN` that another source has, too."""
+    published = models.loc[models["source"] != OWN, "name"]
+    return models[(models["source"] != OWN) | ~models["name"].isin(published)]
+
+
+def averaged(family: Family, view: View, resamples: int, seed: int) -> pd.DataFrame:
+    """One row for each model and source of a view, in its order.
+
+    Columns: name, level, source; er, imagenet and shifted, in the pocket lab the mean over seeds,
+    of many checkpoints of one description the median; ``low`` and ``high``, of seeds the 95 %
+    interval from `resamples` resamples of the test concepts and the pool (drawn with `seed`), of
+    checkpoints the lowest and highest; ``er_95`` of a single one instead, else NaN; ``each``, the
+    effective robustness of every seed or checkpoint.
+    """
+    in_pocket = family.edition == "pocket"
+    drawn = (
+        pocket_robustness.resampled(family, view.name, resamples, seed)
+        if view.name in ("unseen", "seen")
+        else {}
+    )
+    rows = []
+    for (name, source), own in view.models.groupby(["name", "source"], sort=False):
+        numbers = own[["er", "imagenet", "shifted"]]
+        middle = numbers.mean() if in_pocket else numbers.median()
+        ends = own["er"].min(), own["er"].max()
+        if in_pocket:
+            low, high = np.percentile(drawn[str(name)].mean(axis=1), [2.5, 97.5])
+            ends = float(low), float(high)
+        error = np.nan if in_pocket or len(own) > 1 else own["er_95"].iloc[0]
+        rows.append({"name": name, "level": own["level"].iloc[0], "source": source, **middle,
+                     "low": ends[0], "high": ends[1], "er_95": error,
+                     "each": list(own["er"])})  # fmt: skip
+    columns = ["name", "level", "source", "er", "imagenet", "shifted", "low", "high", "er_95"]
+    return pd.DataFrame(rows, columns=[*columns, "each"])
+
+
+def triples(family: Family, view: View) -> pd.DataFrame:
+    """Effective robustness of a zero-shot model, the one finetuned from it, and a supervised one.
+
+    `published_robustness.groups` where all three are known: one row for each pretraining set, in
+    the pocket lab for each seed. Own and published accuracies are never compared across levels,
+    so those of the source `OWN` are left out.
+    """
+    found = [
+        published_robustness.groups(own, {family.name: family})
+        for _, own in view.models[view.models["source"] != OWN].groupby("seed")
+    ]
+    levels = ["zero_shot", "finetuned", "supervised"]
+    return pd.concat(found or [pd.DataFrame(columns=levels)]).dropna(subset=levels)
+
+
+def by_shift(shown: Sequence[View]) -> tuple[pd.DataFrame, dict[str, Baseline]]:
+    """Effective robustness on each shift alone, against that shift's own line, and these lines.
+
+    One row per model and shift of the views: the models' columns, `shift`, and its `er`. Of a
+    shift that several views have the first one counts, and each model once.
+    """
+    lines = {shift: own_line(view, shift) for view in reversed(shown) for shift in view.shifts}
+    parts = [
+        models.assign(shift=shift, er=effective_robustness(models[shift], models["imagenet"], line))
+        for view in shown
+        for models in [once(view.models)]
+        for shift, line in lines.items()
+        if shift in view.shifts
+    ]
+    found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    found = found.drop_duplicates(["name", "source", "model", "seed", "shift"])
+    order = list(dict.fromkeys(shift for view in shown for shift in view.shifts))
+    return found, {shift: lines[shift] for shift in order}
 
 
 def of_measurements(
@@ -118,13 +199,21 @@ def own_line(view: View, shift: str) -> Baseline:
     return fit_baseline(sound["imagenet"], sound[shift])
 
 
-def _five(family: Family, v2: V2) -> View:
+def _five(family: Family, v2: V2, measured: Sequence[Measurement]) -> View:
     table = published.load()
     pool = published_robustness.pool(table, FIVE_SHIFTS, v2)
     line = fit_baseline(pool["imagenet"], pool["shifted"])
-    models = published_robustness.of_families(table, {family.name: family})
-    return View("five", SHIFT_TITLES, models, pool, line, PAPER_BASELINE,
-                "ImageNet top-1", "mean top-1 of 5 shifts")  # fmt: skip
+    families = {family.name: family}
+    parts = [
+        published_robustness.of_families(table, families), of_measurements(families, measured)
+    ]  # fmt: skip
+    models = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    fits: dict[str, tuple[Baseline, int | None]] = {"printed constants": (PAPER_BASELINE, None)}
+    for c in published_robustness.fit_choices(table).itertuples():
+        title = f"V2 {str(c.v2).replace('_', ' ')}, {POOL_TITLES[str(c.kinds)]}"
+        fits[title] = Baseline(c.slope, c.intercept, c.r), int(c.models)  # type: ignore[arg-type]
+    return View("five", SHIFT_TITLES, models.assign(seed=0), pool, line, PAPER_BASELINE,
+                "ImageNet top-1", "mean top-1 of 5 shifts", "five shifts", fits)  # fmt: skip
 
 
 def _four(family: Family, v2: V2) -> View:
@@ -132,15 +221,19 @@ def _four(family: Family, v2: V2) -> View:
     pool = published_robustness.pool(table, FOUR_SHIFTS, v2)
     line = fit_baseline(pool["imagenet"], pool["shifted"])
     models = published_robustness.of_families(table, {family.name: family}, FOUR_SHIFTS, line)
+    models = models[models["source"] != "model_soups"]  # one finetuning recipe: here timm's
     shifts = {shift: SHIFT_TITLES[shift] for shift in FOUR_SHIFTS}
-    return View("four", shifts, models, pool, line, line, "ImageNet top-1",
-                "mean top-1 of 4 shifts")  # fmt: skip
+    return View("four", shifts, models.assign(seed=0), pool, line, line, "ImageNet top-1",
+                "mean top-1 of 4 shifts", "four shifts",
+                {"four shifts": (line, len(pool))})  # fmt: skip
 
 
 def _pocket(family: Family, role: pocket_robustness.Role) -> View:
     shifts = {style: style.replace("_", " ") for style in pocket_robustness.styles(role)}
     outside = "mean accuracy in unseen styles" if role == "unseen" else "accuracy in the seen style"
-    line = pocket_robustness.baseline(role)
-    return View(role, shifts, pocket_robustness.of_family(family, role),
-                pocket_robustness.pool(role), line, line, "accuracy in the training style",
-                outside)  # fmt: skip
+    where = "unseen styles" if role == "unseen" else "the seen style"
+    pool, line = pocket_robustness.pool(role), pocket_robustness.baseline(role)
+    models = pocket_robustness.of_family(family, role).assign(family=family.name)
+    models = models.assign(model=models["name"], er_95=np.nan)
+    return View(role, shifts, models, pool, line, line, "accuracy in the training style",
+                outside, where, {where: (line, len(pool))})  # fmt: skip

@@ -1,0 +1,152 @@
+"""Accuracies and effective robustness as marks, rows and words, alike in both editions.
+
+Takes the views of `companion.measurements.views`; computes nothing but the band of a baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import pandas as pd
+
+from analysis.families.registry import LEVELS, Edition, Family, level_title
+from analysis.metrics.robustness import Baseline, bootstrap_baselines, effective_robustness
+from companion.measurements import views
+from companion.measurements.views import OWN, View
+from companion.publish import dots, style
+from companion.publish.style import Evidence, minus, percent, points
+
+
+def evidence(*models: pd.DataFrame) -> Evidence:
+    """What kind of evidence accuracies are, by their sources."""
+    found = set()
+    for row in pd.concat(models).to_dict("records"):
+        own = "live" if row.get("live") is True else "recorded"
+        found.add(own if row["source"] in (OWN, "pocket") else "published")
+    kinds = [kind for kind in ("published", "recorded", "live") if kind in found]
+    return cast(Evidence, ", ".join(kinds) or "published")
+
+
+def marks(
+    models: pd.DataFrame, edition: Edition, x: str = "imagenet", y: str = "shifted"
+) -> list[dots.Marks]:
+    """The models' columns x and y by level; many checkpoints of one description as small marks."""
+    found = []
+    soups, own = models["source"] == "model_soups", models["source"] == OWN
+    soup_count = models.loc[soups, "model"].nunique()
+    few = models["name"].str.endswith("web-small")
+    for level in LEVELS:
+        title = level_title(level, edition)
+        here = models["level"] == level
+        large = f"{title}, large web" if (here & few).any() else title
+        for which, look, name in (
+            (soups, "small", f"{title} (model soups, {soup_count} models)"),
+            (few, "hollow", f"{title}, small web"),
+            (~soups & ~few & ~own, "filled", large),
+            (own, "hollow", f"{title}, own features"),
+        ):
+            part = models[here & which]
+            if len(part):
+                found.append(dots.Marks(name, level, part[x], part[y], look=look))  # type: ignore[arg-type]
+    return found
+
+
+def against_baseline(
+    view: View, edition: Edition, resamples: int, seed: int
+) -> style.Drawing | None:
+    """A view on logit axes: its pool, the line with its band, and the models; None without any."""
+    models = view.models[view.models["level"] != "random"]
+    if models.empty:
+        return None
+    shown = pd.concat([models, view.pool])
+    low, high = shown[["imagenet", "shifted"]].min(), shown[["imagenet", "shifted"]].max()
+    ends = [(0.85 * low[axis], 1 - 0.85 * (1 - high[axis])) for axis in ("imagenet", "shifted")]
+    return dots.robustness(
+        view.pool,
+        view.line,
+        bootstrap_baselines(view.pool["imagenet"], view.pool["shifted"], resamples, seed),
+        marks(models, edition),
+        (f"{view.inside} (%, logit scale)", f"{view.outside} (%)"),
+        (ends[0], ends[1]),
+        None if view.reference == view.line else view.reference,
+    )
+
+
+def each_shift(
+    models: pd.DataFrame, lines: Mapping[str, Baseline], titles: Mapping[str, str], edition: Edition
+) -> style.Drawing | None:
+    """Effective robustness on each shift alone (`views.by_shift`), at the shift's name and r."""
+    models = models[(models["level"] != "random") & models["er"].notna()]
+    if models.empty:
+        return None
+    models = models.assign(place=models["shift"].map(list(lines).index))
+    placed = marks(models, edition, "place", "er")
+    named = {shift: titles[shift].replace(" high ", "\nhigh ") for shift in lines}
+    places = [minus(f"{named[shift]}\nr = {line.r:.2f}") for shift, line in lines.items()]
+    return dots.strips(places, placed, "effective robustness (points)")
+
+
+def rows(family: Family, view: View, averaged: pd.DataFrame) -> pd.DataFrame:
+    """Rows of Table 1: one for each model and source of a view (`views.averaged`)."""
+    found = []
+    for one in averaged.to_dict("records"):
+        each, er = one["each"], points(one["er"], one["er_95"])
+        if one["er_95"] != one["er_95"]:
+            er = f"{points(one['er'])} ({points(one['low'])} to {points(one['high'])})"
+        row = {"model": family.model(one["name"]).title, "shifts": view.where,
+               "ER (points)": er,
+               f"{view.inside} (%)": percent(one["imagenet"]),
+               "shifted (%)": percent(one["shifted"]),
+               "of": " / ".join(map(points, each)) if 1 < len(each) < 10 else f"{len(each)}",
+               "source": one["source"]}  # fmt: skip
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def under_each_line(family: Family, view: View) -> pd.DataFrame:
+    """The lines that could be a view's baseline, and each model's effective robustness under it.
+
+    Checkpoints of one description are left out; of seeds the mean is given.
+    """
+    models = views.once(view.models)
+    models = models[models["source"] != "model_soups"]
+    found = []
+    for title, (line, count) in view.fits.items():
+        er = effective_robustness(models["shifted"], models["imagenet"], line)
+        means = models.assign(er=er).groupby(["name", "source"], sort=False)["er"].mean()
+        row = {"fit": title, "models in the pool": "" if count is None else count,
+               "slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}"),
+               "r": f"{line.r:.2f}"}  # fmt: skip
+        for (name, source), value in zip(means.index, means, strict=True):
+            row[family.model(name).title + " (own)" * (source == OWN)] = points(value)
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def order(family: Family, shown: Sequence[View]) -> str:
+    """Where the paper's order of levels holds, as a sentence."""
+    counts = []
+    for view in shown:
+        er = views.triples(family, view)
+        holds = (er["zero_shot"] > er["finetuned"]) & (er["finetuned"] > er["supervised"])
+        of = "seeds" if family.edition == "pocket" else "pretraining sets"
+        if len(er):
+            counts.append(f"on {view.where} for {int(holds.sum())} of {len(er)} {of}")
+    if not counts:
+        return f"{family.title}: no zero-shot, finetuned and supervised model share their shifts."
+    words = "the paper's order, zero-shot over finetuned over supervised, holds"
+    return f"{family.title}: {words} {' and '.join(counts)}."
+
+
+def absent(family: Family, shown: Sequence[View]) -> str:
+    """An admonition (MyST) on the models that no view has; a sentence if there is none."""
+    known = {name for view in shown for name in view.models["name"]}
+    models = [m for m in family.models if m.name not in known and m.level != "random"]
+    if not models:
+        return "Every model of this family is shown."
+    items = "\n".join(f"- {model.title}" for model in models)
+    return (
+        ":::{admonition} Not measured yet\n:class: not-measured\nNo complete set of published "
+        f"accuracies is known for these {family.title} models:\n\n{items}\n:::"
+    )
