@@ -181,7 +181,7 @@ def replace_value(name, **fields):
          "values.charm is no known quantity"),
         (lambda c: c["values"].pop("kurtosis_mean") and None, "values.kurtosis_mean is missing"),
         (replace_value("kurtosis_mean", unit="percent"),
-         "values.kurtosis_mean is in 'percent', expected 'dimensionless'"),
+         "values.kurtosis_mean is in 'percent', expected 'kurtosis'"),
         (replace_value("persistence_fraction", unit="percent"), "expected 'fraction'"),
         (replace_value("kurtosis_mean", value="87"), "values.kurtosis_mean.value"),
         (replace_value("kurtosis_mean", value=[87.2]), "must have 0 dimensions, it has 1"),
