@@ -1,39 +1,29 @@
-# The graph of all jobs, on one laptop and on a cluster (profiles/README.md).
+# The graph of all jobs, on one laptop and on a cluster (profiles/README.md). `companion`, `make` and
+# `jupyter-book build book/` call it (companion/runs/dispatch.py), and name what is to be done.
 #
-# `run` executes an experiment's notebook for one subject (a family or an edition). `companion`,
-# `make book` and `jupyter-book build book/` call it through Snakemake's API. The other rules are
-# those of the grid (companion/runs/grid.py), for `companion grid`, or by hand:
+# `run` executes an experiment's notebook for one subject (a family or an edition); by hand:
+# `snakemake --cores 2 --rerun-triggers params`. What a run is made from are hashes of content, so
+# the clock decides nothing; the function takes the wildcards alone, because Snakemake does not
+# record parameters that look at inputs.
 #
-#     snakemake --profile profiles/slurm grid --config edition=paper shards=4
-#
-# Keys are hashes of content, so the clock decides nothing (--rerun-triggers params); their functions
-# take the wildcards alone, because Snakemake does not record parameters that look at inputs.
-import sys
+# `features` and `measure` are the grid's (companion/runs/grid.py); their outputs are receipts.
+import json
+from pathlib import Path
 
-from analysis.common import ROOT, fingerprint
-from companion.runs import engine, experiments, grid as the_grid, keys
+from analysis.common import fingerprint
+from companion.runs import engine, experiments, keys
 
-NOTES = the_grid.notes(the_grid.choice_from(config).which)
-# Not among the params: neither Python's path nor how many share the work makes what is there outdated.
-PYTHON = sys.executable
-CHOICE = the_grid.to_json(config)
+RECEIPTS = config.get("receipts", ".companion/receipts")
+CHOICE = "{}"
+if "receipts" in config:
+    from companion.runs import grid as the_grid
 
-
-wildcard_constraints:
-    family="[^/]+",
-    data="[^/]+",
-    number="[0-9]+",
-    of="[0-9]+",
-
-
-localrules:
-    all,
-    grid,
+    CHOICE = Path(RECEIPTS, "choice.json").read_text()
 
 
 rule all:
     input:
-        [run.output.relative_to(ROOT).as_posix() for run in experiments.all_runs()],
+        [run.output.relative_to(experiments.ROOT).as_posix() for run in experiments.all_runs()],
 
 
 rule run:
@@ -47,47 +37,20 @@ rule run:
         engine.execute_for_book(wildcards.experiment, wildcards.subject)
 
 
-rule grid:
-    input:
-        lambda wildcards: the_grid.targets(config),
-
-
-rule extract_part:
-    output:
-        NOTES / "{family}" / "{data}" / "part-{number}-of-{of}.json",
-    params:
-        key=lambda wildcards: the_grid.key(config, "part", wildcards.family, wildcards.data),
-    threads: the_grid.choice_from(config).workers
-    resources:
-        gpu=lambda wildcards: the_grid.gpus(config),
-    shell:
-        "exec {PYTHON:q} -m companion.runs.grid part {wildcards.family:q} {wildcards.data:q}"
-        " {wildcards.number} {wildcards.of} {threads} {CHOICE:q}"
-
-
 rule features:
-    # in one go, or put together from parts
-    input:
-        lambda wildcards: the_grid.needed_parts(config, wildcards.family, wildcards.data),
     output:
-        NOTES / "{family}" / "{data}" / "features.json",
-    params:
-        key=lambda wildcards: the_grid.key(config, "features", wildcards.family, wildcards.data),
-    threads: the_grid.choice_from(config).workers
+        RECEIPTS + "/features/{family}/{data}.json",
+    threads: json.loads(CHOICE).get("workers", 8)
     resources:
-        gpu=lambda wildcards: the_grid.gpus(config),
-    shell:
-        "exec {PYTHON:q} -m companion.runs.grid features {wildcards.family:q}"
-        " {wildcards.data:q} 0 0 {threads} {CHOICE:q}"
+        gpu=lambda wildcards: int(json.loads(CHOICE).get("device") != "cpu"),
+    run:
+        job = the_grid.Job("features", wildcards.family, wildcards.data)
+        the_grid.do(the_grid.Choice.model_validate_json(CHOICE), job, Path(output[0]))
 
 
 rule measure:
-    input:
-        lambda wildcards: the_grid.needed_features(config, wildcards.family, wildcards.data),
     output:
-        NOTES / "{family}" / "{data}" / "measure.json",
-    params:
-        key=lambda wildcards: the_grid.key(config, "measure", wildcards.family, wildcards.data),
-    shell:
-        "exec {PYTHON:q} -m companion.runs.grid measure {wildcards.family:q}"
-        " {wildcards.data:q} 0 0 '' {CHOICE:q}"
+        RECEIPTS + "/measure/{family}/{data}.json",
+    run:
+        job = the_grid.Job("measure", wildcards.family, wildcards.data)
+        the_grid.do(the_grid.Choice.model_validate_json(CHOICE), job, Path(output[0]))

@@ -30,7 +30,7 @@ def import_closure(source: str, root: Path | None = None) -> list[Path]:
     Imports inside functions count. ``root`` is the folder of our packages, default this checkout.
     """
     root = root or ROOT
-    waiting, seen = list(_modules(source, root)), set[Path]()
+    waiting, seen = [*_modules(source, root)], set[Path]()
     while waiting:
         path = waiting.pop()
         if path not in seen:
@@ -48,7 +48,8 @@ def libraries_of(sources: Iterable[str]) -> list[str]:
 @cache
 def version_of(library: str) -> str:
     """The installed version of an imported library, by its import name."""
-    known = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}
+    known = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython",
+             "open_clip": "open_clip_torch"}  # fmt: skip
     try:
         return importlib.metadata.version(known.get(library, library))
     except importlib.metadata.PackageNotFoundError:
@@ -95,17 +96,13 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _modules(source: str, root: Path) -> Iterator[Path]:
+@cache
+def _modules(source: str, root: Path) -> tuple[Path, ...]:
     """Files of our modules that ``source`` itself imports, with the packages around them."""
-    for name in imported_names(source):
-        first, *rest = name.split(".")
-        if first not in OURS:
-            continue
-        place = root / first
-        yield from filter(Path.is_file, [place / "__init__.py"])
-        for part in rest:
-            place = place / part
-            yield from filter(Path.is_file, [place.with_suffix(".py"), place / "__init__.py"])
+    names = [name.split(".") for name in imported_names(source) if name.split(".")[0] in OURS]
+    dotted = {"/".join(parts[:count]) for parts in names for count in range(1, len(parts) + 1)}
+    places = [f"{place}{end}" for place in sorted(dotted) for end in (".py", "/__init__.py")]
+    return tuple(root / place for place in places if (root / place).is_file())
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from analysis.common import ROOT, suggestion, write_text
 from analysis.families import registry
 from analysis.families.registry import Model
+from companion.measurements.quantities import Experiment as Measured
 from companion.options import (
     Extraction,
     Machine,
@@ -98,7 +99,7 @@ def _executed(wanted: Run, parameters: Parameters) -> Path:
     values = check_parameters(wanted, dict(parameters.parameter))
     if output is not None and output.suffix != ".ipynb":
         raise RunError(f"--output must name an .ipynb file, got {output}.")
-    engine.prepare([wanted])
+    engine.prepare()
     if parameters.parameter or output:
         output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
         engine.execute(wanted, values, output)
@@ -307,7 +308,7 @@ def _extracted(
 
 @verb("outlier_features vit_b_16", "outlier_features vit_b_16 --record")
 def measure(
-    experiment: Experiment,
+    experiment: Annotated[Measured, option("what to measure", placed=True)],
     family: FamilyName,
     record: Annotated[bool, option("write them to data/measurements, not just compare")] = False,
     quiet: Quiet = False,
@@ -450,26 +451,29 @@ def grid(
     1 if --data asked for them. A model whose weights cannot be had is named with the reason, the
     others of its family go on, and the exit status is 1.
     """
-    from companion.runs import engine, estimate
+    from companion.runs import cost, engine
     from companion.runs import grid as the_grid
 
     if as_json and not dry_run:
         raise RunError("--json is for --dry-run: give both, or leave it out.")
     plan = the_grid.plan(choice)
-    for one in plan.absent:
-        print(f"left out: {one.name}. {one.why}", file=sys.stderr)
+    for name, why in plan.absent.items():
+        print(f"left out: {name}. {why}", file=sys.stderr)
     if dry_run:
-        print(estimate.to_json(plan) if as_json else estimate.describe(plan))
+        print(cost.to_json(plan) if as_json else cost.describe(plan))
         return 0
     for library in ("torch", "open_clip", "timm"):
         importlib.import_module(library)
     try:
         done = the_grid.run(plan, profile, jobs)
-    finally:
-        executed = engine.bring_up_to_date() if choice.measure else 0  # of what there is
+    except the_grid.IncompleteError:
+        if choice.measure:
+            engine.bring_up_to_date()  # the book shows what there is
+        raise
     print(f"{done} jobs done, the grid is complete{' but for what is absent' * bool(plan.absent)}: "
           f"{len(plan.families)} families on {len(plan.data)} data sets.")  # fmt: skip
     if choice.measure:
+        executed = engine.bring_up_to_date()
         print(f"{executed} runs executed. Next: jupyter-book build book/")
     return int(bool(choice.data and plan.absent))  # what was asked for by name is not all done
 

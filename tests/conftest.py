@@ -31,7 +31,7 @@ def make_project(
     files: Mapping[str, str] = {},
     data: Sequence[str] = (),
 ) -> Path:
-    """A small project of the real modules: what the command line needs, and nothing to run but this.
+    """A small project of the real modules: what the command line needs, and this to run.
 
     ``families``: the text of a family file by its name, None for the book's own; ``notebooks``: the
     text of a percent notebook by its name; ``files``: the text of any other file by its path;

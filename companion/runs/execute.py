@@ -8,7 +8,6 @@ which must be one of its own: see `workshop`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -19,12 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from analysis.code import MEMORY, import_closure
 from analysis.common import ROOT, sha256_of, write_text
 from analysis.families.registry import load_family
 from companion.runs import experiments, keys
+from companion.runs.dispatch import log_of
 from companion.runs.experiments import Run, RunError
 from companion.runs.keys import Parts
 
@@ -34,29 +34,17 @@ TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 ENGINE = "in this process"
 
 
-def notebook_parameters(run: Run) -> dict[str, dict[str, Any]]:
-    """Name → {type, default, help} of the notebook's parameters, as papermill infers them."""
-    import papermill
-
-    found = papermill.inspect_notebook(_as_ipynb(run.experiment.notebook))
-    return {
-        name: {
-            "type": parameter["inferred_type_name"],
-            "default": parameter["default"],
-            "help": parameter["help"],
-        }
-        for name, parameter in found.items()
-    }
-
-
 def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]:
     """Values of the parameters that were `given` as text, converted to the notebook's types.
 
     Raises RunError for an unknown or ill-typed one, listing those that exist.
     """
-    subject = run.experiment.scope
+    subject, known = run.experiment.scope, _parameters(run) if given else {}
+    listed = " Its parameters:" + "".join(
+        f"\n  {name}: {one['inferred_type_name']} = {one['default']}  {one['help']}"
+        for name, one in known.items()
+    )
     values: dict[str, Parameter] = {subject: run.subject}
-    known = notebook_parameters(run) if given else {}
     for name, text in given.items():
         if name == subject:
             raise RunError(
@@ -64,11 +52,24 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
                 f"another {name} instead: companion run {run.experiment.name} {text}."
             )
         if name not in known:
+            raise RunError(f"notebook {run.experiment.name} has no parameter {name!r}.{listed}")
+        kind = known[name]["inferred_type_name"]
+        if kind not in TYPES:
+            raise RunError(f"parameter {name} cannot be set from the command line.{listed}")
+        try:
+            values[name] = TypeAdapter(TYPES[kind]).validate_strings(text)
+        except ValidationError:
             raise RunError(
-                f"notebook {run.experiment.name} has no parameter {name!r}.{_list(known)}"
-            )
-        values[name] = _convert(name, text, known)
+                f"parameter {name} must be of type {kind}, got {text!r}.{listed}"
+            ) from None
     return values
+
+
+def _parameters(run: Run) -> dict[str, Any]:
+    """What papermill finds out about the notebook's parameters."""
+    import papermill
+
+    return dict(papermill.inspect_notebook(_as_ipynb(run.experiment.notebook)))
 
 
 def execute(
@@ -104,31 +105,6 @@ def show_as_written(run: Run) -> None:
         cell["source"] = text.splitlines(keepends=True)
     about["source"] = sha256_of(run.experiment.notebook)
     experiments.write(run.output, notebook, about)
-
-
-def _list(known: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"\n  {n}: {p['type']} = {p['default']}  {p['help']}" for n, p in known.items()]
-    return " Its parameters:" + "".join(lines)
-
-
-def _convert(name: str, text: str, known: Mapping[str, Mapping[str, Any]]) -> Parameter:
-    wanted = TYPES.get(known[name]["type"])
-    if wanted is None:
-        raise RunError(f"parameter {name} cannot be set from the command line.{_list(known)}")
-    if wanted is str:
-        return text
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    if wanted is float and isinstance(value, int | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # YAML reads 1e-3 as text
-            value = float(value)
-    if type(value) is not wanted:
-        raise RunError(
-            f"parameter {name} must be of type {known[name]['type']}, got {text!r}.{_list(known)}"
-        )
-    return wanted(value)  # type: ignore[no-any-return]
 
 
 def _as_ipynb(source: Path) -> Any:
@@ -195,7 +171,7 @@ def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> d
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
     """Write the log and raise the sentence that points to it."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(details))
-    log = keys.log_of(str(run))
+    log = log_of(str(run))
     write_text(log, f"{run}: {where} failed\n{what}\n\n{text}\n")
     raise RunError(
         f"notebook {run.experiment.name} failed for {run.experiment.scope} {run.subject} in "
@@ -210,7 +186,8 @@ def _check_reads(run: Run, reads: Reads) -> None:
     declared = {*keys.declared_files(run), run.experiment.notebook, *modules, *stored}
     declared |= {path.with_suffix(".safetensors") for path in stored}
     declared |= {*keys.measuring_code(run)}
-    listed = {(ROOT / pattern).parent for pattern in run.reads if set(pattern) & set("*?[")}
+    patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
+    listed = {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     listed |= {ROOT, *(path.parent for path in modules)}  # as an import does
     listed |= {*keys.folders_in_store(run)}
     for event, name in sorted(reads):

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import ValidationError
 
-from analysis.common import ROOT, CompanionError, write_text
+from analysis.common import ROOT, CompanionError, Strict, first_reason, write_text
 from analysis.families.registry import load_families
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -27,15 +28,12 @@ STATE = ROOT / ".companion"
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
 
-Scope = Literal["family", "edition"]
-
 
 class RunError(CompanionError):
     """A run that does not exist, cannot start, or failed; the message is for the reader."""
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(Strict):
     """One notebook: its name, scope, editions, and what it declares to read.
 
     `reads` are glob patterns from the repository's root; `{subject}` stands for the subject.
@@ -44,9 +42,9 @@ class Experiment:
     """
 
     name: str
-    scope: Scope
-    editions: tuple[str, ...]
-    reads: tuple[str, ...]
+    scope: Literal["family", "edition"]
+    editions: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     features: bool = False
 
     @property
@@ -171,23 +169,14 @@ def _experiment(path: Path) -> Experiment:
 
 @cache
 def _described(name: str, source: str) -> Experiment:
-    """Parse the `companion` block of a notebook's header."""
+    """Read the `companion` block of a notebook's header."""
     block = header(source, f"{name}.py").get("jupyter", {}).get("companion")
     where = f"the header of notebooks/{name}.py"
     if not isinstance(block, dict):
         raise RunError(f"{where} has no `companion:` block under `jupyter:`; see another notebook.")
-    unknown = sorted(set(block) - {"scope", "editions", "reads", "features"})
-    if unknown:
-        raise RunError(f"{where} has an unknown field {unknown[0]!r}; known: scope, editions, "
-                       "reads, features.")  # fmt: skip
-    if block.get("scope") not in ("family", "edition"):
-        raise RunError(f"{where} needs a `scope`, which is family or edition.")
-    usual = ["paper"] if block["scope"] == "edition" else ["paper", "reader"]
-    editions, reads = block.get("editions", usual), block.get("reads", [])
-    for field, value in (("editions", editions), ("reads", reads)):
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise RunError(f"{where}: `{field}` must be a list of strings.")
-    features = block.get("features", False)
-    if not isinstance(features, bool):
-        raise RunError(f"{where}: `features` must be true or false.")
-    return Experiment(name, block["scope"], tuple(editions), tuple(reads), features)
+    usual = ["paper"] if block.get("scope") == "edition" else ["paper", "reader"]
+    try:
+        return Experiment.model_validate({"name": name, "editions": usual, **block})
+    except ValidationError as error:
+        fields = "scope (family or edition), editions, reads, features (true or false)"
+        raise RunError(f"{where}: {first_reason(error)}; its fields are {fields}.") from None

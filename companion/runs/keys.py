@@ -17,17 +17,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import yaml
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
-from analysis.common import ROOT, changes, fingerprint, sha256_of, write_text
+from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import Family, Model, load_families
 from analysis.features.store import default_folder
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import code_parts
-from companion.runs.experiments import STATE, Run, RunError, cells, header, made
+from companion.runs import dispatch
+from companion.runs.experiments import Run, RunError, cells, header, made
 
 #: Changes when `execute` writes runs differently.
 FORMAT = "2"
@@ -67,7 +68,7 @@ def _status(run: Run, code: dict[str, Parts]) -> Status:
     if made_from == now:
         as_written = found.get("source") == sha256_of(run.experiment.notebook)
         return Status(run, "up to date", parts=now, as_written=as_written)
-    failure = read_failure(str(run))
+    failure = dispatch.read_failure(str(run))
     if failure.get("made_from") == fingerprint(now):
         return Status(run, "failed", str(failure["message"]), now)
     if made_from is not None:
@@ -203,43 +204,9 @@ def _models(run: Run) -> list[Model]:
     return [model for family in families_read(run) for model in family.models]
 
 
-def failure_of(name: str) -> Path:
-    """Where it is noted why the last attempt at a job failed, if it did."""
-    return STATE / "failures" / f"{_file_name(name)}.json"
-
-
-def log_of(name: str) -> Path:
-    """Where the full log of a failed attempt lies."""
-    return STATE / "logs" / f"{_file_name(name)}.log"
-
-
-def note_failure(name: str, message: str, made_from: Parts) -> None:
-    """Note why a job failed, and what its result was to be made from."""
-    note = {"message": message, "made_from": fingerprint(made_from)}
-    write_text(failure_of(name), json.dumps(note, indent=1))
-
-
-def read_failure(name: str) -> dict[str, Any]:
-    """What was noted of a job's last attempt; empty if it did not fail."""
-    try:
-        return dict(json.loads(failure_of(name).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def forget_failure(name: str) -> None:
-    """Remove what was noted, before another attempt."""
-    failure_of(name).unlink(missing_ok=True)
-    log_of(name).unlink(missing_ok=True)
-
-
 def code_version(made_from: Parts) -> str:
     """Eight digits that change when the notebook or a module that it imports does."""
     return fingerprint({k: v for k, v in made_from.items() if k.endswith(".py")})[:8]
-
-
-def _file_name(job: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", job)
 
 
 def _shown(path: Path) -> str:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from queue import LifoQueue
 from typing import Any
@@ -45,7 +46,8 @@ class Workshop:
     def call(self, function: str, *arguments: Any) -> Any:
         """Return what ``module:function`` returns, as JSON keeps it.
 
-        Raises CompanionError with the message of an error in it, or how its process ended.
+        Raises CompanionError with the message of an error in it, or how its process ended; a note
+        on it has the details.
         """
         process = self._free.get()
         try:
@@ -57,7 +59,9 @@ class Workshop:
         finally:
             self._free.put(process)
         if "error" in answer:
-            raise CompanionError(answer["error"])
+            error = CompanionError(answer["error"])
+            error.add_note(answer.get("details", ""))
+            raise error
         return answer["value"]
 
     def close(self) -> None:
@@ -128,8 +132,9 @@ def _answer(call: str) -> str:
         called: Callable[..., Any] = getattr(importlib.import_module(module), function)
         return json.dumps({"value": called(*arguments)})
     except Exception as error:
-        readable = isinstance(error, CompanionError | OSError | ValueError)
-        return json.dumps({"error": str(error) if readable else f"{type(error).__name__}: {error}"})
+        readable = isinstance(error, CompanionError | OSError)
+        message = str(error) if readable else f"{type(error).__name__}: {error}"
+        return json.dumps({"error": message, "details": traceback.format_exc()})
 
 
 def _end_with(pipe: int) -> None:

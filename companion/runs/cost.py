@@ -1,0 +1,105 @@
+"""What is left of a grid: jobs, images, disk, and hours at speeds that others published."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from analysis.common import ROOT
+from analysis.families.registry import Model
+from analysis.images import sets
+from companion.runs.grid import Choice, Plan
+
+THROUGHPUT = ROOT / "data" / "throughput"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is left to extract for one family on one data set.
+
+    ``hours``: on a GPU as fast as the published ones, its images decoded by so many workers; None
+    where an encoder's speed is not published.
+    """
+
+    family: str
+    data: str
+    models: tuple[str, ...]
+    images: int
+    bytes: int
+    hours: float | None
+
+
+def rows(plan: Plan) -> list[Row]:
+    """What is left to extract, absent data sets as they are published included."""
+    families = {family.name: family for family in plan.families}
+    sizes = {name: sum(map(len, lists)) for name, lists in plan.data.items()}
+    published = sets.descriptions()
+    left = [(job.family, job.data, models) for job, models in plan.lacking().items()]
+    for name in plan.absent:
+        sizes[name] = (published[name].used or published[name]).images
+        left += [(family, name, plan.choice.of(families[family])) for family in families]
+    return [_row(plan.choice, *one, sizes[one[1]]) for one in left]
+
+
+def _row(choice: Choice, family: str, data: str, models: Sequence[Model], images: int) -> Row:
+    each = 4 if choice.precision == "fp32" else 2
+    size = images * sum(model.width * each + 16 for model in models)  # a label and a row number
+    speeds, decoding = _throughput()
+    known = [speeds[m.architecture] for m in models if m.architecture in speeds]
+    seconds = max(sum(1 / speed for speed in known), decoding / choice.workers)
+    hours = images * seconds / 3600 if len(known) == len(models) else None
+    return Row(family, data, tuple(m.name for m in models), images, size, hours)
+
+
+@cache
+def _throughput() -> tuple[dict[str | None, float], float]:
+    """Published images per second by architecture, and seconds that a core decodes an image."""
+    with (THROUGHPUT / "published.csv").open(encoding="utf-8", newline="") as file:
+        speeds = {r["architecture"]: float(r["images_per_second"]) for r in csv.DictReader(file)}
+    measured = json.loads((THROUGHPUT / "full_size.json").read_text(encoding="utf-8"))["encoders"]
+    return {**speeds}, sum(one["decoding_seconds"] for one in measured) / len(measured)
+
+
+def describe(plan: Plan) -> str:
+    """Say which jobs a plan comes to, on how many images, how long they take and how much disk."""
+    left, measuring = rows(plan), plan.unrecorded()
+    lines = [
+        f"{len(plan.families)} families on {len(plan.data)} data sets of "
+        f"{sum(map(len, plan.images)):,} images"
+        + f", {len(plan.absent)} more are not here" * bool(plan.absent)
+        + f": {len(plan.lacking())} jobs to extract and {len(measuring)} to measure what is there",
+    ]
+    table = [("family", "data set", "models", "images", "hours", "MB")]
+    table += [
+        (r.family, r.data, str(len(r.models)), f"{r.images:,}",
+         "?" if r.hours is None else f"{r.hours:.2f}", f"{r.bytes / 1e6:,.0f}") for r in left
+    ]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table if left else ():
+        lines.append("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+    hours = sum(row.hours or 0 for row in left)
+    lines.append(
+        f"{hours:.1f} hours in all, one job after the other, on a GPU as fast as the one of "
+        f"data/throughput/published.csv with {plan.choice.workers} cores that decode (an estimate; "
+        f"? where no speed is published), and {sum(row.bytes for row in left) / 1e9:.1f} GB of disk"
+        if left
+        else "nothing is left to extract"
+    )
+    return "\n".join(lines)
+
+
+def to_json(plan: Plan) -> str:
+    """What `describe` says, for programs."""
+    content = {
+        "extract": [vars(row) | {"here": row.data in plan.data} for row in rows(plan)],
+        "measure": [
+            {"family": job.family, "data": job.data, "models": [m.name for m in models]}
+            for job, models in plan.unrecorded().items()
+        ],
+        "data": {name: sum(map(len, lists)) for name, lists in plan.data.items()},
+        "absent": dict(plan.absent),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False)
