@@ -99,7 +99,7 @@ def _executed(wanted: Run, parameters: Parameters) -> Path:
     values = check_parameters(wanted, dict(parameters.parameter))
     if output is not None and output.suffix != ".ipynb":
         raise RunError(f"--output must name an .ipynb file, got {output}.")
-    engine.prepare()
+    engine.prepare([wanted])
     if parameters.parameter or output:
         output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
         engine.execute(wanted, values, output)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def bring_up_to_date(jobs: int = 2) -> int:
     everything = experiments.all_runs()
     _remove_leftovers(everything)
     with working(jobs):
-        prepare(jobs)
+        prepare(everything, jobs)
         before = keys.statuses(everything)
         for status in before:
             if not status.as_written:
@@ -56,19 +56,21 @@ def bring_up_to_date(jobs: int = 2) -> int:
     return len(outdated)
 
 
-def prepare(jobs: int = 2) -> None:
-    """Bring the pocket lab's features and all live measurements up to date.
+def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
+    """Bring what runs read in the store up to date: pocket lab's features, live measurements.
 
     That nothing is to be done is remembered by the content of all that it follows from: to find it
     out anew takes seconds. Raises RunError, after all others have finished, if a job failed.
     """
-    if _known(_store_state()).exists():
+    reading = [run for run in runs if keys.folders_in_store(run)]
+    families = {family.name: family for run in reading for family in keys.families_read(run)}
+    if not families or _known(families).exists():
         return
     from companion.runs import grid
 
-    grid.refresh_pocket_lab(jobs)
-    grid.measure_live(jobs)
-    write_text(_known(_store_state()), "")
+    grid.refresh_pocket_lab([f.name for f in families.values() if f.edition == "pocket"], jobs)
+    grid.measure_live(families.values(), jobs)
+    write_text(_known(families), "")
 
 
 def execute(run: Run, parameters: dict[str, Any], output: Path) -> None:
@@ -90,8 +92,8 @@ def _call(run: Run, parameters: dict[str, Any], output: Path, made_from: Parts) 
     return [*names, parameters, str(output.absolute()), made_from]
 
 
-def _store_state() -> Parts:
-    """All that features and live measurements follow from, and what there is of them."""
+def _known(families: Iterable[str]) -> Path:
+    """Where it is remembered that nothing is to be done in the store: named by what decides it."""
     sources = {path: path.read_text("utf-8") for path in import_closure(STORE_CODE)}
     parts = {str(path): hash_of(source) for path, source in sources.items()}
     parts |= {library: version_of(library) for library in libraries_of(sources.values())}
@@ -103,10 +105,7 @@ def _store_state() -> Parts:
         if path.suffix in (".json", ".yaml", ".csv", ".npy", ".zip") or "checkpoints" in path.parts
     ]
     parts |= {str(path): sha256_of(path) for path in files if path.is_file()}
-    return parts | {name: os.environ.get(name, "") for name in ("COMPANION_DATA",)}
-
-
-def _known(state: Parts) -> Path:
+    state = [parts, sorted(families), os.environ.get("COMPANION_DATA")]
     return STATE / "store-up-to-date" / fingerprint(state)
 
 

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -276,27 +276,28 @@ def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
     return done
 
 
-def refresh_pocket_lab(cores: int) -> None:
-    """Extract the pocket lab's features that are not current; nothing where torch is missing.
+def refresh_pocket_lab(families: Sequence[str], cores: int) -> None:
+    """Extract features of the pocket lab's that are not current; nothing where torch is missing.
 
     On the CPU, where they take a minute, so that they are the same wherever the book is built.
     """
-    if all(importlib.util.find_spec(name) for name in NEEDED):
-        run(plan(Choice(edition="pocket", device="cpu", workers=1, measure=False)), cores=cores)
+    if families and all(importlib.util.find_spec(name) for name in NEEDED):
+        choice = Choice(edition="pocket", families=tuple(families), device="cpu", workers=1,
+                        measure=False)  # fmt: skip
+        run(plan(choice), cores=cores)
 
 
-def measure_live(cores: int) -> None:
-    """Take the live measurements that are not current, of all families.
+def measure_live(families: Iterable[Family], cores: int) -> None:
+    """Take the live measurements of some families that are not current.
 
     What cannot be measured is said, and stops nothing: pages show what there is.
     """
-    waiting = dict.fromkeys(
-        Job("measure", one.family, one.data) for one in due.pending(load_families().values())
-    )
+    families = list(families)
+    waiting = dict.fromkeys(Job("measure", one.family, one.data) for one in due.pending(families))
     if waiting:
         for problem in _do("measurements", list(waiting), Choice(record=False), cores, None):
             print(problem, file=sys.stderr)
-    due.remove_outdated(load_families().values())
+    due.remove_outdated(families)
 
 
 def _do(
