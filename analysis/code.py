@@ -69,11 +69,11 @@ def hash_of(source: str) -> str:
 
 @cache
 def _about(source: str) -> tuple[str, tuple[str, ...]]:
-    """Hash and imported names, remembered on disk by the text's checksum: trees are slow to walk."""
+    """Hash and imported names, remembered on disk by the text's checksum: walking is slow."""
     path = MEMORY / hashlib.sha256(source.encode()).hexdigest()
     with contextlib.suppress(OSError):
-        found, *names = path.read_text(encoding="utf-8").split("\n")
-        return found, tuple(names)
+        kept, *listed = path.read_text(encoding="utf-8").split("\n")
+        return kept, tuple(listed)
     tree = ast.parse(source)
     names = tuple(_imported(tree))
     for node in ast.walk(tree):

@@ -1,18 +1,15 @@
 """Probe: is there the sign of robustness that the paper found, in one checkpoint's features?
 
-Needs features of unlabelled images, nothing else: no labels, no shifted data. `probe` is a pure
-function from arrays to a `Probe`, which holds the numbers and a verdict that claims no more than
-they carry. How features come from a checkpoint and a folder of images, and what is written of
-them, is in `probe_checkpoint`. No torch.
-
-The rules of the verdict are ours, since the paper gives no cut-offs; they are in `judge`, and in
-words in ``data/probe.yaml``, with all that a probe says.
+Needs features of unlabelled images, nothing else. `probe` is a pure function from arrays to a
+`Probe`, which holds the numbers and a verdict that claims no more than they carry. How arrays come
+from a checkpoint and a folder of images is in `probe_checkpoint`. The rules of the verdict, in
+`judge`, are ours, since the paper gives no cut-offs; what is said is in ``data/probe.yaml``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +22,7 @@ from scipy import stats
 from analysis.common import ROOT, CompanionError
 from analysis.families.registry import Level
 from analysis.metrics import directions, outliers
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import measures
 from companion.publish.words import digits, share
 
@@ -47,11 +45,8 @@ PRECISION = 0.05
 """Half the width of the interval of κ that `images_needed` is for, as a share of κ."""
 
 _SAID = yaml.safe_load((ROOT / "data" / "probe.yaml").read_text(encoding="utf-8"))
-_THRESHOLDS = {
-    "high": KURTOSIS_THRESHOLD,
-    "often": 100 * PERSISTENCE_THRESHOLD,
-    "threshold": outliers.OUTLIER_THRESHOLD,
-}
+_OFTEN = 100 * PERSISTENCE_THRESHOLD
+_THRESHOLDS = {"high": KURTOSIS_THRESHOLD, "often": _OFTEN, "threshold": OUTLIER_THRESHOLD}
 RULES: str = _SAID["rules"].format(**_THRESHOLDS)
 
 
@@ -170,9 +165,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is measured of a checkpoint.
+    """What is measured: (``images``, ``components``) is the shape of the features.
 
-    ``images``, ``components``: the shape of the features. ``persistence``: how often the commonest
+    ``persistence``: how often the commonest
     largest coordinate, ``leader``, leads; ``outliers_lead``: how often any outlier coordinate
     does; ``leaders``: how many different coordinates lead in some image. ``profile``: of each
     coordinate the mean |z| over that of the mean coordinate. ``sample``: z of the first images
@@ -246,16 +241,16 @@ def probe(
         array = outliers.checked_features(features)
         check_number(len(array))
         numbers = _measured(array, head, name)
-    except ProbeError:
-        raise
     except ValueError as error:
+        if isinstance(error, ProbeError):
+            raise
         raise ProbeError(f"{name} cannot be probed: {error}") from None
     found = place(numbers, recorded)
     return Probe(**vars(numbers), place=found, verdict=judge(numbers), about=dict(about or {}))
 
 
 def check_number(images: int) -> None:
-    """Raise ProbeError for fewer than `FEWEST_IMAGES` images."""
+    """Raise ProbeError for fewer images than `FEWEST_IMAGES`."""
     if images < FEWEST_IMAGES:
         raise ProbeError(
             f"{images} images are too few for a meaningful estimate: at least {FEWEST_IMAGES} are "
@@ -332,8 +327,7 @@ def in_words(found: Numbers) -> dict[str, Any]:
         "images": found.images,
         "needed": found.images_needed,
         "kurtosis": digits(found.kurtosis.mean),
-        "interval": f"{digits(found.kurtosis.interval.low)} to "
-        f"{digits(found.kurtosis.interval.high)}",
+        "interval": _ends(found.kurtosis.interval, digits),
         "named": ", ".join(str(outlier.coordinate) for outlier in names[:6]) + more or "none",
         "largest": digits(max(found.profile)),
         "they": "It leads" if len(names) == 1 else "They lead",
@@ -351,8 +345,8 @@ def in_words(found: Numbers) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ends(interval: Interval) -> str:
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+def _ends(interval: Interval, form: Callable[[float], str] = "{:.1%}".format) -> str:
+    return f"{form(interval.low)} to {form(interval.high)}".replace("%", "")
 
 
 def _doubt(found: Numbers) -> str:
@@ -377,7 +371,6 @@ def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers
     kurtosis, profile = _kurtosis(found.kurtosis), found.profile
     coordinates = numbers["outlier_coordinates"]
     wanted = (1.96 * kurtosis.deviation / (PRECISION * kurtosis.mean)) ** 2
-    needed = max(FEWEST_IMAGES, math.ceil(wanted))
     return Numbers(
         name=name,
         images=len(array),
@@ -391,8 +384,8 @@ def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers
         leaders=int(numbers["leaders"]),
         layer=_layer(array, found.zero_share, found.negative_share),
         head=_directions(array, head),
-        images_needed=needed,
-        enough=len(array) >= needed,
+        images_needed=max(FEWEST_IMAGES, math.ceil(wanted)),
+        enough=len(array) >= wanted,
         profile=tuple(profile.tolist()),
         sample_coordinates=tuple(numbers["sample_coordinates"].tolist()),
         sample=tuple(map(tuple, numbers["sample"].tolist())),
@@ -422,12 +415,12 @@ def _layer(array: NDArray[Any], zeros: float, negatives: float) -> Layer:
         kind = "behind a ReLU"
     elif reach < REACH_THRESHOLD:
         kind = "behind a soft rectifier"
-    absent = "positive" if negatives else "negative"
     shares = {"negatives": share(negatives), "zeros": share(zeros), "reach": share(reach)}
+    shares["absent"] = "positive" if negatives else "negative"
     total = sum(h.sum(axis=0) for h in directions.unit_blocks(array, array.shape[1]))
     return Layer(
         kind=kind,
-        how=_SAID["layers"][kind].format(absent=absent, **shares),
+        how=_SAID["layers"][kind].format(**shares),
         zeros=zeros,
         negatives=negatives,
         reach=reach,

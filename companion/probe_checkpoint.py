@@ -231,32 +231,25 @@ def listed(probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[str]]) 
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
     """Probes, by title in bold, among the models to compare with, by falling κ."""
-    rows = [
-        (found.kurtosis.mean, f"**{title}**", found.persistence.fraction,
-         found.layer.kind == "signed", found.about.get("model", {}).get("level"),
-         f"{found.images} images")
-        for title, found in probes.items()
-    ]  # fmt: skip
     names = {found.name for found in probes.values()}
-    for found in list(probes.values())[:1]:
-        rows += [
-            (r.kurtosis, r.model, r.persistence, r.signed, r.level,
-             r.data if r.data.startswith(f"{r.images} ") else f"{r.images} {r.data}")
-            for r in found.place.others if r.model not in names
-        ]  # fmt: skip
-    rows.sort(key=lambda row: -row[0])
+    others = [o for p in list(probes.values())[:1] for o in p.place.others if o.model not in names]
+    own = [
+        Recorded(
+            f"**{title}**", p.about.get("model", {}).get("level"), "images", p.kurtosis.mean,
+            p.persistence.fraction, p.images, p.layer.kind == "signed",
+        )
+        for title, p in probes.items()
+    ]  # fmt: skip
     return pd.DataFrame(
-        [
-            {
-                "model": name,
-                "κ": digits(kurtosis),
-                "persistence": share(fraction),
-                "last layer": "signed" if signed else "not signed",
-                "level": LEVEL_TITLES.get(level, ""),
-                "images": images,
-            }
-            for kurtosis, name, fraction, signed, level, images in rows
-        ]
+        {
+            "model": one.model,
+            "κ": digits(one.kurtosis),
+            "persistence": share(one.persistence),
+            "last layer": "signed" if one.signed else "not signed",
+            "level": LEVEL_TITLES[one.level] if one.level else "",
+            "images": f"{one.images} {one.data.removeprefix(f'{one.images} ')}",
+        }
+        for one in sorted([*own, *others], key=lambda one: -one.kurtosis)
     )
 
 

@@ -147,6 +147,6 @@ if probes:
 # %% tags=["remove-input", "book"]
 if failed:
     style.text("unusable", words.unusable(failed))
-what = f"features of {data or 'any images'}"
-style.text("not-measured", words.no_features(missing, what, family)
-           or "Every model of this family was probed.")  # fmt: skip
+every = "Every model of this family was probed."
+absent = words.not_measured(load_family(family), missing, "Here will stand the probe")
+style.text("not-measured", absent or every)

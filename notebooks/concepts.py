@@ -136,7 +136,7 @@ style.table(
 )  # fmt: skip
 style.figure(
     "venn", charts.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None,
-    evidence, f"The counterpart of the paper's Figure 4 for {backbone.title}. Areas are approximate.",
+    evidence, f"The paper's Figure 4 for {backbone.title}, measured here. Areas are approximate.",
 )  # fmt: skip
 
 # %% [markdown]

@@ -67,7 +67,7 @@ rows = [
     {
         "model": title,
         "κ": words.kurtosis(m),
-        "90 % of items": words.middle(m.value("kurtosis_percentiles")),
+        "90 % of items": "{} to {}".format(*map(digits, m.value("kurtosis_percentiles")[[5, 95]])),
         "outliers": words.outliers(m.value("profile"), threshold),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
         "leader": m.value("persistence_coordinate"),

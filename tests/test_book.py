@@ -42,6 +42,7 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
         "measuring_robustness/paper", "inside_clip/paper", "claims/paper", "models/paper",
         "grid_cost/paper", "training/paper", "inside_pocket/pocket", "concepts_overview/paper",
         "robustness_indicators/paper", "robustness_indicators/pocket",
+        "indicators_known/paper", "indicators_known/pocket",
     }  # fmt: skip
     for family in families:
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2

@@ -41,7 +41,7 @@ PER_FAMILY = HEADER.format(
 OVER_ALL = HEADER.format(
     scope="edition", reads="families/*.yaml", title="All",
     parameters='edition: str = "paper"',
-    code="from analysis.families.registry import load_families\nprint(list(load_families(edition)))",
+    code="from analysis.families.registry import load_families as f\nprint(list(f(edition)))",
 )  # fmt: skip
 
 

@@ -22,7 +22,6 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from PIL import Image
 
 from analysis.common import CompanionError
 from analysis.families.registry import Model
@@ -34,12 +33,10 @@ from training.recipes import TrainingError, TrainOptions
 torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
 pytest.importorskip("lightning", reason="training at full size needs the extra `train`")
 
-import open_clip  # noqa: E402
 
-from analysis.features import checkpoints, encoders, heads, networks  # noqa: E402
-from analysis.features.weights import read_weights  # noqa: E402
+from analysis.features import checkpoints, encoders, heads  # noqa: E402
 from companion.readers import Wish, add  # noqa: E402
-from training import captions, full_size, objectives  # noqa: E402
+from training import full_size, objectives  # noqa: E402
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
 CLASSES = 8
@@ -346,168 +343,4 @@ def test_start_weights_that_do_not_fit(emoji: Path, tmp_path: Path) -> None:
     assert "a recipe for the kind of tower resnet, and this one" in refused(vit)
     missing = options(emoji, tmp_path, text, device="cuda")
     if not torch.cuda.is_available():
-        assert "there are 0 GPUs here for 1 processes" in refused(missing)
-
-
-# Captions
-
-
-ENTRIES = [
-    {"filename": "n01440764_1.JPEG", "wnid": "n01440764", "title": 'A  "fish"\there',
-     "description": "caught\nby me", "tags": ["lake", "süd"]},
-    {"filename": "n01440764_2.JPEG", "wnid": "n01440764", "title": "", "description": "",
-     "tags": []},
-    {"filename": "n01443537_7.JPEG", "wnid": "n01443537", "title": "NA", "description": "",
-     "tags": []},
-    {"filename": "n01443537_8.JPEG", "wnid": "n01443537", "title": "gold", "description": "2 < 3",
-     "tags": []},
-]  # fmt: skip
-PARTS = ("title", "description", "tags")
-
-
-@pytest.fixture
-def train_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four images in ImageNet's layout, found as imagenet-train."""
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
-    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
-    for i, entry in enumerate(ENTRIES):
-        path = tmp_path / "imagenet" / "train" / entry["wnid"] / entry["filename"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), (60 * i, 90, 200 - 60 * i)).save(path)
-    return tmp_path
-
-
-def captions_file(folder: Path, entries: Any = ENTRIES) -> Path:
-    path = folder / "imagenet_captions.json"
-    path.write_text(json.dumps(entries), encoding="utf-8")
-    return path
-
-
-def test_the_table_is_what_open_clip_will_read(train_set: Path) -> None:
-    found = captions.read(captions_file(train_set), PARTS, accept_counts=True)
-    (images,) = find.find("imagenet-train", accept_counts=True)
-    path = train_set / "out" / "captions.tsv"
-    counts = captions.write_table(found, images, path)
-    assert counts == {"captions": 4, "trained_on": 2, "without_text": 2, "without_image": 0}
-    frame = pd.read_csv(path, sep="\t")  # as open_clip_train.data does it
-    assert frame["title"].tolist() == ['A "fish" here caught by me lake süd', "gold 2 < 3"]
-    assert [Path(p).name for p in frame["filepath"]] == ["n01440764_1.JPEG", "n01443537_8.JPEG"]
-    assert all(Path(p).is_file() for p in frame["filepath"])
-    only = captions.read(captions_file(train_set), ("tags", "title"), accept_counts=True)
-    assert only["title"][0] == 'lake süd A "fish" here'
-    (train_set / "imagenet" / "train" / "n01443537" / "n01443537_8.JPEG").unlink()
-    (images,) = find.find("imagenet-train", accept_counts=True)
-    with pytest.raises(TrainingError, match="1 of 4 captioned images are not among the training"):
-        captions.write_table(found, images, path)
-    less = captions.write_table(found, images, path, accept_counts=True)
-    assert (less["trained_on"], less["without_image"]) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    "content, sentence",
-    [
-        (ENTRIES, "4 captions where 463,622 were published"),
-        ({}, "entry 0 has no sound filename"),
-        ([{**ENTRIES[0], "tags": "lake"}], "entry 0 has no sound tags"),
-        (ENTRIES[:1] * 2, "two captions of one image"),
-        ("[", "is not readable as JSON"),
-        (None, "cannot be read"),
-    ],
-)
-def test_another_file_of_captions_is_refused(tmp_path: Path, content: Any, sentence: str) -> None:
-    path = captions_file(tmp_path, content)
-    if not isinstance(content, list | dict):
-        path.write_text(content or "")
-        path = path if content else tmp_path / "absent.json"
-    with pytest.raises(TrainingError, match=re.escape(sentence)):
-        captions.read(path, ("title",), accept_counts=content == ENTRIES[:1] * 2)
-
-
-def test_captions_from_one_command(
-    train_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """All but open_clip's trainer itself, which a slow test runs."""
-    out, text = train_set / "out", recipe(train_set, "captions", batch=2, epochs=3, warmup_steps=0)
-    given = ["train", text, "--model", CLIP, "--out", str(out), "--accept-counts"]
-    assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
-    given += ["--captions", str(captions_file(train_set))]
-    lines: list[list[str]] = []
-    clip = open_clip.CLIP(**networks.architecture("pocket-cnn"))
-
-    def trained(line: list[str], **_: Any) -> None:
-        lines.append(line)
-        if len(lines) > 1:
-            place = out / "open_clip" / "checkpoints"
-            place.mkdir(parents=True, exist_ok=True)
-            state = {f"module.{name}": value for name, value in clip.state_dict().items()}
-            torch.save({"epoch": 3, "state_dict": state, "optimizer": {}}, place / "epoch_3.pt")
-
-    monkeypatch.setattr(captions.subprocess, "run", trained)
-    assert main(given) == 1 and "left no epoch_3.pt" in capsys.readouterr().err
-    assert main([*given, "--seed", "1"]) == 1
-    assert "is of another training (changed: seed)" in capsys.readouterr().err
-    bias = clip.visual.conv1.weight.data[0].clone()
-    clip.visual.conv1.weight.data[0] = float("nan")
-    assert main(given) == 1
-    assert "numbers in visual.conv1.weight that are not finite" in capsys.readouterr().err
-    clip.visual.conv1.weight.data[0] = bias
-    assert main(given) == 0 and lines[0] == lines[1] == lines[2]
-    assert lines[0][lines[0].index("--resume") :][:2] == ["--resume", "latest"]
-    path = out / "pocket-cnn-captions.safetensors"
-    assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
-    said = about(path)
-    assert (said["captions"], said["trained_on"], said["without_text"]) == (4, 2, 2)
-    loaded = encoders.load(Model.model_validate(said["entry"]))
-    assert loaded.model.level == "captions" and loaded.weights_sha256 == said["sha256"]
-    torch.testing.assert_close(loaded.encoder.conv1.weight, clip.visual.conv1.weight)
-    assert main(given) == 1 and "is there already" in capsys.readouterr().err
-
-
-def test_open_clips_trainer_understands_the_command(tmp_path: Path) -> None:
-    from open_clip_train.params import parse_args
-
-    own = {"seed": 4, "workers": 2, "processes": 8, "micro_batch": 64, "device": "cpu"}
-    asked = TrainOptions(recipe="captions", model=CLIP, **own)
-    found = recipes.load("captions")
-    table = tmp_path / "c.tsv"
-    made, line = captions.command(found, "RN50-quickgelu", table, recipes.CAPTIONS, asked)
-    end = line.index("open_clip_train.main")
-    assert line[end - 5 : end] == ["--standalone", "--nproc-per-node", "8", "-m", "--"]
-    said = parse_args(line[end + 1 :])
-    assert said.batch_size * said.accum_freq * made.processes == found.settings.batch == 1024
-    assert (said.model, said.lr, said.wd) == ("RN50-quickgelu", 1e-3, 0.1)
-    assert (said.epochs, said.warmup, said.seed, said.workers) == (32, 2000, 4, 2)
-    assert (said.train_data, said.csv_separator) == (str(table), "\t")
-    assert (said.resume, said.save_most_recent, said.precision) == ("latest", True, "amp_bf16")
-    assert said.local_loss and said.gather_with_grad
-
-
-@pytest.mark.slow
-def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> None:
-    """Three epochs of a small CLIP in one process: several of this trainer need GPUs."""
-    pytest.importorskip("webdataset", reason="open_clip's trainer needs the extra `train`")
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
-            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2,
-                         "layers": 1},
-        },
-        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
-    }  # fmt: skip
-    place = train_set / "architecture"
-    place.mkdir()
-    (place / "open_clip_config.json").write_text(json.dumps(config))
-    found = captions.read(captions_file(train_set), ("title",), accept_counts=True)
-    (images,) = find.find("imagenet-train", accept_counts=True)
-    table = train_set / "captions.tsv"
-    rows = captions.write_table(found, images, table)["trained_on"]
-    small = {"batch": 2, "epochs": 3, "warmup_steps": 1, "precision": "fp32"}
-    own = recipes.load(recipe(train_set, "captions", **small))
-    asked = TrainOptions(recipe="captions", model=CLIP, workers=0, device="cpu")
-    _, line = captions.command(own, f"local-dir:{place}", table, rows, asked)
-    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    last = train_set / "open_clip" / "checkpoints" / "epoch_3.pt"
-    clip = open_clip.CLIP(**config["model_cfg"])
-    clip.load_state_dict(read_weights(last)[0])
+        assert "0 GPUs are here for 1 processes" in refused(missing)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tiny import pictures, save_clip, use_architectures
 
-from analysis.features import encoders, store
+from analysis.features import networks, store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers
 from companion import cli, probe_checkpoint
@@ -255,7 +255,7 @@ TINY = ("--architecture", "tiny-vit")
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a checkpoint of a few kilobytes and the architectures that it is one of."""
     pytest.importorskip("open_clip", reason="extraction is not installed")
     folder = tmp_path_factory.mktemp("weights")
@@ -266,10 +266,10 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(networks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tiny(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """That checkpoint, its architecture known."""
-    monkeypatch.setattr(encoders, "ARCHITECTURES", networks / "architectures")
-    return networks / "tiny.safetensors"
+    monkeypatch.setattr(networks, "ARCHITECTURES", weights / "architectures")
+    return weights / "tiny.safetensors"
 
 
 @pytest.fixture(scope="module")

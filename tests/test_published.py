@@ -1,6 +1,7 @@
 """Published accuracies: the table, its views, and the paper's numbers that come out of it.
 
-The fits here are written out with NumPy, apart from ``analysis.metrics.robustness``, as a second opinion.
+The fits here are written out with NumPy, apart from ``analysis.metrics.robustness``, as a
+second opinion.
 """
 
 import importlib.util

@@ -36,7 +36,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from torchvision.transforms import InterpolationMode, v2
 
-from analysis.common import changes, replaced, sha256_of, write_text
+from analysis.common import CompanionError, changes, replaced, sha256_of, write_text
 from analysis.families.registry import Model
 from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.plan import head_prompts
@@ -49,10 +49,6 @@ from training.recipes import ClassifierSettings, TrainingError, TrainOptions
 
 TRAIN_SET, VAL_SET = "imagenet-train", "imagenet"
 LIBRARIES = ("torch", "torchvision", "lightning", "open_clip_torch", "numpy", "pillow")
-#: Grey, where an augmentation moves an image aside.
-FILL = 128
-
-Batch = tuple[Tensor, Tensor]
 
 
 class ImageError(TrainingError):
@@ -131,7 +127,7 @@ def augmentation(settings: ClassifierSettings, size: int) -> v2.Compose:
         steps.append(v2.RandomHorizontalFlip())
     if settings.randaugment:
         number, magnitude = settings.randaugment
-        steps.append(v2.RandAugment(number, magnitude, fill=[FILL] * 3))
+        steps.append(v2.RandAugment(number, magnitude, fill=[128] * 3))  # grey beside an image
     return v2.Compose([*steps, v2.PILToTensor()])
 
 
@@ -196,8 +192,7 @@ class Training(LightningModule):
         if self.recipe.towers not in ("any", towers):
             raise TrainingError(
                 f"{self.recipe.name} is a recipe for the kind of tower {self.recipe.towers}, and "
-                f"this one is a {type(visual).__name__}: use another of "
-                f"{', '.join(recipes.names())}."
+                f"this one is a {type(visual).__name__}: use {' or '.join(recipes.names())}."
             )
         smoothing = self.settings.label_smoothing
         self.net = Classifier(visual, head, normalised=self.finetuned, label_smoothing=smoothing)
@@ -206,8 +201,9 @@ class Training(LightningModule):
     def configure_optimizers(self) -> Any:
         """Make the recipe's optimizer, whose rate follows `recipes.rate`."""
         settings, full = self.settings, self.settings.learning_rate
-        names = {"betas": settings.betas, "eps": settings.epsilon, "momentum": settings.momentum}
-        own: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
+        own: dict[str, Any] = {"betas": settings.betas, "eps": settings.epsilon}
+        if settings.optimizer == "sgd":
+            own = {"momentum": settings.momentum}
         optimizer = create_optimizer_v2(
             self.net, "momentum" if settings.optimizer == "sgd" else settings.optimizer, lr=full,
             weight_decay=settings.weight_decay, filter_bias_and_bn=settings.decayed == "matrices",
@@ -236,7 +232,7 @@ class Training(LightningModule):
         rows = range(self.global_rank, len(self.val), self.plan.processes)
         return DataLoader(pictures, 256, sampler=rows, num_workers=self.options.workers)
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         """Return the mean loss of what a process computes at a time."""
         inputs, targets = encoders.normalize(batch[0], self.model), batch[1]
         if self.settings.mixup:
@@ -259,7 +255,7 @@ class Training(LightningModule):
                 "precision fp32, in a recipe of your own; the state kept before it is there."
             )
 
-    def validation_step(self, batch: Batch, index: int) -> None:
+    def validation_step(self, batch: list[Tensor], index: int) -> None:
         """Count the images that are recognised, in float32 as they will be later."""
         with torch.autocast(self.device.type, enabled=False):
             scores = self.net.logits(encoders.normalize(batch[0], self.model))
@@ -296,7 +292,8 @@ class Training(LightningModule):
 
     def write(self) -> None:
         """Write the checkpoint, and beside it what it is."""
-        model, of = self.model, self.images.name
+        model, name = self.model, self.images.name
+        of = "ImageNet-1k" if name == TRAIN_SET else name
         notes = {
             "architecture": model.architecture or "", "level": self.recipe.level,
             "classes": json.dumps(self.images.classes), "normalize": json.dumps(self.finetuned),
@@ -306,11 +303,10 @@ class Training(LightningModule):
             "accuracy": self.curve[-1]["accuracy"],
             "measured_on": self.val and (self.val.what or self.val.name),
         }  # fmt: skip
-        labels = f"{'ImageNet-1k' if of == TRAIN_SET else of} labels"
         entry = {
             "name": self.result.stem, "level": self.recipe.level, "library": "open_clip",
             "architecture": model.architecture, "width": model.width, "head": "own",
-            "pretraining": model.pretraining if self.finetuned else labels,
+            "pretraining": model.pretraining if self.finetuned else f"{of} labels",
             "preprocessing": model.preprocessing.model_dump(mode="json", exclude_defaults=True),
         }  # fmt: skip
         write_result(self.result, self.net.weights(), notes, about, entry)
@@ -332,10 +328,7 @@ def devices(options: TrainOptions) -> tuple[str, int]:
     cuda = gpus > 0 or options.device == "cuda"
     count = options.processes or max(1, gpus)
     if cuda and count > gpus:
-        raise TrainingError(
-            f"there are {gpus} GPUs here for {count} processes: start one for each, or use "
-            "--device cpu."
-        )
+        raise TrainingError(f"{gpus} GPUs are here for {count} processes: use fewer, or the cpu.")
     return "cuda" if cuda else "cpu", count
 
 
@@ -373,6 +366,13 @@ def run(options: TrainOptions) -> Path | None:
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+    except RuntimeError as error:
+        if plan.processes == 1 or isinstance(error, CompanionError):
+            raise
+        raise TrainingError(  # one that failed makes the others fail
+            f"a process stopped ({str(error).splitlines()[0]}): see what the first to stop says; "
+            "once that is mended the same command goes on from the state that was kept last."
+        ) from None
     if not trainer.is_global_zero:
         return None
     training.write()
@@ -393,8 +393,7 @@ def check_same(path: Path, made_from: Mapping[str, Any]) -> None:
         different = changes(content["made_from"], json.loads(json.dumps(made_from)))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError):
         raise TrainingError(
-            f"{path} is not a sound state or result of a training: remove it, and the training "
-            "begins anew."
+            f"{path} is not a sound state or result of a training: remove it to begin anew."
         ) from None
     if different:
         raise TrainingError(

@@ -1,7 +1,7 @@
 """From a picture to an encoder's pixels: the resizing and cropping that every encoder expects.
 
 Only the pixels are made here, as bytes; scaling to [0, 1] and normalising a whole batch is cheaper
-on the encoder's own device (see `models`). No torch.
+on the encoder's own device (see `encoders.normalize`). No torch.
 """
 
 from __future__ import annotations

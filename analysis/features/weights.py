@@ -64,8 +64,8 @@ def read_weights(path: Path) -> tuple[State, dict[str, str]]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = reason.partition(" No automatic")[0].removesuffix(".")
         raise ModelError(
-            f"{path.name} is not a sound file of tensors alone ({reason}), and what is more may run "
-            "code when it is opened: if it was cut short get it again, else save the model's "
+            f"{path.name} is not a sound file of tensors alone ({reason}), and what is more may "
+            "run code when it is opened: if it was cut short get it again, else save the model's "
             "state_dict() as safetensors with a tool that you trust."
         ) from None
     return state, metadata

@@ -1,7 +1,4 @@
-"""Accuracies and effective robustness as marks, rows and words, alike in both editions.
-
-Takes the views of `companion.measurements.views`; computes nothing but the band of a baseline.
-"""
+"""Accuracies and effective robustness (`views`) as marks, rows and words, in both editions."""
 
 from __future__ import annotations
 

@@ -91,8 +91,8 @@ def robustness(
         theirs = published_robustness.of_checkpoint(table, model)["dataset"]
         row = {"model": model.title, "ER (points)": points(one["er"], one["er_95"])}
         if set(accuracy.NAMES) <= set(theirs) and model.name in published.index:
-            other = published.loc[model.name]
-            row["published ER (points)"] = points(other["er"], other["er_95"])
+            er, error = published.loc[[model.name], ["er", "er_95"]].to_numpy(float)[0]
+            row["published ER (points)"] = points(er, error)
         found.append(row | {"ImageNet (%)": percent(one["imagenet"]),
                             "shifted (%)": percent(one["shifted"])})  # fmt: skip
     return pd.DataFrame(found).fillna("")

@@ -92,11 +92,6 @@ def kurtosis(measurement: Measurement) -> str:
     return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
 
 
-def middle(percentiles: NDArray[np.float64]) -> str:
-    """Where 90 % of the items lie, from the percentiles 0 to 100."""
-    return f"{digits(percentiles[5])} to {digits(percentiles[95])}"
-
-
 def outliers(profile: NDArray[np.float64], threshold: float) -> str:
     """The coordinates of a profile that are far above the mean one, the largest first."""
     names = [str(c) for c in far_above_mean(profile, threshold)]
@@ -104,34 +99,31 @@ def outliers(profile: NDArray[np.float64], threshold: float) -> str:
     return ", ".join(names[:6]) + more or "none"
 
 
-def control(measured: Iterable[Measurement]) -> str:
+def control(measured: Sequence[Measurement]) -> str:
     """What random weights tell about reading κ and persistence; "" without them, or without others.
 
     `measured`: outlier features of a family's images.
     """
-    every = list(measured)
-    untrained = [m for m in every if m.level == "random"]
-    trained = [m for m in every if m.level != "random"]
-    if not untrained or not trained:
+
+    def told(some: list[Measurement]) -> str:
+        leading = [100 * m.value("persistence_fraction") for m in some]
+        varying = [m.value("sample").std(axis=0).mean() for m in some]
+        return (
+            f"the commonest leader leads in {_span(leading, '.1f')} % of the images, κ is "
+            f"{_span([m.value('kurtosis_mean') for m in some], '.3g')}, the largest profile "
+            f"{_span([m.value('profile').max() for m in some], '.3g')} times the mean, and a "
+            f"coordinate varies over images by {_span(varying, '.2f')} standard deviations of an "
+            "image"
+        )
+
+    groups = [[m for m in measured if (m.level == "random") == random] for random in (True, False)]
+    if not all(groups):
         return ""
-    random = untrained[0]
-    share, shares = _leading(random), list(map(_leading, trained))
-    varying, others = _variation(random), list(map(_variation, trained))
-    said = (
-        f"With random weights coordinate {random.value('persistence_coordinate')} leads in "
-        f"{share:.1f} % of the images; in the trained models the commonest leader does so in "
-        f"{min(shares):.1f} to {max(shares):.1f} %."
-    )
-    if share <= max(shares):
-        return said
+    untrained, trained = map(told, groups)
     return (
-        f"{said} But with random weights κ is {digits(random.value('kurtosis_mean'))}, and the "
-        f"largest profile only {digits(random.value('profile').max())} times the mean. The "
-        "untrained network maps all images to similar vectors: a coordinate varies over images by "
-        f"{varying:.2f} standard deviations of an image, in the trained models by "
-        f"{min(others):.2f} to {max(others):.2f}. Some coordinate must then be the largest in most "
-        "of them. So persistence by itself is no sign of something learned; it says something only "
-        "where κ is far above 3."
+        f"With random weights {untrained}; in the trained models {trained}. Where all images are "
+        "mapped to similar vectors, some coordinate must lead in most of them: persistence by "
+        "itself is no sign of something learned, it says something only where κ is far above 3."
     )
 
 
@@ -148,48 +140,32 @@ def left_out(name: str, measurement: Measurement) -> str:
     )
 
 
-def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str) -> str:
-    """An admonition (MyST) that names the missing models and how to get them; "" if none is."""
+def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str = "") -> str:
+    """An admonition (MyST) that names the missing models and how to get them; "" if none is.
+
+    ``experiment``: what is to be measured once there are features.
+    """
     if not missing:
         return ""
-    if family.edition == "pocket":
-        body = f"{what} of these models:\n\n{_items(missing)}\n\n{pocket_command([family.name])}"
-        return f"::::{{admonition}} Not measured\n:class: not-measured\n{body}\n::::"
-    loadable = [model for model in missing if model.loadable]
-    private = [model for model in missing if not model.loadable]
+    data = "pocket" if family.edition == "pocket" else "FOLDER"
+    commands = [f"companion extract {family.name} --data {data}"]
+    if experiment:
+        commands.append(f"companion measure {experiment} {family.name} --record")
+    typed = "\n".join(f"$ {command}" for command in commands)
+    listed = {
+        loadable: "\n".join(f"- {model.title}" for model in missing if model.loadable == loadable)
+        for loadable in (True, False)
+    }
     parts = []
-    if loadable:
-        parts.append(f"{what} of these models:\n\n{_items(loadable)}")
+    if listed[True]:
         parts.append(
-            "Their weights can be had, so a copy of the images is all that is missing:\n\n"
-            f"```console\n$ companion extract {family.name} --data FOLDER\n"
-            f"$ companion measure {experiment} {family.name} --record\n```"
+            f"{what} of these models, whose weights can be had (`pip install -e '.[extract]'`):"
+            f"\n\n{listed[True]}\n\n```console\n{typed}\n```"
         )
-    if private:
-        parts.append(f"No public weights are known for these:\n\n{_items(private)}")
+    if listed[False]:
+        parts.append(f"No public weights are known for these:\n\n{listed[False]}")
     body = "\n\n".join(parts)
     return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
-
-
-def no_features(missing: Sequence[Model], what: str, family: str) -> str:
-    """An admonition (MyST) on models that the store has no features of; "" if there is none."""
-    if not missing:
-        return ""
-    return (
-        "::::{admonition} Not measured yet\n:class: not-measured\n"
-        f"The store has no {what} by these models:\n\n{_items(missing)}\n\n"
-        f"```console\n$ companion extract {family} --data FOLDER\n```\n::::"
-    )
-
-
-def pocket_command(families: Sequence[str]) -> str:
-    """How to get the features of pocket families (MyST)."""
-    lines = "\n".join(f"$ companion extract {name} --data pocket" for name in families)
-    return (
-        "Their features are extracted before a build, from checkpoints of this repository, which "
-        "needs PyTorch:\n\n"
-        f"```console\n$ pip install -e '.[extract]'\n{lines}\n```"
-    )
 
 
 def missing(
@@ -247,15 +223,7 @@ def share_of(of_regions: Mapping[str, int], level: str, other: str) -> str:
     return f"{100 * shared(of_regions, level, other) / whole:.0f}" if whole else "n/a"
 
 
-def _leading(measurement: Measurement) -> float:
-    """How often the commonest leader leads, in percent."""
-    return float(100 * measurement.value("persistence_fraction"))
-
-
-def _variation(measurement: Measurement) -> float:
-    """How much a coordinate varies over images, in an image's standard deviations: of a sample."""
-    return float(measurement.value("sample").std(axis=0).mean())
-
-
-def _items(models: Sequence[Model]) -> str:
-    return "\n".join(f"- {model.title}" for model in models)
+def _span(values: Sequence[float], form: str) -> str:
+    """Lowest to highest, or the one value."""
+    low, high = (format(end, form) for end in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"

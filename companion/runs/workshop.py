@@ -3,7 +3,8 @@
 A `Workshop` keeps some processes that have loaded what notebooks and measurements import; asked
 to call a function, one of them does so in a fork of itself. What the function leaves behind goes
 with the fork, and a call that crashes takes nothing else along. The processes end when the one that
-asked them ends, however it does. Where the system cannot fork (Windows), each call starts Python.
+asked them ends, however it does. Where forking is not safe once libraries are loaded (macOS) or not
+possible (Windows), each call starts Python.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LOADED = (
 #: The same everywhere, since the order of sets follows from it, and numbers from that order.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
 MODULE = "companion.runs.workshop"
+FORKS = sys.platform == "linux"
 
 
 class Workshop:
@@ -98,7 +100,7 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a call prints is no answer
     for line in sys.stdin:
-        answers.write((_in_a_fork if hasattr(os, "fork") else _in_python)(line) + "\n")
+        answers.write((_in_a_fork if FORKS else _in_python)(line) + "\n")
         answers.flush()
 
 

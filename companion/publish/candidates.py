@@ -1,0 +1,111 @@
+"""Candidates for an indicator of robustness, put together for the page that compares them.
+
+One row per model (and seed), NaN where a quantity is not known; shares in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+
+from analysis.families.registry import Family, Level
+from companion.claims.evidence import Evidence, Interval
+from companion.measurements import pocket_robustness
+from companion.measurements.measures import counts_of
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import Measurement
+
+CANDIDATES = {
+    "kurtosis": "κ",
+    "persistence": "persistence (%)",
+    "top_importance": "top importance (× mean)",
+    "n_unique": "concepts",
+    "best": "mean best AP (%)",
+}
+EXPERIMENTS: tuple[Experiment, ...] = ("outlier_features", "privileged_directions", "concepts")
+#: Sets of random directions that are averaged, as in the recorded table.
+CHANCE = 5
+#: Models that a comparison takes at least.
+LEAST = 6
+
+Measured = dict[str, dict[Experiment, Measurement]]
+
+
+def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
+    """Model → experiment → its measurement on the data that claims are about.
+
+    ``anywhere``: on other data where there is none on those.
+    """
+    found: Measured = {}
+    for experiment in EXPERIMENTS:
+        wanted = evidence.probe if experiment == "concepts" else evidence.reference
+        known = evidence.measured(experiment, *get_args(Level))
+        for m in sorted(known, key=lambda m: m.data.name == wanted):
+            if anywhere or m.data.name == wanted:
+                found.setdefault(m.model, {})[experiment] = m
+    return found
+
+
+def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
+    """Each model's effective robustness, whether its interval is above zero, and candidates."""
+    rows = [
+        {"backbone": family.title, "model": model.name, "title": model.title, "level": model.level}
+        | evidence.intervals.get(model.name, Interval(*[np.nan] * 3))._asdict()
+        | quantities(known.get(model.name, {}), evidence)
+        for family in evidence.families.values()
+        for model in family.models
+    ]
+    found = pd.DataFrame(rows).rename(columns={"value": "er"})
+    return found.assign(robust=found["low"] > 0)
+
+
+def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
+    """The candidates of one model, and what is shown beside them."""
+    beside = ("largest", "random_directions", "probed")
+    found: dict[str, Any] = dict.fromkeys([*CANDIDATES, *beside], np.nan)
+    if m := known.get("outlier_features"):
+        found["on"] = "" if m.data.name == evidence.reference else f": {m.data.title}"
+        found["kurtosis"] = m.value("kurtosis_mean")
+        found["persistence"] = 100 * m.value("persistence_fraction")
+        found["largest"] = m.value("profile").max()
+    if m := known.get("privileged_directions"):
+        found["top_importance"] = m.value("importance").max()
+    if m := known.get("concepts"):
+        counts = counts_of(m)
+        found["n_unique"] = counts.of("draws", evidence.counts).mean()
+        found["best"] = 100 * counts.of("draws", "best").mean()
+        found["random_directions"] = counts.of("random", evidence.counts)[:CHANCE].mean()
+        found["probed"] = len(m.value("positives"))
+        found["probe"] = "" if m.data.name == evidence.probe else f" ({m.data.title})"
+    return found
+
+
+def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
+    """The recorded candidates of every seed of pocket families; of others there are none."""
+    parts = []
+    for family in families.values():
+        if family.edition == "pocket":
+            own = pocket_robustness.of_family(family, "unseen")[["name", "seed", "er"]]
+            drawn = pocket_robustness.resampled(family, "unseen", resamples, seed)
+            ends = [np.percentile(drawn[m], [2.5, 97.5], axis=0) for m in own["name"].unique()]
+            low, high = np.concatenate(ends, axis=1)
+            parts.append(own.assign(backbone=family.title, low=low, high=high, robust=low > 0))
+    if not parts:
+        return pd.DataFrame()
+    recorded = pd.read_csv(pocket_robustness.POCKET / "representations.csv")
+    recorded[["persistence", "best"]] *= 100  # kept as fractions
+    return recorded.merge(pd.concat(parts).rename(columns={"name": "model"}), on=["model", "seed"])
+
+
+def judgeable(models: pd.DataFrame) -> dict[str, str]:
+    """Candidates with titles that enough models have, robust ones and others among them."""
+    return {
+        candidate: title
+        for candidate, title in CANDIDATES.items()
+        if candidate in models
+        for own in [models.dropna(subset=[candidate, "er"])]
+        if len(own) >= LEAST and own["robust"].nunique() == 2
+    }
