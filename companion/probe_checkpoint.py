@@ -83,15 +83,18 @@ def of_images(
         return of_store(model, images.name, name, Path(made))
 
 
-def of_store(model: Model, data: str, name: str = "", folder: Path | None = None) -> Probe:
+def of_store(
+    model: Model, data: str, name: str = "", folder: Path | None = None, live: bool = True
+) -> Probe:
     """Probe the features of a data set by a model, with the head that lies beside them if any.
 
+    Beside it stand the models measured before: `live` ones, too, or those recorded for good alone.
     Raises StoreError if the features are not there or not sound, ProbeError as `probe` does.
     """
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     head = store.read_head(path, model).weight if path.is_file() else None
-    known, about = known_models(), _about(found.sidecar)
+    known, about = known_models(live), _about(found.sidecar)
     return probe(found.features, head, name=name or model.name, recorded=known, about=about)
 
 
@@ -109,14 +112,16 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
             missing.append(model)
             continue
         try:
-            probes[model.title] = of_store(model, wanted)
+            probes[model.title] = of_store(model, wanted, live=False)
         except (ProbeError, store.StoreError) as error:
             failed.append(str(error))
     return probes, missing, failed
 
 
-def known_models() -> list[Recorded]:
+def known_models(live: bool) -> list[Recorded]:
     """The models to compare with, from measurement files; pocket ones in the training style."""
+    if not live:
+        return recorded_of(records.read_all("outlier_features"))
     found: list[Recorded] = []
     for family in load_families().values():
         known = records.available("outlier_features", family)

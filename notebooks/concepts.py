@@ -38,7 +38,6 @@ from companion.claims.rules import RULES
 from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
 from companion.measurements.records import available
-from companion.measurements.take import unusable
 from companion.publish import charts, counts, dots, style, words
 
 backbone = load_family(family)
@@ -148,6 +147,4 @@ for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
         verdict = RULES[name](claim, known)
         style.text(f"claim-{name}", cards.beside(claim, verdict, known, f"**{backbone.title}.**"))
-missing = words.without(backbone, measured.values())
-notes = "The concepts", "concepts", unusable(backbone)
-words.show_what_is_missing(backbone, measured.values(), missing, *notes)
+words.missing("The concepts", "concepts", backbone, list(measured.values()))

@@ -68,7 +68,7 @@ pruned = pd.DataFrame(
         "kept": f"{one.kept(pruned_share)} of {one.rank}",
         "accuracy (%)": f"{style.percent(one.accuracy(0))} → "
         + style.percent(one.accuracy(pruned_share))
-        + " (*)" * (one.accuracy(pruned_share) < extrapolated),
+        + " (*)" * bool(one.accuracy(pruned_share) < extrapolated),
         "change": signed(one.change("inside", pruned_share)),
         "change of ER": signed(one.change("robustness", pruned_share)),
     }
