@@ -1,1 +1,1 @@
-"""The companion's analysis code: pure metrics on arrays, one idea per module."""
+"""The science: what to look at, which pictures, features of them, and the paper's metrics."""

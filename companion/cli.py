@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.common import CompanionError
 from companion.commands import VERBS
-from companion.options import add_options, read
+from companion.runs.options import add_options, read
 
 EXAMPLES = """examples:
   companion status

@@ -15,7 +15,9 @@ from analysis.common import ROOT, suggestion, write_text
 from analysis.families import registry
 from analysis.families.registry import Model
 from companion.measurements.quantities import Experiment as Measured
-from companion.options import (
+from companion.runs import experiments
+from companion.runs.experiments import Run, RunError
+from companion.runs.options import (
     Extraction,
     Machine,
     Parameters,
@@ -24,8 +26,6 @@ from companion.options import (
     models_of,
     option,
 )
-from companion.runs import experiments
-from companion.runs.experiments import Run, RunError
 
 if TYPE_CHECKING:
     from analysis.images.imagelist import ImageList
@@ -369,7 +369,8 @@ def claims(
     edition: Annotated[Literal["paper", "pocket"], option("whose models (paper)")] = "paper",
 ) -> int:
     """Judge the paper's claims: outcome, how many of how many checks agree, and the numbers."""
-    from companion.claims import cards, evidence, ledger, rules
+    from companion.claims import evidence, ledger, rules
+    from companion.publish import cards
 
     found = evidence.gather(edition, measurements)
     verdicts = rules.judge_all(found, ledger.load_claims())

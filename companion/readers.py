@@ -33,8 +33,8 @@ from analysis.families.registry import (
     load_family,
 )  # fmt: skip
 from analysis.features import store
-from companion.options import option
 from companion.runs.experiments import STATE, RunError
+from companion.runs.options import option
 
 #: Names that Windows gives to devices, whatever their ending.
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")

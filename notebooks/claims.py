@@ -34,11 +34,11 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 # %%
 import pandas as pd
 
-from companion.claims.cards import badge, card
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import OUTCOMES, load_claims
 from companion.claims.rules import judge_all
 from companion.publish import style
+from companion.publish.cards import badge, card
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)

@@ -32,13 +32,13 @@ from analysis.families.registry import load_family
 from analysis.metrics.average_precision import average_precision_on, balanced_sample, project
 from analysis.metrics.concept_counts import regions
 from analysis.metrics.directions import decompose
-from companion.claims import cards, ledger
+from companion.claims import ledger
 from companion.claims.evidence import of_family
 from companion.claims.rules import RULES
 from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
 from companion.measurements.records import available
-from companion.publish import charts, counts, dots, style, words
+from companion.publish import cards, charts, counts, dots, style, words
 
 backbone = load_family(family)
 measured = counts.comparable(available("concepts", backbone, ["pocket", "broden"]))

@@ -36,12 +36,12 @@ import pandas as pd
 
 from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
-from companion.claims.cards import beside
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.claims.rules import RULES
 from companion.measurements import records
 from companion.publish import candidates, compared, dots, style, words
+from companion.publish.cards import beside
 from companion.publish.words import digits
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))

@@ -36,11 +36,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.claims.cards import beside
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import RULES
 from companion.publish import dots, style, words
+from companion.publish.cards import beside
 from companion.publish.inside import EXPERIMENTS, inside, signed, span
 from companion.publish.words import digits
 

@@ -32,12 +32,12 @@ pruned_share: float = 0.8  # share of directions pruned in the claim
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.claims.cards import beside
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import RULES
 from companion.measurements import pocket_robustness
 from companion.publish import dots, style
+from companion.publish.cards import beside
 from companion.publish.inside import EXPERIMENTS, inside, signed
 
 found = inside(load_families(edition))

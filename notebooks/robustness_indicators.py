@@ -38,11 +38,11 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from analysis.metrics import indicators
-from companion.claims.cards import beside
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import RULES
 from companion.publish import candidates, compared, dots, style, words
+from companion.publish.cards import beside
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence)

@@ -11,12 +11,12 @@ from analysis.families.registry import Family, load_families
 from analysis.images import sets
 from analysis.images.imagelist import DIFFERS
 from companion import cli
-from companion.claims.cards import beside, card, lines, rows
 from companion.claims.evidence import Evidence, gather
 from companion.claims.ledger import ClaimError, load_claims
 from companion.claims.rules import RULES, judge_all
 from companion.measurements.quantities import QUANTITIES
 from companion.measurements.records import Measurement
+from companion.publish.cards import beside, card, lines, rows
 
 CLAIMS = load_claims()
 PROVENANCE = {

@@ -39,9 +39,9 @@ from analysis.features.plan import Settings, head_outdated, outdated
 from analysis.images import broden, find, sets
 from analysis.images.imagelist import DatasetError, ImageList
 from companion.measurements import due, records, take
-from companion.options import family_names, option
 from companion.runs import dispatch
 from companion.runs.experiments import RunError
+from companion.runs.options import family_names, option
 
 Kind = Literal["features", "measure"]
 PROFILES = ROOT / "profiles"
