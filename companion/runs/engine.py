@@ -119,16 +119,6 @@ def _remove_leftovers(everything: Sequence[Run]) -> None:
     wanted = {run.output for run in everything}
     for path in [*experiments.OUTPUTS.rglob("*"), *STATE.rglob("*.part")]:
         part = PART.fullmatch(path.name)
-        left = part and not _alive(int(part[1]))
+        left = part and not dispatch.alive(int(part[1]))
         if left or (path.suffix == ".ipynb" and path not in wanted):
             path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -324,8 +324,12 @@ def _do(
 
 @contextlib.contextmanager
 def _receipts() -> Iterator[Path]:
-    """A folder that all machines see, in the store."""
-    folder = store.default_folder() / f".receipts-{platform.node()}-{os.getpid()}"
+    """A folder that all machines see, in the store; those of killed grids are removed."""
+    own = f".receipts-{platform.node()}-"
+    folder = store.default_folder() / f"{own}{os.getpid()}"
+    for old in store.default_folder().glob(f"{own}*"):
+        if not dispatch.alive(int(old.name.removeprefix(own))):
+            shutil.rmtree(old, ignore_errors=True)
     try:
         yield folder
     finally:
