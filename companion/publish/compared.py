@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import Edition, level_title
+from analysis.families.registry import Edition, Level, level_title
 from analysis.metrics import indicators
 from companion.publish.dots import Marks
 from companion.publish.style import minus, points
@@ -93,5 +94,7 @@ def marks(models: pd.DataFrame, candidate: str, edition: Edition) -> list[Marks]
     return [
         Marks(f"{backbone}, {level_title(level, edition)}", level, own[candidate], own["er"],
               own["low"], own["high"], "filled" if backbone == first else "hollow")
-        for (backbone, level), own in models.groupby(["backbone", "level"], sort=False)
+        for backbone in models["backbone"].unique()
+        for level in get_args(Level)
+        if len(own := models[(models["backbone"] == backbone) & (models["level"] == level)])
     ]  # fmt: skip

@@ -9,11 +9,16 @@ from analysis.families.registry import Family, Model
 from analysis.metrics.pruning import Sweep
 from companion.measurements.due import TRAINING
 from companion.measurements.measures import sweeps_of
+from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
 from companion.publish.words import digits
 
-EXPERIMENTS = ("outlier_features", "privileged_directions", "pruning_under_shift")
+EXPERIMENTS: tuple[Experiment, ...] = (
+    "outlier_features",
+    "privileged_directions",
+    "pruning_under_shift",
+)
 Interval = tuple[float, float, float]
 
 

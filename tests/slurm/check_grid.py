@@ -1,6 +1,6 @@
 """The grid on a real SLURM of one node: `make test-slurm`. Not collected by `make test`.
 
-A miniature grid in parts, of one model of the pocket lab. It skips, with a sentence, where such a
+A miniature grid, of one model of the pocket lab. It skips, with a sentence, where such a
 cluster cannot be set up: not root, no apt-get, or a machine that belongs to another cluster.
 """
 
@@ -57,8 +57,7 @@ def project(tmp_path_factory, cluster):
 
 
 def grid(project, *more, data=("one", "two")):
-    parts = ("--shards", "2", "--shard-size", "16", "--batch-size", "8")
-    return start(project, "--profile", "test", *parts, *more, data=data)
+    return start(project, "--profile", "test", "--batch-size", "8", *more, data=data)
 
 
 def slurm(*command):
@@ -91,7 +90,7 @@ def test_a_job_that_is_killed_is_tried_again(project):
     time.sleep(1)
     slurm("scancel", number)
     done = finish(running)
-    assert sorted(job.split()[0] for job in done) == ["features", "measure", "part", "part"]
+    assert sorted(job.split()[0] for job in done) == ["features", "measure"]
     logs = [p for p in (project / ".snakemake" / "slurm_logs").rglob(f"{number}.log")]
     assert logs, "the killed job was one of Snakemake's"
 
@@ -100,16 +99,15 @@ def test_a_grid_that_is_killed_goes_on_with_what_is_missing(project):
     before = stamps(project)
     running = grid(project)
     for line in running.stderr:
-        if "finished part" in line:
+        if "finished features" in line:
             break
     while len(slurm("squeue", "--noheader", "--format=%i")) > 1:
-        time.sleep(0.3)  # the part is noted, its job is about to end
+        time.sleep(0.3)  # the features are there, their job is about to end
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     slurm("scancel", "--user=root")
     again = finish(grid(project))
-    assert 1 <= len(again) <= 3  # one part was done; nothing of the first data set
-    assert all(" two-" in job for job in again)
+    assert 1 <= len(again) <= 3  # the features of one data set were done
     assert {name: at for name, at in stamps(project).items() if name in before} == before
 
 
@@ -123,7 +121,7 @@ def test_a_grid_waits_for_a_drained_node_and_goes_on(project):
     assert slurm("squeue", "--noheader", "--format=%i", "--states=RUNNING") == []
     assert running.poll() is None and stamps(project) == before
     slurm("scontrol", "update", f"nodename={node}", "state=resume")
-    assert [job.split()[0] for job in finish(running)] == ["features"]  # 12 images are one shard
+    assert [job.split()[0] for job in finish(running)] == ["features"]
 
 
 def test_a_complete_grid_submits_nothing(project):
