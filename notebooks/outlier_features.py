@@ -137,6 +137,7 @@ if len(styles):
         f"{quantity}, {group}": means[quantity, group].map(form)
         for group in STYLES
         for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
+        if (quantity, group) in means
     }
     style.table(
         "styles", pd.DataFrame(cells).reset_index(), words.kind(found),

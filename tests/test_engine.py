@@ -220,9 +220,10 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
          "reads families without declaring it"),
         (("data/number.txt]", "data/absent.txt]"),
          "declares that it reads data/absent.txt, which matches no file"),
-        (("scope: family", "scope: everything"), "needs a `scope`, which is family or edition"),
-        (("reads:", "raeds:"), "has an unknown field 'raeds'"),
-        (("scope: family", "scope: family\n#     features: 1"), "`features` must be true or false"),
+        (("scope: family", "scope: everything"), "scope: input should be 'family' or 'edition'"),
+        (("reads:", "raeds:"), "raeds: extra inputs are not permitted"),
+        (("scope: family", "scope: family\n#     features: 1"),
+         "features: input should be a valid boolean"),
         (("print(", "print(("), "is not valid Python"),
     ],
 )  # fmt: skip

@@ -168,8 +168,14 @@ def test_what_lacks_a_caption_an_alternative_text_or_a_proper_name_is_refused():
             style.figure("one", style.Drawing(figure, alt), "published", caption)
     with pytest.raises(ValueError, match="must consist of letters"):
         style.text("two words", "x")
-    with pytest.raises(ValueError, match="is empty"):
-        style.table("three", pd.DataFrame(), None, "A caption.")
+
+
+def test_what_was_not_measured_is_said_to_be(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **about: shown.append(data))
+    style.table("three", pd.DataFrame(), None, "A caption.")
+    style.figure("four", None, None, "A caption.")
+    assert [data["text/markdown"] for data in shown] == [style.NOTHING] * 2
 
 
 def test_published_outputs_carry_their_note(monkeypatch):

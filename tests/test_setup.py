@@ -392,7 +392,7 @@ def test_equations_that_docstrings_name_are_numbered_in_the_book():
     labels = set(re.findall(r":label: (eq-[a-z-]+)", definitions))
     named = {
         label
-        for path in (ROOT / "analysis").glob("*.py")
+        for path in (ROOT / "analysis").rglob("*.py")
         for label in re.findall(r"`(eq-[a-z-]+)`", path.read_text(encoding="utf-8"))
     }
     assert {"eq-logit", "eq-baseline", "eq-effective-robustness"} <= named <= labels

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import StrictBool, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, write_text
 from analysis.families.registry import load_families
@@ -45,7 +45,7 @@ class Experiment(Strict):
     scope: Literal["family", "edition"]
     editions: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
-    features: bool = False
+    features: StrictBool = False
 
     @property
     def notebook(self) -> Path:
