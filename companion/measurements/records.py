@@ -99,6 +99,7 @@ class Provenance(_Strict):
     weights: Text
     weights_sha256: Sha256 | None
     weights_note: str
+    inferred: str = ""
     origins: Annotated[list[Origin], Field(min_length=1)]
     layer: Text
     head: str

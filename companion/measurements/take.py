@@ -224,6 +224,7 @@ def provenance(
     own: dict[str, Any] = {
         "weights": " ".join(str(part) for part in parts if part),
         "weights_note": "",
+        "inferred": "",
         "files": [
             {"name": f"features of {one['data']['name']}", "sha256": one["sha256"]}
             for one in sidecars
@@ -235,6 +236,7 @@ def provenance(
         weights=origin["weights"],
         weights_sha256=described["weights_sha256"] or None,
         weights_note=origin["weights_note"],
+        inferred=origin["inferred"],
         origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
         layer=origin["layer"],
         head=head,
