@@ -13,17 +13,35 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 #: An error lists at most so many known names.
 MOST_LISTED = 20
 
+#: What HTML, MyST or mathematics reads as more than a character.
+MARKUP = frozenset("<>{}[]`$*|\\")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def plain(text: str) -> str:
+    """The same text; ValueError if it holds what a page could read as more than characters."""
+    wrong = [one for one in text if one in MARKUP or not (one.isprintable() or one == NO_BREAK)]
+    if wrong:
+        raise ValueError(f"plain words are expected, without {wrong[0]!r}")
+    return text
+
+
+#: What pages show as it stands: no markup and no control character gets in, so none is to be
+#: escaped.
+Plain = Annotated[str, AfterValidator(plain)]
+Words = Annotated[Plain, Field(min_length=1)]
 
 
 class CompanionError(Exception):

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import build_book, run_in
+import yaml
+from conftest import ROOT, build_book, run_in
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
 from companion.publish import style
 from companion.publish.svg import THEME, inline_svg
@@ -23,6 +27,14 @@ def book(clone, tmp_path) -> Path:
 
 def page(folder: Path, name: str) -> str:
     return (folder / "book/_build/html" / f"{name}.html").read_text(encoding="utf-8")
+
+
+def test_no_text_becomes_html():
+    settings = yaml.safe_load((ROOT / "book/_config.yml").read_text("utf-8"))["sphinx"]["config"]
+    config = MdParserConfig(disable_syntax=settings["myst_disable_syntax"])
+    parser = create_md_parser(config, lambda _: RendererHTML())
+    shown = parser.render("# a <script>P=1</script>\n\n<img src=x onerror=P>\n\n| <b> |\n|---|")
+    assert not set(re.findall(r"<(\w+)", shown)) & {"script", "img", "b"}
 
 
 def test_every_run_is_in_the_book_and_nothing_else(clone):

@@ -82,6 +82,21 @@ def test_what_is_recorded_is_sound():
         ),
         ("pruning", lambda c: c.update(unknown=1), "unknown"),
         ("pruning", lambda c: c["provenance"].pop("device"), "provenance.device"),
+        (
+            "pruning",
+            lambda c: c["provenance"].update(device="<script>P=1</script>"),
+            "provenance.device: plain words are expected, without '<'",
+        ),
+        (
+            "pruning",
+            lambda c: c["data"].update(what="![x](http://x.org/y.png)"),
+            "data.what: plain words are expected, without '['",
+        ),
+        (
+            "pruning",
+            lambda c: c["provenance"]["made_from"].update({"analysis.`x`": "1"}),
+            "plain words are expected, without '`'",
+        ),
     ],
 )
 def test_each_fault_is_named(tmp_path, experiment, change, sentence):

@@ -175,6 +175,26 @@ BAD = {
         "name: tiny-one",
         r"tiny.yaml: the family: model names must differ, 'tiny-one' is there more than once\.$",
     ),
+    "a script as a title": (
+        "title: Tiny",
+        "title: '<script>window.P=1</script>'",
+        r"tiny.yaml: title: plain words are expected, without '<'\.$",
+    ),
+    "a role in a note": (
+        "weights: tv_in1k",
+        "weights: tv_in1k\n    note: 'see {doc}`/index`'",
+        r"models\[0\].note: plain words are expected, without '{'",
+    ),
+    "an escape sequence as pretraining": (
+        "pretraining: ImageNet-1k labels",
+        'pretraining: "\\e[2J"',
+        r"models\[0\].pretraining: plain words are expected, without '\\x1b'",
+    ),
+    "a link as the weights' name": (
+        "weights: tv_in1k",
+        "weights: 'folder/[x](y).pt'",
+        r"models\[0\]: plain words are expected, without '\['",
+    ),
     "duplicate key": (
         "order: 9",
         "order: 9\norder: 10",

@@ -21,10 +21,13 @@ from analysis.common import (
     ROOT,
     CompanionError,
     Name,
+    Plain,
     Sha256,
     Strict,
     Text,
+    Words,
     first_reason,
+    plain,
     suggestion,
 )
 
@@ -121,20 +124,20 @@ class Model(Strict):
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: Name
-    own_title: Text | None = Field(default=None, alias="title")
+    own_title: Words | None = Field(default=None, alias="title")
     level: Level
     library: Library | None = None
-    architecture: Text | None = None
+    architecture: Words | None = None
     weights: Text | None = None
     weights_sha256: Sha256 | None = None
     renamed: bool = False
-    pretraining: Text
+    pretraining: Words
     preprocessing: Preprocessing
     width: Count
     head: HeadKind | None = None
     classes: Texts | None = None
     templates: Texts | None = None
-    note: str = ""
+    note: Plain = ""
     published: tuple[PublishedKey, ...] = ()
 
     @property
@@ -153,6 +156,11 @@ class Model(Strict):
     def shown_weights(self) -> str:
         """The weights as they are named to others: of a file elsewhere on this machine its name."""
         return shown_weights(self.weights or "")
+
+    @model_validator(mode="after")
+    def _weights_are_shown(self) -> Model:
+        plain(self.shown_weights)
+        return self
 
     @model_validator(mode="after")
     def _head_is_consistent(self) -> Model:
@@ -195,10 +203,10 @@ class Family(Strict):
     """A backbone and all models built on it."""
 
     name: Name
-    title: Text
+    title: Words
     edition: Edition
     order: int
-    backbone: Text
+    backbone: Words
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from analysis import code
-from analysis.common import ROOT, CompanionError, Name, Sha256, Strict, Text, write_text
+from analysis.common import ROOT, CompanionError, Name, Plain, Sha256, Strict, Words, write_text
 from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
@@ -63,7 +63,7 @@ class _Strict(Strict):
 class Value(_Strict):
     """Numbers with the unit of each."""
 
-    unit: Text
+    unit: Words
     value: Numbers
 
 
@@ -71,7 +71,7 @@ class Data(_Strict):
     """The data set: a name that can be part of a file's, and what it is."""
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    what: Text
+    what: Words
 
     @property
     def title(self) -> str:
@@ -82,7 +82,7 @@ class Data(_Strict):
 class Origin(_Strict):
     """A public file that the measurement rests on, by its content."""
 
-    name: Text
+    name: Words
     sha256: Sha256
 
 
@@ -96,18 +96,18 @@ class Provenance(_Strict):
     (YYYY-MM-DD).
     """
 
-    weights: Text
+    weights: Words
     weights_sha256: Sha256 | None
-    weights_note: str
-    inferred: str = ""
+    weights_note: Plain
+    inferred: Plain = ""
     origins: Annotated[list[Origin], Field(min_length=1)]
-    layer: Text
-    head: str
-    version: Text
-    made_from: Annotated[dict[str, str], Field(min_length=1)]
-    libraries: dict[str, str]
-    device: Text
-    precision: Text
+    layer: Words
+    head: Plain
+    version: Words
+    made_from: Annotated[dict[Words, Words], Field(min_length=1)]
+    libraries: dict[Words, Words]
+    device: Words
+    precision: Words
     taken: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
 
     @model_validator(mode="after")
@@ -128,7 +128,7 @@ class Measurement(_Strict):
     model: Name
     level: Level
     data: Data
-    counts: dict[str, Annotated[int, Field(gt=0)]]
+    counts: dict[Words, Annotated[int, Field(gt=0)]]
     values: dict[str, Value]
     provenance: Provenance
     #: Whether it lies beside the features in the store, or is recorded; the file does not say it.
