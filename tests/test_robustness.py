@@ -15,7 +15,9 @@ from analysis.metrics.robustness import (
     expected_slope,
     fit_baseline,
     inverse_logit,
+    is_robust,
     logit,
+    ordinary_limit,
     resampled_units,
     sampling_error,
     weighted_accuracy,
@@ -129,3 +131,26 @@ def test_sampling_error_against_simulated_test_sets():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("imagenet", "limit", "near"),
+    # of ten values a point apart the 97.5th percentile lies 0.975 · 9 points above the lowest
+    [(0.505, 0.09775, 10), (0.525, 0.11775, 10), (0.575, np.nan, 8), (0.425, np.nan, 8),
+     (0.9, np.nan, 0)],
+)  # fmt: skip
+def test_what_ordinary_models_of_an_accuracy_reach(imagenet, limit, near):
+    """Models a point apart from 40 to 60 %, each a point more robust than the one before."""
+    accuracies = np.linspace(0.4, 0.6, 21)
+    limits, models = ordinary_limit([imagenet], accuracies, accuracies - 0.45)
+    np.testing.assert_allclose(limits, [limit])
+    assert models.tolist() == [near]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "robust"),
+    [(0.06, 0.08, 0.05, True), (0.01, 0.04, 0.05, False), (0.04, 0.06, 0.05, None),
+     (0.06, 0.08, np.nan, None), (np.nan, np.nan, 0.05, None)],
+)  # fmt: skip
+def test_robust_is_more_than_ordinary_models_reach(low, high, limit, robust):
+    assert is_robust(low, high, limit) is robust

@@ -6,7 +6,9 @@ the book's page of definitions; they follow Taori et al. (2020) and Crabbé et a
 
 Uncertainty comes from the models that the line was fitted to (`bootstrap_baselines`), from finite
 test sets that share no image (`sampling_error`) or, where test sets show the same units, from
-resampling these (`resampled_units`, `weighted_accuracy`).
+resampling these (`resampled_units`, `weighted_accuracy`). None of them says whether a model is
+*robust*: ordinary models scatter about the line far more than test sets explain, so that is asked
+against what ordinary models of the same accuracy reach (`ordinary_limit`, `is_robust`).
 
 NumPy alone, because every page of the book imports this: `scipy.special` would take it a quarter
 of a second to save two lines.
@@ -26,6 +28,12 @@ Integers = NDArray[np.intp]
 
 NORMAL_95 = 1.959964
 """Standard errors to either side of a normal 95 % interval."""
+#: Ordinary models are of a model's accuracy if theirs on ImageNet is within this much of it.
+REACH = 0.05
+#: So many of them must be at most as accurate, and as many at least as accurate.
+LEAST_PER_SIDE = 5
+#: The share of ordinary models that a robust one exceeds.
+ORDINARY_SHARE = 0.975
 #: Images whose logits are held at a time.
 BLOCK = 4096
 
@@ -150,6 +158,39 @@ def sampling_error(
     of_expected = expected_slope(a, baseline) ** 2 * a * (1 - a) / imagenet_images
     error: Array = np.sqrt(of_mean + of_expected)
     return error
+
+
+def ordinary_limit(
+    imagenet: ArrayLike, pool_imagenet: ArrayLike, pool_er: ArrayLike
+) -> tuple[Array, Integers]:
+    """What ordinary models of each accuracy reach, and of how many models that is known.
+
+    `imagenet`: (n,) accuracies; `pool_imagenet`, `pool_er`: (models,) accuracy and effective
+    robustness of ordinary models, on the same shifts and against the same line. Returns (n,) the
+    97.5th percentile of `pool_er` among the models within `REACH`, and (n,) their number. The limit
+    is NaN where fewer than `LEAST_PER_SIDE` of them are at most, or at least, as accurate: that of
+    ordinary models changes with accuracy, so models on one side alone say nothing.
+    """
+    at, x = np.atleast_1d(np.asarray(imagenet, np.float64)), np.asarray(pool_imagenet, np.float64)
+    apart = x - at[:, None]
+    near = np.abs(apart) <= REACH
+    sides = [(near & side).sum(axis=1) for side in (apart <= 0, apart >= 0)]
+    known = np.minimum(*sides) >= LEAST_PER_SIDE
+    er = np.asarray(pool_er, np.float64)
+    limits = np.full(len(at), np.nan)
+    for model in np.flatnonzero(known):
+        limits[model] = np.quantile(er[near[model]], ORDINARY_SHARE)
+    return limits, near.sum(axis=1)
+
+
+def is_robust(low: float, high: float, limit: float) -> bool | None:
+    """Whether a model is robust: its effective robustness exceeds what ordinary models reach.
+
+    `low`, `high`: the ends of its 95 % interval; `limit`: see `ordinary_limit`. True if the whole
+    interval lies above the limit, False if it lies below, None (unknown) if it holds the limit or
+    anything is NaN.
+    """
+    return True if low > limit else False if high < limit else None
 
 
 def recognised(
