@@ -143,16 +143,22 @@ def figure(name: str, drawing: Drawing | None, evidence: Evidence | None, captio
 
 
 def table(
-    name: str, frame: pd.DataFrame, evidence: Evidence | None, caption: str, *, search: str = ""
+    name: str,
+    frame: pd.DataFrame,
+    evidence: Evidence | None,
+    caption: str,
+    *,
+    search: str = "",
+    missing: str = "",
 ) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
 
-    Of an empty one is published that nothing was measured.
+    Of an empty one is published that nothing was measured, or what is `missing` and its command.
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
     `search`: for long tables, the label of a box that shows only rows with what is typed in it.
     """
     if frame.empty:
-        return text(name, NOTHING)
+        return text(name, not_measured(missing) if missing else NOTHING)
     data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
     about = {"search": search} if search else {}
     _publish(data, "table", name, caption=caption, evidence=evidence or "", **about)
@@ -161,6 +167,12 @@ def table(
 def text(name: str, markdown: str) -> None:
     """Publish MyST text, for a page to embed as a block or inside a sentence."""
     _publish({"text/markdown": markdown, "text/plain": markdown}, "text", name)
+
+
+def not_measured(what: str) -> str:
+    """An admonition (MyST) on what is missing, and how to get it."""
+    told = " ".join(what.split())
+    return f":::{{admonition}} Not measured yet\n:class: not-measured\n{told}\n:::"
 
 
 def to_markdown(frame: pd.DataFrame) -> str:

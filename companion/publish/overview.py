@@ -1,0 +1,157 @@
+"""What is measured over all families, put together for the paper's pages, and sentences on it.
+
+The pages discuss one example in detail, COCO's images and captions, beside all that is measured.
+The sentences say of its CLIP model and of its control what the numbers turn out to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from analysis.families.registry import Family, Level
+from analysis.metrics.outliers import far_above_mean
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import Measurement, available
+from companion.publish import words
+from companion.publish.style import percent, points
+from companion.publish.words import digits
+
+EXAMPLE, DATA = "vit_b_16", "coco_500_"
+
+
+def known(experiment: Experiment, families: Mapping[str, Family]) -> list[Measurement]:
+    """Measurements of the families' models, in the order of families and models; captions last."""
+    found: list[Measurement] = []
+    for family in families.values():
+        order = [model.name for model in family.models]
+        own = available(experiment, family)
+        found += sorted(own, key=lambda m: (order.index(m.model), "captions" in m.data.name))
+    return found
+
+
+def example(found: Sequence[Measurement]) -> list[Measurement]:
+    """Those of the example that the pages discuss."""
+    return [m for m in found if m.family == EXAMPLE and m.data.name.startswith(DATA)]
+
+
+def of_level(level: Level, found: Sequence[Measurement]) -> Measurement:
+    """The first of a level, on images."""
+    return next(m for m in found if m.level == level and "captions" not in m.data.name)
+
+
+def title(m: Measurement, families: Mapping[str, Family], data: bool = True) -> str:
+    """Backbone and model, and the data if wanted."""
+    family = families[m.family]
+    model = words.title(m, family) if data else family.model(m.model).title
+    return f"{family.title}, {model}"
+
+
+def titled(found: Sequence[Measurement], families: Mapping[str, Family]) -> dict[str, Measurement]:
+    """Measurements by backbone, model and data."""
+    return {title(m, families): m for m in found}
+
+
+def coverage(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
+    """How many of the families' zero-shot models are measured."""
+    names = {model.name for f in families.values() for model in f.at_level("zero_shot")}
+    return f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
+
+
+def learned(clip: Measurement, control: Measurement) -> str:
+    """Whether the kurtosis of CLIP's images lies above that of all the control's."""
+    low = clip.value("kurtosis_percentiles")[0]
+    high = control.value("kurtosis_percentiles")[-1]
+    if low > high:
+        return (
+            f"Every image of CLIP lies above every image of the control ({digits(low)} at least "
+            f"against {digits(high)} at most): here the outliers are learned."
+        )
+    return (
+        f"CLIP's lowest image has {digits(low)}, the control's highest {digits(high)}: the two "
+        "overlap, so the architecture brings along a part."
+    )
+
+
+def captions_leader(images: Measurement, captions: Measurement) -> str:
+    """How often one coordinate leads in captions, and whether it is that of the images."""
+    own, leader = (m.value("persistence_coordinate") for m in (images, captions))
+    which = "the same one" if own == leader else f"another one, coordinate {leader}"
+    share = 100 * captions.value("persistence_fraction")
+    return f"again one coordinate leads in {share:.0f} % of them, {which}"
+
+
+def sparse_leaders(sparse: Measurement, threshold: float) -> str:
+    """What kurtosis, outliers and leaders are where features are merely sparse."""
+    count, leaders = sparse.counts["images"], sparse.value("leaders")
+    names = far_above_mean(sparse.value("profile"), threshold)
+    few = len(names) < 2
+    return (
+        f"κ is {digits(sparse.value('kurtosis_mean'))} over {count} photographs, where a Gaussian "
+        f"has 3. {len(names) or 'No'} coordinate{'' if few else 's'} reach{'es' if few else ''} "
+        f"{threshold:g} times the mean, and {leaders} different coordinates lead in these {count} "
+        "photographs"
+        + (": every one has a largest coordinate of its own." if leaders == count else ".")
+    )
+
+
+def varying(clip: Measurement) -> str:
+    """How much the alignment with the most important direction varies over images."""
+    cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
+    deviation = clip.value("top_cosine_deviation")
+    common = "is mostly common to all images" if deviation < cosine / 2 else "tells them apart"
+    return (
+        f"Its |cos| with images is {cosine:.3f} on average, and varies over images with a standard "
+        f"deviation of {deviation:.3f}, {100 * deviation / cosine:.0f} % of that: it {common}."
+    )
+
+
+def privileged_control(control: Measurement, threshold: float) -> str:
+    """Whether the control has a privileged direction, too."""
+    top = control.value("importance").max()
+    told = (
+        f"above {threshold:g} as well. So a large importance by itself does not show that "
+        "something was learned; how much larger CLIP's is may."
+        if top >= threshold
+        else f"below {threshold:g}."
+    )
+    centred = digits(control.value("importance_head_centred")[0])
+    return (
+        f"With random weights the first direction reaches {digits(top)} times the mean ({centred} "
+        f"with the head centred), {told}"
+    )
+
+
+def pruned_at(m: Measurement, share: float) -> str:
+    """Accuracy with a share pruned in three orders, and whether a loss is established."""
+    rank = len(m.value("accuracy_importance"))
+    kept = round((1 - share) * rank)
+    best, drawn, by_size = (
+        m.value(f"accuracy_{order}")[kept - 1]
+        for order in ("importance", "random", "singular_value")
+    )
+    change, error = (m.value(f"difference_importance{part}")[kept - 1] for part in ("", "_error"))
+    loss = "a" if change + 1.96 * error < 0 else "no"
+    return (
+        f"With {100 * share:.0f} % pruned ({kept} of {rank} kept) accuracy is {percent(best)} %, a "
+        f"difference of {points(change, 1.96 * error)} points: "
+        f"{loss} loss is established. As many directions in random order give {percent(drawn)} %, "
+        f"in the order of the singular values {percent(by_size)} %, so the second factor of "
+        f"importance adds {points(best - by_size)} points there."
+    )
+
+
+def without_first(pruned: Measurement, directions: Measurement) -> str:
+    """What leaving out the one direction does that matters most, and whether it is the top one."""
+    without = pruned.value("accuracy_without_each")
+    worst, others = int(without.argmin()), sorted(without)[1]
+    told = (
+        f"Leaving out direction {worst + 1} by singular value alone takes accuracy to "
+        f"{percent(without[worst])} %; without any single one of the others it stays at "
+        f"{percent(others)} % or above."
+    )
+    if worst != directions.value("top_direction"):
+        return told
+    return (
+        f"{told} The model needs that direction, although its |cos| with the head's mean row is "
+        f"{directions.value('top_with_head_mean'):.3f}."
+    )

@@ -1,0 +1,97 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     features: true
+#     reads:
+#     - data/imagenet/sets.yaml
+#     - data/measurements/outlier_features/*.json
+#     - data/measurements/privileged_directions/*.json
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # Privileged directions over all families
+#
+# What is measured, live or recorded. The page {doc}`/privileged_directions` shows these results and
+# explains them; the families' pages show how importance comes from a head and features.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+threshold: float = 10.0  # times the mean importance: from there a direction is privileged
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.families.registry import load_families
+from companion.publish import charts, overview, style, words
+from companion.publish.words import digits
+
+families = load_families(edition) | load_families("reader")
+found = overview.known("privileged_directions", families)
+example = overview.example(found)
+outliers = {(m.model, m.data.name): m for m in overview.known("outlier_features", families)}
+style.text("coverage", overview.coverage(found, families))
+
+# %% [markdown]
+# ## Importance of every direction
+
+# %%
+counts = example[0].counts
+style.figure(
+    "importance",
+    charts.importance(overview.titled(example, families), threshold),
+    words.kind(example),
+    f"""Importance of every direction relative to the mean importance, the counterpart of
+    the paper's Figure 2, with {counts["classes"]} captions as head in place of
+    ImageNet's classes. Dashed: after subtracting the mean row from the head, which changes no
+    prediction. Dotted: {threshold:g} times the mean.""",
+)
+
+
+def in_leader(m) -> str:
+    """The share in percent of the top direction's squared length in the images' leader."""
+    if (m.model, m.data.name) not in outliers:
+        return "not measured"
+    leader = outliers[m.model, m.data.name].value("persistence_coordinate")
+    return f"{100 * m.value('top_components')[leader] ** 2:.1f}"
+
+
+rows = pd.DataFrame(
+    {
+        "model": overview.title(m, families, data=m not in example),
+        "importance": digits(m.value("importance").max()),
+        "centred": digits(m.value("importance_head_centred")[0]),
+        "cos": f"{m.value('cosine_with_images')[m.value('top_direction')]:.3f}",
+        "sd": f"{m.value('top_cosine_deviation'):.3f}",
+        "mean head row": f"{m.value('top_with_head_mean'):.3f}",
+        "gap": f"{m.value('top_with_gap'):.3f}",
+        "leader (%)": in_leader(m),
+    }
+    for m in found
+)
+style.table(
+    "directions", rows, words.kind(found),
+    f"""The most important direction v: its importance over the mean, as the head is and
+    with the head centred. Cos: mean over images of |cos|, for which a random direction has about
+    {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]} components; sd: how
+    much the cosine varies
+    over images. |cos| of v with the head's mean row, and with the gap between the mean image and
+    the mean head row. Leader: how much of v's squared length lies in the images' commonest largest
+    coordinate.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## The example and its control
+
+# %%
+clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
+style.text("importance-largest", digits(clip.value("importance").max()))
+style.text("importance-centred", digits(clip.value("importance_head_centred")[0]))
+style.text("with-head-mean", f"{clip.value('top_with_head_mean'):.3f}")
+style.text("with-gap", f"{clip.value('top_with_gap'):.3f}")
+style.text("varies", overview.varying(clip))
+style.text("control", overview.privileged_control(control, threshold))

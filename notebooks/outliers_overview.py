@@ -1,0 +1,108 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     features: true
+#     reads:
+#     - data/imagenet/sets.yaml
+#     - data/measurements/outlier_features/*.json
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # Outlier features over all families
+#
+# What is measured, live or recorded. The page {doc}`/outlier_features` shows these results and
+# explains them; the families' pages show how κ comes from an array.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+threshold: float = 6.0  # times the mean coordinate: from there a coordinate is an outlier
+
+# %%
+import pandas as pd
+
+from analysis.families.registry import load_families
+from analysis.metrics.outliers import far_above_mean
+from companion.measurements import records
+from companion.publish import charts, overview, style, words
+from companion.publish.words import digits
+
+families = load_families(edition) | load_families("reader")
+found = overview.known("outlier_features", families)
+example = overview.example(found)
+(sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
+SPARSE = "EfficientNet-Lite0, supervised"
+style.text("coverage", overview.coverage(found, families))
+
+# %% [markdown]
+# ## Every model
+
+# %%
+shown = overview.titled(found, families) | {f"{SPARSE}: {sparse.data.title}": sparse}
+rows = pd.DataFrame(
+    {
+        "model": title,
+        "κ": words.kurtosis(m),
+        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f} ({m.value('leaders')})",
+        "outliers": ", ".join(map(str, far_above_mean(m.value("profile"), threshold))) or "none",
+        "largest": digits(m.value("profile").max()),
+        "zeros (%)": f"{100 * m.value('zero_share'):.1f}",
+    }
+    for title, m in shown.items()
+)
+style.table(
+    "kurtosis", rows, words.kind(shown.values()),
+    f"""Activation kurtosis of what was measured from single images or captions, the
+    counterpart of the paper's Table 2 on other data. κ: mean ± 95 % interval of that mean, over the
+    items at hand. Persistence: how often the commonest largest coordinate leads; in brackets, how
+    many coordinates lead in some item. Outliers: coordinates whose mean |z| is at least
+    {threshold:g} times that of the mean coordinate; beside it the largest, times the mean.
+    Zeros: share of components that are exactly zero. {SPARSE} is no
+    model of the paper.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## The example and its control
+
+# %%
+style.figure(
+    "kurtosis-distribution",
+    charts.kurtosis(overview.titled(example, families) | {SPARSE: sparse}),
+    words.kind([*example, sparse]),
+    """Activation kurtosis of single images and captions: the share below each value. Steps
+    of the supervised network are interpolated between its few photographs. Vertical line: the
+    Gaussian's 3.""",
+)
+for m in example:
+    kind = "control" if m.level == "random" else "clip"
+    what = "captions" if "captions" in m.data.name else "images"
+    leading = f"{100 * m.value('persistence_fraction'):.0f} %"
+    style.text(f"{kind}-{what}-kurtosis", digits(m.value("kurtosis_mean")))
+    style.text(f"{kind}-{what}-leader", str(m.value("persistence_coordinate")))
+    style.text(f"{kind}-{what}-persistence", leading)
+clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
+captions = next(m for m in example if m.model == clip.model and m is not clip)
+style.text("learned", overview.learned(clip, control))
+style.text("captions-leader", overview.captions_leader(clip, captions))
+
+# %% [markdown]
+# ## Outlier or merely sparse?
+
+# %%
+beside = {overview.title(m, families, data=False): m for m in (clip, control)} | {SPARSE: sparse}
+style.figure(
+    "outlier-or-sparse",
+    charts.profiles(
+        {f"{name} ({m.counts['images']} images)": m for name, m in beside.items()}, threshold
+    ),
+    words.kind(beside.values()),
+    f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
+    images of |z|, relative to the mean coordinate (1, thin line). Dashed: {threshold:g}
+    times. CLIP's profile is one spike; that of the supervised network, whose κ is far above 3 too,
+    has none.""",
+)
+style.text("sparse-leaders", overview.sparse_leaders(sparse, threshold))
+style.text("sparse-images", str(sparse.counts["images"]))

@@ -1,0 +1,118 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     features: true
+#     reads:
+#     - data/imagenet/sets.yaml
+#     - data/measurements/privileged_directions/*.json
+#     - data/measurements/pruning/*.json
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # Pruning over all families
+#
+# What is measured, live or recorded. The page {doc}`/pruning` shows these results and explains
+# them; the families' pages show how a head is pruned.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+share: float = 0.8  # of the directions pruned, the least important first: that of the claim
+
+# %%
+import pandas as pd
+
+from analysis.families.registry import load_families
+from analysis.images.imagelist import is_whole
+from companion.claims import rules
+from companion.publish import charts, overview, style, words
+from companion.publish.style import percent, points
+
+families = load_families(edition) | load_families("reader")
+found = overview.known("pruning", families)
+example = overview.example(found)
+
+# %% [markdown]
+# ## The example
+
+# %%
+style.figure(
+    "pruning",
+    charts.pruning(
+        {title: charts.pruning_curves(m) for title, m in overview.titled(example, families).items()}
+    ),
+    words.kind(example),
+    f"""Accuracy against the share of directions pruned, the counterpart of the paper's
+    Figure 3 in another task: to find each image's own caption among
+    {example[0].counts["classes"]}. Blue band: 95 % interval of the paired difference from the whole
+    head; grey: lowest to highest of {example[0].value("random_orders")} random orders. Right:
+    difference from the whole head. Dashed: the 80 % of the claim.""",
+)
+
+# %%
+first = example[0]
+rank = len(first.value("accuracy_importance"))
+difference, error = (first.value(f"difference_importance{part}") for part in ("", "_error"))
+rows = pd.DataFrame(
+    {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
+    | {
+        f"{order} (%)": percent(first.value(f"accuracy_{name}")[k - 1])
+        for name, (order, _, _) in charts.ORDERS.items()
+    }
+    | {
+        "difference (points)": points(difference[k - 1], 1.96 * error[k - 1]) if k < rank else "",
+    }
+    for k in (round(kept * rank) for kept in (1, 0.6, 0.4, 0.3, 0.2, 0.1))
+)
+style.table(
+    "kept", rows, words.kind(example),
+    f"""Accuracy of {overview.title(first, families)} with some of its directions pruned, in four
+    orders. Difference: between the order of importance (least important pruned first) and the whole
+    head on the same images, ± 95 % interval.""",
+)  # fmt: skip
+
+# %%
+at = {name: n.value for name, n in rules.pruned(first, share).items()}  # as the claim is judged
+limit = f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)"
+style.text("whole", f"{percent(at['accuracy_whole'])} %")
+style.text("limit", limit)
+style.text("outcome", overview.pruned_at(first, share))
+(directions,) = (
+    m
+    for m in overview.known("privileged_directions", families)
+    if (m.model, m.data.name) == (first.model, first.data.name)
+)
+style.text("without-first", overview.without_first(first, directions))
+
+# %% [markdown]
+# ## On ImageNet
+
+
+# %%
+def row(m) -> dict[str, str]:
+    """One model's ImageNet head with that share of the directions pruned."""
+    pruned = rules.pruned(m, share)
+    at, change = {name: n.value for name, n in pruned.items()}, pruned["accuracy_change"]
+    return {
+        "model": overview.title(m, families, data=False),
+        "whole (%)": percent(at["accuracy_whole"]),
+        "kept": f"{at['kept']:.0f} of {at['rank']:.0f}",
+        "difference (points)": points(change.value, change.high - change.value),
+        "at random (%)": percent(at["accuracy_random"]),
+        "loss established below": f"{at['fewest']:.0f}",
+    }
+
+
+on_imagenet = [m for m in found if m.data.name == "imagenet" and is_whole(m.data.what)]
+style.table(
+    "imagenet", pd.DataFrame(map(row, on_imagenet)), words.kind(on_imagenet),
+    f"""Accuracy on ImageNet with {100 * share:.0f} % of the directions pruned, the least important
+    first: the difference from the whole head on the same images ± 95 % interval, accuracy with as
+    many directions in random order, and the number of directions below which a loss is
+    established.""",
+    missing="""Accuracy on ImageNet against the share of pruned directions: `companion extract
+    FAMILY --data imagenet`, then `companion measure pruning FAMILY --record`.""",
+)  # fmt: skip

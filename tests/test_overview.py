@@ -1,0 +1,52 @@
+"""Sentences on what is measured over all families, on recorded measurements."""
+
+import pytest
+
+from analysis.families.registry import load_families
+from companion.measurements.records import read_all
+from companion.publish import overview
+
+FAMILIES = load_families("paper")
+IMAGES, CAPTIONS, RANDOM, _ = overview.example(overview.known("outlier_features", FAMILIES))
+CLIP, CONTROL = overview.example(overview.known("privileged_directions", FAMILIES))
+(PRUNED,) = overview.example(overview.known("pruning", FAMILIES))
+(SPARSE,) = read_all("outlier_features", "efficientnet_lite0")
+NEED = "The model needs that direction"
+
+
+def test_measurements_come_in_the_order_of_families_and_models():
+    names = [m.file_name for m in (IMAGES, CAPTIONS, RANDOM)]
+    assert names == [
+        "vit_b_16-openai--coco_500_images.json",
+        "vit_b_16-openai--coco_500_captions.json",
+        "vit_b_16-random--coco_500_images.json",
+    ]
+    assert overview.title(CLIP, FAMILIES, data=False) in overview.title(CLIP, FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (overview.learned(IMAGES, RANDOM), "here the outliers are learned"),
+        (overview.learned(RANDOM, IMAGES), "the two overlap"),
+        (overview.captions_leader(IMAGES, CAPTIONS), "coordinate"),
+        (overview.captions_leader(IMAGES, IMAGES), "the same one"),
+        (overview.sparse_leaders(SPARSE, 1e3), "No coordinate reaches 1000 times the mean"),
+        (overview.sparse_leaders(SPARSE, 1.5), "coordinates reach 1.5 times the mean"),
+        (overview.varying(CLIP), "it is mostly common to all images."),
+        (overview.privileged_control(CONTROL, 1e3), "below 1000."),
+        (overview.privileged_control(CONTROL, 2.0), "above 2 as well."),
+        (overview.pruned_at(PRUNED, 0.8), "(100 of 500 kept)"),
+        (overview.pruned_at(PRUNED, 0.8), "a loss is established"),
+        (overview.pruned_at(PRUNED, 0.1), "no loss is established"),
+        (overview.without_first(PRUNED, CLIP), NEED),
+    ],
+)
+def test_sentences_say_what_the_numbers_are(told, expected):
+    assert expected in told
+
+
+def test_a_direction_that_is_not_the_top_one_is_not_said_to_be_needed():
+    top = CLIP.values["top_direction"].model_copy(update={"value": 3})
+    other = CLIP.model_copy(update={"values": CLIP.values | {"top_direction": top}})
+    assert NEED not in overview.without_first(PRUNED, other)
