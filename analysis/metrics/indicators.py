@@ -22,6 +22,19 @@ def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
     return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
 
+def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: ArrayLike) -> float:
+    """Spearman's rank correlation once that with a third quantity is taken out of both.
+
+    (ρ_xy − ρ_xz ρ_yz) / √((1 − ρ_xz²)(1 − ρ_yz²)) for x `values`, y `robustness` and z `given`,
+    such as ImageNet accuracy. NaN where `rank_correlation` is, and where `given` orders models as
+    one of the two does.
+    """
+    pairs = ((values, robustness), (values, given), (robustness, given))
+    xy, xz, yz = (rank_correlation(one, other) for one, other in pairs)
+    left = (1 - xz**2) * (1 - yz**2)
+    return float((xy - xz * yz) / np.sqrt(left)) if left > 1e-12 else float("nan")
+
+
 def separation(values: ArrayLike, robust: ArrayLike) -> float:
     """Probability that a robust model has the higher value (area under the ROC curve).
 

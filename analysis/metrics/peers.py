@@ -1,0 +1,116 @@
+"""Robustness beside other models: what equally accurate ones reach, what other groups predict.
+
+Effective robustness is a distance to one line. Here the same accuracies are set against models of
+the same ImageNet accuracy, against lines through other models, and shift by shift. Accuracies are
+fractions, shape (models,), as in `robustness`; intervals come from `indicators.interval`, with
+whole groups of models drawn.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.metrics.robustness import fit_baseline, logit
+
+Array = NDArray[np.float64]
+
+
+class Matched(NamedTuple):
+    """Mean and highest value of each model's peers, and `number` of these; (models,) each.
+
+    Mean and highest are NaN where there is no peer.
+    """
+
+    mean: Array
+    highest: Array
+    number: NDArray[np.intp]
+
+
+def at_equal_accuracy(
+    imagenet: ArrayLike, others: ArrayLike, values: ArrayLike, within: float = 0.01
+) -> Matched:
+    """What other models of the same ImageNet accuracy reach, for each model.
+
+    `imagenet`: (models,); `others`: (n,) ImageNet accuracies of the possible peers and `values`:
+    (n,) what is known of them, such as effective robustness; `within`: how far apart two accuracies
+    may be, a fraction. Raises ValueError where `others` and `values` differ in shape.
+    """
+    own, x, y = (np.asarray(a, np.float64) for a in (imagenet, others, values))
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(
+            f"peers need one value for each accuracy; got shapes {x.shape} and {y.shape}."
+        )
+    near = np.abs(own[:, None] - x) <= within + 1e-12
+    count = near.sum(axis=1)
+    some = count > 0
+    mean, highest = np.full(len(own), np.nan), np.full(len(own), np.nan)
+    mean[some] = (near[some] @ y) / count[some]
+    highest[some] = np.where(near[some], y, -np.inf).max(axis=1)
+    return Matched(mean, highest, count)
+
+
+def expected_by_others(imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike) -> Array:
+    """Accuracy under shift that ImageNet accuracy alone predicts of a group that was left out.
+
+    For each group a line (`fit_baseline`) is fitted to all models outside it and read off at the
+    group's own ImageNet accuracies: fractions, (models,). Less a baseline's expectation this is the
+    predicted effective robustness. Raises ValueError for a single group, and as `fit_baseline`.
+    """
+    x, y, label = np.asarray(imagenet, float), np.asarray(shifted, float), np.asarray(groups)
+    names = np.unique(label)
+    if len(names) < 2:
+        raise ValueError("leaving one group out needs at least two groups of models.")
+    predicted = np.empty(len(x))
+    for name in names:
+        own = label == name
+        predicted[own] = fit_baseline(x[~own], y[~own]).predict(x[own])
+    return predicted
+
+
+def left_out_error(imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike) -> float:
+    """Root mean square of what `expected_by_others` misses, a fraction.
+
+    The same for accuracy under shift and for effective robustness, against whatever baseline: this
+    is how well ImageNet accuracy alone predicts either, so what an indicator has to beat.
+    """
+    missed = np.asarray(shifted, float) - expected_by_others(imagenet, shifted, groups)
+    return float(np.sqrt((missed**2).mean()))
+
+
+def off_the_line(imagenet: ArrayLike, shifted: ArrayLike) -> Array:
+    """Logits by which models lie above the line that is fitted to them all: (models,).
+
+    Uncorrelated with ImageNet accuracy, so that it compares shifts given this.
+    """
+    line = fit_baseline(imagenet, shifted)
+    return logit(shifted) - line.slope * logit(imagenet) - line.intercept
+
+
+def share_explained(values: ArrayLike, *causes: ArrayLike) -> float:
+    """Share of the variance that causes explain, adjusted for how many they are (R²).
+
+    Least squares of `values` (models,) on all `causes` together, each (models,): numbers count as
+    they are, names as groups with a mean of their own. Adjusted, 1 − (1 − R²)(n − 1)/(n − k) with k
+    fitted constants, so that causes of no effect explain 0 on average; NaN if n is not above k.
+    """
+    y = np.asarray(values, np.float64)
+    design = np.concatenate([np.ones((len(y), 1)), *map(_columns, causes)], axis=1)
+    constants = np.linalg.matrix_rank(design)
+    if len(y) <= constants:
+        return float("nan")
+    left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    unexplained = (left**2).sum() / ((y - y.mean()) ** 2).sum()
+    return float(1 - unexplained * (len(y) - 1) / (len(y) - constants))
+
+
+def _columns(cause: ArrayLike) -> Array:
+    """Numbers as one column, names as one column of 0 and 1 each."""
+    given = np.asarray(cause)
+    if np.issubdtype(given.dtype, np.number):
+        return given.astype(np.float64)[:, None]
+    names = np.unique(given)
+    groups: Array = (given[:, None] == names).astype(np.float64)
+    return groups

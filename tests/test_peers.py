@@ -1,0 +1,74 @@
+"""Models beside equally accurate ones and beside other groups: against second implementations."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from sklearn.model_selection import LeaveOneGroupOut
+
+from analysis.metrics import indicators, peers
+from companion.measurements import published
+
+LOGIT = stats.logistic.ppf
+
+
+@pytest.fixture(scope="module")
+def clip():
+    models = published.wide(published.load(), "matched_frequency")
+    models = models[(models["source"] == "open_clip") & (models["imagenet"] > 0.1)]
+    return models.assign(group=models["weights"].str[:6])
+
+
+def test_peers_are_those_of_the_same_accuracy():
+    found = peers.at_equal_accuracy([0.80, 0.5, 0.9], [0.79, 0.81, 0.82, 0.895], [1, 3, 9, 5])
+    assert found.mean[[0, 2]].tolist() == [2, 5] and np.isnan(found.mean[1])
+    assert found.highest[[0, 2]].tolist() == [3, 5] and np.isnan(found.highest[1])
+    assert found.number.tolist() == [2, 0, 1]
+    with pytest.raises(ValueError, match="one value for each accuracy"):
+        peers.at_equal_accuracy([0.8], [0.8, 0.7], [1])
+
+
+def test_a_group_is_predicted_from_all_others(clip):
+    x, y, groups = (clip[c].to_numpy() for c in ("imagenet", "shifted", "group"))
+    expected = np.empty(len(x))
+    for others, own in LeaveOneGroupOut().split(x, y, groups):
+        line = stats.linregress(LOGIT(x[others]), LOGIT(y[others]))
+        expected[own] = stats.logistic.cdf(line.slope * LOGIT(x[own]) + line.intercept)
+    assert peers.expected_by_others(x, y, groups) == pytest.approx(expected, abs=1e-12)
+    error = np.sqrt(np.mean((y - expected) ** 2))
+    assert peers.left_out_error(x, y, groups) == pytest.approx(error, abs=1e-12)
+    with pytest.raises(ValueError, match="at least two groups"):
+        peers.expected_by_others(x, y, np.zeros(len(x)))
+
+
+def test_what_is_off_the_line_does_not_go_with_accuracy(clip):
+    x, y = clip["imagenet"], clip["objectnet"]
+    off = peers.off_the_line(x, y)
+    expected = sm.OLS(LOGIT(y), sm.add_constant(LOGIT(x))).fit().resid
+    assert off == pytest.approx(np.asarray(expected), abs=1e-12)
+    assert abs(np.corrcoef(off, LOGIT(x))[0, 1]) < 1e-10
+
+
+def test_the_share_explained_is_the_adjusted_one(clip):
+    off = peers.off_the_line(clip["imagenet"], clip["shifted"])
+    names = clip["group"].to_numpy()
+    dummies = (names[:, None] == np.unique(names)[1:]).astype(float)
+    for causes, design in (
+        ([clip["objectnet"]], clip[["objectnet"]].to_numpy()),
+        ([names], dummies),
+        ([names, clip["objectnet"]], np.column_stack([dummies, clip["objectnet"]])),
+    ):
+        expected = sm.OLS(off, sm.add_constant(design)).fit().rsquared_adj
+        assert peers.share_explained(off, *causes) == pytest.approx(expected, abs=1e-9)
+    assert np.isnan(peers.share_explained([1, 2], ["a", "b"]))
+
+
+def test_a_partial_rank_correlation_is_that_of_what_ranks_leave(clip):
+    x, y, z = (stats.rankdata(clip[c]) for c in ("imagenet_r", "objectnet", "imagenet"))
+    left = [a - np.polyval(np.polyfit(z, a, 1), z) for a in (x, y)]
+    expected = np.corrcoef(*left)[0, 1]
+    found = indicators.partial_rank_correlation(
+        clip["imagenet_r"], clip["objectnet"], clip["imagenet"]
+    )
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(indicators.partial_rank_correlation([1, 2, 3], [3, 1, 2], [10, 20, 30]))
