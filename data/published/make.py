@@ -1,7 +1,9 @@
 """Build ``accuracies.csv``: published top-1 accuracies of four projects in one tidy table.
 
-    python data/published/make.py           # write the table
-    python data/published/make.py --check   # compare it with the committed one
+Beside it ``open_clip_sizes.csv``: parameters of open_clip's architectures, from the same source.
+
+    python data/published/make.py           # write the tables
+    python data/published/make.py --check   # compare them with the committed ones
 
 The originals are fetched at fixed commits and checked (see ``data/artifacts.yaml``). README.md
 beside this file says what each column means and how each source is read.
@@ -16,12 +18,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.common import write_text
 from analysis.families.registry import load_families
 from analysis.images.public import artifact, fetch
 from companion.measurements.published import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"
+SIZES = HERE / "open_clip_sizes.csv"
 TYPES = HERE / "imagenet_testbed_types.csv"
 
 OPEN_CLIP = "open_clip/openclip_results.csv"
@@ -181,6 +185,14 @@ def build() -> pd.DataFrame:
     return table[COLUMNS].sort_values(KEY, kind="stable", na_position="first")
 
 
+def open_clip_sizes() -> pd.DataFrame:
+    """Millions of parameters, both encoders together, by architecture."""
+    table = pd.read_csv(fetch(OPEN_CLIP)).rename(
+        columns={"name": "model", "params (M)": "parameters"}
+    )
+    return table[["model", "parameters"]].drop_duplicates().sort_values("model")
+
+
 def to_csv(table: pd.DataFrame) -> bytes:
     """Return the table as the committed file's bytes: UTF-8, LF, six decimals."""
     text = table.assign(accuracy=table["accuracy"].map("{:.6f}".format)).to_csv(
@@ -212,16 +224,18 @@ def main() -> int:
     """Write the table, or with --check say whether the committed one is what this script makes."""
     parser = argparse.ArgumentParser(description="Build data/published/accuracies.csv.")
     parser.add_argument("--check", action="store_true", help="compare with the committed table")
-    content = to_csv(build())
-    if parser.parse_args().check:
-        same = TABLE.is_file() and TABLE.read_bytes() == content
-        print(f"{TABLE.name} is " + ("up to date" if same else "out of date: run make.py"))
-        return 0 if same else 1
-    beside = TABLE.with_suffix(".csv.partial")
-    beside.write_bytes(content)
-    beside.replace(TABLE)
-    rows = content.count(b"\n") - 1
-    print(f"{TABLE.name}: {rows} rows, {len(content) / 1e6:.2f} MB")
+    check = parser.parse_args().check
+    sizes = open_clip_sizes().to_csv(index=False, lineterminator="\n").encode()
+    for path, content in {TABLE: to_csv(build()), SIZES: sizes}.items():
+        if not check:
+            write_text(path, content.decode())
+            rows = content.count(b"\n") - 1
+            print(f"{path.name}: {rows} rows, {len(content) / 1e6:.2f} MB")
+        elif not path.is_file() or path.read_bytes() != content:
+            print(f"{path.name} is out of date: run make.py")
+            return 1
+        else:
+            print(f"{path.name} is up to date")
     return 0
 
 

@@ -1,0 +1,110 @@
+"""Every published model, what it was trained on, and which rows are set aside by which rule.
+
+Puts `data/published/pretraining.csv` (patterns of names, the first that fits counts) beside the
+accuracies of `published`. The atlas's pages and the explorer compute with `models` alone, so that
+they show the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.common import ROOT
+from companion.measurements.published import (
+    CLASSES,
+    FIVE_SHIFTS,
+    MODEL_KEY,
+    V2,
+    PublishedError,
+    wide,
+)
+
+PRETRAINING = ROOT / "data" / "published" / "pretraining.csv"
+SIZES = ROOT / "data" / "published" / "open_clip_sizes.csv"
+
+
+def models(
+    table: pd.DataFrame, shifts: Sequence[str] = FIVE_SHIFTS, v2: V2 = "matched_frequency"
+) -> pd.DataFrame:
+    """`published.wide` without what `set_aside` names, and two more columns, `data` and `group`.
+
+    ``data`` is what a model learned from before any finetuning on ImageNet-1k; ``group`` puts data
+    sets of one origin together, to be drawn or left out as one. `wide`'s own ``family``, a family
+    file of this book, stays as it is.
+    """
+    known = wide(table, v2, shifts)
+    key = pd.MultiIndex.from_frame(set_aside(table)[MODEL_KEY])
+    kept = known[~pd.MultiIndex.from_frame(known[MODEL_KEY]).isin(key)].reset_index(drop=True)
+    return with_pretraining(kept)
+
+
+def set_aside(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows that no comparison over all published models counts, each with its reason.
+
+    Columns: source, model, weights, image_size, reason. Three rules: a known defect; the same
+    accuracies on every data set as another row of that source, of which one stays, that of a
+    family of this book if there is one, else the first; an epoch before the last of one run.
+    """
+    flat = table.assign(image_size=table["image_size"].fillna(0))
+    index = [*MODEL_KEY, "family", "defect"]
+    rows = flat.set_index([*index, "dataset"])["accuracy"].unstack("dataset").reset_index()
+    reason = rows["defect"]
+    for rule in (_twins, _earlier_epochs):
+        reason = reason.where(reason != "", rule(rows))
+    rows["image_size"] = rows["image_size"].replace(0, pd.NA).astype("Int64")
+    found = rows.assign(reason=reason).loc[reason != "", [*MODEL_KEY, "reason"]]
+    return found.rename_axis(columns=None).reset_index(drop=True)
+
+
+def _twins(rows: pd.DataFrame) -> pd.Series[str]:
+    """For all but one of several rows of a source with equal accuracies, which one stays."""
+    same = ["source", *(name for name in CLASSES if name in rows)]
+    best_first = rows.sort_values(["defect", "family"], ascending=[True, False], kind="stable")
+    first = best_first.groupby(same, dropna=False).transform("first").reindex(rows.index)
+    name = (first["model"] + " " + first["weights"]).str.strip()
+    stays = (first["model"] == rows["model"]) & (first["weights"] == rows["weights"])
+    told = "The same accuracies on every data set as " + name + ", so counted once."
+    return told.where(~stays, "")
+
+
+def _earlier_epochs(rows: pd.DataFrame) -> pd.Series[str]:
+    """For epoch 31 of a run whose epoch 32 is there too, that it is left out."""
+    known = set(rows["model"] + rows["weights"])
+    last = rows["weights"].str.replace("_e31", "_e32")
+    earlier = (last != rows["weights"]) & (rows["model"] + last).isin(known)
+    told = "Epoch 31 of a training run whose epoch 32 is there too."
+    return earlier.map({True: told, False: ""})
+
+
+def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFrame:
+    """The rows of `wide` with columns `data` and `group`, read off their names.
+
+    Raises PublishedError for a model that no pattern names.
+    """
+    rules = pd.read_csv(path, dtype=str, keep_default_na=False)
+    by_source = {name: list(own.itertuples()) for name, own in rules.groupby("source")}
+    found = []
+    for row in table.itertuples():
+        fits = (
+            (rule.data, rule.family)
+            for rule in by_source.get(row.source, [])
+            if fnmatchcase(row.model, rule.model) and fnmatchcase(row.weights, rule.weights)
+        )
+        pair = next(fits, None)
+        if pair is None:
+            raise PublishedError(
+                f"{path.name} does not say what {row.source}'s {row.model} {row.weights} was "
+                "trained on: add a row with a pattern of its name."
+            )
+        found.append(pair)
+    data, group = zip(*found, strict=True) if found else ((), ())
+    return table.assign(data=list(data), group=list(group))
+
+
+def sizes(path: Path = SIZES) -> pd.Series[float]:
+    """Millions of parameters, both encoders together, by open_clip architecture."""
+    return pd.read_csv(path).set_index("model")["parameters"].astype(float)

@@ -1,0 +1,82 @@
+"""Every published model: what it was trained on, which rows are set aside, and what comes out."""
+
+import pytest
+
+from companion.measurements import atlas, published
+from companion.measurements.published import FOUR_SHIFTS, PublishedError
+
+
+@pytest.fixture(scope="module")
+def table():
+    return published.load()
+
+
+@pytest.fixture(scope="module")
+def clip(table):
+    models = atlas.models(table)
+    return models[models["source"] == "open_clip"]
+
+
+def test_rows_are_set_aside_by_three_rules(table):
+    found = atlas.set_aside(table).set_index(["model", "weights"])["reason"]
+    rules = {
+        ("RN50", "cc12m"): "Evaluated with GELU",
+        (
+            "ViT-B-32",
+            "openai",
+        ): "The same accuracies on every data set as ViT-B-32-quickgelu openai",
+        ("ViT-B-32", "datacomp_s_s13m_b4k"): "as ViT-B-32 commonpool_s_image_s13m_b4k, so",
+        ("ViT-L-14", "laion400m_e31"): "Epoch 31 of a training run",
+        ("model_5", ""): "as model_4, so",
+    }
+    for name, reason in rules.items():
+        assert reason in found[name], name
+    assert len(found) == 15  # 6 defects, 5 twins, 4 epochs
+    assert ("ViT-B-32-quickgelu", "openai") not in found and ("model_4", "") not in found
+
+
+def test_no_two_models_that_stay_are_the_same(table):
+    four = atlas.models(table, FOUR_SHIFTS)
+    assert not four.duplicated(["source", "imagenet", *FOUR_SHIFTS]).any()
+    pool = four[(four["source"] == "imagenet_testbed") & (four["level"] == "supervised")]
+    assert len(pool) == len(published.baseline_pool(published.wide(table)))
+
+
+def test_every_model_was_trained_on_something(table):
+    """By name alone; these are known from elsewhere."""
+    found = atlas.models(table, FOUR_SHIFTS).set_index(["source", "model", "weights"])
+    assert (found["data"] != "").all() and (found["group"] != "").all()
+    known = {
+        ("open_clip", "ViT-B-16", "datacomp_xl_s13b_b90k"): ("DataComp-1B", "DataComp"),
+        ("open_clip", "ViT-L-14", "commonpool_xl_clip_s13b_b90k"): (
+            "CommonPool extra large",
+            "DataComp",
+        ),
+        ("open_clip", "coca_ViT-L-14", "mscoco_finetuned_laion2b_s13b_b90k"): (
+            "LAION-2B",
+            "LAION-2B and 5B",
+        ),
+        ("timm", "vit_base_patch32_clip_224", "openai_ft_in1k"): ("OpenAI WIT-400M", "OpenAI"),
+        ("timm", "resnet50", "fb_swsl_ig1b_ft_in1k"): ("Instagram", "tagged web images"),
+        ("timm", "resnet50", "tv2_in1k"): ("ImageNet-1k", "ImageNet-1k"),
+        ("imagenet_testbed", "dpn98", ""): ("ImageNet-1k", "ImageNet-1k"),
+    }
+    for name, pair in known.items():
+        assert tuple(found.sort_index().loc[[name], ["data", "group"]].iloc[0]) == pair, name
+    supervised = found[found["level"] == "supervised"]
+    taught = supervised[supervised["group"] != "ImageNet-1k"]
+    assert set(taught.index.get_level_values("model")) <= {"hrnet_w18_ssld", "hrnet_w48_ssld"}
+
+
+def test_a_model_of_unknown_data_is_an_error(tmp_path, table):
+    path = tmp_path / "pretraining.csv"
+    path.write_text("source,model,weights,data,family\ntimm,*,*,ImageNet-1k,ImageNet-1k\n")
+    models = published.wide(table, "matched_frequency")
+    with pytest.raises(PublishedError, match=r"does not say what open_clip's .* was trained on"):
+        atlas.with_pretraining(models[models["source"] == "open_clip"], path)
+
+
+def test_every_open_clip_architecture_has_a_size(clip):
+    sizes = atlas.sizes()
+    assert clip["model"].isin(sizes.index).all()
+    assert sizes["ViT-B-32"] == pytest.approx(151.28)
