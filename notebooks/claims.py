@@ -4,9 +4,12 @@
 #     formats: py:percent
 #   companion:
 #     scope: edition
+#     editions: [paper, pocket]
 #     features: true
 #     reads:
 #     - data/claims.yaml
+#     - data/emoji/appearance.npy
+#     - data/emoji/emoji.zip
 #     - data/imagenet/objectnet.csv
 #     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
@@ -15,6 +18,8 @@
 #     - data/measurements/privileged_directions/*.json
 #     - data/measurements/pruning/*.json
 #     - data/measurements/pruning_under_shift/*.json
+#     - data/pocket/accuracies.csv
+#     - data/pocket/recognised.csv
 #     - data/published/accuracies.csv
 #     - families/*.yaml
 # ---
@@ -22,9 +27,10 @@
 # %% [markdown]
 # # Claims
 #
-# A verdict on each claim of the paper, from the evidence at hand. The page {doc}`/appendix/claims`
-# shows the cards. What the paper claims, and how this book judges it, is in `data/claims.yaml`;
-# each claim has one function in `companion.claims.rules`.
+# A verdict on each claim of the paper, from the evidence at hand: a card, or for the pocket lab's
+# models, which the same rules judge, a sentence that stands beside it. The page
+# {doc}`/appendix/claims` shows the cards. What the paper claims, and how this book judges it, is in
+# `data/claims.yaml`; each claim has one function in `companion.claims.rules`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -35,10 +41,10 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 import pandas as pd
 
 from companion.claims.evidence import Cuts, gather
-from companion.claims.ledger import OUTCOMES, load_claims
+from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
 from companion.publish import style
-from companion.publish.cards import badge, card
+from companion.publish.cards import badge, beside, card
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
@@ -58,8 +64,9 @@ verdicts["K-zero-shot"].holds, verdicts["K-zero-shot"].covered, verdicts["K-zero
 # ## Cards and ledger
 
 # %%
+tell = {"paper": card, "pocket": beside}[edition]
 for name, claim in claims.items():
-    style.text(name, card(claim, verdicts[name], evidence))
+    style.text(name, tell(claim, verdicts[name], evidence))
 
 # %%
 ledger = pd.DataFrame(
@@ -78,5 +85,3 @@ style.table(
     evidence.""",
     evidence="published",
 )
-outcomes = [verdict.outcome for verdict in verdicts.values()]
-style.text("counts", ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in OUTCOMES))

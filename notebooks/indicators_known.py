@@ -38,10 +38,8 @@ from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
-from companion.claims.rules import RULES
 from companion.measurements import records
 from companion.publish import candidates, compared, dots, style, words
-from companion.publish.cards import beside
 from companion.publish.words import digits
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
@@ -120,17 +118,14 @@ style.figure(
     above. Captions of one style is the control: language, not robust. Intervals are on the pages of
     the families.""",
 )  # fmt: skip
-claims = load_claims()
-verdict = RULES["C-not-indicator"](claims["C-not-indicator"], evidence)
-style.text("claim-C-not-indicator", beside(claims["C-not-indicator"], verdict, evidence))
 
 # %%
+regions = printed_regions(load_claims()["C-overlap"])
 printed = pd.DataFrame(
     {"backbone": family.title,
      "ER of zero-shot (points)": compared.robustness(*evidence.intervals[model.name])}
-    | {f"concepts, {style.LEVEL_STYLES[level].title}": n for level, n in totals(regions).items()}
-    for name, regions in printed_regions(claims["C-overlap"]).items() if name in evidence.families
-    for family in [evidence.families[name]]
+    | {f"concepts, {style.LEVEL_STYLES[level].title}": n for level, n in totals(own).items()}
+    for family in evidence.families.values() if (own := regions.get(family.name))
     for model in family.at_level("zero_shot") if "OpenAI" in model.pretraining
 )  # fmt: skip
 style.table(

@@ -7,7 +7,6 @@
 #     editions: [pocket]
 #     features: true
 #     reads:
-#     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
@@ -23,12 +22,11 @@
 #
 # What the pocket lab's models say about outlier features and privileged directions, over both
 # backbones. The pages {doc}`/outlier_features` and {doc}`/privileged_directions` show these results
-# and explain them. No sentence here decides a claim of the paper: the scale is another one.
+# and explain them.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families
 outlier_threshold: float = 6.0  # times the mean coordinate: from there a coordinate is an outlier
-near_gaussian: float = 6.0  # mean kurtosis below which one counts as close to the Gaussian's 3
 privileged_threshold: float = 10.0  # times the mean importance: from there one is privileged
 
 # %%
@@ -36,20 +34,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.claims.evidence import Cuts, gather
-from companion.claims.ledger import load_claims
-from companion.claims.rules import RULES
 from companion.publish import dots, style, words
-from companion.publish.cards import beside
-from companion.publish.inside import EXPERIMENTS, inside, signed, span
+from companion.publish.inside import inside, signed, span
 from companion.publish.words import digits
 
 families = load_families(edition)
 found = inside(families)
 trained = [one for one in found if one.model.level != "random"]
 random = [one for one in found if one.model.level == "random"]
-everything = sum(len(family.models) for family in families.values())
-style.text("coverage", f"{len(found)} of the {everything} models of both backbones")
 
 # %% [markdown]
 # ## Outlier features
@@ -150,15 +142,3 @@ style.table(
     is and with the head centred; its |cos| with images (mean over images), with the mean image and
     with the head's mean row; and about what a random direction has with images.""",
 )  # fmt: skip
-
-# %% [markdown]
-# ## The claims at this scale
-#
-# Judged by the same rules as the paper's models.
-
-# %%
-claims = load_claims()
-cuts = Cuts(near_gaussian, outlier_threshold, privileged_threshold)
-evidence = gather(edition, cuts=cuts, experiments=EXPERIMENTS)
-for name in ("K-zero-shot", "K-others", "K-captions", "K-indicator", "D-privileged"):
-    style.text(name, beside(claims[name], RULES[name](claims[name], evidence), evidence))

@@ -7,7 +7,6 @@
 #     editions: [pocket]
 #     features: true
 #     reads:
-#     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
@@ -32,13 +31,9 @@ pruned_share: float = 0.8  # share of directions pruned in the claim
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.claims.evidence import gather
-from companion.claims.ledger import load_claims
-from companion.claims.rules import RULES
 from companion.measurements import pocket_robustness
 from companion.publish import dots, style
-from companion.publish.cards import beside
-from companion.publish.inside import EXPERIMENTS, inside, signed
+from companion.publish.inside import inside, signed
 
 found = inside(load_families(edition))
 trained = [one for one in found if one.model.level != "random"]
@@ -81,11 +76,3 @@ style.table(
     the 95 % interval. (*): less accurate than every model of the baseline's pool
     ({style.percent(extrapolated)} %), so that the baseline is extrapolated and ER says little.""",
 )  # fmt: skip
-
-# %% [markdown]
-# ## The claim at this scale
-
-# %%
-claim = load_claims()["P-80"]
-evidence = gather(edition, experiments=EXPERIMENTS)
-style.text("P-80", beside(claim, RULES["P-80"](claim, evidence), evidence))

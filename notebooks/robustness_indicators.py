@@ -7,7 +7,6 @@
 #     editions: [paper, pocket]
 #     features: true
 #     reads:
-#     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
 #     - data/imagenet/objectnet.csv
@@ -39,10 +38,7 @@ from scipy.stats import rankdata
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.claims.ledger import load_claims
-from companion.claims.rules import RULES
 from companion.publish import candidates, compared, dots, style, words
-from companion.publish.cards import beside
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence)
@@ -110,13 +106,3 @@ for name, (frame, of_kind) in SHOWN.items():
         if apart
     ]
     style.text(f"separating{name}", "; ".join(separating) or ("none" if judged else style.NOTHING))
-
-# %% [markdown]
-# ## The claims at this scale
-#
-# Judged by the same rules as the paper's models.
-
-# %%
-claims = load_claims()
-for name in ("K-indicator", "K-captions"):
-    style.text(f"claim-{name}", beside(claims[name], RULES[name](claims[name], evidence), evidence))

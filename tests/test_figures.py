@@ -86,7 +86,7 @@ DRAWN = {
     ),
     "scatter": (
         lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),
-        "κ: rank correlation 1.00",
+        "κ: 4 marks, rank correlation 1.00",
     ),
     "strips": (lambda: dots.strips(["R", "A"], [marks()._replace(x=[0, 1])], "ER"),
                "CLIP: R 40.0, A 62.0"),

@@ -117,7 +117,10 @@ def scatter(
         axes.set(xlabel=xlabel or title)
         x, y = (np.concatenate([np.ravel(getattr(m, side)) for m in models]) for side in "xy")
         known = np.isfinite(x)
-        told.append(f"{title}: rank correlation {rank_correlation(x[known], y[known]):.2f}")
+        told.append(
+            f"{title}: {known.sum()} marks, rank correlation "
+            f"{rank_correlation(x[known], y[known]):.2f}"
+        )
     figure.supylabel(ylabel, fontsize=9)
     style.legend(figure, grid[0, 0])
     return Drawing(figure, minus(f"Scatter plots, {ylabel}. {'; '.join(told)}."))
