@@ -296,6 +296,7 @@ def test_the_committed_file_is_what_the_script_makes(make):
         ("vit_base_patch16_224", "augreg_in21k_ft_in1k", ""),
         ("swin_tiny_patch4_window7_224", "ms_in1k", "supervised"),
         ("deit_base_distilled_patch16_224", "fb_in1k", ""),
+        ("hrnet_w48_ssld", "paddle_in1k", ""),
         ("efficientnet_b0", "ns_jft_in1k", ""),
         ("cspresnext50", "msft_in1k", "supervised"),
     ],

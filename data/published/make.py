@@ -143,13 +143,13 @@ def timm_level(model: str, weights: str) -> str:
     """Return the level that a timm name and tag tell, or "" where they do not.
 
     ``finetuned``: CLIP weights finetuned on ImageNet-1k alone. ``supervised``: the tag names
-    ImageNet-1k and no other data, finetuning or teacher.
+    ImageNet-1k, and neither it nor the model's name other data, finetuning or a teacher.
     """
-    parts = set(weights.split("_"))
+    parts = {*model.split("_"), *weights.split("_")}  # `hrnet_w18_ssld.paddle_in1k`: distilled
     name = f"{model}.{weights}"
     if fnmatch.fnmatch(name, "*clip*ft_in1k*") and "in12k" not in parts:
         return "finetuned"
-    if "in1k" in parts and not parts & OTHER_TRAINING and "distilled" not in model:
+    if "in1k" in parts and not parts & OTHER_TRAINING:
         return "supervised"
     return ""
 
