@@ -38,7 +38,12 @@ def test_decomposition_rebuilds_the_head_with_settled_signs():
 
 def test_directions_without_weight_are_left_out():
     low = HEAD[:, :5] @ np.random.default_rng(3).normal(size=(5, 20))
-    for head, rank in ((low, 5), (np.vstack([HEAD, HEAD]), 12), (HEAD.astype(np.float16), 12)):
+    with_mean = np.vstack([HEAD, HEAD.mean(axis=0)])  # which rounding makes a thirteenth direction
+    for head, rank in (
+        (low, 5), (np.vstack([HEAD, HEAD]), 12), (HEAD.astype(np.float16), 12), (with_mean, 12),
+        (with_mean.astype(np.float32), 12), (with_mean.astype(np.float16), 12),
+        (np.diag([1.0, 1e-4]).astype(np.float32), 2), (np.array([[3, 0], [0, 1]]), 2),
+    ):  # fmt: skip
         assert decompose(head).rank == rank
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,9 +52,11 @@ class Decomposition:
 def decompose(head: ArrayLike) -> Decomposition:
     """Singular value decomposition of a head (classes, components), finite real numbers.
 
-    The rank counts singular values above max(shape) · ε · σ_1, as NumPy's `matrix_rank` does. The
-    arbitrary signs are settled: the largest component of each v_i is positive. Raises ValueError
-    for other shapes, for NaN or infinity, and for a head of zeros.
+    The rank counts singular values that neither computing nor storing can have made: above
+    max(shape) · ε · σ_1, as NumPy's `matrix_rank` does in float64, and above ε/2 · ‖W‖_F with ε of
+    the type in which the head is kept, which bounds what rounding its entries moves a singular
+    value by (Weyl's inequality). The arbitrary signs are settled: the largest component of each v_i
+    is positive. Raises ValueError for other shapes, for NaN or infinity, and for a head of zeros.
 
     >>> parts = decompose([[3, 0, 0], [0, -1, 0]])
     >>> parts.left.shape, parts.singular_values.shape, parts.directions.shape
@@ -64,7 +67,8 @@ def decompose(head: ArrayLike) -> Decomposition:
     if not np.isfinite(matrix).all():
         raise ValueError("the head holds NaN or infinity; its weights must be finite numbers.")
     left, values, directions = np.linalg.svd(matrix, full_matrices=False)
-    rank = int((values > max(matrix.shape) * np.finfo(np.float64).eps * values[0]).sum())
+    computing = max(matrix.shape) * np.finfo(np.float64).eps * values[0]
+    rank = int((values > max(computing, _rounding(array))).sum())
     if rank == 0:
         raise ValueError("the head is zero everywhere, so it reads no direction; give its weights.")
     largest = np.abs(directions).argmax(axis=1)
@@ -72,6 +76,13 @@ def decompose(head: ArrayLike) -> Decomposition:
     return Decomposition(
         (left * signs)[:, :rank], values[:rank], (directions * signs[:, None])[:rank]
     )
+
+
+def _rounding(stored: NDArray[Any]) -> float:
+    """The most by which rounding to the stored type can have moved a singular value."""
+    if not np.issubdtype(stored.dtype, np.floating):
+        return 0.0
+    return float(np.finfo(stored.dtype).eps / 2 * np.linalg.norm(stored.astype(np.float64)))
 
 
 def decomposed(head: ArrayLike | Decomposition) -> Decomposition:
