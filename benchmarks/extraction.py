@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analysis.families.registry import Model
 from analysis.features.encoders import load
 from analysis.features.extract import Encoder, extract
-from analysis.features.plan import Settings
+from analysis.features.plan import Precision, Settings
 from analysis.features.preprocess import to_pixels
 from analysis.images import imagelist
 
@@ -102,7 +103,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="few images")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "bf16"))
+    parser.add_argument("--precision", default="fp32", choices=get_args(Precision))
     parser.add_argument("--threads", type=int, default=1, help="of the encoder on a CPU (1)")
     options = parser.parse_args()
     count = 64 if options.small else 256

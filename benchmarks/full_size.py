@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import psutil
@@ -39,7 +40,7 @@ from analysis.families import registry
 from analysis.features.encoders import load
 from analysis.features.extract import Encoder, device_for, extract
 from analysis.features.networks import threads_for
-from analysis.features.plan import Settings
+from analysis.features.plan import Precision, Settings
 from analysis.features.preprocess import to_pixels
 from analysis.images import imagelist
 
@@ -174,7 +175,7 @@ def main():
     parser.add_argument("--small", action="store_true", help="few images; writes nothing")
     parser.add_argument("--write", action="store_true", help=f"keep the result in {RESULT.name}")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "bf16"))
+    parser.add_argument("--precision", default="fp32", choices=get_args(Precision))
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = Settings(

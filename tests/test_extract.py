@@ -397,6 +397,26 @@ def test_lower_precision(tmp_path: Path, precision: plan.Precision) -> None:
         assert not np.array_equal(a.features.astype(np.float16), b.features)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_tf32_is_used_where_it_is_asked_for(tmp_path: Path, monkeypatch, precision) -> None:
+    """PyTorch's default, which is to use it in convolutions alone, is put back."""
+    seen, before = set(), torch.backends.cudnn.allow_tf32
+    forward = extraction.Encoder._forward
+
+    def noting(self, pixels):
+        self.network.register_forward_pre_hook(
+            lambda *_: seen.add((torch.backends.cudnn.allow_tf32,
+                                 torch.backends.cuda.matmul.allow_tf32))
+        )  # fmt: skip
+        return forward(self, pixels)
+
+    monkeypatch.setattr(extraction.Encoder, "_forward", noting)
+    extract([CNN], image_list(), replace(QUICK, precision=precision), folder=tmp_path)
+    assert seen == {(precision == "tf32",) * 2}
+    assert torch.backends.cudnn.allow_tf32 == before and not torch.backends.cuda.matmul.allow_tf32
+    assert features(tmp_path, CNN).sidecar["precision"] == precision
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_gpu_gives_the_same_features(tmp_path: Path, channels_last: bool) -> None:

@@ -42,7 +42,9 @@ from analysis.features.weights import ModelError
 from analysis.images.imagelist import ImageList
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
-STORED: dict[str, type[np.generic]] = {"fp32": np.float32, "fp16": np.float16, "bf16": np.float16}
+STORED: dict[str, type[np.generic]] = {
+    "fp32": np.float32, "tf32": np.float32, "fp16": np.float16, "bf16": np.float16,
+}  # fmt: skip
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
 #: Batches that each of several encoders takes in turn: going from one network to another after
 #: every batch costs some speed.
@@ -85,7 +87,7 @@ class Encoder:
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.precision)
         cast = torch.autocast(pixels.device.type, dtype) if dtype else nullcontext()
-        with torch.inference_mode(), cast:
+        with torch.inference_mode(), cast, _tf32(self.precision == "tf32"):
             features: Tensor = self.network(images)
         return features.float()
 
@@ -361,6 +363,20 @@ def device_for(name: str) -> str:
 
 def _convolutional(network: nn.Module) -> bool:
     return sum(isinstance(module, nn.Conv2d) for module in network.modules()) > 1
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Let NVIDIA GPUs compute float32 in TF32, or not: PyTorch's default is to, in convolutions."""
+    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = allowed
+        yield
+    finally:
+        for place, was in zip(places, before, strict=True):
+            place.allow_tf32 = was
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -20,7 +20,7 @@ from analysis.images import imagenet
 from analysis.images.find import class_prompts
 from analysis.images.imagelist import ImageList, Prompts
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 LIBRARIES = ("torch", "open_clip", "timm", "PIL")
 #: What decides numbers in the code. Images and models count by their content, not by how they are
 #: listed or described, and arrays by their checksum, not by how they are kept.
@@ -36,8 +36,10 @@ class ExtractionError(CompanionError, RuntimeError):
 class Settings:
     """How to extract.
 
-    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``mps``. ``precision`` is that of the arithmetic;
-    features are kept as float32 for fp32, else as float16. ``shard_size`` is rounded up to whole
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``mps``. ``precision`` is that of the arithmetic:
+    ``fp32`` is float32 throughout, ``tf32`` lets an NVIDIA GPU round what it multiplies to ten
+    bits, as PyTorch does by default in convolutions. With these two features are kept as float32,
+    else as float16. ``shard_size`` is rounded up to whole
     batches. ``channels_last`` None decides by the network: where convolutions do the work.
     """
 

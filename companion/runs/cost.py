@@ -45,7 +45,7 @@ def rows(plan: Plan) -> list[Row]:
 
 
 def _row(choice: Choice, family: str, data: str, models: Sequence[Model], images: int) -> Row:
-    each = 4 if choice.precision == "fp32" else 2
+    each = 4 if choice.precision in ("fp32", "tf32") else 2
     size = images * sum(model.width * each + 16 for model in models)  # a label and a row number
     speeds, decoding = _throughput()
     known = [speeds[m.architecture] for m in models if m.architecture in speeds]

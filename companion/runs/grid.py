@@ -35,7 +35,7 @@ from filelock import FileLock, Timeout
 from analysis.common import ROOT, CompanionError, Strict, suggestion, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
-from analysis.features.plan import Settings, head_outdated, outdated
+from analysis.features.plan import Precision, Settings, head_outdated, outdated
 from analysis.images import broden, find, sets
 from analysis.images.imagelist import DatasetError, ImageList
 from companion.measurements import due, records, take
@@ -69,7 +69,7 @@ class Choice(Strict):
         "as companion extract takes it (default: what the edition computes on: grid or pocket)", ()
     )
     device: str = option("auto, cpu, cuda or mps (auto)", "auto")
-    precision: Literal["fp32", "fp16", "bf16"] = option("of the arithmetic (fp32)", "fp32")
+    precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
     batch_size: int = option("images at a time (128)", 128, least=1)
     workers: int = option("threads of a job that decode images (8)", 8, least=1)
     accept_counts: bool = option(

@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from analysis.common import Strict, first_reason
 from analysis.families.registry import FAMILIES
+from analysis.features.plan import Precision
 from companion.runs.experiments import NOTEBOOKS
 
 M = TypeVar("M", bound=BaseModel)
@@ -179,6 +180,6 @@ class Extraction(Machine):
     without_labels: bool = option(
         "take all images of a folder, its subfolders for no classes", False
     )
-    precision: Literal["fp32", "fp16", "bf16"] = option("of the arithmetic (fp32)", "fp32")
+    precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
     compiled: bool = option("compile the encoders first", False, flag="--compile")
     leave_out_damaged: bool = option("list images that cannot be decoded and go on", False)
