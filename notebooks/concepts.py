@@ -49,8 +49,8 @@ style.text("probe", counts.probe(measured.values()))
 # %% [markdown]
 # ## From projections to average precision
 #
-# Project the images that show a concept, and as many that do not, on a direction v of the head;
-# sort. Average precision: the share of such images down to each one that shows it, on average.
+# Project images that show a concept, and as many others, on a direction v of the head; sort.
+# Average precision: the share of such images down to each one that shows it, on average.
 
 # %%
 for model in [model for model in models if measured[model.name].live][:1]:
@@ -75,14 +75,14 @@ for model in [model for model in models if measured[model.name].live][:1]:
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 KINDS = {"draws": "encoded", "random": "random directions", "permuted": "permuted labels"}
 found = {(m, basis): counts_of(measured[m], basis) for m in measured for basis in BASES}
-quantities = counts.quantities(measured.values())  # which numbers, and their titles
+quantities, frequent = (f(measured.values()) for f in (counts.quantities, counts.how_frequent))
 
 for basis, along in BASES.items():
     table = pd.DataFrame(
         {"model": model.title, "concepts with": title}
         | {of: counts.mean_and_ends(found[model.name, basis].of(kind, quantity))
            for kind, of in KINDS.items()}
-        | {"± 95 % (images)": counts.error(found[model.name, basis], quantity)}
+        | {"frequent, ± 95 %": counts.frequent(found[model.name, basis], quantity)}
         for model in models for quantity, title in quantities.items()
     )  # fmt: skip
     style.table(
@@ -90,8 +90,8 @@ for basis, along in BASES.items():
         f"""Unique concepts that the {along} of each {backbone.title} model encode, each in one
         sign: the counterpart of the paper's Table 3. Mean (lowest to highest): of draws of
         negatives; of sets of as many random directions of the same features; of permutations of
-        the labels. Mean best AP: over concepts, in percent. Last: interval of the first number from
-        random halves of the images.""",
+        the labels. Mean best AP: over concepts, in percent. *Frequent*: of {frequent}, in one draw,
+        with the interval from random halves of the images.""",
     )  # fmt: skip
 
 # %%
@@ -103,7 +103,7 @@ gaps = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "differences", gaps, evidence,
-    """By how much the first model exceeds each other one, ± 95 % interval: 1.96 times the standard
+    f"""By how much the first model exceeds each other one, of {frequent}, ± 1.96 times the standard
     deviation of the paired difference over random halves of the images, negatives drawn anew.""",
 )  # fmt: skip
 
@@ -112,9 +112,9 @@ shown = {title: [counts.row(model, found[model.name, ""], quantity) for model in
          for quantity, title in quantities.items() if quantity != "best"}  # fmt: skip
 style.figure(
     "counts", dots.rows(shown) if models else None, evidence,
-    f"""Unique concepts along the right singular vectors of each {backbone.title} head. Line: 95 %
-    interval from random halves of the images. Bars: lowest to highest of as many random directions
-    (above) and of permuted labels (below), strokes at their means.""",
+    f"""Unique concepts along the right singular vectors of each {backbone.title} head. Line: lowest
+    to highest of draws of negatives. Bars: lowest to highest of as many random directions (above)
+    and of permuted labels (below), strokes at their means.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -81,7 +81,7 @@ def test_a_concept_that_is_a_direction_is_counted_and_noise_is_not():
     assert found.draws.shape == (3, 3) and found.halves.shape == (6, 3)
     assert found.value("unique") == 1 and found.spread("lower") == (1, 1)
     assert found.chance("unique", "permuted").highest == 0
-    assert found.error("unique") == 0 and found.error("best") > 0
+    assert found.frequent("unique") == (1, 0) and found.frequent("best").error > 0
     assert concept_counts.by_kind(found.ap, probe.kinds, 0.9) == {"x": 1, "y": 0}
     same = concept_counts.difference(found, found, "best")
     assert same == Difference(0.0, 0.0) and same.sign == 0
@@ -101,7 +101,7 @@ def test_random_directions_know_what_the_features_know():
     found = counted(Settings(threshold=0.7, lower=0.6, draws=1, chance=20, halves=0))
     drawn = found.chance("unique", "random")
     assert drawn.highest >= 1 and drawn.mean > found.chance("unique", "permuted").mean
-    assert np.isnan(found.error("best"))
+    assert np.isnan(found.frequent("best").error)
 
 
 def test_halves_give_the_standard_error_of_a_mean():
@@ -113,7 +113,25 @@ def test_halves_give_the_standard_error_of_a_mean():
         scores, other = made_up(seed)
         ap = average_precision_on(scores[:, :1], balanced_sample(other.labels, seed))
         repeated.append(concept_counts.tally(ap, settings))
-    assert found.error("best") == pytest.approx(np.std(repeated, axis=0)[2], rel=0.4)
+    assert found.frequent("best").error == pytest.approx(np.std(repeated, axis=0)[2], rel=0.4)
+
+
+def test_halves_are_not_asked_for_concepts_that_luck_finds_in_them():
+    """With few positives more pass in a half by luck, and the error would be of another count."""
+    features = np.random.default_rng(0).normal(size=(400, 300))
+    table = np.arange(400)[:, None] < [6, 12, 60, 80]
+    rows = np.arange(400)
+    probe = images(table, "abcd", rows, 0 * rows, rows)
+    draws = [
+        concept_counts.draw(probe, Settings(draws=1, chance=0, frequent=n)) for n in (1, 60, 99)
+    ]
+    every, common, none = (
+        concept_counts.count(features, np.eye(300), one, Settings()) for one in draws
+    )
+    assert every.of("halves", "unique").mean() > every.value("unique") + 0.5  # another level
+    assert common.of("halves", "unique").mean() == common.frequent("unique").value == 0
+    assert common.value("unique") == every.value("unique") == 1
+    assert not len(none.halves) and np.isnan(none.frequent("unique")).all()
 
 
 def test_a_difference_has_a_sign_only_beyond_its_interval():

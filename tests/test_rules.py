@@ -121,7 +121,8 @@ def under_shift(model: str, accuracy: float, robustness: float):
 def concepts(model: str, unique: int, images: int = 10, textures: int = 3, halves=(0, 0)):
     """Of ten concepts the first are encoded; counts of random halves differ by `halves`."""
     return measured(
-        model, "concepts", "broden", images=images, threshold=0.9, positives=[3] * 10,
+        model, "concepts", "broden", images=images, threshold=0.9, lower_threshold=0.8,
+        positives=[50] * 10, frequent_positives=40,
         best=[0.95 if n < unique else 0.5 for n in range(10)], unique_draws=[unique],
         unique_halves=[unique + half for half in halves], lower_halves=[0] * len(halves),
         best_halves=[0] * len(halves), top_textures=textures, top_concepts=list(range(5)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +108,8 @@ class Settings:
     ``threshold`` is the average precision from which a concept is encoded, ``lower`` a second,
     lower one. ``both_signs``: a direction and its opposite, whichever is better. ``normalise``:
     scale features to length 1 before projecting. ``draws`` of negatives, ``chance`` sets of random
-    directions and as many permutations, ``halves`` of the images for the standard error.
+    directions and as many permutations, ``halves`` of the images for the standard error, in which
+    only concepts of at least ``frequent`` positive images are looked for.
     """
 
     threshold: float = 0.9
@@ -119,6 +120,7 @@ class Settings:
     draws: int = 5
     chance: int = 10
     halves: int = 30
+    frequent: int = 2 * LEAST_POSITIVES
 
 
 def settings_for(probe: ConceptImages, **choices: Any) -> Settings:
@@ -141,7 +143,9 @@ class Found:
     first draw of negatives; of a recorded measurement one row, each concept's best. Each other
     array has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the
     threshold, at the lower one, and the mean over concepts of the best direction's average
-    precision.
+    precision. ``halves`` are of frequent concepts alone (see `draw`), ``of_frequent`` (3,) the same
+    quantities of these concepts in all images, first draw of negatives: none, and NaN, where no
+    concept is frequent.
     """
 
     directions: int
@@ -150,6 +154,7 @@ class Found:
     random: Array
     permuted: Array
     halves: Array
+    of_frequent: Array
 
     def of(self, kind: Kind, quantity: Quantity) -> Array:
         """One quantity in all repetitions of a kind."""
@@ -170,9 +175,10 @@ class Found:
         values = self.of(kind, quantity)
         return Chance(float(values.mean()), float(values.min()), float(values.max()))
 
-    def error(self, quantity: Quantity) -> float:
-        """Standard error of the value that comes from the finite set of images: see `draw`."""
-        return _deviation(self.of("halves", quantity))
+    def frequent(self, quantity: Quantity) -> Difference:
+        """The value among frequent concepts, and its standard error: see `draw`."""
+        value = float(self.of_frequent[QUANTITIES.index(quantity)])
+        return Difference(value, _deviation(self.of("halves", quantity)))
 
 
 @dataclass(frozen=True)
@@ -184,9 +190,8 @@ class Chance:
     highest: float
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two models' values on the same images, and its standard error."""
+class Difference(NamedTuple):
+    """A value, or the difference of two models' on the same images, and its standard error."""
 
     value: float
     error: float
@@ -202,12 +207,14 @@ class Draws:
     """Images drawn for each concept, the same for every model: see `draw`.
 
     ``own`` for the labels as they are, ``permuted`` for permuted ones; ``halves`` are pairs of
-    which images are in the half, (N,), and the draw among these.
+    which images are in the half, (N,), and the draw among these for the ``frequent`` concepts,
+    (C,).
     """
 
     own: tuple[BalancedSample, ...] = field(repr=False)
     permuted: tuple[BalancedSample, ...] = field(repr=False)
     halves: tuple[tuple[NDArray[np.bool_], BalancedSample], ...] = field(repr=False)
+    frequent: NDArray[np.bool_] = field(repr=False)
 
 
 def draw(probe: ConceptImages, settings: Settings) -> Draws:
@@ -215,11 +222,16 @@ def draw(probe: ConceptImages, settings: Settings) -> Draws:
 
     The standard deviation of a count over random halves of the probe's clusters, drawn without
     replacement, estimates the standard error of the whole (the jackknife that deletes half, Shao
-    and Wu 1989); the drawing of negatives is included. A bootstrap would repeat images: with fewer
-    different ones more concepts pass by luck.
+    and Wu 1989); the drawing of negatives is included. This needs a count whose level does not
+    depend on the number of images, and with fewer positives more concepts pass by luck. So halves
+    look for *frequent* concepts alone, which keep on average the least number of positives, and
+    the error is that of the count among these. A bootstrap, which repeats images, has that fault.
     """
     first = settings.seed
-    halves = [half_of_clusters(probe, first + 2000 + n) for n in range(settings.halves)]
+    frequent = probe.positives >= settings.frequent
+    common = probe.labels[:, np.flatnonzero(frequent)]
+    repeated = settings.halves if frequent.any() else 0
+    halves = [half_of_clusters(probe, first + 2000 + n) for n in range(repeated)]
     return Draws(
         own=tuple(balanced_sample(probe.labels, first + n) for n in range(settings.draws)),
         permuted=tuple(
@@ -227,8 +239,9 @@ def draw(probe: ConceptImages, settings: Settings) -> Draws:
             for n in range(settings.chance)
         ),
         halves=tuple(
-            (half, balanced_sample(probe.labels[half], first + n)) for n, half in enumerate(halves)
+            (half, balanced_sample(common[half], first + n)) for n, half in enumerate(halves)
         ),
+        frequent=frequent,
     )
 
 
@@ -253,6 +266,7 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
         random=tallied((random(n), draws.own[n % len(own)]) for n in range(settings.chance)),
         permuted=tallied((scores, sample) for sample in draws.permuted),
         halves=tallied((scores[half], sample) for half, sample in draws.halves),
+        of_frequent=tally(own[0][:, draws.frequent], settings),
     )
 
 
@@ -283,7 +297,12 @@ def along_most_important(
 
 
 def tally(ap: ArrayLike, settings: Settings) -> Array:
-    """The numbers of `QUANTITIES` from average precisions (k, C); NaN counts as not encoded."""
+    """The numbers of `QUANTITIES` from average precisions (k, C); NaN counts as not encoded.
+
+    Without concepts, NaN.
+    """
+    if not np.shape(ap)[1]:
+        return np.full(len(QUANTITIES), np.nan)
     counts = [
         encoded(ap, level).any(axis=0).sum() for level in (settings.threshold, settings.lower)
     ]
@@ -297,9 +316,13 @@ def best_of(ap: ArrayLike) -> Array:
 
 
 def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
-    """How much one model's value exceeds another's, with the error of this paired difference."""
+    """How much one model's value exceeds another's among frequent concepts.
+
+    With the error of this paired difference.
+    """
     apart = one.of("halves", quantity) - other.of("halves", quantity)
-    return Difference(one.value(quantity) - other.value(quantity), _deviation(apart))
+    whole = one.frequent(quantity).value - other.frequent(quantity).value
+    return Difference(whole, _deviation(apart))
 
 
 def regions(sets: Mapping[str, ArrayLike], threshold: float) -> dict[str, int]:

@@ -224,7 +224,8 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quan
     `unique_…`, `lower_…`: how many concepts some direction encodes at the threshold and at the
     lower one; `best_…`: the mean over concepts of the best average precision. Each is a list: over
     draws of negatives (`draws`), sets of as many random directions, permutations of the labels, and
-    random halves of the images, whose standard deviation estimates the standard error (see
+    random halves of the images, in which only concepts of at least `frequent_positives` are looked
+    for: their standard deviation estimates the standard error of the count of these (see
     `concept_counts.draw`). `coordinates_…`: the same along coordinates instead of singular vectors.
     `top_concepts`: of the most important direction for these images, `top_direction`, pointing to
     where the images lie on average, the concepts of highest average precision, the best first, as
@@ -250,7 +251,7 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quan
         for basis in bases
         for column, quantity in enumerate(concept_counts.QUANTITIES)
         for kind in ("draws", "random", "permuted", "halves")
-        if len(getattr(counts[basis], kind)) or not basis
+        if (basis, kind) != ("coordinates_", "halves")
     }
     ap = np.nan_to_num(counts[""].ap)
     encoded = [average_precision.encoded(ap, at) for at in (settings.threshold, settings.lower)]
@@ -264,6 +265,7 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quan
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,
         "least_positives": LEAST_POSITIVES,
+        "frequent_positives": settings.frequent,
         "directions": counts[""].directions,
         "draws": settings.draws,
         "chance_sets": settings.chance,
@@ -294,15 +296,21 @@ def counts_of(measurement: Measurement, basis: str = "") -> Found:
         lists = [measurement.value(name) for name in names if name in measurement.values]
         return np.array(lists, dtype=np.float64).reshape(len(names), -1).T
 
+    best = np.array(measurement.value(f"{basis}best"), dtype=np.float64)[None]
+    frequent = np.array(measurement.value("positives")) >= measurement.value("frequent_positives")
+    settings = concept_counts.Settings(
+        measurement.value("threshold"), measurement.value("lower_threshold")
+    )
     return Found(
         directions=measurement.counts["components"]
         if basis
         else int(measurement.value("directions")),
-        ap=np.array(measurement.value(f"{basis}best"), dtype=np.float64)[None],
+        ap=best,
         draws=table("draws"),
         random=table("random"),
         permuted=table("permuted"),
         halves=table("halves"),
+        of_frequent=concept_counts.tally(best[:, frequent], settings),
     )
 
 

@@ -91,6 +91,7 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "threshold": Quantity(_FRACTION),
         "lower_threshold": Quantity(_FRACTION),
         "least_positives": Quantity("count"),
+        "frequent_positives": Quantity("count"),
         "directions": Quantity("count"),
         "draws": Quantity("count"),
         "chance_sets": Quantity("count"),

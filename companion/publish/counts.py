@@ -72,15 +72,25 @@ def mean_and_ends(values: NDArray[np.float64]) -> str:
     return f"{mean:.1f} ({low:.{digits}f}–{high:.{digits}f})".replace(".0 (", " (")
 
 
-def error(found: Found, quantity: Quantity) -> str:
-    """Half of the 95 % interval from random halves of the images; shares in points."""
+def frequent(found: Found, quantity: Quantity) -> str:
+    """The value among frequent concepts, ± 95 % interval from halves of the images; percent."""
     if not len(found.halves):
-        return ""
-    return f"{(100 if quantity == 'best' else 1) * 1.96 * found.error(quantity):.1f}"
+        return "n/a"
+    value, error = found.frequent(quantity)
+    scale, digits = (100, 1) if quantity == "best" else (1, 0)
+    return f"{scale * value:.{digits}f} ± {scale * 1.96 * error:.1f}"
+
+
+def how_frequent(measured: Collection[Measurement]) -> str:
+    """How many concepts are frequent, and from how many positive images on."""
+    for m in measured:
+        least, positives = m.value("frequent_positives"), m.value("positives")
+        return f"the {(positives >= least).sum():,} concepts of at least {least} positives"
+    return "frequent concepts"
 
 
 def gap(one: Found, other: Found, quantity: Quantity) -> str:
-    """How much one model exceeds another, with its 95 % interval; shares in points."""
+    """How much one model exceeds another among frequent concepts, ± 95 %; shares in points."""
     if len(one.halves) != len(other.halves) or not len(one.halves):
         return "n/a"
     found = concept_counts.difference(one, other, quantity)
@@ -89,11 +99,9 @@ def gap(one: Found, other: Found, quantity: Quantity) -> str:
 
 
 def row(model: Model, found: Found, quantity: Quantity) -> Row:
-    """A model's count with its interval, beside what chance gives."""
-    value, error = found.value(quantity), 1.96 * found.error(quantity)
+    """A model's count with the range over draws of negatives, beside what chance gives."""
     chance = (found.chance(quantity, "random"), found.chance(quantity, "permuted"))
-    ends = max(0, value - error), value + error
-    return Row(model.title, model.level, value, *ends,
+    return Row(model.title, model.level, found.value(quantity), *found.spread(quantity),
                chance=tuple((c.mean, c.lowest, c.highest) for c in chance))  # fmt: skip
 
 
