@@ -33,8 +33,8 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion import probe_checkpoint
 from companion.probe import KURTOSIS_THRESHOLD, RULES, from_json, in_words
+from companion.probe_checkpoint import among_recorded, in_place, listed, of_family, provenance
 from companion.publish import charts, style, words
 from companion.publish.words import share
 
@@ -42,7 +42,7 @@ if numbers:
     one = from_json(Path(numbers).read_text(encoding="utf-8"))
     probes, missing, failed = {one.name: one}, [], []
 else:
-    probes, missing, failed = probe_checkpoint.of_family(load_family(family), data)
+    probes, missing, failed = of_family(load_family(family), data)
 sets = dict.fromkeys(f"`{found.about['data']['name']}`" for found in probes.values())
 
 
@@ -56,90 +56,82 @@ def table(name: str, caption: str, **columns) -> None:
 # ## Verdict
 
 # %%
-if probes:
-    style.text("sentences", probe_checkpoint.listed(probes, lambda found: [found.verdict.sentence]))
-    style.text("cautions", probe_checkpoint.listed(probes, lambda found: found.verdict.cautions))
+style.text("sentences", listed(probes, lambda found: [found.verdict.sentence]))
+style.text("cautions", listed(probes, lambda found: found.verdict.cautions))
 
 # %% [markdown]
 # ## What was measured
 
 # %%
-if probes:
-    table(
-        "verdicts",
-        f"""From features of {", ".join(sets)}. κ: mean activation kurtosis with its 95 % interval;
-        a Gaussian gives 3. Outliers: coordinates at least {OUTLIER_THRESHOLD:g} times as large as
-        the mean coordinate. Persistence: how often the commonest largest coordinate is the
-        largest.""",
-        outlier_features=lambda f: f.verdict.answer,
-        κ=lambda f: "{kurtosis} ({interval})".format(**in_words(f)),
-        outliers=lambda f: in_words(f)["named"],
-        persistence=lambda f: share(f.persistence.fraction),
-        last_layer=lambda f: f.layer.kind,
-    )
-    table(
-        "numbers",
-        """Negative: share of all components, about a half where a layer is signed and none behind a
-        ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
-        Privileged: directions at least 10 times as important as the mean one; they take no part in
-        the verdict. Largest importance: times the mean; in brackets with the head centred.""",
-        negative=lambda f: share(f.layer.negatives),
-        images=lambda f: f.images,
-        needed=lambda f: f.images_needed,
-        privileged=lambda f: in_words(f)["privileged"],
-        largest_importance=lambda f: in_words(f)["importance"],
-    )
-    style.text("reasons", probe_checkpoint.listed(probes, lambda found: found.verdict.reasons))
+table(
+    "verdicts",
+    f"""From features of {", ".join(sets)}. κ: mean activation kurtosis with its 95 % interval;
+    a Gaussian gives 3. Outliers: coordinates at least {OUTLIER_THRESHOLD:g} times as large as
+    the mean coordinate. Persistence: how often the commonest largest coordinate is the
+    largest.""",
+    outlier_features=lambda f: f.verdict.answer,
+    κ=lambda f: "{kurtosis} ({interval})".format(**in_words(f)),
+    outliers=lambda f: in_words(f)["named"],
+    persistence=lambda f: share(f.persistence.fraction),
+    last_layer=lambda f: f.layer.kind,
+)
+table(
+    "numbers",
+    """Negative: share of all components, about a half where a layer is signed and none behind a
+    ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
+    Privileged: directions at least 10 times as important as the mean one; they take no part in
+    the verdict. Largest importance: times the mean; in brackets with the head centred.""",
+    negative=lambda f: share(f.layer.negatives),
+    images=lambda f: f.images,
+    needed=lambda f: f.images_needed,
+    privileged=lambda f: in_words(f)["privileged"],
+    largest_importance=lambda f: in_words(f)["importance"],
+)
+style.text("reasons", listed(probes, lambda found: found.verdict.reasons))
 
 # %% [markdown]
 # ## Pictures
 
 # %%
-if probes:
-    style.figure(
-        "kurtosis", charts.kurtosis(probes, KURTOSIS_THRESHOLD), "live",
-        f"""The activation kurtosis of single images. Vertical lines: the Gaussian's 3, the
-        {KURTOSIS_THRESHOLD:g} from which κ counts as far above it here (dashed).""",
-    )  # fmt: skip
-    style.figure(
-        "profile", charts.profiles(probes, OUTLIER_THRESHOLD), "live",
-        f"""How large each coordinate is on average over images, relative to the mean coordinate (1,
-        thin line). Dashed: {OUTLIER_THRESHOLD:g}, from where it counts as an outlier.""",
-    )  # fmt: skip
-    style.figure(
-        "heat-map", charts.heat_maps(probes), "live",
-        """The first images (rows) at some coordinates (columns): left of the line those of the
-        highest profile, right of it others spread over the rest. An outlier feature is a column
-        that is far from zero in every image.""",
-    )  # fmt: skip
+style.figure(
+    "kurtosis", charts.kurtosis(probes, KURTOSIS_THRESHOLD) if probes else None, "live",
+    f"""The activation kurtosis of single images. Vertical lines: the Gaussian's 3, the
+    {KURTOSIS_THRESHOLD:g} from which κ counts as far above it here (dashed).""",
+)  # fmt: skip
+style.figure(
+    "profile", charts.profiles(probes, OUTLIER_THRESHOLD) if probes else None, "live",
+    f"""How large each coordinate is on average over images, relative to the mean coordinate (1,
+    thin line). Dashed: {OUTLIER_THRESHOLD:g}, from where it counts as an outlier.""",
+)  # fmt: skip
+style.figure(
+    "heat-map", charts.heat_maps(probes) if probes else None, "live",
+    """The first images (rows) at some coordinates (columns): left of the line those of the
+    highest profile, right of it others spread over the rest. An outlier feature is a column
+    that is far from zero in every image.""",
+)  # fmt: skip
 heads = {title: found for title, found in probes.items() if found.head}
-if heads:
-    style.figure(
-        "importance", charts.importance(heads, PRIVILEGED_THRESHOLD), "live",
-        f"""How strongly the head reads each of its directions, relative to the mean (1). Dotted:
-        {PRIVILEGED_THRESHOLD:g}, from where a direction counts as privileged. Dashed curve: once
-        the head's mean row is subtracted, which predicts the same classes.""",
-    )  # fmt: skip
+style.figure(
+    "importance", charts.importance(heads, PRIVILEGED_THRESHOLD) if heads else None, "live",
+    f"""How strongly the head reads each of its directions, relative to the mean (1). Dotted:
+    {PRIVILEGED_THRESHOLD:g}, from where a direction counts as privileged. Dashed curve: once
+    the head's mean row is subtracted, which predicts the same classes.""",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Among the recorded models
 
 # %%
-if probes:
-    style.text(
-        "place", probe_checkpoint.listed(probes, lambda found: [probe_checkpoint.in_place(found)])
-    )
-    style.table("recorded", probe_checkpoint.among_recorded(probes), "recorded, live",
-                "All by falling κ, those of this report in bold.")  # fmt: skip
+style.text("place", listed(probes, lambda found: [in_place(found)]))
+style.table("recorded", among_recorded(probes), "recorded, live",
+            "All by falling κ, those of this report in bold.")  # fmt: skip
 
 # %% [markdown]
 # ## How it was judged and computed
 
 # %%
 style.text("rules", RULES)
-if probes:
-    style.table("provenance", probe_checkpoint.provenance(probes), "live",
-                "Where the weights and the images come from.")  # fmt: skip
+style.table("provenance", provenance(probes), "live",
+            "Where the weights and the images come from.")  # fmt: skip
 
 # %% [markdown] tags=["book"]
 # ## What is missing

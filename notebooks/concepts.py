@@ -73,15 +73,13 @@ for model in [model for model in models if measured[model.name].live][:1]:
 
 # %%
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
-KINDS = {"draws": "encoded", "random": "random directions", "permuted": "permuted labels"}
 found = {(m, basis): counts_of(measured[m], basis) for m in measured for basis in BASES}
 quantities, frequent = (f(measured.values()) for f in (counts.quantities, counts.how_frequent))
 
 for basis, along in BASES.items():
     table = pd.DataFrame(
         {"model": model.title, "concepts with": title}
-        | {of: counts.mean_and_ends(found[model.name, basis].of(kind, quantity))
-           for kind, of in KINDS.items()}
+        | counts.beside_chance(found[model.name, basis], quantity, "encoded")
         | {"frequent, ± 95 %": counts.frequent(found[model.name, basis], quantity)}
         for model in models for quantity, title in quantities.items()
     )  # fmt: skip

@@ -25,13 +25,9 @@ named: int = 5  # concepts that are named of the most important direction
 shown: int = 8  # images at each of its ends
 
 # %%
-import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.metrics.average_precision import balanced_sample, project, top_concepts
-from analysis.metrics.concept_counts import along_most_important, settings_for
-from analysis.metrics.directions import decompose, importance
 from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
 from companion.measurements.records import available
@@ -113,19 +109,8 @@ style.table(
 along, ends = [], {}
 pictures, names = counts.emoji_of(probe) if live and backbone.edition == "pocket" else ([], [])
 for model in live:
-    h = concept_probe.features(model, probe)
-    parts = decompose(concept_probe.head(model, probe.data).weight)
-    weights = importance(counts.training_features(model, h), parts)
-    settings = settings_for(probe)
-    drawn = balanced_sample(probe.labels, settings.seed)
-    top, ap = along_most_important(h, parts, drawn, settings, weights)
-    scores = project(h, parts.directions[[top]], normalise=False)[:, 0]
-    order = np.argsort(-scores * np.sign(scores.mean()), kind="stable")
-    best = top_concepts(ap[None], 0, named)
-    told = ", ".join(f"{probe.names[c]} ({probe.kinds[c]}, {100 * ap[c]:.0f})" for c in best)
-    along.append({"model": model.title, "direction": f"v{top + 1}",
-                  "importance (× mean)": words.digits(weights[top] / weights.mean()),
-                  "concepts of the highest AP (%)": told})  # fmt: skip
+    row, order = counts.most_important(model, probe, named)
+    along.append(row)
     ends[model.title] = [*order[:shown], *order[-shown:]]
 style.table(
     "top-concepts", pd.DataFrame(along), "live",
@@ -149,3 +134,6 @@ style.table(
     """Each concept's best average precision in percent, and in brackets the right singular vector
     that reaches it. One draw of negatives.""", search="Find a concept",
 )  # fmt: skip
+
+# %% tags=["remove-input"]
+words.missing("Concepts by direction", "concepts", backbone, list(measured.values()))

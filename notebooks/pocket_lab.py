@@ -119,7 +119,7 @@ gaps = 100 * np.abs([again[key] - zero[key] for key in again if key in zero.inde
 told = f"""Classified again in this build with the shipped checkpoints (seed 0):
 {(gaps < 5.1e-4).sum()} of {len(gaps)} accuracies are exactly those kept, the largest difference is
 {max(gaps, default=0):.2f} points."""
-style.text("live", told.replace("\n", " ") if len(gaps) else style.NOTHING)
+style.text("live", told.replace("\n", " ") if len(gaps) else "")
 
 # %%
 of_seeds = test.groupby(["model", "style"])["accuracy"]

@@ -105,4 +105,4 @@ for name, (frame, of_kind) in SHOWN.items():
         for title, (row, apart) in judged.items()
         if apart
     ]
-    style.text(f"separating{name}", "; ".join(separating) or ("none" if judged else style.NOTHING))
+    style.text(f"separating{name}", "; ".join(separating) or ("none" if judged else ""))

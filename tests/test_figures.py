@@ -170,12 +170,14 @@ def test_what_lacks_a_caption_an_alternative_text_or_a_proper_name_is_refused():
         style.text("two words", "x")
 
 
-def test_what_was_not_measured_is_said_to_be(monkeypatch):
+def test_what_was_not_measured_is_said_at_most_once(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, **about: shown.append(data))
     style.table("three", pd.DataFrame(), None, "A caption.")
     style.figure("four", None, None, "A caption.")
-    assert [data["text/markdown"] for data in shown] == [style.NOTHING] * 2
+    style.table("five", pd.DataFrame(), None, "A caption.", missing="Kurtosis: `measure`.")
+    told = style.not_measured("Kurtosis: `measure`.")
+    assert [data["text/markdown"] for data in shown] == ["", "", told]
 
 
 def test_published_outputs_carry_their_note(monkeypatch):

@@ -12,11 +12,16 @@ from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics import concept_counts
-from analysis.metrics.concept_counts import ConceptImages, Found, Quantity
+from analysis.metrics.average_precision import balanced_sample, project, top_concepts
+from analysis.metrics.concept_counts import ConceptImages, Found, Kind, Quantity
+from analysis.metrics.directions import decompose, importance
+from companion.measurements import concept_probe
 from companion.measurements.due import TRAINING
+from companion.measurements.measures import counts_of
 from companion.measurements.records import Measurement
 from companion.publish.dots import Row
 from companion.publish.style import minus
+from companion.publish.words import digits
 
 
 def comparable(found: Iterable[Measurement]) -> dict[str, Measurement]:
@@ -42,7 +47,7 @@ def probe(measured: Collection[Measurement]) -> str:
             f"on the average precision: {m.value('threshold'):g}, the paper's, and "
             f"{m.value('lower_threshold'):g}, ours."
         )
-    return "*Nothing is measured in this build.*"
+    return ""
 
 
 def quantities(measured: Collection[Measurement]) -> dict[Quantity, str]:
@@ -70,6 +75,26 @@ def mean_and_ends(values: NDArray[np.float64]) -> str:
     scale, digits = (100, 1) if values.max() <= 1 and values.max() % 1 else (1, 0)
     low, mean, high = scale * values.min(), scale * values.mean(), scale * values.max()
     return f"{mean:.1f} ({low:.{digits}f}–{high:.{digits}f})".replace(".0 (", " (")
+
+
+def beside_chance(
+    found: Found, quantity: Quantity, title: str = "singular vectors"
+) -> dict[str, str]:
+    """A count along directions as column `title`, as many random ones, and permuted labels."""
+    kinds: dict[Kind, str] = {
+        "draws": title, "random": "random directions", "permuted": "permuted labels",
+    }  # fmt: skip
+    return {shown: mean_and_ends(found.of(kind, quantity)) for kind, shown in kinds.items()}
+
+
+def told(m: Measurement) -> str:
+    """A small probe's count at the paper's threshold, beside chance, in words."""
+    found = counts_of(m)
+    drawn, mixed = (found.chance("unique", kind).mean for kind in ("random", "permuted"))
+    return (
+        f"{found.value('unique'):.3g} of {m.counts['concepts']} words along singular vectors, "
+        f"{drawn:.3g} along random directions, {mixed:.3g} with permuted labels"
+    )
 
 
 def frequent(found: Found, quantity: Quantity) -> str:
@@ -155,6 +180,32 @@ def lookup(
     return pd.DataFrame(about | cells).iloc[
         np.argsort(-np.array(first.value("best")), kind="stable")
     ]
+
+
+def most_important(
+    model: Model, images: ConceptImages, named: int
+) -> tuple[dict[str, str], NDArray[np.intp]]:
+    """A head's most important direction: the row of its best concepts, and images by their score.
+
+    ``named``: how many concepts. The images (N,) from the highest score to the lowest, in the sign
+    in which they score above zero on average.
+    """
+    h = concept_probe.features(model, images)
+    parts = decompose(concept_probe.head(model, images.data).weight)
+    weights = importance(training_features(model, h), parts)
+    settings = concept_counts.settings_for(images)
+    drawn = balanced_sample(images.labels, settings.seed)
+    top, ap = concept_counts.along_most_important(h, parts, drawn, settings, weights)
+    scores = project(h, parts.directions[[top]], normalise=False)[:, 0]
+    best = top_concepts(ap[None], 0, named)
+    told = (f"{images.names[c]} ({images.kinds[c]}, {100 * ap[c]:.0f})" for c in best)
+    row = {
+        "model": model.title,
+        "direction": f"v{top + 1}",
+        "importance (× mean)": digits(weights[top] / weights.mean()),
+        "concepts of the highest AP (%)": ", ".join(told),
+    }
+    return row, np.argsort(-scores * np.sign(scores.mean()), kind="stable")
 
 
 def training_features(model: Model, otherwise: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from analysis.families.registry import Family
 from companion.measurements import accuracy, published_robustness
 from companion.measurements.accuracy import Accuracy
 from companion.measurements.views import SHIFT_TITLES
-from companion.publish.style import NOTHING, Evidence, minus, percent, points
+from companion.publish.style import Evidence, minus, percent, points
 
 TITLES = {"imagenet": "ImageNet"} | SHIFT_TITLES
 
@@ -45,7 +45,7 @@ def rows(compared: pd.DataFrame) -> pd.DataFrame:
 def agreement(compared: pd.DataFrame) -> str:
     """How many differences from published values are within the sampling noise, in words."""
     if compared.empty:
-        return NOTHING
+        return ""
     known = compared[compared["published"].notna()]
     if known.empty:
         return "Of none of these checkpoints is an accuracy published here."
@@ -65,7 +65,7 @@ def agreement(compared: pd.DataFrame) -> str:
 def copies(compared: pd.DataFrame) -> str:
     """An admonition (MyST) on copies of data sets that are not the published ones."""
     if compared.empty:
-        return NOTHING
+        return ""
     found = [(TITLES[d], own.what) for d, own in zip(compared["data"], compared["own"], strict=True)
              if not own.complete]  # fmt: skip
     if not found:

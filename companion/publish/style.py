@@ -124,18 +124,14 @@ def to_svg(figure: Figure) -> str:
     return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
 
 
-#: What stands where there is nothing to show.
-NOTHING = "*Not measured in this build.*"
-
-
 def figure(name: str, drawing: Drawing | None, evidence: Evidence | None, caption: str) -> None:
-    """Publish a drawing as the result `name`; of None, that nothing was measured.
+    """Publish a drawing as the result `name`; of None an empty text, the page says what is missing.
 
     `evidence`: what kind of evidence it rests on, if any. `caption`: MyST text that says what is
     seen and what the uncertainty is.
     """
     if drawing is None:
-        return text(name, NOTHING)
+        return text(name, "")
     if not caption.strip() or not drawing.alt.strip():
         raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
     data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
@@ -153,12 +149,12 @@ def table(
 ) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
 
-    Of an empty one is published that nothing was measured, or what is `missing` and its command.
+    Of an empty one is published what is `missing` and how to get it, if the page does not say it.
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
     `search`: for long tables, the label of a box that shows only rows with what is typed in it.
     """
     if frame.empty:
-        return text(name, not_measured(missing) if missing else NOTHING)
+        return text(name, not_measured(missing) if missing else "")
     data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
     about = {"search": search} if search else {}
     _publish(data, "table", name, caption=caption, evidence=evidence or "", **about)
