@@ -55,7 +55,13 @@ NEEDS: dict[Experiment, Needs] = {
     "pruning_under_shift": Needs(labels=True),
     "concepts": Needs(),
     "accuracy": Needs(labels=True),
+    "basis": Needs(head=False),
+    "interventions": Needs(labels=True),
 }
+#: What is measured of one data set alone.
+SINGLE: tuple[Experiment, ...] = (
+    "outlier_features", "privileged_directions", "pruning", "accuracy", "basis", "interventions",
+)  # fmt: skip
 #: Other files that decide an experiment's numbers, by experiment and data set; None for any other.
 READS: dict[tuple[Experiment, str | None], tuple[str, ...]] = {
     ("accuracy", None): ("data/imagenet/objectnet.csv",),
@@ -117,13 +123,12 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
     accuracies; of the pocket lab's the training style. On any other all is measured that can be.
     """
     if data == "imagenet":
-        return ("outlier_features", "privileged_directions", "pruning", "accuracy")
+        return SINGLE
     if data in sets.GRID:
         return () if data == "broden" else ("accuracy",)
     if data.startswith("pocket-"):
-        on_training: tuple[Experiment, ...] = ("privileged_directions", "pruning")
-        return ("outlier_features", *(on_training if data == TRAINING else ()))
-    return ("outlier_features", "privileged_directions", "pruning", "accuracy")
+        return tuple({*SINGLE} - {"accuracy"}) if data == TRAINING else ("outlier_features",)
+    return SINGLE
 
 
 def data_sets(model: Model, folder: Path | None = None) -> list[str]:

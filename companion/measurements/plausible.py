@@ -100,6 +100,10 @@ def _coherence(m: Measurement) -> Iterator[str]:
             yield "the accuracies of all orders must be equal when every direction is kept."
         if not _near(v["difference_importance"], best - best[-1]):
             yield "difference_importance is not accuracy_importance less that of the whole head."
+    if m.experiment == "interventions":
+        for name in ("less_mean", "without_leader"):
+            if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
+                yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
     if m.experiment == "accuracy":
         yield from _accuracy(m, v)
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
-    "accuracy",
+    "accuracy", "basis", "interventions",
 ]  # fmt: skip
 
 
@@ -124,6 +124,37 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "top1_standard_error": Quantity(_FRACTION),
         "right_per_class": Quantity("images", 1),
         "images_per_class": Quantity("images", 1),
+    },
+    "basis": {
+        "kurtosis": Quantity(_KURTOSIS),
+        "kurtosis_less_mean": Quantity(_KURTOSIS),
+        "persistence_less_mean": Quantity(_FRACTION),
+        "kurtosis_of_mean": Quantity(_KURTOSIS),
+        "kurtosis_rotated": Quantity(_KURTOSIS, 1),
+        "persistence_rotated": Quantity(_FRACTION, 1),
+        "kurtosis_gaussian": Quantity(_KURTOSIS),
+        "kurtosis_eigenframe": Quantity(_KURTOSIS),
+        "mean_share": Quantity(_SHARE),
+        "mean_coordinate": Quantity(_INDEX),
+        "mean_coordinate_share": Quantity(_SHARE),
+        "effective_rank": Quantity("directions"),
+    },
+    "interventions": {
+        **{
+            f"{what}_{name}": Quantity(unit)
+            for name in ("whole", "rotated", "less_mean", "without_leader")
+            for what, unit in (("kurtosis", _KURTOSIS), ("accuracy", _FRACTION))
+        },
+        "changed_rotated": Quantity("predictions"),
+        "leader": Quantity(_INDEX),
+        "difference_less_mean": Quantity(_CHANGE),
+        "difference_less_mean_error": Quantity(_FRACTION),
+        "difference_without_leader": Quantity(_CHANGE),
+        "difference_without_leader_error": Quantity(_FRACTION),
+        "accuracy_without_other": Quantity(_FRACTION, 1),
+        "constants": Quantity("lengths of an image", 1),
+        "kurtosis_shifted": Quantity(_KURTOSIS, 1),
+        "changed_shifted": Quantity("predictions", 1),
     },
 }
 

@@ -37,6 +37,7 @@ Number = int | float
 Numbers = Number | list[Number] | list[list[Number]]
 
 _MEASURES = "companion.measurements.measures"
+_INVARIANCE = "companion.measurements.invariance"
 #: The modules whose code decides an experiment's numbers.
 CODE: dict[Experiment, tuple[str, ...]] = {
     "outlier_features": ("analysis.metrics.outliers", _MEASURES),
@@ -49,6 +50,8 @@ CODE: dict[Experiment, tuple[str, ...]] = {
         _MEASURES,
     ),
     "accuracy": ("analysis.metrics.robustness", _MEASURES),
+    "basis": ("analysis.metrics.basis", _INVARIANCE),
+    "interventions": ("analysis.metrics.basis", _INVARIANCE),
 }
 
 

@@ -25,7 +25,14 @@ from analysis.images import emoji, imagenet
 from analysis.images.imagelist import LEFT_OUT
 from analysis.metrics.pruning import Images, Integers
 from analysis.metrics.robustness import recognised
-from companion.measurements import concept_probe, due, measures, pocket_robustness, records
+from companion.measurements import (
+    concept_probe,
+    due,
+    invariance,
+    measures,
+    pocket_robustness,
+    records,
+)
 from companion.measurements.due import Job, pending, unusable
 from companion.measurements.measures import Quantities
 from companion.measurements.quantities import Experiment
@@ -133,6 +140,22 @@ def _pruning(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
     return Taken(numbers, _counts(images.features, head))
 
 
+def _basis(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    found = _read(job, folder)
+    return Taken(invariance.basis(found.features), _counts(found.features))
+
+
+def _interventions(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    whole = _of(head)
+    images = seen(_read(job, folder), whole)
+    rows = images.class_subset
+    bias = None if whole.bias is None else whole.bias[rows]
+    numbers = invariance.interventions(
+        images.features, images.labels, whole.weight[rows], bias, images.owners
+    )
+    return Taken(numbers, _counts(images.features, head))
+
+
 def _accuracy(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
     found, whole = _read(job, folder), _of(head)
     images = seen(found, whole)
@@ -179,6 +202,8 @@ TAKE: dict[Experiment, Callable[[Job, store.Head | None, Path | None], Taken]] =
     "pruning_under_shift": _pruning_under_shift,
     "concepts": _concepts,
     "accuracy": _accuracy,
+    "basis": _basis,
+    "interventions": _interventions,
 }
 
 

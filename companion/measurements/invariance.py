@@ -1,0 +1,119 @@
+"""What is measured of features when their basis, their mean or a coordinate is changed.
+
+Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out. The chapter
+`what_kurtosis_measures` shows them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.metrics import basis as invariants
+from analysis.metrics import outliers
+from analysis.metrics.pruning import paired_difference
+from companion.measurements.measures import Quantities
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+#: The seed of all that is drawn, and of the first random frame.
+SEED = 0
+#: Random frames that features are turned into; coordinates left out beside the leading one;
+#: constants that are added to a coordinate, in lengths of an image.
+ROTATIONS, OTHERS, CONSTANTS = 10, 20, (0.0, 0.5, 1.0, 2.0, 5.0)
+
+
+def basis(features: ArrayLike) -> Quantities:
+    """What of the kurtosis is a matter of the basis: (N, d), N ≥ 2.
+
+    All of images at length 1. `kurtosis_…`: means over images, as they are; less the mean image; of
+    the mean image itself; in `ROTATIONS` random frames (seeds 0, 1, …); of as many draws from the
+    Gaussian with the same mean and covariance (seed 0); in the frame of the eigenvectors of the
+    second moments. `persistence_…` likewise. `mean_share`: the share of the energy in the mean
+    image; `mean_coordinate`: where most of that lies, `mean_coordinate_share` how much of it.
+    """
+    h = invariants.at_length_one(features)
+    mean = h.mean(axis=0)
+    most = int(np.abs(mean).argmax())
+    less = outliers.outlier_features(h - mean)
+    frames = (h @ invariants.random_rotation(h.shape[1], seed) for seed in range(ROTATIONS))
+    turned = [outliers.outlier_features(frame) for frame in frames]
+    return {
+        "kurtosis": outliers.kurtosis(h).mean(),
+        "kurtosis_less_mean": less.kurtosis_mean,
+        "persistence_less_mean": less.persistence.fraction,
+        "kurtosis_of_mean": outliers.kurtosis(mean[None])[0],
+        "kurtosis_rotated": [found.kurtosis_mean for found in turned],
+        "persistence_rotated": [found.persistence.fraction for found in turned],
+        "kurtosis_gaussian": outliers.kurtosis(invariants.gaussian(h, len(h), SEED)).mean(),
+        "kurtosis_eigenframe": outliers.kurtosis(invariants.eigenframe(h)).mean(),
+        "mean_share": invariants.mean_share(h),
+        "mean_coordinate": most,
+        "mean_coordinate_share": mean[most] ** 2 / (mean @ mean),
+        "effective_rank": invariants.effective_rank(h),
+    }
+
+
+def interventions(
+    features: ArrayLike,
+    labels: ArrayLike,
+    head: ArrayLike,
+    bias: ArrayLike | None = None,
+    owners: ArrayLike | None = None,
+) -> Quantities:
+    """Changes of the features, and what they do to kurtosis and accuracy: (N, d), (rows, d).
+
+    Images are taken as the head sees them, and at length 1 where it has no `bias`, which changes
+    no prediction; `owners`: the class that each row of the head stands for. Two changes that the
+    head undoes: a random rotation of features and head (`rotated`), and after it a constant, in
+    `CONSTANTS` of the mean length of an image, added to one coordinate and taken off in the head's
+    bias (`shifted`); `changed_…` counts the predictions that differ. Two that it does not undo:
+    the features `less_mean`, and `without_leader`, the coordinate that leads most often set to
+    zero. `accuracy_without_other`: without each of `OTHERS` coordinates drawn at random instead.
+    """
+    h = np.asarray(features, dtype=np.float64)
+    h = invariants.at_length_one(h) if bias is None else h
+    weight, targets = np.asarray(head, dtype=np.float64), np.asarray(labels)
+    offset = np.zeros(len(weight)) if bias is None else np.asarray(bias, dtype=np.float64)
+    classes = np.arange(len(weight)) if owners is None else np.asarray(owners)
+    width, leader = h.shape[1], outliers.persistence(h).coordinate
+
+    def predicted(seen: Array, by: Array = weight, plus: Array = offset) -> Integers:
+        found: Integers = classes[np.argmax(seen @ by.T + plus, axis=1)]
+        return found
+
+    def without(coordinate: int) -> Array:
+        kept: Array = h * (np.arange(width) != coordinate)
+        return kept
+
+    before = predicted(h)
+    turn = invariants.random_rotation(width, SEED)
+    turned, by = h @ turn, weight @ turn
+    sizes = [size * float(np.linalg.norm(h, axis=1).mean()) for size in CONSTANTS]
+    first = np.arange(width) == 0
+    moved = [(turned + size * first, offset - size * by[:, 0]) for size in sizes]
+    others = np.delete(np.arange(width), leader)
+    drawn = np.random.default_rng(SEED).choice(others, min(OTHERS, len(others)), replace=False)
+    changed = {
+        "whole": h, "rotated": turned, "less_mean": h - h.mean(axis=0),
+        "without_leader": without(leader),
+    }  # fmt: skip
+    right = {name: predicted(one) == targets for name, one in changed.items() if one is not turned}
+    right["rotated"] = predicted(turned, by) == targets
+    differences = {
+        name: paired_difference(right[name], right["whole"])
+        for name in ("less_mean", "without_leader")
+    }
+    return {
+        **{f"kurtosis_{name}": outliers.kurtosis(one).mean() for name, one in changed.items()},
+        **{f"accuracy_{name}": flags.mean() for name, flags in right.items()},
+        **{f"difference_{name}": found[0] for name, found in differences.items()},
+        **{f"difference_{name}_error": found[1] for name, found in differences.items()},
+        "changed_rotated": (predicted(turned, by) != before).sum(),
+        "leader": leader,
+        "accuracy_without_other": [(predicted(without(c)) == targets).mean() for c in drawn],
+        "constants": list(CONSTANTS),
+        "kurtosis_shifted": [outliers.kurtosis(one).mean() for one, _ in moved],
+        "changed_shifted": [(predicted(one, by, plus) != before).sum() for one, plus in moved],
+    }

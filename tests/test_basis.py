@@ -1,0 +1,100 @@
+"""What a rotation changes of features, and what it leaves: analysis.metrics.basis."""
+
+import numpy as np
+import pytest
+
+from analysis.metrics import basis
+from analysis.metrics.outliers import kurtosis, persistence
+from companion.measurements import invariance
+from companion.measurements.quantities import QUANTITIES
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def spiked():
+    """Images with one coordinate far above the others, as CLIP's have."""
+    features = rng.standard_normal((300, 64)) * rng.uniform(0.2, 1, 64)
+    features[:, 7] += 12
+    return features
+
+
+def test_a_rotation_takes_the_outlier_away_and_leaves_the_statements(spiked):
+    turned = spiked @ basis.random_rotation(64, 1)
+    assert kurtosis(spiked).mean() > 25 and persistence(spiked).fraction == 1
+    assert kurtosis(turned).mean() < 4 and persistence(turned).fraction < 0.9
+    for statement in (
+        basis.mean_share,
+        basis.effective_rank,
+        lambda h: kurtosis(basis.eigenframe(h)).mean(),
+        lambda h: np.linalg.norm(basis.less_mean(h)),
+    ):
+        assert statement(turned) == pytest.approx(statement(spiked), rel=1e-9)
+    assert kurtosis(basis.eigenframe(turned)).mean() > 25
+
+
+def test_statements_are_their_formulas(spiked):
+    h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
+    assert basis.mean_share(spiked) == pytest.approx(np.linalg.norm(h.mean(0)) ** 2)
+    values = np.linalg.eigvalsh(np.cov(h.T))
+    assert basis.effective_rank(spiked) == pytest.approx(values.sum() ** 2 / (values**2).sum())
+    few = spiked[:20]  # fewer images than components
+    values = np.linalg.eigvalsh(np.cov((few / np.linalg.norm(few, axis=1, keepdims=True)).T))
+    assert basis.effective_rank(few) == pytest.approx(values.sum() ** 2 / (values**2).sum())
+    matrix = basis.random_rotation(64, 3)
+    assert matrix @ matrix.T == pytest.approx(np.eye(64), abs=1e-12)
+    assert (basis.random_rotation(64, 3) == matrix).all()
+
+
+def test_gaussian_draws_have_the_two_moments(spiked):
+    h = basis.at_length_one(spiked)
+    drawn = basis.gaussian(spiked, 200_000, seed=2)
+    assert drawn.mean(axis=0) == pytest.approx(h.mean(axis=0), abs=1e-3)
+    assert np.cov(drawn.T, bias=True) == pytest.approx(np.cov(h.T, bias=True), abs=3e-4)
+
+
+@pytest.mark.parametrize("call", [basis.less_mean, basis.effective_rank])
+def test_one_image_or_equal_images_are_refused(call):
+    with pytest.raises(ValueError, match="give"):
+        call(np.ones((1 if call is basis.less_mean else 3, 4)) + np.arange(4))
+
+
+def test_measured_as_the_formulas_say(spiked):
+    found = invariance.basis(spiked)
+    assert set(found) == set(QUANTITIES["basis"])
+    h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
+    mean = h.mean(axis=0)
+    assert found["kurtosis"] == pytest.approx(kurtosis(spiked).mean())
+    assert found["kurtosis_less_mean"] == pytest.approx(kurtosis(h - mean).mean())
+    assert found["mean_coordinate"] == 7
+    assert found["mean_coordinate_share"] == pytest.approx((mean**2).max() / (mean**2).sum())
+    assert found["kurtosis_gaussian"] == pytest.approx(found["kurtosis"], rel=0.05)
+    assert len(found["kurtosis_rotated"]) == 10 and max(found["kurtosis_rotated"]) < 5
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
+    head = rng.standard_normal((12, 64))
+    bias = rng.standard_normal(6) if with_bias else None
+    owners = [0, 1, 2, 3, 3, 4]  # the first six rows compete, two of them for one class
+    logits = spiked @ head[:6].T + (0 if bias is None else bias)
+    labels = np.array(owners)[logits.argmax(axis=1)]
+    labels[:30] = (labels[:30] + 1) % 5
+    found = invariance.interventions(spiked, labels, head[:6], bias, owners)
+    assert set(found) == set(QUANTITIES["interventions"])
+    assert found["accuracy_whole"] == found["accuracy_rotated"] == pytest.approx(0.9)
+    assert found["changed_rotated"] == 0 and not any(found["changed_shifted"])
+    assert found["kurtosis_shifted"][0] == pytest.approx(found["kurtosis_rotated"])
+    assert found["kurtosis_shifted"][-1] > 40 > 5 > found["kurtosis_rotated"]
+    without = spiked.copy()
+    without[:, found["leader"]] = 0
+    if bias is None:
+        h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
+        less = np.array(owners)[((h - h.mean(axis=0)) @ head[:6].T).argmax(axis=1)]
+        assert found["accuracy_less_mean"] == pytest.approx((less == labels).mean())
+    now = np.array(owners)[
+        (without @ head[:6].T + (0 if bias is None else bias)).argmax(axis=1)
+    ] == labels  # fmt: skip
+    assert found["leader"] == 7
+    assert found["accuracy_without_leader"] == pytest.approx(now.mean())
+    assert found["difference_without_leader"] == pytest.approx(now.mean() - 0.9)
