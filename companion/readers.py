@@ -33,6 +33,9 @@ from analysis.families.registry import (
     load_family,
 )  # fmt: skip
 from analysis.features import store
+from analysis.images.find import class_prompts
+from companion.measurements import accuracies
+from companion.measurements.due import data_sets
 from companion.runs.experiments import STATE, RunError
 from companion.runs.options import option
 
@@ -138,7 +141,6 @@ def find_or_add(
     model without features, if it is to be one ``with_features``.
     """
     from analysis.features import checkpoints
-    from companion.measurements.due import data_sets
 
     wish = Wish(name=name or checkpoints.default_name(checkpoint), checkpoint=checkpoint,
                 **about.model_dump())  # fmt: skip
@@ -207,9 +209,7 @@ def check_name(name: str, what: str = "family") -> None:
 
 def _published(model: Model) -> tuple[PublishedKey, ...]:
     """The rows of the published accuracies that are of this very checkpoint, if there are any."""
-    from companion.measurements import published
-
-    tag, table = (model.weights or "").partition("@")[0], published.load()
+    tag, table = (model.weights or "").partition("@")[0], accuracies.load()
     there = (table["source"] == model.library) & (table["model"] == model.architecture)
     if not (there & (table["weights"] == tag)).any():
         return model.published
@@ -297,7 +297,6 @@ def _check_text_encoder(loaded: Any) -> None:
     """Encode one text: tokenizer and text encoder must work, and fit the image encoder."""
     from analysis.features.heads import zero_shot_head
     from analysis.features.weights import ModelError
-    from analysis.images.find import class_prompts
 
     try:
         head = zero_shot_head(loaded, class_prompts(("thing",)))

@@ -35,13 +35,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
+from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
-from companion.measurements import accuracy, views
+from companion.measurements import views
 from companion.measurements.records import available
 from companion.publish import accuracies, style
 
 backbone = load_family(family)
-measured = available("accuracy", backbone, list(accuracy.NAMES.values()))
+measured = available("accuracy", backbone, sets.GRID)
 shown = first, second = views.of_family(backbone, pool_v2, measured)
 evidence = accuracies.evidence(first.models, second.models)
 

@@ -30,14 +30,12 @@ import numpy as np
 
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import PAPER_BASELINE, bootstrap_baselines, fit_baseline
-from companion.measurements import published, published_robustness, views
-from companion.measurements.published import FIVE_SHIFTS, FOUR_SHIFTS
-from companion.measurements.published_robustness import CLIP_V2
+from companion.measurements import views
 from companion.publish import accuracies, by_level, dots, style
 
 families = load_families(edition) | load_families("reader")
-table = published.load()
-pool = published_robustness.pool(table, FIVE_SHIFTS, CLIP_V2)
+view = views.view("five", families.values())
+pool = view.pool
 
 # %% [markdown]
 # ## A baseline by hand
@@ -56,8 +54,8 @@ assert np.isclose([slope, intercept], [line.slope, line.intercept]).all()
 # ## Five shifts
 
 # %%
-five = published_robustness.of_families(table, families)
-groups_five = published_robustness.groups(five, families)
+five = view.models
+groups_five = views.groups(five, families)
 soups = five[five["source"] == "model_soups"]
 lines = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
 labels = "ImageNet top-1 (%, logit scale)", "mean top-1 of five shifts (%)"
@@ -84,15 +82,13 @@ style.table(
 # ## Four shifts
 
 # %%
-four_line = published_robustness.refit(table, FOUR_SHIFTS, CLIP_V2)
-four = published_robustness.of_families(table, families, FOUR_SHIFTS, four_line)
-four = four[four["source"] != "model_soups"]  # one finetuning recipe per table: here timm's
-groups_four = published_robustness.groups(four, families)
+four = views.view("four", families.values())  # one finetuning recipe per table: here timm's
+groups_four = views.groups(four.models, families)
 style.table(
     "four-shifts", by_level.columns(groups_four), "published",
     f"""Effective robustness in percentage points on four shifts, without ObjectNet, against a line
-    refitted on the same four (slope {four_line.slope:.3f}, intercept
-    {style.minus(f"{four_line.intercept:.3f}")}, r {four_line.r:.3f}). ±: 95 % interval from the
+    refitted on the same four (slope {four.line.slope:.3f}, intercept
+    {style.minus(f"{four.line.intercept:.3f}")}, r {four.line.r:.3f}). ±: 95 % interval from the
     finite test sets. Not comparable with the values on five shifts. The supervised ViT-L stands in
     for ViT-L/14: it has patches of 16 pixels.""",
 )  # fmt: skip
@@ -106,8 +102,8 @@ style.figure(
 )  # fmt: skip
 
 # %%
-own = views.of_published_sets(families)  # measured here
-groups_own = published_robustness.groups(own, families)
+own = views.of_own_features(families)  # measured here
+groups_own = views.groups(own, families)
 levels = ["zero_shot", "finetuned", "supervised"]
 style.text("own-count", str(len(own)))
 style.table(
@@ -121,7 +117,7 @@ style.table(
 # ## What the fit hides
 
 # %%
-choices = published_robustness.fit_choices(table)
+choices = views.fit_choices()
 style.table(
     "fits", by_level.fits(choices), "published",
     """The baseline's constants under each choice that the paper leaves open: which variant of

@@ -22,11 +22,11 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.measurements import published
+from companion.measurements import accuracies
 from companion.publish import style
 
 families = load_families(edition) | load_families("reader")
-table = published.load()
+table = accuracies.load()
 
 
 def weights(model) -> str:
@@ -80,7 +80,7 @@ sources = [
     {
         "source": f"[{ADDRESSES[source]}](https://github.com/{ADDRESSES[source]}/tree/{commit})",
         "commit": f"`{commit[:10]}`",
-        "models": own[published.MODEL_KEY].drop_duplicates().shape[0],
+        "models": own[accuracies.MODEL_KEY].drop_duplicates().shape[0],
         "accuracies": len(own),
         "left out": int((own["defect"] != "").sum()),
         "data sets": own["dataset"].nunique(),

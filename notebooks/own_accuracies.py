@@ -25,20 +25,19 @@ family: str = "rn50"  # the family in front
 
 # %%
 import numpy as np
-import pandas as pd
 
 from analysis.families.registry import load_family
+from analysis.images import sets
 from analysis.metrics.robustness import PAPER_BASELINE, effective_robustness
-from companion.measurements import accuracy, published, published_robustness, views
+from companion.measurements import accuracies, views
 from companion.measurements.due import unusable
-from companion.measurements.published_robustness import NORMAL_95, of_checkpoint
 from companion.measurements.records import available
 from companion.publish import own, style, words
 
 backbone = load_family(family)
-table = published.load()
-measured = available("accuracy", backbone, list(accuracy.NAMES.values()))
-by_model = accuracy.by_model(measured)  # model → data set → Accuracy
+table = accuracies.load()
+measured = available("accuracy", backbone, sets.GRID)
+known = accuracies.measured([backbone], measured)  # one row for each model and data set
 evidence = words.kind(measured)
 
 # %% [markdown]
@@ -48,9 +47,9 @@ evidence = words.kind(measured)
 # the paper's printed line expects, {eq}`eq-effective-robustness`.
 
 # %%
-robustness = views.of_measurements({family: backbone}, measured)
+robustness = views.effective(known, accuracies.FIVE_SHIFTS)
 for name in robustness["name"][:1]:
-    top1 = {data: one.right / one.images for data, one in by_model[name].items()}
+    top1 = known[known["name"] == name].set_index("dataset")["accuracy"].to_dict()
     inside = top1.pop("imagenet")
     logit = np.log(inside / (1 - inside))
     expected = 1 / (1 + np.exp(-(PAPER_BASELINE.slope * logit + PAPER_BASELINE.intercept)))
@@ -62,16 +61,10 @@ for name in robustness["name"][:1]:
 # ## Accuracy on each data set, beside what was published
 
 # %%
-compared = pd.DataFrame(
-    {"model": model, "data": data, "own": one, "top1": one.top1,
-     "limit": NORMAL_95 * one.standard_error, "published": theirs.get(data, np.nan)}
-    for model in backbone.models
-    for theirs in [of_checkpoint(table, model).set_index("dataset")["accuracy"]]
-    for data, one in by_model.get(model.name, {}).items()
-)  # fmt: skip
-style.text("own-agreement", own.agreement(compared))
+compared = accuracies.compared(known, backbone, table)
+style.text("own-agreement", own.agreement(backbone, compared))
 style.table(
-    "own-accuracies", own.rows(compared), own.evidence(compared, evidence),
+    "own-accuracies", own.rows(backbone, compared), own.evidence(compared, evidence),
     f"""Top-1 accuracy of {backbone.title} from features of this book's own, among each data set's
     classes. ±: 95 % of the binomial sampling error, none where no image is recognised. V2 is the
     matched-frequency variant, ObjectNet without its red border. Where something was published of
@@ -85,7 +78,7 @@ style.text("own-copies", own.copies(compared))
 # ## Effective robustness
 
 # %%
-of_published = published_robustness.of_families(table, {family: backbone}).set_index("name")
+of_published = views.view("five", [backbone]).models
 style.table(
     "own-robustness", own.robustness(backbone, robustness, of_published, table),
     own.evidence(compared, evidence),
@@ -94,5 +87,5 @@ style.table(
     fixed. Beside it, where there is one, that of the very same checkpoint from published
     accuracies.""",
 )  # fmt: skip
-style.text("own-missing", own.missing(backbone, by_model))
+style.text("own-missing", own.missing(backbone, known))
 style.text("unusable", words.unusable(unusable(backbone)) or "All features can be used.")

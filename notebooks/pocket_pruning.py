@@ -31,7 +31,7 @@ pruned_share: float = 0.8  # share of directions pruned in the claim
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.measurements import pocket_robustness
+from companion.measurements import accuracies
 from companion.publish import dots, style
 from companion.publish.inside import inside, signed
 
@@ -56,7 +56,7 @@ style.figure(
 )  # fmt: skip
 
 # %%
-extrapolated = pocket_robustness.pool("unseen")["imagenet"].min()
+extrapolated = accuracies.pocket_pool("unseen")["imagenet"].min()
 pruned = pd.DataFrame(
     {
         "model": one.title,

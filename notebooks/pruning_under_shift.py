@@ -29,20 +29,18 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.claims import rules
-from companion.measurements import pocket_robustness, published, published_robustness
+from companion.measurements import views
 from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
 from companion.measurements.records import available
 from companion.publish import charts, style, words
 from companion.publish.style import percent, points
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the tables
-#: What the training distribution and its shifts are called, and the baseline's pool.
+#: What the training distribution is called, and the view with its shifts and baseline.
 SAMPLES = {
-    "pocket": ("training style", "unseen styles", lambda: pocket_robustness.pool("unseen")),
-    "imagenet-and-shifts": ("ImageNet", "five shifts", lambda: published_robustness.pool(
-        published.load(), published.FIVE_SHIFTS, "matched_frequency"
-    )),
-}  # fmt: skip
+    "pocket": ("training style", "unseen"),
+    "imagenet-and-shifts": ("ImageNet", "five"),
+}
 
 backbone = load_family(family)
 found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
@@ -51,8 +49,9 @@ EVIDENCE = words.kinds(
 )
 sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
-inside, outside, pool = SAMPLES[sample]
-lowest = pool()["imagenet"].min()  # accuracy below which the baseline is extrapolated
+inside, view = SAMPLES[sample][0], views.view(SAMPLES[sample][1])
+outside = view.where
+lowest = view.pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
 
 
 def curve(sweep, quantity: str, order: str) -> charts.Curve:

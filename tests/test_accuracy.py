@@ -9,8 +9,8 @@ from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import Features, Head
 from analysis.images import imagenet, sets
-from analysis.metrics.robustness import Baseline
-from companion.measurements import accuracy, due, measures, records, take
+from analysis.metrics.robustness import NORMAL_95, Baseline
+from companion.measurements import accuracies, due, measures, records, take, views
 from companion.measurements.records import Measurement, MeasurementError
 
 WIDTH = 24
@@ -165,21 +165,27 @@ def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) ->
     assert found.value("top1") == pytest.approx(top1, rel=1e-3)
     error = (top1 * (1 - top1) / (COUNT - 6)) ** 0.5
     assert found.value("top1_standard_error") == pytest.approx(error, rel=1e-3)
-    exact = accuracy.of_measurement(found)
-    assert (exact.top1, exact.standard_error) == (top1, pytest.approx(error, rel=1e-12))
+    family = Family.model_construct(name="mine", title="Mine", models=(described,))
+    own = accuracies.measured([family], [found])
+    (exact,) = accuracies.compared(own, family, accuracies.load()).to_dict("records")
+    assert exact["accuracy"] == top1 and np.isnan(exact["published"])
+    assert exact["limit"] == pytest.approx(NORMAL_95 * error, rel=1e-12)
     records.write(found, tmp_path / "kept")
     assert records.read(tmp_path / "kept/accuracy" / found.file_name) == found
 
 
 def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
     described, head = model(width=WIDTH), imagenet_head()
+    data_sets = {sets.column(data): data for data in (sets.IMAGENET, *sets.SHIFTS)}
     expected = {
         name: fill(tmp_path, described, data, head, seed)
-        for seed, (name, data) in enumerate(accuracy.NAMES.items())
+        for seed, (name, data) in enumerate(data_sets.items())
     }
-    own = accuracy.by_model(taken(tmp_path, described, accuracy.NAMES.values()))[described.name]
-    found = accuracy.robustness(own, Baseline(slope=0.76, intercept=-1.49, r=0.99))
-    assert {name: one.top1 for name, one in own.items()} == expected
+    family = Family.model_construct(name="mine", title="Mine", models=(described,))
+    own = accuracies.measured([family], taken(tmp_path, described, data_sets.values()))
+    line = Baseline(slope=0.76, intercept=-1.49, r=0.99)
+    (found,) = views.effective(own, accuracies.FIVE_SHIFTS, line).itertuples()
+    assert {name: getattr(found, name) for name in expected} == expected
     shifts = ("imagenet_v2", "imagenet_r", "imagenet_sketch", "objectnet", "imagenet_a")
     mean = sum(expected[shift] for shift in shifts) / 5
     a = expected["imagenet"]
@@ -189,11 +195,11 @@ def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
     n = COUNT - 6
     variance = sum(expected[s] * (1 - expected[s]) / n for s in shifts) / 25
     slope = 0.76 * line * (1 - line) / (a * (1 - a))
-    assert found.error == pytest.approx((variance + slope**2 * a * (1 - a) / n) ** 0.5)
-    del own["imagenet_r"], own["objectnet"]
-    assert accuracy.missing(own) == ["imagenet-r", "objectnet"]
-    with pytest.raises(ValueError, match=r"six data sets, imagenet-r, objectnet are missing"):
-        accuracy.robustness(own)
+    error = (variance + slope**2 * a * (1 - a) / n) ** 0.5
+    assert found.er_95 == pytest.approx(NORMAL_95 * error)
+    less = own[~own["dataset"].isin(["imagenet_r", "objectnet"])]
+    assert accuracies.missing(less["dataset"]) == ["imagenet-r", "objectnet"]
+    assert views.effective(less, accuracies.FIVE_SHIFTS).empty
 
 
 def test_what_an_accuracy_can_be_taken_of(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from companion.measurements import atlas, published
-from companion.measurements.published import FOUR_SHIFTS, PublishedError
+from companion.measurements import accuracies, atlas
+from companion.measurements.accuracies import FOUR_SHIFTS, AccuracyError
 
 
 @pytest.fixture(scope="module")
 def table():
-    return published.load()
+    return accuracies.load()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_no_two_models_that_stay_are_the_same(table):
     four = atlas.models(table, FOUR_SHIFTS)
     assert not four.duplicated(["source", "imagenet", *FOUR_SHIFTS]).any()
     pool = four[(four["source"] == "imagenet_testbed") & (four["level"] == "supervised")]
-    assert len(pool) == len(published.baseline_pool(published.wide(table)))
+    assert len(pool) == len(accuracies.baseline_pool(accuracies.wide(table)))
 
 
 def test_every_model_was_trained_on_something(table):
@@ -71,8 +71,8 @@ def test_every_model_was_trained_on_something(table):
 def test_a_model_of_unknown_data_is_an_error(tmp_path, table):
     path = tmp_path / "pretraining.csv"
     path.write_text("source,model,weights,data,family\ntimm,*,*,ImageNet-1k,ImageNet-1k\n")
-    models = published.wide(table, "matched_frequency")
-    with pytest.raises(PublishedError, match=r"does not say what open_clip's .* was trained on"):
+    models = accuracies.wide(table, "matched_frequency")
+    with pytest.raises(AccuracyError, match=r"does not say what open_clip's .* was trained on"):
         atlas.with_pretraining(models[models["source"] == "open_clip"], path)
 
 

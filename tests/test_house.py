@@ -27,11 +27,6 @@ HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 SLOW = (*HEAVY, "IPython")
 #: What still breaks a rule: take out what is repaired, add nothing.
 STILL: dict[str, set[str]] = {
-    "companion.readers": {
-        "analysis.images.find",
-        "companion.measurements.due",
-        "companion.measurements.published",
-    },
     "companion.runs.engine": {"companion.runs.grid"},
     "companion.runs.grid": {"torch"},
 }

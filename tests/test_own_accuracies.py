@@ -20,10 +20,9 @@ from analysis.features.store import Head
 from analysis.images import imagenet, sets
 from companion.claims.order import judge_order
 from companion.measurements import (
+    accuracies,
     due,
     measures,
-    published,
-    published_robustness,
     records,
     take,
     views,
@@ -146,7 +145,7 @@ def all_recorded(family: Family, what: str = "") -> list[Measurement]:
 def test_own_accuracies_are_a_view_of_their_own():
     families = load_families("paper")
     measured = all_recorded(families["rn50"])
-    table = views.of_measurements(families, measured).set_index("name")
+    table = views.of_own_features(families, measured).set_index("name")
     assert list(table.index) == list(TOPS)
     for name, (inside, *shifts) in TOPS.items():
         row, mean = table.loc[name], sum(shifts) / 5
@@ -154,31 +153,31 @@ def test_own_accuracies_are_a_view_of_their_own():
         # accuracies are whole images: at most half an image from the wanted fraction
         assert row["er"] == pytest.approx(mean - line, abs=1e-4)
         assert [row[shift] for shift in FIVE] == pytest.approx(shifts, abs=1e-4)
-        assert (row["source"], row["live"]) == ("own features", False)
+        assert (row["source"], row["evidence"]) == ("own features", "recorded")
     five, _ = views.of_family(families["rn50"], "matched_frequency", measured)
-    own = five.models[five.models["source"] == views.OWN]
+    own = five.models[five.models["source"] == accuracies.OWN]
     assert list(own["name"]) == list(TOPS)
-    again = own["name"].isin(five.models.loc[five.models["source"] != views.OWN, "name"])
+    again = own["name"].isin(five.models.loc[five.models["source"] != accuracies.OWN, "name"])
     assert again.any() and len(views.once(five.models)) == len(five.models) - again.sum()
     zero = recorded(families["rn50"], "rn50-openai", "imagenet", 0.0)
     others = [m for m in measured if (m.model, m.data.name) != ("rn50-openai", "imagenet")]
     drawn = [recorded(families["rn50"], "rn50-random", data, 0.01) for data in DATA]
-    left = views.of_measurements(families, [zero, *others[:-1], *drawn])
+    left = views.of_own_features(families, [zero, *others[:-1], *drawn])
     assert list(left["name"]) == ["rn50-openai-finetuned"]  # one without a logit, one without A
 
 
 def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypatch):
-    families, table = load_families("paper"), published.load()
-    five = published_robustness.of_families(table, families)
+    families = load_families("paper")
+    five = views.view("five", families.values()).models
     order = ("zero_shot", "finetuned", "supervised")
 
     def judged(measured):
         monkeypatch.setattr(records, "available", lambda experiment, family, data: [
             m for m in measured if m.family == family.name
         ])  # fmt: skip
-        own = views.of_published_sets(families)
+        own = views.of_own_features(families)
         frames = [five, *([own] if len(own) else [])]
-        return judge_order(order, [published_robustness.groups(f, families) for f in frames])
+        return judge_order(order, [views.groups(f, families) for f in frames])
 
     before = judged([])
     assert before == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few"))
@@ -204,18 +203,18 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
 )
 def test_published_values_of_the_very_same_checkpoint(family, model, source, count):
     described = load_families("paper")[family].model(model)
-    found = published_robustness.of_checkpoint(published.load(), described)
+    found = accuracies.of_checkpoint(accuracies.load(), described)
     assert len(found) == count and set(found["source"]) == ({source} if source else set())
-    assert set(found["dataset"]) <= {"imagenet", *FIVE, "imagenet_v2_threshold",
-                                     "imagenet_v2_top_images"}  # fmt: skip
+    assert set(found["dataset"]) <= {*accuracies.CLASSES}
     if count == 6:
-        table = published.load()
+        table = accuracies.load()
         rows = table[(table["model"] == described.published[0].model)
                      & (table["weights"] == described.published[0].weights)]  # fmt: skip
         wanted = rows.set_index("dataset")["accuracy"]
         kept = found.set_index("dataset")["accuracy"]
         assert kept["objectnet"] == wanted["objectnet"]
-        assert kept["imagenet_v2"] == wanted["imagenet_v2_matched_frequency"]
+        v2 = "imagenet_v2_matched_frequency"
+        assert kept[v2] == wanted[v2]
 
 
 def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):

@@ -7,14 +7,14 @@ from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut
 
 from analysis.metrics import indicators, peers
-from companion.measurements import published
+from companion.measurements import accuracies
 
 LOGIT = stats.logistic.ppf
 
 
 @pytest.fixture(scope="module")
 def clip():
-    models = published.wide(published.load(), "matched_frequency")
+    models = accuracies.wide(accuracies.load(), "matched_frequency")
     models = models[(models["source"] == "open_clip") & (models["imagenet"] > 0.1)]
     return models.assign(group=models["weights"].str[:6])
 

@@ -7,15 +7,16 @@ import pytest
 from analysis.families.registry import load_families, load_family
 from analysis.images import emoji
 from analysis.metrics.robustness import fit_baseline
-from companion.measurements import pocket_robustness, views
+from companion.measurements import accuracies, views
+from companion.measurements.accuracies import AccuracyError
 
-KEPT = pd.read_csv(pocket_robustness.ACCURACIES).query("split == 'test'")
+KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'")
 
 
 @pytest.mark.parametrize("family", ["pocket_cnn", "pocket_vit"])
 def test_rows_are_the_kept_accuracies_in_the_familys_order(family):
     backbone = load_family(family)
-    found = pocket_robustness.of_family(backbone, "unseen")
+    found = views.view("unseen", [backbone]).models
     assert list(dict.fromkeys(found["name"])) == [model.name for model in backbone.models]
     for row in found.to_dict("records"):
         own = KEPT[(KEPT["model"] == row["name"]) & (KEPT["seed"] == row["seed"])]
@@ -32,7 +33,7 @@ def test_effective_robustness_is_the_distance_to_the_pools_line():
     slope, intercept = np.polyfit(
         *(np.log(pool[r] / (1 - pool[r])) for r in ("imagenet", "seen")), 1
     )
-    for row in pocket_robustness.of_family(family, "seen").to_dict("records"):
+    for row in views.view("seen", [family]).models.to_dict("records"):
         logit = np.log(row["imagenet"] / (1 - row["imagenet"]))
         expected = 1 / (1 + np.exp(-(slope * logit + intercept)))
         assert row["er"] == pytest.approx(row["shifted"] - expected)
@@ -40,7 +41,7 @@ def test_effective_robustness_is_the_distance_to_the_pools_line():
 
 def test_recognised_images_give_the_kept_accuracies():
     """To the five digits kept, for each model, seed and style; every class is met."""
-    recognised = pocket_robustness.recognised()
+    recognised = accuracies.recognised()
     kept = KEPT[KEPT["family"] != "pool"].set_index(["model", "seed", "style"])["accuracy"]
     assert set(recognised) == set(kept.index)
     for key, right in recognised.items():
@@ -50,7 +51,7 @@ def test_recognised_images_give_the_kept_accuracies():
 def test_recognised_images_are_in_the_tables_order():
     table = emoji.load().table.query("split == 'test' and class_index >= 0")
     counts = table["style"].value_counts()
-    for (_, _, style), right in pocket_robustness.recognised().items():
+    for (_, _, style), right in accuracies.recognised().items():
         assert len(right) == counts[style]
 
 
@@ -58,33 +59,33 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
     """One model, one style: draw concepts, count again, refit the pool, subtract."""
     family, seed, resamples = load_family("pocket_cnn"), 3, 5
     name = family.models[0].name
-    found = pocket_robustness.resampled(family, "seen", resamples, seed)[name]
+    found = views.resampled(views.view("seen", [family]), resamples, seed)[name]
     assert found.shape == (resamples, KEPT[KEPT["model"] == name]["seed"].nunique())
     table = emoji.load().table.query("split == 'test' and class_index >= 0")
     concepts = sorted(table["concept"].unique())
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(len(concepts), [1 / len(concepts)] * len(concepts), size=resamples)
-    pool = pocket_robustness.pool("seen")
+    pool = accuracies.pocket_pool("seen")
     picks = np.random.default_rng(seed + 1).integers(0, len(pool), size=(resamples, len(pool)))
     for number in range(resamples):
         times = dict(zip(concepts, counts[number], strict=True))
-        accuracy = {}
-        for style in (emoji.IMAGENET, *pocket_robustness.styles("seen")):
-            right = pocket_robustness.recognised()[name, 0, style]
+        tops = {}
+        for style in (emoji.IMAGENET, *accuracies.styles("seen")):
+            right = accuracies.recognised()[name, 0, style]
             weights = [times[c] for c in table[table["style"] == style]["concept"]]
-            accuracy[style] = np.average(right, weights=weights)
+            tops[style] = np.average(right, weights=weights)
         drawn = pool.iloc[picks[number]]
         line = fit_baseline(drawn["imagenet"], drawn["shifted"])
-        inside = accuracy.pop(emoji.IMAGENET)
-        literal = np.mean(list(accuracy.values())) - line.predict(inside)
+        inside = tops.pop(emoji.IMAGENET)
+        literal = np.mean(list(tops.values())) - line.predict(inside)
         assert found[number, 0] == pytest.approx(literal)
 
 
 def test_packed_flags_come_back_and_a_wrong_length_is_an_error():
     flags = np.random.default_rng(0).random(19) < 0.5
-    assert (pocket_robustness.unpacked(pocket_robustness.packed(flags), 19) == flags).all()
-    with pytest.raises(ValueError, match="do not hold 40 flags; run"):
-        pocket_robustness.unpacked(pocket_robustness.packed(flags), 40)
+    assert (accuracies.unpacked(accuracies.packed(flags), 19) == flags).all()
+    with pytest.raises(AccuracyError, match="do not hold 40 flags; run"):
+        accuracies.unpacked(accuracies.packed(flags), 40)
 
 
 def test_every_family_has_two_views_that_agree_with_their_own_lines():

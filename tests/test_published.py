@@ -8,20 +8,19 @@ import importlib.util
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.families.registry import load_families, load_family
 from analysis.images.public import ArtifactError
-from companion.measurements import published
-from companion.measurements.published import (
-    ACCURACIES,
+from companion.measurements import accuracies, views
+from companion.measurements.accuracies import (
     FIVE_SHIFTS,
     FOUR_SHIFTS,
-    PublishedError,
+    PUBLISHED,
+    AccuracyError,
     baseline_pool,
     load,
-    of_family,
+    published,
     wide,
 )
 
@@ -34,7 +33,7 @@ def table():
 @pytest.fixture(scope="module")
 def make():
     """The script that builds the table, as a module."""
-    path = ACCURACIES.parent / "make.py"
+    path = PUBLISHED.parent / "make.py"
     spec = importlib.util.spec_from_file_location("make_published", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -103,8 +102,7 @@ ROBUSTNESS = {
 
 
 def test_effective_robustness_of_the_sixteen_zero_shot_models(table):
-    models = wide(table, "matched_frequency")
-    rows = pd.concat(of_family(models, family) for family in load_families("paper").values())
+    rows = wide(published(load_families("paper").values(), table), "matched_frequency")
     rows = rows[rows["level"] == "zero_shot"]
     expected = 1 / (1 + np.exp(-(0.76 * logit(rows["imagenet"]) - 1.49)))
     robustness = 100 * (rows["shifted"] - expected)
@@ -124,11 +122,11 @@ def test_one_model_worked_by_hand(table):
 
 
 def test_the_mean_over_v2_variants_is_the_mean_of_three(table):
-    views = {v2: wide(table, v2).set_index(published.MODEL_KEY) for v2 in ("mean", "threshold")}
+    views = {v2: wide(table, v2).set_index(accuracies.MODEL_KEY) for v2 in ("mean", "threshold")}
     for v2 in ("matched_frequency", "top_images"):
-        views[v2] = wide(table, v2).set_index(published.MODEL_KEY)
+        views[v2] = wide(table, v2).set_index(accuracies.MODEL_KEY)
     index = views["mean"].index
-    variants = [views[v2].loc[index, "imagenet_v2"] for v2 in published.V2_VARIANTS]
+    variants = [views[v2].loc[index, "imagenet_v2"] for v2 in accuracies.V2_VARIANTS]
     assert np.allclose(views["mean"]["imagenet_v2"], sum(variants) / 3)
 
 
@@ -172,16 +170,19 @@ def test_openai_rows_are_equal_under_both_names(table):
 def test_views_have_one_row_per_model(table):
     for v2, shifts in itertools.product(("mean", "matched_frequency"), (FIVE_SHIFTS, FOUR_SHIFTS)):
         models = wide(table, v2, shifts)
-        assert not models.duplicated(published.MODEL_KEY).any()
+        assert not models.duplicated(accuracies.MODEL_KEY).any()
         assert not models[["imagenet", *shifts, "shifted"]].isna().any(axis=None)
 
 
 def test_families_find_their_published_models(table):
-    four = wide(table, "matched_frequency", FOUR_SHIFTS)
-    soups = of_family(four, load_family("vit_b_32"))
+    def four(family):
+        known = published([load_family(family)], table)
+        return wide(known, "matched_frequency", FOUR_SHIFTS)
+
+    soups = four("vit_b_32")
     assert (soups["name"] == "vit_b_32-openai-soup-members").sum() == 72
     assert (soups["kind"] == "Linear probe, from which the other models start").sum() == 1
-    large = of_family(four, load_family("vit_l_14"))
+    large = four("vit_l_14")
     assert large["name"].to_list()[-3:] == [
         "vit_l_14-openai-finetuned",
         "vit_l_14-laion2b-finetuned",
@@ -192,7 +193,7 @@ def test_families_find_their_published_models(table):
 
 @pytest.mark.parametrize("family", load_families("paper").values(), ids=lambda family: family.name)
 def test_every_published_key_names_rows_of_its_level(table, family):
-    rows = of_family(table, family)
+    rows = published([family], table)
     levels = {model.name: model.level for model in family.models if model.published}
     for name, level in levels.items():
         assert set(rows.loc[rows["name"] == name, "level"]) == {level}
@@ -201,10 +202,9 @@ def test_every_published_key_names_rows_of_its_level(table, family):
 
 
 def test_a_family_without_published_models_gives_an_empty_table(table):
-    models = wide(table, "mean")
-    rows = of_family(models, load_family("vit_l_14"))
-    assert rows.empty
-    assert list(rows) == ["name", "pretraining", *models]
+    pocket = published([load_family("pocket_cnn")], table)
+    assert pocket.empty and views.effective(pocket, FIVE_SHIFTS).empty
+    assert wide(published([load_family("vit_l_14")], table), "mean").empty
 
 
 def test_soups_are_not_counted_as_finetuned_models(table):
@@ -226,13 +226,13 @@ def test_soups_are_not_counted_as_finetuned_models(table):
     ],
 )
 def test_a_wrong_question_is_an_error(table, call, message):
-    with pytest.raises(PublishedError, match=message):
+    with pytest.raises(AccuracyError, match=message):
         call(table)
 
 
 # The file.
 
-HEAD = ",".join(published.COLUMNS) + "\n"
+HEAD = ",".join(accuracies.COLUMNS) + "\n"
 ROW = "timm,c,resnet50,tv_in1k,224,supervised,rn50,,imagenet,1000,0.761560,\n"
 
 
@@ -254,13 +254,13 @@ ROW = "timm,c,resnet50,tv_in1k,224,supervised,rn50,,imagenet,1000,0.761560,\n"
 def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, text, message):
     path = tmp_path / "accuracies.csv"
     path.write_text(text)
-    with pytest.raises(PublishedError, match=message) as caught:
+    with pytest.raises(AccuracyError, match=message) as caught:
         load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path):
-    with pytest.raises(PublishedError, match=r"does not exist: run .*make.py"):
+    with pytest.raises(AccuracyError, match=r"does not exist: run .*make.py"):
         load(tmp_path / "accuracies.csv")
 
 
@@ -273,7 +273,7 @@ def test_a_smallest_file_is_read(tmp_path):
 
 
 def test_the_committed_file_is_small_and_has_unix_lines():
-    content = ACCURACIES.read_bytes()
+    content = PUBLISHED.read_bytes()
     assert len(content) < 2_500_000
     assert b"\r" not in content
 
@@ -283,7 +283,7 @@ def test_the_committed_file_is_what_the_script_makes(make):
         content = make.to_csv(make.build())
     except ArtifactError as error:
         pytest.skip(f"needs the published tables of other projects: {error}")
-    assert ACCURACIES.read_bytes() == content
+    assert PUBLISHED.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from analysis.families.registry import load_families
+from analysis.images import sets
 from analysis.metrics.robustness import PAPER_BASELINE
-from companion.measurements import published, published_robustness
-from companion.measurements.published import FIVE_SHIFTS, FOUR_SHIFTS
+from companion.measurements import accuracies, views
+from companion.measurements.accuracies import FOUR_SHIFTS
 
 
 @pytest.fixture(scope="module")
 def table():
-    return published.load()
+    return accuracies.load()
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,8 @@ def families():
 
 
 @pytest.fixture(scope="module")
-def five(table, families):
-    return published_robustness.of_families(table, families)
+def five(families):
+    return views.view("five", families.values()).models
 
 
 # From public accuracies with the printed line, in points; known before this code was written.
@@ -54,7 +55,7 @@ def test_er_is_a_literal_transcription_of_its_definition(table, five):
 
 
 def test_fit_choices(table):
-    choices = published_robustness.fit_choices(table).set_index(["kinds", "v2"])
+    choices = views.fit_choices(table).set_index(["kinds", "v2"])
     known = {
         ("all", "mean"): (287, 0.756, -1.492, 0.9946),
         ("all", "threshold"): (287, 0.760, -1.487, 0.9945),
@@ -76,8 +77,8 @@ def test_model_soups_lie_well_below_zero_shot(five):
 
 
 def test_four_and_five_shifts_are_different_views(table, families, five):
-    line = published_robustness.refit(table, FOUR_SHIFTS, "matched_frequency")
-    four = published_robustness.of_families(table, families, FOUR_SHIFTS, line)
+    line = views.view("four").line
+    four = views.effective(accuracies.published(families.values(), table), FOUR_SHIFTS, line)
     assert "objectnet" not in four
     assert set(five["source"]) == {"open_clip", "imagenet_testbed", "model_soups"}
     assert "timm" in set(four["source"])
@@ -88,14 +89,14 @@ def test_four_and_five_shifts_are_different_views(table, families, five):
 
 
 def test_a_model_that_two_sources_measured_keeps_the_first(table, families):
-    line = published_robustness.refit(table, FOUR_SHIFTS, "matched_frequency")
-    four = published_robustness.of_families(table, families, FOUR_SHIFTS, line)
+    line = views.view("four").line
+    four = views.effective(accuracies.published(families.values(), table), FOUR_SHIFTS, line)
     supervised = four[four["name"] == "rn101-supervised"]
     assert list(supervised["source"]) == ["imagenet_testbed"]
 
 
 def test_groups_leave_out_what_is_not_published(five, families):
-    groups = published_robustness.groups(five, families).set_index(["family", "pretraining"])
+    groups = views.groups(five, families).set_index(["family", "pretraining"])
     assert len(groups) == 16
     soups = five[five["source"] == "model_soups"]["er"]
     row = groups.loc[("vit_b_32", "OpenAI WIT-400M")]
@@ -110,12 +111,12 @@ def test_intervals_come_from_the_sizes_of_the_test_sets(five):
     rng = np.random.default_rng(0)
     draws = np.mean(
         [
-            rng.binomial(n := published_robustness.IMAGES[s], row[s], 20_000) / n
-            for s in FIVE_SHIFTS
+            rng.binomial(n := sets.images(name), row[sets.column(name)], 20_000) / n
+            for name in sets.SHIFTS
         ],
         axis=0,
     )
-    n = published_robustness.IMAGES["imagenet"]
+    n = sets.images("imagenet")
     er = draws - PAPER_BASELINE.predict(rng.binomial(n, row["imagenet"], 20_000) / n)
     low, high = np.percentile(er, [2.5, 97.5])
     assert row["er_95"] == pytest.approx((high - low) / 2, rel=0.05)

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Edition, Family, Level, Model, load_families
@@ -21,17 +20,9 @@ from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.claims.ledger import ClaimError
-from companion.measurements import (
-    pocket_robustness,
-    published,
-    published_robustness,
-    records,
-    views,
-)
+from companion.measurements import records, views
 from companion.measurements.due import TRAINING
 from companion.measurements.measures import RESAMPLES, SEED
-from companion.measurements.published import FOUR_SHIFTS
-from companion.measurements.published_robustness import CLIP_V2
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
 
@@ -174,10 +165,11 @@ def gather(
         if not pocket or m.data.name in (TRAINING, POCKET["probe"])
     ]
     if pocket:
-        return Evidence(families, known, {"unseen": pocket_view(families)}, cuts=cuts, **POCKET)
-    table = published.load()
-    fits = published_robustness.fit_choices(table)
-    return Evidence(families, known, _views(families, table, known), fits, cuts=cuts)
+        unseen = views.view("unseen", families.values())
+        every = views.with_interval(unseen.models, views.resampled(unseen, RESAMPLES, SEED))
+        shipped = every[every["seed"] == 0].reset_index(drop=True)
+        return Evidence(families, known, {"unseen": shipped}, cuts=cuts, **POCKET)
+    return Evidence(families, known, _views(families, known), views.fit_choices(), cuts=cuts)
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
@@ -186,38 +178,15 @@ def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
     return Evidence({family.name: family}, list(measurements), **scope)
 
 
-def pocket_view(families: Mapping[str, Family]) -> pd.DataFrame:
-    """Effective robustness of the shipped pocket models on unseen styles, as `Evidence` keeps it.
-
-    The interval: 95 % of resamples of the test concepts and of the baseline's pool.
-    """
-    parts = []
-    for name, family in families.items():
-        own = pocket_robustness.of_family(family, "unseen")
-        own = own[own["seed"] == 0].reset_index(drop=True)
-        drawn = pocket_robustness.resampled(family, "unseen", RESAMPLES, SEED)
-        ends = [np.percentile(drawn[model][:, 0], [2.5, 97.5]) for model in own["name"]]
-        low, high = np.reshape(ends, (-1, 2)).T
-        parts.append(own.assign(family=name, er_95=np.nan, low=low, high=high))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _views(
-    families: Mapping[str, Family], table: pd.DataFrame, known: Sequence[Measurement]
-) -> dict[str, pd.DataFrame]:
+def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict[str, pd.DataFrame]:
     """Published effective robustness on five and on four shifts, and that of own accuracies."""
-    line = published_robustness.refit(table, FOUR_SHIFTS, CLIP_V2)
-    four = published_robustness.of_families(table, families, FOUR_SHIFTS, line)
-    own = [m for m in known if m.experiment == "accuracy" and is_whole(m.data.what)]
+    five, four = (views.view(name, families.values()) for name in ("five", "four"))
     found = {
-        "five": published_robustness.of_families(table, families),
-        "four": four[four["source"] != "model_soups"],
-        "own": views.of_measurements(families, own),
+        "five": five.models,
+        "four": four.models,
+        "own": views.of_own_features(families, known),
     }
-    return {
-        view: rows.assign(low=rows["er"] - rows["er_95"], high=rows["er"] + rows["er_95"])
-        for view, rows in found.items()
-    }
+    return {view: views.with_interval(rows) for view, rows in found.items()}
 
 
 def _known(experiment: Experiment, family: Family, folder: Path | None) -> list[Measurement]:

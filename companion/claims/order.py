@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.families.registry import Level
 from companion.claims.evidence import Evidence, Interval
 from companion.claims.ledger import Claim, ClaimError, Outcome, Verdict, numbers
-from companion.measurements.published_robustness import groups
+from companion.measurements.views import groups
 
 
 def judge_values(claim: Claim, measured: Mapping[str, float]) -> Outcome:

@@ -1,7 +1,7 @@
 """Every published model, what it was trained on, and which rows are set aside by which rule.
 
 Puts `data/published/pretraining.csv` (patterns of names, the first that fits counts) beside the
-accuracies of `published`. The atlas's pages and the explorer compute with `models` alone, so that
+published accuracies. The atlas's pages and the explorer compute with `models` alone, so that
 they show the same rows.
 """
 
@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.common import ROOT
-from companion.measurements.published import (
+from companion.measurements.accuracies import (
     CLASSES,
     FIVE_SHIFTS,
     MODEL_KEY,
     V2,
-    PublishedError,
+    AccuracyError,
     wide,
 )
 
@@ -30,7 +30,7 @@ SIZES = ROOT / "data" / "published" / "open_clip_sizes.csv"
 def models(
     table: pd.DataFrame, shifts: Sequence[str] = FIVE_SHIFTS, v2: V2 = "matched_frequency"
 ) -> pd.DataFrame:
-    """`published.wide` without what `set_aside` names, and two more columns, `data` and `group`.
+    """`accuracies.wide` without what `set_aside` names, and two more columns, `data` and `group`.
 
     ``data`` is what a model learned from before any finetuning on ImageNet-1k; ``group`` puts data
     sets of one origin together, to be drawn or left out as one. `wide`'s own ``family``, a family
@@ -83,7 +83,7 @@ def _earlier_epochs(rows: pd.DataFrame) -> pd.Series[str]:
 def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFrame:
     """The rows of `wide` with columns `data` and `group`, read off their names.
 
-    Raises PublishedError for a model that no pattern names.
+    Raises AccuracyError for a model that no pattern names.
     """
     rules = pd.read_csv(path, dtype=str, keep_default_na=False)
     by_source = {name: list(own.itertuples()) for name, own in rules.groupby("source")}
@@ -96,7 +96,7 @@ def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFr
         )
         pair = next(fits, None)
         if pair is None:
-            raise PublishedError(
+            raise AccuracyError(
                 f"{path.name} does not say what {row.source}'s {row.model} {row.weights} was "
                 "trained on: add a row with a pattern of its name."
             )

@@ -25,14 +25,7 @@ from analysis.images import emoji, imagenet
 from analysis.images.imagelist import LEFT_OUT
 from analysis.metrics.pruning import Images, Integers
 from analysis.metrics.robustness import recognised
-from companion.measurements import (
-    concept_probe,
-    due,
-    invariance,
-    measures,
-    pocket_robustness,
-    records,
-)
+from companion.measurements import accuracies, concept_probe, due, invariance, measures, records
 from companion.measurements.due import Job, pending, unusable
 from companion.measurements.measures import Quantities
 from companion.measurements.quantities import Experiment
@@ -175,7 +168,7 @@ def _pruning_under_shift(job: Job, head: store.Head | None, folder: Path | None)
         units = concepts_of(found, part) if job.data == "pocket" else None
         sets.append(seen(found, _of(head), units))
     if job.data == "pocket":
-        models = pocket_robustness.pool("unseen")
+        models = accuracies.pocket_pool("unseen")
         pool = (models["imagenet"], models["shifted"])
     numbers = measures.pruning_under_shift(sets, _of(head).weight, _of(head).bias, pool)
     shifted = sum(len(one.labels) for one in sets[1:])
@@ -285,8 +278,8 @@ def seen(found: store.Features, head: store.Head, units: Integers | None = None)
     prediction. ``units`` (N,) as in `Images`.
 
     Labels count through the data set's classes, of which one may be several rows of the head: of
-    ObjectNet's, where the head has ImageNet's (see `accuracy`). Raises MeasurementError if the head
-    lacks a class.
+    ObjectNet's, where the head has ImageNet's (see `accuracies`). Raises MeasurementError if the
+    head lacks a class.
     """
     rows, owners = rows_of(head, found.classes, found.sidecar["data"]["name"])
     labelled = found.labels >= 0

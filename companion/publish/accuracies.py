@@ -10,17 +10,15 @@ import pandas as pd
 from analysis.families.registry import LEVELS, Edition, Family, level_title
 from analysis.metrics.robustness import Baseline, bootstrap_baselines, effective_robustness
 from companion.measurements import views
-from companion.measurements.views import OWN, View
+from companion.measurements.accuracies import OWN
+from companion.measurements.views import View
 from companion.publish import dots, style
 from companion.publish.style import Evidence, minus, percent, points
 
 
 def evidence(*models: pd.DataFrame) -> Evidence:
     """What kind of evidence accuracies are, by their sources."""
-    found = set()
-    for row in pd.concat(models).to_dict("records"):
-        own = "live" if row.get("live") is True else "recorded"
-        found.add(own if row["source"] in (OWN, "pocket") else "published")
+    found = {kind for rows in models for kind in rows["evidence"]}
     kinds = [kind for kind in ("published", "recorded", "live") if kind in found]
     return cast(Evidence, ", ".join(kinds) or "published")
 

@@ -1,6 +1,6 @@
 """Effective robustness of each level side by side, of many backbones: as table and as rows.
 
-`groups` is what `published_robustness.groups` gives: one row per backbone and pretraining set.
+`groups` is what `views.groups` gives: one row per backbone and pretraining set.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def under_each_line(models: pd.DataFrame, choices: pd.DataFrame) -> list[dots.Ro
 
 
 def fits(choices: pd.DataFrame) -> pd.DataFrame:
-    """The baseline's constants under every choice (`published_robustness.fit_choices`)."""
+    """The baseline's constants under every choice (`views.fit_choices`)."""
     kinds = {"all": "all but “trained with more data”", "standard": "standard training only"}
     return pd.DataFrame(
         {

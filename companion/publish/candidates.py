@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.families.registry import Family, Level
 from companion.claims.evidence import Evidence, Interval
-from companion.measurements import pocket_robustness
+from companion.measurements import views
+from companion.measurements.accuracies import POCKET
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
@@ -85,19 +86,16 @@ def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> d
 
 def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
     """The recorded candidates of every seed of pocket families; of others there are none."""
-    parts = []
-    for family in families.values():
-        if family.edition == "pocket":
-            own = pocket_robustness.of_family(family, "unseen")[["name", "seed", "er"]]
-            drawn = pocket_robustness.resampled(family, "unseen", resamples, seed)
-            ends = [np.percentile(drawn[m], [2.5, 97.5], axis=0) for m in own["name"].unique()]
-            low, high = np.concatenate(ends, axis=1)
-            parts.append(own.assign(backbone=family.title, low=low, high=high, robust=low > 0))
-    if not parts:
+    in_pocket = {name: f for name, f in families.items() if f.edition == "pocket"}
+    if not in_pocket:
         return pd.DataFrame()
-    recorded = pd.read_csv(pocket_robustness.POCKET / "representations.csv")
+    unseen = views.view("unseen", in_pocket.values())
+    models = views.with_interval(unseen.models, views.resampled(unseen, resamples, seed))
+    models = models.assign(backbone=models["title"], robust=models["low"] > 0)
+    models = models[["model", "seed", "er", "backbone", "low", "high", "robust"]]
+    recorded = pd.read_csv(POCKET / "representations.csv")
     recorded[["persistence", "best"]] *= 100  # kept as fractions
-    return recorded.merge(pd.concat(parts).rename(columns={"name": "model"}), on=["model", "seed"])
+    return recorded.merge(models, on=["model", "seed"])
 
 
 def judgeable(models: pd.DataFrame) -> dict[str, str]:

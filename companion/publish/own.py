@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from analysis.families.registry import Family
-from companion.measurements import accuracy, published_robustness
-from companion.measurements.accuracy import Accuracy
-from companion.measurements.views import SHIFT_TITLES
+from analysis.images import sets
+from analysis.images.imagelist import is_whole
+from companion.measurements import accuracies
 from companion.publish.style import Evidence, minus, percent, points
-
-TITLES = {"imagenet": "ImageNet"} | SHIFT_TITLES
 
 
 def evidence(compared: pd.DataFrame, own: Evidence) -> Evidence:
@@ -25,15 +21,15 @@ def evidence(compared: pd.DataFrame, own: Evidence) -> Evidence:
     return kinds[own] if beside else own
 
 
-def rows(compared: pd.DataFrame) -> pd.DataFrame:
+def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
     """One row per model and data set; the published columns only if one of them is filled."""
     found = []
     for one in compared.to_dict("records"):
-        limit, gap = one["limit"], one["top1"] - one["published"]
+        limit, gap = one["limit"], one["accuracy"] - one["published"]
         error = f" ± {100 * limit:.1f}" if limit else ""
-        row = {"model": one["model"].title, "data set": TITLES[one["data"]],
-               "images": f"{one['own'].images:,}",
-               "own (%)": percent(one["top1"]) + error}  # fmt: skip
+        row = {"model": family.model(one["name"]).title, "data set": _title(one["dataset"]),
+               "images": f"{one['images']:,}",
+               "own (%)": percent(one["accuracy"]) + error}  # fmt: skip
         if one["published"] == one["published"]:
             row |= {"published (%)": percent(one["published"]),
                     "difference (points)": minus(f"{100 * gap:+.2f}"),
@@ -42,16 +38,17 @@ def rows(compared: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found).fillna("")
 
 
-def agreement(compared: pd.DataFrame) -> str:
+def agreement(family: Family, compared: pd.DataFrame) -> str:
     """How many differences from published values are within the sampling noise, in words."""
     if compared.empty:
         return ""
     known = compared[compared["published"].notna()]
     if known.empty:
         return "Of none of these checkpoints is an accuracy published here."
-    beyond = known[(known["top1"] - known["published"]).abs() > known["limit"]]
+    beyond = known[(known["accuracy"] - known["published"]).abs() > known["limit"]]
     named = [
-        f"{m.title} on {TITLES[d]}" for m, d in zip(beyond["model"], beyond["data"], strict=True)
+        f"{family.model(name).title} on {_title(dataset)}"
+        for name, dataset in zip(beyond["name"], beyond["dataset"], strict=True)
     ]
     return (
         f"{len(known) - len(beyond)} of the {len(known)} differences from published values of the "
@@ -66,8 +63,11 @@ def copies(compared: pd.DataFrame) -> str:
     """An admonition (MyST) on copies of data sets that are not the published ones."""
     if compared.empty:
         return ""
-    found = [(TITLES[d], own.what) for d, own in zip(compared["data"], compared["own"], strict=True)
-             if not own.complete]  # fmt: skip
+    found = [
+        (_title(dataset), what)
+        for dataset, what in zip(compared["dataset"], compared["what"], strict=True)
+        if not is_whole(what)
+    ]
     if not found:
         return "All images are those of the published data sets."
     items = "\n".join(f"- {title}: {what}" for title, what in sorted(set(found)))
@@ -80,44 +80,46 @@ def copies(compared: pd.DataFrame) -> str:
 def robustness(
     family: Family, own: pd.DataFrame, published: pd.DataFrame, table: pd.DataFrame
 ) -> pd.DataFrame:
-    """Effective robustness of each model (`views.of_measurements`), beside the published one.
+    """Effective robustness of each model from own accuracies, beside the published one.
 
-    `published`: `published_robustness.of_families` by name; used where all six accuracies of the
-    very same checkpoint are in the `table` of published accuracies.
+    `own`, `published`: as `views.effective` gives them. The published one is shown where all six
+    accuracies of the very same checkpoint are in the `table` of published accuracies.
     """
-    found = []
+    found, theirs = [], published.set_index("name")
     for one in own.to_dict("records"):
         model = family.model(one["name"])
-        theirs = published_robustness.of_checkpoint(table, model)["dataset"]
+        known = accuracies.of_checkpoint(table, model)["dataset"]
         row = {"model": model.title, "ER (points)": points(one["er"], one["er_95"])}
-        if set(accuracy.NAMES) <= set(theirs) and model.name in published.index:
-            er, error = published.loc[[model.name], ["er", "er_95"]].to_numpy(float)[0]
+        if not accuracies.missing(known) and model.name in theirs.index:
+            er, error = theirs.loc[[model.name], ["er", "er_95"]].to_numpy(float)[0]
             row["published ER (points)"] = points(er, error)
         found.append(row | {"ImageNet (%)": percent(one["imagenet"]),
                             "shifted (%)": percent(one["shifted"])})  # fmt: skip
     return pd.DataFrame(found).fillna("")
 
 
-def missing(family: Family, by_model: Mapping[str, Mapping[str, Accuracy]]) -> str:
-    """What effective robustness lacks, and how to get it (MyST)."""
+def missing(family: Family, own: pd.DataFrame) -> str:
+    """What effective robustness lacks, and how to get it (MyST); `own` as `accuracies.measured`."""
     loadable = [model for model in family.models if model.loadable and model.level != "random"]
     if not loadable:
         return "No weights can be loaded."
-    lacking = {m: accuracy.missing(by_model.get(m.name, {})) for m in loadable}
-    wanted = [data for data in accuracy.NAMES.values() if any(data in s for s in lacking.values())]
+    lacking = {m: accuracies.missing(own.loc[own["name"] == m.name, "dataset"]) for m in loadable}
+    every = accuracies.missing([])
+    wanted = [data for data in every if any(data in few for few in lacking.values())]
     command = (
         f"`companion extract {family.name} --data {' '.join(wanted)}`, then `companion measure "
         f"accuracy {family.name} --record`"
     )
-    if not by_model:
+    if own.empty:
         return f"Not measured: {command}."
-    items = [f"- {m.title}: {', '.join(sets)}" for m, sets in lacking.items() if sets]
-    inside = {m: by_model[m.name]["imagenet"].top1 for m, sets in lacking.items() if not sets}
+    items = [f"- {m.title}: {', '.join(few)}" for m, few in lacking.items() if few]
+    inside = own[own["dataset"] == "imagenet"].set_index("name")["accuracy"]
     items += [
         f"- {m.title}: effective robustness is not defined where "
-        f"{'every' if top1 else 'no'} image of ImageNet is recognised"
-        for m, top1 in inside.items() if top1 in (0, 1)
-    ]  # fmt: skip
+        f"{'every' if inside[m.name] else 'no'} image of ImageNet is recognised"
+        for m, few in lacking.items()
+        if not few and inside[m.name] in (0, 1)
+    ]
     if not items:
         return "Effective robustness of every model whose weights can be loaded is measured."
     note = f"\n\nWhat is missing comes from {command}." if wanted else ""
@@ -125,3 +127,7 @@ def missing(family: Family, by_model: Mapping[str, Mapping[str, Accuracy]]) -> s
         ":::{admonition} No effective robustness yet\n:class: not-measured\n"
         + "\n".join(items) + note + "\n:::"
     )  # fmt: skip
+
+
+def _title(dataset: str) -> str:
+    return sets.short(sets.published()[dataset])

@@ -28,7 +28,7 @@ from analysis.features.tokenizer import TOKENIZER, WordTokenizer
 from analysis.images import emoji
 from analysis.metrics import concept_counts, directions, outliers
 from companion.measurements import concept_probe
-from companion.measurements.pocket_robustness import packed
+from companion.measurements.accuracies import packed
 from training import pocket, pocket_lab
 from training.pocket import Recipe, Recipes
 

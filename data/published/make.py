@@ -21,7 +21,7 @@ import pandas as pd
 from analysis.common import write_text
 from analysis.families.registry import load_families
 from analysis.images.public import artifact, fetch
-from companion.measurements.published import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
+from companion.measurements.accuracies import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"

@@ -1,0 +1,378 @@
+"""Accuracies of all models in one long table: a row for each model and data set.
+
+Three sources fill it: what others published (``data/published/accuracies.csv``, whose README gives
+the origin, commit, licence and known defects of each source), what the trainings of the pocket lab
+left (``data/pocket``), and what this book measured from features. `views` computes with them.
+
+A prediction chooses among the classes of its data set only: 200 for ImageNet-R and ImageNet-A, 113
+for ObjectNet. Of a head with more classes the other rows are left out. One class of ObjectNet may
+be several of ImageNet (``chair`` is barber, folding and rocking chair). For a head of ImageNet's
+classes the convention is that of the ImageNet testbed (Taori et al. 2020) and of WiSE-FT: the
+largest of the 125 ImageNet logits decides, and any of a class's own counts as right. A zero-shot
+head is made of ObjectNet's own 113 names instead, as in CLIP_benchmark, from which open_clip's
+published accuracies come (they kept the images' red border, which WiSE-FT, the testbed and we cut
+off).
+
+Accuracies are fractions. A mean over four shifts and a mean over five are never mixed, and a model
+that lacks one of them has none. No torch.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.common import ROOT, CompanionError, suggestion
+from analysis.families.registry import LEVELS, Family, Model, PublishedKey
+from analysis.images import emoji, sets
+from analysis.metrics.robustness import NORMAL_95
+from companion.measurements.records import Measurement
+
+PUBLISHED = ROOT / "data" / "published" / "accuracies.csv"
+POCKET = ROOT / "data" / "pocket"
+
+#: The paper's shifts, in its order.
+FIVE_SHIFTS = tuple(map(sets.column, sets.SHIFTS))
+#: Those that timm measures: no ObjectNet.
+FOUR_SHIFTS = tuple(shift for shift in FIVE_SHIFTS if shift != "objectnet")
+#: Data sets by the names of the published table, and how many classes a prediction chooses among.
+CLASSES = {published: sets.classes(name) for published, name in sets.published().items()}
+
+V2 = Literal["mean", "matched_frequency", "threshold", "top_images"]
+#: The three test sets of ImageNet-V2 (Recht et al. 2019).
+V2_VARIANTS = ("matched_frequency", "threshold", "top_images")
+CLIP_V2: V2 = "matched_frequency"
+"""The one variant of ImageNet-V2 that is published for CLIP models."""
+
+SOURCES = ("open_clip", "imagenet_testbed", "timm", "model_soups")
+#: The sources of accuracies that were measured here, and of those of the pocket lab's trainings.
+OWN, TRAININGS = "own features", "pocket"
+Pool = Literal["all", "standard"]
+Role = Literal["unseen", "seen"]
+#: Testbed types that are outside the baseline pool, and the type that is "standard".
+MORE_DATA = "Trained with more data"
+STANDARD = "Standard training"
+#: The same weights are published with and without this end of their architecture's name.
+GELU = "-quickgelu"
+
+#: One model as one source evaluated it.
+MODEL_KEY = ["source", "model", "weights", "image_size"]
+KEY = [*MODEL_KEY, "dataset"]
+COLUMNS = [
+    *("source", "commit", "model", "weights", "image_size", "level", "family", "kind"),
+    *("dataset", "classes", "accuracy", "defect"),
+]
+#: Columns that differ between the data sets of one model.
+OF_DATA = ("dataset", "classes", "accuracy", "defect", "images", "what", "evidence")
+
+
+class AccuracyError(CompanionError, ValueError):
+    """A table of accuracies, or a question to it, is wrong; the message says how."""
+
+
+# What others published
+
+
+def load(path: Path = PUBLISHED) -> pd.DataFrame:
+    """Read and check the table of published accuracies.
+
+    Columns as in ``COLUMNS``: text (empty where not known), ``image_size`` a nullable integer in
+    pixels, ``classes`` an integer, ``accuracy`` a fraction. Raises AccuracyError in one sentence
+    if a column, a value or a key is wrong.
+    """
+    if not path.is_file():
+        raise AccuracyError(f"{path} does not exist: run `python data/published/make.py`.")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    if list(table.columns) != COLUMNS:
+        raise AccuracyError(
+            f"{path.name} has the columns {', '.join(table.columns)} where "
+            f"{', '.join(COLUMNS)} are expected: rebuild it with data/published/make.py."
+        )
+    table["accuracy"] = _numbers(table, "accuracy", path)
+    table["classes"] = _numbers(table, "classes", path).astype("Int64")
+    table["image_size"] = _numbers(table, "image_size", path, empty=True).astype("Int64")
+    _check_values(table, path)
+    return table
+
+
+def claimed_by(table: pd.DataFrame, family: Family) -> pd.Series[bool]:
+    """Which rows of the published table the family's ``published`` keys name."""
+    claimed = pd.Series(False, index=table.index)
+    for model in family.models:
+        for key in model.published:
+            claimed |= _matches(table, key)
+    return claimed
+
+
+def published(families: Iterable[Family], table: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The published accuracies of families' models, in the order of the families and their files.
+
+    The rows of `load` that have no defect, and of which model of the registry they are. One model
+    has several rows for a data set where several sources, or many checkpoints of one description,
+    were measured.
+    """
+    rows = load() if table is None else table
+    sound = rows[rows["defect"] == ""].drop(columns=["commit", "classes", "defect"])
+    images = {name: sets.images(ours) for name, ours in sets.published().items()}
+    sound = sound.assign(images=sound["dataset"].map(images), what="", evidence="published")
+    return joined(
+        _named(sound[_matches(sound, key)], family, model)
+        for family in families
+        for model in family.models
+        for key in model.published
+    )
+
+
+def of_checkpoint(table: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """What was published of this very checkpoint: dataset, accuracy (a fraction) and source.
+
+    Rows whose source names the same architecture and weights as the registry; for models that
+    stand in for another's there are none. A data set that several sources measured keeps the first.
+    """
+    found = [table.iloc[:0]]
+    for key in model.published:
+        same = key.model.removesuffix(GELU) == (model.architecture or "").removesuffix(GELU)
+        if same and (key.source, key.weights) == (model.library, model.weights):
+            exact = (table["defect"] == "") & (table["model"] == key.model)
+            found.append(table[exact & _matches(table, key)])
+    rows = pd.concat(found)[["dataset", "accuracy", "source"]]
+    return rows.drop_duplicates("dataset").reset_index(drop=True)
+
+
+# The pocket lab
+
+
+def styles(role: Role) -> tuple[str, ...]:
+    """The styles of that role, in the order of `emoji.STYLES`."""
+    return tuple(style for style, own in emoji.STYLES.items() if own == role)
+
+
+def pocket(families: Iterable[Family]) -> pd.DataFrame:
+    """Accuracies on the test emoji of every model and seed of pocket families, in their order.
+
+    The training style is the data set ``imagenet``.
+    """
+    kept = _kept_of_trainings()
+    return joined(
+        _named(kept[kept["model"] == model.name], family, model)
+        for family in families
+        for model in family.models
+    )
+
+
+def recognised() -> dict[tuple[str, int, str], NDArray[np.bool_]]:
+    """(model, seed, style) → whether each test image that has a class is recognised.
+
+    In the order of the images in the emoji table.
+    """
+    rows = pd.read_csv(POCKET / "recognised.csv", dtype={"right": str}).to_dict("records")
+    return {
+        (str(row["model"]), int(row["seed"]), str(row["style"])): unpacked(
+            str(row["right"]), int(row["images"])
+        )
+        for row in rows
+    }
+
+
+def packed(right: NDArray[np.bool_]) -> str:
+    """Flags as hexadecimal digits, eight to two digits, filled up with zeros."""
+    return np.packbits(right).tobytes().hex()
+
+
+def unpacked(text: str, count: int) -> NDArray[np.bool_]:
+    """The `count` flags that `packed` wrote; AccuracyError if the text is of another length."""
+    flags = np.frombuffer(bytes.fromhex(text), np.uint8)
+    if len(flags) != -(-count // 8):
+        raise AccuracyError(
+            f"{len(flags)} bytes do not hold {count} flags; run `python data/pocket/make.py`."
+        )
+    return np.unpackbits(flags, count=count).astype(bool)
+
+
+def _kept_of_trainings() -> pd.DataFrame:
+    """The accuracies that were kept of the trainings, of all seeds, and of the pool."""
+    kept = pd.read_csv(POCKET / "accuracies.csv").query("split == 'test'")
+    kept = kept.assign(dataset=kept["style"].replace(emoji.IMAGENET, "imagenet"))
+    kept = kept.assign(source=TRAININGS, what="", evidence="recorded")
+    kept = kept.sort_values(["model", "seed"], kind="stable")
+    return kept.drop(columns=["style", "split", "role"])
+
+
+# This book's own
+
+
+def measured(families: Iterable[Family], measurements: Sequence[Measurement]) -> pd.DataFrame:
+    """Measured accuracies on ImageNet and its shifts, in the order of the families' models.
+
+    Exact: from counts, not from the rounded fraction. ``what`` says which images, ``evidence``
+    whether they were just measured (live) or are recorded. `measurements`: of any experiment and
+    data sets; others are left alone.
+    """
+    names = {ours: name for name, ours in sets.published().items() if ours in sets.GRID}
+    rows: dict[str, list[dict[str, object]]] = {}
+    for one in measurements:
+        if one.experiment == "accuracy" and one.data.name in names:
+            images = one.counts["images"]
+            row = {"dataset": names[one.data.name], "images": images, "what": one.data.what,
+                   "accuracy": int(one.value("right_per_class").sum()) / images,
+                   "evidence": "live" if one.live else "recorded"}  # fmt: skip
+            rows.setdefault(one.model, []).append(row | {"source": OWN, "model": one.model})
+    return joined(
+        _named(pd.DataFrame(rows[model.name]), family, model)
+        for family in families
+        for model in family.models
+        if model.name in rows
+    )
+
+
+def compared(own: pd.DataFrame, family: Family, table: pd.DataFrame) -> pd.DataFrame:
+    """Measured accuracies of a family beside published ones: the rows of `measured`, and more.
+
+    ``published``: the accuracy of the very same checkpoint in ``table``, NaN where there is none;
+    ``limit``: half the width of the 95 % interval of the own one, from the binomial standard error
+    of the finite number of images.
+    """
+    theirs = {
+        (model.name, dataset): accuracy
+        for model in family.models
+        for dataset, accuracy, _ in of_checkpoint(table, model).itertuples(index=False)
+    }
+    keys = zip(own["name"], own["dataset"], strict=True)
+    variance = own["accuracy"] * (1 - own["accuracy"]) / own["images"]
+    return own.assign(
+        limit=NORMAL_95 * np.sqrt(variance.astype(float)),
+        published=[theirs.get(key, np.nan) for key in keys],
+    )
+
+
+def missing(datasets: Iterable[str]) -> list[str]:
+    """The data sets, by their names in the store, that effective robustness lacks beside these."""
+    known = {sets.published()[name] for name in datasets}
+    return [name for name in (sets.IMAGENET, *sets.SHIFTS) if name not in known]
+
+
+# One row for each model
+
+
+def wide(
+    table: pd.DataFrame,
+    v2: V2 = "mean",
+    shifts: Sequence[str] = FIVE_SHIFTS,
+    values: Literal["accuracy", "images"] = "accuracy",
+) -> pd.DataFrame:
+    """Return one row per model that has ImageNet and every one of ``shifts``, in their order.
+
+    Columns: those of ``table`` that describe models; ``imagenet`` and one column per shift with the
+    values; ``shifted``, the plain mean of the shifts. Rows with a known defect are left out. ``v2``
+    says what stands for ImageNet-V2: one of its variants, or the ``mean`` of all three. A model
+    without the variant that was asked for is absent; nothing is substituted, so ask for
+    ``matched_frequency`` to see CLIP models, of which no other variant is published.
+    """
+    known = (*FIVE_SHIFTS, *emoji.STYLES)
+    for shift in shifts:
+        if shift not in known:
+            raise AccuracyError(f"unknown shift {shift!r}: {suggestion(shift, known)}.")
+    sound = table[table["defect"] == ""] if "defect" in table else table
+    keys = [name for name in sound if name not in OF_DATA and name != "commit"]
+    number = sound.groupby(keys, sort=False, dropna=False).ngroup()
+    models = sound[keys].set_axis(number).loc[~number.duplicated().to_numpy()]
+    columns = sound.assign(number=number).pivot(index="number", columns="dataset", values=values)
+    columns["imagenet_v2"] = _imagenet_v2(columns.reindex(columns=list(CLASSES)), v2)
+    complete = columns.reindex(columns=["imagenet", *shifts]).dropna()
+    complete["shifted"] = complete[list(shifts)].mean(axis="columns")
+    return models.join(complete, how="inner").reset_index(drop=True)
+
+
+def joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of accuracies one below the other; with the columns of one if there is no row."""
+    found = [part for part in parts if len(part)]
+    named = ["family", "title", "name", "pretraining", "level", "seed", "source", "model"]
+    return (
+        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*named, *OF_DATA])
+    )
+
+
+def baseline_pool(table: pd.DataFrame, kinds: Pool = "all") -> pd.DataFrame:
+    """Return the models of the testbed that a baseline is fitted on (Taori et al. 2020).
+
+    ``table`` comes from :func:`wide`. ``all`` is every type except "Trained with more data", which
+    gives the paper's printed constants; ``standard`` is the type "Standard training" alone.
+    """
+    testbed = table["source"] == "imagenet_testbed"
+    if kinds == "all":
+        kept = testbed & (table["kind"] != MORE_DATA)
+    elif kinds == "standard":
+        kept = testbed & (table["kind"] == STANDARD)
+    else:
+        raise AccuracyError(f"unknown kinds {kinds!r}: expected 'all' or 'standard'.")
+    return table[kept].reset_index(drop=True)
+
+
+def pocket_pool(role: Role) -> pd.DataFrame:
+    """The small supervised models that the pocket lab's baseline is fitted on, as `wide`."""
+    kept = _kept_of_trainings()
+    return wide(kept[kept["family"] == "pool"], CLIP_V2, styles(role))
+
+
+def _imagenet_v2(columns: pd.DataFrame, v2: str) -> pd.Series[float]:
+    if v2 == "mean":
+        variants = [f"imagenet_v2_{variant}" for variant in V2_VARIANTS]
+        return columns[variants].mean(axis="columns", skipna=False)
+    if v2 not in V2_VARIANTS:
+        known = ("mean", *V2_VARIANTS)
+        raise AccuracyError(f"unknown ImageNet-V2 variant {v2!r}: {suggestion(v2, known)}.")
+    return columns[f"imagenet_v2_{v2}"]
+
+
+def _named(rows: pd.DataFrame, family: Family, model: Model) -> pd.DataFrame:
+    """Say of which model of the registry some accuracies are."""
+    return rows.assign(
+        family=family.name, title=family.title, name=model.name, pretraining=model.pretraining,
+        level=model.level, seed=rows.get("seed", 0),
+    )  # fmt: skip
+
+
+def _matches(table: pd.DataFrame, key: PublishedKey) -> pd.Series[bool]:
+    named = table["model"].map(lambda name: fnmatch.fnmatchcase(name, key.model)).astype(bool)
+    return (table["source"] == key.source) & (table["weights"] == key.weights) & named
+
+
+def _numbers(table: pd.DataFrame, column: str, path: Path, empty: bool = False) -> pd.Series[float]:
+    numbers = pd.to_numeric(table[column], errors="coerce")
+    wrong = numbers.isna() & ~((table[column] == "") & empty)
+    if wrong.any():
+        raise AccuracyError(
+            f"{path.name}, {_where(table, wrong)}: {column} is "
+            f"{table.loc[wrong, column].iloc[0]!r}, which is not a number."
+        )
+    return numbers
+
+
+def _check_values(table: pd.DataFrame, path: Path) -> None:
+    """Raise AccuracyError for the first rule that some row breaks."""
+    expected = table["dataset"].map(CLASSES)
+    rules = [
+        ("source", ~table["source"].isin(SOURCES), f"must be one of {', '.join(SOURCES)}"),
+        ("level", ~table["level"].isin(("", *LEVELS)), f"must be empty or {', '.join(LEVELS)}"),
+        ("dataset", expected.isna(), f"must be one of {', '.join(CLASSES)}"),
+        ("classes", table["classes"] != expected, "is not that data set's number of classes"),
+        ("accuracy", ~table["accuracy"].between(0, 1), "must be a fraction between 0 and 1"),
+        ("dataset", table.duplicated(KEY), "is there twice for this model"),
+    ]
+    for column, broken, rule in rules:
+        if broken.any():
+            value = table.loc[broken, column].iloc[0]
+            raise AccuracyError(f"{path.name}, {_where(table, broken)}: {column} {value} {rule}.")
+
+
+def _where(table: pd.DataFrame, rows: pd.Series[bool]) -> str:
+    """Return ``line n (source model)`` of the first of ``rows``; line 1 holds the column names."""
+    position = int(rows.to_numpy().argmax())
+    first = table.iloc[position]
+    return f"line {position + 2} ({first['source']} {first['model']})"
