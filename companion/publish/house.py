@@ -1,11 +1,20 @@
-"""The house in one picture: the rooms of the code, and which of them use which."""
+"""The house: the rooms of the code, read from every module, and which of them use which.
+
+A room is a folder with an `__init__.py`, which says what the room is for; modules that lie directly
+in `analysis`, `companion` or `training` stand in the room of that name.
+"""
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from analysis.code import imported_names
+from analysis.common import ROOT
 from companion.publish.style import INK, MUTED, PAPER, Drawing, new_figure
 
 #: Where each room stands, by column and row; a room that is not here has no place in the house.
@@ -18,6 +27,41 @@ PLACES = {
 #: Colours of the floors, by the first part of a room's name.
 FLOORS = {"analysis": "#1f83c4", "training": "#009e73", "companion": "#d55e00"}
 WIDTH, HEIGHT = 1.0, 0.52
+
+
+def modules(packages: Iterable[str]) -> pd.DataFrame:
+    """A row per module of the packages: its room, name, first sentence, lines and source.
+
+    The name of a room's own `__init__.py`, whose sentence is what the room is for, is empty.
+    """
+    paths = [path for name in packages for path in sorted((ROOT / name).rglob("*.py"))]
+    sources = [path.read_text(encoding="utf-8") for path in paths]
+    return pd.DataFrame(
+        {
+            "room": ".".join(path.relative_to(ROOT).parts[:-1]),
+            "module": path.stem.replace("__init__", ""),
+            "what it is for": _first_sentence(source),
+            "lines": source.count("\n"),
+            "source": source,
+        }
+        for path, source in zip(paths, sources, strict=True)
+    )
+
+
+def arrows(modules: pd.DataFrame) -> Counter[tuple[str, str]]:
+    """(room, another room that it uses) → how many of its modules do, from their imports."""
+    names = modules["room"] + "." + modules["module"]
+    rooms = dict(zip(names, modules["room"], strict=True))
+    found = Counter[tuple[str, str]]()
+    for room, source in modules[["room", "source"]].itertuples(index=False):
+        used = {rooms[name] for name in imported_names(source) if name in rooms}
+        found.update((room, other) for other in used - {room})
+    return found
+
+
+def _first_sentence(source: str) -> str:
+    text = ast.get_docstring(ast.parse(source)) or ""
+    return " ".join(text.split("\n\n")[0].split())
 
 
 def draw_house(lines: Mapping[str, int], arrows: Mapping[tuple[str, str], int]) -> Drawing:
