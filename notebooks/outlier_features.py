@@ -26,11 +26,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.features import store
 from analysis.metrics.outliers import kurtosis
 from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.records import available
-from companion.publish import charts, style, words
+from companion.publish import arrays, charts, inside, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
@@ -48,12 +47,7 @@ evidence = words.kind(looked_at)
 # package does the same in blocks of rows, so that an array need not fit into memory.
 
 # %%
-here = [m for m in looked_at if store.features_path(m.model, m.data.name).is_file()]
-what, h = "Gaussian numbers", np.random.default_rng(0).normal(size=(500, backbone.models[0].width))
-if here:
-    what = words.title(here[0], backbone)
-    h = store.read_features(store.features_path(here[0].model, here[0].data.name)).features
-h = np.asarray(h, dtype=np.float64)
+what, h, *_ = arrays.of(looked_at, backbone)
 z = (h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True)
 of_each_image = (z**4).mean(axis=1)
 assert np.allclose(of_each_image, kurtosis(h))
@@ -63,7 +57,7 @@ style.text("by-hand", f"{what}: κ = {of_each_image.mean():.3f} over {len(h):,} 
 # ## Every model of the family
 
 # %%
-rows = [
+rows = pd.DataFrame(
     {
         "model": title,
         "κ": words.kurtosis(m),
@@ -73,42 +67,41 @@ rows = [
         "leader": m.value("persistence_coordinate"),
     }
     for title, m in shown.items()
-]
-if rows:
-    style.table(
-        "kurtosis", pd.DataFrame(rows), evidence,
-        f"""Activation kurtosis of the {backbone.title} models, the counterpart of the paper's
-        Table 2 on other data. κ: mean over images or captions ± 95 % interval of that mean; a
-        Gaussian gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that
-        of the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
-        leads.""",
-    )  # fmt: skip
-    style.figure(
-        "distribution", charts.kurtosis(shown), evidence,
-        f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share
-        of items below each value, from {looked_at[0].counts["images"]} items each. The vertical
-        line is the Gaussian's 3.""",
-    )  # fmt: skip
+)
+style.table(
+    "kurtosis", rows, evidence,
+    f"""Activation kurtosis of the {backbone.title} models, the counterpart of the paper's
+    Table 2 on other data. κ: mean over images or captions ± 95 % interval of that mean; a
+    Gaussian gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that
+    of the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
+    leads.""",
+)  # fmt: skip
+items = next((m.counts["images"] for m in looked_at), "no")
+style.figure(
+    "distribution", charts.kurtosis(shown) if shown else None, evidence,
+    f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share
+    of items below each value, from {items} items each. The vertical
+    line is the Gaussian's 3.""",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Which coordinates
 
 # %%
-if rows:
-    style.figure(
-        "profile", charts.profiles(shown, threshold), evidence,
-        f"""The activation profile: for each coordinate the mean over items of |z|, its distance
-        from the item's mean in that item's standard deviations, relative to the mean coordinate (1,
-        thin line). Dashed: {threshold:g} times the mean coordinate, from where a coordinate counts
-        as an outlier.""",
-    )  # fmt: skip
-    images = words.titled([m for m in looked_at if "captions" not in m.data.name], backbone)
-    style.figure(
-        "heat-map", charts.heat_maps(images), evidence,
-        """The first images (rows) at the same coordinates (columns): left of the line those of the
-        highest profile, right of it others spread over the rest. An outlier feature is a column
-        that is far from zero in every image.""",
-    )  # fmt: skip
+images = [m for m in looked_at if "captions" not in m.data.name]
+style.figure(
+    "profile", charts.profiles(shown, threshold) if shown else None, evidence,
+    f"""The activation profile: for each coordinate the mean over items of |z|, its distance
+    from the item's mean in that item's standard deviations, relative to the mean coordinate (1,
+    thin line). Dashed: {threshold:g} times the mean coordinate, from where a coordinate counts
+    as an outlier.""",
+)  # fmt: skip
+style.figure(
+    "heat-map", charts.heat_maps(words.titled(images, backbone)) if images else None, evidence,
+    """The first images (rows) at the same coordinates (columns): left of the line those of the
+    highest profile, right of it others spread over the rest. An outlier feature is a column
+    that is far from zero in every image.""",
+)  # fmt: skip
 
 # %% [markdown]
 # ## The control, and other styles
@@ -117,34 +110,13 @@ if rows:
 # every drawing style.
 
 # %%
-control = words.control([m for m in looked_at if "captions" not in m.data.name])
-if control:
-    style.text("control", control)
-styles = pd.DataFrame(
-    {
-        "model": backbone.model(m.model).title,
-        "group": group,
-        "κ": m.value("kurtosis_mean"),
-        "P": 100 * m.value("persistence_fraction"),
-    }
-    for m in found
-    for group, names in STYLES.items()
-    if m.data.name in names
-)
-if len(styles):
-    means = styles.groupby(["model", "group"], sort=False).mean().unstack()
-    cells = {
-        f"{quantity}, {group}": means[quantity, group].map(form)
-        for group in STYLES
-        for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
-        if (quantity, group) in means
-    }
-    style.table(
-        "styles", pd.DataFrame(cells).reset_index(), words.kind(found),
-        f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the
-        style that is a shift but in the web sets (seen), and on average over the
-        {len(STYLES["unseen"])} styles that no model trains on (unseen).""",
-    )  # fmt: skip
+style.text("control", words.control(images))
+style.table(
+    "styles", inside.by_style(found, backbone), words.kind(found),
+    f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the
+    style that is a shift but in the web sets (seen), and on average over the
+    {len(STYLES["unseen"])} styles that no model trains on (unseen).""",
+)  # fmt: skip
 
 # %% tags=["remove-input"]
 words.missing("Here will stand the kurtosis per image", "outlier_features", backbone, found)

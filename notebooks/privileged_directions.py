@@ -28,11 +28,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.features import store
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.records import available
-from companion.publish import charts, style, words
+from companion.publish import arrays, charts, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
@@ -48,15 +47,8 @@ outliers = {(m.model, m.data.name): m for m in available("outlier_features", bac
 # it and the images.
 
 # %%
-here = [m for m in found if store.head_path(m.model, m.data.name).is_file()]
-width = backbone.models[0].width
-what, rng = "Gaussian numbers", np.random.default_rng(0)
-h, W = rng.normal(size=(500, width)), rng.normal(size=(100, width))
-if here:
-    what = words.title(here[0], backbone)
-    h = store.read_features(store.features_path(here[0].model, here[0].data.name)).features
-    W = store.read_head(store.head_path(here[0].model, here[0].data.name)).weight
-_, sigma, V = np.linalg.svd(np.asarray(W, dtype=np.float64), full_matrices=False)
+what, h, _, W, _ = arrays.of(found, backbone)
+_, sigma, V = np.linalg.svd(W, full_matrices=False)
 cosines = np.abs(h @ V.T) / np.linalg.norm(h, axis=1, keepdims=True)
 by_hand = sigma / sigma.sum() * cosines.mean(axis=0)
 of_package = importance(h, W)

@@ -26,11 +26,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.features import store
 from analysis.metrics import directions, pruning
-from companion.measurements import take
 from companion.measurements.records import available
-from companion.publish import charts, style, words
+from companion.publish import arrays, charts, style, words
 from companion.publish.style import percent, points
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the tables
@@ -49,20 +47,12 @@ def kept_of(rank: int) -> list[int]:
 # ## From importance to a pruned head
 #
 # Write the head as a sum over its directions, keep the terms of the most important ones, classify
-# again. The package adds the terms one by one and never builds the pruned heads.
+# again. The package adds the terms one by one and never builds the pruned heads. Gaussian numbers,
+# where there are no features, have the classes that the whole head gives them.
 
 # %%
-here = [m for m in found if store.head_path(m.model, m.data.name).is_file()]
-what, rng = "Gaussian numbers, labelled by the whole head", np.random.default_rng(0)
-h, W, b = rng.normal(size=(200, 64)), rng.normal(size=(20, 64)), np.zeros(20)
-labels = (h @ W.T).argmax(axis=1)
-if here:
-    what = words.title(here[0], backbone)
-    features = store.read_features(store.features_path(here[0].model, here[0].data.name))
-    head = store.read_head(store.head_path(here[0].model, here[0].data.name))
-    seen = take.seen(features, head)
-    h, labels, W = seen.features, seen.labels, np.asarray(head.weight, dtype=np.float64)
-    b = np.zeros(len(W)) if head.bias is None else head.bias
+what, h, labels, W, b = arrays.of(found, backbone)
+h, labels = h[labels >= 0], labels[labels >= 0]  # images that have a class
 U, sigma, V = np.linalg.svd(W, full_matrices=False)
 order = np.argsort(-directions.importance(h, W))
 kept = order[: max(1, round(0.2 * len(order)))]

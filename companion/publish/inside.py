@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from analysis.families.registry import Family, Model
 from analysis.metrics.pruning import Sweep
-from companion.measurements.due import TRAINING
+from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.measures import sweeps_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
@@ -80,6 +82,34 @@ def inside(families: Mapping[str, Family]) -> list[Inside]:
                 sweep = sweeps_of(parts[2])["importance"]
                 found.append(Inside(family, model, parts[0], parts[1], sweep))
     return found
+
+
+def by_style(found: Iterable[Measurement], family: Family) -> pd.DataFrame:
+    """κ and persistence P (%) of a pocket family's models, on average over groups of styles.
+
+    Empty for measurements of other images.
+    """
+    every = pd.DataFrame(
+        {
+            "model": family.model(m.model).title,
+            "group": group,
+            "κ": m.value("kurtosis_mean"),
+            "P": 100 * m.value("persistence_fraction"),
+        }
+        for m in found
+        for group, names in STYLES.items()
+        if m.data.name in names
+    )
+    if every.empty:
+        return every
+    means = every.groupby(["model", "group"], sort=False).mean().unstack()
+    cells = {
+        f"{quantity}, {group}": means[quantity, group].map(form)
+        for group in STYLES
+        for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
+        if (quantity, group) in means
+    }
+    return pd.DataFrame(cells).reset_index()
 
 
 def span(values: Iterable[float], scale: float = 1, unit: str = "") -> str:
