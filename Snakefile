@@ -27,10 +27,9 @@ rule all:
 
 
 rule run:
-    input:
-        notebook="notebooks/{experiment}.py",
     output:
-        "book/runs/{experiment}/{subject}.ipynb",
+        # The old one stays until the new one is there.
+        update("book/runs/{experiment}/{subject}.ipynb"),
     params:
         made_from=lambda w: fingerprint(keys.parts(experiments.find_run(w.experiment, w.subject))),
     run:

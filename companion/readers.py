@@ -36,7 +36,8 @@ from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import accuracies
 from companion.measurements.due import data_sets
-from companion.runs.experiments import STATE, RunError
+from companion.runs.dispatch import alone
+from companion.runs.experiments import RunError
 from companion.runs.options import option
 
 #: Names that Windows gives to devices, whatever their ending.
@@ -371,7 +372,7 @@ def _as_yaml(family: Family) -> str:
 def _writing(path: Path) -> Iterator[None]:
     """Hold the right to write families; turn what the disk refuses into a sentence."""
     try:
-        with store.locked([STATE / "families"]):
+        with alone("a change of the families"):
             yield
     except OSError as error:
         raise AddError(

@@ -207,6 +207,8 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
     assert states["per_family/vit_b_32"]["state"] == "up to date"
     assert states["over_all/paper"]["state"] == "up to date"
     (project / "notebooks/per_family.py").write_text(PER_FAMILY)
+    assert update(project) == {"per_family/vit_b_32"}  # of the other the old run had stayed
+    append(project / "notebooks/per_family.py", "x = 1\n")
     assert update(project) == PER_FAMILY_RUNS
     assert not (project / ".companion/logs/per_family-rn50.log").exists()
 
@@ -324,3 +326,35 @@ def test_snakemake_itself_runs_the_same_graph(project):
     os.utime(notebook, (0, 0))
     planned = run_in(project, *command)
     assert re.search(r"^run +1$", planned.stdout, re.M)
+
+
+def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
+    """A run is executed once; the old one stays until the new one is there."""
+    notebook = project / "notebooks/per_family.py"
+    notebook.write_text(PER_FAMILY.replace("print(", "import time; time.sleep(2)\nprint("))
+    command = [sys.executable, "-m", "companion.cli", "build", "--runs"]
+    builds = [
+        subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True, env=os.environ | {"PYTHONPATH": str(project)})
+        for _ in range(2)
+    ]  # fmt: skip
+    there = True
+    while any(build.poll() is None for build in builds):
+        there &= len(outputs(project)) == 3
+        time.sleep(0.02)
+    told = [build.communicate() for build in builds]
+    assert [build.returncode for build in builds] == [0, 0], told
+    assert sorted(out.split()[0] for out, _ in told) == ["0", "2"]
+    assert any("waiting for a build of the book (process " in errors for _, errors in told)
+    assert there
+
+
+def test_neither_the_clock_nor_damaged_notes_of_snakemake_decide_anything(project):
+    """Inputs of the future; notes that are no text."""
+    for path in (project / "notebooks").glob("*.py"):
+        append(path, "x = 1\n")
+        os.utime(path, (4e9, 4e9))
+    for note in (project / ".snakemake/metadata").rglob("*"):
+        if note.is_file():
+            note.write_bytes(bytes(range(256)))
+    assert update(project) == EVERY_RUN

@@ -274,9 +274,11 @@ def write_head(path: Path, head: Head, sidecar: Mapping[str, Any]) -> None:
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], sidecar: Mapping[str, Any]) -> None:
-    """Write named arrays as safetensors and then the sidecar; each beside, then renamed."""
+    """Write named arrays as safetensors and then the sidecar; each beside, then renamed.
+
+    Between the two an old sidecar is of other arrays, as its checksum tells.
+    """
     arrays = {name: _storable(name, array) for name, array in tensors.items()}
-    sidecar_of(path).unlink(missing_ok=True)  # from here until the end it is incomplete
     with replaced(path) as part:
         save_file(arrays, part)
         part.chmod(0o644)  # the library writes for the owner alone

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,16 @@ class RunsError(SphinxError):
 def update_runs(app: Sphinx, config: Config) -> None:
     """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time."""
     from analysis.common import CompanionError
+    from companion.runs.dispatch import alone
     from companion.runs.engine import bring_up_to_date
+    from companion.runs.experiments import all_runs
 
+    held = ExitStack()  # until the pages are written
+    app.connect("build-finished", lambda *_: held.close(), priority=999)
     try:
+        held.enter_context(alone("a build of the book"))
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
+        app.companion_runs = all_runs()  # type: ignore[attr-defined]
     except CompanionError as error:
         raise RunsError(str(error)) from None
 
@@ -43,9 +50,9 @@ def order_runs(app: Sphinx, config: Config) -> None:
     """List a chapter's runs in the families' order where the table of contents has a glob."""
     from sphinx_external_toc.api import GlobItem
 
-    from companion.runs.experiments import OUTPUTS, all_runs
+    from companion.runs.experiments import OUTPUTS
 
-    outputs = [run.output for run in all_runs()]
+    outputs = [run.output for run in app.companion_runs]  # type: ignore[attr-defined]
     names = [path.relative_to(OUTPUTS.parent).with_suffix("").as_posix() for path in outputs]
     for document in config.external_site_map.values():
         for tree in document.subtrees:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import platform
 import re
 import sys
 import time
@@ -18,11 +19,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from filelock import FileLock, Timeout
+
 from analysis.common import ROOT, CompanionError, fingerprint, write_text
 from companion.runs.experiments import STATE
 from companion.runs.workshop import Workshop
 
 _workshop: Workshop | None = None
+#: Whoever holds it may change families, runs, what these read in the store, and pages.
+_LOCK = FileLock(STATE / "lock")
+_HOLDER = STATE / "lock-holder"
+
+
+@contextlib.contextmanager
+def alone(who: str) -> Iterator[None]:
+    """Hold the one right to change the book; waits for another process, and says for which.
+
+    A process that has it already goes on; one that dies lets go.
+    """
+    STATE.mkdir(exist_ok=True)
+    try:
+        _LOCK.acquire(timeout=0)
+    except Timeout:
+        with contextlib.suppress(OSError):
+            print(f"waiting for {_HOLDER.read_text('utf-8')}", file=sys.stderr, flush=True)
+        _LOCK.acquire()
+    try:
+        if _LOCK.lock_counter == 1:
+            write_text(_HOLDER, f"{who} (process {os.getpid()} on {platform.node()})")
+        yield
+    finally:
+        _LOCK.release()
 
 
 @contextlib.contextmanager
@@ -100,6 +127,7 @@ def snakemake(
     from snakemake.cli import args_to_api, parse_args
     from snakemake.logging import logger
 
+    _drop_unreadable_notes()
     names = [str(path) for path in targets]
     local = ["--cores", str(jobs or os.cpu_count() or 1), "--force-use-threads"]
     cluster = ["--profile", str(profile), *(["--jobs", str(jobs)] if jobs else [])]
@@ -119,6 +147,16 @@ def snakemake(
     if progress.interrupted:
         raise KeyboardInterrupt
     return progress.errors
+
+
+def _drop_unreadable_notes() -> None:
+    """Remove what Snakemake could not read of its own notes; nothing follows from them."""
+    for path in (ROOT / ".snakemake" / "metadata").rglob("*"):
+        with contextlib.suppress(IsADirectoryError, FileNotFoundError):
+            try:
+                json.loads(path.read_bytes())
+            except ValueError:
+                path.unlink()
 
 
 def attempt(job: str, made_from: Mapping[str, str], function: str, *arguments: Any) -> Any:

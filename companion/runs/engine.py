@@ -17,7 +17,7 @@ from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, fingerprint, sha256_of, write_text
 from analysis.features.store import default_folder
 from companion.runs import dispatch, experiments, keys
-from companion.runs.dispatch import attempt, working
+from companion.runs.dispatch import alone, attempt, working
 from companion.runs.execute import show_as_written
 from companion.runs.experiments import STATE, Run, RunError
 from companion.runs.keys import Parts, Status
@@ -35,9 +35,9 @@ def bring_up_to_date(jobs: int = 2) -> int:
 
     Raises RunError, after all others have finished, if any failed.
     """
-    everything = experiments.all_runs()
-    _remove_leftovers(everything)
-    with working(jobs):
+    with alone("a build of the book"), working(jobs):
+        everything = experiments.all_runs()
+        _remove_leftovers(everything)
         prepare(everything, jobs)
         before = keys.statuses(everything)
         for status in before:
@@ -47,9 +47,10 @@ def bring_up_to_date(jobs: int = 2) -> int:
         ready = [status.run for status in outdated if status.parts]
         targets = [run.output.relative_to(ROOT) for run in ready]
         errors = dispatch.snakemake("runs", targets, jobs) if ready else []
-    failed = [status for status in outdated if not status.parts]
-    failed += [status for status in keys.statuses(ready) if status.state != "up to date"]
-    if errors and all(status.state == "missing" for status in failed):  # no job has begun
+        failed = [status for status in outdated if not status.parts]
+        failed += [status for status in keys.statuses(ready) if status.state != "up to date"]
+    begun = any(status.state == "failed" for status in failed)
+    if errors and failed and not begun:
         raise RunError(f"Snakemake could not execute the runs: {' '.join(errors)}")
     if failed:
         raise RunError(_report(failed, len(everything)))
@@ -68,9 +69,10 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
         return
     from companion.runs import grid
 
-    grid.refresh_pocket_lab([f.name for f in families.values() if f.edition == "pocket"], jobs)
-    grid.measure_live(families.values(), jobs)
-    write_text(_known(families), "")
+    with alone("what measures features in the store"):
+        grid.refresh_pocket_lab([f.name for f in families.values() if f.edition == "pocket"], jobs)
+        grid.measure_live(families.values(), jobs)
+        write_text(_known(families), "")
 
 
 def execute(run: Run, parameters: dict[str, Any], output: Path) -> None:
