@@ -103,6 +103,17 @@ def _plain(part: Any) -> Any:
     raise TypeError(f"{type(part).__name__} has no fingerprint")
 
 
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written as JSON, with a hash of itself, so that damage can be told."""
+    return {**content, "digest": fingerprint(content)}
+
+
+def is_intact(content: Mapping[str, Any]) -> bool:
+    """Whether the JSON that was read is what was sealed; what has no hash counts as intact."""
+    rest = {name: value for name, value in content.items() if name != "digest"}
+    return content.get("digest") in (None, fingerprint(rest))
+
+
 def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     """In words, how two mappings of parts differ; "" if they do not."""
     changed = [name for name in new if name in old and old[name] != new[name]]

@@ -339,20 +339,22 @@ def check(
         tuple[Path, ...],
         option("files, or folders of them (default: data/measurements)", placed=True),
     ] = (),
+    seal: Annotated[bool, option("note the digest of what was meant to be changed")] = False,
 ) -> int:
     """Check recorded measurements: form, provenance, plausible ranges, agreement with families."""
-    from companion.measurements import plausible
-    from companion.measurements.records import FOLDER
+    from companion.measurements import plausible, records
 
     files = [
         path
-        for given in paths or [FOLDER]
+        for given in paths or [records.FOLDER]
         for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])
     ]
     if not files:
         raise RunError(f"there is no measurement file in {', '.join(map(str, paths))}.")
     families, wrong = registry.load_families(), 0
     for path in files:
+        if seal:
+            records.seal(path)
         found = plausible.problems(path, families)
         wrong += bool(found)
         print("\n".join(found) if found else f"{path.name}: sound")

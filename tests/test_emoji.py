@@ -17,6 +17,7 @@ from PIL import Image
 
 from analysis.common import ROOT
 from analysis.images.emoji import (
+    APPEARANCE,
     ARCHIVE,
     CAPTIONS,
     CLASSES,
@@ -296,6 +297,16 @@ def test_stored_appearance_is_that_of_the_images(emoji: Emoji) -> None:
     np.testing.assert_array_equal(stored[some], now)
     with pytest.raises(DatasetError, match="does not fit 3 images"):
         stored_appearance(3)
+
+
+@pytest.mark.parametrize("damage", [1, 3])
+def test_damage_of_what_is_shipped_is_told(emoji: Emoji, tmp_path: Path, damage: int) -> None:
+    for file, read in ((APPEARANCE, lambda p: stored_appearance(len(emoji), p)), (ARCHIVE, load)):
+        content = bytearray(file.read_bytes())
+        content[-len(content) // 2 // damage] ^= 8
+        (tmp_path / file.name).write_bytes(content)
+        with pytest.raises(DatasetError, match="from the repository"):
+            read(tmp_path / file.name)
 
 
 def test_colours_against_the_standard_library() -> None:

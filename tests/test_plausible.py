@@ -1,5 +1,6 @@
 """What `companion check` finds: each rule on a file that breaks just that one."""
 
+import contextlib
 import json
 import shutil
 
@@ -10,7 +11,7 @@ from analysis.families.registry import load_families
 from analysis.images import imagenet
 from companion import cli
 from companion.measurements import measures, plausible, records, take
-from companion.measurements.records import FOLDER
+from companion.measurements.records import FOLDER, MeasurementError
 
 FAMILIES = load_families()
 CLIP = {
@@ -24,6 +25,7 @@ def edited(tmp_path, experiment, change):
     path = tmp_path / experiment / CLIP[experiment].name
     path.parent.mkdir(exist_ok=True)
     content = json.loads(CLIP[experiment].read_text(encoding="utf-8"))
+    content.pop("digest", None)
     change(content)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
@@ -118,6 +120,7 @@ def an_accuracy(tmp_path, change=lambda content: None):
     )  # fmt: skip
     path = records.write(made, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("digest")
     change(content)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
@@ -149,14 +152,47 @@ def test_a_sound_accuracy_is_sound_also_of_a_copy_that_says_how_it_differs(tmp_p
     [
         (value("top1", 0.5), "top1 is not the share of right_per_class"),
         (value("top1_standard_error", 0.01), "top1_standard_error is not the binomial one"),
-        (value("right_per_class", lambda r: [*r[:-1], 38]), "no class have more right than images"),
-        (value("right_per_class", lambda r: r[1:]), "must be as long"),
-        (lambda c: c["counts"].update(classes=113), "7500 images of 200 classes, `counts` says"),
+        (value("right_per_class", lambda r: [*r[:-1], 38]), "no class can have more right"),
+        (
+            value("right_per_class", lambda r: r[1:]),
+            "has 199 numbers for 200 classes",
+        ),
+        (lambda c: c["counts"].update(classes=113), "has 200 numbers for 113 classes"),
     ],
 )
 def test_each_fault_of_an_accuracy_is_named(tmp_path, change, sentence):
     found = plausible.problems(an_accuracy(tmp_path, change), FAMILIES)
     assert any(sentence in problem for problem in found), found
+
+
+def test_no_flipped_bit_of_a_measurement_is_used(tmp_path):
+    path = records.write(records.read(CLIP["pruning"]), tmp_path)
+    sound = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, 8 * len(sound), 100):
+        content = bytearray(sound)
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        with contextlib.suppress(MeasurementError):
+            assert records.read(path) == records.read(CLIP["pruning"]), place
+
+
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.rglob("*.json")), ids=lambda p: f"{p.parent.name}/{p.name}"
+)
+def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
+    """Cut in half or emptied; what is as long as it wants to be is held against other numbers."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("digest", None)
+    copy = tmp_path / path.parent.name / path.name
+    copy.parent.mkdir()
+    for name, kept in content["values"].items():
+        old = kept["value"]
+        for length in {0, len(old) // 2} - {len(old)} if isinstance(old, list) else ():
+            kept["value"] = old[:length]
+            copy.write_text(json.dumps(content), encoding="utf-8")
+            free = name in ("importance_head_centred", "sample")
+            assert plausible.problems(copy, FAMILIES) or free, (name, length)
+        kept["value"] = old
 
 
 def test_a_model_that_no_family_has_is_named(tmp_path):

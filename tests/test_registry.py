@@ -7,6 +7,7 @@ import textwrap
 import pytest
 import yaml
 
+from analysis.common import sha256_of
 from analysis.families.registry import (
     FAMILIES,
     LEVELS,
@@ -16,6 +17,7 @@ from analysis.families.registry import (
     load_families,
     load_family,
 )
+from analysis.features import store
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = {
@@ -300,3 +302,9 @@ def test_titles_of_models() -> None:
     assert Model.model_validate(model.model_dump()) == model
     assert level_title("captions") == "CLIP on ImageNet-Captions"
     assert level_title("captions", "pocket") == "captions of one style"
+
+
+def test_what_is_shipped_has_its_checksum_noted() -> None:
+    files = {store.local_weights(m): m for f in load_families("pocket").values() for m in f.models}
+    for path, model in files.items():
+        assert path is None or sha256_of(path) == model.weights_sha256

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import struct
 import subprocess
@@ -87,6 +88,21 @@ def test_damaged_features_are_refused(
     with pytest.raises(StoreError, match=message):
         store.read_features(path)
     assert "companion extract" in store.problem(path)
+
+
+def test_no_flipped_bit_of_a_sidecar_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "m" / "d.safetensors"
+    write(path)
+    sound = store.sidecar_of(path).read_bytes()
+    for place in np.random.default_rng(0).integers(0, 8 * len(sound), 300):
+        content = bytearray(sound)
+        content[place // 8] ^= 1 << place % 8
+        store.sidecar_of(path).write_bytes(content)
+        with contextlib.suppress(StoreError):
+            kept = store.read_sidecar(path)
+            kept.pop("digest", None)
+            kept.pop("digesu", None)
+            assert kept.items() <= json.loads(sound).items(), place
 
 
 @pytest.mark.parametrize(

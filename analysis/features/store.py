@@ -28,7 +28,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from analysis.common import ROOT, CompanionError, replaced, sha256_of, write_text
+from analysis.common import (
+    ROOT,
+    CompanionError,
+    is_intact,
+    replaced,
+    sealed,
+    sha256_of,
+    write_text,
+)
 from analysis.families.registry import Model, is_file_name
 
 FORMAT = 1
@@ -210,6 +218,11 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
             f"{_label(path)} has {path.stat().st_size:,} bytes where its sidecar says {size:,}: "
             f"{_again(path)}."
         )
+    if not is_intact(sidecar):
+        raise StoreError(
+            f"the sidecar of {_label(path)} is not what was written (its digest differs): "
+            f"{_again(path)}."
+        )
     if model is not None:
         _check_model(path, sidecar, model)
     return sidecar
@@ -287,7 +300,7 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], sidecar: Mapping[str,
         "format": FORMAT, **sidecar, "N": first.shape[0], "d": first.shape[1],
         "dtype": str(first.dtype), "bytes": path.stat().st_size, "sha256": sha256_of(path),
     }  # fmt: skip
-    write_text(sidecar_of(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(sidecar_of(path), json.dumps(sealed(content), indent=1, ensure_ascii=False) + "\n")
 
 
 def describe(model: Model, weights_sha256: str) -> dict[str, Any]:

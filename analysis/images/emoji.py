@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import pandas as pd
 from PIL import Image
 from scipy import sparse
 
-from analysis.common import ROOT, suggestion
+from analysis.common import ROOT, sha256_of, suggestion
 from analysis.images import sets
 from analysis.images.imagelist import DatasetError, Pixels
 
@@ -29,6 +30,8 @@ ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
 TABLE = "concepts.csv"
 #: Colours and textures of all images, computed by ``data/emoji/appearance.py``: packed bits.
 APPEARANCE = ROOT / "data" / "emoji" / "appearance.npy"
+#: Its checksum, to be changed with it.
+APPEARANCE_SHA256 = "fda27fd1cc6d4485e9830984e807a06b28f120dd6c79ef52f3561903569c1a30"
 
 #: Edge of every image in pixels; the background is white.
 SIZE = 64
@@ -118,9 +121,13 @@ def load(path: Path = ARCHIVE) -> Emoji:
     """
     if not path.is_file():
         raise DatasetError(f"{path} does not exist: run `python data/emoji/make.py`.")
-    with zipfile.ZipFile(path) as archive:
-        table = read_table(archive.read(TABLE))
-        sheets = [archive.read(f"{style}.webp") for style in STYLES]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            concepts = archive.read(TABLE)
+            sheets = [archive.read(f"{style}.webp") for style in STYLES]
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError) as error:
+        raise DatasetError(f"{path} is damaged ({error}): get it from the repository.") from None
+    table = read_table(concepts)
     counts = [int((table[style] != "").sum()) for style in STYLES]
     with ThreadPoolExecutor(4) as pool:
         images = dict(zip(STYLES, pool.map(_decode, STYLES, sheets, counts), strict=True))
@@ -164,8 +171,15 @@ def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], sparse.
     return tuple(names[i] for i in keep), tuple(kinds[i] for i in keep), rows
 
 
-def appearance(count: int, path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
+def appearance(
+    count: int, path: Path = APPEARANCE, sha256: str = APPEARANCE_SHA256
+) -> npt.NDArray[np.bool_]:
     """Read (N, 21): which colours and textures (``data/emoji/appearance.py``) each image has."""
+    if sha256_of(path) != sha256:
+        raise DatasetError(
+            f"{path.name} is not what is expected (its sha256 differs): get it from the "
+            "repository; if it was made anew, put its sha256 into analysis/images/emoji.py."
+        )
     packed = np.load(path, allow_pickle=False)
     width = len(COLOURS) + len(TEXTURES)
     if packed.shape != (count, -(-width // 8)):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,12 +24,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from analysis import code
+from analysis import code, common
 from analysis.common import ROOT, CompanionError, Name, Plain, Sha256, Strict, Words, write_text
 from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
-from companion.measurements.quantities import QUANTITIES, Experiment, Quantity
+from companion.measurements.quantities import QUANTITIES, Experiment, Quantity, misfits
 
 FOLDER = ROOT / "data" / "measurements"
 
@@ -203,13 +203,21 @@ def read(path: Path) -> Measurement:
     Raises MeasurementError, in one sentence, for anything that is not as expected: no JSON, unknown
     or missing fields, unknown quantities, wrong units, or a name that does not fit the content.
     """
+    content = _content(path)
+    digest = content.pop("digest", None) if isinstance(content, dict) else None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         measurement = Measurement.model_validate(content)
     except ValidationError as error:
         raise MeasurementError(f"{path.name}: {_first_problem(error)}.") from None
-    except (OSError, ValueError) as error:
-        raise MeasurementError(f"{path.name} cannot be read as JSON: {error}.") from None
+    numbers = {name: np.asarray(measurement.value(name)) for name in measurement.values}
+    problem = next(misfits(measurement.experiment, numbers, measurement.counts), "")
+    if digest not in (None, common.fingerprint(content)):
+        problem = problem or (
+            "it is not what was written (its digest differs): take it again; where the change is "
+            "meant, companion check --seal"
+        )
+    if problem:
+        raise MeasurementError(f"{path.name}: {problem}.")
     recorded, live = measurement.places
     if path.as_posix().endswith(f"/{live}"):
         return measurement.model_copy(update={"live": True})
@@ -221,6 +229,30 @@ def read(path: Path) -> Measurement:
     return measurement
 
 
+def seal(path: Path) -> None:
+    """Note the digest of a file as it is; MeasurementError if it is no JSON."""
+    content = dict(_content(path))
+    content.pop("digest", None)
+    write_text(path, _json(common.sealed(content), 0) + "\n")
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_refuse_constant,
+            object_pairs_hook=_once,
+        )  # fmt: skip
+    except (OSError, ValueError, RecursionError) as error:
+        raise MeasurementError(f"{path.name} cannot be read as JSON: {error}.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a field is given twice, one of {', '.join(found)}")
+    return found
+
+
 def available(
     experiment: Experiment,
     family: Family,
@@ -230,13 +262,36 @@ def available(
     """All that is known of a family: for each model and data set the live file, else the recorded.
 
     ``data``: these data sets only. In the order of the family's models, then of the data sets'
-    names. Nothing is measured; `take.bring_up_to_date` makes the live files.
+    names. Nothing is measured; `take.bring_up_to_date` makes the live files. Those that are
+    `broken` are left out, and those of other weights than the family file notes.
     """
-    found = [read(path) for path in files(experiment, family, folder)]
-    kept = {(m.model, m.data.name): m for m in found if m.family == family.name}
+    found = [m for m, _ in _tried(files(experiment, family, folder)) if m and _is_of(m, family)]
+    kept = {(m.model, m.data.name): m for m in found}
     order = [model.name for model in family.models]
     wanted = [m for m in kept.values() if data is None or m.data.name in data]
     return sorted(wanted, key=lambda m: (order.index(m.model), m.data.name))
+
+
+def broken(experiment: Experiment, family: Family, folder: Path | None = None) -> list[str]:
+    """What is wrong with measurements that `available` leaves out, a sentence each."""
+    return [problem for _, problem in _tried(files(experiment, family, folder)) if problem]
+
+
+def _tried(paths: Iterable[Path]) -> Iterator[tuple[Measurement | None, str]]:
+    for path in paths:
+        try:
+            yield read(path), ""
+        except MeasurementError as error:
+            yield None, str(error)
+
+
+def _is_of(measurement: Measurement, family: Family) -> bool:
+    """Whether it is of the family's model of that name, and of its weights where both are known."""
+    taken = measurement.provenance.weights_sha256
+    noted = {model.name: model.weights_sha256 for model in family.models}
+    if measurement.family != family.name or measurement.model not in noted:
+        return False
+    return taken is None or noted[measurement.model] in (None, taken)
 
 
 def files(experiment: Experiment, family: Family, folder: Path | None = None) -> list[Path]:
@@ -250,10 +305,9 @@ def files(experiment: Experiment, family: Family, folder: Path | None = None) ->
 def read_all(
     experiment: Experiment, family: str | None = None, folder: Path = FOLDER
 ) -> list[Measurement]:
-    """All recorded measurements of an experiment, of one family if given, by file name."""
+    """All sound recorded measurements of an experiment, of one family if given, by file name."""
     paths = sorted((folder / experiment).glob("*.json"))
-    everything = [read(path) for path in paths]
-    return [m for m in everything if family is None or m.family == family]
+    return [m for m, _ in _tried(paths) if m and family in (None, m.family)]
 
 
 def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
@@ -330,7 +384,7 @@ def code_note(measurement: Measurement) -> str:
 
 def to_text(measurement: Measurement) -> str:
     """The measurement as JSON, lists of numbers wrapped so that diffs stay readable."""
-    return _json(measurement.model_dump(mode="json"), 0) + "\n"
+    return _json(common.sealed(measurement.model_dump(mode="json")), 0) + "\n"
 
 
 def _json(value: Any, depth: int) -> str:

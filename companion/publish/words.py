@@ -13,7 +13,8 @@ from analysis.families.registry import Family, Model
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
-from companion.measurements.records import Measurement, code_note
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import Measurement, broken, code_note
 from companion.publish.style import Evidence, percent, points, text
 
 
@@ -69,7 +70,7 @@ def unusable(problems: Sequence[str]) -> str:
     if not problems:
         return ""
     items = "\n".join(f"- {problem}" for problem in problems)
-    return f":::{{admonition}} Features that cannot be used\n:class: warning\n{items}\n:::"
+    return f":::{{admonition}} What cannot be used\n:class: warning\n{items}\n:::"
 
 
 def digits(value: float) -> str:
@@ -170,12 +171,12 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
 
 def missing(
     what: str,
-    experiment: str,
+    experiment: Experiment,
     family: Family,
     measured: Sequence[Measurement],
     random: bool = True,
 ) -> None:
-    """Publish the end of a family's page: what is not measured, and which features are unusable.
+    """Publish the end of a family's page: what is not measured, and what is unusable.
 
     ``what`` would stand on the page of the models that nothing is ``measured`` of, by which
     ``experiment``; models of random weights count if ``random`` says so.
@@ -184,7 +185,7 @@ def missing(
     absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
     every = "Every model of this family was measured."
     text("not-measured", not_measured(family, absent, what, experiment) or every)
-    problems = unusable(unusable_features(family))
+    problems = unusable([*unusable_features(family), *broken(experiment, family)])
     for name, note in (("older-code", code_notes(measured)), ("unusable", problems)):
         if note:
             text(name, note)

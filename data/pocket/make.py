@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,8 @@ import pandas as pd
 import yaml
 from numpy.typing import ArrayLike
 
-from analysis.common import ROOT, write_text
+from analysis.common import ROOT, sha256_of, write_text
+from analysis.families.registry import FAMILIES
 from analysis.features.tokenizer import TOKENIZER, WordTokenizer
 from analysis.images import emoji
 from analysis.metrics import concept_counts, directions, outliers
@@ -81,7 +83,18 @@ def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
             target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(work / f"{recipe.name}-0" / "weights.safetensors", target)
+            note_checksum(FAMILIES / f"{recipe.family}.yaml", target)
     return 0
+
+
+def note_checksum(family: Path, weights: Path) -> None:
+    """Write the sha256 of a checkpoint into its family file, below the weights' name."""
+    name = re.escape(weights.relative_to(ROOT).as_posix())
+    text = re.sub(
+        rf"(weights: {name}\n +weights_sha256: )\w+", rf"\g<1>{sha256_of(weights)}",
+        family.read_text(encoding="utf-8"),
+    )  # fmt: skip
+    write_text(family, text)
 
 
 def recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
