@@ -38,6 +38,12 @@ def plain(text: str) -> str:
     return text
 
 
+def is_template(text: str) -> bool:
+    """Whether a text has one ``{}`` for a name, and no other braces."""
+    before, name, after = text.partition("{}")
+    return bool(name) and not {*"{}"} & {*before, *after}
+
+
 #: What pages show as it stands: no markup and no control character gets in, so none is to be
 #: escaped.
 Plain = Annotated[str, AfterValidator(plain)]

@@ -68,7 +68,8 @@ style.table(
 )  # fmt: skip
 
 # %%
-(sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
+photographs = records.read_all("outlier_features", "efficientnet_lite0")
+sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
 contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidates.quantities(
     {"outlier_features": sparse}, evidence
 )

@@ -33,7 +33,8 @@ from companion.publish.words import digits
 families = load_families(edition) | load_families("reader")
 found = overview.known("outlier_features", families)
 example = overview.example(found)
-(sparse,) = records.read_all("outlier_features", "efficientnet_lite0")
+photographs = records.read_all("outlier_features", "efficientnet_lite0")
+sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
 SPARSE = "EfficientNet-Lite0, supervised"
 style.text("coverage", overview.coverage(found, families))
 

@@ -71,8 +71,8 @@ def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory) -> Path:
-    """A clean clone, at a path with a space and a letter outside ASCII, with its book built."""
-    folder = copy_checkout(tmp_path_factory.mktemp("fresh") / "clean clöne")
+    """A clean clone, at a path with a space, brackets, no ASCII alone, with its book built."""
+    folder = copy_checkout(tmp_path_factory.mktemp("fresh") / "clean clöne [b]")
     built = build_book(folder)
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
     return folder

@@ -1,8 +1,10 @@
 """Public artefacts: what is refused, what is kept, what the user reads. No network is needed."""
 
 import hashlib
+import os
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -30,15 +32,21 @@ class Server:
 
     def __init__(self):
         self.body, self.declared, self.status, self.asked = CONTENT, None, 200, []
+        self.refusals, self.drip = 0, 0.0
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 server.asked.append(self.path)
-                self.send_response(server.status)
+                server.refusals -= 1
+                self.send_response(503 if server.refusals >= 0 else server.status)
                 self.send_header("Content-Length", str(server.declared or len(server.body)))
                 self.end_headers()
-                self.wfile.write(server.body)
+                for start in range(0, len(server.body), 100) if server.drip else ():
+                    self.wfile.write(server.body[start : start + 100])
+                    time.sleep(server.drip)
+                if not server.drip:
+                    self.wfile.write(server.body)
 
             def log_message(self, *_):
                 pass
@@ -70,6 +78,7 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.delenv("COMPANION_MIRROR", raising=False)
     monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(public, "PAUSES", (0, 0))
     return tmp_path / "cache"
 
 
@@ -133,6 +142,33 @@ def test_what_is_not_the_file_is_refused_and_not_kept(
     assert not files(cache)
     server.status, server.body, server.declared = 200, CONTENT, None
     assert fetch(NAME).read_bytes() == CONTENT
+
+
+def test_a_busy_server_is_asked_again(server):
+    server.refusals = 2
+    assert fetch(NAME).read_bytes() == CONTENT
+    assert len(server.asked) == 3
+
+
+def test_what_is_longer_or_slower_than_it_can_be_is_broken_off(server, cache, monkeypatch):
+    server.body = CONTENT * 1000
+    with pytest.raises(ArtifactError, match=f"longer than the {len(CONTENT)} bytes"):
+        fetch(NAME)
+    server.body, server.drip = CONTENT, 0.05
+    monkeypatch.setattr(public, "TIMEOUT", 0.2)
+    monkeypatch.setattr(public, "LEAST_SPEED", 1e9)
+    with pytest.raises(ArtifactError, match="slower than"):
+        fetch(NAME)
+    assert not files(cache)
+
+
+def test_what_a_killed_download_left_is_removed(server, cache):
+    left = cache / FAKE.repository / FAKE.commit / "results/tmp1x2"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (0, 0))
+    fetch(NAME)
+    assert not left.exists()
 
 
 def test_downloading_is_silent_unless_asked(server, capfd, tmp_path, monkeypatch):

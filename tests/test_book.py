@@ -37,6 +37,34 @@ def test_no_text_becomes_html():
     assert not set(re.findall(r"<(\w+)", shown)) & {"script", "img", "b"}
 
 
+#: Sphinx's settings: where there is a file "stop" a build ends when its pages are written.
+STOPPABLE = """
+import os, sys
+sys.path.insert(0, {extensions!r})
+extensions = ["companion_offline"]
+def stop(app, *_):
+    if os.path.exists(os.path.join(app.srcdir, "stop")):
+        os._exit(9)
+    return []
+def setup(app):
+    app.connect("html-collect-pages", stop)
+"""
+
+
+def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
+    settings = STOPPABLE.format(extensions=str(ROOT / "book/_extensions"))
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    statuses = []
+    for text, stop in (("Aardvarks", False), ("Bumblebees", True), ("", False)):
+        if text:
+            (tmp_path / "index.rst").write_text(f"Title\n=====\n\n{text}.\n", encoding="utf-8")
+        (tmp_path / "stop").touch() if stop else (tmp_path / "stop").unlink(missing_ok=True)
+        statuses.append(run_in(tmp_path, "sphinx", ".", "_build", "-q").returncode)
+    assert statuses == [0, 9, 0]
+    index = (tmp_path / "_build/searchindex.js").read_text(encoding="utf-8")
+    assert '"bumblebe": 0' in index and '"aardvark": 0' not in index
+
+
 def test_every_run_is_in_the_book_and_nothing_else(clone):
     runs = clone / "book" / "runs"
     made = {p.relative_to(runs).with_suffix("").as_posix() for p in runs.rglob("*") if p.is_file()}

@@ -1,5 +1,7 @@
 import csv
 import hashlib
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,26 @@ def test_damaged_images_are_named(tmp_path: Path) -> None:
         listed.image(0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are Linux's")
+def test_odd_names_of_files_and_links(tmp_path: Path) -> None:
+    """Control characters, no UTF-8; links to folders, in a circle, to nothing."""
+    folder = save_folder(tmp_path / "real")
+    for name in (b"a\x01\\x.png", b"\xff.png"):
+        Path(os.fsdecode(os.fsencode(folder / "red") + b"/" + name)).write_bytes(b"no picture")
+    for list_them in (imagelist.folder, imagelist.unlabelled):
+        listed = list_them(folder)
+        assert "red/\\xff.png" in listed.keys and len(listed.manifest) == 64
+        assert {e.key for e in imagelist.damaged(listed)} == {"red/a\x01\\x.png", "red/\\xff.png"}
+    (folder / "red/circle").symlink_to(folder / "red")
+    (folder / "linked").symlink_to(folder / "blue")
+    for list_them in (imagelist.folder, imagelist.unlabelled):
+        assert len(list_them(folder)) == len(listed) + 3
+    (folder / "red/gone.png").symlink_to(tmp_path / "nowhere")
+    for list_them in (imagelist.folder, imagelist.unlabelled):
+        with pytest.raises(DatasetError, match=r"gone.png is no file, perhaps a link to nothing"):
+            list_them(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -150,8 +172,9 @@ def test_lists_that_do_not_fit_together(changes: dict[str, object], message: str
 def test_prompts_are_checked() -> None:
     with pytest.raises(DatasetError, match="1 names for 2 classes"):
         Prompts(("a", "b"), ("a",), ("{}",))
-    with pytest.raises(DatasetError, match=r"needs one {}"):
-        Prompts(("a",), ("a",), ("a photo",))
+    for wrong in ("a photo", "a {} {x}", "{} {0}", "{} {", "{} }"):
+        with pytest.raises(DatasetError, match=r"needs one {}"):
+            Prompts(("a",), ("a",), (wrong,))
     with pytest.raises(DatasetError, match=r"needs one {}"):
         Prompts(("a",), ("a",), ())
     assert Prompts(("a",), ("a",), ("{}",)).sha256 != Prompts(("a",), ("a",), ("{}.",)).sha256

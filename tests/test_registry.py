@@ -197,6 +197,22 @@ BAD = {
         "weights: 'folder/[x](y).pt'",
         r"models\[0\]: plain words are expected, without '\['",
     ),
+    "infinite": (
+        "std: [0.5, 0.5, 0.5]",
+        "std: [.inf, 0.5, 0.5]",
+        r"models\[0\].preprocessing.std\[0\]: input should be .*finite",
+    ),
+    "not a number": ("mean: [0.5", "mean: [.nan", r"preprocessing.mean\[0\]: input should be .*"),
+    "too large": ("size: 224", "size: 10000000", r"preprocessing.size: .* less than or equal to"),
+    "a word for a number": ("order: 9", "order: yes", r"order: input should be a valid integer"),
+    "a text for a number": ("size: 224", "size: '224'", r"preprocessing.size: .* valid integer"),
+    "digits without end": (
+        "order: 9",
+        f"order: {'9' * 5000}",
+        r"tiny.yaml: the file is not readable as YAML",
+    ),
+    "a list as a key": ("order: 9", "order: 9\n? [a]\n: b", r"tiny.yaml: the file is not readable"),
+    "deeply nested": ("order: 9", f"order: {'[' * 3000}", r"tiny.yaml: the file is not readable"),
     "duplicate key": (
         "order: 9",
         "order: 9\norder: 10",

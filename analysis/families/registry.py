@@ -27,6 +27,7 @@ from analysis.common import (
     Text,
     Words,
     first_reason,
+    is_template,
     plain,
     suggestion,
 )
@@ -46,9 +47,10 @@ LEVEL_TITLES: dict[Level, str] = {
 #: Whose a family is: the paper's, the pocket lab's, a reader's, or only there for contrast.
 Edition = Literal["paper", "pocket", "reader", "contrast"]
 Library = Literal["open_clip", "timm"]
-Channels = tuple[float, float, float]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1000, le=1000)]
+Positive = Annotated[Finite, Field(gt=0)]
+Count = Annotated[int, Field(strict=True, gt=0, le=1_000_000)]
+Pixels = Annotated[int, Field(strict=True, gt=0, le=4096)]
 #: Texts of a head: ``imagenet`` for those that OpenAI used.
 Texts = Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
@@ -79,10 +81,10 @@ class Preprocessing(Strict):
     whatever the picture's shape.
     """
 
-    size: Count
-    resize: Count | None = None
+    size: Pixels
+    resize: Pixels | None = None
     interpolation: Literal["bicubic", "bilinear", "box"]
-    mean: Channels
+    mean: tuple[Finite, Finite, Finite]
     std: tuple[Positive, Positive, Positive]
     squash: bool = False
 
@@ -173,9 +175,11 @@ class Model(Strict):
             repeated = _repeated(texts) if isinstance(texts, tuple) else []
             if repeated:
                 raise ValueError(f"{name} must differ, {repeated[0]!r} is there more than once")
-        wrong = [t for t in self.templates or () if t.count("{}") != 1]
+        wrong = [t for t in self.templates or () if not is_template(t)]
         if wrong and self.templates != "imagenet":
-            raise ValueError(f"a template needs one {{}} for the name, got {wrong[0]!r}")
+            raise ValueError(
+                f"a template needs one {{}} for the name, and no other braces, got {wrong[0]!r}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -205,7 +209,7 @@ class Family(Strict):
     name: Name
     title: Words
     edition: Edition
-    order: int
+    order: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
     backbone: Words
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
 
@@ -300,7 +304,7 @@ def parse(content: str | bytes, file: str) -> Family:
 def _read(content: str | bytes, file: str) -> dict[str, Any]:
     try:
         found = yaml.load(content, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.common import CompanionError, fingerprint
+from analysis.common import CompanionError, fingerprint, is_template
 
 Pixels = NDArray[np.uint8]
 
@@ -83,7 +84,7 @@ class Prompts:
                 f"prompts need one name per class, got {len(self.names)} names for "
                 f"{len(self.classes)} classes."
             )
-        wrong = [text for text in self.templates if text.count("{}") != 1]
+        wrong = [text for text in self.templates if not is_template(text)]
         if wrong or not self.templates:
             raise DatasetError(f"a template needs one {{}} for the name, got {wrong or 'none'}.")
 
@@ -153,8 +154,9 @@ class ImageList:
                     )
                 return _without_border(_in_rgb(picture), self.border)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            reason = str(error).replace(str(source), source.name)
-            reason = re.sub(r"<_io\.BytesIO[^>]*>", repr(source.name), reason)
+            name = _readable(source.name)
+            reason = _readable(str(error).replace(str(source), name))
+            reason = re.sub(r"<_io\.BytesIO[^>]*>", lambda _: repr(name), reason)
             raise DamagedImageError(self.keys[index], reason) from None
 
     @cached_property
@@ -207,7 +209,7 @@ def folder(
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder of images.")
     subfolders = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
-    loose = [p for p in sorted(path.iterdir()) if is_image(p.name) and p.is_file()]
+    loose = _there(p for p in path.iterdir() if is_image(p.name) and not p.is_dir())
     if loose and subfolders:
         raise DatasetError(
             f"{path} has images beside subfolders: put every image into the subfolder of its "
@@ -220,8 +222,8 @@ def folder(
     labels = [label for label, part in enumerate(parts) for _ in part] or [-1] * len(loose)
     return _of_files(
         path, name, [*loose, *itertools.chain(*parts)],
-        labels=np.array(labels, dtype=np.int64), classes=tuple(subfolders),
-        prompts=class_prompts(subfolders, words) if subfolders else None,
+        labels=np.array(labels, dtype=np.int64), classes=tuple(map(_readable, subfolders)),
+        prompts=class_prompts([*map(_readable, subfolders)], words) if subfolders else None,
     )  # fmt: skip
 
 
@@ -233,7 +235,7 @@ def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
     """
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder: give a folder of images.")
-    found = [p for p in _images_below(path) if not _hidden(p.relative_to(path))]
+    found = _images_below(path)
     if not found:
         files = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
         kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
@@ -248,7 +250,7 @@ def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
 
 def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) -> ImageList:
     """List files under their paths below a folder; named after it and them if there is no name."""
-    keys = tuple(file.relative_to(path).as_posix() for file in files)
+    keys = tuple(_readable(file.relative_to(path).as_posix()) for file in files)
     listed = ImageList(name=name or path.name, images=files, keys=keys, **fields)
     if name:
         return listed
@@ -262,7 +264,40 @@ def is_image(name: str) -> bool:
 
 
 def _images_below(path: Path) -> list[Path]:
-    return [p for p in sorted(path.rglob("*")) if is_image(p.name) and p.is_file()]
+    """All images in a folder and below it, through links, but for hidden ones, by path."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for place, folders, files in os.walk(path, followlinks=True, onerror=refuse):
+        here = Path(place)
+        real = here.resolve()
+        folders[:] = [
+            name
+            for name in folders
+            if name[0] != "." and not real.is_relative_to((here / name).resolve())  # a circle
+        ]
+        found += [here / name for name in files if is_image(name)]
+    return _there(found)
+
+
+def _there(paths: Iterable[Path]) -> list[Path]:
+    """The paths sorted; DatasetError if one is no file."""
+    found = sorted(paths)
+    gone = [str(p) for p in found if not p.is_file()]
+    if gone:
+        more = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
+        raise DatasetError(
+            f"{_readable(gone[0])}{more} no file, perhaps a link to nothing: put the image there, "
+            "or remove the name."
+        )
+    return found
+
+
+def _readable(name: str) -> str:
+    """A file's name with \\x… for what is no UTF-8, so that it can be written down."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:

@@ -145,6 +145,23 @@ def remember_warnings(app: Sphinx, exception: Exception | None) -> None:
         (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
 
 
+def forget_until_finished(app: Sphinx, env: BuildEnvironment) -> None:
+    """Put the environment aside while pages and the search index follow from it.
+
+    The next build reads everything again if this one does not get to its end.
+    """
+    kept = Path(app.doctreedir) / ENV_PICKLE_FILENAME
+    if kept.exists():
+        kept.replace(kept.with_suffix(".aside"))
+
+
+def remember_when_finished(app: Sphinx, exception: Exception | None) -> None:
+    """Put the environment back: all that follows from it is written."""
+    aside = (Path(app.doctreedir) / ENV_PICKLE_FILENAME).with_suffix(".aside")
+    if exception is None and aside.exists():
+        aside.replace(aside.with_name(ENV_PICKLE_FILENAME))
+
+
 def _written(app: Sphinx) -> set[str]:
     """Return the names of the pages written by this build, a set to add to."""
     if not hasattr(app, "companion_written"):
@@ -160,7 +177,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
     app.connect("html-page-context", note_page)
     app.connect("env-updated", write_all_if_contents_changed)
+    app.connect("env-check-consistency", forget_until_finished)
     app.connect("build-finished", check_pages)
     app.connect("build-finished", remove_leftovers)
+    app.connect("build-finished", remember_when_finished)
     app.connect("build-finished", remember_warnings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -54,8 +54,12 @@ def order_runs(app: Sphinx, config: Config) -> None:
 
     outputs = [run.output for run in app.companion_runs]  # type: ignore[attr-defined]
     names = [path.relative_to(OUTPUTS.parent).with_suffix("").as_posix() for path in outputs]
+    documents = list(config.external_site_map)
     for document in config.external_site_map.values():
         for tree in document.subtrees:
+            documents += [
+                name for name in names for glob in tree.globs() if fnmatchcase(name, glob)
+            ]
             tree.items = [
                 entry
                 for item in tree.items
@@ -65,6 +69,8 @@ def order_runs(app: Sphinx, config: Config) -> None:
                     else [item]
                 )
             ]
+    # No others are read; where the checkout's path has brackets, no glob would leave them out.
+    config.include_patterns = [f"{name}.*" for name in documents]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
