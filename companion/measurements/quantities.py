@@ -140,8 +140,8 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "kurtosis_less_mean": Quantity(_KURTOSIS),
         "persistence_less_mean": Quantity(_FRACTION),
         "kurtosis_of_mean": Quantity(_KURTOSIS),
-        "kurtosis_rotated": Quantity(_KURTOSIS, 1),
-        "persistence_rotated": Quantity(_FRACTION, 1),
+        "kurtosis_rotated": Quantity(_KURTOSIS, 1, shape="rotations"),
+        "persistence_rotated": Quantity(_FRACTION, 1, shape="rotations"),
         "kurtosis_gaussian": Quantity(_KURTOSIS),
         "kurtosis_eigenframe": Quantity(_KURTOSIS),
         "mean_share": Quantity(_SHARE),
@@ -161,25 +161,29 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "difference_less_mean_error": Quantity(_FRACTION),
         "difference_without_leader": Quantity(_CHANGE),
         "difference_without_leader_error": Quantity(_FRACTION),
-        "accuracy_without_other": Quantity(_FRACTION, 1),
-        "constants": Quantity("lengths of an image", 1),
-        "kurtosis_shifted": Quantity(_KURTOSIS, 1),
-        "changed_shifted": Quantity("predictions", 1),
+        "accuracy_without_other": Quantity(_FRACTION, 1, shape="*"),
+        "constants": Quantity("lengths of an image", 1, shape="constants"),
+        "kurtosis_shifted": Quantity(_KURTOSIS, 1, shape="constants"),
+        "changed_shifted": Quantity("predictions", 1, shape="constants"),
     },
 }
+
+
+#: What is measured without a head.
+HEADLESS = ("outlier_features", "basis")
 
 
 def misfits(
     experiment: Experiment, values: Mapping[str, NDArray[Any]], counts: Mapping[str, int]
 ) -> Iterator[str]:
     """Which quantities are longer or shorter than what they are of, a sentence each."""
-    head = {"classes"} if experiment != "outlier_features" else set[str]()
-    for name in sorted({"images", "components", *head} - counts.keys()):
+    needed = ("images", "components", "classes")[: 2 if experiment in HEADLESS else 3]
+    for name in {*needed} - counts.keys():
         yield f"counts.{name} is missing"
     most = min(counts.get("components", inf), counts.get("classes", inf))
     sizes = dict(counts) | {name: int(v) for name, v in values.items() if v.ndim == 0}
     for name, quantity in QUANTITIES[experiment].items():
-        for size, of in zip(values[name].shape, quantity.shape.split(), strict=True):
+        for size, of in zip(values[name].shape, quantity.shape.split(), strict=False):
             expected = int(of) if of.isdigit() else sizes.setdefault(of, size)
             if of != "*" and size != expected:
                 yield f"values.{name} has {size} numbers for {expected} {of}"
