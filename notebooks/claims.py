@@ -54,11 +54,12 @@ verdicts = judge_all(evidence, claims)
 # %% [markdown]
 # ## What a verdict rests on
 #
-# A rule checks each model that was measured, against all models that the claim speaks of. The first
-# numbers of one verdict:
+# A rule looks at single cases, mostly one model: what the claim says holds there, fails, or is
+# undecided. The outcome follows from the cases; how many models were measured is counted apart. The
+# cases and the first numbers of one verdict:
 
 # %%
-verdicts["K-zero-shot"].holds, verdicts["K-zero-shot"].covered, verdicts["K-zero-shot"].numbers[:3]
+verdicts["K-zero-shot"].cases, verdicts["K-zero-shot"].covered, verdicts["K-zero-shot"].numbers[:3]
 
 # %% [markdown]
 # ## Cards and ledger
@@ -72,7 +73,7 @@ for name, claim in claims.items():
 ledger = pd.DataFrame(
     {
         "claim": list(claims),
-        "verdict": [badge(verdict.outcome) for verdict in verdicts.values()],
+        "verdict": [badge(verdict) for verdict in verdicts.values()],
         "version": [", ".join(claim.version) for claim in claims.values()],
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
         "expected": [claim.expected for claim in claims.values()],

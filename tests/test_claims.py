@@ -1,16 +1,23 @@
 """The claims table and how verdicts follow from measurements."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT
 
 from analysis.metrics import concept_counts
-from companion.claims.ledger import ClaimError, load_claims, printed_regions
-from companion.claims.order import judge_order, judge_values
-from companion.claims.rules import judge_cases
-
-ORDER = ("zero_shot", "finetuned", "supervised")
+from companion.claims.ledger import (
+    Case,
+    ClaimError,
+    Result,
+    at_least,
+    below,
+    gathered,
+    load_claims,
+    outcome_of,
+    printed_regions,
+    verdict,
+)
+from companion.claims.order import judge_values
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +40,9 @@ def test_every_claim_is_shown_on_its_page_and_in_the_ledger(claims):
         assert card in (ROOT / "book" / f"{claim.page}.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("measured", "outcome"),
-    [
-        ({"lowest": 0.062, "highest": 0.367}, "reproduced"),
-        ({"lowest": 0.062}, "partly"),
-        ({"lowest": 0.059, "highest": 0.367}, "differs"),
-        ({}, "not measured"),
-    ],
-)
-def test_values_within_the_tolerance(claims, measured, outcome):
-    assert judge_values(claims["ER-range"], measured) == outcome
+def test_values_within_the_tolerance(claims):
+    judged = judge_values(claims["ER-range"], {"lowest": 0.062, "highest": 0.355})
+    assert judged == {"lowest": "holds", "highest": "fails"}
 
 
 def test_values_that_the_claim_does_not_state_are_refused(claims):
@@ -54,47 +53,64 @@ def test_values_that_the_claim_does_not_state_are_refused(claims):
 
 
 @pytest.mark.parametrize(
-    ("holds", "outcome"),
+    ("results", "outcome"),
     [
-        ({}, "not measured"),
-        ({"a": True}, "partly"),
-        ({"a": True, "b": False}, "differs"),
-        ({"a": True, "b": True}, "reproduced"),
+        ("", "not measured"),
+        ("++", "reproduced"),
+        ("--", "differs"),
+        ("+-", "mixed"),
+        ("+-?", "mixed"),
+        ("-?", "differs"),
+        ("+?", "undecided"),
+        ("?", "undecided"),
+        # in brackets aside: shown, and without a say
+        ("(+)", "undecided"),
+        ("(-)", "undecided"),
+        ("+(-)", "reproduced"),
+        ("-(+)", "differs"),
     ],
 )
-def test_cases(holds, outcome):
-    assert judge_cases(holds, covered=2) == outcome
+def test_the_outcome_that_follows_from_cases(results, outcome):
+    signs: dict[str, Result] = {"+": "holds", "-": "fails", "?": "undecided"}
+    cases, aside = {}, None
+    for place, sign in enumerate(results):
+        if sign in signs:
+            cases[str(place)] = Case(signs[sign], aside=aside)
+        aside = {"(": "stand-in", ")": None}.get(sign, aside)
+    found = verdict(cases, covered=3)
+    assert (found.outcome, found.covered) == (outcome, 3)
+    assert found.measured == sum(case.aside is None for case in cases.values())
+
+
+def test_a_part_without_a_case_is_not_reproduced():
+    cases = {"a": Case("holds", "one"), "b": Case("holds", "two", "stand-in")}
+    assert outcome_of(cases, ["one"]) == "reproduced"
+    assert outcome_of(cases, ["one", "two"]) == "undecided"
 
 
 def test_more_cases_than_the_claim_covers_are_refused():
-    with pytest.raises(ValueError, match="3 models were checked, but the claim covers 2"):
-        judge_cases(dict.fromkeys("abc", True), covered=2)
-
-
-def view(*rows):
-    return pd.DataFrame(rows, columns=list(ORDER))
-
-
-nan = np.nan
+    with pytest.raises(ValueError, match="3 models were judged, but the claim covers 2"):
+        verdict(dict.fromkeys("abc", Case("holds")), covered=2)
 
 
 @pytest.mark.parametrize(
-    ("views", "outcome", "pairs", "complete"),
-    [
-        ([view((3, 2, 1), (6, 5, 4))], "reproduced", 6, 2),
-        ([view((3, 2, 1), (6, nan, 4))], "partly", 4, 1),
-        ([view((3, 2, 1), (6, nan, 7))], "differs", 4, 1),
-        ([view((3, 3, 1))], "differs", 3, 1),
-        ([view((nan, nan, 1), (6, nan, nan))], "not measured", 0, 0),
-        # completed by another view, and never compared across the two
-        ([view((3, nan, 1)), view((0.3, 0.2, 0.1))], "reproduced", 4, 1),
-        ([view((3, nan, nan)), view((nan, 5, 1))], "partly", 1, 0),
-    ],
-)
-def test_order(views, outcome, pairs, complete):
-    found = judge_order(ORDER, views)
-    assert (found.outcome, found.pairs, found.complete) == (outcome, pairs, complete)
-    assert all(found.holds.values()) == (found.reversed_pairs == 0)
+    ("low", "high", "reached", "missed"),
+    [(6, 7, "holds", "fails"), (5, 5.9, "fails", "holds"), (5, 6, "undecided", "undecided"),
+     (np.nan, np.nan, "undecided", "undecided")],
+)  # fmt: skip
+def test_an_interval_and_a_cut(low, high, reached, missed):
+    assert (at_least(low, high, 6), below(low, high, 6)) == (reached, missed)
+
+
+def test_cases_of_one_name_are_one():
+    found = gathered([
+        ("a", Case("holds")), ("a", Case("fails", aside="inferred")), ("b", Case("holds")),
+        ("b", Case("fails")), ("c", Case("fails", aside="inferred")),
+        ("c", Case("holds", aside="stand-in")),
+    ])  # fmt: skip
+    assert {name: (case.result, case.aside) for name, case in found.items()} == {
+        "a": ("holds", None), "b": ("undecided", None), "c": ("holds", "stand-in"),
+    }  # fmt: skip
 
 
 def test_a_wrong_table_names_entry_and_field(tmp_path):

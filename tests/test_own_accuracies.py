@@ -18,7 +18,9 @@ from analysis.families.registry import Family, load_families
 from analysis.features import store
 from analysis.features.store import Head
 from analysis.images import imagenet, sets
-from companion.claims.order import judge_order
+from companion.claims.evidence import gather
+from companion.claims.ledger import load_claims
+from companion.claims.rules import RULES
 from companion.measurements import (
     accuracies,
     due,
@@ -167,24 +169,25 @@ def test_own_accuracies_are_a_view_of_their_own():
 
 
 def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypatch):
-    families = load_families("paper")
-    five = views.view("five", families.values()).models
-    order = ("zero_shot", "finetuned", "supervised")
+    families, claim = load_families("paper"), load_claims()["ER-order"]
 
     def judged(measured):
-        monkeypatch.setattr(records, "available", lambda experiment, family, data: [
+        monkeypatch.setattr(records, "available", lambda experiment, family, data=None: [
             m for m in measured if m.family == family.name
         ])  # fmt: skip
-        own = views.of_own_features(families)
-        frames = [five, *([own] if len(own) else [])]
-        return judge_order(order, [views.groups(f, families) for f in frames])
+        return RULES["ER-order"](claim, gather("paper", experiments=("accuracy",)))
 
     before = judged([])
-    assert before == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few"))
+    assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)
+    assert before.count("holds", "stand-in") == 28
+    assert (
+        before.cases == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few")).cases
+    )
     after = judged(all_recorded(families["rn50"]))
-    # zero-shot, finetuned, supervised of RN50 with OpenAI's data: three pairs more, one group more
-    assert (after.pairs, after.complete) == (before.pairs + 3, before.complete + 1)
-    assert (after.reversed_pairs, after.outcome) == (before.reversed_pairs, before.outcome)
+    # of RN50 with OpenAI's data a finetuned model that is no stand-in: one pair without the
+    # supervised model, which is one; and that one's with zero-shot was known
+    assert (len(after.cases), after.measured, after.outcome) == (30, 1, "undecided")
+    assert after.of("own_pairs")["own"].value == after.of("own_pairs_in_order")["own"].value == 3
     turned = dict(zip(TOPS, reversed(TOPS.values()), strict=True))
     monkeypatch.setitem(globals(), "TOPS", turned)
     assert judged(all_recorded(families["rn50"])).outcome == "differs"

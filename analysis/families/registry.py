@@ -51,6 +51,14 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1000, le=1
 Positive = Annotated[Finite, Field(gt=0)]
 Count = Annotated[int, Field(strict=True, gt=0, le=1_000_000)]
 Pixels = Annotated[int, Field(strict=True, gt=0, le=4096)]
+#: What computes the features last: CLIP's projection into the space shared with text, a
+#: normalisation with a gain for each component, or the mean over positions behind a ReLU.
+Layer = Literal["projection", "normalisation", "relu"]
+#: Beginnings of timm's architectures that end otherwise than in a projection.
+TIMM_LAYERS: dict[str, Layer] = {
+    "vit_": "normalisation", "deit": "normalisation", "convnext": "normalisation",
+    "resnet": "relu", "tf_efficientnet_lite": "relu",
+}  # fmt: skip
 #: Texts of a head: ``imagenet`` for those that OpenAI used.
 Texts = Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
@@ -120,7 +128,8 @@ class Model(Strict):
     where the classifier comes from; without it, it is the checkpoint's own if it has one, else
     zero-shot. ``classes`` are the names of the head's classes, ``imagenet`` for ImageNet's, else
     those of the data set (zero-shot) or of the checkpoint (own). ``templates`` are the texts around
-    a name of a zero-shot head, ``imagenet`` for OpenAI's 80.
+    a name of a zero-shot head, ``imagenet`` for OpenAI's 80. A ``stand_in`` is the nearest public
+    model and not the paper's own, whose weights are not public.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -139,6 +148,7 @@ class Model(Strict):
     head: HeadKind | None = None
     classes: Texts | None = None
     templates: Texts | None = None
+    stand_in: bool = False
     note: Plain = ""
     published: tuple[PublishedKey, ...] = ()
 
@@ -153,6 +163,23 @@ class Model(Strict):
     def loadable(self) -> bool:
         """Whether the model can be built today from a library (random models need no weights)."""
         return self.library is not None
+
+    @property
+    def layer(self) -> Layer | None:
+        """Which layer its features are, None where that is not known.
+
+        Kurtosis depends on the basis, so models are comparable at the same kind of layer only.
+        Those that are not timm's are built like CLIP, which ends in its projection.
+        """
+        if self.library != "timm":
+            return "projection"
+        name = self.architecture or ""
+        return next((end for start, end in TIMM_LAYERS.items() if name.startswith(start)), None)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one checkpoint, and not many of one description."""
+        return not any("*" in key.model for key in self.published)
 
     @property
     def shown_weights(self) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Edition, Family, Level, Model, load_families
@@ -19,12 +20,22 @@ from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion.claims.ledger import ClaimError
-from companion.measurements import records, views
+from analysis.metrics.robustness import (
+    effective_robustness,
+    is_robust,
+    ordinary_limit,
+)
+from companion.claims.ledger import Aside, ClaimError, Number, numbers
+from companion.measurements import accuracies, records, views
 from companion.measurements.due import TRAINING
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
+
+#: Columns of a view that say what ordinary models reach, as `Robustness` has them.
+ORDINARY = ("ordinary", "ordinary_models", "ordinary_pool")
+#: Classes of the head that claims about heads are about.
+IMAGENET_CLASSES = 1000
 
 
 class Interval(NamedTuple):
@@ -35,16 +46,37 @@ class Interval(NamedTuple):
     high: float
 
 
+class Robustness(NamedTuple):
+    """Effective robustness of one model, and what ordinary models of its accuracy reach.
+
+    ``view``: on which shifts; ``ordinary``: their limit, NaN where too few are of that accuracy;
+    ``ordinary_models``: how many; ``ordinary_pool``: whose models these are.
+    """
+
+    er: Interval
+    view: str
+    ordinary: float
+    ordinary_models: int
+    ordinary_pool: str
+
+    @property
+    def robust(self) -> bool | None:
+        """Whether the model is robust, None if that is not known."""
+        return is_robust(self.er.low, self.er.high, self.ordinary)
+
+
 @dataclass(frozen=True)
 class Cuts:
     """Where this book draws lines that the paper leaves open.
 
-    ``near_gaussian``: the mean kurtosis below which one counts as close to the Gaussian's 3;
-    ``outlier``: times the mean coordinate, from there a coordinate is an outlier; ``privileged``:
-    times the mean importance, from there a direction is privileged.
+    ``near_gaussian``: the mean kurtosis below which one counts as close to the Gaussian's 3, and
+    from which on as far above it; ``far_above``: the ratio of two mean kurtoses from which on one
+    is far above the other; ``outlier``: times the mean coordinate, from there a coordinate is an
+    outlier; ``privileged``: times the mean importance, from there a direction is privileged.
     """
 
     near_gaussian: float = 6.0
+    far_above: float = 2.0
     outlier: float = OUTLIER_THRESHOLD
     privileged: float = PRIVILEGED_THRESHOLD
 
@@ -55,24 +87,46 @@ class Evidence:
 
     ``measurements`` may be of other models, too, which then stand beside them. ``robustness``: view
     → one row per checkpoint with family, name, level, pretraining, er, low and high (ends of the
-    95 % interval), in fractions; values of two views are never compared. ``fits``: constants of the
-    baseline under every choice that the paper leaves open. ``reference``: the data set that claims
-    are about; ``probe``: that of concepts; ``counts``: which of their counts.
+    95 % interval), in fractions, and what `Robustness` has of ordinary models; values of two views
+    are never compared. ``fits``: constants of the baseline under every choice that the paper leaves
+    open. ``misread``: effective robustness of models (as in a view) under an activation that they
+    were not trained with. ``reference``: the data set that claims are about; ``probe``: that of
+    concepts; ``counts``: which of their counts.
     """
 
     families: Mapping[str, Family]
     measurements: Sequence[Measurement] = ()
     robustness: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     fits: pd.DataFrame = field(default_factory=pd.DataFrame)
+    misread: pd.DataFrame = field(default_factory=pd.DataFrame)
     reference: str = "imagenet"
     probe: str = "broden"
     counts: Quantity = "unique"
     cuts: Cuts = Cuts()
 
     def at(self, *levels: Level) -> list[Model]:
-        """The families' models at some levels, in the order of the levels."""
+        """The families' models at some levels, in the order of the levels; one checkpoint each."""
         every = self.families.values()
-        return [m for level in levels for family in every for m in family.at_level(level)]
+        found = [m for level in levels for family in every for m in family.at_level(level)]
+        return [model for model in found if model.is_one]
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """All models of the families by name."""
+        return {m.name: m for family in self.families.values() for m in family.models}
+
+    def aside(self, *of: Measurement | Model) -> Aside | None:
+        """Why a case that rests on these measurements or models decides nothing, if it does not."""
+        inferred = (isinstance(one, Measurement) and one.provenance.inferred for one in of)
+        if any(inferred):
+            return "inferred"
+        names = [one.model if isinstance(one, Measurement) else one.name for one in of]
+        return "stand-in" if any(self.models[name].stand_in for name in names) else None
+
+    def in_task(self, measurement: Measurement) -> bool:
+        """Whether a head is for the task that claims are about, whatever the images."""
+        on_reference = measurement.data.name == self.reference
+        return on_reference or measurement.counts["classes"] == IMAGENET_CLASSES
 
     def measured(self, experiment: Experiment, *levels: Level) -> list[Measurement]:
         """Measurements of some levels' models that saw every single image of a whole data set.
@@ -108,7 +162,7 @@ class Evidence:
             for family in self.families.values()
             for zero_shot in family.at_level("zero_shot")
             for other in family.at_level(level)
-            if level != "finetuned" or other.pretraining == zero_shot.pretraining
+            if other.is_one and (level != "finetuned" or other.pretraining == zero_shot.pretraining)
         ]
 
     @cached_property
@@ -118,21 +172,28 @@ class Evidence:
         return {m.model: m for m in found if m.data.name == self.probe}
 
     @cached_property
-    def intervals(self) -> dict[str, Interval]:
-        """Model → effective robustness on all shifts, of those that are one checkpoint.
+    def robust(self) -> dict[str, Robustness]:
+        """Model → effective robustness and what ordinary models reach, of single checkpoints.
 
-        Own accuracies go before published ones.
+        On all shifts, on four where nothing else is known; own accuracies go before published ones.
         """
-        alone = [
-            rows.drop_duplicates("name", keep=False)
-            for view, rows in self.robustness.items()
-            if view != "four"
-        ]
-        return {
-            name: Interval(er, low, high)
-            for rows in alone
-            for name, er, low, high in rows[["name", "er", "low", "high"]].to_numpy().tolist()
-        }
+        found: dict[str, Robustness] = {}
+        for view in sorted(self.robustness, key=lambda view: view != "four"):
+            alone = self.robustness[view].drop_duplicates("name", keep=False)
+            for row in alone.to_dict("records"):
+                er = Interval(row["er"], row["low"], row["high"])
+                found[row["name"]] = Robustness(er, view, *(row[name] for name in ORDINARY))
+        return found
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Model → effective robustness on all shifts, of those that are one checkpoint."""
+        return {name: known.er for name, known in self.robust.items() if known.view != "four"}
+
+
+def numbers_of(measurement: Measurement, **values: Any) -> tuple[Number, ...]:
+    """Numbers by their names, of one measurement: see `ledger.numbers`."""
+    return numbers(measurement.model, measurement.data.name, **values)
 
 
 #: What claims are about in the pocket lab: the test emoji of the training style, and all styles'.
@@ -168,8 +229,10 @@ def gather(
         unseen = views.view("unseen", families.values())
         every = views.with_interval(unseen.models, views.resampled(unseen, RESAMPLES, SEED))
         shipped = every[every["seed"] == 0].reset_index(drop=True)
-        return Evidence(families, known, {"unseen": shipped}, cuts=cuts, **POCKET)
-    return Evidence(families, known, _views(families, known), views.fit_choices(), cuts=cuts)
+        found = {"unseen": beside_ordinary(shipped, unseen)}
+        return Evidence(families, known, found, cuts=cuts, **POCKET)
+    found, misread = _views(families, known), _misread(families)
+    return Evidence(families, known, found, views.fit_choices(), misread, cuts=cuts)
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
@@ -178,15 +241,58 @@ def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
     return Evidence({family.name: family}, list(measurements), **scope)
 
 
+def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
+    """Models of a view (with `imagenet`), and what ordinary ones reach in `Robustness`' columns.
+
+    Ordinary are the models that the baseline is fitted to, or, on the paper's four shifts, where
+    these are too few of an accuracy, timm's that were trained on ImageNet alone.
+    """
+    pools = {"the baseline's models": view.pool}
+    if view.name == "four":
+        modern = accuracies.wide(accuracies.load(), accuracies.CLIP_V2, tuple(view.shifts))
+        kept = (modern["source"] == "timm") & (modern["level"] == "supervised")
+        pools["timm's models, trained on ImageNet alone"] = modern[kept]
+    found = models.assign(ordinary=np.nan, ordinary_models=0, ordinary_pool=next(iter(pools)))
+    for name, pool in pools.items():
+        er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
+        limits, near = ordinary_limit(found["imagenet"], pool["imagenet"], er)
+        new = found["ordinary"].isna().to_numpy() & (~np.isnan(limits) | (near > 0))
+        found.loc[new, "ordinary"] = limits[new]
+        found.loc[new, "ordinary_models"] = near[new]
+        found.loc[new, "ordinary_pool"] = name
+    return found
+
+
 def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict[str, pd.DataFrame]:
     """Published effective robustness on five and on four shifts, and that of own accuracies."""
     five, four = (views.view(name, families.values()) for name in ("five", "four"))
     found = {
-        "five": five.models,
-        "four": four.models,
-        "own": views.of_own_features(families, known),
+        "five": (five.models, five),
+        "four": (four.models, four),
+        "own": (views.of_own_features(families, known), five),
     }
-    return {view: views.with_interval(rows) for view, rows in found.items()}
+    return {
+        name: beside_ordinary(views.with_interval(rows), view)
+        for name, (rows, view) in found.items()
+    }
+
+
+def _misread(families: Mapping[str, Family]) -> pd.DataFrame:
+    """Effective robustness of weights trained with QuickGELU that were evaluated with GELU."""
+    table = accuracies.load()
+    wrong = table[table["defect"].str.contains("QuickGELU")].assign(defect="")
+    rows = accuracies.wide(wrong, accuracies.CLIP_V2)
+    names = {
+        (key.model.removesuffix(accuracies.GELU), key.weights): model.name
+        for family in families.values()
+        for model in family.models
+        for key in model.published
+        if key.model.endswith(accuracies.GELU)
+    }
+    keys = zip(rows["model"], rows["weights"], strict=True)
+    er = effective_robustness(rows["shifted"], rows["imagenet"])
+    found = pd.DataFrame({"name": [names.get(key, "") for key in keys], "er": er})
+    return found[found["name"] != ""]
 
 
 def _known(experiment: Experiment, family: Family, folder: Path | None) -> list[Measurement]:

@@ -1,17 +1,29 @@
 """The paper's claims as `data/claims.yaml` states them, and what a verdict on one consists of.
 
-A verdict is computed, never typed: *reproduced* if everything that the claim covers was measured
-and holds, *differs* if something measured does not hold, *partly* if what was measured holds but
-not all that the claim covers was measured, and *not measured* without evidence. How each claim is
-judged stands in `rules`.
+A verdict is computed, never typed. A rule (see `rules`) looks at single *cases*: mostly one model,
+or two that are compared. In each, what the claim says *holds* if the evidence establishes it,
+*fails* if the evidence establishes the contrary, and is *undecided* otherwise: the 95 % interval
+holds the cut, there is no control, or a part is missing. From the cases follows the outcome:
+
+- *reproduced*: it holds in every case, and every part of the claim has a case;
+- *differs*: it fails in some case and holds in none;
+- *mixed*: it holds in some and fails in others;
+- *undecided*: measured, but neither of these;
+- *not measured*: there is no case.
+
+Some cases stand *aside*: they are counted, shown and decide nothing. These are of stand-ins (the
+nearest public model, not the paper's own), of models whose identity is inferred, of heads for
+another task than the claim's, and of models that cannot test a claim. Where no other case exists
+the outcome is *undecided*. How many of the models (or pairs) that the claim speaks of were measured
+is the *coverage*, which is given beside the outcome and is no part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,18 +34,22 @@ from analysis.metrics.concept_counts import REGIONS
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 
-Outcome = Literal["reproduced", "differs", "partly", "not measured"]
-OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "differs", "not measured")
+Result = Literal["holds", "fails", "undecided"]
+#: Why a case decides nothing.
+Aside = Literal["stand-in", "inferred", "another task", "no test"]
+Outcome = Literal["reproduced", "mixed", "differs", "undecided", "not measured"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Unit = Literal["dimensionless", "times the mean", "fraction", "count"]
 #: Names of the numbers that carry verdicts, by unit; all others are counts.
 UNITS: dict[Unit, tuple[str, ...]] = {
     "dimensionless": (
-        *("kurtosis", "lowest_kurtosis", "highest_kurtosis"), *("slope", "intercept", "r"),
+        *("kurtosis", "low_kurtosis", "ratio"), *("slope", "intercept", "r"),
     ),
     "times the mean": ("importance", "importance_centred"),
     "fraction": (
         *("robustness", "lowest_robustness", "highest_robustness", "robustness_change"),
-        *("smallest_gap", "printed_lowest", "printed_highest", "share", "printed_share"),
+        *("ordinary", "smallest_gap", "printed_lowest", "printed_highest", "plain_gelu"),
+        *("share", "share_more", "printed_share", "printed_share_supervised"),
         *("accuracy_whole", "accuracy_kept", "accuracy_random", "accuracy_change", "without_loss"),
     ),
 }  # fmt: skip
@@ -69,6 +85,7 @@ class Claim(Strict):
     found: tuple[Sentence, ...]
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float]
+    names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     order: tuple[Level, ...]
     tolerance: float | None
     tolerance_reason: str
@@ -98,26 +115,109 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Case:
+    """What one model, or two that are compared, say of a claim.
+
+    ``part``: the part of the claim that it is of, if the claim has parts; ``aside``: why it decides
+    nothing, if it does not.
+    """
+
+    result: Result
+    part: str = ""
+    aside: Aside | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What follows for a claim.
 
-    ``holds``: what was checked (a model, or a model and a quantity, or two models) → whether it
-    agrees. ``covered``: of how many such checks the claim speaks. ``numbers``: what that rests on.
+    ``cases``: what was looked at (a model, or two by name, separated by a comma) → its case.
+    ``covered``: of how many such things, called ``unit``, the claim speaks; ``measured``: how many
+    of these are known and stand not aside. ``numbers``: what the verdict rests on.
     """
 
     outcome: Outcome
-    holds: Mapping[str, bool] = field(default_factory=dict)
+    cases: Mapping[str, Case] = field(default_factory=dict)
     covered: int = 0
+    measured: int = 0
+    unit: str = "models"
     numbers: tuple[Number, ...] = ()
 
-    @property
-    def agreeing(self) -> int:
-        """How many of those that were checked agree with the claim."""
-        return sum(self.holds.values())
+    def count(self, result: Result, aside: Aside | None = None) -> int:
+        """How many cases have that result: of those that decide, or that stand so aside."""
+        return sum((c.result, c.aside) == (result, aside) for c in self.cases.values())
 
     def of(self, name: str) -> dict[str, Number]:
         """What the numbers of that name are of → the number, in the order in which they came."""
         return {one.of: one for one in self.numbers if one.name == name}
+
+
+def verdict(
+    cases: Mapping[str, Case],
+    covered: int,
+    carried: Iterable[Number] = (),
+    *,
+    parts: Collection[str] = (),
+    unit: str = "models",
+) -> Verdict:
+    """The verdict that follows from cases; a number that belongs to several is given once.
+
+    ``parts``: of which the claim consists. ValueError if more cases decide than the claim covers.
+    """
+    measured = sum(case.aside is None for case in cases.values())
+    if measured > covered:
+        raise ValueError(f"{measured} {unit} were judged, but the claim covers {covered}.")
+    carried = tuple(dict.fromkeys(carried))
+    return Verdict(outcome_of(cases, parts), cases, covered, measured, unit, carried)
+
+
+def gathered(found: Iterable[tuple[str, Case]]) -> dict[str, Case]:
+    """Cases by name. Several of one name are one: those that decide go before those aside."""
+    by_name: dict[str, list[Case]] = {}
+    for name, case in found:
+        by_name.setdefault(name, []).append(case)
+    return {name: _one(cases) for name, cases in by_name.items()}
+
+
+def _one(cases: Collection[Case]) -> Case:
+    order: tuple[Aside | None, ...] = (None, *get_args(Aside))
+    aside = min((case.aside for case in cases), key=order.index)
+    kept = [case for case in cases if case.aside == aside]
+    return replace(kept[0], result=agreed(case.result for case in kept))
+
+
+def outcome_of(cases: Mapping[str, Case], parts: Collection[str] = ()) -> Outcome:
+    """The outcome by the rules at the top of this module."""
+    if not cases:
+        return "not measured"
+    deciding = [case for case in cases.values() if case.aside is None]
+    results = {case.result for case in deciding}
+    if "fails" in results:
+        return "mixed" if "holds" in results else "differs"
+    complete = {case.part for case in deciding} >= set(parts)
+    return "reproduced" if results == {"holds"} and complete else "undecided"
+
+
+def all_hold(results: Iterable[Result]) -> Result:
+    """What follows where several things have to hold: one that fails is enough to fail."""
+    found = set(results)
+    return "fails" if "fails" in found else "holds" if found == {"holds"} else "undecided"
+
+
+def agreed(results: Iterable[Result]) -> Result:
+    """What several measurements of the same say: undecided unless they all say the same."""
+    found = set(results)
+    return found.pop() if len(found) == 1 else "undecided"
+
+
+def at_least(low: float, high: float, cut: float) -> Result:
+    """Whether a value with these ends of its 95 % interval is at least as large as a cut."""
+    return "holds" if low >= cut else "fails" if high < cut else "undecided"
+
+
+def below(low: float, high: float, cut: float) -> Result:
+    """Whether it is smaller than a cut."""
+    return "holds" if high < cut else "fails" if low >= cut else "undecided"
 
 
 def numbers(

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
-from analysis.families.registry import Level
+from analysis.families.registry import Level, Model
 from companion.claims.evidence import Evidence, Interval
-from companion.claims.ledger import Claim, ClaimError, Outcome, Verdict, numbers
-from companion.measurements.views import groups
+from companion.claims.ledger import (
+    Case,
+    Claim,
+    ClaimError,
+    Number,
+    Result,
+    Verdict,
+    all_hold,
+    at_least,
+    numbers,
+    verdict,
+)
+
+#: Pairs of models, the one that should be more robust first → the part of the claim.
+Pairs = dict[tuple[str, str], str]
 
 
-def judge_values(claim: Claim, measured: Mapping[str, float]) -> Outcome:
-    """Compare measured numbers with the claim's printed ones, within its tolerance.
+def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Result]:
+    """Whether measured numbers agree with the claim's printed ones, within its tolerance.
 
-    `measured` must name numbers that the claim states, in its units; those it leaves out count as
-    not measured.
+    `measured` must name numbers that the claim states, in its units; ClaimError otherwise.
     """
     unknown = sorted(set(measured) - set(claim.values))
     if unknown or not claim.values or claim.tolerance is None:
@@ -25,85 +39,95 @@ def judge_values(claim: Claim, measured: Mapping[str, float]) -> Outcome:
             f"claim {claim.id} cannot be judged by {sorted(measured)}: it states "
             f"{sorted(claim.values) or 'no numbers'}, with tolerance {claim.tolerance}."
         )
-    if not measured:
-        return "not measured"
-    if any(abs(value - claim.values[name]) > claim.tolerance for name, value in measured.items()):
-        return "differs"
-    return "reproduced" if set(measured) == set(claim.values) else "partly"
-
-
-@dataclass(frozen=True)
-class Ordering:
-    """How often the levels came in the claimed order.
-
-    ``pairs``: neighbouring or end levels compared; ``complete``: groups with all levels in one
-    view; ``holds``: group → whether all its pairs have the order, groups without pairs left out.
-    """
-
-    outcome: Outcome
-    pairs: int
-    reversed_pairs: int
-    complete: int
-    holds: dict[Hashable, bool]
-
-
-def judge_order(order: Sequence[Level], views: Sequence[pd.DataFrame]) -> Ordering:
-    """Check that values fall along `order` in every group of every view.
-
-    A view is a frame with one row per group (same groups and index in each) and one column per
-    level, NaN where not measured. Values of different views are never compared with each other. A
-    group is complete if one view has all its levels.
-    """
-    pairs = reversed_pairs = 0
-    complete = pd.Series(False, index=views[0].index)
-    holds: dict[Hashable, bool] = {}
-    for view in views:
-        complete |= view[list(order)].notna().all(axis="columns")
-        for i, higher in enumerate(order):
-            for lower in order[i + 1 :]:
-                gap = (view[higher] - view[lower]).dropna()
-                pairs += len(gap)
-                reversed_pairs += int((gap <= 0).sum())
-                holds |= {group: holds.get(group, True) and v > 0 for group, v in gap.items()}
-    if not pairs:
-        outcome: Outcome = "not measured"
-    elif reversed_pairs:
-        outcome = "differs"
-    else:
-        outcome = "reproduced" if complete.all() else "partly"
-    return Ordering(outcome, pairs, reversed_pairs, int(complete.sum()), holds)
+    return {
+        name: "holds" if abs(value - claim.values[name]) <= claim.tolerance else "fails"
+        for name, value in measured.items()
+    }
 
 
 def er_order(claim: Claim, evidence: Evidence) -> Verdict:
-    """Every two levels of a backbone and pretraining set have the claimed order in every view."""
-    zero_shot = evidence.at("zero_shot")  # one for each backbone and pretraining set
+    """Every two levels of a backbone and pretraining set have the claimed order in every view.
+
+    A pair of models is counted once, in however many views it appears. Many checkpoints under one
+    name are no model and left out.
+    """
+    pairs = pairs_in_order(evidence, claim.order)
     views = {
-        view: groups(rows, evidence.families)
+        view: rows.drop_duplicates("name", keep=False).set_index("name")
         for view, rows in evidence.robustness.items()
-        if len(rows)
     }
-    if not views:
-        return Verdict("not measured", covered=len(zero_shot))
-    found = judge_order(claim.order, list(views.values()))
-    carried = numbers(
-        pairs=found.pairs,
-        pairs_in_order=found.pairs - found.reversed_pairs,
-        complete=found.complete,
-    )
-    for higher, lower in zip(claim.order, claim.order[1:], strict=False):
-        gaps = pd.concat([view[higher] - view[lower] for view in views.values()])
-        if gaps.notna().any():
-            carried += numbers(f"{higher} over {lower}", smallest_gap=gaps.min())
-    if "own" in views:
-        own = judge_order(claim.order, [views["own"]])
+    gaps = {view: _gaps(pairs, rows) for view, rows in views.items()}
+    cases: dict[str, Case] = {}
+    for pair, part in pairs.items():
+        found = [of_view[pair] for of_view in gaps.values() if pair in of_view]
+        if found:
+            result = all_hold(at_least(gap.low, gap.high, 0) for gap in found)
+            aside = evidence.aside(*(evidence.models[name] for name in pair))
+            cases[", ".join(pair)] = Case(result, part, aside)
+    carried = [*numbers(pairs=len(cases), pairs_in_order=_holding(cases))]
+    carried += numbers(**_models(cases, evidence, claim.order))
+    for part in dict.fromkeys(pairs.values()):
+        of_part = [
+            g.value for own in gaps.values() for pair, g in own.items() if pairs[pair] == part
+        ]
+        carried += numbers(part, smallest_gap=min(of_part)) if of_part else ()
+    if len(views.get("own", ())):
+        own = {pair: at_least(gap.low, gap.high, 0) for pair, gap in gaps["own"].items()}
         carried += numbers(
             "own",
-            models=len(evidence.robustness["own"]),
-            own_pairs=own.pairs,
-            own_pairs_in_order=own.pairs - own.reversed_pairs,
+            models=len(views["own"]),
+            own_pairs=len(own),
+            own_pairs_in_order=sum(result == "holds" for result in own.values()),
         )
-    holds = {model.name: found.holds[g] for g, model in enumerate(zero_shot) if g in found.holds}
-    return Verdict(found.outcome, holds, len(zero_shot), carried)
+    parts = tuple(dict.fromkeys(pairs.values()))
+    return verdict(cases, len(pairs), carried, parts=parts, unit="pairs")
+
+
+def pairs_in_order(evidence: Evidence, order: Sequence[Level]) -> Pairs:
+    """Every two models of different levels, of one backbone and pretraining set.
+
+    A supervised model is compared with all others of its backbone.
+    """
+    found: Pairs = {}
+    for family in evidence.families.values():
+        for higher, lower in combinations(order, 2):
+            for one in family.at_level(higher):
+                for other in family.at_level(lower):
+                    same = lower == "supervised" or one.pretraining == other.pretraining
+                    if same and one.is_one and other.is_one:
+                        found[one.name, other.name] = f"{higher} over {lower}"
+    return found
+
+
+def _gaps(pairs: Pairs, rows: pd.DataFrame) -> dict[tuple[str, str], Interval]:
+    """Differences of effective robustness where both models are known, with 95 % intervals.
+
+    The intervals take the two as independent. Models see the same images, so that is too wide
+    rather than too narrow.
+    """
+    found = {}
+    known = {name: Interval(*rows.loc[name, ["er", "low", "high"]]) for name in rows.index}
+    for one, other in pairs:
+        if one in known and other in known:
+            high, low = known[one], known[other]
+            gap = high.value - low.value
+            below = np.hypot(high.value - high.low, low.high - low.value)
+            above = np.hypot(high.high - high.value, low.value - low.low)
+            found[one, other] = Interval(gap, gap - below, gap + above)
+    return found
+
+
+def _holding(cases: Mapping[str, Case]) -> int:
+    return sum(case.result == "holds" for case in cases.values())
+
+
+def _models(
+    cases: Mapping[str, Case], evidence: Evidence, order: Sequence[Level]
+) -> dict[str, int]:
+    """How many models of each level the cases are made of."""
+    names = {name for case in cases for name in case.split(", ")}
+    levels = [evidence.models[name].level for name in names]
+    return {f"models_{level}": levels.count(level) for level in order}
 
 
 def er_range(claim: Claim, evidence: Evidence) -> Verdict:
@@ -111,33 +135,25 @@ def er_range(claim: Claim, evidence: Evidence) -> Verdict:
 
     Own accuracies count where none are published.
     """
+    models = evidence.at("zero_shot")
     zero_shot = {
         view: rows[rows["level"] == "zero_shot"]
         for view, rows in evidence.robustness.items()
         if view in ("five", "own") and (rows["level"] == "zero_shot").any()
     }
     if not zero_shot:
-        return Verdict("not measured", covered=2)
+        return verdict({}, len(models))
     every = pd.concat(list(zero_shot.values()), ignore_index=True).drop_duplicates("name")
     low, high = (every.iloc[place] for place in (every["er"].argmin(), every["er"].argmax()))
-    ends = {"lowest": low["er"], "highest": high["er"]}
+    agree = judge_values(claim, {"lowest": low["er"], "highest": high["er"]})
     named = {"lowest": "YFCC" in low["pretraining"], "highest": high["family"] == "vit_l_14"}
-    holds = {
-        end: named[end] and judge_values(claim, {end: value}) != "differs"
-        for end, value in ends.items()
-    }
-    carried = (
-        *numbers(
-            low["name"],
-            lowest_robustness=Interval(low["er"], low["low"], low["high"]),
-            printed_lowest=claim.values["lowest"],
-        ),
-        *numbers(
-            high["name"],
-            highest_robustness=Interval(high["er"], high["low"], high["high"]),
-            printed_highest=claim.values["highest"],
-        ),
-    )
+    cases = {end: Case(result if named[end] else "fails", end) for end, result in agree.items()}
+    carried: list[Number] = []
+    for end, row in (("lowest", low), ("highest", high)):
+        er = Interval(row["er"], row["low"], row["high"])
+        carried += numbers(row["name"], **{f"{end}_robustness": er})
+        carried += numbers(row["name"], **{f"printed_{end}": claim.values[end]})
+    carried += _misread(evidence.misread, models)
     if "own" in zero_shot:
         own = zero_shot["own"]
         carried += numbers(
@@ -148,8 +164,16 @@ def er_range(claim: Claim, evidence: Evidence) -> Verdict:
             lowest_robustness=own["er"].min(),
             highest_robustness=own["er"].max(),
         )
-    outcome = judge_values(claim, ends) if all(named.values()) else "differs"
-    return Verdict(outcome, holds, len(ends), carried)
+    return replace(verdict(cases, len(models), carried), measured=len(every))
+
+
+def _misread(misread: pd.DataFrame, models: Sequence[Model]) -> list[Number]:
+    """What the models pretrained on YFCC reach under the wrong activation."""
+    yfcc = [model.name for model in models if "YFCC" in model.pretraining]
+    rows = misread.to_dict("records")
+    return [
+        n for row in rows if row["name"] in yfcc for n in numbers(row["name"], plain_gelu=row["er"])
+    ]
 
 
 def er_fit(claim: Claim, evidence: Evidence) -> Verdict:
@@ -159,15 +183,18 @@ def er_fit(claim: Claim, evidence: Evidence) -> Verdict:
     """
     fits = evidence.fits
     if fits.empty:
-        return Verdict("not measured")
+        return verdict({}, 1, unit="line")
     constants = {
         f"V2 {fit.v2}, pool {fit.kinds}": {name: float(getattr(fit, name)) for name in claim.values}
         for fit in fits.itertuples()
     }
-    holds = {fit: judge_values(claim, own) == "reproduced" for fit, own in constants.items()}
-    away = [abs(own["intercept"] - claim.values["intercept"]) for own in constants.values()]
-    agreeing = [fit for fit, held in holds.items() if held]
-    shown = agreeing or [list(constants)[away.index(min(away))]]
+    judged = {fit: all_hold(judge_values(claim, own).values()) for fit, own in constants.items()}
+    nearest = min(
+        constants, key=lambda f: abs(constants[f]["intercept"] - claim.values["intercept"])
+    )
+    agreeing = [fit for fit, own in judged.items() if own == "holds"]
+    shown = agreeing or [nearest]
     sizes = dict(zip(constants, fits["models"], strict=True))
     carried = [n for fit in shown for n in numbers(fit, models=sizes[fit], **constants[fit])]
-    return Verdict("reproduced" if agreeing else "differs", holds, len(fits), tuple(carried))
+    carried += numbers(fits=len(fits), fits_agreeing=len(agreeing))
+    return verdict({"line": Case(judged[shown[0]])}, 1, carried, unit="line")

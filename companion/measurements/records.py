@@ -123,7 +123,10 @@ class Provenance(_Strict):
 
 
 class Measurement(_Strict):
-    """One experiment's numbers for one model on one data set."""
+    """One experiment's numbers for one model on one data set.
+
+    ``names``: what the numbers in a list point to, where that is told, by the list.
+    """
 
     format: Literal[2]
     experiment: Experiment
@@ -133,6 +136,7 @@ class Measurement(_Strict):
     data: Data
     counts: dict[Words, Annotated[int, Field(gt=0)]]
     values: dict[str, Value]
+    names: dict[str, list[Words]] = Field(default_factory=dict)
     provenance: Provenance
     #: Whether it lies beside the features in the store, or is recorded; the file does not say it.
     live: bool = Field(default=False, exclude=True)
@@ -384,7 +388,9 @@ def code_note(measurement: Measurement) -> str:
 
 def to_text(measurement: Measurement) -> str:
     """The measurement as JSON, lists of numbers wrapped so that diffs stay readable."""
-    return _json(common.sealed(measurement.model_dump(mode="json")), 0) + "\n"
+    fields = measurement.model_dump(mode="json")
+    told = {name: value for name, value in fields.items() if name != "names" or value}
+    return _json(common.sealed(told), 0) + "\n"
 
 
 def _json(value: Any, depth: int) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import emoji, imagenet
 from analysis.images.imagelist import LEFT_OUT
+from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Images, Integers
 from analysis.metrics.robustness import recognised
 from companion.measurements import accuracies, concept_probe, due, invariance, measures, records
@@ -43,11 +45,15 @@ __all__ = ["pending", "unusable"]  # `due`'s, for those who also measure
 
 
 class Taken(NamedTuple):
-    """Numbers, how much they were taken from, and what the images are (as the store says if "")."""
+    """Numbers, how much they were taken from, and what the images are (as the store says if "").
+
+    ``names``: what the numbers in a list point to, by the list.
+    """
 
     numbers: Quantities
     counts: dict[str, int]
     what: str = ""
+    names: Mapping[str, list[str]] = MappingProxyType({})
 
 
 def bring_up_to_date(families: Collection[Family], folder: Path | None = None) -> int:
@@ -110,6 +116,7 @@ def measure(job: Job, folder: Path | None = None) -> Measurement:
         job.experiment, job.family, job.model, taken.numbers, taken.counts,
         data=Data(name=job.data, what=what),
         provenance=provenance(sidecars, due.made_from(job, folder), about),
+        names=taken.names,
     )  # fmt: skip
 
 
@@ -181,10 +188,12 @@ def _concepts(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
     features = concept_probe.features(job.model, probe, folder)
     numbers = measures.concepts(features, _of(head).weight, probe)
     counts = _counts(features, head) | {"concepts": len(numbers["positives"])}
+    chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS).names
+    names = {"top_concepts": [chosen[place] for place in numbers["top_concepts"]]}
     if len(job.parts) > 1:
-        return Taken(numbers, counts, probe.title)
+        return Taken(numbers, counts, probe.title, names)
     sidecar = store.read_sidecar(job.features(folder)[0])
-    return Taken(numbers, counts, _about_probe(sidecar, probe.title))
+    return Taken(numbers, counts, _about_probe(sidecar, probe.title), names)
 
 
 #: How each experiment is measured: from a job and the head that it needs.
@@ -222,11 +231,12 @@ def build(
     counts: dict[str, int],
     data: Data,
     provenance: Provenance,
+    names: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Measurement:
     """Put numbers and provenance together into a checked measurement."""
     return Measurement(
         format=2, experiment=experiment, family=family, model=model.name, level=model.level,
-        data=data, counts=counts, provenance=provenance,
+        data=data, counts=counts, names=dict(names), provenance=provenance,
         values=values_with_units(experiment, numbers),
     )  # fmt: skip
 

@@ -3,8 +3,10 @@
 The sentences stand in `data/claims.yaml`, the numbers in a `Verdict`; here they meet.
 ``{kurtosis}`` is the number of that name, written by its unit (fractions in percent) or by a
 format: ``{kurtosis:.2f}``; ``±`` at its end adds half of the 95 % interval, ``…`` its two ends.
-``{title}`` and ``{short}`` name the models, with and without their level, ``{data}`` the images;
-``{checked}``, ``{agreeing}`` and ``{covered}`` count what was checked.
+``{title}`` and ``{short}`` name the models, with and without their level, ``{other}`` what the last
+of two is pretrained on, ``{data}`` the images.
+The outcome and the coverage are written by `badge` and `coverage`, how many cases agree by
+`agreement`: no sentence of a card says them.
 """
 
 from __future__ import annotations
@@ -17,10 +19,24 @@ from typing import Any, get_args
 from analysis.families.registry import LEVEL_TITLES, Level
 from analysis.images import sets
 from companion.claims.evidence import Evidence
-from companion.claims.ledger import Claim, Number, Outcome, Sentence, Verdict
+from companion.claims.ledger import Aside, Case, Claim, Number, Result, Sentence, Verdict
 from companion.publish import words
 from companion.publish.style import minus
 
+#: A result in words, of one case and of several.
+RESULTS: dict[Result, tuple[str, str]] = {
+    "holds": ("agrees", "agree"),
+    "fails": ("differs", "differ"),
+    "undecided": ("undecided", "undecided"),
+}
+#: Why cases stand aside, before how many agree.
+ASIDES: dict[Aside | None, str] = {
+    None: "",
+    "stand-in": "stand-ins, which decide nothing: ",
+    "inferred": "models that are inferred, which decide nothing: ",
+    "another task": "in another task, which decides nothing: ",
+    "no test": "robust models, which cannot test it: ",
+}
 #: What the sentence beside a card shows, where a verdict has it.
 BESIDE = {
     "kurtosis": "κ {}",
@@ -31,7 +47,7 @@ BESIDE = {
     "accuracy_change": "change of accuracy in points {:+.1f…}",
     "robustness_change": "change of effective robustness in points {:+.1f…}",
     "textures": "textures {}",
-    "named": "of {}",
+    "listed": "of {}",
     "concepts": "concepts {:.1f}",
     "concepts_of_random_directions": "by random directions {:.1f}",
     "more": "more concepts by {:+.1f±}",
@@ -47,25 +63,62 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     found = " ".join(filter(None, said))
     if verdict.outcome == "not measured":
         found = f"{found or 'No evidence yet.'} It needs: {claim.needs}"
+    measured = f"{coverage(verdict).capitalize()}{_then(agreement(verdict))}."
     tolerance = claim.tolerance or 0
-    rule = claim.rule.format(**asdict(evidence.cuts), tolerance=tolerance, points=100 * tolerance)
+    rule = claim.rule.format(
+        **asdict(evidence.cuts), **claim.values, tolerance=tolerance, points=100 * tolerance
+    )
     return (
-        f":::{{div}} claim-card\n**{claim.id}** {badge(verdict.outcome)} *{claim.place}, "
+        f":::{{div}} claim-card\n**{claim.id}** {badge(verdict)} *{claim.place}, "
         f"{' and '.join(claim.version)}*\n\n**The paper:** {claim.statement}\n\n"
-        f"**Expected:** {claim.expected}\n\n**Found:** {found}\n\n**Rule:** {rule}\n:::"
+        f"**Expected:** {claim.expected}\n\n**Measured:** {measured}\n\n**Found:** {found}\n\n"
+        f"**Rule:** {rule}\n:::"
     )
 
 
-def badge(outcome: Outcome) -> str:
-    """An outcome as the book shows it."""
-    return f"[{outcome}]{{.verdict-{outcome.replace(' ', '-')}}}"
+def badge(verdict: Verdict) -> str:
+    """An outcome as the book shows it, and beside it how much of what it speaks of was measured."""
+    outcome = verdict.outcome
+    shown = f"[{outcome}]{{.verdict-{outcome.replace(' ', '-')}}}"
+    return f"{shown} [{coverage(verdict)}]{{.coverage}}" if verdict.cases else shown
+
+
+def coverage(verdict: Verdict) -> str:
+    """How many of the models, or whatever else a claim speaks of, were measured."""
+    return f"{verdict.measured} of {verdict.covered} {verdict.unit}"
+
+
+def agreement(verdict: Verdict) -> str:
+    """In how many cases a claim holds, of those that decide and of those aside; "" without any."""
+    told = []
+    for aside in (None, *get_args(Aside)):
+        found = {result: verdict.count(result, aside) for result in RESULTS}
+        if aside == "no test" and any(found.values()):
+            told.append(f"{ASIDES[aside]}{sum(found.values())}")
+        elif any(found.values()):
+            of = "" if aside or sum(found.values()) == verdict.measured else " values"
+            told.append(f"{ASIDES[aside]}{_counted(found, of)}")
+    return "; ".join(told)
+
+
+def _counted(results: Mapping[Result, int], of: str = "") -> str:
+    """How many agree, differ and are undecided; "" if there are none."""
+    return ", ".join(
+        f"{number}{of} {RESULTS[result][number > 1]}"
+        for result, number in results.items()
+        if number
+    )
+
+
+def _then(text: str) -> str:
+    return f": {text}" if text else ""
 
 
 def beside(
     claim: Claim, verdict: Verdict, evidence: Evidence, about: str = "*In the pocket lab:*"
 ) -> str:
     """What the models of ``about`` show, by level, and how many of them agree with the claim."""
-    if not verdict.holds:
+    if not verdict.cases:
         return f"{about} not measured in this build."
     told = []
     for name, shape in BESIDE.items():
@@ -77,30 +130,42 @@ def beside(
             if (found := [n for n, own in of_name if own == level])
         ]
         told += [f"{before}: {', '.join(values)}"] if values else []
-    checks = [_kind(check, evidence) for check in verdict.holds]
-    agreeing = Counter(
-        kind for kind, held in zip(checks, verdict.holds.values(), strict=True) if held
+    results: dict[str, Counter[Result]] = {}
+    for name, case in verdict.cases.items():
+        results.setdefault(_kind(name, case, evidence), Counter())[case.result] += 1
+    agree = "; ".join(
+        f"{kind}: {_counted({r: found[r] for r in RESULTS})}" for kind, found in results.items()
     )
-    agree = ", ".join(f"{agreeing[kind]} of {n} {kind}" for kind, n in Counter(checks).items())
     meaning = claim.pocket.get(verdict.outcome, "")
     shown = f"{'; '.join(told)}. " if told else ""
-    sentences = f"{shown}By the card's rule {agree} agree with the claim. {meaning}"
-    return f"{about} {sentences.rstrip()}"
+    outcome = f"By the card's rule *{verdict.outcome}* ({agree})."
+    return f"{about} {shown}{outcome} {meaning}".rstrip()
 
 
 def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
     """Verdicts as plain data, one mapping per claim: what `companion claims --json` prints.
 
-    ``agreeing`` of ``checked`` checks hold; ``covered``: of how many the claim speaks.
+    ``coverage``: of how many models, or whatever ``unit`` says, the claim speaks, and how many of
+    them were measured; ``agreement``: in how many cases that decide it holds; ``aside``: the same
+    of those that do not decide, by the reason.
     """
     return [
         {
             "id": name,
             "outcome": verdict.outcome,
-            "agreeing": verdict.agreeing,
-            "checked": len(verdict.holds),
-            "covered": verdict.covered,
-            "holds": dict(verdict.holds),
+            "coverage": {
+                "measured": verdict.measured, "of": verdict.covered, "unit": verdict.unit,
+            },
+            "agreement": {result: verdict.count(result) for result in RESULTS},
+            "aside": {
+                aside: {result: verdict.count(result, aside) for result in RESULTS}
+                for aside in get_args(Aside)
+                if any(case.aside == aside for case in verdict.cases.values())
+            },
+            "cases": {
+                case: {key: value for key, value in asdict(found).items() if value}
+                for case, found in verdict.cases.items()
+            },
             "numbers": [
                 {key: value for key, value in asdict(number).items() if value not in ("", None)}
                 | {"unit": number.unit}
@@ -108,16 +173,14 @@ def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
             ],
         }
         for name, verdict in verdicts.items()
-    ]
+    ]  # fmt: skip
 
 
 def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
     """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
     told = []
     for name, verdict in verdicts.items():
-        count = (
-            f"{verdict.agreeing} of {len(verdict.holds)} checked agree, {verdict.covered} covered"
-        )
+        count = f"{coverage(verdict)}{_then(agreement(verdict))}"
         told.append(f"{name:16} {verdict.outcome:13} {count}")
         for n in verdict.numbers:
             ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
@@ -130,8 +193,6 @@ def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
 def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:
     """One sentence of a card, of everything that it is said of; "" if there is nothing."""
     totals: dict[str, Any] = {n.name: _Shown(n) for n in verdict.numbers if not n.of}
-    totals |= {"checked": len(verdict.holds), "covered": verdict.covered}
-    totals |= {"agreeing": verdict.agreeing}
     if not sentence.each:
         shown = verdict.outcome != "not measured" or sentence.always
         return sentence.text.format(**totals) if shown else ""
@@ -160,6 +221,7 @@ def _names(number: Number, evidence: Evidence) -> dict[str, str]:
         compared = " less ".join(model.title for model in models)
         names["title"] = f"{family.title}, {compared}"
         names["short"] = f"{family.title}, {models[0].pretraining}"
+        names["other"] = models[-1].pretraining
     return names
 
 
@@ -185,12 +247,11 @@ def _spanned(found: Sequence[Number], form: str) -> str:
     return " to ".join(dict.fromkeys(plain.format(_Shown(n)) for n in ends))
 
 
-def _kind(check: str, evidence: Evidence) -> str:
-    """What was checked: the level, and in brackets which of several quantities."""
-    last = check.rpartition(", ")[2]
-    quantity = f" ({last})" if last in ("accuracy", "robustness", "κ", "ER") else ""
-    level = _level(check, evidence)
-    return f"{_level_title(level, evidence)}{quantity}" if level else last
+def _kind(name: str, case: Case, evidence: Evidence) -> str:
+    """What a case is of, in words: its level, of two models the second's, and why it is aside."""
+    level = _level(name.rpartition(", ")[2], evidence)
+    kind = _level_title(level, evidence) if level else name
+    return f"{kind} ({case.aside})" if case.aside else kind
 
 
 class _Shown:

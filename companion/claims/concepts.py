@@ -1,0 +1,285 @@
+"""Rules for the claims on concepts: how many, which they share, what a privileged one encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import erfc, sqrt
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.families.registry import Model
+from analysis.metrics import concept_counts
+from analysis.metrics.average_precision import encoded
+from analysis.metrics.concept_counts import Found
+from analysis.metrics.robustness import NORMAL_95
+from companion.claims.evidence import Evidence, Interval, numbers_of
+from companion.claims.ledger import (
+    Aside,
+    Case,
+    Claim,
+    Number,
+    Result,
+    Verdict,
+    all_hold,
+    at_least,
+    numbers,
+    printed_regions,
+    verdict,
+)
+from companion.claims.outliers import LOWER, not_robust
+from companion.measurements.measures import counts_of
+from companion.measurements.records import Measurement
+
+Flags = NDArray[np.bool_]
+
+#: How often any of several comparisons may be called established though nothing is there.
+SIGNIFICANCE = 0.05
+
+
+def d_texture(claim: Claim, evidence: Evidence) -> Verdict:
+    """The printed textures are among the concepts of the most important direction; later fewer.
+
+    Judged on the backbones for which the paper prints textures. Of a zero-shot model most of the
+    printed names must be among the concepts of highest average precision; none of them differs. A
+    finetuned model must have fewer textures among them than the zero-shot one.
+    """
+    pairs = [
+        (one, other)
+        for one, other in evidence.partners("finetuned")
+        if "OpenAI" in one.pretraining and _printed_names(claim, evidence, one)
+    ]
+    cases: dict[str, Case] = {}
+    carried: list[Number] = []
+    for start, finetuned in pairs:
+        if start.name in evidence.concepts:
+            own = evidence.concepts[start.name]
+            printed = _printed_names(claim, evidence, start)
+            found = set(_top_names(own))
+            shared = len(found & set(printed))
+            known: Result = "holds" if 2 * shared > len(printed) else "undecided"
+            result: Result = "fails" if found and not shared else known
+            cases[start.name] = Case(result, "zero_shot", evidence.aside(own))
+            carried += _textures(own)
+            carried += numbers(start.name, printed=len(printed), found=shared) if found else ()
+            if _same_probe(evidence, start, finetuned):
+                after = evidence.concepts[finetuned.name]
+                fewer = after.value("top_textures") < own.value("top_textures")
+                aside = evidence.aside(own, after)
+                cases[finetuned.name] = Case("holds" if fewer else "fails", "finetuned", aside)
+                carried += _textures(after)
+    covered = len({m.name for pair in pairs for m in pair})
+    return verdict(cases, covered, carried, parts=("zero_shot", "finetuned"))
+
+
+def c_more(claim: Claim, evidence: Evidence) -> Verdict:
+    """Zero-shot encodes more concepts than each model that it is compared with.
+
+    Established, either way, where the difference is significant after Holm's correction for the
+    number of comparisons, which share models. Where no model was probed, the smallest leads in the
+    paper's own printed numbers are given.
+    """
+    compared = [*evidence.partners("finetuned"), *evidence.partners("supervised")]
+    gaps = {}
+    for pair in compared:
+        if _same_probe(evidence, *pair):
+            one, other = _found(evidence, *pair)
+            gaps[pair] = concept_counts.difference(one, other, evidence.counts)
+    sure = established([_p_value(gap.value, gap.error) for gap in gaps.values()])
+    cases: dict[str, Case] = {}
+    carried: list[Number] = []
+    for (pair, gap), beyond in zip(gaps.items(), sure, strict=True):
+        result: Result = "undecided"
+        if beyond:
+            result = "holds" if gap.value > 0 else "fails"
+        names, half = ", ".join(model.name for model in pair), NORMAL_95 * gap.error
+        aside = evidence.aside(*pair, *(evidence.concepts[model.name] for model in pair))
+        cases[names] = Case(result, pair[1].level, aside)
+        carried += numbers(names, more=Interval(gap.value, gap.value - half, gap.value + half))
+    if cases:
+        carried += _counts(evidence)
+    else:
+        for family in _printed(claim, evidence, "_zero_shot"):
+            own, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
+            carried += numbers(family, printed_lead=own - max(others))
+    return verdict(cases, len(compared), carried, parts=LOWER, unit="pairs")
+
+
+def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
+    """The zero-shot model encodes most of the finetuned model's concepts, more than supervised.
+
+    What all models encode is shared by chance and because some concepts are easy, so the zero-shot
+    share must exceed one half and the supervised model's, whose 95 % interval takes concepts as a
+    sample (McNemar). Where no model was probed, the paper's own printed shares are given.
+    """
+    pairs = evidence.partners("finetuned")
+    cases: dict[str, Case] = {}
+    carried: list[Number] = []
+    for start, finetuned in pairs:
+        if not _same_probe(evidence, start, finetuned):
+            continue
+        before, after = (_encoded(evidence, m) for m in (start, finetuned))
+        if not after.any():
+            continue
+        share = float((before & after).sum() / after.sum())
+        results: list[Result] = ["holds" if share > 0.5 else "fails"]
+        rivals = [other for one, other in evidence.partners("supervised") if one == start]
+        rivals = [other for other in rivals if _same_probe(evidence, start, other)]
+        for rival in rivals:
+            more = _more_shared(before[after], _encoded(evidence, rival)[after])
+            results.append(at_least(more.low, more.high, 0))
+            carried += numbers(finetuned.name, share_more=more)
+        results += [] if rivals else ["undecided"]
+        probed = [evidence.concepts[m.name] for m in (start, finetuned)]
+        cases[finetuned.name] = Case(all_hold(results), aside=evidence.aside(*probed))
+        carried += numbers(
+            finetuned.name, share=share, shared=(before & after).sum(),
+            shared_by_chance=before.mean() * after.sum(), encoded=after.sum(),
+        )  # fmt: skip
+    if not cases:
+        regions = printed_regions(claim)
+        for family in _printed(claim, evidence, "_all"):
+            of_family, whole = regions[family], concept_counts.totals(regions[family])["finetuned"]
+            for level, end in (("zero_shot", ""), ("supervised", "_supervised")):
+                common = concept_counts.shared(of_family, "finetuned", level)
+                carried += numbers(family, **{f"printed_share{end}": common / whole})
+    return verdict(cases, len(pairs), carried)
+
+
+def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
+    """The model trained on captions, not robust, encodes a number nearer to zero-shot's.
+
+    Nearer than to supervised's, beyond the 95 % interval; undecided if it is not known whether the
+    model is robust, and no test if it is.
+    """
+    cases: dict[str, Case] = {}
+    carried: list[Number] = []
+    for family in evidence.families.values():
+        top, low = (
+            [m for m in family.at_level(level) if m.name in evidence.concepts]
+            for level in ("zero_shot", "supervised")
+        )
+        for model in family.at_level("captions"):
+            if top and low and _same_probe(evidence, model, *top, *low):
+                own, above, below = (_found(evidence, *some) for some in ([model], top, low))
+                nearer = _nearer(own[0], above, below, evidence.counts)
+                robust = not_robust(model.name, evidence)
+                result = all_hold([at_least(nearer.low, nearer.high, 0), robust])
+                aside: Aside | None = "no test" if robust == "fails" else None
+                cases[model.name] = Case(result, aside=evidence.aside(model) or aside)
+                carried += numbers(
+                    model.name,
+                    zero_shot=mean(one.value(evidence.counts) for one in above),
+                    supervised=mean(one.value(evidence.counts) for one in below),
+                )
+    carried += _counts(evidence) if cases else ()
+    return verdict(cases, len(evidence.at("captions")), carried)
+
+
+def established(p_values: Sequence[float]) -> list[bool]:
+    """Which of several comparisons are established by Holm's procedure (1979)."""
+    found = [False] * len(p_values)
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if not p_values[place] <= SIGNIFICANCE / (len(p_values) - rank):
+            break
+        found[place] = True
+    return found
+
+
+def _p_value(value: float, error: float) -> float:
+    """Two-sided, normal: how likely a value at least as far from zero is by its error alone.
+
+    One where the error is not known.
+    """
+    if not error > 0:
+        return 0.0 if error == 0 and value else 1.0
+    return erfc(abs(value) / error / sqrt(2))
+
+
+def _found(evidence: Evidence, *models: Model) -> list[Found]:
+    return [counts_of(evidence.concepts[model.name]) for model in models]
+
+
+def _nearer(
+    own: Found, above: Sequence[Found], below: Sequence[Found], quantity: concept_counts.Quantity
+) -> Interval:
+    """By how much a count lies on the side of `above` from the middle between two groups.
+
+    Of frequent concepts, as `concept_counts.difference`.
+    """
+
+    def middle(of: Callable[[Found], Any]) -> Any:
+        return sum(np.mean([of(one) for one in group], axis=0) for group in (above, below)) / 2
+
+    def count(one: Found) -> float:
+        return one.frequent(quantity).value
+
+    def halves(one: Found) -> NDArray[np.float64]:
+        return one.of("halves", quantity)
+
+    sign = np.sign(mean(map(count, above)) - mean(map(count, below)))
+    value = float(sign * (count(own) - middle(count)))
+    apart = halves(own) - middle(halves)
+    half = NORMAL_95 * float(apart.std(ddof=1)) if len(apart) > 1 else np.nan
+    return Interval(value, value - half, value + half)
+
+
+def _more_shared(one: Flags, other: Flags) -> Interval:
+    """How much larger a share of concepts one model encodes than another: of the same concepts.
+
+    The error is McNemar's: only concepts that one of the two alone encodes count.
+    """
+    first, second = (one & ~other).sum(), (other & ~one).sum()
+    share, half = (first - second) / len(one), NORMAL_95 * sqrt(first + second) / len(one)
+    return Interval(share, share - half, share + half)
+
+
+def _printed_names(claim: Claim, evidence: Evidence, model: Model) -> tuple[str, ...]:
+    """The textures that the paper prints for a model's backbone; none for other backbones."""
+    family = next(f for f in evidence.families.values() if model in f.models)
+    return claim.names.get(family.name, ())
+
+
+def _top_names(measurement: Measurement) -> list[str]:
+    """The concepts of highest average precision by name, if the measurement has them."""
+    return [name.removesuffix(" (texture)") for name in measurement.names.get("top_concepts", ())]
+
+
+def _textures(measurement: Measurement) -> tuple[Number, ...]:
+    listed, textures = measurement.value("top_concepts"), measurement.value("top_textures")
+    return numbers_of(measurement, textures=textures, listed=len(listed))
+
+
+def _same_probe(evidence: Evidence, *models: Model) -> bool:
+    """Whether the models were probed with the very same images and concepts."""
+    known = [evidence.concepts[m.name] for m in models if m.name in evidence.concepts]
+    return len(known) == len(models) and all(
+        one.counts["images"] == known[0].counts["images"]
+        and np.array_equal(one.value("positives"), known[0].value("positives"))
+        for one in known
+    )
+
+
+def _counts(evidence: Evidence) -> list[Number]:
+    """How many concepts each model encodes, and as many random directions of its features."""
+    carried: list[Number] = []
+    for name, measurement in evidence.concepts.items():
+        found = counts_of(measurement)
+        carried += numbers(name, concepts=found.value(evidence.counts))
+        by_chance = found.chance(evidence.counts, "random").mean
+        carried += numbers(name, concepts_of_random_directions=by_chance)
+    return carried
+
+
+def _encoded(evidence: Evidence, model: Model) -> NDArray[np.bool_]:
+    """Which of the probe's concepts a model encodes."""
+    found = evidence.concepts[model.name]
+    threshold = found.value("threshold" if evidence.counts == "unique" else "lower_threshold")
+    return np.asarray(encoded(found.value("best"), threshold))
+
+
+def _printed(claim: Claim, evidence: Evidence, end: str) -> list[str]:
+    """Families of which the claim states a printed number whose name ends so."""
+    return [family for family in evidence.families if f"{family}{end}" in claim.values]
