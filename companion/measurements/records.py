@@ -123,10 +123,7 @@ class Provenance(_Strict):
 
 
 class Measurement(_Strict):
-    """One experiment's numbers for one model on one data set.
-
-    ``names``: what the numbers in a list point to, where that is told, by the list.
-    """
+    """One experiment's numbers for one model on one data set; `names`: what lists point to."""
 
     format: Literal[2]
     experiment: Experiment
