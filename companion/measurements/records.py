@@ -96,7 +96,8 @@ class Provenance(_Strict):
     embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
     all that decides the numbers, by name: checksums of features, of the head and of files, and a
     hash of what each module does; ``version`` is that of this package, ``taken`` the day
-    (YYYY-MM-DD).
+    (YYYY-MM-DD). ``inferred`` says from what the model was inferred where no source names it: such
+    a measurement decides no claim alone.
     """
 
     weights: Words

@@ -1,0 +1,151 @@
+"""Public features of single images: what they are held against, and numbers computed literally."""
+
+import numpy as np
+import pytest
+
+from analysis.families.registry import load_family
+from analysis.features import published, store
+from analysis.images import sets
+from analysis.images.public import ArtifactError, fetch
+from companion.measurements.records import FOLDER, read
+
+TABLE = published.table()
+#: Model, images, and κ, computed by other hands from the same file.
+KURTOSES = [
+    ("vit_b_32-openai", "imagenet_train_4000", 87.3227),
+    ("vit_b_32-openai", "imagenet_train_1000", 85.3546),
+    ("rn50-openai", "imagenet_100_classes_500", 89.7703),
+    ("rn101-openai", "imagenet_100_classes_1600", 33.7175),
+    ("vit_l_14-openai", "objects_200", 68.8468),
+    ("vit_b_32-laion2b", "photographs_1000", 9.6024),
+    ("vit_l_14-laion2b", "anime_characters_300", 29.5775),
+    ("vit_b_16_in21k-supervised", "graffiti_969", 3.0355),
+]
+#: Directions of ViT-B/32's head that are kept, the most important first, and the accuracy.
+KEPT = {512: 0.655, 256: 0.64275, 205: 0.63325, 154: 0.6055, 102: 0.55475, 51: 0.3785}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def artefacts():
+    """Skip unless the public artefacts can be had from a mirror, the cache or the network."""
+    try:
+        for name in published.files():
+            fetch(name)
+    except ArtifactError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    """Change one entry of the table, and read its family into an empty store."""
+
+    def read_in(folder, family, entry, **fields):
+        wrong = TABLE.embeddings[entry].model_copy(update=fields)
+        table = TABLE.model_copy(update={"embeddings": (wrong,)})
+        monkeypatch.setattr(published, "table", lambda: table)
+        published.into_store(load_family(family), folder)
+
+    return read_in
+
+
+def entry(model, data):
+    return next(n for n, e in enumerate(TABLE.embeddings) if (e.model, e.data) == (model, data))
+
+
+def raw(model, data):
+    """The rows of a file, read past all of our code but the table."""
+    source = TABLE.embeddings[entry(model, data)]
+    array = np.asarray(published.read_array(fetch(source.artifact)), dtype=np.float64)
+    array = array.T if source.transposed else array
+    return array.reshape(source.images, -1)
+
+
+@pytest.mark.parametrize("model, data, kappa", KURTOSES)
+def test_kurtoses_from_the_files_and_as_recorded(model, data, kappa):
+    h = raw(model, data)
+    z = (h - h.mean(axis=1)[:, None]) / h.std(axis=1)[:, None]
+    assert (z**4).mean() == pytest.approx(kappa, abs=1e-4)
+    recorded = read(FOLDER / "outlier_features" / f"{model}--{data}.json")
+    assert recorded.value("kurtosis_mean") == pytest.approx(kappa, rel=1e-3)
+    leading = np.bincount(np.abs(z).argmax(axis=1))
+    found = [recorded.value(f"persistence_{part}") for part in ("coordinate", "fraction")]
+    assert found == [leading.argmax(), pytest.approx(leading.max() / len(h), abs=1e-4)]
+
+
+def test_importance_and_pruning_on_imagenet_images():
+    h = raw("vit_b_32-openai", "imagenet_train_4000")
+    head = np.load(fetch("heroku-clip/zeroshot_weights.npy")).astype(np.float64).T
+    u, s, vt = np.linalg.svd(head, full_matrices=False)
+    cosines = np.abs(h @ vt.T) / np.linalg.norm(h, axis=1)[:, None]
+    importance = s / s.sum() * cosines.mean(axis=0)
+    order = np.argsort(-importance)
+    name = "vit_b_32-openai--imagenet_train_4000.json"
+    found = read(FOLDER / "privileged_directions" / name).value("importance")
+    assert found.max() == pytest.approx(194.6, abs=0.05)
+    np.testing.assert_allclose(found, importance / importance.mean(), rtol=1e-3)
+    for kept, accuracy in KEPT.items():
+        use = order[:kept]
+        logits = ((h @ vt[use].T) * s[use]) @ u[:, use].T
+        top1 = (logits.argmax(axis=1) == np.arange(4000) // 4).mean()
+        assert top1 == pytest.approx(accuracy, abs=1e-9)
+    top1 = read(FOLDER / "accuracy" / name).value("top1")
+    assert top1 == KEPT[512]
+
+
+def test_images_of_several_views_have_length_one_and_none_claims_to_be_validation():
+    for source in TABLE.embeddings:
+        assert sets.title(source.data) != source.data.replace("_", " ")
+        assert source.data not in sets.descriptions()
+        if "mean of ten views" in source.what:
+            assert source.views == 10
+            lengths = np.linalg.norm(raw(source.model, source.data), axis=1)
+            np.testing.assert_allclose(lengths, 1, atol=2e-3)
+
+
+def test_what_is_inferred_says_so():
+    inferred = {source.model for source in TABLE.embeddings if source.inferred}
+    assert inferred == {"rn101-openai"}
+    for path in (FOLDER / "outlier_features").glob("*.json"):
+        m = read(path)
+        assert bool(m.provenance.inferred) == (m.model in inferred)
+        assert ("inferred" in m.data.title) == (m.model in inferred)
+    rn101, rn50 = (
+        raw(f"{name}-openai", f"imagenet_100_classes_{n}").reshape(100, n // 100, -1).mean(axis=1)
+        for name, n in (("rn101", 1600), ("rn50", 500))
+    )
+    pairs = np.triu_indices(100, 1)
+    alike = [np.corrcoef(h - h.mean(axis=0))[pairs] for h in (rn101, rn50)]
+    assert np.corrcoef(alike)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "family, data, fields, sentence",
+    [
+        ("vit_b_32", "dtd_val", {"images": 1000}, r"shape \(1128, 512\) where 1000 images of 512"),
+        ("vit_b_32", "dtd_val", {"transposed": True}, r"shape \(512, 1128\) where 1128 images"),
+        (
+            "vit_b_32", "dtd_val",
+            {"artifact": "Biomedical-clip-image-search/image_embeddings.npy", "images": 1000},
+            "coordinate 442 leads in most images, in other features of vit_b_32-openai 92 does",
+        ),
+        (
+            "vit_b_32", "imagenet_train_1000",
+            {"labels": published.Labels(per_class=2)},
+            r"gives 0\.\d % of the images of SAFPool-main/imagenet/keys_1shots.pt their class, 50",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_what_the_table_says(tmp_path, changed, family, data, fields, sentence):
+    with pytest.raises(ArtifactError, match=sentence) as caught:
+        changed(tmp_path, family, entry(f"{family}-openai", data), **fields)
+    assert "\n" not in str(caught.value)
+    assert not store.features_path(f"{family}-openai", data, tmp_path).exists()
+
+
+def test_every_image_set_through_the_store(tmp_path):
+    found = list(published.image_sets(tmp_path))
+    wanted = {(e.model, e.data) for e in TABLE.embeddings if not e.data.endswith("captions")}
+    assert {(one.model.name, one.source.data) for one in found} == wanted
+    for one in found:
+        assert one.features.shape == (one.source.images, one.model.width)
+        assert one.model in one.family.models
