@@ -227,14 +227,15 @@ def _write_head(source: PublishedHead, data: str, model: Model, folder: Path | N
 
 
 def _as_head(source: PublishedHead) -> store.Head:
-    array = np.asarray(read_array(fetch(source.artifact)), dtype=np.float64)
-    rows = array.T if source.transposed else array
-    if np.abs(np.linalg.norm(rows, axis=1) - 1).max() > ROUNDED:
+    """A head as it was published, in the type that it has there: its rank depends on that."""
+    array = read_array(fetch(source.artifact))
+    rows = np.ascontiguousarray(array.T if source.transposed else array)
+    if np.abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1).max() > ROUNDED:
         raise ArtifactError(
             f"{source.artifact} holds rows whose length is not 1, as a zero-shot head's is: "
             f"normalise them before it is listed in {TABLE.name}."
         )
-    return store.Head(rows.astype(np.float32), imagenet.classes(), normalize=True)
+    return store.Head(rows, imagenet.classes(), normalize=True)
 
 
 def _head_of(source: Embeddings) -> PublishedHead | None:
