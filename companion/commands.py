@@ -311,15 +311,25 @@ def measure(
     experiment: Annotated[Measured, option("what to measure", placed=True)],
     family: FamilyName,
     record: Annotated[bool, option("write them to data/measurements, not just compare")] = False,
+    annotated: Annotated[
+        bool, option("concepts of Broden: negatives from images annotated in the same category")
+    ] = False,
+    least_percent: Annotated[
+        int, option("concepts of Broden: of a mask's pixels, to show a concept (0: one pixel)")
+    ] = 0,
     quiet: Quiet = False,
 ) -> int:
-    """Take a family's measurements of an experiment, and compare them with the recorded ones."""
+    """Take a family's measurements of an experiment, and compare them with the recorded ones.
+
+    Other readings of Broden than the plain one are kept under names of their own.
+    """
     from analysis.features import published
     from companion.measurements import records, take
+    from companion.measurements.concept_probe import Reading
 
     described = registry.load_family(family)
     published.into_store(described)
-    taken = take.of_family(experiment, described)
+    taken = take.of_family(experiment, described, reading=Reading(annotated, least_percent))
     if not taken:
         print(f"There is nothing to measure {experiment} of {family} from.")
     differ = 0

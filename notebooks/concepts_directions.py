@@ -51,7 +51,7 @@ BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 CHOICES = [
     f"{how}, {along}" for along in BASES.values() for how in ("as above", "both signs", "length 1")
 ]
-CHOICES += ["look-alikes too"]  # where several images show one thing: the pocket lab
+CHOICES += ["look-alikes too", "annotated negatives", "1 % of a picture"]  # the last two: Broden
 choices = pd.DataFrame(
     {"model": model.title}
     | {choice: "{:.0f} / {:.0f}".format(*both)
@@ -62,7 +62,9 @@ style.table(
     "choices", choices, evidence,
     """Unique concepts at the higher / at the lower threshold under other choices; one draw of
     negatives. *Both signs*: a direction or its opposite, whichever is better. *Length 1*: features
-    scaled to length 1. *Look-alikes too*: concepts may rest on emoji that look alike.""",
+    scaled to length 1. *Look-alikes too*: concepts may rest on images that look alike. Of Broden
+    alone, *annotated negatives*: from images annotated in the concept's category; *1 % of a
+    picture*: less than that shows no concept.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -66,7 +66,7 @@ def publish(patch: pytest.MonkeyPatch, images: int = 12, labels: int = 13) -> No
 
 
 def shown(found: Concepts) -> dict[str, set[str]]:
-    dense = found.table.toarray()
+    dense = found.shares.toarray() > 0
     return {
         image: {found.names[i] for i in np.flatnonzero(dense[row])}
         for row, image in enumerate(found.images)
@@ -83,20 +83,22 @@ def test_which_image_shows_what(root: Path) -> None:
     found = read(root)
     assert shown(found) == {image: set(names) for image, names in SHOWN.items()}
     assert (found.names, found.categories) == (NAMES, CATEGORIES)
-    assert found.table.dtype == bool and found.table.shape == (12, 13)
+    assert found.shares.shape == (12, 13)
+    of_mask = {image: {name: min(1, pixels / 256) for name, pixels in names.items()}
+               for image, names in SHOWN.items()}  # fmt: skip
+    for image, shares in zip(found.images, found.shares.toarray(), strict=True):
+        wanted = of_mask[image] if image != "pascal/b.jpg" else {"fabric": 10 / 256}
+        assert {NAMES[c]: shares[c] for c in np.flatnonzero(shares)} == pytest.approx(wanted)
     assert found.images == tuple(broden_miniature.IMAGES)
     assert found.splits == ("train", "train", "train", "val") * 3
 
 
-@pytest.mark.parametrize("least", [2, 5, 6, 257])
-def test_least_pixels(root: Path, least: int) -> None:
-    expected = {i: {n for n, p in names.items() if p >= least} for i, names in SHOWN.items()}
-    assert shown(read(root, least_pixels=least)) == expected
-
-
-def test_least_pixels_must_be_a_pixel(root: Path) -> None:
-    with pytest.raises(DatasetError, match="at least 1, got 0"):
-        read(root, least_pixels=0)
+def test_in_which_categories_an_image_is_annotated(root: Path) -> None:
+    """Also where nothing was found, as in the last of the colours."""
+    found = read(root)
+    for image, annotated in zip(found.images, found.annotated, strict=True):
+        wanted = {*broden_miniature.IMAGES[image]}
+        assert {c for c, here in zip(broden.CATEGORIES, annotated, strict=True) if here} == wanted
 
 
 def test_other_ways_to_write_the_tables(root: Path) -> None:
@@ -116,13 +118,11 @@ def test_the_table_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         broden, "_read_mask", lambda path, size: decoded.append(path) or decode(path, size)
     )
     again = read(root)
-    assert not decoded and shown(again) == shown(first) and again.table.dtype == bool
-    read(root, least_pixels=2)
-    assert len(decoded) == 18
+    assert not decoded and shown(again) == shown(first)
     path.write_bytes(path.read_bytes()[:-1])
-    assert shown(read(root)) == shown(first) and len(decoded) == 36
+    assert shown(read(root)) == shown(first) and len(decoded) == 18
     replace_in(root / "label.csv", "kitchen-s", "kitchens-s")
-    assert "kitchens-s" in read(root).names and len(decoded) == 54
+    assert "kitchens-s" in read(root).names and len(decoded) == 36
 
 
 def remove_mask(root: Path) -> None:
@@ -393,7 +393,22 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     found = measures.counts_of(one)
     assert found.directions == one.value("directions") == 34
     assert found.value("unique") == pytest.approx(one.value("unique_draws").mean())
-    assert found.error("best") > 0 and found.ap.shape == (1, 16)
+    assert found.frequent("best").error > 0 and found.ap.shape == (1, 16)
+    assert len(one.value("other_choices")) == 9
+
+    # Negatives that were annotated for textures are textures themselves: a harder question.
+    strict = [*measure, "--annotated", "--least-percent", "5", "--record"]
+    assert main(strict) == 0
+    files = capsys.readouterr().out.split()
+    assert files[0].endswith(f"{MODELS[0]}--broden-annotated-5-percent.json")
+    other = {m.model: m for m in records.read_all("concepts") if m.data.name != "broden"}[MODELS[0]]
+    assert other.data.what.endswith(
+        "negatives annotated in the concept's category, shown from 5 % of a mask on"
+    )
+    textures = [n for n, kind in enumerate(chosen.kinds) if kind == "texture"]
+    assert (other.value("positives")[textures] == one.value("positives")[textures]).all()
+    assert other.value("positives").sum() < one.value("positives").sum()  # of smaller objects
+    assert other.value("best")[textures].mean() < one.value("best")[textures].mean() - 0.05
 
 
 def test_images_that_are_not_in_the_features(painted: Path) -> None:

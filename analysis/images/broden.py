@@ -14,7 +14,9 @@ the same at other sizes), holds
 
 Every label counts as one concept here, colours included: `label.csv` has the paper's 1,197. Counted
 by category there are more, because some labels are in several. Of the paper we know no more than
-the two counts: how many pixels make a positive image is our choice (``least_pixels``).
+the two counts: how many pixels make a positive image is not known, nor whether an image in which
+nobody looked for a concept may be a negative of it. Each source was annotated in some categories
+only: textures in DTD's images, scenes in ADE20K's.
 
 `sets` says where it is looked for, and how many images and labels were published. No torch.
 """
@@ -52,14 +54,17 @@ class Concepts:
     """Which image shows which concept.
 
     ``names`` (C,), in the order of the label numbers, are distinct; ``categories`` (C,) is the one
-    in which most images have the label. ``table`` (N, C) is boolean; ``images`` (N,) are paths
-    below ``images/``, in the index's order; ``splits`` (N,) are ``train`` or ``val``. ``what`` is
-    empty for the published set and else says how this one differs.
+    in which most images have the label. ``shares`` (N, C) is the largest share of a mask's pixels
+    that the concept has, 1 where the image as a whole is so labelled, in float32; ``annotated``
+    (N, 6) is whether the image has any annotation in each of `CATEGORIES`. ``images`` (N,) are
+    paths below ``images/``, in the index's order; ``splits`` (N,) are ``train`` or ``val``.
+    ``what`` is empty for the published set and else says how this one differs.
     """
 
     names: tuple[str, ...]
     categories: tuple[str, ...]
-    table: sparse.csr_array = field(repr=False)
+    shares: sparse.csr_array = field(repr=False)
+    annotated: NDArray[np.bool_] = field(repr=False)
     images: tuple[str, ...] = field(repr=False)
     splits: tuple[str, ...] = field(repr=False)
     what: str = ""
@@ -67,13 +72,17 @@ class Concepts:
 
 @dataclass(frozen=True)
 class _Row:
-    """One image of the index: its labels as a whole, and its masks of (height, width) pixels."""
+    """One image of the index: its labels as a whole, its masks of (height, width) pixels.
+
+    ``annotated``: in which of `CATEGORIES` it has any.
+    """
 
     image: str
     split: str
     size: tuple[int, int]
     labels: tuple[int, ...]
     masks: tuple[str, ...]
+    annotated: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -125,35 +134,31 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
     )  # fmt: skip
 
 
-def concepts(
-    root: Path, folder: Path, *, least_pixels: int = 1, accept_counts: bool = False
-) -> Concepts:
-    """Read which image shows which concept: N images, C concepts.
+def concepts(root: Path, folder: Path, *, accept_counts: bool = False) -> Concepts:
+    """Read which image shows how much of which concept: N images, C concepts.
 
-    An image shows a concept if one of its masks has at least ``least_pixels`` pixels of it, or if
-    the image as a whole is so labelled. ``accept_counts`` takes a copy with other images or labels
-    than published, as far as it is there; the result's ``what`` then says how it differs. Reading
-    all masks takes minutes, so the table is kept in ``folder`` for as long as both tables of
-    Broden, and the images that are there, stay as they are; the masks themselves are not looked at
-    again. Raises DatasetError when something is missing, damaged or not as expected.
+    ``accept_counts`` takes a copy with other images or labels than published, as far as it is
+    there; the result's ``what`` then says how it differs. Reading all masks takes minutes, so the
+    table is kept in ``folder`` for as long as both tables of Broden, and the images that are there,
+    stay as they are; the masks themselves are not looked at again. Raises DatasetError when
+    something is missing, damaged or not as expected.
     """
-    if least_pixels < 1:
-        raise DatasetError(f"least_pixels must be at least 1, got {least_pixels}.")
     rows, known, what = _read_tables(root, accept_counts)
     images = tuple(row.image for row in rows)
     tables = [sha256_of(root / name) for name in ("index.csv", "label.csv")]
-    path = folder / f"broden-{fingerprint([*tables, images, least_pixels])[:16]}.npz"
+    path = folder / f"broden-shares-{fingerprint([*tables, images])[:16]}.npz"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         table = _kept(path)
         if table is None:
-            table = _read_masks(root, rows, known, least_pixels)
+            table = _read_masks(root, rows, known)
             with replaced(path) as part, part.open("wb") as file:
                 sparse.save_npz(file, table)
     return Concepts(
         names=known.names,
         categories=known.categories,
-        table=table,
+        shares=table,
+        annotated=np.array([row.annotated for row in rows], dtype=bool).reshape(len(rows), -1),
         images=images,
         splits=tuple(row.split for row in rows),
         what=what,
@@ -250,6 +255,7 @@ def _read_index(root: Path) -> list[_Row]:
                 size=(_number(row["sh"], path), _number(row["sw"], path)),
                 labels=tuple(int(cell) for cell in cells if cell.isdecimal()),
                 masks=tuple(cell for cell in cells if cell and not cell.isdecimal()),
+                annotated=tuple(bool(row[name].strip()) for name in CATEGORIES),
             )
         )
     return rows
@@ -272,32 +278,35 @@ def _category(text: str, path: Path) -> str:
     return first[1]
 
 
-def _read_masks(root: Path, rows: list[_Row], known: _Labels, least: int) -> sparse.csr_array:
-    """Read the masks of all images into an (N, C) boolean table."""
+def _read_masks(root: Path, rows: list[_Row], known: _Labels) -> sparse.csr_array:
+    """Read the masks of all images into an (N, C) table of shares, in float32."""
     column = {number: place for place, number in enumerate(known.numbers)}
 
-    def shown(row: _Row) -> list[int]:
-        found = {(number, "index.csv") for number in row.labels}
+    def shown(row: _Row) -> dict[int, float]:
+        found = {(number, "index.csv"): 1.0 for number in row.labels}
         for name in row.masks:
             pixels = np.bincount(_read_mask(root / "images" / name, row.size).ravel())
-            found |= {(number, name) for number in np.flatnonzero(pixels >= least).tolist()}
-        for number, where in found:
+            shares = pixels / pixels.sum()
+            found |= {(number, name): shares[number] for number in np.flatnonzero(pixels).tolist()}
+        largest: dict[int, float] = {}
+        for (number, where), share in found.items():
             if number not in column and number:  # number 0 is no label
                 raise DatasetError(
                     f"{where} gives the image {row.image} the label number {number}, which "
                     "label.csv does not have: the files are of different copies of Broden, or "
                     "damaged."
                 )
-        return sorted({column[number] for number, _ in found if number})
+            if number:
+                largest[column[number]] = max(share, largest.get(column[number], 0))
+        return dict(sorted(largest.items()))
 
     with ThreadPoolExecutor(os.cpu_count() or 4) as pool:  # decoding lets other threads run
         waiting = pool.map(shown, rows)
         found = list(tqdm(waiting, "reading Broden's masks", len(rows), False, unit=" images"))
     ends = np.cumsum([0, *map(len, found)])
     indices = np.fromiter(itertools.chain(*found), np.int64)
-    return sparse.csr_array(
-        (np.ones(len(indices), dtype=bool), indices, ends), shape=(len(rows), len(known.numbers))
-    )
+    shares = np.fromiter(itertools.chain(*(one.values() for one in found)), np.float32)
+    return sparse.csr_array((shares, indices, ends), shape=(len(rows), len(known.numbers)))
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:

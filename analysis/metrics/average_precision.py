@@ -15,7 +15,7 @@ plus the number of labels, and nothing of size images × concepts is ever made.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -135,14 +135,16 @@ class BalancedSample:
         return (np.diff(self.starts) // 2).astype(np.intp)
 
 
-def balanced_sample(labels: Labels, seed: int) -> BalancedSample:
+def balanced_sample(
+    labels: Labels, seed: int, among: Sequence[Flags] | None = None
+) -> BalancedSample:
     """Draw, for each concept, as many negatives as it has positives, without replacement.
 
-    `labels`: scipy.sparse, (N, C). Every concept has a random generator of its own,
-    `default_rng(SeedSequence(seed, spawn_key=(c,)))` with c its column, so its draw depends on the
-    seed, its place and its own labels, not on other concepts. One with fewer negatives than
-    positives keeps as many positives, drawn alike, as it has negatives. NumPy may draw differently
-    in another version. Raises ValueError for labels that are not sparse.
+    `labels`: scipy.sparse, (N, C). `among`: for each concept the images, (N,), that may be its
+    negatives; default, all that do not show it. Concept c has a random generator of its own,
+    `default_rng(SeedSequence(seed, spawn_key=(c,)))`, so no draw depends on other concepts. With
+    too few negatives as many positives are drawn. NumPy may draw differently in another version.
+    Raises ValueError for labels that are not sparse.
     """
     by_concept = _checked_labels(labels).tocsc()
     by_concept.sort_indices()
@@ -150,8 +152,10 @@ def balanced_sample(labels: Labels, seed: int) -> BalancedSample:
     starts, rows, flags = np.zeros(concepts + 1, np.int64), [np.empty(0, np.int64)], []
     for concept in range(concepts):
         positives = by_concept.indices[by_concept.indptr[concept] : by_concept.indptr[concept + 1]]
+        others = np.ones(images, np.bool_) if among is None else among[concept].copy()
+        others[positives] = False
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(concept,)))
-        both = _balanced_rows(positives.astype(np.int64), images, generator)
+        both = _balanced_rows(positives.astype(np.int64), np.flatnonzero(others), generator)
         rows += both
         flags += [True] * len(both[0]) + [False] * len(both[1])
         starts[concept + 1] = len(flags)
@@ -159,19 +163,16 @@ def balanced_sample(labels: Labels, seed: int) -> BalancedSample:
 
 
 def _balanced_rows(
-    positives: NDArray[np.int64], images: int, generator: np.random.Generator
+    positives: NDArray[np.int64], negatives: Indices, generator: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Equally many positive and negative rows, each ascending; `positives` ascend too."""
-    others = images - len(positives)
-    pairs = min(len(positives), others)
-    chosen = np.sort(generator.choice(others, pairs, replace=False, shuffle=False))
-    # The k-th negative lies behind as many positives as have at most k negatives before them.
-    before = positives - np.arange(len(positives))
-    negatives = chosen + np.searchsorted(before, chosen, side="right")
+    """Equally many positive and negative rows, each ascending, of those that there are."""
+    pairs = min(len(positives), len(negatives))
+    chosen = generator.choice(len(negatives), pairs, replace=False, shuffle=False)
+    drawn = negatives[np.sort(chosen)].astype(np.int64)
     if pairs < len(positives):
         kept = generator.choice(len(positives), pairs, replace=False, shuffle=False)
         positives = positives[np.sort(kept)]
-    return [positives, negatives.astype(np.int64)]
+    return [positives, drawn]
 
 
 def encoded(average_precisions: ArrayLike, threshold: float = THRESHOLD) -> Flags:

@@ -62,7 +62,9 @@ class ConceptImages:
     ``numbers`` (N,) the images' row numbers there. ``units`` (N,) numbers what an image is a
     picture of, ``places`` (N,) by whom; images of one ``clusters`` number (N,) look alike or are of
     one unit. For photographs each image is its own unit and cluster. Features of the images
-    numbered ``left_out`` may be in the store and are not used.
+    numbered ``left_out`` may be in the store and are not used. ``annotated``: kind → the images
+    (N,) in which somebody looked for concepts of the kind, ``shares`` (N, C) how much of a picture
+    each concept takes, where these are known.
     """
 
     title: str
@@ -75,11 +77,39 @@ class ConceptImages:
     places: Rows = field(repr=False)
     clusters: Rows = field(repr=False)
     left_out: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64), repr=False)
+    annotated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+    shares: sparse.csr_array | None = field(default=None, repr=False)
 
     @property
     def positives(self) -> NDArray[np.intp]:
         """How many images show each concept, (C,)."""
         return np.asarray(self.labels.sum(axis=0), dtype=np.intp).ravel()
+
+    def at_least(self, share: float) -> ConceptImages:
+        """A picture shows a concept only if the concept takes at least such a share of it."""
+        assert self.shares is not None  # only who knows shares asks
+        return replace(self, labels=sparse.csr_array(self.shares >= share))
+
+    def sample(
+        self, seed: int, annotated: bool = False, labels: sparse.csr_array | None = None
+    ) -> BalancedSample:
+        """Positives and as many negatives of each concept, of the labels (N, C) or of others.
+
+        ``annotated``: negatives only from images in which somebody looked for the concept's kind.
+        """
+        among = [self.annotated[kind] for kind in self.kinds] if annotated else None
+        return balanced_sample(self.labels if labels is None else labels, seed, among)
+
+    def part(self, images: NDArray[np.bool_], concepts: NDArray[np.bool_]) -> ConceptImages:
+        """Some of the images (N,) and of the concepts (C,), for drawing samples."""
+        columns = np.flatnonzero(concepts)
+        return replace(
+            self,
+            names=tuple(self.names[c] for c in columns),
+            kinds=tuple(self.kinds[c] for c in columns),
+            labels=sparse.csr_array(self.labels[images][:, columns]),
+            annotated={kind: own[images] for kind, own in self.annotated.items()},
+        )
 
     def select(self, positives: int, clusters: int = 1) -> ConceptImages:
         """Only concepts with so many positive images, of so many clusters; none of them twice.
@@ -98,6 +128,7 @@ class ConceptImages:
             names=tuple(self.names[c] for c in kept),
             kinds=tuple(self.kinds[c] for c in kept),
             labels=sparse.csr_array(columns[:, kept]),
+            shares=None,
         )
 
 
@@ -107,7 +138,8 @@ class Settings:
 
     ``threshold`` is the average precision from which a concept is encoded, ``lower`` a second,
     lower one. ``both_signs``: a direction and its opposite, whichever is better. ``normalise``:
-    scale features to length 1 before projecting. ``draws`` of negatives, ``chance`` sets of random
+    scale features to length 1 before projecting. ``annotated``: negatives only from images in which
+    somebody looked for the concept's kind. ``draws`` of negatives, ``chance`` sets of random
     directions and as many permutations, ``halves`` of the images for the standard error, in which
     only concepts of at least ``frequent`` positive images are looked for.
     """
@@ -116,6 +148,7 @@ class Settings:
     lower: float = 0.8
     both_signs: bool = False
     normalise: bool = False
+    annotated: bool = False
     seed: int = 0
     draws: int = 5
     chance: int = 10
@@ -229,17 +262,20 @@ def draw(probe: ConceptImages, settings: Settings) -> Draws:
     """
     first = settings.seed
     frequent = probe.positives >= settings.frequent
-    common = probe.labels[:, np.flatnonzero(frequent)]
     repeated = settings.halves if frequent.any() else 0
     halves = [half_of_clusters(probe, first + 2000 + n) for n in range(repeated)]
+
+    def sample(of: ConceptImages, number: int, labels: Any = None) -> BalancedSample:
+        return of.sample(first + number, settings.annotated, labels)
+
     return Draws(
-        own=tuple(balanced_sample(probe.labels, first + n) for n in range(settings.draws)),
+        own=tuple(sample(probe, n) for n in range(settings.draws)),
         permuted=tuple(
-            balanced_sample(permuted_units(probe, first + 1000 + n), first + n)
+            sample(probe, n, permuted_units(probe, first + 1000 + n))
             for n in range(settings.chance)
         ),
         halves=tuple(
-            (half, balanced_sample(common[half], first + n)) for n, half in enumerate(halves)
+            (half, sample(probe.part(half, frequent), n)) for n, half in enumerate(halves)
         ),
         frequent=frequent,
     )

@@ -14,9 +14,10 @@ drawings. So besides a least number of positive images a concept needs a least n
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,13 +28,15 @@ from analysis.common import CompanionError
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.images import emoji
-from analysis.images.broden import concepts, find_root
+from analysis.images.broden import CATEGORIES, concepts, find_root
 from analysis.images.imagelist import DatasetError
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES, ConceptImages
 from companion.measurements.coco import coco_words
 from companion.measurements.due import COCO, CONCEPTS, largest_head
 
 Rows = NDArray[np.intp]
+#: Less than the share of any pixel.
+SOME = 1e-9
 
 
 class ConceptsMissingError(CompanionError, RuntimeError):
@@ -61,7 +64,41 @@ def pocket() -> ConceptImages:
     )
 
 
-def broden(models: Sequence[Model] = (), folder: Path | None = None) -> ConceptImages:
+class Reading(NamedTuple):
+    """How Broden is read, where the known text of the paper leaves it open; by default plainly.
+
+    ``annotated``: a concept's negatives are drawn from images that are annotated in its category,
+    and labels are permuted among images annotated in the same ones. ``least_percent`` of a mask's
+    pixels make a positive, one pixel if 0.
+    """
+
+    annotated: bool = False
+    least_percent: int = 0
+
+    @property
+    def data(self) -> str:
+        """What measurements on this reading call their data: `broden` for the plain one."""
+        percent = f"-{self.least_percent}-percent" if self.least_percent else ""
+        return "broden" + "-annotated" * self.annotated + percent
+
+    @classmethod
+    def of(cls, data: str) -> Reading:
+        """The reading that measurements call so."""
+        percent = re.search(r"-(\d+)-percent$", data)
+        return cls("-annotated" in data, int(percent[1]) if percent else 0)
+
+    def __str__(self) -> str:
+        """In words, to be added to the data's title."""
+        percent = f", shown from {self.least_percent} % of a mask on" if self.least_percent else ""
+        return ", negatives annotated in the concept's category" * self.annotated + percent
+
+
+PLAIN = Reading()
+
+
+def broden(
+    models: Sequence[Model] = (), folder: Path | None = None, reading: Reading = PLAIN
+) -> ConceptImages:
     """The paper's probe; ConceptsMissingError, saying how to get it, where Broden is not there.
 
     Where the store's features by one of the models were made of an incomplete copy, accepted as it
@@ -80,18 +117,22 @@ def broden(models: Sequence[Model] = (), folder: Path | None = None) -> ConceptI
     kept = np.flatnonzero([image not in left_out for image in table.images])
     numbers = store.row_numbers(table.images)
     rows = np.arange(len(kept))
-    title = table.what or "Broden"
+    title = (table.what or "Broden") + str(reading)
+    shares, annotated = sparse.csr_array(table.shares[kept]), table.annotated[kept]
+    alike = np.unique(annotated, axis=0, return_inverse=True)[1].ravel()
     return ConceptImages(
         title=f"{title}, damaged images left out: {len(left_out):,}" if left_out else title,
         data=("broden",),
         names=table.names,
         kinds=table.categories,
-        labels=sparse.csr_array(table.table[kept]),
+        labels=sparse.csr_array(shares >= max(reading.least_percent / 100, SOME)),
         numbers=numbers[kept],
         left_out=np.delete(numbers, kept),
         units=rows,
-        places=np.zeros_like(rows),
+        places=alike if reading.annotated else np.zeros_like(rows),
         clusters=rows,
+        annotated=dict(zip(CATEGORIES, annotated.T, strict=True)),
+        shares=shares,
     )
 
 
@@ -113,12 +154,14 @@ def coco() -> ConceptImages:
 
 
 def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None) -> ConceptImages:
-    """The probe that consists of data sets of the store, by its name in `due.CONCEPTS`.
+    """The probe that consists of data sets of the store, by its name.
+
+    Names are those in `due.CONCEPTS`, and what a `Reading` of Broden is called.
 
     `models`: those whose features are looked at, see `broden`.
     """
-    if name == "broden":
-        return broden(models, folder)
+    if name.startswith("broden"):
+        return broden(models, folder, Reading.of(name))
     return coco() if name == COCO else pocket()
 
 

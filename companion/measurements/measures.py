@@ -41,6 +41,8 @@ Quantities = dict[str, Any]
 
 #: Images and coordinates of the sample that is kept of standardised features.
 SAMPLE_IMAGES, SAMPLE_COORDINATES = 40, 24
+#: Of a picture, from where on it shows a concept by a stricter reading of Broden.
+LEAST_SHARE = 0.01
 #: Concepts that are named of the most important direction.
 TOP_CONCEPTS = 5
 #: How many random orders pruning is repeated with; the seeds are 0, 1, 2, …
@@ -212,7 +214,9 @@ def sweeps_of(measurement: Measurement) -> dict[str, Sweep]:
     }
 
 
-def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quantities:
+def concepts(
+    features: ArrayLike, head: ArrayLike, probe: ConceptImages, annotated: bool = False
+) -> Quantities:
     """Concepts along a head's right singular vectors: (N, d), (classes, d), a probe of N images.
 
     Concepts with fewer than `LEAST_POSITIVES` positive images, or `LEAST_CLUSTERS` clusters, are
@@ -232,10 +236,12 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quan
     places in `positives`; `top_textures`: how many of them are textures.
     `other_choices`: unique concepts at both thresholds (columns), first draw, in these rows: as
     above, a direction or its opposite, features at length 1, the three along coordinates, and
-    without the condition on clusters.
+    without the condition on clusters; where it is known in which images somebody looked for a
+    concept, negatives from these, and positives from `LEAST_SHARE` of the picture on, of concepts
+    that then have enough of them. ``annotated``: negatives from these throughout.
     """
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
-    settings = concept_counts.settings_for(chosen)
+    settings = concept_counts.settings_for(chosen, annotated=annotated)
     parts = directions.decompose(head)
     bases = {"": parts.directions, "coordinates_": np.eye(parts.directions.shape[1])}
     drawn = concept_counts.draw(chosen, settings)
@@ -257,10 +263,14 @@ def concepts(features: ArrayLike, head: ArrayLike, probe: ConceptImages) -> Quan
     encoded = [average_precision.encoded(ap, at) for at in (settings.threshold, settings.lower)]
     top, along = concept_counts.along_most_important(features, parts, own, settings)
     best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
-    loose = average_precision.balanced_sample(probe.select(LEAST_POSITIVES).labels, settings.seed)
+    loose = probe.select(LEAST_POSITIVES).sample(settings.seed, annotated)
     changes: tuple[dict[str, Any], ...] = ({}, {"both_signs": True}, {"normalise": True})
     choices = [(bases[b], change, own) for b in bases for change in changes]
     choices.append((bases[""], {}, loose))
+    if probe.shares is not None:
+        strict = probe.at_least(LEAST_SHARE).select(LEAST_POSITIVES, LEAST_CLUSTERS)
+        choices.append((bases[""], {}, chosen.sample(settings.seed, annotated=True)))
+        choices.append((bases[""], {}, strict.sample(settings.seed, annotated)))
     return lists | {
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Images, Integers
 from analysis.metrics.robustness import recognised
 from companion.measurements import accuracies, concept_probe, due, invariance, measures, records
+from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.due import Job, pending, unusable
 from companion.measurements.measures import Quantities
 from companion.measurements.quantities import Experiment
@@ -80,12 +82,15 @@ def measure_to_file(experiment: Experiment, family: str, model: str, data: str) 
 
 
 def of_family(
-    experiment: Experiment, family: Family, folder: Path | None = None
+    experiment: Experiment,
+    family: Family,
+    folder: Path | None = None,
+    reading: Reading = PLAIN,
 ) -> list[Measurement]:
     """Take all measurements of an experiment that the store allows for a family.
 
-    Raises MeasurementError for an unknown experiment, and if features of concepts wait for their
-    images or for a head.
+    ``reading`` is how Broden is read. Raises MeasurementError for an unknown experiment, and if
+    features of concepts wait for their images or for a head.
     """
     if experiment not in TAKE:
         raise MeasurementError(
@@ -94,7 +99,8 @@ def of_family(
     found = due.jobs(family, folder, [experiment])
     if experiment == "concepts" and not found:
         found = due.waiting_for_concepts(family, folder)
-    return [measure(job, folder) for job in found]
+    names = {"broden": reading.data}
+    return [measure(replace(job, data=names.get(job.data, job.data)), folder) for job in found]
 
 
 def measure(job: Job, folder: Path | None = None) -> Measurement:
@@ -186,7 +192,8 @@ def _pruning_under_shift(job: Job, head: store.Head | None, folder: Path | None)
 def _concepts(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
     probe = concept_probe.of_data(job.data, [job.model], folder)
     features = concept_probe.features(job.model, probe, folder)
-    numbers = measures.concepts(features, _of(head).weight, probe)
+    reading = concept_probe.Reading.of(job.data)
+    numbers = measures.concepts(features, _of(head).weight, probe, reading.annotated)
     counts = _counts(features, head) | {"concepts": len(numbers["positives"])}
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS).names
     names = {"top_concepts": [chosen[place] for place in numbers["top_concepts"]]}
