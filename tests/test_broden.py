@@ -238,7 +238,7 @@ def test_the_counts_of_the_paper_are_expected(root: Path, monkeypatch: pytest.Mo
     with pytest.raises(DatasetError, match=r"^12 images where Broden has 9: .*a later version"):
         read(root, accept_counts=False)
     accepted = read(root)
-    assert accepted.table.shape == (12, 13)
+    assert accepted.shares.shape == (12, 13)
     assert accepted.what == (
         "Broden, NOT the published set, taken as it is: 12 images where Broden has 9"
     )
@@ -397,18 +397,16 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     assert len(one.value("other_choices")) == 9
 
     # Negatives that were annotated for textures are textures themselves: a harder question.
-    strict = [*measure, "--annotated", "--least-percent", "5", "--record"]
-    assert main(strict) == 0
-    files = capsys.readouterr().out.split()
-    assert files[0].endswith(f"{MODELS[0]}--broden-annotated-5-percent.json")
+    assert main([*measure, "--annotated", "--least-percent", "20", "--record"]) == 0
+    assert f"{MODELS[0]}--broden-annotated-20-percent.json" in capsys.readouterr().out
     other = {m.model: m for m in records.read_all("concepts") if m.data.name != "broden"}[MODELS[0]]
     assert other.data.what.endswith(
-        "negatives annotated in the concept's category, shown from 5 % of a mask on"
+        "negatives annotated in the concept's category, shown from 20 % of a mask on"
     )
-    textures = [n for n, kind in enumerate(chosen.kinds) if kind == "texture"]
-    assert (other.value("positives")[textures] == one.value("positives")[textures]).all()
-    assert other.value("positives").sum() < one.value("positives").sum()  # of smaller objects
-    assert other.value("best")[textures].mean() < one.value("best")[textures].mean() - 0.05
+    assert set(chosen.kinds[-4:]) == {"texture"}
+    assert (other.value("positives")[-4:] == one.value("positives")[-4:]).all()
+    assert other.counts["concepts"] < 16  # some objects are smaller
+    assert other.value("best")[-4:].mean() < one.value("best")[-4:].mean() - 0.05
 
 
 def test_images_that_are_not_in_the_features(painted: Path) -> None:
