@@ -34,14 +34,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.publish import dots, style, words
-from companion.publish.inside import inside, signed, span
+from companion.publish import dots, inside, style, words
 from companion.publish.words import digits
 
-families = load_families(edition)
-found = inside(families)
+found = inside.models(load_families(edition))
 trained = [one for one in found if one.model.level != "random"]
-random = [one for one in found if one.model.level == "random"]
 
 # %% [markdown]
 # ## Outlier features
@@ -53,7 +50,7 @@ kurtosis = pd.DataFrame(
         "κ": words.kurtosis(one.outliers),
         "largest": digits(one.outliers.value("profile").max()),
         "persistence (%)": f"{100 * one.outliers.value('persistence_fraction'):.1f}",
-        "ER (points)": signed(one.robustness) if one in trained else "n/a",
+        "ER (points)": inside.signed(one.robustness) if one in trained else "n/a",
     }
     for one in found
 )
@@ -67,16 +64,7 @@ style.table(
 )  # fmt: skip
 
 # %%
-marks = {
-    family.title: [
-        dots.Marks(
-            one.model.title, one.model.level, one.outliers.value("kurtosis_mean"), *one.robustness,
-            look="hollow" if one.model.name.endswith("web-small") else "filled",
-        )
-        for one in trained if one.family is family
-    ]
-    for family in families.values()
-}  # fmt: skip
+marks = inside.by_family(trained, inside.robust_at_kurtosis)
 style.figure(
     "indicator",
     dots.scatter(marks, "ER, unseen styles (points)", "activation kurtosis κ", line=3)
@@ -87,33 +75,13 @@ style.figure(
 )  # fmt: skip
 
 # %%
-if random:
-    leads, led = (span((one.outliers.value("persistence_fraction") for one in some), 100, " %")
-                  for some in (random, trained))  # fmt: skip
-    style.text(
-        "control",
-        f"With random weights one coordinate leads in {leads} of the images, in trained models in "
-        f"{led}. κ of the random weights is "
-        f"{span(one.outliers.value('kurtosis_mean') for one in random)} all the same: persistence "
-        "without a high κ is no outlier feature.",
-    )
-else:
-    style.text("control", style.NOTHING)
+style.text("control", inside.control(found))
 
 # %% [markdown]
 # ## Privileged directions
 
 # %%
-tops = {
-    family.title: [
-        dots.Row(
-            one.model.title, one.model.level, one.directions.value("importance").max(),
-            other=one.directions.value("importance_head_centred")[0],
-        )
-        for one in found if one.family is family
-    ]
-    for family in families.values()
-}  # fmt: skip
+tops = inside.by_family(found, inside.top_importance)
 style.figure(
     "importance",
     dots.rows(tops, "largest importance (times the mean)", (1, privileged_threshold))

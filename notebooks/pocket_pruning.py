@@ -32,10 +32,9 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from companion.measurements import accuracies
-from companion.publish import dots, style
-from companion.publish.inside import inside, signed
+from companion.publish import dots, inside, style
 
-found = inside(load_families(edition))
+found = inside.models(load_families(edition))
 trained = [one for one in found if one.model.level != "random"]
 
 # %%
@@ -64,8 +63,8 @@ pruned = pd.DataFrame(
         "accuracy (%)": f"{style.percent(one.accuracy(0))} → "
         + style.percent(one.accuracy(pruned_share))
         + " (*)" * bool(one.accuracy(pruned_share) < extrapolated),
-        "change": signed(one.change("inside", pruned_share)),
-        "change of ER": signed(one.change("robustness", pruned_share)),
+        "change": inside.signed(one.change("inside", pruned_share)),
+        "change of ER": inside.signed(one.change("robustness", pruned_share)),
     }
     for one in trained
 )  # fmt: skip

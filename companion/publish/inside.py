@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from companion.measurements.measures import sweeps_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
+from companion.publish.dots import Marks, Row
 from companion.publish.words import digits
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -22,6 +24,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     "pruning_under_shift",
 )
 Interval = tuple[float, float, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Inside:
         return value, low, high
 
 
-def inside(families: Mapping[str, Family]) -> list[Inside]:
+def models(families: Mapping[str, Family]) -> list[Inside]:
     """Those models of which everything is measured, on the training images and all data sets."""
     found = []
     for family in families.values():
@@ -82,6 +85,47 @@ def inside(families: Mapping[str, Family]) -> list[Inside]:
                 sweep = sweeps_of(parts[2])["importance"]
                 found.append(Inside(family, model, parts[0], parts[1], sweep))
     return found
+
+
+def by_family(found: Iterable[Inside], shown: Callable[[Inside], T]) -> dict[str, list[T]]:
+    """What is shown of each model, by its family's title."""
+    rows: dict[str, list[T]] = {}
+    for one in found:
+        rows.setdefault(one.family.title, []).append(shown(one))
+    return rows
+
+
+def robust_at_kurtosis(one: Inside) -> Marks:
+    """Effective robustness at the model's κ; hollow for the small web."""
+    marks = Marks(
+        one.model.title, one.model.level, one.outliers.value("kurtosis_mean"), *one.robustness
+    )
+    return marks._replace(look="hollow") if one.model.name.endswith("web-small") else marks
+
+
+def top_importance(one: Inside) -> Row:
+    """The largest importance, and that with the head centred."""
+    importance, centred = map(one.directions.value, ("importance", "importance_head_centred"))
+    return Row(one.model.title, one.model.level, importance.max(), other=centred[0])
+
+
+def control(found: Iterable[Inside]) -> str:
+    """Persistence of random weights beside that of trained models; "" without random weights."""
+    measured: dict[bool, list[Measurement]] = {True: [], False: []}
+    for one in found:
+        measured[one.model.level == "random"].append(one.outliers)
+    random, trained = measured[True], measured[False]
+    if not random:
+        return ""
+    leads, led = (
+        span((m.value("persistence_fraction") for m in some), 100, " %")
+        for some in (random, trained)
+    )
+    return (
+        f"With random weights one coordinate leads in {leads} of the images, in trained models in "
+        f"{led}. κ of the random weights is {span(m.value('kurtosis_mean') for m in random)} all "
+        "the same: persistence without a high κ is no outlier feature."
+    )
 
 
 def by_style(found: Iterable[Measurement], family: Family) -> pd.DataFrame:
