@@ -32,7 +32,7 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
-from companion.publish import charts, dots, style
+from companion.publish import charts, pocket, style
 
 backbone = load_family(family)
 data = emoji.load()
@@ -49,17 +49,8 @@ shown = [emoji.IMAGENET, *emoji.SHIFTS]
 # a test concept in any style.
 
 # %%
-drawn = table.groupby("concept")["style"].nunique()
-everywhere = table[(table["split"] == "test") & (table["class_index"] >= 0)]
-everywhere = everywhere[everywhere["concept"].map(drawn) == len(emoji.STYLES)]
-chosen = everywhere.drop_duplicates("class_index")["concept"].iloc[:: len(emoji.CLASSES) // 9]
-names = [table[table["concept"] == c]["name"].iloc[0] for c in chosen]
-places = table.reset_index().set_index(["style", "concept"])["index"]
-drawings = {f"{STYLE_TITLES[art]}\n({role})": [data.images[places[art, c]] for c in chosen]
-            for art, role in emoji.STYLES.items()}  # fmt: skip
-alt = f"A grid of small drawings: {', '.join(names)}, each in ten drawing styles."
 style.figure(
-    "styles", charts.pictures(drawings, alt), "live",
+    "styles", pocket.some_emoji(data), "live",
     """Some test concepts, one column each, in the ten styles, one row each. *imagenet*: the
     training style; *seen*: a shift whose style is in both web sets; *unseen*: a shift whose style
     no model trains on; *web*: only in a web set. Who drew them is in `data/emoji/LICENSES.md`.""",
@@ -135,16 +126,8 @@ style.table(
 )  # fmt: skip
 
 # %%
-marks = []
-for model in backbone.models:
-    own = test[(test["model"] == model.name) & test["style"].isin(shown)]
-    look = "hollow" if model.name.endswith("web-small") else "filled"
-    x = own["style"].map(shown.index)
-    marks.append(dots.Marks(model.title, model.level, x, own["accuracy"], look=look))
-places = [f"{STYLE_TITLES[art]}\n({emoji.STYLES[art]})" for art in shown]
-chance = 100 / len(emoji.CLASSES)
 style.figure(
-    "by-style", dots.strips(places, marks, "accuracy on test concepts (%)", chance), "recorded",
+    "by-style", pocket.by_style(backbone, test, shown), "recorded",
     """Accuracy on the test concepts by style; one mark per seed. Dashed: chance, if all classes
     were equally frequent.""",
 )  # fmt: skip
