@@ -51,37 +51,21 @@ style.figure(
     prediction. Dotted: {threshold:g} times the mean.""",
 )
 
-
-def in_leader(m) -> str:
-    """The share in percent of the top direction's squared length in the images' leader."""
-    if (m.model, m.data.name) not in outliers:
-        return "not measured"
-    leader = outliers[m.model, m.data.name].value("persistence_coordinate")
-    return f"{100 * m.value('top_components')[leader] ** 2:.1f}"
-
-
+# %%
 rows = pd.DataFrame(
-    {
-        "model": overview.title(m, families, data=m not in example),
-        "importance": digits(m.value("importance").max()),
-        "centred": digits(m.value("importance_head_centred")[0]),
-        "cos": f"{m.value('cosine_with_images')[m.value('top_direction')]:.3f}",
-        "sd": f"{m.value('top_cosine_deviation'):.3f}",
-        "mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "gap": f"{m.value('top_with_gap'):.3f}",
-        "leader (%)": in_leader(m),
-    }
+    {"model": overview.title(m, families, data=m not in example)}
+    | words.top_direction(m, outliers)
+    | {"sd": f"{m.value('top_cosine_deviation'):.3f}"}
     for m in found
 )
 style.table(
     "directions", rows, words.kind(found),
     f"""The most important direction v: its importance over the mean, as the head is and
-    with the head centred. Cos: mean over images of |cos|, for which a random direction has about
-    {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]} components; sd: how
-    much the cosine varies
-    over images. |cos| of v with the head's mean row, and with the gap between the mean image and
-    the mean head row. Leader: how much of v's squared length lies in the images' commonest largest
-    coordinate.""",
+    with the head centred. Cos: |cos| of v with images, mean over images, for which a random
+    direction has about {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]}
+    components; with the mean image, with the head's mean row, and with the gap between these two.
+    In leader: how much of v's squared length lies in the images' commonest largest coordinate (in
+    brackets). Sd: how much the cosine with images varies over images.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -92,21 +92,18 @@ style.figure(
 )  # fmt: skip
 
 # %%
+outliers = {(one.model.name, one.outliers.data.name): one.outliers for one in found}
 directions = pd.DataFrame(
-    {
-        "model": one.title,
-        "importance": digits(m.value("importance").max()),
-        "centred": digits(m.value("importance_head_centred")[0]),
-        "cos with images": f"{m.value('cosine_with_images')[m.value('top_direction')]:.3f}",
-        "with mean image": f"{m.value('top_with_mean'):.3f}",
-        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "by chance": f"{np.sqrt(2 / (np.pi * m.counts['components'])):.3f}",
-    }
-    for one in found for m in [one.directions]
-)  # fmt: skip
+    {"model": one.title}
+    | words.top_direction(one.directions, outliers)
+    | {"by chance": f"{np.sqrt(2 / (np.pi * one.directions.counts['components'])):.3f}"}
+    for one in found
+)
 style.table(
     "directions", directions, "live",
     """The most important direction of each pocket model: its importance over the mean, as the head
-    is and with the head centred; its |cos| with images (mean over images), with the mean image and
-    with the head's mean row; and about what a random direction has with images.""",
+    is and with the head centred; its |cos| with images (mean over images), with the mean image,
+    with the head's mean row and with the gap between these two; the share of its squared length in
+    the images' commonest largest coordinate; and about what |cos| a random direction has with
+    images.""",
 )  # fmt: skip

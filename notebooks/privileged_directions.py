@@ -72,41 +72,25 @@ if found:
         the mean and at {threshold:g} times the mean.""",
     )  # fmt: skip
 
-
-def row(title: str, m) -> dict[str, str]:
-    """The most important direction of one model."""
-    values, top = np.sort(m.value("importance"))[::-1], m.value("top_direction")
-    own = outliers.get((m.model, m.data.name))
-    leader = own.value("persistence_coordinate") if own else None
-    in_leader = "not measured"
-    if own:
-        in_leader = f"{100 * m.value('top_components')[leader] ** 2:.1f} ({leader})"
-    return {
-        "model": title,
-        "importance": digits(values[0]),
-        "second": digits(values[1]),
-        "head centred": digits(m.value("importance_head_centred")[0]),
-        f"≥ {threshold:g} ×": str(len(far_above_mean(values, threshold))),
-        "|cos| with images": f"{m.value('cosine_with_images')[top]:.3f}",
-        "with mean image": f"{m.value('top_with_mean'):.3f}",
-        "with gap": f"{m.value('top_with_gap'):.3f}",
-        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "in leader (%)": in_leader,
-    }
-
-
+# %%
 if found:
     width = found[0].counts["components"]
+    rows = pd.DataFrame(
+        {"model": title}
+        | words.top_direction(m, outliers)
+        | {"second": digits(np.sort(m.value("importance"))[-2]),
+           f"≥ {threshold:g} ×": str(len(far_above_mean(m.value("importance"), threshold)))}
+        for title, m in shown.items()
+    )  # fmt: skip
     style.table(
-        "directions", pd.DataFrame([row(title, m) for title, m in shown.items()]),
-        words.kind(found),
+        "directions", rows, words.kind(found),
         f"""The most important direction v of each {backbone.title} model, its importance and that
         of the second times the mean; the head is that of the figure. Head centred: the largest
-        importance once the mean row is subtracted from the head. |cos| of v with images: mean over
-        images (a random direction has about {np.sqrt(2 / (np.pi * width)):.3f}); with the mean
-        image, with the gap between the mean image and the mean head row, and with the mean head
-        row. In leader: share of v's squared length in the coordinate that is most often the
-        images' largest; a coordinate drawn at random has {100 / width:.1f} %.""",
+        importance once the mean row is subtracted from the head. Cos: |cos| of v with images, mean
+        over images (a random direction has about {np.sqrt(2 / (np.pi * width)):.3f}); with the mean
+        image, with the mean head row, and with the gap between these two. In leader: share of v's
+        squared length in the coordinate (in brackets) that is most often the images' largest; a
+        coordinate drawn at random has {100 / width:.1f} %.""",
     )  # fmt: skip
 
 # %% [markdown]

@@ -100,6 +100,29 @@ def outliers(profile: NDArray[np.float64], threshold: float) -> str:
     return ", ".join(names[:6]) + more or "none"
 
 
+def top_direction(
+    m: Measurement, outliers: Mapping[tuple[str, str], Measurement]
+) -> dict[str, str]:
+    """The most important direction of a model, as the cells of a row.
+
+    ``outliers``: measurements of outlier features by model and data, for the coordinate that leads
+    in most images.
+    """
+    top, own = m.value("top_direction"), outliers.get((m.model, m.data.name))
+    leader = own.value("persistence_coordinate") if own else None
+    return {
+        "importance": digits(m.value("importance").max()),
+        "head centred": digits(m.value("importance_head_centred")[0]),
+        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
+        "with mean image": f"{m.value('top_with_mean'):.3f}",
+        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
+        "with gap": f"{m.value('top_with_gap'):.3f}",
+        "in leader (%)": "not measured"
+        if leader is None
+        else f"{100 * m.value('top_components')[leader] ** 2:.1f} ({leader})",
+    }
+
+
 def control(measured: Sequence[Measurement]) -> str:
     """What random weights tell about reading κ and persistence; "" without them, or without others.
 
