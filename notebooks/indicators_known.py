@@ -34,13 +34,11 @@ edition: str = "pocket"  # which families
 # %%
 import pandas as pd
 
-from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
 from companion.publish import candidates, compared, dots, style, words
-from companion.publish.words import digits
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence, anywhere=True)
@@ -51,16 +49,8 @@ kind = words.kind(m for own in known.values() for m in own.values())
 # ## What is known
 
 # %%
-coverage = pd.DataFrame(
-    {"level": level_title(level, edition), "models": len(own), "with ER": own["er"].notna().sum(),
-     "with κ per image": own["kurtosis"].notna().sum(),
-     "with importance": own["top_importance"].notna().sum(),
-     "with concepts": own["n_unique"].notna().sum(),
-     "with ER and κ": own[["er", "kurtosis"]].notna().all(axis="columns").sum()}
-    for level in style.LEVEL_STYLES for own in [everywhere[everywhere["level"] == level]]
-)  # fmt: skip
 style.table(
-    "coverage", coverage, "recorded",
+    "coverage", compared.coverage(everywhere, edition), "recorded",
     f"""For how many models each quantity is known: effective robustness (ER) from published
     accuracies on all shifts or from own features, the others from single images. A candidate is
     judged from {candidates.LEAST} models on that have it and ER, measured on the same images
@@ -74,20 +64,8 @@ contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidate
     {"outlier_features": sparse}, evidence
 )
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
-models = pd.DataFrame(
-    {"model": f"{row.backbone.removeprefix('Pocket ')}, {row.title}{row.on}",
-     "ER (points)": compared.robustness(row.er, row.low, row.high),
-     "robust": "yes" if row.low > 0 else "no" if row.low <= 0 else "not measured",
-     "κ": digits(row.kurtosis), "largest": digits(row.largest),
-     "persistence (%)": f"{row.persistence:.1f}",
-     "importance": compared.number(row.top_importance, digits),
-     "concepts": compared.number(row.n_unique, f"{{:.1f}} of {row.probed:.0f}{row.probe}".format),
-     "(random)": compared.number(row.random_directions),
-     "mean best AP (%)": compared.number(row.best)}
-    for row in shown.dropna(subset=["kurtosis"]).itertuples()
-)  # fmt: skip
 style.table(
-    "models", models, kind,
+    "models", compared.candidates(shown.dropna(subset=["kurtosis"])), kind,
     """The models whose κ is measured per image. ER: effective robustness with its 95 % interval;
     robust: the interval lies above zero. κ, persistence, and as multiples of the mean the largest
     coordinate of the activation profile and the importance of the most important direction: on

@@ -51,21 +51,19 @@ rows = [
     for model in family.models
 ]
 style.table(
-    "models",
-    pd.DataFrame(rows),
-    evidence=None,
-    caption=f"""The {len(rows)} models of the {len(families)} families. Width: components of the
+    "models", pd.DataFrame(rows), None,
+    f"""The {len(rows)} models of the {len(families)} families. Width: components of the
     representation that the head sees. Pixels: side of the square input image.""",
-)
+)  # fmt: skip
 
 # %%
 notes: dict[str, list[str]] = {}
 for family in families.values():
     for model in family.models:
-        level = style.LEVEL_STYLES[model.level].title
-        origin = "" if model.level in ("supervised", "captions", "random") else model.pretraining
         if model.note:
-            who = ", ".join(filter(None, [family.title, level, origin]))
+            named = model.level not in ("supervised", "captions", "random")
+            parts = [family.title, style.LEVEL_STYLES[model.level].title]
+            who = ", ".join([*parts, model.pretraining] if named else parts)
             notes.setdefault(" ".join(model.note.split()), []).append(who)
 style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
@@ -88,10 +86,8 @@ sources = [
     for (source, commit), own in table.groupby(["source", "commit"], sort=False)
 ]
 style.table(
-    "sources",
-    pd.DataFrame(sources),
-    caption="""The public tables that the accuracies come from, each at one commit. Models: a
+    "sources", pd.DataFrame(sources), "published",
+    """The public tables that the accuracies come from, each at one commit. Models: a
     model evaluated at two image sizes counts twice. Left out: accuracies with a known defect,
     which stay in the table with the reason and enter no figure.""",
-    evidence="published",
-)
+)  # fmt: skip

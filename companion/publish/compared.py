@@ -12,7 +12,7 @@ from analysis.families.registry import Edition, Level, level_title
 from analysis.metrics import indicators
 from companion.publish.dots import Marks
 from companion.publish.style import minus, points
-from companion.publish.words import with_interval
+from companion.publish.words import digits, with_interval
 
 #: Models that a correlation within a group takes at least.
 LEAST_WITHIN = 5
@@ -86,6 +86,44 @@ def judged(
         "cut from other backbones (%)": transfer(rows, candidate),
     }
     return row, ends[0] > 0.5 or ends[1] < 0.5
+
+
+def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
+    """For how many models of each level a quantity is known."""
+    return pd.DataFrame(
+        {
+            "level": level_title(level, edition),
+            "models": len(own),
+            "with ER": own["er"].notna().sum(),
+            "with κ per image": own["kurtosis"].notna().sum(),
+            "with importance": own["top_importance"].notna().sum(),
+            "with concepts": own["n_unique"].notna().sum(),
+            "with ER and κ": own[["er", "kurtosis"]].notna().all(axis="columns").sum(),
+        }
+        for level in get_args(Level)
+        for own in [models[models["level"] == level]]
+    )
+
+
+def candidates(models: pd.DataFrame) -> pd.DataFrame:
+    """Each model's effective robustness and candidates as finished text."""
+    return pd.DataFrame(
+        {
+            "model": f"{row['backbone'].removeprefix('Pocket ')}, {row['title']}{row['on']}",
+            "ER (points)": robustness(row["er"], row["low"], row["high"]),
+            "robust": "yes" if row["low"] > 0 else "no" if row["low"] <= 0 else "not measured",
+            "κ": digits(row["kurtosis"]),
+            "largest": digits(row["largest"]),
+            "persistence (%)": f"{row['persistence']:.1f}",
+            "importance": number(row["top_importance"], digits),
+            "concepts": number(
+                row["n_unique"], f"{{:.1f}} of {row['probed']:.0f}{row['probe']}".format
+            ),
+            "(random)": number(row["random_directions"]),
+            "mean best AP (%)": number(row["best"]),
+        }
+        for row in models.to_dict("records")
+    )
 
 
 def marks(models: pd.DataFrame, candidate: str, edition: Edition) -> list[Marks]:
