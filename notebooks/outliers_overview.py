@@ -77,15 +77,12 @@ style.figure(
     of the supervised network are interpolated between its few photographs. Vertical line: the
     Gaussian's 3.""",
 )
-for m in example:
-    kind = "control" if m.level == "random" else "clip"
-    what = "captions" if "captions" in m.data.name else "images"
-    leading = f"{100 * m.value('persistence_fraction'):.0f} %"
-    style.text(f"{kind}-{what}-kurtosis", digits(m.value("kurtosis_mean")))
-    style.text(f"{kind}-{what}-leader", str(m.value("persistence_coordinate")))
-    style.text(f"{kind}-{what}-persistence", leading)
 clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
 captions = next(m for m in example if m.model == clip.model and m is not clip)
+for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
+    style.text(f"{of}-kurtosis", digits(m.value("kurtosis_mean")))
+    style.text(f"{of}-leader", str(m.value("persistence_coordinate")))
+    style.text(f"{of}-persistence", f"{100 * m.value('persistence_fraction'):.0f} %")
 style.text("learned", overview.learned(clip, control))
 style.text("captions-leader", overview.captions_leader(clip, captions))
 

@@ -55,20 +55,8 @@ style.figure(
 # %%
 first = example[0]
 rank = len(first.value("accuracy_importance"))
-difference, error = (first.value(f"difference_importance{part}") for part in ("", "_error"))
-rows = pd.DataFrame(
-    {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
-    | {
-        f"{order} (%)": percent(first.value(f"accuracy_{name}")[k - 1])
-        for name, (order, _, _) in charts.ORDERS.items()
-    }
-    | {
-        "difference (points)": points(difference[k - 1], 1.96 * error[k - 1]) if k < rank else "",
-    }
-    for k in (round(kept * rank) for kept in (1, 0.6, 0.4, 0.3, 0.2, 0.1))
-)
 style.table(
-    "kept", rows, words.kind(example),
+    "kept", overview.kept(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)), words.kind(example),
     f"""Accuracy of {overview.title(first, families)} with some of its directions pruned, in four
     orders. Difference: between the order of importance (least important pruned first) and the whole
     head on the same images, ± 95 % interval.""",
@@ -80,11 +68,8 @@ limit = f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)
 style.text("whole", f"{percent(at['accuracy_whole'])} %")
 style.text("limit", limit)
 style.text("outcome", overview.pruned_at(first, share))
-(directions,) = (
-    m
-    for m in overview.known("privileged_directions", families)
-    if (m.model, m.data.name) == (first.model, first.data.name)
-)
+directions = overview.known("privileged_directions", families)
+(directions,) = (m for m in directions if (m.model, m.data) == (first.model, first.data))
 style.text("without-first", overview.without_first(first, directions))
 
 # %% [markdown]

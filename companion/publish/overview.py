@@ -6,13 +6,16 @@ The sentences say of its CLIP model and of its control what the numbers turn out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
 
 from analysis.families.registry import Family, Level
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
+from companion.publish.charts import ORDERS
 from companion.publish.style import percent, points
 from companion.publish.words import digits
 
@@ -118,6 +121,25 @@ def privileged_control(control: Measurement, threshold: float) -> str:
     return (
         f"With random weights the first direction reaches {digits(top)} times the mean ({centred} "
         f"with the head centred), {told}"
+    )
+
+
+def kept(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
+    """A row for each share of directions kept: accuracy in every order, and what is lost."""
+    rank = len(m.value("accuracy_importance"))
+    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
+    return pd.DataFrame(
+        {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
+        | {
+            f"{order} (%)": percent(m.value(f"accuracy_{name}")[k - 1])
+            for name, (order, _, _) in ORDERS.items()
+        }
+        | {
+            "difference (points)": points(difference[k - 1], 1.96 * error[k - 1])
+            if k < rank
+            else ""
+        }
+        for k in (round(share * rank) for share in shares)
     )
 
 
