@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -66,17 +67,41 @@ def replaced(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the whole new one. What a killed process leaves ends in
     ``.HOST.PID.part``: the machine's name too, since on a shared file system another's process may
-    have the same number.
+    have the same number; it is removed when the file, or what lies beside it, is written again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(path.parent.glob(".*.part"))
     part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(part)):  # a full disk does not say where
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(found: Iterable[Path]) -> None:
+    """Remove what killed processes of this machine left of files that were to be `replaced`."""
+    for path in found:
+        part = re.fullmatch(rf"\..*\.{re.escape(platform.node())}\.(\d+)\.part", path.name)
+        if part and not alive(int(part[1])):
+            path.unlink(missing_ok=True)
+
+
+def alive(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -41,6 +41,7 @@ OLD = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do it, and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if words and words[0] in OLD:
         print(f"companion: {words[0]} is no command any more, use {OLD[words[0]]}.",
               file=sys.stderr)  # fmt: skip
@@ -111,7 +112,9 @@ def _about_disk(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return f"{what}{where}: make room and call again; what was finished is kept."
-    return f"{what}{where}: allow reading and writing there, and call again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}{where}: allow reading and writing there, and call again."
+    return f"{what}{where}."
 
 
 if __name__ == "__main__":

@@ -270,6 +270,7 @@ def extract(
         raise RunError("--data is missing: name a data set, or a folder of images.")
     for line in _extracted(chosen, _images(extraction), extraction, quiet, checkpoint):
         print(line)
+    registry.load_family(family)  # or it was removed meanwhile
     return 0
 
 
@@ -521,7 +522,7 @@ def fetch(
     from analysis.images import public
 
     if list:
-        for one in public.load_catalogue().values():
+        for one in [public.artifact(n) for n in names] or public.load_catalogue().values():
             print(f"{one.name}  {one.bytes:,} bytes  {one.licence}  {one.url}")
         return 0
     for path in public.fetch_all(names or None, progress=True).values():

@@ -340,11 +340,12 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
         others = [other for other in before.models if other.name != model.name]
         return before.model_copy(update={"models": (*others, model)})
     orders = [family.order for family in load_families(folder=folder).values()]
+    order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
     title = wish.title or _default_title(wish.checkpoint)
     try:
         return Family.model_validate({
             "name": wish.name, "title": " ".join(title.split()), "edition": "reader",
-            "order": max([FIRST_ORDER - 1, *orders]) + 1,
+            "order": order,
             "backbone": f"{model.architecture} of {model.library}, added by a reader.",
             "models": [model],
         })  # fmt: skip
@@ -375,10 +376,10 @@ def _writing(path: Path) -> Iterator[None]:
         with alone("a change of the families"):
             yield
     except OSError as error:
+        shown = Path(error.filename or path)
         raise AddError(
-            f"{path.parent.name}/{path.name} cannot be written "
-            f"({error.strerror or type(error).__name__}), and nothing was changed: make room, or "
-            "allow writing there, and call again."
+            f"{shown.parent.name}/{shown.name} cannot be written "
+            f"({error.strerror or type(error).__name__}), and nothing was changed."
         ) from None
 
 
@@ -420,7 +421,8 @@ def remove(name: str, *, features: bool = False) -> Removed:
     book = ROOT / "book"
     made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
     gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
-    with _writing(file):
+    held = [lock for folder in kept if features for lock in folder.glob("*.lock")]
+    with _writing(file), store.locked(held):  # an extraction finishes first
         for folder in kept if features else ():
             shutil.rmtree(folder)
         for path in gone:

@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from analysis.features import decode, encoders, heads, weights  # noqa: E402
 from analysis.features import extract as extraction  # noqa: E402
-from analysis.features.extract import extract  # noqa: E402
+from analysis.features.extract import device_for, extract  # noqa: E402
 
 torch.set_num_threads(1)
 QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
@@ -498,6 +498,8 @@ def test_damaged_images_stop_models_that_are_left_out_when_they_fail(tmp_path: P
 def test_settings_that_make_no_sense(tmp_path: Path) -> None:
     with pytest.raises(ExtractionError, match="batch_size must be at least 1"):
         Settings(batch_size=0)
+    with pytest.raises(ExtractionError, match="no device 'cpu:7'"):
+        device_for("cpu:7")
     with pytest.raises(ExtractionError, match=r"no device 'tpu' on this machine; there is: .*cpu"):
         extract([VIT], image_list(), replace(QUICK, device="tpu"), folder=tmp_path)
     with pytest.raises(ExtractionError, match="a checkpoint is of one model, 2 are"):

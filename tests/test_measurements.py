@@ -32,6 +32,7 @@ from companion.measurements.records import (
     read,
     read_all,
 )
+from companion.publish import words
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 IMAGES = FOLDER / "outlier_features" / "vit_b_16-openai--coco_500_images.json"
@@ -226,6 +227,37 @@ def test_no_json_is_refused(tmp_path):
     path.write_text(IMAGES.read_text(encoding="utf-8")[:500], encoding="utf-8")
     with pytest.raises(MeasurementError, match=r"^cut\.json cannot be read as JSON: "):
         read(path)
+
+
+def test_what_is_not_the_whole_published_set_says_so(edited):
+    what = "500 images, NOT the published set, taken as it is"
+    found = read(edited(lambda c: c["data"].update(what=what)))
+    assert found.data.title.endswith(", not the published set")
+    family = load_family("vit_b_16")
+    assert what in words.cautions([found, read(IMAGES)], family)
+    assert words.cautions([read(IMAGES)], family) == ""
+    relu = read(edited(replace_value("negative_share", value=0.0)))
+    assert "behind a ReLU" in words.cautions([relu], family)
+
+
+def test_other_weights_and_what_is_broken_are_not_taken(edited, tmp_path, monkeypatch):
+    """Joined by the checksum of the weights where both have one; the broken one is named."""
+    family = load_family("vit_b_16")
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    for noted, taken, count in ((None, None, 1), ("a", None, 1), (None, "b", 1), ("a", "b", 0)):
+        sha256 = taken and taken * 64
+        edited(lambda c, sha256=sha256: c["provenance"].update(weights_sha256=sha256))
+        model = family.model("vit_b_16-openai").model_copy(
+            update={"weights_sha256": noted and noted * 64}
+        )
+        known = family.model_copy(update={"models": (model,)})
+        assert len(records.available("outlier_features", known)) == count
+        assert records.broken("outlier_features", known) == []
+    edited(replace_value("profile", value=[1.0]))
+    assert records.available("outlier_features", family) == []
+    (problem,) = records.broken("outlier_features", family)
+    assert "values.profile has 1 numbers for 512 components" in problem
 
 
 def test_differences_see_more_than_rounding(edited):

@@ -1,5 +1,8 @@
 import contextlib
+import errno
 import json
+import platform
+import re
 import struct
 import subprocess
 import sys
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 from tiny import model
 
-from analysis.common import ROOT
+from analysis.common import ROOT, write_text
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 
@@ -156,6 +159,26 @@ def test_a_write_that_fails_leaves_the_old_features(
         write(path, features() + 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.json", "d.safetensors"]
     np.testing.assert_array_equal(store.read_features(path).features, features())
+
+
+def test_a_write_removes_what_killed_ones_left_and_names_the_file_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / f".x.json.{platform.node()}.{dead.pid}.part"
+    others = tmp_path / f".x.json.elsewhere.{dead.pid}.part"
+    for path in (left, others):
+        path.touch()
+    write_text(tmp_path / "y.json", "")
+    assert others.exists() and not left.exists()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=re.escape(str(tmp_path / "z.json"))):
+        write_text(tmp_path / "z.json", "")
 
 
 def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) -> None:

@@ -221,6 +221,8 @@ def _prepared(
     current = not (
         checkpoint or plan.outdated(model, images, settings, folder) or store.problem(path, model)
     )
+    if current:
+        shutil.rmtree(_parts(path), ignore_errors=True)  # of one that was killed at its very end
     if current and not plan.head_outdated(model, images, folder):
         return []
     loaded = load(model, checkpoint, device_for(settings.device))
@@ -355,7 +357,8 @@ def device_for(name: str) -> str:
                  "mps": torch.backends.mps.is_available()}  # fmt: skip
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if available[device])
-    if not available.get(name.partition(":")[0], False):
+    kind, _, number = name.partition(":")
+    if not available.get(kind, False) or (number and kind != "cuda"):
         known = ", ".join(device for device, there in available.items() if there)
         raise ExtractionError(f"there is no device {name!r} on this machine; there is: {known}.")
     return name

@@ -29,6 +29,7 @@ from analysis.common import ROOT, CompanionError, Name, Plain, Sha256, Strict, W
 from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
+from analysis.images.imagelist import is_whole
 from companion.measurements.quantities import QUANTITIES, Experiment, Quantity, misfits
 
 FOLDER = ROOT / "data" / "measurements"
@@ -79,7 +80,7 @@ class Data(_Strict):
     @property
     def title(self) -> str:
         """What the data set is called."""
-        return sets.title(self.name)
+        return sets.title(self.name) + ", not the published set" * (not is_whole(self.what))
 
 
 class Origin(_Strict):

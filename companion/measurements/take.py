@@ -117,6 +117,8 @@ def measure(job: Job, folder: Path | None = None) -> Measurement:
         raise MeasurementError(str(error)) from None
     sidecars = [store.read_sidecar(path) for path in job.features(folder)]
     about = "" if head is None or place is None else _about_head(store.read_sidecar(place))
+    if head is not None and len(head.classes) > taken.counts.get("classes", len(head.classes)):
+        about += f", of which the {taken.counts['classes']} classes of the data set took part"
     what = taken.what or "; ".join(_about_data(sidecar) for sidecar in sidecars)
     return build(
         job.experiment, job.family, job.model, taken.numbers, taken.counts,

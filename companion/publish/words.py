@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.families.registry import Family, Model
+from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
@@ -209,9 +210,26 @@ def missing(
     every = "Every model of this family was measured."
     text("not-measured", not_measured(family, absent, what, experiment) or every)
     problems = unusable([*unusable_features(family), *broken(experiment, family)])
-    for name, note in (("older-code", code_notes(measured)), ("unusable", problems)):
+    notes = {"cautions": cautions(measured, family), "older-code": code_notes(measured)}
+    for name, note in (*notes.items(), ("unusable", problems)):
         if note:
             text(name, note)
+
+
+def cautions(measured: Sequence[Measurement], family: Family) -> str:
+    """An admonition (MyST) on what keeps measurements from being compared; "" if nothing does."""
+    notes = [f"{title(m, family)}: {m.data.what}." for m in measured if not is_whole(m.data.what)]
+    precisions = list(dict.fromkeys(m.provenance.precision for m in measured if m.live))
+    if len(precisions) > 1:
+        notes.append(f"Not all are of one precision: {'; '.join(precisions)}.")
+    shares = [m.value("negative_share") for m in measured if "negative_share" in m.values]
+    if 0.0 in shares:
+        notes.append(
+            "Some of these features are never negative, as behind a ReLU: there a coordinate can "
+            "be far above the mean one without being an outlier of the kind that the paper means."
+        )
+    items = "\n".join(f"- {note}" for note in notes)
+    return f":::{{admonition}} To be kept in mind\n:class: warning\n{items}\n:::" if items else ""
 
 
 def code_notes(measured: Iterable[Measurement]) -> str:

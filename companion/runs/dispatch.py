@@ -194,14 +194,3 @@ def _failure(job: str) -> Path:
 
 def _slug(job: str) -> str:
     return re.sub(r"[^\w.-]+", "-", job)
-
-
-def alive(process: int) -> bool:
-    """Whether there is a process of that number on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

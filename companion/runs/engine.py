@@ -7,14 +7,12 @@ With nothing to do, neither Snakemake nor what reads images is imported.
 from __future__ import annotations
 
 import os
-import platform
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
-from analysis.common import ROOT, fingerprint, sha256_of, write_text
+from analysis.common import ROOT, fingerprint, remove_parts, sha256_of, write_text
 from analysis.features.store import default_folder
 from companion.runs import dispatch, experiments, keys
 from companion.runs.dispatch import alone, attempt, working
@@ -22,8 +20,6 @@ from companion.runs.execute import show_as_written
 from companion.runs.experiments import STATE, Run, RunError
 from companion.runs.keys import Parts, Status
 
-#: What `analysis.common.replaced` writes to, on this machine.
-PART = re.compile(rf"\..*\.{re.escape(platform.node())}\.(\d+)\.part")
 EXECUTE = "companion.runs.execute:execute"
 #: What decides which features and live measurements there should be, beside the store.
 STORE_CODE = "from companion.runs import grid"
@@ -119,8 +115,8 @@ def _report(failed: Sequence[Status], wanted: int) -> str:
 def _remove_leftovers(everything: Sequence[Run]) -> None:
     """Remove what killed writers left and the runs of notebooks or families that are gone."""
     wanted = {run.output for run in everything}
-    for path in [*experiments.OUTPUTS.rglob("*"), *STATE.rglob("*.part")]:
-        part = PART.fullmatch(path.name)
-        left = part and not dispatch.alive(int(part[1]))
-        if left or (path.suffix == ".ipynb" and path not in wanted):
+    for path in experiments.OUTPUTS.rglob("*.ipynb"):
+        if path not in wanted:
             path.unlink(missing_ok=True)
+    places = (experiments.OUTPUTS, STATE, default_folder(), ROOT / "data", ROOT / "families")
+    remove_parts(part for place in places for part in place.rglob(".*.part"))

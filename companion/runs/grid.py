@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from analysis.common import ROOT, CompanionError, Strict, suggestion, write_text
+from analysis.common import ROOT, CompanionError, Strict, alive, suggestion, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.features.plan import Precision, Settings, head_outdated, outdated
@@ -328,7 +328,7 @@ def _receipts() -> Iterator[Path]:
     own = f".receipts-{platform.node()}-"
     folder = store.default_folder() / f"{own}{os.getpid()}"
     for old in store.default_folder().glob(f"{own}*"):
-        if not dispatch.alive(int(old.name.removeprefix(own))):
+        if not alive(int(old.name.removeprefix(own))):
             shutil.rmtree(old, ignore_errors=True)
     try:
         yield folder
