@@ -113,14 +113,12 @@ alone, lines = views.by_shift(shown)
 titles = {**first.shifts, **second.shifts}
 never_right = int((first.pool[list(first.shifts)] == 0).to_numpy().sum())
 style.figure(
-    "by-shift",
-    accuracies.each_shift(alone, lines, titles, backbone.edition),
-    evidence,
+    "by-shift", accuracies.each_shift(alone, lines, titles, backbone.edition), evidence,
     f"""Effective robustness of the {backbone.title} models on each shift alone, against a line
     fitted to the pool's {len(first.pool)} models on that shift (values of exactly 0 %, which has no
     logit, are left out: {never_right}); r is that fit's correlation. One mark for each model and
     seed. V2 is the matched-frequency variant; models without ObjectNet have no point there.""",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## How much rests on the choice of fit

@@ -33,10 +33,9 @@ from analysis.images.sets import GRID, descriptions
 from companion.publish import costs, style
 
 THROUGHPUT = ROOT / "data" / "throughput"
-families = load_families(edition)
 objectnet = descriptions()["objectnet"].used.images
 images = sum((one.used or one).images for one in (descriptions()[name] for name in GRID))
-models = {f.title: [m for m in f.models if m.loadable] for f in families.values()}
+models = {f.title: [m for m in f.models if m.loadable] for f in load_families(edition).values()}
 
 # %% [markdown]
 # ## Disk

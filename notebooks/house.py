@@ -59,9 +59,8 @@ style.table("rooms", table[columns], None, "The rooms, what each is for and whic
 # %%
 named = listed.assign(module="`" + listed["room"] + "." + listed["module"] + "`")
 for package in PACKAGES:
+    own = named[named["room"].str.split(".").str[0] == package]
     style.table(
-        f"modules-{package}",
-        named.loc[named["room"].str.split(".").str[0] == package,
-                  ["module", "what it is for", "lines"]], None,
+        f"modules-{package}", own[["module", "what it is for", "lines"]], None,
         f"The modules of `{package}`, each with the first sentence of its docstring.",
     )  # fmt: skip

@@ -69,14 +69,13 @@ style.table(
 # ## The example and its control
 
 # %%
+of_example = overview.titled(example, families) | {SPARSE: sparse}
 style.figure(
-    "kurtosis-distribution",
-    charts.kurtosis(overview.titled(example, families) | {SPARSE: sparse}),
-    words.kind([*example, sparse]),
+    "kurtosis-distribution", charts.kurtosis(of_example), words.kind(of_example.values()),
     """Activation kurtosis of single images and captions: the share below each value. Steps
     of the supervised network are interpolated between its few photographs. Vertical line: the
     Gaussian's 3.""",
-)
+)  # fmt: skip
 clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
 captions = next(m for m in example if m.model == clip.model and m is not clip)
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
