@@ -213,8 +213,8 @@ def in_place(found: Probe) -> str:
     if found.place.among == 1:
         return f"There is no recorded model whose last layer is {kind}, so no rank is given."
     return (
-        f"By κ it is number {found.place.rank} of {found.place.among} models whose last layer is "
-        f"{kind}, itself included. They were measured on other images, and κ depends on the "
+        f"By κ it is number {found.place.rank} of {found.place.among} measurements of models whose "
+        f"last layer is {kind}, itself included. They are of other images, and κ depends on the "
         "images: small differences mean nothing."
     )
 
@@ -252,7 +252,7 @@ def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
             "persistence": share(one.persistence),
             "last layer": "signed" if one.signed else "not signed",
             "level": LEVEL_TITLES[one.level] if one.level else "",
-            "images": f"{one.images} {one.data.removeprefix(f'{one.images} ')}",
+            "images": one.data if f"{one.images:,}" in one.data else f"{one.images:,} {one.data}",
         }
         for one in sorted([*own, *others], key=lambda one: -one.kurtosis)
     )
