@@ -54,7 +54,7 @@ style.table(
     f"""For how many models each quantity is known: effective robustness (ER) from published
     accuracies on all shifts or from own features, the others from single images. A candidate is
     judged from {candidates.LEAST} models on that have it and ER, measured on the same images
-    without shift (ImageNet; concepts: Broden), robust models and others among them.""",
+    without shift (ImageNet; concepts: Broden).""",
 )  # fmt: skip
 
 # %%
@@ -67,11 +67,11 @@ shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
     "models", compared.candidates(shown.dropna(subset=["kurtosis"])), kind,
     """The models whose κ is measured per image. ER: effective robustness with its 95 % interval;
-    robust: the interval lies above zero. κ, persistence, and as multiples of the mean the largest
-    coordinate of the activation profile and the importance of the most important direction: on
-    the images without shift, unless others are named. Concepts: encoded along the head's right
-    singular vectors, mean over draws of negatives, of those probed; *random*: along as many random
-    directions of the same features.""",
+    robust: it lies above what ordinary models of the same accuracy reach. κ, persistence, and as
+    multiples of the mean the largest coordinate of the activation profile and the importance of the
+    most important direction: on the images without shift, unless others are named. Concepts:
+    encoded along the head's right singular vectors, mean over draws of negatives, of those probed;
+    *random*: along as many random directions of the same features.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -84,7 +84,7 @@ style.table(
 trained = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"])
 rows = {
     backbone: [
-        dots.Row(f"{row.title}{' (robust)' * row.robust}", row.level, row.n_unique,
+        dots.Row(f"{row.title}{' (robust)' * (row.robust is True)}", row.level, row.n_unique,
                  chance=((row.random_directions,) * 3,))
         for row in own.itertuples()
     ]

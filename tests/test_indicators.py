@@ -1,8 +1,10 @@
 """What tells robust models from others: against scikit-learn and SciPy, and by hand."""
 
+import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import copy_checkout, run_in
 from scipy import stats
@@ -11,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from analysis.families.registry import load_families
 from analysis.metrics import indicators
 from companion.measurements import views
+from companion.publish import candidates, compared
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -48,6 +51,57 @@ def test_intervals_draw_groups_and_repeat():
     assert single[0] < indicators.rank_correlation(x, y) < single[1]
 
 
+def test_the_p_of_a_separation_counts_assignments():
+    """By hand, by all of them one by one, and as SciPy has it where there are no ties."""
+    assert indicators.permutation_p([4, 5, 6, 1, 2, 3], [1, 1, 1, 0, 0, 0]) == pytest.approx(1 / 20)
+    assert np.isnan(indicators.permutation_p([4, 5, 1, 2, 3], [1, 1, 0, 0, 0]))
+    generator = np.random.default_rng(2)
+    values, robust = generator.integers(0, 5, 9).astype(float), np.arange(9) < 4
+    found = [
+        indicators.separation(values, np.isin(np.arange(9), some))
+        for some in itertools.combinations(range(9), 4)
+    ]
+    reached = np.mean(np.array(found) >= indicators.separation(values, robust) - 1e-9)
+    assert indicators.permutation_p(values, robust) == pytest.approx(reached)
+    distinct = generator.normal(size=11)
+    exact = stats.mannwhitneyu(distinct[:5], distinct[5:], alternative="greater", method="exact")
+    assert indicators.permutation_p(distinct, np.arange(11) < 5) == pytest.approx(exact.pvalue)
+
+
+def test_several_p_values_are_adjusted_as_statsmodels_does():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.random.default_rng(3).random(12) ** 3
+    np.testing.assert_allclose(indicators.holm(p), multitest.multipletests(p, method="holm")[1])
+    some = indicators.holm([0.02, np.nan, 0.03])
+    assert some[[0, 2]] == pytest.approx([0.04, 0.04]) and np.isnan(some[1])
+
+
+def test_what_a_candidate_has_to_beat_stands_beside_it():
+    """A candidate that is accuracy in disguise correlates with robustness, and given it with none;
+    seeds of a model are one model.
+    """
+    generator = np.random.default_rng(4)
+    accuracy = np.repeat(np.arange(12.0), 2)
+    models = pd.DataFrame({
+        "model": np.repeat([f"m{n}" for n in range(12)], 2), "backbone": "one", "level": "captions",
+        "er": accuracy + generator.normal(0, 2, 24), "imagenet": accuracy,
+        "kurtosis": accuracy + generator.normal(0, 0.1, 24), "best": generator.random(24),
+        "robust": [None, None] * 2 + [False] * 10 + [True] * 10,
+    })  # fmt: skip
+    titles = candidates.judgeable(models)
+    assert [*titles] == ["kurtosis", "best", "imagenet"]
+    found = compared.judged(models, titles, candidates.TO_BEAT, 100, 0).set_index("candidate")
+    assert found.loc["κ", "area under ROC"] == "1.00"
+    assert found.loc["κ", "p"] == pytest.approx(2 / 252)  # of five and five models, two candidates
+    assert float(found.loc["κ", "rank correlation with ER"].split()[0]) > 0.8
+    assert abs(float(found.loc["κ", "given accuracy"].replace("−", "-"))) < 0.5
+    assert np.isnan(found.loc[titles["imagenet"], "p"])
+    assert "by κ (1.00; rank" in compared.separating(found.reset_index())
+    few = models[models["er"].rank() <= 20].assign(robust=[True, False] + [None] * 18)
+    none = compared.judged(few, titles, candidates.TO_BEAT, 100, 0)
+    assert compared.separating(none).startswith("Fewer than 3 models are known")
+
+
 def test_a_cut_is_chosen_between_values():
     values, robust = [1, 2, 3, 4, 5], [False, False, True, False, True]
     cut = indicators.best_cut(values, robust)
@@ -81,6 +135,5 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
     ]
     (judged,) = [text for text in tables if "area under ROC" in text]
     rho = stats.spearmanr(kurtosis, er["er"]).statistic
-    area = roc_auc_score(er["er"] - er["er_95"] > 0, kurtosis)
-    assert f"{rho:.2f}".replace("-", "−") in judged and f"{area:.2f}" in judged
+    assert f"{rho:.2f}".replace("-", "−") in judged
     assert any(f"{len(er)} marks, rank correlation" in text for text in tables)

@@ -2,7 +2,8 @@
 
 Pure functions on one value per model. Higher values are supposed to go with robustness. With a
 dozen models of a few kinds the intervals are wide, and models of one recipe are not independent:
-`interval` resamples groups of them.
+`interval` resamples groups of them. Of a separation by so few models no interval can be had by
+resampling (of a perfect one every resample is perfect): `permutation_p` counts assignments.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.stats import rankdata
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import permutation_test, rankdata
+
+#: Assignments of robustness to models up to which all are looked at, and else so many drawn.
+ASSIGNMENTS = 100_000
+#: Models of each sort, robust and not, from which on a separation is spoken of.
+LEAST_OF_A_SORT = 3
 
 
 def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
@@ -47,6 +53,37 @@ def separation(values: ArrayLike, robust: ArrayLike) -> float:
         return float("nan")
     above = (one[:, None] > other).mean() + (one[:, None] == other).mean() / 2
     return float(above)
+
+
+def permutation_p(values: ArrayLike, robust: ArrayLike) -> float:
+    """How often the separation would be as good if robustness were dealt out at random.
+
+    One value per model, (models,); the share of all assignments of as many robust models that reach
+    the `separation` at hand, exact up to `ASSIGNMENTS` of them. One-sided: higher values go with
+    robustness. NaN for fewer than `LEAST_OF_A_SORT` models of either sort.
+    """
+    ranks, is_robust = rankdata(np.asarray(values, np.float64)), np.asarray(robust, np.bool_)
+    sorts = ranks[is_robust], ranks[~is_robust]
+    if min(map(len, sorts)) < LEAST_OF_A_SORT:
+        return float("nan")
+    found = permutation_test(
+        sorts, lambda one, other, axis: one.sum(axis=axis), alternative="greater",
+        n_resamples=ASSIGNMENTS, vectorized=True, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return float(found.pvalue)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """p-values adjusted for how many there are (Holm 1979), in the order given.
+
+    What is not known (NaN) stays so, and does not count.
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p)[: np.isfinite(p).sum()]
+    adjusted = np.full(len(p), np.nan)
+    left = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(left * p[order]))
+    return adjusted
 
 
 def interval(

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Family, Level
-from companion.claims.evidence import Evidence, Interval
+from analysis.metrics.robustness import is_robust
+from companion.claims.evidence import Evidence, Interval, beside_ordinary
 from companion.measurements import views
 from companion.measurements.accuracies import POCKET
 from companion.measurements.measures import counts_of
@@ -25,7 +26,10 @@ CANDIDATES = {
     "top_importance": "top importance (× mean)",
     "n_unique": "concepts",
     "best": "mean best AP (%)",
+    "imagenet": "accuracy without shift (%)",
 }
+#: No candidate, but what each has to beat: it needs labels, and no shifted data either.
+TO_BEAT = "imagenet"
 EXPERIMENTS: tuple[Experiment, ...] = ("outlier_features", "privileged_directions", "concepts")
 #: Sets of random directions that are averaged, as in the recorded table.
 CHANCE = 5
@@ -51,16 +55,30 @@ def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
 
 
 def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
-    """Each model's effective robustness, whether its interval is above zero, and candidates."""
+    """Each model's effective robustness, whether it is robust (None: not known), and candidates."""
+    inside = _inside(evidence)
     rows = [
         {"backbone": family.title, "model": model.name, "title": model.title, "level": model.level}
         | evidence.intervals.get(model.name, Interval(*[np.nan] * 3))._asdict()
         | quantities(known.get(model.name, {}), evidence)
+        | inside.get(model.name, {"imagenet": np.nan, "robust": None})
         for family in evidence.families.values()
         for model in family.models
     ]
-    found = pd.DataFrame(rows).rename(columns={"value": "er"})
-    return found.assign(robust=found["low"] > 0)
+    return pd.DataFrame(rows).rename(columns={"value": "er"}).astype({"robust": object})
+
+
+def _inside(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Accuracy without shift in percent, and whether it is robust, of each model with an ER."""
+    accuracy = {
+        name: value
+        for view, rows in evidence.robustness.items() if view != "four"
+        for name, value in rows[["name", "imagenet"]].to_numpy().tolist()
+    }  # fmt: skip
+    return {
+        name: {"imagenet": 100 * accuracy[name], "robust": evidence.robust[name].robust}
+        for name in evidence.intervals
+    }
 
 
 def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
@@ -91,19 +109,24 @@ def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.Da
         return pd.DataFrame()
     unseen = views.view("unseen", in_pocket.values())
     models = views.with_interval(unseen.models, views.resampled(unseen, resamples, seed))
-    models = models.assign(backbone=models["title"], robust=models["low"] > 0)
-    models = models[["model", "seed", "er", "backbone", "low", "high", "robust"]]
+    models = beside_ordinary(models, unseen)
+    ends = models[["low", "high", "ordinary"]].to_numpy().tolist()
+    models = models.assign(
+        backbone=models["title"], imagenet=100 * models["imagenet"],
+        robust=pd.Series([is_robust(*each) for each in ends], dtype=object),
+    )  # fmt: skip
+    models = models[["model", "seed", "er", "backbone", "low", "high", "imagenet", "robust"]]
     recorded = pd.read_csv(POCKET / "representations.csv")
     recorded[["persistence", "best"]] *= 100  # kept as fractions
     return recorded.merge(models, on=["model", "seed"])
 
 
 def judgeable(models: pd.DataFrame) -> dict[str, str]:
-    """Candidates with titles that enough models have, robust ones and others among them."""
+    """Candidates, with titles, of enough models, and what they have to beat."""
     return {
         candidate: title
         for candidate, title in CANDIDATES.items()
         if candidate in models
         for own in [models.dropna(subset=[candidate, "er"])]
-        if len(own) >= LEAST and own["robust"].nunique() == 2
+        if own["model"].nunique() >= LEAST
     }

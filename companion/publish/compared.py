@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 import numpy as np
@@ -14,6 +14,7 @@ from companion.publish.dots import Marks
 from companion.publish.style import minus, points
 from companion.publish.words import digits, with_interval
 
+ROBUST = {True: "yes", False: "no", None: "not known"}
 #: Models that a correlation within a group takes at least.
 LEAST_WITHIN = 5
 
@@ -46,6 +47,11 @@ def within(models: pd.DataFrame, candidate: str) -> str:
     return with_ends(indicators.rank_correlation(models[candidate], models["er"]))
 
 
+def known(models: pd.DataFrame) -> pd.DataFrame:
+    """The models of which it is known whether they are robust."""
+    return models.dropna(subset=["robust"]).astype({"robust": bool})
+
+
 def transfer(models: pd.DataFrame, candidate: str) -> str:
     """Each backbone's balanced accuracy (%) at the cut chosen on all others."""
     told = []
@@ -59,33 +65,69 @@ def transfer(models: pd.DataFrame, candidate: str) -> str:
 
 
 def judged(
-    models: pd.DataFrame, candidate: str, resamples: int, seed: int
-) -> tuple[dict[str, str], bool]:
-    """One candidate's row, and whether the interval of its area under ROC excludes 0.5.
+    models: pd.DataFrame, titles: Mapping[str, str], to_beat: str, resamples: int, seed: int
+) -> pd.DataFrame:
+    """A row of text for each candidate, and its adjusted p-value, NaN where nothing is stated.
 
-    Intervals: 95 % of ``resamples`` of models, all rows of a model together.
+    Intervals: 95 % of ``resamples`` of models, all rows of a model together. ``to_beat`` is no
+    candidate: its p-value is not among those that are adjusted for how many there are.
     """
-    rows = models.dropna(subset=[candidate])
-    robust, trained = rows["robust"], rows[rows["level"] != "random"]
-    statistics = {
-        "rank correlation with ER": (indicators.rank_correlation, rows["er"]),
-        "area under ROC": (indicators.separation, robust),
-    }
-    cells, ends = {}, (np.nan, np.nan)
-    for title, (statistic, other) in statistics.items():
-        ends = indicators.interval(
-            statistic, rows["model"], rows[candidate], other, resamples=resamples, seed=seed
+    rows = [_judged(models, candidate, to_beat, resamples, seed) for candidate in titles]
+    found = pd.DataFrame(rows, columns=_COLUMNS)
+    tried = [np.nan if name == to_beat else p for name, p in zip(titles, found["p"], strict=True)]
+    found["p"] = indicators.holm(tried)
+    found.insert(0, "candidate", [*titles.values()])
+    found["p (Holm)"] = [f"{p:.3f}" if np.isfinite(p) else "n/a" for p in found["p"]]
+    return found
+
+
+_COLUMNS = ["rank correlation with ER", "given accuracy", "trained only", "among robust",
+            "among others", "area under ROC", "cut from other backbones (%)", "p"]  # fmt: skip
+
+
+def _judged(
+    models: pd.DataFrame, candidate: str, to_beat: str, resamples: int, seed: int
+) -> list[str | float]:
+    """The cells of one candidate, in the order of `_COLUMNS`."""
+    rows = models.dropna(subset=[candidate, "er"])
+    values, er, trained = rows[candidate], rows["er"], rows[rows["level"] != "random"]
+    sure = known(rows)
+    each = sure.groupby("model").agg({candidate: "mean", "robust": "mean"})
+    robust = each["robust"] > 0.5
+    enough = min(robust.sum(), (~robust).sum()) >= indicators.LEAST_OF_A_SORT
+    area = f"{indicators.separation(each[candidate], robust):.2f}" if enough else None
+    ends = indicators.interval(
+        indicators.rank_correlation, rows["model"], values, er, resamples=resamples, seed=seed
+    )
+    given = rows.dropna(subset=[to_beat])
+    beside = indicators.partial_rank_correlation(given[candidate], given["er"], given[to_beat])
+    return [
+        with_ends(indicators.rank_correlation(values, er), ends),
+        "n/a" if candidate == to_beat else with_ends(beside),
+        with_ends(indicators.rank_correlation(trained[candidate], trained["er"])),
+        within(sure[sure["robust"]], candidate),
+        within(sure[~sure["robust"]], candidate),
+        area or f"n/a ({robust.sum()} robust, {(~robust).sum()} not)",
+        transfer(sure, candidate),
+        indicators.permutation_p(each[candidate], robust),
+    ]
+
+
+def separating(table: pd.DataFrame, level: float = 0.05) -> str:
+    """Which candidates of `judged` separate robust models from others at a level: a sentence."""
+    if not table["p"].notna().any():
+        return (
+            f"Fewer than {indicators.LEAST_OF_A_SORT} models are known to be robust, or not to be, "
+            "so no separation is judged."
         )
-        cells[title] = with_ends(statistic(rows[candidate], other), ends)
-    row = {
-        "rank correlation with ER": cells["rank correlation with ER"],
-        "trained only": with_ends(indicators.rank_correlation(trained[candidate], trained["er"])),
-        "among robust": within(rows[robust], candidate),
-        "among others": within(rows[~robust], candidate),
-        "area under ROC": cells["area under ROC"],
-        "cut from other backbones (%)": transfer(rows, candidate),
-    }
-    return row, ends[0] > 0.5 or ends[1] < 0.5
+    told = [
+        f"{row['candidate']} ({row['area under ROC']}; rank correlation among robust models "
+        f"{row['among robust']})"
+        for row in table.to_dict("records") if row["p"] <= level
+    ]  # fmt: skip
+    return f"Robust models are told from others, at the {100 * level:g} % level, by " + (
+        ", ".join(told) + "." if told else "none of the candidates."
+    )
 
 
 def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
@@ -111,7 +153,7 @@ def candidates(models: pd.DataFrame) -> pd.DataFrame:
         {
             "model": f"{row['backbone'].removeprefix('Pocket ')}, {row['title']}{row['on']}",
             "ER (points)": robustness(row["er"], row["low"], row["high"]),
-            "robust": "yes" if row["low"] > 0 else "no" if row["low"] <= 0 else "not measured",
+            "robust": "not measured" if np.isnan(row["er"]) else ROBUST[row["robust"]],
             "κ": digits(row["kurtosis"]),
             "largest": digits(row["largest"]),
             "persistence (%)": f"{row['persistence']:.1f}",
