@@ -14,6 +14,7 @@ from analysis.families.registry import Model
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import encoded
 from analysis.metrics.concept_counts import Found
+from analysis.metrics.indicators import holm
 from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import Evidence, Interval, numbers_of
 from companion.claims.ledger import (
@@ -87,7 +88,7 @@ def c_more(claim: Claim, evidence: Evidence) -> Verdict:
         if _same_probe(evidence, *pair):
             one, other = _found(evidence, *pair)
             gaps[pair] = concept_counts.difference(one, other, evidence.counts)
-    sure = established([_p_value(gap.value, gap.error) for gap in gaps.values()])
+    sure = holm([_p_value(gap.value, gap.error) for gap in gaps.values()]) <= SIGNIFICANCE
     cases: dict[str, Case] = {}
     carried: list[Number] = []
     for (pair, gap), beyond in zip(gaps.items(), sure, strict=True):
@@ -176,16 +177,6 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
                 )
     carried += _counts(evidence) if cases else ()
     return verdict(cases, len(evidence.at("captions")), carried)
-
-
-def established(p_values: Sequence[float]) -> list[bool]:
-    """Which of several comparisons are established by Holm's procedure (1979)."""
-    found = [False] * len(p_values)
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        if not p_values[place] <= SIGNIFICANCE / (len(p_values) - rank):
-            break
-        found[place] = True
-    return found
 
 
 def _p_value(value: float, error: float) -> float:

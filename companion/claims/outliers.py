@@ -133,7 +133,7 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Verdict:
         row = {True: "robust", False: "not_robust", None: "unknown"}[robust]
         table.setdefault(m.model, (row, set()))[1].add(outlying)
         carried += _carried(m)
-        carried += numbers_of(m, outliers=True) if outlying else ()
+        carried += numbers(m.model, outliers=True) if outlying else ()
         carried += numbers(m.model, robustness=known.er) if known else ()
     carried += numbers(**_cells(table), known=len(table))
     tests = [m for m in evidence.at(*levels) if not _is_robust(m.name, evidence)]
