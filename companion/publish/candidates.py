@@ -84,7 +84,8 @@ def _inside(evidence: Evidence) -> dict[str, dict[str, Any]]:
 def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
     """The candidates of one model, and what is shown beside them."""
     beside = ("largest", "random_directions", "probed")
-    found: dict[str, Any] = dict.fromkeys([*CANDIDATES, *beside], np.nan)
+    found: dict[str, Any] = {"on": "", "probe": ""}
+    found |= dict.fromkeys([*CANDIDATES, *beside], np.nan)
     if m := known.get("outlier_features"):
         found["on"] = "" if m.data.name == evidence.reference else f": {m.data.title}"
         found["kurtosis"] = m.value("kurtosis_mean")

@@ -194,7 +194,9 @@ def _check_reads(run: Run, reads: Reads) -> None:
         path = _source_of(Path(name))
         if path in declared or (event != "open" and path in listed):
             continue
-        of_python = "__pycache__" in path.parts or ".egg-info" in name or MEMORY in path.parents
+        of_python = (
+            "__pycache__" in path.parts or ".egg-info" in name or MEMORY in (path, *path.parents)
+        )
         if of_python or not path.exists():
             continue
         _fail(
