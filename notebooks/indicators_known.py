@@ -94,8 +94,8 @@ style.figure(
     "captions-control", dots.rows(rows, "concepts") if rows else None, kind,
     f"""Concepts that each model's head encodes; strokes above: what equally many random
     directions of the same features reach, mean of {candidates.CHANCE}. *Robust*: as in the table
-    above. Captions of one style is the control: language, not robust. Intervals are on the pages of
-    the families.""",
+    above. Captions of one style is the control: language without many styles. Intervals are on the
+    pages of the families.""",
 )  # fmt: skip
 
 # %%

@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 OUTLIER_THRESHOLD = 6.0
-"""How many times the mean coordinate an outlier feature must reach. The paper gives no number;
-this one is ours, the figure that Dettmers et al. (2022) use for activations of language models."""
+"""How many times the mean coordinate an outlier feature must reach: a choice of ours, since the
+paper gives no number."""
 
 BLOCK_BYTES = 8 * 2**20
 """Size of a block of rows in float64."""
