@@ -23,6 +23,7 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from companion.measurements import accuracies
+from companion.publish import accuracies as published
 from companion.publish import style
 
 families = load_families(edition) | load_families("reader")
@@ -68,25 +69,8 @@ for family in families.values():
 style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
 # %%
-ADDRESSES = {
-    "open_clip": "mlfoundations/open_clip",
-    "imagenet_testbed": "modestyachts/imagenet-testbed",
-    "timm": "huggingface/pytorch-image-models",
-    "model_soups": "mlfoundations/model-soups",
-}
-sources = [
-    {
-        "source": f"[{ADDRESSES[source]}](https://github.com/{ADDRESSES[source]}/tree/{commit})",
-        "commit": f"`{commit[:10]}`",
-        "models": own[accuracies.MODEL_KEY].drop_duplicates().shape[0],
-        "accuracies": len(own),
-        "left out": int((own["defect"] != "").sum()),
-        "data sets": own["dataset"].nunique(),
-    }
-    for (source, commit), own in table.groupby(["source", "commit"], sort=False)
-]
 style.table(
-    "sources", pd.DataFrame(sources), "published",
+    "sources", published.sources(table), "published",
     """The public tables that the accuracies come from, each at one commit. Models: a
     model evaluated at two image sizes counts twice. Left out: accuracies with a known defect,
     which stay in the table with the reason and enter no figure.""",

@@ -37,8 +37,6 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from analysis.metrics import indicators
-from analysis.metrics.peers import left_out_error
-from analysis.metrics.robustness import effective_robustness
 from companion.claims.evidence import gather
 from companion.measurements import accuracies, atlas
 from companion.publish import candidates, compared, dots, style, words
@@ -122,11 +120,4 @@ if edition == "paper":
     every = atlas.models(accuracies.load())
     clip = every[(every["level"] == "zero_shot") & (every["imagenet"] > 0.1)]
     for name, own in {"": clip, "-less": clip[clip["group"] != "NLLB-CLIP"]}.items():
-        missed = left_out_error(own["imagenet"], own["shifted"], own["group"])
-        spread = effective_robustness(own["shifted"], own["imagenet"]).std()
-        style.text(
-            f"accuracy-alone{name}",
-            f"{100 * missed:.1f} points over {len(own)} models of {own['group'].nunique()} data "
-            f"families, where effective robustness itself has a standard deviation of "
-            f"{100 * spread:.1f}",
-        )  # fmt: skip
+        style.text(f"accuracy-alone{name}", compared.accuracy_alone(own))

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.families.registry import LEVELS, Edition, Family, level_title
 from analysis.metrics.robustness import Baseline, bootstrap_baselines, effective_robustness
 from companion.measurements import views
-from companion.measurements.accuracies import OWN
+from companion.measurements.accuracies import MODEL_KEY, OWN
 from companion.measurements.views import View
 from companion.publish import dots, style
 from companion.publish.style import Evidence, minus, percent, points
@@ -21,6 +21,31 @@ def evidence(*models: pd.DataFrame) -> Evidence:
     found = {kind for rows in models for kind in rows["evidence"]}
     kinds = [kind for kind in ("published", "recorded", "live") if kind in found]
     return cast(Evidence, ", ".join(kinds) or "published")
+
+
+#: Where the public tables come from.
+ADDRESSES = {
+    "open_clip": "mlfoundations/open_clip",
+    "imagenet_testbed": "modestyachts/imagenet-testbed",
+    "timm": "huggingface/pytorch-image-models",
+    "model_soups": "mlfoundations/model-soups",
+}
+
+
+def sources(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each public table at its commit: how much of it there is, and is left out."""
+    return pd.DataFrame(
+        {
+            "source": f"[{ADDRESSES[name]}](https://github.com/{ADDRESSES[name]}/tree/{commit})",
+            "commit": f"`{commit[:10]}`",
+            "models": own[MODEL_KEY].drop_duplicates().shape[0],
+            "accuracies": len(own),
+            "left out": int((own["defect"] != "").sum()),
+            "data sets": own["dataset"].nunique(),
+        }
+        for key, own in table.groupby(["source", "commit"], sort=False)
+        for name, commit in [map(str, key)]
+    )
 
 
 def marks(
