@@ -425,7 +425,7 @@ def probe(
     for path in wanted:
         probe_checkpoint.check_writable(path)
     from analysis.features.plan import Settings
-    from companion.probe import to_json
+    from companion.probe_found import to_json
 
     settings = Settings(
         device=options.device, batch_size=options.batch_size, workers=options.workers,

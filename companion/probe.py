@@ -10,29 +10,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import ArrayLike, NDArray
-from pydantic import TypeAdapter
 from scipy import stats
 
 from analysis.common import ROOT, CompanionError
-from analysis.families.registry import Level
-from analysis.metrics import directions, outliers
+from analysis.metrics import basis, directions, outliers
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import measures
+from companion.probe_found import (
+    Answer,
+    Directions,
+    Interval,
+    Kind,
+    Kurtosis,
+    Layer,
+    Numbers,
+    Outlier,
+    Place,
+    Probe,
+    Recorded,
+    Share,
+    Verdict,
+)
 from companion.publish.words import digits, share
-
-Answer = Literal["shows", "none", "cannot tell"]
-Kind = Literal["signed", "behind a ReLU", "behind a soft rectifier"]
 
 FEWEST_IMAGES = 8
 """Fewer give no meaningful estimate."""
-KURTOSIS_THRESHOLD = 6.0
-"""Twice the Gaussian's 3, and what a Laplace distribution has: heavy tails without outliers."""
 PERSISTENCE_THRESHOLD = 0.75
 """An outlier feature is the same coordinate in nearly every image: in more than this share."""
 REACH_THRESHOLD = 0.5
@@ -46,179 +53,12 @@ PRECISION = 0.05
 
 _SAID = yaml.safe_load((ROOT / "data" / "probe.yaml").read_text(encoding="utf-8"))
 _OFTEN = 100 * PERSISTENCE_THRESHOLD
-_THRESHOLDS = {"high": KURTOSIS_THRESHOLD, "often": _OFTEN, "threshold": OUTLIER_THRESHOLD}
+_THRESHOLDS = {"often": _OFTEN, "threshold": OUTLIER_THRESHOLD}
 RULES: str = _SAID["rules"].format(**_THRESHOLDS)
 
 
 class ProbeError(CompanionError, ValueError):
     """A probe cannot be made; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Kurtosis:
-    """κ: mean over images with the interval of that mean (Student's t), spread, percentiles.
-
-    ``percentiles`` are those from 0 to 100, over images.
-    """
-
-    mean: float
-    interval: Interval
-    deviation: float
-    percentiles: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Outlier:
-    """A coordinate, and how many times as large as the mean coordinate it is on average."""
-
-    coordinate: int
-    times_mean: float
-
-
-@dataclass(frozen=True)
-class Share:
-    """A number of images as a fraction of all, with Wilson's interval."""
-
-    count: int
-    fraction: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
-class Layer:
-    """The kind of last layer, judged from the values of its features.
-
-    ``zeros``, ``negatives``: shares of all components. ``reach``: the 95th percentile of the
-    magnitudes on the side, negative or positive, that reaches less far, over that of the other.
-    ``varying``: 1 − |mean of h / |h||², the share of squared length that differs between images.
-    """
-
-    kind: Kind
-    how: str
-    zeros: float
-    negatives: float
-    reach: float
-    varying: float
-    fair: bool
-    comparison: str
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Privileged directions of a head, as multiples of the mean importance.
-
-    ``top``: the most important direction's; ``privileged``: how many reach ``threshold``. The same
-    once the head's mean row is subtracted, which predicts the same classes. ``importance`` is
-    sorted, the largest first.
-    """
-
-    classes: int
-    directions: int
-    threshold: float
-    top: float
-    privileged: int
-    top_centred: float
-    privileged_centred: int
-    importance: tuple[float, ...]
-    importance_centred: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What is known of another model: mean κ, and how often its commonest leader leads."""
-
-    model: str
-    level: Level | None
-    data: str
-    kurtosis: float
-    persistence: float
-    images: int
-    signed: bool
-
-
-@dataclass(frozen=True)
-class Place:
-    """Rank by κ, 1 the highest, among the recorded models of the same kind of layer and itself."""
-
-    rank: int
-    among: int
-    others: tuple[Recorded, ...]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer, the sentence that says it, what it rests on, and what must be kept in mind."""
-
-    answer: Answer
-    sentence: str
-    reasons: tuple[str, ...]
-    cautions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What is measured: (``images``, ``components``) is the shape of the features.
-
-    ``persistence``: how often the commonest
-    largest coordinate, ``leader``, leads; ``outliers_lead``: how often any outlier coordinate
-    does; ``leaders``: how many different coordinates lead in some image. ``profile``: of each
-    coordinate the mean |z| over that of the mean coordinate. ``sample``: z of the first images
-    (rows) at ``sample_coordinates``. ``images_needed``: for an interval of κ of ± 5 %;
-    ``enough``: whether there were so many.
-    """
-
-    name: str
-    images: int
-    components: int
-    kurtosis: Kurtosis
-    outlier_threshold: float
-    outliers: tuple[Outlier, ...]
-    leader: int
-    persistence: Share
-    outliers_lead: Share
-    leaders: int
-    layer: Layer
-    head: Directions | None
-    images_needed: int
-    enough: bool
-    profile: tuple[float, ...] = field(repr=False)
-    sample_coordinates: tuple[int, ...] = field(repr=False)
-    sample: tuple[tuple[float, ...], ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Probe(Numbers):
-    """What a probe found; as JSON by `to_json`, the fields as they stand here, finite numbers only.
-
-    ``about``: where model and images come from.
-    """
-
-    place: Place
-    verdict: Verdict
-    about: dict[str, Any] = field(default_factory=dict, repr=False)
-    format: int = 1
-
-    @property
-    def level(self) -> str:
-        """The model's level, which gives a drawing its colour; zero-shot if it is not known."""
-        return str(self.about.get("model", {}).get("level") or "zero_shot")
-
-    def value(self, name: str) -> Any:
-        """A quantity under the name that measurements give it, for drawings."""
-        head = asdict(self.head) if self.head else {}
-        renamed = {
-            "kurtosis_percentiles": self.kurtosis.percentiles,
-            "importance_head_centred": head.get("importance_centred"),
-        }
-        return np.asarray((vars(self) | head | renamed)[name])
 
 
 def probe(
@@ -246,7 +86,8 @@ def probe(
             raise
         raise ProbeError(f"{name} cannot be probed: {error}") from None
     found = place(numbers, recorded)
-    return Probe(**vars(numbers), place=found, verdict=judge(numbers), about=dict(about or {}))
+    verdict = judge(numbers, found)
+    return Probe(**vars(numbers), place=found, verdict=verdict, about=dict(about or {}))
 
 
 def check_number(images: int) -> None:
@@ -258,26 +99,26 @@ def check_number(images: int) -> None:
         )
 
 
-def judge(found: Numbers) -> Verdict:
-    """The verdict on what was measured. In order:
+def judge(found: Numbers, among: Place) -> Verdict:
+    """The verdict on what was measured, `among` recorded models. In order:
 
     1. The last layer is not signed (`Layer`): *cannot tell*. Sparse features have a raised κ
        without outlier features, and the paper's evidence is on signed layers.
-    2. The interval of κ lies above `KURTOSIS_THRESHOLD`, there are outlier coordinates, and the
-       interval of the share of images that they lead in lies above `PERSISTENCE_THRESHOLD`:
-       *shows*; but *cannot tell* if the features hardly vary between images
-       (`VARYING_THRESHOLD`), which random weights do too.
-    3. The interval of κ lies below `KURTOSIS_THRESHOLD`, and there is no outlier coordinate:
-       *none*.
+    2. The interval of κ lies above two thirds of the way from controls to zero-shot models
+       (`Place.mark`), there are outlier coordinates, and the interval of the share of images that
+       they lead in lies above `PERSISTENCE_THRESHOLD`: *shows*; but *cannot tell* if the features
+       hardly vary between images (`VARYING_THRESHOLD`), which random weights do too.
+    3. The interval of κ lies below one third of that way, and there is no outlier coordinate:
+       *none*, in this basis.
     4. Anything else: *cannot tell*, because there are too few images, or because κ, outlier
        coordinates and persistence do not go together.
     """
-    words = in_words(found)
-    why = _doubt(found)
-    low = found.kurtosis.interval.high < KURTOSIS_THRESHOLD
+    words = in_words(found) | _ends_of(among)
+    why = _doubt(found, among)
+    low = found.kurtosis.interval.high < among.mark(1 / 3)
     answer: Answer = "cannot tell" if why else "none" if low else "shows"
     because = _SAID["because"][why].format(**words) if why else ""
-    reasons = ("kurtosis", "outliers" if found.outliers else "no outliers", "leader")
+    reasons = ("kurtosis", "outliers" if found.outliers else "no outliers", "leader", "mean")
     said = (_SAID["reasons"][reason].format(**words) for reason in reasons)
     cautions = _SAID["cautions"]
     untrained = not found.outliers and found.persistence.interval.low > PERSISTENCE_THRESHOLD
@@ -301,17 +142,11 @@ def place(found: Numbers, recorded: Iterable[Recorded]) -> Place:
     others.sort(key=lambda other: -other.kurtosis)
     alike = [other for other in others if other.signed == (found.layer.kind == "signed")]
     above = sum(other.kurtosis > found.kurtosis.mean for other in alike)
-    return Place(1 + above, 1 + len(alike), tuple(others))
-
-
-def to_json(found: Probe) -> str:
-    """A probe as JSON, its fields those of `Probe`."""
-    return TypeAdapter(Probe).dump_json(found, indent=1).decode() + "\n"
-
-
-def from_json(text: str | bytes) -> Probe:
-    """Read what `to_json` wrote; pydantic's ValidationError, a ValueError, for anything else."""
-    return TypeAdapter(Probe).validate_json(text)
+    signed = [other for other in others if other.signed]
+    high = [other.kurtosis for other in signed if other.level == "zero_shot"]
+    low = [other.kurtosis for other in signed if other.level in ("random", "supervised")]
+    ends = (max(low), min(high)) if low and high and max(low) < min(high) else ()
+    return Place(1 + above, 1 + len(alike), tuple(others), *ends)
 
 
 def in_words(found: Numbers) -> dict[str, Any]:
@@ -335,6 +170,8 @@ def in_words(found: Numbers) -> dict[str, Any]:
         "outliers_lead": share(lead.fraction),
         "outliers_lead_interval": _ends(lead.interval),
         "leader": found.leader,
+        "less_mean": digits(found.kurtosis_less_mean),
+        "in_mean": share(1 - found.layer.varying),
         "leads": share(persistence.fraction),
         "leads_interval": _ends(persistence.interval),
         "leaders": "no other one leads" if found.leaders == 1 else
@@ -349,14 +186,26 @@ def _ends(interval: Interval, form: Callable[[float], str] = "{:.1%}".format) ->
     return f"{form(interval.low)} to {form(interval.high)}".replace("%", "")
 
 
-def _doubt(found: Numbers) -> str:
+def _ends_of(among: Place) -> dict[str, str]:
+    return {
+        name: digits(value)
+        for name, value in {
+            "plain": among.plain, "outlying": among.outlying,
+            "below": among.mark(1 / 3), "above": among.mark(2 / 3),
+        }.items()
+    }  # fmt: skip
+
+
+def _doubt(found: Numbers, among: Place) -> str:
     """Why there is no answer; "" if there is one."""
     interval, lead = found.kurtosis.interval, found.outliers_lead
     if found.layer.kind != "signed":
         return "not signed"
-    if interval.high < KURTOSIS_THRESHOLD:
+    if interval.high < among.mark(1 / 3):
         return "low with outliers" if found.outliers else ""
-    if interval.low <= KURTOSIS_THRESHOLD:
+    if among.mark(1 / 3) <= interval.low and interval.high <= among.mark(2 / 3):
+        return "between"
+    if interval.low <= among.mark(2 / 3):
         return "few for kurtosis"
     if not found.outliers or lead.interval.high < PERSISTENCE_THRESHOLD:
         return "no persistence"
@@ -382,6 +231,7 @@ def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers
         persistence=_share(int(found.leading.max()), len(array)),
         outliers_lead=_share(int(found.leading[coordinates].sum()), len(array)),
         leaders=int(numbers["leaders"]),
+        kurtosis_less_mean=_less_mean(array, name),
         layer=_layer(array, found.zero_share, found.negative_share),
         head=_directions(array, head),
         images_needed=max(FEWEST_IMAGES, math.ceil(wanted)),
@@ -397,6 +247,14 @@ def _kurtosis(values: NDArray[np.float64]) -> Kurtosis:
     low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
     percentiles = np.percentile(values, np.arange(101)).tolist()
     return Kurtosis(mean, Interval(float(low), float(high)), deviation, tuple(percentiles))
+
+
+def _less_mean(array: NDArray[Any], name: str) -> float:
+    """κ of the images at length 1 less their mean; ValueError if all are equal."""
+    try:
+        return float(outliers.kurtosis(basis.less_mean(array)).mean())
+    except ValueError:
+        return float(outliers.kurtosis(array).mean())  # one of them is the mean: nothing is left
 
 
 def _share(count: int, total: int) -> Share:

@@ -25,7 +25,8 @@ from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
 from companion.measurements import due, records
 from companion.measurements.records import Measurement
-from companion.probe import Probe, ProbeError, Recorded, check_number, in_words, probe, to_json
+from companion.probe import ProbeError, check_number, in_words, probe
+from companion.probe_found import Probe, Recorded, to_json
 from companion.publish import report
 from companion.publish.words import digits, share
 from companion.runs import execute

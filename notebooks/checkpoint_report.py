@@ -33,8 +33,9 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion.probe import KURTOSIS_THRESHOLD, RULES, from_json, in_words
+from companion.probe import RULES, in_words
 from companion.probe_checkpoint import among_recorded, in_place, listed, of_family, provenance
+from companion.probe_found import from_json
 from companion.publish import charts, style, words
 from companion.publish.words import share
 
@@ -80,12 +81,15 @@ table(
     """Negative: share of all components, about a half where a layer is signed and none behind a
     ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
     Privileged: directions at least 10 times as important as the mean one; they take no part in
-    the verdict. Largest importance: times the mean; in brackets with the head centred.""",
+    the verdict. Largest importance: times the mean; in brackets with the head centred. κ less the
+    mean: without the mean image, which holds so much of the energy.""",
     negative=lambda f: share(f.layer.negatives),
     images=lambda f: f.images,
     needed=lambda f: f.images_needed,
     privileged=lambda f: in_words(f)["privileged"],
     largest_importance=lambda f: in_words(f)["importance"],
+    κ_less_the_mean=lambda f: in_words(f)["less_mean"],
+    in_the_mean=lambda f: in_words(f)["in_mean"],
 )
 style.text("reasons", listed(probes, lambda found: found.verdict.reasons))
 
@@ -94,9 +98,8 @@ style.text("reasons", listed(probes, lambda found: found.verdict.reasons))
 
 # %%
 style.figure(
-    "kurtosis", charts.kurtosis(probes, KURTOSIS_THRESHOLD) if probes else None, "live",
-    f"""The activation kurtosis of single images. Vertical lines: the Gaussian's 3, the
-    {KURTOSIS_THRESHOLD:g} from which κ counts as far above it here (dashed).""",
+    "kurtosis", charts.kurtosis(probes) if probes else None, "live",
+    "The activation kurtosis of single images. Vertical line: the Gaussian's 3.",
 )  # fmt: skip
 style.figure(
     "profile", charts.profiles(probes, OUTLIER_THRESHOLD) if probes else None, "live",
