@@ -381,7 +381,7 @@ def claims(
     ] = None,
     edition: Annotated[Literal["paper", "pocket"], option("whose models (paper)")] = "paper",
 ) -> int:
-    """Judge the paper's claims: outcome, how many of how many checks agree, and the numbers."""
+    """Judge the paper's claims: outcome, how many models were measured and agree, the numbers."""
     from companion.claims import evidence, ledger, rules
     from companion.publish import cards
 
