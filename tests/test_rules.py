@@ -47,9 +47,10 @@ MODELS = (
     ("captions", "captions", "captions"), ("tuned", "finetuned", "OpenAI"),
     ("labels", "supervised", "labels"), ("drawn", "random", "none"),
 )  # fmt: skip
-ONE = family("one", *MODELS)
+BUILT = {"library": "open_clip", "architecture": "x", "weights": "y"}
+ONE = family("one", *MODELS, labels=BUILT)
 STANDING = {"stand_in": True}
-OTHERS = family("one", *MODELS, tuned=STANDING, labels=STANDING)
+OTHERS = family("one", *MODELS, tuned=STANDING, labels=STANDING | BUILT)
 RELU = {"library": "timm", "architecture": "resnet50", "weights": "x"}
 AT_RELU = family("one", *MODELS, labels=RELU)
 LEVELS = {model.name: model.level for model in ONE.models}
@@ -463,10 +464,10 @@ def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():
     said = lines({"K-zero-shot": verdict})
     assert said[0].split(maxsplit=2)[1:] == [
         "reproduced",
-        "1 of 2 models: 1 agrees; models that are inferred, which decide nothing: 1 differs",
+        "1 of 2 models, 1 agrees; models that are inferred, which decide nothing: 1 differs",
     ]
     assert said[1].split()[:3] == ["kurtosis", "40", "(39.02"]
-    assert badge(verdict) == "[reproduced]{.verdict-reproduced} [1 of 2 models]{.coverage}"
+    assert badge(verdict) == "[reproduced]{.verdict-reproduced} [1 of 2 models, 1 aside]{.coverage}"
 
 
 def test_the_command_prints_every_claim(capsys):
@@ -498,20 +499,21 @@ def test_cards_are_made_of_the_verdicts_numbers():
         concepts("tuned", 4, textures=2), concepts("labels", 1),
         robustness=ROBUST | {"own": frame(("poor", 0.1, 0.01))},
         misread=pd.DataFrame({"name": ["poor"], "er": [0.081]}),
+        others={"other": family("other", ("stand-in", "supervised", "labels"))},
     )  # fmt: skip
     verdicts = judge_all(known, CLAIMS)
     cards = {name: card(CLAIMS[name], verdict, known) for name, verdict in verdicts.items()}
     title = sets.title("imagenet")
-    assert f"ONE, OpenAI, on {title} 40.0 ± 0.980 (32.8); ONE" in cards["K-zero-shot"]
+    assert f"On one: ONE, OpenAI 40.0 ± 0.980 on {title} (32.8); ONE" in cards["K-zero-shot"]
     assert f"The control: ONE, random weights, on {title} 2.90 ± 0" in cards["K-zero-shot"]
-    assert "**Measured:** 2 of 2 models: 2 agree." in cards["K-zero-shot"]
+    assert "**Measured:** 2 of 2 models, 2 agree." in cards["K-zero-shot"]
     assert "Of these, 2 are of ImageNet's validation images" in cards["K-zero-shot"]
-    assert "has κ 29.7 on 10 photographs" in cards["K-others"]
+    assert "has κ 29.7 on ImageNet" in cards["K-others"]
     assert "ONE, OpenAI to YFCC-15M 3.33 (3.06 to 3.63)" in cards["K-openai"]
     assert "12 ordinary models of its accuracy reach +5.0" in cards["K-captions"]
     assert "κ 3.20" in cards["K-captions"] and "+1.0 (−1.0 to +3.0)" in cards["K-captions"]
     assert "36.0 times the mean (180 with the head's mean row)" in cards["D-privileged"]
-    assert "robust 2 and 0; not robust 0 and 1; robust" in cards["K-indicator"]
+    assert "| robust | 2 | 0 | 0 |\n| not robust | 0 | 1 | 0 |" in cards["K-indicator"]
     assert "they reach 8.1 points (ONE, zero-shot, YFCC-15M)" in cards["ER-range"]
     assert "minus 1%, one point" in cards["P-80"]
     assert "50.0 % with 2 (−2.0 ± 2.0 points)" in cards["P-80"]

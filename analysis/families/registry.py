@@ -169,10 +169,11 @@ class Model(Strict):
         """Which layer its features are, None where that is not known.
 
         Kurtosis depends on the basis, so models are comparable at the same kind of layer only.
-        Those that are not timm's are built like CLIP, which ends in its projection.
+        open_clip's models end in CLIP's projection, and so do the paper's that cannot be loaded.
         """
+        unknown = self.library is None and self.level == "supervised"
         if self.library != "timm":
-            return "projection"
+            return None if unknown else "projection"
         name = self.architecture or ""
         return next((end for start, end in TIMM_LAYERS.items() if name.startswith(start)), None)
 

@@ -85,7 +85,8 @@ class Cuts:
 class Evidence:
     """What is known of some families' models.
 
-    ``measurements`` may be of other models, too, which then stand beside them. ``robustness``: view
+    ``measurements`` may be of models of ``others``, too, which then stand beside them and decide
+    nothing. ``robustness``: view
     → one row per checkpoint with family, name, level, pretraining, er, low and high (ends of the
     95 % interval), in fractions, and what `Robustness` has of ordinary models; values of two views
     are never compared. ``fits``: constants of the baseline under every choice that the paper leaves
@@ -103,6 +104,7 @@ class Evidence:
     probe: str = "broden"
     counts: Quantity = "unique"
     cuts: Cuts = Cuts()
+    others: Mapping[str, Family] = field(default_factory=dict)
 
     def at(self, *levels: Level) -> list[Model]:
         """The families' models at some levels, in the order of the levels; one checkpoint each."""
@@ -216,11 +218,11 @@ def gather(
         raise ClaimError(
             f"{folder} is no folder: give one that holds measurements as data/measurements does."
         )
-    families = load_families(edition)
+    families, others = load_families(edition), load_families("contrast")
     pocket = edition == "pocket"
     known = [
         m
-        for family in (families | load_families("contrast")).values()
+        for family in (families | others).values()
         for experiment in experiments
         for m in _known(experiment, family, folder)
         if not pocket or m.data.name in (TRAINING, POCKET["probe"])
@@ -230,9 +232,11 @@ def gather(
         every = views.with_interval(unseen.models, views.resampled(unseen, RESAMPLES, SEED))
         shipped = every[every["seed"] == 0].reset_index(drop=True)
         found = {"unseen": beside_ordinary(shipped, unseen)}
-        return Evidence(families, known, found, cuts=cuts, **POCKET)
-    found, misread = _views(families, known), _misread(families)
-    return Evidence(families, known, found, views.fit_choices(), misread, cuts=cuts)
+        return Evidence(families, known, found, cuts=cuts, others=others, **POCKET)
+    return Evidence(
+        families, known, _views(families, known), views.fit_choices(), _misread(families),
+        cuts=cuts, others=others,
+    )  # fmt: skip
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:

@@ -43,7 +43,8 @@ Unit = Literal["dimensionless", "times the mean", "fraction", "count"]
 #: Names of the numbers that carry verdicts, by unit; all others are counts.
 UNITS: dict[Unit, tuple[str, ...]] = {
     "dimensionless": (
-        *("kurtosis", "low_kurtosis", "ratio"), *("slope", "intercept", "r"),
+        *("kurtosis", "low_kurtosis", "lowest_kurtosis", "highest_kurtosis", "ratio"),
+        *("slope", "intercept", "r"),
     ),
     "times the mean": ("importance", "importance_centred"),
     "fraction": (

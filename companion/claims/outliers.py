@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -49,6 +50,7 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Verdict:
         for one in (m, control) if control else (m,):
             carried += _carried(one)
             carried += numbers_of(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
+    carried += [n for name in dict.fromkeys(m.model for m in found) for n in _spread(name, found)]
     carried += numbers(on_reference=evidence.on_reference(found))
     return verdict(gathered(cases), len(evidence.at("zero_shot")), carried)
 
@@ -184,6 +186,18 @@ def _kurtosis(m: Measurement) -> Interval:
 
 def _carried(m: Measurement) -> tuple[Number, ...]:
     return numbers_of(m, kurtosis=_kurtosis(m))
+
+
+def _spread(model: str, found: Sequence[Measurement]) -> tuple[Number, ...]:
+    """Of a model that was measured on several sets of images, the lowest and highest mean."""
+    own = [m for m in found if m.model == model]
+    if len(own) == 1:
+        return numbers_of(own[0], alone=True)
+    means = [_kurtosis(m).value for m in own]
+    return numbers(
+        model, sets=len(own), lowest_kurtosis=min(means), highest_kurtosis=max(means),
+        low_kurtosis=min(m.value("kurtosis_percentiles")[5] for m in own),
+    )  # fmt: skip
 
 
 def _ratio(one: Interval, other: Interval) -> Interval:

@@ -63,7 +63,7 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     found = " ".join(filter(None, said))
     if verdict.outcome == "not measured":
         found = f"{found or 'No evidence yet.'} It needs: {claim.needs}"
-    measured = f"{coverage(verdict).capitalize()}{_then(agreement(verdict))}."
+    measured = f"{coverage(verdict)}{agreement(verdict)}."
     tolerance = claim.tolerance or 0
     rule = claim.rule.format(
         **asdict(evidence.cuts), **claim.values, tolerance=tolerance, points=100 * tolerance
@@ -80,7 +80,9 @@ def badge(verdict: Verdict) -> str:
     """An outcome as the book shows it, and beside it how much of what it speaks of was measured."""
     outcome = verdict.outcome
     shown = f"[{outcome}]{{.verdict-{outcome.replace(' ', '-')}}}"
-    return f"{shown} [{coverage(verdict)}]{{.coverage}}" if verdict.cases else shown
+    aside = sum(case.aside is not None for case in verdict.cases.values())
+    more = f", {aside} aside" if aside else ""
+    return f"{shown} [{coverage(verdict)}{more}]{{.coverage}}" if verdict.cases else shown
 
 
 def coverage(verdict: Verdict) -> str:
@@ -89,16 +91,19 @@ def coverage(verdict: Verdict) -> str:
 
 
 def agreement(verdict: Verdict) -> str:
-    """In how many cases a claim holds, of those that decide and of those aside; "" without any."""
-    told = []
+    """In how many cases a claim holds, of those that decide and of those aside; "" without any.
+
+    As it follows the coverage.
+    """
+    told = ""
     for aside in (None, *get_args(Aside)):
         found = {result: verdict.count(result, aside) for result in RESULTS}
         if aside == "no test" and any(found.values()):
-            told.append(f"{ASIDES[aside]}{sum(found.values())}")
+            told += f"; {ASIDES[aside]}{sum(found.values())}"
         elif any(found.values()):
             of = "" if aside or sum(found.values()) == verdict.measured else " values"
-            told.append(f"{ASIDES[aside]}{_counted(found, of)}")
-    return "; ".join(told)
+            told += f"{'; ' if aside else ', '}{ASIDES[aside]}{_counted(found, of)}"
+    return told
 
 
 def _counted(results: Mapping[Result, int], of: str = "") -> str:
@@ -108,10 +113,6 @@ def _counted(results: Mapping[Result, int], of: str = "") -> str:
         for result, number in results.items()
         if number
     )
-
-
-def _then(text: str) -> str:
-    return f": {text}" if text else ""
 
 
 def beside(
@@ -180,7 +181,7 @@ def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
     """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
     told = []
     for name, verdict in verdicts.items():
-        count = f"{coverage(verdict)}{_then(agreement(verdict))}"
+        count = f"{coverage(verdict)}{agreement(verdict)}"
         told.append(f"{name:16} {verdict.outcome:13} {count}")
         for n in verdict.numbers:
             ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
@@ -213,7 +214,8 @@ def _names(number: Number, evidence: Evidence) -> dict[str, str]:
     names = {"of": number.of.replace("_", "-"), "data": sets.title(number.data)}
     if number.of in evidence.families:
         return names | {"title": evidence.families[number.of].title}
-    families = {m.name: f for f in evidence.families.values() for m in f.models}
+    known = [*evidence.families.values(), *evidence.others.values()]
+    families = {m.name: f for f in known for m in f.models}
     first, *others = number.of.split(", ")
     if first in families:
         family = families[first]
