@@ -40,7 +40,7 @@ ASIDES: dict[Aside | None, str] = {
 #: What the sentence beside a card shows, where a verdict has it.
 BESIDE = {
     "kurtosis": "κ {}",
-    "importance": "largest importance over the mean {}",
+    "importance_centred": "largest importance over the mean, head centred {}",
     "robustness": "effective robustness in points {:+.1f…}",
     "kept": "directions kept {}",
     "rank": "of {}",
