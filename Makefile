@@ -47,7 +47,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve runs pocket test test-slow test-slurm lint clean
+.PHONY: help venv book serve sphinx runs pocket test test-slow test-slurm lint clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -65,6 +65,19 @@ serve: ## Show the built book on this computer (PORT=8000)
 	@test -f $(INDEX) || { echo "There is no built book yet: run 'make book' first." >&2; exit 1; }
 	@echo "The book is at http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+# conf.py is what Jupyter Book makes of its settings; without its extension, plain Sphinx reads the
+# same pages. What jupyter-book holds back (Sphinx 7) is taken from the package index as it comes.
+sphinx: ## Build the book with the newest Sphinx alone (a check for the end of Jupyter Book 1)
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
+	@$(IN_VENV) companion build --runs
+	@test -x .venv-sphinx/bin/python || $(IN_VENV) python -m venv .venv-sphinx
+	@$(IN_VENV) python -c 'import re, tomllib; print("\n".join(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("jupyter-book")))' > .venv-sphinx/needs.txt
+	@.venv-sphinx/bin/python -m pip install --quiet --upgrade --requirement .venv-sphinx/needs.txt myst-nb sphinx-book-theme sphinx-copybutton sphinx-design sphinx-togglebutton
+	@$(IN_VENV) jupyter-book config sphinx book/ >/dev/null
+	@sed "s/'jupyter_book', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
+	@trap 'rm -f book/conf.py' EXIT; cd book && PYTHONPATH="$(CURDIR)" ../.venv-sphinx/bin/python -m sphinx -W -b html . ../.venv-sphinx/html
+	@printf 'Built by plain Sphinx: %s\n' "$(CURDIR)/.venv-sphinx/html/index.html"
 
 runs: ## Bring all runs up to date, without building the book
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
@@ -95,4 +108,4 @@ lint: ## Check style and types
 	@$(IN_VENV) mypy
 
 clean: ## Remove the built book and the runs; keep .venv and the features on disk
-	@rm -rf $(BUILD) book/runs .companion
+	@rm -rf $(BUILD) book/runs .companion .venv-sphinx
