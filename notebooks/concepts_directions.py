@@ -123,7 +123,8 @@ style.table(
 style.figure(
     "pictures", charts.ends(ends, pictures, names) if len(pictures) else None, "live",
     f"""The {shown} test images that score highest and the {shown} that score lowest on the most
-    important direction, in all drawing styles. Who drew them is in `data/emoji/LICENSES.md`.""",
+    important direction, in all drawing styles.
+    Who drew them, and under which licences: {{doc}}`/appendix/licences`.""",
 )  # fmt: skip
 
 # %% [markdown]

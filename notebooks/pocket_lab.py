@@ -53,7 +53,8 @@ style.figure(
     "styles", pocket.some_emoji(data), "live",
     """Some test concepts, one column each, in the ten styles, one row each. *imagenet*: the
     training style; *seen*: a shift whose style is in both web sets; *unseen*: a shift whose style
-    no model trains on; *web*: only in a web set. Who drew them is in `data/emoji/LICENSES.md`.""",
+    no model trains on; *web*: only in a web set.
+    Who drew them, and under which licences: {doc}`/appendix/licences`.""",
 )  # fmt: skip
 
 # %%

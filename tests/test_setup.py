@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +18,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -42,6 +45,50 @@ def test_conda_environment_is_in_step_with_pyproject() -> None:
     (install,) = pip["pip"]
     extras = re.fullmatch(r'-e "?\.\[([a-z,]+)\]"?', install)
     assert extras and set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+def test_binder_has_one_python_and_no_extras() -> None:
+    conda, _, pip = read_yaml(ROOT / "binder/environment.yml")["dependencies"]
+    assert re.fullmatch(r"python=3\.\d+", conda) and conda.split("=")[1] in SUPPORTED
+    assert pip["pip"] == ["-e ."]
+
+
+def test_workflows_are_valid_and_call_what_is_here() -> None:
+    workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    subprocess.run([*command, "vendor.github-workflows", *map(str, workflows)], check=True)
+    called = re.findall(r"run: make (\w+)", "".join(p.read_text("utf-8") for p in workflows))
+    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    assert set(called) <= targets and "book" in called
+
+
+def test_everything_imported_is_declared() -> None:
+    """A library that comes along with another may go with it."""
+    names = {"PIL": "pillow", "yaml": "pyyaml", "open_clip": "open-clip-torch"}
+    folders = ("analysis", "companion", "training", "notebooks", "book/_extensions")
+    found = {
+        name.split(".")[0]
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        )
+    }  # fmt: skip
+    ours = {"analysis", "companion", "training"} | {
+        p.stem for p in (BOOK / "_extensions").iterdir()
+    }
+    extras = PROJECT["optional-dependencies"].values()
+    declared = {
+        canonicalize_name(Requirement(line).name)
+        for lines in (PROJECT["dependencies"], *extras)
+        for line in lines
+    }
+    outside = found - ours - set(sys.stdlib_module_names)
+    missing = {canonicalize_name(names.get(name, name)) for name in outside} - declared
+    assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
 
 
 def test_citation_names_the_companion_and_the_paper() -> None:
