@@ -66,17 +66,17 @@ serve: ## Show the built book on this computer (PORT=8000)
 	@echo "The book is at http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
 
-# conf.py is what Jupyter Book makes of its settings; without its extension, plain Sphinx reads the
-# same pages. What jupyter-book holds back (Sphinx 7) is taken from the package index as it comes.
+# conf.py is what Jupyter Book makes of its settings; without its extension, and with the runs made
+# before, plain Sphinx reads the same pages. What jupyter-book holds back (Sphinx 7) is taken from the package index as it comes.
 sphinx: ## Build the book with the newest Sphinx alone (a check for the end of Jupyter Book 1)
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
 	@$(IN_VENV) companion build --runs
 	@test -x .venv-sphinx/bin/python || $(IN_VENV) python -m venv .venv-sphinx
-	@$(IN_VENV) python -c 'import re, tomllib; print("\n".join(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("jupyter-book")))' > .venv-sphinx/needs.txt
+	@$(IN_VENV) python -c 'import tomllib; print("\n".join(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("jupyter-book")))' > .venv-sphinx/needs.txt
 	@.venv-sphinx/bin/python -m pip install --quiet --upgrade --requirement .venv-sphinx/needs.txt myst-nb sphinx-book-theme sphinx-copybutton sphinx-design sphinx-togglebutton
 	@$(IN_VENV) jupyter-book config sphinx book/ >/dev/null
-	@sed "s/'jupyter_book', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
-	@trap 'rm -f book/conf.py' EXIT; cd book && PYTHONPATH="$(CURDIR)" ../.venv-sphinx/bin/python -m sphinx -W -b html . ../.venv-sphinx/html
+	@sed "s/'jupyter_book', //; s/'companion_runs', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
+	@trap 'rm -f book/conf.py' EXIT; cd book && PYTHONPATH="$(CURDIR):_extensions" ../.venv-sphinx/bin/python -m sphinx -W -b html . ../.venv-sphinx/html
 	@printf 'Built by plain Sphinx: %s\n' "$(CURDIR)/.venv-sphinx/html/index.html"
 
 runs: ## Bring all runs up to date, without building the book
