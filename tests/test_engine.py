@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import make_project, run_in
 
+from companion.runs import experiments, keys
+
 HEADER = """# ---
 # jupyter:
 #   companion:
@@ -359,3 +361,11 @@ def test_neither_the_clock_nor_damaged_notes_of_snakemake_decide_anything(projec
         if note.is_file():
             note.write_bytes(bytes(range(256)))
     assert update(project) == EVERY_RUN
+
+
+def test_families_are_read_once_for_all_runs(monkeypatch):
+    """Else status and builds are quadratic in their number."""
+    calls = []
+    monkeypatch.setattr(keys, "load_families", lambda: calls.append(1) or {})
+    assert len(keys.statuses(experiments.all_runs()[:4])) == 4
+    assert not calls

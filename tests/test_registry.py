@@ -211,8 +211,12 @@ BAD = {
         f"order: {'9' * 5000}",
         r"tiny.yaml: the file is not readable as YAML",
     ),
-    "a list as a key": ("order: 9", "order: 9\n? [a]\n: b", r"tiny.yaml: the file is not readable"),
-    "deeply nested": ("order: 9", f"order: {'[' * 3000}", r"tiny.yaml: the file is not readable"),
+    "a list as a key": (
+        "order: 9",
+        "order: 9\n? [a]\n: b",
+        r"tiny.yaml: .*the file is not readable",
+    ),
+    "deeply nested": ("order: 9", f"order: {'[' * 3000}", r"tiny.yaml: .*the file is not readable"),
     "duplicate key": (
         "order: 9",
         "order: 9\norder: 10",

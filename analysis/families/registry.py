@@ -347,7 +347,7 @@ def _read(content: str | bytes, file: str) -> dict[str, Any]:
     return found
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML as usual, but a key given twice is an error instead of silently the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -361,4 +361,4 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             # A merged anchor may be overridden and appear more than once.
             if key.tag != "tag:yaml.org,2002:merge":
                 seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+        return dict(super().construct_mapping(node, deep=deep))

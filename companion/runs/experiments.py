@@ -19,7 +19,7 @@ import yaml
 from pydantic import StrictBool, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, write_text
-from analysis.families.registry import load_families
+from analysis.families.registry import FAMILIES, load_families, load_family
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
@@ -98,6 +98,11 @@ def all_runs() -> list[Run]:
 
 def find_run(experiment: str, subject: str) -> Run:
     """The run of that experiment and subject; RunError lists what there is otherwise."""
+    wanted, there = load_experiments().get(experiment), (FAMILIES / f"{subject}.yaml").is_file()
+    if wanted and wanted.scope == "family" and there:  # without reading all other families
+        family = load_family(subject)
+        if family.edition in wanted.editions:
+            return Run(wanted, subject)
     runs = all_runs()
     subjects = {run.subject: run for run in runs if run.experiment.name == experiment}
     if not subjects:

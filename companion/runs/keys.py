@@ -13,7 +13,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from companion.runs.experiments import Run, RunError, cells, header, made
 FORMAT = "2"
 
 Parts = dict[str, str]
+Families = Mapping[str, Family]
 #: A declared pattern for measurements, of which none may be recorded yet.
 MEASUREMENTS = re.compile(r"data/measurements/(\w+)/\*\.json")
 
@@ -52,15 +53,23 @@ class Status:
     as_written: bool = True
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is found out once for many runs: families, and the code behind each notebook."""
+
+    families: Families = field(default_factory=load_families)
+    code: dict[str, Parts] = field(default_factory=dict)
+
+
 def statuses(runs: Iterable[Run]) -> list[Status]:
     """Compare what is on disk with what each run would be made from now; nothing is executed."""
-    code: dict[str, Parts] = {}
-    return [_status(run, code) for run in runs]
+    known = Known()
+    return [_status(run, known) for run in runs]
 
 
-def _status(run: Run, code: dict[str, Parts]) -> Status:
+def _status(run: Run, known: Known) -> Status:
     try:
-        now = parts(run, code)
+        now = parts(run, known)
     except RunError as error:  # a declared file is missing, say
         return Status(run, "failed", str(error))
     found = made(run)
@@ -78,21 +87,21 @@ def _status(run: Run, code: dict[str, Parts]) -> Status:
     return Status(run, "missing", "never executed", now)
 
 
-def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
+def parts(run: Run, known: Known | None = None) -> Parts:
     """What a run would be made from now: part → its content's hash, or version.
 
-    ``code`` remembers what was found about notebooks. Raises RunError if a declared pattern matches
-    no file, or code is not valid Python.
+    ``known``: what was found out already. Raises RunError if a declared pattern matches no file, or
+    code is not valid Python.
     """
-    known = {} if code is None else code
+    known = known or Known()
     name = run.experiment.name
-    if name not in known:
-        known[name] = _code_parts(run)
-    found = dict(known[name])
+    if name not in known.code:
+        known.code[name] = _code_parts(run)
+    found = dict(known.code[name])
     for experiment in _measured(run):  # pages say if a recorded one was taken with other code
         found |= code_parts(experiment)
     found |= {_shown(path): file_hash(path) for path in declared_files(run)}
-    for path in from_store(run):
+    for path in from_store(run, known.families):
         kind = "weights" if path.suffix == ".safetensors" else "store"
         found[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
     return found | {"python": platform.python_version(), "run format": FORMAT}
@@ -154,7 +163,7 @@ def declared_files(run: Run) -> list[Path]:
     return found
 
 
-def from_store(run: Run) -> list[Path]:
+def from_store(run: Run, families: Families | None = None) -> list[Path]:
     """What a run may read in the store, perhaps nothing: of its family or its edition's families.
 
     Live measurements of those experiments whose recorded ones it declares to read. Of features and
@@ -163,17 +172,18 @@ def from_store(run: Run) -> list[Path]:
     """
     patterns = [f"measurements/{name}--*.json" for name in _measured(run)]
     patterns += ["*.json"] * run.experiment.features
-    folders = [default_folder() / model.name for model in _models(run)]
+    models = _models(run, families)
+    folders = [default_folder() / model.name for model in models]
     found = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
-    weights = [ROOT / model.weights for model in _models(run) if model.weights]
+    weights = [ROOT / model.weights for model in models if model.weights]
     return found + [path for path in weights if run.experiment.features and path.is_file()]
 
 
-def folders_in_store(run: Run) -> list[Path]:
+def folders_in_store(run: Run, families: Families | None = None) -> list[Path]:
     """The folders that a run may look into to find them."""
     if not run.experiment.features and not _measured(run):
         return []
-    folders = [default_folder() / model.name for model in _models(run)]
+    folders = [default_folder() / model.name for model in _models(run, families)]
     return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
 
 
@@ -189,19 +199,19 @@ def _measured(run: Run) -> list[Experiment]:
     return [experiment for experiment in get_args(Experiment) if experiment in named]
 
 
-def families_read(run: Run) -> list[Family]:
+def families_read(run: Run, families: Families | None = None) -> list[Family]:
     """The families that a run looks at: its own, or its edition's."""
     editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
     whole = run.experiment.scope == "edition"
     return [
         family
-        for family in load_families().values()
+        for family in (load_families() if families is None else families).values()
         if (family.edition in editions if whole else family.name == run.subject)
     ]
 
 
-def _models(run: Run) -> list[Model]:
-    return [model for family in families_read(run) for model in family.models]
+def _models(run: Run, families: Families | None) -> list[Model]:
+    return [model for family in families_read(run, families) for model in family.models]
 
 
 def code_version(made_from: Parts) -> str:
