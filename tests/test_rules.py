@@ -10,10 +10,12 @@ import pytest
 from analysis.families.registry import Family, load_families
 from analysis.images import sets
 from analysis.images.imagelist import DIFFERS
+from analysis.metrics.robustness import effective_robustness
 from companion import cli
-from companion.claims.evidence import Evidence, gather
+from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import ClaimError, load_claims
 from companion.claims.rules import RULES, judge_all
+from companion.measurements import views
 from companion.measurements.quantities import QUANTITIES
 from companion.measurements.records import Measurement
 from companion.publish.cards import badge, beside, card, lines, rows
@@ -480,6 +482,38 @@ def test_the_command_prints_every_claim(capsys):
                                                 if line[0] != " "]  # fmt: skip
     assert cli.main(["claims", "--measurements", "no-folder"]) == 1
     assert "no-folder is no folder" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def published():
+    return gather("paper", experiments=("accuracy",)).robust
+
+
+@pytest.mark.parametrize(
+    ("model", "view", "robust"),
+    [
+        ("rn50-openai", "five", True),
+        ("vit_l_14-openai", "five", True),
+        ("rn50-supervised", "five", False),
+        ("vit_b_32-supervised", "four", False),
+        ("vit_b_16-supervised", "four", False),
+        ("vit_l_14-supervised", "four", None),  # 12.5 points, and so have others of its accuracy
+        ("vit_l_14-openai-finetuned", "four", None),  # no ordinary model is as accurate
+        ("rn50-yfcc15m", "five", None),  # hardly any is
+    ],
+)
+def test_no_model_is_robust_for_its_accuracy_alone(published, model, view, robust):
+    assert (published[model].view, published[model].robust) == (view, robust)
+
+
+def test_hardly_any_ordinary_model_is_called_robust():
+    """Of the baseline's models, a sixth of which lie above the line beyond their sets' error."""
+    five = views.view("five")
+    pool = five.pool.assign(
+        er=effective_robustness(five.pool["shifted"], five.pool["imagenet"], five.reference)
+    )
+    judged = beside_ordinary(pool, five).dropna(subset=["ordinary"])
+    assert len(judged) > 200 and (judged["er"] > judged["ordinary"]).mean() < 0.04
 
 
 def test_measurements_of_a_folder_are_judged_alone(tmp_path):
