@@ -70,7 +70,7 @@ def test_every_model_was_trained_on_something(table):
 
 def test_a_model_of_unknown_data_is_an_error(tmp_path, table):
     path = tmp_path / "pretraining.csv"
-    path.write_text("source,model,weights,data,family\ntimm,*,*,ImageNet-1k,ImageNet-1k\n")
+    path.write_text("source,model,weights,data,group\ntimm,*,*,ImageNet-1k,ImageNet-1k\n")
     models = accuracies.wide(table, "matched_frequency")
     with pytest.raises(AccuracyError, match=r"does not say what open_clip's .* was trained on"):
         atlas.with_pretraining(models[models["source"] == "open_clip"], path)

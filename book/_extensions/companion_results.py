@@ -24,7 +24,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
-from companion.publish.svg import inline_svg  # noqa: E402
+from companion.publish.svg import explorer, inline_svg  # noqa: E402
 from companion.runs.keys import code_version  # noqa: E402
 
 RUNS = ROOT / "book" / "runs"
@@ -83,9 +83,13 @@ class ResultDirective(SphinxDirective):
             shown = self.figure(_joined(data["image/svg+xml"]), note, target)
         elif note["kind"] == "table":
             shown = self.table(_joined(data["text/markdown"]), note, target)
+        elif note["kind"] == "explorer":
+            static = "../" * self.env.docname.count("/") + "_static"
+            markup = explorer(_joined(data["application/json"]), static)
+            shown = [nodes.raw("", markup, format="html")]
         else:
             shown = self.parse(_joined(data["text/markdown"]))
-        source = self.source(path) if note["kind"] in ("figure", "table") else []
+        source = self.source(path) if note["kind"] != "text" else []
         return [*shown, *source, *(self.code(cell, path) if "code" in self.options else [])]
 
     def source(self, path: Path) -> list[nodes.Node]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.common import ROOT
+from analysis.images import sets
 from companion.measurements.accuracies import (
     CLASSES,
     FIVE_SHIFTS,
@@ -25,6 +26,8 @@ from companion.measurements.accuracies import (
 
 PRETRAINING = ROOT / "data" / "published" / "pretraining.csv"
 SIZES = ROOT / "data" / "published" / "open_clip_sizes.csv"
+#: Columns of the five shifts, and their titles on axes.
+SHIFT_TITLES = {sets.column(shift): sets.short(shift) for shift in sets.SHIFTS}
 
 
 def models(
@@ -85,20 +88,20 @@ def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFr
 
     Raises AccuracyError for a model that no pattern names.
     """
-    rules = pd.read_csv(path, dtype=str, keep_default_na=False)
-    by_source = {name: list(own.itertuples()) for name, own in rules.groupby("source")}
+    rules = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    names = ("source", "model", "weights")
     found = []
-    for row in table.itertuples():
+    for row in table[list(names)].to_dict("records"):
         fits = (
-            (rule.data, rule.family)
-            for rule in by_source.get(row.source, [])
-            if fnmatchcase(row.model, rule.model) and fnmatchcase(row.weights, rule.weights)
+            (rule["data"], rule["group"])
+            for rule in rules
+            if all(fnmatchcase(row[name], rule[name]) for name in names)
         )
         pair = next(fits, None)
         if pair is None:
             raise AccuracyError(
-                f"{path.name} does not say what {row.source}'s {row.model} {row.weights} was "
-                "trained on: add a row with a pattern of its name."
+                f"{path.name} does not say what {row['source']}'s {row['model']} {row['weights']} "
+                "was trained on: add a row with a pattern of its name."
             )
         found.append(pair)
     data, group = zip(*found, strict=True) if found else ((), ())

@@ -11,8 +11,9 @@ replaces them by its theme's variables, so that axes and text follow dark mode.
 from __future__ import annotations
 
 import io
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
@@ -169,6 +170,12 @@ def not_measured(what: str) -> str:
     """An admonition (MyST) on what is missing, and how to get it."""
     told = " ".join(what.split())
     return f":::{{admonition}} Not measured yet\n:class: not-measured\n{told}\n:::"
+
+
+def explorer(name: str, data: Mapping[str, Any]) -> None:
+    """Publish numbers for a page on which a reader chooses what to see (`_static/explorer.js`)."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    _publish({"application/json": text, "text/plain": f"{len(text)} characters"}, "explorer", name)
 
 
 def to_markdown(frame: pd.DataFrame) -> str:

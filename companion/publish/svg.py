@@ -1,4 +1,4 @@
-"""Figures as part of a page: their colours follow its theme. No matplotlib."""
+"""Figures, and numbers to choose from, as part of a page. No matplotlib."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ def inline_svg(svg: str, alt: str) -> str:
     label = html.escape(alt, quote=True)
     body = body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+
+
+def explorer(numbers: str, static: str) -> str:
+    """Numbers (JSON) inside a page, for the book's own script that shows what a reader chooses.
+
+    `static`: the way from the page to `_static`. The numbers are read as JSON and never as HTML:
+    no `<` of theirs may end the element that holds them.
+    """
+    safe = numbers.replace("<", "\\u003c")
+    return (
+        f'<link rel="stylesheet" href="{static}/explorer.css">'
+        '<div class="companion-explorer"><p>This part of the page needs JavaScript.</p>'
+        f'<script type="application/json">{safe}</script></div>'
+        f'<script defer src="{static}/explorer_plot.js"></script>'
+        f'<script defer src="{static}/explorer.js"></script>'
+    )

@@ -1,0 +1,149 @@
+"""What the explorer shows: every published model and every line, in one compact structure.
+
+The page computes effective robustness from these numbers by the same equation as
+`analysis.metrics.robustness`; a test compares the two. Columns are lists of equal length, names
+that repeat are numbers into a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.families.registry import LEVELS, Family
+from analysis.metrics.robustness import PAPER_BASELINE, Baseline, fit_baseline
+from companion.measurements import accuracies, atlas
+from companion.measurements.accuracies import (
+    CLIP_V2,
+    FIVE_SHIFTS,
+    FOUR_SHIFTS,
+    GELU,
+    MODEL_KEY,
+    V2_VARIANTS,
+)
+from companion.measurements.atlas import SHIFT_TITLES
+from companion.measurements.records import Measurement
+from companion.measurements.views import POOL_TITLES
+from companion.publish.style import LEVEL_STYLES
+
+#: Which accuracies are averaged, by the name that the page's link keeps.
+VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "five": ("mean of five shifts", FIVE_SHIFTS),
+    "four": ("mean of four shifts, without ObjectNet", FOUR_SHIFTS),
+    **{shift: (f"ImageNet-{title}".replace("ImageNet-ObjectNet", "ObjectNet"), (shift,))
+       for shift, title in SHIFT_TITLES.items()},
+}  # fmt: skip
+#: Lines by what they are fitted to; "all" and "standard" are the testbed's.
+LINES = {
+    "printed": "the paper's printed line",
+    "all": f"testbed, {POOL_TITLES['all']}",
+    "standard": f"testbed, {POOL_TITLES['standard']}",
+    "modern": "timm, trained on ImageNet-1k alone",
+    "clip": "zero-shot CLIP above 10 %",
+}
+#: Levels as they are told apart here; what has none of the book's is trained on more, or taught.
+OTHER = ("other", "more data or a teacher", "#7d7d7d", "x")
+#: How each source's models are measured with this book's commands.
+COMMANDS = {
+    "open_clip": "companion rerun outlier_features --checkpoint {model}/{weights} --data pictures/",
+    "timm": "companion rerun outlier_features --checkpoint {model}.{weights} --data pictures/",
+}
+
+
+def data(
+    table: pd.DataFrame, families: Mapping[str, Family], measured: Iterable[Measurement]
+) -> dict[str, Any]:
+    """Everything that the page needs; accuracies are fractions of 1e6, None where unpublished.
+
+    `measured`: outlier features, of which the mean κ is shown beside the published row of the very
+    same weights.
+    """
+    models = _models(table)
+    columns = {name: models[name].tolist() for name in ("model", "weights", "size")}
+    coded = {name: _coded(models[name]) for name in ("source", "data", "group")}
+    levels = [(name, *LEVEL_STYLES[name]) for name in LEVELS if name in set(models["level"])]
+    names = [name for name, *_ in [*levels, OTHER]]
+    measured_on = {
+        name: [None if value != value else round(1e6 * value) for value in models[name]]
+        for name in ("imagenet", *FIVE_SHIFTS)
+    }
+    return {
+        "views": {name: {"title": t, "shifts": list(s)} for name, (t, s) in VIEWS.items()},
+        "shifts": SHIFT_TITLES,
+        "pools": LINES,
+        "variants": {name: name.replace("_", " ") for name in ("mean", *V2_VARIANTS)},
+        "lines": lines(table),
+        "levels": [dict(zip(("name", "title", "colour", "marker"), level, strict=True))
+                   for level in [*levels, OTHER]],
+        "level": [names.index(level) for level in models["level"]],
+        "commands": COMMANDS,
+        "kurtosis": _kurtosis(models, families, measured),
+        **columns, **coded, **measured_on,
+    }  # fmt: skip
+
+
+def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every line that can be chosen: view, pool, variant of ImageNet-V2 in the pool, constants."""
+    found = [_line("five", "printed", "mean", PAPER_BASELINE, None)]
+    four = atlas.models(table, FOUR_SHIFTS)
+    five = atlas.models(table)
+    modern = four[(four["source"] == "timm") & (four["level"] == "supervised")]
+    clip = five[(five["source"] == "open_clip") & (five["imagenet"] > 0.1)]
+    for view, (_, shifts) in VIEWS.items():
+        variants = ("mean", *V2_VARIANTS) if "imagenet_v2" in shifts else (CLIP_V2,)
+        pools = [
+            (kinds, v2, accuracies.baseline_pool(accuracies.wide(table, v2), kinds))
+            for kinds in ("all", "standard") for v2 in variants
+        ]  # fmt: skip
+        pools += [("clip", CLIP_V2, clip)]
+        pools += [("modern", CLIP_V2, modern)] * ("objectnet" not in shifts)
+        for pool, v2, models in pools:
+            shifted = models[list(shifts)].mean(axis=1)
+            sound = shifted > 0  # a model that is never right has no logit
+            line = fit_baseline(models["imagenet"][sound], shifted[sound])
+            found.append(_line(view, pool, v2, line, int(sound.sum())))
+    return found
+
+
+def _line(view: str, pool: str, v2: str, line: Baseline, models: int | None) -> dict[str, Any]:
+    return {"view": view, "pool": pool, "v2": v2, "slope": line.slope,
+            "intercept": line.intercept, "r": line.r, "models": models}  # fmt: skip
+
+
+def _models(table: pd.DataFrame) -> pd.DataFrame:
+    """Models with four shifts or five, in the order of what the page shows first."""
+    four = atlas.models(table, FOUR_SHIFTS)
+    five = atlas.models(table)[[*MODEL_KEY, "objectnet"]]
+    models = four.merge(five, on=MODEL_KEY, how="left")
+    models["level"] = models["level"].where(models["level"] != "", OTHER[0])
+    models["size"] = models["image_size"].fillna(0).astype(int)
+    order = {name: place for place, name in enumerate(LEVELS)}
+    place = models["level"].map(lambda name: order.get(name, len(order)))
+    return models.assign(place=place).sort_values("place", kind="stable").reset_index(drop=True)
+
+
+def _coded(column: pd.Series[str]) -> dict[str, Any]:
+    """Each name once, and the number of each row's."""
+    codes, names = pd.factorize(column)
+    return {"names": list(names), "of": codes.tolist()}
+
+
+def _kurtosis(
+    models: pd.DataFrame, families: Mapping[str, Family], measured: Iterable[Measurement]
+) -> dict[str, list[dict[str, Any]]]:
+    """Row → κ and what it was measured on, of rows whose very weights were measured."""
+    place = {
+        (row.source, str(row.model).removesuffix(GELU), row.weights): index
+        for index, row in enumerate(models.itertuples())
+    }
+    known = {model.name: model for family in families.values() for model in family.models}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for m in measured:
+        model = known[m.model]
+        key = (model.library, (model.architecture or "").removesuffix(GELU), model.weights)
+        if key in place:  # type: ignore[comparison-overlap]
+            told = {"value": m.value("kurtosis_mean"), "data": m.data.title}
+            found.setdefault(str(place[key]), []).append(told)  # type: ignore[index]
+    return found

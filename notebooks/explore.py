@@ -1,0 +1,48 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   companion:
+#     scope: edition
+#     reads:
+#     - data/imagenet/sets.yaml
+#     - data/measurements/outlier_features/*.json
+#     - data/published/*.csv
+#     - families/*.yaml
+# ---
+
+# %% [markdown]
+# # The explorer's numbers
+#
+# Every published model and every line that the page {doc}`/guide/explore` can choose.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # whose recorded measurements stand beside the accuracies
+
+# %%
+import numpy as np
+
+from analysis.families.registry import load_families
+from analysis.metrics.robustness import fit_baseline
+from companion.measurements import accuracies, atlas, records
+from companion.publish import explore, style
+
+table = accuracies.load()
+families = load_families(edition)
+measured = [m for name in families for m in records.read_all("outlier_features", name)]
+data = explore.data(table, families, measured)
+
+# %% [markdown]
+# ## One line by hand
+
+# %%
+models = atlas.models(table)
+clip = models[(models["source"] == "open_clip") & (models["imagenet"] > 0.1)]
+line = fit_baseline(clip["imagenet"], clip["shifted"])
+(kept,) = [o for o in data["lines"] if (o["view"], o["pool"]) == ("five", "clip")]
+assert np.isclose(line.slope, kept["slope"])
+
+# %%
+style.explorer("models", data)
+style.text("count", str(len(data["model"])))
+style.text("not-counted", str(len(atlas.set_aside(table))))

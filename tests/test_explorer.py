@@ -1,0 +1,238 @@
+"""The explorer: its numbers against the package's, and its page in Chromium, from a file."""
+
+import csv
+import json
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from analysis.families.registry import load_families
+from analysis.metrics.robustness import PAPER_BASELINE, Baseline, effective_robustness
+from companion.measurements import accuracies, atlas, records, views
+from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
+from companion.publish import explore
+from companion.publish.svg import explorer
+
+DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return accuracies.load()
+
+
+@pytest.fixture(scope="module")
+def data(table):
+    measured = records.read_all("outlier_features", "vit_b_16")
+    return explore.data(table, load_families("paper"), measured)
+
+
+def test_the_lines_are_the_books(table, data):
+    lines = {(o["view"], o["pool"], o["v2"]): o for o in data["lines"]}
+    assert len(lines) == len(data["lines"])
+    assert lines["five", "printed", "mean"]["slope"] == PAPER_BASELINE.slope
+    for choice in views.fit_choices(table).itertuples():
+        line = lines["five", choice.kinds, choice.v2]
+        assert (line["slope"], line["models"]) == (choice.slope, choice.models)
+    four = views.view("four", load_families("paper").values(), v2="matched_frequency").line
+    assert lines["four", "all", "matched_frequency"]["intercept"] == four.intercept
+    assert not {(o["view"], o["pool"]) for o in data["lines"]} & {("objectnet", "modern")}
+
+
+def test_the_numbers_are_the_packages(table, data):
+    four = atlas.models(table, FOUR_SHIFTS)
+    assert len(data["model"]) == len(four)
+    place = {pair: n for n, pair in enumerate(zip(data["model"], data["weights"], strict=True))}
+    row = place["ViT-L-14", "openai"]
+    published = atlas.models(table).set_index(["model", "weights"]).loc[("ViT-L-14", "openai")]
+    for name in ("imagenet", *FIVE_SHIFTS):
+        assert data[name][row] == round(1e6 * published[name])
+    assert data["group"]["names"][data["group"]["of"][row]] == "OpenAI"
+    measured = records.read_all("outlier_features", "vit_b_16")
+    known = {m.data.title: m.value("kurtosis_mean") for m in measured if "openai" in m.model}
+    kurtosis = data["kurtosis"][str(place["ViT-B-16", "openai"])]
+    assert {k["data"]: k["value"] for k in kurtosis} == known and known["500 COCO images"] > 80
+
+
+def test_no_name_can_end_the_element_that_holds_it():
+    shown = explorer(json.dumps({"model": "</script><img src=x>"}), "_static")
+    assert shown.count("</script>") == 3 and "<img" not in shown
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, data):
+    """A page with nothing but the explorer, as a file."""
+    test_browser = pytest.importorskip("test_browser")
+    if test_browser.CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    static = test_browser.STATIC.as_uri()
+    path = tmp_path_factory.mktemp("explorer") / "explore.html"
+    path.write_text(
+        '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>t</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f'<link rel="stylesheet" href="{static}/companion.css"><main><article class="bd-article">'
+        f"<h1>Explore</h1>{explorer(json.dumps(data), static)}</article></main></html>",
+        encoding="utf-8",
+    )
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    import test_browser
+
+    with test_browser.sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=test_browser.CHROMIUM, args=["--no-sandbox"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Open the explorer at an address's end; what it reports and asks other hosts for is wrong."""
+    wrong, pages = [], []
+
+    def opened(hash="", viewport=DESK, theme="light"):
+        page = browser.new_page(viewport=viewport)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.on(
+            "request", lambda r: None if r.url.startswith(("file:", "blob:")) else wrong.append(r)
+        )
+        page.goto(address + hash)
+        page.evaluate("(theme) => document.documentElement.dataset.theme = theme", theme)
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert wrong == []
+
+
+def rows_of_csv(page):
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download these rows as CSV").click()
+    return list(csv.DictReader(waiting.value.path().read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.mark.parametrize(
+    "hash, shifts, line",
+    [
+        ("", FIVE_SHIFTS, PAPER_BASELINE),
+        ("#view=four&pool=modern&levels=finetuned,supervised", FOUR_SHIFTS, None),
+        ("#view=imagenet_a&pool=clip&levels=zero_shot", ["imagenet_a"], None),
+        ("#pool=standard&v2=threshold&levels=other,supervised", FIVE_SHIFTS, None),
+    ],
+)
+def test_the_page_computes_what_the_package_computes(open_page, table, data, hash, shifts, line):
+    rows = rows_of_csv(open_page(hash))
+    known = atlas.models(table, shifts if len(shifts) > 1 else FIVE_SHIFTS)
+    known["shifted"] = known[list(shifts)].mean(axis=1)
+    known["level"] = known["level"].where(known["level"] != "", "other")
+    known = known[known["level"].isin({row["level"] for row in rows})]
+    assert len(rows) == len(known) > 10
+    first = rows[0]
+    if line is None:
+        (kept,) = [o for o in data["lines"] if (o["view"], o["pool"], o["v2"])
+                   == (first["view"], first["line"], first["v2_of_line"])]  # fmt: skip
+        line = Baseline(kept["slope"], kept["intercept"], kept["r"])
+    er = np.sort(effective_robustness(known["shifted"], known["imagenet"], line))
+    assert np.sort([float(row["er"]) for row in rows]) == pytest.approx(er, abs=2e-6)
+
+
+def test_marks_are_found_by_mouse_and_by_keyboard_and_pinned(open_page):
+    page = open_page("#find=" + quote("vit-l-14 openai"))
+    mark = page.locator(".plot .marks path").first.bounding_box()
+    page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
+    told, tip = page.locator(".told output"), page.locator(".tip")
+    assert "ViT-L-14" in told.inner_text() and "ER +" in tip.inner_text()
+    page.locator(".plot svg").focus()
+    page.keyboard.press("Home")
+    assert told.inner_text().startswith(
+        "ViT-L-14 openai, zero-shot, OpenAI WIT-400M: ImageNet 75.5"
+    )
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    assert told.inner_text().startswith("ViT-L-14-336 openai")
+    page.keyboard.press("Enter")
+    compared = page.locator(".compared table")
+    assert compared.locator("thead th").count() == 2
+    cells = {row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+             for row in compared.locator("tbody tr").all()}  # fmt: skip
+    assert cells["ER, mean of five shifts"] == ["+36.7", "+38.4"]
+    assert cells["κ"] == ["not measured"] * 2
+    assert cells["to measure κ"][0] == (
+        "companion rerun outlier_features --checkpoint ViT-L-14/openai --data pictures/"
+    )
+    page.get_by_role("button", name="Unpin ViT-L-14 openai", exact=True).click()
+    assert compared.locator("thead th").count() == 1
+    page.keyboard.press("Tab")
+    page.locator(".plot svg").focus()
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+
+
+def test_a_link_keeps_the_choice_and_a_wrong_one_is_harmless(open_page):
+    page = open_page()
+    page.get_by_label("shift", exact=True).select_option("objectnet")
+    page.get_by_label("axes").select_option("linear")
+    page.get_by_label("supervised").check()
+    page.get_by_label("find a model").fill("resnet50")
+    page.locator("table.models tbody input").first.check()
+    kept = page.evaluate("location.hash")
+    caption = page.locator("table.models caption").inner_text()
+    again = open_page(kept)
+    assert again.locator("table.models caption").inner_text() == caption
+    assert again.get_by_label("axes").input_value() == "linear"
+    assert again.locator(".compared thead th").count() == 1
+    again.get_by_role("button", name="Start again").click()
+    assert again.evaluate("location.hash") == ""
+    odd = open_page("#view=<img>&levels=none,zero_shot&pins=a,b&sort=x&colour=red")
+    assert odd.locator("table.models caption").inner_text().startswith("107 models")
+
+
+def test_the_table_sorts_by_keyboard_and_shows_all_rows_when_asked(open_page):
+    page = open_page("#levels=supervised,zero_shot&view=four")
+    header = page.locator('th[data-key="imagenet"]')
+    header.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") == "descending"
+    page.keyboard.press("Enter")  # the focus is still there
+    assert header.get_attribute("aria-sort") == "ascending"
+    rows = page.locator("table.models tbody tr")
+    values = [float(text) for text in rows.locator("td:nth-child(5)").all_inner_texts()]
+    assert len(values) == 100 and values == sorted(values)
+    page.get_by_role("button", name="Show all").click()
+    assert rows.count() == len(rows_of_csv(page)) > 1000
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_it_fits_and_axe_finds_nothing_serious(open_page, viewport, theme):
+    import test_browser
+
+    page = open_page("#pins=open_clip/ViT-B-16/openai/", viewport, theme)
+    page.locator(".plot svg").focus()
+    page.keyboard.press("End")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = test_browser.axe_module.Axe().run(page, context="article").response["violations"]
+    assert [v["id"] for v in found if v["impact"] in {"serious", "critical"}] == []
+
+
+def test_a_tap_tells_and_pins(browser, address):
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(address + "#find=dfn5b")
+    mark = page.locator(".plot .marks path").first.bounding_box()
+    page.touchscreen.tap(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
+    assert "dfn5b" in page.locator(".told output").inner_text()
+    page.locator(".told button").tap()
+    assert page.locator(".compared thead th").count() == 1
+    context.close()
