@@ -66,15 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not one.needs:
             raise
         print(f"companion: {one.needs} needs {error.name}, which is not installed: pip install -e "
-              "'.[extract]'.", file=sys.stderr)  # fmt: skip
+              f"'.[{one.extras}]'.", file=sys.stderr)  # fmt: skip
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"companion: {_about_disk(error)}", file=sys.stderr)
-    except (ValueError, RuntimeError) as error:  # until all of ours are CompanionErrors
-        if type(error).__module__.split(".")[0] not in ("analysis", "companion", "training"):
-            raise
-        print(f"companion: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         what = "nothing was written" if parsed.verb == "probe" else "the next call continues"
         print(f"companion: interrupted; {what}.", file=sys.stderr)

@@ -363,23 +363,25 @@ def test_features_that_are_not_recorded_are_measured_for_the_book(project, monke
 
 def test_two_jobs_on_one_machine_get_different_gpus(monkeypatch, tmp_path):
     torch = pytest.importorskip("torch", reason="extraction is not installed")
+    from analysis.features import devices
+
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(grid.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,3")
     pool = ThreadPoolExecutor(1)
-    with grid.gpu("auto") as one:
-        with grid.gpu("cuda") as other:
+    with devices.gpu("auto") as one:
+        with devices.gpu("cuda") as other:
             assert {one, other} == {"cuda:0", "cuda:1"}
 
             def third():
-                with grid.gpu("auto") as device:
+                with devices.gpu("auto") as device:
                     return device
 
             waiting = pool.submit(third)
             time.sleep(0.6)
             assert not waiting.done()
         assert waiting.result(10) == other
-        with grid.gpu("cuda:1") as named, grid.gpu("cpu") as cpu:
+        with devices.gpu("cuda:1") as named, devices.gpu("cpu") as cpu:
             assert (named, cpu) == ("cuda:1", "cpu")
 
 

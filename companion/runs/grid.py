@@ -14,7 +14,6 @@ models, and where one is left out Snakemake would take the job for failed and re
 from __future__ import annotations
 
 import contextlib
-import getpass
 import importlib.util
 import json
 import os
@@ -22,15 +21,10 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
-
-from filelock import FileLock, Timeout
 
 from analysis.common import ROOT, CompanionError, Strict, alive, suggestion, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
@@ -376,6 +370,7 @@ def extract(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
 
     ``choice`` is one as JSON. Raises RunError if no model is left.
     """
+    from analysis.features.devices import gpu
     from analysis.features.extract import extract as extract_features
 
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
@@ -410,23 +405,3 @@ def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
             except CompanionError as error:
                 left_out[one.model.name] = str(error)
     return left_out
-
-
-@contextlib.contextmanager
-def gpu(device: str) -> Iterator[str]:
-    """Give out a GPU that no other job on this machine holds, where there are several."""
-    import torch
-
-    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    if count < 2:
-        yield device
-        return
-    folder = Path(tempfile.gettempdir()) / f"companion-gpus-{getpass.getuser()}"
-    folder.mkdir(exist_ok=True)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
-    names = [name.replace("/", "_") for name in visible.split(",")]
-    for number, name in cycle(enumerate(names)):
-        with contextlib.suppress(Timeout), FileLock(folder / name, timeout=0):
-            yield f"cuda:{number}"
-            return
-        time.sleep(1 / count)

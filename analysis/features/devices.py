@@ -1,0 +1,33 @@
+"""Which GPU a job computes on, where a machine has several."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+
+@contextlib.contextmanager
+def gpu(device: str) -> Iterator[str]:
+    """Give out a GPU that no other job on this machine holds, where there are several."""
+    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if count < 2:
+        yield device
+        return
+    folder = Path(tempfile.gettempdir()) / f"companion-gpus-{getpass.getuser()}"
+    folder.mkdir(exist_ok=True)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    names = [name.replace("/", "_") for name in visible.split(",")]
+    for number, name in cycle(enumerate(names)):
+        with contextlib.suppress(Timeout), FileLock(folder / name, timeout=0):
+            yield f"cuda:{number}"
+            return
+        time.sleep(1 / count)
