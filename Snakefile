@@ -16,6 +16,7 @@ from companion.runs import engine, experiments, keys
 RECEIPTS = config.get("receipts", ".companion/receipts")
 CHOICE = "{}"
 if "receipts" in config:
+    from companion.options import Choice
     from companion.runs import grid as the_grid
 
     CHOICE = Path(RECEIPTS, "choice.json").read_text()
@@ -44,7 +45,7 @@ rule features:
         gpu=lambda wildcards: int(json.loads(CHOICE).get("device") != "cpu"),
     run:
         job = the_grid.Job("features", wildcards.family, wildcards.data)
-        the_grid.do(the_grid.Choice.model_validate_json(CHOICE), job, Path(output[0]))
+        the_grid.do(Choice.model_validate_json(CHOICE), job, Path(output[0]))
 
 
 rule measure:
@@ -52,4 +53,4 @@ rule measure:
         RECEIPTS + "/measure/{family}/{data}.json",
     run:
         job = the_grid.Job("measure", wildcards.family, wildcards.data)
-        the_grid.do(the_grid.Choice.model_validate_json(CHOICE), job, Path(output[0]))
+        the_grid.do(Choice.model_validate_json(CHOICE), job, Path(output[0]))

@@ -154,6 +154,15 @@ def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in named if names)
 
 
+def aligned(rows: Iterable[Iterable[str]]) -> list[str]:
+    """Rows of a table as lines, their columns one below the other; of a cell its first line."""
+    cells = [[text.split("\n")[0] for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    ]
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``known are …; did you mean …`` for an error about an unknown name.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.common import CompanionError
 from companion.commands import VERBS
-from companion.runs.options import add_options, read
+from companion.options import add_options, models_of, read
 
 EXAMPLES = """examples:
   companion status
@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     parsed = parser.parse_args(words)
     one = VERBS[parsed.verb]
-    options = {n: read(model, parsed, commands[parsed.verb]) for n, model in one.models().items()}
+    options = {
+        n: read(model, parsed, commands[parsed.verb]) for n, model in models_of(one.do).items()
+    }
     own = dict(options.pop(""))  # those that are no model's
     try:
         with _quietly(getattr(parsed, "quiet", False)):
@@ -91,7 +93,7 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, An
             name, help=first[:1].lower() + first[1:], description=textwrap.fill(text, 78),
             epilog=f"example{'s'[: len(one.examples) > 1]}:{lines}", **style,
         )  # fmt: skip
-        for model in one.models().values() if name in words else ():
+        for model in models_of(one.do).values() if name in words else ():
             add_options(command, model, *one.placed)
     return parser, dict(commands.choices)
 

@@ -11,32 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from analysis.common import ROOT, suggestion, write_text
+from analysis.common import ROOT, aligned, write_text
 from analysis.families import registry
 from analysis.families.registry import Model
 from companion.measurements.quantities import Experiment as Measured
-from companion.runs import experiments
-from companion.runs.experiments import Run, RunError
-from companion.runs.options import (
+from companion.options import (
+    Choice,
+    Description,
     Extraction,
-    Machine,
     Parameters,
+    Probing,
+    Wish,
     experiment_names,
     family_names,
-    models_of,
     option,
 )
+from companion.runs import experiments
+from companion.runs.experiments import Run, RunError
+from training.recipes import TrainOptions
 
 if TYPE_CHECKING:
     from analysis.images.imagelist import ImageList
-    from companion.readers import Description, Wish
-    from companion.runs.grid import Choice
-    from training.recipes import TrainOptions
-
-#: Modules with the models of options that are declared elsewhere; imported with their command.
-ELSEWHERE = {"Description": "companion.readers", "Wish": "companion.readers",
-             "Choice": "companion.runs.grid", "TrainOptions": "training.recipes"}  # fmt: skip
-
 
 Experiment = Annotated[str, option("a notebook's name", placed=True, names=experiment_names)]
 FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
@@ -48,20 +43,15 @@ Json = Annotated[bool, option("machine-readable", flag="--json")]
 class Verb:
     """A command: the function that does it, with examples; ``needs`` is what takes torch.
 
-    ``placed`` are options given by their place, of models that do not say so.
+    ``extras`` are those of this package that it then takes; ``placed`` are options given by their
+    place, of models that do not say so.
     """
 
     do: Callable[..., int]
     examples: tuple[str, ...]
     needs: str = ""
     placed: tuple[str, ...] = ()
-
-    def models(self) -> dict[str, Any]:
-        """The models of its options: see `options.models_of`."""
-        annotations = {str(one) for one in self.do.__annotations__.values()}
-        wanted = [(name, place) for name, place in ELSEWHERE.items() if name in annotations]
-        found = {name: getattr(importlib.import_module(place), name) for name, place in wanted}
-        return models_of(self.do, found)
+    extras: str = "extract"
 
 
 VERBS: dict[str, Verb] = {}
@@ -86,26 +76,11 @@ def run(
     experiment: Experiment, family: FamilyName, parameters: Parameters, quiet: Quiet = False
 ) -> int:
     """Execute one experiment for one family, or for an edition (paper) where it looks at all."""
-    print(_executed(experiments.find_run(experiment, family), parameters))
-    return 0
-
-
-def _executed(wanted: Run, parameters: Parameters) -> Path:
-    """Execute a run into the book; with parameters or an output of its own, elsewhere."""
     from companion.runs import engine
-    from companion.runs.execute import check_parameters
 
-    output = parameters.output
-    values = check_parameters(wanted, dict(parameters.parameter))
-    if output is not None and output.suffix != ".ipynb":
-        raise RunError(f"--output must name an .ipynb file, got {output}.")
-    engine.prepare([wanted])
-    if parameters.parameter or output:
-        output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-        engine.execute(wanted, values, output)
-        return output
-    engine.execute_for_book(wanted.experiment.name, wanted.subject)
-    return wanted.output
+    given = dict(parameters.parameter)
+    print(engine.run(experiments.find_run(experiment, family), given, parameters.output))
+    return 0
 
 
 @verb("", "--runs --jobs 4")
@@ -141,10 +116,7 @@ def status(
         print(json.dumps(rows, indent=1))
         return 0
     names = ["experiment", "family", "state", "why"]
-    table = [names, *([text.split("\n")[0] for text in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+    print(*aligned([names, *(row.values() for row in rows)]), sep="\n")
     return 0
 
 
@@ -155,12 +127,10 @@ def _status_of_data(as_json: bool) -> int:
     if as_json:
         about = {"images", "classes", "origin", "terms"}
         fields = [
-            {"data": a.name, "state": a.state, "why": a.why,
-             "folder": None if a.folder is None else str(a.folder), "images": a.images,
-             "classes": a.classes, "list_sha256": a.list_sha256,
-             "published": published[a.name].model_dump(include=about)} for a in found
+            {"data": a.name} | {name: value for name, value in vars(a).items() if name != "name"}
+            | {"published": published[a.name].model_dump(include=about)} for a in found
         ]  # fmt: skip
-        print(json.dumps(fields, indent=1))
+        print(json.dumps(fields, indent=1, default=str))
         return 0
     for a in found:
         where = "" if a.folder is None else f"  {a.folder}"
@@ -181,13 +151,8 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
     from companion import readers
 
     added = readers.add(wish)
-    model = added.model
     print(added.path.relative_to(ROOT))
-    weights = f"sha256 {model.weights_sha256[:12]}…" if model.weights_sha256 else "drawn at random"
-    print(
-        f"{model.name}: {model.architecture} ({model.library}), {model.level}, {model.width} "
-        f"components, {model.preprocessing.size} pixels, head {model.head}, weights {weights}"
-    )
+    print(added.about)
     for note in added.notes:
         print(f"note: {note}")
     print(f"next: companion extract {added.family.name} --data FOLDER")
@@ -231,21 +196,17 @@ def rerun(
 ) -> int:
     """Run a chapter for a checkpoint: add, extract and run in one go."""
     from companion import readers
-    from companion.runs.execute import check_parameters
+    from companion.runs import engine, execute
 
-    known = experiments.load_experiments()
-    usable = [e.name for e in known.values() if e.scope == "family" and "reader" in e.editions]
-    if chapter not in usable:
-        what = "runs for no checkpoint alone" if chapter in known else "is unknown"
-        raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
-    check_parameters(Run(known[chapter], "any"), dict(parameters.parameter))
+    known, given = experiments.of_checkpoints(chapter), dict(parameters.parameter)
+    execute.check_parameters(Run(known, "any"), given)
     images = _images(extraction)  # before anything is loaded
     family, model, path = readers.find_or_add(
-        checkpoint, name, about, with_features=known[chapter].features and not images
+        checkpoint, name, about, with_features=known.features and not images
     )
     for line in [*filter(None, [path]), *_extracted([model], images, extraction, quiet)]:
         print(line)
-    print(_executed(experiments.find_run(chapter, family.name), parameters))
+    print(engine.run(experiments.find_run(chapter, family.name), given, parameters.output))
     print("next: jupyter-book build book/")
     return 0
 
@@ -293,13 +254,9 @@ def _extracted(
 ) -> Iterator[str]:
     """Extract the features of data sets; yields their paths, with what was left out."""
     from analysis.features.extract import extract
-    from analysis.features.plan import Settings
     from analysis.features.store import read_features
 
-    settings = Settings(
-        device=how.device, precision=how.precision, batch_size=how.batch_size, workers=how.workers,
-        compile=how.compiled, leave_out_damaged=how.leave_out_damaged, progress=not quiet,
-    )  # fmt: skip
+    settings = how.settings(progress=not quiet)
     for images in data:
         for path in extract(models, images, settings, checkpoint=checkpoint):
             left_out = read_features(path).sidecar["data"]["left_out"]
@@ -355,13 +312,7 @@ def check(
     """Check recorded measurements: form, provenance, plausible ranges, agreement with families."""
     from companion.measurements import plausible, records
 
-    files = [
-        path
-        for given in paths or [records.FOLDER]
-        for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])
-    ]
-    if not files:
-        raise RunError(f"there is no measurement file in {', '.join(map(str, paths))}.")
+    files = plausible.files(paths)
     families, wrong = registry.load_families(), 0
     for path in files:
         if seal:
@@ -392,21 +343,6 @@ def claims(
     return 0
 
 
-class Probing(Machine):
-    """Which checkpoint, on which images, and what to write."""
-
-    checkpoint: str = option(
-        "a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a timm model, or a "
-        "file of weights", placed=True,
-    )  # fmt: skip
-    images: str = option("a folder of them, in folders or not; labels are not looked at")
-    architecture: str | None = option("of a file that does not say it: open_clip's or timm's", None)
-    html: Path | None = option("write the report there", None)
-    json_file: Path | None = option("write the numbers there", None, flag="--json")
-    batch_size: int = option("images at a time (32)", 32, least=1)
-    leave_out_damaged: bool = option("list images that cannot be used and go on", False)
-
-
 @verb("pocket-cnn-web-large --images pictures/",
       "ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html",
       "weights.safetensors --architecture ViT-B-16 --images pictures/ --json probe.json",
@@ -424,13 +360,9 @@ def probe(
     wanted = [path for path in (options.html, options.json_file) if path]
     for path in wanted:
         probe_checkpoint.check_writable(path)
-    from analysis.features.plan import Settings
     from companion.probe_found import to_json
 
-    settings = Settings(
-        device=options.device, batch_size=options.batch_size, workers=options.workers,
-        leave_out_damaged=options.leave_out_damaged, progress=not quiet,
-    )  # fmt: skip
+    settings = options.settings(progress=not quiet)
     found = probe_checkpoint.of_checkpoint(
         options.checkpoint, options.images, settings, options.architecture
     )
@@ -496,7 +428,7 @@ def grid(
       "finetuned --model rn50-openai --out training/rn50",
       "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
       "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
-      needs="training", placed=("recipe",))  # fmt: skip
+      needs="training", extras="extract,train", placed=("recipe",))  # fmt: skip
 def train(options: TrainOptions) -> int:
     """Train the paper's comparison models on ImageNet, on the GPUs here. Finetune a zero-shot CLIP,
     train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose numbers

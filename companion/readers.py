@@ -13,12 +13,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, Name, Strict, first_reason, write_text
+from analysis.common import ROOT, Name, first_reason, write_text
 from analysis.families import registry
 from analysis.families.registry import (
     FAMILIES,
@@ -36,9 +36,9 @@ from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import accuracies
 from companion.measurements.due import data_sets
+from companion.options import Description, Wish
 from companion.runs.dispatch import alone
 from companion.runs.experiments import RunError
-from companion.runs.options import option
 
 #: Names that Windows gives to devices, whatever their ending.
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")
@@ -54,44 +54,6 @@ class AddError(RunError):
     """A family cannot be added or removed; nothing was changed."""
 
 
-class Description(Strict):
-    """What may be said about a checkpoint so that it need not be guessed."""
-
-    architecture: str | None = option(
-        "of a file of weights, as open_clip or timm calls it", None, metavar="ARCH"
-    )
-    level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
-        "how it was trained", None
-    )
-    pretraining: str | None = option("what it was trained on, in words", None, metavar="TEXT")
-    head: HeadKind | None = option(
-        "where the classifier comes from: class names (zero_shot), the checkpoint (own), nowhere "
-        "(none)", None,
-    )  # fmt: skip
-    classes: str | None = option(
-        "class names of the head, one a line, or imagenet (default: the names of the data set's "
-        "subfolders)", None, metavar="FILE",
-    )  # fmt: skip
-    templates: str | None = option(
-        "texts with {} for the name, one a line, or imagenet for OpenAI's 80", None, metavar="FILE"
-    )
-
-
-class Wish(Description):
-    """What a reader asks for: a checkpoint as a family, or as a model of one."""
-
-    name: str = option("of the family", placed=True, metavar="NAME")
-    checkpoint: str = option(
-        "open_clip's ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, a timm model, a file of weights, "
-        "a model of the book, or random", placed=True, metavar="CHECKPOINT",
-    )  # fmt: skip
-    title: str | None = option("the family's name on the pages (default: the checkpoint's)", None)
-    model: str | None = option(
-        "the model's name; needed to add to a family of yours", None, metavar="MODELNAME"
-    )
-    replace: bool = option("write a family of yours anew (with --model: that model)", False)
-
-
 @dataclass(frozen=True)
 class Added:
     """The file that was written, the model in it, and what a reader should know about it."""
@@ -100,6 +62,18 @@ class Added:
     family: Family
     model: Model
     notes: tuple[str, ...]
+
+    @property
+    def about(self) -> str:
+        """The model in one line."""
+        model = self.model
+        weights = (
+            f"sha256 {model.weights_sha256[:12]}…" if model.weights_sha256 else "drawn at random"
+        )
+        return (
+            f"{model.name}: {model.architecture} ({model.library}), {model.level}, {model.width} "
+            f"components, {model.preprocessing.size} pixels, head {model.head}, weights {weights}"
+        )
 
 
 def add(wish: Wish, folder: Path = FAMILIES) -> Added:

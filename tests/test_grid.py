@@ -25,7 +25,9 @@ from companion.runs.experiments import RunError
 from companion.runs.grid import Choice
 
 #: Experiments that features, labels and a head of noise allow.
-ON_NOISE = ("accuracy", "outlier_features", "privileged_directions", "pruning")
+ON_NOISE = (
+    "accuracy", "basis", "interventions", "outlier_features", "privileged_directions", "pruning",
+)  # fmt: skip
 MODEL = """  - name: {name}
     level: zero_shot
     library: open_clip

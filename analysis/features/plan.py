@@ -10,17 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from analysis import code
 from analysis.common import ROOT, CompanionError, changes, fingerprint
 from analysis.families.registry import Model
 from analysis.features import store
+from analysis.features.store import Precision
 from analysis.images import imagenet
 from analysis.images.find import class_prompts
 from analysis.images.imagelist import ImageList, Prompts
 
-Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 LIBRARIES = ("torch", "open_clip", "timm", "PIL")
 #: What decides numbers in the code. Images and models count by their content, not by how they are
 #: listed or described, and arrays by their checksum, not by how they are kept.

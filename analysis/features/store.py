@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -38,6 +38,9 @@ from analysis.common import (
     write_text,
 )
 from analysis.families.registry import Model, is_file_name
+
+#: The arithmetic that features are computed in.
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 
 FORMAT = 1
 DTYPES: dict[str, np.dtype[Any]] = {

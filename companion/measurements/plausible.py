@@ -7,7 +7,7 @@ coherent and traceable, not that its numbers are right: only taking them again c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,21 @@ from companion.measurements.records import Measurement, MeasurementError
 
 #: Rounding to the digits that are kept, added up over the components of a list.
 ROUNDING = 2e-3
+
+
+def files(given: Sequence[Path]) -> list[Path]:
+    """The measurement files that are named, or lie in named folders; by default all recorded ones.
+
+    Raises MeasurementError if there is none.
+    """
+    found = [
+        path
+        for place in given or [records.FOLDER]
+        for path in (sorted(place.rglob("*.json")) if place.is_dir() else [place])
+    ]
+    if not found:
+        raise MeasurementError(f"there is no measurement file in {', '.join(map(str, given))}.")
+    return found
 
 
 def problems(path: Path, families: Mapping[str, Family]) -> list[str]:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from analysis.common import ROOT
+from analysis.common import ROOT, aligned
 from analysis.families.registry import Model
 from analysis.images import sets
-from companion.runs.grid import Choice, Plan
+from companion.options import Choice
+from companion.runs.grid import Plan
 
 THROUGHPUT = ROOT / "data" / "throughput"
 
@@ -77,9 +78,7 @@ def describe(plan: Plan) -> str:
         (r.family, r.data, str(len(r.models)), f"{r.images:,}",
          "?" if r.hours is None else f"{r.hours:.2f}", f"{r.bytes / 1e6:,.0f}") for r in left
     ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table if left else ():
-        lines.append("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+    lines += aligned(table) if left else []
     hours = sum(row.hours or 0 for row in left)
     lines.append(
         f"{hours:.1f} hours in all, one job after the other, on a GPU as fast as the one of "

@@ -7,7 +7,7 @@ With nothing to do, neither Snakemake nor what reads images is imported.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from analysis.families.registry import load_families
 from analysis.features.store import default_folder
 from companion.runs import dispatch, experiments, keys
 from companion.runs.dispatch import alone, attempt, working
-from companion.runs.execute import show_as_written
+from companion.runs.execute import check_parameters, show_as_written
 from companion.runs.experiments import STATE, Run, RunError
 from companion.runs.keys import Parts, Status
 
@@ -73,10 +73,23 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
         write_text(_known(families), "")
 
 
-def execute(run: Run, parameters: dict[str, Any], output: Path) -> None:
-    """Execute a run in a process of its own; CompanionError if it fails."""
+def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Path:
+    """Execute a run into the book; with parameters or an output of its own, elsewhere.
+
+    Returns where the notebook lies. Raises RunError for parameters and an output that cannot be,
+    CompanionError if the run fails.
+    """
+    values = check_parameters(wanted, given)
+    if output is not None and output.suffix != ".ipynb":
+        raise RunError(f"--output must name an .ipynb file, got {output}.")
+    prepare([wanted])
+    if not given and output is None:
+        execute_for_book(wanted.experiment.name, wanted.subject)
+        return wanted.output
+    output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
     with working(1) as workshop:
-        workshop.call(EXECUTE, *_call(run, parameters, output, keys.parts(run)))
+        workshop.call(EXECUTE, *_call(wanted, values, output, keys.parts(wanted)))
+    return output
 
 
 def execute_for_book(experiment: str, subject: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import StrictBool, ValidationError
 
-from analysis.common import ROOT, CompanionError, Strict, first_reason, write_text
+from analysis.common import ROOT, CompanionError, Strict, first_reason, suggestion, write_text
 from analysis.families.registry import FAMILIES, load_families, load_family
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -114,6 +114,16 @@ def find_run(experiment: str, subject: str) -> Run:
             f"{', '.join(subjects)}."
         )
     return subjects[subject]
+
+
+def of_checkpoints(chapter: str) -> Experiment:
+    """The experiment of that name, if it runs for a single family of a reader's; else RunError."""
+    known = load_experiments()
+    usable = [e.name for e in known.values() if e.scope == "family" and "reader" in e.editions]
+    if chapter not in usable:
+        what = "runs for no checkpoint alone" if chapter in known else "is unknown"
+        raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
+    return known[chapter]
 
 
 def made(run: Run) -> dict[str, Any]:

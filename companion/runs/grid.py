@@ -26,16 +26,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.common import ROOT, CompanionError, Strict, alive, suggestion, write_text
+from analysis.common import ROOT, CompanionError, alive, suggestion, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
-from analysis.features.plan import Precision, Settings, head_outdated, outdated
+from analysis.features.plan import head_outdated, outdated
 from analysis.images import broden, find, sets
 from analysis.images.imagelist import DatasetError, ImageList
 from companion.measurements import due, records, take
+from companion.options import Choice
 from companion.runs import dispatch
 from companion.runs.experiments import RunError
-from companion.runs.options import family_names, option
 
 Kind = Literal["features", "measure"]
 PROFILES = ROOT / "profiles"
@@ -45,51 +45,6 @@ USUAL: dict[Edition, tuple[str, ...]] = {
     "paper": ("grid",), "pocket": ("pocket",), "contrast": ("scikit_image_photographs",),
     "reader": (),
 }  # fmt: skip
-
-
-class Choice(Strict):
-    """Which grid, and how. Empty ``families``, ``models`` and ``data`` are all of the edition.
-
-    ``record`` None records measurements of the edition paper alone: those of the other editions are
-    taken when the book is built, from the features.
-    """
-
-    edition: Edition = option("(paper)", "paper")
-    families: tuple[str, ...] = option(
-        "some only (default: all of the edition)", (), names=family_names
-    )
-    models: tuple[str, ...] = option("some of their models only (default: all)", ())
-    data: tuple[str, ...] = option(
-        "as companion extract takes it (default: what the edition computes on: grid or pocket)", ()
-    )
-    device: str = option("auto, cpu, cuda or mps (auto)", "auto")
-    precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
-    batch_size: int = option("images at a time (128)", 128, least=1)
-    workers: int = option("threads of a job that decode images (8)", 8, least=1)
-    accept_counts: bool = option(
-        "take incomplete or altered copies of published sets as they are; what is measured on them "
-        "says so", False,
-    )  # fmt: skip
-    measure: bool = option("extract only; measure and update the book later", True)
-    record: bool | None = option(
-        "write measurements to data/measurements/, or leave them to the build of the book, which "
-        "takes them from the features (--record for the edition paper, else --no-record)", None,
-    )  # fmt: skip
-
-    @property
-    def records(self) -> bool:
-        """Whether measurements are taken and written to ``data/measurements/``."""
-        return self.measure and (self.edition == "paper" if self.record is None else self.record)
-
-    def settings(self, device: str = "auto") -> Settings:
-        """How features are extracted."""
-        return Settings(device=device, precision=self.precision, batch_size=self.batch_size,
-                        workers=self.workers, progress=False)  # fmt: skip
-
-    def of(self, family: Family) -> list[Model]:
-        """The models of a family that are chosen and can be loaded: random, or with weights."""
-        chosen = self.models or [model.name for model in family.models]
-        return [model for model in family.models if model.loadable and model.name in chosen]
 
 
 @dataclass(frozen=True)
@@ -138,7 +93,7 @@ class Plan:
         return {job: models for job, models in found.items() if models}
 
     def _lacks(self, model: Model, lists: Sequence[ImageList]) -> bool:
-        settings = self.choice.settings()
+        settings = self.choice.settings(progress=False)
         return any(outdated(model, one, settings) or head_outdated(model, one) for one in lists)
 
     def unrecorded(self) -> dict[Job, list[Model]]:
@@ -382,9 +337,10 @@ def extract(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
         left_out.setdefault(model.name, str(error))
 
     with gpu(wanted.device) as device:
+        settings = wanted.model_copy(update={"device": device}).settings(progress=False)
         for images in whole.data[data]:
             able = [model for model in models if model.name not in left_out]
-            extract_features(able, images, wanted.settings(device), onerror=leave_out)
+            extract_features(able, images, settings, onerror=leave_out)
     if models and len(left_out) == len(models):
         raise RunError("no model is left: " + "; ".join(_about(*one) for one in left_out.items()))
     return left_out

@@ -9,20 +9,24 @@ which checks it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import os
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from analysis.common import Strict, first_reason
-from analysis.families.registry import FAMILIES
-from analysis.features.plan import Precision
+from analysis.families.registry import FAMILIES, Edition, Family, HeadKind, Model
+from analysis.features.store import Precision
 from companion.runs.experiments import NOTEBOOKS
+
+if TYPE_CHECKING:
+    from analysis.features.plan import Settings
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -64,12 +68,9 @@ def read(kind: type[M], parsed: argparse.Namespace, parser: argparse.ArgumentPar
         parser.error(f"--{first_reason(error).replace('_', '-')}")
 
 
-def models_of(do: Callable[..., Any], known: dict[str, Any]) -> dict[str, type[BaseModel]]:
-    """The models that make a function's arguments, by parameter; "" has those that are options.
-
-    ``known`` are classes that its annotations name and its module has not imported.
-    """
-    hints = typing.get_type_hints(do, localns=known, include_extras=True)
+def models_of(do: Callable[..., Any]) -> dict[str, type[BaseModel]]:
+    """The models that make a function's arguments, by parameter; "" has those that are options."""
+    hints = typing.get_type_hints(do, include_extras=True)
     found: dict[str, type[BaseModel]] = {}
     own: dict[str, Any] = {}
     for name, one in inspect.signature(do).parameters.items():
@@ -135,7 +136,7 @@ def _whole_number(least: int) -> Callable[[str], int]:
     return number
 
 
-# What several commands take
+# What commands take
 
 
 def family_names() -> list[str]:
@@ -164,8 +165,26 @@ class Machine(Strict):
     batch_size: int = option("images at a time (128)", 128, least=1)
     workers: int = option("threads that decode images (one per core)", os.cpu_count() or 4, least=1)
 
+    def settings(self, *, progress: bool) -> Settings:
+        """How features are extracted: those of these options that say so."""
+        from analysis.features.plan import Settings
 
-class Extraction(Machine):
+        known = {field.name for field in dataclasses.fields(Settings)}
+        given: dict[str, Any] = {name: value for name, value in self if name in known}
+        return Settings(**given, progress=progress)
+
+
+class Computing(Machine):
+    """How exactly, and on which copies of published data sets."""
+
+    precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
+    accept_counts: bool = option(
+        "take an incomplete or altered copy of a published set as it is; what is measured on it "
+        "says so", False,
+    )  # fmt: skip
+
+
+class Extraction(Computing):
     """Which images, and how their features are computed."""
 
     data: tuple[str, ...] = option(
@@ -173,13 +192,94 @@ class Extraction(Machine):
         "or grid (all of these; `companion status --data` lists them), or a folder of images, in "
         "subfolders by class or not", (), metavar="DATA", names=lambda: ["pocket", "grid"],
     )  # fmt: skip
-    accept_counts: bool = option(
-        "take an incomplete or altered copy of a published set as it is; what is measured on it "
-        "says so", False,
-    )  # fmt: skip
     without_labels: bool = option(
         "take all images of a folder, its subfolders for no classes", False
     )
-    precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
-    compiled: bool = option("compile the encoders first", False, flag="--compile")
+    compile: bool = option("compile the encoders first", False)
     leave_out_damaged: bool = option("list images that cannot be decoded and go on", False)
+
+
+class Probing(Machine):
+    """Which checkpoint, on which images, and what to write."""
+
+    checkpoint: str = option(
+        "a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a timm model, or a "
+        "file of weights", placed=True,
+    )  # fmt: skip
+    images: str = option("a folder of them, in folders or not; labels are not looked at")
+    architecture: str | None = option("of a file that does not say it: open_clip's or timm's", None)
+    html: Path | None = option("write the report there", None)
+    json_file: Path | None = option("write the numbers there", None, flag="--json")
+    batch_size: int = option("images at a time (32)", 32, least=1)
+    leave_out_damaged: bool = option("list images that cannot be used and go on", False)
+
+
+class Description(Strict):
+    """What may be said about a checkpoint so that it need not be guessed."""
+
+    architecture: str | None = option(
+        "of a file of weights, as open_clip or timm calls it", None, metavar="ARCH"
+    )
+    level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
+        "how it was trained", None
+    )
+    pretraining: str | None = option("what it was trained on, in words", None, metavar="TEXT")
+    head: HeadKind | None = option(
+        "where the classifier comes from: class names (zero_shot), the checkpoint (own), nowhere "
+        "(none)", None,
+    )  # fmt: skip
+    classes: str | None = option(
+        "class names of the head, one a line, or imagenet (default: the names of the data set's "
+        "subfolders)", None, metavar="FILE",
+    )  # fmt: skip
+    templates: str | None = option(
+        "texts with {} for the name, one a line, or imagenet for OpenAI's 80", None, metavar="FILE"
+    )
+
+
+class Wish(Description):
+    """What a reader asks for: a checkpoint as a family, or as a model of one."""
+
+    name: str = option("of the family", placed=True, metavar="NAME")
+    checkpoint: str = option(
+        "open_clip's ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, a timm model, a file of weights, "
+        "a model of the book, or random", placed=True, metavar="CHECKPOINT",
+    )  # fmt: skip
+    title: str | None = option("the family's name on the pages (default: the checkpoint's)", None)
+    model: str | None = option(
+        "the model's name; needed to add to a family of yours", None, metavar="MODELNAME"
+    )
+    replace: bool = option("write a family of yours anew (with --model: that model)", False)
+
+
+class Choice(Computing):
+    """Which grid, and how. Empty ``families``, ``models`` and ``data`` are all of the edition.
+
+    ``record`` None records measurements of the edition paper alone: those of the other editions are
+    taken when the book is built, from the features.
+    """
+
+    edition: Edition = option("(paper)", "paper")
+    families: tuple[str, ...] = option(
+        "some only (default: all of the edition)", (), names=family_names
+    )
+    models: tuple[str, ...] = option("some of their models only (default: all)", ())
+    data: tuple[str, ...] = option(
+        "as companion extract takes it (default: what the edition computes on: grid or pocket)", ()
+    )
+    workers: int = option("threads of a job that decode images (8)", 8, least=1)
+    measure: bool = option("extract only; measure and update the book later", True)
+    record: bool | None = option(
+        "write measurements to data/measurements/, or leave them to the build of the book, which "
+        "takes them from the features (--record for the edition paper, else --no-record)", None,
+    )  # fmt: skip
+
+    @property
+    def records(self) -> bool:
+        """Whether measurements are taken and written to ``data/measurements/``."""
+        return self.measure and (self.edition == "paper" if self.record is None else self.record)
+
+    def of(self, family: Family) -> list[Model]:
+        """The models of a family that are chosen and can be loaded: random, or with weights."""
+        chosen = self.models or [model.name for model in family.models]
+        return [model for model in family.models if model.loadable and model.name in chosen]
