@@ -442,7 +442,7 @@ def test_a_command_line_that_is_wrong(
     ("line", "expected"),
     [
         ("re", {"remove", "rerun"}),
-        ("run outl", {"outlier_features"}),
+        ("run outlier_", {"outlier_features"}),
         ("run outlier_features vit_b_", {"vit_b_16", "vit_b_32"}),
         ("run -p threshold 6 outlier_features rn5", {"rn50"}),
         ("add x y --level f", {"finetuned"}),
