@@ -60,7 +60,7 @@ LEVELS = {model.name: model.level for model in ONE.models}
 
 def measured(
     model: str, experiment: str, data: str = "imagenet", copy: str = "", images: int = 10,
-    inferred: str = "", classes: int = 5, names=None, **values,
+    inferred: str = "", classes: int = 5, components: int = 4, names=None, **values,
 ):  # fmt: skip
     """A measurement with these values; every other quantity is zero."""
     kinds = QUANTITIES[experiment]
@@ -70,7 +70,7 @@ def measured(
         "model": model, "level": LEVELS.get(model, "supervised"),
         "data": {"name": data, "what": f"images{copy}"},
         "provenance": PROVENANCE | {"inferred": inferred}, "names": names or {},
-        "counts": {"images": images, "components": 4, "classes": classes},
+        "counts": {"images": images, "components": components, "classes": classes},
         "values": {n: {"unit": kinds[n].unit, "value": v} for n, v in (fill | values).items()},
     })  # fmt: skip
 
@@ -232,6 +232,9 @@ CASES = {
         ((under_shift("rich", -0.004, 0.002),), "reproduced; rich +"),
         ((under_shift("rich", -0.008, 0),), "undecided; rich ?"),
         ((under_shift("rich", 0, -0.02),), "differs; rich -"),
+        # three of fifteen directions kept, of which ten have weight: fewer lose more
+        ((pruning("rich", -0.05, classes=15, components=15),), "undecided; rich ?"),
+        ((pruning("rich", -0.05, classes=12, components=15),), "differs; rich -"),
         # of one model measured in both ways, that under shift decides
         ((pruning("rich", -0.05), under_shift("rich", 0, 0), under_shift("poor", 0, 0)),
          "reproduced; poor +; rich +"),

@@ -52,6 +52,7 @@ UNITS: dict[Unit, tuple[str, ...]] = {
         *("ordinary", "smallest_gap", "printed_lowest", "printed_highest", "plain_gelu"),
         *("share", "share_more", "printed_share", "printed_share_supervised"),
         *("accuracy_whole", "accuracy_kept", "accuracy_random", "accuracy_change", "without_loss"),
+        "change_of_all",
     ),
 }  # fmt: skip
 

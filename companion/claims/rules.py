@@ -27,6 +27,7 @@ from companion.claims.ledger import (
     Number,
     Result,
     Verdict,
+    agreed,
     all_hold,
     at_least,
     gathered,
@@ -37,6 +38,9 @@ from companion.claims.outliers import LOWER
 from companion.measurements.records import Measurement
 
 Rule = Callable[[Claim, Evidence], Verdict]
+
+#: What pruning changes by the two counts of directions: see `pruned`.
+COUNTED = ("accuracy_change", "change_of_all")
 
 
 def d_privileged(claim: Claim, evidence: Evidence) -> Verdict:
@@ -83,7 +87,9 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
 
     A model's case holds if the 95 % intervals of both changes end above minus the margin, and fails
     if one of them lies below. What pruning changes under shift goes before accuracy alone, which
-    can fail and not hold. In another task a model stands aside.
+    can fail and not hold. Where a head has directions without weight, it is left open whether they
+    count among those that are pruned; then both counts must agree. In another task a model stands
+    aside.
     """
     share, margin = claim.values["pruned_share"], claim.values["margin"]
     cases: list[tuple[str, Case]] = []
@@ -93,6 +99,8 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
         under = pruned_under_shift(m, share)
         changes = [under[f"{what}_change"] for what in ("accuracy", "robustness")]
         result = all_hold(_no_loss(change, margin) for change in changes)
+        if result == "fails" and _kept_of_all(m, share) > under["kept"].value:
+            result = "undecided"  # a loss may be due to keeping fewer
         cases.append((m.model, Case(result, aside=evidence.aside(m))))
         carried += under.values()
     shifted = {m.model for m in under_shift}
@@ -101,9 +109,10 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
         found = pruned(m, share)
         carried += found.values()
         if m.model not in shifted:
-            result = all_hold([_no_loss(found["accuracy_change"], margin), "undecided"])
+            counted = [found[name] for name in COUNTED if name in found]
+            lost = agreed(_no_loss(change, margin) for change in counted)
             aside = evidence.aside(m) or _another_task(m, evidence)
-            cases.append((m.model, Case(result, aside=aside)))
+            cases.append((m.model, Case(all_hold([lost, "undecided"]), aside=aside)))
             alone |= {m.model} if evidence.in_task(m) else set()
     carried += numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
     return verdict(gathered(cases), len(evidence.at("zero_shot")), carried)
@@ -118,23 +127,42 @@ def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
     """Accuracy with that share of the directions pruned, by name: see `p_80`.
 
     ``fewest``: directions, kept by importance, from which on no loss is established;
-    ``without_loss``: the share that can be pruned down to these.
+    ``without_loss``: the share that can be pruned down to these. ``rank`` counts the directions
+    that have weight. Where the head has more, ``all``, there are also ``kept_of_all`` and
+    ``change_of_all``: how many are kept of these, and what that changes.
     """
-    rank = len(measurement.value("accuracy_importance"))
-    kept = round((1 - share) * rank)
+    values = measurement.value("accuracy_importance")
+    rank, kept = len(values), round((1 - share) * len(values))
     changes = measurement.value("difference_importance")
     halves = NORMAL_95 * measurement.value("difference_importance_error")
     fewest = fewest_kept_without_loss(changes + halves)
-    change, half = changes[kept - 1], halves[kept - 1]
+
+    def change(kept: int) -> Interval:
+        value, half = changes[kept - 1], halves[kept - 1]
+        return Interval(value, value - half, value + half)
+
     found = numbers_of(
         measurement, rank=rank, kept=kept, fewest=fewest, without_loss=1 - fewest / rank,
         images=measurement.counts["images"], classes=measurement.counts["classes"],
-        accuracy_whole=measurement.value("accuracy_importance")[-1],
-        accuracy_kept=measurement.value("accuracy_importance")[kept - 1],
+        accuracy_whole=values[-1], accuracy_kept=values[kept - 1],
         accuracy_random=measurement.value("accuracy_random")[kept - 1],
-        accuracy_change=Interval(change, change - half, change + half),
+        accuracy_change=change(kept),
     )  # fmt: skip
+    of_all = min(_kept_of_all(measurement, share), rank)
+    if of_all > kept:
+        found += numbers_of(
+            measurement, all=_all(measurement), kept_of_all=of_all, change_of_all=change(of_all)
+        )
     return {one.name: one for one in found}
+
+
+def _all(measurement: Measurement) -> int:
+    """How many directions a head has, with those without weight."""
+    return min(measurement.counts["classes"], measurement.counts["components"])
+
+
+def _kept_of_all(measurement: Measurement, share: float) -> int:
+    return round((1 - share) * _all(measurement))
 
 
 def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Number]:
