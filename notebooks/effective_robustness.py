@@ -99,6 +99,8 @@ style.table(
 
 # %%
 style.text("order", accuracies.order(backbone, shown))
+fits = (f"{v.where}: r = {v.line.r:.2f}, {len(v.pool)} models" for v in shown)
+style.text("line", "; ".join(fits))
 style.text("not-measured", accuracies.absent(backbone, shown))
 
 # %% [markdown]

@@ -16,7 +16,7 @@
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/pocket/*.csv
-#     - data/published/*.csv
+#     - data/published/accuracies.csv
 #     - families/*.yaml
 # ---
 
@@ -38,7 +38,6 @@ from scipy.stats import rankdata
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.measurements import accuracies, atlas
 from companion.publish import candidates, compared, dots, style, words
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
@@ -108,16 +107,3 @@ for name, (frame, of_kind) in SHOWN.items():
         for fewer than {compared.LEAST_WITHIN}. Last row: what a candidate has to beat.""",
     )  # fmt: skip
     style.text(f"separating{name}", compared.separating(judged))
-
-# %% [markdown]
-# ## What accuracy alone predicts
-#
-# A line through the published zero-shot models of all data families but one predicts the accuracy
-# under shift of that family from its ImageNet accuracy. An indicator has to do better.
-
-# %%
-if edition == "paper":
-    every = atlas.models(accuracies.load())
-    clip = every[(every["level"] == "zero_shot") & (every["imagenet"] > 0.1)]
-    for name, own in {"": clip, "-less": clip[clip["group"] != "NLLB-CLIP"]}.items():
-        style.text(f"accuracy-alone{name}", compared.accuracy_alone(own))

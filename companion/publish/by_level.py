@@ -18,7 +18,7 @@ def columns(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
 
     def cell(value: float, error: float) -> str:
         if value != value:
-            return "not measured"
+            return "not published"
         return points(value, error) if error == error else points(value) + of_many
 
     named = pd.DataFrame({"backbone": groups["title"], "pretraining set": groups["pretraining"]})

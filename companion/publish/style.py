@@ -218,7 +218,7 @@ def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:
 def _numeric(column: pd.Series[str]) -> bool:
     return bool(
         column.str.fullmatch(
-            r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?( \(.*\))?|n/a|not measured|"
+            r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?( \(.*\))?|n/a|not measured|not published|"
         ).all()
     )
 
