@@ -154,11 +154,12 @@ def rows(
     xlabel: str = "",
     lines: Iterable[float] = (0,),
     levels: bool = False,
+    log: bool = False,
 ) -> Drawing:
     """Values with intervals in rows, a panel for each title, which may be that of the x axis.
 
     Bars at what chance gives: above a mark for random directions, below for permuted labels, with
-    strokes at their means. `lines`: vertical ones. `levels`: whether a legend names the levels.
+    strokes at their means. `lines`: vertical ones. `levels`: whether a legend names the levels. `log`: a log axis for x.
     """
     names = [list(dict.fromkeys(row.title for row in own)) for own in shown.values()]
     figure, grid = style.new_figure(
@@ -185,6 +186,9 @@ def rows(
             axes.axvline(line, color=style.INK, linewidth=0.8)
         axes.set_yticks(range(len(titles)), titles[::-1])
         axes.set(xlabel=xlabel or panel, title=panel if xlabel else "")
+        if log:
+            values = [v for row in own for v in (row.value, row.other) if v == v]
+            style.log_scale(axes.xaxis, min(values), max(values))
     if levels:
         for level in dict.fromkeys(row.level for own in shown.values() for row in own):
             _draw(grid[0, 0], Marks(LEVEL_STYLES[level].title, level, [], []))
