@@ -9,6 +9,8 @@ statements about the same features that stay. Images are taken at length 1, as C
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import ortho_group
@@ -38,9 +40,11 @@ def less_mean(features: ArrayLike) -> Array:
     return h - h.mean(axis=0)
 
 
+@lru_cache(maxsize=16)  # the same frames serve many sets of images
 def random_rotation(width: int, seed: int) -> Array:
     """An orthogonal matrix (width, width), uniformly distributed (Haar)."""
     matrix: Array = ortho_group.rvs(width, random_state=np.random.default_rng(seed))
+    matrix.flags.writeable = False
     return matrix
 
 
