@@ -11,6 +11,7 @@
 #     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/basis/*.json
+#     - data/measurements/interventions/*.json
 #     - data/pocket/*.csv
 #     - data/published/accuracies.csv
 #     - families/*.yaml
@@ -42,6 +43,7 @@ pocket = load_families("pocket")
 families = genuine | pocket
 bases = [m for m in overview.known("basis", families) if "captions" not in m.data.name]
 shown = overview.titled([m for m in bases if m.family in genuine], families)
+one_each = overview.one_each(list(shown.values()), overview.known("interventions", genuine))
 
 # %% [markdown]
 # ## By hand
@@ -66,32 +68,33 @@ style.text(
 # ## A rotation, and the mean image
 
 # %%
-rotated = {title: np.mean(m.value("kurtosis_rotated")) for title, m in shown.items()}
-panels = {
-    "as it is (filled), rotated (hollow)": [
-        dots.Row(title, m.level, m.value("kurtosis"), other=rotated[title])
-        for title, m in shown.items()
-    ],
-    "Gaussian draws (filled), less the mean (hollow)": [
-        dots.Row(title, m.level, m.value("kurtosis_gaussian"), other=m.value("kurtosis_less_mean"))
-        for title, m in shown.items()
-    ],
+PANELS = {
+    "κ: as it is (filled), rotated (hollow)": ("kurtosis", "kurtosis_rotated"),
+    "κ: Gaussian draws (filled), less the mean": ("kurtosis_gaussian", "kurtosis_less_mean"),
 }
+panels = {
+    title: [
+        dots.Row(overview.title(m, families, data=False), m.level, m.value(filled),
+                 other=np.mean(m.value(hollow)))
+        for m in one_each
+    ]
+    for title, (filled, hollow) in PANELS.items()
+}  # fmt: skip
 style.figure(
-    "turned", dots.rows(panels, lines=(3,), levels=True, log=True), words.kind(shown.values()),
-    """Activation kurtosis κ of the same images. Left: as the model gives them, and after a random
-    rotation of their coordinates (mean of ten). Right: draws from the Gaussian that has the images'
-    mean and covariance, and the images less their mean. Line: the 3 of Gaussian numbers.""",
+    "turned", dots.rows(panels, lines=(3,), levels=True, log=True), words.kind(one_each),
+    """Activation kurtosis κ of the same images, one set for each model. Left: as the model gives
+    them, and after a random rotation of their coordinates (mean of ten). Right: draws from the
+    Gaussian that has the images' mean and covariance, and the images less their mean. Line: the 3
+    of Gaussian numbers. The table below names the images.""",
 )  # fmt: skip
+style.text("gaussian", overview.gaussian_suffices(list(shown.values()), families))
 style.table(
     "statements",
     pd.DataFrame(
         {
             "model": title,
             "κ": digits(m.value("kurtosis")),
-            "rotated": "{} to {}".format(
-                *(digits(end(m.value("kurtosis_rotated"))) for end in (min, max))
-            ),
+            "rotated": " to ".join(digits(f(m.value("kurtosis_rotated"))) for f in (min, max)),
             "less the mean": digits(m.value("kurtosis_less_mean")),
             "Gaussian": digits(m.value("kurtosis_gaussian")),
             "in the mean (%)": f"{100 * m.value('mean_share'):.0f}",
@@ -114,43 +117,35 @@ style.table(
 
 # %%
 STATEMENTS = {
-    "kurtosis": "κ",
-    "kurtosis_less_mean": "κ less the mean",
-    "kurtosis_eigenframe": "κ in the eigenframe",
-    "mean_share": "share in the mean",
+    "kurtosis": "κ", "kurtosis_less_mean": "κ less the mean",
+    "kurtosis_eigenframe": "κ in the eigenframe", "mean_share": "share in the mean",
     "effective_rank": "effective rank",
-}
-for name, some in (("paper", genuine), ("pocket", pocket)):
+}  # fmt: skip
+for which, some in (("paper", genuine), ("pocket", pocket)):
     own = [m for m in bases if m.family in some and m.level != "random"]
-    known = gather(name, experiments=("accuracy",)).intervals if own else {}
+    known = gather(which, experiments=("accuracy",)).intervals if own else {}
     frame = pd.DataFrame(
         {"model": m.model, "level": m.level, "er": known[m.model].value}
         | {statement: m.value(statement) for statement in STATEMENTS}
         for m in own
         if m.model in known and not m.provenance.inferred
     )
-    if not frame.empty:  # of a model on several sets of images the median
+    enough = len(frame) > 2
+    if enough:  # of a model on several sets of images the median
         frame = frame.groupby(["model", "level"], as_index=False, sort=False).median()
     panels = {
-        title: [
-            dots.Marks(style.LEVEL_STYLES[level].title, level, rows[statement], rows["er"])
-            for level, rows in frame.groupby("level", sort=False)
-        ]
-        for statement, title in STATEMENTS.items()
-        if len(frame) > 2
-    }
+        title: [dots.Marks(style.LEVEL_STYLES[level].title, level, rows[name], rows["er"])
+                for level, rows in frame.groupby("level", sort=False)]
+        for name, title in STATEMENTS.items() if enough
+    }  # fmt: skip
     style.figure(
-        f"order-{name}", dots.scatter(panels, "effective robustness (points)") if panels else None,
+        f"order-{which}", dots.scatter(panels, "effective robustness (points)") if panels else None,
         words.kind(own) if own else None,
         "Five statements about features against effective robustness, one mark for each model.",
     )  # fmt: skip
-    style.text(
-        f"correlations-{name}",
-        "; ".join(
-            f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
-            for statement, title in STATEMENTS.items()
-        )
-        + f" ({len(frame)} models)"
-        if len(frame) > 2
-        else "not measured",
-    )
+    told = "; ".join(
+        f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
+        for statement, title in STATEMENTS.items() if enough
+    )  # fmt: skip
+    told += f" ({len(frame)} models)" if enough else "not measured"
+    style.text(f"correlations-{which}", told)

@@ -84,6 +84,7 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
     own = {f"{name}/{family}" for name in (*experiments, "own_accuracies") for family in families}
     assert made == own | both | {
         "atlas_matched/paper", "atlas_data/paper", "atlas_shifts/paper", "explore/paper",
+        "what_kurtosis_measures/paper", "interventions/paper",
         "measuring_robustness/paper", "claims/paper", "claims/pocket", "models/paper",
         "outliers_overview/paper", "directions_overview/paper", "pruning_overview/paper",
         "grid_cost/paper", "training/paper", "inside_pocket/pocket", "concepts_overview/paper",

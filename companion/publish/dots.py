@@ -159,7 +159,8 @@ def rows(
     """Values with intervals in rows, a panel for each title, which may be that of the x axis.
 
     Bars at what chance gives: above a mark for random directions, below for permuted labels, with
-    strokes at their means. `lines`: vertical ones. `levels`: whether a legend names the levels. `log`: a log axis for x.
+    strokes at their means. `lines`: vertical ones. `levels`: whether a legend names the levels.
+    `log`: a log axis for x.
     """
     names = [list(dict.fromkeys(row.title for row in own)) for own in shown.values()]
     figure, grid = style.new_figure(
