@@ -105,7 +105,12 @@ def status(
 ) -> int:
     """Experiment × family: up to date or not, and why."""
     if data:
-        return _status_of_data(as_json)
+        from analysis.images import find
+
+        found = find.availability()
+        fields = [one.fields for one in found]
+        print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, found)))
+        return 0
     from companion.runs import keys
 
     rows = [
@@ -117,25 +122,6 @@ def status(
         return 0
     names = ["experiment", "family", "state", "why"]
     print(*aligned([names, *(row.values() for row in rows)]), sep="\n")
-    return 0
-
-
-def _status_of_data(as_json: bool) -> int:
-    from analysis.images import find, sets
-
-    found, published = find.availability(), sets.descriptions()
-    if as_json:
-        about = {"images", "classes", "origin", "terms"}
-        fields = [
-            {"data": a.name} | {name: value for name, value in vars(a).items() if name != "name"}
-            | {"published": published[a.name].model_dump(include=about)} for a in found
-        ]  # fmt: skip
-        print(json.dumps(fields, indent=1, default=str))
-        return 0
-    for a in found:
-        where = "" if a.folder is None else f"  {a.folder}"
-        listed = "" if a.list_sha256 is None else f"  list {a.list_sha256[:16]}"
-        print(f"{a.name}  {a.state}{where}  {a.why}{listed}")
     return 0
 
 
@@ -235,14 +221,11 @@ def extract(
     return 0
 
 
-def _images(extraction: Extraction) -> list[ImageList]:
-    """The data sets named; DatasetError if one is not here."""
-    from analysis.images import find, imagelist
+def _images(named: Extraction) -> list[ImageList]:
+    from analysis.images.find import find_all
 
-    if extraction.without_labels:
-        return [imagelist.unlabelled(Path(text), smallest_side=1) for text in extraction.data]
-    accept = extraction.accept_counts
-    return [images for text in extraction.data for images in find.find(text, accept_counts=accept)]
+    accept, without = named.accept_counts, named.without_labels
+    return find_all(named.data, accept_counts=accept, without_labels=without)
 
 
 def _extracted(

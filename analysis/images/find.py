@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,6 +48,15 @@ def packaged(name: str) -> ImageList:
         classes=(),
         what=f"{len(one.files)} {one.what}: {shown}",
     )
+
+
+def find_all(
+    texts: Iterable[str], *, accept_counts: bool = False, without_labels: bool = False
+) -> list[ImageList]:
+    """Return what a command line names, see `find`; of folders all images ``without_labels``."""
+    if without_labels:
+        return [imagelist.unlabelled(Path(text), smallest_side=1) for text in texts]
+    return [images for text in texts for images in find(text, accept_counts=accept_counts)]
 
 
 def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:

@@ -22,7 +22,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -115,6 +115,19 @@ class Availability:
     images: int | None = None
     classes: int | None = None
     list_sha256: str | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.folder is None else f"  {self.folder}"
+        listed = "" if self.list_sha256 is None else f"  list {self.list_sha256[:16]}"
+        return f"{self.name}  {self.state}{where}  {self.why}{listed}"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same for programs, beside what was published."""
+        own = {name: value for name, value in vars(self).items() if name != "name"}
+        about = {"images", "classes", "origin", "terms"}
+        published = descriptions()[self.name].model_dump(include=about)
+        return {"data": self.name, **own, "published": published}
 
 
 class _Table(Strict):

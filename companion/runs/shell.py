@@ -23,6 +23,7 @@ _outputs: list[Any] = []
 
 class _Shown(DisplayPublisher):
     def publish(self, data: Any, metadata: Any = None, *_: Any, **__: Any) -> None:
+        """Keep what a cell displays."""
         _outputs.append(v4.new_output("display_data", _as_text(data), metadata=metadata or {}))
 
 
@@ -30,18 +31,21 @@ class _Result(DisplayHook):
     shell: Any
 
     def write_output_prompt(self) -> None:
-        pass
+        """Print no `Out[1]:`."""
 
     def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+        """Keep the value of a cell's last line."""
         about = {"metadata": md_dict or {}, "execution_count": self.shell.execution_count}
         _outputs.append(v4.new_output("execute_result", _as_text(format_dict), **about))
 
     def finish_displayhook(self) -> None:
+        """End without the line break that IPython prints."""
         self._is_active = False
 
 
 class _Printed(io.TextIOBase):
     def write(self, text: str) -> int:
+        """Keep what a cell prints, joined to what it printed just before."""
         if not _outputs or _outputs[-1].output_type != "stream":
             _outputs.append(v4.new_output("stream", name="stdout", text=""))
         _outputs[-1].text += text
@@ -53,6 +57,7 @@ class _Shell(InteractiveShell):
     display_pub_class = _Shown
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+        """Keep the error that ended a cell."""
         _outputs.append(
             v4.new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=stb)
         )
@@ -66,6 +71,7 @@ def engine(reads: Any) -> type[Engine]:
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
+            """Run the code cells in order, and keep each one's outputs in it."""
             shell: Any = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
             for cell in nb_man.nb.cells:
                 if cell.cell_type != "code" or not cell.source.strip():
