@@ -38,7 +38,7 @@ import pandas as pd
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
-from companion.publish import style
+from companion.publish import style, words
 from companion.publish.cards import badge, beside, card
 
 claims = load_claims()
@@ -75,6 +75,6 @@ ledger = pd.DataFrame(
     }
 )
 style.table(
-    "ledger", ledger, "published",
+    "ledger", ledger, words.kinds("published", words.kind(evidence.measurements)),
     "The paper's claims and the verdict of this build on each; the cards below give the evidence.",
 )  # fmt: skip
