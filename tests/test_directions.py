@@ -120,3 +120,16 @@ def test_blocks_and_memory_maps_change_nothing(monkeypatch, tmp_path):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_controls_change_one_thing_each():
+    mean = 4 * np.eye(20)[3]
+    head, features = HEAD + mean, FEATURES + mean  # what both share makes the largest importance
+    found = directions.controls(features, head)
+    unit = features / np.linalg.norm(features, axis=1)[:, None]
+    literal = np.array(literal_importance(unit - unit.mean(axis=0), head))
+    assert found.centred_features == pytest.approx(literal.max() / literal.mean())
+    whole = np.array(literal_importance(features, head))
+    assert whole.max() / whole.mean() > max(found)
+    assert 1 < found.random_both < found.random_features
+    assert directions.controls(features, head) == found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,22 @@ Indices = NDArray[np.intp]
 PRIVILEGED_THRESHOLD = 10.0
 """How many times the mean importance a privileged direction must reach: a choice of ours, since
 the paper gives no number."""
+
+CONTROL_DRAWS, CONTROL_FEATURES = 3, 1000
+"""How often random heads and features are drawn, and how many features at a time."""
+
+
+class Controls(NamedTuple):
+    """The largest importance over the mean importance, each with one thing changed.
+
+    A `random_head` for the features; `random_features` for the head; both random; the features at
+    length 1 less their mean.
+    """
+
+    random_head: float
+    random_features: float
+    random_both: float
+    centred_features: float
 
 
 @dataclass(frozen=True)
@@ -118,6 +134,48 @@ def mean_absolute_cosine(features: ArrayLike, directions: ArrayLike) -> Array:
         images += len(h)
     mean: Array = total / images
     return mean
+
+
+def controls(features: ArrayLike, head: ArrayLike, seed: int = 0) -> Controls:
+    """What the largest importance becomes when nothing is learned, or nothing is shared.
+
+    `features`: (N, d); `head`: (classes, d). Random heads and features have independent Gaussian
+    entries; of each a mean over `CONTROL_DRAWS` draws is taken.
+    """
+    parts = decompose(head)
+    shape = np.shape(head)
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(CONTROL_DRAWS):
+        other = decompose(generator.normal(size=shape))
+        drawn = generator.normal(size=(CONTROL_FEATURES, shape[1]))
+        found.append([
+            _top(importance(features, other)),
+            _top(importance(drawn, parts)),
+            _top(importance(drawn, other)),
+        ])  # fmt: skip
+    centred = parts.shares * _centred_cosine(features, parts.directions)
+    random_head, random_features, both = np.mean(found, axis=0).tolist()
+    return Controls(random_head, random_features, both, _top(centred))
+
+
+def _top(importances: Array) -> float:
+    """The largest importance over the mean."""
+    return float(importances.max() / importances.mean())
+
+
+def _centred_cosine(features: ArrayLike, directions: Array) -> Array:
+    """Mean over images of |cos(v_i, h − mean)|, images at length 1 before: (rank,)."""
+    width = directions.shape[1]
+    mean, images = np.zeros(width), 0
+    for h in unit_blocks(features, width):
+        mean += h.sum(axis=0)
+        images += len(h)
+    mean /= images
+    total = np.zeros(len(directions))
+    for h in unit_blocks(features, width):
+        total += len(h) * mean_absolute_cosine(h - mean, directions)
+    return total / images
 
 
 def privileged(importances: ArrayLike, threshold: float = PRIVILEGED_THRESHOLD) -> Indices:

@@ -153,6 +153,39 @@ def coco() -> ConceptImages:
     )
 
 
+#: What the labels of a data set name, by how its name begins.
+KINDS = {"dtd": "texture", "caltech101": "object", "sun397": "scene"}
+
+
+def textures(model: Model, folder: Path | None = None) -> ConceptImages:
+    """Photographs of textures, objects and places that others embedded, with their classes.
+
+    The store's features by the model say which images and classes these are; raises
+    ConceptsMissingError if they are not there.
+    """
+    parts = {name: _read(model, name, folder) for name in CONCEPTS["textures"]}
+    shown = [(name, part.classes[row]) for name, part in parts.items() for row in part.labels]
+    names = list(dict.fromkeys(label for _, label in shown))
+    kinds = {label: KINDS[name.partition("_")[0]] for name, label in shown}
+    rows, index = np.arange(len(shown)), {label: column for column, label in enumerate(names)}
+    columns = [index[label] for _, label in shown]
+    labels = sparse.csr_array(
+        (np.ones(len(rows), np.bool_), (rows, columns)), shape=(len(rows), len(names))
+    )
+    return ConceptImages(
+        title=f"{len(rows):,} photographs of textures (DTD), objects (Caltech101) and places "
+        "(SUN397) with their classes",
+        data=tuple(parts),
+        names=tuple(names),
+        kinds=tuple(kinds[name] for name in names),
+        labels=labels,
+        numbers=np.concatenate([part.rows for part in parts.values()]),
+        units=rows,
+        places=np.zeros_like(rows),
+        clusters=rows,
+    )
+
+
 def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None) -> ConceptImages:
     """The probe that consists of data sets of the store, by its name.
 
@@ -162,6 +195,8 @@ def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None)
     """
     if name.startswith("broden"):
         return broden(models, folder, Reading.of(name))
+    if name == "textures":
+        return textures(models[0], folder)
     return coco() if name == COCO else pocket()
 
 

@@ -33,6 +33,7 @@ CONCEPTS = {
     "pocket": tuple(f"pocket-{style}-test" for style in sets.styles()),
     "broden": ("broden",),
     COCO: (COCO,),
+    "textures": ("dtd_test", "dtd_val", "caltech101_test", "caltech101_val", "sun397_val"),
 }
 #: A training distribution and its shifts.
 SHIFTED = {
@@ -57,6 +58,7 @@ NEEDS: dict[Experiment, Needs] = {
     "accuracy": Needs(labels=True),
     "basis": Needs(head=False),
     "interventions": Needs(labels=True),
+    "textures": Needs(),
 }
 #: What is measured of one data set alone.
 SINGLE: tuple[Experiment, ...] = (
@@ -94,7 +96,7 @@ class Job:
         """
         if not NEEDS[self.experiment].head:
             return None
-        if self.experiment == "concepts":
+        if self.experiment in ("concepts", "textures"):
             return largest_head(self.model, self.parts, folder)
         return store.head_path(self.model.name, self.parts[0], folder)
 
@@ -229,7 +231,9 @@ def knows_some(head: Collection[str], classes: Iterable[str]) -> bool:
 
 def _samples(experiment: Experiment, here: Collection[str]) -> Mapping[str, tuple[str, ...]]:
     """What an experiment looks at, of the data sets that are here: name → data sets."""
-    together = {"concepts": CONCEPTS, "pruning_under_shift": SHIFTED}.get(experiment)
+    textures = {"textures": CONCEPTS["textures"]}
+    several = {"concepts": CONCEPTS, "pruning_under_shift": SHIFTED, "textures": textures}
+    together = several.get(experiment)
     if together is not None:
         return {name: parts for name, parts in together.items() if {*parts} <= {*here}}
     return {name: (name,) for name in here if experiment in experiments_on(name)}

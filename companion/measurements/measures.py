@@ -94,8 +94,9 @@ def privileged_directions(
 
     Lists follow the singular values, except `importance_head_centred`: the importances of the head
     less its mean row, which predicts the same classes, sorted. The *top* direction is the most
-    important one. `top_with_mean`, `top_with_gap`: |cos| with the mean of the images and with the
-    gap between the images' and the head rows' means, all taken at length 1.
+    important one. `control_…`: the largest importance with one thing changed, see
+    `directions.Controls`. `top_with_mean`, `top_with_gap`: |cos| with the mean of the images and
+    with the gap between the images' and the head rows' means, all taken at length 1.
     `top_cosine_deviation`: standard deviation over images of cos(v, h).
     """
     parts = directions.decompose(head)
@@ -104,12 +105,14 @@ def privileged_directions(
     v = parts.directions[top]
     rows = np.asarray(head, dtype=np.float64)
     centred = directions.importance(features, rows - rows.mean(axis=0))
+    controls = directions.controls(features, head)._asdict()
     mean = _unit_mean(features)
     cosines = np.concatenate([h @ v for h in directions.unit_blocks(features, len(v))])
     return {
         "singular_value_share": parts.shares,
         "importance": importance / importance.mean(),
         "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
+        **{f"control_{name}": top for name, top in controls.items()},
         "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
         "privileged_threshold": threshold,
         "privileged_directions": directions.privileged(importance, threshold),

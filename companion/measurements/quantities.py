@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
-    "accuracy", "basis", "interventions",
+    "accuracy", "basis", "interventions", "textures",
 ]  # fmt: skip
 
 
@@ -58,6 +58,10 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "singular_value_share": Quantity(_SHARE, 1, shape="rank"),
         "importance": Quantity(_RATIO, 1, shape="rank"),
         "importance_head_centred": Quantity(_RATIO, 1, shape="*"),
+        "control_random_head": Quantity(_RATIO),
+        "control_random_features": Quantity(_RATIO),
+        "control_random_both": Quantity(_RATIO),
+        "control_centred_features": Quantity(_RATIO),
         "cosine_with_images": Quantity(_COSINE, 1, shape="rank"),
         "privileged_threshold": Quantity(_RATIO),
         "privileged_directions": Quantity("direction", 1, shape="*"),
@@ -166,6 +170,19 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "kurtosis_shifted": Quantity(_KURTOSIS, 1, shape="constants"),
         "changed_shifted": Quantity("predictions", 1, shape="constants"),
     },
+    "textures": {
+        "draws": Quantity("count"),
+        "top_direction": Quantity("direction"),
+        "along_top": Quantity(_FRACTION, 1, 6, shape="textures"),
+        "along_top_lowest": Quantity(_FRACTION, 1, 6, shape="textures"),
+        "along_top_highest": Quantity(_FRACTION, 1, 6, shape="textures"),
+        "against_top": Quantity(_FRACTION, 1, 6, shape="textures"),
+        "textures_lie_at": Quantity("cosine"),
+        "others_lie_at": Quantity("cosine"),
+        "importance": Quantity(_RATIO, 1, shape="rank"),
+        "per_direction": Quantity(_FRACTION, 1, shape="rank"),
+        "per_random_direction": Quantity(_FRACTION, 1, shape="rank"),
+    },
 }
 
 
@@ -198,7 +215,7 @@ def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, floa
         _FRACTION: (0, 1),
         _SHARE: (0, 1),
         _COSINE: (0, 1),
-        "cosine": (0, 1),
+        "cosine": (-1, 1),
         _CHANGE: (-1, 1),
         _INTERVAL: (-1, 2),
         "component of a unit vector": (-1, 1),

@@ -2,12 +2,10 @@
 
 ``data/measurements/<experiment>/<model>--<data>.json`` keeps numbers with their units and their
 provenance: enough to judge them, to take them again and to review them as text. A file with a
-field, a number or a unit that is not known here is refused. Taking measurements is not done here:
-see `measure`.
+field, a number or a unit that is not known here is refused. Taking them is not done here: `take`.
 
-A live measurement is the same, beside the features in the store that it was taken from:
-``<store>/<model>/measurements/<experiment>--<data>.json``. Pages read both, see `available`.
-
+A live one is the same, beside the features in the store that it was taken from, see `live_path`.
+Pages read both, see `available`.
 """
 
 from __future__ import annotations
@@ -53,6 +51,7 @@ CODE: dict[Experiment, tuple[str, ...]] = {
     "accuracy": ("analysis.metrics.robustness", _MEASURES),
     "basis": ("analysis.metrics.basis", _INVARIANCE),
     "interventions": ("analysis.metrics.basis", _INVARIANCE),
+    "textures": ("analysis.metrics.average_precision", "companion.measurements.textures"),
 }
 
 
@@ -97,8 +96,8 @@ class Provenance(_Strict):
     embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
     all that decides the numbers, by name: checksums of features, of the head and of files, and a
     hash of what each module does; ``version`` is that of this package, ``taken`` the day
-    (YYYY-MM-DD). ``inferred`` says from what the model was inferred where no source names it: such
-    a measurement decides no claim alone.
+    (YYYY-MM-DD). ``inferred`` says from what the model is, where no source names it: it decides no
+    claim alone.
     """
 
     weights: Words

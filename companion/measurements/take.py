@@ -28,7 +28,15 @@ from analysis.images.imagelist import LEFT_OUT
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Images, Integers
 from analysis.metrics.robustness import recognised
-from companion.measurements import accuracies, concept_probe, due, invariance, measures, records
+from companion.measurements import (
+    accuracies,
+    concept_probe,
+    due,
+    invariance,
+    measures,
+    records,
+    textures,
+)
 from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.due import Job, pending, unusable
 from companion.measurements.measures import Quantities
@@ -205,6 +213,15 @@ def _concepts(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
     return Taken(numbers, counts, _about_probe(sidecar, probe.title), names)
 
 
+def _textures(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
+    probe = concept_probe.of_data(job.data, [job.model], folder)
+    features = concept_probe.features(job.model, probe, folder)
+    shown = probe.labels[:, np.array(probe.kinds) == "texture"]
+    numbers = textures.textures(features, shown, _of(head).weight)
+    counts = _counts(features, head) | {"textures": shown.shape[1]}
+    return Taken(numbers, counts, probe.title)
+
+
 #: How each experiment is measured: from a job and the head that it needs.
 TAKE: dict[Experiment, Callable[[Job, store.Head | None, Path | None], Taken]] = {
     "outlier_features": _outlier_features,
@@ -215,6 +232,7 @@ TAKE: dict[Experiment, Callable[[Job, store.Head | None, Path | None], Taken]] =
     "accuracy": _accuracy,
     "basis": _basis,
     "interventions": _interventions,
+    "textures": _textures,
 }
 
 
