@@ -18,9 +18,11 @@ from analysis.metrics.pruning import Images, prune, pruning_order
 from companion import cli
 from companion.measurements import (
     concept_probe,
+    invariance,
     measures,
     records,
     take,
+    textures,
 )
 from companion.measurements.quantities import ORDERS, QUANTITIES
 from companion.measurements.records import (
@@ -367,6 +369,9 @@ def test_every_measure_returns_the_known_quantities():
             rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), concept_probe.coco()
         ),
         "accuracy": measures.accuracy(labels % 2 == 0, labels, 10),
+        "basis": invariance.basis(h),
+        "interventions": invariance.interventions(h, labels, w),
+        "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
     }
     assert set(results) == set(QUANTITIES)
     for experiment, numbers in results.items():

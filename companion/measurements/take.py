@@ -216,10 +216,10 @@ def _concepts(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
 def _textures(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
     probe = concept_probe.of_data(job.data, [job.model], folder)
     features = concept_probe.features(job.model, probe, folder)
-    shown = probe.labels[:, np.array(probe.kinds) == "texture"]
-    numbers = textures.textures(features, shown, _of(head).weight)
-    counts = _counts(features, head) | {"textures": shown.shape[1]}
-    return Taken(numbers, counts, probe.title)
+    of_kind = np.flatnonzero(np.array(probe.kinds) == "texture")
+    numbers = textures.textures(features, probe.labels[:, of_kind], _of(head).weight)
+    counts = _counts(features, head) | {"textures": len(of_kind)}
+    return Taken(numbers, counts, probe.title, {"along_top": [probe.names[c] for c in of_kind]})
 
 
 #: How each experiment is measured: from a job and the head that it needs.
