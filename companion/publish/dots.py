@@ -197,6 +197,35 @@ def rows(
     return Drawing(figure, minus(f"Dot plots. {'; '.join(told)}."))
 
 
+def noted(shown: Sequence[tuple[Row, str]], xlabel: str, heading: str, line: float) -> Drawing:
+    """Values with intervals in rows on a log axis, each with a note at the right, below `heading`.
+
+    What follows a colon in a row's title stands below it. `line`: a vertical one.
+    """
+    figure, axes = style.new_figure(height=1.2 + 0.42 * len(shown))
+    places = range(len(shown))[::-1]
+    for place, (row, note) in zip(places, shown, strict=True):
+        colour = LEVEL_STYLES[row.level].colour
+        axes.hlines(place, row.low, row.high, color=colour, linewidth=1.4)
+        _draw(axes, Marks("", row.level, row.value, place), 1)
+        axes.annotate(note, (1.01, place), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=9)  # fmt: skip
+    for level in dict.fromkeys(row.level for row, _ in shown):
+        _draw(axes, Marks(LEVEL_STYLES[level].title, level, [], []))
+    axes.axvline(line, color=style.INK, linewidth=0.8)
+    axes.annotate(heading, (1.01, 1), xycoords="axes fraction", va="bottom", fontsize=9)
+    axes.set_yticks(places, [row.title.replace(": ", "\n", 1) for row, _ in shown], fontsize=8.5)
+    ends = np.array([(row.low, row.high) for row, _ in shown])
+    style.log_scale(axes.xaxis, min(ends.min(), line), ends.max())
+    axes.set(xlabel=xlabel, ylim=(-0.6, len(shown) - 0.4))
+    style.legend(figure, axes)
+    told = (
+        f"{row.title}: {digits(row.value)} ({digits(row.low)} to {digits(row.high)}), {note}"
+        for row, note in shown
+    )
+    return Drawing(figure, f"Dot plot, {xlabel}; {heading}. {'; '.join(told)}.")
+
+
 #: What chance is, how far from the row it is drawn, and in which colour and width.
 _CHANCE = (("random directions", 0.24, style.MUTED, 4), ("permuted labels", -0.24, style.INK, 2))
 

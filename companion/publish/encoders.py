@@ -1,0 +1,286 @@
+"""Encoders whose features others published, put together for the pages that compare them.
+
+A row is one model on one image set. ``told`` names a model by backbone and pretraining set, and
+says where it is inferred which model it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from analysis.families.registry import Family, load_families
+from analysis.features.published import table
+from analysis.metrics.indicators import rank_correlation
+from companion.claims.evidence import Interval
+from companion.measurements.measures import counts_of
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import Measurement, available
+from companion.publish import words
+from companion.publish.dots import Row
+from companion.publish.style import minus, percent, points
+from companion.publish.words import digits
+
+INFERRED = "(inferred)"
+#: Shares of a head's directions that are kept, for a table.
+KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
+
+
+def outliers() -> dict[str, list[Measurement]]:
+    """Outlier features by model, of the paper's families and the contrasts, on images.
+
+    Models in the order of their families, image sets in that of `data/embeddings.yaml`.
+    """
+    found: dict[str, list[Measurement]] = {}
+    for family in (load_families("paper") | load_families("contrast")).values():
+        for m in _in_order(available("outlier_features", family)):
+            if "captions" not in m.data.name:
+                found.setdefault(m.model, []).append(m)
+    return found
+
+
+def _in_order(found: Sequence[Measurement]) -> list[Measurement]:
+    """In the order of `data/embeddings.yaml`, others last."""
+    order = {(one.model, one.data): place for place, one in enumerate(table().embeddings)}
+    return sorted(found, key=lambda m: order.get((m.model, m.data.name), len(order)))
+
+
+def told(m: Measurement, families: Mapping[str, Family]) -> str:
+    """Backbone and pretraining set, or level where it is not zero-shot; inferred if it is."""
+    family = families[m.family]
+    model = family.model(m.model)
+    what = model.pretraining.split()[0] if m.level == "zero_shot" else model.title
+    title = family.title if family.edition == "contrast" else f"{family.title} {what}"
+    return f"{title} {INFERRED}" if m.provenance.inferred else title
+
+
+def outlier_row(m: Measurement, families: Mapping[str, Family]) -> tuple[Row, str]:
+    """κ with the middle 90 % of single images; the leader, and how often it leads."""
+    low, high = m.value("kurtosis_percentiles")[[5, 95]].tolist()
+    leader, leading = m.value("persistence_coordinate"), m.value("persistence_fraction")
+    row = Row(titled(m, families), m.level, float(m.value("kurtosis_mean")), low, high)
+    return row, f"{leader}, {words.share(leading)}"
+
+
+def titled(m: Measurement, families: Mapping[str, Family]) -> str:
+    """Model and images."""
+    return f"{told(m, families)}: {m.data.title}"
+
+
+def with_imagenets_head(
+    experiment: Experiment, families: Mapping[str, Family]
+) -> list[Measurement]:
+    """Measurements of zero-shot models with the published 80-template head, one set of each model.
+
+    The first of `data/embeddings.yaml`.
+    """
+    found: dict[str, Measurement] = {}
+    heads = {(one.model, one.data) for one in table().embeddings if one.head}
+    for family in families.values():
+        for m in _in_order(available(experiment, family)):
+            if (m.model, m.data.name) in heads:
+                found.setdefault(m.model, m)
+    return list(found.values())
+
+
+def beside_robustness(
+    found: Mapping[str, Sequence[Measurement]],
+    intervals: Mapping[str, Interval],
+    families: Mapping[str, Family],
+) -> dict[str, list[Row]]:
+    """Zero-shot models by falling effective robustness: it, and κ on the first of their image sets.
+
+    The interval of κ: from the lowest to the highest mean of the model's image sets.
+    """
+    models = [own for name, own in found.items() if name in intervals]
+    robust, kurtosis = [], []
+    for own in sorted(models, key=lambda own: -intervals[own[0].model].value):
+        title, er = told(own[0], families), intervals[own[0].model]
+        means = [float(m.value("kurtosis_mean")) for m in own]
+        robust.append(Row(title, own[0].level, 100 * er.value, 100 * er.low, 100 * er.high))
+        kurtosis.append(Row(title, own[0].level, means[0], min(means), max(means)))
+    return {"effective robustness (points)": robust, "activation kurtosis κ": kurtosis}
+
+
+def order_told(rows: Mapping[str, Sequence[Row]]) -> str:
+    """Whether κ has the order of effective robustness among these models, in sentences."""
+    robust, kurtosis = rows.values()
+    known = [(er, k) for er, k in zip(robust, kurtosis, strict=True) if INFERRED not in k.title]
+    correlation = rank_correlation([k.value for _, k in known], [er.value for er, _ in known])
+    told = (
+        f"{sum(er.low > 0 for er in robust)} of these {len(robust)} models are robust; over those "
+        "whose model is not inferred the rank correlation of κ with effective robustness is "
+        f"{correlation:.2f}."
+    )
+    against = [
+        (er.value - less.value, k, other, er, less)
+        for (er, k), (less, other) in combinations(known, 2)  # by falling robustness
+        if er.low > less.high and k.high < other.low
+    ]
+    if not against:
+        return minus(told)
+    _, k, other, er, less = min(against, key=lambda pair: pair[0])
+    return minus(
+        f"{told} {k.title} has the lower κ than {other.title} on every image set "
+        f"({digits(k.high)} at most against {digits(other.low)} at least) and is the more robust "
+        f"of the two ({points(er.value / 100)} against {points(less.value / 100)} points)."
+    )
+
+
+def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Family]) -> str:
+    """What varies between image sets of one model and what does not, an item each."""
+    items = []
+    for own in found.values():
+        if len(own) > 1:
+            means = [m.value("kurtosis_mean") for m in own]
+            leaders = list(dict.fromkeys(str(m.value("persistence_coordinate")) for m in own))
+            least = min(m.value("persistence_fraction") for m in own)
+            where = "every image" if least == 1 else f"at least {words.share(least)} of the images"
+            same = "coordinate {} leads" if len(leaders) == 1 else "coordinates {} lead"
+            items.append(
+                f"- {told(own[0], families)}, {len(own)} image sets: κ {digits(min(means))} to "
+                f"{digits(max(means))}; {same.format(' and '.join(leaders))} in {where} of a set."
+            )
+    return "\n".join(items)
+
+
+def contrasts_told(found: Sequence[Measurement], cut: float = 6.0) -> str:
+    """How many supervised contrasts have a κ above a cut, and in how many of these one leads."""
+    own = [m for m in found if m.level == "supervised"]
+    high = [m for m in own if m.value("kurtosis_mean") > cut]
+    led = [m for m in high if m.value("persistence_fraction") > 0.5]
+    return (
+        f"{len(high)} of the {len(own)} have a κ above {cut:g} as well; in {len(led) or 'none'} of "
+        "these one coordinate leads in most images."
+    )
+
+
+def controls_told(found: Sequence[Measurement]) -> str:
+    """The same as `controls` in a sentence, lowest to highest over models."""
+
+    def span(values: Iterable[float]) -> str:
+        ends = sorted(values)
+        return " to ".join(dict.fromkeys((digits(ends[0]), digits(ends[-1]))))
+
+    whole, head = span(m.value("importance").max() for m in found), "importance_head_centred"
+    row = span(m.value(head)[0] for m in found)
+    image, drawn, other = (
+        span(m.value(f"control_{name}") for m in found)
+        for name in ("centred_features", "random_features", "random_head")
+    )
+    return (
+        f"Of {whole} times the mean {row} are left without the head's mean row, {image} without "
+        f"the mean image; random features leave {drawn}, a random head {other}."
+    )
+
+
+def ranks(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
+    """How many directions heads have, in words."""
+    return "; ".join(
+        f"{told(m, families)} has {len(m.value('accuracy_importance'))} directions for "
+        f"{m.counts['classes']:,} classes and {m.counts['components']:,} components"
+        for m in found
+    )
+
+
+def controls(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.DataFrame:
+    """The largest importance over the mean of each head, and with one thing changed at a time."""
+    return pd.DataFrame(
+        {
+            "model": titled(m, families),
+            "as it is": digits(m.value("importance").max()),
+            "head centred": digits(m.value("importance_head_centred")[0]),
+            "features centred": digits(m.value("control_centred_features")),
+            "random features": digits(m.value("control_random_features")),
+            "random head": digits(m.value("control_random_head")),
+            "both random": digits(m.value("control_random_both")),
+        }
+        for m in found
+    )
+
+
+def kept(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.DataFrame:
+    """Accuracy with some shares of a head's directions kept, and what a fifth of them loses."""
+    rows = []
+    for m in found:
+        best, lost, error = (
+            m.value(name)
+            for name in (
+                "accuracy_importance", "difference_importance", "difference_importance_error"
+            )
+        )  # fmt: skip
+        steps = {f"{100 * share:g} %": round(share * len(best)) for share in KEPT}
+        rows.append(
+            {"model": titled(m, families), "directions": str(len(best))}
+            | {f"{share} kept": percent(best[step - 1]) for share, step in steps.items()}
+            | {
+                f"change at {share} (points)": points(lost[step - 1], 1.96 * error[step - 1])
+                for share, step in steps.items()
+                if share == "20 %"
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def counted(m: Measurement) -> dict[str, list[Row]]:
+    """Concepts that some direction encodes: the head's, coordinates, and chance; mean and ends."""
+    found, coordinates = counts_of(m), counts_of(m, "coordinates_")
+    shown = {
+        "singular vectors of the head": ("zero_shot", found.of("draws", "unique")),
+        "coordinates": ("zero_shot", coordinates.of("draws", "unique")),
+        "random directions": ("random", found.of("random", "unique")),
+        "singular vectors, permuted labels": ("random", found.of("permuted", "unique")),
+    }
+    axis = f"concepts with AP ≥ {m.value('threshold'):g}, of {m.counts['concepts']}"
+    return {
+        axis: [
+            Row(title, level, float(own.mean()), float(own.min()), float(own.max()))
+            for title, (level, own) in shown.items()
+        ]
+    }
+
+
+def counted_told(m: Measurement) -> str:
+    """Whether singular vectors do better than random directions, in a sentence."""
+    (rows,) = counted(m).values()
+    own, coordinates, drawn, mixed = (row.value for row in rows)
+    better = "more than any" if rows[0].low > rows[2].high else "no more than"
+    return (
+        f"Along the head's singular vectors {own:.4g} of {m.counts['concepts']} concepts are "
+        f"encoded, {better} random directions ({drawn:.4g}); along coordinates {coordinates:.4g}, "
+        f"with permuted labels {mixed:.4g}."
+    )
+
+
+def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
+    """The textures of highest average precision along the top direction; ``named``: these too."""
+    names, along = m.names["along_top"], m.value("along_top")
+    order = np.argsort(-along).tolist()
+    chosen = [*order[:shown], *(c for c in order[shown:] if names[c] in named)]
+    low, high = m.value("along_top_lowest"), m.value("along_top_highest")
+    return pd.DataFrame(
+        {
+            "texture": names[c] + " *" * (names[c] in named),
+            "rank": str(order.index(c) + 1),
+            "AP": f"{along[c]:.2f} ({low[c]:.2f} to {high[c]:.2f})",
+            "in the other sign": f"{m.value('against_top')[c]:.2f}",
+        }
+        for c in chosen
+    )
+
+
+def texture_told(m: Measurement) -> str:
+    """Where the top direction stands among the head's directions and among random ones."""
+    own, drawn = m.value("per_direction"), m.value("per_random_direction")
+    top = own[m.value("top_direction")]
+    return (
+        f"Along the most important direction the mean over textures is {top:.2f}; "
+        f"{int((own > top).sum())} of the head's {len(own)} directions and "
+        f"{int((drawn > top).sum())} of as many random ones set textures apart better, each in its "
+        f"favourable sign (the median direction: {np.median(own):.2f} and {np.median(drawn):.2f}). "
+        f"{int((m.value('along_top') >= 0.9).sum())} of {len(m.value('along_top'))} textures reach "
+        "0.9."
+    )
