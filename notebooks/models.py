@@ -5,6 +5,8 @@
 #   companion:
 #     scope: edition
 #     reads:
+#     - data/artifacts.yaml
+#     - data/embeddings.yaml
 #     - data/imagenet/sets.yaml
 #     - data/published/accuracies.csv
 #     - families/*.yaml
@@ -22,6 +24,8 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
+from analysis.features import published
+from analysis.images import public
 from companion.measurements import accuracies
 from companion.publish import accuracies as published
 from companion.publish import style
@@ -74,4 +78,27 @@ style.table(
     """The public tables that the accuracies come from, each at one commit. Models: a
     model evaluated at two image sizes counts twice. Left out: accuracies with a known defect,
     which stay in the table with the reason and enter no figure.""",
+)  # fmt: skip
+
+# %%
+GITHUB = "https://github.com"
+everyone = families | load_families("contrast")
+whose = {model.name: f for f in everyone.values() for model in f.models}
+files = [
+    {
+        "model": f"{whose[one.model].title}, {whose[one.model].model(one.model).title}",
+        "images": one.what,
+        "known from": one.known + " (inferred)" * one.inferred,
+        "file": f"[{file.repository}]({GITHUB}/{file.repository}/blob/{file.commit}/{file.path})",
+        "licence": file.licence,
+    }
+    for one in published.table().embeddings
+    for file in [public.artifact(one.artifact)]
+]
+style.table(
+    "features", pd.DataFrame(files), "published",
+    """Features of single images and captions that others published, each file at one commit and
+    with its checksum. Known from: how it is known whose features they are; *inferred*: no source
+    names the model. Where no licence is stated, this book keeps the address and the numbers that it
+    computed, and a reader's machine fetches the file.""",
 )  # fmt: skip
