@@ -1,0 +1,80 @@
+"""What is said of encoders whose features others published: sentences and rows from numbers."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from analysis.families.registry import load_families
+from companion.measurements.textures import textures
+from companion.publish import dots, encoders
+from companion.publish.dots import Row
+
+OVERLAPPING = ("c", 10, 95, 5, 99)
+FAMILIES = load_families("paper") | load_families("contrast")
+
+
+def rows(*models):
+    """Models as (title, ER in points ± 1, κ, its lowest and highest), by falling ER."""
+    return {
+        "er": [Row(title, "zero_shot", er, er - 1, er + 1) for title, er, *_ in models],
+        "κ": [Row(title, "zero_shot", *kappa) for title, _, *kappa in models],
+    }
+
+
+@pytest.mark.parametrize(
+    "models, told",
+    [
+        ([("a", 30, 80, 70, 90), ("b", 20, 9, 8, 10), ("c", 10, 3, 3, 3)], "is 1.00."),
+        (
+            [("a", 30, 9, 8, 10), ("b", 20, 50, 40, 60), ("c", 10, 80, 70, 90)],
+            "is −1.00. a has the lower κ than b on every image set (10.0 at most against 40.0 at "
+            "least) and is the more robust of the two (+30.0 against +20.0 points).",
+        ),
+        ([("a", 21, 9, 8, 10), ("b", 20, 80, 70, 90), OVERLAPPING], "is −1.00."),  # ER overlaps
+        ([("a", 30, 9, 8, 80), ("b", 20, 80, 70, 90), OVERLAPPING], "is −1.00."),  # κ overlaps
+        (
+            [
+                ("a (inferred)", 40, 1, 1, 1),
+                ("b", 30, 9, 8, 80),
+                ("c", 20, 8, 7, 90),
+                ("d", 9, 3, 3, 3),
+            ],
+            "is 1.00.",
+        ),
+    ],
+)
+def test_whether_kurtosis_orders_robustness(models, told):
+    assert encoders.order_told(rows(*models)).endswith(told)
+
+
+def test_the_seven_encoders_and_where_each_stands():
+    found = encoders.outliers()
+    zero_shot = [name for name, own in found.items() if own[0].level == "zero_shot"]
+    assert len(zero_shot) == 7
+    assert [own[0].data.name for name, own in found.items() if name == "vit_b_32-openai"] == [
+        "imagenet_train_4000"
+    ]
+    titles = [encoders.told(own[0], FAMILIES) for own in found.values()]
+    assert len({*titles}) == len(titles)
+    assert [title for title in titles if "inferred" in title] == ["RN101 OpenAI (inferred)"]
+    shown = [encoders.outlier_row(own[0], FAMILIES) for own in found.values()]
+    alt = dots.noted(shown, "κ", "leader", 3).alt
+    assert "ViT-B/32 OpenAI: 4,000 ImageNet training images: 87.3 (" in alt
+    assert "92, 100" in alt
+
+
+def test_textures_along_directions():
+    """Three textures of which two lie far along the head's first direction, on its lower side."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2, 3, 3, 3, 3], 20)
+    shown = sparse.csr_array(kind[:, None] == np.arange(3))
+    h = rng.normal(0, 0.1, (140, 6)) + 5 * np.eye(6)[4]
+    h[:, 0] += np.where(kind < 2, -3, -1)
+    head = np.vstack([10 * np.eye(6)[0], np.eye(6)[1:4]])
+    found = textures(h, shown, head)
+    assert found["top_direction"] == 0
+    np.testing.assert_allclose(found["along_top"][:2], 1)
+    assert found["along_top"][2] < 0.8 and (found["against_top"][:2] < 0.5).all()
+    assert found["textures_lie_at"] > found["others_lie_at"]
+    assert found["per_direction"].argmax() == 0 and len(found["per_direction"]) == 4
+    assert found["along_top"].mean() == pytest.approx(found["per_direction"][0])
