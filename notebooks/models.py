@@ -24,7 +24,7 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
-from analysis.features import published
+from analysis.features import published as features
 from analysis.images import public
 from companion.measurements import accuracies
 from companion.publish import accuracies as published
@@ -92,7 +92,7 @@ files = [
         "file": f"[{file.repository}]({GITHUB}/{file.repository}/blob/{file.commit}/{file.path})",
         "licence": file.licence,
     }
-    for one in published.table().embeddings
+    for one in features.table().embeddings
     for file in [public.artifact(one.artifact)]
 ]
 style.table(

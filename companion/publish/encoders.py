@@ -153,8 +153,8 @@ def contrasts_told(found: Sequence[Measurement], cut: float = 6.0) -> str:
     high = [m for m in own if m.value("kurtosis_mean") > cut]
     led = [m for m in high if m.value("persistence_fraction") > 0.5]
     return (
-        f"{len(high)} of the {len(own)} have a κ above {cut:g} as well, and one coordinate leads in "
-        f"most images in {len(led) or 'none'} of these."
+        f"{len(high)} of the {len(own)} have a κ above {cut:g} as well, and in "
+        f"{len(led) or 'none'} of these is there a coordinate that leads in most images."
     )
 
 
