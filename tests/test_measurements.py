@@ -43,7 +43,12 @@ TAKEN_FROM_ARTEFACTS = sorted(
     {(path.parent.name, json.loads(path.read_text())["family"]) for path in RECORDED}
     - {(path.parent.name, "efficientnet_lite0") for path in RECORDED}
 )
-TAKES_MINUTES = (("pruning", "vit_b_32"), ("pruning", "rn50"))
+TAKES_MINUTES = (
+    ("pruning", "vit_b_32"),
+    ("pruning", "rn50"),
+    ("concepts", "vit_b_32"),
+    ("basis", "resnet50_torchvision"),
+)
 
 
 def recorded(experiment, name):
