@@ -59,6 +59,9 @@ def test_what_is_recorded_is_sound():
         ("outlier_features", value("persistence_fraction", 1.2), "between 0 and 1"),
         ("outlier_features", value("persistence_coordinate", 512), "between 0 and 511"),
         ("outlier_features", value("outlier_coordinates", [3]), "whose profile reaches"),
+        ("outlier_features", value("outlier_threshold", 1.0), "must be the paper's 6"),
+        ("outlier_features", value("leaders", 5000), "no more than there are images or comp"),
+        ("outlier_features", lambda c: c["provenance"].update(taken="2999-13-45"), "month must be"),
         ("outlier_features", value("profile", lambda p: [2 * v for v in p]), "mean must be 1"),
         (
             "privileged_directions",

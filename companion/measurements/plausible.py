@@ -16,6 +16,7 @@ from analysis.common import suggestion
 from analysis.families.registry import Family
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import records
 from companion.measurements.quantities import QUANTITIES, possible
 from companion.measurements.records import Measurement, MeasurementError
@@ -87,6 +88,10 @@ def _coherence(m: Measurement) -> Iterator[str]:
     """What must hold between the numbers, and is said if it does not."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
     if m.experiment == "outlier_features":
+        if v["outlier_threshold"] != OUTLIER_THRESHOLD:
+            yield f"outlier_threshold must be the paper's {OUTLIER_THRESHOLD:g}."
+        if not 1 <= v["leaders"] <= min(m.counts["images"], m.counts["components"]):
+            yield "leaders must be at least one, and no more than there are images or components."
         p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
         if len(p) != 101 or (np.diff(p) < 0).any():
             yield "kurtosis_percentiles must be 101 rising numbers, the percentiles from 0 to 100."

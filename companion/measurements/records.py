@@ -14,7 +14,7 @@ import importlib.metadata
 import json
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -118,6 +118,8 @@ class Provenance(_Strict):
     def _complete(self) -> Provenance:
         if self.weights_sha256 is None and not self.weights_note:
             raise ValueError("without weights_sha256, weights_note must say why there is none")
+        if self.taken:
+            date.fromisoformat(self.taken)
         if "numpy" not in self.libraries:
             raise ValueError("libraries must give 'numpy'")
         return self
@@ -362,7 +364,8 @@ def code_parts(experiment: Experiment) -> Mapping[str, str]:
     imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
     paths = [path.relative_to(ROOT).with_suffix("") for path in code.import_closure(imports)]
     behind = [".".join(path.parts) for path in paths if path.name != "__init__"]
-    return {name: _code_hash(name) for name in sorted({*own, *behind})}
+    files = {name: ROOT / f"{name.replace('.', '/')}.py" for name in sorted({*own, *behind})}
+    return {name: code.hash_of(path.read_text("utf-8")) for name, path in files.items()}
 
 
 def changed_code(measurement: Measurement) -> list[str]:
@@ -444,8 +447,3 @@ def _first_problem(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     return f"{place}: {reason}" if place else reason
-
-
-def _code_hash(module: str) -> str:
-    path = ROOT / f"{module.replace('.', '/')}.py"
-    return code.hash_of(path.read_text(encoding="utf-8"))
