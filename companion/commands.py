@@ -268,9 +268,15 @@ def measure(
     from companion.measurements import records, take
     from companion.measurements.concept_probe import Reading
 
+    reading = Reading(annotated, least_percent)
+    if reading != Reading() and (experiment != "concepts" or least_percent > 100):
+        raise RunError(
+            "--annotated and --least-percent (up to 100) say how Broden is read for concepts: use "
+            "them with `companion measure concepts FAMILY`."
+        )
     described = registry.load_family(family)
     published.into_store(described)
-    taken = take.of_family(experiment, described, reading=Reading(annotated, least_percent))
+    taken = take.of_family(experiment, described, reading=reading)
     if not taken:
         print(f"There is nothing to measure {experiment} of {family} from.")
     differ = 0

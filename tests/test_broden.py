@@ -397,6 +397,8 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     assert len(one.value("other_choices")) == 9
 
     # Negatives that were annotated for textures are textures themselves: a harder question.
+    assert main(["measure", "pruning", "pocket_cnn", "--annotated"]) == 1
+    assert "say how Broden is read for concepts" in capsys.readouterr().err
     assert main([*measure, "--annotated", "--least-percent", "20", "--record"]) == 0
     assert f"{MODELS[0]}--broden-annotated-20-percent.json" in capsys.readouterr().out
     other = {m.model: m for m in records.read_all("concepts") if m.data.name != "broden"}[MODELS[0]]
