@@ -119,7 +119,7 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
         "top_average_precision": Quantity(_FRACTION, 1, 6, shape="top"),
         "top_textures": Quantity("count"),
         "coordinates_best": Quantity(_FRACTION, 1, 6, shape="concepts"),
-        "other_choices": Quantity("count", 2, shape="7 2"),
+        "other_choices": Quantity("count", 2, shape="* 2"),
         "concepts_of_few_clusters": Quantity("count"),
         **{
             f"{basis}{quantity}_{kind}": Quantity(unit, 1, 6, CHOSEN[kind])
