@@ -19,8 +19,8 @@
 # %% [markdown]
 # # Encoders whose features others published
 #
-# Features of single images, none of them ImageNet's validation images, of seven of the paper's
-# zero-shot encoders. The chapters show these results where they belong.
+# Features of single images, none of them ImageNet's validation images, of the paper's zero-shot
+# encoders and of contrasts. The chapters show these results where they belong.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -59,8 +59,8 @@ style.figure(
     words.kind(several),
     """What varies and what does not: the same model on several image sets. κ: mean and the middle
     90 % of single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most
-    images, and in how many it is. Of ImageNet's images features are means of ten views, which makes
-    κ larger than one view does.""",
+    images, and in how many it is. Of ImageNet's images features are means of ten views, cropped and
+    flipped at random, and not of one.""",
 )  # fmt: skip
 style.text("contrasts-told", encoders.contrasts_told(first))
 style.text("varies-told", encoders.varies(clip, families))
@@ -119,7 +119,8 @@ style.table(
 )  # fmt: skip
 style.text("controls-told", encoders.controls_told(directions))
 style.text("ranks", encoders.ranks(pruning, families))
-told = [f"- {encoders.titled(m, families)}: {overview.pruned_at(m, 0.8)}" for m in pruning]
+style.text("components", encoders.of_components(pruning, 0.8, families))
+told = (f"- {encoders.titled(m, families)}: {overview.pruned_at(m, 0.8)}" for m in pruning)
 style.text("pruned-told", "\n".join(told))
 
 # %% [markdown]

@@ -66,8 +66,8 @@ def outlier_row(m: Measurement, families: Mapping[str, Family]) -> tuple[Row, st
 
 
 def titled(m: Measurement, families: Mapping[str, Family]) -> str:
-    """Model and images."""
-    return f"{told(m, families)}: {m.data.title}"
+    """Model and images; that a model is inferred is said once."""
+    return f"{told(m, families)}: {m.data.title.removesuffix(' (model inferred)')}"
 
 
 def with_imagenets_head(
@@ -184,6 +184,32 @@ def ranks(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
         f"{m.counts['classes']:,} classes and {m.counts['components']:,} components"
         for m in found
     )
+
+
+def of_components(
+    found: Sequence[Measurement], share: float, families: Mapping[str, Family]
+) -> str:
+    """What pruning a share costs where it is taken of as many directions as a head could have.
+
+    Of heads that have many fewer; a sentence each.
+    """
+    told_of = []
+    for m in found:
+        most, best = (
+            min(m.counts["components"], m.counts["classes"]),
+            m.value("accuracy_importance"),
+        )
+        kept = round((1 - share) * most)
+        if len(best) < 0.9 * most and kept <= len(best):
+            change = m.value("difference_importance")[kept - 1]
+            half = 1.96 * m.value("difference_importance_error")[kept - 1]
+            told_of.append(
+                f"Were the {100 * share:.0f} % taken of the {most:,} directions that the head of "
+                f"{told(m, families)} could have, {kept} of its {len(best)} were kept: accuracy "
+                f"{percent(best[kept - 1])} %, a difference of {points(change, half)} points, "
+                f"{'a' if change + half < 0 else 'no'} loss is established."
+            )
+    return " ".join(told_of)
 
 
 def controls(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.DataFrame:
