@@ -1,9 +1,13 @@
 """Every published model: what it was trained on, which rows are set aside, and what comes out."""
 
+import numpy as np
 import pytest
 
+from analysis.metrics.peers import at_equal_accuracy, off_the_line
+from analysis.metrics.robustness import effective_robustness, fit_baseline
 from companion.measurements import accuracies, atlas
-from companion.measurements.accuracies import FOUR_SHIFTS, AccuracyError
+from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS, AccuracyError
+from companion.publish import atlas as charts
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +84,57 @@ def test_every_open_clip_architecture_has_a_size(clip):
     sizes = atlas.sizes()
     assert clip["model"].isin(sizes.index).all()
     assert sizes["ViT-B-32"] == pytest.approx(151.28)
+
+
+# What comes out, beside numbers that other code had found before this was written.
+
+
+def test_finetuned_models_beside_equally_accurate_ones(table):
+    line = fit_baseline(*pool_of(table))
+    four = atlas.models(table, FOUR_SHIFTS)
+    four = four.assign(er=effective_robustness(four["shifted"], four["imagenet"], line))
+    timm = four[four["source"] == "timm"]
+    supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
+    finetuned = timm.set_index(["model", "weights"])
+    for name, er, excess, peers in (
+        ("base_patch32", 8.9, 6.0, 236), ("base_patch16", 15.9, 6.1, 118),
+        ("large_patch14", 25.8, 10.3, 2),
+    ):  # fmt: skip
+        model = finetuned.loc[(f"vit_{name}_clip_224", "openai_ft_in1k")]
+        found = at_equal_accuracy([model["imagenet"]], supervised["imagenet"], supervised["er"])
+        assert 100 * model["er"] == pytest.approx(er, abs=0.05)
+        assert 100 * (model["er"] - found.mean[0]) == pytest.approx(excess, abs=0.1)
+        assert found.number[0] == pytest.approx(peers, abs=4)  # distilled ones are out by now
+
+
+def pool_of(table):
+    pool = accuracies.baseline_pool(accuracies.wide(table, "matched_frequency", FOUR_SHIFTS))
+    return pool["imagenet"], pool["shifted"]
+
+
+def test_one_line_of_one_collection(clip):
+    own = clip[(clip["group"] == "DataComp")]
+    own = own[own["model"].isin(["ViT-B-32", "ViT-B-16", "ViT-L-14"])]
+    line = fit_baseline(own["imagenet"], own["shifted"])
+    assert (len(own), round(line.slope, 3), round(line.r, 3)) == (26, 0.955, 0.998)
+
+
+def test_shifts_go_together_two_by_two(clip):
+    high = clip[clip["imagenet"] > 0.6]
+    off = {shift: off_the_line(high["imagenet"], high[shift]) for shift in FIVE_SHIFTS}
+    for one, other, r in (
+        ("imagenet_r", "imagenet_sketch", 0.69), ("objectnet", "imagenet_a", 0.69)
+    ):  # fmt: skip
+        assert np.corrcoef(off[one], off[other])[0, 1] == pytest.approx(r, abs=0.05)
+
+
+def test_figures_carry_their_values_in_words(clip):
+    high = clip[clip["imagenet"] > 0.6]
+    shown = charts.two_axes(high["imagenet"], high["shifted"], high["group"], ("one", "other"))
+    mean = high.loc[high["group"] == "OpenAI", ["imagenet", "shifted"]].mean()
+    assert f"OpenAI {mean['imagenet']:.2f}, {mean['shifted']:.2f}" in shown.alt
+    line = fit_baseline(high["imagenet"], high["shifted"])
+    few, rest = high[high["group"] == "OpenAI"], high[high["group"] != "OpenAI"]
+    shown = charts.one_line(rest, few, line, 20, 0, ("OpenAI's", "others"))
+    low, top = 100 * few["imagenet"].min(), 100 * few["imagenet"].max()
+    assert f"OpenAI's from {low:.1f} to {top:.1f} % on ImageNet" in shown.alt

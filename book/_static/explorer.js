@@ -17,6 +17,8 @@
 
   const button = (text, onclick, attributes = {}) =>
     make("button", { type: "button", onclick, ...attributes }, text);
+  const field = (id, label, control) =>
+    make("div", { class: "field" }, make("label", { for: id }, label), control);
   const hint = (text = "") => make("p", { class: "hint" }, text);
   /** A box that scrolls, also with the keyboard. */
   const scrolling = (label, node) =>
@@ -60,6 +62,7 @@
     let choice = structuredClone(DEFAULTS);
     let shown = []; // the models that are chosen, with `x`, `y`, `er` and their place
     let allRows = false;
+    let pinBoxes = new Map(); // the boxes of the rows, by model
 
     // ------------------------------------------------------------------ numbers
     const findLine = (view, pool, v2) => {
@@ -116,12 +119,13 @@
 
     // ------------------------------------------------------------------ controls
     const select = (key, label, options) => {
-      const box = make("select", { onchange: () => change({ [key]: box.value }) });
+      const id = `explorer-${key}`;
+      const box = make("select", { id, onchange: () => change({ [key]: box.value }) });
       box.append(...Object.entries(options).map(([value, title]) => make("option", { value }, title)));
       controls[key] = box;
-      return make("label", {}, make("span", {}, label), box);
+      return field(id, label, box);
     };
-    const check = (key, value, title, colour = null) => {
+    const check = (key, value, title, level = null) => {
       const flip = () => {
         const on = new Set(choice[key]);
         if (on.has(value)) on.delete(value);
@@ -130,9 +134,8 @@
       };
       const box = make("input", { type: "checkbox", onchange: flip });
       controls[`${key}:${value}`] = box;
-      const mark = colour && make("span", { class: "mark", "aria-hidden": "true" });
-      if (mark) mark.append(keyMark(colour));
-      return make("label", { class: "check" }, box, mark || null, ` ${title}`);
+      const mark = level && make("span", { class: "mark", "aria-hidden": "true" }, keyMark(level));
+      return make("label", { class: "check" }, box, mark, ` ${title}`);
     };
     const controls = {};
 
@@ -205,16 +208,23 @@
     };
     const drawTable = () => {
       const every = sorted();
+      const boxes = new Map();
+      const flip = (key) => {
+        pin(key);
+        pinBoxes.get(key)?.focus(); // the row was made anew
+      };
       const rows = (allRows ? every : every.slice(0, MOST_ROWS)).map((one) => {
         const box = make("input", {
-          type: "checkbox", "aria-label": `Pin ${one.model.name}`, onchange: () => pin(one.model.key),
-          checked: choice.pins.includes(one.model.key),
+          type: "checkbox", "aria-label": `Pin ${one.model.name}`, onchange: () => flip(one.key),
+          checked: choice.pins.includes(one.key),
         });
+        boxes.set(one.key, box);
         const cell = (column) =>
           make("td", { class: column.numeric ? "numeric" : null }, column.text(one));
         const name = make("th", { scope: "row" }, one.model.name);
         return make("tr", {}, make("td", {}, box), name, ...columns.slice(1).map(cell));
       });
+      pinBoxes = boxes;
       const units = "accuracies in per cent, ER in points";
       const caption = make("caption", {}, `${every.length} models; ${units}.`);
       const head = make("tr", {}, make("th", { scope: "col" }, "pin"), ...columns.map(header));
@@ -315,7 +325,8 @@
       allRows = true;
       drawTable();
     });
-    const search = make("input", { type: "search", oninput: () => change({ find: search.value }) });
+    const find = () => change({ find: search.value });
+    const search = make("input", { id: "explorer-find", type: "search", oninput: find });
     const reset = button("Start again", () => change(structuredClone(DEFAULTS)));
 
     root.replaceChildren(
@@ -324,7 +335,7 @@
         select("pool", "line", data.pools),
         select("v2", "ImageNet-V2 in the line's pool", data.variants),
         select("axes", "axes", { logit: "logit", linear: "linear" }),
-        make("label", {}, make("span", {}, "find a model"), search), reset),
+        field("explorer-find", "find a model", search), reset),
       make("fieldset", {}, make("legend", {}, "levels"),
         ...data.levels.map((level) => check("levels", level.name, level.title, level))),
       make("details", {}, make("summary", {}, "Leave out data families"),

@@ -119,10 +119,13 @@ def two_axes(
         means["x"], means["y"], s=60, color=colour, marker=marker, zorder=4, linewidth=0.8,
         edgecolor=style.PAPER, label="mean of a data family",
     )  # fmt: skip
+    reach = 0.25 * np.ptp(frame["x"]), 0.06 * np.ptp(frame["y"])
     for name, at in means.iterrows():
+        right = means[(means["x"] > at["x"]) & (means["x"] < at["x"] + reach[0])]
+        crowded = ((right["y"] - at["y"]).abs() < reach[1]).any()
         axes.annotate(
-            str(name), (at["x"], at["y"]), xytext=(6, 5), textcoords="offset points", fontsize=9,
-            color=style.INK, zorder=5,
+            str(name), (at["x"], at["y"]), xytext=(-6 if crowded else 6, 5), fontsize=9, zorder=5,
+            textcoords="offset points", ha="right" if crowded else "left", color=style.INK,
         )  # fmt: skip
     for zero in (axes.axhline, axes.axvline):
         zero(0, color=style.INK, linewidth=0.8)
