@@ -141,7 +141,7 @@ style.table(
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
     m = openai.loc[f"vit_{tag}_clip_224"]
-    excess = f"{style.points(m['excess'])} above {m['peers']} supervised models of its accuracy"
-    style.text(name, f"{style.points(m['er'])}, of which {excess}")
+    excess = f"{style.points(m['excess'])} are above the mean of its {m['peers']} equals"
+    style.text(name, f"{style.points(m['er'])} points, of which {excess}")
 rho = rank_correlation(supervised["imagenet"], supervised["er"])
 style.text("supervised-rank", f"{rho:.2f}")

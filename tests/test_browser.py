@@ -32,7 +32,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
-SCANNED = ["measuring_robustness.html", "appendix/claims.html", "appendix/definitions.html"]
+SCANNED = [
+    "measuring_robustness.html", "guide/explore.html", "appendix/claims.html",
+    "appendix/definitions.html",
+]  # fmt: skip
 
 # What a page tells about itself once it has settled.
 INSPECT = """() => ({

@@ -8,6 +8,7 @@
   const { make, keyMark, logit, createPlot } = window.companionPlot;
   const MOST_PINS = 4;
   const MOST_ROWS = 100;
+  const LEAST = { 0: "any", 50: "above 50 %", 60: "above 60 %", 70: "above 70 %" };
 
   const inverseLogit = (z) => 1 / (1 + Math.exp(-z));
   const minus = (text) => text.replace(/^-/, "\u2212");
@@ -53,7 +54,7 @@
     const groups = data.group.names;
     const DEFAULTS = {
       view: "five", pool: "printed", v2: "mean", axes: "logit", levels: ["zero_shot", "finetuned"],
-      without: [], find: "", sort: "er", order: "descending", pins: [],
+      without: [], least: "50", find: "", sort: "er", order: "descending", pins: [],
     };
     const measured = [["imagenet", "ImageNet"], ...Object.entries(data.shifts)];
     const titles = Object.fromEntries(
@@ -93,7 +94,7 @@
     const ALLOWED = {
       view: Object.keys(data.views), pool: Object.keys(data.pools), v2: Object.keys(data.variants),
       axes: ["logit", "linear"], order: ["ascending", "descending"],
-      levels: levelNames, without: groups, pins: [...byKey.keys()],
+      least: Object.keys(LEAST), levels: levelNames, without: groups, pins: [...byKey.keys()],
     };
     /** Read the address; what it does not say, or says wrong, is as in the beginning. */
     const fromHash = () => {
@@ -134,7 +135,7 @@
       };
       const box = make("input", { type: "checkbox", onchange: flip });
       controls[`${key}:${value}`] = box;
-      const mark = level && make("span", { class: "mark", "aria-hidden": "true" }, keyMark(level));
+      const mark = level && make("span", { class: "key", "aria-hidden": "true" }, keyMark(level));
       return make("label", { class: "check" }, box, mark, ` ${title}`);
     };
     const controls = {};
@@ -167,7 +168,7 @@
         m.command ? make("code", {}, m.command) : "no weights that open_clip or timm knows by name";
       const body = make("tbody", {},
         row("level", (m) => m.level.title), row("trained on", (m) => m.trained),
-        row("published by", (m) => m.source.replace("_", " ")), ...accuracies, ...robust,
+        row("published by", (m) => m.source), ...accuracies, ...robust,
         row("κ", kappa), row("to measure κ", command));
       const table = make("table", {}, make("thead", {}, head), body);
       return scrolling("Pinned models side by side", table);
@@ -178,11 +179,11 @@
       ({ key, title, value, text: (one) => write(value(one)), numeric: true });
     const columns = [
       { key: "name", title: "model", text: (one) => one.model.name },
+      numbers("er", "ER", (one) => one.er, points),
+      numbers("shifted", "chosen shift", (one) => one.y),
+      ...measured.map(([key, title]) => numbers(key, title, (one) => one.model.accuracy[key])),
       { key: "level", title: "level", text: (one) => one.model.level.title },
       { key: "trained", title: "trained on", text: (one) => one.model.trained },
-      ...measured.map(([key, title]) => numbers(key, title, (one) => one.model.accuracy[key])),
-      numbers("shifted", "chosen shift", (one) => one.y),
-      numbers("er", "ER", (one) => one.er, points),
     ];
     const sorted = () => {
       const column = columns.find((one) => one.key === choice.sort);
@@ -258,7 +259,7 @@
       const words = plain(choice.find).split(/\s+/).filter(Boolean);
       return models
         .filter((m) => choice.pins.includes(m.key) || (choice.levels.includes(m.level.name)
-          && !choice.without.includes(m.group) && words.every((word) => m.found.includes(word))))
+          && 100 * m.accuracy.imagenet >= Number(choice.least) && !choice.without.includes(m.group) && words.every((word) => m.found.includes(word))))
         .map((model) => ({
           model, key: model.key, level: model.level, x: model.accuracy.imagenet,
           y: shiftedOf(model, choice.view), er: robustness(model, choice.view),
@@ -279,7 +280,7 @@
         + minus(line.intercept.toFixed(3)) + `, r ${line.r.toFixed(2)}${models}${v2}.`;
     };
     const setControls = () => {
-      for (const key of ["view", "pool", "v2", "axes"]) controls[key].value = choice[key];
+      for (const key of ["view", "pool", "v2", "axes", "least"]) controls[key].value = choice[key];
       for (const option of controls.pool.options) {
         option.disabled = !findLine(choice.view, option.value, choice.v2);
       }
@@ -335,6 +336,7 @@
         select("pool", "line", data.pools),
         select("v2", "ImageNet-V2 in the line's pool", data.variants),
         select("axes", "axes", { logit: "logit", linear: "linear" }),
+        select("least", "ImageNet accuracy", LEAST),
         field("explorer-find", "find a model", search), reset),
       make("fieldset", {}, make("legend", {}, "levels"),
         ...data.levels.map((level) => check("levels", level.name, level.title, level))),

@@ -48,9 +48,9 @@ def matched(supervised: pd.DataFrame, zero_shot: pd.DataFrame, finetuned: pd.Dat
     label = "effective robustness, four shifts (points)"
     figure, _ = dots.scatter({"": marks}, label, "ImageNet top-1 (%)")
     told = (
-        f"{m.model} at {percent(m.imagenet)} % on ImageNet {points(m.er)}, supervised models of "
-        f"its accuracy {points(m.mean)}"
-        for m in known.itertuples()
+        f"{m['model']} at {percent(m['imagenet'])} % on ImageNet {points(m['er'])}, supervised "
+        f"models of its accuracy {points(m['mean'])}"
+        for m in known.to_dict("records")
     )
     return Drawing(figure, f"Scatter plot, {label}. {'; '.join(told)}.")
 

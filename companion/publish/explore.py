@@ -8,7 +8,7 @@ that repeat are numbers into a list.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -21,7 +21,9 @@ from companion.measurements.accuracies import (
     FOUR_SHIFTS,
     GELU,
     MODEL_KEY,
+    V2,
     V2_VARIANTS,
+    Pool,
 )
 from companion.measurements.atlas import SHIFT_TITLES
 from companion.measurements.records import Measurement
@@ -92,10 +94,10 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
     modern = four[(four["source"] == "timm") & (four["level"] == "supervised")]
     clip = five[(five["source"] == "open_clip") & (five["imagenet"] > 0.1)]
     for view, (_, shifts) in VIEWS.items():
-        variants = ("mean", *V2_VARIANTS) if "imagenet_v2" in shifts else (CLIP_V2,)
+        variants = get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,)
         pools = [
             (kinds, v2, accuracies.baseline_pool(accuracies.wide(table, v2), kinds))
-            for kinds in ("all", "standard") for v2 in variants
+            for kinds in get_args(Pool) for v2 in variants
         ]  # fmt: skip
         pools += [("clip", CLIP_V2, clip)]
         pools += [("modern", CLIP_V2, modern)] * ("objectnet" not in shifts)
@@ -143,7 +145,7 @@ def _kurtosis(
     for m in measured:
         model = known[m.model]
         key = (model.library, (model.architecture or "").removesuffix(GELU), model.weights)
-        if key in place:  # type: ignore[comparison-overlap]
+        if key in place:
             told = {"value": m.value("kurtosis_mean"), "data": m.data.title}
-            found.setdefault(str(place[key]), []).append(told)  # type: ignore[index]
+            found.setdefault(str(place[key]), []).append(told)
     return found
