@@ -8,13 +8,13 @@ import pytest
 from analysis.features.published import read_array
 from analysis.images.imagelist import DatasetError
 from analysis.images.public import ArtifactError, fetch
-from companion.measurements import coco
+from companion.measurements import concept_probe
 
 CHECK = Path(__file__).parents[1] / "data" / "concepts" / "check.py"
 
 
 def test_the_table_of_words() -> None:
-    names, table = coco.coco_words()
+    names, table = concept_probe.coco_words()
     assert table.shape == (500, len(names)) and table.dtype == bool
     assert list(names) == sorted(names) and len(names) == 58
     counts = dict(zip(names, table.sum(axis=0).tolist(), strict=True))
@@ -33,24 +33,24 @@ def test_the_table_of_words() -> None:
     ],
 )
 def test_words_of_single_captions(row: int, words: str) -> None:
-    names, table = coco.coco_words(least=1)
+    names, table = concept_probe.coco_words(least=1)
     assert [names[i] for i in np.flatnonzero(table.toarray()[row])] == words.split()
 
 
 def test_plurals_count_as_singulars_that_occur() -> None:
     shown = [{"plane", "bench"}, {"planes", "benches"}, {"dress", "bus"}, {"buses", "people", "as"}]
-    assert coco._singulars(shown) == [
+    assert concept_probe._singulars(shown) == [
         {"plane", "bench"}, {"plane", "bench"}, {"dress", "bus"}, {"bus", "people", "as"},
     ]  # fmt: skip
 
 
 def test_wrong_questions_and_tables(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="least=0"):
-        coco.coco_words(least=0)
+        concept_probe.coco_words(least=0)
     short = tmp_path / "short.csv"
     short.write_text("image_id,annotation_id,caption\n1,2,a cat\n")
     with pytest.raises(DatasetError, match=r"short\.csv has 1 captions, 500 are expected"):
-        coco.captions(short)
+        concept_probe.coco_captions(short)
 
 
 def correlation(features: np.ndarray, words: np.ndarray, moved: int = 0) -> float:
@@ -68,7 +68,7 @@ def test_captions_are_in_the_order_of_the_embeddings() -> None:
     except ArtifactError as error:
         pytest.skip(str(error))
     real, random = (np.asarray(read_array(file), dtype=np.float64) for file in files)
-    table = coco.coco_words(least=1)[1].toarray()
+    table = concept_probe.coco_words(least=1)[1].toarray()
     words = table * np.log(len(table) / table.sum(axis=0))
     words = words / np.linalg.norm(words, axis=1, keepdims=True)
     for image_or_caption in (0, 1):
