@@ -44,6 +44,7 @@ def test_no_text_becomes_html(tmp_path):
     config = yaml.safe_load((ROOT / "book/_config.yml").read_text("utf-8"))
     enabled = config["parse"]["myst_enable_extensions"]
     disabled = config["sphinx"]["config"]["myst_disable_syntax"]
+    assert config["sphinx"]["config"]["mathjax3_config"]["tex"]["packages"] == {"[-]": ["html"]}
     settings = f'extensions = ["myst_parser"]\n{enabled=}\nmyst_enable_extensions = enabled\n'
     (tmp_path / "conf.py").write_text(f"{settings}myst_disable_syntax = {disabled}\n", "utf-8")
     (tmp_path / "index.md").write_text(HOSTILE, encoding="utf-8")
