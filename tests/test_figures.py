@@ -92,6 +92,8 @@ DRAWN = {
                "CLIP: R 40.0, A 62.0"),
     "rows": (lambda: dots.rows({"": [ROW]}, "concepts", levels=True),
              "CLIP, : 3.20, 2.10, 4.30, 1.50, 0.500"),
+    "noted": (lambda: dots.noted([(ROW, "7, all")], "κ", "leader", 3),
+              "κ; leader. CLIP: 3.20 (2.10 to 4.30), 7, all."),
 }  # fmt: skip
 
 

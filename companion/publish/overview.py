@@ -81,9 +81,13 @@ def titled(found: Sequence[Measurement], families: Mapping[str, Family]) -> dict
 
 
 def coverage(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
-    """How many of the families' zero-shot models are measured."""
+    """How many of the families' zero-shot models are measured, and which of these are inferred."""
     names = {model.name for f in families.values() for model in f.at_level("zero_shot")}
-    return f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
+    told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
+    inferred = dict.fromkeys(families[m.family].title for m in found if m.provenance.inferred)
+    return (
+        f"{told} (which model it is, is inferred for {', '.join(inferred)})" if inferred else told
+    )
 
 
 def learned(clip: Measurement, control: Measurement) -> str:
