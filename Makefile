@@ -47,7 +47,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve sphinx runs pocket test test-slow test-slurm lint clean
+.PHONY: help venv book serve lab sphinx runs pocket test test-slow test-slurm lint clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -65,6 +65,14 @@ serve: ## Show the built book on this computer (PORT=8000)
 	@test -f $(INDEX) || { echo "There is no built book yet: run 'make book' first." >&2; exit 1; }
 	@echo "The book is at http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
+	@sh -c "$$set_up" set_up teach
+	@mkdir -p lab
+	@for source in notebooks/teach/*.py; do copy="lab/$$(basename "$$source" .py).ipynb"; \
+		test -e "$$copy" || $(IN_VENV) jupytext --quiet --to ipynb --output "$$copy" "$$source"; done
+	@cp notebooks/teach/*.npz notebooks/teach/*.csv lab/
+	@$(IN_VENV) jupyter lab lab
 
 # conf.py is what Jupyter Book makes of its settings; without its extension, and with the runs made
 # before, plain Sphinx reads the same pages. What jupyter-book holds back (Sphinx 7) is taken from the package index as it comes.

@@ -1,0 +1,79 @@
+"""Build the small data files beside the teaching notebooks, `notebooks/teach`.
+
+    python data/teach/make.py           # write them
+    python data/teach/make.py --check   # compare them with the committed ones
+
+Nothing is measured here: each file is a slice of what the book has, with its origin and licence in
+``notebooks/teach/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+import pandas as pd
+
+from analysis.common import ROOT, write_text
+from analysis.features.published import read_array
+from analysis.images.public import fetch
+from companion.measurements import accuracies, coco
+
+TARGET = ROOT / "notebooks" / "teach"
+EMBEDDINGS = TARGET / "embeddings.npz"
+
+
+def group(model: pd.Series) -> str:
+    """Which part a model plays; empty for those that the notebook leaves out."""
+    if model["source"] == "imagenet_testbed":
+        return "" if model["kind"] == accuracies.MORE_DATA else "pool"
+    return {"open_clip": "zero_shot", "model_soups": "finetuned"}.get(model["source"], "")
+
+
+def robustness() -> str:
+    """One row for each model that has ImageNet and all five shifts, V2 as matched frequency."""
+    table = accuracies.wide(accuracies.load(), "matched_frequency")
+    table = table.assign(group=table.apply(group, axis=1), name=table["model"])
+    tagged = table["weights"] != ""
+    table.loc[tagged, "name"] += " " + table.loc[tagged, "weights"]
+    kept = table[(table["group"] != "") & ((table["level"] != "") | (table["group"] == "pool"))]
+    columns = ["group", "name", "imagenet", *accuracies.FIVE_SHIFTS]
+    return kept[columns].to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def words() -> str:
+    """Which of 500 captions has which word: one row for each image, in the embeddings' order."""
+    names, shown = coco.coco_words()
+    table = pd.DataFrame(shown.toarray().astype(int), columns=list(names))
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def embeddings() -> dict[str, np.ndarray]:
+    """500 images and a caption of each, (500, 512), in half precision."""
+    both = np.asarray(read_array(fetch("Modality-Gap/features_clip.npy")))
+    images, captions = both.astype(np.float16)
+    return {"images": images, "captions": captions}
+
+
+def main() -> int:
+    """Write or compare; the exit status is 1 if a file differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    check = parser.parse_args().check
+    texts, arrays = {"accuracies.csv": robustness(), "words.csv": words()}, embeddings()
+    if not check:
+        for name, text in texts.items():
+            write_text(TARGET / name, text)
+        np.savez_compressed(EMBEDDINGS, **arrays)
+        return 0
+    wrong = [n for n, text in texts.items() if (TARGET / n).read_text("utf-8") != text]
+    with np.load(EMBEDDINGS) as kept:
+        if sorted(kept) != sorted(arrays) or any((kept[n] != arrays[n]).any() for n in arrays):
+            wrong.append(EMBEDDINGS.name)
+    print(f"differs: {', '.join(wrong)}" if wrong else "all files are as built")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

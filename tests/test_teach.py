@@ -1,0 +1,114 @@
+"""The teaching notebooks run alone, are short, and compute what the metrics do."""
+
+import ast
+import runpy
+import shutil
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from conftest import ROOT
+from scipy import sparse
+
+from analysis.images.public import ArtifactError
+from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
+
+TEACH = ROOT / "notebooks" / "teach"
+NOTEBOOKS = sorted(TEACH.glob("*.py"))
+LONGEST = 60
+
+
+def run_alone(name, folder, monkeypatch):
+    """What a notebook defines, run in a folder with the data that it names and nothing else."""
+    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    for file in TEACH.iterdir():
+        if file.suffix in (".npz", ".csv") and f'"{file.name}"' in source:
+            assert f"`{file.name}`" in source.split("# %%\n")[0], "its first cell names its data"
+            shutil.copy2(file, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(ROOT))])
+    mpl.use("agg")
+    found = runpy.run_path(str(TEACH / f"{name}.py"))
+    plt.close("all")
+    return found
+
+
+def outlier_features(found):
+    h = found["images"]
+    reference = outliers.outlier_features(h)
+    turned = outliers.kurtosis(h @ found["rotation"]).mean()
+    yield found["kappa"], reference.kurtosis_mean
+    yield (found["leader"], found["share"]), reference.persistence
+    yield found["kappa_turned"], turned
+    yield round(found["mean_share"], 5), round(basis.mean_share(h), 5)  # rounded, not of length 1
+
+
+def effective_robustness(found):
+    pool, x, y = found["pool"], found["imagenet"], found["shifted"]
+    line = robustness.fit_baseline(x[pool], y[pool])
+    yield (found["slope"], found["intercept"]), (line.slope, line.intercept)
+    yield found["er"], robustness.effective_robustness(y, x, line)
+    yield found["printed"], robustness.effective_robustness(y, x)
+
+
+def privileged_directions(found):
+    reference = directions.importance(found["images"], found["captions"])
+    yield found["found"], reference
+    yield found["ratio"], reference.max() / reference.mean()
+
+
+def pruned(found):
+    head = directions.decompose(found["captions"])
+    order = np.argsort(-directions.importance(found["images"], head), kind="stable")
+    yield found["curve"], pruning.pruning_curve(found["images"], found["right"], head, order)
+    yield (
+        found["accuracy_without"],
+        pruning.accuracy_without_each(found["images"], found["right"], head)[found["top"]],
+    )
+
+
+def concepts(found):
+    labels = sparse.csr_array(found["shown"][:, :5])
+    turned = found["images"] @ directions.decompose(found["captions"]).directions.T  # no ties
+    ours = average_precision.average_precision(turned, labels)
+    theirs = [found["average_precision"](turned, word) for word in found["shown"].T[:5]]
+    yield np.array(theirs).T, ours
+    yield found["passes"][2], 1 / 6
+
+
+CHECKS = {
+    "outlier_features": outlier_features,
+    "effective_robustness": effective_robustness,
+    "privileged_directions": privileged_directions,
+    "pruning": pruned,
+    "concepts": concepts,
+}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
+def test_a_notebook_runs_alone_and_computes_what_the_metrics_do(name, tmp_path, monkeypatch):
+    for own, reference in CHECKS[name](run_alone(name, tmp_path, monkeypatch)):
+        np.testing.assert_allclose(own, reference, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_short_and_needs_nothing_of_ours(path):
+    text = path.read_text(encoding="utf-8")
+    code = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(code) <= LONGEST
+    tree = ast.parse(text)
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names} | {
+        n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
+    }
+    assert imported <= {"numpy", "matplotlib.pyplot", "itertools"}
+
+
+def test_their_data_are_what_the_book_has(monkeypatch, capsys):
+    make = runpy.run_path(str(ROOT / "data/teach/make.py"))
+    monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
+    try:
+        assert make["main"]() == 0, capsys.readouterr().out
+    except ArtifactError as error:
+        pytest.skip(str(error))
