@@ -137,10 +137,8 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
     from companion import readers
 
     added = readers.add(wish)
-    print(added.path.relative_to(ROOT))
-    print(added.about)
-    for note in added.notes:
-        print(f"note: {note}")
+    notes = (f"note: {note}" for note in added.notes)
+    print(added.path.relative_to(ROOT), added.about, *notes, sep="\n")
     print(f"next: companion extract {added.family.name} --data FOLDER")
     return 0
 
