@@ -99,7 +99,7 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
         under = pruned_under_shift(m, share)
         changes = [under[f"{what}_change"] for what in ("accuracy", "robustness")]
         result = all_hold(_no_loss(change, margin) for change in changes)
-        if result == "fails" and _kept_of_all(m, share) > under["kept"].value:
+        if result == "fails" and _kept_of_all(m, share) > under["kept"].value + 1:
             result = "undecided"  # a loss may be due to keeping fewer
         cases.append((m.model, Case(result, aside=evidence.aside(m))))
         carried += under.values()
@@ -149,7 +149,7 @@ def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
         accuracy_change=change(kept),
     )  # fmt: skip
     of_all = min(_kept_of_all(measurement, share), rank)
-    if of_all > kept:
+    if of_all > kept + 1:  # one is rounding
         found += numbers_of(
             measurement, all=_all(measurement), kept_of_all=of_all, change_of_all=change(of_all)
         )
