@@ -206,7 +206,8 @@ def test_what_an_accuracy_can_be_taken_of(tmp_path: Path) -> None:
     described = model(width=WIDTH)
     for data in ("imagenet", "objectnet"):
         fill(tmp_path, described, data, imagenet_head(), seed=1)
-    whole = {"outlier_features", "privileged_directions", "pruning", "accuracy"}
+    whole = {"outlier_features", "privileged_directions", "pruning", "accuracy", "basis",
+             "interventions"}  # fmt: skip
     assert possible(tmp_path, described) == {(experiment, "imagenet") for experiment in whole} | {
         ("accuracy", "objectnet")
     }
@@ -228,7 +229,7 @@ def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names
     for path in (tmp_path / described.name).iterdir():
         path.rename(path.with_name(path.name.replace("objectnet", "own")))
     assert {e for e, _ in possible(tmp_path, described)} == {
-        "outlier_features", "privileged_directions", "accuracy"
+        "outlier_features", "privileged_directions", "accuracy", "basis", "interventions"
     }  # fmt: skip
 
 
@@ -239,8 +240,8 @@ def test_data_without_classes(tmp_path: Path) -> None:
     found = store.read_features(path)
     none = np.full(COUNT, -1)
     arrays = np.array(found.features), np.array(found.rows)
-    store.write_features(path, arrays[0], none, arrays[1],
-                         sidecar=found.sidecar)  # fmt: skip
+    about = {name: value for name, value in found.sidecar.items() if name != "digest"}
+    store.write_features(path, arrays[0], none, arrays[1], sidecar=about)
     assert possible(tmp_path, described) == set()
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
         taken(tmp_path, described, ["imagenet-a"])
