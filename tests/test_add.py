@@ -1,6 +1,7 @@
 """Adding a checkpoint, running chapters for it, and taking it out again."""
 
 import errno
+import functools
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from analysis.common import sha256_of
 from analysis.families import registry
 from analysis.families.registry import RegistryError, load_families, load_family
 from analysis.features import store
-from companion import readers
+from companion import commands, readers
 from companion.cli import main
 from companion.runs.experiments import RunError
 
@@ -394,6 +395,30 @@ def test_every_command_says_what_it_does_with_an_example(
         shown = capsys.readouterr().out
         assert caught.value.code == 0 and "\nexample" in shown, words
         assert words or ("130 interrupted" in shown and all(f"\n    {n} " in shown for n in VERBS))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("train captions --model rn50-openai",
+         "training needs lightning, which is not installed: pip install -e '.[extract,train]'."),
+        ("add mine random",
+         "adding a checkpoint needs lightning, which is not installed: "
+         "pip install -e '.[extract]'."),
+    ],
+)  # fmt: skip
+def test_a_library_that_is_missing_is_named_with_what_installs_it(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(**_: object) -> int:
+        raise ModuleNotFoundError("no lightning", name="lightning")
+
+    name = words.split()[0]
+    one = commands.VERBS[name]
+    broken = replace(one, do=functools.wraps(one.do)(missing))
+    monkeypatch.setitem(commands.VERBS, name, broken)
+    assert main(words.split()) == 1
+    assert capsys.readouterr().err == f"companion: {sentence}\n"
 
 
 @pytest.mark.parametrize(
