@@ -16,7 +16,8 @@ REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text(encoding="utf-8"
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
 #: Left out, in this order.
 NO_PROSE = (
-    r"^:::+\{admonition\} Try it$.*?^:::+$", r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
+    r"^:::+\{admonition\} (?:Try it|Exercise [^\n]*)$.*?^:::+$",
+    r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
     r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"^\(.*\)=$", r"^\d+\. ",
 )  # fmt: skip
 #: Numbers that are names: of versions, places in the paper, years, models and data sets.

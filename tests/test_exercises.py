@@ -1,0 +1,94 @@
+"""Exercises: every chapter has all levels, each a solution, and its numbers are computed."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from companion.exercises import EXERCISES, ExerciseError, answers, check, shown
+
+PREFIXES = {
+    "measuring_robustness": "robustness",
+    "outlier_features": "outlier",
+    "privileged_directions": "directions",
+    "pruning": "pruning",
+    "concepts": "concepts",
+    "indicators": "indicators",
+}
+BOX = re.compile(
+    r"^:::\{admonition\} Exercise (?P<label>\S+) · (?P<level>read|compute|design) · \d+ minutes\n"
+    r":class: tip exercise\n:name: (?P=label)\n(?P<task>.*?)^:::\n\n"
+    r"^:::\{admonition\} Solution\n:class: dropdown solution\n(?P<solution>.*?)^:::$",
+    re.MULTILINE | re.DOTALL,
+)
+#: Found by another than this code: by formula, by hand, or in NumPy by a reader of the book.
+FOUND = {
+    "robustness-2": (0.235, 0.545),
+    "robustness-3": (36.5, 40.7, 27.1),
+    "robustness-4": (36.7,),
+    "outlier-2": (3 * 511 / 513,),
+    "outlier-3": (16.3, 35),
+    "outlier-4": (5.3, 22),
+    "outlier-5": (1.0, 0.009),
+    "outlier-6": (2.98,),
+    "directions-2": (1.9,),
+    "directions-3": (4.3, 30, 360),
+    "directions-4": (4.4,),
+    "pruning-2": (52.2,),
+    "pruning-3": (0.1, 7.1),
+    "pruning-5": (0.8, 8.3),
+    "concepts-2": (125.3,),
+    "concepts-4": (1 / 6, 8 / 252, 0.0013),
+    "concepts-5": (0.74,),
+    "indicators-3": (100 / 114, 7**-0.5),
+    "indicators-4": (0.5135,),
+    "indicators-5": (2 / 20, 2 / 924),
+}
+
+
+def exercises(page):
+    text = (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8")
+    found = [box.groupdict() for box in BOX.finditer(text)]
+    assert len(found) == text.count("{admonition} Exercise"), "a box that lacks something"
+    return found
+
+
+@pytest.mark.parametrize(("page", "prefix"), PREFIXES.items(), ids=PREFIXES)
+def test_a_chapter_has_all_levels_in_order_and_every_computed_value(page, prefix):
+    found = exercises(page)
+    assert [one["label"] for one in found] == [f"{prefix}-{i + 1}" for i in range(len(found))]
+    assert len(found) >= 6 and {one["level"] for one in found} == {"read", "compute", "design"}
+    assert found[0]["level"] == "read" and found[-1]["level"] == "design"
+    for one in found:
+        used = re.findall(r"\{answer\}`(\S+?)(?: (\d))?`", one["solution"])
+        values = len(answers(one["label"])[0]) if one["label"] in EXERCISES else 0
+        assert used == [(one["label"], str(i + 1) if values > 1 else "") for i in range(values)]
+
+
+def test_every_answer_belongs_to_an_exercise():
+    assert {one["label"] for page in PREFIXES for one in exercises(page)} >= {*EXERCISES}
+
+
+@pytest.mark.parametrize(("label", "values"), FOUND.items(), ids=FOUND)
+def test_what_others_found_is_right_and_what_is_far_off_is_not(label, values, capsys):
+    assert check(label, *values) and capsys.readouterr().out == f"{label}: right.\n"
+    assert not check(label, *(value + 100 for value in values))
+    assert f"{label}, value 1: not yet. {EXERCISES[label][1]}" in capsys.readouterr().out
+
+
+def test_random_order_loses_most_and_numbers_are_short():
+    at_random, by_value = answers("pruning-4").mean(axis=0)
+    assert at_random > 30 > 1 > by_value
+    assert shown("outlier-3", 1) == "35.2" and shown("concepts-5", 0) == "0.74"
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "message"),
+    [
+        ("outlier-9", (1.0,), "'outlier-9' has no answer to check"),
+        ("outlier-3", (1.0,), "outlier-3 got 1 values and asks for 2: give one for each."),
+    ],
+)
+def test_wrong_questions_are_refused(label, values, message):
+    with pytest.raises(ExerciseError, match=re.escape(message)):
+        check(label, *values)
