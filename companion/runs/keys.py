@@ -36,7 +36,7 @@ FORMAT = "2"
 Parts = dict[str, str]
 Families = Mapping[str, Family]
 #: A declared pattern for measurements, of which none may be recorded yet.
-MEASUREMENTS = re.compile(r"data/measurements/(\w+)/\*\.json")
+MEASUREMENTS = re.compile(r"data/measurements/(\w+|\*)/\*\.json")
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def measuring_code(run: Run) -> list[Path]:
 def _measured(run: Run) -> list[Experiment]:
     """The experiments whose measurements a run reads."""
     named = {kind[1] for kind in map(MEASUREMENTS.fullmatch, run.experiment.reads) if kind}
-    return [experiment for experiment in get_args(Experiment) if experiment in named]
+    return [one for one in get_args(Experiment) if one in named or "*" in named]
 
 
 def families_read(run: Run, families: Families | None = None) -> list[Family]:
