@@ -144,14 +144,15 @@
       const edge = { left: 46, right: width - 10, top: 10, bottom: height - 42 };
       const [bend, steps] = what.bent ? [logit, TICKS] : [(a) => a, EVEN];
       const drawable = shown.filter((one) => !what.bent || one.y > 0);
-      const x = makeScale(drawable.map((one) => one.x), bend, steps, edge.left, edge.right);
-      const y = makeScale(drawable.map((one) => one.y), bend, steps, edge.bottom, edge.top);
+      const ends = drawable.map((one) => one.x);
+      const [low, high] = [Math.min(...ends), Math.max(...ends)];
+      const x = makeScale(ends, bend, steps, edge.left, edge.right);
+      const heights = [...drawable.map((one) => one.y), ...[low, high].map(what.expect)];
+      const y = makeScale(heights, bend, steps, edge.bottom, edge.top);
       for (const one of shown) {
         one.left = x.at(one.x);
         one.top = Math.min(edge.bottom, y.at(one.y)); // never right: at the lower edge
       }
-      const ends = shown.map((one) => one.x);
-      const [low, high] = [Math.min(...ends), Math.max(...ends)];
       const line = Array.from({ length: 81 }, (_, n) => low + (n / 80) * (high - low))
         .map((accuracy) => [x.at(accuracy), y.at(what.expect(accuracy))])
         .filter(([, top]) => top >= edge.top && top <= edge.bottom)
