@@ -7,6 +7,7 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     reads:
+#     - data/embeddings.yaml
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 # ---
@@ -29,7 +30,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
 from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.records import available
-from companion.publish import arrays, charts, inside, style, words
+from companion.publish import arrays, charts, encoders, inside, style, words
 from companion.publish.words import digits
 
 backbone = load_family(family)
@@ -37,6 +38,7 @@ found = available("outlier_features", backbone)
 # Of the pocket lab's styles this looks at the one that plays ImageNet; the others come below.
 looked_at = [m for m in found if m.data.name == TRAINING] or found
 shown = words.titled(looked_at, backbone)
+drawn = encoders.one_set_each(looked_at)
 evidence = words.kind(looked_at)
 
 # %% [markdown]
@@ -76,21 +78,21 @@ style.table(
     of the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
     leads.""",
 )  # fmt: skip
-items = next((m.counts["images"] for m in looked_at), "no")
+titled = words.titled(drawn, backbone)
 style.figure(
-    "distribution", charts.kurtosis(shown) if shown else None, evidence,
+    "distribution", charts.kurtosis(titled) if titled else None, evidence,
     f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share
-    of items below each value, from {items} items each. The vertical
-    line is the Gaussian's 3.""",
+    of items below each value, on one set of images of each model. The vertical line is the
+    Gaussian's 3.""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## Which coordinates
 
 # %%
-images = [m for m in looked_at if "captions" not in m.data.name]
+images = [m for m in drawn if "captions" not in m.data.name]
 style.figure(
-    "profile", charts.profiles(shown, threshold) if shown else None, evidence,
+    "profile", charts.profiles(titled, threshold) if titled else None, evidence,
     f"""The activation profile: for each coordinate the mean over items of |z|, its distance
     from the item's mean in that item's standard deviations, relative to the mean coordinate (1,
     thin line). Dashed: {threshold:g} times the mean coordinate, from where a coordinate counts

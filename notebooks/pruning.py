@@ -78,8 +78,8 @@ if found:
         counterpart of the paper's Figure 3. {words.task(found[0])} (head: {words.heads(found)}).
         Blue band: 95 % interval of the paired difference from the whole head; grey: lowest to
         highest of {found[0].value("random_orders")} random orders. Right: accuracy less that of the
-        whole head on the same {found[0].counts["images"]} images; losses above 20 points are cut
-        off. Dashed: the 80 % of the claim.""",
+        whole head on the same images; losses above 20 points are cut off. Dashed: the 80 % of the
+        claim.""",
     )  # fmt: skip
     accuracy = {title: {o: m.value(f"accuracy_{o}") for o in charts.ORDERS}
                 for title, m in shown.items()}  # fmt: skip

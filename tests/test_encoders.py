@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from analysis.families.registry import load_families
+from companion.measurements.records import available
 from companion.measurements.textures import textures
 from companion.publish import dots, encoders
 from companion.publish.dots import Row
@@ -61,6 +62,14 @@ def test_the_seven_encoders_and_where_each_stands():
     alt = dots.noted(shown, "κ", "leader", 3).alt
     assert "ViT-B/32 OpenAI: 4,000 ImageNet training images: 87.3 (" in alt
     assert "92, 100" in alt
+
+
+def test_one_set_of_images_each_and_a_models_captions():
+    found = available("outlier_features", FAMILIES["vit_b_16"])
+    kept = [m.file_name for m in encoders.one_set_each(found)]
+    assert len(kept) == len(found) - 1 and "vit_b_16-openai--histology_1000.json" not in kept
+    own = found[0].model_copy(update={"data": found[0].data.model_copy(update={"name": "mine"})})
+    assert own in encoders.one_set_each([*found, own])
 
 
 def test_textures_along_directions():

@@ -48,6 +48,19 @@ def _in_order(found: Sequence[Measurement]) -> list[Measurement]:
     return sorted(found, key=lambda m: order.get((m.model, m.data.name), len(order)))
 
 
+def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
+    """Of several image sets of a model the first of `data/embeddings.yaml`, and its captions.
+
+    What is not listed there, a reader's own, goes before.
+    """
+    listed = {(one.model, one.data) for one in table().embeddings}
+    own = sorted(_in_order(found), key=lambda m: (m.model, m.data.name) in listed)
+    first: dict[tuple[str, bool], Measurement] = {}
+    for m in own:
+        first.setdefault((m.model, "captions" in m.data.name), m)
+    return [m for m in found if m in first.values()]
+
+
 def told(m: Measurement, families: Mapping[str, Family]) -> str:
     """Backbone and pretraining set, or level where it is not zero-shot; inferred if it is."""
     family = families[m.family]
