@@ -4,6 +4,7 @@
 #     formats: py:percent
 #   companion:
 #     scope: edition
+#     editions: [paper, pocket]
 #     features: true
 #     reads:
 #     - data/emoji/emoji.zip
@@ -20,7 +21,7 @@
 # {doc}`/what_kurtosis_measures` shows these results and explains them.
 
 # %% tags=["parameters"]
-edition: str = "paper"  # which families, beside the contrasts and the pocket lab
+edition: str = "paper"  # which families
 
 # %%
 import numpy as np
@@ -32,8 +33,7 @@ from analysis.metrics.outliers import kurtosis
 from companion.publish import overview, style, words
 from companion.publish.words import digits
 
-genuine = load_families(edition) | load_families("contrast") | load_families("reader")
-families = genuine | load_families("pocket")
+families = load_families(edition)
 changed = overview.known("interventions", families)
 
 # %% [markdown]
@@ -88,7 +88,7 @@ style.table(
 # ## The example in words
 
 # %%
-candidates = [m for m in changed if m.level == "zero_shot" and m.family in genuine]
+candidates = [m for m in changed if m.level == "zero_shot"]
 front = max(candidates, key=lambda m: m.counts["images"])
 bases = overview.known("basis", {front.family: families[front.family]})
 of_front = next(m for m in bases if (m.model, m.data.name) == (front.model, front.data.name))

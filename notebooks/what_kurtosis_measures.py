@@ -4,6 +4,7 @@
 #     formats: py:percent
 #   companion:
 #     scope: edition
+#     editions: [paper, pocket]
 #     features: true
 #     reads:
 #     - data/emoji/emoji.zip
@@ -24,7 +25,7 @@
 # page {doc}`/what_kurtosis_measures` shows these results and explains them.
 
 # %% tags=["parameters"]
-edition: str = "paper"  # which families, beside the contrasts and the pocket lab
+edition: str = "paper"  # which families
 
 # %%
 import numpy as np
@@ -38,12 +39,10 @@ from companion.claims.evidence import gather
 from companion.publish import dots, overview, style, words
 from companion.publish.words import digits
 
-genuine = load_families(edition) | load_families("contrast") | load_families("reader")
-pocket = load_families("pocket")
-families = genuine | pocket
+families = load_families(edition) | (load_families("contrast") if edition == "paper" else {})
 bases = [m for m in overview.known("basis", families) if "captions" not in m.data.name]
-shown = overview.titled([m for m in bases if m.family in genuine], families)
-one_each = overview.one_each(list(shown.values()), overview.known("interventions", genuine))
+shown = overview.titled(bases, families)
+one_each = overview.one_each(bases, overview.known("interventions", families))
 
 # %% [markdown]
 # ## By hand
@@ -121,31 +120,30 @@ STATEMENTS = {
     "kurtosis_eigenframe": "κ in the eigenframe", "mean_share": "share in the mean",
     "effective_rank": "effective rank",
 }  # fmt: skip
-for which, some in (("paper", genuine), ("pocket", pocket)):
-    own = [m for m in bases if m.family in some and m.level != "random"]
-    known = gather(which, experiments=("accuracy",)).intervals if own else {}
-    frame = pd.DataFrame(
-        {"model": m.model, "level": m.level, "er": known[m.model].value}
-        | {statement: m.value(statement) for statement in STATEMENTS}
-        for m in own
-        if m.model in known and not m.provenance.inferred
-    )
-    enough = len(frame) > 2
-    if enough:  # of a model on several sets of images the median
-        frame = frame.groupby(["model", "level"], as_index=False, sort=False).median()
-    panels = {
-        title: [dots.Marks(style.LEVEL_STYLES[level].title, level, rows[name], rows["er"])
-                for level, rows in frame.groupby("level", sort=False)]
-        for name, title in STATEMENTS.items() if enough
-    }  # fmt: skip
-    style.figure(
-        f"order-{which}", dots.scatter(panels, "effective robustness (points)") if panels else None,
-        words.kind(own) if own else None,
-        "Five statements about features against effective robustness, one mark for each model.",
-    )  # fmt: skip
-    told = "; ".join(
-        f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
-        for statement, title in STATEMENTS.items() if enough
-    )  # fmt: skip
-    told += f" ({len(frame)} models)" if enough else "not measured"
-    style.text(f"correlations-{which}", told)
+intervals = gather(edition, experiments=("accuracy",)).intervals
+own = [
+    m for m in bases if m.level != "random" and m.model in intervals and not m.provenance.inferred
+]
+frame = pd.DataFrame(
+    {"model": m.model, "level": m.level, "er": intervals[m.model].value}
+    | {statement: m.value(statement) for statement in STATEMENTS}
+    for m in own
+)
+enough = len(frame) > 2
+if enough:  # of a model on several sets of images the median
+    frame = frame.groupby(["model", "level"], as_index=False, sort=False).median()
+panels = {
+    title: [dots.Marks(style.LEVEL_STYLES[level].title, level, rows[name], rows["er"])
+            for level, rows in frame.groupby("level", sort=False)]
+    for name, title in STATEMENTS.items() if enough
+}  # fmt: skip
+style.figure(
+    "order", dots.scatter(panels, "effective robustness (points)") if panels else None,
+    words.kind(own) if own else None,
+    "Five statements about features against effective robustness, one mark for each model.",
+)  # fmt: skip
+told = "; ".join(
+    f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
+    for statement, title in STATEMENTS.items() if enough
+)  # fmt: skip
+style.text("correlations", told + (f" ({len(frame)} models)" if enough else "not measured"))

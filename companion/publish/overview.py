@@ -57,6 +57,8 @@ def gaussian_suffices(found: Sequence[Measurement], families: Mapping[str, Famil
     """How far draws with the same mean and covariance are from the kurtosis of the images."""
     apart = [abs(m.value("kurtosis_gaussian") / m.value("kurtosis") - 1) for m in found]
     clip = [off for off, m in zip(apart, found, strict=True) if m.level == "zero_shot"]
+    if not clip:
+        return ""
     told = f"In the zero-shot models the two differ by {100 * max(clip):.0f} % at most."
     worst = found[apart.index(max(apart))]
     if worst.level == "zero_shot":
