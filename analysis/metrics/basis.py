@@ -37,7 +37,8 @@ def less_mean(features: ArrayLike) -> Array:
     h = at_length_one(features)
     if len(h) < 2:
         raise ValueError("a single image less the mean of one image is nothing; give two or more.")
-    return h - h.mean(axis=0)
+    centred: Array = h - h.mean(axis=0)
+    return centred
 
 
 @lru_cache(maxsize=16)  # the same frames serve many sets of images
