@@ -43,12 +43,14 @@ TAKEN_FROM_ARTEFACTS = sorted(
     {(path.parent.name, json.loads(path.read_text())["family"]) for path in RECORDED}
     - {(path.parent.name, "efficientnet_lite0") for path in RECORDED}
 )
-TAKES_MINUTES = (
-    ("pruning", "vit_b_32"),
-    ("pruning", "rn50"),
+#: Of these experiments smaller families are taken again each time.
+TAKES_LONG = {
+    *(("pruning", family) for family in ("vit_b_32", "rn50")),
+    *(("privileged_directions", family) for family in ("vit_b_32", "rn50")),
+    *(("interventions", family) for family in ("vit_b_32", "rn50")),
+    *(("basis", family) for family in ("vit_b_32", "rn50", "resnet50_torchvision")),
     ("concepts", "vit_b_32"),
-    ("basis", "resnet50_torchvision"),
-)
+}
 
 
 def recorded(experiment, name):
@@ -146,7 +148,7 @@ def test_a_sparse_network_has_kurtosis_without_persistence():
 @pytest.mark.parametrize(
     "experiment, family",
     [
-        pytest.param(*one, marks=[pytest.mark.slow] * (one in TAKES_MINUTES))
+        pytest.param(*one, marks=[pytest.mark.slow] * (one in TAKES_LONG))
         for one in TAKEN_FROM_ARTEFACTS
     ],
 )
