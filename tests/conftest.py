@@ -12,6 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread files over workers; the two that read the built book share one, and so one build."""
+    for item in items:
+        name = "book" if item.path.stem in ("test_book", "test_browser") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 def copy_checkout(target: Path) -> Path:
     """What a clone of the working tree would hold: tracked and new files, nothing generated."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
