@@ -265,6 +265,7 @@ def measure(
     from analysis.features import published
     from companion.measurements import records, take
     from companion.measurements.concept_probe import Reading
+    from companion.publish.words import in_brief
 
     reading = Reading(annotated, least_percent)
     if reading != Reading() and (experiment != "concepts" or least_percent > 100):
@@ -279,12 +280,11 @@ def measure(
         print(f"There is nothing to measure {experiment} of {family} from.")
     differ = 0
     for measurement in taken:
-        if record:
-            print(records.write(measurement))
-            continue
-        found = records.compare_with_recorded(measurement)
+        found = [] if record else records.compare_with_recorded(measurement)
         differ += bool(found)
-        print(f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}")
+        compared = f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}"
+        print(records.write(measurement) if record else compared)
+        print(f"  {in_brief(measurement)}")
     return int(differ > 0)
 
 

@@ -4,13 +4,12 @@ One score per image and direction, one label per image and concept. `average_pre
 scikit-learn's number for every pair; `balanced_sample` and `average_precision_on` the paper's, on
 all positives of a concept and as many drawn negatives. Small functions count what is encoded. The
 equations `eq-average-precision` and `eq-n-unique` are on the book's page of definitions; the
-protocol is that of Crabbé et al. (2024). It is not known here what concepts or directions mean.
+protocol is that of Crabbé et al. (2024). What concepts mean is not known here.
 
 How it works. Each direction's scores are sorted once. One compiled pass then visits the images in
 that order and, in each, only the concepts that it shows; every concept keeps the number of its
-positives still to come, which is all that a precision needs. So the work for a direction is a sort
-plus the number of labels, and nothing of size images × concepts is ever made.
-"""
+positives still to come, all that a precision needs. The work for a direction is a sort plus the
+labels, and nothing of size images × concepts is ever made."""
 
 from __future__ import annotations
 

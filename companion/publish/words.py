@@ -66,6 +66,13 @@ def kinds(*each: str) -> Evidence:
     return cast(Evidence, found)
 
 
+def in_brief(measurement: Measurement) -> str:
+    """The single numbers of a measurement, those in lists left out, by name."""
+    values = measurement.values.items()
+    single = [(name, v.value) for name, v in values if isinstance(v.value, int | float)]
+    return "; ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in single)
+
+
 def unusable(problems: Sequence[str]) -> str:
     """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
     if not problems:
