@@ -38,10 +38,11 @@ def logit(a):
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4))
 for axis, scale in zip(axes, (lambda a: a, logit), strict=True):
-    for group, colour in ((pool, "grey"), (finetuned, "tab:green"), (zero_shot, "tab:blue")):
-        axis.scatter(scale(imagenet[group]), scale(shifted[group]), s=8, color=colour)
+    for group, name in ((pool, "pool"), (finetuned, "finetuned"), (zero_shot, "zero-shot")):
+        axis.scatter(scale(imagenet[group]), scale(shifted[group]), s=8, label=name)
 axes[0].set(xlabel="ImageNet", ylabel="mean of five shifts", title="accuracy")
 axes[1].set(xlabel="ImageNet", title="logit of accuracy")
+axes[0].legend()
 
 # %% [markdown]
 # **What does ImageNet accuracy alone predict?** Fit a straight line to the logits of the ordinary
