@@ -21,8 +21,9 @@ from analysis.metrics.basis import random_rotation
 
 Array = NDArray[np.float64]
 Draw = np.random.Generator
+Classes = NDArray[np.intp]
 
-SEEDS = 4
+SEEDS, HEADS = 4, 20
 #: A value may be off by so many standard deviations between draws, or by this share of itself.
 SPREAD, LEAST = 6.0, 0.05
 ACCURACIES = ROOT / "notebooks" / "teach" / "accuracies.csv"
@@ -40,7 +41,7 @@ def check(label: str, *values: float) -> bool:
     drawn = answers(label)
     if len(values) != drawn.shape[1]:
         raise ExerciseError(
-            f"{label} got {len(values)} values and asks for {drawn.shape[1]}: give one for each."
+            f"{label} got {len(values)} values, give one for each: {len(drawn[0])}."
         )
     expected = drawn.mean(axis=0)
     allowed = np.maximum(SPREAD * drawn.std(axis=0), LEAST * np.abs(expected))
@@ -71,7 +72,6 @@ def _answer(label: str, seed: int) -> Array:
 
 
 def _points(shifted: float, imagenet: float) -> float:
-    """Effective robustness in points, against the printed line."""
     return 100 * float(robustness.effective_robustness(shifted, imagenet))
 
 
@@ -96,9 +96,9 @@ def _half_of_the_most(draw: Draw) -> float:
     h, low, high = _vectors(draw, images=200), 10.0, 100.0
     while high - low > 0.1:
         middle = (low + high) / 2
-        moved = h + middle * (np.arange(h.shape[1]) == 7)
-        low, high = (low, middle) if _kurtosis(moved) > h.shape[1] / 2 else (middle, high)
-    return (low + high) / 2
+        moved = h + middle * (np.arange(512) == 7)
+        low, high = (low, middle) if _kurtosis(moved) > 255 else (middle, high)
+    return low
 
 
 def _leads(h: Array) -> float:
@@ -120,36 +120,38 @@ def _cones(draw: Draw, centred: bool = False) -> list[float]:
     return [_largest(h + common, head), _largest(h, rows), _largest(h + common, rows)]
 
 
-def _miniature(draw: Draw) -> tuple[Array, NDArray[np.intp], Array]:
-    """Representations, their classes, and the head of the chapter on pruning."""
+def _miniature(draw: Draw) -> tuple[Array, Classes, Array]:
     head = draw.standard_normal((100, 8)) @ draw.standard_normal((8, 64))
     head += 0.1 * draw.standard_normal(head.shape)
     labels = draw.integers(100, size=5000)
     return head[labels] + 2 * draw.standard_normal((5000, 64)), labels, head
 
 
-def _accuracy(h: Array, labels: NDArray[np.intp], head: Array) -> float:
+def _accuracy(h: Array, labels: Classes, head: Array) -> float:
     return float(((h @ head.T).argmax(axis=1) == labels).mean())
 
 
-def _lost(draw: Draw, kind: pruning.Order, *kept: int) -> list[float]:
-    """Points lost with so many directions kept, in the mean over ten orders if random."""
-    h, labels, head = _miniature(draw)
-    whole, steps = _accuracy(h, labels, head), sorted(kept)
-    seeds = range(10) if kind == "random" else [None]
-    orders = [pruning.pruning_order(directions.importance(h, head), kind, seed) for seed in seeds]
-    right = [pruning.right_at_every_step(h, labels, head, o, kept=steps) for o in orders]
-    return [float(100 * (whole - a)) for a in np.mean(right, axis=(0, 2))[::-1]]
+def _over_heads(draw: Draw, measure: Callable[..., ArrayLike], *more: object) -> Array:
+    """The mean in points over heads, which differ much among themselves."""
+    found = [np.asarray(measure(*_miniature(draw), *more)) for _ in range(HEADS)]
+    return np.asarray(100 * np.mean(found, axis=0))
 
 
-def _common_part(draw: Draw) -> Array:
-    """Points lost without the most important direction, and without the second."""
-    h, labels, head = _miniature(draw)
+def _lost(h: Array, labels: Classes, head: Array, kind: pruning.Order, kept: list[int]) -> Array:
+    seed = 0 if kind == "random" else None
+    order = pruning.pruning_order(directions.importance(h, head), kind, seed)
+    right = pruning.right_at_every_step(h, labels, head, order, kept=kept)
+    return np.asarray(_accuracy(h, labels, head) - right.mean(axis=1))
+
+
+def _common_part(h: Array, labels: Classes, head: Array, draw: Draw) -> list[float]:
+    """What the first and the second direction cost alone, where rows have a common part."""
     common = draw.standard_normal(64)
-    moved = head + 50 * common / np.linalg.norm(common)
-    first_two = np.argsort(-directions.importance(h, moved))[:2]
-    without = pruning.accuracy_without_each(h, labels, moved)[first_two]
-    return 100 * (_accuracy(h, labels, moved) - without)
+    parts = directions.decompose(head + 50 * common / np.linalg.norm(common))
+    order = np.argsort(-directions.importance(h, parts))
+    last = [np.roll(order, -1), np.append(np.delete(order, 1), order[1])]
+    heads = [pruning.prune(parts, one, parts.rank - 1) for one in last]
+    return [_accuracy(h, labels, head) - _accuracy(h, labels, less) for less in heads]
 
 
 @cache
@@ -186,11 +188,11 @@ EXERCISES: dict[str, tuple[Callable[[Draw], ArrayLike], str]] = {
     "directions-2": (lambda draw: _largest(_vectors(draw), _vectors(draw)), "Divide by the mean."),
     "directions-3": (_cones, "Scale the one vector to length 30 before it is added."),
     "directions-4": (lambda draw: _cones(draw, centred=True), "The mean is over rows of the head."),
-    "pruning-2": (lambda draw: 100 * _accuracy(*_miniature(draw)), "In percent."),
-    "pruning-3": (lambda draw: _lost(draw, "importance", 8, 7), "Keep the most important; points."),
-    "pruning-4": (lambda draw: _lost(draw, "random", 8) + _lost(draw, "singular_value", 8),
-        "The random order first, as the mean of ten; points."),
-    "pruning-5": (_common_part, "Leave out one direction alone, and keep all others; points."),
+    "pruning-2": (lambda draw: _over_heads(draw, _accuracy), "The mean of 20 heads, in percent."),
+    "pruning-3": (lambda draw: _over_heads(draw, _lost, "importance", [7, 8]), "In points."),
+    "pruning-4": (lambda draw: [_over_heads(draw, _lost, kind, [8])[0]
+        for kind in ("random", "singular_value")], "The random order first; points."),
+    "pruning-5": (lambda draw: _over_heads(draw, _common_part, draw), "Keep all others; points."),
     "concepts-2": (lambda _: 500 * 300 / 1197, "A share of a share of all concepts."),
     "concepts-4": (lambda _: [_by_chance(n) for n in (2, 5, 10)], "Count orders, or draw many."),
     "concepts-5": (lambda _: 1 - (1 - _by_chance(10)) ** 1000, "First: that none of them passes."),

@@ -35,7 +35,7 @@ FOUND = {
     "directions-3": (4.3, 30, 360),
     "directions-4": (4.4,),
     "pruning-2": (52.2,),
-    "pruning-3": (0.1, 7.1),
+    "pruning-3": (7.1, 0.1),
     "pruning-5": (0.8, 8.3),
     "concepts-2": (125.3,),
     "concepts-4": (1 / 6, 8 / 252, 0.0013),
@@ -79,14 +79,14 @@ def test_what_others_found_is_right_and_what_is_far_off_is_not(label, values, ca
 def test_random_order_loses_most_and_numbers_are_short():
     at_random, by_value = answers("pruning-4").mean(axis=0)
     assert at_random > 30 > 1 > by_value
-    assert shown("outlier-3", 1) == "35.2" and shown("concepts-5", 0) == "0.74"
+    assert shown("outlier-3", 1) == "35" and shown("concepts-5", 0) == "0.74"
 
 
 @pytest.mark.parametrize(
     ("label", "values", "message"),
     [
         ("outlier-9", (1.0,), "'outlier-9' has no answer to check"),
-        ("outlier-3", (1.0,), "outlier-3 got 1 values and asks for 2: give one for each."),
+        ("outlier-3", (1.0,), "outlier-3 got 1 values, give one for each: 2."),
     ],
 )
 def test_wrong_questions_are_refused(label, values, message):

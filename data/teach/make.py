@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.common import ROOT, write_text
 from analysis.features.published import read_array
 from analysis.images.public import fetch
-from companion.measurements import accuracies, coco
+from companion.measurements import accuracies, concept_probe
 
 TARGET = ROOT / "notebooks" / "teach"
 EMBEDDINGS = TARGET / "embeddings.npz"
@@ -44,7 +44,7 @@ def robustness() -> str:
 
 def words() -> str:
     """Which of 500 captions has which word: one row for each image, in the embeddings' order."""
-    names, shown = coco.coco_words()
+    names, shown = concept_probe.coco_words()
     table = pd.DataFrame(shown.toarray().astype(int), columns=list(names))
     return table.to_csv(index=False, lineterminator="\n")
 
