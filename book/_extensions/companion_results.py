@@ -108,11 +108,12 @@ class ResultDirective(SphinxDirective):
     def target(self, reference: str) -> str:
         """The name by which pages refer to a result: its own, on the run's own page if it has one.
 
-        On another page a result of such a run gets another name, since a name stands for one place.
+        On another page a result of such a run gets another name, since a name stands for one place,
+        and so does what the front page shows first.
         """
         name = reference.replace("/", "-").replace("#", "-")
         own, here = f"runs/{reference.split('#')[0]}", self.env.docname
-        if own in self.env.found_docs and here != own:
+        if here == self.config.root_doc or (own in self.env.found_docs and here != own):
             return f"{name}-in-{here.replace('/', '-')}"
         return name
 
