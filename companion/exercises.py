@@ -40,9 +40,7 @@ def check(label: str, *values: float) -> bool:
     """
     drawn = answers(label)
     if len(values) != drawn.shape[1]:
-        raise ExerciseError(
-            f"{label} got {len(values)} values, give one for each: {len(drawn[0])}."
-        )
+        raise ExerciseError(f"{label} got {len(values)} values, give {len(drawn[0])}, one each.")
     expected = drawn.mean(axis=0)
     allowed = np.maximum(SPREAD * drawn.std(axis=0), LEAST * np.abs(expected))
     right = np.abs(np.asarray(values) - expected) <= allowed

@@ -86,7 +86,7 @@ def test_random_order_loses_most_and_numbers_are_short():
     ("label", "values", "message"),
     [
         ("outlier-9", (1.0,), "'outlier-9' has no answer to check"),
-        ("outlier-3", (1.0,), "outlier-3 got 1 values, give one for each: 2."),
+        ("outlier-3", (1.0,), "outlier-3 got 1 values, give 2, one each."),
     ],
 )
 def test_wrong_questions_are_refused(label, values, message):
