@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_in
 
 from companion.exercises import EXERCISES, ExerciseError, answers, check, shown
 
@@ -92,3 +92,38 @@ def test_random_order_loses_most_and_numbers_are_short():
 def test_wrong_questions_are_refused(label, values, message):
     with pytest.raises(ExerciseError, match=re.escape(message)):
         check(label, *values)
+
+
+SETTINGS = """
+import sys
+sys.path.insert(0, {extensions!r})
+extensions = ["myst_parser", "companion_teach"]
+myst_enable_extensions = ["colon_fence"]
+companion_solutions = {solutions}
+"""
+PAGE = """# Title
+
+:::{admonition} Exercise
+A task.
+:::
+
+:::{admonition} Solution
+:class: dropdown solution
+It is {answer}`outlier-3 2`, not {answer}`outlier-3 3`.
+:::
+"""
+
+
+@pytest.mark.parametrize("solutions", [True, False])
+def test_solutions_carry_computed_numbers_or_are_left_out(solutions, tmp_path):
+    settings = SETTINGS.format(extensions=str(ROOT / "book/_extensions"), solutions=solutions)
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    (tmp_path / "index.md").write_text(PAGE, encoding="utf-8")
+    built = run_in(tmp_path, "sphinx", "-q", ".", "_build/html")
+    page = (tmp_path / "_build/html/index.html").read_text(encoding="utf-8")
+    assert (
+        "A task." in page
+        and ("It is 35," in page.replace("</span>", "").replace("<span>", "")) == solutions
+    )
+    assert "answer: index 2 is out of bounds" in built.stderr
+    assert len([*(tmp_path / "_build/teach").glob("*.ipynb")]) == 5
