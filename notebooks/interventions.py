@@ -7,6 +7,7 @@
 #     editions: [paper, pocket]
 #     features: true
 #     reads:
+#     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
 #     - data/imagenet/sets.yaml
 #     - data/measurements/basis/*.json
@@ -30,7 +31,7 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.publish import overview, style, words
+from companion.publish import encoders, overview, style, words
 from companion.publish.words import digits
 
 families = load_families(edition)
@@ -55,10 +56,10 @@ style.text("by-hand", f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).
 # ## What predictions lose
 
 # %%
-tried = overview.titled([m for m in changed if m.level != "random"], families)
+tried = encoders.one_set_each([m for m in changed if m.level != "random"])
 rows = pd.DataFrame(
     {
-        "model": title,
+        "model": encoders.told(m, families),
         "accuracy (%)": style.percent(m.value("accuracy_whole")),
         "κ": digits(m.value("kurtosis_whole")),
         "κ rotated": digits(m.value("kurtosis_rotated")),
@@ -68,20 +69,20 @@ rows = pd.DataFrame(
             what: style.points(m.value(f"difference_{n}"), 1.96 * m.value(f"difference_{n}_error"))
             for what, n in (("less the mean", "less_mean"), ("without leader", "without_leader"))
         },
-        "without another": style.points(
+        "another": style.points(
             m.value("accuracy_without_other").mean() - m.value("accuracy_whole")
         ),
     }
-    for title, m in tried.items()
+    for m in tried
 )
 style.table(
-    "interventions", rows, words.kind(tried.values()) if tried else None,
+    "interventions", rows, words.kind(tried) if tried else None,
     """Two changes that the head can undo, and two that it cannot. Rotated: features and head, by
     one random rotation. Shifted: after it, five mean lengths of an image added to one coordinate,
     taken off in the head's bias. Changed: predictions that differ after either, all sizes of the
     constant together. Less the mean, without the leader: difference of accuracy in points ± 95 %
     interval, when the mean image is subtracted, or the coordinate that leads most often is set to
-    zero; without another: mean over 20 other coordinates.""",
+    zero; another: mean over 20 other coordinates.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -7,6 +7,7 @@
 #     editions: [paper, pocket]
 #     features: true
 #     reads:
+#     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
 #     - data/imagenet/objectnet.csv
 #     - data/imagenet/sets.yaml
@@ -36,13 +37,12 @@ from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
 from companion.claims.evidence import gather
-from companion.publish import dots, overview, style, words
+from companion.publish import dots, encoders, overview, style, words
 from companion.publish.words import digits
 
 families = load_families(edition) | (load_families("contrast") if edition == "paper" else {})
 bases = [m for m in overview.known("basis", families) if "captions" not in m.data.name]
-shown = overview.titled(bases, families)
-one_each = overview.one_each(bases, overview.known("interventions", families))
+one_each = encoders.one_set_each(bases)
 
 # %% [markdown]
 # ## By hand
@@ -68,12 +68,12 @@ style.text(
 
 # %%
 PANELS = {
-    "κ: as it is (filled), rotated (hollow)": ("kurtosis", "kurtosis_rotated"),
-    "κ: Gaussian draws (filled), less the mean": ("kurtosis_gaussian", "kurtosis_less_mean"),
+    "κ, rotated (hollow)": ("kurtosis", "kurtosis_rotated"),
+    "Gaussian, less mean (hollow)": ("kurtosis_gaussian", "kurtosis_less_mean"),
 }
 panels = {
     title: [
-        dots.Row(overview.title(m, families, data=False), m.level, m.value(filled),
+        dots.Row(encoders.told(m, families), m.level, m.value(filled),
                  other=np.mean(m.value(hollow)))
         for m in one_each
     ]
@@ -86,30 +86,30 @@ style.figure(
     Gaussian that has the images' mean and covariance, and the images less their mean. Line: the 3
     of Gaussian numbers. The table below names the images.""",
 )  # fmt: skip
-style.text("gaussian", overview.gaussian_suffices(list(shown.values()), families))
-style.table(
-    "statements",
-    pd.DataFrame(
-        {
-            "model": title,
-            "κ": digits(m.value("kurtosis")),
-            "rotated": " to ".join(digits(f(m.value("kurtosis_rotated"))) for f in (min, max)),
-            "less the mean": digits(m.value("kurtosis_less_mean")),
-            "Gaussian": digits(m.value("kurtosis_gaussian")),
-            "in the mean (%)": f"{100 * m.value('mean_share'):.0f}",
-            "of it in one coordinate (%)": f"{100 * m.value('mean_coordinate_share'):.0f}",
-            "eigenframe": digits(m.value("kurtosis_eigenframe")),
-            "effective rank": digits(m.value("effective_rank")),
-        }
-        for title, m in shown.items()
-    ),
-    words.kind(shown.values()),
-    """κ in ten random frames, lowest to highest; less the mean image; of as many Gaussian draws
-    with the images' mean and covariance. In the mean: the share of the images' energy that lies in
-    the mean image, and how much of that in its largest coordinate. Eigenframe: κ in the frame of
-    the eigenvectors of the second moments. Effective rank: (Σ λ)² / Σ λ² of the covariance. No
-    rotation changes the share in the mean, the eigenframe's κ and the effective rank.""",
-)  # fmt: skip
+style.text("gaussian", overview.gaussian_suffices(bases, families))
+for name, some in (("statements", one_each), ("every-set", bases)):
+    style.table(
+        name,
+        pd.DataFrame(
+            {
+                "model": encoders.told(m, families),
+                "images": m.data.title.removesuffix(" (model inferred)"),
+                "κ": digits(m.value("kurtosis")),
+                "rotated": digits(max(m.value("kurtosis_rotated"))),
+                "less the mean": digits(m.value("kurtosis_less_mean")),
+                "Gaussian": digits(m.value("kurtosis_gaussian")),
+                "in the mean (%)": f"{100 * m.value('mean_share'):.0f}",
+                "eigenframe": digits(m.value("kurtosis_eigenframe")),
+                "rank": digits(m.value("effective_rank")),
+            }
+            for m in some
+        ),
+        words.kind(some),
+        """κ of the images as they are; the largest in ten random frames; less the mean image; of
+        Gaussian draws with their mean and covariance. In the mean: share of the images' energy.
+        Eigenframe: κ along the eigenvectors of the second moments. Rank: the effective rank of the
+        covariance. No rotation changes the last three.""",
+    )
 
 # %% [markdown]
 # ## Does a statement order robust and less robust models?
@@ -146,4 +146,5 @@ told = "; ".join(
     f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
     for statement, title in STATEMENTS.items() if enough
 )  # fmt: skip
-style.text("correlations", told + (f" ({len(frame)} models)" if enough else "not measured"))
+told += f" ({len(frame)} models)" if enough else "not measured"
+style.text("correlations", style.minus(told))

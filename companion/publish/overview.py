@@ -42,17 +42,6 @@ def of_level(level: Level, found: Sequence[Measurement]) -> Measurement:
     return next(m for m in found if m.level == level and "captions" not in m.data.name)
 
 
-def one_each(found: Sequence[Measurement], judged: Sequence[Measurement]) -> list[Measurement]:
-    """One set of images for each model: one on which predictions are `judged`, else the largest."""
-    known = {(m.model, m.data.name) for m in judged}
-    chosen: dict[str, Measurement] = {}
-    for m in found:
-        best = chosen.get(m.model, m)
-        rank, against = (((o.model, o.data.name) in known, o.counts["images"]) for o in (m, best))
-        chosen[m.model] = m if rank > against else best
-    return list(chosen.values())
-
-
 def gaussian_suffices(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
     """How far draws with the same mean and covariance are from the kurtosis of the images."""
     apart = [abs(m.value("kurtosis_gaussian") / m.value("kurtosis") - 1) for m in found]
