@@ -65,6 +65,8 @@ def told(m: Measurement, families: Mapping[str, Family]) -> str:
     """Backbone and pretraining set, or level where it is not zero-shot; inferred if it is."""
     family = families[m.family]
     model = family.model(m.model)
+    if family.edition == "pocket":
+        return f"{family.title}, {model.title}"
     what = model.pretraining.split()[0] if m.level == "zero_shot" else model.title
     title = family.title if family.edition == "contrast" else f"{family.title} {what}"
     return f"{title} {INFERRED}" if m.provenance.inferred else title
