@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread files over workers; the two that read the built book share one, and so one build."""
+    """Spread files over workers; all that read the built book go to one, which builds it once."""
     for item in items:
-        name = "book" if item.path.stem in ("test_book", "test_browser") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(name))
+        reads_book = "clone" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("book" if reads_book else item.path.stem))
 
 
 def copy_checkout(target: Path) -> Path:
