@@ -6,10 +6,9 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from analysis.common import ROOT, aligned, write_text
 from analysis.families import registry
@@ -22,50 +21,16 @@ from companion.options import (
     Parameters,
     Probing,
     Wish,
-    experiment_names,
-    family_names,
     option,
 )
 from companion.runs import experiments
 from companion.runs.experiments import Run, RunError
+from companion.verbs import VERBS as VERBS
+from companion.verbs import Experiment, FamilyName, Json, Quiet, verb
 from training.recipes import TrainOptions
 
 if TYPE_CHECKING:
     from analysis.images.imagelist import ImageList
-
-Experiment = Annotated[str, option("a notebook's name", placed=True, names=experiment_names)]
-FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
-Quiet = Annotated[bool, option("no progress", short="-q")]
-Json = Annotated[bool, option("machine-readable", flag="--json")]
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A command: the function that does it, with examples; ``needs`` is what takes torch.
-
-    ``extras`` are those of this package that it then takes; ``placed`` are options given by their
-    place, of models that do not say so.
-    """
-
-    do: Callable[..., int]
-    examples: tuple[str, ...]
-    needs: str = ""
-    placed: tuple[str, ...] = ()
-    extras: str = "extract"
-
-
-VERBS: dict[str, Verb] = {}
-
-
-def verb(*examples: str, **more: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Make a command of a function; its parameters are its options, or models of some."""
-
-    def register(do: Callable[..., int]) -> Callable[..., int]:
-        VERBS[do.__name__] = Verb(do, examples, **more)
-        return do
-
-    return register
-
 
 # Runs
 
@@ -327,6 +292,21 @@ def claims(
     verdicts = rules.judge_all(found, ledger.load_claims())
     as_text = json.dumps(cards.rows(verdicts), indent=1, ensure_ascii=False)
     print(as_text if as_json else "\n".join(cards.lines(verdicts)))
+    return 0
+
+
+@verb("measurements.csv")
+def export(
+    file: Annotated[Path, option("where to write them, as CSV", placed=True)],
+) -> int:
+    """Write every number that is measured, recorded and live, as one table: a row for each, with
+    model, images, quantity, unit and kind of evidence.
+    """
+    from companion.measurements import tidy
+
+    table = tidy.everything(registry.load_families())
+    write_text(file, table.to_csv(index=False))
+    print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models")
     return 0
 
 

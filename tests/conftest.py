@@ -8,16 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread files over workers; all that read the built book go to one, which builds it once."""
-    for item in items:
-        reads_book = "clone" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("book" if reads_book else item.path.stem))
 
 
 def copy_checkout(target: Path) -> Path:
@@ -79,10 +72,19 @@ def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory) -> Path:
-    """A clean clone, at a path with a space, brackets, no ASCII alone, with its book built."""
-    folder = copy_checkout(tmp_path_factory.mktemp("fresh") / "clean clöne [b]")
-    built = build_book(folder)
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    """A clean clone with its book built, once for all workers.
+
+    Its path has a space, brackets and a letter outside ASCII.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / "fresh" / "clean clöne [b]", shared / "fresh-built"
+    with FileLock(shared / "fresh.lock"):
+        if not done.exists():
+            folder.parent.mkdir()  # once: a second try after a failure fails here
+            built = build_book(copy_checkout(folder))
+            assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+            done.touch()
     return folder
 
 

@@ -378,6 +378,7 @@ VERBS = [
     "extract",
     "measure",
     "claims",
+    "export",
     "probe",
     "grid",
     "train",

@@ -5,7 +5,9 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import ROOT
 from scipy import sparse
 
 from analysis.code import hash_of
@@ -468,3 +470,24 @@ def test_the_command_names_what_it_does_not_know(own_store, capsys):
     assert "did you mean 'vit_b_16'" in capsys.readouterr().err
     assert cli.main(["measure", "pruning", "efficientnet_lite0"]) == 0
     assert "nothing to measure" in capsys.readouterr().out
+
+
+def test_the_published_schema_is_that_of_the_code():
+    kept = json.loads((ROOT / "data/measurements/schema.json").read_text(encoding="utf-8"))
+    assert kept == records.Measurement.model_json_schema()
+
+
+def test_every_number_is_exported_once_with_what_it_is(tmp_path, capsys):
+    file = tmp_path / "all.csv"
+    assert cli.main(["export", str(file)]) == 0
+    table = pd.read_csv(file, keep_default_na=False)
+    assert f"{len(table):,} numbers" in capsys.readouterr().out
+    assert not table.duplicated(["experiment", "model", "data", "quantity", "place"]).any()
+    one = read(records.FOLDER / "outlier_features/vit_b_16-openai--coco_500_images.json")
+    rows = table[(table["model"] == one.model) & (table["data"] == one.data.name)]
+    (mean,) = rows[rows["quantity"] == "kurtosis_mean"].to_dict("records")
+    assert mean["value"] == one.value("kurtosis_mean") and mean["n"] == 500
+    assert float(mean["error"]) == one.value("kurtosis_standard_error")
+    places = rows[(rows["experiment"] == "outlier_features") & (rows["quantity"] == "sample")]
+    assert places["place"].iloc[-1] == "{} {}".format(*(n - 1 for n in one.value("sample").shape))
+    assert set(table[table["model"] == "rn101-openai"]["inferred"]) != {""}
