@@ -61,6 +61,7 @@ rows = pd.DataFrame(
     {
         "model": encoders.told(m, families),
         "accuracy (%)": style.percent(m.value("accuracy_whole")),
+        "mean": digits(m.value("mean_importance")),
         "κ": digits(m.value("kurtosis_whole")),
         "κ rotated": digits(m.value("kurtosis_rotated")),
         "κ shifted": digits(m.value("kurtosis_shifted")[-1]),
@@ -77,10 +78,11 @@ rows = pd.DataFrame(
 )
 style.table(
     "interventions", rows, words.kind(tried) if tried else None,
-    """Two changes that the head can undo, and two that it cannot. Rotated: features and head, by
-    one random rotation. Shifted: after it, five mean lengths of an image added to one coordinate,
-    taken off in the head's bias. Changed: predictions that differ after either, all sizes of the
-    constant together. Less the mean, without the leader: difference of accuracy in points ± 95 %
+    """Two changes that the head can undo, and two that it cannot. Mean: the importance of the mean
+    image's direction, over the mean of the head's directions; no rotation changes it. Rotated:
+    features and head, by one random rotation. Shifted: after it, five mean lengths of an image
+    added to one coordinate, taken off in the head's bias. Changed: predictions that differ after
+    either. Less the mean, without the leader: difference of accuracy in points ± 95 %
     interval, when the mean image is subtracted, or the coordinate that leads most often is set to
     zero; another: mean over 20 other coordinates.""",
 )  # fmt: skip
@@ -97,6 +99,7 @@ style.text("front", overview.title(front, families))
 for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
     style.text(name.replace("_", "-"), digits(of_front.value(name)))
 style.text("kurtosis-rotated", digits(of_front.value("kurtosis_rotated").mean()))
+style.text("mean-importance", digits(front.value("mean_importance")))
 style.text("kurtosis-shifted", digits(front.value("kurtosis_shifted")[-1]))
 for name in ("mean_share", "mean_coordinate_share"):
     style.text(name.replace("_", "-"), f"{100 * of_front.value(name):.0f} %")

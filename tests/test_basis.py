@@ -95,6 +95,13 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     now = np.array(owners)[
         (without @ head[:6].T + (0 if bias is None else bias)).argmax(axis=1)
     ] == labels  # fmt: skip
+    h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
+    m = h.mean(axis=0) / np.linalg.norm(h.mean(axis=0))
+    sigma, v = np.linalg.svd(head[:6])[1:]
+    others = (sigma[:, None] * np.abs(v[:6] @ h.T)).mean(axis=1).mean()
+    assert found["mean_importance"] == pytest.approx(
+        np.linalg.norm(head[:6] @ m) * np.abs(h @ m).mean() / others
+    )
     assert found["leader"] == 7
     assert found["accuracy_without_leader"] == pytest.approx(now.mean())
     assert found["difference_without_leader"] == pytest.approx(now.mean() - 0.9)

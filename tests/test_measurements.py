@@ -473,7 +473,7 @@ def test_the_command_names_what_it_does_not_know(own_store, capsys):
 
 
 def test_the_published_schema_is_that_of_the_code():
-    kept = json.loads((ROOT / "data/measurements/schema.json").read_text(encoding="utf-8"))
+    kept = json.loads((ROOT / "data/measurements.schema.json").read_text(encoding="utf-8"))
     assert kept == records.Measurement.model_json_schema()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics import basis as invariants
-from analysis.metrics import outliers
+from analysis.metrics import directions, outliers
 from analysis.metrics.pruning import paired_difference
 from companion.measurements.measures import Quantities
 
@@ -71,6 +71,8 @@ def interventions(
     bias (`shifted`); `changed_…` counts the predictions that differ. Two that it does not undo:
     the features `less_mean`, and `without_leader`, the coordinate that leads most often set to
     zero. `accuracy_without_other`: without each of `OTHERS` coordinates drawn at random instead.
+    `mean_importance`: of the mean image's direction m, (‖W m‖ / Σ σ) · mean |cos(m, h)| over the
+    mean importance of the head's directions: `eq-importance` with ‖W m‖ where a singular value is.
     """
     h = np.asarray(features, dtype=np.float64)
     h = invariants.at_length_one(h) if bias is None else h
@@ -111,9 +113,23 @@ def interventions(
         **{f"difference_{name}": found[0] for name, found in differences.items()},
         **{f"difference_{name}_error": found[1] for name, found in differences.items()},
         "changed_rotated": (predicted(turned, by) != before).sum(),
+        "mean_importance": _importance(h, head),
         "leader": leader,
         "accuracy_without_other": [(predicted(without(c)) == targets).mean() for c in drawn],
         "constants": list(CONSTANTS),
         "kurtosis_shifted": [outliers.kurtosis(one).mean() for one, _ in moved],
         "changed_shifted": [(predicted(one, by, plus) != before).sum() for one, plus in moved],
     }
+
+
+def _importance(h: Array, head: ArrayLike) -> float:
+    """Importance of the direction of the images' mean, over the mean of the head's directions."""
+    parts = directions.decompose(head)  # as it is kept: its type says what is rounding
+    mean = invariants.at_length_one(h).mean(axis=0)
+    m = (mean / np.linalg.norm(mean))[None]
+    own = (
+        np.linalg.norm(np.asarray(head, dtype=np.float64) @ m[0])
+        * directions.mean_absolute_cosine(h, m)[0]
+    )
+    whole = directions.importance(h, parts).mean() * parts.singular_values.sum()
+    return float(own / whole)

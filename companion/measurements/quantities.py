@@ -160,6 +160,7 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
             for what, unit in (("kurtosis", _KURTOSIS), ("accuracy", _FRACTION))
         },
         "changed_rotated": Quantity("predictions"),
+        "mean_importance": Quantity(_RATIO),
         "leader": Quantity(_INDEX),
         "difference_less_mean": Quantity(_CHANGE),
         "difference_less_mean_error": Quantity(_FRACTION),
