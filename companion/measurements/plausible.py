@@ -122,6 +122,8 @@ def _coherence(m: Measurement) -> Iterator[str]:
             yield "the accuracies of all orders must be equal when every direction is kept."
         if not _near(v["difference_importance"], best - best[-1]):
             yield "difference_importance is not accuracy_importance less that of the whole head."
+    if m.experiment == "concepts" and len(v["other_choices"]) < 7:
+        yield "other_choices must have seven rows: three choices along both bases, and one more."
     if m.experiment == "interventions":
         for name in ("less_mean", "without_leader"):
             if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
