@@ -93,6 +93,7 @@ files = [
         "licence": file.licence,
     }
     for one in features.table().embeddings
+    if one.model in whose
     for file in [public.artifact(one.artifact)]
 ]
 style.table(

@@ -469,7 +469,7 @@ def test_a_command_line_that_is_wrong(
     [
         ("re", {"remove", "rerun"}),
         ("run outlier_", {"outlier_features"}),
-        ("run outlier_features vit_b_", {"vit_b_16", "vit_b_32"}),
+        ("run outlier_features vit_b_", {"vit_b_16", "vit_b_16_in21k", "vit_b_32"}),
         ("run -p threshold 6 outlier_features rn5", {"rn50"}),
         ("add x y --level f", {"finetuned"}),
         ("add x y --lev", {"--level"}),
