@@ -13,7 +13,7 @@
 #     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/basis/*.json
-#     - data/measurements/interventions/*.json
+#     - data/moments/kurtosis.csv
 #     - data/pocket/*.csv
 #     - data/published/accuracies.csv
 #     - families/*.yaml
@@ -87,6 +87,7 @@ style.figure(
     of Gaussian numbers. The table below names the images.""",
 )  # fmt: skip
 style.text("gaussian", overview.gaussian_suffices(bases, families))
+style.text("moments", overview.from_moments(bases))
 for name, some in (("statements", one_each), ("every-set", bases)):
     style.table(
         name,
@@ -121,9 +122,8 @@ STATEMENTS = {
     "effective_rank": "effective rank",
 }  # fmt: skip
 intervals = gather(edition, experiments=("accuracy",)).intervals
-own = [
-    m for m in bases if m.level != "random" and m.model in intervals and not m.provenance.inferred
-]
+own = [m for m in bases if m.model in intervals and not m.provenance.inferred]
+own = [m for m in own if m.level != "random"]
 frame = pd.DataFrame(
     {"model": m.model, "level": m.level, "er": intervals[m.model].value}
     | {statement: m.value(statement) for statement in STATEMENTS}

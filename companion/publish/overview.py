@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from analysis.common import ROOT
 from analysis.families.registry import Family, Level
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.quantities import Experiment
@@ -56,6 +57,23 @@ def gaussian_suffices(found: Sequence[Measurement], families: Mapping[str, Famil
     return (
         f"{told} In {title(worst, families)} the draws have {drawn} against {own}: there something "
         "else raises κ."
+    )
+
+
+def from_moments(found: Sequence[Measurement]) -> str:
+    """What published moments alone give for a model, beside what its images give."""
+    table = pd.read_csv(ROOT / "data/moments/kurtosis.csv")
+    own = sorted(m.value("kurtosis") for m in found if m.model in set(table["model"]))
+    drawn, leaders = (
+        " or ".join(map(str, dict.fromkeys(values)))
+        for values in (map(digits, table["kurtosis"]), table["leader"])
+    )
+    if not own:
+        return ""
+    return (
+        f"From the mean and the covariance that others published of OpenAI's ViT-L/14 on COCO, κ "
+        f"is {drawn} (by which side their whitening matrix multiplies from), with coordinate "
+        f"{leaders} in the lead; on images it is {' and '.join(map(digits, own))}."
     )
 
 
