@@ -84,7 +84,7 @@ style.figure(
     """Activation kurtosis κ of the same images, one set for each model. Left: as the model gives
     them, and after a random rotation of their coordinates (mean of ten). Right: draws from the
     Gaussian that has the images' mean and covariance, and the images less their mean. Line: the 3
-    of Gaussian numbers. The table below names the images.""",
+    of Gaussian numbers. The folded table below names the images.""",
 )  # fmt: skip
 style.text("gaussian", overview.gaussian_suffices(bases, families))
 style.text("moments", overview.from_moments(bases))
@@ -94,7 +94,7 @@ for name, some in (("statements", one_each), ("every-set", bases)):
         pd.DataFrame(
             {
                 "model": encoders.told(m, families),
-                "images": m.data.title.removesuffix(" (model inferred)"),
+                **({"images": m.data.title} if name == "every-set" else {}),
                 "κ": digits(m.value("kurtosis")),
                 "rotated": digits(max(m.value("kurtosis_rotated"))),
                 "less the mean": digits(m.value("kurtosis_less_mean")),
