@@ -231,7 +231,7 @@ def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers
         persistence=_share(int(found.leading.max()), len(array)),
         outliers_lead=_share(int(found.leading[coordinates].sum()), len(array)),
         leaders=int(numbers["leaders"]),
-        kurtosis_less_mean=_less_mean(array, name),
+        kurtosis_less_mean=_less_mean(array),
         layer=_layer(array, found.zero_share, found.negative_share),
         head=_directions(array, head),
         images_needed=max(FEWEST_IMAGES, math.ceil(wanted)),
@@ -249,12 +249,12 @@ def _kurtosis(values: NDArray[np.float64]) -> Kurtosis:
     return Kurtosis(mean, Interval(float(low), float(high)), deviation, tuple(percentiles))
 
 
-def _less_mean(array: NDArray[Any], name: str) -> float:
-    """κ of the images at length 1 less their mean; ValueError if all are equal."""
+def _less_mean(array: NDArray[Any]) -> float:
+    """κ of the images at length 1 less their mean; as they are if one of them is the mean."""
     try:
         return float(outliers.kurtosis(basis.less_mean(array)).mean())
     except ValueError:
-        return float(outliers.kurtosis(array).mean())  # one of them is the mean: nothing is left
+        return float(outliers.kurtosis(array).mean())
 
 
 def _share(count: int, total: int) -> Share:
