@@ -67,7 +67,7 @@ class ResultDirective(SphinxDirective):
     """`{result} EXPERIMENT/SUBJECT#LABEL`: a figure, a table or a block of text."""
 
     required_arguments = 1
-    option_spec = {"code": directives.flag}  # noqa: RUF012 - docutils' interface
+    option_spec = {"code": directives.flag, "again": directives.flag}  # noqa: RUF012 - docutils' interface
 
     def run(self) -> list[nodes.Node]:
         """Build the nodes of the result."""
@@ -109,11 +109,11 @@ class ResultDirective(SphinxDirective):
         """The name by which pages refer to a result: its own, on the run's own page if it has one.
 
         On another page a result of such a run gets another name, since a name stands for one place,
-        and so does what the front page shows first.
+        and so does what is shown `again`.
         """
         name = reference.replace("/", "-").replace("#", "-")
         own, here = f"runs/{reference.split('#')[0]}", self.env.docname
-        if here == self.config.root_doc or (own in self.env.found_docs and here != own):
+        if "again" in self.options or (own in self.env.found_docs and here != own):
             return f"{name}-in-{here.replace('/', '-')}"
         return name
 
