@@ -80,7 +80,8 @@ panels = {
     for title, (filled, hollow) in PANELS.items()
 }  # fmt: skip
 style.figure(
-    "turned", dots.rows(panels, lines=(3,), levels=True, log=True), words.kind(one_each),
+    "turned", dots.rows(panels, lines=(3,), levels=True, log=True) if one_each else None,
+    words.kind(one_each),
     """Activation kurtosis κ of the same images, one set for each model. Left: as the model gives
     them, and after a random rotation of their coordinates (mean of ten). Right: draws from the
     Gaussian that has the images' mean and covariance, and the images less their mean. Line: the 3
@@ -122,8 +123,8 @@ STATEMENTS = {
     "effective_rank": "effective rank",
 }  # fmt: skip
 intervals = gather(edition, experiments=("accuracy",)).intervals
-own = [m for m in bases if m.model in intervals and not m.provenance.inferred]
-own = [m for m in own if m.level != "random"]
+trained = [m for m in bases if m.level != "random" and not m.provenance.inferred]
+own = [m for m in trained if m.model in intervals]
 frame = pd.DataFrame(
     {"model": m.model, "level": m.level, "er": intervals[m.model].value}
     | {statement: m.value(statement) for statement in STATEMENTS}
