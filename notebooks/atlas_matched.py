@@ -95,8 +95,8 @@ style.table(
         for m in finetuned.itertuples()
     ), "published",
     f"""Effective robustness (points, four shifts) of CLIP models finetuned on ImageNet, and of
-    supervised models whose ImageNet accuracy differs by at most {100 * within:g} point: their mean,
-    in brackets the highest, and how many there are. In brackets behind the difference: 95 % of
+    supervised models whose ImageNet accuracy differs by at most {100 * within:g} point.""",
+    more=f"""Supervised: their mean, in brackets the highest. ER above them: in brackets 95 % of
     {resamples} bootstrap resamples of kinds of supervised models ({kinds.nunique()} by name), seed
     {seed}; none for fewer than five peers. Refitted line: through all {len(supervised)} supervised
     models, {style.minus(f"slope {modern.slope:.3f}, intercept {modern.intercept:.3f}")}, r

@@ -47,10 +47,10 @@ else:
 sets = dict.fromkeys(f"`{found.about['data']['name']}`" for found in probes.values())
 
 
-def table(name: str, caption: str, **columns) -> None:
+def table(name: str, caption: str, more: str, **columns) -> None:
     """Publish a row for each probe; each column is a function of it."""
     cells = {name.replace("_", " "): list(map(of, probes.values())) for name, of in columns.items()}
-    style.table(name, pd.DataFrame({"model": list(probes)} | cells), "live", caption)
+    style.table(name, pd.DataFrame({"model": list(probes)} | cells), "live", caption, more=more)
 
 
 # %% [markdown]
@@ -66,10 +66,10 @@ style.text("cautions", listed(probes, lambda found: found.verdict.cautions))
 # %%
 table(
     "verdicts",
-    f"""From features of {", ".join(sets)}. κ: mean activation kurtosis with its 95 % interval;
-    a Gaussian gives 3. Outliers: coordinates at least {OUTLIER_THRESHOLD:g} times as large as
-    the mean coordinate. Persistence: how often the commonest largest coordinate is the
-    largest.""",
+    f"""The verdict and what it rests on, from features of {", ".join(sets)}.""",
+    f"""κ: mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers:
+    coordinates at least {OUTLIER_THRESHOLD:g} times as large as the mean coordinate. Persistence:
+    how often the commonest largest coordinate is the largest.""",
     outlier_features=lambda f: f.verdict.answer,
     κ=lambda f: "{kurtosis} ({interval})".format(**in_words(f)),
     outliers=lambda f: in_words(f)["named"],
@@ -78,11 +78,12 @@ table(
 )
 table(
     "numbers",
+    "More numbers; privileged directions take no part in the verdict.",
     """Negative: share of all components, about a half where a layer is signed and none behind a
     ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
-    Privileged: directions at least 10 times as important as the mean one; they take no part in
-    the verdict. Largest importance: times the mean; in brackets with the head centred. κ less the
-    mean: without the mean image, which holds so much of the energy.""",
+    Privileged: directions at least 10 times as important as the mean one. Largest importance: times
+    the mean; in brackets with the head centred. κ less the mean: without the mean image, which
+    holds so much of the energy.""",
     negative=lambda f: share(f.layer.negatives),
     images=lambda f: f.images,
     needed=lambda f: f.images_needed,

@@ -39,7 +39,7 @@ from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
 from companion.publish import style, words
-from companion.publish.cards import badge, beside, card
+from companion.publish.cards import badge, beside, card, outcome
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
@@ -63,6 +63,7 @@ verdicts["K-zero-shot"].cases, verdicts["K-zero-shot"].covered, verdicts["K-zero
 tell = {"paper": card, "pocket": beside}[edition]
 for name, claim in claims.items():
     style.text(name, tell(claim, verdicts[name], evidence))
+    style.text(f"{name}-outcome", outcome(verdicts[name]))
 
 # %%
 ledger = pd.DataFrame(

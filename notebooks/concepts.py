@@ -86,10 +86,11 @@ for basis, along in BASES.items():
     style.table(
         f"table-3{'-coordinates' * bool(basis)}", table, evidence,
         f"""Unique concepts that the {along} of each {backbone.title} model encode, each in one
-        sign: the counterpart of the paper's Table 3. Mean (lowest to highest): of draws of
-        negatives; of sets of as many random directions of the same features; of permutations of
-        the labels. Mean best AP: over concepts, in percent. *Frequent*: of {frequent}, in one draw,
-        with the interval from random halves of the images.""",
+        sign: the counterpart of the paper's Table 3, beside two kinds of chance.""",
+        more=f"""Mean (lowest to highest): of draws of negatives; of sets of as many random
+        directions of the same features; of permutations of the labels. Mean best AP: over
+        concepts, in percent. *Frequent*: of {frequent}, in one draw, with the interval from random
+        halves of the images.""",
     )  # fmt: skip
 
 # %%

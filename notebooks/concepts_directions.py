@@ -61,7 +61,8 @@ choices = pd.DataFrame(
 style.table(
     "choices", choices, evidence,
     """Unique concepts at the higher / at the lower threshold under other choices; one draw of
-    negatives. *Both signs*: a direction or its opposite, whichever is better. *Length 1*: features
+    negatives.""",
+    more="""*Both signs*: a direction or its opposite, whichever is better. *Length 1*: features
     scaled to length 1. *Look-alikes too*: concepts may rest on images that look alike. Of Broden
     alone, *annotated negatives*: from images annotated in the concept's category; *1 % of a
     picture*: less than that shows no concept.""",

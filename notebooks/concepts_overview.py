@@ -114,9 +114,10 @@ of_small = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "small", of_small, words.kind(small),
-    f"""{counts.probe(small)} Along the right singular vectors of a head made of the captions: mean
-    (lowest to highest) of draws of negatives; beside it as many random directions of the same
-    features, and permuted labels. Mean best AP in percent.""",
+    """Concepts along the right singular vectors of a head made of captions, beside two kinds of
+    chance.""",
+    more=f"""{counts.probe(small)} Mean (lowest to highest) of draws of negatives; beside it as many
+    random directions of the same features, and permuted labels. Mean best AP in percent.""",
 )  # fmt: skip
 for m in small:
     style.text(f"small-{m.model.replace('_', '-')}", f"{named(m)['model']}: {counts.told(m)}")

@@ -60,12 +60,13 @@ rows = pd.DataFrame(
 )
 style.table(
     "directions", rows, words.kind(found),
-    f"""The most important direction v: its importance over the mean, as the head is and
-    with the head centred. Cos: |cos| of v with images, mean over images, for which a random
-    direction has about {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]}
-    components; with the mean image, with the head's mean row, and with the gap between these two.
-    In leader: how much of v's squared length lies in the images' commonest largest coordinate (in
-    brackets). Sd: how much the cosine with images varies over images.""",
+    """The most important direction v: its importance over the mean, as the head is and with the
+    head centred, and what else it lies along.""",
+    more=f"""Cos: |cos| of v with images, mean over images, for which a random direction has about
+    {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]} components; with the
+    mean image, with the head's mean row, and with the gap between these two. In leader: how much of
+    v's squared length lies in the images' commonest largest coordinate (in brackets). Sd: how much
+    the cosine with images varies over images.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -76,9 +76,10 @@ for name, view in zip(("figure-1", "figure-2"), shown, strict=True):
         accuracies.evidence(view.models),
         f"""The {backbone.title} models on {view.where}, the baseline pool, and the line fitted to
         it; band: 95 % of {resamples} refits to resampled pools (seed {seed}). Effective robustness
-        is the vertical distance, in percentage points, to the dashed line or, where none is
-        printed, to the fitted one. Each view has a line of its own, so values of two figures must
-        not be compared. Models with random weights, near chance, lie outside.""",
+        is the vertical distance to the dashed line or, where none is printed, to the fitted
+        one.""",
+        more="""Each view has a line of its own, so values of two figures must not be compared.
+        Models with random weights, near chance, lie outside.""",
     )  # fmt: skip
 
 # %% [markdown]
@@ -89,12 +90,13 @@ averages = [views.averaged(backbone, view, resamples, seed) for view in shown]
 rows = [accuracies.rows(backbone, *pair) for pair in zip(shown, averages, strict=True)]
 style.table(
     "table-1", pd.concat(rows).fillna(""), evidence,
-    f"""Effective robustness of the {backbone.title} models. ±: 95 % interval from the finite test
-    sets, the baseline held fixed. Of several checkpoints the median (lowest to highest) is given,
-    of seeds the mean (95 % interval), and each; that interval is from {resamples} resamples (seed
-    {seed}) of the test concepts, the same in all styles and for all seeds, and of the pool's
-    models; near-duplicate concepts are drawn one by one, which makes it a little too narrow. Rows
-    on different shifts must not be compared. The baseline of random weights is extrapolated.""",
+    f"""Effective robustness of the {backbone.title} models. Rows on different shifts must not be
+    compared.""",
+    more=f"""±: 95 % interval from the finite test sets, the baseline held fixed. Of several
+    checkpoints the median (lowest to highest) is given, of seeds the mean (95 % interval), and
+    each; that interval is from {resamples} resamples (seed {seed}) of the test concepts, the same
+    in all styles and for all seeds, and of the pool's models; near-duplicate concepts are drawn one
+    by one, which makes it a little too narrow. The baseline of random weights is extrapolated.""",
 )  # fmt: skip
 
 # %%
@@ -134,8 +136,9 @@ fits = pd.concat([accuracies.under_each_line(backbone, view) for view in shown])
 style.table(
     "fits", fits.fillna(""), evidence,
     f"""Lines that could be the baseline, in logits, and the effective robustness (points) of the
-    {backbone.title} models under each; of several seeds the mean. Of five shifts: the printed
-    constants and eight refits, with four choices of ImageNet-V2 in the pool and two choices of
-    pool. The models' own accuracies stay the same (V2 matched-frequency). The last row is of other
+    {backbone.title} models under each; of several seeds the mean. The last row is of other
     shifts.""",
+    more="""Of five shifts: the printed constants and eight refits, with four choices of ImageNet-V2
+    in the pool and two choices of pool. The models' own accuracies stay the same (V2
+    matched-frequency).""",
 )  # fmt: skip

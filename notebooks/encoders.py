@@ -48,8 +48,9 @@ style.figure(
     f"""Outlier features of {len(clip)} zero-shot encoders, of a control with random weights and of
     supervised contrasts, each on the image set below its name. κ: mean and the middle 90 % of
     single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most images,
-    and in how many it is. No image is one of ImageNet's validation images. *Inferred*: no source
-    names the model; it decides no claim alone. Contrasts are no models of the paper.""",
+    and in how many it is.""",
+    more="""No image is one of ImageNet's validation images. *Inferred*: no source names the model;
+    it decides no claim alone. Contrasts are no models of the paper.""",
 )  # fmt: skip
 
 # %%
@@ -59,8 +60,9 @@ style.figure(
     words.kind(several),
     """What varies and what does not: the same model on several image sets. κ: mean and the middle
     90 % of single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most
-    images, and in how many it is. Of ImageNet's images features are means of ten views, cropped and
-    flipped at random, and not of one.""",
+    images, and in how many it is.""",
+    more="""Of ImageNet's images features are means of ten views, cropped and flipped at random, and
+    not of one.""",
 )  # fmt: skip
 style.text("contrasts-told", encoders.contrasts_told(first))
 style.text("varies-told", encoders.varies(clip, families))
@@ -91,9 +93,8 @@ style.figure(
     charts.importance({encoders.titled(m, families): m for m in directions}, threshold),
     words.kind(directions),
     f"""Importance of every direction of ImageNet's zero-shot head (1,000 classes, 80 templates),
-    relative to the mean importance, the counterpart of the paper's Figure 2 on other images than
-    its own, named above. Dashed: after subtracting the mean row from the head, which changes no
-    prediction. Dotted: {threshold:g} times the mean.""",
+    relative to the mean importance, the counterpart of the paper's Figure 2 on the images named
+    above. Dashed: after subtracting the mean row from the head. Dotted: {threshold:g} times.""",
 )  # fmt: skip
 style.table(
     "controls", encoders.controls(directions, families), words.kind(directions),
@@ -106,10 +107,9 @@ style.figure(
     charts.pruning({encoders.titled(m, families): charts.pruning_curves(m) for m in pruning}),
     words.kind(pruning),
     f"""Accuracy among ImageNet's 1,000 classes against the share of directions pruned, the
-    counterpart of the paper's Figure 3 on other images than ImageNet's validation images: those
-    named above each row. Blue band: 95 % interval of the paired difference from the whole head;
-    grey: lowest to highest of {pruning[0].value("random_orders")} random orders. Right: difference
-    from the whole head. Dashed: the 80 % of the claim.""",
+    counterpart of the paper's Figure 3 on the images named above each row. Blue band: 95 % interval
+    of the paired difference from the whole head, shown on the right; grey: lowest to highest of
+    {pruning[0].value("random_orders")} random orders. Dashed: the 80 % of the claim.""",
 )  # fmt: skip
 style.table(
     "kept", encoders.kept(pruning, families), words.kind(pruning),
@@ -130,9 +130,9 @@ style.text("pruned-told", "\n".join(told))
 (concepts,) = (m for m in records.read_all("concepts", "vit_b_32") if m.data.name == "textures")
 style.figure(
     "concepts", dots.rows(encoders.counted(concepts)), words.kind([concepts]),
-    f"""{counts.probe([concepts])} Concepts that at least one direction encodes, of OpenAI's
-    ViT-B/32: mean, and lowest to highest of draws of negatives, of sets of as many random
-    directions, and of permutations of the labels.""",
+    """Concepts that some direction encodes, OpenAI's ViT-B/32: mean, and lowest to highest of draws
+    of negatives, of sets of as many random directions, of permutations of the labels.""",
+    counts.probe([concepts]),
 )  # fmt: skip
 style.text("concepts-told", encoders.counted_told(concepts))
 
@@ -141,10 +141,10 @@ style.text("concepts-told", encoders.counted_told(concepts))
 PAPER = ("meshed", "flecked", "perforated")  # what version 1 names of this model
 style.table(
     "textures", encoders.textures(textures, 8, PAPER), words.kind([textures]),
-    f"""Textures (DTD) along the most important direction of ImageNet's zero-shot head of OpenAI's
-    ViT-B/32: average precision against as many photographs of objects (Caltech101) and places
+    f"""Textures (DTD) along the most important direction of ImageNet's zero-shot head, OpenAI's
+    ViT-B/32: the highest of {textures.counts["textures"]}; \\*: those that version 1 names.""",
+    more=f"""Average precision against as many photographs of objects (Caltech101) and places
     (SUN397), mean (lowest to highest) of {textures.value("draws")} draws of these, in the sign in
-    which textures score higher on average. Of {textures.counts["textures"]} textures the highest;
-    \\*: those that version 1 of the paper names for this model.""",
+    which textures score higher on average.""",
 )  # fmt: skip
 style.text("textures-told", encoders.texture_told(textures))

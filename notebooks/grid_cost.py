@@ -86,9 +86,9 @@ style.table(
     "minutes", minutes, "published",
     f"""An extrapolation, measured by nobody: minutes to extract {images:,} images, if each
     encoder reaches the speed that timm's authors published for the same network on an NVIDIA RTX
-    PRO 6000 (Max-Q) in mixed precision {{cite:p}}`wightman2019pytorch`; decoding takes what it took
-    one core in the table above, {cores} cores for each GPU, and the slower of both decides. Eight
-    GPUs: the work shared evenly. Loading weights, heads, reading from disk and measuring are not in
-    it."""
+    PRO 6000 (Max-Q) in mixed precision {{cite:p}}`wightman2019pytorch`.""",
+    more=f"""Decoding takes what it took one core in the table above, {cores} cores for each GPU,
+    and the slower of both decides. Eight GPUs: the work shared evenly. Loading weights, heads,
+    reading from disk and measuring are not in it."""
     + (f" Without a published speed, and left out: {', '.join(lacking)}." if lacking else ""),
 )  # fmt: skip

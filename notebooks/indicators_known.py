@@ -66,13 +66,13 @@ contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidate
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
     "models", compared.candidates(shown.dropna(subset=["kurtosis"])), kind,
-    f"""The models whose κ is measured per image{", seed 0" * (edition == "pocket")}. ER: effective
-    robustness with its 95 % interval; robust: it lies above what ordinary models of the same
-    accuracy reach. κ, persistence, and as multiples of the mean the largest coordinate of the
-    activation profile and the importance of the most important direction: on the images without
-    shift, unless others are named. Concepts: encoded along the head's right singular vectors, mean
-    over draws of negatives, of those probed; *random*: along as many random directions of the same
-    features.""",
+    f"""The models whose κ is measured per image{", seed 0" * (edition == "pocket")}, on the images
+    without shift, unless others are named.""",
+    more="""ER: effective robustness with its 95 % interval; robust: it lies above what ordinary
+    models of the same accuracy reach. Largest coordinate of the activation profile, and importance
+    of the most important direction: as multiples of the mean. Concepts: encoded along the head's
+    right singular vectors, mean over draws of negatives, of those probed; *random*: along as many
+    random directions of the same features.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -56,11 +56,12 @@ kurtosis = pd.DataFrame(
 )
 style.table(
     "kurtosis", kurtosis, "recorded, live",
-    f"""Activation kurtosis and robustness of the pocket models. κ: mean over the test emoji of the
-    training style ± 95 % interval of that mean. Largest: the highest coordinate of the activation
-    profile, times the mean coordinate; an outlier from {outlier_threshold:g} on. Persistence: how
-    often the commonest largest coordinate leads. ER: effective robustness on the unseen styles,
-    with its 95 % interval; of random weights it says nothing.""",
+    "Activation kurtosis and robustness of the pocket models.",
+    more=f"""κ: mean over the test emoji of the training style ± 95 % interval of that mean.
+    Largest: the highest coordinate of the activation profile, times the mean coordinate; an outlier
+    from {outlier_threshold:g} on. Persistence: how often the commonest largest coordinate leads.
+    ER: effective robustness on the unseen styles, with its 95 % interval; of random weights it says
+    nothing.""",
 )  # fmt: skip
 
 # %%
@@ -102,8 +103,9 @@ directions = pd.DataFrame(
 style.table(
     "directions", directions, "live",
     """The most important direction of each pocket model: its importance over the mean, as the head
-    is and with the head centred; its |cos| with images (mean over images), with the mean image,
-    with the head's mean row and with the gap between these two; the share of its squared length in
-    the images' commonest largest coordinate; and about what |cos| a random direction has with
+    is and with the head centred.""",
+    more="""Cos: its |cos| with images (mean over images), with the mean image, with the head's mean
+    row and with the gap between these two. In leader: the share of its squared length in the
+    images' commonest largest coordinate. By chance: about what |cos| a random direction has with
     images.""",
 )  # fmt: skip

@@ -72,10 +72,12 @@ style.figure(
 soup_range = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 style.table(
     "table-1", by_level.columns(groups_five, soup_range), "published",
-    f"""Effective robustness in percentage points on five shifts, against the paper's printed line.
-    ±: 95 % interval from the finite test sets, the line held fixed. Finetuned ViT-B/32: median
-    (lowest to highest) of the {len(soups)} models of model soups, one of which is the linear probe
-    that the others start from. The supervised model belongs to its backbone, so it repeats.""",
+    """Effective robustness in percentage points on five shifts, against the paper's printed
+    line.""",
+    more=f"""±: 95 % interval from the finite test sets, the line held fixed. Finetuned ViT-B/32:
+    median (lowest to highest) of the {len(soups)} models of model soups, one of which is the linear
+    probe that the others start from. The supervised model belongs to its backbone, so it
+    repeats.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -57,12 +57,12 @@ rows = pd.DataFrame(
 style.table(
     "kurtosis", rows, words.kind(shown.values()),
     f"""Activation kurtosis of what was measured from single images or captions, the
-    counterpart of the paper's Table 2 on other data. κ: mean ± 95 % interval of that mean, over the
-    items at hand. Persistence: how often the commonest largest coordinate leads; in brackets, how
-    many coordinates lead in some item. Outliers: coordinates whose mean |z| is at least
-    {threshold:g} times that of the mean coordinate; beside it the largest, times the mean.
-    Zeros: share of components that are exactly zero. {SPARSE} is no
-    model of the paper.""",
+    counterpart of the paper's Table 2 on other data. {SPARSE} is no model of the paper.""",
+    more=f"""κ: mean ± 95 % interval of that mean, over the items at hand. Persistence: how often
+    the commonest largest coordinate leads; in brackets, how many coordinates lead in some item.
+    Outliers: coordinates whose mean |z| is at least {threshold:g} times that of the mean
+    coordinate; beside it the largest, times the mean. Zeros: share of components that are exactly
+    zero.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -77,6 +77,13 @@ style.figure(
     Gaussian's 3.""",
 )  # fmt: skip
 clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
+beside = {overview.title(m, families, data=False): m for m in (clip, control)}
+style.figure(
+    "heat-map", charts.heat_maps(beside), words.kind(beside.values()),
+    """The first images (rows) at the same coordinates (columns): left of the line those of the
+    highest profile, the leader named; right of it others spread over the rest. An outlier feature
+    is a column that is far from zero in every image.""",
+)  # fmt: skip
 captions = next(m for m in example if m.model == clip.model and m is not clip)
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
     style.text(f"{of}-kurtosis", digits(m.value("kurtosis_mean")))
@@ -89,7 +96,7 @@ style.text("captions-leader", overview.captions_leader(clip, captions))
 # ## Outlier or merely sparse?
 
 # %%
-beside = {overview.title(m, families, data=False): m for m in (clip, control)} | {SPARSE: sparse}
+beside |= {SPARSE: sparse}
 style.figure(
     "outlier-or-sparse",
     charts.profiles(
@@ -98,8 +105,7 @@ style.figure(
     words.kind(beside.values()),
     f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
     images of |z|, relative to the mean coordinate (1, thin line). Dashed: {threshold:g}
-    times. CLIP's profile is one spike; that of the supervised network, whose κ is far above 3 too,
-    has none.""",
+    times.""",
 )
 style.text("sparse-leaders", overview.sparse_leaders(sparse, threshold))
 style.text("sparse-images", str(sparse.counts["images"]))

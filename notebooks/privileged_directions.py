@@ -85,12 +85,13 @@ if found:
     style.table(
         "directions", rows, words.kind(found),
         f"""The most important direction v of each {backbone.title} model, its importance and that
-        of the second times the mean; the head is that of the figure. Head centred: the largest
-        importance once the mean row is subtracted from the head. Cos: |cos| of v with images, mean
-        over images (a random direction has about {np.sqrt(2 / (np.pi * width)):.3f}); with the mean
-        image, with the mean head row, and with the gap between these two. In leader: share of v's
-        squared length in the coordinate (in brackets) that is most often the images' largest; a
-        coordinate drawn at random has {100 / width:.1f} %.""",
+        of the second times the mean; the head is that of the figure.""",
+        more=f"""Head centred: the largest importance once the mean row is subtracted from the head.
+        Cos: |cos| of v with images, mean over images (a random direction has about
+        {np.sqrt(2 / (np.pi * width)):.3f}); with the mean image, with the mean head row, and with
+        the gap between these two. In leader: share of v's squared length in the coordinate (in
+        brackets) that is most often the images' largest; a coordinate drawn at random has
+        {100 / width:.1f} %.""",
     )  # fmt: skip
 
 # %% [markdown]

@@ -75,11 +75,11 @@ if found:
         "curve", charts.pruning({t: charts.pruning_curves(m) for t, m in shown.items()}),
         words.kind(found),
         f"""Accuracy of {backbone.title} against the share of directions pruned, in four orders, the
-        counterpart of the paper's Figure 3. {words.task(found[0])} (head: {words.heads(found)}).
-        Blue band: 95 % interval of the paired difference from the whole head; grey: lowest to
-        highest of {found[0].value("random_orders")} random orders. Right: accuracy less that of the
-        whole head on the same images; losses above 20 points are cut off. Dashed: the 80 % of the
-        claim.""",
+        counterpart of the paper's Figure 3. Blue band: 95 % interval of the paired difference from
+        the whole head; grey: lowest to highest of {found[0].value("random_orders")} random orders.
+        Dashed: the 80 % of the claim.""",
+        more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: accuracy less that of
+        the whole head on the same images; losses above 20 points are cut off.""",
     )  # fmt: skip
     accuracy = {title: {o: m.value(f"accuracy_{o}") for o in charts.ORDERS}
                 for title, m in shown.items()}  # fmt: skip

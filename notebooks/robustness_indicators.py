@@ -95,15 +95,29 @@ for name, (frame, of_kind) in SHOWN.items():
         f"candidates{name}", judged.drop(columns="p"), of_kind,
         f"""Does a candidate tell robust models from others? {robust.sum()} of {len(frame)} are
         robust, {(~robust).sum()} are not: above or below what ordinary models of their accuracy
-        reach, with the whole interval. In brackets 95 % of {resamples} bootstrap resamples of
-        models, all seeds of a model together (seed {seed}). Given accuracy: rank correlation once
-        that of both with the accuracy without shift is taken out. Trained only: without random
-        weights. Area under ROC: probability that a robust model has the higher value, 0.5 without
-        separation; of one value for each model, the mean over its seeds, from
-        {indicators.LEAST_OF_A_SORT} models of each sort on. p: how often it would be as large if
-        robustness were dealt out at random, all assignments counted, adjusted for the number of
-        candidates. Cut: chosen on all other backbones, mean of the shares of robust and of other
-        models that it calls right on this one; 50 is chance. Correlations within groups: not given
-        for fewer than {compared.LEAST_WITHIN}. Last row: what a candidate has to beat.""",
+        reach, with the whole interval. Last row: what a candidate has to beat.""",
+        more=f"""In brackets 95 % of {resamples} bootstrap resamples of models, all seeds of a model
+        together (seed {seed}). Given accuracy: rank correlation once that of both with the accuracy
+        without shift is taken out. Trained only: without random weights. Within groups: not given
+        for fewer than {compared.LEAST_WITHIN}. Area under ROC: probability that a robust model has
+        the higher value, 0.5 without separation; of one value for each model, the mean over its
+        seeds, from {indicators.LEAST_OF_A_SORT} models of each sort on; p: how often it would be as
+        large if robustness were dealt out at random, all assignments counted, adjusted for the
+        number of candidates. Cut: chosen on all other backbones, mean of the shares of robust and
+        of other models that it calls right on this one; 50 is chance.""",
     )  # fmt: skip
     style.text(f"separating{name}", compared.separating(judged))
+
+# %% [markdown]
+# ## What to expect of a model, over seeds
+
+# %%
+seeds = compared.over_seeds(recorded, evidence.families)
+style.table(
+    "seeds", seeds, "recorded",
+    f"""What training again gives: mean (lowest to highest) of
+    {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
+    more="""Accuracy: on the test emoji of the training style. ER: on unseen styles. Importance:
+    the largest, times the mean. Concepts: along the head's right singular vectors; *random*:
+    along as many random directions of the same features.""",
+)  # fmt: skip

@@ -46,8 +46,9 @@ peaks = ", ".join(
 )
 style.table(
     "cost", pd.DataFrame(tables.costs(known, load_families(edition).values())), None,
-    f"""Estimated cost of one training, in hours of one GPU. Not measured. Images: seen in
-    all epochs. Operations are counted (forward and backward), the rest is assumed: {peaks} × 10¹²
-    operations a second at most (bf16, as the maker says), of which {high:.0%} down to {low:.0%} are
-    reached. Images per second: what one GPU would then ask of the processors that decode.""",
+    "Estimated cost of one training, in hours of one GPU. Not measured.",
+    more=f"""Images: seen in all epochs. Operations are counted (forward and backward), the rest is
+    assumed: {peaks} × 10¹² operations a second at most (bf16, as the maker says), of which
+    {high:.0%} down to {low:.0%} are reached. Images per second: what one GPU would then ask of the
+    processors that decode.""",
 )  # fmt: skip

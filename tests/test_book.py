@@ -113,6 +113,18 @@ def test_every_run_is_in_the_book_and_nothing_else(clone):
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
 
 
+def test_captions_are_short_and_what_columns_mean_stands_below(clone):
+    long = []
+    for path in (clone / "book/runs").glob("*/*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                note = output.get("metadata", {}).get("companion", {})
+                if len(note.get("caption", "").split()) > 60:
+                    long.append(f"{path.parent.name}/{path.stem}#{note['label']}")
+    assert not long, "say in `more` what columns mean"
+    assert 'class="companion-more' in page(clone, "outlier_features")
+
+
 def test_family_pages_stand_in_the_papers_order(clone):
     links = re.findall(r'href="runs/effective_robustness/(\w+)\.html"', page(clone, "index"))
     order = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "pocket_vit"]

@@ -89,8 +89,10 @@ class ResultDirective(SphinxDirective):
             shown = [nodes.raw("", markup, format="html")]
         else:
             shown = self.parse(_joined(data["text/markdown"]))
+        more = " ".join(note.get("more", "").split())
+        below = self.parse(f"```{{div}} companion-more\n{more}\n```") if more else []
         source = self.source(path) if note["kind"] != "text" else []
-        return [*shown, *source, *(self.code(cell, path) if "code" in self.options else [])]
+        return [*shown, *below, *source, *(self.code(cell, path) if "code" in self.options else [])]
 
     def source(self, path: Path) -> list[nodes.Node]:
         """On a chapter's page a small line: which run, its code version, how to run it again."""

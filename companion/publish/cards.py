@@ -85,6 +85,11 @@ def badge(verdict: Verdict) -> str:
     return f"{shown} [{coverage(verdict)}{more}]{{.coverage}}" if verdict.cases else shown
 
 
+def outcome(verdict: Verdict) -> str:
+    """An outcome inside a sentence, with how much of what it speaks of was measured."""
+    return f"*{verdict.outcome}* ({coverage(verdict)} measured)"
+
+
 def coverage(verdict: Verdict) -> str:
     """How many of the models, or whatever else a claim speaks of, were measured."""
     return f"{verdict.measured} of {verdict.covered} {verdict.unit}"

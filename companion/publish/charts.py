@@ -89,12 +89,13 @@ def kurtosis(shown: Mapping[str, Measured], threshold: float | None = None) -> D
 def profiles(shown: Mapping[str, Measured], threshold: float, quantity: str = "profile") -> Drawing:
     """A stem per coordinate of a quantity (d,) relative to its mean, a panel for each model.
 
-    Coordinates that reach `threshold` × the mean are named, unless much smaller than the largest.
+    All panels have one scale. Coordinates that reach `threshold` × the mean are named, unless much
+    smaller than the largest.
     """
     values = {title: m.value(quantity) for title, m in shown.items()}
     columns, alike = 1 if len(shown) < 5 else 2, len({len(v) for v in values.values()}) == 1
-    figure, panels = style.panels(shown, columns, 1.6, sharex=alike)
-    told = []
+    figure, panels = style.panels(shown, columns, 1.6, sharex=alike, sharey=True)
+    told, most = [], max(threshold, *(profile.max() for profile in values.values()))
     for axes, (title, profile) in zip(panels.flat, values.items(), strict=False):
         width, highest = len(profile), profile.max()
         axes.vlines(np.arange(width), 0, profile, color=_colour(shown[title]), linewidth=0.8)
@@ -103,7 +104,7 @@ def profiles(shown: Mapping[str, Measured], threshold: float, quantity: str = "p
         for c in (c for c in far_above_mean(profile, threshold) if profile[c] > highest / 5):
             offset, side = ((5, -3), "left") if c < 0.8 * width else ((-5, -3), "right")
             _name(axes, c, (c, profile[c]), offset, side)
-        axes.set(xlim=(-4, width + 3), ylim=(0, 1.08 * max(threshold, highest)))
+        axes.set(xlim=(-4, width + 3), ylim=(0, 1.08 * most))
         first, second = np.argsort(-profile)[:2]
         told.append(
             f"{title}: coordinate {first} at {highest:.3g}, the second at {profile[second]:.3g}"
@@ -129,7 +130,7 @@ def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
             sample, aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
             interpolation="nearest",
         )  # fmt: skip
-        axes.set_xticks(range(len(coordinates)), coordinates, rotation=90, fontsize=7)
+        axes.set_xticks([0], [coordinates[0]])  # the leader; all names would be too small to read
         axes.grid(False)
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
         low, high = (minus(f"{end:.1f}") for end in (sample[:, 0].min(), sample[:, 0].max()))

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import Edition, Level, level_title
+from analysis.families.registry import Edition, Family, Level, level_title
 from analysis.metrics import indicators
 from analysis.metrics.peers import left_out_error
 from analysis.metrics.robustness import effective_robustness
@@ -52,6 +52,34 @@ def within(models: pd.DataFrame, candidate: str) -> str:
 def known(models: pd.DataFrame) -> pd.DataFrame:
     """The models of which it is known whether they are robust."""
     return models.dropna(subset=["robust"]).astype({"robust": bool})
+
+
+def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
+    """Mean (lowest to highest) over seeds of what `candidates.of_seeds` has, a row per model."""
+    shown = [
+        {"model": f"{family.title}: {model.title}"}
+        | {title: _ends(write.format, scale * own[quantity])
+           for title, (quantity, scale, write) in _OVER_SEEDS.items()}
+        for family in families.values() for model in family.models
+        if len(rows) and len(own := rows[rows["model"] == model.name])
+    ]  # fmt: skip
+    return pd.DataFrame(shown)
+
+
+def _ends(write: Callable[[float], str], values: pd.Series[float]) -> str:
+    mean, low, high = map(write, (values.mean(), values.min(), values.max()))
+    return minus(f"{mean} ({low} to {high})")
+
+
+#: Column → quantity, what it is multiplied by, how it is written.
+_OVER_SEEDS = {
+    "accuracy (%)": ("imagenet", 1, "{:.1f}"),
+    "ER (points)": ("er", 100, "{:+.1f}"),
+    "κ": ("kurtosis", 1, "{:.2f}"),
+    "importance": ("top_importance", 1, "{:.1f}"),
+    "concepts": ("n_unique", 1, "{:.0f}"),
+    "random": ("random_directions", 1, "{:.0f}"),
+}
 
 
 def transfer(models: pd.DataFrame, candidate: str) -> str:

@@ -82,7 +82,8 @@ def page(executed: NotebookNode, title: str) -> str:
         """A published result; a name in it is no markup."""
         note, data = output.metadata["companion"], output.data
         label = note["label"]
-        caption = f'<div class="caption">{prose(note.get("caption", ""))}</div>'
+        told = f"{note.get('caption', '')} {note.get('more', '')}"
+        caption = f'<div class="caption">{prose(told)}</div>'
         if note["kind"] == "figure":
             svg = inline_svg(data["image/svg+xml"], note["alt"])
             what = '<div class="scroll" tabindex="0" role="group" aria-label="Figure">'

@@ -125,18 +125,21 @@ def to_svg(figure: Figure) -> str:
     return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
 
 
-def figure(name: str, drawing: Drawing | None, evidence: Evidence | None, caption: str) -> None:
+def figure(
+    name: str, drawing: Drawing | None, evidence: Evidence | None, caption: str, more: str = ""
+) -> None:
     """Publish a drawing as the result `name`; of None an empty text, the page says what is missing.
 
     `evidence`: what kind of evidence it rests on, if any. `caption`: MyST text that says what is
-    seen and what the uncertainty is.
+    seen and what the uncertainty is, in at most 60 words; `more` stands below in small print.
     """
     if drawing is None:
         return text(name, "")
     if not caption.strip() or not drawing.alt.strip():
         raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
     data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
-    _publish(data, "figure", name, caption=caption, alt=drawing.alt, evidence=evidence or "")
+    about = {"caption": caption, "alt": drawing.alt, "evidence": evidence or "", "more": more}
+    _publish(data, "figure", name, **about)
 
 
 def table(
@@ -145,6 +148,7 @@ def table(
     evidence: Evidence | None,
     caption: str,
     *,
+    more: str = "",
     search: str = "",
     missing: str = "",
 ) -> None:
@@ -152,13 +156,14 @@ def table(
 
     Of an empty one is published what is `missing` and how to get it, if the page does not say it.
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
+    `more`: what the columns mean, in small print below the table; the caption has at most 60 words.
     `search`: for long tables, the label of a box that shows only rows with what is typed in it.
     """
     if frame.empty:
         return text(name, not_measured(missing) if missing else "")
     data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
-    about = {"search": search} if search else {}
-    _publish(data, "table", name, caption=caption, evidence=evidence or "", **about)
+    about = {"caption": caption, "evidence": evidence or "", "more": more, "search": search}
+    _publish(data, "table", name, **about)
 
 
 def text(name: str, markdown: str) -> None:
@@ -211,7 +216,7 @@ def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
-    note = {"kind": kind, "label": name, **about}
+    note = {"kind": kind, "label": name} | {key: told for key, told in about.items() if told}
     display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]
 
 
