@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from analysis.common import Strict, first_reason
-from analysis.families.registry import FAMILIES, Edition, Family, HeadKind, Model
+from analysis.families.registry import FAMILIES, Edition, Family, HeadKind, Model, OwnLayer
 from analysis.features.store import Precision
 from companion.runs.experiments import NOTEBOOKS
 
@@ -231,6 +231,10 @@ class Description(Strict):
     classes: str | None = option(
         "class names of the head, one a line, or imagenet (default: the names of the data set's "
         "subfolders)", None, metavar="FILE",
+    )  # fmt: skip
+    layer: OwnLayer | None = option(
+        "features before the projection of CLIP's vision transformer, where finetuned models end, "
+        "not behind it", None,
     )  # fmt: skip
     templates: str | None = option(
         "texts with {} for the name, one a line, or imagenet for OpenAI's 80", None, metavar="FILE"

@@ -89,7 +89,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> Added:
     _existing(wish, wish.model or "", folder)
     described = checkpoints.find(
         wish.checkpoint, architecture=wish.architecture, level=wish.level, head=wish.head,
-        pretraining=wish.pretraining, name="unnamed",
+        pretraining=wish.pretraining, name="unnamed", layer=wish.layer,
     )  # fmt: skip
     name = wish.model or f"{wish.name}-{described.level}"
     before = _existing(wish, name, folder)
@@ -117,11 +117,11 @@ def find_or_add(
     """
     from analysis.features import checkpoints
 
-    wish = Wish(name=name or checkpoints.default_name(checkpoint), checkpoint=checkpoint,
-                **about.model_dump())  # fmt: skip
+    default = checkpoints.default_name(checkpoint) + "-before-projection" * bool(about.layer)
+    wish = Wish(name=name or default, checkpoint=checkpoint, **about.model_dump())
     holders = [f for f in load_families().values() if checkpoint in {m.name for m in f.models}]
     family, model = None, None
-    if holders and name is None:
+    if holders and name is None and about.layer is None:
         family, model = holders[0], holders[0].model(checkpoint)
     else:
         check_name(wish.name)
@@ -143,13 +143,15 @@ def _model_of(family: Family, wish: Wish) -> Model:
     """Return the model of a reader's family that is the wished checkpoint; AddError if none is."""
     from analysis.features import checkpoints
 
-    def origin(model: Model) -> tuple[str | None, str | None, str]:
-        return model.library, model.architecture, (model.weights or "").partition("@")[0]
+    def origin(model: Model) -> tuple[str | None, ...]:
+        weights = (model.weights or "").partition("@")[0]
+        return model.library, model.architecture, weights, model.own_layer
 
     level: Level = wish.level or ("random" if wish.checkpoint == "random" else "zero_shot")
     wanted = checkpoints.find(
-        wish.checkpoint, architecture=wish.architecture, level=level, name="unnamed"
-    )
+        wish.checkpoint, architecture=wish.architecture, level=level, name="unnamed",
+        layer=wish.layer,
+    )  # fmt: skip
     for model in family.models:
         if origin(model) == origin(wanted):
             return model
@@ -183,7 +185,12 @@ def check_name(name: str, what: str = "family") -> None:
 
 
 def _published(model: Model) -> tuple[PublishedKey, ...]:
-    """The rows of the published accuracies that are of this very checkpoint, if there are any."""
+    """The rows of the published accuracies that are of this very checkpoint, if there are any.
+
+    None before the projection: no head was evaluated there.
+    """
+    if model.own_layer:
+        return ()
     tag, table = (model.weights or "").partition("@")[0], accuracies.load()
     there = (table["source"] == model.library) & (table["model"] == model.architecture)
     if not (there & (table["weights"] == tag)).any():

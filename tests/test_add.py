@@ -145,6 +145,22 @@ def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) ->
     )
 
 
+def test_features_before_the_projection(file: Path, folder: Path) -> None:
+    before = {"layer": "before_projection"}
+    model = add(wished("early", str(file), **before), folder).model
+    assert (model.width, model.head, model.own_layer) == (16, "none", "before_projection")
+    assert encoders.load(load_family("early", folder).models[0]).model.width == 16
+    net = {"architecture": "resnet18", "level": "supervised"}
+    save_file(timm.create_model("resnet18").state_dict(), file.with_name("net.safetensors"))
+    cnn = {"architecture": "tiny-cnn"}
+    for checkpoint, more, message in [
+        (str(file), {"head": "zero_shot"}, "before_projection needs head none"),
+        ("random", cnn, "a ModifiedResNet, which has no projection of its own at the end"),
+        (str(file.with_name("net.safetensors")), net, "have no projection, leave layer out"),
+    ]:
+        assert message in refused(wished("x", checkpoint, **before, **more), folder)
+
+
 def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "_checked", lambda model: (model, ()))  # no download
     (key,) = add(wished("x", "ViT-B-16-SigLIP/webli"), folder).model.published
@@ -563,6 +579,15 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> 
         project, "add", *words
     )
     assert runs_of(project, "mine") >= CHAPTERS
+    vit, early = "pocket-vit-web-large", "pocket-vit-web-large-before-projection"
+    out = companion(project, "rerun", "outlier_features", "--checkpoint", vit, "--layer",
+                    "before_projection", "--data", "pocket-noto-test", "-q")  # fmt: skip
+    assert f"outlier_features/{early}.ipynb" in out
+    (found,) = (project / f"store/{early}-zero_shot/measurements").glob("outlier_features--*")
+    told = json.loads(found.read_text())
+    assert told["provenance"]["layer"].startswith("before CLIP's projection")
+    assert told["counts"]["components"] == 96
+    companion(project, "remove", early, "--features")
     made = companion(project, "extract", "mine", "--data", "pocket-noto-test", "--quiet")
     assert made.splitlines() == [str(project / "store/mine-zero_shot/pocket-noto-test.safetensors")]
     for chapter in ("outlier_features", "effective_robustness"):

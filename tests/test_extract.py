@@ -57,6 +57,8 @@ VIT = described("vit")
 CNN = described("cnn", "tiny-cnn")
 #: Another normalisation, but the same pixels.
 GREY = described("grey", preprocessing={**tiny.PREPROCESSING, "mean": (0.5, 0.5, 0.5)})
+#: The same network before its projection.
+EARLY = described("early", width=16, head="none", layer="before_projection")
 #: Other pixels.
 BOX = described("box", preprocessing={**tiny.PREPROCESSING, "interpolation": "box"})
 RANDOM = described("random", weights=None, level="random")
@@ -76,7 +78,7 @@ def watch_decoding(patch: pytest.MonkeyPatch, hook: Callable[[int], None]) -> No
     patch.setattr(ImageList, "image", watched)
 
 
-@pytest.mark.parametrize("one", [VIT, CNN, GREY, BOX, RANDOM], ids=lambda m: m.name)
+@pytest.mark.parametrize("one", [VIT, CNN, GREY, BOX, RANDOM, EARLY], ids=lambda m: m.name)
 def test_features_are_those_of_one_image_at_a_time(tmp_path: Path, one: Model) -> None:
     images = image_list(10)
     (path,) = extract([one], images, QUICK, folder=tmp_path)
@@ -104,7 +106,7 @@ def test_the_batch_size_does_not_matter(tmp_path: Path, batch_size: int) -> None
 def test_images_are_decoded_once_for_all_encoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everyone = [VIT, CNN, GREY, BOX]
+    everyone = [VIT, CNN, GREY, EARLY, BOX]
     for one in everyone:
         extract([one], image_list(), QUICK, folder=tmp_path / "alone")
     decoded: list[int] = []
@@ -116,7 +118,7 @@ def test_images_are_decoded_once_for_all_encoders(
     )
     extract(everyone, image_list(), QUICK, folder=tmp_path / "together")
     assert sorted(decoded) == list(range(50))
-    assert len(resized) == 100  # VIT, CNN and GREY share their pixels
+    assert len(resized) == 100  # VIT, CNN, GREY and EARLY share their pixels
     for one in everyone:
         alone, together = (features(tmp_path / name, one) for name in ("alone", "together"))
         np.testing.assert_array_equal(alone.features, together.features)
@@ -143,6 +145,29 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints:
     named = {name for name in made_from if name.startswith("analysis")}
     assert {"analysis.features.preprocess", "analysis.images.imagelist"} < named
     assert not {name for name in named if name.endswith(("store", "plan", "parquet"))}
+
+
+def test_features_before_the_projection_give_those_behind_it(
+    tmp_path: Path, checkpoints: Path
+) -> None:
+    extract([VIT, EARLY], image_list(), QUICK, folder=tmp_path)
+    late, early = (features(tmp_path, one) for one in (VIT, EARLY))
+    projection = load_file(checkpoints / "tiny-vit.safetensors")["visual.proj"].numpy()
+    np.testing.assert_allclose(early.features @ projection, late.features, rtol=1e-4, atol=1e-5)
+    assert early.sidecar["model"]["layer"] == "before_projection"
+    assert "layer" not in late.sidecar["model"]  # features from before there was a choice stay
+    assert not store.head_path("early", "noise", tmp_path).exists()
+    with pytest.raises(StoreError, match="made when the model's layer differed"):
+        store.read_features(
+            store.features_path("early", "noise", tmp_path),
+            EARLY.model_copy(update={"own_layer": None}),
+        )
+
+
+def test_a_convolutional_network_has_no_features_before_the_projection(tmp_path: Path) -> None:
+    early = described("early", "tiny-cnn", width=16, head="none", layer="before_projection")
+    with pytest.raises(weights.ModelError, match="is a ModifiedResNet, which has no"):
+        extract([early], image_list(), QUICK, folder=tmp_path)
 
 
 def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:

@@ -213,9 +213,10 @@ def test_descriptions_that_are_wrong(file: Path, fields: dict[str, object], mess
         load(model(**fields), file)
 
 
-def clip_model(architecture: str, weights: str) -> Model:
+def clip_model(architecture: str, weights: str, **fields: object) -> Model:
     width = open_clip.get_model_config(architecture)["embed_dim"]
-    return model(architecture=architecture, weights=weights, width=width, preprocessing=CLIP_INPUT)
+    told = {"architecture": architecture, "weights": weights, "width": width} | fields
+    return model(preprocessing=CLIP_INPUT, **told)
 
 
 def test_another_activation_than_the_weights_were_trained_with() -> None:
@@ -310,6 +311,35 @@ def test_real_open_clip_architectures_from_a_local_file(tmp_path: Path, name: st
         texts = open_clip.get_tokenizer(name)(["a cat"])
         ours = loaded.text(["a cat"]) if loaded.text else None
         torch.testing.assert_close(ours, clip.encode_text(texts))
+
+
+def test_a_real_transformer_before_its_projection(tmp_path: Path) -> None:
+    """Of OpenAI's architecture with weights drawn at random, against the forward pass literally."""
+    name, path = "ViT-B-32-quickgelu", tmp_path / "clip.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        clip = open_clip.create_model(name).eval()
+        for norm in (clip.visual.ln_post.weight, clip.visual.ln_post.bias):
+            torch.nn.init.uniform_(norm, 0.5, 1.5)
+    save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
+    early = clip_model(name, path.name, width=768, head="none", layer="before_projection")
+    loaded = load(early, path)
+    assert loaded.head is None and loaded.text is None
+    image = loaded.preprocess(pictures(1)[0])[None]
+    v = clip.visual
+    with torch.inference_mode():
+        patches = v.conv1(image).flatten(2).transpose(1, 2)
+        x = torch.cat([v.class_embedding.expand(1, 1, -1), patches], 1) + v.positional_embedding
+        x = v.ln_pre(x)
+        for block in v.transformer.resblocks:
+            y = block.ln_1(x)
+            x = x + block.attn(y, y, y, need_weights=False)[0]
+            y = block.mlp.c_fc(block.ln_2(x))
+            x = x + block.mlp.c_proj(y * torch.sigmoid(1.702 * y))
+        expected = v.ln_post(x[:, 0])
+        features = loaded.encoder(image)
+        torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(features @ v.proj, clip.encode_image(image))
 
 
 @pytest.mark.parametrize(("name", "classes"), [("vit_base_patch16_224", 1000), ("resnet50", 7)])

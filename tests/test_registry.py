@@ -222,6 +222,16 @@ BAD = {
         "order: 9\norder: 10",
         r"tiny.yaml: line 6: .*the key 'order' is given twice",
     ),
+    "before the projection, of timm": (
+        "    weights: tv_in1k\n",
+        "    weights: tv_in1k\n    head: none\n    layer: before_projection\n",
+        r"models\[0\]: layer before_projection is of open_clip's .* leave layer out\.$",
+    ),
+    "before the projection, with a head": (
+        "    library: timm\n",
+        "    library: open_clip\n    head: zero_shot\n    layer: before_projection\n",
+        r"models\[0\]: a zero-shot head reads .*: before_projection needs head none\.$",
+    ),
     "another name than the file's": (
         "name: tiny\n",
         "name: huge\n",
@@ -275,7 +285,8 @@ def test_a_model_name_belongs_to_one_family_only(tmp_path):
 def test_open_clip_agrees(model):
     open_clip = pytest.importorskip("open_clip")
     built, ours = open_clip.get_model_config(model.architecture), model.preprocessing
-    assert built["embed_dim"] == model.width
+    before = model.own_layer == "before_projection"
+    assert model.width == (built["vision_cfg"]["width"] if before else built["embed_dim"])
     assert built["vision_cfg"]["image_size"] == ours.size
     if model.weights:
         assert (model.architecture, model.weights) in open_clip.list_pretrained()
@@ -322,6 +333,10 @@ def test_titles_of_models() -> None:
     assert Model.model_validate(model.model_dump()) == model
     assert level_title("captions") == "CLIP on ImageNet-Captions"
     assert level_title("captions", "pocket") == "captions of one style"
+    early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
+    assert early.title == "zero-shot, OpenAI WIT-400M, before the projection"
+    assert early.layer == load_family("vit_b_32").model("vit_b_32-openai-finetuned").layer
+    assert Model.model_validate(early.model_dump()) == early
 
 
 def test_what_is_shipped_has_its_checksum_noted() -> None:

@@ -55,7 +55,14 @@ STANDING = {"stand_in": True}
 OTHERS = family("one", *MODELS, tuned=STANDING, labels=STANDING | BUILT)
 RELU = {"library": "timm", "architecture": "resnet50", "weights": "x"}
 AT_RELU = family("one", *MODELS, labels=RELU)
-LEVELS = {model.name: model.level for model in ONE.models}
+#: Both lower models end before the projection, of which one zero-shot model is known there, too.
+VIT = {"library": "timm", "architecture": "vit_x", "weights": "x"}
+EARLY = BUILT | {"layer": "before_projection", "head": "none"}
+BEFORE = family(
+    "one", *MODELS, ("early", "zero_shot", "OpenAI"), ("other", "zero_shot", "YFCC-15M"),
+    tuned=VIT, labels=VIT, early=EARLY, other=EARLY,
+)  # fmt: skip
+LEVELS = {model.name: model.level for model in BEFORE.models}
 
 
 def measured(
@@ -349,6 +356,38 @@ def test_textures_are_those_that_the_paper_prints(before, after, expected):
 )  # fmt: skip
 def test_stand_ins_and_other_layers_decide_nothing(claim, measurements, of, expected):
     assert told(judged(claim, evidence(*measurements, of=of, robustness=ROBUST))) == expected
+
+
+@pytest.mark.parametrize(
+    ("measurements", "expected"),
+    [
+        ([("tuned", 3), ("labels", 3)], "undecided; labels ?; tuned ?"),
+        ([("tuned", 3), ("labels", 3), ("rich", 40)], "undecided; labels ?; tuned ?"),
+        ([("tuned", 3), ("labels", 3), ("early", 40)], "reproduced; labels +; tuned +"),
+        ([("tuned", 9), ("labels", 3), ("early", 40)], "mixed; labels +; tuned -"),
+        ([("tuned", 5.9), ("labels", 3), ("early", 40)], "undecided; labels +; tuned ?"),
+        # the zero-shot model has none there either: then the layer tells nothing apart
+        ([("tuned", 3), ("labels", 9), ("early", 5)], "undecided; labels ?; tuned ?"),
+        ([("tuned", 3), ("labels", 3), ("early", 6.5)], "undecided; labels ?; tuned ?"),
+        # another pretraining set's serves the supervised model alone; both have to, where known
+        ([("tuned", 3), ("labels", 3), ("other", 40)], "undecided; labels +; tuned ?"),
+        ([("tuned", 3), ("labels", 3), ("early", 40), ("other", 4)],
+         "undecided; labels ?; tuned +"),
+    ],
+)  # fmt: skip
+def test_models_that_end_before_the_projection_are_compared_there(measurements, expected):
+    known = evidence(*(kurtosis(*one) for one in measurements), of=BEFORE)
+    assert told(judged("K-others", known)) == expected
+    # features before the projection are no other zero-shot model
+    others = [name for name, _ in measurements if name == "rich"]
+    assert judged("K-zero-shot", known).covered == 2
+    assert [*judged("K-zero-shot", known).cases] == others
+    assert not {"early", "other"} & {*judged("K-indicator", known).cases}
+
+
+def test_only_the_same_images_are_compared_before_the_projection():
+    known = evidence(kurtosis("tuned", 3), kurtosis("early", 40, data="coco"), of=BEFORE)
+    assert told(judged("K-others", known)) == "undecided; tuned ?"
 
 
 def plain(verdict):

@@ -54,6 +54,8 @@ Pixels = Annotated[int, Field(strict=True, gt=0, le=4096)]
 #: What computes the features last: CLIP's projection into the space shared with text, a
 #: normalisation with a gain for each component, or the mean over positions behind a ReLU.
 Layer = Literal["projection", "normalisation", "relu"]
+#: Where else than at the encoder's end features may be taken.
+OwnLayer = Literal["before_projection"]
 #: Beginnings of timm's architectures that end otherwise than in a projection.
 TIMM_LAYERS: dict[str, Layer] = {
     "vit_": "normalisation", "deit": "normalisation", "convnext": "normalisation",
@@ -121,7 +123,9 @@ class Model(Strict):
     ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
     but its weights are not public. A ``random`` model has a library and an architecture only.
     ``width`` is the number of components of the representation that the head sees. A ``title`` is
-    given where level and pretraining do not tell the models of a family apart.
+    given where level and pretraining do not tell the models of a family apart. With ``layer``
+    ``before_projection`` the features are what CLIP's vision transformer has before its projection,
+    where models finetuned from it end.
 
     ``weights_sha256``, where it is noted, must be that of the weights' file. ``renamed`` is of a
     file whose tensors are the library's, in its order, under names of their own. ``head`` says
@@ -149,6 +153,7 @@ class Model(Strict):
     classes: Texts | None = None
     templates: Texts | None = None
     stand_in: bool = False
+    own_layer: OwnLayer | None = Field(default=None, alias="layer")
     note: Plain = ""
     published: tuple[PublishedKey, ...] = ()
 
@@ -157,6 +162,7 @@ class Model(Strict):
         """The model in words: its own title, else level, and pretraining where that matters."""
         plain = self.level in ("captions", "random")
         told = "" if plain else f", {self.pretraining}"
+        told += ", before the projection" if self.own_layer else ""
         return self.own_title or f"{LEVEL_TITLES[self.level]}{told}"
 
     @property
@@ -172,6 +178,8 @@ class Model(Strict):
         open_clip's models end in CLIP's projection, and so do the paper's that cannot be loaded.
         """
         unknown = self.library is None and self.level == "supervised"
+        if self.own_layer:
+            return "normalisation"
         if self.library != "timm":
             return None if unknown else "projection"
         name = self.architecture or ""
@@ -207,6 +215,20 @@ class Model(Strict):
         if wrong and self.templates != "imagenet":
             raise ValueError(
                 f"a template needs one {{}} for the name, and no other braces, got {wrong[0]!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layer_is_there(self) -> Model:
+        if self.own_layer and self.library != "open_clip":
+            raise ValueError(
+                "layer before_projection is of open_clip's models: timm's image encoders of CLIP "
+                "have no projection, leave layer out"
+            )
+        if self.own_layer and self.head != "none":
+            raise ValueError(
+                "a zero-shot head reads what the projection gives: before_projection needs head "
+                "none"
             )
         return self
 
@@ -249,8 +271,11 @@ class Family(Strict):
         return self
 
     def at_level(self, level: Level) -> tuple[Model, ...]:
-        """Return the models at ``level``, in the file's order."""
-        return tuple(model for model in self.models if model.level == level)
+        """Return the models at ``level``, in the file's order, each once.
+
+        One of which features before the projection are taken too is no other model.
+        """
+        return tuple(m for m in self.models if m.level == level and not m.own_layer)
 
     def model(self, name: str) -> Model:
         """Return the model called ``name``; RegistryError with the known names otherwise."""

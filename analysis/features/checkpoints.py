@@ -29,6 +29,7 @@ from analysis.families.registry import (
     HeadKind,
     Level,
     Model,
+    OwnLayer,
     Preprocessing,
     is_file_name,
 )
@@ -62,14 +63,16 @@ def find(
     head: HeadKind | None = None,
     pretraining: str | None = None,
     assumed_level: Level | None = None,
+    layer: OwnLayer | None = None,
 ) -> Model:
     """Describe the checkpoint that ``text`` names.
 
     ``architecture`` is needed for a local file that does not say its own. ``name``, ``level``,
     ``head`` and ``pretraining`` go before what is found or guessed, ``assumed_level`` only where
-    nothing is. The text ``random`` is an architecture with weights as they are drawn before any
-    training. Raises CheckpointError when there is no such checkpoint, ModelError when the hub
-    cannot be reached or a file cannot be read.
+    nothing is. ``layer`` is where features are taken, if not at the encoder's end. The text
+    ``random`` is an architecture with weights as they are drawn before any training. Raises
+    CheckpointError when there is no such checkpoint, ModelError when the hub cannot be reached or a
+    file cannot be read.
     """
     text = text.strip()
     if not text:
@@ -85,9 +88,20 @@ def find(
         )
     fields.setdefault("name", default_name(text))
     try:
-        return Model.model_validate(fields)
+        model = Model.model_validate(fields)
+        return _before_projection(text, model) if layer else model
     except ValidationError as error:
         raise CheckpointError(f"{text}: {first_reason(error)}.") from None
+
+
+def _before_projection(text: str, model: Model) -> Model:
+    """Describe what a CLIP model has before its projection; there is no head for that."""
+    width = model.width
+    if model.library == "open_clip":
+        net = networks.build(text, "open_clip", networks.source(model), outline=True)
+        width = networks.without_projection(text, net.visual)
+    taken = {"layer": "before_projection", "width": width, "head": model.head or "none"}
+    return Model.model_validate(_fields(model) | taken)
 
 
 def default_name(text: str) -> str:

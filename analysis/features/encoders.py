@@ -153,6 +153,8 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
         if not has_text and head is None and model.head != "none":
             raise ModelError(f"{path.name} has neither a text encoder nor a head: use head none.")
         _put_weights(model, clip if has_text else clip.visual, state, path, has_text)
+    if model.own_layer:
+        networks.without_projection(model.name, clip.visual)
     clip.eval().requires_grad_(False).to(device)
     text = _text_encoder(model, clip, name, device) if has_text else None
     scale = float(clip.logit_scale.exp()) if has_text else None

@@ -93,6 +93,22 @@ def classifier_names(net: Any) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
+def without_projection(who: str, encoder: Any) -> int:
+    """Take CLIP's projection out of an image encoder; return how many components it then gives.
+
+    These are the pooled and normalised ones that the projection would read. ModelError, about
+    ``who``, if the network is none of open_clip's vision transformers.
+    """
+    projection = getattr(encoder, "proj", None)
+    if not isinstance(projection, nn.Parameter):
+        raise ModelError(
+            f"{who}: its image encoder is a {type(encoder).__name__}, which has no projection of "
+            "its own at the end as open_clip's vision transformers have: leave layer out."
+        )
+    encoder.proj = None
+    return len(projection)
+
+
 def check_activation(model: Model, quick_gelu: bool) -> None:
     """Raise ModelError if the network has another activation than its weights were trained with."""
     tag = get_pretrained_cfg(model.architecture, model.weights) if model.weights else {}

@@ -312,8 +312,10 @@ def describe(model: Model, weights_sha256: str) -> dict[str, Any]:
     preprocessing = model.preprocessing.model_dump(mode="json")
     if not model.preprocessing.squash:  # as it was described before there was a choice
         del preprocessing["squash"]
+    layer = {"layer": model.own_layer} if model.own_layer else {}
     return {
         **{field: getattr(model, field) for field in fields},
+        **layer,
         "weights_sha256": weights_sha256,
         "preprocessing": preprocessing,
     }
@@ -370,7 +372,7 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
 def _check_model(path: Path, sidecar: Mapping[str, Any], model: Model) -> None:
     was = sidecar["model"]
     now = describe(model, weights_sha256(model, otherwise=was["weights_sha256"]))
-    changed = [field for field in now if was.get(field) != now[field]]
+    changed = [field for field in now | was if was.get(field) != now.get(field)]
     if changed:
         raise StoreError(
             f"{_label(path)} was made when the model's {' and '.join(changed)} differed: "

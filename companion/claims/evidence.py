@@ -134,6 +134,7 @@ class Evidence:
         """Measurements of some levels' models that saw every single image of a whole data set.
 
         Of a model that was measured on the data set that claims are about only that counts.
+        Features before the projection are left out: see `zero_shot_at_layer`.
         """
         found = [
             m
@@ -141,6 +142,7 @@ class Evidence:
             for m in self.measurements
             if (m.experiment, m.level) == (experiment, level)
             and m.family in self.families
+            and not self.models[m.model].own_layer
             and "captions" not in m.data.name
             and is_whole(m.data.what)
         ]
@@ -152,6 +154,23 @@ class Evidence:
         same = (measurement.family, measurement.data.name)
         found = self.measured(measurement.experiment, "random")
         return next((m for m in found if (m.family, m.data.name) == same), None)
+
+    def zero_shot_at_layer(self, measurement: Measurement) -> list[Measurement]:
+        """The same of zero-shot models of the backbone, before the projection, on the same images.
+
+        Empty for a model that does not end at that layer. With a finetuned model those of the same
+        pretraining.
+        """
+        own = self.models[measurement.model]
+        same = (measurement.experiment, measurement.family, measurement.data)
+        return [
+            m
+            for m in self.measurements
+            if (m.experiment, m.family, m.data, m.level) == (*same, "zero_shot")
+            and (model := self.models[m.model]).own_layer
+            and model.layer == own.layer
+            and (own.level != "finetuned" or model.pretraining == own.pretraining)
+        ]
 
     def on_reference(self, measured: Sequence[Measurement]) -> int:
         """How many of some measurements are of the data set that claims are about."""

@@ -58,16 +58,20 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Verdict:
 def k_others(claim: Claim, evidence: Evidence) -> Verdict:
     """The mean kurtosis counts as close to 3, at the layer where zero-shot models are looked at.
 
-    Models at another layer are undecided; those of other families stand beside them.
+    A model that ends before the projection is judged where the zero-shot model's features there
+    have a kurtosis far above 3 on the same images, so that the layer tells the two apart. Models at
+    another layer are undecided otherwise; those of other families stand beside them.
     """
     cases: list[tuple[str, Case]] = []
     carried: list[Number] = []
     for m in evidence.measured("outlier_features", *LOWER):
         own = _kurtosis(m)
-        near = below(own.low, own.high, evidence.cuts.near_gaussian)
-        result: Result = near if _comparable(m, evidence) else "undecided"
+        cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
+        near = below(own.low, own.high, cut)
+        tells = bool(alike) and all(_kurtosis(one).low >= cut for one in alike)
+        result: Result = near if _comparable(m, evidence) or tells else "undecided"
         cases.append((m.model, Case(result, m.level, evidence.aside(m))))
-        carried += _carried(m)
+        carried += [*_carried(m), *(n for one in alike for n in _carried(one))]
         carried += () if _comparable(m, evidence) else numbers_of(m, other_layer=True)
     for m in evidence.measurements:
         if m.experiment == "outlier_features" and m.family not in evidence.families:

@@ -54,6 +54,13 @@ from companion.measurements.records import (
 __all__ = ["pending", "unusable"]  # `due`'s, for those who also measure
 
 
+#: Where features were taken, as their sidecar says it, in words.
+LAYERS: dict[str | None, str] = {
+    None: "what the head sees (the encoder's output)",
+    "before_projection": "before CLIP's projection (behind the last normalisation)",
+}
+
+
 class Taken(NamedTuple):
     """Numbers, how much they were taken from, and what the images are (as the store says if "").
 
@@ -284,7 +291,7 @@ def provenance(
             {"name": f"features of {one['data']['name']}", "sha256": one["sha256"]}
             for one in sidecars
         ],
-        "layer": "what the head sees (the encoder's output)",
+        "layer": LAYERS[described.get("layer")],
     }
     origin = {**own, **first.get("origin", {})}
     return Provenance(
