@@ -134,8 +134,8 @@ enough = len(frame) > 2
 if enough:  # of a model on several sets of images the median
     frame = frame.groupby(["model", "level"], as_index=False, sort=False).median()
 panels = {
-    title: [dots.Marks(style.LEVEL_STYLES[level].title, level, rows[name], rows["er"])
-            for level, rows in frame.groupby("level", sort=False)]
+    title: [dots.Marks(style.LEVEL_STYLES[own].title, own, m[name], m["er"], names=m["model"])
+            for own, m in frame.groupby("level", sort=False)]
     for name, title in STATEMENTS.items() if enough
 }  # fmt: skip
 style.figure(

@@ -1,5 +1,6 @@
 """What a notebook publishes: equal bytes, tables that align, drawings that tell what they show."""
 
+import base64
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.publish import charts, dots, style
+from companion.publish.svg import plain
 
 RNG = np.random.default_rng(0)
 REGIONS = dict(
@@ -102,10 +104,57 @@ def test_drawings_say_what_they_show_and_come_out_equal(name):
     draw, words = DRAWN[name]
     drawing = draw()
     assert words in drawing.alt
+    assert (drawing.data is None) == (name == "pictures")
     first, second = style.to_svg(drawing.figure), style.to_svg(draw().figure)
     assert "<dc:date>" not in first
     if name != "heat maps":  # its data are drawn anew
         assert first == second
+
+
+#: What the drawings' data say, as a file; the first rows.
+ROWS = {
+    "kurtosis": "of,kurtosis,share with less (%)\nCLIP,2,0\n",
+    "profiles": "of,coordinate,times the mean\nCLIP,0,1\n",
+    "importance": 'of,head,"direction, by importance","importance, times the mean"\n'
+    "CLIP,head as it is,1,120\n",
+    "pruning": "of,quantity,order,directions kept,value,low,high\n"
+    "CLIP,accuracy (%),least important first,1,10,0,100\n",
+    "venn": "of,encoded by,concepts\nRN50,zero-shot only,10\n",
+    "robustness": "marks,in,out\nbaseline pool,20,20\nbaseline pool,50,50\nbaseline pool,80,80\n"
+    "CLIP,50,40\n",
+    "scatter": "panel,marks,value,ER\nκ,CLIP,0.5,40\nκ,CLIP,0.7,62\n",
+    "strips": "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
+    "rows": 'panel,of,level,value,low,high,"random directions, mean",',
+    "noted": "of,level,value,low,high,",
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_drawing_hands_over_what_it_draws(name):
+    text = style.to_csv(DRAWN[name][0]().data)
+    assert text.startswith(ROWS[name]), text[:200]
+
+
+def test_marks_may_be_named_one_by_one():
+    drawing = dots.scatter({"κ": [marks()._replace(names=["RN50", "RN101"])]}, "ER", "κ")
+    assert style.to_csv(drawing.data).splitlines()[1:] == [
+        "κ,CLIP,RN50,0.5,40",
+        "κ,CLIP,RN101,0.7,62",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("{doc}`RN50 </runs/pruning/rn50>`", "RN50"),
+        ("[reproduced]{.verdict-reproduced} [2 of 16 models]{.coverage}",
+         "reproduced 2 of 16 models"),
+        ("[timm](https://example.org/a)", "timm"),
+        ("**87.2** ± 1.1 (`vit_b_16`), 2*3*4", "87.2 ± 1.1 (vit_b_16), 2*3*4"),
+    ],
+)  # fmt: skip
+def test_a_cell_in_a_file_has_no_markup(cell, text):
+    assert plain(cell) == text
 
 
 def test_every_level_has_a_colour_and_a_marker_of_its_own():
@@ -188,7 +237,10 @@ def test_published_outputs_carry_their_note(monkeypatch):
         "IPython.display.display", lambda data, **about: shown.append((data, about))
     )
     figure, _ = style.new_figure()
-    style.figure("one", style.Drawing(figure, "Five marks."), "published", "A caption.")
+    frame = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
+    style.figure("one", style.Drawing(figure, "Five marks.", frame), "published", "A caption.")
+    style.table("two", frame, "published", "A caption.")
+    assert [data["text/csv"] for data, _ in shown] == ["x,of\n0.333333,a\n"] * 2
     data, about = shown[0]
     assert data["image/svg+xml"].startswith("<?xml")
     assert about["metadata"]["companion"] == {
@@ -196,3 +248,4 @@ def test_published_outputs_carry_their_note(monkeypatch):
         "evidence": "published",
     }  # fmt: skip
     assert re.search(style.INK, data["image/svg+xml"])
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")

@@ -68,7 +68,8 @@ def marks(
         ):
             part = models[here & which]
             if len(part):
-                found.append(dots.Marks(name, level, part[x], part[y], look=look))  # type: ignore[arg-type]
+                names = part["model"] + ", " + part["pretraining"]
+                found.append(dots.Marks(name, level, part[x], part[y], look=look, names=names))  # type: ignore[arg-type]
     return found
 
 

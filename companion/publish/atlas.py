@@ -38,21 +38,23 @@ def matched(supervised: pd.DataFrame, zero_shot: pd.DataFrame, finetuned: pd.Dat
     every = {"supervised": supervised, "zero_shot": zero_shot, "finetuned": finetuned}
     percents = {name: 100 * m["imagenet"] for name, m in (every | {"known": known}).items()}
     marks = [
-        Marks("supervised", "supervised", percents["supervised"], supervised["er"], look="small"),
-        Marks("zero-shot CLIP", "zero_shot", percents["zero_shot"], zero_shot["er"], look="small"),
+        Marks("supervised", "supervised", percents["supervised"], supervised["er"], look="small",
+              names=supervised["model"]),
+        Marks("zero-shot CLIP", "zero_shot", percents["zero_shot"], zero_shot["er"], look="small",
+              names=zero_shot["model"]),
         Marks("finetuned CLIP", "finetuned", percents["finetuned"], finetuned["er"],
-              finetuned["mean"], finetuned["er"]),
+              finetuned["mean"], finetuned["er"], names=finetuned["model"]),
         Marks("supervised, mean at that accuracy", "supervised", percents["known"], known["mean"],
-              look="hollow"),
+              look="hollow", names=known["model"]),
     ]  # fmt: skip
     label = "effective robustness, four shifts (points)"
-    figure, _ = dots.scatter({"": marks}, label, "ImageNet top-1 (%)")
+    drawing = dots.scatter({"": marks}, label, "ImageNet top-1 (%)")
     told = (
         f"{m['model']} at {percent(m['imagenet'])} % on ImageNet {points(m['er'])}, supervised "
         f"models of its accuracy {points(m['mean'])}"
         for m in known.to_dict("records")
     )
-    return Drawing(figure, f"Scatter plot, {label}. {'; '.join(told)}.")
+    return drawing._replace(alt=f"Scatter plot, {label}. {'; '.join(told)}.")
 
 
 def one_line(
@@ -97,9 +99,17 @@ def one_line(
         f"{points(off.max())} points off their line; {titles[1]} "
     )
     off = others["shifted"] - line.predict(others["imagenet"])
-    return Drawing(
-        figure, f"Scatter plot on logit axes. {told}{points(off.min())} to {points(off.max())}."
-    )
+    alt = f"Scatter plot on logit axes. {told}{points(off.min())} to {points(off.max())}."
+    data = (
+        {
+            "marks": title,
+            "model": own["model"], "weights": own["weights"],
+            "ImageNet top-1 (%)": 100 * own["imagenet"],
+            "mean top-1 of five shifts (%)": 100 * own["shifted"],
+        }
+        for title, own in zip(titles, (shown, others), strict=True)
+    )  # fmt: skip
+    return Drawing(figure, alt, style.stacked(data))
 
 
 def two_axes(
@@ -133,4 +143,5 @@ def two_axes(
     style.legend(figure, axes)
     told = (f"{name} {at['x']:.2f}, {at['y']:.2f}" for name, at in means.iterrows())
     alt = f"Scatter plot, {labels[0]} and {labels[1]}. Means: {'; '.join(told)}."
-    return Drawing(figure, minus(alt))
+    data = frame[["group", "x", "y"]].set_axis(["data family", *labels], axis="columns")
+    return Drawing(figure, minus(alt), data)

@@ -1,10 +1,10 @@
 """What one model's arrays look like: data in, the figure and its alternative text out.
 
 The alternative text comes from the same data and carries the main values, for readers who do not
-see the figure. What is drawn of a model has a level, which gives its colour, and quantities by
-name (`Measured`): a measurement, or a probe. Mappings are from titles, in the order in which they
-are shown. Models against one another are in `dots`; captions and publishing are the notebooks'
-work (`style.figure`).
+see the figure; the data come along as a table, for those who draw them otherwise. What is drawn of
+a model has a level, which gives its colour, and quantities by name (`Measured`): a measurement, or
+a probe. Mappings are from titles, in the order in which they are shown. Models against one another
+are in `dots`; captions and publishing are the notebooks' work (`style.figure`).
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ class Curve(NamedTuple):
     high: ArrayLike | None = None
     sound: ArrayLike | None = None
 
+    def rows(self) -> dict[str, ArrayLike]:
+        """The steps as columns, in percent or points, with the band if there is one."""
+        ends = {"low": self.low, "high": self.high}
+        scaled = {"value": self.values, **{k: v for k, v in ends.items() if v is not None}}
+        return {"directions kept": self.kept} | {k: 100 * np.asarray(v) for k, v in scaled.items()}
+
 
 def kurtosis(shown: Mapping[str, Measured], threshold: float | None = None) -> Drawing:
     """Share of items below each kurtosis, on a log axis; `threshold`: a κ that is marked."""
@@ -83,7 +89,9 @@ def kurtosis(shown: Mapping[str, Measured], threshold: float | None = None) -> D
         for title, p in percentiles.items()
     )
     alt = f"Cumulative distributions on a log axis. Median kurtosis: {'; '.join(told)}."
-    return Drawing(figure, alt)
+    below = {"share with less (%)": np.arange(101)}
+    data = ({"of": title, "kurtosis": p, **below} for title, p in percentiles.items())
+    return Drawing(figure, alt, style.stacked(data))
 
 
 def profiles(shown: Mapping[str, Measured], threshold: float, quantity: str = "profile") -> Drawing:
@@ -113,7 +121,11 @@ def profiles(shown: Mapping[str, Measured], threshold: float, quantity: str = "p
         axes.set(xlabel="coordinate")
     figure.supylabel("times the mean coordinate", fontsize=9)
     alt = f"Stem plots over all coordinates. {'; '.join(told)} times the mean coordinate."
-    return Drawing(figure, alt)
+    data = (
+        {"of": title, "coordinate": np.arange(len(profile)), "times the mean": profile}
+        for title, profile in values.items()
+    )
+    return Drawing(figure, alt, style.stacked(data))
 
 
 def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
@@ -123,13 +135,16 @@ def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
     """
     limit = max(np.abs(m.value("sample")).max() for m in shown.values())
     figure, panels = style.panels(shown, min(3, len(shown)), 3.4)
-    told = []
+    told, data = [], []
     for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
         sample, coordinates = m.value("sample"), m.value("sample_coordinates")
         drawn = axes.imshow(
             sample, aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
             interpolation="nearest",
         )  # fmt: skip
+        rows, columns = np.indices(np.shape(sample))
+        places = {"image": rows.ravel(), "coordinate": np.asarray(coordinates)[columns.ravel()]}
+        data.append({"of": title, **places, "z": np.ravel(sample)})
         axes.set_xticks([0], [coordinates[0]])  # the leader; all names would be too small to read
         axes.grid(False)
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
@@ -143,7 +158,8 @@ def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
     ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
     bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
     alt = "Heat maps of standardised activations, images by coordinates. Leading columns, "
-    return Drawing(figure, f"{alt}{'; '.join(told)} standard deviations.")
+    alt = f"{alt}{'; '.join(told)} standard deviations."
+    return Drawing(figure, alt, style.stacked(data))
 
 
 def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
@@ -152,7 +168,7 @@ def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     Dashed: the same once the mean row is subtracted from the head. A panel for each model.
     """
     figure, panels = style.panels(shown, min(3, len(shown)), 2.6, sharex=True, sharey=True)
-    told, rank = [], 1
+    told, data, rank = [], [], 1
     for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
         values = np.sort(m.value("importance"))[::-1]
         centred = m.value("importance_head_centred")[: len(values) - 1]
@@ -161,7 +177,10 @@ def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
             (values, 1.8, "-", "head as it is"), (centred, 1.2, (0, (4, 2)), "head centred"),
         ):  # fmt: skip
             look = {"linewidth": width, "linestyle": line, "label": label}
-            axes.plot(np.arange(1, len(curve) + 1), curve, color=_colour(m), **look)
+            place = np.arange(1, len(curve) + 1)
+            axes.plot(place, curve, color=_colour(m), **look)
+            names = {"of": title, "head": label, "direction, by importance": place}
+            data.append(names | {"importance, times the mean": curve})
         axes.axhline(1, color=style.INK, linewidth=0.8)
         axes.axhline(threshold, color=style.INK, linewidth=0.8, linestyle=(0, (1, 2)))
         told.append(
@@ -178,7 +197,8 @@ def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     for axes in panels[:, 0]:
         axes.set(ylabel="importance, times the mean")
     style.legend(figure, panels[0, 0])
-    return Drawing(figure, f"Falling curves on log axes. Times the mean, {'; '.join(told)}.")
+    alt = f"Falling curves on log axes. Times the mean, {'; '.join(told)}."
+    return Drawing(figure, alt, style.stacked(data))
 
 
 def top_directions(shown: Mapping[str, tuple[Measured, Array]]) -> Drawing:
@@ -206,7 +226,15 @@ def top_directions(shown: Mapping[str, tuple[Measured, Array]]) -> Drawing:
         style.log_scale(axes.xaxis, every.min(), every.max(), 4)
     figure.supxlabel("activation profile of the images (times the mean, log scale)", fontsize=10)
     figure.supylabel("size of the component in the top direction", fontsize=10)
-    return Drawing(figure, f"Scatter plots of coordinates. {' '.join(told)}")
+    data = (
+        {
+            "of": title, "coordinate": np.arange(len(profile)), "profile, times the mean": profile,
+            "component in the top direction": np.abs(m.value("top_components")),
+        }
+        for title, (m, profile) in shown.items()
+    )  # fmt: skip
+    alt = f"Scatter plots of coordinates. {' '.join(told)}"
+    return Drawing(figure, alt, style.stacked(data))
 
 
 def pruning_curves(m: Measured) -> dict[str, dict[str, Curve]]:
@@ -247,7 +275,13 @@ def pruning(shown: Mapping[str, Mapping[str, Mapping[str, Curve]]]) -> Drawing:
     for axes in grid[-1]:
         axes.set(xlabel="directions pruned (%)")
     style.legend(figure, grid[0, 0])
-    return Drawing(figure, minus(f"Falling curves. {'. '.join(told)}."))
+    data = (
+        {"of": title, "quantity": label, "order": ORDERS[order][0]} | curve.rows()
+        for title, by_label in shown.items()
+        for label, by_order in by_label.items()
+        for order, curve in by_order.items()
+    )
+    return Drawing(figure, minus(f"Falling curves. {'. '.join(told)}."), style.stacked(data))
 
 
 def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
@@ -276,7 +310,12 @@ def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
         f"{title}: " + ", ".join(f"{where[name]} {regions[name]}" for name in REGIONS)
         for title, regions in shown.items()
     )
-    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.")
+    data = (
+        {"of": title, "encoded by": where[name], "concepts": regions[name]}
+        for title, regions in shown.items()
+        for name in REGIONS
+    )
+    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.", style.stacked(data))
 
 
 def curves(
@@ -299,7 +338,12 @@ def curves(
         )
         told.append(f"{label}, first and last: {'; '.join(ends)}.")
     style.legend(figure, grid[0, 0])
-    return Drawing(figure, f"Lines. {' '.join(told)}")
+    data = (
+        {"of": title, "quantity": label, xlabel: x, "value": y}
+        for label, lines in shown.items()
+        for title, (_, x, y) in lines.items()
+    )
+    return Drawing(figure, f"Lines. {' '.join(told)}", style.stacked(data))
 
 
 def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]) -> Drawing:
@@ -309,7 +353,7 @@ def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]
         f"{title}: highest {names[rows[0]]}, lowest {names[rows[-1]]}"
         for title, rows in shown.items()
     )
-    return pictures(
+    drawing = pictures(
         {
             title.replace(", ", ",\n"): [images[row] for row in rows]
             for title, rows in shown.items()
@@ -317,6 +361,11 @@ def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]
         f"Rows of small drawings, one row for each model. {told}.",
         {0: "highest", half: "lowest"},
     )
+    data = (
+        {"of": title, "place": range(1, len(rows) + 1), "picture": [names[row] for row in rows]}
+        for title, rows in shown.items()
+    )
+    return drawing._replace(data=style.stacked(data))
 
 
 def pictures(

@@ -214,7 +214,7 @@ def marks(models: pd.DataFrame, candidate: str, edition: Edition) -> list[Marks]
     first = models["backbone"].iloc[0]
     return [
         Marks(f"{backbone}, {level_title(level, edition)}", level, own[candidate], own["er"],
-              own["low"], own["high"], "filled" if backbone == first else "hollow")
+              own["low"], own["high"], "filled" if backbone == first else "hollow", own["model"])
         for backbone in models["backbone"].unique()
         for level in get_args(Level)
         if len(own := models[(models["backbone"] == backbone) & (models["level"] == level)])

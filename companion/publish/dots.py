@@ -1,6 +1,6 @@
 """Models as marks: against another quantity, at places, in rows, beside a baseline.
 
-As in `charts`, data in, the figure and its alternative text out.
+As in `charts`, data in, the figure, its alternative text and what it draws out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from companion.publish.words import digits
 class Marks(NamedTuple):
     """Marks of one level at (x, y), (n,) each; `low` and `high` are ends of intervals of y.
 
-    `look`: "hollow" marks tell some models from the level's others, "small" ones are many.
+    `look`: "hollow" marks tell some models from the level's others, "small" ones are many. `names`:
+    what each mark is of, where the title does not say it.
     """
 
     title: str
@@ -33,6 +34,18 @@ class Marks(NamedTuple):
     low: ArrayLike | None = None
     high: ArrayLike | None = None
     look: Literal["filled", "hollow", "small"] = "filled"
+    names: ArrayLike | None = None
+
+    def rows(self, x: str, y: str) -> dict[str, ArrayLike]:
+        """The marks as columns, those of the axes called `x` and `y`; y in percent or points."""
+        ends = {"low": self.low, "high": self.high}
+        scaled = {y: self.y, **{k: v for k, v in ends.items() if v is not None}}
+        return {
+            "marks": self.title,
+            **({} if self.names is None else {"name": self.names}),
+            x: self.x,
+            **{name: 100 * np.asarray(values) for name, values in scaled.items()},
+        }
 
 
 class Row(NamedTuple):
@@ -49,6 +62,18 @@ class Row(NamedTuple):
     high: float = np.nan
     other: float = np.nan
     chance: tuple[tuple[float, float, float], ...] = ()
+
+    def columns(self) -> dict[str, ArrayLike]:
+        """The row as columns; those of chance are named after what it is."""
+        chance = {
+            f"{what}, {of}": value
+            for (what, *_), found in zip(_CHANCE, self.chance, strict=False)
+            for of, value in zip(("mean", "lowest", "highest"), found, strict=True)
+        }
+        values = {"value": self.value, "low": self.low, "high": self.high, "other": self.other}
+        level = LEVEL_STYLES[self.level].title
+        known = {name: value for name, value in values.items() if value == value}
+        return {"of": self.title, "level": level, **known, **chance}
 
 
 def robustness(
@@ -89,7 +114,10 @@ def robustness(
     style.legend(figure, axes)
     line = "printed line" if printed else "line fitted to the pool"
     alt = f"Scatter plot on logit axes, {labels[1]}. Relative to the {line}: "
-    return Drawing(figure, f"{alt}{'; '.join(told) or 'no models'}.")
+    others = Marks("baseline pool", "", pool["imagenet"], pool["shifted"], names=pool.get("model"))
+    x_name, y_name = (label.replace(", logit scale", "") for label in labels)
+    every = [m._replace(x=100 * np.asarray(m.x)).rows(x_name, y_name) for m in (others, *models)]
+    return Drawing(figure, f"{alt}{'; '.join(told) or 'no models'}.", style.stacked(every))
 
 
 def scatter(
@@ -123,7 +151,12 @@ def scatter(
         )
     figure.supylabel(ylabel, fontsize=9)
     style.legend(figure, grid[0, 0])
-    return Drawing(figure, minus(f"Scatter plots, {ylabel}. {'; '.join(told)}."))
+    data = style.stacked(
+        {"panel": title} | m.rows(xlabel or "value", ylabel)
+        for title, models in shown.items()
+        for m in models
+    )
+    return Drawing(figure, minus(f"Scatter plots, {ylabel}. {'; '.join(told)}."), data)
 
 
 def strips(places: Sequence[str], models: Sequence[Marks], ylabel: str, line: float = 0) -> Drawing:
@@ -146,7 +179,11 @@ def strips(places: Sequence[str], models: Sequence[Marks], ylabel: str, line: fl
         means = (f"{p} {y[x == n].mean():.1f}" for n, p in enumerate(places) if n in x)
         told.append(f"{m.title}: {', '.join(means)}")
     alt = f"Dot plot, {ylabel}, means. {'; '.join(told)}."
-    return Drawing(figure, minus(alt.replace("\n", " ")))
+    at = np.array([place.replace("\n", " ") for place in places])
+    data = style.stacked(
+        m._replace(x=at[np.ravel(m.x).astype(int)]).rows("at", ylabel) for m in models
+    )
+    return Drawing(figure, minus(alt.replace("\n", " ")), data)
 
 
 def rows(
@@ -194,7 +231,10 @@ def rows(
         for level in dict.fromkeys(row.level for own in shown.values() for row in own):
             _draw(grid[0, 0], Marks(LEVEL_STYLES[level].title, level, [], []))
     style.legend(figure, grid[0, 0])
-    return Drawing(figure, minus(f"Dot plots. {'; '.join(told)}."))
+    data = style.stacked(
+        {"panel": panel or xlabel} | row.columns() for panel, own in shown.items() for row in own
+    )
+    return Drawing(figure, minus(f"Dot plots. {'; '.join(told)}."), data)
 
 
 def noted(shown: Sequence[tuple[Row, str]], xlabel: str, heading: str, line: float) -> Drawing:
@@ -223,7 +263,8 @@ def noted(shown: Sequence[tuple[Row, str]], xlabel: str, heading: str, line: flo
         f"{row.title}: {digits(row.value)} ({digits(row.low)} to {digits(row.high)}), {note}"
         for row, note in shown
     )
-    return Drawing(figure, f"Dot plot, {xlabel}; {heading}. {'; '.join(told)}.")
+    data = style.stacked(row.columns() | {heading: note} for row, note in shown)
+    return Drawing(figure, f"Dot plot, {xlabel}; {heading}. {'; '.join(told)}.", data)
 
 
 #: What chance is, how far from the row it is drawn, and in which colour and width.

@@ -10,6 +10,7 @@ replaces them by its theme's variables, so that axes and text follow dark mode.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -26,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from analysis.families.registry import LEVEL_TITLES
+from companion.publish.svg import plain
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 
@@ -53,10 +55,29 @@ LEVEL_STYLES = {
 
 
 class Drawing(NamedTuple):
-    """A figure, and its alternative text: plain sentences with the main values."""
+    """A figure, its alternative text (plain sentences with the main values), and what it draws.
+
+    `data`: numbers as drawn, a row for each mark or step of a line; None of pictures.
+    """
 
     figure: Figure
     alt: str
+    data: pd.DataFrame | None = None
+
+
+def stacked(parts: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Parts of a figure's data below one another, as columns of one length or single values.
+
+    A column that is empty everywhere is left out.
+    """
+    frames = []
+    for part in parts:
+        columns = {name: np.atleast_1d(np.asarray(values)) for name, values in part.items()}
+        rows = max(map(len, columns.values()))
+        whole = {name: np.broadcast_to(values, rows) for name, values in columns.items()}
+        frames.append(pd.DataFrame(whole))
+    frame = pd.concat(frames, ignore_index=True)
+    return frame.loc[:, ~(frame.isna() | (frame == "")).all()]
 
 
 def new_figure(
@@ -125,6 +146,20 @@ def to_svg(figure: Figure) -> str:
     return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
 
 
+def to_png(figure: Figure) -> str:
+    """The figure as a picture on white paper, base64; the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Rows as text, numbers with six digits, MyST taken out of the cells."""
+    rows = frame.map(lambda cell: plain(cell) if isinstance(cell, str) else cell)
+    rows.columns = [plain(str(name)) for name in frame]
+    return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
 def figure(
     name: str, drawing: Drawing | None, evidence: Evidence | None, caption: str, more: str = ""
 ) -> None:
@@ -137,7 +172,12 @@ def figure(
         return text(name, "")
     if not caption.strip() or not drawing.alt.strip():
         raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
-    data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
+    data = {
+        "image/svg+xml": to_svg(drawing.figure), "image/png": to_png(drawing.figure),
+        "text/plain": drawing.alt,
+    }  # fmt: skip
+    if drawing.data is not None:
+        data["text/csv"] = to_csv(drawing.data)
     about = {"caption": caption, "alt": drawing.alt, "evidence": evidence or "", "more": more}
     _publish(data, "figure", name, **about)
 
@@ -161,7 +201,10 @@ def table(
     """
     if frame.empty:
         return text(name, not_measured(missing) if missing else "")
-    data = {"text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False)}
+    data = {
+        "text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False),
+        "text/csv": to_csv(frame),
+    }  # fmt: skip
     about = {"caption": caption, "evidence": evidence or "", "more": more, "search": search}
     _publish(data, "table", name, **about)
 

@@ -1,4 +1,4 @@
-"""Figures, and numbers to choose from, as part of a page. No matplotlib."""
+"""Figures, numbers to choose from and cells without markup, for pages. No matplotlib."""
 
 from __future__ import annotations
 
@@ -44,3 +44,10 @@ def explorer(numbers: str, static: str) -> str:
         f'<script defer src="{static}/explorer_plot.js"></script>'
         f'<script defer src="{static}/explorer.js"></script>'
     )
+
+
+def plain(markdown: str) -> str:
+    """A table's cell without its MyST: the words of links, roles and spans, on one line."""
+    text = re.sub(r"\{[\w-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", markdown)
+    text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", text)
+    return " ".join(re.sub(r"`|\*\*|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text).split())
