@@ -343,6 +343,34 @@ def test_textures_are_those_that_the_paper_prints(before, after, expected):
 
 
 @pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("ab", "undecided; [rich +]"),  # first and second of seven
+        ("af", "undecided; [rich ?]"),  # the sixth may be among five, as draws overlap
+        ("eg", "undecided; [rich ?]"),  # the fifth may not, the last is not
+        ("g", "undecided; [rich -]"),
+    ],
+)
+def test_textures_ranked_among_themselves_stand_aside(printed, expected):
+    """Seven textures, of which neighbours from the fifth on change places with the draws."""
+    along = np.array([0.95, 0.93, 0.91, 0.89, 0.80, 0.79, 0.5])
+    half = np.array([0.005, 0.005, 0.005, 0.005, 0.02, 0.02, 0.005])
+    ranked = measured(
+        "rich", "textures", data="textures", names={"along_top": list("abcdefg")},
+        along_top=along.tolist(), along_top_lowest=(along - half).tolist(),
+        along_top_highest=(along + half).tolist(), per_direction=[0.9, 0.8, 0.95],
+        top_direction=1,
+    )  # fmt: skip
+    claim = CLAIMS["D-texture"].model_copy(update={"names": {"one": tuple(printed)}})
+    verdict = RULES["D-texture"](claim, evidence(ranked))
+    assert told(verdict) == expected
+    assert verdict.of("among_textures")["rich"].value == sum(name in "abcde" for name in printed)
+    assert verdict.of("directions_better")["rich"].value == 2
+    probed = RULES["D-texture"](claim, evidence(ranked, concepts("rich", 3, top=(printed[0],))))
+    assert "[" not in told(probed)  # the probe that the claim asks for goes before
+
+
+@pytest.mark.parametrize(
     ("claim", "measurements", "of", "expected"),
     [
         ("K-others", [kurtosis("tuned", 3), kurtosis("labels", 9)], OTHERS,

@@ -31,7 +31,7 @@ from companion.claims.ledger import (
     verdict,
 )
 from companion.claims.outliers import LOWER, not_robust
-from companion.measurements.measures import counts_of
+from companion.measurements.measures import TOP_CONCEPTS, counts_of
 from companion.measurements.records import Measurement
 
 Flags = NDArray[np.bool_]
@@ -45,7 +45,8 @@ def d_texture(claim: Claim, evidence: Evidence) -> Verdict:
 
     Judged on the backbones for which the paper prints textures. Of a zero-shot model most of the
     printed names must be among the concepts of highest average precision; none of them differs. A
-    finetuned model must have fewer textures among them than the zero-shot one.
+    finetuned model must have fewer textures among them than the zero-shot one. Where only textures
+    were ranked, among themselves and against other images than the probe's, a model stands aside.
     """
     pairs = [
         (one, other)
@@ -54,14 +55,22 @@ def d_texture(claim: Claim, evidence: Evidence) -> Verdict:
     ]
     cases: dict[str, Case] = {}
     carried: list[Number] = []
+    result: Result
+    alone = {m.model: m for m in evidence.measured("textures", "zero_shot")}
     for start, finetuned in pairs:
+        if start.name not in evidence.concepts and start.name in alone:
+            ranked = alone[start.name]
+            result, found_there = _among_textures(ranked, _printed_names(claim, evidence, start))
+            beside: Aside = evidence.aside(ranked) or "another probe"
+            cases[start.name] = Case(result, "zero_shot", beside)
+            carried += found_there
         if start.name in evidence.concepts:
             own = evidence.concepts[start.name]
             printed = _printed_names(claim, evidence, start)
             found = set(_top_names(own))
             shared = len(found & set(printed))
             known: Result = "holds" if 2 * shared > len(printed) else "undecided"
-            result: Result = "fails" if found and not shared else known
+            result = "fails" if found and not shared else known
             cases[start.name] = Case(result, "zero_shot", evidence.aside(own))
             carried += _textures(own)
             carried += numbers(start.name, printed=len(printed), found=shared) if found else ()
@@ -236,6 +245,34 @@ def _printed_names(claim: Claim, evidence: Evidence, model: Model) -> tuple[str,
 def _top_names(measurement: Measurement) -> list[str]:
     """The concepts of highest average precision by name, if the measurement has them."""
     return [name.removesuffix(" (texture)") for name in measurement.names.get("top_concepts", ())]
+
+
+def _among_textures(
+    measurement: Measurement, printed: Sequence[str]
+) -> tuple[Result, tuple[Number, ...]]:
+    """Whether most printed names are among the highest textures whatever negatives are drawn.
+
+    A texture is surely among them if too few others reach its lowest average precision over draws,
+    and surely not if as many as there are places exceed its highest. The result fails if none of
+    the printed ones can be among them. Numbers: places; how many are there on average and surely;
+    how many of the head's directions set textures apart better than the most important one does.
+    """
+    names = measurement.names["along_top"]
+    mean, low, high = (measurement.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
+    rows = [names.index(name) for name in printed]
+    others = ~np.eye(len(names), dtype=bool)
+    among = [int((mean > mean[row]).sum()) < TOP_CONCEPTS for row in rows]
+    sure = [int((high > low[row])[others[row]].sum()) < TOP_CONCEPTS for row in rows]
+    out = [int((low > high[row]).sum()) >= TOP_CONCEPTS for row in rows]
+    known: Result = "holds" if 2 * sum(sure) > len(printed) else "undecided"
+    every = measurement.value("per_direction")
+    better = (every > every[measurement.value("top_direction")]).sum()
+    return "fails" if all(out) else known, numbers_of(
+        measurement, printed=len(printed), among_textures=sum(among), surely_among=sum(sure),
+        places=TOP_CONCEPTS, textures_ranked=len(names), directions=len(every),
+        directions_better=better, images=measurement.counts["images"],
+        among_by_chance=TOP_CONCEPTS * len(printed) / len(names),
+    )  # fmt: skip
 
 
 def _textures(measurement: Measurement) -> tuple[Number, ...]:

@@ -13,9 +13,9 @@ holds the cut, there is no control, or a part is missing. From the cases follows
 
 Some cases stand *aside*: they are counted, shown and decide nothing. These are of stand-ins (the
 nearest public model, not the paper's own), of models whose identity is inferred, of heads for
-another task than the claim's, and of models that cannot test a claim. Where no other case exists
-the outcome is *undecided*. How many of the models (or pairs) that the claim speaks of were measured
-is the *coverage*, which is given beside the outcome and is no part of it.
+another task or by another probe than the claim's, and of models that cannot test a claim. Where no
+other case exists the outcome is *undecided*. How many of the models (or pairs) that the claim
+speaks of were measured is the *coverage*, which is given beside the outcome and is no part of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLAIMS = ROOT / "data" / "claims.yaml"
 
 Result = Literal["holds", "fails", "undecided"]
 #: Why a case decides nothing.
-Aside = Literal["stand-in", "inferred", "another task", "no test"]
+Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
 Outcome = Literal["reproduced", "mixed", "differs", "undecided", "not measured"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Unit = Literal["dimensionless", "times the mean", "fraction", "count"]

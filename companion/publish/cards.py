@@ -35,6 +35,7 @@ ASIDES: dict[Aside | None, str] = {
     "stand-in": "stand-ins, which decide nothing: ",
     "inferred": "models that are inferred, which decide nothing: ",
     "another task": "in another task, which decides nothing: ",
+    "another probe": "by another probe, which decides nothing: ",
     "no test": "robust models, which cannot test it: ",
 }
 #: What the sentence beside a card shows, where a verdict has it.
