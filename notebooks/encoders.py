@@ -41,10 +41,8 @@ clip = {name: own for name, own in found.items() if own[0].level == "zero_shot"}
 
 # %%
 first = [own[0] for own in found.values()]
-axis, heading = "activation kurtosis κ (log scale)", "leader, leads in"
 style.figure(
-    "seven", dots.noted([encoders.outlier_row(m, families) for m in first], axis, heading, 3),
-    words.kind(first),
+    "seven", encoders.seven(found, families), words.kind(first),
     f"""Outlier features of {len(clip)} zero-shot encoders, of a control with random weights and of
     supervised contrasts, each on the image set below its name. κ: mean and the middle 90 % of
     single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most images,
@@ -56,8 +54,7 @@ style.figure(
 # %%
 several = [m for own in clip.values() if len(own) > 1 for m in own]
 style.figure(
-    "varies", dots.noted([encoders.outlier_row(m, families) for m in several], axis, heading, 3),
-    words.kind(several),
+    "varies", encoders.seven({m.file_name: [m] for m in several}, families), words.kind(several),
     """What varies and what does not: the same model on several image sets. κ: mean and the middle
     90 % of single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most
     images, and in how many it is.""",
@@ -80,7 +77,8 @@ style.figure(
     highest mean of its image sets, where there are several. The image sets differ between models
     and are named in the figures above; *inferred* as there.""",
 )  # fmt: skip
-style.text("beside-told", encoders.order_told(beside))
+robust = sum(known.robust is True for name, known in evidence.robust.items() if name in clip)
+style.text("beside-told", encoders.order_told(beside, robust))
 
 # %% [markdown]
 # ## Privileged directions and pruning with ImageNet's head

@@ -91,10 +91,9 @@ style.table(
 # ## The example in words
 
 # %%
-candidates = [m for m in changed if m.level == "zero_shot"]
-for front in sorted(candidates, key=lambda m: m.counts["images"])[-1:]:
-    bases = overview.known("basis", {front.family: families[front.family]})
-    of_front = next(m for m in bases if (m.model, m.data.name) == (front.model, front.data.name))
+if any(m.level == "zero_shot" for m in changed):
+    front = overview.front(changed)
+    of_front = overview.basis_of(front, families)
     style.text("front", overview.title(front, families))
     for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
         style.text(name.replace("_", "-"), digits(of_front.value(name)))
@@ -106,7 +105,4 @@ for front in sorted(candidates, key=lambda m: m.counts["images"])[-1:]:
     for name in ("less_mean", "without_leader"):
         change, error = (front.value(f"difference_{name}{part}") for part in ("", "_error"))
         style.text(f"loss-{name.replace('_', '-')}", style.points(change, 1.96 * error))
-every = sum(m.value("changed_rotated") + m.value("changed_shifted").sum() for m in changed)
-images = sum(m.counts["images"] for m in changed)
-told = f"{every:.0f} of {images:,} predictions" if images else "nothing (not measured here)"
-style.text("changed", told)
+style.text("changed", overview.predictions_changed(changed))

@@ -1,13 +1,21 @@
 """What is said of encoders whose features others published: sentences and rows from numbers."""
 
+import html
+import json
+import re
+import tomllib
+
+import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy import sparse
 
+from analysis.common import ROOT
 from analysis.families.registry import load_families
+from companion.claims.evidence import gather
 from companion.measurements.records import available
 from companion.measurements.textures import textures
-from companion.publish import dots, encoders
+from companion.publish import dots, encoders, front
 from companion.publish.dots import Row
 
 OVERLAPPING = ("c", 10, 95, 5, 99)
@@ -45,7 +53,8 @@ def rows(*models):
     ],
 )
 def test_whether_kurtosis_orders_robustness(models, told):
-    assert encoders.order_told(rows(*models)).endswith(told)
+    said = encoders.order_told(rows(*models), 1)
+    assert said.startswith("1 of these ") and said.endswith(told)
 
 
 def test_the_seven_encoders_and_where_each_stands():
@@ -87,3 +96,48 @@ def test_textures_along_directions():
     assert found["textures_lie_at"] > found["others_lie_at"]
     assert found["per_direction"].argmax() == 0 and len(found["per_direction"]) == 4
     assert found["along_top"].mean() == pytest.approx(found["per_direction"][0])
+
+
+def recorded(experiment, model, quantity):
+    """One number of every recorded file of a model, by data set, read as plain JSON."""
+    found = {}
+    for path in (ROOT / "data/measurements" / experiment).glob(f"{model}--*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found[content["data"]["name"]] = content["values"][quantity]["value"]
+    return found
+
+
+def test_readme_opens_with_what_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))  # what is recorded, alone
+    text = front.README.read_text(encoding="utf-8")
+    assert front.opening(text) == text, "run python -m companion.publish.front"
+    said = " ".join(text.partition(front.START)[2].partition(front.END)[0].split())
+    openai, laion = (
+        recorded("outlier_features", f"vit_b_32-{name}", "kurtosis_mean")
+        for name in ("openai", "laion2b")
+    )
+    lowest, highest = min(openai.values()), max(laion.values())
+    assert f"({highest:.2f} at most against {lowest:.1f} at least)" in said
+    turned = recorded("basis", "vit_b_32-openai", "kurtosis_rotated")["imagenet_train_4000"]
+    whole = openai["imagenet_train_4000"]
+    assert f"4,000 ImageNet training images from {whole:.1f} to {np.mean(turned):.2f}" in said
+    er = {name: 100 * gather("paper").intervals[f"vit_b_32-{name}"].value
+          for name in ("openai", "laion2b")}  # fmt: skip
+    assert f"(+{er['laion2b']:.1f} against +{er['openai']:.1f} points)" in said
+    with pytest.raises(ValueError, match=r"README\.md lacks the lines <!-- what was found"):
+        front.opening("# Nothing\n")
+
+
+def test_readmes_figure_is_the_books(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+    drawing, kept = front.figure(), front.FIGURE.read_text(encoding="utf-8")
+    assert front.FIGURE.relative_to(ROOT).as_posix() in front.README.read_text(encoding="utf-8")
+    assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers
+    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    versions = {one["name"]: one.get("version") for one in lock}
+    if mpl.__version__ == versions["matplotlib"]:  # another draws the same by other bytes
+        assert front.for_readme(drawing) == kept
+    sheet = (ROOT / "book/_static/companion.css").read_text(encoding="utf-8")
+    for name, colours in front.COLOURS.items():
+        assert tuple(re.findall(rf"--companion-{name}: (#\w+);", sheet))[:2] == colours
+    assert kept.count("prefers-color-scheme:dark") == 1 and not re.search("#1f2328(?!;)", kept)

@@ -19,12 +19,14 @@ from companion.claims.evidence import Interval
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
-from companion.publish import words
+from companion.publish import dots, words
 from companion.publish.dots import Row
-from companion.publish.style import minus, percent, points
+from companion.publish.style import Drawing, minus, percent, points
 from companion.publish.words import digits
 
 INFERRED = "(inferred)"
+#: Of figures of outlier features: the axis, what stands at the right, the Gaussian's kurtosis.
+AXIS, HEADING, GAUSSIAN = "activation kurtosis κ (log scale)", "leader, leads in", 3
 #: Shares of a head's directions that are kept, for a table.
 KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -80,6 +82,12 @@ def outlier_row(m: Measurement, families: Mapping[str, Family]) -> tuple[Row, st
     return row, f"{leader}, {words.share(leading)}"
 
 
+def seven(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Family]) -> Drawing:
+    """Outlier features of all models of `outliers`, each on the first of its image sets."""
+    rows = [outlier_row(own[0], families) for own in found.values()]
+    return dots.noted(rows, AXIS, HEADING, GAUSSIAN)
+
+
 def titled(m: Measurement, families: Mapping[str, Family]) -> str:
     """Model and images; that a model is inferred is said once."""
     return f"{told(m, families)}: {m.data.title.removesuffix(' (model inferred)')}"
@@ -120,13 +128,16 @@ def beside_robustness(
     return {"effective robustness (points)": robust, "activation kurtosis κ": kurtosis}
 
 
-def order_told(rows: Mapping[str, Sequence[Row]]) -> str:
-    """Whether κ has the order of effective robustness among these models, in sentences."""
+def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
+    """Whether κ has the order of effective robustness among these models, in sentences.
+
+    ``count`` of them are robust: above what ordinary models of their accuracy reach.
+    """
     robust, kurtosis = rows.values()
     known = [(er, k) for er, k in zip(robust, kurtosis, strict=True) if INFERRED not in k.title]
     correlation = rank_correlation([k.value for _, k in known], [er.value for er, _ in known])
     told = (
-        f"{sum(er.low > 0 for er in robust)} of these {len(robust)} models are robust; over those "
+        f"{count} of these {len(robust)} models are robust for their accuracy; over those "
         "whose model is not inferred the rank correlation of κ with effective robustness is "
         f"{correlation:.2f}."
     )

@@ -60,6 +60,25 @@ def gaussian_suffices(found: Sequence[Measurement], families: Mapping[str, Famil
     )
 
 
+def front(changed: Sequence[Measurement]) -> Measurement:
+    """Of interventions the zero-shot model on most images, of which the pages speak."""
+    zero_shot = [m for m in changed if m.level == "zero_shot"]
+    return sorted(zero_shot, key=lambda m: m.counts["images"])[-1]
+
+
+def basis_of(m: Measurement, families: Mapping[str, Family]) -> Measurement:
+    """What is measured of the basis for the same model and images."""
+    known_of = known("basis", {m.family: families[m.family]})
+    return next(o for o in known_of if (o.model, o.data.name) == (m.model, m.data.name))
+
+
+def predictions_changed(changed: Sequence[Measurement]) -> str:
+    """How many predictions the changes that a head can undo moved, of how many images."""
+    every = sum(m.value("changed_rotated") + m.value("changed_shifted").sum() for m in changed)
+    images = sum(m.counts["images"] for m in changed)
+    return f"{every:.0f} of {images:,} predictions" if images else "nothing (not measured here)"
+
+
 def from_moments(found: Sequence[Measurement]) -> str:
     """What published moments alone give for a model, beside what its images give."""
     table = pd.read_csv(ROOT / "data/moments/kurtosis.csv")
