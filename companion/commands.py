@@ -102,8 +102,8 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
     from companion import readers
 
     added = readers.add(wish)
-    notes = (f"note: {note}" for note in added.notes)
-    print(added.path.relative_to(ROOT), added.about, *notes, sep="\n")
+    note = added.model.note
+    print(added.path.relative_to(ROOT), added.about, *[f"note: {note}"] * bool(note), sep="\n")
     print(f"next: companion extract {added.family.name} --data FOLDER")
     return 0
 

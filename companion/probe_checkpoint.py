@@ -95,7 +95,7 @@ def of_store(
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     head = store.read_head(path, model).weight if path.is_file() else None
-    known, about = known_models(live), _about(found.sidecar)
+    known, about = known_models(live), _about(found.sidecar) | {"note": model.note}
     return probe(found.features, head, name=name or model.name, recorded=known, about=about)
 
 
@@ -204,8 +204,14 @@ def summary(found: Probe) -> str:
         in_place(found),
     ]  # fmt: skip
     numbers = [_bullet("  ", line) for line in lines]
-    cautions = [_bullet("", caution) for caution in found.verdict.cautions]
+    cautions = [_bullet("", caution) for caution in to_keep_in_mind(found)]
     return "\n".join([textwrap.fill(found.verdict.sentence, 92), "", *numbers, "", *cautions])
+
+
+def to_keep_in_mind(found: Probe) -> list[str]:
+    """The cautions of a verdict, and what there is to know about the checkpoint."""
+    note = found.about.get("note")
+    return [*found.verdict.cautions, *([f"Of the checkpoint: {note}"] if note else [])]
 
 
 def in_place(found: Probe) -> str:

@@ -19,10 +19,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from analysis.common import ROOT, Name, first_reason, write_text
-from analysis.families import registry
 from analysis.families.registry import (
     FAMILIES,
-    HUB,
     Edition,
     Family,
     HeadKind,
@@ -56,12 +54,11 @@ class AddError(RunError):
 
 @dataclass(frozen=True)
 class Added:
-    """The file that was written, the model in it, and what a reader should know about it."""
+    """The file that was written, and the model in it."""
 
     path: Path
     family: Family
     model: Model
-    notes: tuple[str, ...]
 
     @property
     def about(self) -> str:
@@ -94,7 +91,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> Added:
     name = wish.model or f"{wish.name}-{described.level}"
     before = _existing(wish, name, folder)
     named = described.model_copy(update={"name": name, "published": _published(described)})
-    model, notes = _checked(_with_texts(named, wish))
+    model = _checked(_with_texts(named, wish))
     path = folder / f"{wish.name}.yaml"
     with _writing(path):
         if _existing(wish, name, folder) != before:
@@ -104,7 +101,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> Added:
             )
         family = _family(wish, before, model, folder)
         write_text(path, HEADER.format(name=family.name) + _as_yaml(family))
-    return Added(path, family, model, notes)
+    return Added(path, family, model)
 
 
 def find_or_add(
@@ -258,7 +255,7 @@ def _texts(source: str, what: str) -> str | tuple[str, ...]:
     return texts
 
 
-def _checked(model: Model) -> tuple[Model, tuple[str, ...]]:
+def _checked(model: Model) -> Model:
     """Load a described model once, and return it with what was found: checksum and head."""
     from analysis.features import encoders
 
@@ -270,9 +267,7 @@ def _checked(model: Model) -> tuple[Model, tuple[str, ...]]:
     loaded = encoders.with_head(replace(loaded, model=found))
     if head == "zero_shot":
         _check_text_encoder(loaded)
-    note = _activation_note(found)
-    text = " ".join(filter(None, [found.note, note]))
-    return found.model_copy(update={"note": text}), (note,) if note else ()
+    return found
 
 
 def _check_text_encoder(loaded: Any) -> None:
@@ -297,32 +292,16 @@ def _check_text_encoder(loaded: Any) -> None:
         )
 
 
-def _activation_note(model: Model) -> str:
-    """What cannot be checked: a file does not say with which activation it was trained."""
-    from analysis.features import networks
-
-    name = model.architecture or ""
-    if model.library != "open_clip" or not registry.is_file_name(model.weights or ""):
-        return ""
-    quick = name.endswith("-quickgelu")
-    other = name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
-    if other not in networks.open_clip_architectures():
-        return ""
-    used, else_used = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
-    return (
-        f"The file does not say with which activation it was trained: {name} uses {used}; if it "
-        f"was trained with {else_used}, describe it as {other}."
-    )
-
-
 def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Family:
     """The family as it will be: with the model added or replaced, or a new one."""
+    from analysis.features import checkpoints
+
     if before is not None and wish.model is not None:
         others = [other for other in before.models if other.name != model.name]
         return before.model_copy(update={"models": (*others, model)})
     orders = [family.order for family in load_families(folder=folder).values()]
     order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
-    title = wish.title or _default_title(wish.checkpoint)
+    title = wish.title or checkpoints.short_name(wish.checkpoint)
     try:
         return Family.model_validate({
             "name": wish.name, "title": " ".join(title.split()), "edition": "reader",
@@ -332,13 +311,6 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
         })  # fmt: skip
     except ValidationError as error:
         raise AddError(f"{wish.name}: {first_reason(error)}.") from None
-
-
-def _default_title(checkpoint: str) -> str:
-    short = checkpoint.removeprefix(HUB).partition("@")[0]
-    if registry.is_file_name(checkpoint) and checkpoint.endswith(registry.WEIGHT_FILES):
-        short = Path(re.split(r"[/\\]", checkpoint)[-1]).stem
-    return short
 
 
 def _as_yaml(family: Family) -> str:

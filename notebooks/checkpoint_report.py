@@ -34,7 +34,14 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.probe import RULES, in_words
-from companion.probe_checkpoint import among_recorded, in_place, listed, of_family, provenance
+from companion.probe_checkpoint import (
+    among_recorded,
+    in_place,
+    listed,
+    of_family,
+    provenance,
+    to_keep_in_mind,
+)
 from companion.probe_found import from_json
 from companion.publish import charts, style, words
 from companion.publish.words import share
@@ -58,7 +65,7 @@ def table(name: str, caption: str, more: str, **columns) -> None:
 
 # %%
 style.text("sentences", listed(probes, lambda found: [found.verdict.sentence]))
-style.text("cautions", listed(probes, lambda found: found.verdict.cautions))
+style.text("cautions", listed(probes, to_keep_in_mind))
 
 # %% [markdown]
 # ## What was measured
@@ -109,9 +116,10 @@ style.figure(
 )  # fmt: skip
 style.figure(
     "heat-map", charts.heat_maps(probes) if probes else None, "live",
-    """The first images (rows) at some coordinates (columns): left of the line those of the
+    f"""The first images (rows) at some coordinates (columns): left of the line those of the
     highest profile, right of it others spread over the rest. An outlier feature is a column
-    that is far from zero in every image.""",
+    that is far from zero in every image, and on average {OUTLIER_THRESHOLD:g} times as large as
+    the mean coordinate.""",
 )  # fmt: skip
 heads = {title: found for title, found in probes.items() if found.head}
 style.figure(

@@ -162,7 +162,7 @@ def test_features_before_the_projection(file: Path, folder: Path) -> None:
 
 
 def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_checked", lambda model: (model, ()))  # no download
+    monkeypatch.setattr(readers, "_checked", lambda model: model)  # no download
     (key,) = add(wished("x", "ViT-B-16-SigLIP/webli"), folder).model.published
     assert (key.source, key.weights) == ("open_clip", "webli")
     assert add(wished("y", "pocket-cnn-captions"), folder).model.published == ()

@@ -21,7 +21,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis.features import networks  # noqa: E402
+from analysis.features import networks, weights  # noqa: E402
 from analysis.features.checkpoints import CheckpointError, default_name, find  # noqa: E402
 from analysis.features.encoders import load  # noqa: E402
 from analysis.features.weights import ModelError, read_weights  # noqa: E402
@@ -42,7 +42,7 @@ def fails(text: str, **given: str) -> str:
     with pytest.raises(ModelError) as caught:
         find(text, **given)
     message = str(caught.value)
-    assert "\n" not in message and message.endswith(".")
+    assert "\n" not in message and message.endswith((".", "?"))
     return message
 
 
@@ -126,16 +126,48 @@ def test_random_weights_of_an_architecture() -> None:
         ("vit_b_32-opnai", r"no checkpoint 'vit_b_32-opnai', .* nearest .* vit_b_32-openai,"),
         ("resnet5", r"no checkpoint 'resnet5', neither .* nor of timm.* resnet50"),
         ("resnet50.a1_in2k", r"no checkpoint 'resnet50\.a1_in2k'.*resnet50\.a1_in1k"),
-        ("laion/some-clip", r"is written hf-hub:laion/some-clip"),
+        (
+            "laion/CLIP-ViT-L-14",
+            r"nor open_clip's .*: did you mean hf-hub:laion/CLIP-ViT-L-14, a rep",
+        ),
         ("hf-hub:laion", r"hf-hub:ORGANISATION/NAME is expected"),
         ("", "the checkpoint's name is empty"),
         ("absent.pt", r"there is no file absent\.pt: check the path"),
         (r"C:\my models\vit.safetensors", r"there is no file C:\\my models\\vit\.safetensors"),
-        ("families", r"families is a folder: give the file of weights in it \(\.safetensors, "),
+        (
+            "families",
+            r"families is a folder without a file of weights: give the file .* in it",
+        ),
         ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
     ],
 )
 def test_typing_errors_are_answered_with_the_nearest(text: str, message: str) -> None:
+    assert re.search(message, fails(text)), fails(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("ViT-B-32-quickgelu,openai", "ViT-B-32-quickgelu/openai"),
+        ("openai, ViT-B-32-quickgelu", "ViT-B-32-quickgelu/openai"),
+        ("timm/vit_base_patch32_224.augreg_in1k", "vit_base_patch32_224.augreg_in1k"),
+    ],
+)
+def test_names_as_people_paste_them(text: str, same: str) -> None:
+    assert find(text) == find(same)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ViT-B-32,openai", r"QuickGELU, which ViT-B-32 does not use: give ViT-B-32-quickgelu/op"),
+        ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
+        ("hf_hub:a/b", r"of a/b is not on this machine"),
+        ("https://huggingface.co/a/b/tree/main", r"of a/b is not on this machine"),
+        ("local-dir:/absent/folder", r"there is no file local-dir:/absent/folder: check the path"),
+    ],
+)
+def test_pasted_names_that_are_asked_about(hub: Path, text: str, message: str) -> None:
     assert re.search(message, fails(text)), fails(text)
 
 
@@ -180,6 +212,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return str(folder / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(weights, "_reachable", lambda _: True)
     return cache
 
 
@@ -232,7 +265,7 @@ def test_a_timm_repository(hub: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("config.json", {"model_type": "clip"}, "timm cannot build what it configures ("),
+        ("config.json", {"model_type": "siglip"}, "timm cannot build what it configures ("),
         ("config.json", {"architecture": "no_such"}, "timm cannot build what it configures ("),
         ("open_clip_config.json", "{", "open_clip cannot build what it configures ("),
         ("open_clip_config.json", {"model_cfg": TINY, "preprocess_cfg": {"resize_mode": "longest"}},
@@ -311,9 +344,9 @@ def test_files_that_are_no_weights(tmp_path: Path, file: Path) -> None:
             packed.writestr(entry, stored.read(entry))
     cases: list[tuple[str, object, str]] = [
         ("bomb.pt", None, "it is compressed"),
-        ("program.pt", None, "is not a sound file of tensors alone"),
-        ("pickle.pt", Bomb(), "non-allowlisted pickle globals"),
-        ("within.bin", {"state_dict": state, "arguments": Bomb()}, "allowlisted pickle globals"),
+        ("program.pt", None, "is a TorchScript program, which may run code when it is opened"),
+        ("pickle.pt", Bomb(), "holds more than tensors and plain values: _pytest.outcomes"),
+        ("within.bin", {"state_dict": state, "arguments": Bomb()}, "holds more than tensors and"),
         ("optimizer.pt", optimizer, "it holds state, param_groups where a dictionary of tensors"),
         ("list.pth", [torch.ones(1)], "is not a sound file of tensors alone"),
         ("empty.pt", {}, "it holds nothing where"),
@@ -322,7 +355,8 @@ def test_files_that_are_no_weights(tmp_path: Path, file: Path) -> None:
         ("nothing.pt", b"", "is not a sound file"),
         ("cut.safetensors", file.read_bytes()[:-100], "is not a sound file"),
         ("other.safetensors", whole.read_bytes(), "is not a sound file"),
-        ("weights.ckpt", whole.read_bytes(), "ckpt is not a safetensors file, nor one of PyTorch"),
+        ("README.md", b"# text", "is not a safetensors file, nor one of PyTorch's, by its content"),
+        ("two.pt", {"student": state, "teacher": state}, "the tensors of student and of teacher, "),
     ]
     for name, content, message in cases:
         path = tmp_path / name

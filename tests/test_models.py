@@ -33,7 +33,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from analysis.features import encoders, heads, networks, plan  # noqa: E402
+from analysis.features import encoders, heads, networks, plan, weights  # noqa: E402
 from analysis.features.encoders import load  # noqa: E402
 from analysis.features.heads import zero_shot_head  # noqa: E402
 from analysis.features.weights import ModelError, weights_file  # noqa: E402
@@ -253,6 +253,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], Path]:
         return str(content[repository, name])
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(weights, "_reachable", lambda _: True)
     return content
 
 

@@ -377,6 +377,23 @@ def test_features_in_the_store_are_used(tiny: Path, images: Path, monkeypatch) -
     assert again.kurtosis == fresh.kurtosis
 
 
+def test_what_was_chosen_of_a_file_stands_in_answer_page_and_numbers(
+    tiny: Path, images: Path, tmp_path: Path, capsys
+) -> None:
+    from safetensors.torch import load_file
+
+    torch = pytest.importorskip("torch")
+    state = {f"module.{key}": value for key, value in load_file(tiny).items()}
+    torch.save({"model": state, "model_ema": state}, tmp_path / "both.pt")
+    page, numbers = tmp_path / "r.html", tmp_path / "n.json"
+    words = [tmp_path / "both.pt", *TINY, "--images", images, "--html", page, "--json", numbers]
+    assert run(*words) == 0
+    answer = " ".join(capsys.readouterr().out.split())
+    note = json.loads(numbers.read_text(encoding="utf-8"))["about"]["note"]
+    assert "the entry model was taken, model_ema left aside" in note and "module." in note
+    assert note in answer and note in page.read_text(encoding="utf-8")
+
+
 def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.safetensors"
     half.write_bytes(tiny.read_bytes()[:-200])

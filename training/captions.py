@@ -165,7 +165,7 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
     It is loaded once to see that it fits; nothing but tensors is read from it. ModelError, or
     TrainingError if a number is not finite.
     """
-    state, _ = read_weights(path)
+    state = read_weights(path).state
     wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         raise TrainingError(

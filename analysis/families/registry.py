@@ -66,8 +66,10 @@ Texts = Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
 HeadKind = Literal["zero_shot", "own", "none"]
 #: Ends of the names of files that hold weights.
-WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 HUB = "hf-hub:"
+#: Before a file of weights whose configuration lies beside it.
+LOCAL_DIR = "local-dir:"
 #: Before weights that come with an installed Python package: ``package:NAME/PATH``.
 PACKAGE = "package:"
 

@@ -1,16 +1,18 @@
 """What a user types about a checkpoint, turned into a model's description.
 
-`find` knows five kinds of names: a model of the book, open_clip's ``ARCHITECTURE/TAG``, a
-repository of the Hugging Face hub (``hf-hub:org/name``), a timm model, and a local file. What the
-libraries tell about it (input, width, how it was trained) is filled in, from a network without
-weights; `encoders.load` checks that all of it is true.
+`find` knows six kinds of names: a model of the book, open_clip's ``ARCHITECTURE/TAG``, a
+repository of the Hugging Face hub (``hf-hub:org/name``), a timm model, a local file, and a folder
+laid out as a repository is (``local-dir:``). What the libraries tell about it (input, width, how it
+was trained) is filled in, from a network without weights; `encoders.load` checks that all of it is
+true. What was chosen where a file leaves a choice stands in the description's note.
 """
 
 from __future__ import annotations
 
-import math
+import difflib
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -18,40 +20,33 @@ import open_clip
 import timm
 from open_clip.pretrained import get_pretrained_cfg
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from timm.data.config import resolve_model_data_config
 
 from analysis.common import ROOT, first_reason, suggestion
 from analysis.families import registry
 from analysis.families.registry import (
     HUB,
+    LOCAL_DIR,
     WEIGHT_FILES,
     HeadKind,
     Level,
     Model,
     OwnLayer,
-    Preprocessing,
     is_file_name,
 )
-from analysis.features import networks
-from analysis.features.preprocess import POCKET
-from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_header, read_weights
+from analysis.features import layouts, networks, told
+from analysis.features.layouts import Weights
+from analysis.features.told import CheckpointError
+from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
 
-#: What a tag's first words say about the data: the book's names for them.
-PRETRAINING = {
-    "openai": "OpenAI WIT-400M", "laion400m": "LAION-400M", "laion2b": "LAION-2B",
-    "laiona": "LAION-Aesthetic", "yfcc15m": "YFCC-15M", "cc12m": "CC-12M",
-    "datacomp_xl": "DataComp-1B", "datacompxl": "DataComp-1B", "datacomp_l": "DataComp large",
-    "datacomp_m": "DataComp medium", "datacomp_s": "DataComp small", "datacomp1b": "DataComp-1B",
-    "commonpool": "CommonPool", "merged2b": "Merged-2B", "metaclip": "MetaCLIP", "webli": "WebLI",
-    "dfn2b": "DFN-2B", "dfn5b": "DFN-5B", "in21k": "ImageNet-21k labels",
-    "in22k": "ImageNet-22k labels", "in12k": "ImageNet-12k labels", "in1k": "ImageNet-1k labels",
-}  # fmt: skip
-NOT_STATED = "not stated"
-
-
-class CheckpointError(ModelError):
-    """No checkpoint goes by the name that was given; the message says which are near."""
+#: What the hub's pages are called in a browser, up to the repository.
+PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/([^/\s]+/[^/\s?#]+).*")
+#: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
+FOLDER_FILES = (
+    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin",
+)  # fmt: skip
+#: What says which input transformers gives a model.
+INPUT = "preprocessor_config.json"
 
 
 def find(
@@ -74,7 +69,7 @@ def find(
     CheckpointError when there is no such checkpoint, ModelError when the hub cannot be reached or a
     file cannot be read.
     """
-    text = text.strip()
+    text = spelled(text)
     if not text:
         raise CheckpointError("the checkpoint's name is empty: give a tag, a model or a file.")
     fields = _found(text, architecture)
@@ -104,25 +99,56 @@ def _before_projection(text: str, model: Model) -> Model:
     return Model.model_validate(_fields(model) | taken)
 
 
+def spelled(text: str) -> str:
+    """Return a checkpoint's name as this book writes it, of other spellings that are clear.
+
+    >>> [spelled(one) for one in ("hf_hub:timm/x", "openai,ViT-B-32", "timm/resnet50.a1_in1k")]
+    ['hf-hub:timm/x', 'ViT-B-32/openai', 'resnet50.a1_in1k']
+    >>> spelled("https://huggingface.co/laion/CLIP-ViT-B/tree/main")
+    'hf-hub:laion/CLIP-ViT-B'
+    """
+    text = PAGE.sub(rf"{HUB}\1", text.strip())
+    if text.startswith(("hf_hub:", "hf-hub/")):
+        text = HUB + text[len(HUB) :]
+    first, comma, second = (part.strip() for part in text.partition(","))
+    if comma and first and second and not set("/\\,") & {*text.replace(",", "", 1)}:
+        known = networks.open_clip_architectures()
+        text = f"{second}/{first}" if second in known else f"{first}/{second}"
+    if text.startswith("timm/") and timm.is_model(text[5:].partition(".")[0]):
+        text = text[5:]
+    return text
+
+
 def default_name(text: str) -> str:
     """Return a name for a checkpoint that was given none: its own, as a name of the registry.
 
     >>> default_name("ViT-B-32-quickgelu/openai")
     'vit-b-32-quickgelu-openai'
     """
-    short = text.removeprefix(HUB).partition("@")[0]
-    if is_file_name(text) and text.endswith(WEIGHT_FILES):
-        short = Path(re.split(r"[/\\]", text)[-1]).stem
-    slug = re.sub(r"[^a-z0-9_.]+", "-", short.lower()).strip("-._")
+    slug = re.sub(r"[^a-z0-9_.]+", "-", short_name(text).lower()).strip("-._")
     return slug if slug[:1].isascii() and slug[:1].isalpha() else f"model-{slug}".strip("-")
+
+
+def short_name(text: str) -> str:
+    """Return a checkpoint's name without what says of which kind it is, a path's last part."""
+    text = spelled(text)
+    path = text.removeprefix(LOCAL_DIR)
+    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    if path != text or _is_file(text):
+        ends = [end for end in WEIGHT_FILES if last.endswith(end)]
+        return last[: -len(max(ends, key=len))] if ends else last
+    return text.removeprefix(HUB).partition("@")[0]
 
 
 def _found(text: str, architecture: str | None) -> dict[str, Any]:
     """Return the fields of the description, by the kind of name that ``text`` is."""
     if text == "random":
         return _random(architecture)
-    if _is_file(text):
-        return _of_file(text, architecture)
+    if text.startswith(LOCAL_DIR) or _is_file(text):
+        path = _path_of(text.removeprefix(LOCAL_DIR))
+        if path.is_dir():
+            return _of_folder(text, path, architecture)
+        return _of_file(text, path, architecture)
     if architecture is not None:
         raise CheckpointError(f"{text} says its architecture itself: leave out --architecture.")
     known = {m.name: m for f in registry.load_families().values() for m in f.models}
@@ -140,17 +166,15 @@ def _fields(model: Model) -> dict[str, Any]:
 
 
 def _is_file(text: str) -> bool:
-    return (
-        text.endswith(WEIGHT_FILES)
-        or "\\" in text
-        or (not text.startswith(HUB) and Path(text).expanduser().exists())
-    )
+    if text.startswith(HUB):
+        return False
+    return text.endswith(WEIGHT_FILES) or "\\" in text or Path(text).expanduser().exists()
 
 
 def _random(architecture: str | None) -> dict[str, Any]:
     if architecture is None:
         raise CheckpointError("random weights are of an architecture: name it with --architecture.")
-    return {**_of_architecture(architecture), "level": "random", "pretraining": "none"}
+    return {**told.of_architecture(architecture), "level": "random", "pretraining": "none"}
 
 
 def _of_open_clip(text: str) -> dict[str, Any]:
@@ -159,6 +183,11 @@ def _of_open_clip(text: str) -> dict[str, Any]:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not tags:
         known = sorted({architecture for architecture, _ in open_clip.list_pretrained()})
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not difflib.get_close_matches(name, known):
+            raise CheckpointError(
+                f"{text} is neither a file nor open_clip's ARCHITECTURE/TAG: did you mean "
+                f"{HUB}{text}, a repository of the Hugging Face hub?"
+            )
         raise CheckpointError(
             f"open_clip has weights for no architecture {name!r} ({text} was read as "
             f"ARCHITECTURE/TAG): {suggestion(name, known)}; a repository of the Hugging Face hub "
@@ -175,8 +204,8 @@ def _of_open_clip(text: str) -> dict[str, Any]:
         "level": "zero_shot",
         "architecture": name,
         "weights": tag,
-        "pretraining": _pretraining(tag),
-        **_told_by_open_clip(text, name, config),
+        "pretraining": told.pretraining(tag),
+        **told.by_open_clip(text, name, config),
     }
 
 
@@ -207,15 +236,51 @@ def _of_hub(text: str) -> dict[str, Any]:
             "@REVISION or without."
         )
     path = from_hub(text, repository, [config for config, _ in HUB_FILES.values()])
-    where = f"local-dir:{path.parent}"
-    fields = {"weights": HUB + _with_revision(repository, path), "pretraining": NOT_STATED}
+    fields = {"weights": HUB + _with_revision(repository, path)}
+
+    def beside() -> Path:
+        return from_hub(text, repository, [INPUT])
+
+    return _of_config(text, path, repository.partition("@")[0], beside) | fields
+
+
+def _of_config(text: str, path: Path, name: str, beside: Callable[[], Path]) -> dict[str, Any]:
+    """Describe what a repository's configuration says: open_clip's, timm's or transformers'.
+
+    ``name`` is for an architecture that has no other, ``beside`` gives transformers' input.
+    """
+    where = f"{LOCAL_DIR}{path.parent}"
     if path.name == HUB_FILES["open_clip"][0]:
-        name = repository.partition("@")[0]
-        told = _told_by_open_clip(text, where)
-        return {**fields, **told, "architecture": name, "level": "zero_shot"}
+        fields = told.by_open_clip(text, where)
+        return {**fields, "architecture": name, "level": "zero_shot",
+                "pretraining": told.NOT_STATED}  # fmt: skip
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.get("model_type") == "clip":
+            return _of_transformers(text, config, beside)
+    except (ValueError, AttributeError, TypeError, OSError) as error:
+        raise CheckpointError(f"{text}: the configuration cannot be used ({error}).") from None
     net = networks.build(text, "timm", where, outline=True)
-    tag = net.pretrained_cfg.get("tag") or repository.partition("@")[0].rpartition(".")[2]
-    return {**_told_by_timm(text, net, tag), **fields, "pretraining": _pretraining(tag)}
+    tag = net.pretrained_cfg.get("tag") or name.rpartition(".")[2]
+    return {**told.by_timm(text, net, tag), "pretraining": told.pretraining(tag)}
+
+
+def _of_transformers(
+    text: str, config: Mapping[str, Any], beside: Callable[[], Path]
+) -> dict[str, Any]:
+    """Describe transformers' CLIP by open_clip's architecture of the same sizes."""
+    name = layouts.architecture_of(config)
+    fields = told.by_open_clip(text, name, told.usual_config(name))
+    note = ""
+    try:
+        spec = json.loads(beside().read_text(encoding="utf-8"))
+        fields["preprocessing"] = told.by_transformers(text, spec)
+    except (ModelError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        note = f"There is no {INPUT}: the input of open_clip's {name} is assumed."
+    return {**fields, "architecture": name, "level": "zero_shot", "note": note,
+            "pretraining": told.NOT_STATED}  # fmt: skip
 
 
 def _with_revision(repository: str, path: Path) -> str:
@@ -240,28 +305,65 @@ def _of_timm(text: str, known: Iterable[str]) -> dict[str, Any]:
     tag = net.pretrained_cfg.get("tag") or ""
     if f"{name}.{tag}" not in listed:
         raise CheckpointError(f"timm has no weights for {name}: give a file of weights.")
-    return {**_told_by_timm(text, net, tag), "weights": tag}
+    return {**told.by_timm(text, net, tag), "weights": tag}
 
 
-def _of_file(text: str, architecture: str | None) -> dict[str, Any]:
-    """Describe a local file: by its architecture, and by which tensors it holds."""
-    path = _path_of(text)
-    if path.is_dir():
+def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
+    """Describe a folder that is laid out as a repository, or that holds one file of weights."""
+    there = sorted(p for p in path.iterdir() if p.name.endswith(WEIGHT_FILES) and p.is_file())
+    meant = [p for name in FOLDER_FILES for p in there if p.name == name]
+    if not there or not (meant or len(there) == 1):
+        listed = ", ".join(p.name for p in there[:5])
+        parts = " in several parts: join them in one" * bool([*path.glob("*.index.json")])
         raise CheckpointError(
-            f"{text} is a folder: give the file of weights in it ({', '.join(WEIGHT_FILES)})."
-        )
+            f"{text} is a folder" + (f" of {listed}" if there else " without a file of weights")
+            + f"{parts}: give the file of weights in it ({', '.join(WEIGHT_FILES)})."
+        )  # fmt: skip
+    weights = (meant or there)[0]
+    config = next((path / c for c, _ in HUB_FILES.values() if (path / c).is_file()), None)
+    if config is None or architecture is not None:
+        found = _of_file(str(weights), weights, architecture)
+    else:
+        found = _of_config(text, config, default_name(text), lambda: path / INPUT)
+        own = found["library"] == "timm" or found["architecture"] not in open_clip.list_models()
+        found |= _in_file(found, weights, f"{LOCAL_DIR}{path}" if own else found["architecture"])
+        found["weights"] = LOCAL_DIR * own + found["weights"]
+    others = ", ".join(layouts.shown(p.name) for p in there if p != weights)
+    note = f"Of the folder {weights.name} was taken, {others} left aside." if others else ""
+    return found | {"note": " ".join(filter(None, [found.get("note"), note]))}
+
+
+def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
+    """Describe a local file: by its architecture, and by which tensors it holds."""
     if not path.is_file():
         raise CheckpointError(f"there is no file {text}: check the path.")
-    tensors, metadata = _contents(path)
-    stated = metadata.get("architecture")
+    stated = read_weights(path, outline=True).metadata.get("architecture")
     if architecture is None and stated is None:
         raise CheckpointError(
             f"{path.name} does not say of which architecture it is: name open_clip's or timm's "
             "with --architecture, for example ViT-B-32 or resnet50."
         )
-    described = _of_architecture(architecture or str(stated))
-    guess = _in_open_clip_file if described["library"] == "open_clip" else _in_timm_file
-    return described | guess(described, tensors, metadata) | {"weights": _stored(path)}
+    described = told.of_architecture(architecture or str(stated))
+    name = described["architecture"]
+    if described["library"] == "open_clip":
+        described["note"] = _activation_note(name)
+    return described | _in_file(described, path, name)
+
+
+def _in_file(described: Mapping[str, Any], path: Path, network: str) -> dict[str, Any]:
+    """What the tensors in a file say of a model: its level, its head, and notes on choices.
+
+    ``network`` is what the library builds it from.
+    """
+    library = described["library"]
+    net = networks.build(path.name, library, network, outline=True)
+    try:
+        weights = layouts.arranged(read_weights(path, outline=True), net.state_dict())
+    except ValueError as error:
+        raise ModelError(f"{path.name} cannot be used: {error}.") from None
+    guess = _in_open_clip_file if library == "open_clip" else _in_timm_file
+    notes = " ".join(filter(None, [described.get("note"), *weights.notes]))
+    return guess(net, weights) | {"weights": _stored(path), "note": notes}
 
 
 def _path_of(text: str) -> Path:
@@ -271,9 +373,8 @@ def _path_of(text: str) -> Path:
     return next((p for p in (*places, *(ROOT / p for p in places)) if p.exists()), places[0])
 
 
-def _in_open_clip_file(
-    described: Mapping[str, Any], tensors: set[str], metadata: Mapping[str, str]
-) -> dict[str, Any]:
+def _in_open_clip_file(net: Any, weights: Weights) -> dict[str, Any]:
+    tensors, metadata = weights.state, weights.metadata
     has_head = "head.weight" in tensors
     guessed: dict[str, Any] = {"level": "supervised" if has_head else "zero_shot"}
     if metadata.get("level") in registry.LEVELS:
@@ -283,12 +384,8 @@ def _in_open_clip_file(
     return guessed
 
 
-def _in_timm_file(
-    described: Mapping[str, Any], tensors: set[str], metadata: Mapping[str, str]
-) -> dict[str, Any]:
-    name = described["architecture"]
-    net = networks.build(name, "timm", name, outline=True)
-    layers = {key.rpartition(".")[0] for key in tensors}
+def _in_timm_file(net: Any, weights: Weights) -> dict[str, Any]:
+    layers = {key.rpartition(".")[0] for key in weights.state}
     first = net.pretrained_cfg.get("first_conv")
     of_it = not {first} - layers if isinstance(first, str) else True
     if layers & {*networks.classifier_names(net)} or not of_it:  # then loading says what is wrong
@@ -296,125 +393,21 @@ def _in_timm_file(
     return {"level": None, "head": "none"}
 
 
-def _contents(path: Path) -> tuple[set[str], Mapping[str, str]]:
-    """Names of the tensors in a file, and its metadata; of safetensors only the header is read."""
-    try:
-        return read_header(path)
-    except (SafetensorError, OSError):  # another format, or not sound
-        state, metadata = read_weights(path)
-    return set(state), metadata
+def _activation_note(name: str) -> str:
+    """What cannot be checked: a file does not say with which activation it was trained."""
+    quick = name.endswith("-quickgelu")
+    other = name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
+    if other not in networks.open_clip_architectures():
+        return ""
+    used, else_used = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
+    return (
+        f"The file does not say with which activation it was trained: {name} uses {used}; if it "
+        f"was trained with {else_used}, describe it as {other}."
+    )
 
 
 def _stored(path: Path) -> str:
     """Return a path as a family file has it: from the repository's root, if it lies in there."""
     path = path.resolve()
-    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
-
-
-def _of_architecture(name: str) -> dict[str, Any]:
-    """Describe an architecture without weights: the input is what its published weights take."""
-    known = networks.open_clip_architectures()
-    if name in known:
-        fields = _told_by_open_clip(name, name, _usual_config(name))
-        if (networks.ARCHITECTURES / f"{name}.json").is_file():
-            size = fields["preprocessing"].size
-            fields["preprocessing"] = POCKET.model_copy(update={"size": size})
-        return {**fields, "architecture": name, "pretraining": NOT_STATED}
-    base, _, tag = name.partition(".")
-    if not timm.is_model(base):
-        raise CheckpointError(
-            f"neither open_clip nor timm has an architecture {name!r}: "
-            f"{suggestion(name, [*known, *timm.list_models()])}."
-        )
-    if tag and name not in timm.list_pretrained(f"{base}*"):
-        tags = timm.list_pretrained(f"{base}.*")
-        raise CheckpointError(f"timm has no pretrained model {name!r}: {suggestion(name, tags)}.")
-    fields = _told_by_timm(name, networks.build(name, "timm", name, outline=True), tag)
-    kept = {key: fields[key] for key in ("library", "architecture", "preprocessing", "width")}
-    return {**kept, "pretraining": NOT_STATED}
-
-
-def _usual_config(name: str) -> Mapping[str, Any]:
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    return get_pretrained_cfg(name, tags[0]) if tags else {}
-
-
-def _told_by_open_clip(
-    text: str, name: str, config: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """What open_clip says of a network: its input, as ``config`` of its weights wants it, width."""
-    net = networks.build(
-        text, "open_clip", name, outline=True, force_preprocess_cfg=dict(config or {})
-    )
-    told = open_clip.get_model_preprocess_cfg(net)
-    size = told["size"] if isinstance(told["size"], Sequence) else [told["size"]] * 2
-    mode = {"shortest": "center"}.get(told["resize_mode"], told["resize_mode"])
-    spec = _preprocessing(text, size, 1.0, mode, told)
-    width = networks.architecture(name)["embed_dim"]
-    return {"library": "open_clip", "preprocessing": spec, "width": width}
-
-
-def _told_by_timm(text: str, net: Any, tag: str) -> dict[str, Any]:
-    """What timm says of a network: its input, width, and how weights of a tag were trained."""
-    told, config = resolve_model_data_config(net), net.pretrained_cfg
-    classes = config.get("num_classes")
-    tower = _is_clip_tower(config["architecture"], tag, classes)
-    fields: dict[str, Any] = {
-        "library": "timm",
-        "architecture": config["architecture"],
-        "pretraining": _pretraining(tag),
-        "preprocessing": _preprocessing(
-            text, told["input_size"][1:], told["crop_pct"], told["crop_mode"], told
-        ),
-        "width": int(getattr(net, "head_hidden_size", net.num_features)),
-        "level": "zero_shot" if tower else _timm_level(tag, classes),
-    }
-    if tower:
-        fields["note"] = "The image encoder of a CLIP model alone, before CLIP's projection."
-    return fields | ({"head": "none"} if tower or not classes else {})
-
-
-def _is_clip_tower(name: str, tag: str, classes: int | None) -> bool:
-    """Whether a timm model is the image encoder of a CLIP model, which has no classifier."""
-    clip = "clip" in name or "clip" in tag
-    return clip and "_ft_in" not in tag and classes not in (None, 0, 1000)
-
-
-def _timm_level(tag: str, classes: int | None) -> Level | None:
-    if "_ft_in" in tag:
-        return "finetuned"
-    return "supervised" if classes else None
-
-
-def _preprocessing(
-    text: str, size: Sequence[int], crop: float, mode: str, told: Mapping[str, Any]
-) -> Preprocessing:
-    """The input that a library tells of; CheckpointError for what the book cannot do.
-
-    ``crop`` is the share of the resized edge that is kept, ``mode`` ``center`` or ``squash``.
-    """
-    if size[0] != size[1] or len(told["mean"]) != 3:
-        raise CheckpointError(f"{text} takes images of {size} pixels: RGB squares are expected.")
-    if mode not in ("center", "squash"):
-        raise CheckpointError(
-            f"{text} takes images that are padded ({mode}), which this book does not do."
-        )
-    resize = math.floor(size[0] / crop)
-    fields = {
-        "size": size[0], "resize": None if resize == size[0] else resize, "mean": told["mean"],
-        "std": told["std"], "interpolation": told["interpolation"], "squash": mode == "squash",
-    }  # fmt: skip
-    try:
-        return Preprocessing.model_validate(fields)
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{text} takes an input that this book does not know: {first_reason(error)}."
-        ) from None
-
-
-def _pretraining(tag: str) -> str:
-    """Return what a tag says about the data it was trained on first, else the tag itself."""
-    plain = tag.lower().replace("-", "_")
-    known = [(plain.find(key), -len(key), title) for key, title in PRETRAINING.items()]
-    found = sorted(entry for entry in known if entry[0] >= 0)
-    return found[0][2] if found else tag
+    inside = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    return inside if is_file_name(inside) else path.as_posix()

@@ -21,12 +21,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from analysis.families.registry import HUB, Model
-from analysis.features import networks
+from analysis.families.registry import HUB, LOCAL_DIR, Model
+from analysis.features import layouts, networks
+from analysis.features.layouts import State, Weights
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
-from analysis.features.weights import ModelError, State, checked, read_weights, weights_file
+from analysis.features.weights import ModelError, checked, read_weights, weights_file
 from analysis.images import imagenet
 from analysis.images.imagelist import Pixels
 
@@ -147,7 +148,8 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
     else:
         path = checkpoint or weights_file(model)
         sha256 = checked(model, path)
-        state, metadata = read_weights(path)
+        weights = _arranged(model, path, clip)
+        state, metadata = weights.state, weights.metadata
         head = _take_head(model, state, metadata)
         has_text = not all(key.startswith("visual.") for key in state)
         if not has_text and head is None and model.head != "none":
@@ -169,10 +171,9 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
     else:
         path = checkpoint or weights_file(model)
         sha256 = checked(model, path)
-        state, _ = read_weights(path)
-        classifiers = networks.classifier_names(
-            networks.build(model.name, "timm", name, outline=True)
-        )
+        outline = networks.build(model.name, "timm", name, outline=True)
+        state = _arranged(model, path, outline).state
+        classifiers = networks.classifier_names(outline)
         if model.head == "none":
             state = {k: v for k, v in state.items() if k.rpartition(".")[0] not in classifiers}
         weight = next((state[f"{c}.weight"] for c in classifiers if f"{c}.weight" in state), None)
@@ -239,8 +240,8 @@ def _text_encoder(model: Model, clip: Any, name: str, device: str) -> TextEncode
 
 def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head | None:
     """Take ``head.weight`` and ``head.bias`` out of a checkpoint, if it has them."""
-    of_hub = (model.weights or "").startswith(HUB)  # whose configuration was built
-    if not of_hub and metadata.get("architecture", model.architecture) != model.architecture:
+    own = (model.weights or "").startswith((HUB, LOCAL_DIR))  # whose configuration was built
+    if not own and metadata.get("architecture", model.architecture) != model.architecture:
         raise ModelError(
             f"the checkpoint of {model.name} is of the architecture {metadata['architecture']}, "
             f"{model.architecture} is expected."
@@ -264,6 +265,17 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
     )
 
 
+def _arranged(model: Model, path: Path, net: nn.Module) -> Weights:
+    """Read a file of weights, its tensors named as the network has them if that can be told."""
+    weights = read_weights(path)
+    if model.renamed:
+        return weights
+    try:
+        return layouts.arranged(weights, net.state_dict())
+    except ValueError as error:
+        raise ModelError(f"{path.name} cannot be used: {error}.") from None
+
+
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
     wanted = net.state_dict()
@@ -280,33 +292,21 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
             )
     try:
         if model.library == "open_clip" and full and wanted.keys() != state.keys():
-            _load_older_layout(net, state)
+            layouts.load_older_layout(net, state)
         else:
             net.load_state_dict(state, strict=True)
     except (RuntimeError, KeyError) as error:
         missing, left = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+        more = layouts.part_that_fits(state, wanted)
+        advice = (
+            f"those whose names begin with {more} are all of it: save them alone" if more else
+            "get the whole file, or name the architecture that it is of" if missing else
+            "name the architecture that it is of"
+        )  # fmt: skip
         raise ModelError(
             f"{path.name} is not of the architecture {model.architecture}: {len(missing)} tensors "
-            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}; get the "
-            "whole file, or name the architecture that it is of."
+            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}; {advice}."
         ) from error
-
-
-def _load_older_layout(clip: nn.Module, state: State) -> None:
-    """Load tensors that are named as other programs, or earlier versions of open_clip, do it."""
-    state = open_clip.convert.convert_state_dict(clip, dict(state))
-    if "positional_embedding" in state and not hasattr(clip, "positional_embedding"):
-        state = open_clip.model.convert_to_custom_text_state_dict(state)
-    for name in ("logit_scale", "logit_bias"):
-        own = getattr(clip, name, None)
-        if name in state and own is not None:
-            state[name] = state[name].reshape(own.shape)
-    if "logit_bias" not in state and getattr(clip, "logit_bias", None) is not None:
-        state["logit_bias"] = torch.zeros_like(state["logit_scale"])
-    positions = "text.transformer.embeddings.position_ids"  # of transformers before 4.31
-    if positions not in clip.state_dict():
-        state.pop(positions, None)
-    clip.load_state_dict(state, strict=True)
 
 
 def _first(names: Sequence[str]) -> str:
@@ -323,6 +323,8 @@ def _check_output(loaded: Loaded) -> None:
         raise ModelError(
             f"{model.name} does not take images of {size} × {size} pixels ({reason})."
         ) from None
+    if not torch.isfinite(features).all():
+        raise ModelError(f"{model.name}: its features are not finite numbers: check the weights.")
     if features.shape != (1, model.width):
         raise ModelError(
             f"{model.name}: the features have the shape {tuple(features.shape[1:])}, "

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.common import ROOT, suggestion
-from analysis.families.registry import HUB, Model
+from analysis.families.registry import HUB, LOCAL_DIR, Model
+from analysis.features.store import local_weights
 from analysis.features.weights import HUB_FILES, ModelError, from_hub
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
@@ -52,13 +53,17 @@ def open_clip_architectures() -> list[str]:
 def source(model: Model) -> str:
     """Return what the libraries know a model's architecture by.
 
-    That is its name; of weights in a repository of the hub, a folder with its configuration.
+    That is its name; of weights in a repository of the hub, or in a folder laid out as one, the
+    folder with its configuration.
     """
-    weights = model.weights or ""
-    if not weights.startswith(HUB):
-        return model.architecture or ""
+    weights, name = model.weights or "", model.architecture or ""
+    local = local_weights(model)
+    if weights.startswith(LOCAL_DIR) and local:
+        return f"{LOCAL_DIR}{local.parent}"
+    if not weights.startswith(HUB) or (model.library == "open_clip" and "/" not in name):
+        return name  # known, as of transformers' CLIP is what open_clip has of the same sizes
     config = HUB_FILES[model.library or ""][:1]
-    return f"local-dir:{from_hub(model.name, weights.removeprefix(HUB), config).parent}"
+    return f"{LOCAL_DIR}{from_hub(model.name, weights.removeprefix(HUB), config).parent}"
 
 
 def build(who: str, library: str, name: str, *, drawn: bool = False, outline: bool = False,
@@ -83,7 +88,7 @@ def build(who: str, library: str, name: str, *, drawn: bool = False, outline: bo
             )  # fmt: skip
         except Exception as error:  # of many kinds, as the configuration is wrong
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            what = "what it configures" if name.startswith("local-dir:") else repr(name)
+            what = "what it configures" if name.startswith(LOCAL_DIR) else repr(name)
             raise ModelError(f"{who}: {library} cannot build {what} ({reason}).") from None
 
 

@@ -37,7 +37,7 @@ from analysis.common import (
     sha256_of,
     write_text,
 )
-from analysis.families.registry import Model, is_file_name
+from analysis.families.registry import LOCAL_DIR, Model, is_file_name
 
 #: The arithmetic that features are computed in.
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
@@ -333,7 +333,7 @@ def weights_sha256(model: Model, otherwise: str) -> str:
 
 def local_weights(model: Model) -> Path | None:
     """Return the file that a model's weights are, if they name one; it may not exist."""
-    weights = model.weights or ""
+    weights = (model.weights or "").removeprefix(LOCAL_DIR)
     return ROOT / Path(weights).expanduser() if is_file_name(weights) else None
 
 

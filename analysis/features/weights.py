@@ -1,80 +1,127 @@
 """Files of weights: fetched from the hub, checked, and read safely.
 
-Tensors are read by timm from safetensors files, and from PyTorch's files that hold nothing but
-tensors and plain values; nothing is opened in a way that could run code. Where a training program
-wrapped them (``state_dict``, ``model``) or put prefixes before their names they are unwrapped.
+Tensors are read from safetensors files, and from PyTorch's files that hold nothing but tensors and
+plain values, whatever such a file is called; nothing is opened in a way that could run code. What
+programs put around tensors is for `layouts`.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import pickle
+import threading
 import zipfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import open_clip
+import requests
 import timm
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors import safe_open
-from timm.models import clean_state_dict, load_state_dict
-from torch import Tensor
+from safetensors.torch import load_file
 
 from analysis.common import CompanionError, sha256_of
-from analysis.families.registry import HUB, PACKAGE, WEIGHT_FILES, Model
+from analysis.families.registry import HUB, PACKAGE, Model
+from analysis.features.layouts import State as State
+from analysis.features.layouts import Weights, shown, taken
 from analysis.features.store import local_weights
 from analysis.images.public import in_package
 
 #: From this version on PyTorch reads files of tensors without a known way to run code.
 SAFE_TORCH = (2, 6)
-#: What programs put before the names of all tensors when they train on several devices or compile.
-PREFIXES = ("module.", "_orig_mod.")
 #: Files of a repository of the hub: configuration and weights, by library.
 HUB_FILES = {
     "open_clip": ("open_clip_config.json", "open_clip_model.safetensors"),
     "timm": ("config.json", "model.safetensors"),
 }
-
-State = dict[str, Tensor]
+#: Seconds that the hub has to answer before it counts as out of reach.
+PATIENCE = 2
 
 
 class ModelError(CompanionError, RuntimeError):
     """A model cannot be loaded as it is described; the message says why."""
 
 
-def read_weights(path: Path) -> tuple[State, dict[str, str]]:
-    """Read the tensors of a file of weights, and the metadata that a safetensors file has.
+def read_weights(path: Path, *, outline: bool = False) -> Weights:
+    """Read the tensors of a file of weights, with a note on whatever of it was left aside.
 
-    ModelError for a file that is absent, cut short, or holds anything else.
+    An ``outline`` has tensors without content. ModelError for a file that is absent, cut short, or
+    holds anything else.
     """
     if not path.is_file():
         raise ModelError(f"there are no weights at {path}: check the path.")
-    if path.suffix not in WEIGHT_FILES:
-        raise ModelError(
-            f"{path.name} is not a safetensors file, nor one of PyTorch's "
-            f"({', '.join(WEIGHT_FILES[1:])}): convert it with a tool that you trust, and name it "
-            ".safetensors."
-        )
+    kind = _kind(path)
     try:
-        metadata = {} if path.suffix != ".safetensors" else read_header(path)[1]
-        state = _unwrapped(path)
+        if kind == "safetensors":
+            return _of_safetensors(path, outline)
+        if kind == "pytorch":
+            return _of_pytorch(path, outline)
     except Exception as error:  # of many kinds, one for each way in which a file can be wrong
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = reason.partition(" No automatic")[0].removesuffix(".")
+        reason = reason.removesuffix(".")
         raise ModelError(
-            f"{path.name} is not a sound file of tensors alone ({reason}), and what is more may "
-            "run code when it is opened: if it was cut short get it again, else save the model's "
-            "state_dict() as safetensors with a tool that you trust."
+            f"{path.name} is not a sound file of tensors alone ({reason[:200]}), and what is more "
+            "may run code when it is opened: if it was cut short get it again, else save the "
+            "model's state_dict() as safetensors with a tool that you trust."
         ) from None
-    return state, metadata
+    raise ModelError(f"{path.name} {UNREADABLE[kind]}.")
 
 
-def read_header(path: Path) -> tuple[set[str], dict[str, str]]:
-    """Names of the tensors in a safetensors file, and its metadata; else SafetensorError."""
-    with safe_open(path, framework="np") as file:
-        return set(file.keys()), file.metadata() or {}
+#: What is said of files that are something else.
+UNREADABLE = {
+    "program": "is a TorchScript program, which may run code when it is opened: save its "
+    "state_dict() as safetensors with a tool that you trust (OpenAI's own files are open_clip's "
+    "ViT-B-32-quickgelu/openai and so on)",
+    "arrays": "holds NumPy arrays, as JAX writes them: convert it to the names of PyTorch, and "
+    "save it as safetensors",
+    "other": "is not a safetensors file, nor one of PyTorch's, by its content: convert it with a "
+    "tool that you trust, and name it .safetensors",
+}
+
+
+def _kind(path: Path) -> str:
+    """What a file is by its content: some have endings of their own, and some none."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if path.suffix == ".safetensors" or start[8:] == b"{":
+        return "safetensors"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith(".npy") for name in names):
+            return "arrays"
+        return "program" if any("/code/" in name for name in names) else "pytorch"
+    known = path.suffix in (".pt", ".pth", ".bin", ".ckpt")
+    return "pytorch" if known or start[:1] == b"\x80" else "other"
+
+
+def _of_safetensors(path: Path, outline: bool) -> Weights:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if not outline:
+            return taken(load_file(path))._replace(metadata=metadata)
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    return taken({n: torch.empty(s, device="meta") for n, s in shapes.items()})._replace(
+        metadata=metadata
+    )
+
+
+def _of_pytorch(path: Path, outline: bool) -> Weights:
+    _check_torch(path)
+    where = "meta" if outline else "cpu"
+    with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its options so
+        try:
+            return taken(torch.load(path, map_location=where, weights_only=True))
+        except pickle.UnpicklingError:
+            more = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    raise ValueError(f"it holds more than tensors and plain values: {', '.join(map(shown, more))}")
 
 
 def weights_file(model: Model) -> Path:
@@ -87,7 +134,8 @@ def weights_file(model: Model) -> Path:
         return local
     file = HUB_FILES[model.library or ""][1]
     if weights.startswith(HUB):
-        return from_hub(model.name, weights.removeprefix(HUB), [file])
+        named = [file, HUB_FILES["timm"][1]]  # as transformers names it, too
+        return from_hub(model.name, weights.removeprefix(HUB), list(dict.fromkeys(named)))
     listed = _listed_by_open_clip if model.library == "open_clip" else _listed_by_timm
     repository, name = listed(model)
     return from_hub(model.name, repository, list(dict.fromkeys([name or file, file])))
@@ -97,24 +145,43 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
     """Return the first of some files that a repository has, from the hub's cache or the network.
 
     ``repository`` is ``organisation/name``, with ``@revision`` or without. ModelError, about
-    ``who``, if there is none.
+    ``who``, if there is none. The hub is asked once: where it is out of reach, the cache decides.
     """
     repository, _, revision = repository.partition("@")
     which: Any = {"revision": revision} if revision else {}
+    if not _reachable(huggingface_hub.constants.ENDPOINT):  # its client would ask five times more
+        which["local_files_only"] = True
     reason = ""
     for name in names:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, name, **which))
+        except LocalEntryNotFoundError as error:  # there may be another one in the cache
+            reason = type(error).__name__
         except Exception as error:  # the hub's own, and those of the network below it
             reason = type(error).__name__
-            absent = isinstance(error, EntryNotFoundError)
-            if not absent or isinstance(error, LocalEntryNotFoundError):
+            if not isinstance(error, EntryNotFoundError):
                 break
     raise ModelError(
         f"{who}: {' or '.join(names)} of {repository} is not on this machine and could not "
         f"be fetched from the Hugging Face hub ({reason}): check the name and go online, or give a "
         "local file of the weights as the checkpoint."
     )
+
+
+@cache
+def _reachable(address: str) -> bool:
+    """Whether a server answers at all; looking up its name may hang, so that it is left alone."""
+    answers: list[bool] = []
+
+    def ask() -> None:
+        with contextlib.suppress(requests.RequestException, OSError):
+            requests.head(address, timeout=PATIENCE)
+            answers.append(True)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return bool(answers)
 
 
 def checked(model: Model, path: Path) -> str:
@@ -129,23 +196,6 @@ def checked(model: Model, path: Path) -> str:
             "put that file back, or describe the new one under a name of its own (companion add)."
         )
     return sha256
-
-
-def _unwrapped(path: Path) -> State:
-    """Read the tensors by name, whatever was around them; any error of the libraries."""
-    if path.suffix != ".safetensors":
-        _check_torch(path)
-    content: Any = load_state_dict(str(path), use_ema=False, weights_only=True)
-    content = content.get("model_state_dict", content)
-    while any(str(name).startswith(PREFIXES) for name in content):  # they nest in either order
-        content = clean_state_dict(content)
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
-        entries = ", ".join(map(str, content)) or "nothing"
-        raise ValueError(
-            f"it holds {entries[:60]} where a dictionary of tensors is expected, or one with such "
-            "a dictionary under state_dict or model"
-        )
-    return {str(name): value for name, value in content.items()}
 
 
 def _listed_by_open_clip(model: Model) -> tuple[str, str]:

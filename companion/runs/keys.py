@@ -24,7 +24,7 @@ import yaml
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import Family, Model, load_families
-from analysis.features.store import default_folder
+from analysis.features.store import default_folder, local_weights
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import code_parts
 from companion.runs import dispatch
@@ -175,8 +175,8 @@ def from_store(run: Run, families: Families | None = None) -> list[Path]:
     models = _models(run, families)
     folders = [default_folder() / model.name for model in models]
     found = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
-    weights = [ROOT / model.weights for model in models if model.weights]
-    return found + [path for path in weights if run.experiment.features and path.is_file()]
+    weights = [path for path in map(local_weights, models) if path and path.is_file()]
+    return found + (weights if run.experiment.features else [])
 
 
 def folders_in_store(run: Run, families: Families | None = None) -> list[Path]:

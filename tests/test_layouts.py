@@ -1,0 +1,325 @@
+"""Weights as training programs and other libraries write them: features equal the bare model's."""
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+from tiny import WIDTH, architectures, save_clip  # noqa: F401 - a fixture
+
+torch = pytest.importorskip("torch", reason="extraction is not installed")
+open_clip = pytest.importorskip("open_clip")
+timm = pytest.importorskip("timm")
+
+from safetensors.torch import save_file  # noqa: E402
+from torch.optim.swa_utils import AveragedModel  # noqa: E402
+
+from analysis.features import layouts, weights  # noqa: E402
+from analysis.features.checkpoints import find  # noqa: E402
+from analysis.features.encoders import load  # noqa: E402
+from analysis.features.weights import ModelError  # noqa: E402
+
+torch.set_num_threads(1)
+LITTLE = "test_vit"  # of timm: real, with 370,000 parameters
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, architectures: None) -> object:  # noqa: F811
+    path = tmp_path_factory.mktemp("clip") / "tiny.safetensors"
+    save_clip(path)
+    return open_clip.create_model("tiny-vit", pretrained=str(path)).eval()
+
+
+def features(text: str, architecture: str | None = "tiny-vit", **more: object) -> object:
+    """What a checkpoint makes of one picture, with the note that its description has."""
+    described = find(text, architecture=architecture, name="x", **more)
+    loaded = load(described)
+    picture = loaded.preprocess(tiny.pictures(1)[0])[None]
+    return loaded.encoder(picture), picture, described.note
+
+
+def with_optimizer(net: object) -> dict:
+    optimizer = torch.optim.Adam(net.parameters())
+    sum(p.sum() for p in net.parameters()).backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def of_open_clip_train(clip: object, path: Path) -> None:
+    """As `open_clip_train.main` writes it after an epoch on several devices."""
+    state = torch.nn.DataParallel(clip).state_dict()
+    torch.save({"epoch": 1, "name": "a run", "state_dict": state,
+                "optimizer": {"state": {}, "param_groups": []},
+                "scaler": {"scale": 65536.0, "_growth_tracker": 7}}, path)  # fmt: skip
+
+
+def of_lightning(clip: object, path: Path) -> None:
+    lightning = pytest.importorskip("lightning")
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.save_hyperparameters({"lr": 0.1, "betas": [0.9, 0.98]})
+            self.model = torch.compile(clip)
+
+    trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False,
+                                enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer.strategy.connect(Module())
+    trainer.save_checkpoint(path)
+
+
+def averaged(clip: object, path: Path) -> None:
+    torch.save(AveragedModel(clip).state_dict(), path)
+
+
+def compiled(clip: object, path: Path) -> None:
+    torch.save(torch.compile(torch.nn.DataParallel(clip)).state_dict(), path)
+
+
+def a_tower(clip: object, path: Path) -> None:
+    torch.save(clip.visual.state_dict(), path)
+
+
+def half(clip: object, path: Path) -> None:
+    torch.save({key: value.half() for key, value in clip.state_dict().items()}, path)
+
+
+def bfloat(clip: object, path: Path) -> None:
+    state = {key: value.bfloat16().contiguous() for key, value in clip.state_dict().items()}
+    save_file(state, path)
+
+
+def transposed(clip: object, path: Path) -> None:
+    """As transformers lays CLIP out; the numbers of positions are its older versions'."""
+    save_file(as_transformers(clip.state_dict()), path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "note"),
+    [
+        (of_open_clip_train, "epoch_1.pt", "Taken off the names of all tensors: module."),
+        (of_lightning, "last.ckpt", r"Taken off the names of all tensors: _orig_mod.model."),
+        (averaged, "swa.pth.tar", r"names of all tensors: module\. .* average over training"),
+        (compiled, "weights", r"Taken off the names of all tensors: _orig_mod\.module\."),
+        (a_tower, "tower.pt", "holds an image tower alone"),
+        (half, "half.pth", ""),
+        (bfloat, "bf16.safetensors", ""),
+        (transposed, "model.safetensors", "laid out as transformers does it"),
+    ],
+)
+def test_a_clip_by_each_program(
+    clip: object, tmp_path: Path, write: Callable, name: str, note: str
+) -> None:
+    write(clip, tmp_path / name)
+    found, picture, said = features(str(tmp_path / name))
+    precise = write not in (half, bfloat)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, clip.encode_image(picture),
+                                   **{} if precise else {"rtol": 0.1, "atol": 0.1})  # fmt: skip
+        if precise:
+            assert torch.equal(found, clip.encode_image(picture))
+    assert re.search(note, said) and (note or not said), said
+
+
+def test_timms_own_checkpoints(tmp_path: Path) -> None:
+    """Its trainer's: with an average beside the network, and the options as a Namespace."""
+    net = timm.create_model(LITTLE, num_classes=5).eval()
+    average = timm.utils.ModelEmaV3(net, decay=0.5)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9)
+    saver = timm.utils.CheckpointSaver(
+        net, optimizer, argparse.Namespace(model=LITTLE, lr=1.0), average,
+        checkpoint_dir=str(tmp_path), recovery_dir=str(tmp_path),
+    )  # fmt: skip
+    with torch.no_grad():
+        net.fc_norm = torch.nn.Identity()
+        next(iter(net.parameters())).add_(1)
+    saver.save_checkpoint(0, metric=0.5)
+    found, picture, note = features(str(tmp_path / "last.pth.tar"), LITTLE)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
+    assert "the entry state_dict was taken, state_dict_ema left aside" in note
+
+
+def test_what_is_more_than_the_network_is_named(clip: object, tmp_path: Path) -> None:
+    state = {f"model.{key}": value for key, value in clip.state_dict().items()}
+    torch.save({"state_dict": state | {"loss.weight": torch.ones(3)}}, tmp_path / "more.ckpt")
+    with pytest.raises(ModelError, match=r"left over \(first loss\.weight\); those whose names "
+                       r"begin with model\. are all of it: save them alone\."):  # fmt: skip
+        load(find(str(tmp_path / "more.ckpt"), architecture="tiny-vit"))
+    torch.save({"a.module.x": torch.ones(1), "a._orig_mod.module.x": torch.ones(1)},
+               tmp_path / "twice.pt")  # fmt: skip
+    with pytest.raises(ModelError, match="two of its tensors have one name once wrappers'"):
+        find(str(tmp_path / "twice.pt"), architecture="tiny-vit")
+    damaged = {**clip.state_dict(), "visual.proj": torch.full((16, WIDTH), float("nan"))}
+    torch.save(damaged, tmp_path / "nan.pt")
+    with pytest.raises(ModelError, match="features are not finite numbers: check the weights"):
+        load(find(str(tmp_path / "nan.pt"), architecture="tiny-vit"))
+
+
+# transformers
+
+
+def as_transformers(state: dict) -> dict:
+    """Written by hand from the names that transformers' CLIPModel has, block by block."""
+    made = {"logit_scale": state["logit_scale"],
+            "text_projection.weight": state["text_projection"].T.contiguous(),
+            "visual_projection.weight": state["visual.proj"].T.contiguous(),
+            "vision_model.embeddings.class_embedding": state["visual.class_embedding"],
+            "vision_model.embeddings.patch_embedding.weight": state["visual.conv1.weight"],
+            "vision_model.embeddings.position_embedding.weight":
+            state["visual.positional_embedding"],
+            "text_model.embeddings.token_embedding.weight": state["token_embedding.weight"],
+            "text_model.embeddings.position_embedding.weight": state["positional_embedding"],
+            "text_model.embeddings.position_ids": torch.arange(8)[None]}  # fmt: skip
+    for end in ("weight", "bias"):
+        made[f"vision_model.pre_layrnorm.{end}"] = state[f"visual.ln_pre.{end}"]
+        made[f"vision_model.post_layernorm.{end}"] = state[f"visual.ln_post.{end}"]
+        made[f"text_model.final_layer_norm.{end}"] = state[f"ln_final.{end}"]
+        for tower, prefix in (("vision_model", "visual."), ("text_model", "")):
+            old, new = f"{prefix}transformer.resblocks.0.", f"{tower}.encoder.layers.0."
+            query, key, value = state[f"{old}attn.in_proj_{end}"].chunk(3)
+            made[f"{new}self_attn.q_proj.{end}"] = query.contiguous()
+            made[f"{new}self_attn.k_proj.{end}"] = key.contiguous()
+            made[f"{new}self_attn.v_proj.{end}"] = value.contiguous()
+            made[f"{new}self_attn.out_proj.{end}"] = state[f"{old}attn.out_proj.{end}"]
+            made[f"{new}layer_norm1.{end}"] = state[f"{old}ln_1.{end}"]
+            made[f"{new}layer_norm2.{end}"] = state[f"{old}ln_2.{end}"]
+            made[f"{new}mlp.fc1.{end}"] = state[f"{old}mlp.c_fc.{end}"]
+            made[f"{new}mlp.fc2.{end}"] = state[f"{old}mlp.c_proj.{end}"]
+    return made
+
+
+CONFIG = {
+    "model_type": "clip", "projection_dim": WIDTH,
+    "text_config": {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1,
+                    "num_attention_heads": 2, "max_position_embeddings": 8, "vocab_size": 16,
+                    "hidden_act": "gelu"},
+    "vision_config": {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1,
+                      "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
+                      "hidden_act": "gelu"},
+}  # fmt: skip
+INPUT = {
+    "crop_size": {"height": 32, "width": 32}, "size": {"shortest_edge": 40}, "resample": 3,
+    "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6],
+}  # fmt: skip
+
+
+def test_a_folder_of_transformers(clip: object, tmp_path: Path) -> None:
+    transposed(clip, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    found, picture, note = features(str(tmp_path), None)
+    assert "There is no preprocessor_config.json: the input of open_clip's tiny-vit" in note
+    with torch.inference_mode():
+        assert torch.equal(found, clip.encode_image(picture))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(INPUT))
+    described = find(f"local-dir:{tmp_path}")
+    assert "activation" not in described.note
+    assert described.preprocessing.resize == 40 and described.preprocessing.mean == (0.1, 0.2, 0.3)
+    assert (described.architecture, described.library) == ("tiny-vit", "open_clip")
+    quick = CONFIG | {k: {**CONFIG[k], "hidden_act": "quick_gelu"} for k in CONFIG if "fig" in k}
+    (tmp_path / "config.json").write_text(json.dumps(quick))
+    with pytest.raises(ModelError, match="open_clip has no architecture of these sizes"):
+        find(str(tmp_path))
+
+
+def test_what_transformers_itself_writes(tmp_path: Path) -> None:
+    """Where transformers is installed: its features, its files, its configuration."""
+    transformers = pytest.importorskip("transformers")
+    net = transformers.CLIPModel(transformers.CLIPConfig(**CONFIG)).eval()
+    net.save_pretrained(tmp_path)
+    found, picture, _ = features(str(tmp_path), None)
+    with torch.inference_mode():
+        theirs = net.visual_projection(net.vision_model(picture).pooler_output)
+    torch.testing.assert_close(found, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("openai/clip-vit-base-patch32", "ViT-B-32-quickgelu"), ("laion/H", "ViT-H-14")],
+)
+def test_configurations_of_the_hub(name: str, own: str) -> None:
+    towers = {} if own.startswith("ViT-B") else {
+        "vision_config": {"hidden_act": "gelu", "hidden_size": 1280, "intermediate_size": 5120,
+                          "num_attention_heads": 16, "num_hidden_layers": 32, "patch_size": 14},
+        "text_config": {"hidden_act": "gelu", "hidden_size": 1024, "intermediate_size": 4096,
+                        "num_attention_heads": 16, "num_hidden_layers": 24},
+        "projection_dim": 1024,
+    }  # fmt: skip
+    assert layouts.architecture_of(towers) == own
+
+
+# Folders
+
+
+def test_folders_as_open_clip_and_timm_save_them(clip: object, tmp_path: Path) -> None:
+    from open_clip.push_to_hf_hub import save_for_hf
+
+    config = open_clip.get_model_config("tiny-vit")
+    save_for_hf(clip, _NoTokenizer(), {"embed_dim": WIDTH, **config}, tmp_path / "My CLIP")
+    found, picture, note = features(f"local-dir:{tmp_path / 'My CLIP'}", None)
+    with torch.inference_mode():
+        assert torch.equal(found, clip.encode_image(picture))
+    described = find(str(tmp_path / "My CLIP"))
+    assert (described.architecture, described.name) == ("my-clip", "my-clip")
+    assert "open_clip_pytorch_model.bin left aside" in note
+    assert described.weights.startswith("local-dir:/")
+    assert described.shown_weights[:1] != "/"
+
+    net = timm.create_model(LITTLE, num_classes=3, act_layer="gelu").eval()
+    timm.models.save_for_hf(net, tmp_path / "net", model_config={"num_classes": 3},
+                            safe_serialization=True)  # fmt: skip
+    config = json.loads((tmp_path / "net/config.json").read_text())
+    config["model_args"]["act_layer"] = "gelu"
+    (tmp_path / "net/config.json").write_text(json.dumps(config))
+    found, picture, _ = features(str(tmp_path / "net"), None, level="supervised")
+    with torch.inference_mode():
+        torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
+
+
+class _NoTokenizer:
+    def __init__(self) -> None:
+        self.tokenizer = self
+
+    def save_pretrained(self, folder: object) -> None:
+        """There is nothing to save."""
+
+
+def test_folders_that_leave_a_choice_are_asked_about(clip: object, tmp_path: Path) -> None:
+    half(clip, tmp_path / "a.pt")
+    assert find(str(tmp_path), architecture="tiny-vit").width == WIDTH
+    half(clip, tmp_path / "b.pt")
+    with pytest.raises(ModelError, match=r"is a folder of a\.pt, b\.pt: give the file of weights"):
+        find(str(tmp_path), architecture="tiny-vit")
+
+
+def test_links_are_followed(clip: object, tmp_path: Path) -> None:
+    half(clip, tmp_path / "a.pt")
+    (tmp_path / "link.pt").symlink_to(tmp_path / "a.pt")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link.pt").symlink_to(tmp_path / "a.pt")
+    for text in ("link.pt", "folder"):
+        assert find(str(tmp_path / text), architecture="tiny-vit").width == WIDTH
+
+
+# The hub
+
+
+def test_offline_the_hub_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import time
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    weights._reachable.cache_clear()
+    start = time.monotonic()
+    with pytest.raises(ModelError, match="could not be fetched from the Hugging Face hub"):
+        find("hf-hub:someone/something")
+    assert time.monotonic() - start < 3
+    assert capfd.readouterr() == ("", "")
+    weights._reachable.cache_clear()
