@@ -1,5 +1,7 @@
 """Public features of single images: what they are held against, and numbers computed literally."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from analysis.families.registry import load_family
 from analysis.features import published, store
 from analysis.images import sets
 from analysis.images.public import ArtifactError, fetch
+from companion import cli
 from companion.measurements.records import FOLDER, read
 
 TABLE = published.table()
@@ -144,6 +147,55 @@ def test_a_file_that_is_not_what_the_table_says(tmp_path, changed, family, data,
         changed(tmp_path, family, entry(f"{family}-openai", data), **fields)
     assert "\n" not in str(caught.value)
     assert not store.features_path(f"{family}-openai", data, tmp_path).exists()
+
+
+#: What is fetched together of ViT-B/32, and one of its entries.
+KEYS, HEAD = "SAFPool-main/imagenet/keys_1shots.pt", "heroku-clip/zeroshot_weights.npy"
+
+
+@pytest.mark.parametrize(
+    ("names", "model", "data", "fields", "sentence"),
+    [
+        ([KEYS, HEAD], "vit_b_32-openai", "imagenet_train_1000",
+         {"labels": published.Labels(per_class=2)}, r"zeroshot_weights\.npy gives 0\.\d % of the"),
+        ([KEYS], "vit_b_32-openai", "imagenet_train_1000",
+         {"transposed": False}, r"shape \(512, 1000\) where 1000 images of 512"),
+        (["NICE-EEG/clip_feature_maps_test.npy"], "vit_l_14-openai", "objects_200",
+         {"model": "vit_l_14-laion2b"}, None),  # no leader is known of this model
+        (["Biomedical-clip-image-search/image_embeddings.npy"], "vit_b_16-openai",
+         "histology_1000", {"model": "vit_b_32-openai"}, "coordinate 442 leads in most images"),
+    ],
+)  # fmt: skip
+def test_what_was_fetched_is_looked_into(monkeypatch, capsys, names, model, data, fields, sentence):
+    assert cli.main(["fetch", *names]) == 0
+    assert published.check(names) == []
+    wrong = list(TABLE.embeddings)
+    wrong[entry(model, data)] = wrong[entry(model, data)].model_copy(update=fields)
+    table = TABLE.model_copy(update={"embeddings": tuple(wrong)})
+    monkeypatch.setattr(published, "table", lambda: table)
+    capsys.readouterr()
+    assert cli.main(["fetch", *names]) == (sentence is not None)
+    told = capsys.readouterr().err
+    assert (not told) if sentence is None else re.search(sentence, told) and told.count("\n") == 1
+
+
+def test_heads_are_looked_into(monkeypatch):
+    other = TABLE.heads[1].model_copy(update={"model": "vit_l_14-openai"})
+    table = TABLE.model_copy(update={"heads": (TABLE.heads[0], other)})
+    monkeypatch.setattr(published, "table", lambda: table)
+    sentence = r"a head of shape \(1000, 512\), 1000 classes of 768 components are expected"
+    with pytest.raises(ArtifactError, match=sentence):
+        published.check([HEAD])
+
+
+def test_without_pytorch_its_files_are_named(monkeypatch, capsys):
+    monkeypatch.setattr(published.importlib.util, "find_spec", lambda name: None)
+    assert cli.main(["fetch", KEYS, HEAD]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"[extract]'): {KEYS}")
+
+
+def test_every_public_file_is_what_the_table_says():
+    assert published.check(published.files()) == []
 
 
 def test_every_image_set_through_the_store(tmp_path):

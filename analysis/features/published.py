@@ -8,11 +8,13 @@ them.
 A checksum shows that a file is the one that was meant, not that it is what it is said to be. So
 each is looked at before it enters the store: its shape, the coordinate that leads, which is the
 same in all features of one model, and the accuracy of the model's head where there are labels.
+`check` looks at them where they are, when they have just been fetched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -152,6 +154,36 @@ def into_store(family: Family, folder: Path | None = None) -> list[Path]:
             if source.model == model.name:
                 paths += _embeddings_into_store(source, model, folder)
     return paths
+
+
+def check(names: Collection[str]) -> list[str]:
+    """Look whether artefacts that are here hold what the table says; return those not looked into.
+
+    Shape, leading coordinate and lengths of heads; the accuracy where head and labels are among
+    ``names``, too. Nothing else is fetched. Raises ArtifactError, in one sentence, for the first
+    that is something else. Files of PyTorch are left out where that is not installed.
+    """
+    closed = [
+        n for n in names if Path(n).suffix == ".pt" and importlib.util.find_spec("torch") is None
+    ]
+    models = {m.name: m for family in load_families().values() for m in family.models}
+    here = {*names} - {*closed}
+    heads = [head for head in table().heads if head.artifact in here]
+    for head in heads:
+        shape = _as_head(head).weight.shape
+        if shape != (len(imagenet.classes()), models[head.model].width):
+            raise ArtifactError(
+                f"{head.artifact} holds a head of shape {shape}, {len(imagenet.classes())} classes "
+                f"of {models[head.model].width} components are expected: correct its entry in "
+                f"{TABLE.name}."
+            )
+    for source in table().embeddings:
+        if source.artifact in here:
+            labelled = {*_label_files(source.labels)} <= here
+            own = _head_of(source) if labelled and _head_of(source) in heads else None
+            labels = _labels(source)[0] if own else np.empty(0, dtype=np.int64)
+            _check(source, _rows(source, models[source.model]), labels, own)
+    return [name for name in closed if name in files()]
 
 
 def read_array(path: Path) -> Array:
