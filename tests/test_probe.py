@@ -377,6 +377,35 @@ def test_features_in_the_store_are_used(tiny: Path, images: Path, monkeypatch) -
     assert again.kurtosis == fresh.kurtosis
 
 
+def test_any_encoder_gets_the_same_numbers(tiny: Path, images: Path, tmp_path: Path) -> None:
+    from companion.probe_encoder import probe as of_encoder
+
+    torch = pytest.importorskip("torch")
+    from analysis.features import checkpoints, encoders
+
+    assert run(tiny, *TINY, "--images", images, "--json", tmp_path / "n.json") == 0
+    typed = probe_found.from_json((tmp_path / "n.json").read_bytes())
+    loaded = encoders.load(checkpoints.find(str(tiny)))
+    listed = imagelist.unlabelled(images)
+    pictures = [listed.image(row) for row in range(len(listed))]
+    inputs = torch.stack([loaded.preprocess(picture) for picture in pictures])
+    loaded.encoder.train()
+    for given, how in ((images, loaded.preprocess), (pictures, loaded.preprocess), (inputs, None)):
+        for encoder in (loaded.encoder, lambda batch: loaded.encoder.forward(batch).numpy()):
+            found = of_encoder(encoder, given, preprocess=how)
+            assert found.kurtosis.mean == pytest.approx(typed.kurtosis.mean, rel=1e-6)
+            np.testing.assert_allclose(found.profile, typed.profile, rtol=1e-5)
+            assert found.verdict.answer == typed.verdict.answer
+            assert [o.model for o in found.place.others] == [o.model for o in typed.place.others]
+    assert loaded.encoder.training
+    with pytest.raises(imagelist.DatasetError, match="give preprocess, a function"):
+        of_encoder(loaded.encoder, images)
+    with pytest.raises(imagelist.DatasetError, match="so pool or flatten what it gives"):
+        of_encoder(torch.nn.Identity(), inputs)
+    with pytest.raises(ProbeError, match="3 images are too few"):
+        of_encoder(loaded.encoder, inputs[:3])
+
+
 def test_what_was_chosen_of_a_file_stands_in_answer_page_and_numbers(
     tiny: Path, images: Path, tmp_path: Path, capsys
 ) -> None:

@@ -1,0 +1,96 @@
+"""Features of pictures by any encoder: a network of your own, in your own script.
+
+Where a model is one that open_clip or timm can build, `analysis.features.extract` does the same for
+whole data sets, on disk and resumable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from analysis.images import imagelist
+from analysis.images.imagelist import DatasetError, ImageList
+
+#: Maps a batch of inputs (n, ...) to features (n, d).
+Encoder = Callable[[Tensor], Any]
+#: Turns a picture into the encoder's input, as a transform of torchvision, open_clip or timm does.
+Preprocess = Callable[[Image.Image], Tensor]
+#: A folder of images, pictures, or a tensor of inputs (N, ...) that needs no preprocessing.
+Images = str | Path | ImageList | Sequence[Image.Image] | Tensor
+
+
+def features_of(
+    encoder: Encoder,
+    images: Images,
+    preprocess: Preprocess | None = None,
+    *,
+    batch_size: int = 32,
+) -> NDArray[np.float32]:
+    """Return an encoder's features of images, (N, d), float32.
+
+    ``encoder`` is a module, which is used in evaluation mode, on the device where its weights are,
+    and left as it was, or any function from a batch of inputs to features (n, d). The images of a
+    folder are those that `analysis.images.imagelist.unlabelled` lists, in its order. Raises
+    DatasetError where there are no images, where pictures lack ``preprocess``, or where features
+    are of another shape.
+
+    >>> from torch import nn
+    >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
+    (5, 12)
+    """
+    listed = imagelist.unlabelled(Path(images)) if isinstance(images, str | Path) else images
+    if not len(listed):
+        raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
+    module = encoder if isinstance(encoder, nn.Module) else getattr(encoder, "__self__", None)
+    weights = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    parts = []
+    with torch.inference_mode(), _evaluating(module):
+        for inputs in _batches(listed, preprocess, batch_size):
+            found = encoder(inputs if weights is None else inputs.to(weights.device))
+            part = torch.as_tensor(found).float().cpu().numpy()
+            if part.ndim != 2 or len(part) != len(inputs):
+                raise DatasetError(
+                    f"the encoder makes {part.shape} of {len(inputs)} images: features of shape "
+                    "(images, components) are expected, so pool or flatten what it gives."
+                )
+            parts.append(part)
+    return np.concatenate(parts)
+
+
+def _batches(
+    images: ImageList | Sequence[Image.Image] | Tensor, preprocess: Preprocess | None, size: int
+) -> Iterator[Tensor]:
+    if isinstance(images, Tensor):
+        yield from torch.split(images, size)
+        return
+    if preprocess is None:
+        raise DatasetError(
+            "how a picture becomes the encoder's input is not said: give preprocess, a function "
+            "from a picture to a tensor, or a tensor of inputs instead of pictures."
+        )
+    for start in range(0, len(images), size):
+        rows = range(start, min(start + size, len(images)))
+        pictures = (images.image(i) if isinstance(images, ImageList) else images[i] for i in rows)
+        yield torch.stack([preprocess(picture.convert("RGB")) for picture in pictures])
+
+
+@contextlib.contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """A module in evaluation mode, its parts' own modes restored afterwards."""
+    modes = {m: m.training for m in module.modules()} if isinstance(module, nn.Module) else {}
+    for part in modes:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
