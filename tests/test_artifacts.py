@@ -129,7 +129,7 @@ def test_offline_and_not_cached_says_how_to_get_it(server, cache):
     [
         (404, b"404: Not Found", None, r"could not be downloaded .*404"),
         (200, CONTENT.replace(b"76.13", b"99.99"), None, "checksum differs.*nothing was kept"),
-        (200, CONTENT[:100], len(CONTENT), f"{NAME} is not on this machine|what came from"),
+        (200, CONTENT[:100], len(CONTENT), f"{NAME} is not on this machine"),
     ],
     ids=["a missing page", "another content", "truncated"],
 )
@@ -142,6 +142,29 @@ def test_what_is_not_the_file_is_refused_and_not_kept(
     assert not files(cache)
     server.status, server.body, server.declared = 200, CONTENT, None
     assert fetch(NAME).read_bytes() == CONTENT
+
+
+def test_mirrors_are_tried_in_turn_and_checked(server, cache, monkeypatch):
+    others = Server(), Server()
+    others[0].body = CONTENT.replace(b"76.13", b"99.99")
+    ends = ("gh/{repository}@{commit}/{path}", "api/sha256:{sha256}/raw/")
+    places = [f"{one.url}/{end}" for one, end in zip(others, ends, strict=True)]
+    mirrored = FAKE.model_copy(update={"mirrors": tuple(places)})
+    monkeypatch.setattr(public, "_catalogue", lambda: {NAME: mirrored})
+    server.status = 404
+    assert fetch(NAME).read_bytes() == CONTENT and len(files(cache)) == 1
+    assert others[0].asked == [f"/gh/{FAKE.repository}@{FAKE.commit}/results/top1%2Bmore.csv"]
+    assert others[1].asked == [f"/api/sha256:{FAKE.sha256}/raw/"]
+    fetch(NAME).unlink()
+    others[1].close()
+    with pytest.raises(ArtifactError) as caught:
+        fetch(NAME)
+    host = re.escape(others[0].url.removeprefix("http://"))
+    assert re.search(rf"from {server.url}/.* \(404 .*\), nor from {host} \(its checksum differs; "
+                     r"nothing was kept\), nor from 127.0.0.1:\d+ \(Connection.*\): go online",
+                     str(caught.value))  # fmt: skip
+    assert "\n" not in str(caught.value) and not files(cache)
+    others[0].close()
 
 
 def test_a_busy_server_is_asked_again(server):
@@ -231,6 +254,11 @@ def test_the_list_is_complete_and_unambiguous():
         r"/docs/openclip_results.csv",
         table.url,
     )
+    assert table.urls[1] == table.url.replace(
+        "raw.githubusercontent.com/mlfoundations/open_clip/",
+        "cdn.jsdelivr.net/gh/mlfoundations/open_clip@",
+    )
+    assert table.sha256 in table.urls[2]
 
 
 LIST = """
@@ -250,6 +278,8 @@ sources:
         ("path: one.csv", "path: ../../one.csv"),
         ("licence: MIT", "license: MIT"),
         ("sources:", "files:"),
+        ("sources:", "mirrors: ['http://x/{path}']\nsources:"),
+        ("sources:", "mirrors: ['https://x/{name}']\nsources:"),
     ],
 )
 def test_a_wrong_list_is_refused_in_one_line(tmp_path, old, new):

@@ -1,7 +1,8 @@
 """Public files of others: where each one lies, its checksum, and how it gets here.
 
-``data/artifacts.yaml`` lists every file with its repository, commit, sha256, size and licence. A
-file is used only if its checksum holds. Nothing is opened here: reading a file, and never by
+``data/artifacts.yaml`` lists every file with its repository, commit, sha256, size and licence, and
+the mirrors that are tried in turn when its origin has it no more. A file is used only if its
+checksum holds, whoever sent it. Nothing is opened here: reading a file, and never by
 unpickling it, is the caller's business.
 
 Environment variables:
@@ -16,18 +17,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import string
 import time
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pooch
 import requests
 import urllib3
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from tqdm import tqdm
 
 from analysis.common import ROOT, CompanionError, Sha256, Strict, sha256_of, suggestion
@@ -48,6 +50,18 @@ class ArtifactError(CompanionError, RuntimeError):
     """An artefact is unknown, missing or damaged; the message says what to do."""
 
 
+def _is_mirror(text: str) -> str:
+    """The same text, an address with {repository}, {path} or the like in it; else ValueError."""
+    fields = {name for _, name, *_ in string.Formatter().parse(text) if name is not None}
+    known = {"repository", "commit", "path", "sha256"}
+    if not text.startswith("https://") or not fields <= known:
+        raise ValueError(f"a mirror is https:// with {{{'}, {'.join(sorted(known))}}} in it")
+    return text
+
+
+Mirror = Annotated[str, AfterValidator(_is_mirror)]
+
+
 class Artifact(Strict):
     """One public file at one commit."""
 
@@ -60,6 +74,7 @@ class Artifact(Strict):
     licence: str
     citation: str
     what: str
+    mirrors: tuple[Mirror, ...] = ()
 
     @property
     def place(self) -> str:
@@ -68,15 +83,25 @@ class Artifact(Strict):
 
     @property
     def url(self) -> str:
-        """Address of the file's content."""
+        """Address of the file's content at its origin."""
         return f"{HOST}/{quote(self.place)}"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses of the file's content, to be tried in turn: the origin's, then mirrors'."""
+        parts = {"repository": self.repository, "commit": self.commit, "path": quote(self.path),
+                 "sha256": self.sha256}  # fmt: skip
+        return (self.url, *(mirror.format(**parts) for mirror in self.mirrors))
 
 
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, Artifact]:
     """Read the list of artefacts, by name, in the file's order; ArtifactError if it is wrong."""
     try:
-        sources = yaml.safe_load(path.read_text(encoding="utf-8"))["sources"]
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sources, mirrors = content["sources"], content.get("mirrors", [])
         shared = [{k: v for k, v in source.items() if k != "files"} for source in sources]
+        for source in shared:  # its own first: they hold this very file
+            source["mirrors"] = [*source.get("mirrors", []), *mirrors]
         artifacts = [
             Artifact(**common, **file)
             for common, source in zip(shared, sources, strict=True)
@@ -164,29 +189,30 @@ def _from_mirror(wanted: Artifact) -> Path | None:
 
 
 def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
-    known = {wanted.place: f"sha256:{wanted.sha256}"}
-    downloads = pooch.create(cache_folder(), "", registry=known, urls={wanted.place: wanted.url})
-
     def loader(url: str, target: str, _: object) -> None:
         _download(url, Path(target), wanted.bytes, progress)
 
+    known = {wanted.place: f"sha256:{wanted.sha256}"}
     _remove_killed(cache_folder() / wanted.place)
-    try:
-        return Path(downloads.fetch(wanted.place, downloader=loader))
-    except (OSError, urllib3.exceptions.HTTPError) as error:  # all that requests raises is one
-        reason = " ".join(str(error).split()).partition(" for url")[0]
-        if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
-            reason = type(error).__name__
-        raise ArtifactError(
-            f"{wanted.name} is not on this machine and could not be downloaded from {wanted.url} "
-            f"({reason}): go online and run `companion fetch {wanted.name}`, or set "
-            f"COMPANION_MIRROR to a folder that holds it as {wanted.repository}/{wanted.path}."
-        ) from None
-    except ValueError:  # pooch's word for a checksum that does not hold; it keeps nothing
-        raise ArtifactError(
-            f"what came from {wanted.url} is not {wanted.name} (its checksum differs): nothing was "
-            "kept; try again, and if it stays so the file has changed at its origin."
-        ) from None
+    failed: dict[str, str] = {}
+    for url in wanted.urls:
+        downloads = pooch.create(cache_folder(), "", registry=known, urls={wanted.place: url})
+        try:
+            return Path(downloads.fetch(wanted.place, downloader=loader))
+        except (OSError, urllib3.exceptions.HTTPError) as error:  # all that requests raises is one
+            reason = " ".join(str(error).split()).partition(" for url")[0]
+            if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
+                reason = type(error).__name__
+            failed[url] = reason
+        except ValueError:  # pooch's word for a checksum that does not hold; it keeps nothing
+            failed[url] = "its checksum differs; nothing was kept"
+    (origin, why), *others = failed.items()
+    mirrors = "".join(f", nor from {urlsplit(url).netloc} ({reason})" for url, reason in others)
+    raise ArtifactError(
+        f"{wanted.name} is not on this machine and could not be downloaded from {origin} "
+        f"({why}){mirrors}: go online and run `companion fetch {wanted.name}`, or set "
+        f"COMPANION_MIRROR to a folder that holds it as {wanted.repository}/{wanted.path}."
+    )
 
 
 def _download(url: str, target: Path, size: int, progress: bool) -> None:
