@@ -101,7 +101,11 @@ style.table(
 
 # %%
 style.text("order", accuracies.order(backbone, shown))
-fits = (f"{v.where}: r = {v.line.r:.2f}, {len(v.pool)} models" for v in shown)
+fits = []
+for v in shown:
+    off = effective_robustness(v.pool["shifted"], v.pool["imagenet"], v.line)
+    fits.append(f"{v.where}: r = {v.line.r:.2f}, {len(v.pool)} models, which lie off the line by "
+                f"{100 * off.std():.1f} points (standard deviation)")  # fmt: skip
 style.text("line", "; ".join(fits))
 style.text("not-measured", accuracies.absent(backbone, shown))
 
