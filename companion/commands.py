@@ -76,11 +76,11 @@ def status(
         fields = [one.fields for one in found]
         print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, found)))
         return 0
-    from companion.runs import keys
+    from companion.runs import keys, status
 
     rows = [
         {"experiment": s.run.experiment.name, "family": s.run.subject, "state": s.state,
-         "why": s.why} for s in keys.statuses(experiments.all_runs())
+         "why": s.why} for s in [*keys.statuses(experiments.all_runs()), *status.without_evidence()]
     ]  # fmt: skip
     if as_json:
         print(json.dumps(rows, indent=1))

@@ -177,8 +177,9 @@ def check_name(name: str, what: str = "family") -> None:
             f"the name {name[:20]}… has {len(name)} characters, {LONGEST_NAME} at most are "
             f"expected: choose a shorter one for the {what}."
         )
-    if name in get_args(Edition):
-        raise AddError(f"{name!r} is the name of an edition of the book: choose another name.")
+    if name in (*get_args(Edition), "not_measured"):
+        what = "a page" if name == "not_measured" else "an edition"
+        raise AddError(f"{name!r} is the name of {what} of the book: choose another name.")
 
 
 def _published(model: Model) -> tuple[PublishedKey, ...]:

@@ -6,6 +6,7 @@
 #     scope: family
 #     editions: [reader, pocket]
 #     features: true
+#     evidence: [features]
 #     reads:
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json

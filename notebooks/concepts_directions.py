@@ -6,6 +6,7 @@
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
+#     evidence: [concepts--pocket, concepts--broden]
 #     reads:
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy

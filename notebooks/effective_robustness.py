@@ -6,6 +6,8 @@
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
+#     evidence: [accuracies, data/pocket/accuracies.csv, accuracy--imagenet, accuracy--imagenet-v2,
+#       accuracy--imagenet-r, accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     reads:
 #     - data/imagenet/objectnet.csv
 #     - data/imagenet/sets.yaml
@@ -21,8 +23,10 @@
 #
 # How much more accurate are this backbone's models under the shifts than their accuracy in the
 # distribution of ImageNet lets one expect? The section {doc}`/measuring_robustness` explains the
-# question. In the {doc}`pocket lab </guide/pocket_lab>` a drawing style stands for ImageNet and
-# other styles for its shifts.
+# question.
+
+# %% [markdown] tags=["pocket"]
+# In the {doc}`pocket lab </guide/pocket_lab>` drawing styles stand for ImageNet and its shifts.
 
 # %% tags=["parameters"]
 family: str = "rn50"  # the family in front
@@ -114,26 +118,31 @@ style.text("not-measured", accuracies.absent(backbone, shown))
 #
 # The mean hides that the shifts differ. Here each shift has a baseline of its own, fitted to the
 # pool's accuracies on that shift alone. Its correlation `r` says how far a line is a fair summary.
+
+# %% [markdown] tags=["paper"]
 # On ImageNet-A, whose images were picked because one ResNet-50 fails on them, it is not.
 
 # %%
+REAL = "V2 is the matched-frequency variant; models without ObjectNet have no point there."
 alone, lines = views.by_shift(shown)
 titles = {**first.shifts, **second.shifts}
-never_right = int((first.pool[list(first.shifts)] == 0).to_numpy().sum())
+never_right = int((first.pool[[*first.shifts]] == 0).to_numpy().sum())
 style.figure(
     "by-shift", accuracies.each_shift(alone, lines, titles, backbone.edition), evidence,
     f"""Effective robustness of the {backbone.title} models on each shift alone, against a line
     fitted to the pool's {len(first.pool)} models on that shift (values of exactly 0 %, which has no
     logit, are left out: {never_right}); r is that fit's correlation. One mark for each model and
-    seed. V2 is the matched-frequency variant; models without ObjectNet have no point there.""",
+    seed. {"" if backbone.edition == "pocket" else REAL}""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## How much rests on the choice of fit
 #
 # The paper prints its constants but not which variant of ImageNet-V2 stands in the mean, nor which
-# models are in the pool. The same accuracies give other values under other choices. In the pocket
-# lab the pool is our own; how near r is to 1 says how far one line carries for all its models.
+# models are in the pool. The same accuracies give other values under other choices.
+
+# %% [markdown] tags=["pocket"]
+# In the pocket lab the pool is our own; r says how far one line carries for all its models.
 
 # %%
 fits = pd.concat([accuracies.under_each_line(backbone, view) for view in shown])

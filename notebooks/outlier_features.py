@@ -6,6 +6,7 @@
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
+#     evidence: [outlier_features]
 #     reads:
 #     - data/embeddings.yaml
 #     - data/imagenet/sets.yaml
@@ -108,8 +109,8 @@ style.figure(
 # %% [markdown]
 # ## The control, and other styles
 #
-# Random weights tell what the architecture brings along. In the pocket lab the same is measured in
-# every drawing style.
+# Random weights tell what the architecture brings along; other styles, where there are some, how
+# much of it is the images'.
 
 # %%
 style.text("control", words.control(images))

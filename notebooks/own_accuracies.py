@@ -6,6 +6,8 @@
 #     scope: family
 #     editions: [paper, reader]
 #     features: true
+#     evidence: [accuracy--imagenet, accuracy--imagenet-v2, accuracy--imagenet-r,
+#       accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     reads:
 #     - data/imagenet/objectnet.csv
 #     - data/imagenet/sets.yaml

@@ -6,6 +6,7 @@
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
+#     evidence: [privileged_directions]
 #     reads:
 #     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json

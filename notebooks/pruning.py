@@ -6,6 +6,7 @@
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
+#     evidence: [pruning]
 #     reads:
 #     - data/imagenet/objectnet.csv
 #     - data/imagenet/sets.yaml

@@ -6,6 +6,7 @@
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
+#     evidence: [pruning_under_shift--pocket, pruning_under_shift--imagenet-and-shifts]
 #     reads:
 #     - data/imagenet/sets.yaml
 #     - data/measurements/pruning_under_shift/*.json

@@ -590,13 +590,18 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> 
     companion(project, "remove", early, "--features")
     made = companion(project, "extract", "mine", "--data", "pocket-noto-test", "--quiet")
     assert made.splitlines() == [str(project / "store/mine-zero_shot/pocket-noto-test.safetensors")]
-    for chapter in ("outlier_features", "effective_robustness"):
-        companion(project, "run", chapter, "mine")
-        text = (project / f"book/runs/{chapter}/mine.ipynb").read_text(encoding="utf-8")
-        assert "My CNN" in text
-    assert "No complete set of published" in text
-    again = companion(project, "rerun", "pruning", "--checkpoint", str(weights), "--name", "mine",
-                      "--architecture", "pocket-cnn", "--data", "pocket-noto-test")  # fmt: skip
+    companion(project, "run", "outlier_features", "mine")
+    text = (project / "book/runs/outlier_features/mine.ipynb").read_text(encoding="utf-8")
+    assert "My CNN" in text
+    done = run_in(project, "companion.cli", "run", "effective_robustness", "mine")
+    assert done.returncode == 1 and "companion extract mine --data imagenet" in done.stderr
+    words = ["rerun", "pruning", "--checkpoint", str(weights), "--name", "mine", "--architecture",
+             "pocket-cnn", "--data"]  # fmt: skip
+    done = run_in(project, "companion.cli", *words, "pocket-noto-test")
+    assert done.returncode == 1 and "no features yet; get them by `companion extract mine" in (
+        done.stderr
+    )  # of a shift: pruning looks at the training style
+    again = companion(project, *words, "pocket-twemoji-test")
     assert "families" not in again and "pruning/mine.ipynb" in again
     assert "is one of the book's own" in run_in(project, "companion.cli", "remove", "rn50").stderr
     stale = project / "book/_build/html/runs/pruning/mine.html"
@@ -613,11 +618,11 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> 
 
 def test_features_go_when_they_are_asked_to(project: Path) -> None:
     words = ["--checkpoint", "pocket-cnn-supervised", "--name", "copied", "--data",
-             "pocket-noto-test", "-q"]  # fmt: skip
+             "pocket-twemoji-test", "-q"]  # fmt: skip
     out = companion(project, "rerun", "privileged_directions", *words)
     assert "privileged_directions/copied.ipynb" in out and "jupyter-book build book/" in out
     folder = project / "store/copied-supervised"
-    assert (folder / "pocket-noto-test.head.safetensors").is_file()
+    assert (folder / "pocket-twemoji-test.head.safetensors").is_file()
     assert "kept" not in companion(project, "remove", "copied", "--features")
     assert not folder.exists()
 
@@ -711,15 +716,17 @@ def test_the_book_shows_an_added_family_and_forgets_a_removed_one(
 ) -> None:
     project = shutil.copytree(clone, tmp_path / "bøok", symlinks=True)
     companion(project, "add", "mine", "pocket-cnn-web-large", "--title", "My own CNN")
-    companion(project, "extract", "mine", "--data", "pocket-noto-test", "-q")
+    companion(project, "extract", "mine", "--data", "pocket-twemoji-test", "-q")
     built = build_book(project)
     assert built.returncode == 0, built.stderr[-2000:]
     html = project / "book/_build/html"
-    for chapter in CHAPTERS:
+    menu = (html / "index.html").read_text(encoding="utf-8")
+    for chapter in CHAPTERS - {"effective_robustness"}:
         page = (html / f"runs/{chapter}/mine.html").read_text(encoding="utf-8")
-        assert "My own CNN" in page
-        assert ("evidence-live" in page) == (chapter != "effective_robustness")
-        assert f"runs/{chapter}/mine.html" in (html / "index.html").read_text(encoding="utf-8")
+        assert "My own CNN" in page and "evidence-live" in page
+        assert f'runs/{chapter}/mine.html">My own CNN · live<' in menu
+    absent = html / "runs/effective_robustness/not_measured.html"
+    assert "My own CNN" in absent.read_text(encoding="utf-8")
     assert "My own CNN" in (html / "appendix/models.html").read_text(encoding="utf-8")
     companion(project, "remove", "mine", "--features")
     built = build_book(project)

@@ -84,32 +84,27 @@ def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
     assert '"bumblebe": 0' in index and '"aardvark": 0' not in index
 
 
-def test_every_run_is_in_the_book_and_nothing_else(clone):
-    runs = clone / "book" / "runs"
+def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):
+    """What `companion status` calls up to date has a page or is shown; the rest stands together."""
+    rows = json.loads(run_in(clone, "companion.cli", "status", "--json").stdout)
+    by_state: dict[str, set[str]] = {}
+    for row in rows:
+        by_state.setdefault(row["state"], set()).add(f"{row['experiment']}/{row['family']}")
+    assert {*by_state} == {"up to date", "not measured"}
+    runs, html = clone / "book" / "runs", clone / "book/_build/html/runs"
     made = {p.relative_to(runs).with_suffix("").as_posix() for p in runs.rglob("*") if p.is_file()}
-    families = ("rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14")
-    experiments = (
-        "effective_robustness", "outlier_features", "privileged_directions", "pruning",
-        "pruning_under_shift", "concepts", "concepts_directions",
-    )  # fmt: skip
-    both = {
-        f"{name}/{family}"
-        for name in (*experiments, "pocket_lab", "checkpoint_report")
-        for family in ("pocket_cnn", "pocket_vit")
-    }
-    own = {f"{name}/{family}" for name in (*experiments, "own_accuracies") for family in families}
-    assert made == own | both | {
-        "atlas_matched/paper", "atlas_data/paper", "atlas_shifts/paper", "explore/paper",
-        "what_kurtosis_measures/paper", "interventions/paper", "encoders/paper",
-        "what_kurtosis_measures/pocket", "interventions/pocket",
-        "measuring_robustness/paper", "claims/paper", "claims/pocket", "models/paper",
-        "outliers_overview/paper", "directions_overview/paper", "pruning_overview/paper",
-        "grid_cost/paper", "training/paper", "inside_pocket/pocket", "concepts_overview/paper",
-        "house/paper", "pocket_pruning/pocket",
-        "robustness_indicators/paper", "robustness_indicators/pocket",
-        "indicators_known/paper", "indicators_known/pocket",
-    }  # fmt: skip
-    for family in families:
+    pages = {p.relative_to(html).with_suffix("").as_posix() for p in html.rglob("*.html")}
+    assert {name for name in made if "not_measured" not in name} == by_state["up to date"]
+    assert pages <= made and not pages & by_state["not measured"]
+    families = {path.stem for path in (clone / "families").glob("*.yaml")}
+    shown = {name.split("/")[1] for name in by_state["up to date"]}
+    assert shown <= families | {"paper", "pocket"}
+    absent = ("concepts", "own_accuracies", "pruning_under_shift", "pruning")
+    for name in absent:  # each of them lacks at least one of the paper's families
+        text = re.sub("<[^>]+>", "", page(clone, f"runs/{name}/not_measured"))
+        assert "RN101" in text and "companion extract rn101 --data" in text
+    assert "concepts_directions/not_measured" not in made  # it shows the same evidence as concepts
+    for family in ("rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"):
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
 
 
@@ -125,9 +120,29 @@ def test_captions_are_short_and_what_columns_mean_stands_below(clone):
     assert 'class="companion-more' in page(clone, "outlier_features")
 
 
+def test_the_menu_says_on_what_evidence_a_page_rests(clone):
+    menu = page(clone, "outlier_features").split('aria-label="Main"')[1].split("</nav>")[0]
+    of_chapter = dict(re.findall(r'href="runs/outlier_features/(\w+)\.html">([^<]+)<', menu))
+    assert of_chapter["rn101"] == "RN101 · recorded"
+    assert [*of_chapter][-1] == "not_measured"
+
+
+def test_no_page_of_a_run_has_words_for_another_edition_or_an_empty_section(clone):
+    for path in (clone / "book/_build/html/runs").rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        article = text.split("<article")[1].split("</article>")[0]
+        for section in article.split("<h2>")[1:]:
+            assert len(re.sub(r"<details.*?</details>|<[^>]+>", "", section, flags=re.S)) > 60, path
+        paper = path.stem not in ("pocket_cnn", "pocket_vit", "not_measured")
+        if path.parent.name == "effective_robustness":
+            words = "In the pocket lab" if paper else "ImageNet-A"
+            assert words not in re.sub(r"\s+", " ", re.sub("<[^>]+>", "", article)), path
+
+
 def test_family_pages_stand_in_the_papers_order(clone):
     links = re.findall(r'href="runs/effective_robustness/(\w+)\.html"', page(clone, "index"))
     order = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "pocket_vit"]
+    order.append("not_measured")
     assert list(dict.fromkeys(links)) == order
 
 
@@ -172,7 +187,7 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
         assert "evidence-recorded" in text
         assert ("evidence-published" in text) == (name == "outlier_features")  # beside robustness
         assert "admonition-title" in text and "Not measured yet" in text
-        assert "Not measured yet" in page(clone, f"runs/{name}/rn101")
+        assert "RN101" in page(clone, f"runs/{name}/not_measured")
 
 
 def test_the_pocket_lab_stands_beside_the_papers_models(clone):
@@ -195,16 +210,15 @@ def test_what_the_paper_prints_is_not_taken_for_a_measurement(clone):
     assert "not a measurement of this book" in re.sub(r"\s+", " ", text)
     cards = re.sub("<[^>]+>", "", page(clone, "appendix/claims"))
     assert "which is no reproduction" in cards
-    shown = page(clone, "runs/concepts/rn50")
+    shown = page(clone, "runs/concepts/not_measured")
     assert "evidence-live" not in shown
-    assert "companion extract rn50 --data" in re.sub("<[^>]+>", "", shown)
-    assert "companion-figure" not in page(clone, "runs/concepts/vit_l_14")
+    assert "companion extract rn50 --data broden" in re.sub("<[^>]+>", "", shown)
 
 
 def test_the_pocket_lab_counts_concepts_beside_chance(clone):
     """Live where PyTorch is installed; said to be absent where it is not."""
     text = page(clone, "concepts")
-    if "Nothing is measured in this build" in text:
+    if "In this build there is nothing to show here" in text:
         pytest.skip("without PyTorch there are no features")
     assert text.count("random directions") >= 4 and "evidence-live" in text
     shown = page(clone, "runs/concepts_directions/pocket_vit")
@@ -237,8 +251,9 @@ def test_pages_follow_their_runs_and_their_families(book):
     assert not (book / "book/_build/html/runs/effective_robustness/vit_l_14.html").exists()
     assert "+36.7 points" not in page(book, "measuring_robustness")
     assert "My backbone" in page(book, "appendix/models")
-    text = page(book, "runs/effective_robustness/mine")  # without published accuracies, too
-    assert "No complete set of published" in text and "finetuned, CC-12M" in text
+    text = page(book, "runs/effective_robustness/not_measured")  # nothing is published of it
+    assert "My backbone" in text and "companion extract mine --data imagenet" in text
+    assert not (book / "book/_build/html/runs/effective_robustness/mine.html").exists()
 
 
 def test_a_failing_notebook_stops_the_book(book):

@@ -107,6 +107,30 @@ def test_a_touch_runs_nothing(project):
     assert update(project) == set()
 
 
+def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
+    notebook, table = project / "notebooks/per_family.py", project / "data/shown.csv"
+    asked = "    reads: [data/number.txt]\n#     evidence: [data/shown.csv, pruning--folder]"
+    notebook.write_text(notebook.read_text().replace("    reads: [data/number.txt]", asked))
+    table.write_text("model,number\nrn50-openai,1\n")
+    made = run_in(project, "companion.cli", "build", "--runs")
+    assert "1 runs executed, 2 up to date." in made.stdout
+    assert [name(path) for path in outputs(project)] == ["over_all/paper", "per_family/rn50"]
+    states = {f"{s['experiment']}/{s['family']}": (s["state"], s["why"]) for s in status(project)}
+    told = "no features yet; get them by `companion extract vit_b_32 --data folder`"
+    assert states["per_family/vit_b_32"] == ("not measured", told)
+    assert states["per_family/rn50"][0] == "up to date"
+    done = run_in(project, "companion.cli", "run", "per_family", "vit_b_32")
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == (
+        f"companion: there is nothing to show of per_family for vit_b_32: {told}."
+    )
+    live = project / "store/vit_b_32-openai/measurements/pruning--folder.json"
+    live.parent.mkdir(parents=True)
+    live.write_text("{}")  # its name counts: a page says what is wrong with it
+    made = run_in(project, "companion.cli", "run", "per_family", "vit_b_32")
+    assert made.returncode == 0, made.stderr
+    assert "3 up to date." in run_in(project, "companion.cli", "build", "--runs").stdout
+
+
 EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
 
 

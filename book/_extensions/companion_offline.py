@@ -110,9 +110,10 @@ def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterabl
     """Name the pages to write again: all, if the contents are not those of the last build."""
     contents = {name: title.astext() for name, title in env.titles.items()}
     tree = {name: list(children) for name, children in env.toctree_includes.items()}
-    if getattr(env, "companion_contents", None) == (contents, tree):
+    named = {name: page.title for name, page in getattr(env, "external_site_map", {}).items()}
+    if getattr(env, "companion_contents", None) == (contents, tree, named):
         return []
-    env.companion_contents = contents, tree  # type: ignore[attr-defined]
+    env.companion_contents = contents, tree, named  # type: ignore[attr-defined]
     return env.found_docs
 
 

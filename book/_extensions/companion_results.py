@@ -3,7 +3,9 @@
 A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The
 directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands
 in the executed notebook; a run's own page goes through the same directive. A page is read again
-when one of the runs that it shows has changed.
+when one of the runs that it shows has changed. Of a run without evidence, which has no page, the
+directive says once that nothing is measured, and a reference leads to its experiment's page of what
+is not.
 """
 
 from __future__ import annotations
@@ -19,12 +21,16 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
+from analysis.families.registry import FAMILIES, load_family  # noqa: E402
 from companion.publish.svg import explorer, inline_svg  # noqa: E402
+from companion.runs import experiments, status  # noqa: E402
 from companion.runs.keys import code_version  # noqa: E402
 
 RUNS = ROOT / "book" / "runs"
@@ -32,6 +38,10 @@ RUNS = ROOT / "book" / "runs"
 
 class ResultError(Exception):
     """A reference that leads to no result."""
+
+
+class NotMeasuredError(ResultError):
+    """A reference to a run that the book has no page of, because there is nothing to show."""
 
 
 def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
@@ -42,13 +52,25 @@ def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     experiment, subject, label = match.groups()
     path = RUNS / experiment / f"{subject}.ipynb"
     if not path.exists():
-        raise ResultError(f"there is no run {experiment}/{subject}")
+        wanted = NotMeasuredError if page_instead(f"runs/{experiment}/{subject}") else ResultError
+        raise wanted(f"there is no run {experiment}/{subject}")
     results = _results(path, path.stat().st_mtime_ns)
     if label not in results:
         raise ResultError(
             f"run {experiment}/{subject} has no result {label!r}; it has {[*results]}"
         )
     return path, *results[label]
+
+
+def page_instead(name: str) -> str:
+    """The page of what is not measured that stands for a run's; "" if no such run is possible."""
+    kind, experiment, subject = (*name.split("/"), "", "")[:3]
+    try:
+        run = experiments.find_run(experiment, subject)
+    except experiments.RunError:
+        return ""
+    absent = kind == "runs" and not experiments.has_evidence(run)
+    return f"runs/{status.page_of(run.experiment)}/not_measured" if absent else ""
 
 
 @lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
@@ -74,6 +96,8 @@ class ResultDirective(SphinxDirective):
         reference = self.arguments[0]
         try:
             path, output, cell = find_result(reference)
+        except NotMeasuredError:
+            return self.not_measured(reference.split("#")[0])
         except ResultError as error:
             raise self.error(f"result: {error}") from error
         self.env.note_dependency(str(path))
@@ -93,6 +117,18 @@ class ResultDirective(SphinxDirective):
         below = self.parse(f"```{{div}} companion-more\n{more}\n```") if more else []
         source = self.source(path) if note["kind"] != "text" else []
         return [*shown, *below, *source, *(self.code(cell, path) if "code" in self.options else [])]
+
+    def not_measured(self, run: str) -> list[nodes.Node]:
+        """What stands for the results of a run without evidence: once on a page, then nothing."""
+        self.env.note_dependency(str(RUNS / f"{run}.ipynb"))
+        said = self.env.temp_data.setdefault("companion-not-measured", set())
+        if run in said:
+            return []
+        said.add(run)
+        return self.parse(
+            ":::{admonition} Not measured yet\n:class: not-measured\n"
+            f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::"
+        )
 
     def source(self, path: Path) -> list[nodes.Node]:
         """On a chapter's page a small line: which run, its code version, how to run it again."""
@@ -181,6 +217,9 @@ class ResultRole(SphinxRole):
             kind = output["metadata"]["companion"]["kind"]
             if kind != "text":
                 raise ResultError(f"{self.text} is a {kind}; only a text fits in a sentence")
+        except NotMeasuredError:
+            self.env.note_dependency(str(RUNS / f"{self.text.split('#')[0]}.ipynb"))
+            return [nodes.inline("", "Not measured in this build.")], []
         except ResultError as error:
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
@@ -188,12 +227,58 @@ class ResultRole(SphinxRole):
         return [nodes.inline("", _joined(output["data"]["text/markdown"]))], []
 
 
+class LeadToNotMeasured(SphinxPostTransform):
+    """Let references to the page of a run without evidence lead to what is said instead."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **_: Any) -> None:
+        """Give them the other page's name."""
+        for node in self.document.findall(addnodes.pending_xref):
+            name = str(node.get("reftarget", "")).lstrip("/")
+            if name.startswith("runs/") and name not in self.env.found_docs:
+                page = page_instead(name)
+                if page in self.env.found_docs:
+                    slash = "" if node["reftype"] == "myst" else "/"
+                    node.update_all_atts({"reftarget": slash + page, "reftargetid": None})
+                    node["refdomain"] = "doc" if node["reftype"] == "myst" else "std"
+
+
+def with_something_to_see(cells: list[dict[str, Any]], edition: str) -> list[dict[str, Any]]:
+    """A notebook's cells without words for another edition, without those that published nothing
+    but empty texts, and without the sections that show nothing.
+    """
+    others = {"paper", "pocket"} - {"pocket" if edition == "pocket" else "paper"}
+    sections: list[list[dict[str, Any]]] = [[]]
+    for cell in cells:
+        tags = {*cell["metadata"].get("tags", [])}
+        heading = cell["cell_type"] == "markdown" and _joined(cell["source"]).startswith("## ")
+        if heading or "remove-input" in tags:  # what ends a page belongs to no section
+            sections.append([])
+        if _shows(cell) is not False and not others & tags:
+            sections[-1].append(cell)
+    first, *rest = sections
+    kept = [section for section in rest if any(_shows(cell) for cell in section)]
+    return [*first, *(cell for section in kept for cell in section)]
+
+
+def _shows(cell: dict[str, Any]) -> bool | None:
+    """Whether a cell's outputs can be seen; None of a cell that has none."""
+    outputs = cell.get("outputs", [])
+    texts = [output.get("text") or output.get("data", {}).get("text/plain") for output in outputs]
+    return any(_joined(text or "").strip() for text in texts) if outputs else None
+
+
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
     """On a run's page, put the directive where the notebook holds a published result."""
-    if not docname.startswith("runs/"):
+    if not docname.startswith("runs/") or docname.endswith("/not_measured"):
         return
     notebook = json.loads(source[0])
     reference = "{experiment}/{subject}".format(**notebook["metadata"]["companion"])
+    subject = notebook["metadata"]["companion"]["subject"]
+    family = FAMILIES / f"{subject}.yaml"
+    edition = load_family(subject).edition if family.is_file() else subject
+    notebook["cells"] = with_something_to_see(notebook["cells"], edition)
     for cell in notebook["cells"]:
         tags = cell["metadata"].setdefault("tags", [])
         if cell["cell_type"] == "code":
@@ -241,8 +326,6 @@ class StatusDirective(ResultDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        from companion.runs import status
-
         self.env.note_reread()
         rows = ["| experiment | for | evidence | code | day of the evidence | machine |",
                 "|---|---|---|---|---|---|"]  # fmt: skip
@@ -280,5 +363,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("run-status", StatusDirective)
     app.add_role("result", ResultRole())
     app.add_role("evidence", EvidenceRole())
+    app.add_post_transform(LeadToNotMeasured)
     app.connect("source-read", show_results_in_runs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,8 +2,9 @@
 
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
 contents finds notebooks which are made here, and again after it, to put them in the families'
-order. If a run fails, the build stops and no book is
-published.
+order, under short titles that say on which evidence a page rests. Families that there is nothing to
+show of stand on a page of their experiment, `not_measured`, instead of one each. If a run fails,
+the build stops and no book is published.
 """
 
 from __future__ import annotations
@@ -42,35 +43,75 @@ def update_runs(app: Sphinx, config: Config) -> None:
         held.enter_context(alone("a build of the book"))
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
         app.companion_runs = all_runs()  # type: ignore[attr-defined]
+        app.companion_absent = write_not_measured()  # type: ignore[attr-defined]
     except CompanionError as error:
         raise RunsError(str(error)) from None
 
 
+def write_not_measured() -> list[Path]:
+    """Write each experiment's page of what is not measured, remove those that nothing is on."""
+    from analysis.common import write_text
+    from companion.runs.experiments import OUTPUTS, load_experiments
+    from companion.runs.status import not_measured
+
+    texts = {
+        OUTPUTS / e.name / "not_measured.md": not_measured(e)
+        for e in load_experiments().values() if e.evidence
+    }  # fmt: skip
+    for path in {*OUTPUTS.glob("*/not_measured.md")} - {p for p, text in texts.items() if text}:
+        path.unlink()
+    for path, text in texts.items():
+        if text and not (path.is_file() and path.read_text(encoding="utf-8") == text):
+            write_text(path, text)
+    return [path for path, text in texts.items() if text]
+
+
 def order_runs(app: Sphinx, config: Config) -> None:
     """List a chapter's runs in the families' order where the table of contents has a glob."""
-    from sphinx_external_toc.api import GlobItem
+    from sphinx_external_toc.api import Document, FileItem, GlobItem
 
-    from companion.runs.experiments import OUTPUTS
-
-    outputs = [run.output for run in app.companion_runs]  # type: ignore[attr-defined]
-    names = [path.relative_to(OUTPUTS.parent).with_suffix("").as_posix() for path in outputs]
+    titles = short_titles(app)
     documents = list(config.external_site_map)
-    for document in config.external_site_map.values():
+    for document in list(config.external_site_map.values()):
+        globs = [glob for tree in document.subtrees for glob in tree.globs()]
         for tree in document.subtrees:
-            documents += [
-                name for name in names for glob in tree.globs() if fnmatchcase(name, glob)
-            ]
-            tree.items = [
-                entry
-                for item in tree.items
-                for entry in (
-                    [GlobItem(name) for name in names if fnmatchcase(name, item)]
-                    if isinstance(item, GlobItem) and item.startswith("runs/")
-                    else [item]
-                )
-            ]
+            items: list[Any] = []
+            for item in tree.items:
+                if not (isinstance(item, GlobItem) and item.startswith("runs/")):
+                    items.append(item)
+                    continue
+                names = [name for name in titles if fnmatchcase(name, item)]
+                for name in names:  # the chapter's own experiment is named by the chapter
+                    short, whole = titles[name]
+                    title = short if item == globs[0] else whole
+                    config.external_site_map[name] = Document(name, title=title)
+                items += [FileItem(name) for name in names]
+                documents += names
+            tree.items = items
     # No others are read; where the checkout's path has brackets, no glob would leave them out.
     config.include_patterns = [f"{name}.*" for name in documents]
+
+
+def short_titles(app: Sphinx) -> dict[str, tuple[str, str]]:
+    """Page → how the table of contents calls it: in its chapter, and elsewhere."""
+    from analysis.families.registry import load_families
+    from companion.runs import experiments, status
+
+    found, families = {}, load_families()
+    for run in app.companion_runs:  # type: ignore[attr-defined]
+        notebook = experiments.executed(run)
+        if notebook is None or run.subject not in families:
+            continue
+        about = f"{families[run.subject].title}"
+        mark = " · " + (", ".join(status.kinds(notebook)) or "no evidence")
+        heading = next(c for c in notebook["cells"] if c["cell_type"] == "markdown")["source"]
+        title = "".join(heading).partition("\n")[0].removeprefix("# ")
+        found[f"runs/{run}"] = about + mark, title + mark
+    for path in app.companion_absent:  # type: ignore[attr-defined]
+        name = path.relative_to(experiments.OUTPUTS.parent).with_suffix("").as_posix()
+        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        found[name] = "Not measured yet", title
+    return found
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, fingerprint, remove_parts, sha256_of, write_text
 from analysis.families.registry import load_families
 from analysis.features.store import default_folder
-from companion.runs import dispatch, experiments, keys
+from companion.runs import dispatch, experiments, keys, status
 from companion.runs.dispatch import alone, attempt, working
 from companion.runs.execute import check_parameters, show_as_written
 from companion.runs.experiments import STATE, Run, RunError
@@ -33,9 +33,9 @@ def bring_up_to_date(jobs: int = 2) -> int:
     Raises RunError, after all others have finished, if any failed.
     """
     with alone("a build of the book"), working(jobs):
-        everything = experiments.all_runs()
+        prepare(experiments.possible_runs(), jobs)
+        everything = experiments.all_runs()  # what was just measured is evidence, too
         _remove_leftovers(everything)
-        prepare(everything, jobs)
         before = keys.statuses(everything)
         for status in before:
             if not status.as_written:
@@ -77,12 +77,14 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     """Execute a run into the book; with parameters or an output of its own, elsewhere.
 
     Returns where the notebook lies. Raises RunError for parameters and an output that cannot be,
-    CompanionError if the run fails.
+    and where there is nothing to show; CompanionError if the run fails.
     """
     values = check_parameters(wanted, given)
     if output is not None and output.suffix != ".ipynb":
         raise RunError(f"--output must name an .ipynb file, got {output}.")
     prepare([wanted])
+    if not experiments.has_evidence(wanted):
+        raise RunError(status.nothing_to_show(wanted))
     if not given and output is None:
         execute_for_book(wanted.experiment.name, wanted.subject)
         return wanted.output

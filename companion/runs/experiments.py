@@ -13,13 +13,15 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import StrictBool, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, suggestion, write_text
-from analysis.families.registry import FAMILIES, load_families, load_family
+from analysis.families.registry import FAMILIES, Model, load_families, load_family
+from analysis.features.store import default_folder
+from companion.measurements.records import live_path, recorded_path
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
@@ -38,7 +40,8 @@ class Experiment(Strict):
 
     `reads` are glob patterns from the repository's root; `{subject}` stands for the subject.
     `features`: whether it reads the features in the store, of its family or of all families of
-    its edition.
+    its edition. `evidence`: what a family must have some of to get a page, see `has_evidence`;
+    where none is named every subject gets one.
     """
 
     name: str
@@ -46,11 +49,21 @@ class Experiment(Strict):
     editions: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     features: StrictBool = False
+    evidence: tuple[str, ...] = ()
 
     @property
     def notebook(self) -> Path:
         """The percent-format source."""
         return NOTEBOOKS / f"{self.name}.py"
+
+    def shows(self, model: Model) -> bool:
+        """Whether there is some of the `evidence` named in the header for a model.
+
+        ``accuracies``: published ones; ``features``: some in the store; a path: a table of which
+        the first column names models; ``EXPERIMENT`` or ``EXPERIMENT--DATA``: a measurement,
+        recorded or live, of which only the file's name is looked at.
+        """
+        return any(_is_there(kind, model) for kind in self.evidence)
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,18 @@ def load_experiments() -> dict[str, Experiment]:
 
 
 def all_runs() -> list[Run]:
-    """Every run that the book wants: each experiment for each of its subjects."""
+    """Every run that the book wants: those possible that there is some evidence for."""
+    return [run for run in possible_runs() if has_evidence(run)]
+
+
+def has_evidence(run: Run) -> bool:
+    """Whether there is anything that the run's page could show."""
+    models = load_family(run.subject).models if run.experiment.evidence else ()
+    return not run.experiment.evidence or any(map(run.experiment.shows, models))
+
+
+def possible_runs() -> list[Run]:
+    """Each experiment for each of its subjects, whether there is evidence or not."""
     families = load_families()
     return [
         Run(experiment, subject)
@@ -103,7 +127,7 @@ def find_run(experiment: str, subject: str) -> Run:
         family = load_family(subject)
         if family.edition in wanted.editions:
             return Run(wanted, subject)
-    runs = all_runs()
+    runs = possible_runs()
     subjects = {run.subject: run for run in runs if run.experiment.name == experiment}
     if not subjects:
         known = ", ".join(dict.fromkeys(run.experiment.name for run in runs))
@@ -178,6 +202,20 @@ def header(source: str, name: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _is_there(kind: str, model: Model) -> bool:
+    """Whether a model has one kind of evidence, as `Experiment.shows` names them."""
+    if kind == "accuracies":
+        return bool(model.published)
+    if kind == "features":
+        return any((default_folder() / model.name).glob("*.json"))
+    if "/" in kind:
+        return f"\n{model.name}," in (ROOT / kind).read_text(encoding="utf-8")
+    experiment, _, data = kind.partition("--")
+    name, data = model.name, data or "*"
+    places = (place(name, data, cast(Any, experiment)) for place in (recorded_path, live_path))
+    return any(any(path.parent.glob(path.name)) for path in places)
+
+
 def _experiment(path: Path) -> Experiment:
     return _described(path.stem, path.read_text(encoding="utf-8"))
 
@@ -193,5 +231,5 @@ def _described(name: str, source: str) -> Experiment:
     try:
         return Experiment.model_validate({"name": name, "editions": usual, **block})
     except ValidationError as error:
-        fields = "scope (family or edition), editions, reads, features (true or false)"
+        fields = "scope (family or edition), editions, reads, features (true or false), evidence"
         raise RunError(f"{where}: {first_reason(error)}; its fields are {fields}.") from None

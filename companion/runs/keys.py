@@ -47,7 +47,7 @@ class Status:
     """
 
     run: Run
-    state: Literal["up to date", "stale", "missing", "failed"]
+    state: Literal["up to date", "stale", "missing", "failed", "not measured"]
     why: str = ""
     parts: Parts = field(default_factory=dict, repr=False)
     as_written: bool = True

@@ -1,4 +1,7 @@
-"""What has been run: each run of the book with its evidence, code version, day and machine."""
+"""What has been run: each run of the book with its evidence, code version, day and machine.
+
+And what has not, because there is nothing to show: which models lack what, and what brings it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from companion.measurements import records
-from companion.measurements.quantities import Experiment
+from analysis.families.registry import Family, Model, load_families, load_family
+from analysis.features import store
+from companion.measurements import due, records
+from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.records import Measurement
 from companion.runs import experiments, keys
-from companion.runs.experiments import Run
+from companion.runs.experiments import Experiment, Run
 
 #: Chapters whose measurements are called otherwise.
 TAKEN_AS = {"effective_robustness": "accuracy"}
@@ -36,17 +41,23 @@ def entries() -> list[Entry]:
     """Every run that was executed, in the book's order."""
     found = [(run, experiments.executed(run)) for run in experiments.all_runs()]
     recorded: Recorded = {}
-    for experiment in get_args(Experiment):
+    for experiment in get_args(Measured):
         for measurement in records.read_all(experiment):
             of_family = recorded.setdefault(measurement.family, {})
             of_family.setdefault(experiment, []).append(measurement)
     return [_entry(run, notebook, recorded) for run, notebook in found if notebook]
 
 
-def _entry(run: Run, notebook: dict[str, Any], recorded: Recorded) -> Entry:
+def kinds(notebook: dict[str, Any]) -> tuple[str, ...]:
+    """The kinds of evidence that an executed notebook's figures and tables rest on."""
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     notes = [output.get("metadata", {}).get("companion", {}) for output in outputs]
     named = {kind.strip() for note in notes for kind in note.get("evidence", "").split(",")}
+    return tuple(kind for kind in KINDS if kind in named)
+
+
+def _entry(run: Run, notebook: dict[str, Any], recorded: Recorded) -> Entry:
+    named = kinds(notebook)
     name = TAKEN_AS.get(run.experiment.name, run.experiment.name)
     sources = []
     if "recorded" in named:
@@ -58,7 +69,7 @@ def _entry(run: Run, notebook: dict[str, Any], recorded: Recorded) -> Entry:
         sources += [(one["made"], one["device"]) for one in sidecars if "made" in one]
     return Entry(
         run,
-        tuple(kind for kind in KINDS if kind in named),
+        named,
         keys.code_version(notebook["metadata"]["companion"]["made_from"]),
         _distinct(day for day, _ in sources),
         _distinct(machine for _, machine in sources),
@@ -67,3 +78,124 @@ def _entry(run: Run, notebook: dict[str, Any], recorded: Recorded) -> Entry:
 
 def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({text for text in texts if text}))
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What a model lacks to be shown in an experiment; ``command``: what brings it, or nothing."""
+
+    family: Family
+    model: Model
+    what: str
+    command: str
+
+
+def without_evidence() -> list[keys.Status]:
+    """The possible runs that the book has no page of, and what each family lacks."""
+    runs = (run for run in experiments.possible_runs() if not experiments.has_evidence(run))
+    return [keys.Status(run, "not measured", _in_words(run)) for run in runs]
+
+
+def nothing_to_show(run: Run) -> str:
+    """A sentence on why a run has no page, and what to do."""
+    family = load_family(run.subject)
+    told = f"there is nothing to show of {run.experiment.name} for {family.name}: {_in_words(run)}"
+    problems = "".join(f" {problem}" for problem in due.unusable(family))
+    return f"{told}, then run this again.{problems}" if problems else f"{told}."
+
+
+def lacks(experiment: Experiment, family: Family) -> list[Lack]:
+    """What each of a family's models lacks to be shown.
+
+    Models of random weights count where they say something: not where accuracies are looked at.
+    """
+    measured = [kind.partition("--")[0] for kind in experiment.evidence]
+    labelled = any(kind == "accuracies" or _needs_labels(kind) for kind in measured)
+    models = [m for m in family.models if not (labelled and m.level == "random")]
+    return [_lack(experiment, family, m) for m in models if not experiment.shows(m)]
+
+
+def page_of(experiment: Experiment) -> str:
+    """Whose page of what is not measured an experiment's families are on: its own name, or that of
+    the first one that shows the same evidence.
+    """
+    known = experiments.load_experiments().values()
+    return next(e.name for e in known if e.evidence == experiment.evidence)
+
+
+def not_measured(experiment: Experiment) -> str:
+    """The page (MyST) of all models that an experiment cannot show; "" if it shows every one."""
+    families = [f for f in load_families().values() if f.edition in experiment.editions]
+    found = [lack for family in families for lack in lacks(experiment, family)]
+    if not found or page_of(experiment) != experiment.name:
+        return ""
+    heading = next(
+        text.removeprefix("# # ").partition("\n")[0]
+        for mark, text in experiments.cells(experiment.notebook.read_text(encoding="utf-8"))
+        if mark.startswith("[markdown]")
+    )
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        brings = f"`{one.command}`" if one.command else "{doc}`/guide/train`"
+        alike.setdefault((one.family.title, one.what, brings), []).append(one.model.title)
+    rows = ["| backbone | models | missing | what brings it |", "|---|---|---|---|"]
+    rows += [
+        f"| {family} | {'; '.join(models)} | {what} | {brings} |"
+        for (family, what, brings), models in alike.items()
+    ]
+    return PAGE.format(
+        title=f"{heading[:1].lower()}{heading[1:]}", table="\n".join(rows), name=experiment.name,
+        caption=f"{len(found)} models of which there is nothing to show yet, and what each lacks.",
+    )  # fmt: skip
+
+
+PAGE = """# Not measured yet: {title}
+
+A backbone has a page once there is something to show of one of its models. Of the models below \
+there is nothing yet; those of a backbone that has a page stand here, too.
+
+::::{{table}} {caption}
+:name: not-measured-{name}
+:class: sortable
+
+{table}
+
+::::
+
+The next `jupyter-book build book/` after such a command shows the model; `pip install -e \
+'.[extract]'` is needed once. {{doc}}`/guide/contribute` says how a measurement is recorded for \
+everyone, {{doc}}`/guide/your_checkpoint` how a checkpoint that you have takes part.
+"""
+
+
+def _needs_labels(kind: str) -> bool:
+    return any(kind == name and needs.labels for name, needs in due.NEEDS.items())
+
+
+def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
+    published = "published accuracies, " * ("accuracies" in experiment.evidence)
+    if not model.loadable:
+        return Lack(family, model, f"{published}public weights", "")
+    groups = {**due.CONCEPTS, **due.SHIFTED}
+    parts = (kind.partition("--")[2] for kind in experiment.evidence)
+    named = [
+        one for part in parts if part not in ("", "pocket") for one in groups.get(part, [part])
+    ]
+    data = "pocket" if family.edition == "pocket" else " ".join(named) or "FOLDER"
+    here = [
+        one for one in due.data_sets(model)
+        if one in named or (not named and {*experiment.evidence} & {*due.experiments_on(one)})
+    ]  # fmt: skip
+    problems = (store.problem(store.features_path(model.name, one), model) for one in here)
+    otherwise = "labels, or a head of their classes" if here else f"{published}features"
+    what = next(filter(None, problems), otherwise)
+    return Lack(family, model, what, f"companion extract {family.name} --data {data}")
+
+
+def _in_words(run: Run) -> str:
+    found = lacks(run.experiment, load_family(run.subject))
+    commands = dict.fromkeys(lack.command for lack in found if lack.command)
+    missing = dict.fromkeys(lack.what for lack in found if lack.command)
+    if not commands:
+        return "no public weights of its models are known, and nothing was published"
+    return f"no {' or '.join(missing)} yet; get them by `{'`, `'.join(commands)}`"
