@@ -73,6 +73,16 @@ def test_the_seven_encoders_and_where_each_stands():
     assert "92, 100" in alt
 
 
+def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
+    before = encoders.outliers()
+    own = before["vit_b_32-openai"][0]
+    early = own.model_copy(update={"model": "vit_b_32-openai-before-projection"})
+    known = encoders.available
+    more = {"vit_b_32": [early]}
+    monkeypatch.setattr(encoders, "available", lambda e, f: known(e, f) + more.get(f.name, []))
+    assert encoders.outliers() == before
+
+
 def test_one_set_of_images_each_and_a_models_captions():
     found = available("outlier_features", FAMILIES["vit_b_16"])
     kept = [m.file_name for m in encoders.one_set_each(found)]

@@ -413,6 +413,17 @@ def test_models_that_end_before_the_projection_are_compared_there(measurements, 
     assert not {"early", "other"} & {*judged("K-indicator", known).cases}
 
 
+@pytest.mark.parametrize(
+    ("beside", "expected"),
+    [((), "undecided; labels ?"), (("early", 4), "undecided; labels ?"),
+     (("early", 40), "differs; labels -")],
+)  # fmt: skip
+def test_outlier_features_before_the_projection_speak_where_the_layer_does(beside, expected):
+    known = [kurtosis("labels", 9, outliers=[1]), *([kurtosis(*beside)] if beside else [])]
+    verdict = judged("K-indicator", evidence(*known, of=BEFORE, robustness=ROBUST))
+    assert told(verdict) == expected
+
+
 def test_only_the_same_images_are_compared_before_the_projection():
     known = evidence(kurtosis("tuned", 3), kurtosis("early", 40, data="coco"), of=BEFORE)
     assert told(judged("K-others", known)) == "undecided; tuned ?"

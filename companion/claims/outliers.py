@@ -66,13 +66,13 @@ def k_others(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for m in evidence.measured("outlier_features", *LOWER):
         own = _kurtosis(m)
-        cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
-        near = below(own.low, own.high, cut)
-        tells = bool(alike) and all(_kurtosis(one).low >= cut for one in alike)
-        result: Result = near if _comparable(m, evidence) or tells else "undecided"
+        near = below(own.low, own.high, evidence.cuts.near_gaussian)
+        result: Result = near if _comparable(m, evidence) else "undecided"
         cases.append((m.model, Case(result, m.level, evidence.aside(m))))
-        carried += [*_carried(m), *(n for one in alike for n in _carried(one))]
-        carried += () if _comparable(m, evidence) else numbers_of(m, other_layer=True)
+        carried += _carried(m)
+        carried += [n for one in evidence.zero_shot_at_layer(m) for n in _carried(one)]
+        at_end = evidence.models[m.model].layer == COMPARED
+        carried += () if at_end else numbers_of(m, other_layer=True)
     for m in evidence.measurements:
         if m.experiment == "outlier_features" and m.family not in evidence.families:
             carried += _carried(m)
@@ -178,8 +178,15 @@ def _outlying(m: Measurement, evidence: Evidence) -> bool | None:
 
 
 def _comparable(m: Measurement, evidence: Evidence) -> bool:
-    """Whether the features come from the layer at which kurtosis is compared."""
-    return evidence.models[m.model].layer == COMPARED
+    """Whether the features come from a layer at which kurtosis can be compared.
+
+    That is the projection, or one at which the zero-shot models of the backbone have a kurtosis far
+    above 3 on the same images.
+    """
+    alike = evidence.zero_shot_at_layer(m)
+    cut = evidence.cuts.near_gaussian
+    told_apart = bool(alike) and all(_kurtosis(one).low >= cut for one in alike)
+    return evidence.models[m.model].layer == COMPARED or told_apart
 
 
 def _kurtosis(m: Measurement) -> Interval:

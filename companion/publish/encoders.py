@@ -34,12 +34,13 @@ KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
 def outliers() -> dict[str, list[Measurement]]:
     """Outlier features by model, of the paper's families and the contrasts, on images.
 
-    Models in the order of their families, image sets in that of `data/embeddings.yaml`.
+    Models in the order of their families, image sets in that of `data/embeddings.yaml`. Features
+    before the projection are no other encoder, and left out.
     """
     found: dict[str, list[Measurement]] = {}
     for family in (load_families("paper") | load_families("contrast")).values():
         for m in _in_order(available("outlier_features", family)):
-            if "captions" not in m.data.name:
+            if "captions" not in m.data.name and not family.model(m.model).own_layer:
                 found.setdefault(m.model, []).append(m)
     return found
 
