@@ -14,15 +14,7 @@ from analysis.common import ROOT, aligned, write_text
 from analysis.families import registry
 from analysis.families.registry import Model
 from companion.measurements.quantities import Experiment as Measured
-from companion.options import (
-    Choice,
-    Description,
-    Extraction,
-    Parameters,
-    Probing,
-    Wish,
-    option,
-)
+from companion.options import Choice, Description, Extraction, Parameters, Probing, Wish, option
 from companion.runs import experiments
 from companion.runs.experiments import Run, RunError
 from companion.verbs import VERBS as VERBS
@@ -160,6 +152,21 @@ def rerun(
     return 0
 
 
+@verb("zoo", "zoo --weights /scratch/weights", needs="describing checkpoints")
+def families(
+    edition: Annotated[Literal["zoo"], option("which", placed=True)],
+    weights: Annotated[Path | None, option("folder of ARCHITECTURE--TAG.safetensors")] = None,
+) -> int:
+    """Describe every open_clip checkpoint that has published accuracies and that the library here
+    can load, a file per architecture, for `companion grid --edition zoo`. They go to families/zoo/,
+    which git ignores and which is written anew each time; the book has no pages on them.
+    """
+    from companion import zoo
+
+    print(*zoo.make(weights).lines, sep="\n")
+    return 0
+
+
 # Features and measurements
 
 
@@ -265,11 +272,11 @@ def check(
     from companion.measurements import plausible, records
 
     files = plausible.files(paths)
-    families, wrong = registry.load_families(), 0
+    described, wrong = registry.load_families() | registry.load_families("zoo"), 0
     for path in files:
         if seal:
             records.seal(path)
-        found = plausible.problems(path, families)
+        found = plausible.problems(path, described)
         wrong += bool(found)
         print("\n".join(found) if found else f"{path.name}: sound")
     print(f"{len(files) - wrong} of {len(files)} measurement files are sound.")
@@ -304,7 +311,7 @@ def export(
     """
     from companion.measurements import tidy
 
-    table = tidy.everything(registry.load_families())
+    table = tidy.everything(registry.load_families() | registry.load_families("zoo"))
     write_text(file, table.to_csv(index=False))
     print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models")
     return 0

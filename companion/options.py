@@ -259,8 +259,8 @@ class Wish(Description):
 class Choice(Computing):
     """Which grid, and how. Empty ``families``, ``models`` and ``data`` are all of the edition.
 
-    ``record`` None records measurements of the edition paper alone: those of the other editions are
-    taken when the book is built, from the features.
+    ``record`` None records measurements of the editions paper and zoo: those of the other editions
+    are taken when the book is built, from the features.
     """
 
     edition: Edition = option("(paper)", "paper")
@@ -275,13 +275,14 @@ class Choice(Computing):
     measure: bool = option("extract only; measure and update the book later", True)
     record: bool | None = option(
         "write measurements to data/measurements/, or leave them to the build of the book, which "
-        "takes them from the features (--record for the edition paper, else --no-record)", None,
+        "takes them from the features (--record for paper and zoo, else --no-record)", None,
     )  # fmt: skip
 
     @property
     def records(self) -> bool:
         """Whether measurements are taken and written to ``data/measurements/``."""
-        return self.measure and (self.edition == "paper" if self.record is None else self.record)
+        own = self.edition in ("paper", "zoo") if self.record is None else self.record
+        return self.measure and own
 
     def of(self, family: Family) -> list[Model]:
         """The models of a family that are chosen and can be loaded: random, or with weights."""

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.common import ROOT, Name, first_reason, write_text
 from analysis.families.registry import (
     FAMILIES,
+    ZOO,
     Edition,
     Family,
     HeadKind,
@@ -93,14 +94,14 @@ def add(wish: Wish, folder: Path = FAMILIES) -> Added:
     named = described.model_copy(update={"name": name, "published": _published(described)})
     model = _checked(_with_texts(named, wish))
     path = folder / f"{wish.name}.yaml"
-    with _writing(path):
+    with writing(path):
         if _existing(wish, name, folder) != before:
             raise AddError(
                 f"the family {wish.name} was written by another process meanwhile: look at "
                 "companion status, and call again."
             )
         family = _family(wish, before, model, folder)
-        write_text(path, HEADER.format(name=family.name) + _as_yaml(family))
+        write_text(path, HEADER.format(name=family.name) + as_yaml(family))
     return Added(path, family, model)
 
 
@@ -177,7 +178,8 @@ def check_name(name: str, what: str = "family") -> None:
             f"the name {name[:20]}… has {len(name)} characters, {LONGEST_NAME} at most are "
             f"expected: choose a shorter one for the {what}."
         )
-    if name in (*get_args(Edition), "not_measured"):
+    of_zoo = name.startswith(f"{ZOO}-")
+    if name in (*get_args(Edition), "not_measured") or of_zoo:
         what = "a page" if name == "not_measured" else "an edition"
         raise AddError(f"{name!r} is the name of {what} of the book: choose another name.")
 
@@ -314,7 +316,7 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
         raise AddError(f"{wish.name}: {first_reason(error)}.") from None
 
 
-def _as_yaml(family: Family) -> str:
+def as_yaml(family: Family) -> str:
     """A family file like the book's own: short lists on one line."""
     content = family.model_dump(mode="json", exclude_defaults=True)
     content["models"] = [m.model_dump(mode="json", exclude_defaults=True) for m in family.models]
@@ -324,7 +326,7 @@ def _as_yaml(family: Family) -> str:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Hold the right to write families; turn what the disk refuses into a sentence."""
     try:
         with alone("a change of the families"):
@@ -376,7 +378,7 @@ def remove(name: str, *, features: bool = False) -> Removed:
     made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
     gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
     held = [lock for folder in kept if features for lock in folder.glob("*.lock")]
-    with _writing(file), store.locked(held):  # an extraction finishes first
+    with writing(file), store.locked(held):  # an extraction finishes first
         for folder in kept if features else ():
             shutil.rmtree(folder)
         for path in gone:

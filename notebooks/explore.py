@@ -22,14 +22,17 @@ edition: str = "paper"  # whose recorded measurements stand beside the accuracie
 # %%
 import numpy as np
 
-from analysis.families.registry import load_families
+from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import fit_baseline
 from companion.measurements import accuracies, atlas, records
 from companion.publish import explore, style
 
 table = accuracies.load()
 families = load_families(edition)
-measured = [m for name in families for m in records.read_all("outlier_features", name)]
+measured = [
+    m for m in records.read_all("outlier_features")
+    if m.family in families or m.family.startswith(f"{ZOO}-")
+]  # fmt: skip
 data = explore.data(table, families, measured)
 
 # %% [markdown]

@@ -33,6 +33,8 @@ from analysis.common import (
 )
 
 FAMILIES = ROOT / "families"
+#: Below the other families: those of the edition zoo, which a command writes for this machine.
+ZOO = "zoo"
 
 #: How a model came to be, in the order in which every figure and table shows it.
 Level = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
@@ -44,8 +46,9 @@ LEVEL_TITLES: dict[Level, str] = {
     "supervised": "supervised",
     "random": "random weights",
 }
-#: Whose a family is: the paper's, the pocket lab's, a reader's, or only there for contrast.
-Edition = Literal["paper", "pocket", "reader", "contrast"]
+#: Whose a family is: the paper's, the pocket lab's, a reader's, only there for contrast, or of the
+#: zoo: every published checkpoint, to be measured and not to have pages of its own.
+Edition = Literal["paper", "pocket", "reader", "contrast", "zoo"]
 Library = Literal["open_clip", "timm"]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1000, le=1000)]
 Positive = Annotated[Finite, Field(gt=0)]
@@ -291,11 +294,13 @@ class Family(Strict):
 
 
 def load_family(name: str, folder: Path = FAMILIES) -> Family:
-    """Read and check ``<folder>/<name>.yaml``.
+    """Read and check ``<folder>/<name>.yaml``, or the zoo's below it.
 
     Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
     """
     path = folder / f"{name}.yaml"
+    if not path.is_file():
+        path = folder / ZOO / f"{name}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
@@ -305,11 +310,13 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
 def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
     """Read every family file in ``folder``, in the families' ``order``.
 
-    ``edition`` keeps one edition only. Model names must differ over all families, since features
-    and measurements are filed under them; RegistryError otherwise.
+    ``edition`` keeps one edition only; the zoo's families are read where that is asked for. Model
+    names must differ over all families, since features and measurements are filed under them;
+    RegistryError otherwise.
     """
+    place = folder / ZOO if edition == ZOO else folder
     families = sorted(
-        (parse(path.read_bytes(), path.name) for path in folder.glob("*.yaml")),
+        (parse(path.read_bytes(), path.name) for path in place.glob("*.yaml")),
         key=lambda family: (family.order, family.name),
     )
     repeated = _repeated(model.name for family in families for model in family.models)

@@ -119,6 +119,30 @@ def spelled(text: str) -> str:
     return text
 
 
+def of_published(architecture: str, tag: str, name: str) -> Model:
+    """Describe the open_clip checkpoint of a published row, as a model called ``name``.
+
+    Tables name an architecture with ``-quickgelu`` or without, whatever the weights need; the one
+    that they need is taken. Raises CheckpointError where the installed open_clip does not have it,
+    has it as a pickle alone, or cannot make an encoder of it.
+    """
+    base = architecture.removesuffix("-quickgelu")
+    listed = {one: get_pretrained_cfg(one, tag) for one in (base, f"{base}-quickgelu")}
+    usable = [
+        one for one, config in listed.items()
+        if config and bool(config.get("quick_gelu")) == _quick(one)
+    ]  # fmt: skip
+    text = f"{architecture}/{tag}"
+    if not usable:
+        known = "with another activation" if any(listed.values()) else "under neither name"
+        raise CheckpointError(f"{text}: the installed open_clip lists these weights {known}.")
+    if not listed[usable[0]].get("hf_hub"):
+        raise CheckpointError(f"{text}: open_clip offers these weights as a pickle only.")
+    if "multimodal_cfg" in networks.architecture(usable[0]):
+        raise CheckpointError(f"{text}: CoCa's image features are not a single vector per image.")
+    return find(f"{usable[0]}/{tag}", name=name)
+
+
 def default_name(text: str) -> str:
     """Return a name for a checkpoint that was given none: its own, as a name of the registry.
 
@@ -218,13 +242,18 @@ def _as_listed(tag: str, tags: Iterable[str]) -> str:
 def _check_activation(name: str, tag: str, config: Mapping[str, Any]) -> None:
     """Raise CheckpointError if the architecture has another activation than the weights need."""
     wanted = bool(config.get("quick_gelu", False))
-    if wanted == bool(networks.architecture(name).get("quick_gelu", False)):
+    if wanted == _quick(name):
         return
     other = name.removesuffix("-quickgelu") if not wanted else f"{name}-quickgelu"
     raise CheckpointError(
         f"the weights {tag} were trained with {'QuickGELU' if wanted else 'GELU'}, which {name} "
         f"does not use: give {other}/{tag}."
     )
+
+
+def _quick(name: str) -> bool:
+    """Whether an architecture of open_clip uses QuickGELU."""
+    return bool(networks.architecture(name).get("quick_gelu", False))
 
 
 def _of_hub(text: str) -> dict[str, Any]:

@@ -52,31 +52,43 @@ def at_equal_accuracy(
     return Matched(mean, highest, count)
 
 
-def expected_by_others(imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike) -> Array:
+def expected_by_others(
+    imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike, *more: ArrayLike
+) -> Array:
     """Accuracy under shift that ImageNet accuracy alone predicts of a group that was left out.
 
     For each group a line (`fit_baseline`) is fitted to all models outside it and read off at the
     group's own ImageNet accuracies: fractions, (models,). Less a baseline's expectation this is the
-    predicted effective robustness. Raises ValueError for a single group, and as `fit_baseline`.
+    predicted effective robustness. ``more``: other quantities, (models,) each, that the logit of
+    the accuracy under shift may depend on linearly beside the logit of ImageNet accuracy. Raises
+    ValueError for a single group, and as `fit_baseline`.
     """
     x, y, label = np.asarray(imagenet, float), np.asarray(shifted, float), np.asarray(groups)
     names = np.unique(label)
     if len(names) < 2:
         raise ValueError("leaving one group out needs at least two groups of models.")
     predicted = np.empty(len(x))
+    columns = [logit(x), *(np.asarray(one, float) for one in more), np.ones(len(x))]
+    design = np.stack(columns, axis=1)
     for name in names:
         own = label == name
-        predicted[own] = fit_baseline(x[~own], y[~own]).predict(x[own])
+        if not more:
+            predicted[own] = fit_baseline(x[~own], y[~own]).predict(x[own])
+            continue
+        weights = np.linalg.lstsq(design[~own], logit(y[~own]), rcond=None)[0]
+        predicted[own] = 1 / (1 + np.exp(-design[own] @ weights))
     return predicted
 
 
-def left_out_error(imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike) -> float:
+def left_out_error(
+    imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike, *more: ArrayLike
+) -> float:
     """Root mean square of what `expected_by_others` misses, a fraction.
 
     The same for accuracy under shift and for effective robustness, against whatever baseline: this
     is how well ImageNet accuracy alone predicts either, so what an indicator has to beat.
     """
-    missed = np.asarray(shifted, float) - expected_by_others(imagenet, shifted, groups)
+    missed = np.asarray(shifted, float) - expected_by_others(imagenet, shifted, groups, *more)
     return float(np.sqrt((missed**2).mean()))
 
 

@@ -10,22 +10,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.common import ROOT
+from analysis.families.registry import ZOO
 from analysis.images import sets
+from analysis.metrics.robustness import effective_robustness
+from companion.measurements import records
 from companion.measurements.accuracies import (
     CLASSES,
     FIVE_SHIFTS,
+    GELU,
     MODEL_KEY,
     V2,
     AccuracyError,
     wide,
 )
+from companion.measurements.quantities import Experiment
 
 PRETRAINING = ROOT / "data" / "published" / "pretraining.csv"
 SIZES = ROOT / "data" / "published" / "open_clip_sizes.csv"
+#: What is measured of the zoo's models → experiment and quantity, of a list the largest.
+ZOO_QUANTITIES: dict[str, tuple[Experiment, str]] = {
+    "kurtosis": ("outlier_features", "kurtosis_mean"),
+    "persistence": ("outlier_features", "persistence_fraction"),
+    "mean_share": ("basis", "mean_share"),
+    "top_importance": ("privileged_directions", "importance"),
+}
 #: Columns of the five shifts, and their titles on axes.
 SHIFT_TITLES = {sets.column(shift): sets.short(shift) for shift in sets.SHIFTS}
 
@@ -43,6 +57,44 @@ def models(
     key = pd.MultiIndex.from_frame(set_aside(table)[MODEL_KEY])
     kept = known[~pd.MultiIndex.from_frame(known[MODEL_KEY]).isin(key)].reset_index(drop=True)
     return with_pretraining(kept)
+
+
+def clip(table: pd.DataFrame) -> pd.DataFrame:
+    """The zero-shot CLIP models with accuracies on all five shifts, and their robustness, `er`.
+
+    Against the paper's printed line, a fraction.
+    """
+    every = models(table)
+    found = every[every["source"] == "open_clip"].reset_index(drop=True)
+    return found.assign(er=effective_robustness(found["shifted"], found["imagenet"]))
+
+
+def zoo_name(row: Any) -> str:
+    """What measurements of a published model of open_clip are filed under, in the edition zoo."""
+    return f"{ZOO}-{row.model}-{row.weights}".lower()
+
+
+def measured_zoo(table: pd.DataFrame, folder: Path = records.FOLDER) -> tuple[pd.DataFrame, str]:
+    """`clip` with what is recorded of each model, and the title of the images it was measured on.
+
+    Columns `ZOO_QUANTITIES`, NaN where nothing is recorded. Numbers of different images are not put
+    together: those count on which most models were measured.
+    """
+    known = clip(table)
+    names = {zoo_name(row): place for place, row in enumerate(known.itertuples())}
+    found: dict[str, dict[tuple[int, str], float]] = {}
+    for experiment in dict.fromkeys(experiment for experiment, _ in ZOO_QUANTITIES.values()):
+        for m in records.read_all(experiment, folder=folder):
+            for column, (of, quantity) in ZOO_QUANTITIES.items():
+                if m.model in names and of == experiment:
+                    values = found.setdefault(m.data.title, {})
+                    values[names[m.model], column] = float(np.max(m.value(quantity)))
+    title = max(found, key=lambda title: len(found[title]), default="")
+    columns = {
+        column: [found.get(title, {}).get((place, column), np.nan) for place in names.values()]
+        for column in ZOO_QUANTITIES
+    }
+    return known.assign(**columns), title
 
 
 def set_aside(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,3 +163,14 @@ def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFr
 def sizes(path: Path = SIZES) -> pd.Series[float]:
     """Millions of parameters, both encoders together, by open_clip architecture."""
     return pd.read_csv(path).set_index("model")["parameters"].astype(float)
+
+
+def operations(path: Path = SIZES) -> pd.Series[float]:
+    """10⁹ operations of the image encoder for one image, by open_clip architecture.
+
+    Of an architecture with QuickGELU and of the one without they are the same, and both are there.
+    """
+    known = pd.read_csv(path).set_index("model")["image_gflops"].astype(float)
+    plain = known.rename(lambda name: str(name).removesuffix(GELU))
+    plain = plain[~plain.index.duplicated()]
+    return known.combine_first(plain).combine_first(plain.rename(lambda name: f"{name}{GELU}"))

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from analysis.common import suggestion
-from analysis.families.registry import Family
+from analysis.families.registry import ZOO, Family
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion.measurements import records
+from companion.measurements import accuracies, atlas, records
 from companion.measurements.quantities import QUANTITIES, possible
 from companion.measurements.records import Measurement, MeasurementError
 
@@ -53,6 +53,11 @@ def problems(path: Path, families: Mapping[str, Family]) -> list[str]:
 def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
     """Whether the registry knows the model as the measurement describes it."""
     family = families.get(m.family)
+    if family is None and m.family.startswith(ZOO):  # its file is of the machine that took it
+        published = atlas.clip(accuracies.load()).itertuples()
+        if m.model not in {atlas.zoo_name(row) for row in published}:
+            yield f"no published model of open_clip is called {m.model!r} in the edition {ZOO}."
+        return
     if family is None:
         yield f"its family {m.family!r} has no file: {suggestion(m.family, families)}."
         return

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Edition, Family, Level, level_title
 from analysis.metrics import indicators
-from analysis.metrics.peers import left_out_error
-from analysis.metrics.robustness import effective_robustness
+from analysis.metrics.peers import left_out_error, off_the_line, share_explained
+from analysis.metrics.robustness import effective_robustness, logit
 from companion.publish.dots import Marks
 from companion.publish.style import minus, points
 from companion.publish.words import digits, with_interval
 
 ROBUST = {True: "yes", False: "no", None: "not known"}
+#: Models of the zoo that a comparison takes at least.
+LEAST_OF_THE_ZOO = 12
+#: Quantities of the zoo: title, and the scale on which a line may depend on them.
+_ZOO: dict[str, tuple[str, Callable[..., Any]]] = {
+    "kurtosis": ("κ", np.log),
+    "persistence": ("persistence", np.asarray),
+    "mean_share": ("share in the mean image", np.asarray),
+    "top_importance": ("top importance", np.log),
+}
 #: Models that a correlation within a group takes at least.
 LEAST_WITHIN = 5
 
@@ -169,6 +178,39 @@ def accuracy_alone(models: pd.DataFrame) -> str:
         f"families, where effective robustness itself has a standard deviation of "
         f"{100 * spread:.1f}"
     )
+
+
+def zoo(models: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """How each quantity of `atlas.measured_zoo` goes with ER, and what it adds to accuracy.
+
+    One row each, and one of ImageNet accuracy; those of fewer than `LEAST_OF_THE_ZOO` models, or of
+    fewer than three data families, are left out.
+    """
+    rows = []
+    for name, (title, scaled) in {"imagenet": ("ImageNet accuracy", logit), **_ZOO}.items():
+        own = models.dropna(subset=[name])
+        families = own["group"].nunique()
+        if len(own) < LEAST_OF_THE_ZOO or families < 3:
+            continue
+        accuracy = own["imagenet"], own["shifted"], own["group"]
+        off = off_the_line(own["imagenet"], own["shifted"])
+        more = () if name == "imagenet" else (scaled(own[name]),)
+        rank = indicators.rank_correlation(own[name], own["er"])
+        ends = indicators.interval(indicators.rank_correlation, own["group"], own[name], own["er"],
+                                   resamples=resamples, seed=seed)  # fmt: skip
+        given = indicators.partial_rank_correlation(own[name], own["er"], own["imagenet"])
+        rows.append({
+            "quantity": title,
+            "models (families)": f"{len(own)} ({families})",
+            "rank correlation with ER": with_ends(rank, ends),
+            "given accuracy": with_ends(given) if more else "n/a",
+            "family left out, accuracy alone (points)": f"{100 * left_out_error(*accuracy):.1f}",
+            "with it (points)": f"{100 * left_out_error(*accuracy, *more):.1f}" if more else "n/a",
+            "explained by data (%)": f"{100 * share_explained(off, own['group']):.0f}",
+            "with it (%)":
+                f"{100 * share_explained(off, own['group'], *more):.0f}" if more else "n/a",
+        })  # fmt: skip
+    return pd.DataFrame(rows if len(rows) > 1 else [])
 
 
 def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:

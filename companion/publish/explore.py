@@ -135,17 +135,27 @@ def _coded(column: pd.Series[str]) -> dict[str, Any]:
 def _kurtosis(
     models: pd.DataFrame, families: Mapping[str, Family], measured: Iterable[Measurement]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Row → κ and what it was measured on, of rows whose very weights were measured."""
+    """Row → κ and what it was measured on, of rows whose very weights were measured.
+
+    Those of the edition zoo are found by their names, which say the row.
+    """
     place = {
         (row.source, str(row.model).removesuffix(GELU), row.weights): index
         for index, row in enumerate(models.itertuples())
     }
     known = {model.name: model for family in families.values() for model in family.models}
+    zoo = {
+        atlas.zoo_name(row): index
+        for index, row in enumerate(models.itertuples()) if row.source == "open_clip"
+    }  # fmt: skip
     found: dict[str, list[dict[str, Any]]] = {}
     for m in measured:
-        model = known[m.model]
-        key = (model.library, (model.architecture or "").removesuffix(GELU), model.weights)
-        if key in place:
+        index = zoo.get(m.model)
+        if m.model in known:
+            model = known[m.model]
+            architecture = (model.architecture or "").removesuffix(GELU)
+            index = place.get((model.library, architecture, model.weights))
+        if index is not None:
             told = {"value": m.value("kurtosis_mean"), "data": m.data.title}
-            found.setdefault(str(place[key]), []).append(told)
+            found.setdefault(str(index), []).append(told)
     return found

@@ -33,6 +33,7 @@ from analysis.features.plan import head_outdated, outdated
 from analysis.images import broden, find, sets
 from analysis.images.imagelist import DatasetError, ImageList
 from companion.measurements import due, records, take
+from companion.measurements.quantities import Experiment
 from companion.options import Choice
 from companion.runs import dispatch
 from companion.runs.experiments import RunError
@@ -43,8 +44,12 @@ NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {
     "paper": ("grid",), "pocket": ("pocket",), "contrast": ("scikit_image_photographs",),
-    "reader": (),
+    "reader": (), "zoo": ("imagenet",),
 }  # fmt: skip
+#: What is measured of an edition; of any other all that can be. Pruning takes minutes a model.
+MEASURED: dict[Edition, tuple[Experiment, ...]] = {
+    "zoo": ("outlier_features", "privileged_directions", "basis", "accuracy"),
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Plan:
         found: dict[Job, list[Model]] = {}
         here = {images.name for images in self.images}
         for family in self.families if self.choice.records else ():
-            for one in due.jobs(family):
+            for one in due.jobs(family, experiments=MEASURED.get(self.choice.edition)):
                 chosen = one.model in self.choice.of(family) and here & {*one.parts}
                 if chosen and not due.is_recorded(one):
                     found.setdefault(Job("measure", family.name, one.data), []).append(one.model)
@@ -171,7 +176,8 @@ def _families(choice: Choice) -> tuple[Family, ...]:
     known = load_families(choice.edition)
     wanted = list(dict.fromkeys(choice.families or known))
     if not wanted:
-        raise RunError(f"the edition {choice.edition} has no family: add one first.")
+        first = "run `companion families zoo`" if choice.edition == "zoo" else "add one"
+        raise RunError(f"the edition {choice.edition} has no family: {first} first.")
     for name in wanted:
         if name not in known:
             near = suggestion(name, known)
@@ -351,7 +357,7 @@ def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     whole = load_family(family)
     is_done: Callable[[due.Job], bool] = due.is_recorded if wanted.records else due.current
-    for one in due.jobs(whole):
+    for one in due.jobs(whole, experiments=MEASURED.get(wanted.edition)):
         if one.data == data and one.model in wanted.of(whole) and not is_done(one):
             try:
                 if wanted.records:

@@ -1,6 +1,6 @@
 """Build ``accuracies.csv``: published top-1 accuracies of four projects in one tidy table.
 
-Beside it ``open_clip_sizes.csv``: parameters of open_clip's architectures, from the same source.
+Beside it ``open_clip_sizes.csv``: parameters and operations of open_clip's architectures.
 
     python data/published/make.py           # write the tables
     python data/published/make.py --check   # compare them with the committed ones
@@ -29,6 +29,7 @@ SIZES = HERE / "open_clip_sizes.csv"
 TYPES = HERE / "imagenet_testbed_types.csv"
 
 OPEN_CLIP = "open_clip/openclip_results.csv"
+OPEN_CLIP_PROFILE = "open_clip/model_profile.csv"
 TESTBED = "imagenet-testbed/robustness_top1s.csv"
 TIMM = "pytorch-image-models/results-{}.csv"
 SOUPS = "model-soups/{}_results.jsonl"
@@ -186,11 +187,16 @@ def build() -> pd.DataFrame:
 
 
 def open_clip_sizes() -> pd.DataFrame:
-    """Millions of parameters, both encoders together, by architecture."""
+    """By architecture: millions of parameters, both encoders together, and 10⁹ operations an image.
+
+    Operations are those of the image encoder, a multiplication and an addition being two.
+    """
     table = pd.read_csv(fetch(OPEN_CLIP)).rename(
         columns={"name": "model", "params (M)": "parameters"}
     )
-    return table[["model", "parameters"]].drop_duplicates().sort_values("model")
+    sizes = table[["model", "parameters"]].drop_duplicates().sort_values("model")
+    profile = pd.read_csv(fetch(OPEN_CLIP_PROFILE))[["model", "image_gflops"]]
+    return sizes.merge(profile, how="left")
 
 
 def to_csv(table: pd.DataFrame) -> bytes:

@@ -1,0 +1,160 @@
+"""The edition zoo: its family files, what its grid comes to, and what its measurements show."""
+
+import re
+
+import numpy as np
+import pytest
+
+from analysis.common import CompanionError
+from analysis.families import registry
+from companion import readers, zoo
+from companion.cli import main
+from companion.measurements import accuracies, atlas, plausible, records
+from companion.options import Choice
+from companion.publish import compared, explore
+from companion.runs import cost, grid
+
+
+@pytest.fixture(scope="module")
+def table():
+    return accuracies.load()
+
+
+@pytest.fixture(scope="module")
+def found(table):
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    some = table[table["model"].isin(["RN50x4", "RN50", "RN50-quickgelu", "ViT-B-16", "ViT-B-32",
+                                      "coca_ViT-B-32", "ViT-B-16-SigLIP"])]  # fmt: skip
+    return zoo.describe(some)
+
+
+@pytest.fixture
+def folder(found, tmp_path, monkeypatch):
+    """Those families' files in place of this machine's."""
+    monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
+    monkeypatch.setattr(registry.load_family, "__defaults__", (tmp_path,))
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
+    zoo.write(found.families, tmp_path / "zoo")
+    return tmp_path
+
+
+def test_every_published_checkpoint_that_can_be_loaded_is_in_the_family_of_its_architecture(found):
+    families = {one.title: one for one in found.families}
+    assert sorted(families) == [
+        "RN50-quickgelu", "RN50x4-quickgelu", "ViT-B-16", "ViT-B-16-SigLIP",
+        "ViT-B-16-quickgelu", "ViT-B-32", "ViT-B-32-quickgelu",
+    ]  # fmt: skip
+    openai = families["ViT-B-16-quickgelu"].model("zoo-vit-b-16-openai")
+    assert openai.published[0].model == "ViT-B-16" and openai.weights == "openai"
+    assert (openai.width, openai.pretraining) == (512, "OpenAI WIT-400M")
+    siglip = families["ViT-B-16-SigLIP"].models[0].preprocessing
+    assert siglip.squash and siglip.mean == (0.5, 0.5, 0.5)
+    tags = {m.weights for m in families["RN50-quickgelu"].models}
+    assert tags == {"openai", "cc12m", "yfcc15m"}  # each once, under the activation that it needs
+    assert list(found.left_out) == ["coca_ViT-B-32/laion2b_s13b_b90k"]
+    assert "not a single vector per image" in found.lines[0]
+    assert found.lines[1].startswith("families/zoo: 7 architectures")
+
+
+def test_names_are_the_zoos_alone(table):
+    names = [atlas.zoo_name(row) for row in atlas.clip(table).itertuples()]
+    assert len({*names}) == len(names) > 100
+    assert all(re.fullmatch(r"zoo-[a-z0-9_.-]+", name) for name in names)
+    with pytest.raises(readers.AddError, match="'zoo-mine' is the name of an edition of the book"):
+        readers.check_name("zoo-mine")
+
+
+def test_the_files_lie_apart_and_are_written_anew(found, folder):
+    assert registry.load_families() == {}
+    assert len(registry.load_families("zoo")) == len(found.families)
+    assert registry.load_family("zoo-vit-b-32").edition == "zoo"
+    zoo.write(found.families[:1], folder / "zoo")
+    assert [*registry.load_families("zoo")] == [found.families[0].name]
+    assert "edit nothing here" in next((folder / "zoo").glob("*.yaml")).read_text()
+
+
+def test_weights_of_a_folder_are_named_by_architecture_and_tag(table, tmp_path):
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    found = zoo.describe(table[table["model"] == "RN50x4"], tmp_path)
+    (model,) = found.families[0].models
+    assert model.weights == f"{tmp_path.as_posix()}/RN50x4-quickgelu--openai.safetensors"
+    assert model.published[0].weights == "openai"
+
+
+def test_a_dry_run_says_models_bytes_and_hours(folder, capsys):
+    assert main(["grid", "--edition", "zoo", "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("left out: imagenet.") and "?" not in said.out.splitlines()[3]
+    plan = grid.plan(Choice(edition="zoo", workers=64))
+    rows = {row.family: row for row in cost.rows(plan)}
+    assert rows["zoo-rn50x4-quickgelu"].bytes == 50_000 * (640 * 4 + 16)
+    # 43 and 8.82 · 10⁹ operations an image: the one at the rate of those with a published speed
+    speeds = {"RN50-quickgelu": 5365.97, "ViT-B-32": 16868.27, "ViT-B-16": 4670.90}
+    assert rows["zoo-vit-b-32"].hours == pytest.approx(50_000 * 16 / speeds["ViT-B-32"] / 3600)
+    hours = rows["zoo-rn50x4-quickgelu"].hours
+    rate = atlas.operations()["RN50x4"] * 50_000 / 3600 / hours
+    known = [rate_of * atlas.operations()[name] for name, rate_of in speeds.items()]
+    assert min(known) < rate < max(known)
+    millions = atlas.sizes()[["RN50x4"]].sum()
+    few = grid.plan(Choice(edition="zoo", families=("zoo-rn50x4-quickgelu",)))
+    assert cost.weights(few) == pytest.approx(4e6 * millions)
+
+
+def test_without_files_the_grid_says_how_to_write_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
+    with pytest.raises(CompanionError, match="no family: run `companion families zoo` first"):
+        grid.plan(Choice(edition="zoo"))
+
+
+def measured(table, folder, value, models=40):
+    """Files of κ and importance of so many models, κ as `value` makes it of a row."""
+    kurtosis, importance = (
+        records.read(records.recorded_path("vit_b_16-openai", data, experiment))
+        for data, experiment in (("coco_500_images", "outlier_features"),
+                                 ("coco_500_images", "privileged_directions"))
+    )  # fmt: skip
+    rows = [row for row in atlas.clip(table).itertuples() if row.imagenet > 0.1][:models]
+    for row in rows:
+        named = {"model": atlas.zoo_name(row), "family": "zoo-x"}
+        mean = kurtosis.values["kurtosis_mean"].model_copy(update={"value": value(row)})
+        values = kurtosis.values | {"kurtosis_mean": mean}
+        records.write(kurtosis.model_copy(update={**named, "values": values}), folder)
+        records.write(importance.model_copy(update=named), folder)
+    return rows
+
+
+def test_what_is_measured_stands_beside_the_baseline(table, tmp_path):
+    empty, on = atlas.measured_zoo(table, tmp_path)
+    assert on == "" and empty["kurtosis"].isna().all()
+    assert compared.zoo(empty, 50, 0).empty
+    rows = measured(table, tmp_path, lambda row: round(3 + 100 * np.exp(10 * row.er), 3))
+    models, on = atlas.measured_zoo(table, tmp_path)
+    assert on == "500 COCO images" and models["kurtosis"].notna().sum() == len(rows) == 40
+    judged = compared.zoo(models[models["imagenet"] > 0.1], 50, 0).set_index("quantity")
+    assert list(judged.index) == ["ImageNet accuracy", "κ", "persistence", "top importance"]
+    assert judged.loc["persistence", "rank correlation with ER"] == "n/a"  # all the same
+    kappa = judged.loc["κ"]
+    assert (
+        kappa["rank correlation with ER"].startswith("1.00") and kappa["given accuracy"] == "1.00"
+    )
+    alone, with_it = (float(kappa[name]) for name in
+                      ("family left out, accuracy alone (points)", "with it (points)"))  # fmt: skip
+    assert with_it < 0.5 * alone
+
+
+def test_a_contributed_measurement_is_checked_without_the_machines_files(table, tmp_path):
+    measured(table, tmp_path, lambda row: 50.0, models=1)
+    path = next((tmp_path / "privileged_directions").iterdir())
+    assert plausible.problems(path, {}) == []
+    one = records.read(path).model_copy(update={"model": "zoo-none"})
+    (problem,) = plausible.problems(records.write(one, tmp_path), {})
+    assert "no published model of open_clip is called 'zoo-none'" in problem
+
+
+def test_the_explorer_shows_what_the_zoo_measured(table, tmp_path):
+    (row,) = measured(table, tmp_path, lambda row: 50.0, models=1)
+    data = explore.data(table, {}, records.read_all("outlier_features", folder=tmp_path))
+    ((place, shown),) = data["kurtosis"].items()
+    assert data["model"][int(place)] == row.model and data["weights"][int(place)] == row.weights
+    assert shown == [{"value": 50.0, "data": "500 COCO images"}]
