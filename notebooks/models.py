@@ -47,7 +47,7 @@ rows = [
     {
         "backbone": family.title,
         "level": style.LEVEL_STYLES[model.level].title,
-        "pretraining": model.pretraining,
+        "pretraining": model.pretraining + ", before the projection" * bool(model.own_layer),
         "architecture and weights": weights(model),
         "width": model.width,
         "pixels": model.preprocessing.size,
@@ -68,7 +68,8 @@ for family in families.values():
         if model.note:
             named = model.level not in ("supervised", "captions", "random")
             parts = [family.title, style.LEVEL_STYLES[model.level].title]
-            who = ", ".join([*parts, model.pretraining] if named else parts)
+            parts += [model.pretraining] if named else []
+            who = ", ".join([*parts, "before the projection"] if model.own_layer else parts)
             notes.setdefault(" ".join(model.note.split()), []).append(who)
 style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
