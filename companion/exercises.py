@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.common import ROOT, CompanionError, suggestion
 from analysis.metrics import directions, outliers, pruning, robustness
 from analysis.metrics.average_precision import ROUNDING, THRESHOLD
-from analysis.metrics.basis import random_rotation
+from analysis.metrics.basis import eigenframe, less_mean, mean_share, random_rotation
 
 Array = NDArray[np.float64]
 Draw = np.random.Generator
@@ -69,14 +69,55 @@ def _answer(label: str, seed: int) -> Array:
     return np.atleast_1d(np.asarray(EXERCISES[label][0](np.random.default_rng(seed)), float))
 
 
-def _points(shifted: float, imagenet: float) -> float:
-    return 100 * float(robustness.effective_robustness(shifted, imagenet))
+def _points(
+    shifted: ArrayLike, imagenet: ArrayLike, line: robustness.Baseline = robustness.PAPER_BASELINE
+) -> Array:
+    return 100 * robustness.effective_robustness(shifted, imagenet, line)
 
 
-def _model(name: str) -> float:
-    table = np.genfromtxt(ACCURACIES, delimiter=",", skip_header=1, dtype=None, encoding="utf-8")
-    _, _, imagenet, *shifts = next(row for row in table if row[1] == name)
-    return _points(np.mean(shifts), imagenet)
+@cache
+def _accuracies() -> list[tuple[str, str, float, float]]:
+    """Group, name, accuracy on ImageNet and mean over the shifts of every model, fractions."""
+    rows = (row.split(",") for row in ACCURACIES.read_text(encoding="utf-8").splitlines()[1:])
+    return [(kind, name, float(x), float(np.mean([*map(float, y)]))) for kind, name, x, *y in rows]
+
+
+def _model(name: str) -> Array:
+    return next(_points(y, x) for _, known, x, y in _accuracies() if known == name)
+
+
+def _two_lines() -> list[float]:
+    """How much more robust the first of three models is: than the second, than the third twice."""
+    other = robustness.Baseline(1.04, -1.89, r=np.nan)
+    (a, b, c), d = (_points([0.5, 0.44, 0.55], [0.7, 0.7, 0.8], line) for line in
+                    (robustness.PAPER_BASELINE, other))  # fmt: skip
+    return [a - b, a - c, d[0] - d[2]]
+
+
+def _equals() -> list[float]:
+    """How many of the pool are within a point of 76 % on ImageNet, and their mean ER."""
+    own = [_points(y, x) for group, _, x, y in _accuracies()
+           if group == "pool" and abs(x - 0.76) <= 0.01 + 1e-12]  # fmt: skip
+    return [len(own), float(np.mean(own))]
+
+
+def _partial(together: float, first: float, second: float) -> float:
+    return (together - first * second) / float(np.sqrt((1 - first**2) * (1 - second**2)))
+
+
+def _cosines() -> list[float]:
+    """The class, from 1, with the largest cosine, and that cosine."""
+    texts, image = np.array([[1, 0], [0, 1], [0.6, 0.8]]), np.array([0.8, 0.7])
+    cosines = texts @ image / np.linalg.norm(image)
+    return [int(cosines.argmax()) + 1, float(cosines.max())]
+
+
+def _pocket(model: str) -> list[float]:
+    """Mean accuracy over seeds in the training style and in the unseen ones, in percent."""
+    text = (ROOT / "data" / "pocket" / "accuracies.csv").read_text(encoding="utf-8")
+    rows = [row.split(",") for row in text.splitlines() if row.startswith(f"{model},")]
+    return [100 * float(np.mean([float(r[8]) for r in rows if r[5:7] == ["test", role]]))
+            for role in ("imagenet", "unseen")]  # fmt: skip
 
 
 def _vectors(draw: Draw, added: float = 0.0, images: int = 1000) -> Array:
@@ -97,6 +138,19 @@ def _half_of_the_most(draw: Draw) -> float:
         moved = h + middle * (np.arange(512) == 7)
         low, high = (low, middle) if _kurtosis(moved) > 255 else (middle, high)
     return low
+
+
+def _in_other_frames(draw: Draw) -> list[float]:
+    """κ in the eigenframe of rotated vectors, and without the mean in their own frame."""
+    h = _vectors(draw, 10)
+    return [_kurtosis(eigenframe(h @ random_rotation(512, 0))), _kurtosis(less_mean(h))]
+
+
+def _without_mean(draw: Draw) -> list[float]:
+    """κ and the share in the mean of vectors with an outlier of either sign."""
+    h = _vectors(draw)
+    h[:, 7] += 10 * (-1) ** np.arange(len(h))
+    return [_kurtosis(h), mean_share(h)]
 
 
 def _leads(h: Array) -> float:
@@ -174,6 +228,32 @@ EXERCISES: dict[str, tuple[Callable[[Draw], ArrayLike], str]] = {
     "robustness-3": (lambda _: [_points(a, a) for a in (0.6, 0.8, 0.95)],
         "Both accuracies are the same; subtract what the line expects, and give points."),
     "robustness-4": (lambda _: _model("ViT-L-14 openai"), "First the mean of the shifts; points."),
+    "start-1": (lambda _: 100 * robustness.PAPER_BASELINE.predict(0.75),
+        "Go up from 75 % to the dashed line, then left; percent."),
+    "start-3": (lambda _: _cosines(), "Divide by the image's length; the texts have length 1."),
+    "start-4": (lambda _: (76 - 40) - (63 - 38), "The loss of one less that of the other."),
+    "atlas-2": (lambda _: _two_lines(), "Each ER is the accuracy less the line's; then subtract."),
+    "atlas-3": (lambda _: [_partial(0.9, 0.8, 0.8), _partial(0.7, 0.8, 0.8)],
+        "(r − r₁ r₂) over the root of (1 − r₁²)(1 − r₂²)."),
+    "atlas-5": (lambda _: _equals(), "From 75 to 77 %; the mean of the five shifts first."),
+    "frame-2": (lambda draw: mean_share(_vectors(draw, 10)), "100 in 512 + 100."),
+    "frame-3": (lambda draw: [f(_vectors(draw, 10) @ random_rotation(512, 0))
+        for f in (_kurtosis, mean_share)], "Rotate all vectors by the same matrix; κ first."),
+    "frame-4": (_in_other_frames, "h @ V, eigenvectors as columns of V; then less the mean."),
+    "frame-5": (_without_mean, "Plus for one half; the mean of 1,000 is not exactly 0."),
+    "lab-2": (lambda _: 100 * np.sqrt(0.27 * 0.73 / 364) * np.array([1, 1.96]),
+        "The root of a (1 − a) / n; in points."),
+    "lab-3": (lambda _: _pocket("pocket-cnn-web-large"), "Split test, roles imagenet and unseen."),
+    "lab-5": (lambda _: [1 / 36, 3 * 5 / 216 + 1 / 216], "Three levels have six orders."),
+    "probe-3": (lambda _: (1.96 * 28 / (0.05 * 87)) ** 2, "1.96 sd / √n is 5 % of the mean."),
+    "probe-4": (lambda _: 10**0.5, "The width goes with one over the root of the number."),
+    "probe-5": (lambda _: 300 / (1 + 9 * 0.9), "n over 1 + (m − 1) r for groups of m."),
+    "train-2": (lambda _: 1_281_167 // 512 * 10, "Whole batches of an epoch, times the epochs."),
+    "train-4": (lambda _: [(2 + 0) / 2, 0], "First the mean of two outputs."),
+    "exam-1": (lambda _: _points(0.48, 0.7), "As robustness-4."),
+    "exam-2": (lambda _: _kurtosis(np.eye(1, 512)), "A single component differs."),
+    "exam-3": (lambda _: [(1 + 1 + 3 / 4) / 3, _by_chance(3)], "As concepts-4."),
+    "exam-4": (lambda _: [-200 / 40, 1.96 * np.sqrt(400 - 200**2 / 4000) / 40], "Points; paired."),
     "outlier-2": (lambda draw: _kurtosis(_vectors(draw)), "Over each vector's own components."),
     "outlier-3": (lambda draw: [_kurtosis(_vectors(draw, 10)), _half_of_the_most(draw)],
         "Add to the same component of all vectors; half of the most is 255."),

@@ -79,4 +79,5 @@ style.text("importance-centred", digits(clip.value("importance_head_centred")[0]
 style.text("with-head-mean", f"{clip.value('top_with_head_mean'):.3f}")
 style.text("with-gap", f"{clip.value('top_with_gap'):.3f}")
 style.text("varies", overview.varying(clip))
+style.text("leader-in-top", overview.leader_in_top(clip, outliers))
 style.text("control", overview.privileged_control(control, threshold))

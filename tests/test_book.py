@@ -200,7 +200,7 @@ def test_the_pocket_lab_stands_beside_the_papers_models(clone):
     if live:
         text = re.sub("<[^>]+>", "", page(clone, "runs/outlier_features/pocket_cnn"))
         assert "99.6" in text and "2.76" in text  # the random control
-        assert "7 of 34" in re.sub("<[^>]+>", "", page(clone, "pruning"))
+        assert "7 of 34" in re.sub("<[^>]+>", "", page(clone, "guide/pocket_lab"))
 
 
 def test_what_the_paper_prints_is_not_taken_for_a_measurement(clone):
@@ -296,7 +296,7 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
 
 
 def test_the_source_behind_a_result_is_on_the_page(clone):
-    text = page(clone, "measuring_robustness")
-    assert text.count('<details class="companion-code">') == 6
+    text = page(clone, "robustness_atlas")
+    assert text.count('<details class="companion-code">') == 3
     notebook = json.loads((clone / "book/runs/measuring_robustness/paper.ipynb").read_text("utf-8"))
     assert notebook["metadata"]["companion"]["subject"] == "paper"

@@ -8,13 +8,24 @@ from conftest import ROOT, run_in
 from companion.exercises import EXERCISES, ExerciseError, answers, check, shown
 
 PREFIXES = {
+    "introduction": "start",
     "measuring_robustness": "robustness",
+    "robustness_atlas": "atlas",
     "outlier_features": "outlier",
+    "what_kurtosis_measures": "frame",
     "privileged_directions": "directions",
     "pruning": "pruning",
     "concepts": "concepts",
     "indicators": "indicators",
+    "guide/pocket_lab": "lab",
+    "guide/probe": "probe",
+    "guide/train": "train",
 }
+#: The order in which a chapter tells; some leave a part out, and beyond the paper it says nothing.
+TEMPLATE = (
+    "The question", "The picture", "The definition", "What the paper says", "What we found",
+    "In the pocket lab", "What to watch out for", "Exercises",
+)  # fmt: skip
 BOX = re.compile(
     r"^:::\{admonition\} Exercise (?P<label>\S+) · (?P<level>read|compute|design) · \d+ minutes\n"
     r":class: tip exercise\n:name: (?P=label)\n(?P<task>.*?)^:::\n\n"
@@ -23,6 +34,28 @@ BOX = re.compile(
 )
 #: Found by another than this code: by formula, by hand, or in NumPy by a reader of the book.
 FOUND = {
+    "start-1": (34,),
+    "start-3": (3, 0.978),
+    "start-4": (11,),
+    "atlas-2": (6, 4.24, 7.26),
+    "atlas-3": (13 / 18, 1 / 6),
+    "atlas-5": (21, -2.32),
+    "frame-2": (100 / 612,),
+    "frame-3": (2.99, 100 / 612),
+    "frame-4": (17.8, 2.985),
+    "frame-5": (16.5, 0.00085),
+    "lab-2": (2.33, 4.56),
+    "lab-3": (27.2, 17.8),
+    "lab-5": (1 / 36, 16 / 216),
+    "probe-3": (159,),
+    "probe-4": (3.16,),
+    "probe-5": (33,),
+    "train-2": (25020,),
+    "train-4": (1, 0),
+    "exam-1": (18.0,),
+    "exam-2": (510,),
+    "exam-3": (11 / 12, 0.1),
+    "exam-4": (-5, 0.97),
     "robustness-2": (0.235, 0.545),
     "robustness-3": (36.5, 40.7, 27.1),
     "robustness-4": (36.7,),
@@ -65,14 +98,48 @@ def test_a_chapter_has_all_levels_in_order_and_every_computed_value(page, prefix
         assert used == [(one["label"], str(i + 1) if values > 1 else "") for i in range(values)]
 
 
+def told(page):
+    return (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8")
+
+
 def test_every_answer_belongs_to_an_exercise():
-    assert {one["label"] for page in PREFIXES for one in exercises(page)} >= {*EXERCISES}
+    exam = set(re.findall(r"\{answer\}`(exam-\d)", told("guide/teach")))
+    assert {one["label"] for page in PREFIXES for one in exercises(page)} | exam >= {*EXERCISES}
+
+
+CHAPTERS = [page for page in PREFIXES if "/" not in page] + ["guide/pocket_lab"]
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_opens_with_goals_and_the_time_that_its_exercises_take(page):
+    text = told(page)
+    box = re.search(r"^:::\{admonition\} In this chapter\n.*?^:::$", text, re.M | re.S)[0]
+    assert len(re.findall(r"^- \*\*\w+\*\* ", box, re.M)) == 3
+    work = sum(map(int, re.findall(r"Exercise \S+ · \w+ · (\d+) minutes", text)))
+    assert re.search(rf"^\d+ minutes to read, {work} to work[.;] .*Needs: ", box, re.M), work
+    (last,) = re.findall(
+        r"^:::\{admonition\} Take away\n:class: take-away\n(.*?)^:::$", text, re.M | re.S
+    )
+    assert "{result}" in last or page == "introduction"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_tells_in_the_same_order_and_shows_before_it_explains(page):
+    text = told(page)
+    parts = [part for part in re.findall(r"^## (.+)$", text, re.M) if part in TEMPLATE]
+    assert parts == sorted(parts, key=TEMPLATE.index) and {parts[0], parts[-1]} == {
+        "The question", "Exercises"
+    }  # fmt: skip
+    before = text[: text.index("```{result}")]
+    assert len(re.sub(r"\{\w+\}`[^`]*`", "word", before).split()) <= 400
+    cards = text.find("```{result} claims/paper")
+    assert cards < 0 or cards > text.index("## What we found")
 
 
 @pytest.mark.parametrize(("label", "values"), FOUND.items(), ids=FOUND)
 def test_what_others_found_is_right_and_what_is_far_off_is_not(label, values, capsys):
     assert check(label, *values) and capsys.readouterr().out == f"{label}: right.\n"
-    assert not check(label, *(value + 100 for value in values))
+    assert not check(label, *(2 * value + 100 for value in values))
     assert f"{label}, value 1: not yet. {EXERCISES[label][1]}" in capsys.readouterr().out
 
 
@@ -99,7 +166,7 @@ import sys
 sys.path.insert(0, {extensions!r})
 extensions = ["myst_parser", "companion_teach"]
 myst_enable_extensions = ["colon_fence"]
-companion_solutions = {solutions}
+html_theme = "basic"
 """
 PAGE = """# Title
 
@@ -111,19 +178,38 @@ A task.
 :class: dropdown solution
 It is {answer}`outlier-3 2`, not {answer}`outlier-3 3`.
 :::
+
+:::{admonition} Answer
+:class: dropdown instructor
+Forty-two.
+:::
 """
 
 
-@pytest.mark.parametrize("solutions", [True, False])
-def test_solutions_carry_computed_numbers_or_are_left_out(solutions, tmp_path):
-    settings = SETTINGS.format(extensions=str(ROOT / "book/_extensions"), solutions=solutions)
+@pytest.mark.parametrize("whom", ["readers", "students", "instructors"])
+def test_solutions_carry_computed_numbers_or_are_left_out_of_pages_and_sources(
+    whom, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COMPANION_FOR", whom)
+    settings = SETTINGS.format(extensions=str(ROOT / "book/_extensions"))
     (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     (tmp_path / "index.md").write_text(PAGE, encoding="utf-8")
     built = run_in(tmp_path, "sphinx", "-q", ".", "_build/html")
-    page = (tmp_path / "_build/html/index.html").read_text(encoding="utf-8")
-    assert (
-        "A task." in page
-        and ("It is 35," in page.replace("</span>", "").replace("<span>", "")) == solutions
-    )
+    html = tmp_path / "_build/html"
+    page = (html / "index.html").read_text(encoding="utf-8")
+    (source,) = (path.read_text(encoding="utf-8") for path in (html / "_sources").iterdir())
+    shown = "It is 35," in page.replace("</span>", "").replace("<span>", "")
+    for text in (page, source, (html / "searchindex.js").read_text(encoding="utf-8")):
+        assert ("Forty" in text or "forti" in text) == (whom == "instructors")
+    assert "A task." in page and shown == ("{answer}" in source) == (whom != "students")
     assert "answer: index 2 is out of bounds" in built.stderr
     assert len([*(tmp_path / "_build/teach").glob("*.ipynb")]) == 5
+
+
+def test_a_build_is_for_somebody_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_FOR", "teachers")
+    settings = SETTINGS.format(extensions=str(ROOT / "book/_extensions"))
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    (tmp_path / "index.md").write_text(PAGE, encoding="utf-8")
+    built = run_in(tmp_path, "sphinx", "-q", ".", "_build/html")
+    assert built.returncode and "one of readers, students, instructors." in built.stderr

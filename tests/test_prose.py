@@ -16,15 +16,17 @@ REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text(encoding="utf-8"
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
 #: Left out, in this order.
 NO_PROSE = (
-    r"^:::+\{admonition\} (?:Try it|Exercise [^\n]*)$.*?^:::+$",
+    r"^:::+\{admonition\} (?:Try it|Solution|Answer|(?:Exercise|Question) [^\n]*)$.*?^:::+$",
+    r"^\d+ minutes to read.*?$",  # test_exercises holds them
     r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
     r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"^\([^)\n]*\)=$", r"^\d+\. ",
 )  # fmt: skip
-#: Numbers that are names: of versions, places in the paper, years, models and data sets.
+#: Numbers that are names: of versions, places in the paper, years, models, data sets, exercises.
 NAMES = (
     r"\b[Vv]ersions? [12]\b|\b(?:Figure|Table|Section|Equation|no\.) \d+\b|\b(?:19|20)\d\d\b|"
     r"\b(?:ViT-[A-Z]/|RN|DeiT-[A-Z]/)\d+\b|\bImageNet-?(?:1k|V2)\b|\bLAION-\w+|\bYFCC\w+|\bCC12M\b|"
     r"\bJupyter Book 1\b|\b(?:Apache[\w -]+|CC BY[\w -]*)\d\.0\b|"
+    r"\b[a-z]+-\d(?:(?:,| to| and) \d)*\b|\b(?:[Ss]ession|slides|seed) \d(?: to \d)?\b|"
     r"\btop-1\b|\b(?:Broden1|SHA-|TF|float|fp|bf)\d+\b"
 )
 RESULT = re.compile(

@@ -1,8 +1,12 @@
-"""The teaching notebooks run alone, are short, and compute what the metrics do."""
+"""What to teach with: notebooks that run alone and compute what the metrics do, slides, a lab."""
 
 import ast
+import importlib.util
+import os
+import re
 import runpy
 import shutil
+import subprocess
 import sys
 
 import matplotlib as mpl
@@ -14,6 +18,8 @@ from scipy import sparse
 
 from analysis.images.public import ArtifactError
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
+from companion.publish.slides import deck
+from companion.runs.grid import NEEDED
 
 TEACH = ROOT / "notebooks" / "teach"
 NOTEBOOKS = sorted(TEACH.glob("*.py"))
@@ -112,3 +118,52 @@ def test_their_data_are_what_the_book_has(monkeypatch, capsys):
         assert make["main"]() == 0, capsys.readouterr().out
     except ArtifactError as error:
         pytest.skip(str(error))
+
+
+def test_slides_stand_alone_and_show_results():
+    svg = '<svg width="5pt" height="5pt"><path style="fill: #1f2328"/></svg>'
+    results = {
+        "a/b#c": ({"kind": "figure", "alt": "A line"}, {"image/svg+xml": svg}),
+        "a/b#d": ({"kind": "text"}, {"text/markdown": "36.7 points"}),
+        "a/b#e": ({"kind": "table"}, {"text/markdown": "| x |\n|---|\n| 1 |"}),
+    }
+    source = (
+        "# Title <b>\n\n---\n\n# One\n\n```{result} a/b#c\n```\n\nER {result}`a/b#d`\n\n> Note\n"
+    )
+    page = deck(source + "\n---\n\n# Two\n\n```{result} a/b#e\n```\n", results.__getitem__)
+    assert page.count("<section") == 3 and "<title>Title &lt;b&gt;</title>" in page
+    assert 'role="img" aria-label="A line"' in page and "ER 36.7 points" in page
+    assert "<td>1</td>" in page and "<blockquote>" in page and "<b>" not in page
+    assert not re.search(r"https?://|src=|@import", page)
+    with pytest.raises(KeyError):
+        deck("# T\n\n{result}`a/b#x`", results.__getitem__)
+
+
+def test_the_slides_of_the_book_are_beside_its_pages(built_book):
+    page = (built_book / "slides.html").read_text(encoding="utf-8")
+    assert page.count("<section") >= 12 and page.count("<figure>") >= 9
+    assert "+36.7 points (ViT-L/14, OpenAI WIT-400M)" in page and "{" not in re.sub(
+        r"<(style|script)>.*?</\1>", "", page, flags=re.S
+    )
+    teach = (built_book / "guide/teach.html").read_text(encoding="utf-8")
+    assert 'href="../slides.html"' in teach and "Forty" not in teach
+    source = (built_book / "_sources/guide/teach.md").read_text(encoding="utf-8")
+    assert "Question 6" in source and "exam-1" not in teach + source
+
+
+def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
+    text = (ROOT / "book/guide/lab_sheet.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    told = run_python(clone, first)
+    assert re.search(r"pocket-cnn-web-large +0 .* 4\.014\n", told) and "r=0.686" in told
+    if not all(map(importlib.util.find_spec, NEEDED)):
+        pytest.skip("without PyTorch there are no features")
+    assert "supervised: κ 2.81, importance 2.2 × mean" in run_python(clone, second)
+
+
+def run_python(folder, code):
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout

@@ -133,6 +133,26 @@ def learned(clip: Measurement, control: Measurement) -> str:
     )
 
 
+def leader_in_top(m: Measurement, outliers: Mapping[tuple[str, str], Measurement]) -> str:
+    """How much of a head's top direction lies in the coordinate that leads in most images.
+
+    ``outliers``: by model and data; of those of the same model's captions the leader is named, too.
+    """
+    parts = m.value("top_components") ** 2
+    leaders = {data: int(o.value("persistence_coordinate"))
+               for (model, data), o in outliers.items() if model == m.model}  # fmt: skip
+    own, most = leaders[m.data.name], int(parts.argmax())
+    told = (
+        f"Coordinate {own}, which leads in most images, holds {100 * parts[own]:.1f} % of the top "
+        f"direction's squared length"
+    )
+    if own == most:
+        return f"{told}, more than any other."
+    of_captions = any(c == most for data, c in leaders.items() if "captions" in data)
+    which = ", the one that leads in most captions" * of_captions
+    return f"{told}; the most, {100 * parts[most]:.1f} %, lies in coordinate {most}{which}."
+
+
 def captions_leader(images: Measurement, captions: Measurement) -> str:
     """How often one coordinate leads in captions, and whether it is that of the images."""
     own, leader = (m.value("persistence_coordinate") for m in (images, captions))
