@@ -82,7 +82,7 @@ style.figure(
     "heat-map", charts.heat_maps(beside), words.kind(beside.values()),
     """The first images (rows) at the same coordinates (columns): left of the line those of the
     highest profile, the leader named; right of it others spread over the rest. An outlier feature
-    is a column that is far from zero in every image.""",
+    is a column that lies many standard deviations from zero in every image.""",
 )  # fmt: skip
 captions = next(m for m in example if m.model == clip.model and m is not clip)
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():

@@ -28,7 +28,7 @@ STYLES = ["companion.css"]
 SCRIPTS = ["vendor/sortable/sortable.js", "companion.js"]
 
 # Pages that Sphinx makes without a source of their own.
-GENERATED_PAGES = frozenset({"genindex", "search"})
+GENERATED_PAGES = frozenset({"genindex", "slides", "search"})
 
 # What a browser fetches by itself when it opens a page; a link to follow is none of these.
 _HOST = r"""["']?(?P<address>(?:https?:)?//[^"'\s)>]+)"""

@@ -57,7 +57,7 @@ def write_files(app: Sphinx, config: Config) -> None:
     slides = Path(app.srcdir) / "guide" / "slides.md"
     if slides.is_file():
         texts["slides.html"] = deck(slides.read_text(encoding="utf-8"), _published)
-        config.html_extra_path = [*config.html_extra_path, "_build/teach/slides.html"]
+        config.html_extra_path = [*config.html_extra_path, str(folder / "slides.html")]
     for name, text in texts.items():
         target = folder / name
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
