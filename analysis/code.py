@@ -16,20 +16,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.common import ROOT, write_text
+from analysis.common import CODE, PACKAGES, ROOT, SHIPPED, write_text
 
 #: The packages of this repository.
 OURS = ("analysis", "companion", "training")
 #: Where it is remembered what source texts are made of, which never goes out of date.
-MEMORY = ROOT / ".companion" / "code-1"
+MEMORY = (CODE / "analysis/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
 
 
 def import_closure(source: str, root: Path | None = None) -> list[Path]:
     """Our modules that Python ``source`` imports, directly or not, sorted; raises SyntaxError.
 
-    Imports inside functions count. ``root`` is the folder of our packages, default this checkout.
+    Imports inside functions count. ``root`` is the folder of our packages, default where they are.
     """
-    root = root or ROOT
+    root = root or PACKAGES
     waiting, seen = [*_modules(source, root)], set[Path]()
     while waiting:
         path = waiting.pop()

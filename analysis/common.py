@@ -16,7 +16,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-ROOT = Path(__file__).resolve().parents[1]
+#: The folder of our packages: a checkout, or where an installed package lies.
+CODE = Path(__file__).resolve().parents[1]
+#: What an installed package brings along of a checkout: families, small inputs, the probe's report.
+SHIPPED = CODE / "analysis" / "shipped"
 
 #: An error lists at most so many known names.
 MOST_LISTED = 20
@@ -29,6 +32,64 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def is_checkout(folder: Path) -> bool:
+    """Whether a folder is a checkout of this repository."""
+    return all((folder / name).exists() for name in ("Snakefile", "families", "notebooks"))
+
+
+def _root() -> Path:
+    """The checkout that is meant, else what the installed package brings along.
+
+    That is ``COMPANION_ROOT``, the checkout that this code lies in, or the nearest above the
+    current folder.
+    """
+    named = os.environ.get("COMPANION_ROOT")
+    places = [Path(named).expanduser().resolve()] if named else [CODE]
+    if SHIPPED.is_dir() and not named:
+        places = [Path.cwd(), *Path.cwd().parents]
+    return next(filter(is_checkout, places), SHIPPED if SHIPPED.is_dir() else CODE)
+
+
+def _workspace() -> Path:
+    """Where families are added and features kept: the checkout.
+
+    Without one it is ``COMPANION_ROOT``, the nearest folder above the current one that has been
+    used so, or the current one.
+    """
+    if ROOT != SHIPPED:
+        return ROOT
+    named = os.environ.get("COMPANION_ROOT")
+    if named:
+        return Path(named).expanduser().resolve()
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / ".companion" / "lock").exists()), here)
+
+
+#: Where inputs are read: the root of the checkout, or of what an installed package brings along.
+ROOT = _root()
+#: Where families and features are written: the root of the checkout, or a folder of the reader's.
+WORKSPACE = _workspace()
+#: Where the modules are that decide numbers.
+PACKAGES = ROOT if (ROOT / "analysis" / "common.py").is_file() else CODE
+
+
+def check_root(command: str, needs_checkout: bool) -> None:
+    """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
+    named = os.environ.get("COMPANION_ROOT")
+    folder = Path(named).expanduser() if named else ROOT
+    if named and not (is_checkout(folder) or (folder.is_dir() and ROOT == SHIPPED)):
+        raise CompanionError(
+            f"COMPANION_ROOT is {named!r}, which is no checkout of the companion (a folder with "
+            "families/, notebooks/ and a Snakefile): set it to one, or unset it."
+        )
+    if needs_checkout and ROOT == SHIPPED:
+        raise CompanionError(
+            f"companion {command} works on a checkout of the companion, and {Path.cwd()} is not in "
+            "one: go there, or set COMPANION_ROOT to it; probe, add, extract and measure work "
+            "anywhere."
+        )
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from analysis.common import CompanionError
+from analysis.common import CompanionError, check_root
 from companion.commands import VERBS
 from companion.options import add_options, models_of, read
 
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     own = dict(options.pop(""))  # those that are no model's
     try:
+        check_root(parsed.verb, one.checkout)
         with _quietly(getattr(parsed, "quiet", False)):
             status = one.do(**own, **options)
             sys.stdout.flush()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from analysis.common import ROOT, aligned, write_text
+from analysis.common import ROOT, SHIPPED, WORKSPACE, aligned, write_text
 from analysis.families import registry
 from analysis.families.registry import Model
 from companion.measurements.quantities import Experiment as Measured
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 @verb("effective_robustness vit_b_32",
-      "effective_robustness vit_b_32 -p resamples 500 --output trial.ipynb")  # fmt: skip
+      "effective_robustness vit_b_32 -p resamples 500 --output trial.ipynb",
+      checkout=True)  # fmt: skip
 def run(
     experiment: Experiment, family: FamilyName, parameters: Parameters, quiet: Quiet = False
 ) -> int:
@@ -40,7 +41,7 @@ def run(
     return 0
 
 
-@verb("", "--runs --jobs 4")
+@verb("", "--runs --jobs 4", checkout=True)
 def build(
     jobs: Annotated[int, option("runs at a time (2)", short="-j", least=1)] = 2,
     runs: Annotated[bool, option("the runs alone, without the pages")] = False,
@@ -55,7 +56,7 @@ def build(
     return 0 if runs else subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-@verb("", "--json", "--data")
+@verb("", "--json", "--data", checkout=True)
 def status(
     as_json: Json = False,
     data: Annotated[bool, option("instead: data sets to obtain yourself, here or not")] = False,
@@ -95,7 +96,7 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
 
     added = readers.add(wish)
     note = added.model.note
-    print(added.path.relative_to(ROOT), added.about, *[f"note: {note}"] * bool(note), sep="\n")
+    print(added.path.relative_to(WORKSPACE), added.about, *[f"note: {note}"] * bool(note), sep="\n")
     print(f"next: companion extract {added.family.name} --data FOLDER")
     return 0
 
@@ -125,7 +126,7 @@ def remove(
 
 @verb("outlier_features --checkpoint ViT-B-32/datacomp_xl_s13b_b90k --data pictures/",
       "pruning --checkpoint weights.pt --architecture ViT-B-32 --data birds/ --name birds",
-      needs="rerunning a chapter")  # fmt: skip
+      needs="rerunning a chapter", checkout=True)  # fmt: skip
 def rerun(
     chapter: Experiment,
     checkpoint: Annotated[str, option("as companion add takes it")],
@@ -245,6 +246,11 @@ def measure(
             "--annotated and --least-percent (up to 100) say how Broden is read for concepts: use "
             "them with `companion measure concepts FAMILY`."
         )
+    if record and ROOT == SHIPPED:
+        raise RunError(
+            "--record writes into the data/measurements of a checkout, and there is none here: go "
+            "there, or set COMPANION_ROOT to it."
+        )
     described = registry.load_family(family)
     published.into_store(described)
     taken = take.of_family(experiment, described, reading=reading)
@@ -253,7 +259,7 @@ def measure(
     differ = 0
     for measurement in taken:
         found = [] if record else records.compare_with_recorded(measurement)
-        differ += bool(found)
+        differ += found not in ([], ["not recorded"])  # which is no difference
         compared = f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}"
         print(records.write(measurement) if record else compared)
         print(f"  {in_brief(measurement)}")
@@ -354,7 +360,7 @@ def probe(
       "--edition paper --precision bf16",
       "--edition paper --families rn50 vit_b_32 --data imagenet imagenet-r",
       "--edition paper --models rn50-openai rn50-random --data imagenet",
-      "--edition paper --profile slurm --jobs 16", needs="the grid")  # fmt: skip
+      "--edition paper --profile slurm --jobs 16", needs="the grid", checkout=True)  # fmt: skip
 def grid(
     choice: Choice,
     dry_run: Annotated[bool, option("say what would be done, and how much that is")] = False,
@@ -402,7 +408,7 @@ def grid(
       "finetuned --model rn50-openai --out training/rn50",
       "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
       "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
-      needs="training", extras="extract,train", placed=("recipe",))  # fmt: skip
+      needs="training", extras="extract,train", placed=("recipe",), checkout=True)  # fmt: skip
 def train(options: TrainOptions) -> int:
     """Train the paper's comparison models on ImageNet, on the GPUs here. Finetune a zero-shot CLIP,
     train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose numbers

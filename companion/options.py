@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from analysis.common import Strict, first_reason
-from analysis.families.registry import FAMILIES, Edition, Family, HeadKind, Model, OwnLayer
+from analysis.families.registry import Edition, Family, HeadKind, Model, OwnLayer, family_files
 from analysis.features.store import Precision
 from companion.runs.experiments import NOTEBOOKS
 
@@ -141,7 +141,7 @@ def _whole_number(least: int) -> Callable[[str], int]:
 
 def family_names() -> list[str]:
     """Names of the families that there are files of."""
-    return [path.stem for path in FAMILIES.glob("*.yaml")]
+    return [path.stem for path in family_files()]
 
 
 def experiment_names() -> list[str]:

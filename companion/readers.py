@@ -18,7 +18,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, Name, first_reason, write_text
+from analysis.common import ROOT, WORKSPACE, Name, first_reason, write_text
 from analysis.families.registry import (
     FAMILIES,
     ZOO,
@@ -374,7 +374,7 @@ def remove(name: str, *, features: bool = False) -> Removed:
     kept = features_of(family)
     recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
     own = tuple(f"{model.name}--" for model in family.models)
-    book = ROOT / "book"
+    book = WORKSPACE / "book"
     made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
     gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
     held = [lock for folder in kept if features for lock in folder.glob("*.lock")]

@@ -19,7 +19,7 @@ class Verb:
     """A command: the function that does it, with examples; ``needs`` is what takes torch.
 
     ``extras`` are those of this package that it then takes; ``placed`` are options given by their
-    place, of models that do not say so.
+    place, of models that do not say so; ``checkout`` says that it works in one alone.
     """
 
     do: Callable[..., int]
@@ -27,6 +27,7 @@ class Verb:
     needs: str = ""
     placed: tuple[str, ...] = ()
     extras: str = "extract"
+    checkout: bool = False
 
 
 VERBS: dict[str, Verb] = {}

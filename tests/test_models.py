@@ -75,7 +75,7 @@ def test_features_are_those_of_encode_image(tmp_path: Path, name: str) -> None:
 
 
 def test_weights_named_in_the_family_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "ROOT", file.parent)
+    monkeypatch.setattr(store, "WORKSPACE", file.parent)
     assert load(model()).weights_sha256 == sha256_of(file)
     with pytest.raises(ModelError, match=r"is not the file that tiny was described with: .*put th"):
         load(model(weights_sha256="0" * 64))

@@ -193,7 +193,7 @@ def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) ->
 def test_features_of_a_checkpoint_that_was_replaced_are_outdated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "ROOT", tmp_path)
+    monkeypatch.setattr(store, "WORKSPACE", tmp_path)
     (tmp_path / "tiny.safetensors").write_bytes(b"retrained")
     path = tmp_path / "m" / "d.safetensors"
     write(path)

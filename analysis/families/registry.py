@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from analysis.common import (
     ROOT,
+    WORKSPACE,
     CompanionError,
     Name,
     Plain,
@@ -32,7 +33,9 @@ from analysis.common import (
     suggestion,
 )
 
-FAMILIES = ROOT / "families"
+FAMILIES = WORKSPACE / "families"
+#: The book's own, where they lie elsewhere than those that a reader adds.
+BOOK = ROOT / "families"
 #: Below the other families: those of the edition zoo, which a command writes for this machine.
 ZOO = "zoo"
 
@@ -293,16 +296,24 @@ class Family(Strict):
         )
 
 
+def family_files(folder: Path = FAMILIES) -> list[Path]:
+    """The files of the families in ``folder``, with the book's own where that is the reader's."""
+    added = {path.name: path for path in folder.glob("*.yaml")}
+    own = BOOK.glob("*.yaml") if folder == FAMILIES else ()
+    return list(({path.name: path for path in own} | added).values())
+
+
 def load_family(name: str, folder: Path = FAMILIES) -> Family:
     """Read and check ``<folder>/<name>.yaml``, or the zoo's below it.
 
     Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
     """
-    path = folder / f"{name}.yaml"
+    files = {path.name: path for path in family_files(folder)}
+    path = files.get(f"{name}.yaml", folder / f"{name}.yaml")
     if not path.is_file():
         path = folder / ZOO / f"{name}.yaml"
     if not path.is_file():
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        known = sorted(file.removesuffix(".yaml") for file in files)
         raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
     return parse(path.read_bytes(), path.name)
 
@@ -316,7 +327,7 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
     """
     place = folder / ZOO if edition == ZOO else folder
     families = sorted(
-        (parse(path.read_bytes(), path.name) for path in place.glob("*.yaml")),
+        (parse(path.read_bytes(), path.name) for path in family_files(place)),
         key=lambda family: (family.order, family.name),
     )
     repeated = _repeated(model.name for family in families for model in family.models)

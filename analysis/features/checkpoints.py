@@ -21,7 +21,7 @@ import timm
 from open_clip.pretrained import get_pretrained_cfg
 from pydantic import ValidationError
 
-from analysis.common import ROOT, first_reason, suggestion
+from analysis.common import WORKSPACE, first_reason, suggestion
 from analysis.families import registry
 from analysis.families.registry import (
     HUB,
@@ -399,7 +399,7 @@ def _path_of(text: str) -> Path:
     """Return the file that is meant: from here or the repository's root, written with / or \\."""
     slashes = PureWindowsPath(text).as_posix()
     places = [Path(t).expanduser() for t in (text, slashes)]
-    return next((p for p in (*places, *(ROOT / p for p in places)) if p.exists()), places[0])
+    return next((p for p in (*places, *(WORKSPACE / p for p in places)) if p.exists()), places[0])
 
 
 def _in_open_clip_file(net: Any, weights: Weights) -> dict[str, Any]:
@@ -438,5 +438,5 @@ def _activation_note(name: str) -> str:
 def _stored(path: Path) -> str:
     """Return a path as a family file has it: from the repository's root, if it lies in there."""
     path = path.resolve()
-    inside = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    inside = path.relative_to(WORKSPACE).as_posix() if path.is_relative_to(WORKSPACE) else ""
     return inside if is_file_name(inside) else path.as_posix()

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from analysis import code
-from analysis.common import ROOT, CompanionError, changes, fingerprint
+from analysis.common import PACKAGES, CompanionError, changes, fingerprint
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.store import Precision
@@ -151,12 +151,12 @@ def _head_is_right(model: Model, images: ImageList, folder: Path | None) -> bool
 def _code() -> dict[str, str]:
     """What each module that decides numbers does, by its name."""
     modules = [
-        path.relative_to(ROOT)
+        path.relative_to(PACKAGES)
         for path in code.import_closure(_SOURCE)
         if path.name == "imagelist.py"
         or (path.parent.name == "features" and path.name not in _KEPT_ELSEWHERE)
     ]
     return {
-        ".".join(path.with_suffix("").parts): code.hash_of((ROOT / path).read_text("utf-8"))
+        ".".join(path.with_suffix("").parts): code.hash_of((PACKAGES / path).read_text("utf-8"))
         for path in modules
     }

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from analysis.common import (
-    ROOT,
+    WORKSPACE,
     CompanionError,
     is_intact,
     replaced,
@@ -120,7 +120,7 @@ class Features:
 
 def default_folder() -> Path:
     """Return the store's folder: ``COMPANION_STORE``, else ``store/`` in the repository."""
-    return Path(os.environ.get("COMPANION_STORE") or ROOT / "store").expanduser()
+    return Path(os.environ.get("COMPANION_STORE") or WORKSPACE / "store").expanduser()
 
 
 def features_path(model: str, data: str, folder: Path | None = None) -> Path:
@@ -334,7 +334,7 @@ def weights_sha256(model: Model, otherwise: str) -> str:
 def local_weights(model: Model) -> Path | None:
     """Return the file that a model's weights are, if they name one; it may not exist."""
     weights = (model.weights or "").removeprefix(LOCAL_DIR)
-    return ROOT / Path(weights).expanduser() if is_file_name(weights) else None
+    return WORKSPACE / Path(weights).expanduser() if is_file_name(weights) else None
 
 
 @contextmanager

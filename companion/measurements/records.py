@@ -23,7 +23,17 @@ import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from analysis import code, common
-from analysis.common import ROOT, CompanionError, Name, Plain, Sha256, Strict, Words, write_text
+from analysis.common import (
+    PACKAGES,
+    ROOT,
+    CompanionError,
+    Name,
+    Plain,
+    Sha256,
+    Strict,
+    Words,
+    write_text,
+)
 from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
@@ -362,9 +372,9 @@ def code_parts(experiment: Experiment) -> Mapping[str, str]:
     """A hash of what each module does that decides the experiment's numbers, by its name."""
     own = CODE[experiment]
     imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
-    paths = [path.relative_to(ROOT).with_suffix("") for path in code.import_closure(imports)]
+    paths = [path.relative_to(PACKAGES).with_suffix("") for path in code.import_closure(imports)]
     behind = [".".join(path.parts) for path in paths if path.name != "__init__"]
-    files = {name: ROOT / f"{name.replace('.', '/')}.py" for name in sorted({*own, *behind})}
+    files = {name: PACKAGES / f"{name.replace('.', '/')}.py" for name in sorted({*own, *behind})}
     return {name: code.hash_of(path.read_text("utf-8")) for name, path in files.items()}
 
 

@@ -37,7 +37,7 @@ def alone(who: str) -> Iterator[None]:
 
     A process that has it already goes on; one that dies lets go.
     """
-    STATE.mkdir(exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
     try:
         _LOCK.acquire(timeout=0)
     except Timeout:

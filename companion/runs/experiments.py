@@ -18,14 +18,22 @@ from typing import Any, Literal, cast
 import yaml
 from pydantic import StrictBool, ValidationError
 
-from analysis.common import ROOT, CompanionError, Strict, first_reason, suggestion, write_text
-from analysis.families.registry import FAMILIES, Model, load_families, load_family
+from analysis.common import (
+    ROOT,
+    WORKSPACE,
+    CompanionError,
+    Strict,
+    first_reason,
+    suggestion,
+    write_text,
+)
+from analysis.families.registry import Model, family_files, load_families, load_family
 from analysis.features.store import default_folder
 from companion.measurements.records import live_path, recorded_path
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
-STATE = ROOT / ".companion"
+STATE = WORKSPACE / ".companion"
 
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
@@ -122,7 +130,10 @@ def possible_runs() -> list[Run]:
 
 def find_run(experiment: str, subject: str) -> Run:
     """The run of that experiment and subject; RunError lists what there is otherwise."""
-    wanted, there = load_experiments().get(experiment), (FAMILIES / f"{subject}.yaml").is_file()
+    wanted, there = (
+        load_experiments().get(experiment),
+        subject in {path.stem for path in family_files()},
+    )
     if wanted and wanted.scope == "family" and there:  # without reading all other families
         family = load_family(subject)
         if family.edition in wanted.editions:

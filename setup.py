@@ -1,0 +1,35 @@
+"""What pyproject.toml cannot say: an installed package brings along what its commands read."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+#: Of the checkout: families, tables and texts, the recorded measurements, the probe's report; not
+#: the pocket lab's drawings and weights, which are large, nor the book.
+SHIPPED = (
+    "families/*.yaml", "data/*.yaml", "data/*.json", "data/concepts/*.csv", "data/imagenet/*",
+    "data/measurements/*/*.json", "data/moments/*.csv", "data/pocket/*.csv", "data/pocket/*.json",
+    "data/pocket/*.yaml", "data/pocket/architectures/*.json", "data/published/*.csv",
+    "data/recipes/*.yaml", "data/throughput/*", "notebooks/checkpoint_report.py",
+    "notebooks/teach/*.csv", "LICENSES/*", "REUSE.toml",
+)  # fmt: skip
+
+
+class WithInputs(build_py):
+    """Copy them to where `analysis.common.SHIPPED` looks for them."""
+
+    def run(self) -> None:
+        """Build as usual, then copy; an editable install reads the checkout itself."""
+        super().run()
+        if self.editable_mode:
+            return
+        for pattern in SHIPPED:
+            for path in sorted(Path().glob(pattern)):
+                target = Path(self.build_lib, "analysis", "shipped", path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
+
+setup(cmdclass={"build_py": WithInputs})

@@ -1,0 +1,119 @@
+"""The package installed from a wheel: what works anywhere, and what needs a checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, copy_checkout
+from tiny import save_folder
+
+pytest.importorskip("torch", reason="extraction is not installed")
+VERBS = """
+import sys, traceback
+from companion.cli import main
+for line in sys.stdin.read().splitlines():
+    print(">", line, flush=True)
+    status = main(line.split())
+    if status:
+        sys.exit(status)
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel, and with the libraries of this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy_checkout(folder / "checkout")
+    pip = [sys.executable, "-m", "pip", "-q"]
+    wheel = [*pip, "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run(wheel, cwd=folder / "checkout", check=True, capture_output=True)
+    shutil.rmtree(folder / "checkout")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (site,) = (folder / "venv").glob("lib/python*/site-packages")
+    found = folder / "venv" / "bin" / "python"
+    (made,) = folder.glob("*.whl")
+    assert made.stat().st_size < 2_000_000
+    subprocess.run([*pip, "--python", found, "install", "--no-deps", made], check=True)
+    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
+    return found
+
+
+def run(python: Path, folder: Path, *words: object, lines: str = "", **more: str):
+    unset = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    templates = str(Path(sys.prefix) / "share" / "jupyter")  # of nbconvert, beside its libraries
+    environment = unset | {"JUPYTER_PATH": templates, **more}
+    return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, text=True,
+                          capture_output=True, input=lines, timeout=300)  # fmt: skip
+
+
+def companion(python: Path, folder: Path, *words: object, **more: str):
+    return run(python, folder, python.with_name("companion"), *words, **more)
+
+
+def test_the_four_verbs_work_in_an_empty_folder(python: Path, tmp_path: Path) -> None:
+    here, weights = tmp_path / "an empty one", tmp_path / "weights.safetensors"
+    here.mkdir()
+    shutil.copy2(ROOT / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors", weights)
+    pictures = save_folder(tmp_path / "pictures", 12)
+    given = f"--images {pictures} --html r.html --json r.json -q"
+    probe = f"probe {weights} --architecture pocket-cnn {given}"
+    done = run(python, here, "-c", VERBS, lines=probe)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in here.iterdir()} == {"r.html", "r.json"}
+    others = json.loads((here / "r.json").read_text(encoding="utf-8"))["place"]["others"]
+    assert "vit_b_32-openai" in {other["model"] for other in others}
+    lines = [f"add mine {weights} --architecture pocket-cnn", f"extract mine --data {pictures} -q",
+             "measure outlier_features mine", "check", "remove mine --features"]  # fmt: skip
+    done = run(python, here, "-c", VERBS, lines="\n".join(lines[:3]))
+    assert done.returncode == 0 and "not recorded" in done.stdout, done.stderr
+    assert "> measure outlier_features mine" in done.stdout and "kurtosis mean 3." in done.stdout
+    assert (here / "families/mine.yaml").is_file() and (here / "store/mine-zero_shot").is_dir()
+    (here / "below").mkdir()
+    done = companion(python, here / "below", "measure", "accuracy", "mine")
+    assert "top1 0." in done.stdout, done.stderr
+    done = companion(python, here / "below", "measure", "accuracy", "mine", "--record")
+    assert "--record writes into the data/measurements of a checkout" in done.stderr
+    done = run(python, here, "-c", VERBS, lines="\n".join(lines[3:]))
+    assert done.returncode == 0 and "measurement files are sound" in done.stdout, done.stderr
+    assert not list((here / "store").iterdir()) and not list((here / "families").iterdir())
+
+
+@pytest.mark.parametrize("verb", ["build", "status", "run models paper", "grid --dry-run"])
+def test_what_needs_a_checkout_says_so_and_finds_it(
+    python: Path, tmp_path: Path, verb: str
+) -> None:
+    done = companion(python, tmp_path, *verb.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"companion {verb.split()[0]} works on a checkout of the companion, and" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_where_the_root_is(python: Path, tmp_path: Path) -> None:
+    def root(folder: Path, **more: str) -> list[str]:
+        shown = "import analysis.common as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
+        return run(python, folder, "-c", shown, **more).stdout.splitlines()
+
+    shipped, here = root(tmp_path)
+    assert shipped.endswith("analysis/shipped") and here == str(tmp_path.resolve())
+    assert root(ROOT / "book" / "guide") == [str(ROOT)] * 2  # a parent of the current folder
+    assert root(tmp_path, COMPANION_ROOT=str(ROOT)) == [str(ROOT)] * 2
+    (tmp_path / "mine").mkdir()
+    assert root(Path("/"), COMPANION_ROOT=str(tmp_path / "mine")) == [
+        shipped,
+        str(tmp_path / "mine"),
+    ]
+    done = companion(python, tmp_path, "fetch", "--list", COMPANION_ROOT=str(tmp_path / "absent"))
+    assert "absent', which is no checkout of the companion" in done.stderr
+
+
+def test_a_checkout_is_not_another_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "companion.cli", "status"], cwd=ROOT, text=True, capture_output=True,
+        env=os.environ | {"COMPANION_ROOT": str(tmp_path), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1 and "set it to one, or unset it" in done.stderr
