@@ -31,14 +31,17 @@ LEAST_WITHIN = 5
 
 
 def robustness(value: float, low: float, high: float) -> str:
-    """Effective robustness in points with its interval, ± where that is symmetric."""
+    """Effective robustness in points with its interval, ± where that is symmetric.
+
+    It may come from accuracies of others or of our own: without, it is not known.
+    """
     if np.isclose(high - value, value - low):
         return points(value, high - value)
-    return with_interval(value, low, high) if np.isfinite(value) else "not measured"
+    return with_interval(value, low, high) if np.isfinite(value) else "not known"
 
 
 def number(value: float, write: Callable[[float], str] = "{:.1f}".format) -> str:
-    """A number, unless it is not known."""
+    """A number of our own, unless there is none."""
     return write(value) if np.isfinite(value) else "not measured"
 
 
@@ -64,9 +67,9 @@ def known(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
-    """Lowest to highest over seeds of what `candidates.of_seeds` has, a row per model."""
+    """Mean (lowest to highest) over seeds of what `candidates.of_seeds` has, a row per model."""
     shown = [
-        {"model": f"{family.title.removeprefix('Pocket ')}, {model.title}"}
+        {"model": f"{family.title}: {model.title}"}
         | {title: _ends(write.format, scale * own[quantity])
            for title, (quantity, scale, write) in _OVER_SEEDS.items()}
         for family in families.values() for model in family.models
@@ -76,7 +79,8 @@ def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFra
 
 
 def _ends(write: Callable[[float], str], values: pd.Series[float]) -> str:
-    return minus(f"{write(values.min())} to {write(values.max())}")
+    mean, low, high = map(write, (values.mean(), values.min(), values.max()))
+    return minus(f"{mean} ({low} to {high})")
 
 
 #: Column → quantity, what it is multiplied by, how it is written.
@@ -235,7 +239,7 @@ def candidates(models: pd.DataFrame) -> pd.DataFrame:
         {
             "model": f"{row['backbone'].removeprefix('Pocket ')}, {row['title']}{row['on']}",
             "ER (points)": robustness(row["er"], row["low"], row["high"]),
-            "robust": "not measured" if np.isnan(row["er"]) else ROBUST[row["robust"]],
+            "robust": "not known" if np.isnan(row["er"]) else ROBUST[row["robust"]],
             "κ": digits(row["kurtosis"]),
             "largest": digits(row["largest"]),
             "persistence (%)": f"{row['persistence']:.1f}",
