@@ -39,7 +39,7 @@ from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
 from companion.publish import style, words
-from companion.publish.cards import badge, beside, card, outcome
+from companion.publish.cards import badge, beside, card, counts, outcome
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
@@ -64,11 +64,12 @@ tell = {"paper": card, "pocket": beside}[edition]
 for name, claim in claims.items():
     style.text(name, tell(claim, verdicts[name], evidence))
     style.text(f"{name}-outcome", outcome(verdicts[name]))
+    style.text(f"{name}-badge", badge(verdicts[name]))
 
 # %%
 ledger = pd.DataFrame(
     {
-        "claim": list(claims),
+        "claim": [f"{{ref}}`{name} <claim-{name}>`" for name in claims],
         "verdict": [badge(verdict) for verdict in verdicts.values()],
         "version": [", ".join(claim.version) for claim in claims.values()],
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
@@ -78,4 +79,6 @@ ledger = pd.DataFrame(
 style.table(
     "ledger", ledger, words.kinds("published", words.kind(evidence.measurements)),
     "The paper's claims and the verdict of this build on each; the cards below give the evidence.",
+    search="Find a claim", choose="verdict",
 )  # fmt: skip
+style.text("counts", counts(verdicts))

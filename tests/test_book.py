@@ -1,5 +1,6 @@
 """The book as `jupyter-book build book/` makes it: what is on its pages, and when it refuses."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, build_book, run_in
 
+from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
 from companion.claims.ledger import OUTCOMES, load_claims
 from companion.claims.rules import judge_all
@@ -27,6 +29,25 @@ def book(clone, tmp_path) -> Path:
 
 def page(folder: Path, name: str) -> str:
     return (folder / "book/_build/html" / f"{name}.html").read_text(encoding="utf-8")
+
+
+def numbers(folder: Path) -> dict[str, list[str]]:
+    """Page → the numbers of its figures and tables, of all pages but those of what is missing."""
+    html = folder / "book/_build/html"
+    names = [path.relative_to(html).with_suffix("").as_posix() for path in html.rglob("*.html")]
+    shown = re.compile('class="caption-number">([^<]*)<')
+    return {n: shown.findall(page(folder, n)) for n in names if not n.endswith("not_measured")}
+
+
+def dead_links(folder: Path, name: str, links: list[str]) -> list[str]:
+    """Those of a page's links that lead to no file of the book, or to no anchor in it."""
+    dead, here = [], folder / "book/_build/html" / f"{name}.html"
+    for link in links:
+        target, _, anchor = link.partition("#")
+        path = (here.parent / target).resolve() if target else here
+        if not path.is_file() or (anchor and f'id="{anchor}"' not in path.read_text("utf-8")):
+            dead.append(link)
+    return dead
 
 
 HOSTILE = """# a <script>P=1</script>
@@ -178,7 +199,6 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
     text = re.sub("<[^>]+>", "", page(clone, "outlier_features"))
     for value in ("87.2", "77.0", "2.94", "3.00", "coordinate 442", "7 of the 16"):
         assert value in text, value
-    assert "<em>reproduced</em> (6 of 16 models measured)" in page(clone, "outlier_features")
     assert "162" in page(clone, "privileged_directions")
     text = page(clone, "pruning")
     for value in ("55.2", "55.6", "55.0", "47.8"):
@@ -189,6 +209,57 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
         assert ("evidence-published" in text) == (name == "outlier_features")  # beside robustness
         assert "admonition-title" in text and "Not measured yet" in text
         assert "RN101" in page(clone, f"runs/{name}/not_measured")
+
+
+def test_figures_are_numbered_by_chapter_and_those_of_a_familys_page_by_family(clone):
+    found = numbers(clone)
+    assert found["measuring_robustness"][:3] == ["Fig. 2.1 ", "Table 2.1 ", "Table 2.2 "]
+    assert found["runs/effective_robustness/rn50"][0] == "Fig. 2.RN50.1 "
+    every = [one for name, own in found.items() for one in own if name.startswith("runs/")]
+    assert len(every) == len({*every}) > 50
+
+
+def test_below_each_figure_and_table_stand_its_data_its_citation_and_its_code(clone):
+    for name in ("measuring_robustness", "outlier_features", "runs/effective_robustness/rn50"):
+        text = page(clone, name)
+        menus = re.findall(r'<div class="companion-menu">(.*?)</div>', text, re.DOTALL)
+        assert len(menus) == len(numbers(clone)[name])
+        assert all("</details>" in menu and 'csv">CSV</a>, ' in menu for menu in menus)
+        assert sum('.svg">SVG</a> · <a' in m for m in menus) == text.count('"companion-figure')
+        links = [link for menu in menus for link in re.findall('href="([^"]*)"', menu)]
+        assert len(links) > 4 * len(menus) and dead_links(clone, name, links) == []
+    folder = clone / "book/_build/html/results/measuring_robustness/paper"
+    rows = (folder / "table-1.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "backbone,pretraining set,zero-shot,finetuned,supervised"
+    assert rows[2] == "RN50,YFCC-15M,+6.2 ± 0.3,not published,−3.4 ± 0.4" and len(rows) == 17
+    points = (folder / "figure-1.csv").read_text(encoding="utf-8")
+    assert '\nzero-shot,"ViT-L-14, OpenAI WIT-400M",75.' in points
+    assert "<title>Scatter plot on logit axes" in (folder / "figure-1.svg").read_text("utf-8")
+    assert (folder / "figure-1.png").read_bytes().startswith(b"\x89PNG")
+    cited = (folder / "figure-1.bib").read_text(encoding="utf-8")
+    assert re.match(r"@misc\{companion-measuring_robustness-paper-figure-1-[0-9a-f]{8},\n", cited)
+    assert "Figure measuring\\_robustness/paper\\#figure-1 in: Interpreting CLIP" in cited
+
+
+def test_the_paper_stands_beside_this_book_and_results_lead_back(clone):
+    assert 'href="appendix/paper.html"' in page(clone, "index")
+    text = page(clone, "appendix/paper")
+    boxes = re.findall(r'<div class="counterpart docutils.*?</div>\s*</div>', text, re.DOTALL)
+    items = load_counterparts()
+    assert len(boxes) == sum(len(item.counterparts) for item in items.values())
+    for item in items.values():
+        assert f'id="paper-{item.id}"' in text
+    links = [link for box in boxes for link in re.findall(r'href="([^"]+)"', box)]
+    assert len(links) > 30 and dead_links(clone, "appendix/paper", links) == []
+    assert 'ER-range</span></a> <span class="verdict-reproduced">' in text
+    back = re.findall(r'href="([^"]*#(?:paper|claim)-[^"]*)"', page(clone, "measuring_robustness"))
+    assert "appendix/paper.html#paper-figure-1" in back and len(back) > 8
+    assert dead_links(clone, "measuring_robustness", back) == []
+    ledger = page(clone, "appendix/claims")
+    for claim in load_claims():
+        assert ledger.count(f'href="#claim-{claim.lower()}"') >= 1, claim
+    links = re.findall(r'href="([^"]*)"', ledger.split('class="claim-card')[1])
+    assert links and dead_links(clone, "appendix/claims", links) == []
 
 
 def test_the_pocket_lab_stands_beside_the_papers_models(clone):
@@ -245,8 +316,12 @@ def test_pages_follow_their_runs_and_their_families(book):
     own = re.sub(r"    published:\n(      - .*\n)+", "", family.replace("rn50", "mine"))
     own = own.replace('"RN50"', '"My backbone"').replace("edition: paper", "edition: reader")
     (book / "families/mine.yaml").write_text(own, encoding="utf-8")
+    before = numbers(book)
     built = build_book(book)
     assert built.returncode == 0, built.stderr[-2000:]
+    after = numbers(book)
+    kept = {*before} & {*after}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     assert "A slope of 0.76" in page(book, "appendix/claims")
     assert "A slope of 0.76" in page(book, "measuring_robustness")  # read again for its card alone
     assert not (book / "book/_build/html/runs/effective_robustness/vit_l_14.html").exists()
@@ -281,6 +356,28 @@ def test_a_reference_to_a_result_that_is_not_there_stops_the_book(book):
     built = build_book(book)
     assert built.returncode != 0
     assert "run claims/paper has no result 'ER-odrer'; it has" in built.stderr
+
+
+def test_numbers_of_a_family_do_not_depend_on_others():
+    extensions = str(ROOT / "book/_extensions")
+    sys.path.append(extensions)
+    try:
+        number_by_family = importlib.import_module("companion_cite").number_by_family
+    finally:
+        sys.path.remove(extensions)
+    found = {
+        "pruning": {"figure": {"a": (7, 1), "b": (7, 2)}},
+        "runs/pruning/rn50": {"figure": {"c": (7, 3)}, "table": {"d": (7, 1)}},
+        "runs/pruning/mine": {"figure": {"e": (7, 4)}},
+        "runs/pruning_under_shift/rn50": {"figure": {"f": (7, 5)}},
+    }
+    numbered = number_by_family(found, {"rn50": "RN50", "mine": "My model"})
+    assert numbered["pruning"] == found["pruning"]
+    assert numbered["runs/pruning/rn50"] == {
+        "figure": {"c": (7, "RN50", 1)}, "table": {"d": (7, "RN50", 1)},
+    }  # fmt: skip
+    assert numbered["runs/pruning/mine"] == {"figure": {"e": (7, "My model", 1)}}
+    assert numbered["runs/pruning_under_shift/rn50"] == {"figure": {"f": (7, "RN50", 2)}}
 
 
 def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():

@@ -286,6 +286,47 @@ def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
     page.close()
 
 
+FEW_VALUES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
+<link rel="stylesheet" href="/companion.css"><article class="bd-article">
+<div class="companion-search" data-label="Find a claim" data-choose="verdict"></div>
+<div class="pst-scrollable-table-container"><table class="sortable searchable cards">
+<thead><tr><th><p>claim</p></th><th><p>verdict</p></th></tr></thead><tbody>
+<tr><td>P-80</td><td><p><span>differs</span> <span>2 of 16</span></p></td></tr>
+<tr><td>ER-fit</td><td><p><span>reproduced</span> <span>1 of 1</span></p></td></tr>
+<tr><td>C-more</td><td><p><span>not measured</span></p></td></tr>
+<tr><td>ER-range</td><td><p><span>reproduced</span> <span>16 of 16</span></p></td></tr>
+</tbody></table></div></article>
+<script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
+
+
+def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(browser: Any) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.route(
+        "http://book.test/**",
+        lambda route: route.fulfill(path=STATIC / route.request.url.split("book.test/")[1]),
+    )
+    page.route(
+        "http://book.test/",
+        lambda route: route.fulfill(body=FEW_VALUES, content_type="text/html; charset=utf-8"),
+    )
+    page.goto("http://book.test/")
+    choice, visible = page.get_by_label("verdict:"), page.locator("tbody tr:visible")
+    assert choice.locator("option").all_inner_texts() == [
+        "all", "differs (1)", "reproduced (2)", "not measured (1)",
+    ]  # fmt: skip
+    choice.select_option("reproduced")
+    assert [row.locator("td").first.inner_text() for row in visible.all()] == ["ER-fit", "ER-range"]
+    page.get_by_label("Find a claim").fill("range")
+    sync_api.expect(page.locator("output.found")).to_have_text("1 of 4 rows")
+    assert page.get_by_role("cell", name="ER-range").is_visible()  # a cell still, as a card
+    names = "(cell) => getComputedStyle(cell, '::before').content"
+    cell = visible.locator("td").nth(1)
+    assert cell.evaluate(names) == '"verdict"' and not page.locator("thead").is_visible()
+    page.set_viewport_size(DESK)
+    assert cell.evaluate(names) == "none" and page.locator("thead").is_visible()
+    page.close()
+
+
 def test_sorting_understands_signs_uncertainties_and_gaps(browser: Any) -> None:
     page = browser.new_page()
     page.route(

@@ -1,14 +1,18 @@
 """The claims table and how verdicts follow from measurements."""
 
+import re
+
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from analysis.metrics import concept_counts
+from companion.claims.counterparts import COUNTERPARTS, bearing, borne_on, load_counterparts
 from companion.claims.ledger import (
     Case,
     ClaimError,
     Result,
+    Verdict,
     at_least,
     below,
     gathered,
@@ -18,6 +22,7 @@ from companion.claims.ledger import (
     verdict,
 )
 from companion.claims.order import judge_values
+from companion.publish.cards import counts
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,44 @@ def test_every_claim_is_shown_on_its_page_and_in_the_ledger(claims):
         card = f"{{result}} claims/paper#{claim.id}\n"
         assert card in ledger
         assert card in (ROOT / "book" / f"{claim.page}.md").read_text(encoding="utf-8")
+
+
+def test_every_claim_has_a_counterpart_and_what_is_set_beside_the_paper_is_published(claims):
+    items = load_counterparts()
+    assert {name for item in items.values() for name in item.claims} == {*claims}
+    page = (ROOT / "book/appendix/paper.md").read_text(encoding="utf-8")
+    assert re.findall(r"^```\{counterparts\} (\S+)$", page, re.M) == [*items]
+    for item in items.values():
+        for one in item.counterparts:
+            experiment, _, label = re.split("[/#]", one.result)
+            notebook = (ROOT / f"notebooks/{experiment}.py").read_text(encoding="utf-8")
+            assert f'"{label}' in notebook or f'"{label.partition("-")[0]}{{' in notebook, one
+            assert {*item.claims_of(one)} <= {*item.claims}
+
+
+def test_results_lead_to_claims_and_back():
+    items = load_counterparts()
+    assert bearing(items, "ER-fit")[0] == "measuring_robustness/paper#figure-1"
+    beside, claims = borne_on(items, "measuring_robustness/paper#fits")
+    assert [item.place for item in beside] == ["Figure 1"] and claims == ["ER-fit"]
+    assert borne_on(items, "house/paper#house") == ([], [])
+    one = items["table-1"].counterparts[2]
+    assert one.closeness == (
+        "another quantity; other shifts, evaluations, finetuned and supervised weights (without "
+        "ObjectNet, which timm does not measure)"
+    )
+
+
+def test_a_wrong_counterpart_is_named(tmp_path):
+    path = tmp_path / "counterparts.yaml"
+    path.write_text(COUNTERPARTS.read_text("utf-8").replace("quantity: same", "quantity: like", 1))
+    with pytest.raises(ClaimError, match=r"counterparts.yaml, entry 0.*quantity.*'like'|should be"):
+        load_counterparts(path)
+
+
+def test_outcomes_are_counted(claims):
+    found = {"a": Verdict("reproduced"), "b": Verdict("not measured"), "c": Verdict("reproduced")}
+    assert counts(found) == "3 claims: 2 reproduced, 1 not measured."
 
 
 def test_values_within_the_tolerance(claims):

@@ -28,10 +28,11 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
+from companion_cite import menu  # noqa: E402
+
 from analysis.families.registry import FAMILIES, load_family  # noqa: E402
 from companion.publish.svg import explorer, inline_svg  # noqa: E402
 from companion.runs import experiments, status  # noqa: E402
-from companion.runs.keys import code_version  # noqa: E402
 
 RUNS = ROOT / "book" / "runs"
 
@@ -113,10 +114,14 @@ class ResultDirective(SphinxDirective):
             shown = [nodes.raw("", markup, format="html")]
         else:
             shown = self.parse(_joined(data["text/markdown"]))
+            self.name_card(shown, note["label"])
         more = " ".join(note.get("more", "").split())
         below = self.parse(f"```{{div}} companion-more\n{more}\n```") if more else []
-        source = self.source(path) if note["kind"] != "text" else []
-        return [*shown, *below, *source, *(self.code(cell, path) if "code" in self.options else [])]
+        code = self.code(cell, path) if "code" in self.options else []
+        if note["kind"] == "text":
+            return [*shown, *code]
+        about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
+        return [*shown, *below, menu(reference, about, output, self.config), *code]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """What stands for the results of a run without evidence: once on a page, then nothing."""
@@ -130,18 +135,15 @@ class ResultDirective(SphinxDirective):
             f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::"
         )
 
-    def source(self, path: Path) -> list[nodes.Node]:
-        """On a chapter's page a small line: which run, its code version, how to run it again."""
-        if self.env.docname.startswith("runs/"):
-            return []
-        about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
-        run = f"{about['experiment']}/{about['subject']}"
-        name = f"{{doc}}`{run} </runs/{run}>`" if self.is_page(run) else f"`{run}`"
-        made_from = about["made_from"]
-        return self.parse(
-            f"```{{div}} companion-source\nrun {name} · code `{code_version(made_from)}` · "
-            f"again: `companion run {run.replace('/', ' ')}`\n```"
-        )
+    def name_card(self, shown: list[nodes.Node], label: str) -> None:
+        """Give a claim's card an anchor, on every page; its name leads to the one in the ledger."""
+        for card in shown:
+            if isinstance(card, nodes.Element) and "claim-card" in card["classes"]:
+                if self.env.docname == "appendix/claims":
+                    self.options["name"] = f"claim-{label}"
+                    self.add_name(card)
+                else:
+                    card["ids"].append(f"claim-{label}".lower())
 
     def target(self, reference: str) -> str:
         """The name by which pages refer to a result: its own, on the run's own page if it has one.
@@ -170,14 +172,16 @@ class ResultDirective(SphinxDirective):
     def table(self, markdown: str, note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned table that sorts, in a container that scrolls.
 
-        A long one has a box above it to search in; the box itself is made by the page's script.
+        A long one has a box above it to search in, and a column's values to choose from; both are
+        made by the page's script.
         """
-        look = "sortable searchable" if note.get("search") else "sortable"
+        look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
         fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: {look}\n"
         shown = self.parse(f"{fence}\n{markdown}\n\n::::")
         if note.get("search"):
-            label = html.escape(note["search"], quote=True)
-            place = f'<div class="companion-search" data-label="{label}"></div>'
+            label, column = (html.escape(note.get(of, "")) for of in ("search", "choose"))
+            told = f'data-label="{label}"' + f' data-choose="{column}"' * bool(column)
+            place = f'<div class="companion-search" {told}></div>'
             shown.insert(0, nodes.raw("", place, format="html"))
         return shown
 
@@ -224,9 +228,7 @@ class ResultRole(SphinxRole):
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         self.env.note_dependency(str(path))
-        text = _joined(output["data"]["text/markdown"])
-        shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
-        return [nodes.inline("", "", *shown)], messages
+        return [nodes.inline("", _joined(output["data"]["text/markdown"]))], []
 
 
 class LeadToNotMeasured(SphinxPostTransform):

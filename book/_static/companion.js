@@ -1,7 +1,9 @@
 // Tables that sort, by mouse and keyboard. vendor/sortable/sortable.js sorts a table of class
 // "sortable" when a header cell is clicked; this script makes the headers real buttons and tells
 // it the number behind a cell: "−1.5 ± 0.2" is -1.5, and a cell without a number comes last.
-// Above a long table it puts a box that shows only the rows with what is typed in it.
+// Above a long table it puts a box that shows only the rows with what is typed in it, and, where a
+// column's values can be chosen from, a list of them. Cells of tables whose rows are cards on a
+// phone carry their column's name, and say that they are cells, which such a look would hide.
 (() => {
   "use strict";
 
@@ -14,7 +16,7 @@
   };
 
   /** Whether a cell says that there is no value. */
-  const isMissing = (text) => /^(|[–—-]|n\/a|not measured.*|not published.*)$/i.test(text.trim());
+  const isMissing = (text) => /^(|[–—-]|n\/a|not (measured|published|known).*)$/i.test(text.trim());
 
   /** Mark a column of sentences, which need room, or of short names, not to be broken. */
   const markTexts = (header, cells) => {
@@ -87,6 +89,40 @@
   /** Letters alone decide: no case, no accents. */
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
+  /** A list of the values in a column, to choose one, and what a row's value is; or nothing. */
+  const makeChoice = (table, rows, name) => {
+    const headers = [...table.tHead.rows[0].cells];
+    const column = headers.findIndex((header) => header.textContent.trim() === name);
+    if (column < 0) return [];
+    const value = (row) => {
+      const cell = row.cells[column];
+      return (cell.querySelector("p > :first-child, :scope > span") ?? cell).textContent.trim();
+    };
+    const select = document.createElement("select");
+    select.append(new Option("all", ""));
+    const values = rows.map(value);
+    for (const one of new Set(values)) {
+      select.append(new Option(`${one} (${values.filter((other) => other === one).length})`, one));
+    }
+    const label = document.createElement("label");
+    label.append(`${name}: `, select);
+    return [select, value];
+  };
+
+  /** Name the cells of a table whose rows are cards on a phone, and keep their roles there. */
+  const markCards = (table) => {
+    const headers = [...table.tHead.rows[0].cells].map((header) => header.textContent.trim());
+    table.setAttribute("role", "table");
+    for (const row of table.rows) {
+      row.setAttribute("role", "row");
+      for (const cell of row.cells) {
+        cell.setAttribute("role", cell.tagName === "TH" && row.parentElement === table.tHead
+          ? "columnheader" : cell.tagName === "TH" ? "rowheader" : "cell");
+        if (cell.tagName === "TD") cell.dataset.label = headers[cell.cellIndex];
+      }
+    }
+  };
+
   /** Fill a place for a search box: only rows that contain every word typed stay in the table. */
   const makeSearch = (place) => {
     const table = place.parentElement?.querySelectorAll("table.searchable");
@@ -100,18 +136,25 @@
     const label = document.createElement("label");
     label.append(`${place.dataset.label}: `, input);
     const count = Object.assign(document.createElement("output"), { className: "found" });
+    const [select, value] = makeChoice(own, rows, place.dataset.choose);
     const show = () => {
       const words = plain(input.value).split(/\s+/).filter(Boolean);
-      for (const row of rows) row.hidden = !words.every((word) => texts.get(row).includes(word));
+      for (const row of rows) {
+        const chosen = !select?.value || value(row) === select.value;
+        row.hidden = !chosen || !words.every((word) => texts.get(row).includes(word));
+      }
       const shown = rows.filter((row) => !row.hidden).length;
-      count.value = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+      const all = `${rows.length} rows`;
+      count.value = words.length || select?.value ? `${shown} of ${all}` : all;
     };
     input.addEventListener("input", show);
-    place.replaceChildren(label, count);
+    select?.addEventListener("change", show);
+    place.replaceChildren(label, ...(select ? [select.parentElement] : []), count);
     show();
   };
 
   const start = () => {
+    document.querySelectorAll("table.cards").forEach(markCards);
     document.querySelectorAll(".companion-search").forEach(makeSearch);
     for (const table of document.querySelectorAll("table.sortable")) {
       if (!table.tHead?.rows.length) continue;

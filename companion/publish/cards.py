@@ -19,7 +19,16 @@ from typing import Any, get_args
 from analysis.families.registry import LEVEL_TITLES, Level
 from analysis.images import sets
 from companion.claims.evidence import Evidence
-from companion.claims.ledger import Aside, Case, Claim, Number, Result, Sentence, Verdict
+from companion.claims.ledger import (
+    OUTCOMES,
+    Aside,
+    Case,
+    Claim,
+    Number,
+    Result,
+    Sentence,
+    Verdict,
+)
 from companion.publish import words
 from companion.publish.style import minus
 
@@ -73,7 +82,7 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
         f":::{{div}} claim-card\n**{claim.id}** {badge(verdict)} *{claim.place}, "
         f"{' and '.join(claim.version)}*\n\n**The paper:** {claim.statement}\n\n"
         f"**Expected:** {claim.expected}\n\n**Measured:** {measured}\n\n**Found:** {found}\n\n"
-        f"**Rule:** {rule}\n:::"
+        f"**Rule:** {rule}\n\n**Shown in:** {{bearing}}`{claim.id}`\n:::"
     )
 
 
@@ -84,6 +93,13 @@ def badge(verdict: Verdict) -> str:
     aside = sum(case.aside is not None for case in verdict.cases.values())
     more = f", {aside} aside" if aside else ""
     return f"{shown} [{coverage(verdict)}{more}]{{.coverage}}" if verdict.cases else shown
+
+
+def counts(verdicts: Mapping[str, Verdict]) -> str:
+    """How many claims have which outcome, those of a sort that none has left out."""
+    found = Counter(one.outcome for one in verdicts.values())
+    told = (f"{found[outcome]} {outcome}" for outcome in OUTCOMES if found[outcome])
+    return f"{len(verdicts)} claims: {', '.join(told)}."
 
 
 def outcome(verdict: Verdict) -> str:

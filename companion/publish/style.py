@@ -190,6 +190,7 @@ def table(
     *,
     more: str = "",
     search: str = "",
+    choose: str = "",
     missing: str = "",
 ) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
@@ -198,6 +199,7 @@ def table(
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
     `more`: what the columns mean, in small print below the table; the caption has at most 60 words.
     `search`: for long tables, the label of a box that shows only rows with what is typed in it.
+    `choose`: a column of few values, to see only rows with one; on a phone the rows are cards.
     """
     if frame.empty:
         return text(name, not_measured(missing) if missing else "")
@@ -205,8 +207,8 @@ def table(
         "text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False),
         "text/csv": to_csv(frame),
     }  # fmt: skip
-    about = {"caption": caption, "evidence": evidence or "", "more": more, "search": search}
-    _publish(data, "table", name, **about)
+    about = {"caption": caption, "evidence": evidence or "", "more": more}
+    _publish(data, "table", name, search=search, choose=choose, **about)
 
 
 def text(name: str, markdown: str) -> None:
@@ -266,7 +268,7 @@ def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:
 def _numeric(column: pd.Series[str]) -> bool:
     return bool(
         column.str.fullmatch(
-            r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?( \(.*\))?|n/a|not measured|not published|"
+            r"[+−-]?[\d.,]+( ?[%×])?( ± [\d.]+)?( \(.*\))?|n/a|not (measured|published|known)|"
         ).all()
     )
 

@@ -1,0 +1,87 @@
+"""What this book sets beside each figure, table and claim of the paper, from one file.
+
+`data/counterparts.yaml` says what is beside what, and how close it is. What can be computed is not
+in it: evidence is noted with the results, coverage is the verdicts'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from analysis.common import ROOT, Strict, first_reason
+from companion.claims.ledger import ClaimError
+
+COUNTERPARTS = ROOT / "data" / "counterparts.yaml"
+
+Quantity = Literal["same", "other", "printed"]
+QUANTITIES: dict[Quantity, str] = {
+    "same": "the same quantity",
+    "other": "another quantity",
+    "printed": "the paper's own numbers, redrawn",
+}
+
+
+class Counterpart(Strict):
+    """A result of this book, and how close it is; the fields are explained in the file."""
+
+    result: str
+    quantity: Quantity
+    other: tuple[str, ...] = ()
+    says: str = ""
+    claims: tuple[str, ...] = ()
+    miniature: bool = False
+
+    @property
+    def closeness(self) -> str:
+        """How close it is to the paper's, in words."""
+        of = f"; other {', '.join(self.other)}" if self.other else ""
+        mini = "; in miniature, by the pocket lab" if self.miniature else ""
+        return f"{QUANTITIES[self.quantity]}{of}{mini}{f' ({self.says})' if self.says else ''}"
+
+
+class Item(Strict):
+    """A figure, table or statement of the paper."""
+
+    id: str
+    place: str
+    version: tuple[Literal["v1", "v2"], ...]
+    shows: str
+    claims: tuple[str, ...]
+    counterparts: tuple[Counterpart, ...]
+
+    def claims_of(self, counterpart: Counterpart) -> tuple[str, ...]:
+        """The claims that one of its counterparts bears on."""
+        return counterpart.claims or self.claims
+
+
+def load_counterparts(path: Path = COUNTERPARTS) -> dict[str, Item]:
+    """All items by id, in the file's order; ClaimError names the entry and the field."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        items = TypeAdapter(list[Item]).validate_python(content)
+    except ValidationError as error:
+        raise ClaimError(f"{path.name}, entry {first_reason(error)}.") from None
+    return {item.id: item for item in items}
+
+
+def bearing(items: Mapping[str, Item], claim: str) -> list[str]:
+    """The results that bear on a claim, the best first, those in miniature last."""
+    found = [
+        (one.miniature, one.result)
+        for item in items.values()
+        for one in item.counterparts
+        if claim in item.claims_of(one)
+    ]
+    return [result for _, result in sorted(found, key=lambda each: each[0])]
+
+
+def borne_on(items: Mapping[str, Item], result: str) -> tuple[list[Item], list[str]]:
+    """The items of the paper that a result stands beside, and the claims that it bears on."""
+    beside = [(i, one) for i in items.values() for one in i.counterparts if one.result == result]
+    claims = dict.fromkeys(name for item, one in beside for name in item.claims_of(one))
+    return [item for item, _ in beside], list(claims)
