@@ -1,11 +1,14 @@
 """The explorer: its numbers against the package's, and its page in Chromium, from a file."""
 
 import csv
+import html
 import json
-from urllib.parse import quote
+import re
+from urllib.parse import parse_qs, quote
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import PAPER_BASELINE, Baseline, effective_robustness
@@ -51,9 +54,27 @@ def test_the_numbers_are_the_packages(table, data):
         assert data[name][row] == round(1e6 * published[name])
     assert data["group"]["names"][data["group"]["of"][row]] == "OpenAI"
     measured = records.read_all("outlier_features", "vit_b_16")
-    known = {m.data.title: m.value("kurtosis_mean") for m in measured if "openai" in m.model}
+    known = {
+        m.data.title: m.value("kurtosis_mean")
+        for m in measured if "openai" in m.model and "captions" not in m.data.name
+    }  # fmt: skip
     kurtosis = data["kurtosis"][str(place["ViT-B-16", "openai"])]
     assert {k["data"]: k["value"] for k in kurtosis} == known and known["500 COCO images"] > 80
+
+
+def test_the_chapters_links_choose_what_the_explorer_knows(data):
+    text = (ROOT / "book" / "robustness_atlas.md").read_text(encoding="utf-8")
+    links = re.findall(r'href="guide/explore\.html#([^"]+)"', text)
+    assert len(links) == 3
+    known = {
+        "view": {*data["views"]}, "pool": {*data["pools"]}, "least": {"0", "50", "60", "70"},
+        "levels": {level["name"] for level in data["levels"]}, "find": {"datacomp"},
+        "pins": {f"{data['source']['names'][s]}/{m}/{w}/{z or ''}" for s, m, w, z in zip(
+            data["source"]["of"], data["model"], data["weights"], data["size"], strict=True)},
+    }  # fmt: skip
+    for link in links:
+        for key, values in parse_qs(html.unescape(link)).items():
+            assert {*values[0].split(",")} <= known[key], link
 
 
 def test_no_name_can_end_the_element_that_holds_it():
@@ -219,10 +240,13 @@ def test_the_table_sorts_by_keyboard_and_shows_all_rows_when_asked(open_page):
 def test_it_fits_and_axe_finds_nothing_serious(open_page, viewport, theme):
     import test_browser
 
-    page = open_page("#pins=open_clip/ViT-B-16/openai/", viewport, theme)
+    pins = "open_clip/ViT-B-16/openai/,open_clip/ViT-B-32-quickgelu/openai/"
+    page = open_page(f"#pins={pins}", viewport, theme)
     page.locator(".plot svg").focus()
     page.keyboard.press("End")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    box = page.locator(".compared .box")
+    assert box.evaluate("(one) => one.scrollWidth <= one.clientWidth")  # side by side, not cut
     found = test_browser.axe_module.Axe().run(page, "article", {"preload": False})
     worst = [v for v in found.response["violations"] if v["impact"] in {"serious", "critical"}]
     assert [(v["id"], v["nodes"][0]["html"]) for v in worst] == []

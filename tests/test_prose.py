@@ -19,7 +19,8 @@ NO_PROSE = (
     r"^:::+\{admonition\} (?:Try it|Solution|Answer|(?:Exercise|Question) [^\n]*)$.*?^:::+$",
     r"^\d+ minutes to read.*?$",  # test_exercises holds them
     r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
-    r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"^\([^)\n]*\)=$", r"^\d+\. ",
+    r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"<a [^>]*>",
+    r"^\([^)\n]*\)=$", r"^\d+\. ",
 )  # fmt: skip
 #: Numbers that are names: of versions, places in the paper, years, models, data sets, exercises.
 NAMES = (

@@ -1,0 +1,56 @@
+"""Benchmarks that wait for a machine, or write what pages show: they run, small."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+torch = pytest.importorskip("torch", reason="extraction is not installed")
+pytest.importorskip("psutil", reason="benchmarks need psutil")
+
+
+def benchmark(name, *arguments, **more):
+    return subprocess.run(
+        [sys.executable, f"benchmarks/{name}.py", *arguments], cwd=ROOT, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | more, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+def test_without_a_gpu_the_gpus_benchmark_says_so_in_a_sentence():
+    ran = benchmark("gpu", CUDA_VISIBLE_DEVICES="")
+    assert ran.returncode == 1 and ran.stdout == ""
+    (sentence,) = ran.stderr.splitlines()
+    assert sentence.startswith("There is no GPU here, so nothing was measured: call this on")
+    assert "--device cpu --images 64 --models RN50" in sentence
+
+
+def test_its_code_works_on_a_processor():
+    ran = benchmark("gpu", "--device", "cpu", "--images", "8", "--models", "pocket-cnn",
+                    "pocket-vit")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stdout.splitlines()
+    assert said[0].startswith("pocket-cnn, bf16: bare encoder channels first ")
+    assert "so 1 cores suffice for 95%" in said[0] and said[2].startswith("2 encoders in one pass")
+    changes = [line for line in said if "against fp32" in line]
+    assert len(changes) == 2 and all("predictions kept" in line for line in changes)
+    for line in changes:  # bf16 has eight bits
+        assert 50 <= float(line.split()[-2]) <= 100
+
+
+@pytest.mark.slow
+def test_the_zoos_trial_records_four_measurements_of_a_model():
+    ran = benchmark("zoo", "--small")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ran.stdout.splitlines()[0].startswith("ViT-S-32: 63 M, ")
+    assert ran.stdout.splitlines()[0].endswith(" 4 measurements")
+
+
+@pytest.mark.slow
+def test_growth_has_nothing_to_execute():
+    ran = benchmark("growth", "--small", "--only", "families")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert [line.startswith("{'what': 'families'") for line in ran.stdout.splitlines()] == [
+        True
+    ] * 2
