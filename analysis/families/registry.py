@@ -308,14 +308,14 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
 
     Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
     """
-    files = {path.name: path for path in family_files(folder)}
-    path = files.get(f"{name}.yaml", folder / f"{name}.yaml")
-    if not path.is_file():
-        path = folder / ZOO / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(file.removesuffix(".yaml") for file in files)
-        raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
-    return parse(path.read_bytes(), path.name)
+    places = (folder, *([BOOK] if folder == FAMILIES else ()), folder / ZOO)
+    for path in (
+        place / f"{name}.yaml" for place in places
+    ):  # no folder is listed: a run reads one
+        if path.is_file():
+            return parse(path.read_bytes(), path.name)
+    known = sorted(path.stem for path in family_files(folder))
+    raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
 
 
 def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
