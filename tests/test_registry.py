@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import yaml
@@ -343,3 +344,9 @@ def test_what_is_shipped_has_its_checksum_noted() -> None:
     files = {store.local_weights(m): m for f in load_families("pocket").values() for m in f.models}
     for path, model in files.items():
         assert path is None or sha256_of(path) == model.weights_sha256
+
+
+def test_one_family_is_read_without_listing_the_others(monkeypatch):
+    """A run of a family depends on its file alone, and reading what is not declared stops it."""
+    monkeypatch.setattr(Path, "glob", None)
+    assert load_family("rn50").title == "RN50"
