@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ Encoder = Callable[[Tensor], Any]
 #: Turns a picture into the encoder's input, as a transform of torchvision, open_clip or timm does.
 Preprocess = Callable[[Image.Image], Tensor]
 #: A folder of images, pictures, or a tensor of inputs (N, ...) that needs no preprocessing.
-Images = str | Path | ImageList | Sequence[Image.Image] | Tensor
+Images: TypeAlias = "str | Path | ImageList | Sequence[Image.Image] | Tensor"
 
 
 def features_of(

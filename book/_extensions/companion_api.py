@@ -1,0 +1,61 @@
+"""Sphinx extension: docstrings of `analysis` as pages, the same with PyTorch and without.
+
+Libraries that the book does without are never imported for it. Docstrings are plain text with
+code in backticks: what reStructuredText would read as more than characters is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+MOCKED = ["torch", "torchvision", "open_clip", "timm", "huggingface_hub", "safetensors.torch"]
+#: Types that have a name of their own in the code: arrays, mostly.
+NAMED = ["Array", "ArrayLike", "Encoder", "Flags", "Images", "Indices", "Integers", "Labels",
+         "Level", "Order", "Pixels", "Preprocess", "Signs", "State"]  # fmt: skip
+#: Code in backticks, single or double, which stays as it is.
+CODE = re.compile(r"(``[^`]+``|`[^`]+`)")
+
+
+def _escaped(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Escape markup in a docstring, examples apart; code in single backticks becomes code."""
+    example = False
+    for row, line in enumerate(lines):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if example:
+            continue
+        bullet, text = re.fullmatch(r"(\s*(?:\* )?)(.*)", line).groups()
+        parts = CODE.split(text)
+        plain = [re.sub(r"([*|\\]|_(?=\W|$))", r"\\\1", part) for part in parts[::2]]
+        code = [_code(part.strip("`")) for part in parts[1::2]]
+        lines[row] = bullet + "".join(a + b for a, b in zip(plain, [*code, ""], strict=True))
+
+
+def _code(text: str) -> str:
+    """Code, or a link where it is the label of an equation or a definition."""
+    kind = re.match(r"(eq|definition)-[a-z-]+$", text)
+    return f":{'eq' if kind[1] == 'eq' else 'ref'}:`{text}`" if kind else f"``{text}``"
+
+
+def _is_skipped(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> Any:
+    """Fields of named tuples have no words of their own."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field") else None
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Configure autodoc."""
+    app.setup_extension("sphinx.ext.autodoc")
+    app.config.autodoc_mock_imports = MOCKED
+    app.config.autodoc_member_order = "bysource"
+    app.config.autodoc_preserve_defaults = True
+    app.config.add_module_names = False
+    app.config.python_use_unqualified_type_names = True
+    app.config.python_maximum_signature_line_length = 76
+    app.config.autodoc_type_aliases = {name: name for name in NAMED}
+    app.connect("autodoc-process-docstring", _escaped)
+    app.connect("autodoc-skip-member", _is_skipped)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,69 @@
+"""The pages of functions: what they list is there, and each function has an example that runs."""
+
+import doctest
+import importlib
+import inspect
+import re
+
+import pytest
+from conftest import ROOT
+
+PAGES = sorted((ROOT / "book/appendix").glob("api_*.md"))
+LISTED = re.compile(r"automodule:: (\S+)\n   :members: (.*)")
+#: What no example can show: it needs data or weights that everybody has to obtain, or a network.
+ELSEWHERE = {
+    "analysis.images.broden": {"find_root", "image_list", "concepts", "availability"},
+    "analysis.images.emoji": {"concepts", "appearance"},
+    "analysis.images.find": {"packaged", "availability", "pocket"},
+    "analysis.images.imagelist": {"class_prompts", "is_image"},
+    "analysis.images.imagenet": {"image_list", "availability", "objectnet_prompts"},
+    "analysis.images.public": {"fetch", "fetch_all", "in_package", "cache_folder",
+                               "load_catalogue"},
+    "analysis.images.sets": {"packaged", "locate", "root"},
+    "analysis.features.encoders": {"normalize"},
+    "analysis.features.extract": {"device_for"},
+    "analysis.features.plan": {"head_outdated", "head_prompts"},
+    "analysis.features.published": {"files", "image_sets", "into_store", "read_array"},
+    "analysis.features.store": {"default_folder", "features_path", "has", "features", "problem",
+                                "write_features", "write_head", "locked"},
+    "analysis.features.weights": {"read_weights", "weights_file", "checked"},
+    "analysis.features.layouts": {"of_transformers"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run_and_show_every_function(page):
+    if page.stem == "api_features":
+        pytest.importorskip("open_clip", reason="extraction is not installed")
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted > 4 and result.failed == 0
+    text = page.read_text(encoding="utf-8")
+    examples = "\n".join(line for line in text.splitlines() if line.startswith((">>>", "...")))
+    for name, members in LISTED.findall(text):
+        module = importlib.import_module(name)
+        for member in members.split(", "):
+            one = getattr(module, member)
+            assert one.__module__ == name and inspect.getdoc(one), f"{name}.{member}"
+            if not inspect.isclass(one) and member not in ELSEWHERE.get(name, ()):
+                assert re.search(rf"\b{member}\(", examples), f"{name}.{member} has no example"
+
+
+def test_each_metric_is_listed():
+    """But for helpers of the package's own: blocks of rows, checks, what draws with intervals."""
+    listed = dict(LISTED.findall((ROOT / "book/appendix/api_metrics.md").read_text("utf-8")))
+    modules = {f"analysis.metrics.{p.stem}" for p in (ROOT / "analysis/metrics").glob("[a-z]*.py")}
+    assert listed.keys() == modules
+    for name in sorted(modules):
+        source = (ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
+        own = {n for n in re.findall(r"^def ([a-z]\w*)", source, re.M)} - {
+            *listed[name].split(", ")
+        }
+        assert own <= HELPERS, name
+
+
+HELPERS = {
+    "compiled", "decomposed", "unit_blocks", "matching_blocks", "checked_importances",
+    "standardised", "finite_blocks", "checked_features", "settings_for", "average_precision",
+    "along_most_important", "tally", "permuted_units", "half_of_clusters", "sweeps", "curves",
+    "resampled", "sampled", "spread",
+}  # fmt: skip
