@@ -327,8 +327,8 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
     assert "where no image of ImageNet is recognised" in pages["own-missing"]
     assert "NOT the published set" in pages["own-copies"]
 
-    pruned = results(folder, "pruning mini")
-    table = [row for row in rows_of(pruned["kept-shifts"]) if row[0].startswith("supervised")]
+    pruned = results(folder, "pruning_under_shift mini")
+    table = [row for row in rows_of(pruned["kept"]) if row[0].startswith("supervised")]
     head = store.read_head(folder / "store/mini-own/imagenet.head.safetensors")
     found = store.read_features(folder / "store/mini-own/imagenet.safetensors")
     left, values, vectors = np.linalg.svd(head.weight.astype(np.float64), full_matrices=False)
