@@ -160,6 +160,18 @@ def test_no_page_of_a_run_has_words_for_another_edition_or_an_empty_section(clon
             assert words not in re.sub(r"\s+", " ", re.sub("<[^>]+>", "", article)), path
 
 
+def test_a_chapter_shows_a_figure_within_400_words(clone):
+    for name in (
+        "introduction", "measuring_robustness", "robustness_atlas", "outlier_features",
+        "what_kurtosis_measures", "privileged_directions", "pruning", "concepts", "indicators",
+        "guide/pocket_lab",
+    ):  # fmt: skip
+        article = page(clone, name).split("<article", 1)[1]
+        before = article[: article.index("companion-figure")]
+        words = re.sub(r"<(script|style|svg)\b.*?</\1>|<[^>]+>", " ", before, flags=re.DOTALL)
+        assert len(words.split()) <= 400, name
+
+
 def test_family_pages_stand_in_the_papers_order(clone):
     links = re.findall(r'href="runs/effective_robustness/(\w+)\.html"', page(clone, "index"))
     order = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "pocket_vit"]
