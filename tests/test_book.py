@@ -274,6 +274,12 @@ def test_the_paper_stands_beside_this_book_and_results_lead_back(clone):
     assert links and dead_links(clone, "appendix/claims", links) == []
 
 
+def test_readme_has_the_figure_of_the_front_page(clone):
+    kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
+    (numbers,) = re.findall("<title>(.*?)</title>", kept)
+    assert f'aria-label="{numbers}"' in page(clone, "index")
+
+
 def test_the_pocket_lab_stands_beside_the_papers_models(clone):
     """Live where the features could be extracted; else every place says that they are missing."""
     live = all(map(importlib.util.find_spec, NEEDED))
