@@ -1,0 +1,175 @@
+"""What the fault matrix stands on: a small project with a book of its own, commands, snapshots."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import yaml
+from conftest import ROOT, make_project
+from test_engine import PER_FAMILY
+from test_grid import CHECKPOINTS, family
+from tiny import save_folder
+
+COMPANION = (sys.executable, "-m", "companion.cli")
+JUPYTER_BOOK = (str(Path(sys.executable).with_name("jupyter-book")), "build", "book/")
+CHECKPOINT = f"{CHECKPOINTS}/pocket-cnn-web-large.safetensors"
+
+#: A run that reads features, so that extraction outdates it.
+READS_FEATURES = PER_FAMILY.replace("scope: family", "scope: family\n#     features: true").replace(
+    "print(", "from analysis.features import store\n"
+    "found = [store.read_features(p).features.sum() for m in load_family(family).models\n"
+    "         for p in sorted(store.default_folder().glob(f'{m.name}/*.safetensors'))\n"
+    "         if not p.stem.endswith('head')]\nprint(found)\nprint(",
+)  # fmt: skip
+#: Pages that the runs refer to, and the runs.
+PAGES = ("guide/probe", "guide/your_checkpoint", "outlier_features", "privileged_directions")
+TOC = "format: jb-book\nroot: index\nchapters:\n" + "".join(
+    f"- {kind}\n" for kind in (*(f"file: {name}" for name in PAGES), "glob: runs/*/*")
+)
+FILES = {"data/number.txt": "1", "book/_toc.yml": TOC} | {
+    f"book/{name}.md": "# A page\n\nAll there is.\n" for name in ("index", *PAGES)
+}
+
+#: Left out of snapshots: caches, logs, and what Sphinx keeps for itself.
+CACHES = (".companion", ".snakemake", "__pycache__", "_build", ".jupyter_cache", ".cache")
+COMMANDS = {
+    "extract": (*COMPANION, "extract", "mine", "--data", "one", "--workers", "1"),
+    "measure": (*COMPANION, "measure", "outlier_features", "mine", "--record"),
+    "add": (*COMPANION, "add", "other", CHECKPOINT, "--architecture", "pocket-cnn", "--replace"),
+    "remove": (*COMPANION, "remove", "other"),
+    "probe": (
+        *COMPANION, "probe", "mine-web", "--images", "one", "--html", "out.html", "--json",
+        "out.json",
+    ),
+    "build": JUPYTER_BOOK,
+    "update": (*COMPANION, "build", "--runs"),
+    "grid": (
+        *COMPANION, "grid", "--edition", "reader", "--families", "mine", "--data", "one", "two",
+        "--device", "cpu", "--workers", "1", "--record",
+    ),
+    "train": (
+        *COMPANION, "train", "small.yaml", "--model", "mine-web", "--data", "one", "--val", "two",
+        "--out", "out", "--device", "cpu", "--workers", "0",
+    ),
+}  # fmt: skip
+
+
+def template(folder: Path) -> Path:
+    """A project of one reader's family, two folders of pictures and two notebooks."""
+    pocket = (ROOT / "families/pocket_cnn.yaml").read_text("utf-8")
+    pocket = pocket.replace("edition: pocket", "edition: reader")  # a build extracts nothing of it
+    made = make_project(
+        folder, {"mine": family("mine-web"), "pocket_cnn": pocket},
+        {"per_family": PER_FAMILY, "of_features": READS_FEATURES}, FILES,
+        data=("data/pocket", "data/emoji", "data/concepts", "data/probe.yaml",
+              "data/measurements.schema.json", "notebooks/checkpoint_report.py",
+              "data/embeddings.yaml", "data/published", "book/_config.yml",
+              "book/_extensions", "book/_static", "book/references.bib"),
+    )  # fmt: skip
+    for name, count in (("one", 30), ("two", 45)):
+        save_folder(made / name, count)
+    recipe = yaml.safe_load((ROOT / "data/recipes/finetuned.yaml").read_text("utf-8"))
+    small = {"batch": 8, "epochs": 6, "warmup_steps": 2, "precision": "fp32"}
+    for setting, value in small.items():
+        recipe["settings"][setting] = {"value": value, "source": "ours"}
+    (made / "small.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
+    return made
+
+
+def environment(project: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(project), "COMPANION_STORE": str(project / "store"), "NO_COLOR": "1"}
+    return os.environ | own | {"TMPDIR": str(project.parent / "tmp"), "OMP_NUM_THREADS": "1"}
+
+
+def start(project: Path, line: Sequence[str]) -> subprocess.Popen[str]:
+    (project.parent / "tmp").mkdir(exist_ok=True)
+    return subprocess.Popen(
+        line, cwd=project, env=environment(project), text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(project: Path, line: Sequence[str]) -> tuple[int, str]:
+    """The exit status of a command and what it said."""
+    process = start(project, line)
+    said, _ = process.communicate(timeout=900)
+    return process.returncode, said
+
+
+def kill(project: Path, process: subprocess.Popen[str], *, all_of_it: bool) -> None:
+    """SIGKILL to a command, or to it and its children; return when none of them is left."""
+    if all_of_it:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate(timeout=60)
+    until = time.monotonic() + 60
+    while _alive(project) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not _alive(project), f"a job outlives its parent: {_alive(project)}"
+
+
+def _alive(project: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if str(project) in line]
+
+
+def snapshot(project: Path) -> dict[str, str]:
+    """The checksum of every file that a reader would call a result, or a leftover."""
+    found = {}
+    for path in sorted(project.rglob("*")):
+        name = path.relative_to(project)
+        if path.is_file() and not set(name.parts) & set(CACHES) and path.suffix != ".lock":
+            found[name.as_posix()] = hashlib.sha256(_what_counts(path)).hexdigest()[:16]
+    for path in sorted((project.parent / "tmp").iterdir()):
+        if not path.name.startswith("torchinductor"):
+            found[f"TMPDIR/{path.name}"] = ""
+    return found
+
+
+def _what_counts(path: Path) -> bytes:
+    """A file's bytes; of what training made neither the times nor the note of them."""
+    content = path.read_bytes()
+    if path.parent.name == "out" and path.suffix == ".safetensors":
+        return content[8 + int.from_bytes(content[:8], "little") :]
+    if path.parent.name == "out" and path.suffix == ".json":
+        return json.dumps(json.loads(content)["curve"]).encode()
+    return content
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> str:
+    """What is absent, left over or different, in a line."""
+    absent, more = sorted(expected.keys() - found), sorted(found.keys() - expected)
+    other = sorted(name for name in expected.keys() & found if expected[name] != found[name])
+    parts = {"absent": absent, "left over": more, "different": other}
+    return "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in parts.items() if names)
+
+
+def fresh(kept: Path, project: Path) -> Path:
+    """A copy at the same place each time: absolute paths may stand in what is compared."""
+    shutil.rmtree(project.parent, ignore_errors=True)
+    shutil.copytree(kept, project, symlinks=True)
+    (project.parent / "tmp").mkdir()
+    return project
+
+
+def moved(project: Path, target: Path) -> Path:
+    """Keep a project as it is now, to start from."""
+    shutil.rmtree(target, ignore_errors=True)
+    return Path(shutil.move(project, target))
+
+
+def random(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *name.encode()])

@@ -1,0 +1,102 @@
+"""Kills at random moments, and pairs at random offsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import ground
+
+#: What a killed command may need before it can begin.
+BEFORE = {"measure": ("extract",), "remove": ("add",)}
+#: Two commands side by side; where a build is among them a build by itself follows.
+PAIRS = (
+    ("build", "build"), ("build", "update"), ("build", "add"), ("build", "extract"),
+    ("update", "update"), ("extract", "extract"), ("measure", "measure"), ("grid", "grid"),
+)  # fmt: skip
+MOST_KILLS = 3
+
+
+class Row(NamedTuple):
+    """One line of the matrix: how often it was tried, and what went wrong."""
+
+    kind: str
+    fault: str
+    tries: int
+    failed: list[str]
+
+
+def kills(kept: Path, project: Path, chains: int, seed: int) -> Iterator[Row]:
+    """Kill each command up to three times, let it end, and compare with one that was left alone.
+
+    Odd chains kill the command alone, whose children must notice; even ones all of it.
+    """
+    for name, line in ground.COMMANDS.items():
+        rng, failed, killed = ground.random(seed, name), [], 0
+        begun = _begun(kept, project, name)
+        expected, seconds = _alone(ground.fresh(begun, project), line)
+        for chain in range(chains):
+            ground.fresh(begun, project)
+            for _ in range(int(rng.integers(1, MOST_KILLS + 1))):
+                process = ground.start(project, line)
+                time.sleep(rng.uniform(0.3, seconds))
+                if process.poll() is None:
+                    killed += 1
+                    ground.kill(project, process, all_of_it=chain % 2 == 0)
+                process.communicate()
+            code, said = ground.run(project, line)
+            # What was added or removed already is so still.
+            done = code == 0 or (name == "remove" and "unknown family" in said)
+            wrong = ground.differences(expected, ground.snapshot(project))
+            if not done or wrong:
+                failed.append(f"chain {chain}: {wrong or said[-300:]}")
+        yield Row("kills", name, killed, failed)
+
+
+def _begun(kept: Path, project: Path, name: str) -> Path:
+    """The project in the state in which a command has something to do."""
+    ground.fresh(kept, project)
+    for step in BEFORE.get(name, ()):
+        code, said = ground.run(project, ground.COMMANDS[step])
+        assert code == 0, said
+    return ground.moved(project, project.parent.with_name("begun"))
+
+
+def _alone(project: Path, line: tuple[str, ...]) -> tuple[dict[str, str], float]:
+    began = time.monotonic()
+    code, said = ground.run(project, line)
+    assert code == 0, said
+    return ground.snapshot(project), time.monotonic() - began
+
+
+def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
+    """Start a command while another runs; both must succeed, and leave what they leave in turn."""
+    for first, second in PAIRS:
+        rng, failed = ground.random(seed, first + second), []
+        base = _begun(kept, project, first)
+        began = time.monotonic()
+        expected = _in_turn(ground.fresh(base, project), first, second)
+        seconds = time.monotonic() - began
+        for number in range(tries):
+            ground.fresh(base, project)
+            one = ground.start(project, ground.COMMANDS[first])
+            time.sleep(rng.uniform(0, seconds / 2))
+            other = ground.start(project, ground.COMMANDS[second])
+            said = [process.communicate(timeout=900)[0] for process in (one, other)]
+            codes = [one.returncode, other.returncode]
+            if "build" in (first, second):
+                ground.run(project, ground.COMMANDS["build"])
+            wrong = ground.differences(expected, ground.snapshot(project))
+            if codes != [0, 0] or wrong:
+                texts = [text[-200:] for text, code in zip(said, codes, strict=True) if code]
+                failed.append(f"pair {number}: {wrong} {' | '.join(texts)}".strip())
+        yield Row("pairs", f"{first} beside {second}", tries, failed)
+
+
+def _in_turn(project: Path, first: str, second: str) -> dict[str, str]:
+    for name in (first, second, *(["build"] if "build" in (first, second) else [])):
+        code, said = ground.run(project, ground.COMMANDS[name])
+        assert code == 0, said
+    return ground.snapshot(project)

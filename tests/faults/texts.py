@@ -1,0 +1,148 @@
+"""Hostile texts, by every way that a text gets into the book; the pages are opened in Chromium.
+
+A text that is refused on its way in is survived; what gets in is built into a book, and no page of
+it may run anything: each payload marks the page that runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ground
+from kills import Row
+
+MARK = "document.documentElement.dataset.ran=1"
+PAYLOADS = {
+    "a script": f"<script>{MARK}</script>",
+    "an attribute": f'<img src=x onerror="{MARK}">',
+    "a raw role": "{raw:html}`<script>" + MARK + "</script>`",
+    "a directive": "\n```{raw} html\n<script>" + MARK + "</script>\n```\n",
+    "a link": f"[a](javascript:{MARK})",
+    "an attribute of MyST": '[a](b){onclick="' + MARK + '" autofocus=1 onfocus="' + MARK + '"}',
+    "mathematics": "$\\href{javascript:" + MARK + '}{a}$ $\\class{x" onload="' + MARK + "}{a}$",
+    "a table's end": f"a | <svg onload={MARK}> |\n\n<script>{MARK}</script>",
+    "a script's end": f"</script><script>{MARK}</script>",
+    "a comment's end": f"--><script>{MARK}</script><!--",
+}
+MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
+
+
+def _in_family(field: str) -> Callable[[Path, str], None]:
+    def put(project: Path, text: str) -> None:
+        path = project / "families/mine.yaml"
+        lines = path.read_text("utf-8").splitlines()
+        at = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{field}:"))
+        lines[at] = lines[at].partition(":")[0] + ": " + json.dumps(text)
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+
+    return put
+
+
+def _in_measurement(*fields: str) -> Callable[[Path, str], None]:
+    def put(project: Path, text: str) -> None:
+        path = project / next(iter(sorted(project.glob(MEASUREMENT))))
+        content = json.loads(path.read_text("utf-8"))
+        content.pop("digest", None)
+        place = content
+        for field in fields[:-1]:
+            place = place[field]
+        place[fields[-1]] = text
+        path.write_text(json.dumps(content), "utf-8")
+
+    return put
+
+
+def _as_option(*words: str) -> Callable[[Path, str], str]:
+    def put(project: Path, text: str) -> str:
+        line = [*ground.COMPANION, *(word.replace("TEXT", text) for word in words)]
+        code, said = ground.run(project, line)
+        return said if code else ""
+
+    return put
+
+
+def _as_file(place: str) -> Callable[[Path, str], str]:
+    """A picture of that name, or in a folder of that name; extracted with what it is called."""
+
+    def put(project: Path, text: str) -> str:
+        picture = next(iter(sorted((project / "one").rglob("*.png"))))
+        name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
+        new = project / "one" / place.replace("TEXT", name)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(picture.read_bytes())
+        code, said = ground.run(project, ground.COMMANDS["extract"])
+        return said if code else ""
+
+    return put
+
+
+def _as_checkpoint(project: Path, text: str) -> str:
+    name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ") + ".safetensors"
+    (project / name).write_bytes((project / ground.CHECKPOINT).read_bytes())
+    line = [*ground.COMPANION, "add", "other", name, "--architecture", "pocket-cnn", "--replace"]
+    code, said = ground.run(project, line)
+    return said if code else ""
+
+
+WAYS = {
+    "a family's title": _in_family("title"),
+    "a family's description": _in_family("backbone"),
+    "a model's pretraining": _in_family("pretraining"),
+    "a measurement's machine": _in_measurement("provenance", "device"),
+    "a measurement's data set": _in_measurement("data", "name"),
+    "a title on the command line": _as_option(
+        "add", "other", ground.CHECKPOINT, "--architecture", "pocket-cnn", "--title", "TEXT"
+    ),
+    "a checkpoint's file name": _as_checkpoint,
+    "a picture's name": _as_file("red/TEXT.png"),
+    "a class's name": _as_file("TEXT/new.png"),
+}
+
+
+def texts(kept: Path, project: Path, seed: int) -> Iterator[Row]:
+    """Each payload by each way; what is let in goes into one book a way."""
+    ground.fresh(kept, project)
+    for step in ("extract", "measure", "build"):
+        code, said = ground.run(project, ground.COMMANDS[step])
+        assert code == 0, said
+    measured = ground.moved(project, project.parent.with_name("measured"))
+    for way, put in WAYS.items():
+        failed, let_in = [], 0
+        for payload, text in PAYLOADS.items():
+            ground.fresh(measured, project)
+            refusal = put(project, text)
+            if refusal:
+                failed += [f"{payload}: {refusal[-200:]}"] if "Traceback" in refusal else []
+                continue
+            code, said = ground.run(project, ground.COMMANDS["build"])
+            if code and not _named(said):
+                failed.append(f"{payload}: the build failed: {said[-300:]}")
+            elif not code:
+                let_in += 1
+                failed += [f"{payload}: ran on {page}" for page in ran(project)]
+        yield Row("texts", f"{way} ({let_in} let in)", len(PAYLOADS), failed)
+
+
+def _named(said: str) -> bool:
+    """Whether a failed build says in a sentence what is wrong (Jupyter Book adds its own lines)."""
+    return "plain words are expected" in said or "companion: " in said
+
+
+def ran(project: Path) -> list[str]:
+    """The pages on which a payload ran, in Chromium."""
+    book = project / "book/_build/html"
+    pages = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
+    found = []
+    for path in pages:
+        shown = subprocess.run(
+            [os.environ.get("CHROMIUM", "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
+             "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120,
+        ).stdout  # fmt: skip
+        assert "</html>" in shown, f"Chromium showed nothing of {path.name}"
+        if 'data-ran="1"' in shown.partition(">")[0] + shown.partition("<head")[0]:
+            found.append(path.relative_to(book).as_posix())
+    return found
