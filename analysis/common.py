@@ -9,6 +9,8 @@ import json
 import os
 import platform
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -152,6 +154,20 @@ def remove_parts(found: Iterable[Path]) -> None:
         part = re.fullmatch(rf"\..*\.{re.escape(platform.node())}\.(\d+)\.part", path.name)
         if part and not alive(int(part[1])):
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for a while; removed at the end, or by the next one if this process is killed."""
+    prefix = f"companion.{platform.node()}."
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        number = left.name.removeprefix(prefix).partition(".")[0]
+        if number.isdecimal() and not alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"{prefix}{os.getpid()}.", ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 def alive(process: int) -> bool:

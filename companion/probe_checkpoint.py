@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.common import ROOT, write_text
+from analysis.common import ROOT, temporary_folder, write_text
 from analysis.families.registry import LEVEL_TITLES, Family, Model, load_families
 from analysis.features import store
 from analysis.images import find, imagelist
@@ -79,9 +79,9 @@ def of_images(
             return of_store(model, images.name, name)
     from analysis.features.extract import extract
 
-    with tempfile.TemporaryDirectory(prefix="companion-probe-", ignore_cleanup_errors=True) as made:
-        extract([model], images, settings, folder=Path(made), checkpoint=checkpoint)
-        return of_store(model, images.name, name, Path(made))
+    with temporary_folder() as made:
+        extract([model], images, settings, folder=made, checkpoint=checkpoint)
+        return of_store(model, images.name, name, made)
 
 
 def of_store(
@@ -180,8 +180,8 @@ def check_writable(path: Path) -> None:
 
 def write_page(found: Probe, path: Path) -> None:
     """Write the report as one page that loads nothing."""
-    with tempfile.TemporaryDirectory(prefix="companion-probe-") as folder:
-        numbers = Path(folder) / "probe.json"
+    with temporary_folder() as folder:
+        numbers = folder / "probe.json"
         write_text(numbers, to_json(found))
         parameters = {"numbers": str(numbers)}
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))

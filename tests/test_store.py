@@ -1,11 +1,13 @@
 import contextlib
 import errno
 import json
+import os
 import platform
 import re
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from tiny import model
 
-from analysis.common import ROOT, write_text
+from analysis.common import ROOT, temporary_folder, write_text
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 
@@ -261,3 +263,18 @@ def test_a_lock_makes_others_wait(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=0.3)
     assert other.communicate(timeout=20)[0] == "held\n"
+
+
+def test_what_killed_processes_left_in_the_temporary_folder_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    start = f"companion.{platform.node()}."
+    names = [f"{start}{dead.pid}.a", f"{start}{os.getpid()}.b", f"companion.elsewhere.{dead.pid}.c"]
+    for name in names:
+        (tmp_path / name / "x").mkdir(parents=True)
+    with temporary_folder() as folder:
+        assert folder.parent == tmp_path and folder.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])

@@ -308,13 +308,12 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
 
     Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
     """
-    places = (folder, *([BOOK] if folder == FAMILIES else ()), folder / ZOO)
-    for path in (
-        place / f"{name}.yaml" for place in places
-    ):  # no folder is listed: a run reads one
+    # One after the other, not from a list: a run reads its own family alone.
+    places = (folder, *([BOOK] if folder == FAMILIES else []), folder / ZOO)
+    for path in (place / f"{name}.yaml" for place in places):
         if path.is_file():
             return parse(path.read_bytes(), path.name)
-    known = sorted(path.stem for path in family_files(folder))
+    known = sorted(file.stem for file in family_files(folder))
     raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
 
 

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 
-from analysis.common import ROOT, CompanionError, fingerprint, write_text
+from analysis.common import ROOT, CompanionError, fingerprint, temporary_folder, write_text
 from companion.runs.experiments import STATE
 from companion.runs.workshop import Workshop
 
@@ -140,9 +141,11 @@ def snakemake(
     logger.addFilter(progress)
     try:
         parser, options = parse_args(command)
-        with contextlib.chdir(ROOT):
+        with contextlib.chdir(ROOT), temporary_folder() as folder:
+            tempfile.tempdir = str(folder)  # or what it makes there would stay if it is killed
             args_to_api(options, parser)
     finally:
+        tempfile.tempdir = None
         logger.removeFilter(progress)
     if progress.interrupted:
         raise KeyboardInterrupt

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from analysis.code import MEMORY, import_closure
-from analysis.common import ROOT, sha256_of, write_text
+from analysis.common import ROOT, sha256_of, temporary_folder, write_text
 from analysis.families.registry import load_family
 from companion.runs import experiments, keys
 from companion.runs.dispatch import log_of
@@ -145,8 +144,8 @@ def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: 
     from companion.runs.shell import engine
 
     papermill_engines.register(ENGINE, engine(reads))
-    with tempfile.TemporaryDirectory(prefix="companion-") as folder:
-        os.environ["IPYTHONDIR"] = folder  # nobody's settings reach the notebook
+    with temporary_folder() as folder:
+        os.environ["IPYTHONDIR"] = str(folder)  # nobody's settings reach the notebook
         return papermill.execute_notebook(
             _as_ipynb(notebook), None, dict(parameters), engine_name=ENGINE, cwd=str(ROOT),
             progress_bar=False,
