@@ -47,7 +47,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve lab sphinx runs pocket test test-slow test-slurm lint clean
+.PHONY: help venv book serve pdf lab sphinx runs pocket test test-slow test-slurm lint clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -65,6 +65,10 @@ serve: ## Show the built book on this computer (PORT=8000)
 	@test -f $(INDEX) || { echo "There is no built book yet: run 'make book' first." >&2; exit 1; }
 	@echo "The book is at http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+pdf: ## Print the whole book to one PDF (needs Chromium)
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
+	@$(IN_VENV) python -m companion.publish.pdf
 
 lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
 	@sh -c "$$set_up" set_up teach

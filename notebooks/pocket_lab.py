@@ -28,6 +28,7 @@ family: str = "pocket_cnn"  # the family in front
 import numpy as np
 import pandas as pd
 
+from analysis.common import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import emoji, sets
@@ -37,7 +38,7 @@ from companion.publish import charts, pocket, style
 backbone = load_family(family)
 data = emoji.load()
 table = data.table
-kept = pd.read_csv("data/pocket/accuracies.csv")
+kept = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
 STYLE_TITLES = {name: style.title for name, style in sets.styles().items()}
 shown = [emoji.IMAGENET, *emoji.SHIFTS]
 
@@ -72,7 +73,7 @@ style.table(
 # ## Training
 
 # %%
-first = pd.read_csv("data/pocket/curves.csv").query("seed == 0")
+first = pd.read_csv(ROOT / "data/pocket/curves.csv").query("seed == 0")
 trained = [(m.title, m.level, first[first["model"] == m.name]) for m in backbone.models]
 trained = [(title, level, curve) for title, level, curve in trained if len(curve)]
 lines = {

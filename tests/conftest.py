@@ -58,9 +58,10 @@ def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:
     return _run(folder, [sys.executable, "-m", *module])
 
 
-def build_book(folder: Path) -> subprocess.CompletedProcess:
+def build_book(folder: Path, *options: str) -> subprocess.CompletedProcess:
     """What a reader types: jupyter-book build book/."""
-    return _run(folder, [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"])
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+    return _run(folder, [*command, *options])
 
 
 def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:

@@ -350,6 +350,41 @@ def test_pages_follow_their_runs_and_their_families(book):
     assert not (book / "book/_build/html/runs/effective_robustness/mine.html").exists()
 
 
+#: Put first on the path as `sitecustomize`: these are not installed.
+HIDING = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] in ("torch", "open_clip", "timm")
+        return None if hidden else super().find_spec(name, path, target)
+
+sys.meta_path[:] = [Finder if one is PathFinder else one for one in sys.meta_path]
+"""
+
+
+def test_the_book_builds_without_pytorch_and_pocket_features(book):
+    """Chapters show results of runs that are then not there, and lead to what is said instead."""
+    (book / "sitecustomize.py").write_text(HIDING, encoding="utf-8")
+    shutil.rmtree(book / "store", ignore_errors=True)
+    assert "No module named torch" in run_in(book, "torch").stderr
+    built = build_book(book)
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-3000:]
+    rows = json.loads(run_in(book, "companion.cli", "status", "--json").stdout)
+    states = {f"{row['experiment']}/{row['family']}": row["state"] for row in rows}
+    assert {*states.values()} == {"up to date", "not measured"}
+    assert states["concepts/pocket_cnn"] == states["outlier_features/pocket_vit"] == "not measured"
+    assert states["effective_robustness/pocket_cnn"] == "up to date"  # recorded
+    assert not (book / "book/_build/html/runs/concepts/pocket_cnn.html").exists()
+    text = page(book, "concepts")
+    assert "In this build there is nothing to show here" in text
+    assert 'href="runs/concepts/not_measured.html"' in text
+    shown = re.sub("<[^>]+>", "", page(book, "runs/concepts/not_measured"))
+    assert "Pocket CNN" in shown and "companion extract pocket_cnn --data pocket" in shown
+
+
 def test_a_failing_notebook_stops_the_book(book):
     notebook = book / "notebooks/effective_robustness.py"
     source = notebook.read_text(encoding="utf-8")

@@ -228,12 +228,12 @@ def test_tables_of_the_book_sort(browser: Any, site: str) -> None:
             before = column(table, index)
             buttons.nth(index).click()
             header = table.locator("thead th").nth(index)
-            sync_api.expect(header).to_have_attribute("aria-sort", "descending")
+            sync_api.expect(header).to_have_attribute("aria-sort", "ascending")
             page.wait_for_timeout(20)  # the library sorts on a timer of 1 ms
             assert sorted(column(table, index)) == sorted(before)
             numbers = sort_values(table, index)
             present = [float(value) for value in numbers if value]
-            assert present == sorted(present, reverse=True)
+            assert present == sorted(present)
             assert not any(numbers[len(present) :]), "a cell without a number is not last"
     page.close()
 
@@ -280,7 +280,7 @@ def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
     box.fill("cat")
     page.get_by_role("button", name="AP (%)").click()
     page.wait_for_timeout(20)
-    assert [row.locator("td").first.inner_text() for row in visible.all()] == ["cat", "red cat"]
+    assert [row.locator("td").first.inner_text() for row in visible.all()] == ["red cat", "cat"]
     box.fill("nothing")
     sync_api.expect(visible).to_have_count(0)
     page.close()
@@ -342,13 +342,80 @@ def test_sorting_understands_signs_uncertainties_and_gaps(browser: Any) -> None:
     numbers = page.get_by_role("button", name="ER (points)")
     numbers.click()
     page.wait_for_timeout(20)
-    assert column(table, 0) == ["c", "b", "a", "d"]
+    assert column(table, 0) == ["a", "b", "c", "d"]
     numbers.focus()
     page.keyboard.press("Enter")
     page.wait_for_timeout(20)
-    assert column(table, 0) == ["a", "b", "c", "d"]  # what is not measured stays last
-    assert table.locator("th").nth(1).get_attribute("aria-sort") == "ascending"
+    assert column(table, 0) == ["c", "b", "a", "d"]  # what is not measured stays last
+    assert table.locator("th").nth(1).get_attribute("aria-sort") == "descending"
     page.get_by_role("button", name="Model").click()
     page.wait_for_timeout(20)
-    assert column(table, 0) == ["d", "c", "b", "a"]
+    assert column(table, 0) == ["a", "b", "c", "d"]
+    page.close()
+
+
+# What of a page a screen reader's user jumps to: row headers, and landmarks with their names.
+HEADED = """() => ({
+  rows: [...document.querySelectorAll("article table:has(> thead) > tbody > tr")].filter(
+    (row) => !row.querySelector("th[scope=row]")).length,
+  unnamed: [...document.querySelectorAll("nav, body > footer, [role=contentinfo]")].filter(
+    (mark) => !mark.closest("dialog") && !mark.getAttribute("aria-label") &&
+      !document.getElementById(mark.getAttribute("aria-labelledby"))).map((m) => m.outerHTML),
+})"""
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_rows_have_headers_and_landmarks_have_names(browser: Any, site: str, name: str) -> None:
+    page = browser.new_page(viewport=DESK)
+    page.goto(f"{site}/{name}", wait_until="load")
+    assert page.evaluate(HEADED) == {"rows": 0, "unnamed": []}
+    page.close()
+
+
+def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(browser: Any, site: str) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True)
+    page = context.new_page()
+    page.goto(f"{site}/outlier_features.html", wait_until="load")
+    settle(page)
+    drawings = page.locator("figure.companion-figure svg[role=img]")
+    assert drawings.count()
+    for drawing in drawings.all():
+        box = drawing.bounding_box()
+        assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"])
+    with context.expect_page() as opened:
+        drawings.first.tap()
+    svg = opened.value.locator("svg").first
+    assert svg.evaluate("svg => svg.namespaceURI") == "http://www.w3.org/2000/svg"
+    assert "var(" not in svg.evaluate("svg => svg.outerHTML")
+    context.close()
+
+
+def test_a_table_that_scrolls_shows_that_there_is_more(browser: Any, site: str) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.goto(f"{site}/measuring_robustness.html", wait_until="load")
+    settle(page)
+    edges = page.query_selector(".companion-edges.more-after")
+    assert edges.evaluate("e => getComputedStyle(e, '::after').content") != "none"
+    edges.evaluate("e => e.firstElementChild.scrollTo(e.firstElementChild.scrollWidth, 0)")
+    page.wait_for_function("e => e.className === 'companion-edges more-before'", arg=edges)
+    page.close()
+
+
+def test_search_shows_chapters_first_with_excerpts_from_a_file(
+    browser: Any, built_book: Path
+) -> None:
+    page = browser.new_page(viewport=DESK)
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(f"{(built_book / 'search.html').as_uri()}?q=kurtosis", wait_until="load")
+    page.get_by_text("Search finished").wait_for()
+    items = page.locator("ul.search > li")
+    links = [item.locator("a").get_attribute("href") or "" for item in items.all()]
+    runs = [link.startswith("runs/") for link in links]
+    assert not runs[0] and runs == sorted(runs), links
+    assert "/" not in links[0] and sum(runs) >= 2
+    excerpts = page.locator("ul.search > li .excerpt")
+    assert excerpts.count() >= len(links) - 2
+    assert "kurtosis" in excerpts.first.inner_text().lower()
+    assert errors == []
     page.close()

@@ -4,6 +4,7 @@
 // Above a long table it puts a box that shows only the rows with what is typed in it, and, where a
 // column's values can be chosen from, a list of them. Cells of tables whose rows are cards on a
 // phone carry their column's name, and say that they are cells, which such a look would hide.
+// At the edge of a box that scrolls is a shadow. On a phone a tap on a figure opens its drawing alone.
 (() => {
   "use strict";
 
@@ -80,10 +81,57 @@
     for (const box of document.querySelectorAll("article div.math, article mjx-container")) {
       makeScrollable(box, "Equation");
     }
-    for (const figure of document.querySelectorAll("figure.companion-figure")) {
-      const caption = figure.querySelector("figcaption")?.textContent.replace(/#$/, "").trim();
-      makeScrollable(figure, caption ?? "Figure");
-    }
+  };
+
+  /** Show a shadow at those edges of a table's box behind which there is more of it. */
+  const showEdges = (box) => {
+    const frame = document.createElement("div");
+    frame.className = "companion-edges";
+    box.before(frame);
+    frame.append(box);
+    const look = () => {
+      const left = Math.abs(box.scrollLeft);
+      frame.classList.toggle("more-before", left > 1);
+      frame.classList.toggle("more-after", left + box.clientWidth < box.scrollWidth - 1);
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+    look();
+  };
+
+  /** The address of a figure's drawing: of its file if the page names one, else of what is drawn. */
+  const drawing = (figure) => {
+    const menu = figure.nextElementSibling?.closest(".companion-menu");
+    const file = menu?.querySelector('a[href$=".svg"]');
+    if (file) return file.href;
+    const svg = figure.querySelector("svg").cloneNode(true);
+    const style = getComputedStyle(document.documentElement);
+    svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    svg.style.background = style.getPropertyValue("--companion-paper");
+    const text = new XMLSerializer().serializeToString(svg);
+    const plain = text.replace(/var\((--companion-\w+)\)/g, (_, name) => style.getPropertyValue(name));
+    return URL.createObjectURL(new Blob([plain], { type: "image/svg+xml" }));
+  };
+
+  /** On a phone let a tap on a figure open its drawing alone, to be enlarged with two fingers. */
+  const makeZoom = (figure) => {
+    const svg = figure.querySelector(":scope > svg");
+    if (!svg) return;
+    const link = document.createElement("a");
+    link.className = "companion-zoom";
+    link.target = "_blank";
+    link.setAttribute("aria-label", "Open this figure alone");
+    const narrow = matchMedia("(max-width: 600px)");
+    const fit = () => {
+      if (narrow.matches === (svg.parentElement === link)) return;
+      if (narrow.matches) {
+        link.href = drawing(figure);
+        svg.before(link);
+        link.append(svg);
+      } else link.replaceWith(svg);
+    };
+    narrow.addEventListener("change", fit);
+    fit();
   };
 
   /** Letters alone decide: no case, no accents. */
@@ -158,10 +206,13 @@
     document.querySelectorAll(".companion-search").forEach(makeSearch);
     for (const table of document.querySelectorAll("table.sortable")) {
       if (!table.tHead?.rows.length) continue;
-      table.classList.add("n-last"); // the library's name for "cells without a value last"
+      // The library's names for "cells without a value last" and "upwards at the first click".
+      table.classList.add("n-last", "asc");
       markColumns(table);
       makeButtons(table);
     }
+    document.querySelectorAll(".pst-scrollable-table-container").forEach(showEdges);
+    document.querySelectorAll("figure.companion-figure").forEach(makeZoom);
     findScrollable();
     window.addEventListener("resize", findScrollable);
     window.addEventListener("load", () => window.MathJax?.startup?.promise?.then(findScrollable));

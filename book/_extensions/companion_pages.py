@@ -1,0 +1,316 @@
+"""Sphinx extension: pages that any device and any reader can use, and what can be taken from them.
+
+- The first cell of a row is its header, header cells say of what, landmarks have names.
+- The search page has the text of every section, written when the book is built, since a page that
+  is opened from a file may fetch nothing; it shows excerpts, chapters first.
+- The download button of a chapter gives its teaching notebook with its data, that of a run a
+  notebook which says how to get the package and runs in any folder. Where `repository.url` is set,
+  text links lead to the teaching notebook on Colab and Binder.
+- Builders that would drop figures, or overwrite the book, stop with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import SphinxError
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
+from analysis.common import write_text  # noqa: E402
+
+TEACH = ROOT / "notebooks" / "teach"
+#: Where the teaching notebooks with their data are, below the book's folder.
+OFFERED = "_downloads/teach"
+#: The branch to which the site's workflow publishes that folder.
+BRANCH = "teach"
+
+# What the theme's templates have, and what is there instead.
+LANDMARKS = (
+    (r'<footer (class="prev-next-footer.*?)>(.*?)</footer>',
+     r'<nav \1 aria-label="Previous and next page">\2</nav>'),
+    (r'<footer (class="bd-footer-content.*?)>(.*?)</footer>', r"<div \1>\2</div>"),
+    (r'<footer class="bd-footer">\s*</footer>', ""),
+)  # fmt: skip
+
+SET_UP = """import os
+import sys
+
+sys.path[:0] = filter(None, [os.environ.get("COMPANION_ROOT")])
+try:
+    import analysis
+except ModuleNotFoundError as error:
+    sys.exit(f"{{error}}. {how}")"""
+
+
+class BuilderError(SphinxError):
+    """A builder that this book has no use for."""
+
+    category = "The book"
+
+
+def refuse_builders(app: Sphinx) -> None:
+    """Stop before LaTeX, which would leave figures out, and before pages that replace the book's.
+
+    Jupyter Book's `pdfhtml` writes one page into the folder of the HTML book.
+    """
+    over_html = app.builder.name == "singlehtml" and Path(app.outdir).name == "html"
+    if app.builder.name == "latex" or over_html:
+        raise BuilderError(
+            "as LaTeX the book would lose its figures, and pdfhtml would overwrite its pages: "
+            "`make pdf` makes a PDF of it."
+        )
+
+
+def head_rows(app: Sphinx, doctree: nodes.document) -> None:
+    """Make the first cell of each row a header in tables that have a header line."""
+    for group in doctree.findall(nodes.tgroup):
+        if any(isinstance(child, nodes.thead) for child in group):
+            next(group.findall(nodes.colspec))["stub"] = 1
+
+
+def scope_headers(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
+    """Say of header cells whether they are of a row or of a column."""
+    if "body" in context:
+        body = re.sub(r'<th class="(head[^"]*)"', r'<th scope="col" class="\1"', context["body"])
+        context["body"] = re.sub(r'<th class="(stub[^"]*)"', r'<th scope="row" class="\1"', body)
+
+
+# Search
+
+
+def keep_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Note the text of each section of a page that is written, without code and drawings."""
+    _texts(app)[docname] = [
+        ("" if number == 0 else section["ids"][0], text)
+        for number, section in enumerate(doctree.findall(nodes.section))
+        if (text := " ".join(_words(section)))
+    ]
+
+
+def write_all_without_texts(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """Name all pages to write, if the texts of those that are current are not there."""
+    return [] if _texts_file(app).is_file() else env.found_docs
+
+
+def write_texts(app: Sphinx, exception: Exception | None) -> None:
+    """Write what the search page shows excerpts of; pages not written now keep their texts."""
+    if exception is not None or app.builder.name != "html":
+        return
+    place, texts = _texts_file(app), _texts(app)
+    if place.is_file():
+        before = place.read_text(encoding="utf-8")
+        texts = json.loads(before[before.index("{") : before.rindex(";")]) | texts
+    kept = {name: texts[name] for name in sorted(app.env.found_docs) if name in texts}
+    write_text(place, f"window.companionTexts = {json.dumps(kept, ensure_ascii=False)};\n")
+
+
+def order_results(app: Sphinx, config: Config) -> None:
+    """Let the search order its results by this book's script."""
+    config.html_search_scorer = str(Path(app.srcdir) / "_static" / "scorer.js")
+
+
+def add_excerpts(app: Sphinx, name: str, *_: Any) -> None:
+    """Give the search page the texts and the script that shows them."""
+    if name == "search":
+        app.add_js_file("../searchtexts.js", defer="defer")
+        app.add_js_file("excerpts.js", defer="defer")
+
+
+def _texts(app: Sphinx) -> dict[str, list[tuple[str, str]]]:
+    """Page → anchor and text of each section, a mapping to add to."""
+    if not hasattr(app, "companion_texts"):
+        app.companion_texts = {}  # type: ignore[attr-defined]
+    return app.companion_texts  # type: ignore[attr-defined,no-any-return]
+
+
+def _texts_file(app: Sphinx) -> Path:
+    return Path(app.outdir) / "searchtexts.js"
+
+
+def _words(section: nodes.Element) -> list[str]:
+    """The texts of a section's own paragraphs, those of its sections left out."""
+    found = []
+    for child in section.children:
+        if isinstance(child, nodes.section | nodes.title | nodes.raw | nodes.literal_block):
+            continue
+        if isinstance(child, nodes.paragraph | nodes.caption):
+            pieces = child.findall(nodes.Text)
+            shown = (re.sub(r"[{}\\]", "", p) if _is_formula(p) else str(p) for p in pieces)
+            found.append(" ".join("".join(shown).split()))
+        elif isinstance(child, nodes.Element) and not isinstance(child, nodes.math_block):
+            found += _words(child)
+    return [text for text in found if text]
+
+
+def _is_formula(text: nodes.Text) -> bool:
+    return isinstance(text.parent, nodes.math)
+
+
+# Downloads
+
+
+def leave_out_files(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """On the single page, which is printed, say of files what they are and link to none."""
+    if app.builder.name != "singlehtml":
+        return
+    for link in list(doctree.findall(nodes.reference)):  # downloads have neither of both
+        to_file = link.get("refuri", "#" if "refid" in link else "")
+        if not to_file.startswith(("#", "http:", "https:", "mailto:")):
+            link.replace_self(link.children)
+
+
+def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
+    """Put a chapter's teaching notebook behind the download button, in place of its source."""
+    groups = [one for one in context.get("header_buttons", []) if "buttons" in one]
+    for group in (one for one in groups if one.get("label") == "download-buttons"):
+        markdown = str(context.get("sourcename", "")).endswith(".md")
+        group["buttons"] = [
+            button for button in group["buttons"]
+            if not (markdown and button.get("label") == "download-source-button")
+        ]  # fmt: skip
+        if not (TEACH / f"{name}.py").is_file():
+            continue
+        place = f"{context['pathto'](OFFERED, 1)}/{name}"
+        offers = [
+            ("notebook + data", f"{place}.zip", "The teaching notebook with its data", "box"),
+            ("notebook", f"{place}.ipynb", "The teaching notebook alone", "code"),
+            *_launchers(app, name),
+        ]
+        group["buttons"][:0] = [
+            {"type": "link", "text": text, "url": url, "tooltip": tooltip, "icon": f"fas fa-{icon}"}
+            for text, url, tooltip, icon in offers
+        ]
+
+
+def _launchers(app: Sphinx, name: str) -> list[tuple[str, str, str, str]]:
+    """Where a teaching notebook runs in the browser, if the book knows its repository on GitHub."""
+    repository = github(app)
+    if not repository:
+        return []
+    colab = f"https://colab.research.google.com/github/{repository}/blob/{BRANCH}/{name}.ipynb"
+    binder = f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?urlpath=lab/tree/{name}.ipynb"
+    return [("Colab", colab, "Open the notebook on Colab", "rocket"),
+            ("Binder", binder, "Open the notebook on Binder", "rocket")]  # fmt: skip
+
+
+def github(app: Sphinx) -> str:
+    """`ORGANISATION/NAME` of `repository.url` in the book's settings; "" if it is not on GitHub."""
+    url = str(app.config.html_theme_options.get("repository_url", ""))
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", url)
+    return match[1] if match else ""
+
+
+def write_downloads(app: Sphinx, exception: Exception | None) -> None:
+    """Write the teaching notebooks with their data, and make those of runs say what they need."""
+    if exception is not None or app.builder.name != "html":
+        return
+    folder = Path(app.outdir) / OFFERED
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "requirements.txt").write_text("matplotlib\nnumpy\n", encoding="utf-8")
+    for source in sorted(TEACH.glob("*.py")):
+        text = source.read_text(encoding="utf-8")
+        data = [p for p in sorted(TEACH.iterdir()) if f'"{p.name}"' in text]
+        notebook = json.loads((Path(app.srcdir) / f"_build/teach/{source.stem}.ipynb").read_text())
+        if github(app):
+            notebook["cells"].insert(1, _fetching(github(app), [p.name for p in data]))
+        alone = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+        (folder / f"{source.stem}.ipynb").write_text(alone, encoding="utf-8")
+        with zipfile.ZipFile(folder / f"{source.stem}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in [
+                (f"{source.stem}.ipynb", alone.encode()), *((p.name, p.read_bytes()) for p in data)
+            ]:  # fmt: skip
+                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+        for path in data:
+            (folder / path.name).write_bytes(path.read_bytes())
+    for path in sorted((Path(app.outdir) / "_sources/runs").glob("*/*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if notebook["cells"][0]["id"] != "get":
+            write_text(path, json.dumps(to_take_along(app, notebook), indent=1) + "\n")
+
+
+def _fetching(repository: str, names: list[str]) -> dict[str, Any]:
+    """A cell that gets a teaching notebook's data, where the notebook came alone."""
+    base = f"https://raw.githubusercontent.com/{repository}/{BRANCH}/"
+    lines = ["from pathlib import Path", "from urllib.request import urlretrieve", "",
+             f"for name in {names!r}:", "    if not Path(name).exists():",
+             f"        urlretrieve({base!r} + name, name)"]  # fmt: skip
+    return _code("data", "\n".join(lines))
+
+
+def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
+    """A run's notebook with two cells in front, that say and check what it needs to run anywhere.
+
+    References to other pages become plain words.
+    """
+    url = str(app.config.html_theme_options.get("repository_url", ""))
+    clone = f"clone {url}" if url else "get a copy of the companion's repository"
+    how = (
+        f"{clone} and run `python -m pip install -e '.[teach]'` in it, or name its folder in the "
+        "environment variable COMPANION_ROOT."
+    )
+    told = (
+        f"*To run this notebook, in any folder:* {how} It was executed there by `companion run "
+        "{experiment} {subject}`.".format(**notebook["metadata"]["companion"])
+    )
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = _without_roles(app, "".join(cell["source"]))
+    first = {"cell_type": "markdown", "id": "get", "metadata": {}, "source": told}
+    set_up = _code("set-up", SET_UP.format(how=f"{how[:1].upper()}{how[1:]}"))
+    return notebook | {"cells": [first, set_up, *notebook["cells"]]}
+
+
+def _without_roles(app: Sphinx, text: str) -> str:
+    """Roles of MyST as the words that they stand for, where these are known."""
+
+    def words(match: re.Match[str]) -> str:
+        role, content = match.groups()
+        titled = re.fullmatch(r"(.*?)\s*<[^>]*>", content)
+        title = app.env.titles.get(content.lstrip("/")) if role == "doc" else None
+        return titled[1] if titled else title.astext() if title else content.lstrip("/")
+
+    return re.sub(r"\{([\w:]+)\}`([^`]+)`", words, text)
+
+
+def _code(name: str, source: str) -> dict[str, Any]:
+    return {"cell_type": "code", "id": name, "metadata": {}, "execution_count": None,
+            "outputs": [], "source": source}  # fmt: skip
+
+
+def name_landmarks(app: Sphinx, exception: Exception | None) -> None:
+    """Give the theme's landmarks names, and make no landmark of what is none."""
+    if exception is not None or app.builder.name not in ("html", "singlehtml"):
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        old = text = page.read_text(encoding="utf-8")
+        for pattern, replacement in LANDMARKS:
+            text = re.sub(pattern, replacement, text, flags=re.S)
+        if text != old:
+            write_text(page, text)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.connect("config-inited", order_results)
+    app.connect("builder-inited", refuse_builders)
+    app.connect("doctree-read", head_rows)
+    app.connect("doctree-resolved", keep_text)
+    app.connect("doctree-resolved", leave_out_files)
+    app.connect("env-updated", write_all_without_texts)
+    app.connect("html-page-context", scope_headers)
+    app.connect("html-page-context", add_excerpts)
+    app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
+    for write in (write_texts, write_downloads, name_landmarks):
+        app.connect("build-finished", write)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -1,0 +1,66 @@
+// Below each result of a search, a piece of the text in which it was found. The texts were written
+// when the book was built (searchtexts.js), so that it works from a file, too.
+(() => {
+  "use strict";
+
+  const AROUND = 120; // characters before and after the first word found
+
+  const words = (new URLSearchParams(location.search).get("q") ?? "")
+    .toLowerCase()
+    .split(/[^\p{L}\p{N}_]+/u)
+    .filter(Boolean);
+
+  /** Where the first of the words begins in a text, or -1. */
+  const place = (text) => {
+    const found = words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0);
+    return found.length ? Math.min(...found) : -1;
+  };
+
+  /** The text of the section that a result leads to, or of the first one with a word in it. */
+  const textBehind = (link) => {
+    const url = new URL(link.href);
+    const root = new URL(document.documentElement.dataset.content_root ?? "./", location.href);
+    const page = url.pathname.slice(root.pathname.length).replace(/\.html$/, "");
+    const sections = window.companionTexts?.[page] ?? [];
+    const anchor = decodeURIComponent(url.hash.slice(1));
+    const own = sections.find(([id]) => id === anchor)?.[1];
+    const first = sections.find(([, text]) => place(text) >= 0)?.[1];
+    return (anchor && own) || first || sections[0]?.[1] || "";
+  };
+
+  /** Mark each of the words in a text. */
+  const marked = (text) => {
+    const any = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+    return text.split(new RegExp(`(${any})`, "iu")).map((piece, number) => {
+      if (number % 2 === 0) return piece;
+      const mark = document.createElement("mark");
+      mark.textContent = piece;
+      return mark;
+    });
+  };
+
+  const addExcerpt = (item) => {
+    const link = item.querySelector("a");
+    if (!link || item.querySelector(".excerpt") || !words.length) return;
+    const text = textBehind(link);
+    const at = Math.max(0, place(text) - AROUND);
+    const start = at ? text.indexOf(" ", at) + 1 : 0;
+    const end = Math.min(text.length, start + 2 * AROUND);
+    const piece = text.slice(start, end < text.length ? text.lastIndexOf(" ", end) : end);
+    const shown = document.createElement("p");
+    shown.className = "excerpt";
+    shown.append(...marked(`${start ? "… " : ""}${piece}${end < text.length ? " …" : ""}`));
+    if (piece) item.append(shown);
+  };
+
+  const start = () => {
+    const results = document.getElementById("search-results");
+    if (!results) return;
+    const look = () => results.querySelectorAll("ul.search > li").forEach(addExcerpt);
+    new MutationObserver(look).observe(results, { childList: true, subtree: true });
+    look();
+  };
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

@@ -1,0 +1,138 @@
+"""What can be taken from the book's pages: notebooks with their data, and the whole as a PDF."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT, build_book, run_in
+
+from analysis.common import CompanionError
+from companion.publish import pdf
+
+BROWSER = pytest.mark.skipif(
+    not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def extension():
+    """The Sphinx extension as a module."""
+    place = ROOT / "book/_extensions/companion_pages.py"
+    spec = importlib.util.spec_from_file_location("companion_pages", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):
+    text = (built_book / "outlier_features.html").read_text(encoding="utf-8")
+    assert 'href="_downloads/teach/outlier_features.zip"' in text
+    assert 'href="_sources/outlier_features.md"' not in text and "colab" not in text.lower()
+    for source in sorted((ROOT / "notebooks/teach").glob("*.py")):
+        with zipfile.ZipFile(built_book / f"_downloads/teach/{source.stem}.zip") as archive:
+            names = {*archive.namelist()}
+            cells = json.loads(archive.read(f"{source.stem}.ipynb"))["cells"]
+        wanted = {*re.findall(r'"(\w+\.(?:npz|csv))"', source.read_text(encoding="utf-8"))}
+        assert names == wanted | {f"{source.stem}.ipynb"} and wanted
+        assert "".join(cells[0]["source"]).startswith("# ")
+
+
+def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_book, tmp_path):
+    path = built_book / "_sources/runs/pocket_lab/pocket_vit.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert "pip install -e '.[teach]'" in cells[0]["source"]
+    assert "COMPANION_ROOT" in cells[0]["source"]
+    assert not any("{doc}" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    where = "from analysis.common import ROOT\nprint(ROOT)"
+    (tmp_path / "all.py").write_text("\n".join([*code, where]), encoding="utf-8")
+    own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, "all.py"], cwd=tmp_path, text=True, capture_output=True, timeout=300,
+        env=own | {"COMPANION_ROOT": str(clone)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == str(clone)
+    alone = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code[0]], text=True, capture_output=True
+    )
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("No module named 'analysis'. Get a copy of the companion's")
+
+
+def test_badges_appear_with_a_repository_and_load_nothing(extension):
+    def app(url):
+        return SimpleNamespace(config=SimpleNamespace(html_theme_options={"repository_url": url}))
+
+    assert extension._launchers(app(""), "pruning") == []
+    assert extension._launchers(app("https://example.org/a/b"), "pruning") == []
+    (_, colab, *_), (_, binder, *_) = extension._launchers(
+        app("https://github.com/someone/the-book/"), "pruning"
+    )
+    base = "https://colab.research.google.com/github/someone/the-book/blob/teach/"
+    assert colab == f"{base}pruning.ipynb"
+    assert binder == (
+        "https://mybinder.org/v2/gh/someone/the-book/teach?urlpath=lab/tree/pruning.ipynb"
+    )
+    fetch = extension._fetching("someone/the-book", ["words.csv"])["source"]
+    assert "https://raw.githubusercontent.com/someone/the-book/teach/" in fetch
+    compile(fetch, "cell", "exec")
+
+
+@pytest.mark.parametrize(("name", "folder"), [("latex", "latex"), ("singlehtml", "html")])
+def test_builders_that_lose_something_stop_with_a_sentence(extension, name, folder):
+    app = SimpleNamespace(builder=SimpleNamespace(name=name), outdir=f"/book/_build/{folder}")
+    with pytest.raises(extension.BuilderError, match=r"`make pdf` makes a PDF of it\.$"):
+        extension.refuse_builders(app)
+    app = SimpleNamespace(builder=SimpleNamespace(name="singlehtml"), outdir="/b/_build/singlehtml")
+    extension.refuse_builders(app)
+
+
+def test_without_chromium_there_is_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(pdf.shutil, "which", lambda _: None)
+    assert pdf.main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith("companion: a PDF is printed by Chromium, and none of chromium, ")
+
+
+PAGE = """<!doctype html><html lang="en"><title>t</title><h1 id="top">A heading</h1>
+<p>Text with <a href="https://example.org">a link</a> and <a href="#top">another</a>.</p>
+<svg width="99" height="99" role="img" aria-label="A circle"><circle r="40" cx="50" cy="50"/></svg>
+</html>"""
+
+
+@BROWSER
+def test_a_printed_page_is_tagged_and_keeps_links_and_vectors(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(PAGE, encoding="utf-8")
+    made = pdf.print_page(page, tmp_path / "page.pdf")
+    content = made.read_bytes()
+    assert pdf.about(made).endswith("MB, 1 page, tagged")
+    assert b"/URI (https://example.org/)" in content
+    assert b"/Subtype /Image" not in content and b"/StructTreeRoot" in content
+    with pytest.raises(CompanionError, match=r"Chromium could not print none\.html: "):
+        pdf.print_page(tmp_path / "none.html", tmp_path / "none.pdf")
+    assert not (tmp_path / "none.pdf").exists()
+
+
+@BROWSER
+@pytest.mark.slow
+def test_the_whole_book_is_one_pdf(clone):
+    made = run_in(clone, "companion.publish.pdf")
+    assert made.returncode == 0, made.stderr[-2000:]
+    path = clone / "book/_build/pdf/interpreting-clip-companion.pdf"
+    content = path.read_bytes()
+    assert len(content) < 20e6 and pdf.about(path).endswith("pages, tagged")
+    assert 100 < pdf.pages(content) < 600
+    assert b"/Type /Outlines" in content and content.count(b"/URI (https://") > 100
+    for builder in ("latex", "pdfhtml"):
+        before = (clone / "book/_build/html/index.html").read_bytes()
+        stopped = build_book(clone, "--builder", builder)
+        assert stopped.returncode != 0 and "`make pdf` makes a PDF of it." in stopped.stderr
+        assert (clone / "book/_build/html/index.html").read_bytes() == before
