@@ -115,7 +115,7 @@ for name, (frame, of_kind) in SHOWN.items():
 seeds = compared.over_seeds(recorded, evidence.families)
 style.table(
     "seeds", seeds, "recorded",
-    f"""What training again gives: mean (lowest to highest) of
+    f"""What training again gives: lowest to highest of
     {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
     more="""Accuracy: on the test emoji of the training style. ER: on unseen styles. Importance:
     the largest, times the mean. Concepts: along the head's right singular vectors; *random*:

@@ -211,6 +211,7 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
     text = re.sub("<[^>]+>", "", page(clone, "outlier_features"))
     for value in ("87.2", "77.0", "2.94", "3.00", "coordinate 442", "7 of the 16"):
         assert value in text, value
+    assert "<em>reproduced</em> (6 of 16 models measured)" in page(clone, "outlier_features")
     assert "162" in page(clone, "privileged_directions")
     text = page(clone, "pruning")
     for value in ("55.2", "55.6", "55.0", "47.8"):

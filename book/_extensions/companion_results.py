@@ -228,7 +228,9 @@ class ResultRole(SphinxRole):
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         self.env.note_dependency(str(path))
-        return [nodes.inline("", _joined(output["data"]["text/markdown"]))], []
+        text = _joined(output["data"]["text/markdown"])
+        shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
+        return [nodes.inline("", "", *shown)], messages
 
 
 class LeadToNotMeasured(SphinxPostTransform):

@@ -67,9 +67,9 @@ def known(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
-    """Mean (lowest to highest) over seeds of what `candidates.of_seeds` has, a row per model."""
+    """Lowest to highest over seeds of what `candidates.of_seeds` has, a row per model."""
     shown = [
-        {"model": f"{family.title}: {model.title}"}
+        {"model": f"{family.title.removeprefix('Pocket ')}, {model.title}"}
         | {title: _ends(write.format, scale * own[quantity])
            for title, (quantity, scale, write) in _OVER_SEEDS.items()}
         for family in families.values() for model in family.models
@@ -79,8 +79,7 @@ def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFra
 
 
 def _ends(write: Callable[[float], str], values: pd.Series[float]) -> str:
-    mean, low, high = map(write, (values.mean(), values.min(), values.max()))
-    return minus(f"{mean} ({low} to {high})")
+    return minus(f"{write(values.min())} to {write(values.max())}")
 
 
 #: Column → quantity, what it is multiplied by, how it is written.

@@ -27,7 +27,7 @@ section.shown { display: flex; }
 h1 { font-size: 2.1rem; line-height: 1.2; margin: 0 0 1rem; }
 section:first-of-type h1 { font-size: 2.8rem; }
 p, ul, ol { margin: .4rem 0; } li { margin: .35rem 0; }
-figure { margin: .6rem 0; } figure svg { width: 100%; max-height: 58vh; }
+figure { margin: .6rem 0; } figure svg { width: 100%; max-height: 74vh; }
 table { border-collapse: collapse; font-size: 1.1rem; }
 th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid #d8dee4; }
 blockquote { display: none; margin: 1rem 0 0; padding-left: 1rem; border-left: .3rem solid #1f83c4;
@@ -39,7 +39,7 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", Consolas, monospace; font-
 @media (max-width: 36rem) { body { font-size: 1.1rem; } section { padding: 1rem 1rem 3rem; } }
 @page { size: 13.33in 7.5in; margin: 0; }
 @media print { section { display: flex; height: 7.5in; min-height: 0; break-after: page; }
-  figure svg { max-height: 4.2in; } }
+  figure svg { max-height: 5.3in; } }
 """
 SCRIPT = """
 const slides = [...document.querySelectorAll("section")];
@@ -59,7 +59,7 @@ addEventListener("click", (event) => {
 addEventListener("hashchange", show);
 show();
 """
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def deck(source: str, find: Find) -> str:

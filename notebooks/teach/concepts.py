@@ -34,7 +34,7 @@ rng = np.random.default_rng(0)
 
 # %%
 def average_precision(scores, positive):
-    """Average precision of each column of scores: (images, d), (images,) → (d,)."""
+    """Average precision by column: (images, d), (images,) → (d,)."""
     hits = positive[np.argsort(-scores, axis=0)]
     precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]
     return (precision * hits).sum(axis=0) / positive.sum()

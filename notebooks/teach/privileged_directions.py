@@ -30,7 +30,7 @@ rng = np.random.default_rng(0)
 
 # %%
 def importance(h, head):
-    """Importance of each right singular vector of the head: (images, d), (classes, d) → (rank,)."""
+    """By right singular vector: (images, d), (classes, d) → (rank,)."""
     _, weights, directions = np.linalg.svd(head, full_matrices=False)
     unit = h / np.linalg.norm(h, axis=1, keepdims=True)
     return weights / weights.sum() * np.abs(unit @ directions.T).mean(axis=0)
