@@ -10,6 +10,7 @@
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - families/*.yaml
+#     - notebooks/teach/embeddings.npz
 # ---
 
 # %% [markdown]
@@ -27,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.publish import charts, overview, style, words
+from companion.publish import charts, dots, overview, style, words
 from companion.publish.words import digits
 
 families = load_families(edition) | load_families("reader")
@@ -68,6 +69,33 @@ style.table(
     v's squared length lies in the images' commonest largest coordinate (in brackets). Sd: how much
     the cosine with images varies over images.""",
 )  # fmt: skip
+
+# %% [markdown]
+# ## What images and head share
+#
+# The example's embeddings, as the teaching notebooks have them: where they lie along the first two
+# directions of the head that the captions make.
+
+# %%
+with np.load("notebooks/teach/embeddings.npz") as file:
+    at_length_one = {
+        name: h / np.linalg.norm(h, axis=1, keepdims=True)
+        for name, h in {n: file[n].astype(float) for n in ("images", "captions")}.items()
+    }
+v = np.linalg.svd(at_length_one["captions"], full_matrices=False)[2][:2]
+v *= np.sign(at_length_one["captions"].mean(axis=0) @ v.T)[:, None]  # captions on the right
+looks = {"images": "zero_shot", "captions": "captions"}
+style.figure(
+    "cone",
+    dots.clouds(
+        {name: (looks[name], h @ v.T) for name, h in at_length_one.items()},
+        ("component in the first direction", "in the second"),
+    ),
+    "recorded",
+    """Images and captions of the example at length 1, in the plane of the head's first two
+    directions. Arrows lead from the origin to the mean image and the mean caption; between their
+    ends lies the gap.""",
+)
 
 # %% [markdown]
 # ## The example and its control

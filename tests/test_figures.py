@@ -90,6 +90,10 @@ DRAWN = {
         lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),
         "κ: 4 marks, rank correlation 1.00",
     ),
+    "clouds": (
+        lambda: dots.clouds({"images": ("zero_shot", [[0.2, 0.1], [0.4, -0.3]])}, ("v1", "v2")),
+        "images: 2, mean at 0.30, −0.10.",
+    ),
     "strips": (lambda: dots.strips(["R", "A"], [marks()._replace(x=[0, 1])], "ER"),
                "CLIP: R 40.0, A 62.0"),
     "rows": (lambda: dots.rows({"": [ROW]}, "concepts", levels=True),
@@ -123,6 +127,7 @@ ROWS = {
     "robustness": "marks,in,out\nbaseline pool,20,20\nbaseline pool,50,50\nbaseline pool,80,80\n"
     "CLIP,50,40\n",
     "scatter": "panel,marks,value,ER\nκ,CLIP,0.5,40\nκ,CLIP,0.7,62\n",
+    "clouds": "of,v1,v2\nimages,0.2,0.1\nimages,0.4,-0.3\n",
     "strips": "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
     "rows": 'panel,of,level,value,low,high,"random directions, mean",',
     "noted": "of,level,value,low,high,",

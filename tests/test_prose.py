@@ -22,13 +22,13 @@ NO_PROSE = (
     r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"<a [^>]*>",
     r"^\([^)\n]*\)=$", r"^\d+\. ",
 )  # fmt: skip
-#: Numbers that are names: of versions, places in the paper, years, models, data sets, exercises.
+#: Numbers that are names: of versions, places in the paper, years, models, data sets, exercises, claims.
 NAMES = (
     r"\b[Vv]ersions? [12]\b|\b(?:Figure|Table|Section|Equation|no\.) \d+\b|\b(?:19|20)\d\d\b|"
     r"\b(?:ViT-[A-Z]/|RN|DeiT-[A-Z]/)\d+\b|\bImageNet-?(?:1k|V2)\b|\bLAION-\w+|\bYFCC\w+|\bCC12M\b|"
     r"\bJupyter Book 1\b|\b(?:Apache[\w -]+|CC BY[\w -]*)\d\.0\b|"
     r"\b[a-z]+-\d(?:(?:,| to| and) \d)*\b|\b(?:[Ss]ession|slides|seed) \d(?: to \d)?\b|"
-    r"\btop-1\b|\b(?:Broden1|SHA-|TF|float|fp|bf)\d+\b"
+    r"\btop-1\b|\bP-80\b|\b(?:Broden1|SHA-|TF|float|fp|bf)\d+\b"
 )
 RESULT = re.compile(
     r"\bclearly\b|\b(?:claims?|it|this|order) \*?holds?\b|\breproduced\b|\bhas shown\b|"

@@ -159,6 +159,31 @@ def scatter(
     return Drawing(figure, minus(f"Scatter plots, {ylabel}. {'; '.join(told)}."), data)
 
 
+def clouds(shown: Mapping[str, tuple[str, ArrayLike]], axes_labels: tuple[str, str]) -> Drawing:
+    """Single items on a plane, each kind with an arrow from the origin to its mean.
+
+    `shown`: title → level, for the look, and items (n, 2).
+    """
+    figure, axes = style.new_figure(height=4.2)
+    told = []
+    for title, (level, items) in shown.items():
+        x, y = np.asarray(items, dtype=float).T
+        look = LEVEL_STYLES[level]
+        axes.scatter(x, y, s=9, color=look.colour, alpha=0.45, linewidth=0, label=title)
+        axes.annotate("", (x.mean(), y.mean()), (0, 0), arrowprops={
+            "arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0,
+        })  # fmt: skip
+        told.append(f"{title}: {len(x)}, mean at {x.mean():.2f}, {y.mean():.2f}")
+    axes.axhline(0, color=style.MUTED, linewidth=0.8)
+    axes.axvline(0, color=style.MUTED, linewidth=0.8)
+    axes.set(xlabel=axes_labels[0], ylabel=axes_labels[1], aspect="equal")
+    style.legend(figure, axes)
+    data = ({"of": title, **dict(zip(axes_labels, np.asarray(items).T, strict=True))}
+            for title, (_, items) in shown.items())  # fmt: skip
+    alt = f"Two clouds of points, far from the origin. {'; '.join(told)}."
+    return Drawing(figure, minus(alt), style.stacked(data))
+
+
 def strips(places: Sequence[str], models: Sequence[Marks], ylabel: str, line: float = 0) -> Drawing:
     """Fractions, drawn in percent or points, at places along the x axis, levels side by side.
 
