@@ -22,7 +22,7 @@ NO_PROSE = (
     r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"<a [^>]*>",
     r"^\([^)\n]*\)=$", r"^\d+\. ",
 )  # fmt: skip
-#: Numbers that are names: of versions, places in the paper, years, models, data sets, exercises, claims.
+#: Numbers that are names: of versions, years, models, data sets, exercises, claims and the like.
 NAMES = (
     r"\b[Vv]ersions? [12]\b|\b(?:Figure|Table|Section|Equation|no\.) \d+\b|\b(?:19|20)\d\d\b|"
     r"\b(?:ViT-[A-Z]/|RN|DeiT-[A-Z]/)\d+\b|\bImageNet-?(?:1k|V2)\b|\bLAION-\w+|\bYFCC\w+|\bCC12M\b|"
