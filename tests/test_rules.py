@@ -639,7 +639,9 @@ def test_cards_are_made_of_the_verdicts_numbers():
     assert "1 of 2 zero-shot models run from +10.0 to +10.0 points" in cards["ER-range"]
     assert "0 of the pairs are known from accuracies of this book's own" in cards["ER-order"]
     assert "No evidence yet. It needs: " in cards["ER-fit"]
-    assert "below 6" in cards["K-others"] and "{" not in cards["ER-fit"].split("Rule")[1]
+    rule, shown = cards["ER-fit"].split("Rule")[1].split("**Shown in:** ")
+    assert "below 6" in cards["K-others"] and "{" not in rule
+    assert shown == "{bearing}`ER-fit`\n:::"
 
 
 def test_cards_of_the_papers_printed_numbers():
