@@ -231,6 +231,18 @@ def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in named if names)
 
 
+def in_short(text: str) -> str:
+    """What `changes` says, with three names of each kind and how many more there are.
+
+    >>> in_short("changed: a, b, c, d, e; new: f")
+    'changed: a, b, c and 2 more; new: f'
+    """
+    parts = [part.split(", ") for part in text.split("; ")]
+    return "; ".join(
+        ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3) for names in parts
+    )
+
+
 def aligned(rows: Iterable[Iterable[str]]) -> list[str]:
     """Rows of a table as lines, their columns one below the other; of a cell its first line."""
     cells = [[text.split("\n")[0] for text in row] for row in rows]

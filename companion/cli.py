@@ -85,6 +85,7 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, An
     """The parser, with the options of the commands that the words name."""
     style: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("companion", description=__doc__, epilog=EXAMPLES, **style)
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for name, one in VERBS.items():
         text = " ".join((one.do.__doc__ or "").split())
@@ -97,6 +98,16 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, An
         for model in models_of(one.do).values() if name in words else ():
             add_options(command, model, *one.placed)
     return parser, dict(commands.choices)
+
+
+class _Version(argparse.Action):
+    """Looked up when asked for: reading the package's metadata takes a while."""
+
+    def __call__(self, *_: Any) -> None:
+        import importlib.metadata
+
+        print(f"companion {importlib.metadata.version('interpreting-clip-companion')}")
+        sys.exit(0)
 
 
 @contextlib.contextmanager

@@ -6,23 +6,21 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from analysis.common import ROOT, SHIPPED, WORKSPACE, aligned, write_text
+from analysis.common import ROOT, SHIPPED, WORKSPACE, aligned, in_short, write_text
 from analysis.families import registry
-from analysis.families.registry import Model
 from companion.measurements.quantities import Experiment as Measured
 from companion.options import Choice, Description, Extraction, Parameters, Probing, Wish, option
 from companion.runs import experiments
 from companion.runs.experiments import Run, RunError
 from companion.verbs import VERBS as VERBS
-from companion.verbs import Experiment, FamilyName, Json, Quiet, verb
+from companion.verbs import Chapter, Experiment, FamilyName, Json, Quiet, ReaderFamily, verb
 from training.recipes import TrainOptions
 
 if TYPE_CHECKING:
-    from analysis.images.imagelist import ImageList
+    pass
 
 # Runs
 
@@ -79,7 +77,8 @@ def status(
         print(json.dumps(rows, indent=1))
         return 0
     names = ["experiment", "family", "state", "why"]
-    print(*aligned([names, *(row.values() for row in rows)]), sep="\n")
+    shown = ([*(row | {"why": in_short(row["why"])}).values()] for row in rows)
+    print(*aligned([names, *shown]), sep="\n")
     return 0
 
 
@@ -103,7 +102,7 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
 
 @verb("mine", "mine --features")
 def remove(
-    name: FamilyName,
+    name: ReaderFamily,
     features: Annotated[bool, option("its features in the store, too")] = False,
     yes: Annotated[bool, option("do not ask about features", short="-y")] = False,
 ) -> int:
@@ -128,7 +127,7 @@ def remove(
       "pruning --checkpoint weights.pt --architecture ViT-B-32 --data birds/ --name birds",
       needs="rerunning a chapter", checkout=True)  # fmt: skip
 def rerun(
-    chapter: Experiment,
+    chapter: Chapter,
     checkpoint: Annotated[str, option("as companion add takes it")],
     about: Description,
     parameters: Parameters,
@@ -142,11 +141,11 @@ def rerun(
 
     known, given = experiments.of_checkpoints(chapter), dict(parameters.parameter)
     execute.check_parameters(Run(known, "any"), given)
-    images = _images(extraction)  # before anything is loaded
+    images = extraction.images()  # before anything is loaded
     family, model, path = readers.find_or_add(
         checkpoint, name, about, with_features=known.features and not images
     )
-    for line in [*filter(None, [path]), *_extracted([model], images, extraction, quiet)]:
+    for line in [*filter(None, [path]), *extraction.extracted([model], images, quiet)]:
         print(line)
     print(engine.run(experiments.find_run(chapter, family.name), given, parameters.output))
     print("next: jupyter-book build book/")
@@ -186,36 +185,10 @@ def extract(
     chosen = [whole.model(name) for name in model] or [m for m in whole.models if m.loadable]
     if not extraction.data:
         raise RunError("--data is missing: name a data set, or a folder of images.")
-    for line in _extracted(chosen, _images(extraction), extraction, quiet, checkpoint):
+    for line in extraction.extracted(chosen, extraction.images(), quiet, checkpoint):
         print(line)
     registry.load_family(family)  # or it was removed meanwhile
     return 0
-
-
-def _images(named: Extraction) -> list[ImageList]:
-    from analysis.images.find import find_all
-
-    accept, without = named.accept_counts, named.without_labels
-    return find_all(named.data, accept_counts=accept, without_labels=without)
-
-
-def _extracted(
-    models: Sequence[Model],
-    data: Sequence[ImageList],
-    how: Extraction,
-    quiet: bool,
-    checkpoint: Path | None = None,
-) -> Iterator[str]:
-    """Extract the features of data sets; yields their paths, with what was left out."""
-    from analysis.features.extract import extract
-    from analysis.features.store import read_features
-
-    settings = how.settings(progress=not quiet)
-    for images in data:
-        for path in extract(models, images, settings, checkpoint=checkpoint):
-            left_out = read_features(path).sidecar["data"]["left_out"]
-            about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
-            yield f"{path}{about}"
 
 
 @verb("outlier_features vit_b_16", "outlier_features vit_b_16 --record")
@@ -236,7 +209,7 @@ def measure(
     Other readings of Broden than the plain one are kept under names of their own.
     """
     from analysis.features import published
-    from companion.measurements import records, take
+    from companion.measurements import due, records, take
     from companion.measurements.concept_probe import Reading
     from companion.publish.words import in_brief
 
@@ -255,7 +228,8 @@ def measure(
     published.into_store(described)
     taken = take.of_family(experiment, described, reading=reading)
     if not taken:
-        print(f"There is nothing to measure {experiment} of {family} from.")
+        why = due.why_nothing(described)
+        print(f"There is nothing to measure {experiment} of {family} from{why}.")
     differ = 0
     for measurement in taken:
         found = [] if record else records.compare_with_recorded(measurement)
@@ -382,6 +356,7 @@ def grid(
 
     if as_json and not dry_run:
         raise RunError("--json is for --dry-run: give both, or leave it out.")
+    the_grid.profile_folder(profile)  # before anything takes long
     plan = the_grid.plan(choice)
     for name, why in plan.absent.items():
         print(f"left out: {name}. {why}", file=sys.stderr)

@@ -9,11 +9,12 @@ which checks it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
 import os
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
@@ -22,11 +23,13 @@ from pydantic.fields import FieldInfo
 
 from analysis.common import Strict, first_reason
 from analysis.families.registry import Edition, Family, HeadKind, Model, OwnLayer, family_files
+from analysis.features import store
 from analysis.features.store import Precision
 from companion.runs.experiments import NOTEBOOKS
 
 if TYPE_CHECKING:
     from analysis.features.plan import Settings
+    from analysis.images.imagelist import ImageList
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -144,6 +147,17 @@ def family_names() -> list[str]:
     return [path.stem for path in family_files()]
 
 
+def reader_names() -> list[str]:
+    """Names of the families that a reader has added."""
+    return [p.stem for p in family_files() if "\nedition: reader" in p.read_text("utf-8")]
+
+
+def chapter_names() -> list[str]:
+    """Names of the notebooks that run for one family."""
+    found = NOTEBOOKS.glob("*.py")
+    return [path.stem for path in found if "scope: family" in path.read_text("utf-8")]
+
+
 def experiment_names() -> list[str]:
     """Names of the experiments that there are notebooks of."""
     return [path.stem for path in NOTEBOOKS.glob("*.py")]
@@ -197,6 +211,35 @@ class Extraction(Computing):
     )
     compile: bool = option("compile the encoders first", False)
     leave_out_damaged: bool = option("list images that cannot be decoded and go on", False)
+
+    def images(self) -> list[ImageList]:
+        """The data sets that are named; DatasetError for what is none."""
+        from analysis.images.find import find_all
+
+        accept, without = self.accept_counts, self.without_labels
+        return find_all(self.data, accept_counts=accept, without_labels=without)
+
+    def extracted(
+        self,
+        models: Sequence[Model],
+        data: Sequence[ImageList],
+        quiet: bool,
+        checkpoint: Path | None = None,
+    ) -> Iterator[str]:
+        """Extract the features of data sets; yields their paths, with what was left out."""
+        from analysis.features.extract import extract
+
+        settings = self.settings(progress=not quiet)
+        for images in data:
+            for path in (store.features_path(model.name, images.name) for model in models):
+                with contextlib.suppress(store.StoreError):
+                    was = store.read_sidecar(path)["precision"]
+                    if was != settings.precision:
+                        yield f"{path} is there in {was}: made anew in {settings.precision}"
+            for path in extract(models, images, settings, checkpoint=checkpoint):
+                left_out = store.read_features(path).sidecar["data"]["left_out"]
+                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+                yield f"{path}{about}"
 
 
 class Probing(Machine):

@@ -119,6 +119,20 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
     return probes, missing, failed
 
 
+def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
+    """Which other features of a family the store has, and the command that probes them."""
+    shown = {found.about["data"]["name"] for found in probes.values()}
+    kept = dict.fromkeys(name for model in family.models for name in due.data_sets(model))
+    others = [name for name in kept if name not in shown]
+    if not others or not shown:
+        return ""
+    listed = ", ".join(f"`{name}`" for name in others)
+    return (
+        f"Features of other images are in the store, too: {listed}. `companion run "
+        f"checkpoint_report {family.name} -p data {others[0]}` reports those."
+    )
+
+
 def known_models(live: bool) -> list[Recorded]:
     """The models to compare with, from measurement files; pocket ones in the training style."""
     if not live:

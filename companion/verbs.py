@@ -6,10 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from companion.options import experiment_names, family_names, option
+from companion.options import (
+    chapter_names,
+    experiment_names,
+    family_names,
+    option,
+    reader_names,
+)
 
 Experiment = Annotated[str, option("a notebook's name", placed=True, names=experiment_names)]
 FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
+Chapter = Annotated[str, option("a notebook's name", placed=True, names=chapter_names)]
+ReaderFamily = Annotated[str, option("a family of yours", placed=True, names=reader_names)]
 Quiet = Annotated[bool, option("no progress", short="-q")]
 Json = Annotated[bool, option("machine-readable", flag="--json")]
 

@@ -34,15 +34,8 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion import probe_checkpoint as reports
 from companion.probe import RULES, in_words
-from companion.probe_checkpoint import (
-    among_recorded,
-    in_place,
-    listed,
-    of_family,
-    provenance,
-    to_keep_in_mind,
-)
 from companion.probe_found import from_json
 from companion.publish import charts, style, words
 from companion.publish.words import share
@@ -51,7 +44,7 @@ if numbers:
     one = from_json(Path(numbers).read_text(encoding="utf-8"))
     probes, missing, failed = {one.name: one}, [], []
 else:
-    probes, missing, failed = of_family(load_family(family), data)
+    probes, missing, failed = reports.of_family(load_family(family), data)
 sets = dict.fromkeys(f"`{found.about['data']['name']}`" for found in probes.values())
 
 
@@ -65,8 +58,8 @@ def table(name: str, caption: str, more: str, **columns) -> None:
 # ## Verdict
 
 # %%
-style.text("sentences", listed(probes, lambda found: [found.verdict.sentence]))
-style.text("cautions", listed(probes, to_keep_in_mind))
+style.text("sentences", reports.listed(probes, lambda found: [found.verdict.sentence]))
+style.text("cautions", reports.listed(probes, reports.to_keep_in_mind))
 
 # %% [markdown]
 # ## What was measured
@@ -100,7 +93,7 @@ table(
     κ_less_the_mean=lambda f: in_words(f)["less_mean"],
     in_the_mean=lambda f: in_words(f)["in_mean"],
 )
-style.text("reasons", listed(probes, lambda found: found.verdict.reasons))
+style.text("reasons", reports.listed(probes, lambda found: found.verdict.reasons))
 
 # %% [markdown]
 # ## Pictures
@@ -134,8 +127,8 @@ style.figure(
 # ## Among the recorded models
 
 # %%
-style.text("place", listed(probes, lambda found: [in_place(found)]))
-style.table("recorded", among_recorded(probes), "recorded, live",
+style.text("place", reports.listed(probes, lambda found: [reports.in_place(found)]))
+style.table("recorded", reports.among_recorded(probes), "recorded, live",
             "All by falling κ, those of this report in bold.")  # fmt: skip
 
 # %% [markdown]
@@ -143,7 +136,7 @@ style.table("recorded", among_recorded(probes), "recorded, live",
 
 # %%
 style.text("rules", RULES)
-style.table("provenance", provenance(probes), "live",
+style.table("provenance", reports.provenance(probes), "live",
             "Where the weights and the images come from.")  # fmt: skip
 
 # %% [markdown] tags=["book"]
@@ -152,6 +145,6 @@ style.table("provenance", provenance(probes), "live",
 # %% tags=["remove-input", "book"]
 if failed:
     style.text("unusable", words.unusable(failed))
-every = "Every model of this family was probed."
 absent = words.not_measured(load_family(family), missing, "Here will stand the probe")
-style.text("not-measured", absent or every)
+end = [absent or "Every model was probed.", reports.other_sets(load_family(family), probes)]
+style.text("not-measured", "\n\n".join(filter(None, end)))

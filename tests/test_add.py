@@ -488,6 +488,8 @@ def test_a_command_line_that_is_wrong(
         ("run outlier_features vit_b_", {"vit_b_16", "vit_b_16_in21k", "vit_b_32"}),
         ("run -p threshold 6 outlier_features rn5", {"rn50"}),
         ("add x y --level f", {"finetuned"}),
+        ("remove rn", set()),  # the book's own families cannot be removed
+        ("rerun outl", {"outlier_features"}),
         ("add x y --lev", {"--level"}),
         ("extract --batch-size 8 vit_l", {"vit_l_14"}),
         ("exec", set()),
@@ -504,6 +506,42 @@ def test_completion(line: str, expected: set[str], tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "companion.cli"], env=environment, cwd=ROOT, check=False)
     found = answers.read_text().split("\x0b") if answers.exists() else []
     assert {word.strip() for word in found if word.strip()} == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("grid --dry-run --profile nope", 1, "there is no profile 'nope': known are local, slurm"),
+        ("train supervised_vit --model rn50-openai --dry-run", 1,
+         "supervised_vit is a recipe for the kind of tower vit, and this one is a ModifiedResNet"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_looks_at_what_it_would_take(
+    words: str, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == status and message in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and re.match(r"companion \d+\.\d+", capsys.readouterr().out)
+
+
+def test_nothing_to_measure_says_what_is_lacking(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from companion.measurements import due
+
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    family = add(wished("mine", str(file)), folder).family
+    assert due.why_nothing(family).startswith(": no features are in the store, companion extract m")
+    assert extract(folder, save_folder(tmp_path / "pictures"), "--without-labels") == 0
+    assert "have no labels, which takes images in one" in due.why_nothing(family)
+    assert extract(folder, tmp_path / "pictures") == 0
+    assert due.why_nothing(family) == ""
+    capsys.readouterr()
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
@@ -527,7 +565,10 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
         ),
         (["models"], "the chapter 'models' runs for no checkpoint alone: known are "),
         (["pruning", "-p", "kept", "3"], "notebook pruning has no parameter 'kept'"),
-        (["pruning", "--data", "nowhere"], "nowhere is not a folder of images"),
+        (
+            ["pruning", "--data", "nowhere"],
+            "nowhere is neither a folder of images nor a data set",
+        ),
         (["pruning", "--name", "rn50"], "the family rn50 is there already, and is not of x.pt"),
         (["pruning", "--name", "nul"], "Windows has no file of that name"),
     ],

@@ -553,5 +553,10 @@ def test_the_command(
     assert len(store.read_features(path).features) == 28
     assert main(["extract", "tiny", "--model", "vitt", "--data", str(pictures)]) == 1
     assert "did you mean 'vit'" in capsys.readouterr().err
+    assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and lines[0] == f"{path} is there in fp32: made anew in bf16"
+    assert main(["extract", "tiny", "--data", "imagnet"]) == 1
+    assert "imagnet is neither a folder of images nor a data set: " in capsys.readouterr().err
     assert main(["extract", "tiny", "--data", str(tmp_path / "absent")]) == 1
     assert "is not a folder of images" in capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_the_pocket_lab_is_one_data_set_of_ten_styles():
         ({"families": ["rn5"]}, r"the edition paper has no family 'rn5': .*did you mean 'rn50'"),
         ({"families": ["pocket_cnn"]}, "the edition paper has no family 'pocket_cnn'"),
         ({"edition": "reader", "data": ["pocket"]}, "the edition reader has no family"),
-        ({"data": ["absent-folder"]}, "absent-folder is not a folder of images"),
+        ({"data": ["absent-folder"]}, "absent-folder is neither a folder of images nor"),
         (
             {"models": ["rn50-opena"]},
             "of the edition paper have no model 'rn50-opena': the nearest .* are rn50-openai",

@@ -188,12 +188,7 @@ class Training(LightningModule):
             self.made_from["start"] = loaded.weights_sha256
         else:
             visual = open_clip.CLIP(**networks.architecture(model.architecture or "")).visual
-        towers = {"ModifiedResNet": "resnet", "VisionTransformer": "vit"}.get(type(visual).__name__)
-        if self.recipe.towers not in ("any", towers):
-            raise TrainingError(
-                f"{self.recipe.name} is a recipe for the kind of tower {self.recipe.towers}, and "
-                f"this one is a {type(visual).__name__}: use {' or '.join(recipes.names())}."
-            )
+        self.recipe.check_tower(type(visual).__name__)
         smoothing = self.settings.label_smoothing
         self.net = Classifier(visual, head, normalised=self.finetuned, label_smoothing=smoothing)
         self.to(memory_format=torch.channels_last).train()
@@ -439,6 +434,9 @@ def next_commands(path: Path) -> str:
 def describe(options: TrainOptions) -> str:
     """Say what would be done and about what it would cost, also where there are no images."""
     recipe, model, here = recipes.load(options.recipe), find_model(options), ""
+    if model.library == "open_clip":
+        net = networks.build(model.name, "open_clip", networks.source(model), outline=True)
+        recipe.check_tower(type(net.visual).__name__)
     try:
         images = len(read_data(options)[0])
     except DatasetError as error:

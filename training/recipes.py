@@ -177,6 +177,15 @@ class Recipe(Strict):
                 raise ValueError(f"the source {source!r} of {name} is none of {known}")
         return self
 
+    def check_tower(self, network: str) -> None:
+        """Raise TrainingError if the recipe is for another kind of image tower than that class."""
+        kind = {"ModifiedResNet": "resnet", "VisionTransformer": "vit"}.get(network)
+        if self.towers not in ("any", kind):
+            raise TrainingError(
+                f"{self.name} is a recipe for the kind of tower {self.towers}, and this one is a "
+                f"{network}: use {' or '.join(names())}."
+            )
+
 
 def load(text: str) -> Recipe:
     """Return the recipe of that name, or in that ``.yaml`` file; TrainingError if it is wrong."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.common import suggestion
 from analysis.images import broden, emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import DatasetError, ImageList, Prompts
 from analysis.images.sets import Availability
@@ -79,6 +80,10 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     parts = re.fullmatch(r"pocket-(.+)-(train|test)", text)
     if parts and not Path(text).exists():
         return [pocket(parts[1], parts[2])]
+    if not Path(text).exists() and "/" not in text and "\\" not in text:
+        known = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
+        raise DatasetError(f"{text} is neither a folder of images nor a data set: "
+                           f"{suggestion(text, known)}.")  # fmt: skip
     return [imagelist.folder(Path(text), words=_wordnet())]
 
 

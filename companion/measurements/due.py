@@ -139,6 +139,21 @@ def data_sets(model: Model, folder: Path | None = None) -> list[str]:
     return [path.stem for path in sidecars if not path.stem.endswith(".head")]
 
 
+def why_nothing(family: Family) -> str:
+    """What is lacking where there is nothing to measure: features, or labels of their images."""
+    kept = [(model.name, data) for model in family.models for data in data_sets(model)]
+    sidecars = [store.sidecar_of(store.features_path(*one)) for one in kept]
+    labelled = [json.loads(path.read_text("utf-8"))["data"]["classes"] for path in sidecars]
+    if not kept:
+        return f": no features are in the store, companion extract {family.name} --data makes them"
+    if any(labelled):
+        return ""
+    return (
+        ": the images of its features have no labels, which takes images in one subfolder per "
+        f"class (companion extract {family.name} --data FOLDER)"
+    )
+
+
 def jobs(
     family: Family, folder: Path | None = None, experiments: Collection[Experiment] | None = None
 ) -> list[Job]:

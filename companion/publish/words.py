@@ -172,6 +172,10 @@ def left_out(name: str, measurement: Measurement) -> str:
     )
 
 
+#: What no features of images without labels give.
+LABELLED = ("accuracy", "pruning", "pruning_under_shift")
+
+
 def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str = "") -> str:
     """An admonition (MyST) that names the missing models and how to get them; "" if none is.
 
@@ -196,6 +200,8 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
         )
     if listed[False]:
         parts.append(f"No public weights are known for these:\n\n{listed[False]}")
+    if experiment in LABELLED:
+        parts.append("The images must lie in one subfolder per class: this takes labels.")
     body = "\n\n".join(parts)
     return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
 

@@ -216,7 +216,7 @@ def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
     """
     if not plan.data:
         raise RunError(f"none of the grid's data sets is here: {' '.join(plan.absent.values())}")
-    folder = _profile(profile)
+    folder = profile_folder(profile)
     done, problems = 0, []
     for find_jobs in (plan.lacking, plan.unrecorded):
         waiting = list(find_jobs())
@@ -295,7 +295,7 @@ def _about(model: str, why: str) -> str:
     return why if model in why else f"{model}: {why}"
 
 
-def _profile(name: str) -> Path | None:
+def profile_folder(name: str) -> Path | None:
     """The folder of a profile; None for this machine."""
     folder = PROFILES / name if (PROFILES / name).is_dir() else Path(name)
     if name != "local" and not (folder / "config.yaml").is_file():
