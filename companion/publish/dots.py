@@ -169,7 +169,8 @@ def clouds(shown: Mapping[str, tuple[str, ArrayLike]], axes_labels: tuple[str, s
     for title, (level, items) in shown.items():
         x, y = np.asarray(items, dtype=float).T
         look = LEVEL_STYLES[level]
-        axes.scatter(x, y, s=9, color=look.colour, alpha=0.45, linewidth=0, label=title)
+        axes.scatter(x, y, s=9, color=look.colour, alpha=0.45, linewidth=0)
+        axes.scatter([], [], s=40, color=look.colour, label=title)
         axes.annotate("", (x.mean(), y.mean()), (0, 0), arrowprops={
             "arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0,
         })  # fmt: skip
