@@ -36,8 +36,10 @@ class ExerciseError(CompanionError, ValueError):
 def check(label: str, *values: float) -> bool:
     """Print and return whether these values, in the order asked for, answer an exercise.
 
-    Raises ExerciseError for an unknown exercise and for another number of values.
+    Raises ExerciseError for an unknown exercise, another number of values, and for the exam.
     """
+    if label.startswith("exam-"):
+        raise ExerciseError(f"{label} is of the exam: its answer is in the instructors' build.")
     drawn = answers(label)
     if len(values) != drawn.shape[1]:
         raise ExerciseError(f"{label} got {len(values)} values, give {len(drawn[0])}, one each.")
