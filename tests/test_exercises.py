@@ -218,10 +218,25 @@ def test_solutions_carry_computed_numbers_or_are_left_out_of_pages_and_sources(
     assert len([*(tmp_path / "_build/teach").glob("*.ipynb")]) == 5
 
 
-def test_a_build_is_for_somebody_known(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_FOR", "teachers")
+@pytest.mark.parametrize(
+    ("whom", "shown", "told"),
+    [
+        ("teachers", "claims/paper#ledger", "one of readers, students, instructors."),
+        ("readers", "claims#ledger", "guide/slides.md: 'claims#ledger' is not of the form"),
+        ("readers", "concepts/rn50#venn", ""),
+    ],
+)
+def test_a_build_is_for_somebody_known_and_slides_show_results(
+    whom, shown, told, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COMPANION_FOR", whom)
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide/slides.md").write_text(f"# T\n\n```{{result}} {shown}\n```\n", "utf-8")
     settings = SETTINGS.format(extensions=str(ROOT / "book/_extensions"))
     (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     (tmp_path / "index.md").write_text(PAGE, encoding="utf-8")
     built = run_in(tmp_path, "sphinx", "-q", ".", "_build/html")
-    assert built.returncode and "one of readers, students, instructors." in built.stderr
+    assert bool(built.returncode) == bool(told) and told in built.stderr
+    if not told:
+        slides = (tmp_path / "_build/html/slides.html").read_text(encoding="utf-8")
+        assert "Not measured in this build." in slides

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from companion_results import find_result
+from companion_results import NotMeasuredError, ResultError, find_result
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -65,7 +65,13 @@ def write_files(app: Sphinx, config: Config) -> None:
 
 
 def _published(reference: str) -> tuple[dict[str, str], dict[str, str]]:
-    _, output, _ = find_result(reference)
+    """A result for the slides; a sentence where this build has no evidence of it."""
+    try:
+        _, output, _ = find_result(reference)
+    except NotMeasuredError:
+        return {"kind": "text"}, {"text/markdown": "*Not measured in this build.*"}
+    except ResultError as error:
+        raise ConfigError(f"guide/slides.md: {error}") from error
     data = {kind: "".join(text) for kind, text in output["data"].items()}
     return output["metadata"]["companion"], data
 
