@@ -52,6 +52,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.autodoc_mock_imports = MOCKED
     app.config.autodoc_member_order = "bysource"
     app.config.autodoc_preserve_defaults = True
+    app.config.html_domain_indices = False  # the search finds them
     app.config.add_module_names = False
     app.config.python_use_unqualified_type_names = True
     app.config.python_maximum_signature_line_length = 76
