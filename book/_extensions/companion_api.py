@@ -55,7 +55,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.html_domain_indices = False  # the search finds them
     app.config.add_module_names = False
     app.config.python_use_unqualified_type_names = True
-    app.config.python_maximum_signature_line_length = 76
     app.config.autodoc_type_aliases = {name: name for name in NAMED}
     app.connect("autodoc-process-docstring", _escaped)
     app.connect("autodoc-skip-member", _is_skipped)
