@@ -63,8 +63,12 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
 
 
 def _noted(path: Path) -> str:
+    """All but the digest over it, by whatever name one flipped bit has given it."""
     noted = store.read_sidecar(path)
-    return json.dumps({name: value for name, value in noted.items() if name[:5] != "diges"})
+    digest = [
+        name for name in noted if sum(map(str.__ne__, name, "digest")) + abs(len(name) - 6) < 2
+    ]
+    return json.dumps({name: value for name, value in noted.items() if name not in digest})
 
 
 def _emoji(path: Path) -> Any:
