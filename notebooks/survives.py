@@ -48,6 +48,7 @@ for kind, column in COLUMNS.items():
     of = rows[rows["kind"] == kind]
     if of.empty:
         style.text(kind, "Not measured.")
+        style.text(f"{kind}-told", "")
         continue
     shown = pd.DataFrame(
         {
