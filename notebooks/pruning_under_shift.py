@@ -41,6 +41,12 @@ SAMPLES = {
     "pocket": ("training style", "unseen"),
     "imagenet-and-shifts": ("ImageNet", "five"),
 }
+#: What the intervals are from.
+INTERVALS = {
+    "pocket": f"from {RESAMPLES} resamples (seed {SEED}) of the test concepts, the same in every "
+    "style, and of the baseline's pool",
+    "imagenet-and-shifts": "from the finite test sets, the paper's printed line held fixed",
+}
 
 backbone = load_family(family)
 found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
@@ -69,10 +75,8 @@ style.figure(
     {backbone.title} against the share of directions pruned, in four orders, the counterpart of
     the paper's Figure 3. Blue band: 95 % interval; grey: lowest to highest of {drawn} random
     orders. Dashed: the 80 % of the claim.""",
-    more=f"""The interval is in the pocket lab from {RESAMPLES} resamples (seed {SEED}) of the test
-    concepts, the same in every style, and of the baseline's pool, on ImageNet from the finite test
-    sets, the paper's printed line held fixed. Thin: accuracy below {percent(lowest)} %, the pool's
-    lowest, so that the baseline is extrapolated.""",
+    more=f"""The interval is {INTERVALS[sample]}. Thin: accuracy below {percent(lowest)} %, the
+    pool's lowest, so that the baseline is extrapolated.""",
 )  # fmt: skip
 
 # %%

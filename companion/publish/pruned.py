@@ -58,7 +58,7 @@ def told(title: str, sweep: Sweep, share: float) -> str:
         f"{_change(sweep, 'inside', kept)} points, effective robustness by "
         f"{_change(sweep, 'robustness', kept)} points. A loss of accuracy is established below "
         f"{least} directions ({100 * (1 - least / rank):.0f} % pruned), one of effective "
-        f"robustness at {lost} of the {len(sweep.steps) - 1} steps."
+        f"robustness with {lost} of the {len(sweep.steps) - 1} smaller heads."
     )
 
 
