@@ -13,6 +13,7 @@ PYTEST_ARGS ?=
 
 BUILD = book/_build
 INDEX = $(BUILD)/html/index.html
+comma := ,
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 define set_up
@@ -67,7 +68,7 @@ serve: ## Show the built book on this computer (PORT=8000)
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
 
 pdf: ## Print the whole book to one PDF (needs Chromium)
-	@sh -c "$$set_up" set_up "$(EXTRAS)"
+	@sh -c "$$set_up" set_up "$(EXTRAS)$(if $(EXTRAS),$(comma))pdf"
 	@$(IN_VENV) python -m companion.publish.pdf
 
 lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
