@@ -556,6 +556,8 @@ def test_the_command(
     assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[0] == f"{path} is there in fp32: made anew in bf16"
+    assert main(["extract", "tiny", "--data", "https://x.org/wds"]) == 1
+    assert "https://x.org/wds is an address: fetch what is there" in capsys.readouterr().err
     assert main(["extract", "tiny", "--data", "imagnet"]) == 1
     assert "imagnet is neither a folder of images nor a data set: " in capsys.readouterr().err
     assert main(["extract", "tiny", "--data", str(tmp_path / "absent")]) == 1

@@ -80,6 +80,8 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     parts = re.fullmatch(r"pocket-(.+)-(train|test)", text)
     if parts and not Path(text).exists():
         return [pocket(parts[1], parts[2])]
+    if "://" in text:
+        raise DatasetError(f"{text} is an address: fetch what is there, and name its folder here.")
     if not Path(text).exists() and "/" not in text and "\\" not in text:
         known = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
         raise DatasetError(f"{text} is neither a folder of images nor a data set: "
