@@ -79,11 +79,9 @@ for name, view in zip(("figure-1", "figure-2"), shown, strict=True):
         name, accuracies.against_baseline(view, backbone.edition, resamples, seed),
         accuracies.evidence(view.models),
         f"""The {backbone.title} models on {view.where}, the baseline pool, and the line fitted to
-        it; band: 95 % of {resamples} refits to resampled pools (seed {seed}). Effective robustness
-        is the vertical distance to the dashed line or, where none is printed, to the fitted
-        one.""",
-        more="""Each view has a line of its own, so values of two figures must not be compared.
-        Models with random weights, near chance, lie outside.""",
+        it; band: 95 % of {resamples} refits to resampled pools (seed {seed}). ER is the vertical
+        distance to the dashed line or, where none is printed, to the fitted one.""",
+        more="Compare no values of two figures. Random weights, near chance, lie outside.",
     )  # fmt: skip
 
 # %% [markdown]
@@ -94,13 +92,12 @@ averages = [views.averaged(backbone, view, resamples, seed) for view in shown]
 rows = [accuracies.rows(backbone, *pair) for pair in zip(shown, averages, strict=True)]
 style.table(
     "table-1", pd.concat(rows).fillna(""), evidence,
-    f"""Effective robustness of the {backbone.title} models. Rows on different shifts must not be
-    compared.""",
+    f"Effective robustness of the {backbone.title} models. Compare rows on the same shifts only.",
     more=f"""±: 95 % interval from the finite test sets, the baseline held fixed. Of several
-    checkpoints the median (lowest to highest) is given, of seeds the mean (95 % interval), and
-    each; that interval is from {resamples} resamples (seed {seed}) of the test concepts, the same
-    in all styles and for all seeds, and of the pool's models; near-duplicate concepts are drawn one
-    by one, which makes it a little too narrow. The baseline of random weights is extrapolated.""",
+    checkpoints the median (lowest to highest), of seeds the mean (95 % interval), and each; that
+    interval is from {resamples} resamples (seed {seed}) of the test concepts, the same in all
+    styles and for all seeds, and of the pool's models; near-duplicates are drawn one by one, which
+    makes it a little too narrow. The baseline of random weights is extrapolated.""",
 )  # fmt: skip
 
 # %%
@@ -149,9 +146,7 @@ fits = pd.concat([accuracies.under_each_line(backbone, view) for view in shown])
 style.table(
     "fits", fits.fillna(""), evidence,
     f"""Lines that could be the baseline, in logits, and the effective robustness (points) of the
-    {backbone.title} models under each; of several seeds the mean. The last row is of other
-    shifts.""",
-    more="""Of five shifts: the printed constants and eight refits, with four choices of ImageNet-V2
-    in the pool and two choices of pool. The models' own accuracies stay the same (V2
-    matched-frequency).""",
+    {backbone.title} models under each; of seeds the mean. The last row is of other shifts.""",
+    more="""Of five shifts: the printed constants and eight refits, four choices of ImageNet-V2 in
+    the pool by two of pool. The models' own accuracies stay the same (V2 matched-frequency).""",
 )  # fmt: skip
