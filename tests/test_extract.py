@@ -42,7 +42,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("pocket")
     with pytest.MonkeyPatch.context() as patch:
         use_architectures(folder, patch)
-        patch.setattr(store, "ROOT", folder)
+        patch.setattr(store, "WORKSPACE", folder)
         for name in tiny.ARCHITECTURES:
             save_clip(folder / f"{name}.safetensors", name)
         yield folder
@@ -221,8 +221,8 @@ from pathlib import Path
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 import test_extract as t
 from analysis.features import networks
-t.store.ROOT = Path({str(checkpoints)!r})
-networks.ARCHITECTURES = t.store.ROOT / "architectures"
+t.store.WORKSPACE = Path({str(checkpoints)!r})
+networks.ARCHITECTURES = t.store.WORKSPACE / "architectures"
 decode = t.ImageList.image
 def kill(self, index):
     if index == 45:
@@ -457,7 +457,7 @@ def test_a_gpu_gives_the_same_features(tmp_path: Path, channels_last: bool) -> N
 def test_features_that_are_not_finite_are_refused(tmp_path: Path, checkpoints: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     state = load_file(checkpoints / "tiny-vit.safetensors")
-    state["visual.proj"][0, 0] = torch.nan
+    state["visual.conv1.weight"][0] = 3e38  # finite of a black image alone
     save_file(state, broken)
     with pytest.raises(StoreError, match=r"vit on noise: features of 12 images are not finite"):
         extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=broken)
@@ -467,7 +467,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path, checkpoints: P
 def broken_ones(folder: Path) -> list[Model]:
     """Models that cannot go on: no weights, the wrong ones, those of another size, NaN."""
     state = load_file(folder / "tiny-vit.safetensors")
-    state["visual.proj"][0, 0] = torch.nan
+    state["visual.conv1.weight"][0] = 3e38  # finite of a black image alone
     save_file(state, folder / "nan.safetensors")
     return [
         described("absent", weights="absent.safetensors"),
