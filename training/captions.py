@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from analysis.common import replaced, sha256_of, write_text
-from analysis.features import checkpoints, encoders
+from analysis.features import checkpoints, encoders, layouts, networks
 from analysis.features.weights import read_weights
 from analysis.images import find
 from analysis.images.imagelist import ImageList
@@ -165,7 +165,8 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
     It is loaded once to see that it fits; nothing but tensors is read from it. ModelError, or
     TrainingError if a number is not finite.
     """
-    state = read_weights(path).state
+    outline = networks.build(path.name, "open_clip", architecture, outline=True)
+    state = layouts.arranged(read_weights(path), outline.state_dict()).state
     wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         raise TrainingError(
@@ -179,7 +180,8 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
     encoders.load(model)
     weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     notes = {"architecture": architecture, "level": "captions"}
-    entry = model.model_dump(mode="json", exclude_defaults=True)
+    own = model.model_copy(update={"note": ""})  # which is about the file as it was
+    entry = own.model_dump(mode="json", exclude_defaults=True)
     full_size.write_result(result, weights, notes, about, entry)
 
 
