@@ -3,16 +3,18 @@
     python benchmarks/zoo.py --minutes 5 --write    goes on where it stopped, a model at a time
     python benchmarks/zoo.py --small                one small architecture; writes nothing
 
-For each architecture weights are drawn, saved as float16 under the name that `companion families
-zoo --weights` expects, and `companion grid --edition zoo` is called in a copy of this project on a
-few generated JPEG files; then weights and features are deleted, so that disk and memory hold one
-model. Those whose weights are above the limit are left out, and zero-shot heads where the tokenizer
-would have to be downloaded. Last, one family of several checkpoints at once.
+For some architectures at a time weights are drawn, saved as float16 under the name that `companion
+families zoo --weights` expects, and `companion grid --edition zoo` is called in a copy of this
+project on a few generated JPEG files, one job after the other; then weights and features are
+deleted. Of each model: seconds and memory of its two jobs. Those whose weights are above the limit
+are left out, and zero-shot heads where the tokenizer would have to be downloaded. Last, one family
+of several checkpoints, which are loaded together.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,7 +40,9 @@ from companion import zoo
 from companion.measurements import accuracies, atlas
 
 RESULT = ROOT / "data" / "throughput" / "zoo.json"
-IMAGES, LIMIT = 8, 1.5e9
+IMAGES, LIMIT = 4, 1.5e9
+#: Bytes of weights on disk at a time.
+AT_ONCE = 1.5e9
 #: Architectures of open_clip beside those with published accuracies, each of another kind.
 MORE = (
     "ViT-S-32", "ViT-S-16", "ViT-S-32-alt", "ViT-S-16-alt", "ViT-M-32", "ViT-M-16", "ViT-M-32-alt",
@@ -86,61 +90,93 @@ def parameters(architecture):
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def watched(command, folder, environment):
-    """Seconds of a command, and the most memory that one of its processes had."""
-    start, most, done = time.perf_counter(), [0], threading.Event()
-    process = subprocess.Popen(command, cwd=folder, env=environment, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+class Watch:
+    """Memory of a command's processes while it runs, and when it said what."""
 
-    def look():
-        while not done.wait(0.1):
+    def __init__(self, command, folder, environment):
+        self.lines, self.seen, self.done = [], [], threading.Event()
+        self.process = subprocess.Popen(command, cwd=folder, env=environment, text=True,
+                                        stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)  # fmt: skip
+        looking = threading.Thread(target=self.look)
+        looking.start()
+        self.began = time.perf_counter()
+        for line in self.process.stdout:
+            self.lines.append((time.perf_counter(), line.strip()))
+        self.process.wait()
+        self.seconds = time.perf_counter() - self.began
+        self.done.set()
+        looking.join()
+        if self.process.returncode:
+            said = "\n".join(line for _, line in self.lines[-20:])
+            sys.exit(f"{' '.join(command)} failed:\n{said}")
+
+    def look(self):
+        """Note the largest process, ten times a second."""
+        while not self.done.wait(0.1):
             try:
-                every = [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]
-                most[0] = max([most[0], *(one.memory_info().rss for one in every)])
+                own = psutil.Process(self.process.pid)
+                most = max(one.memory_info().rss for one in (own, *own.children(True)))
+                self.seen.append((time.perf_counter(), most))
             except psutil.Error:
                 continue
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    said = process.communicate()[0]
-    done.set()
-    watcher.join()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{said[-2000:]}")
-    return time.perf_counter() - start, most[0]
+    def of(self, family):
+        """Seconds of the jobs of a family, and the most memory meanwhile."""
+        seconds, memory = 0.0, 0
+        for job in ("features", "measure"):
+            text = f"{job} {family} "
+            start = next(at for at, line in self.lines if f"running {text}" in line)
+            end = next(at for at, line in self.lines if f"finished {text}" in line)
+            seconds += end - start
+            memory = max([memory, *(most for at, most in self.seen if start <= at <= end)])
+        return {"seconds": round(seconds, 1), "memory": memory}
 
 
-def measure(project, models, architecture):
-    """Do the grid for one family; what it took, and how many measurements it recorded."""
-    zoo.write([zoo.family(architecture, models)], project / "families" / "zoo")
+def measure(project, families):
+    """Do the grid for some families in one call; what each took, and the whole."""
+    zoo.write(families, project / "families" / "zoo")
     environment = os.environ | {
         "PYTHONPATH": str(project), "COMPANION_STORE": str(project / "store"),
     }  # fmt: skip
     command = [sys.executable, "-m", "companion.cli", "grid", "--edition", "zoo", "--data",
-               "images", "--device", "cpu", "--batch-size", "8", "--workers", "2"]  # fmt: skip
-    seconds, memory = watched(command, project, environment)
-    recorded = [*(project / "data" / "measurements").rglob("zoo-*.json")]
-    features = [*(project / "store").glob("zoo-*/*.safetensors")]
-    found = {"seconds": round(seconds, 1), "memory": memory, "measurements": len(recorded),
-             "features_bytes": sum(path.stat().st_size for path in features)}  # fmt: skip
-    for path in [*recorded, *(project / "store").glob("zoo-*/**/*")]:
-        path.unlink(missing_ok=True) if path.is_file() else None
-    return found
+               "images", "--device", "cpu", "--batch-size", "8", "--workers", "2",
+               "--jobs", "1"]  # fmt: skip
+    watch = Watch(command, project, environment)
+    found = {}
+    for one in families:
+        names = [model.name for model in one.models]
+        recorded = [
+            path
+            for name in names
+            for path in (project / "data" / "measurements").rglob(f"{name}--*.json")
+        ]
+        found[one.title] = watch.of(one.name) | {"measurements": len(recorded)}
+        for path in recorded:
+            path.unlink()
+        for name in names:
+            shutil.rmtree(project / "store" / name)
+    return found, watch.seconds
 
 
-def one(project, architecture, tag):
-    """One architecture, from drawing its weights to measurements."""
-    path = project / f"{architecture}--{tag}.safetensors"
-    count = draw(architecture, path)
-    try:
+def some(project, tags):
+    """Some architectures in one call of the grid, from drawing their weights to measurements."""
+    families, about = [], {}
+    for architecture, tag in tags.items():
+        path = project / f"{architecture}--{tag}.safetensors"
+        count = draw(architecture, path)
         model = described(architecture, tag, path, f"zoo-{architecture}-{tag}".lower())
-        found = measure(project, [model], architecture)
-    finally:
-        size = path.stat().st_size
+        families.append(zoo.family(architecture, [model]))
+        about[architecture] = {
+            "architecture": architecture, "published": tag != "drawn", "parameters": count,
+            "weights_bytes": path.stat().st_size, "pixels": model.preprocessing.size,
+            "head": model.head != "none",
+        }  # fmt: skip
+    found, seconds = measure(project, families)
+    for path in project.glob("*.safetensors"):
         path.unlink()
-    return {"architecture": architecture, "published": tag != "drawn", "parameters": count,
-            "weights_bytes": size, "pixels": model.preprocessing.size,
-            "head": model.head != "none", **found}  # fmt: skip
+    load = round(os.getloadavg()[0], 1)
+    return [about[name] | found[name] | {"load": load} for name in tags], seconds
 
 
 def together(project, architecture, count):
@@ -150,9 +186,21 @@ def together(project, architecture, count):
     models = [
         described(architecture, "drawn", path, f"zoo-copy-{number}") for number in range(count)
     ]
-    found = measure(project, models, architecture)
+    found, _ = measure(project, [zoo.family(architecture, models)])
     path.unlink()
-    return {"architecture": architecture, "models": count, **found}
+    return {"architecture": architecture, "models": count, **found[architecture]}
+
+
+def pieces(sizes):
+    """Architectures in the order of their size, so many at a time as `AT_ONCE` bytes hold."""
+    piece, held = [], 0
+    for name in sorted(sizes, key=sizes.get):
+        if piece and held + 2 * sizes[name] > AT_ONCE:
+            yield piece
+            piece, held = [], 0
+        piece.append(name)
+        held += 2 * sizes[name]
+    yield piece
 
 
 def main():
@@ -164,7 +212,7 @@ def main():
     result = {"taken": datetime.now(UTC).date().isoformat(), "device": cpu(),
               "cores": os.cpu_count(), "torch": version("torch"),
               "open_clip": version("open_clip_torch"), "images": IMAGES, "limit_bytes": LIMIT,
-              "models": [], "together": [], "left_out": []}  # fmt: skip
+              "models": [], "calls": [], "together": [], "left_out": []}  # fmt: skip
     if options.write and RESULT.is_file():
         result = json.loads(RESULT.read_text())
     done = {one["architecture"] for one in (*result["models"], *result["left_out"])}
@@ -184,20 +232,19 @@ def main():
             folder = project / "images" / ("cat", "dog", "house")[number % 3]
             folder.mkdir(parents=True, exist_ok=True)
             write_photograph(folder, number)
-        for name in sorted(sizes, key=sizes.get):
+        for name in [name for name, size in sizes.items() if 2 * size > LIMIT]:
+            result["left_out"].append({"architecture": name, "parameters": sizes.pop(name)})
+        for names in pieces(sizes) if sizes else ():
             if time.monotonic() - began > 60 * options.minutes:
                 return print("more is left: call again")
-            if 2 * sizes[name] > LIMIT:
-                left = {"architecture": name, "parameters": sizes[name]}
-                result["left_out"].append(left)
-                continue
-            found = one(project, name, architectures[name])
-            found["load"] = round(os.getloadavg()[0], 1)
-            result["models"].append(found)
+            found, seconds = some(project, {name: architectures[name] for name in names})
+            result["models"] += found
+            result["calls"].append({"models": len(names), "seconds": round(seconds, 1)})
             keep()
-            print(f"{name}: {found['parameters'] / 1e6:.0f} M, {found['seconds']:.0f} s, "
-                  f"{found['memory'] / 1e9:.1f} GB, {found['measurements']} measurements",
-                  flush=True)  # fmt: skip
+            for one in found:
+                print(f"{one['architecture']}: {one['parameters'] / 1e6:.0f} M, "
+                      f"{one['seconds']:.0f} s, {one['memory'] / 1e9:.1f} GB, "
+                      f"{one['measurements']} measurements", flush=True)  # fmt: skip
         for count in GROWTH[1][: 1 if options.small else None]:
             if count in {one["models"] for one in result["together"]}:
                 continue

@@ -7,7 +7,9 @@
 #     reads:
 #     - data/imagenet/sets.yaml
 #     - data/throughput/full_size.json
+#     - data/throughput/growth.json
 #     - data/throughput/published.csv
+#     - data/throughput/zoo.json
 #     - families/*.yaml
 # ---
 
@@ -91,4 +93,39 @@ style.table(
     and the slower of both decides. Eight GPUs: the work shared evenly. Loading weights, heads,
     reading from disk and measuring are not in it."""
     + (f" Without a published speed, and left out: {', '.join(lacking)}." if lacking else ""),
+)  # fmt: skip
+
+# %% [markdown]
+# ## The zoo on checkpoints of random weights, measured on a CPU
+
+# %%
+trial = json.loads((THROUGHPUT / "zoo.json").read_text(encoding="utf-8"))
+here = f"{trial['cores']} cores of an {trial['device']}, shared with other work, {trial['taken']}"
+published = sum(one["published"] for one in trial["models"])
+slope, r = costs.slope_of_memory(trial["models"])
+style.figure(
+    "zoo", costs.zoo(trial["models"]), "recorded",
+    f"""The grid of the edition zoo on {trial["images"]} images, for one checkpoint of random
+    weights at a time: {len(trial["models"])} architectures of open_clip, {published} of them with
+    published accuracies; {here}, PyTorch {trial["torch"]}. Left out: {len(trial["left_out"])} whose
+    weights take more than {trial["limit_bytes"] / 1e9:.1f} GB in float16. Time: the two jobs of a
+    model in a call of the grid for several; it depends on the operations, too, and on what else the
+    machine did.
+    Memory: of the largest process; a parameter takes {slope:.1f} bytes, correlation {r:.2f}.""",
+)  # fmt: skip
+style.text("zoo-trial", f"{len(trial['models'])} architectures")
+
+# %% [markdown]
+# ## How the commands grow
+
+# %%
+growth = json.loads((THROUGHPUT / "growth.json").read_text(encoding="utf-8"))
+style.figure(
+    "growth", costs.growth(growth["points"]), "recorded",
+    f"""Seconds of the processor of three commands with nothing to execute, against how many models
+    there are in the published tables, how many measurements, how many families of the paper, one
+    varied at a time: the least of {growth["calls"]} calls on {growth["cores"]} cores of an
+    {growth["device"]}, {growth["taken"]}. *build*: what each build of the book begins with, before
+    Sphinx. The steepest growth between two neighbouring sizes goes with the power
+    {costs.steepest(growth["points"]):.2f} of the size; 1 is linear.""",
 )  # fmt: skip

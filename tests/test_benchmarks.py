@@ -1,11 +1,14 @@
 """Benchmarks that wait for a machine, or write what pages show: they run, small."""
 
+import math
 import os
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
+
+from companion.publish import costs
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytest.importorskip("psutil", reason="benchmarks need psutil")
@@ -16,6 +19,18 @@ def benchmark(name, *arguments, **more):
         [sys.executable, f"benchmarks/{name}.py", *arguments], cwd=ROOT, text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | more, capture_output=True, check=False,
     )  # fmt: skip
+
+
+def test_how_growth_and_memory_are_read_off():
+    points = [
+        {"what": what, "count": count, "seconds": {"status": seconds}}
+        for what, count, seconds in (("models", 10, 1.0), ("models", 100, 10.0),
+                                     ("families", 5, 1.0), ("families", 10, 1.1))
+    ]  # fmt: skip
+    assert costs.steepest(points) == pytest.approx(1)  # ten times for ten times as many
+    assert costs.steepest(points[2:]) == pytest.approx(math.log(1.1) / math.log(2))
+    models = [{"parameters": n, "memory": 5 * n + 7} for n in (1, 2, 4)]
+    assert costs.slope_of_memory(models) == pytest.approx((5, 1))
 
 
 def test_without_a_gpu_the_gpus_benchmark_says_so_in_a_sentence():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,18 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Model
+from companion.publish import style
+from companion.publish.style import Drawing
 
 #: Bytes that an image's label and its row number take.
 LABEL_BYTES = 16
+#: What the trial of the zoo noted of a model: name, unit, and how much of it is one.
+ZOO_PANELS = (("seconds", "seconds", 1), ("memory", "memory (GB)", 1e9))
+#: Commands whose growth is shown, and how.
+GROWTH_LOOKS = tuple(
+    (name, style.LEVEL_STYLES[level].colour, style.LEVEL_STYLES[level].marker)
+    for name, level in (("status", "zero_shot"), ("claims", "finetuned"), ("build", "supervised"))
+)
 #: Numbers of GPUs that share the work.
 GPUS = (1, 8)
 
@@ -76,6 +86,65 @@ def minutes(
         }
         for title, each in encoding.items()
     )
+
+
+def zoo(models: Sequence[Mapping[str, Any]]) -> Drawing:
+    """Seconds and memory of each model of the zoo's trial against its number of parameters."""
+    figure, axes = style.new_figure(columns=2, height=3.4)
+    _, colour, marker = style.LEVEL_STYLES["random"]
+    parameters = np.array([one["parameters"] for one in models]) / 1e6
+    told = []
+    for panel, (name, unit, scale) in zip(axes, ZOO_PANELS, strict=True):
+        values = np.array([one[name] for one in models]) / scale
+        panel.scatter(parameters, values, s=22, color=colour, marker=marker, linewidth=0)
+        panel.set(xlabel="parameters (millions)", ylabel=unit, xlim=(0, None), ylim=(0, None))
+        told.append(f"{unit} from {values.min():.1f} to {values.max():.1f}")
+    alt = (
+        f"Two scatter plots against parameters of {len(models)} models, "
+        f"{parameters.min():.0f} to {parameters.max():.0f} millions: {', '.join(told)}."
+    )
+    return Drawing(figure, alt)
+
+
+def slope_of_memory(models: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Bytes of memory that a parameter takes, and the correlation of both."""
+    parameters, memory = (np.array([one[n] for one in models]) for n in ("parameters", "memory"))
+    slope = float(np.polyfit(parameters, memory, 1)[0])
+    return slope, float(np.corrcoef(parameters, memory)[0, 1])
+
+
+def growth(points: Sequence[Mapping[str, Any]]) -> Drawing:
+    """Seconds of commands with nothing to do against what there is, a panel for each thing."""
+    things = list(dict.fromkeys(one["what"] for one in points))
+    figure, axes = style.new_figure(columns=len(things), height=3.2, sharey=True)
+    told = []
+    for panel, what in zip(axes, things, strict=True):
+        own = [one for one in points if one["what"] == what]
+        counts = [one["count"] for one in own]
+        for name, colour, marker in GROWTH_LOOKS:
+            seconds = [one["seconds"][name] for one in own]
+            panel.plot(counts, seconds, color=colour, marker=marker, label=name)
+            told.append(f"{what}, {name}: {', '.join(f'{s:.1f}' for s in seconds)}")
+        panel.set(xlabel=what, xscale="log", ylim=(0, None))
+        panel.set_xticks(counts, labels=[f"{count:,}" for count in counts])
+        panel.minorticks_off()
+    axes[0].set_ylabel("processor (s)")
+    style.legend(figure, axes[0])
+    return Drawing(figure, f"Lines, seconds of the processor. {'; '.join(told)}.")
+
+
+def steepest(points: Sequence[Mapping[str, Any]]) -> float:
+    """The largest exponent with which a command's time grows; above 1 is more than linearly.
+
+    Between neighbouring sizes: log of the times' ratio over log of the sizes' ratio.
+    """
+    found = [
+        np.log(b["seconds"][name] / a["seconds"][name]) / np.log(b["count"] / a["count"])
+        for a, b in itertools.pairwise(points)
+        if a["what"] == b["what"]
+        for name in a["seconds"]
+    ]
+    return float(max(found))
 
 
 def _minutes(seconds: float) -> str:
