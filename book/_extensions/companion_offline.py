@@ -170,6 +170,12 @@ def _written(app: Sphinx) -> set[str]:
     return app.companion_written  # type: ignore[attr-defined,no-any-return]
 
 
+def forget_what_is_read_anew(_: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+    """Forget all changed pages before the first is read: a label may move from one to another."""
+    for name in names:
+        env.clear_doc(name)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect these to Sphinx's events; treat warnings as errors."""
     app.keep_going = True  # what `-W --keep-going` sets
@@ -178,6 +184,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
     app.connect("html-page-context", note_page)
     app.connect("env-updated", write_all_if_contents_changed)
+    app.connect("env-before-read-docs", forget_what_is_read_anew)
     app.connect("env-check-consistency", forget_until_finished)
     app.connect("build-finished", check_pages)
     app.connect("build-finished", remove_leftovers)
