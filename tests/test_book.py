@@ -105,6 +105,19 @@ def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
     assert '"bumblebe": 0' in index and '"aardvark": 0' not in index
 
 
+def test_a_label_that_moves_to_another_page_is_no_duplicate(tmp_path):
+    settings = STOPPABLE.format(extensions=str(ROOT / "book/_extensions"))
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    index = "Home\n====\n\n.. toctree::\n\n   a\n   z\n"
+    pages = {"index": index, "a": "A\n=\n\nText.\n", "z": "Z\n=\n\nText.\n"}
+    for holder in ("z", "a"):
+        for name, text in pages.items():
+            content = ".. _moves:\n\n" * (name == holder) + text
+            (tmp_path / f"{name}.rst").write_text(content, encoding="utf-8")
+        built = run_in(tmp_path, "sphinx", ".", "_build", "-q", "-W")
+        assert built.returncode == 0, built.stderr
+
+
 def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):
     """What `companion status` calls up to date has a page or is shown; the rest stands together."""
     rows = json.loads(run_in(clone, "companion.cli", "status", "--json").stdout)
