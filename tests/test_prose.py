@@ -19,7 +19,7 @@ NO_PROSE = (
     r"^:::+\{admonition\} (?:Try it|Solution|Answer|(?:Exercise|Question) [^\n]*)$.*?^:::+$",
     r"^\d+ minutes to read.*?$",  # test_exercises holds them
     r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
-    r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)", r"<a [^>]*>",
+    r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)",
     r"^\([^)\n]*\)=$", r"^\d+\. ",
 )  # fmt: skip
 #: Numbers that are names: of versions, years, models, data sets, exercises, claims and the like.
