@@ -102,15 +102,17 @@ style.table(
 trial = json.loads((THROUGHPUT / "zoo.json").read_text(encoding="utf-8"))
 here = f"{trial['cores']} cores of an {trial['device']}, shared with other work, {trial['taken']}"
 published = sum(one["published"] for one in trial["models"])
+headless = sum(not one["head"] for one in trial["models"])
 slope, r = costs.slope_of_memory(trial["models"])
 style.figure(
     "zoo", costs.zoo(trial["models"]), "recorded",
     f"""The grid of the edition zoo on {trial["images"]} images, for one checkpoint of random
     weights at a time: {len(trial["models"])} architectures of open_clip, {published} of them with
     published accuracies; {here}, PyTorch {trial["torch"]}. Left out: {len(trial["left_out"])} whose
-    weights take more than {trial["limit_bytes"] / 1e9:.1f} GB in float16. Time: the two jobs of a
-    model in a call of the grid for several; it depends on the operations, too, and on what else the
-    machine did.
+    weights take more than {trial["limit_bytes"] / 1e9:.1f} GB in float16. Without a head, as their
+    tokenizer is not on this machine, so that nothing about a head was measured: {headless}. Time:
+    the two jobs of a model in a call of the grid for several; it depends on the operations, too,
+    and on what else the machine did.
     Memory: of the largest process; a parameter takes {slope:.1f} bytes, correlation {r:.2f}.""",
 )  # fmt: skip
 style.text("zoo-trial", f"{len(trial['models'])} architectures")

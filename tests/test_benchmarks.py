@@ -22,13 +22,16 @@ def benchmark(name, *arguments, **more):
 
 
 def test_how_growth_and_memory_are_read_off():
+    names = "status", "claims", "build"
     points = [
-        {"what": what, "count": count, "seconds": {"status": seconds}}
+        {"what": what, "count": count, "seconds": dict.fromkeys(names, seconds)}
         for what, count, seconds in (("models", 10, 1.0), ("models", 100, 10.0),
                                      ("families", 5, 1.0), ("families", 10, 1.1))
     ]  # fmt: skip
     assert costs.steepest(points) == pytest.approx(1)  # ten times for ten times as many
     assert costs.steepest(points[2:]) == pytest.approx(math.log(1.1) / math.log(2))
+    for axes in costs.growth(points).figure.axes:  # nothing lies outside
+        assert axes.get_ylim()[1] > 10
     models = [{"parameters": n, "memory": 5 * n + 7} for n in (1, 2, 4)]
     assert costs.slope_of_memory(models) == pytest.approx((5, 1))
 

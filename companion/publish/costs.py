@@ -125,10 +125,11 @@ def growth(points: Sequence[Mapping[str, Any]]) -> Drawing:
             seconds = [one["seconds"][name] for one in own]
             panel.plot(counts, seconds, color=colour, marker=marker, label=name)
             told.append(f"{what}, {name}: {', '.join(f'{s:.1f}' for s in seconds)}")
-        panel.set(xlabel=what, xscale="log", ylim=(0, None))
+        panel.set(xlabel=what, xscale="log")
         panel.set_xticks(counts, labels=[f"{count:,}" for count in counts])
         panel.minorticks_off()
-    axes[0].set_ylabel("processor (s)")
+    most = max(seconds for one in points for seconds in one["seconds"].values())
+    axes[0].set(ylabel="processor (s)", ylim=(0, 1.1 * most))
     style.legend(figure, axes[0])
     return Drawing(figure, f"Lines, seconds of the processor. {'; '.join(told)}.")
 
