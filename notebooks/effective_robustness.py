@@ -21,9 +21,8 @@
 # %% [markdown]
 # # Effective robustness
 #
-# How much more accurate are this backbone's models under the shifts than their accuracy in the
-# distribution of ImageNet lets one expect? The section {doc}`/measuring_robustness` explains the
-# question.
+# How much more accurate are this backbone's models under the shifts than their accuracy on
+# ImageNet lets one expect? The section {doc}`/measuring_robustness` explains the question.
 
 # %% [markdown] tags=["pocket"]
 # In the {doc}`pocket lab </guide/pocket_lab>` drawing styles stand for ImageNet and its shifts.
@@ -53,9 +52,8 @@ evidence = accuracies.evidence(first.models, second.models)
 # %% [markdown]
 # ## From accuracies to effective robustness
 #
-# One model: the logit of its accuracy without shift, {eq}`eq-logit`; the accuracy that the baseline
-# expects from it under shift, {eq}`eq-baseline`; what the model has beyond that,
-# {eq}`eq-effective-robustness`.
+# One model: the logit of its accuracy without shift, {eq}`eq-logit`; what the baseline expects
+# under shift, {eq}`eq-baseline`; what it has beyond that, {eq}`eq-effective-robustness`.
 
 # %%
 for model in first.models.to_dict("records")[:1]:

@@ -58,7 +58,7 @@ for kind, column in COLUMNS.items():
             "at most (%)": (100 * at_most(of["lost"], of["tries"])).map("{:.1f}".format),
         }
     )
-    style.table(kind, shown, None, f"Faults of one kind ({kind}), each tried so many times.")
+    style.table(kind, shown, None, f"What was tried: a {column}, and how often anything was lost.")
     style.text(
         f"{kind}-told",
         f"{of['tries'].sum() - of['lost'].sum():,} of {of['tries'].sum():,} were survived.",

@@ -22,8 +22,7 @@
 # %% [markdown]
 # # What kurtosis measures
 #
-# Rotations, means and moments of genuine features, and what they do to κ and to predictions. The
-# page {doc}`/what_kurtosis_measures` shows these results and explains them.
+# What rotations and means do to κ and predictions: shown on {doc}`/what_kurtosis_measures`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -147,5 +146,5 @@ told = "; ".join(
     f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
     for statement, title in STATEMENTS.items() if enough
 )  # fmt: skip
-told += f" ({len(frame)} models)" if enough else "not measured"
-style.text("correlations", style.minus(told))
+of = f" ({len(frame)} models)" if enough else "not measured"
+style.text("correlations", style.minus(told + of))

@@ -82,3 +82,12 @@ def test_imports_go_one_way(module):
         name for name, hidden in imports(MODULES[module]) if breaks_a_rule(module, name, hidden)
     }
     assert not found, "the direction is in ROOMS"
+
+
+def test_a_module_and_a_notebook_fit_into_a_head():
+    """What grows beyond holds two ideas: a new one needs its own place."""
+    rooms = [path for room in OURS for path in (ROOT / room).rglob("*.py")]
+    limits = {path: 450 for path in rooms} | {path: 150 for path in (ROOT / "notebooks").glob("*")}
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in limits if path.is_file()}
+    long = [path.name for path, count in lines.items() if count > limits[path]]
+    assert not long

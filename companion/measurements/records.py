@@ -23,17 +23,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from analysis import code, common
-from analysis.common import (
-    PACKAGES,
-    ROOT,
-    CompanionError,
-    Name,
-    Plain,
-    Sha256,
-    Strict,
-    Words,
-    write_text,
-)
+from analysis.common import ROOT, CompanionError, Name, Plain, Sha256, Strict, Words, write_text
 from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
@@ -372,9 +362,13 @@ def code_parts(experiment: Experiment) -> Mapping[str, str]:
     """A hash of what each module does that decides the experiment's numbers, by its name."""
     own = CODE[experiment]
     imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
-    paths = [path.relative_to(PACKAGES).with_suffix("") for path in code.import_closure(imports)]
+    paths = [
+        path.relative_to(common.PACKAGES).with_suffix("") for path in code.import_closure(imports)
+    ]
     behind = [".".join(path.parts) for path in paths if path.name != "__init__"]
-    files = {name: PACKAGES / f"{name.replace('.', '/')}.py" for name in sorted({*own, *behind})}
+    files = {
+        name: common.PACKAGES / f"{name.replace('.', '/')}.py" for name in sorted({*own, *behind})
+    }
     return {name: code.hash_of(path.read_text("utf-8")) for name, path in files.items()}
 
 
@@ -388,8 +382,7 @@ def changed_code(measurement: Measurement) -> list[str]:
 
 def code_note(measurement: Measurement) -> str:
     """A sentence for the reader if the measurement was taken with other code, else nothing."""
-    changed = changed_code(measurement)
-    if not changed:
+    if not (changed := changed_code(measurement)):
         return ""
     return (
         f"Taken with an earlier version of the code ({measurement.provenance.version}); "
@@ -441,9 +434,7 @@ def _check_quantity(name: str, known: Quantity | None, given: Value | None) -> N
     except ValueError:
         raise ValueError(f"values.{name} has rows of different lengths") from None
     if array.ndim != known.dimensions:
-        raise ValueError(
-            f"values.{name} must have {known.dimensions} dimensions, it has {array.ndim}"
-        )
+        raise ValueError(f"values.{name} needs {known.dimensions} dimensions, it has {array.ndim}")
     if not np.isfinite(array).all():
         raise ValueError(f"values.{name} holds a number that is not finite")
 
