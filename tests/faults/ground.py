@@ -34,7 +34,13 @@ READS_FEATURES = PER_FAMILY.replace("scope: family", "scope: family\n#     featu
     "         if not p.stem.endswith('head')]\nprint(found)\nprint(",
 )  # fmt: skip
 #: Pages that the runs refer to, and the runs.
-PAGES = ("guide/probe", "guide/your_checkpoint", "outlier_features", "privileged_directions")
+PAGES = (
+    "guide/contribute",
+    "guide/probe",
+    "guide/your_checkpoint",
+    "outlier_features",
+    "privileged_directions",
+)
 TOC = "format: jb-book\nroot: index\nchapters:\n" + "".join(
     f"- {kind}\n" for kind in (*(f"file: {name}" for name in PAGES), "glob: runs/*/*")
 )
