@@ -108,12 +108,13 @@ style.figure(
     "zoo", costs.zoo(trial["models"]), "recorded",
     f"""The grid of the edition zoo on {trial["images"]} images, for one checkpoint of random
     weights at a time: {len(trial["models"])} architectures of open_clip, {published} of them with
-    published accuracies; {here}, PyTorch {trial["torch"]}. Left out: {len(trial["left_out"])} whose
-    weights take more than {trial["limit_bytes"] / 1e9:.1f} GB in float16. Without a head, as their
-    tokenizer is not on this machine, so that nothing about a head was measured: {headless}. Time:
-    the two jobs of a model in a call of the grid for several; it depends on the operations, too,
-    and on what else the machine did.
-    Memory: of the largest process; a parameter takes {slope:.1f} bytes, correlation {r:.2f}.""",
+    published accuracies; {here}, PyTorch {trial["torch"]}.""",
+    more=f"""Left out: {len(trial["left_out"])} whose weights take more than
+    {trial["limit_bytes"] / 1e9:.1f} GB in float16. Without a head, as their tokenizer is not on
+    this machine, so that nothing about a head was measured: {headless}. Time: the two jobs of a model in
+    a call of the grid for several; it depends on the operations, too, and on what else the machine
+    did. Memory: of the largest process; a parameter takes {slope:.1f} bytes, correlation
+    {r:.2f}.""",
 )  # fmt: skip
 style.text("zoo-trial", f"{len(trial['models'])} architectures")
 
@@ -124,9 +125,10 @@ style.text("zoo-trial", f"{len(trial['models'])} architectures")
 growth = json.loads((THROUGHPUT / "growth.json").read_text(encoding="utf-8"))
 style.figure(
     "growth", costs.growth(growth["points"]), "recorded",
-    f"""Seconds of the processor of three commands with nothing to execute, against how many models
+    """Seconds of the processor of three commands with nothing to execute, against how many models
     there are in the published tables, how many measurements, how many families of the paper, one
-    varied at a time: the least of {growth["calls"]} calls on {growth["cores"]} cores of an
+    varied at a time.""",
+    more=f"""The least of {growth["calls"]} calls on {growth["cores"]} cores of an
     {growth["device"]}, {growth["taken"]}. *build*: what each build of the book begins with, before
     Sphinx. The steepest growth between two neighbouring sizes goes with the power
     {costs.steepest(growth["points"]):.2f} of the size; 1 is linear.""",
