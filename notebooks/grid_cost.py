@@ -111,9 +111,9 @@ style.figure(
     published accuracies; {here}, PyTorch {trial["torch"]}.""",
     more=f"""Left out: {len(trial["left_out"])} whose weights take more than
     {trial["limit_bytes"] / 1e9:.1f} GB in float16. Without a head, as their tokenizer is not on
-    this machine, so that nothing about a head was measured: {headless}. Time: the two jobs of a model in
-    a call of the grid for several; it depends on the operations, too, and on what else the machine
-    did. Memory: of the largest process; a parameter takes {slope:.1f} bytes, correlation
+    this machine, so that nothing about a head was measured: {headless}. Time: the two jobs of a
+    model in a call of the grid for several; it depends on the operations, too, and on what else the
+    machine did. Memory: of the largest process; a parameter takes {slope:.1f} bytes, correlation
     {r:.2f}.""",
 )  # fmt: skip
 style.text("zoo-trial", f"{len(trial['models'])} architectures")

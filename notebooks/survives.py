@@ -64,4 +64,5 @@ for kind, column in COLUMNS.items():
         f"{of['tries'].sum() - of['lost'].sum():,} of {of['tries'].sum():,} were survived.",
     )
 style.text("confidence", f"{100 * confidence:g} %")
-style.text("made-by", f"Commit `{recorded['commit']}`; {recorded['machine']}.")
+commits = ", ".join(f"`{commit}`" for commit in dict.fromkeys(rows["commit"]))
+style.text("made-by", f"Tried at {commits}; {recorded['machine']}.")

@@ -76,12 +76,13 @@ def record(done: list[Row]) -> None:
     """Keep the figures; those of kinds that were not tried now stay as they are."""
     kept = json.loads(RECORD.read_text("utf-8"))["rows"] if RECORD.exists() else []
     tried = {row.kind for row in done}
-    found = [row._asdict() for row in done] + [row for row in kept if row["kind"] not in tried]
-    found.sort(key=lambda row: KINDS.index(row["kind"]))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ground.ROOT,
                             capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
     machine = f"{platform.system()}, Python {platform.python_version()}, {os.cpu_count()} cores"
-    about = {"machine": machine, "commit": commit, "rows": found}
+    found = [row._asdict() | {"commit": commit} for row in done]
+    found += [row for row in kept if row["kind"] not in tried]
+    found.sort(key=lambda row: KINDS.index(row["kind"]))
+    about = {"machine": machine, "rows": found}
     RECORD.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
