@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -50,7 +51,8 @@ def test_its_code_works_on_a_processor():
     assert ran.returncode == 0, ran.stderr
     said = ran.stdout.splitlines()
     assert said[0].startswith("pocket-cnn, bf16: bare encoder channels first ")
-    assert "so 1 cores suffice for 95%" in said[0] and said[2].startswith("2 encoders in one pass")
+    assert re.search(r"so \d+ cores suffice for 95%", said[0])  # how many is the machine's affair
+    assert said[2].startswith("2 encoders in one pass")
     changes = [line for line in said if "against fp32" in line]
     assert len(changes) == 2 and all("predictions kept" in line for line in changes)
     for line in changes:  # bf16 has eight bits

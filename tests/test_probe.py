@@ -24,7 +24,7 @@ CLAIM = "the outlier features that the paper found only in robust models"
 ALWAYS = {
     "κ depends on the basis: a rotation of the features that the head undoes takes it to about 3 "
     "and changes no prediction.",
-    "This is an indication, not a guarantee: robustness itself was not measured.",
+    "This is an indication, not a guarantee: a probe does not measure robustness itself.",
     "The paper's evidence is on ImageNet's validation images; other images shift κ.",
 }
 

@@ -81,8 +81,9 @@ def template(folder: Path) -> Path:
         {"per_family": PER_FAMILY, "of_features": READS_FEATURES}, FILES,
         data=("data/pocket", "data/emoji", "data/concepts", "data/probe.yaml",
               "data/measurements.schema.json", "notebooks/checkpoint_report.py",
-              "data/embeddings.yaml", "data/published", "book/_config.yml",
-              "book/_extensions", "book/_static", "book/references.bib"),
+              "data/embeddings.yaml", "data/published", "data/claims.yaml",
+              "data/counterparts.yaml", "book/_config.yml", "book/_extensions", "book/_static",
+              "book/references.bib"),
     )  # fmt: skip
     for name, count in (("one", 30), ("two", 45)):
         save_folder(made / name, count)
