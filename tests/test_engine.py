@@ -312,6 +312,15 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     assert not list((project / "book/runs").rglob("*.part"))
 
 
+def test_what_changes_while_a_run_reads_it_is_read_again(project):
+    """As when features are extracted beside a build."""
+    changes = 'Path("data/number.txt").write_text("2")\nprint('
+    notebook = project / "notebooks/per_family.py"
+    notebook.write_text(notebook.read_text().replace("print(", changes))
+    assert update(project) == PER_FAMILY_RUNS
+    assert "0.0 2" in (project / "book/runs/per_family/rn50.ipynb").read_text()
+
+
 def test_unknown_and_ill_typed_parameters_stop_before_the_start(project):
     for given, message in [
         (("sahre", "0.3"), "notebook per_family has no parameter 'sahre'."),

@@ -21,6 +21,8 @@ from companion.runs.execute import check_parameters, show_as_written
 from companion.runs.experiments import STATE, Run, RunError
 from companion.runs.keys import Parts, Status
 
+#: How often runs are made again whose features came or went while they were.
+ROUNDS = 3
 EXECUTE = "companion.runs.execute:execute"
 #: What decides which features and live measurements there should be, beside the store.
 STORE_CODE = "from companion.runs import grid"
@@ -32,26 +34,37 @@ def bring_up_to_date(jobs: int = 2) -> int:
 
     Raises RunError, after all others have finished, if any failed.
     """
+    executed = 0
     with alone("a build of the book"), working(jobs):
-        prepare(experiments.possible_runs(), jobs)
-        everything = experiments.all_runs()  # what was just measured is evidence, too
-        _remove_leftovers(everything)
-        before = keys.statuses(everything)
-        for status in before:
-            if not status.as_written:
-                show_as_written(status.run)
-        outdated = [status for status in before if status.state != "up to date"]
-        ready = [status.run for status in outdated if status.parts]
-        targets = [run.output.relative_to(ROOT) for run in ready]
-        errors = dispatch.snakemake("runs", targets, jobs) if ready else []
-        failed = [status for status in outdated if not status.parts]
-        failed += [status for status in keys.statuses(ready) if status.state != "up to date"]
-    begun = any(status.state == "failed" for status in failed)
+        for _ in range(ROUNDS):
+            outdated, failed, wanted = _one_round(jobs)
+            executed += outdated
+            if not failed or any(one.state == "failed" for one in failed):
+                break  # else features came or went meanwhile, and what read them is stale again
+    if failed:
+        raise RunError(_report(failed, wanted))
+    return executed
+
+
+def _one_round(jobs: int) -> tuple[int, list[Status], int]:
+    """How many runs were outdated, those that still are, and how many there are in all."""
+    prepare(experiments.possible_runs(), jobs)
+    everything = experiments.all_runs()  # what was just measured is evidence, too
+    _remove_leftovers(everything)
+    before = keys.statuses(everything)
+    for one in before:
+        if not one.as_written:
+            show_as_written(one.run)
+    outdated = [one for one in before if one.state != "up to date"]
+    ready = [one.run for one in outdated if one.parts]
+    targets = [run.output.relative_to(ROOT) for run in ready]
+    errors = dispatch.snakemake("runs", targets, jobs) if ready else []
+    failed = [one for one in outdated if not one.parts]
+    failed += [one for one in keys.statuses(ready) if one.state != "up to date"]
+    begun = any(one.state == "failed" for one in failed)
     if errors and failed and not begun:
         raise RunError(f"Snakemake could not execute the runs: {' '.join(errors)}")
-    if failed:
-        raise RunError(_report(failed, len(everything)))
-    return len(outdated)
+    return len(outdated), failed, len(everything)
 
 
 def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
