@@ -259,7 +259,8 @@ LONG_TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</t
 <script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
 
 
-def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
+def shown(browser: Any, html: str) -> Any:
+    """A page on a phone, with the book's scripts and styles."""
     page = browser.new_page(viewport=PHONE)
     page.route(
         "http://book.test/**",
@@ -267,9 +268,14 @@ def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
     )
     page.route(
         "http://book.test/",
-        lambda route: route.fulfill(body=LONG_TABLE, content_type="text/html; charset=utf-8"),
+        lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8"),
     )
     page.goto("http://book.test/")
+    return page
+
+
+def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
+    page = shown(browser, LONG_TABLE)
     box, visible = page.get_by_label("Find a concept"), page.locator("tbody tr:visible")
     found = page.locator("output.found")
     sync_api.expect(found).to_have_text("3 rows")
@@ -300,16 +306,7 @@ FEW_VALUES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</t
 
 
 def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(browser: Any) -> None:
-    page = browser.new_page(viewport=PHONE)
-    page.route(
-        "http://book.test/**",
-        lambda route: route.fulfill(path=STATIC / route.request.url.split("book.test/")[1]),
-    )
-    page.route(
-        "http://book.test/",
-        lambda route: route.fulfill(body=FEW_VALUES, content_type="text/html; charset=utf-8"),
-    )
-    page.goto("http://book.test/")
+    page = shown(browser, FEW_VALUES)
     choice, visible = page.get_by_label("verdict:"), page.locator("tbody tr:visible")
     assert choice.locator("option").all_inner_texts() == [
         "all", "differs (1)", "reproduced (2)", "not measured (1)",

@@ -74,7 +74,12 @@ def test_results_lead_to_claims_and_back():
 def test_a_wrong_counterpart_is_named(tmp_path):
     path = tmp_path / "counterparts.yaml"
     path.write_text(COUNTERPARTS.read_text("utf-8").replace("quantity: same", "quantity: like", 1))
-    with pytest.raises(ClaimError, match=r"counterparts.yaml, entry 0.*quantity.*'like'|should be"):
+    with pytest.raises(
+        ClaimError, match=r"counterparts\.yaml, entry \[0\]\.counterparts.*quantity"
+    ):
+        load_counterparts(path)
+    path.write_text(COUNTERPARTS.read_text("utf-8").replace("id: table-1\n", "id: figure-1\n", 1))
+    with pytest.raises(ClaimError, match="gives the same id to two entries"):
         load_counterparts(path)
 
 

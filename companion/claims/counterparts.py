@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
-
-from analysis.common import ROOT, Strict, first_reason
-from companion.claims.ledger import ClaimError
+from analysis.common import ROOT, Strict
+from companion.claims.ledger import entries
 
 COUNTERPARTS = ROOT / "data" / "counterparts.yaml"
 
@@ -61,12 +58,7 @@ class Item(Strict):
 
 def load_counterparts(path: Path = COUNTERPARTS) -> dict[str, Item]:
     """All items by id, in the file's order; ClaimError names the entry and the field."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    try:
-        items = TypeAdapter(list[Item]).validate_python(content)
-    except ValidationError as error:
-        raise ClaimError(f"{path.name}, entry {first_reason(error)}.") from None
-    return {item.id: item for item in items}
+    return entries(path, Item)
 
 
 def bearing(items: Mapping[str, Item], claim: str) -> list[str]:

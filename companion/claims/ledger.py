@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -233,16 +233,30 @@ def numbers(
     return tuple(found)
 
 
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=_Named)
+
+
 def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
     """All claims by id, in the file's order; ClaimError names the entry and the field."""
+    return entries(path, Claim)
+
+
+def entries(path: Path, kind: type[Entry]) -> dict[str, Entry]:
+    """A file's list of entries by their ``id``; ClaimError as above."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
-        claims = TypeAdapter(list[Claim]).validate_python(content)
+        found: list[Entry] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
     except ValidationError as error:
         raise ClaimError(f"{path.name}, entry {first_reason(error)}.") from None
-    if len({claim.id for claim in claims}) < len(claims):
-        raise ClaimError(f"{path.name} gives the same id to two claims; ids must differ.")
-    return {claim.id: claim for claim in claims}
+    by_id = {entry.id: entry for entry in found}
+    if len(by_id) < len(found):
+        raise ClaimError(f"{path.name} gives the same id to two entries; ids must differ.")
+    return by_id
 
 
 def printed_regions(claim: Claim) -> dict[str, dict[str, int]]:
