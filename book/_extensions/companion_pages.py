@@ -43,6 +43,8 @@ LANDMARKS = (
     (r'<footer class="bd-footer">\s*</footer>', ""),
 )  # fmt: skip
 
+TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
+
 SET_UP = """import os
 import sys
 
@@ -168,6 +170,8 @@ def leave_out_files(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         to_file = link.get("refuri", "#" if "refid" in link else "")
         if not to_file.startswith(("#", "http:", "https:", "mailto:")):
             link.replace_self(link.children)
+    for raw in doctree.findall(nodes.raw):  # links that the explorer's address needs as they are
+        raw[:] = [nodes.Text(re.sub(TO_FILE, r"\1", raw.astext(), flags=re.S))]
 
 
 def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
