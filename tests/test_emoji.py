@@ -139,7 +139,7 @@ def test_errors_say_what_is_known(emoji: Emoji, tmp_path: Path) -> None:
         emoji.select("notto")
     with pytest.raises(DatasetError, match="unknown split 'val'"):
         emoji.select("noto", "val")
-    with pytest.raises(DatasetError, match=r"does not exist: run `python data/emoji/make.py`"):
+    with pytest.raises(DatasetError, match="does not exist: the emoji come with the rep"):
         load(tmp_path / "none.zip")
     with pytest.raises(DatasetError, match="has no column 'twemoji'"):
         read_table(b"concept,name\n1F600,grinning face\n")

@@ -120,7 +120,10 @@ def load(path: Path = ARCHIVE) -> Emoji:
     Raises DatasetError if the file is missing or its sheets do not fit its table.
     """
     if not path.is_file():
-        raise DatasetError(f"{path} does not exist: run `python data/emoji/make.py`.")
+        raise DatasetError(
+            f"{path} does not exist: the emoji come with the repository, so run this in a clone of "
+            "it or name one in COMPANION_ROOT (`python data/emoji/make.py` makes them anew)."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             concepts = archive.read(TABLE)
