@@ -23,6 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.families.registry import Model
+from analysis.features.devices import computing
 from analysis.features.encoders import load
 from analysis.features.extract import Encoder, extract
 from analysis.features.plan import Precision, Settings
@@ -69,13 +70,15 @@ def compare_with_encoder_alone(model, images, settings, folder, repeat):
     pixels = torch.from_numpy(np.stack(decoded)).to(loaded.device)
 
     def alone(_):
-        for first in range(0, len(pixels), settings.batch_size):
-            encoder(pixels[first : first + settings.batch_size]).cpu()
+        with computing([loaded.encoder]):
+            for first in range(0, len(pixels), settings.batch_size):
+                encoder(pixels[first : first + settings.batch_size]).cpu()
 
     def whole(i):
         extract([model], images, settings, folder=folder / f"{model.name}-{i}")
 
-    encoder(pixels[: settings.batch_size]).cpu()
+    with computing([loaded.encoder]):
+        encoder(pixels[: settings.batch_size]).cpu()
     ready, files = len(images) / fastest(repeat, alone, whole)
     print(
         f"{model.architecture}: {files:.1f} images per second from JPEG files to features on disk, "

@@ -37,9 +37,9 @@ from extraction import drawn
 
 from analysis.common import ROOT
 from analysis.families import registry
+from analysis.features.devices import computing
 from analysis.features.encoders import load
 from analysis.features.extract import Encoder, device_for, extract
-from analysis.features.networks import threads_for
 from analysis.features.plan import Precision, Settings
 from analysis.features.preprocess import to_pixels
 from analysis.images import imagelist
@@ -103,7 +103,7 @@ def watched(call):
 
 def alone(encoder, pixels, batch):
     """Images per second of the encoder on ready tensors."""
-    with threads_for([encoder.loaded.encoder]):
+    with computing([encoder.loaded.encoder]):
         encoder(pixels[:batch]).cpu()
         start = time.perf_counter()
         for first in range(0, len(pixels), batch):

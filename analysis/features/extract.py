@@ -32,9 +32,9 @@ from analysis.common import fingerprint
 from analysis.families.registry import Model
 from analysis.features import plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
+from analysis.features.devices import computing
 from analysis.features.encoders import Loaded, load
 from analysis.features.heads import see_to_head
-from analysis.features.networks import threads_for
 from analysis.features.plan import ExtractionError, Settings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
@@ -265,7 +265,7 @@ def _extracted(
     )  # fmt: skip
     device = works[0].encoder.loaded.device
     batches = decoded(images, needed, settings, pinned=device.type == "cuda")
-    with bar, threads_for([work.encoder.loaded.encoder for work in works]):
+    with bar, computing([work.encoder.loaded.encoder for work in works]):
         for shard, group in groupby(batches, key=lambda batch: batch.shard):
             waiting = [work for work in works if len(work.shards.notes) == shard]
             failed = _extract_shard(group, waiting, images, settings, bar, onerror)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from analysis.families.registry import Model
-from analysis.features import networks, store
+from analysis.features import store
+from analysis.features.devices import computing
 from analysis.features.encoders import Loaded, load
 from analysis.features.plan import ExtractionError, head_prompts
 from analysis.features.store import Head, StoreError
@@ -107,7 +108,7 @@ def see_to_head(loaded: Loaded, images: ImageList, head: Path) -> None:
         _check_words(prompts, images)
     known = loaded.head.classes if loaded.head else prompts.classes if prompts else ()
     _check_classes(loaded.model, known, images)
-    with networks.threads_for([loaded.encoder]):
+    with computing([loaded.encoder]):
         cached_head(loaded, prompts, head)
 
 

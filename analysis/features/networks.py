@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import open_clip
@@ -25,8 +25,6 @@ from analysis.features.weights import HUB_FILES, ModelError, from_hub
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 RANDOM_SEED = 0
-#: Networks with fewer parameters compute in one thread.
-SMALL = 3_000_000
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -125,22 +123,6 @@ def check_activation(model: Model, quick_gelu: bool) -> None:
             f"{activations[quick_gelu]}: use the architecture "
             f"{'without' if quick_gelu else 'with'} -quickgelu in its name."
         )
-
-
-@contextlib.contextmanager
-def threads_for(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Let small networks compute in one thread: more of them only wait for each other.
-
-    Where other processes keep the cores busy that waiting is most of the time.
-    """
-    sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
-    before = torch.get_num_threads()
-    if max(sizes) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Undrawn(TorchFunctionMode):
