@@ -4,13 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The processes that tests start keep compiled bytecode, as a reader's do, whatever this one may.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+#: What a small project needs of this one to be built as a book.
+OF_A_BOOK = (
+    "book/_config.yml", "book/_extensions", "book/_static", "book/references.bib",
+    "data/claims.yaml", "data/counterparts.yaml", "data/published",
+)  # fmt: skip
 
 
 def copy_checkout(target: Path) -> Path:
@@ -69,6 +78,14 @@ def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(
         command, cwd=folder, env=environment, text=True, capture_output=True, timeout=1500
     )
+
+
+def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:
+    """Jobs notice that their parent is gone, a moment later; assert that they do."""
+    until = time.monotonic() + seconds
+    while left := [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]:
+        assert time.monotonic() < until, f"a job outlives its parent: {left}"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

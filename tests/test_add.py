@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from conftest import ROOT, build_book, copy_checkout, run_in
+from conftest import ROOT, copy_checkout, run_in
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
@@ -756,32 +755,6 @@ def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) 
     assert features.shape == (9, 1280) and features.min() == 0 and features.max() <= 6
     assert load_family("lite", project / "families").model("lite-supervised").head == "own"
     companion(project, "remove", "lite", "--features")
-
-
-@pytest.mark.slow
-def test_the_book_shows_an_added_family_and_forgets_a_removed_one(
-    clone: Path, tmp_path: Path
-) -> None:
-    project = shutil.copytree(clone, tmp_path / "bøok", symlinks=True)
-    companion(project, "add", "mine", "pocket-cnn-web-large", "--title", "My own CNN")
-    companion(project, "extract", "mine", "--data", "pocket-twemoji-test", "-q")
-    built = build_book(project)
-    assert built.returncode == 0, built.stderr[-2000:]
-    html = project / "book/_build/html"
-    menu = (html / "index.html").read_text(encoding="utf-8")
-    for chapter in CHAPTERS - {"effective_robustness"}:
-        page = (html / f"runs/{chapter}/mine.html").read_text(encoding="utf-8")
-        assert "My own CNN" in page and "evidence-live" in page
-        assert f'runs/{chapter}/mine.html">My own CNN · live<' in menu
-    absent = html / "runs/effective_robustness/not_measured.html"
-    assert "My own CNN" in absent.read_text(encoding="utf-8")
-    assert "My own CNN" in (html / "appendix/models.html").read_text(encoding="utf-8")
-    companion(project, "remove", "mine", "--features")
-    built = build_book(project)
-    assert built.returncode == 0, built.stderr[-2000:]
-    pages = [p for p in html.rglob("*.html") if "My own CNN" in p.read_text(encoding="utf-8")]
-    assert pages == [] and not list(html.rglob("mine.*"))
-    assert yaml.safe_load((project / "families/rn50.yaml").read_text(encoding="utf-8"))
 
 
 def test_errors_are_those_that_the_command_line_turns_into_a_sentence() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, build_book, run_in
+from conftest import OF_A_BOOK, ROOT, build_book, make_project, run_in
+from test_engine import HEADER
 
 from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
@@ -19,12 +20,6 @@ from companion.claims.rules import judge_all
 from companion.publish import style
 from companion.publish.svg import THEME, inline_svg
 from companion.runs.grid import NEEDED
-
-
-@pytest.fixture
-def book(clone, tmp_path) -> Path:
-    """The built clone again, to change."""
-    return shutil.copytree(clone, tmp_path / "book to change", symlinks=True)
 
 
 def page(folder: Path, name: str) -> str:
@@ -331,16 +326,18 @@ def test_the_pocket_lab_counts_concepts_beside_chance(clone):
     assert re.search(r"\d+ of \d+ are robust, \d+ are not", text)
 
 
-def test_a_second_execution_gives_the_same_bytes(book):
-    path = book / "book/runs/effective_robustness/vit_b_32.ipynb"
-    before = path.read_bytes()
-    path.unlink()
-    assert run_in(book, "companion.cli", "build", "--runs").returncode == 0
-    assert path.read_bytes() == before
+def test_a_second_execution_gives_the_same_bytes(clone, tmp_path):
+    again = tmp_path / "again.ipynb"
+    words = ["run", "effective_robustness", "vit_b_32", "--output", str(again)]
+    assert run_in(clone, "companion.cli", *words).returncode == 0
+    first = clone / "book/runs/effective_robustness/vit_b_32.ipynb"
+    assert again.read_bytes() == first.read_bytes()
 
 
-def test_pages_follow_their_runs_and_their_families(book):
-    """One build for three changes: a claim's text, a family that goes, a reader's that comes."""
+@pytest.mark.slow
+def test_pages_follow_their_runs_and_their_families(clone, tmp_path):
+    """The whole book: a claim's text changes, a family goes, two of a reader's come, one leaves."""
+    book = shutil.copytree(clone, tmp_path / "book to change", symlinks=True)
     claims = book / "data/claims.yaml"
     claims.write_text(claims.read_text(encoding="utf-8").replace("Slope 0.76", "A slope of 0.76"))
     (book / "families/vit_l_14.yaml").unlink()
@@ -348,6 +345,12 @@ def test_pages_follow_their_runs_and_their_families(book):
     own = re.sub(r"    published:\n(      - .*\n)+", "", family.replace("rn50", "mine"))
     own = own.replace('"RN50"', '"My backbone"').replace("edition: paper", "edition: reader")
     (book / "families/mine.yaml").write_text(own, encoding="utf-8")
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    for words in (
+        ("add", "small", "pocket-cnn-web-large", "--title", "My own CNN"),
+        ("extract", "small", "--data", "pocket-twemoji-test", "-q"),
+    ):
+        assert run_in(book, "companion.cli", *words).returncode == 0
     before = numbers(book)
     built = build_book(book)
     assert built.returncode == 0, built.stderr[-2000:]
@@ -356,74 +359,151 @@ def test_pages_follow_their_runs_and_their_families(book):
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     assert "A slope of 0.76" in page(book, "appendix/claims")
     assert "A slope of 0.76" in page(book, "measuring_robustness")  # read again for its card alone
-    assert not (book / "book/_build/html/runs/effective_robustness/vit_l_14.html").exists()
+    html = book / "book/_build/html"
+    assert not (html / "runs/effective_robustness/vit_l_14.html").exists()
     assert "+36.7 points" not in page(book, "measuring_robustness")
-    assert "My backbone" in page(book, "appendix/models")
-    shown = page(book, "runs/effective_robustness/not_measured")  # nothing is published of it
+    models = page(book, "appendix/models")
+    assert "My backbone" in models and "My own CNN" in models
+    shown = page(book, "runs/effective_robustness/not_measured")  # nothing is published of them
     text = re.sub("<[^>]+>", "", shown)
     assert "My backbone" in text and "companion extract mine --data imagenet" in text
-    assert not (book / "book/_build/html/runs/effective_robustness/mine.html").exists()
+    assert "My own CNN" in text
+    for chapter in ("outlier_features", "privileged_directions", "pruning"):
+        text = page(book, f"runs/{chapter}/small")
+        assert "My own CNN" in text and "evidence-live" in text
+        assert f'runs/{chapter}/small.html">My own CNN · live<' in page(book, "index")
+    assert run_in(book, "companion.cli", "remove", "small", "--features").returncode == 0
+    built = build_book(book)
+    assert built.returncode == 0, built.stderr[-2000:]
+    pages = [p for p in html.rglob("*.html") if "My own CNN" in p.read_text(encoding="utf-8")]
+    assert pages == [] and not list(html.rglob("small.*"))
 
 
-#: Put first on the path as `sitecustomize`: these are not installed.
-HIDING = """
-import sys
-from importlib.machinery import PathFinder
+# A small book: what changes on its pages, and what stops it
 
-class Finder(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        hidden = name.partition(".")[0] in ("torch", "open_clip", "timm")
-        return None if hidden else super().find_spec(name, path, target)
+SHOWN = HEADER.format(
+    scope="family", reads="data/shown.csv]\n#     evidence: [data/shown.csv", title="Numbers",
+    parameters='family: str = "rn50"',
+    code="""import pandas as pd
 
-sys.meta_path[:] = [Finder if one is PathFinder else one for one in sys.meta_path]
+from analysis.families.registry import load_family
+from companion.publish import style
+
+known = pd.read_csv("data/shown.csv")
+own = known[known["model"].isin([model.name for model in load_family(family).models])]
+style.table("numbers", own, "published", f"Numbers of {load_family(family).title}.")""",
+)  # fmt: skip
+TOLD = HEADER.format(
+    scope="edition", reads="data/claim.txt, families/*.yaml", title="All",
+    parameters='edition: str = "paper"',
+    code="""from pathlib import Path
+
+import pandas as pd
+
+from analysis.families.registry import load_families
+from companion.publish import style
+
+titles = [family.title for family in load_families().values()]
+style.text("claim", Path("data/claim.txt").read_text())
+style.table("models", pd.DataFrame({"backbone": titles}), None, "The families.")""",
+)  # fmt: skip
+PAGES = {
+    "index": "# Home\n", "guide/contribute": "# To contribute\n",
+    "guide/your_checkpoint": "# A checkpoint\n", "guide/train": "# Training\n",
+    "chapter": "# A chapter\n" + "".join(
+        f"\n```{{result}} {name}\n```\n"
+        for name in ("told/paper#claim", "told/paper#models", "shown/rn101#numbers")
+    ),
+}  # fmt: skip
+TOC = """format: jb-book
+root: index
+parts:
+- numbered: 1
+  chapters:
+  - file: chapter
+    sections:
+    - glob: runs/shown/*
+  - file: guide/contribute
+  - file: guide/your_checkpoint
+  - file: guide/train
 """
 
 
-def test_the_book_builds_without_pytorch_and_pocket_features(book):
-    """Chapters show results of runs that are then not there, and lead to what is said instead."""
-    (book / "sitecustomize.py").write_text(HIDING, encoding="utf-8")
-    shutil.rmtree(book / "store", ignore_errors=True)
-    assert "No module named torch" in run_in(book, "torch").stderr
-    built = build_book(book)
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """A built book of one chapter, with pages of two families, and a third that has none."""
+    folder = make_project(
+        tmp_path_factory.mktemp("small") / "a book",
+        families=dict.fromkeys(("rn50", "rn101", "vit_b_32")),
+        notebooks={"shown": SHOWN, "told": TOLD},
+        files={f"book/{name}.md": text for name, text in PAGES.items()} | {
+            "book/_toc.yml": TOC, "data/claim.txt": "An old claim.",
+            "data/shown.csv": "model,number\nrn50-openai,1\nvit_b_32-openai,2\n",
+        },
+        data=OF_A_BOOK,
+    )  # fmt: skip
+    built = build_book(folder)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-3000:]
-    rows = json.loads(run_in(book, "companion.cli", "status", "--json").stdout)
-    states = {f"{row['experiment']}/{row['family']}": row["state"] for row in rows}
-    assert {*states.values()} == {"up to date", "not measured"}
-    assert states["concepts/pocket_cnn"] == states["outlier_features/pocket_vit"] == "not measured"
-    assert states["effective_robustness/pocket_cnn"] == "up to date"  # recorded
-    assert not (book / "book/_build/html/runs/concepts/pocket_cnn.html").exists()
-    text = page(book, "concepts")
+    return folder
+
+
+@pytest.fixture
+def small(kept, tmp_path) -> Path:
+    """It again, to change."""
+    return shutil.copytree(kept, tmp_path / "a book", symlinks=True)
+
+
+def test_a_small_books_pages_follow_its_runs_and_its_families(small):
+    """One build for three changes: a claim's text, a family that goes, a reader's that comes."""
+    before = numbers(small)
+    assert before["chapter"] == ["Table 1.1 "]
+    assert before["runs/shown/vit_b_32"] == ["Table 1.ViT-B/32.1 "]
+    (small / "data/claim.txt").write_text("A new claim.")
+    (small / "families/rn50.yaml").unlink()
+    family = (small / "families/rn101.yaml").read_text(encoding="utf-8").replace("rn101", "mine")
+    own = family.replace('"RN101"', '"My backbone"').replace("edition: paper", "edition: reader")
+    (small / "families/mine.yaml").write_text(own, encoding="utf-8")
+    built = build_book(small)
+    assert built.returncode == 0, built.stderr[-2000:]
+    after = numbers(small)
+    assert {*before} - {*after} == {"runs/shown/rn50"}
+    assert after == {name: before[name] for name in after}
+    text = page(small, "chapter")
+    assert "A new claim." in text and "An old claim." not in text
+    assert "My backbone" in text and ">RN50<" not in text
+    assert "runs/shown/rn50" not in page(small, "index")
+    shown = re.sub("<[^>]+>", "", page(small, "runs/shown/not_measured"))
+    assert "My backbone" in shown and "companion extract mine --data FOLDER" in shown
+
+
+def test_a_result_of_a_run_that_is_not_there_leads_to_what_is_said_instead(kept):
+    text = page(kept, "chapter")
     assert "In this build there is nothing to show here" in text
-    assert 'href="runs/concepts/not_measured.html"' in text
-    shown = re.sub("<[^>]+>", "", page(book, "runs/concepts/not_measured"))
-    assert "Pocket CNN" in shown and "companion extract pocket_cnn --data pocket" in shown
+    assert 'href="runs/shown/not_measured.html"' in text
+    assert not (kept / "book/_build/html/runs/shown/rn101.html").exists()
+    shown = re.sub("<[^>]+>", "", page(kept, "runs/shown/not_measured"))
+    assert "companion extract rn101 --data FOLDER" in shown
 
 
-def test_a_failing_notebook_stops_the_book(book):
-    notebook = book / "notebooks/effective_robustness.py"
-    source = notebook.read_text(encoding="utf-8")
-    notebook.write_text(
-        source.replace("backbone = load", 'assert family != "rn101", "not today"\nbackbone = load'),
-        encoding="utf-8",
-    )
-    shutil.rmtree(book / "book/_build")
-    built = build_book(book)
+def test_a_failing_notebook_stops_the_book(small):
+    notebook = small / "notebooks/shown.py"
+    failing = SHOWN.replace("known =", 'assert family != "rn50", "not today"\nknown =')
+    notebook.write_text(failing, encoding="utf-8")
+    shutil.rmtree(small / "book/_build")
+    built = build_book(small)
     assert built.returncode != 0
-    message = (
-        "notebook effective_robustness failed for family rn101 in cell 3: AssertionError: not today"
-    )
+    message = "notebook shown failed for family rn50 in cell 3: AssertionError: not today"
     assert message in built.stderr
-    assert re.search(r"\b1 of \d+ runs failed, so no book is built", built.stderr)
-    assert not (book / "book/_build/html/index.html").exists()
+    assert re.search(r"\b1 of 3 runs failed, so no book is built", built.stderr)
+    assert not (small / "book/_build/html/index.html").exists()
 
 
-def test_a_reference_to_a_result_that_is_not_there_stops_the_book(book):
-    with (book / "book/discussion.md").open("a", encoding="utf-8") as file:
-        file.write("\n```{result} claims/paper#ER-odrer\n```\n")
-    built = build_book(book)
+def test_a_reference_to_a_result_that_is_not_there_stops_the_book(small):
+    with (small / "book/chapter.md").open("a", encoding="utf-8") as file:
+        file.write("\n```{result} told/paper#cliam\n```\n")
+    built = build_book(small)
     assert built.returncode != 0
-    assert "run claims/paper has no result 'ER-odrer'; it has" in built.stderr
+    assert "run told/paper has no result 'cliam'; it has ['claim', 'models']" in built.stderr
 
 
 def test_numbers_of_a_family_do_not_depend_on_others():

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import make_project, run_in
+from conftest import make_project, run_in, wait_until_nobody_works_in
 
 from companion.runs import experiments, keys
 
@@ -69,11 +69,11 @@ def project(finished, tmp_path) -> Path:
 
 
 def update(project: Path) -> set[str]:
-    """Bring the runs up to date and say which ones were executed."""
+    """Bring the runs up to date, one at a time, and say which ones were executed."""
     before = {path: stamp(path) for path in outputs(project)}
-    done = run_in(project, "companion.cli", "build", "--runs")
+    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
     assert done.returncode == 0, done.stderr
-    assert all(s["state"] == "up to date" for s in status(project))
+    assert not stale(project)
     return {name(path) for path in outputs(project) if stamp(path) != before.get(path)}
 
 
@@ -94,6 +94,12 @@ def status(project: Path) -> list[dict]:
     return json.loads(run_in(project, "companion.cli", "status", "--json").stdout)
 
 
+def stale(project: Path) -> dict[str, str]:
+    """Why each run that is not up to date is not."""
+    rows = status(project)
+    return {f"{s['experiment']}/{s['family']}": s["why"] for s in rows if s["why"]}
+
+
 def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
@@ -112,7 +118,7 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     asked = "    reads: [data/number.txt]\n#     evidence: [data/shown.csv, pruning--folder]"
     notebook.write_text(notebook.read_text().replace("    reads: [data/number.txt]", asked))
     table.write_text("model,number\nrn50-openai,1\n")
-    made = run_in(project, "companion.cli", "build", "--runs")
+    made = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
     assert "1 runs executed, 2 up to date." in made.stdout
     assert [name(path) for path in outputs(project)] == ["over_all/paper", "per_family/rn50"]
     states = {f"{s['experiment']}/{s['family']}": (s["state"], s["why"]) for s in status(project)}
@@ -134,30 +140,31 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
 EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "expected"),
-    [
-        ("notebooks/per_family.py", "x = 1\n", PER_FAMILY_RUNS),
-        ("notebooks/per_family.py", "\n# %% [markdown]\n# A text.\n", PER_FAMILY_RUNS),
-        ("analysis/metrics/robustness.py", "x = 1\n", PER_FAMILY_RUNS),
-        ("analysis/families/registry.py", "x = 1\n", EVERY_RUN),
-        ("families/rn50.yaml", "    head: none\n",
-         {"per_family/rn50", "over_all/paper"}),
-        ("data/number.txt", "2", PER_FAMILY_RUNS),
-        ("companion/publish/style.py", "x = 1\n", set()),  # imported by neither notebook
-        ("analysis/metrics/robustness.py", "# a comment\n", set()),
-        ("families/rn50.yaml", "# a comment\n", set()),
-    ],
-)  # fmt: skip
-def test_an_edit_with_an_old_time_runs_exactly_the_dependents(project, file, text, expected):
-    path = project / file
-    old = path.stat()
-    append(path, text)
-    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
-    stale = {f"{s['experiment']}/{s['family']}": s["why"] for s in status(project) if s["why"]}
-    assert set(stale) == expected
-    assert all(f"changed: {file}" in why for why in stale.values())
-    assert update(project) == expected
+EDITS = [
+    ("notebooks/per_family.py", "x = 1\n", PER_FAMILY_RUNS),
+    ("notebooks/per_family.py", "\n# %% [markdown]\n# A text.\n", PER_FAMILY_RUNS),
+    ("analysis/metrics/robustness.py", "x = 1\n", PER_FAMILY_RUNS),
+    ("analysis/families/registry.py", "x = 1\n", EVERY_RUN),
+    ("families/rn50.yaml", "    head: none\n", {"per_family/rn50", "over_all/paper"}),
+    ("data/number.txt", "2", PER_FAMILY_RUNS),
+    ("companion/publish/style.py", "x = 1\n", set()),  # imported by neither notebook
+    ("analysis/metrics/robustness.py", "# a comment\n", set()),
+    ("families/rn50.yaml", "# a comment\n", set()),
+]
+
+
+def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
+    for file, text, expected in EDITS:
+        path = project / file
+        before, old = path.read_bytes(), path.stat()
+        append(path, text)
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+        why = stale(project)
+        assert {*why} == expected, (file, text)
+        assert all(f"changed: {file}" in one for one in why.values())
+        path.write_bytes(before)
+    append(project / "families/rn50.yaml", "    head: none\n")
+    assert update(project) == {"per_family/rn50", "over_all/paper"}  # and these are executed
 
 
 def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
@@ -175,27 +182,22 @@ def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
 
 
 def test_a_module_that_is_imported_only_by_another_module_counts(project):
-    robustness = project / "analysis" / "metrics" / "robustness.py"
-    (project / "analysis" / "helper.py").write_text("FACTOR = 1\n")
-    append(
-        robustness,
-        "\n\ndef _later():\n    from analysis.helper import FACTOR\n\n    return FACTOR\n",
-    )
+    helper = project / "analysis" / "helper.py"
+    helper.write_text("FACTOR = 1\n")
+    later = "\n\ndef _later():\n    from analysis.helper import FACTOR\n\n    return FACTOR\n"
+    append(project / "analysis" / "metrics" / "robustness.py", later)
     assert update(project) == PER_FAMILY_RUNS
-    append(project / "analysis" / "helper.py", "FACTOR = 2\n")
-    assert update(project) == PER_FAMILY_RUNS
+    append(helper, "FACTOR = 2\n")
+    assert {*stale(project)} == PER_FAMILY_RUNS
 
 
-@pytest.mark.parametrize("damage", ["truncated", "edited", "deleted"])
-def test_a_run_that_was_damaged_or_edited_is_made_again(project, damage):
-    path = project / "book/runs/per_family/rn50.ipynb"
-    text = path.read_text()
-    if damage == "deleted":
-        path.unlink()
-    else:
-        path.write_text(text[:300] if damage == "truncated" else text.replace("RN50", "RN49"))
-    assert update(project) == {"per_family/rn50"}
-    assert path.read_text() == text
+def test_runs_that_were_damaged_or_edited_are_made_again(project):
+    paths = [project / f"book/runs/{run}.ipynb" for run in sorted(PER_FAMILY_RUNS)]
+    texts = [path.read_text() for path in paths]
+    paths[0].write_text(texts[0][:300])
+    paths[1].write_text(texts[1].replace("ViT", "ViD"))
+    assert update(project) == PER_FAMILY_RUNS
+    assert [path.read_text() for path in paths] == texts
 
 
 def test_a_family_that_is_gone_takes_its_runs_along(project):
@@ -214,19 +216,29 @@ def test_two_projects_from_the_same_state_give_the_same_bytes(finished, project)
         assert str(finished) not in path.read_text()
 
 
-def test_a_failing_notebook_is_named_and_the_others_finish(project):
+def test_failing_notebooks_are_named_and_the_others_finish(project):
+    """One that raises for a family, and two that read what they do not declare."""
     kept = (project / "book/runs/per_family/rn50.ipynb").read_bytes()
     bad = PER_FAMILY.replace("print(", 'assert family != "rn50", "no RN50 today"\nprint(')
     (project / "notebooks/per_family.py").write_text(bad)
     append(project / "notebooks/over_all.py", "x = 1\n")
-    done = run_in(project, "companion.cli", "build", "--runs")
-    assert done.returncode == 1
-    message = (
+    (project / "data/other.txt").write_text("2")
+    for hidden, code in (
+        ("a_file", 'open("data/other.txt").read()'),
+        ("a_list", 'os.listdir("data")'),
+    ):
+        text = OVER_ALL.replace("print(", f"import os\n{code}\nprint(")
+        (project / f"notebooks/{hidden}.py").write_text(text)
+    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for message in (
+        "3 of 5 runs failed, so no book is built",
         "notebook per_family failed for family rn50 in cell 3: AssertionError: no RN50 today "
-        "(full log: .companion/logs/per_family-rn50.log)"
-    )
-    assert message in done.stderr
-    assert "1 of 3 runs failed, so no book is built" in done.stderr
+        "(full log: .companion/logs/per_family-rn50.log)",
+        "reads data/other.txt without declaring it; add it to `reads`",
+        "reads data without declaring it",
+    ):
+        assert message in done.stderr
     assert "Traceback" in (project / ".companion/logs/per_family-rn50.log").read_text()
     states = {f"{s['experiment']}/{s['family']}": s for s in status(project)}
     assert states["per_family/rn50"]["state"] == "failed"
@@ -236,6 +248,8 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
     assert (project / "book/runs/per_family/rn50.ipynb").read_bytes() == kept
     (project / "notebooks/per_family.py").write_text(PER_FAMILY)
     append(project / "notebooks/per_family.py", "x = 1\n")
+    for hidden in ("a_file", "a_list"):
+        (project / f"notebooks/{hidden}.py").unlink()
     assert update(project) == PER_FAMILY_RUNS
     assert not (project / ".companion/logs/per_family-rn50.log").exists()
 
@@ -243,10 +257,6 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("print(", 'Path("data/other.txt").read_text()\nprint('),
-         "reads data/other.txt without declaring it; add it to `reads`"),
-        (("print(", 'list(Path("families").iterdir())\nprint('),
-         "reads families without declaring it"),
         (("data/number.txt]", "data/absent.txt]"),
          "declares that it reads data/absent.txt, which matches no file"),
         (("scope: family", "scope: everything"), "scope: input should be 'family' or 'edition'"),
@@ -257,7 +267,6 @@ def test_a_failing_notebook_is_named_and_the_others_finish(project):
     ],
 )  # fmt: skip
 def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, message):
-    (project / "data/other.txt").write_text("2")
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(notebook.read_text().replace(*change))
     done = run_in(project, "companion.cli", "build", "--runs")
@@ -300,13 +309,11 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "Traceback" not in errors
-    time.sleep(1.5)  # the jobs notice that their parent is gone
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert str(project) not in "\n".join(x for x in left.splitlines() if "ipykernel" in x)
+    wait_until_nobody_works_in(project)
     for path in outputs(project):
         json.loads(path.read_text())
     (project / "go on").mkdir()
-    done = run_in(project, "companion.cli", "build", "--runs")
+    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert "1 runs executed" in done.stdout
     assert not list((project / "book/runs").rglob("*.part"))

@@ -1,6 +1,8 @@
 """`make book` on a clean clone with nothing installed, on every Python here (slow)."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -35,3 +37,15 @@ def test_make_book_without_torch(python, tmp_path):
     assert index.is_file()
     torch = [folder / ".venv/bin/python", "-c", "import torch"]
     assert subprocess.run(torch, capture_output=True).returncode != 0
+    told = [folder / ".venv/bin/companion", "status", "--json"]
+    rows = json.loads(subprocess.run(told, cwd=folder, env=environment, capture_output=True).stdout)
+    states = {f"{row['experiment']}/{row['family']}": row["state"] for row in rows}
+    assert {*states.values()} == {"up to date", "not measured"}
+    assert states["concepts/pocket_cnn"] == states["outlier_features/pocket_vit"] == "not measured"
+    assert states["effective_robustness/pocket_cnn"] == "up to date"  # recorded
+    assert not (index.parent / "runs/concepts/pocket_cnn.html").exists()
+    text = (index.parent / "concepts.html").read_text(encoding="utf-8")
+    assert "In this build there is nothing to show here" in text
+    absent = index.parent / "runs/concepts/not_measured.html"
+    shown = re.sub("<[^>]+>", "", absent.read_text(encoding="utf-8"))
+    assert "Pocket CNN" in shown and "companion extract pocket_cnn --data pocket" in shown

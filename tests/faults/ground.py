@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import yaml
-from conftest import ROOT, make_project
+from conftest import OF_A_BOOK, ROOT, make_project, wait_until_nobody_works_in
 from test_engine import PER_FAMILY
 from test_grid import CHECKPOINTS, family
 from tiny import save_folder
@@ -81,9 +80,7 @@ def template(folder: Path) -> Path:
         {"per_family": PER_FAMILY, "of_features": READS_FEATURES}, FILES,
         data=("data/pocket", "data/emoji", "data/concepts", "data/probe.yaml",
               "data/measurements.schema.json", "notebooks/checkpoint_report.py",
-              "data/embeddings.yaml", "data/published", "data/claims.yaml",
-              "data/counterparts.yaml", "book/_config.yml", "book/_extensions", "book/_static",
-              "book/references.bib"),
+              "data/embeddings.yaml", *OF_A_BOOK),
     )  # fmt: skip
     for name, count in (("one", 30), ("two", 45)):
         save_folder(made / name, count)
@@ -122,15 +119,7 @@ def kill(project: Path, process: subprocess.Popen[str], *, all_of_it: bool) -> N
     else:
         process.kill()
     process.communicate(timeout=60)
-    until = time.monotonic() + 60
-    while _alive(project) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert not _alive(project), f"a job outlives its parent: {_alive(project)}"
-
-
-def _alive(project: Path) -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if str(project) in line]
+    wait_until_nobody_works_in(project)
 
 
 def snapshot(project: Path) -> dict[str, str]:
