@@ -1,0 +1,316 @@
+"""Measurement files: what `companion check` refuses, what differs, what is old, the export."""
+
+import contextlib
+import functools
+import json
+import operator
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from analysis.code import hash_of
+from analysis.families.registry import load_families, load_family
+from analysis.images import imagenet
+from companion import cli
+from companion.measurements import measures, plausible, records, take
+from companion.measurements.records import (
+    FOLDER,
+    MeasurementError,
+    changed_code,
+    code_note,
+    differences,
+    read,
+)
+from companion.publish import words
+
+RECORDED = sorted(FOLDER.glob("*/*.json"))
+FAMILIES = load_families()
+CLIP = {path.parent.name: path for path in RECORDED if path.stem.startswith("vit_b_16-openai--")
+        and path.stem.endswith("coco_500_images")}  # fmt: skip
+IMAGES = CLIP["outlier_features"]
+MISSING = object()
+
+
+def accuracy(images: int = 7500, what: str = "ImageNet-A"):
+    """An accuracy on ImageNet-A, of 200 classes, as its measurement would be."""
+    source = read(IMAGES)
+    labels = np.arange(images) % 200
+    return take.build(
+        "accuracy", source.family, FAMILIES["vit_b_16"].model(source.model),
+        measures.accuracy(labels % 3 == 0, labels, 200),
+        {"images": images, "components": 512, "classes": 200},
+        source.data.model_copy(update={"name": "imagenet-a", "what": what}), source.provenance,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """A recorded measurement, or an accuracy, with something else at some places; its path.
+
+    A place is fields separated by "/", or the name of a quantity, whose value is meant.
+    """
+
+    def edit(experiment, *changes):
+        made = accuracy() if experiment == "accuracy" else read(CLIP[experiment])
+        path = records.write(made, tmp_path)
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        del whole["digest"]
+        for where, new in changes:
+            place = f"values/{where}/value" if where in whole["values"] else where
+            *fields, last = place.split("/")
+            at = functools.reduce(operator.getitem, fields, whole)
+            at[last] = new(at[last]) if callable(new) else new
+            if new is MISSING:
+                del at[last]
+        path.write_text(json.dumps(whole), encoding="utf-8")
+        return path
+
+    return edit
+
+
+def test_recorded_files_are_as_they_are_written(tmp_path):
+    for path in RECORDED:
+        assert records.to_text(read(path)) == path.read_text(encoding="utf-8"), path
+    path = records.write(read(IMAGES), tmp_path)
+    assert path == tmp_path / "outlier_features" / IMAGES.name
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+# What is refused
+
+#: Experiment → place, what is there instead, and what is said.
+FAULTS = {
+    "outlier_features": [
+        ("mood", "good", "mood: Extra inputs are not permitted"),
+        ("values/charm", {"unit": "dimensionless", "value": 1}, "values.charm is no known quanti"),
+        ("values/kurtosis_mean", MISSING, "values.kurtosis_mean is missing"),
+        ("values/kurtosis_mean/unit", "percent", "is in 'percent', expected 'kurtosis'"),
+        ("values/kurtosis_mean/note", "nice", "values.kurtosis_mean.note"),
+        ("kurtosis_mean", "87", "values.kurtosis_mean.value"),
+        ("kurtosis_mean", [87.2], "needs 0 dimensions, it has 1"),
+        ("kurtosis_mean", float("nan"), "NaN is not a number"),
+        ("kurtosis_mean", 0.5, "kurtosis_mean is 0.5, which is impossible"),
+        ("kurtosis_mean", 300.0, "outside the range of single images"),
+        ("kurtosis_percentiles", lambda p: p[::-1], "rising numbers"),
+        ("profile", 3, "values.profile needs 1 dimensions"),
+        ("profile", lambda p: [2 * v for v in p], "mean must be 1"),
+        ("sample", [[1, 2], [3]], "rows of different lengths"),
+        ("persistence_fraction", 1.2, "between 0 and 1"),
+        ("persistence_coordinate", 512, "between 0 and 511"),
+        ("outlier_coordinates", [3], "whose profile reaches"),
+        ("outlier_threshold", 1.0, "must be the paper's 6"),
+        ("leaders", 5000, "no more than there are images or components"),
+        ("provenance", MISSING, "provenance: Field required"),
+        ("provenance/device", MISSING, "provenance.device: Field required"),
+        ("provenance/weights", "", "provenance.weights"),
+        ("provenance/weights_note", "", "weights_note must say why"),
+        ("provenance/weights_sha256", "abc", "provenance.weights_sha256"),
+        ("provenance/origins", [], "provenance.origins"),
+        ("provenance/version", "", "provenance.version"),
+        ("provenance/made_from", {}, "provenance.made_from"),
+        ("provenance/libraries", {}, "libraries must give 'numpy'"),
+        ("provenance/taken", "2999-13-45", "month must be"),
+        ("counts/images", 0, "counts.images"),
+        ("format", 1, "format"),
+        ("level", "tuned", "level"),
+        ("model", "vit_b_16-laion2b",
+         "must be outlier_features/vit_b_16-laion2b--coco_500_images.json"),
+    ],
+    "privileged_directions": [
+        ("importance", lambda i: [i[0] * 3, *i[1:]], "importance is relative to its mean"),
+        ("top_direction", 4, "not the direction of the largest"),
+        ("top_components", lambda v: [0.9, *v[1:]], "length 1"),
+        ("singular_value_share", lambda s: [s[1], s[0], *s[2:]], "must fall and add up to 1"),
+        ("top_with_gap", 1.5, "between 0 and 1"),
+    ],
+    "pruning": [
+        ("accuracy_random", lambda a: [*a[:-1], 0.9], "must be equal when"),
+        ("difference_importance", lambda d: [-0.5, *d[1:]], "less that of the whole head"),
+        ("family", "vit_b_17", "did you mean 'vit_b_16'"),
+        ("level", "supervised", "its level is supervised, that of"),
+        ("counts/components", 1024, "it has 1024 components, vit_b_16-openai has 512"),
+        ("provenance/device", "<script>P=1</script>",
+         "provenance.device: plain words are expected, without '<'"),
+        ("data/what", "![x](http://x.org/y.png)",
+         "data.what: plain words are expected, without '['"),
+        ("provenance/made_from", {"analysis.`x`": "1"}, "plain words are expected, without '`'"),
+    ],
+    "accuracy": [
+        ("top1", 0.5, "top1 is not the share of right_per_class"),
+        ("top1_standard_error", 0.01, "top1_standard_error is not the binomial one"),
+        ("right_per_class", lambda r: [*r[:-1], 38], "no class can have more right"),
+        ("right_per_class", lambda r: r[1:], "has 199 numbers for 200 classes"),
+        ("counts/classes", 113, "has 200 numbers for 113 classes"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("experiment", "where", "new", "sentence"),
+    [(experiment, *fault) for experiment, faults in FAULTS.items() for fault in faults],
+)
+def test_each_fault_is_named_in_one_sentence(edited, experiment, where, new, sentence):
+    path = edited(experiment, (where, new))
+    found = plausible.problems(path, FAMILIES)
+    assert any(sentence in problem for problem in found), found
+    assert all(path.name in problem and "\n" not in problem for problem in found)
+
+
+def test_text_that_is_no_measurement_is_refused(edited):
+    path = edited("pruning")
+    text = path.read_text(encoding="utf-8")
+    for bad, said in (
+        (text[:500], "cannot be read as JSON: "),
+        (text.replace('"format"', '"model": "x", "format"', 1), "a field is given twice, one of"),
+        (f"[{text}]", "Input should be a valid dictionary"),
+    ):
+        path.write_text(bad, encoding="utf-8")
+        with pytest.raises(MeasurementError, match=f"^{path.name}.* ?{said}"):
+            read(path)
+
+
+def test_an_accuracy_is_of_the_published_images_or_says_how_it_differs(tmp_path):
+    def problems(*about):
+        return plausible.problems(records.write(accuracy(*about), tmp_path), FAMILIES)
+
+    assert problems() == []
+    (problem,) = problems(7463)
+    assert "published with 7500 images of 200 classes, this saw 7463 of 200" in problem
+    assert problems(7463, f"ImageNet-A; {imagenet.DIFFERS}: 7,463 images") == []
+
+
+def test_no_flipped_bit_of_a_measurement_is_used(tmp_path):
+    path = records.write(read(CLIP["pruning"]), tmp_path)
+    sound = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, 8 * len(sound), 100):
+        content = bytearray(sound)
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        with contextlib.suppress(MeasurementError):
+            assert read(path) == read(CLIP["pruning"]), place
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
+    """Cut in half or emptied; what is as long as it wants to be is held against other numbers."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("digest", None)
+    copy = tmp_path / path.parent.name / path.name
+    copy.parent.mkdir()
+    for name, kept in content["values"].items():
+        old = kept["value"]
+        for length in {0, len(old) // 2} - {len(old)} if isinstance(old, list) else ():
+            kept["value"] = old[:length]
+            copy.write_text(json.dumps(content), encoding="utf-8")
+            free = name in ("importance_head_centred", "sample", "accuracy_without_other")
+            assert plausible.problems(copy, FAMILIES) or free, (name, length)
+        kept["value"] = old
+
+
+def test_a_model_that_no_family_has_is_named(edited):
+    path = edited("pruning", ("model", "vit_b_16-openia"))
+    renamed = path.rename(path.with_name(path.name.replace("openai", "openia")))
+    (problem,) = plausible.problems(renamed, FAMILIES)
+    assert "has no model 'vit_b_16-openia'" in problem and "did you mean" in problem
+
+
+def test_the_command_says_how_many_are_sound(edited, tmp_path, capsys):
+    def check(*folder):
+        return cli.main(["check", str(tmp_path.joinpath(*folder))]), *capsys.readouterr()
+
+    assert check()[0] == 1 and "no measurement file" in check()[2]
+    assert check("nowhere")[0] == 1
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+    assert f"{len(RECORDED)} of {len(RECORDED)} measurement files are sound." in check()[1]
+    bad = edited("pruning", ("random_orders", -1))
+    status, said, _ = check()
+    assert status == 1 and f"{bad.name}: random_orders is -1" in said
+    assert f"{len(RECORDED) - 1} of {len(RECORDED)}" in said
+
+
+# What a sound file says, and which are taken
+
+
+def test_what_is_not_the_whole_published_set_says_so(edited):
+    what = "500 images, NOT the published set, taken as it is"
+    found = read(edited("outlier_features", ("data/what", what)))
+    assert found.data.title.endswith(", not the published set")
+    family = load_family("vit_b_16")
+    assert what in words.cautions([found, read(IMAGES)], family)
+    assert words.cautions([read(IMAGES)], family) == ""
+    relu = read(edited("outlier_features", ("negative_share", 0.0)))
+    assert "behind a ReLU" in words.cautions([relu], family)
+
+
+def test_other_weights_and_what_is_broken_are_not_taken(edited, tmp_path, monkeypatch):
+    """Joined by the checksum of the weights where both have one; the broken one is named."""
+    family = load_family("vit_b_16")
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    for noted, taken, count in ((None, None, 1), ("a", None, 1), (None, "b", 1), ("a", "b", 0)):
+        edited("outlier_features", ("provenance/weights_sha256", taken and taken * 64))
+        model = family.model("vit_b_16-openai").model_copy(
+            update={"weights_sha256": noted and noted * 64}
+        )
+        known = family.model_copy(update={"models": (model,)})
+        assert len(records.available("outlier_features", known)) == count
+        assert records.broken("outlier_features", known) == []
+    edited("outlier_features", ("profile", [1.0]))
+    assert records.available("outlier_features", family) == []
+    (problem,) = records.broken("outlier_features", family)
+    assert "values.profile has 1 numbers for 512 components" in problem
+
+
+@pytest.mark.parametrize(
+    ("where", "new", "said"),
+    [
+        ("kurtosis_mean", 87.25, []),  # no more than rounding
+        ("kurtosis_mean", 88.0, ["kurtosis_mean: 87.24 → 88"]),
+        ("outlier_coordinates", [1, 442], ["outlier_coordinates: shape (1,) → (2,)"]),
+        ("counts/images", 400, ["counts: {'images': 500, 'components': 512} → "
+                                "{'images': 400, 'components': 512}"]),
+    ],
+)  # fmt: skip
+def test_differences_are_more_than_rounding(edited, where, new, said):
+    assert differences(read(IMAGES), read(edited("outlier_features", (where, new)))) == said
+
+
+def test_an_earlier_version_of_the_code_is_shown(edited):
+    module = "analysis.metrics.outliers"
+    found = read(edited(
+        "outlier_features", ("provenance/version", "0.0.9"),
+        ("provenance/made_from", lambda parts: parts | {module: "0" * 16}),
+    ))  # fmt: skip
+    assert module in changed_code(found)
+    assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
+    assert module in code_note(found)
+
+
+def test_only_what_the_code_does_counts():
+    plain = hash_of("def f(x):\n    return x + 1\n")
+    assert hash_of('"""Words."""\ndef f(x):  # why\n    """More."""\n\n    return x+1') == plain
+    assert hash_of("def f(x):\n    return x + 2\n") != plain
+
+
+def test_the_published_schema_is_that_of_the_code():
+    kept = json.loads((ROOT / "data/measurements.schema.json").read_text(encoding="utf-8"))
+    assert kept == records.Measurement.model_json_schema()
+
+
+def test_every_number_is_exported_once_with_what_it_is(tmp_path, capsys):
+    file = tmp_path / "all.csv"
+    assert cli.main(["export", str(file)]) == 0
+    table = pd.read_csv(file, keep_default_na=False)
+    assert f"{len(table):,} numbers" in capsys.readouterr().out
+    assert not table.duplicated(["experiment", "model", "data", "quantity", "place"]).any()
+    one = read(IMAGES)
+    rows = table[(table["model"] == one.model) & (table["data"] == one.data.name)]
+    (mean,) = rows[rows["quantity"] == "kurtosis_mean"].to_dict("records")
+    assert mean["value"] == one.value("kurtosis_mean") and mean["n"] == 500
+    assert float(mean["error"]) == one.value("kurtosis_standard_error")
+    places = rows[(rows["experiment"] == "outlier_features") & (rows["quantity"] == "sample")]
+    assert places["place"].iloc[-1] == "{} {}".format(*(n - 1 for n in one.value("sample").shape))
+    assert set(table[table["model"] == "rn101-openai"]["inferred"]) != {""}
