@@ -1,33 +1,46 @@
-from collections.abc import Iterable
-from pathlib import Path
+"""Accuracies of this book's own: from features to numbers, views, claims and a reader's pages.
 
+Numbers are compared with literal computations, one image and one class at a time.
+"""
+
+import json
+
+import miniatures
 import numpy as np
 import pytest
+from conftest import copy_checkout, run_in
 from tiny import model
 
-from analysis.families.registry import Family, Model
+from analysis.families.registry import Family, load_families
 from analysis.features import store
 from analysis.features.store import Features, Head
 from analysis.images import imagenet, sets
-from analysis.metrics.robustness import NORMAL_95, Baseline
+from analysis.metrics.robustness import NORMAL_95
+from companion.claims.evidence import gather
+from companion.claims.ledger import load_claims
+from companion.claims.rules import RULES
 from companion.measurements import accuracies, due, measures, records, take, views
-from companion.measurements.records import Measurement, MeasurementError
+from companion.measurements.records import MeasurementError
 
 WIDTH = 24
 COUNT = 300
+DATA = (sets.IMAGENET, *sets.SHIFTS)
+SHIFTS = [sets.column(data) for data in sets.SHIFTS]
 
 
-def imagenet_head(seed: int = 0, bias: bool = True, normalize: bool = False) -> Head:
-    rng = np.random.default_rng(seed)
-    return Head(
-        weight=rng.normal(size=(1000, WIDTH)).astype(np.float32),
-        classes=imagenet.classes(),
-        bias=rng.normal(size=1000).astype(np.float32) if bias else None,
-        normalize=normalize,
-    )
+def on_line(inside):
+    """What the paper's printed line expects under shift."""
+    return 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
 
 
-def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def imagenet_head(bias=True, normalize=False):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(1000, WIDTH)).astype(np.float32)
+    intercept = rng.normal(size=1000).astype(np.float32) if bias else None
+    return Head(weight, imagenet.classes(), bias=intercept, normalize=normalize)
+
+
+def features_near(head, classes, seed):
     """Features of which some, by no means all, are recognised, with labels through ``classes``."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(classes), COUNT)
@@ -40,16 +53,14 @@ def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.n
     return (head.weight[rows] + noise).astype(np.float32), labels.astype(np.int64)
 
 
-def recognised(
-    features: np.ndarray, labels: np.ndarray, head: Head, classes: tuple[str, ...]
-) -> np.ndarray:
+def recognised(features, labels, head, classes):
     """Of which images the class is predicted, as measurements see it."""
     about = {"data": {"name": "the data set", "classes": classes}}
     rows = np.arange(len(labels), dtype=np.uint64)
     return take.recognised_by(head, take.seen(Features(features, labels, rows, about), head))
 
 
-def logit(h: np.ndarray, head: Head, row: int) -> float:
+def logit(h, head, row):
     """One number, by the definition."""
     x = h.astype(np.float64)
     if head.normalize:
@@ -60,7 +71,7 @@ def logit(h: np.ndarray, head: Head, row: int) -> float:
 
 @pytest.mark.parametrize("name", ["imagenet-r", "imagenet-a"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_subsets_against_a_literal_computation(name: str, normalize: bool) -> None:
+def test_subsets_against_a_literal_computation(name, normalize):
     head = imagenet_head(normalize=normalize)
     classes = imagenet.subset(sets.descriptions()[name])
     features, labels = features_near(head, classes, seed=1)
@@ -74,7 +85,7 @@ def test_subsets_against_a_literal_computation(name: str, normalize: bool) -> No
     assert of_all.mean() < found.mean()  # more to choose from: harder
 
 
-def test_objectnet_against_the_two_published_ways() -> None:
+def test_objectnet_against_the_two_published_ways():
     head = imagenet_head()
     classes = imagenet.subset(sets.descriptions()["objectnet"])
     mapping = imagenet.objectnet_to_imagenet()
@@ -94,7 +105,7 @@ def test_objectnet_against_the_two_published_ways() -> None:
         assert found[n] == any_of_its_own == (int(np.argmax(projected)) == labels[n])
 
 
-def test_a_head_of_objectnets_own_names() -> None:
+def test_a_head_of_objectnets_own_names():
     rng = np.random.default_rng(3)
     classes = imagenet.objectnet_prompts().classes
     order = rng.permutation(113)
@@ -106,7 +117,7 @@ def test_a_head_of_objectnets_own_names() -> None:
     np.testing.assert_array_equal(found, order[(features @ weight.T).argmax(axis=1)] == labels)
 
 
-def test_a_head_without_a_class_of_the_set() -> None:
+def test_a_head_without_a_class_of_the_set():
     head = imagenet_head().restricted(imagenet.classes()[:999])
     with pytest.raises(
         MeasurementError, match=r"no class 'n15075141' of the data set; use the head that"
@@ -117,9 +128,7 @@ def test_a_head_without_a_class_of_the_set() -> None:
         recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 
 
-def fill(
-    folder: Path, model: Model, data: str, head: Head, seed: int, what: str = "made up"
-) -> float:
+def fill(folder, model, data, head, seed, what="made up"):
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
@@ -137,21 +146,21 @@ def fill(
     return float(recognised(features[kept], labels[kept], head, classes).mean())
 
 
-def taken(folder: Path, model: Model, names: Iterable[str]) -> list[Measurement]:
+def taken(folder, model, *names):
     jobs = [due.Job("accuracy", "mine", model, name, (name,)) for name in names]
     return [take.measure(job, folder) for job in jobs]
 
 
-def possible(folder: Path, model: Model) -> set[tuple[str, str]]:
-    """Which experiments can be measured of a model, and on what."""
-    family = Family.model_construct(name="mine", models=(model,))
+def possible(folder, *models):
+    """Which experiments can be measured of models, and on what."""
+    family = Family.model_construct(name="mine", models=models)
     return {(job.experiment, job.data) for job in due.jobs(family, folder)}
 
 
-def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) -> None:
+def test_a_measurement_counts_the_right_images_of_every_class(tmp_path):
     described, head = model(width=WIDTH), imagenet_head()
     top1 = fill(tmp_path, described, "objectnet", head, 1, f"{imagenet.DIFFERS}: few")
-    (found,) = taken(tmp_path, described, ["objectnet"])
+    (found,) = taken(tmp_path, described, "objectnet")
     stored = store.read_features(store.features_path(described.name, "objectnet", tmp_path))
     hits, images = [0] * 113, [0] * 113
     for h, label in zip(stored.features, stored.labels, strict=True):
@@ -170,78 +179,352 @@ def test_a_measurement_counts_the_right_images_of_every_class(tmp_path: Path) ->
     (exact,) = accuracies.compared(own, family, accuracies.load()).to_dict("records")
     assert exact["accuracy"] == top1 and np.isnan(exact["published"])
     assert exact["limit"] == pytest.approx(NORMAL_95 * error, rel=1e-12)
-    records.write(found, tmp_path / "kept")
-    assert records.read(tmp_path / "kept/accuracy" / found.file_name) == found
 
 
-def test_effective_robustness_from_the_store(tmp_path: Path) -> None:
+def test_effective_robustness_from_the_store(tmp_path):
     described, head = model(width=WIDTH), imagenet_head()
-    data_sets = {sets.column(data): data for data in (sets.IMAGENET, *sets.SHIFTS)}
-    expected = {
-        name: fill(tmp_path, described, data, head, seed)
-        for seed, (name, data) in enumerate(data_sets.items())
-    }
+    a, *tops = (fill(tmp_path, described, data, head, seed) for seed, data in enumerate(DATA))
     family = Family.model_construct(name="mine", title="Mine", models=(described,))
-    own = accuracies.measured([family], taken(tmp_path, described, data_sets.values()))
-    line = Baseline(slope=0.76, intercept=-1.49, r=0.99)
-    (found,) = views.effective(own, accuracies.FIVE_SHIFTS, line).itertuples()
-    assert {name: getattr(found, name) for name in expected} == expected
-    shifts = ("imagenet_v2", "imagenet_r", "imagenet_sketch", "objectnet", "imagenet_a")
-    mean = sum(expected[shift] for shift in shifts) / 5
-    a = expected["imagenet"]
-    line = 1 / (1 + np.exp(-(0.76 * np.log(a / (1 - a)) - 1.49)))
-    assert found.shifted == pytest.approx(mean, abs=1e-12)
-    assert found.er == pytest.approx(mean - line, abs=1e-12)
-    n = COUNT - 6
-    variance = sum(expected[s] * (1 - expected[s]) / n for s in shifts) / 25
+    own = accuracies.measured([family], taken(tmp_path, described, *DATA))
+    (found,) = views.effective(own, accuracies.FIVE_SHIFTS).to_dict("records")
+    assert [found["imagenet"], *(found[shift] for shift in SHIFTS)] == [a, *tops]
+    mean, line, n = sum(tops) / 5, on_line(a), COUNT - 6
+    assert found["shifted"] == pytest.approx(mean, abs=1e-12)
+    assert found["er"] == pytest.approx(mean - line, abs=1e-12)
     slope = 0.76 * line * (1 - line) / (a * (1 - a))
-    error = (variance + slope**2 * a * (1 - a) / n) ** 0.5
-    assert found.er_95 == pytest.approx(NORMAL_95 * error)
+    variance = sum(top * (1 - top) / n for top in tops) / 25 + slope**2 * a * (1 - a) / n
+    assert found["er_95"] == pytest.approx(NORMAL_95 * variance**0.5)
     less = own[~own["dataset"].isin(["imagenet_r", "objectnet"])]
     assert accuracies.missing(less["dataset"]) == ["imagenet-r", "objectnet"]
     assert views.effective(less, accuracies.FIVE_SHIFTS).empty
 
 
-def test_what_an_accuracy_can_be_taken_of(tmp_path: Path) -> None:
+def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
+    described, head = model(width=WIDTH), imagenet_head()
+    for seed, data in enumerate(DATA):
+        fill(tmp_path, described, data, head, seed)
+    family = Family.model_construct(name="mine", models=(described,))
+    (job,) = due.jobs(family, tmp_path, ["pruning_under_shift"])
+    assert job.data == "imagenet-and-shifts" and job.parts == DATA
+    pruned = take.measure(job, tmp_path)
+    assert pruned.data.what.startswith("imagenet, made up; imagenet-v2, made up; ")
+    assert pruned.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 1000,
+                             "shifted_images": 5 * (COUNT - 6)}  # fmt: skip
+    found = measures.sweeps_of(pruned)
+    sweep = found["importance"]
+    assert sweep.steps.tolist() == list(range(1, 25))
+    left, values, vectors = np.linalg.svd(head.weight.astype(np.float64), full_matrices=False)
+    stored = {
+        data: store.read_features(store.features_path(described.name, data, tmp_path))
+        for data in DATA
+    }
+    h = stored["imagenet"].features[stored["imagenet"].labels >= 0].astype(np.float64)
+    cosines = np.abs(h @ vectors.T) / np.linalg.norm(h, axis=1, keepdims=True)
+    order = np.argsort(-values / values.sum() * cosines.mean(axis=0))
+    for keep in (5, 12, 24):
+        kept, step = order[:keep], sweep.at(keep)
+        smaller = Head((left[:, kept] * values[kept]) @ vectors[kept], head.classes, bias=head.bias)
+        tops = []
+        for one in stored.values():
+            has = one.labels >= 0
+            tops.append(recognised(one.features[has], one.labels[has], smaller, one.classes).mean())
+        inside, mean = tops[0], np.mean(tops[1:])
+        assert sweep.curves.inside[step] == pytest.approx(inside, rel=1e-5)
+        assert sweep.curves.outside[step] == pytest.approx(mean, rel=1e-5)
+        assert sweep.curves.robustness[step] == pytest.approx(mean - on_line(inside), rel=1e-5)
+        change = sweep.curves.robustness[step] - sweep.curves.robustness[-1]
+        assert sweep.change.robustness[step] == pytest.approx(change, abs=1e-5)
+        assert sweep.low.inside[step] < inside < sweep.high.inside[step]
+    assert found["random"].change is None and found["random"].at(24) == 23
+    assert (pruned.value("robustness_importance")[1:] <= 1).all()
+    store.head_path(described.name, "imagenet", tmp_path).unlink()
+    assert due.jobs(family, tmp_path, ["pruning_under_shift"]) == []
+
+
+def test_what_can_be_measured_of_what(tmp_path):
     described = model(width=WIDTH)
     for data in ("imagenet", "objectnet"):
         fill(tmp_path, described, data, imagenet_head(), seed=1)
-    whole = {"outlier_features", "privileged_directions", "pruning", "accuracy", "basis",
-             "interventions"}  # fmt: skip
-    assert possible(tmp_path, described) == {(experiment, "imagenet") for experiment in whole} | {
-        ("accuracy", "objectnet")
-    }
+    arrays = {"outlier_features", "privileged_directions", "accuracy", "basis", "interventions"}
+    whole = {(experiment, "imagenet") for experiment in (*arrays, "pruning")}
+    assert possible(tmp_path, described) == whole | {("accuracy", "objectnet")}
     drawn = model("drawn", level="random", weights=None, width=WIDTH)
     fill(tmp_path, drawn, "imagenet", imagenet_head(), seed=1)
-    assert ("accuracy", "imagenet") in possible(tmp_path, drawn)  # chance, too
-    assert ("pruning", "imagenet") not in possible(tmp_path, drawn)
-    other = Head(np.ones((2, WIDTH), np.float32), ("cat", "dog"))
-    assert not due.knows_some(other.classes, ("n01440764", "alarm_clock"))
-    with pytest.raises(ValueError, match=r"a label for each image, got shapes \(0,\) and \(0,\)"):
-        measures.accuracy([], [], 3)
-
-
-def test_pruning_leaves_a_set_alone_whose_classes_the_head_has_under_other_names(
-    tmp_path: Path,
-) -> None:
-    described = model(width=WIDTH)
-    fill(tmp_path, described, "objectnet", imagenet_head(), seed=1)
-    for path in (tmp_path / described.name).iterdir():
+    assert possible(tmp_path, drawn) == whole - {("pruning", "imagenet")}  # chance, too
+    assert not due.knows_some(("cat", "dog"), ("n01440764", "alarm_clock"))
+    # a set whose classes the head has under other names is not pruned on
+    named = model("named", width=WIDTH)
+    fill(tmp_path, named, "objectnet", imagenet_head(), seed=1)
+    for path in (tmp_path / named.name).iterdir():
         path.rename(path.with_name(path.name.replace("objectnet", "own")))
-    assert {e for e, _ in possible(tmp_path, described)} == {
-        "outlier_features", "privileged_directions", "accuracy", "basis", "interventions"
-    }  # fmt: skip
+    assert possible(tmp_path, named) == {(experiment, "own") for experiment in arrays}
 
 
-def test_data_without_classes(tmp_path: Path) -> None:
+def test_data_without_classes(tmp_path):
     described = model(width=WIDTH)
     fill(tmp_path, described, "imagenet-a", imagenet_head(), seed=1)
     path = store.features_path(described.name, "imagenet-a", tmp_path)
     found = store.read_features(path)
-    none = np.full(COUNT, -1)
-    arrays = np.array(found.features), np.array(found.rows)
+    h, rows, none = np.array(found.features), np.array(found.rows), np.full(COUNT, -1)
     about = {name: value for name, value in found.sidecar.items() if name != "digest"}
-    store.write_features(path, arrays[0], none, arrays[1], sidecar=about)
+    store.write_features(path, h, none, rows, sidecar=about)
     assert possible(tmp_path, described) == set()
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
-        taken(tmp_path, described, ["imagenet-a"])
+        taken(tmp_path, described, "imagenet-a")
+    with pytest.raises(ValueError, match=r"a label for each image, got shapes \(0,\) and \(0,\)"):
+        measures.accuracy([], [], 3)
+
+
+# Beside what was published, as if recorded on the published sets
+
+
+def recorded(family, model, data, top1, what=""):
+    """An accuracy as it would be recorded on the published set."""
+    described = sets.descriptions()[data]
+    used = described.used or described
+    right = np.arange(used.images) < round(top1 * used.images)
+    numbers = measures.accuracy(right, np.arange(used.images) % used.classes, used.classes)
+    one = family.model(model)
+    sidecar = {
+        "model": store.describe(one, one.weights_sha256 or "0" * 64), "precision": "fp32",
+        "dtype": "float32", "sha256": "1" * 64, "data": {"name": data},
+        "origin": {"weights": f"those of {model}"},
+    }  # fmt: skip
+    return take.build(
+        "accuracy", family.name, one, numbers,
+        {"images": used.images, "components": one.width, "classes": used.classes},
+        records.Data(name=data, what=f"{described.title}{what}"),
+        take.provenance([sidecar], {"features": "1" * 64}, "made up"),
+    )  # fmt: skip
+
+
+TOPS = {
+    "rn50-openai": (0.60, 0.53, 0.61, 0.35, 0.41, 0.23),
+    "rn50-openai-finetuned": (0.75, 0.62, 0.48, 0.36, 0.33, 0.10),
+    "rn50-supervised": (0.76, 0.63, 0.36, 0.24, 0.31, 0.01),
+}
+
+
+def all_recorded(family, what=""):
+    return [
+        recorded(family, name, data, top1, what)
+        for name, tops in TOPS.items()
+        for data, top1 in zip(DATA, tops, strict=True)
+    ]
+
+
+def test_own_accuracies_are_a_view_of_their_own():
+    families = load_families("paper")
+    measured = all_recorded(families["rn50"])
+    table = views.of_own_features(families, measured).set_index("name")
+    assert list(table.index) == list(TOPS)
+    for name, (inside, *shifts) in TOPS.items():
+        row = table.loc[name]
+        # accuracies are whole images: at most half an image from the wanted fraction
+        assert row["er"] == pytest.approx(sum(shifts) / 5 - on_line(inside), abs=1e-4)
+        assert [row[shift] for shift in SHIFTS] == pytest.approx(shifts, abs=1e-4)
+        assert (row["source"], row["evidence"]) == ("own features", "recorded")
+    five, _ = views.of_family(families["rn50"], "matched_frequency", measured)
+    own = five.models[five.models["source"] == accuracies.OWN]
+    assert list(own["name"]) == list(TOPS)
+    again = own["name"].isin(five.models.loc[five.models["source"] != accuracies.OWN, "name"])
+    assert again.any() and len(views.once(five.models)) == len(five.models) - again.sum()
+    zero = recorded(families["rn50"], "rn50-openai", "imagenet", 0.0)
+    others = [m for m in measured if (m.model, m.data.name) != ("rn50-openai", "imagenet")]
+    drawn = [recorded(families["rn50"], "rn50-random", data, 0.01) for data in DATA]
+    left = views.of_own_features(families, [zero, *others[:-1], *drawn])
+    assert list(left["name"]) == ["rn50-openai-finetuned"]  # one without a logit, one without A
+
+
+def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypatch):
+    families, claim = load_families("paper"), load_claims()["ER-order"]
+
+    def judged(measured):
+        monkeypatch.setattr(records, "available", lambda experiment, family, data=None: [
+            m for m in measured if m.family == family.name
+        ])  # fmt: skip
+        return RULES["ER-order"](claim, gather("paper", experiments=("accuracy",)))
+
+    before = judged([])
+    assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)
+    assert before.count("holds", "stand-in") == 28
+    assert (
+        before.cases == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few")).cases
+    )
+    after = judged(all_recorded(families["rn50"]))
+    # of RN50 with OpenAI's data a finetuned model that is no stand-in: one pair without the
+    # supervised model, which is one; and that one's with zero-shot was known
+    assert (len(after.cases), after.measured, after.outcome) == (30, 1, "undecided")
+    assert after.of("own_pairs")["own"].value == after.of("own_pairs_in_order")["own"].value == 3
+    turned = dict(zip(TOPS, reversed(TOPS.values()), strict=True))
+    monkeypatch.setitem(globals(), "TOPS", turned)
+    assert judged(all_recorded(families["rn50"])).outcome == "differs"
+
+
+@pytest.mark.parametrize(
+    ("family", "model", "source", "count"),
+    [
+        ("rn50", "rn50-openai", "open_clip", 6),
+        ("vit_b_16", "vit_b_16-openai", "open_clip", 6),  # listed without -quickgelu
+        ("vit_b_16", "vit_b_16-openai-finetuned", "timm", 5),
+        ("vit_b_32", "vit_b_32-openai-finetuned", "timm", 5),  # not the 72 of model soups
+        ("rn50", "rn50-supervised", "timm", 4),  # the testbed does not name its weights
+        ("rn50", "rn50-openai-finetuned", None, 0),
+    ],
+)
+def test_published_values_of_the_very_same_checkpoint(family, model, source, count):
+    described = load_families("paper")[family].model(model)
+    found = accuracies.of_checkpoint(accuracies.load(), described)
+    assert len(found) == count and set(found["source"]) == ({source} if source else set())
+    assert set(found["dataset"]) <= {*accuracies.CLASSES}
+    if count == 6:
+        table = accuracies.load()
+        rows = table[(table["model"] == described.published[0].model)
+                     & (table["weights"] == described.published[0].weights)]  # fmt: skip
+        wanted = rows.set_index("dataset")["accuracy"]
+        kept = found.set_index("dataset")["accuracy"]
+        assert kept["objectnet"] == wanted["objectnet"]
+        v2 = "imagenet_v2_matched_frequency"
+        assert kept[v2] == wanted[v2]
+
+
+# A reader's family, from pictures to its pages
+
+FAMILY = """name: mini
+title: Mini
+edition: reader
+order: 1
+backbone: The pocket lab's transformer, with ImageNet's classes.
+models:
+  - &clip
+    name: mini-web
+    level: zero_shot
+    library: open_clip
+    architecture: pocket-vit
+    weights: data/pocket/checkpoints/pocket-vit-web-large.safetensors
+    pretraining: Emoji captions
+    width: 128
+    head: zero_shot
+    templates: ["a {}"]
+    preprocessing:
+      {size: 32, interpolation: box, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
+  - <<: *clip
+    name: mini-own
+    level: supervised
+    weights: mini-own.safetensors
+    head: own
+    templates: null
+  - <<: *clip
+    name: mini-random
+    level: random
+    weights: null
+"""
+
+
+def make(folder):
+    """A checkout with miniatures, features of the six data sets and the family `mini`."""
+    copy_checkout(folder)
+    miniatures.save_all(folder / "sets")
+    (folder / "families/mini.yaml").write_text(FAMILY, encoding="utf-8")
+    companion(folder, "extract", "mini", "--model", "mini-web", "mini-random", "--data", *DATA)
+    save_own(folder)
+    companion(folder, "extract", "mini", "--model", "mini-own", "--data", *DATA)
+
+
+def save_own(folder):
+    """A classifier on mini-web's tower that knows some pictures of every set: ridge regression."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    h, rows = [], []
+    for data in DATA:
+        found = store.read_features(folder / "store/mini-web" / f"{data}.safetensors")
+        several = imagenet.objectnet_to_imagenet()
+        names = [several.get(name, (name,))[0] for name in found.classes]
+        h.append(found.features.astype(np.float64))
+        rows += [imagenet.classes().index(names[label]) for label in found.labels]
+    x = np.concatenate(h)
+    gram = x.T @ x
+    weight = np.linalg.solve(gram + 1e-3 * np.trace(gram) * np.eye(128), x.T @ np.eye(1000)[rows])
+    tower = load_file(folder / "data/pocket/checkpoints/pocket-vit-web-large.safetensors")
+    tower = {name: value for name, value in tower.items() if name.startswith("visual.")}
+    tower["head.weight"] = torch.from_numpy(np.ascontiguousarray(weight.T, np.float32))
+    about = {"classes": json.dumps(imagenet.classes()), "normalize": "false"}
+    save_file(tower, folder / "mini-own.safetensors", about | {"architecture": "pocket-vit"})
+
+
+def companion(folder, *words):
+    accept = ["--accept-counts", "-q"] * (words[0] == "extract")
+    done = run_in(folder, "companion.cli", *words, *accept)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def results(folder, run):
+    """What a run publishes, as plain text by name."""
+    companion(folder, "run", *run.split(), "--output", "run.ipynb")
+    notebook = json.loads((folder / "run.ipynb").read_text(encoding="utf-8"))
+    outputs = [o for cell in notebook["cells"] for o in cell.get("outputs", [])]
+    return {
+        o["metadata"]["companion"]["label"]: "".join(o["data"]["text/markdown"])
+        for o in outputs
+        if "text/markdown" in o.get("data", {})
+    }
+
+
+def rows_of(table):
+    return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in table.split("\n")]
+
+
+@pytest.mark.slow
+def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    folder = tmp_path / "project"
+    monkeypatch.setenv("COMPANION_STORE", str(folder / "store"))
+    monkeypatch.setenv("COMPANION_DATA", str(folder / "sets"))
+    make(folder)
+    pages = results(folder, "own_accuracies mini")
+    shown = {(row[0].split(",")[0], row[1]): row for row in rows_of(pages["own-accuracies"])}
+    titles = {"imagenet": "ImageNet", "imagenet-v2": "V2", "imagenet-r": "R",
+              "imagenet-sketch": "Sketch", "objectnet": "ObjectNet", "imagenet-a": "A"}  # fmt: skip
+    tops = {}
+    for name, level in (("mini-web", "zero-shot"), ("mini-own", "supervised")):
+        for data, title in titles.items():
+            found = records.read(records.live_path(name, data, "accuracy"))
+            right, n = found.value("right_per_class").sum(), found.counts["images"]
+            tops[name, data] = a = right / n
+            half = 196 * (a * (1 - a) / n) ** 0.5
+            wanted = f"{100 * a:.1f}" + (f" ± {half:.1f}" if half else "")
+            assert shown[level, title][2:] == [f"{n:,}", wanted], (name, data)
+    inside, *shifts = (tops["mini-own", data] for data in DATA)
+    wanted = f"{100 * (np.mean(shifts) - on_line(inside)):+.1f}"
+    header, _, row = rows_of(pages["own-robustness"])
+    assert header[1] == "ER (points)" and row[1].startswith(f"{wanted} ±")
+    assert "where no image of ImageNet is recognised" in pages["own-missing"]
+    assert "NOT the published set" in pages["own-copies"]
+
+    table = rows_of(results(folder, "pruning_under_shift mini")["kept"])
+    place = records.live_path("mini-own", "imagenet-and-shifts", "pruning_under_shift")
+    sweep = measures.sweeps_of(records.read(place))["importance"]
+    rows = [row for row in table if row[0].startswith("supervised")]
+    assert [row[1] for row in rows] == ["128", "64", "38", "26", "13"]
+    for _, kept, top1, _, shifted, *_ in rows:
+        inside, outside, _ = (curve[sweep.at(int(kept))] for curve in sweep.curves)
+        assert (top1, shifted) == (f"{100 * inside:.1f}", f"{100 * outside:.1f}")
+
+    companion(folder, "measure", "accuracy", "mini", "--record")
+    checked = companion(folder, "check", "data/measurements/accuracy").splitlines()
+    assert sum(line.startswith("mini-") and line.endswith(": sound") for line in checked) == 18
+    (folder / "store").rename(folder / "elsewhere")
+    again = results(folder, "own_accuracies mini")
+    assert again["own-accuracies"] == pages["own-accuracies"]
+    assert again["own-robustness"] == pages["own-robustness"]
+
+    family = load_families("paper")["rn50"]
+    for one in all_recorded(family):
+        records.write(one, folder / "data/measurements")
+    cards = results(folder, "claims paper")
+    assert "3 of the pairs are known from accuracies of this book's own" in cards["ER-order"]
+    assert "1 of 16 zero-shot models run from" in cards["ER-range"]
+    shown = results(folder, "measuring_robustness paper")
+    assert shown["own-count"] == "3" and "| RN50 " in shown["own"]

@@ -56,96 +56,95 @@ POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
 CURVE = charts.Curve(np.arange(1, 11), np.linspace(0.1, 0.6, 10), np.zeros(10), np.ones(10))
 ENDS = ((0.1, 0.9), (0.1, 0.9))
 ROW = dots.Row("CLIP", "zero_shot", 3.2, 2.1, 4.3, chance=((1.5, 1, 2), (0.5, 0, 1)))
-#: Each drawing with the same small data, and what its alternative text must say.
+#: Each drawing with the same small data, what its alternative text must say, and the first rows of
+#: its data as a file.
 DRAWN = {
-    "kurtosis": (lambda: charts.kurtosis({"CLIP": model()}, 6), "CLIP 46.0 (from 2.00 to 90.0)"),
-    "profiles": (lambda: charts.profiles({"CLIP": model()}, 6), "CLIP: coordinate 7 at 20, the"),
-    "heat maps": (lambda: charts.heat_maps({"CLIP": model()}), "CLIP: coordinate 7 between"),
+    "kurtosis": (
+        lambda: charts.kurtosis({"CLIP": model()}, 6), "CLIP 46.0 (from 2.00 to 90.0)",
+        "of,kurtosis,share with less (%)\nCLIP,2,0\n",
+    ),
+    "profiles": (
+        lambda: charts.profiles({"CLIP": model()}, 6), "CLIP: coordinate 7 at 20, the",
+        "of,coordinate,times the mean\nCLIP,0,1\n",
+    ),
+    "heat maps": (
+        lambda: charts.heat_maps({"CLIP": model()}), "CLIP: coordinate 7 between", "",
+    ),
     "importance": (
         lambda: charts.importance({"CLIP": model(), "random": model("random")}, 10),
         "CLIP: first 120, second 1.00, first with the head centred 30.0",
+        'of,head,"direction, by importance","importance, times the mean"\n'
+        "CLIP,head as it is,1,120\n",
     ),
     "top directions": (
         lambda: charts.top_directions({"CLIP": (model(), model().value("profile"))}),
-        "the largest component, 1.000, is that of coordinate 7, at 20 times",
+        "the largest component, 1.000, is that of coordinate 7, at 20 times", "",
     ),
     "pruning": (
         lambda: charts.pruning({"CLIP": {"accuracy (%)": {"importance": CURVE}}}),
         "CLIP, accuracy (%): least important first, 60.0 with all 10, 15.6 with 2",
+        "of,quantity,order,directions kept,value,low,high\n"
+        "CLIP,accuracy (%),least important first,1,10,0,100\n",
     ),
     "venn": (
         lambda: charts.venn({"RN50": REGIONS}),
         "RN50: zero-shot only 10, zero-shot and finetuned only 4, zero-shot and supervised only 0",
+        "of,encoded by,concepts\nRN50,zero-shot only,10\n",
     ),
     "curves": (
         lambda: charts.curves({"loss": {"CLIP": ("zero_shot", [0, 1], [3, 1.5])}}, "step"),
-        "loss, first and last: CLIP 3.00 to 1.50",
+        "loss, first and last: CLIP 3.00 to 1.50", "",
     ),
-    "pictures": (lambda: charts.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two."),
+    "pictures": (
+        lambda: charts.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
+    ),
     "robustness": (
         lambda: dots.robustness(POOL, LINE, [LINE] * 3, [marks()], ("in", "out"), ENDS),
         "Relative to the line fitted to the pool: 2 CLIP at −10.0 to −8.0 points",
+        "marks,in,out\nbaseline pool,20,20\nbaseline pool,50,50\nbaseline pool,80,80\n"
+        "CLIP,50,40\n",
     ),
     "scatter": (
         lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),
         "κ: 4 marks, rank correlation 1.00",
+        "panel,marks,value,ER\nκ,CLIP,0.5,40\nκ,CLIP,0.7,62\n",
+    ),
+    "scatter, named": (
+        lambda: dots.scatter({"κ": [marks()._replace(names=["RN50", "RN101"])]}, "ER", "κ"), "κ",
+        "panel,marks,name,κ,ER\nκ,CLIP,RN50,0.5,40\nκ,CLIP,RN101,0.7,62\n",
     ),
     "clouds": (
         lambda: dots.clouds({"images": ("zero_shot", [[0.2, 0.1], [0.4, -0.3]])}, ("v1", "v2")),
         "images: 2, mean at 0.30, −0.10.",
+        "of,v1,v2\nimages,0.2,0.1\nimages,0.4,-0.3\n",
     ),
-    "strips": (lambda: dots.strips(["R", "A"], [marks()._replace(x=[0, 1])], "ER"),
-               "CLIP: R 40.0, A 62.0"),
-    "rows": (lambda: dots.rows({"": [ROW]}, "concepts", levels=True),
-             "CLIP, : 3.20, 2.10, 4.30, 1.50, 0.500"),
-    "noted": (lambda: dots.noted([(ROW, "7, all")], "κ", "leader", 3),
-              "κ; leader. CLIP: 3.20 (2.10 to 4.30), 7, all."),
+    "strips": (
+        lambda: dots.strips(["R", "A"], [marks()._replace(x=[0, 1])], "ER"),
+        "CLIP: R 40.0, A 62.0", "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
+    ),
+    "rows": (
+        lambda: dots.rows({"": [ROW]}, "concepts", levels=True),
+        "CLIP, : 3.20, 2.10, 4.30, 1.50, 0.500",
+        'panel,of,level,value,low,high,"random directions, mean",',
+    ),
+    "noted": (
+        lambda: dots.noted([(ROW, "7, all")], "κ", "leader", 3),
+        "κ; leader. CLIP: 3.20 (2.10 to 4.30), 7, all.", "of,level,value,low,high,",
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_drawings_say_what_they_show_and_come_out_equal(name):
-    draw, words = DRAWN[name]
+def test_drawings_say_and_hand_over_what_they_show_and_come_out_equal(name):
+    draw, words, rows = DRAWN[name]
     drawing = draw()
     assert words in drawing.alt
-    assert (drawing.data is None) == (name == "pictures")
+    text = None if drawing.data is None else style.to_csv(drawing.data)
+    assert text == rows or text.startswith(rows), text[:200]
     first, second = style.to_svg(drawing.figure), style.to_svg(draw().figure)
     assert "<dc:date>" not in first
     if name != "heat maps":  # its data are drawn anew
         assert first == second
-
-
-#: What the drawings' data say, as a file; the first rows.
-ROWS = {
-    "kurtosis": "of,kurtosis,share with less (%)\nCLIP,2,0\n",
-    "profiles": "of,coordinate,times the mean\nCLIP,0,1\n",
-    "importance": 'of,head,"direction, by importance","importance, times the mean"\n'
-    "CLIP,head as it is,1,120\n",
-    "pruning": "of,quantity,order,directions kept,value,low,high\n"
-    "CLIP,accuracy (%),least important first,1,10,0,100\n",
-    "venn": "of,encoded by,concepts\nRN50,zero-shot only,10\n",
-    "robustness": "marks,in,out\nbaseline pool,20,20\nbaseline pool,50,50\nbaseline pool,80,80\n"
-    "CLIP,50,40\n",
-    "scatter": "panel,marks,value,ER\nκ,CLIP,0.5,40\nκ,CLIP,0.7,62\n",
-    "clouds": "of,v1,v2\nimages,0.2,0.1\nimages,0.4,-0.3\n",
-    "strips": "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
-    "rows": 'panel,of,level,value,low,high,"random directions, mean",',
-    "noted": "of,level,value,low,high,",
-}
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_a_drawing_hands_over_what_it_draws(name):
-    text = style.to_csv(DRAWN[name][0]().data)
-    assert text.startswith(ROWS[name]), text[:200]
-
-
-def test_marks_may_be_named_one_by_one():
-    drawing = dots.scatter({"κ": [marks()._replace(names=["RN50", "RN101"])]}, "ER", "κ")
-    assert style.to_csv(drawing.data).splitlines()[1:] == [
-        "κ,CLIP,RN50,0.5,40",
-        "κ,CLIP,RN101,0.7,62",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -209,11 +208,8 @@ def test_tables_align_numbers_and_escape_pipes():
     ("value", "text"),
     [((0.1234,), "+12.3"), ((-0.05, 0.004), "−5.0 ± 0.4"), ((np.nan,), "n/a")],
 )
-def test_points(value, text):
+def test_points_have_minus_signs_and_names_hyphens(value, text):
     assert style.points(*value) == text
-
-
-def test_minus_signs_leave_hyphens_alone():
     assert style.minus("ImageNet-1k -0.5 (-1 to -0.2)") == "ImageNet-1k −0.5 (−1 to −0.2)"
 
 
