@@ -4,6 +4,7 @@ Numbers are compared with literal computations, one image and one class at a tim
 """
 
 import json
+from pathlib import Path
 
 import miniatures
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from conftest import copy_checkout, run_in
 from tiny import model
 
-from analysis.families.registry import Family, load_families
+from analysis.families.registry import Family, Model, load_families
 from analysis.features import store
 from analysis.features.store import Features, Head
 from analysis.images import imagenet, sets
@@ -20,7 +21,7 @@ from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import RULES
 from companion.measurements import accuracies, due, measures, records, take, views
-from companion.measurements.records import MeasurementError
+from companion.measurements.records import Measurement, MeasurementError
 
 WIDTH = 24
 COUNT = 300
@@ -28,19 +29,19 @@ DATA = (sets.IMAGENET, *sets.SHIFTS)
 SHIFTS = [sets.column(data) for data in sets.SHIFTS]
 
 
-def on_line(inside):
+def on_line(inside: float) -> float:
     """What the paper's printed line expects under shift."""
     return 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
 
 
-def imagenet_head(bias=True, normalize=False):
+def imagenet_head(bias: bool = True, normalize: bool = False) -> Head:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(1000, WIDTH)).astype(np.float32)
     intercept = rng.normal(size=1000).astype(np.float32) if bias else None
     return Head(weight, imagenet.classes(), bias=intercept, normalize=normalize)
 
 
-def features_near(head, classes, seed):
+def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features of which some, by no means all, are recognised, with labels through ``classes``."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(classes), COUNT)
@@ -53,14 +54,16 @@ def features_near(head, classes, seed):
     return (head.weight[rows] + noise).astype(np.float32), labels.astype(np.int64)
 
 
-def recognised(features, labels, head, classes):
+def recognised(
+    features: np.ndarray, labels: np.ndarray, head: Head, classes: tuple[str, ...]
+) -> np.ndarray:
     """Of which images the class is predicted, as measurements see it."""
     about = {"data": {"name": "the data set", "classes": classes}}
     rows = np.arange(len(labels), dtype=np.uint64)
     return take.recognised_by(head, take.seen(Features(features, labels, rows, about), head))
 
 
-def logit(h, head, row):
+def logit(h: np.ndarray, head: Head, row: int) -> float:
     """One number, by the definition."""
     x = h.astype(np.float64)
     if head.normalize:
@@ -128,7 +131,9 @@ def test_a_head_without_a_class_of_the_set():
         recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 
 
-def fill(folder, model, data, head, seed, what="made up"):
+def fill(
+    folder: Path, model: Model, data: str, head: Head, seed: int, what: str = "made up"
+) -> float:
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
@@ -146,12 +151,12 @@ def fill(folder, model, data, head, seed, what="made up"):
     return float(recognised(features[kept], labels[kept], head, classes).mean())
 
 
-def taken(folder, model, *names):
+def taken(folder: Path, model: Model, *names: str) -> list[Measurement]:
     jobs = [due.Job("accuracy", "mine", model, name, (name,)) for name in names]
     return [take.measure(job, folder) for job in jobs]
 
 
-def possible(folder, *models):
+def possible(folder: Path, *models: Model) -> set[tuple[str, str]]:
     """Which experiments can be measured of models, and on what."""
     family = Family.model_construct(name="mine", models=models)
     return {(job.experiment, job.data) for job in due.jobs(family, folder)}
@@ -278,7 +283,7 @@ def test_data_without_classes(tmp_path):
 # Beside what was published, as if recorded on the published sets
 
 
-def recorded(family, model, data, top1, what=""):
+def recorded(family: Family, model: str, data: str, top1: float, what: str = "") -> Measurement:
     """An accuracy as it would be recorded on the published set."""
     described = sets.descriptions()[data]
     used = described.used or described
@@ -305,7 +310,7 @@ TOPS = {
 }
 
 
-def all_recorded(family, what=""):
+def all_recorded(family: Family, what: str = "") -> list[Measurement]:
     return [
         recorded(family, name, data, top1, what)
         for name, tops in TOPS.items()
@@ -421,7 +426,7 @@ models:
 """
 
 
-def make(folder):
+def make(folder: Path) -> None:
     """A checkout with miniatures, features of the six data sets and the family `mini`."""
     copy_checkout(folder)
     miniatures.save_all(folder / "sets")
@@ -431,7 +436,7 @@ def make(folder):
     companion(folder, "extract", "mini", "--model", "mini-own", "--data", *DATA)
 
 
-def save_own(folder):
+def save_own(folder: Path) -> None:
     """A classifier on mini-web's tower that knows some pictures of every set: ridge regression."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -453,14 +458,14 @@ def save_own(folder):
     save_file(tower, folder / "mini-own.safetensors", about | {"architecture": "pocket-vit"})
 
 
-def companion(folder, *words):
+def companion(folder: Path, *words: str) -> str:
     accept = ["--accept-counts", "-q"] * (words[0] == "extract")
     done = run_in(folder, "companion.cli", *words, *accept)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def results(folder, run):
+def results(folder: Path, run: str) -> dict[str, str]:
     """What a run publishes, as plain text by name."""
     companion(folder, "run", *run.split(), "--output", "run.ipynb")
     notebook = json.loads((folder / "run.ipynb").read_text(encoding="utf-8"))
@@ -472,7 +477,7 @@ def results(folder, run):
     }
 
 
-def rows_of(table):
+def rows_of(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in table.split("\n")]
 
 

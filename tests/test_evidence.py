@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny import CLASSES, model
 
-from analysis.families.registry import Family
+from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
 from companion.measurements import due, measures, records, take
-from companion.measurements.records import MeasurementError
+from companion.measurements.records import Measurement, MeasurementError
 
 N, D = 40, 12
 LEVELS = ("zero_shot", "supervised", "random")
@@ -30,11 +30,11 @@ def own_store(tmp_path, monkeypatch):
     return tmp_path / "store"
 
 
-def measured(experiment, model=MODEL):
+def measured(experiment: str, model: Model = MODEL) -> Measurement:
     return take.measure(due.Job(experiment, "small", model, "images", ("images",)))
 
 
-def gather(experiment, family=SMALL):
+def gather(experiment: str, family: Family = SMALL) -> list[Measurement]:
     """What pages read once the live files are there."""
     take.bring_up_to_date([family])
     assert due.pending([family]) == []
@@ -60,7 +60,7 @@ def put(*models, seed=0, labels=None, head=None, classes=CLASSES):
     return features, labels
 
 
-def a_head(seed=9, **fields):
+def a_head(seed: int = 9, **fields) -> Head:
     weight = np.random.default_rng(seed).normal(size=(3, D)).astype(np.float32)
     return Head(weight, fields.pop("classes", CLASSES), **fields)
 
@@ -191,7 +191,7 @@ def test_a_concept_has_one_number_in_every_style():
     table = emoji.load().table
     known = [*table[table["split"] == "test"]["concept"].unique()[:3]]
 
-    def numbers(style, concepts):
+    def numbers(style: str, concepts: list[str]) -> np.ndarray:
         rows = store.row_numbers([f"{concept}/{style}" for concept in concepts])
         nothing = np.zeros((len(rows), 2), np.float32)
         found = store.Features(nothing, np.zeros(len(rows), np.int64), rows, {})
