@@ -25,10 +25,7 @@ def test_rows_are_set_aside_by_three_rules(table):
     found = atlas.set_aside(table).set_index(["model", "weights"])["reason"]
     rules = {
         ("RN50", "cc12m"): "Evaluated with GELU",
-        (
-            "ViT-B-32",
-            "openai",
-        ): "The same accuracies on every data set as ViT-B-32-quickgelu openai",
+        ("ViT-B-32", "openai"): "The same accuracies on every data set as ViT-B-32-quickgelu",
         ("ViT-B-32", "datacomp_s_s13m_b4k"): "as ViT-B-32 commonpool_s_image_s13m_b4k, so",
         ("ViT-L-14", "laion400m_e31"): "Epoch 31 of a training run",
         ("model_5", ""): "as model_4, so",

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.families.registry import Edition, Family, Level, level_title
 from analysis.metrics import indicators
 from analysis.metrics.peers import left_out_error, off_the_line, share_explained
-from analysis.metrics.robustness import effective_robustness, logit
+from analysis.metrics.robustness import logit
 from companion.publish.dots import Marks
 from companion.publish.style import minus, points
 from companion.publish.words import digits, with_interval
@@ -168,17 +168,6 @@ def separating(table: pd.DataFrame, level: float = 0.05) -> str:
     ]  # fmt: skip
     return f"Robust models are told from others, at the {100 * level:g} % level, by " + (
         ", ".join(told) + "." if told else "none of the candidates."
-    )
-
-
-def accuracy_alone(models: pd.DataFrame) -> str:
-    """How far off a line through all data families but one is for the models of that one."""
-    missed = left_out_error(models["imagenet"], models["shifted"], models["group"])
-    spread = effective_robustness(models["shifted"], models["imagenet"]).std()
-    return (
-        f"{100 * missed:.1f} points over {len(models)} models of {models['group'].nunique()} data "
-        f"families, where effective robustness itself has a standard deviation of "
-        f"{100 * spread:.1f}"
     )
 
 
