@@ -295,13 +295,12 @@ def _counts(evidence: Evidence) -> list[Number]:
     carried: list[Number] = []
     for name, measurement in evidence.concepts.items():
         found = counts_of(measurement)
-        carried += numbers(name, concepts=found.value(evidence.counts))
-        by_chance = found.chance(evidence.counts, "random").mean
-        carried += numbers(name, concepts_of_random_directions=by_chance)
+        own, drawn = found.value(evidence.counts), found.chance(evidence.counts, "random").mean
+        carried += numbers(name, concepts=own, concepts_of_random_directions=drawn)
     return carried
 
 
-def _encoded(evidence: Evidence, model: Model) -> NDArray[np.bool_]:
+def _encoded(evidence: Evidence, model: Model) -> Flags:
     """Which of the probe's concepts a model encodes."""
     found = evidence.concepts[model.name]
     threshold = found.value("threshold" if evidence.counts == "unique" else "lower_threshold")

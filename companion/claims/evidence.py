@@ -20,11 +20,7 @@ from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from analysis.metrics.robustness import (
-    effective_robustness,
-    is_robust,
-    ordinary_limit,
-)
+from analysis.metrics.robustness import effective_robustness, is_robust, ordinary_limit
 from companion.claims.ledger import Aside, ClaimError, Number, numbers
 from companion.measurements import accuracies, records, views
 from companion.measurements.due import TRAINING
@@ -86,13 +82,12 @@ class Evidence:
     """What is known of some families' models.
 
     ``measurements`` may be of models of ``others``, too, which then stand beside them and decide
-    nothing. ``robustness``: view
-    → one row per checkpoint with family, name, level, pretraining, er, low and high (ends of the
-    95 % interval), in fractions, and what `Robustness` has of ordinary models; values of two views
-    are never compared. ``fits``: constants of the baseline under every choice that the paper leaves
-    open. ``misread``: effective robustness of models (as in a view) under an activation that they
-    were not trained with. ``reference``: the data set that claims are about; ``probe``: that of
-    concepts; ``counts``: which of their counts.
+    nothing. ``robustness``: view → one row per checkpoint with family, name, level, pretraining,
+    er, low and high (ends of the 95 % interval), in fractions, and what `Robustness` has of
+    ordinary models; values of two views are never compared. ``fits``: constants of the baseline
+    under every choice that the paper leaves open. ``misread``: effective robustness of models (as
+    in a view) under an activation that they were not trained with. ``reference``: the data set that
+    claims are about; ``probe``: that of concepts; ``counts``: which of their counts.
     """
 
     families: Mapping[str, Family]

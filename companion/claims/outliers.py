@@ -142,7 +142,7 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Verdict:
         carried += numbers(m.model, outliers=True) if outlying else ()
         carried += numbers(m.model, robustness=known.er) if known else ()
     carried += numbers(**_cells(table), known=len(table))
-    tests = [m for m in evidence.at(*levels) if not _is_robust(m.name, evidence)]
+    tests = [m for m in evidence.at(*levels) if not_robust(m.name, evidence) != "fails"]
     return verdict(gathered(cases), len(tests), carried)
 
 
@@ -151,10 +151,6 @@ def not_robust(model: str, evidence: Evidence) -> Result:
     known = evidence.robust.get(model)
     robust = known.robust if known else None
     return "undecided" if robust is None else "fails" if robust else "holds"
-
-
-def _is_robust(model: str, evidence: Evidence) -> bool:
-    return not_robust(model, evidence) == "fails"
 
 
 def _cells(table: dict[str, tuple[str, set[bool | None]]]) -> dict[str, int]:

@@ -4,8 +4,7 @@ Nothing is read here and nothing is said: `evidence` gathers, `cards` puts into 
 functions judge the paper's models and the pocket lab. The paper names hardly any cut-off; those of
 this book are `evidence.Cuts`, and stand in words in the field `rule` of `data/claims.yaml`. The
 rules on effective robustness are in `order`, those on kurtosis in `outliers`, those on concepts in
-`concepts`; what cases are and
-how an outcome follows from them is at the top of `ledger`.
+`concepts`; what cases are and how an outcome follows from them is at the top of `ledger`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from analysis.common import ROOT, fingerprint, sha256_of
 from analysis.families.registry import Family, Model
@@ -19,7 +19,7 @@ from analysis.features.store import StoreError
 from analysis.images import imagenet, sets
 from analysis.images.imagelist import DatasetError
 from companion.measurements import records
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import HEADLESS, Experiment
 
 #: Test emoji by what their style is for. No model trains on the unseen ones.
 STYLES: dict[str, tuple[str, ...]] = {
@@ -40,26 +40,8 @@ SHIFTED = {
     "pocket": (TRAINING, *STYLES["unseen"]),
     "imagenet-and-shifts": (sets.IMAGENET, *sets.SHIFTS),
 }
-
-
-class Needs(NamedTuple):
-    """What an experiment needs beside features."""
-
-    head: bool = True
-    labels: bool = False
-
-
-NEEDS: dict[Experiment, Needs] = {
-    "outlier_features": Needs(head=False),
-    "privileged_directions": Needs(),
-    "pruning": Needs(labels=True),
-    "pruning_under_shift": Needs(labels=True),
-    "concepts": Needs(),
-    "accuracy": Needs(labels=True),
-    "basis": Needs(head=False),
-    "interventions": Needs(labels=True),
-    "textures": Needs(),
-}
+#: What needs the classes of images; a head all need but those of `HEADLESS`.
+LABELLED: tuple[Experiment, ...] = ("pruning", "pruning_under_shift", "accuracy", "interventions")
 #: What is measured of one data set alone.
 SINGLE: tuple[Experiment, ...] = (
     "outlier_features", "privileged_directions", "pruning", "accuracy", "basis", "interventions",
@@ -94,7 +76,7 @@ class Job:
         Concepts are looked for along the head of most classes, of their own data sets if there is
         one. Raises StoreError if it is not there.
         """
-        if not NEEDS[self.experiment].head:
+        if self.experiment in HEADLESS:
             return None
         if self.experiment in ("concepts", "textures"):
             return largest_head(self.model, self.parts, folder)
@@ -264,7 +246,7 @@ def _possible(job: Job, folder: Path | None) -> bool:
         return False
     if job.data == "broden" and job.experiment == "concepts":
         return _is_here("broden")
-    if not NEEDS[job.experiment].labels:
+    if job.experiment not in LABELLED:
         return True
     # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
     common = {*head} & {*sidecars[0]["data"]["classes"]}

@@ -188,7 +188,7 @@ QUANTITIES: dict[Experiment, dict[str, Quantity]] = {
 
 
 #: What is measured without a head.
-HEADLESS = ("outlier_features", "basis")
+HEADLESS: tuple[Experiment, ...] = ("outlier_features", "basis")
 
 
 def misfits(

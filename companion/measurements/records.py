@@ -10,7 +10,6 @@ Pages read both, see `available`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -347,14 +346,6 @@ def compare_with_recorded(fresh: Measurement, folder: Path = FOLDER) -> list[str
 def today() -> str:
     """The day, as a measurement notes when it was taken."""
     return datetime.now(UTC).date().isoformat()
-
-
-def version() -> str:
-    """The package's version."""
-    try:
-        return importlib.metadata.version("interpreting-clip-companion")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 @cache

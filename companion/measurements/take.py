@@ -248,7 +248,7 @@ def _read(job: Job, folder: Path | None) -> store.Features:
 
 
 def _of(head: store.Head | None) -> store.Head:
-    assert head is not None  # `due.NEEDS` says that there is one
+    assert head is not None  # all but those of `HEADLESS` have one
     return head
 
 
@@ -302,19 +302,14 @@ def provenance(
         origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
         layer=origin["layer"],
         head=head,
-        version=records.version(),
+        version=version_of("interpreting-clip-companion"),
         made_from=dict(made_from),
-        libraries=libraries(),
+        libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
         device=first.get("device", "not known"),
         precision=f"features computed in {first['precision']}, kept as {first['dtype']}; "
         "measured in float64",
         taken=today(),
     )
-
-
-def libraries() -> dict[str, str]:
-    """Versions of what the numbers were computed with."""
-    return {"python": platform.python_version(), "numpy": version_of("numpy")}
 
 
 def seen(found: store.Features, head: store.Head, units: Integers | None = None) -> Images:

@@ -110,7 +110,7 @@ def lacks(experiment: Experiment, family: Family) -> list[Lack]:
     Models of random weights count where they say something: not where accuracies are looked at.
     """
     measured = [kind.partition("--")[0] for kind in experiment.evidence]
-    labelled = any(kind == "accuracies" or _needs_labels(kind) for kind in measured)
+    labelled = not {"accuracies", *due.LABELLED}.isdisjoint(measured)
     models = [m for m in family.models if not (labelled and m.level == "random")]
     return [_lack(experiment, family, m) for m in models if not experiment.shows(m)]
 
@@ -166,10 +166,6 @@ The next `jupyter-book build book/` after such a command shows the model; `pip i
 '.[extract]'` is needed once. {{doc}}`/guide/contribute` says how a measurement is recorded for \
 everyone, {{doc}}`/guide/your_checkpoint` how a checkpoint that you have takes part.
 """
-
-
-def _needs_labels(kind: str) -> bool:
-    return any(kind == name and needs.labels for name, needs in due.NEEDS.items())
 
 
 def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
