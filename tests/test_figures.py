@@ -222,21 +222,25 @@ def test_what_lacks_a_caption_an_alternative_text_or_a_proper_name_is_refused():
         style.text("two words", "x")
 
 
-def test_what_was_not_measured_is_said_at_most_once(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, **about: shown.append(data))
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed: data and what is said about it."""
+    found = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, **about: found.append((data, about))
+    )
+    return found
+
+
+def test_what_was_not_measured_is_said_at_most_once(shown):
     style.table("three", pd.DataFrame(), None, "A caption.")
     style.figure("four", None, None, "A caption.")
     style.table("five", pd.DataFrame(), None, "A caption.", missing="Kurtosis: `measure`.")
     told = style.not_measured("Kurtosis: `measure`.")
-    assert [data["text/markdown"] for data in shown] == ["", "", told]
+    assert [data["text/markdown"] for data, _ in shown] == ["", "", told]
 
 
-def test_published_outputs_carry_their_note(monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda data, **about: shown.append((data, about))
-    )
+def test_published_outputs_carry_their_note(shown):
     figure, _ = style.new_figure()
     frame = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
     style.figure("one", style.Drawing(figure, "Five marks.", frame), "published", "A caption.")

@@ -248,7 +248,7 @@ CASES = {
         ((RICH, kurtosis("poor", 30)), "differs; rich, poor -"),
         ((RICH, kurtosis("poor", 12, data="coco")), "not measured"),
     ],
-    # no outlier features, and not robust: above zero, and above what ordinary models reach
+    # close to 3, and not robust, which is above zero and above what ordinary models reach
     "K-captions": [
         ((), "not measured", ROBUST),
         ((LOW,), "undecided; captions ?"),
