@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from analysis.features import networks, weights  # noqa: E402
 from analysis.features.checkpoints import CheckpointError, default_name, find  # noqa: E402
 from analysis.features.encoders import load  # noqa: E402
-from analysis.features.weights import ModelError, read_weights  # noqa: E402
+from analysis.features.weights import ModelError, read_weights, weights_file  # noqa: E402
 
 torch.set_num_threads(1)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -139,9 +139,14 @@ def test_random_weights_of_an_architecture() -> None:
             r"families is a folder without a file of weights: give the file .* in it",
         ),
         ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
+        ("ViT-B-32,openai", r"QuickGELU, which ViT-B-32 does not use: give ViT-B-32-quickgelu/op"),
+        ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
+        ("hf_hub:a/b", r"of a/b is not on this machine"),
+        ("https://huggingface.co/a/b/tree/main", r"of a/b is not on this machine"),
+        ("local-dir:/absent/folder", r"there is no file local-dir:/absent/folder: check the path"),
     ],
 )
-def test_typing_errors_are_answered_with_the_nearest(text: str, message: str) -> None:
+def test_typing_errors_are_answered_with_the_nearest(hub: Path, text: str, message: str) -> None:
     assert re.search(message, fails(text)), fails(text)
 
 
@@ -155,20 +160,6 @@ def test_typing_errors_are_answered_with_the_nearest(text: str, message: str) ->
 )
 def test_names_as_people_paste_them(text: str, same: str) -> None:
     assert find(text) == find(same)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("ViT-B-32,openai", r"QuickGELU, which ViT-B-32 does not use: give ViT-B-32-quickgelu/op"),
-        ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
-        ("hf_hub:a/b", r"of a/b is not on this machine"),
-        ("https://huggingface.co/a/b/tree/main", r"of a/b is not on this machine"),
-        ("local-dir:/absent/folder", r"there is no file local-dir:/absent/folder: check the path"),
-    ],
-)
-def test_pasted_names_that_are_asked_about(hub: Path, text: str, message: str) -> None:
-    assert re.search(message, fails(text)), fails(text)
 
 
 def test_unknown_architectures_of_files(file: Path) -> None:
@@ -216,12 +207,28 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-def put(hub: Path, repository: str, config_name: str, config: object) -> Path:
+def put(hub: Path, repository: str, name: str, content: object = "") -> Path:
+    """Put a file into a repository of the hub; return the folder that it is in."""
     folder = hub / repository.replace("/", "--") / "snapshots" / REVISION
-    folder.mkdir(parents=True)
-    text = config if isinstance(config, str) else json.dumps(config)
-    (folder / config_name).write_text(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name).write_text(text)
     return folder
+
+
+def test_files_of_described_weights(hub: Path) -> None:
+    repository = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
+    described = model(architecture="ViT-B-16", weights="laion2b_s34b_b88k")
+    with pytest.raises(ModelError, match=rf"{repository} is not on this machine.*ConnectionError"):
+        weights_file(described)
+    put(hub, repository, "open_clip_pytorch_model.bin")  # a pickle
+    with pytest.raises(ModelError, match="EntryNotFoundError"):
+        weights_file(described)
+    folder = put(hub, repository, "open_clip_model.safetensors")
+    assert weights_file(described) == folder / "open_clip_model.safetensors"
+    folder = put(hub, "timm/vit_base_patch16_224.augreg_in1k", "model.safetensors")
+    described = model(library="timm", architecture="vit_base_patch16_224", weights="augreg_in1k")
+    assert weights_file(described) == folder / "model.safetensors"
 
 
 TINY = {"embed_dim": WIDTH, "vision_cfg": tiny.ARCHITECTURES["tiny-vit"], "text_cfg": tiny.TEXT}
@@ -237,7 +244,19 @@ def test_an_open_clip_repository(hub: Path) -> None:
     assert (found.library, found.architecture, found.width) == ("open_clip", "someone/tiny", WIDTH)
     assert found.weights == f"hf-hub:someone/tiny@{REVISION}"
     assert found.preprocessing.mean == (0.1, 0.2, 0.3) and found.preprocessing.squash
-    assert load(found).weights_sha256 == sha256_of(folder / "open_clip_model.safetensors")
+    plain = load(found)
+    assert plain.weights_sha256 == sha256_of(folder / "open_clip_model.safetensors")
+    picture = plain.preprocess(tiny.pictures(1)[0])[None]
+
+    def configured(**changes: object) -> object:
+        put(hub, "someone/tiny", "open_clip_config.json", {"model_cfg": TINY | changes})
+        return load(found).encoder(picture)
+
+    assert not torch.allclose(configured(quick_gelu=True), plain.encoder(picture))
+    other = tiny.ARCHITECTURES["tiny-vit"] | {"patch_size": 16}
+    sentence = r"is not of the architecture someone/tiny: visual\.(posi|conv1)"
+    with pytest.raises(ModelError, match=sentence):
+        configured(vision_cfg=other)
 
 
 def test_a_timm_repository(hub: Path) -> None:
@@ -370,16 +389,6 @@ def test_files_that_are_no_weights(tmp_path: Path, file: Path) -> None:
         assert name in sentence and message in sentence and "\n" not in sentence, sentence
         assert "weights_only=False" not in sentence
     assert "is not a sound file" in fails(str(tmp_path / "cut.pt"), architecture="tiny-vit")
-
-
-def test_half_a_checkpoint(tmp_path: Path, file: Path) -> None:
-    state = load_file(file)
-    text = {key: value for key, value in state.items() if not key.startswith("visual.")}
-    del state["visual.proj"]
-    for part, message in ((state, r"1 tensors are missing .*get the"), (text, "are missing")):
-        torch.save(part, tmp_path / "less.pt")
-        with pytest.raises(ModelError, match=message):
-            load(find(str(tmp_path / "less.pt"), architecture="tiny-vit"))
 
 
 def test_an_old_pytorch_reads_no_pickles(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
