@@ -1,5 +1,6 @@
 """Copies of this checkout for tests that change or build it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -67,17 +68,39 @@ def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:
     return _run(folder, [sys.executable, "-m", *module])
 
 
+#: Command lines, one as JSON a line, done in one process, which imports what takes long once.
+SEVERAL = """
+import contextlib, io, json, sys
+from companion.cli import main
+for line in sys.stdin:
+    said, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
+        status = main(json.loads(line))
+    print(json.dumps([status, said.getvalue(), errors.getvalue()]), flush=True)
+"""
+
+
+def companion_in(folder: Path, *lines: Sequence[str]) -> list[tuple[int, str, str]]:
+    """What each command line answers in `folder`: its exit status, its output, its errors."""
+    given = "\n".join(json.dumps(list(map(str, line))) for line in lines)
+    done = _run(folder, [sys.executable, "-c", SEVERAL], given)
+    answers = [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    assert len(answers) == len(lines), done.stderr
+    return answers
+
+
 def build_book(folder: Path, *options: str) -> subprocess.CompletedProcess:
     """What a reader types: jupyter-book build book/."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
     return _run(folder, [*command, *options])
 
 
-def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
+def _run(folder: Path, command: list[str], given: str = "") -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1"}
     return subprocess.run(
-        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=1500
-    )
+        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=1500,
+        input=given,
+    )  # fmt: skip
 
 
 def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, copy_checkout, run_in
+from conftest import ROOT, companion_in, copy_checkout
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
@@ -603,75 +603,72 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_checkout(tmp_path_factory.mktemp("added") / "cöpy of it")
 
 
-def companion(project: Path, *words: str) -> str:
-    done = run_in(project, "companion.cli", *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def runs_of(project: Path, family: str) -> set[str]:
-    rows = json.loads(companion(project, "status", "--json"))
-    return {row["experiment"] for row in rows if row["family"] == family}
-
-
 CHAPTERS = {"effective_robustness", "outlier_features", "privileged_directions", "pruning"}
 
 
+def runs_of(family: str, answer: str) -> set[str]:
+    """The family's runs among those that `companion status --json` told."""
+    return {row["experiment"] for row in json.loads(answer) if row["family"] == family}
+
+
 def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> None:
+    """Two are added, one of them by `rerun`; three processes."""
     weights = project / "my wéights" / "mine (1).safetensors"
     weights.parent.mkdir()
     shutil.copy2(project / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors", weights)
-    words = ["mine", str(weights), "--architecture", "pocket-cnn", "--title", "My CNN"]
-    assert "mine-zero_shot: pocket-cnn (open_clip), zero_shot, 128 components" in companion(
-        project, "add", *words
+    early = "pocket-vit-web-large-before-projection"
+    rerun = ["rerun", "outlier_features", "--checkpoint", "pocket-vit-web-large", "--layer",
+             "before_projection", "--data", "pocket-noto-test", "-q"]  # fmt: skip
+    (code, added, _), (_, listed, _), (again, said, errors) = companion_in(
+        project,
+        ["add", "mine", weights, "--architecture", "pocket-cnn", "--title", "My CNN"],
+        ["status", "--json"],
+        rerun,
     )
-    assert runs_of(project, "mine") >= CHAPTERS
-    vit, early = "pocket-vit-web-large", "pocket-vit-web-large-before-projection"
-    out = companion(project, "rerun", "outlier_features", "--checkpoint", vit, "--layer",
-                    "before_projection", "--data", "pocket-noto-test", "-q")  # fmt: skip
-    assert f"outlier_features/{early}.ipynb" in out
+    assert code == 0 and "mine-zero_shot: pocket-cnn (open_clip), zero_shot, 128 comp" in added
+    assert runs_of("mine", listed) >= CHAPTERS
+    assert again == 0 and f"outlier_features/{early}.ipynb" in said, errors
+    assert "jupyter-book build book/" in said
     (found,) = (project / f"store/{early}-zero_shot/measurements").glob("outlier_features--*")
     told = json.loads(found.read_text())
     assert told["provenance"]["layer"].startswith("before CLIP's projection")
     assert told["counts"]["components"] == 96
-    companion(project, "remove", early, "--features")
-    made = companion(project, "extract", "mine", "--data", "pocket-noto-test", "--quiet")
-    assert made.splitlines() == [str(project / "store/mine-zero_shot/pocket-noto-test.safetensors")]
-    companion(project, "run", "outlier_features", "mine")
+
+    pruning = ["rerun", "pruning", "--checkpoint", weights, "--name", "mine", "--architecture",
+               "pocket-cnn", "--data"]  # fmt: skip
+    removed, extracted, run, no_run, shifted, pruned, ours = companion_in(
+        project,
+        ["remove", early, "--features"],
+        ["extract", "mine", "--data", "pocket-noto-test", "--quiet"],
+        ["run", "outlier_features", "mine"],
+        ["run", "effective_robustness", "mine"],
+        [*pruning, "pocket-noto-test"],
+        [*pruning, "pocket-twemoji-test"],
+        ["remove", "rn50"],
+    )
+    assert removed[0] == 0 and "kept" not in removed[1]
+    assert not (project / f"store/{early}-zero_shot").exists()
+    features = project / "store/mine-zero_shot/pocket-noto-test.safetensors"
+    assert extracted[:2] == (0, f"{features}\n"), extracted
+    assert features.with_suffix(".head.safetensors").is_file()
     text = (project / "book/runs/outlier_features/mine.ipynb").read_text(encoding="utf-8")
-    assert "My CNN" in text
-    done = run_in(project, "companion.cli", "run", "effective_robustness", "mine")
-    assert done.returncode == 1 and "companion extract mine --data imagenet" in done.stderr
-    words = ["rerun", "pruning", "--checkpoint", str(weights), "--name", "mine", "--architecture",
-             "pocket-cnn", "--data"]  # fmt: skip
-    done = run_in(project, "companion.cli", *words, "pocket-noto-test")
-    assert done.returncode == 1 and "no features yet; get them by `companion extract mine" in (
-        done.stderr
-    )  # of a shift: pruning looks at the training style
-    again = companion(project, *words, "pocket-twemoji-test")
-    assert "families" not in again and "pruning/mine.ipynb" in again
-    assert "is one of the book's own" in run_in(project, "companion.cli", "remove", "rn50").stderr
+    assert run[0] == 0 and "My CNN" in text
+    assert no_run[0] == 1 and "companion extract mine --data imagenet" in no_run[2]
+    # Of a shift: pruning looks at the training style.
+    assert shifted[0] == 1 and "no features yet; get them by `companion extract mine" in shifted[2]
+    assert pruned[0] == 0 and "pruning/mine.ipynb" in pruned[1] and "families" not in pruned[1]
+    assert ours[0] == 1 and "is one of the book's own" in ours[2]
+
     stale = project / "book/_build/html/runs/pruning/mine.html"
     stale.parent.mkdir(parents=True)
     stale.write_text("a page")
-    assert f"kept its features: {project / 'store/mine-zero_shot'}" in companion(
-        project, "remove", "mine"
+    removed, listed, gone = companion_in(
+        project, ["remove", "mine"], ["status", "--json"], ["remove", "mine"]
     )
+    assert f"kept its features: {features.parent}" in removed[1] and gone[0] == 1
     assert not stale.exists() and not list((project / "book/runs").rglob("mine.*"))
-    assert runs_of(project, "mine") == set()
-    assert run_in(project, "companion.cli", "remove", "mine").returncode == 1
+    assert runs_of("mine", listed[1]) == set()
     assert (project / "families/rn50.yaml").is_file()
-
-
-def test_features_go_when_they_are_asked_to(project: Path) -> None:
-    words = ["--checkpoint", "pocket-cnn-supervised", "--name", "copied", "--data",
-             "pocket-twemoji-test", "-q"]  # fmt: skip
-    out = companion(project, "rerun", "privileged_directions", *words)
-    assert "privileged_directions/copied.ipynb" in out and "jupyter-book build book/" in out
-    folder = project / "store/copied-supervised"
-    assert (folder / "pocket-twemoji-test.head.safetensors").is_file()
-    assert "kept" not in companion(project, "remove", "copied", "--features")
-    assert not folder.exists()
 
 
 def test_two_processes_add_the_same_name(project: Path) -> None:
@@ -688,12 +685,13 @@ def test_two_processes_add_the_same_name(project: Path) -> None:
     winner = "One" if both[0].returncode == 0 else "Two"
     assert load_family("both", project / "families").title == winner
     assert [p.name for p in (project / "families").iterdir() if p.name.startswith(".")] == []
-    companion(project, "remove", "both")
+    (project / "families/both.yaml").unlink()
 
 
 def test_two_processes_extract_into_the_same_store(project: Path, tmp_path: Path) -> None:
+    pictures = save_folder(tmp_path / "pictures", 60)
     command = [sys.executable, "-m", "companion.cli", "extract", "pocket_cnn", "--data",
-               "pocket-noto-test", "--quiet"]  # fmt: skip
+               str(pictures), "--without-labels", "--quiet", "--workers", "1"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(tmp_path / "s")}
     both = [
         subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -708,53 +706,58 @@ def test_two_processes_extract_into_the_same_store(project: Path, tmp_path: Path
     assert not list((tmp_path / "s").rglob("*.part*"))
 
 
-def test_a_clip_of_random_weights(project: Path, tmp_path: Path) -> None:
+def test_a_clip_of_random_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     path = tmp_path / "vit b 32.safetensors"
     clip = open_clip.create_model("ViT-B-32")
     save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
     pictures = save_folder(tmp_path / "pictüres")
-    words = ["drawn", str(path), "--architecture", "ViT-B-32"]
-    out = companion(project, "add", *words)
-    assert "note: The file does not say with which activation it was trained: ViT-B-32 use" in out
-    out = companion(project, "extract", "drawn", "--data", str(pictures), "--batch-size", "4", "-q")
-    read = store.read_features(Path(out.strip()))
-    assert read.features.shape == (9, 512)
-    head = store.read_head(Path(out.strip()).with_suffix(".head.safetensors"))
+    added = add(wished("mine", str(path), architecture="ViT-B-32"), folder)
+    assert added.model.note.startswith("The file does not say with which activation it was trained")
+    assert extract(folder, pictures, "--batch-size", "4") == 0
+    features = Path(capsys.readouterr().out.strip())
+    assert store.read_features(features).features.shape == (9, 512)
+    head = store.read_head(features.with_suffix(".head.safetensors"))
     assert head.weight.shape == (3, 512) and head.classes == tuple(sorted(CLASSES))
-    save_file({**load_file(path), "visual.proj": torch.zeros(768, 512)}, path)
-    done = run_in(project, "companion.cli", "extract", "drawn", "--data", str(pictures / "red"))
-    assert "is not the file that drawn-zero_shot was described with" in done.stderr
-    companion(project, "remove", "drawn", "--features")
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    assert extract(folder, pictures / "red") == 1
+    assert "is not the file that mine-zero_shot was described with" in capsys.readouterr().err
 
 
-def test_genuine_weights_of_a_supervised_network(project: Path, tmp_path: Path) -> None:
+def test_genuine_weights_of_a_supervised_network(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     described = load_family("efficientnet_lite0").models[0]
     try:
         published = public.in_package((described.weights or "").removeprefix("package:"))
     except public.ArtifactError as error:
         pytest.skip(str(error))
-    words = ["lite", str(published), "--architecture", "tf_efficientnet_lite0"]
-    done = run_in(project, "companion.cli", "add", *words)
-    assert done.returncode == 1 and "is not of the architecture tf_efficientnet_lite0" in (
-        done.stderr
+    net = {"architecture": "tf_efficientnet_lite0"}
+    assert "is not of the architecture tf_efficientnet_lite0" in refused(
+        wished("mine", str(published), **net), folder
     )
     path = tmp_path / "lite0.safetensors"
     theirs = torch.load(published, weights_only=True).values()
     own = timm.create_model("tf_efficientnet_lite0").state_dict()
     save_file({k: t.contiguous() for k, t in zip(own, theirs, strict=True)}, path)
-    words[1] = str(path)
-    assert "supervised, 1280 components, 224 pixels, head own" in companion(project, "add", *words)
+    added = add(wished("mine", str(path), **net), folder)
+    assert "supervised, 1280 components, 224 pixels, head own" in added.about
     pictures = save_folder(tmp_path / "pictures")
-    given = ["extract", "lite", "--data", str(pictures), "--batch-size", "4", "-q"]
-    done = run_in(project, "companion.cli", *given)
-    assert "has images of 'blue' and 2 more classes that the head of lite-supervised does n" in (
-        done.stderr
+    assert extract(folder, pictures, "--batch-size", "4") == 1
+    assert "has images of 'blue' and 2 more classes that the head of mine-supervised does n" in (
+        capsys.readouterr().err
     )
-    out = companion(project, *given, "--without-labels")
-    features = store.read_features(Path(out.strip())).features
+    assert extract(folder, pictures, "--batch-size", "4", "--without-labels") == 0
+    features = store.read_features(Path(capsys.readouterr().out.strip())).features
     assert features.shape == (9, 1280) and features.min() == 0 and features.max() <= 6
-    assert load_family("lite", project / "families").model("lite-supervised").head == "own"
-    companion(project, "remove", "lite", "--features")
+    assert load_family("mine", folder).model("mine-supervised").head == "own"
 
 
 def test_errors_are_those_that_the_command_line_turns_into_a_sentence() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import ROOT, make_project, run_in
+from conftest import ROOT, make_project, run_in, wait_until_nobody_works_in
 from tiny import save_folder
 
 from analysis.common import CompanionError
@@ -174,6 +174,16 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch,
     assert "none of the grid's data sets is here: ImageNet-R is not" in capsys.readouterr().err
 
 
+def test_what_is_absent_sets_the_exit_status(tmp_path, monkeypatch, capsys):
+    expect(monkeypatch, miniatures.save(tmp_path / "data", "imagenet-a"))
+    monkeypatch.setattr(grid, "run", lambda *_: 0)
+    line = ["grid", "--families", "rn50", "--no-measure", "--data", "imagenet-a"]
+    assert main(line) == 0
+    assert "0 jobs done, the grid is complete: 1 families on 1 data" in capsys.readouterr().out
+    assert main([*line, "imagenet-r"]) == 1
+    assert "the grid is complete but for what is absent: 1 fam" in capsys.readouterr().out
+
+
 def test_wrong_counts_stop_the_grid(tmp_path, capsys):
     made = miniatures.save(tmp_path / "data", "imagenet-a")
     assert main(["grid", "--families", "rn50", "--data", "imagenet-a", "imagenet-r"]) == 1
@@ -268,7 +278,9 @@ def stamps(project):
 
 
 def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(project):
-    killed = start(project, "--jobs", "1")
+    """First for one model; then for two, beside a call for a third that has no weights."""
+    (project / "families/mine.yaml").write_text(family(*WEIGHTS))
+    killed = start(project, "--jobs", "1", "--models", "mine-web")
     for line in killed.stderr:
         if "finished features" in line:
             break
@@ -276,45 +288,25 @@ def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(projec
         pytest.fail(f"nothing was finished: {killed.stdout.read()}")
     killed.send_signal(signal.SIGKILL)
     killed.communicate(timeout=300)
-    until = time.monotonic() + 60  # its jobs notice
-    while str(project) in (left := subprocess.run(["ps", "-eo", "args"], capture_output=True,
-                                                  text=True).stdout):  # fmt: skip
-        assert time.monotonic() < until, left
-        time.sleep(0.3)
+    wait_until_nobody_works_in(project)
     before = stamps(project)
     assert before and len(before) < 12
-    both = [start(project, "--jobs", "2") for _ in range(2)]
+    able = ["--models", "mine-web", "mine-captions"]
+    both = [start(project, "--jobs", "1", *more) for more in ([], able)]
     texts = [process.communicate(timeout=900) for process in both]
-    assert [process.returncode for process in both] == [0, 0], texts
-    assert all("the grid is complete" in out for out, _ in texts)
-    assert {name: at for name, at in stamps(project).items() if name in before} == before
+    assert [process.returncode for process in both] == [1, 0], texts
+    assert "left out: mine-gone: there are no weights at" in texts[0][1]
+    assert "the grid is complete: 1 families on 2 data sets." in texts[1][0]
+    after = stamps(project)
+    assert {name: at for name, at in after.items() if name in before} == before
+    assert not [name for name in after if "mine-gone" in name]
     recorded = sorted(p.parent.name for p in (project / "data" / "measurements").rglob("*.json"))
-    assert recorded == sorted(ON_NOISE * 2)
-    after = stamps(project)
-    again = start(project)
-    out, errors = again.communicate(timeout=300)
-    assert again.returncode == 0 and out.startswith("0 jobs done"), errors
-    assert finished_jobs(errors) == [] and stamps(project) == after
+    assert recorded == sorted(ON_NOISE * 4)
+    again = start(project, "--jobs", "1")  # the third is tried again, alone and in vain
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 1 and "no model is left: mine-gone: there are no weights" in errors
+    assert (finished_jobs(errors), stamps(project)) == ([], after)
     assert not list((project / "st").glob(".receipts*"))
-
-
-def test_a_model_that_cannot_be_had_does_not_stop_its_family(project, monkeypatch):
-    (project / "families/mine.yaml").write_text(family(*WEIGHTS))
-    name = next((project / "one").rglob("*.png")).parent.parent.name
-    assert name == "one"
-    status, jobs, said = done(project, monkeypatch, "--models", "mine-web")
-    assert status == 0 and len(jobs) == 2, said
-    before = stamps(project)
-    assert len(before) == 2 + len(ON_NOISE)  # features, head, measurements
-    status, jobs, said = done(project, monkeypatch)
-    assert status == 1 and "left out: mine-gone: there are no weights at" in said
-    assert [job.split()[0] for job in jobs] == ["features", "measure"]
-    after = stamps(project)
-    assert {name: after[name] for name in before} == before  # only what was missing
-    assert len(after) == 2 * len(before) and not [name for name in after if "mine-gone" in name]
-    status, jobs, said = done(project, monkeypatch)  # tried again, alone and in vain
-    assert (status, len(jobs), stamps(project)) == (1, 0, after), said
-    assert "no model is left: mine-gone: there are no weights" in said
 
 
 @pytest.mark.slow
@@ -335,18 +327,6 @@ def test_weights_that_come_later_or_change_are_done_alone(project, monkeypatch):
     assert len(done(project, monkeypatch, "--precision", "bf16", "--no-measure")[1]) == 0
 
 
-def test_damaged_images_are_the_jobs_failure_and_absent_sets_the_exit_status(project, monkeypatch):
-    next((project / "one" / "red").iterdir()).write_bytes(b"")
-    status, jobs, said = done(project, monkeypatch, data=("one", "two"))
-    assert status == 1 and "features mine one-" in said and "1 images cannot be decoded" in said
-    assert {job.split()[2].split("-")[0] for job in jobs} == {"two"}
-    found = [name for name in stamps(project) if ".head." not in name]
-    assert len(found) == 1 + len(ON_NOISE) and all("two-" in name for name in found)
-    monkeypatch.setenv("COMPANION_DATA", str(project / "data"))
-    status, _, said = done(project, monkeypatch, data=("two", "imagenet-a"))
-    assert status == 1 and "the grid is complete but for what is absent" in said
-
-
 READS = """# ---
 # jupyter:
 #   companion:
@@ -362,11 +342,18 @@ family: str = "mine"
 """
 
 
-def test_features_that_are_not_recorded_are_measured_for_the_book(project, monkeypatch):
+def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(project, monkeypatch):
+    """What is not recorded is measured live, for a chapter that reads it."""
     (project / "notebooks/chapter.py").write_text(READS)
-    assert done(project, monkeypatch, "--no-record")[0] == 0
-    live = [p.name.split("--")[0] for p in (project / "st").glob("mine-web/measurements/*.json")]
-    assert sorted(live) == sorted(ON_NOISE)
+    next((project / "one" / "red").iterdir()).write_bytes(b"")
+    more = ("--no-record", "--jobs", "1")
+    status, jobs, said = done(project, monkeypatch, *more, data=("one", "two"))
+    assert status == 1 and "features mine one-" in said and "1 images cannot be decoded" in said
+    assert {job.split()[2].split("-")[0] for job in jobs if " " in job} == {"two"}
+    found = [name for name in stamps(project) if ".head." not in name]
+    assert len(found) == 1 and "two-" in found[0]
+    live = [p.name.split("--") for p in (project / "st").glob("mine-web/measurements/*.json")]
+    assert sorted(live) == [[name, f"{Path(found[0]).stem}.json"] for name in sorted(ON_NOISE)]
     assert not (project / "data/measurements").exists()
 
 
