@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 #: The folder of our packages: a checkout, or where an installed package lies.
@@ -121,7 +122,13 @@ class CompanionError(Exception):
 class Strict(BaseModel):
     """Immutable, and a field that is not known is an error rather than ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file of ours holds; by PyYAML's parser in C, where it has one."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), loader)
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy
 import yaml
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from analysis.common import ROOT, CompanionError
 from analysis.metrics import basis, directions, outliers
@@ -244,7 +244,7 @@ def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers
 
 def _kurtosis(values: NDArray[np.float64]) -> Kurtosis:
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
+    low, high = scipy.stats.t.interval(0.95, len(values) - 1, mean, scipy.stats.sem(values))
     percentiles = np.percentile(values, np.arange(101)).tolist()
     return Kurtosis(mean, Interval(float(low), float(high)), deviation, tuple(percentiles))
 
@@ -258,7 +258,7 @@ def _less_mean(array: NDArray[Any]) -> float:
 
 
 def _share(count: int, total: int) -> Share:
-    ends = stats.binomtest(count, total).proportion_ci(method="wilson")
+    ends = scipy.stats.binomtest(count, total).proportion_ci(method="wilson")
     return Share(count, count / total, Interval(float(ends.low), float(ends.high)))
 
 

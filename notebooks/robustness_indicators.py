@@ -34,7 +34,6 @@ seed: int = 0  # of everything that is drawn
 # %%
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
@@ -56,10 +55,9 @@ SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 # %%
 for candidate in [*candidates.judgeable(models)][:1]:
     rows = models.dropna(subset=[candidate])
-    x, er = rows[candidate].to_numpy(), rows["er"].to_numpy()
-    ranks, ranks_er = (rankdata(v) - (len(v) + 1) / 2 for v in (x, er))
+    ranks, ranks_er = (rows[v].rank() - (len(rows) + 1) / 2 for v in (candidate, "er"))
     rho = (ranks * ranks_er).sum() / np.sqrt((ranks**2).sum() * (ranks_er**2).sum())
-    assert np.isclose(rho, indicators.rank_correlation(x, er))
+    assert np.isclose(rho, indicators.rank_correlation(rows[candidate], rows["er"]))
     sure = compared.known(rows)  # robust or not
     if sure["robust"].nunique() == 2:
         x, robust = sure[candidate].to_numpy(), sure["robust"].to_numpy()

@@ -2,6 +2,8 @@
 
 import ast
 import functools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ COMMAND_LINE = ("companion.cli", "companion.commands")
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 #: Takes long to import, so that a module which needs it at once may be imported in a function.
 SLOW = (*HEAVY, "IPython", "pandas")
+#: What draws, computes or downloads: imported once a notebook does so.
+LATE = {"matplotlib.figure", "numba", "pooch", "requests", "scipy.sparse", "scipy.stats", "seaborn"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in OURS
@@ -91,3 +95,14 @@ def test_a_module_and_a_notebook_fit_into_a_head():
     lines = {path: len(path.read_text("utf-8").splitlines()) for path in limits if path.is_file()}
     long = [path.name for path, count in lines.items() if count > limits[path]]
     assert not long
+
+
+def test_a_notebook_that_reads_measurements_imports_little():
+    """In a process of its own: what another test imported is here already."""
+    sources = (path.read_text("utf-8") for path in (ROOT / "notebooks").glob("*.py"))
+    reading = [ast.parse(source) for source in sources if "- data/measurements" in source]
+    found = [node for tree in reading for node in tree.body]
+    code = "\n".join(ast.unparse(n) for n in found if isinstance(n, ast.Import | ast.ImportFrom))
+    code += f"\nimport sys\nprint({LATE | set(HEAVY)} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert reading and done.stdout == "set()\n", done.stderr

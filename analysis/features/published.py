@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from analysis.common import ROOT, Name, Strict, Text, first_reason
+from analysis.common import ROOT, Name, Strict, Text, first_reason, read_yaml
 from analysis.families.registry import Family, Model, load_families
 from analysis.features import store
 from analysis.images import imagenet
@@ -110,7 +109,7 @@ class ImageSet(NamedTuple):
 def table(path: Path = TABLE) -> Table:
     """Read and check what the public files hold; ArtifactError, in one sentence, if it is wrong."""
     try:
-        return Table.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Table.model_validate(read_yaml(path))
     except ValidationError as error:
         raise ArtifactError(f"{path.name}: {first_reason(error)}.") from None
 

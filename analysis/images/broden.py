@@ -35,10 +35,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import scipy
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import sparse
 from tqdm import tqdm
 
 from analysis.common import fingerprint, replaced, sha256_of
@@ -63,7 +63,7 @@ class Concepts:
 
     names: tuple[str, ...]
     categories: tuple[str, ...]
-    shares: sparse.csr_array = field(repr=False)
+    shares: scipy.sparse.csr_array = field(repr=False)
     annotated: NDArray[np.bool_] = field(repr=False)
     images: tuple[str, ...] = field(repr=False)
     splits: tuple[str, ...] = field(repr=False)
@@ -153,7 +153,7 @@ def concepts(root: Path, folder: Path, *, accept_counts: bool = False) -> Concep
         if table is None:
             table = _read_masks(root, rows, known)
             with replaced(path) as part, part.open("wb") as file:
-                sparse.save_npz(file, table)
+                scipy.sparse.save_npz(file, table)
     return Concepts(
         names=known.names,
         categories=known.categories,
@@ -278,7 +278,7 @@ def _category(text: str, path: Path) -> str:
     return first[1]
 
 
-def _read_masks(root: Path, rows: list[_Row], known: _Labels) -> sparse.csr_array:
+def _read_masks(root: Path, rows: list[_Row], known: _Labels) -> scipy.sparse.csr_array:
     """Read the masks of all images into an (N, C) table of shares, in float32."""
     column = {number: place for place, number in enumerate(known.numbers)}
 
@@ -306,7 +306,7 @@ def _read_masks(root: Path, rows: list[_Row], known: _Labels) -> sparse.csr_arra
     ends = np.cumsum([0, *map(len, found)])
     indices = np.fromiter(itertools.chain(*found), np.int64)
     shares = np.fromiter(itertools.chain(*(one.values() for one in found)), np.float32)
-    return sparse.csr_array((shares, indices, ends), shape=(len(rows), len(known.numbers)))
+    return scipy.sparse.csr_array((shares, indices, ends), shape=(len(rows), len(known.numbers)))
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
@@ -332,9 +332,9 @@ def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
     return mask
 
 
-def _kept(path: Path) -> sparse.csr_array | None:
+def _kept(path: Path) -> scipy.sparse.csr_array | None:
     """Return the table that was kept; None if there is none, or it is damaged."""
     try:
-        return sparse.csr_array(sparse.load_npz(path))
+        return scipy.sparse.csr_array(scipy.sparse.load_npz(path))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 from PIL import Image
-from scipy import sparse
 
 from analysis.common import ROOT, sha256_of, suggestion
 from analysis.images import sets
@@ -150,7 +150,7 @@ def assemble(table: pd.DataFrame, images: Mapping[str, Pixels]) -> Emoji:
 
 
 @functools.cache
-def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], sparse.csr_array]:
+def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], scipy.sparse.csr_array]:
     """Return names, kinds and an (N, C) boolean table: which image shows which concept.
 
     Rows are those of ``load()``. Kinds, in this order: ``tag`` and ``subgroup`` from the emoji's
@@ -158,19 +158,19 @@ def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], sparse.
     one kind. Only concepts of at least ``least`` images.
     """
     table = load().table
-    parts: list[tuple[str, Sequence[str], sparse.csc_array]] = [
+    parts: list[tuple[str, Sequence[str], scipy.sparse.csc_array]] = [
         ("tag", *_indicators(table["tags"].str.split(";"))),
         ("subgroup", *_indicators(table["subgroup"].map(lambda subgroup: [subgroup]))),
     ]
     flags = appearance(len(table))
     colours, textures = np.split(flags, [len(COLOURS)], axis=1)
-    parts += [("colour", COLOURS, sparse.csc_array(colours))]
-    parts += [("texture", TEXTURES, sparse.csc_array(textures))]
+    parts += [("colour", COLOURS, scipy.sparse.csc_array(colours))]
+    parts += [("texture", TEXTURES, scipy.sparse.csc_array(textures))]
     names = [name for _, some, _ in parts for name in some]
     kinds = [kind for kind, some, _ in parts for _ in some]
-    shown = sparse.hstack([part for _, _, part in parts], format="csc")
+    shown = scipy.sparse.hstack([part for _, _, part in parts], format="csc")
     keep = np.flatnonzero(np.diff(shown.indptr) >= least)
-    rows = sparse.csr_array(shown[:, keep])
+    rows = scipy.sparse.csr_array(shown[:, keep])
     return tuple(names[i] for i in keep), tuple(kinds[i] for i in keep), rows
 
 
@@ -233,14 +233,14 @@ def _decode(style: str, content: bytes, count: int) -> Pixels:
         return from_sheet(np.asarray(sheet.convert("RGB")), count, style)
 
 
-def _indicators(labels: pd.Series) -> tuple[list[str], sparse.csc_array]:
+def _indicators(labels: pd.Series) -> tuple[list[str], scipy.sparse.csc_array]:
     """Return the distinct labels, sorted, and an (N, C) table of which row has which."""
     long = labels.reset_index(drop=True).explode()
     long = long[long.notna() & (long != "")]
     codes, names = pd.factorize(long, sort=True)
     shape = (len(labels), len(names))
     ones = np.ones(len(codes), bool)
-    return list(names), sparse.csc_array((ones, (long.index.to_numpy(), codes)), shape=shape)
+    return list(names), scipy.sparse.csc_array((ones, (long.index.to_numpy(), codes)), shape=shape)
 
 
 def _known(name: str, known: Iterable[str], what: str) -> None:

@@ -25,14 +25,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-import pooch
-import requests
-import urllib3
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
-from tqdm import tqdm
 
-from analysis.common import ROOT, CompanionError, Sha256, Strict, sha256_of, suggestion
+from analysis.common import ROOT, CompanionError, Sha256, Strict, read_yaml, sha256_of, suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"
@@ -43,7 +39,6 @@ LEAST_SPEED = 20_000
 #: Seconds before another attempt where a server is busy or breaks off.
 PAUSES = (1, 4)
 BUSY = (429, 500, 502, 503, 504)
-pooch.get_logger().setLevel("WARNING")  # its remarks would stand in executed notebooks
 
 
 class ArtifactError(CompanionError, RuntimeError):
@@ -97,7 +92,7 @@ class Artifact(Strict):
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, Artifact]:
     """Read the list of artefacts, by name, in the file's order; ArtifactError if it is wrong."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         sources, mirrors = content["sources"], content.get("mirrors", [])
         shared = [{k: v for k, v in source.items() if k != "files"} for source in sources]
         for source in shared:  # its own first: they hold this very file
@@ -159,6 +154,8 @@ def in_package(place: str) -> Path:
 
 def cache_folder() -> Path:
     """Return the folder that keeps downloads: ``COMPANION_CACHE``, else the system's cache."""
+    import pooch
+
     kept = os.environ.get("COMPANION_CACHE") or pooch.os_cache("interpreting-clip-companion")
     return Path(kept).expanduser()
 
@@ -189,17 +186,21 @@ def _from_mirror(wanted: Artifact) -> Path | None:
 
 
 def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
+    import pooch
+    from urllib3.exceptions import HTTPError
+
     def loader(url: str, target: str, _: object) -> None:
         _download(url, Path(target), wanted.bytes, progress)
 
     known = {wanted.place: f"sha256:{wanted.sha256}"}
     _remove_killed(cache_folder() / wanted.place)
     failed: dict[str, str] = {}
+    pooch.get_logger().setLevel("WARNING")  # its remarks would stand in executed notebooks
     for url in wanted.urls:
         downloads = pooch.create(cache_folder(), "", registry=known, urls={wanted.place: url})
         try:
             return Path(downloads.fetch(wanted.place, downloader=loader))
-        except (OSError, urllib3.exceptions.HTTPError) as error:  # all that requests raises is one
+        except (OSError, HTTPError) as error:  # all that requests raises is one
             reason = " ".join(str(error).split()).partition(" for url")[0]
             if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
                 reason = type(error).__name__
@@ -217,10 +218,13 @@ def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
 
 def _download(url: str, target: Path, size: int, progress: bool) -> None:
     """Download a file of a known size, trying again where the server may recover."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
     for pause in (*PAUSES, None):
         try:
             return _attempt(url, target, size, progress)
-        except (requests.HTTPError, urllib3.exceptions.HTTPError) as error:
+        except (requests.HTTPError, HTTPError) as error:
             response = getattr(error, "response", None)
             if pause is None or (response is not None and response.status_code not in BUSY):
                 raise
@@ -229,6 +233,9 @@ def _download(url: str, target: Path, size: int, progress: bool) -> None:
 
 def _attempt(url: str, target: Path, size: int, progress: bool) -> None:
     """Write what a server sends; OSError where it is longer than expected or takes for ever."""
+    import requests
+    from tqdm import tqdm
+
     end = time.monotonic() + TIMEOUT + size / LEAST_SPEED
     plain = {"Accept-Encoding": "identity"}
     with (

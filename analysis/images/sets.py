@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from analysis.common import ROOT, Name, Strict, Text, suggestion
+from analysis.common import ROOT, Name, Strict, Text, read_yaml, suggestion
 from analysis.images.imagelist import DatasetError
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
@@ -140,7 +140,7 @@ class _Table(Strict):
 
 @lru_cache
 def _table() -> _Table:
-    return _Table.model_validate(yaml.safe_load(SETS.read_text(encoding="utf-8")))
+    return _Table.model_validate(read_yaml(SETS))
 
 
 @lru_cache

@@ -22,7 +22,7 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import scipy.sparse
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.directions import unit_blocks

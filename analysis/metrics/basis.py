@@ -12,8 +12,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import ortho_group
 
 from analysis.metrics.directions import unit_blocks
 from analysis.metrics.outliers import checked_features
@@ -44,7 +44,7 @@ def less_mean(features: ArrayLike) -> Array:
 @lru_cache(maxsize=16)  # the same frames serve many sets of images
 def random_rotation(width: int, seed: int) -> Array:
     """An orthogonal matrix (width, width), uniformly distributed (Haar)."""
-    matrix: Array = ortho_group.rvs(width, random_state=np.random.default_rng(seed))
+    matrix: Array = scipy.stats.ortho_group.rvs(width, random_state=np.random.default_rng(seed))
     matrix.flags.writeable = False
     return matrix
 

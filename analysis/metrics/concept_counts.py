@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from analysis.metrics import directions
 from analysis.metrics.average_precision import (
@@ -71,14 +71,14 @@ class ConceptImages:
     data: tuple[str, ...]
     names: tuple[str, ...]
     kinds: tuple[str, ...]
-    labels: sparse.csr_array = field(repr=False)
+    labels: scipy.sparse.csr_array = field(repr=False)
     numbers: NDArray[np.uint64] = field(repr=False)
     units: Rows = field(repr=False)
     places: Rows = field(repr=False)
     clusters: Rows = field(repr=False)
     left_out: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64), repr=False)
     annotated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
-    shares: sparse.csr_array | None = field(default=None, repr=False)
+    shares: scipy.sparse.csr_array | None = field(default=None, repr=False)
 
     @property
     def positives(self) -> NDArray[np.intp]:
@@ -88,10 +88,10 @@ class ConceptImages:
     def at_least(self, share: float) -> ConceptImages:
         """A picture shows a concept only if the concept takes at least such a share of it."""
         assert self.shares is not None  # only who knows shares asks
-        return replace(self, labels=sparse.csr_array(self.shares >= share))
+        return replace(self, labels=scipy.sparse.csr_array(self.shares >= share))
 
     def sample(
-        self, seed: int, annotated: bool = False, labels: sparse.csr_array | None = None
+        self, seed: int, annotated: bool = False, labels: scipy.sparse.csr_array | None = None
     ) -> BalancedSample:
         """Positives and as many negatives of each concept, of the labels (N, C) or of others.
 
@@ -107,7 +107,7 @@ class ConceptImages:
             self,
             names=tuple(self.names[c] for c in columns),
             kinds=tuple(self.kinds[c] for c in columns),
-            labels=sparse.csr_array(self.labels[images][:, columns]),
+            labels=scipy.sparse.csr_array(self.labels[images][:, columns]),
             annotated={kind: own[images] for kind, own in self.annotated.items()},
         )
 
@@ -117,7 +117,7 @@ class ConceptImages:
         A concept that marks exactly the images of an earlier one (the subgroup of sweets and the
         tag "dessert") is left out.
         """
-        columns, keep = sparse.csc_array(self.labels), dict[bytes, int]()
+        columns, keep = scipy.sparse.csc_array(self.labels), dict[bytes, int]()
         for c in np.flatnonzero(self.positives >= positives).tolist():
             rows = np.sort(columns.indices[columns.indptr[c] : columns.indptr[c + 1]])
             if len(np.unique(self.clusters[rows])) >= clusters:
@@ -127,7 +127,7 @@ class ConceptImages:
             self,
             names=tuple(self.names[c] for c in kept),
             kinds=tuple(self.kinds[c] for c in kept),
-            labels=sparse.csr_array(columns[:, kept]),
+            labels=scipy.sparse.csr_array(columns[:, kept]),
             shares=None,
         )
 
@@ -392,7 +392,7 @@ def _deviation(values: Array) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
-def permuted_units(probe: ConceptImages, seed: int) -> sparse.csr_array:
+def permuted_units(probe: ConceptImages, seed: int) -> scipy.sparse.csr_array:
     """The labels (N, C) after the units have changed theirs with one another, at random.
 
     Only units with pictures in the same places change, and all pictures of a unit go together: a
@@ -409,7 +409,7 @@ def permuted_units(probe: ConceptImages, seed: int) -> sparse.csr_array:
     for numbers in same.values():
         for number, other in zip(numbers, generator.permutation(numbers), strict=True):
             source[blocks[number]] = blocks[other]
-    return sparse.csr_array(probe.labels[source])
+    return scipy.sparse.csr_array(probe.labels[source])
 
 
 def half_of_clusters(probe: ConceptImages, seed: int) -> NDArray[np.bool_]:

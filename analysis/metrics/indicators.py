@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import permutation_test, rankdata
 
 #: Assignments of robustness to models up to which all are looked at, and else so many drawn.
 ASSIGNMENTS = 100_000
@@ -25,7 +25,7 @@ def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
     x, y = np.asarray(values, np.float64), np.asarray(robustness, np.float64)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return float(np.corrcoef(scipy.stats.rankdata(x), scipy.stats.rankdata(y))[0, 1])
 
 
 def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: ArrayLike) -> float:
@@ -62,11 +62,12 @@ def permutation_p(values: ArrayLike, robust: ArrayLike) -> float:
     the `separation` at hand, exact up to `ASSIGNMENTS` of them. One-sided: higher values go with
     robustness. NaN for fewer than `LEAST_OF_A_SORT` models of either sort.
     """
-    ranks, is_robust = rankdata(np.asarray(values, np.float64)), np.asarray(robust, np.bool_)
+    ranks = scipy.stats.rankdata(np.asarray(values, np.float64))
+    is_robust = np.asarray(robust, np.bool_)
     sorts = ranks[is_robust], ranks[~is_robust]
     if min(map(len, sorts)) < LEAST_OF_A_SORT:
         return float("nan")
-    found = permutation_test(
+    found = scipy.stats.permutation_test(
         sorts, lambda one, other, axis: one.sum(axis=axis), alternative="greater",
         n_resamples=ASSIGNMENTS, vectorized=True, rng=np.random.default_rng(0),
     )  # fmt: skip

@@ -25,10 +25,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, get_args
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from analysis.common import ROOT, CompanionError, Strict, first_reason
+from analysis.common import ROOT, CompanionError, Strict, first_reason, read_yaml
 from analysis.families.registry import Level
 from analysis.metrics.concept_counts import REGIONS
 
@@ -248,7 +247,7 @@ def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
 
 def entries(path: Path, kind: type[Entry]) -> dict[str, Entry]:
     """A file's list of entries by their ``id``; ClaimError as above."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)
     try:
         found: list[Entry] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
     except ValidationError as error:

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
 
 from analysis.common import ROOT, CompanionError
 from analysis.families.registry import Family, Model
@@ -70,7 +70,7 @@ def pocket() -> ConceptImages:
         data=CONCEPTS["pocket"],
         names=names,
         kinds=kinds,
-        labels=sparse.csr_array(labels[test]),
+        labels=scipy.sparse.csr_array(labels[test]),
         numbers=store.row_numbers(keys),
         units=_codes(rows["concept"]),
         places=_codes(rows["style"]),
@@ -132,14 +132,14 @@ def broden(
     numbers = store.row_numbers(table.images)
     rows = np.arange(len(kept))
     title = (table.what or "Broden") + str(reading)
-    shares, annotated = sparse.csr_array(table.shares[kept]), table.annotated[kept]
+    shares, annotated = scipy.sparse.csr_array(table.shares[kept]), table.annotated[kept]
     alike = np.unique(annotated, axis=0, return_inverse=True)[1].ravel()
     return ConceptImages(
         title=f"{title}, damaged images left out: {len(left_out):,}" if left_out else title,
         data=("broden",),
         names=table.names,
         kinds=table.categories,
-        labels=sparse.csr_array(shares >= max(reading.least_percent / 100, SOME)),
+        labels=scipy.sparse.csr_array(shares >= max(reading.least_percent / 100, SOME)),
         numbers=numbers[kept],
         left_out=np.delete(numbers, kept),
         units=rows,
@@ -181,7 +181,7 @@ def coco_captions(path: Path = COCO_CAPTIONS) -> tuple[str, ...]:
     return found
 
 
-def coco_words(least: int = 10) -> tuple[tuple[str, ...], sparse.csr_array]:
+def coco_words(least: int = 10) -> tuple[tuple[str, ...], scipy.sparse.csr_array]:
     """Return words and a (500, C) boolean table: whose caption has which word.
 
     Words are runs of the letters a to z in lower case, without those in ``STOP_WORDS``. A plural in
@@ -196,7 +196,7 @@ def coco_words(least: int = 10) -> tuple[tuple[str, ...], sparse.csr_array]:
     counts = Counter(word for words in shown for word in words)
     names = tuple(sorted(word for word, count in counts.items() if count >= least))
     table = np.array([[name in words for name in names] for words in shown], dtype=bool)
-    return names, sparse.csr_array(table.reshape(COCO_IMAGES, len(names)))
+    return names, scipy.sparse.csr_array(table.reshape(COCO_IMAGES, len(names)))
 
 
 def _singulars(shown: list[set[str]]) -> list[set[str]]:
@@ -228,7 +228,7 @@ def textures(model: Model, folder: Path | None = None) -> ConceptImages:
     kinds = {label: KINDS[name.partition("_")[0]] for name, label in shown}
     rows, index = np.arange(len(shown)), {label: column for column, label in enumerate(names)}
     columns = [index[label] for _, label in shown]
-    labels = sparse.csr_array(
+    labels = scipy.sparse.csr_array(
         (np.ones(len(rows), np.bool_), (rows, columns)), shape=(len(rows), len(names))
     )
     return ConceptImages(

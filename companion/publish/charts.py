@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,6 +22,9 @@ from analysis.metrics.outliers import far_above_mean
 from companion.publish import style
 from companion.publish.style import LEVEL_STYLES, Drawing, minus
 from companion.publish.words import digits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 Line = str | tuple[int, tuple[float, ...]]

@@ -6,11 +6,10 @@ As in `charts`, data in, the figure, its alternative text and what it draws out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from analysis.metrics.indicators import rank_correlation
@@ -18,6 +17,9 @@ from analysis.metrics.robustness import Baseline
 from companion.publish import style
 from companion.publish.style import LEVEL_STYLES, Drawing, minus, points
 from companion.publish.words import digits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Marks(NamedTuple):

@@ -15,19 +15,19 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from analysis.families.registry import LEVEL_TITLES
 from companion.publish.svg import plain
+
+if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 
@@ -84,7 +84,10 @@ def new_figure(
     columns: int = 1, rows: int = 1, width: float = 7.2, height: float = 4.6, **options: Any
 ) -> tuple[Figure, Any]:
     """A styled figure and its axes; `width`, `height` in inches, `options` go to `subplots`."""
-    sns.set_theme(context="notebook", style="ticks", rc=_STYLE)
+    import seaborn
+    from matplotlib.figure import Figure
+
+    seaborn.set_theme(context="notebook", style="ticks", rc=_STYLE)
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
@@ -116,6 +119,8 @@ def legend(figure: Figure, axes: Axes) -> None:
 
 def logit_scale(axis: Axis, accuracies: Sequence[float]) -> None:
     """Give an axis of accuracies (fractions) logit spacing and ticks in percent."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     low, high = min(accuracies), max(accuracies)
     ticks = [t for t in _PERCENT if low * 0.8 <= t <= 1 - (1 - high) * 0.8]
     axis.axes.set(**{f"{axis.axis_name}scale": "logit"})  # type: ignore[attr-defined]
@@ -126,6 +131,8 @@ def logit_scale(axis: Axis, accuracies: Sequence[float]) -> None:
 
 def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
     """Give an axis from `low` to `high` log spacing, and plain numbers as ticks, `most` at most."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
     ticks = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 5)]
     shown = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
     if len(shown) < 4:  # a short axis
