@@ -104,7 +104,7 @@ pocket: ## Train all pocket models from nothing and compare with those kept here
 test: ## Check the code and run the tests that take seconds
 	@sh -c "$$set_up" set_up extract,test
 	@$(MAKE) --no-print-directory lint
-	@$(IN_VENV) python -m pytest -m "not slow" -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(IN_VENV) python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-slow: ## Run the tests that take minutes
 	@sh -c "$$set_up" set_up extract,test,data,train

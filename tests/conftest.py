@@ -16,11 +16,27 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[1]
 #: The processes that tests start keep compiled bytecode, as a reader's do, whatever this one may.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+#: Of two workers each has a core to itself.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+#: What takes longest begins first, the book's build before all, so that workers end together.
+FIRST = [
+    f"test_{name}" for name in (
+        "book", "grid", "engine", "add", "measurements", "browser", "installed", "exercises",
+        "models", "explorer", "benchmarks",
+    )
+]  # fmt: skip
 #: What a small project needs of this one to be built as a book.
 OF_A_BOOK = (
     "book/_config.yml", "book/_extensions", "book/_static", "book/references.bib",
     "data/claims.yaml", "data/counterparts.yaml", "data/published",
 )  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; the tests in each stay as they are."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def copy_checkout(target: Path) -> Path:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import make_project, run_in, wait_until_nobody_works_in
+from conftest import companion_in, make_project, run_in, wait_until_nobody_works_in
 
 from companion.runs import experiments, keys
 
@@ -121,20 +121,21 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     made = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
     assert "1 runs executed, 2 up to date." in made.stdout
     assert [name(path) for path in outputs(project)] == ["over_all/paper", "per_family/rn50"]
-    states = {f"{s['experiment']}/{s['family']}": (s["state"], s["why"]) for s in status(project)}
+    listed, run = companion_in(project, ["status", "--json"], ["run", "per_family", "vit_b_32"])
+    rows = json.loads(listed[1])
+    states = {f"{s['experiment']}/{s['family']}": (s["state"], s["why"]) for s in rows}
     told = "no features yet; get them by `companion extract vit_b_32 --data folder`"
     assert states["per_family/vit_b_32"] == ("not measured", told)
     assert states["per_family/rn50"][0] == "up to date"
-    done = run_in(project, "companion.cli", "run", "per_family", "vit_b_32")
-    assert done.returncode == 1 and done.stderr.splitlines()[-1] == (
+    assert run[0] == 1 and run[2].splitlines()[-1] == (
         f"companion: there is nothing to show of per_family for vit_b_32: {told}."
     )
     live = project / "store/vit_b_32-openai/measurements/pruning--folder.json"
     live.parent.mkdir(parents=True)
     live.write_text("{}")  # its name counts: a page says what is wrong with it
-    made = run_in(project, "companion.cli", "run", "per_family", "vit_b_32")
-    assert made.returncode == 0, made.stderr
-    assert "3 up to date." in run_in(project, "companion.cli", "build", "--runs").stdout
+    run, built = companion_in(project, ["run", "per_family", "vit_b_32"], ["build", "--runs"])
+    assert run[0] == 0, run
+    assert "3 up to date." in built[1]
 
 
 EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
@@ -163,8 +164,14 @@ def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
         assert {*why} == expected, (file, text)
         assert all(f"changed: {file}" in one for one in why.values())
         path.write_bytes(before)
-    append(project / "families/rn50.yaml", "    head: none\n")
-    assert update(project) == {"per_family/rn50", "over_all/paper"}  # and these are executed
+    # A module that is imported only by another one counts, wherever it imports it.
+    helper = project / "analysis" / "helper.py"
+    helper.write_text("FACTOR = 1\n")
+    later = "\n\ndef _later():\n    from analysis.helper import FACTOR\n\n    return FACTOR\n"
+    append(project / "analysis" / "metrics" / "robustness.py", later)
+    assert update(project) == PER_FAMILY_RUNS  # the dependents are executed, and no others
+    append(helper, "FACTOR = 2\n")
+    assert {*stale(project)} == PER_FAMILY_RUNS
 
 
 def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
@@ -179,16 +186,6 @@ def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
     assert [c["outputs"] for c in json.loads(after)["cells"] if "outputs" in c] == [
         c["outputs"] for c in json.loads(before)["cells"] if "outputs" in c
     ]
-
-
-def test_a_module_that_is_imported_only_by_another_module_counts(project):
-    helper = project / "analysis" / "helper.py"
-    helper.write_text("FACTOR = 1\n")
-    later = "\n\ndef _later():\n    from analysis.helper import FACTOR\n\n    return FACTOR\n"
-    append(project / "analysis" / "metrics" / "robustness.py", later)
-    assert update(project) == PER_FAMILY_RUNS
-    append(helper, "FACTOR = 2\n")
-    assert {*stale(project)} == PER_FAMILY_RUNS
 
 
 def test_runs_that_were_damaged_or_edited_are_made_again(project):
@@ -328,17 +325,23 @@ def test_what_changes_while_a_run_reads_it_is_read_again(project):
     assert "0.0 2" in (project / "book/runs/per_family/rn50.ipynb").read_text()
 
 
-def test_unknown_and_ill_typed_parameters_stop_before_the_start(project):
-    for given, message in [
-        (("sahre", "0.3"), "notebook per_family has no parameter 'sahre'."),
-        (("count", "2.5"), "parameter count must be of type int, got '2.5'."),
-        (("long", "maybe"), "parameter long must be of type bool, got 'maybe'."),
-        (("share", "half"), "parameter share must be of type float, got 'half'."),
-    ]:
-        done = run_in(project, "companion.cli", "run", "per_family", "rn50", "-p", *given)
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert re.search(r"share: float = 0\.5 +a share", done.stderr)
+REFUSED = [
+    ("per_family rn50 -p sahre 0.3", "notebook per_family has no parameter 'sahre'."),
+    ("per_family rn50 -p count 2.5", "parameter count must be of type int, got '2.5'."),
+    ("per_family rn50 -p long maybe", "parameter long must be of type bool, got 'maybe'."),
+    ("per_family rn50 -p share half", "parameter share must be of type float, got 'half'."),
+    ("per_family rn50 -p family rn101", "companion run per_family rn101"),
+    ("per_famly rn50", "the experiments are over_all, per_family"),
+    ("per_family rn5", "it runs for rn50, vit_b_32"),
+]
+
+
+def test_unknown_parameters_experiments_and_families_are_answered_with_the_known(project):
+    answers = companion_in(project, *(["run", *words.split()] for words, _ in REFUSED))
+    for (words, message), (status, _, said) in zip(REFUSED, answers, strict=True):
+        assert (status, message in said) == (1, True), (words, said)
+        listed = re.search(r"share: float = 0\.5 +a share", said)
+        assert bool(listed) == (" must be " in said or " no parameter " in said)
     assert not (project / "runs").exists()
 
 
@@ -349,15 +352,6 @@ def test_a_run_by_hand_with_parameters_leaves_the_book_alone(project):
     assert done.returncode == 0, done.stderr
     assert "RN50 -6.9067" in (project / "trial.ipynb").read_text()
     assert [path.read_bytes() for path in outputs(project)] == before
-
-
-def test_unknown_experiments_and_families_are_answered_with_the_known_ones(project):
-    done = run_in(project, "companion.cli", "run", "per_famly", "rn50")
-    assert (done.returncode, "the experiments are over_all, per_family" in done.stderr) == (1, True)
-    done = run_in(project, "companion.cli", "run", "per_family", "rn5")
-    assert (done.returncode, "it runs for rn50, vit_b_32" in done.stderr) == (1, True)
-    done = run_in(project, "companion.cli", "run", "per_family", "rn50", "-p", "family", "rn101")
-    assert "companion run per_family rn101" in done.stderr
 
 
 def test_snakemake_itself_runs_the_same_graph(project):

@@ -305,23 +305,7 @@ def test_only_named_scripts_are_on_a_page(tmp_path: Path) -> None:
 # make
 
 
-TOOLS = [
-    "cat",
-    "chmod",
-    "cksum",
-    "cp",
-    "echo",
-    "grep",
-    "make",
-    "mkdir",
-    "printf",
-    "pwd",
-    "rm",
-    "sed",
-    "sh",
-    "tr",
-    "uname",
-]
+TOOLS = "cat chmod cksum cp echo grep make mkdir printf pwd rm sed sh tr uname"
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 FAKE_PYTHON = """#!/bin/sh
@@ -349,7 +333,7 @@ def run_make(clone: Path, *arguments: str, old: int = 0, no_venv: int = 0) -> An
     """Run make where the only Python is a fake one, with the given faults."""
     tools = clone.parent / "tools"
     tools.mkdir(exist_ok=True)
-    for tool in TOOLS:
+    for tool in TOOLS.split():
         found = shutil.which(tool)
         if found and not (tools / tool).exists():
             (tools / tool).symlink_to(found)
