@@ -244,24 +244,27 @@ def test_tables_of_the_book_sort(browser: Any, site: str) -> None:
     page.close()
 
 
-SMALL_TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
-<link rel="stylesheet" href="/companion.css"><article><table class="sortable">
+SMALL_TABLE = """
+<table class="sortable">
 <thead><tr><th><p>Model</p></th><th><p>ER (points)</p></th></tr></thead><tbody>
 <tr><td><p>b</p></td><td><p>9.5 ± 0.2</p></td></tr>
 <tr><td><p>a</p></td><td><p>−1.5 ± 0.1</p></td></tr>
 <tr><td><p>d</p></td><td><p>not measured</p></td></tr>
 <tr><td><p>c</p></td><td><p>1,200.0</p></td></tr>
-</tbody></table></article>
-<script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
+</tbody></table>"""
 
 
-LONG_TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
-<link rel="stylesheet" href="/companion.css"><article>
+LONG_TABLE = """
 <div class="companion-search" data-label="Find a concept"></div>
 <div class="pst-scrollable-table-container"><table class="sortable searchable">
 <thead><tr><th>Concept</th><th>AP (%)</th></tr></thead><tbody>
 <tr><td>Café</td><td>90 (v1)</td></tr><tr><td>red cat</td><td>80 (v2)</td></tr>
-<tr><td>cat</td><td>85 (v3)</td></tr></tbody></table></div></article>
+<tr><td>cat</td><td>85 (v3)</td></tr></tbody></table></div>"""
+
+
+FRAME = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
+<link rel="stylesheet" href="/companion.css"><article class="bd-article">
+%s</article>
 <script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
 
 
@@ -274,7 +277,7 @@ def shown(browser: Any, html: str) -> Any:
     )
     page.route(
         "http://book.test/",
-        lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8"),
+        lambda route: route.fulfill(body=FRAME % html, content_type="text/html; charset=utf-8"),
     )
     page.goto("http://book.test/")
     return page
@@ -298,8 +301,7 @@ def test_a_long_table_is_searched_and_still_sorts(browser: Any) -> None:
     page.close()
 
 
-FEW_VALUES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
-<link rel="stylesheet" href="/companion.css"><article class="bd-article">
+FEW_VALUES = """
 <div class="companion-search" data-label="Find a claim" data-choose="verdict"></div>
 <div class="pst-scrollable-table-container"><table class="sortable searchable cards">
 <thead><tr><th><p>claim</p></th><th><p>verdict</p></th></tr></thead><tbody>
@@ -307,8 +309,7 @@ FEW_VALUES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</t
 <tr><td>ER-fit</td><td><p><span>reproduced</span> <span>1 of 1</span></p></td></tr>
 <tr><td>C-more</td><td><p><span>not measured</span></p></td></tr>
 <tr><td>ER-range</td><td><p><span>reproduced</span> <span>16 of 16</span></p></td></tr>
-</tbody></table></div></article>
-<script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
+</tbody></table></div>"""
 
 
 def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(browser: Any) -> None:
