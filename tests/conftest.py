@@ -1,5 +1,6 @@
 """Copies of this checkout for tests that change or build it."""
 
+import io
 import json
 import os
 import shutil
@@ -8,12 +9,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTENSIONS = str(ROOT / "book/_extensions")
+sys.path.append(EXTENSIONS)  # tests import the book's extensions by name
 #: The processes that tests start keep compiled bytecode, as a reader's do, whatever this one may.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 #: Of two workers each has a core to itself.
@@ -117,6 +121,35 @@ def _run(folder: Path, command: list[str], given: str = "") -> subprocess.Comple
         command, cwd=folder, env=environment, text=True, capture_output=True, timeout=1500,
         input=given,
     )  # fmt: skip
+
+
+def sphinx_build(
+    folder: Path, pages: Mapping[str, str], *extensions: str, **settings: Any
+) -> tuple[Any, str]:
+    """Build MyST pages in this process: Sphinx's application, and its warnings.
+
+    ``extensions`` are the book's. Built again in a folder, the pages are those given now.
+    """
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace
+
+    source, warnings = folder / "source", io.StringIO()
+    for old in source.glob("*.md"):
+        old.unlink()
+    for name, text in pages.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / f"{name}.md").write_text(text, encoding="utf-8")
+    settings = {
+        "extensions": ["myst_parser", *extensions], "html_theme": "basic",
+        "myst_enable_extensions": ["colon_fence"], "suppress_warnings": [], **settings,
+    }  # fmt: skip
+    with docutils_namespace():
+        app = Sphinx(
+            str(source), None, str(folder / "html"), str(folder / "trees"), "html",
+            confoverrides=settings, status=None, warning=warnings,
+        )  # fmt: skip
+        app.build()
+    return app, warnings.getvalue()
 
 
 def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:

@@ -1,6 +1,5 @@
 """The book as `jupyter-book build book/` makes it: what is on its pages, and when it refuses."""
 
-import importlib
 import importlib.util
 import json
 import re
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import OF_A_BOOK, ROOT, build_book, make_project, run_in
+from companion_cite import number_by_family
+from conftest import EXTENSIONS, OF_A_BOOK, ROOT, build_book, make_project, run_in, sphinx_build
 from test_engine import HEADER
 
 from companion.claims.counterparts import load_counterparts
@@ -61,13 +61,9 @@ def test_no_text_becomes_html(tmp_path):
     enabled = config["parse"]["myst_enable_extensions"]
     disabled = config["sphinx"]["config"]["myst_disable_syntax"]
     assert config["sphinx"]["config"]["mathjax3_config"]["tex"]["packages"] == {"[-]": ["html"]}
-    settings = f'extensions = ["myst_parser"]\n{enabled=}\nmyst_enable_extensions = enabled\n'
-    (tmp_path / "conf.py").write_text(f"{settings}myst_disable_syntax = {disabled}\n", "utf-8")
-    (tmp_path / "index.md").write_text(HOSTILE, encoding="utf-8")
-    run_in(tmp_path, "sphinx", ".", "_build", "-q")
-    shown = (
-        (tmp_path / "_build/index.html").read_text("utf-8").split("<h1>")[1].split("</section")[0]
-    )
+    settings = {"myst_enable_extensions": enabled, "myst_disable_syntax": disabled}
+    sphinx_build(tmp_path, {"index": HOSTILE}, **settings)
+    shown = (tmp_path / "html/index.html").read_text("utf-8").split("<h1>")[1].split("</section")[0]
     assert shown.count("script&gt;") >= 2
     assert not re.search(r'<(script|img|b)\b|href="(javascript|data)|<[^>]* on\w+=', shown), shown
 
@@ -87,7 +83,7 @@ def setup(app):
 
 
 def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
-    settings = STOPPABLE.format(extensions=str(ROOT / "book/_extensions"))
+    settings = STOPPABLE.format(extensions=EXTENSIONS)
     (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     statuses = []
     for text, stop in (("Aardvarks", False), ("Bumblebees", True), ("", False)):
@@ -98,19 +94,6 @@ def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
     assert statuses == [0, 9, 0]
     index = (tmp_path / "_build/searchindex.js").read_text(encoding="utf-8")
     assert '"bumblebe": 0' in index and '"aardvark": 0' not in index
-
-
-def test_a_label_that_moves_to_another_page_is_no_duplicate(tmp_path):
-    settings = STOPPABLE.format(extensions=str(ROOT / "book/_extensions"))
-    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
-    index = "Home\n====\n\n.. toctree::\n\n   a\n   z\n"
-    pages = {"index": index, "a": "A\n=\n\nText.\n", "z": "Z\n=\n\nText.\n"}
-    for holder in ("z", "a"):
-        for name, text in pages.items():
-            content = ".. _moves:\n\n" * (name == holder) + text
-            (tmp_path / f"{name}.rst").write_text(content, encoding="utf-8")
-        built = run_in(tmp_path, "sphinx", ".", "_build", "-q", "-W")
-        assert built.returncode == 0, built.stderr
 
 
 def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):
@@ -507,12 +490,6 @@ def test_a_reference_to_a_result_that_is_not_there_stops_the_book(small):
 
 
 def test_numbers_of_a_family_do_not_depend_on_others():
-    extensions = str(ROOT / "book/_extensions")
-    sys.path.append(extensions)
-    try:
-        number_by_family = importlib.import_module("companion_cite").number_by_family
-    finally:
-        sys.path.remove(extensions)
     found = {
         "pruning": {"figure": {"a": (7, 1), "b": (7, 2)}},
         "runs/pruning/rn50": {"figure": {"c": (7, 3)}, "table": {"d": (7, 1)}},

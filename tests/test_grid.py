@@ -227,17 +227,21 @@ def test_hours_follow_from_published_speeds(published, capsys):
 # Doing it
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
+def with_pictures(folder):
     """A project with one model, no notebook, and two folders of pictures."""
-    pytest.importorskip("open_clip", reason="extraction is not installed")
-    folder = make_project(
-        tmp_path_factory.mktemp("grid") / "a project", {"mine": family("mine-web")},
-        files={"notebooks/.keep": ""}, data=["data/pocket", "data/emoji", "data/concepts"],
+    make_project(
+        folder, {"mine": family("mine-web")}, files={"notebooks/.keep": ""},
+        data=["data/pocket", "data/emoji", "data/concepts"],
     )  # fmt: skip
     for name, count in (("one", 30), ("two", 45)):
         save_folder(folder / name, count)
     return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    return with_pictures(tmp_path_factory.mktemp("grid") / "a project")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What can be taken from the book's pages: notebooks with their data, and the whole as a PDF."""
 
-import importlib.util
 import json
 import os
 import re
@@ -9,6 +8,7 @@ import sys
 import zipfile
 from types import SimpleNamespace
 
+import companion_pages
 import pikepdf
 import pytest
 from conftest import ROOT, build_book, run_in
@@ -19,16 +19,6 @@ from companion.publish import pdf
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
 )
-
-
-@pytest.fixture(scope="module")
-def extension():
-    """The Sphinx extension as a module."""
-    place = ROOT / "book/_extensions/companion_pages.py"
-    spec = importlib.util.spec_from_file_location("companion_pages", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):
@@ -67,13 +57,13 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     assert alone.stderr.startswith("No module named 'analysis'. Get a copy of the companion's")
 
 
-def test_badges_appear_with_a_repository_and_load_nothing(extension):
+def test_badges_appear_with_a_repository_and_load_nothing():
     def app(url):
         return SimpleNamespace(config=SimpleNamespace(html_theme_options={"repository_url": url}))
 
-    assert extension._launchers(app(""), "pruning") == []
-    assert extension._launchers(app("https://example.org/a/b"), "pruning") == []
-    (_, colab, *_), (_, binder, *_) = extension._launchers(
+    assert companion_pages._launchers(app(""), "pruning") == []
+    assert companion_pages._launchers(app("https://example.org/a/b"), "pruning") == []
+    (_, colab, *_), (_, binder, *_) = companion_pages._launchers(
         app("https://github.com/someone/the-book/"), "pruning"
     )
     base = "https://colab.research.google.com/github/someone/the-book/blob/teach/"
@@ -81,18 +71,18 @@ def test_badges_appear_with_a_repository_and_load_nothing(extension):
     assert binder == (
         "https://mybinder.org/v2/gh/someone/the-book/teach?urlpath=lab/tree/pruning.ipynb"
     )
-    fetch = extension._fetching("someone/the-book", ["words.csv"])["source"]
+    fetch = companion_pages._fetching("someone/the-book", ["words.csv"])["source"]
     assert "https://raw.githubusercontent.com/someone/the-book/teach/" in fetch
     compile(fetch, "cell", "exec")
 
 
 @pytest.mark.parametrize(("name", "folder"), [("latex", "latex"), ("singlehtml", "html")])
-def test_builders_that_lose_something_stop_with_a_sentence(extension, name, folder):
+def test_builders_that_lose_something_stop_with_a_sentence(name, folder):
     app = SimpleNamespace(builder=SimpleNamespace(name=name), outdir=f"/book/_build/{folder}")
-    with pytest.raises(extension.BuilderError, match=r"`make pdf` makes a PDF of it\.$"):
-        extension.refuse_builders(app)
+    with pytest.raises(companion_pages.BuilderError, match=r"`make pdf` makes a PDF of it\.$"):
+        companion_pages.refuse_builders(app)
     app = SimpleNamespace(builder=SimpleNamespace(name="singlehtml"), outdir="/b/_build/singlehtml")
-    extension.refuse_builders(app)
+    companion_pages.refuse_builders(app)
 
 
 def test_without_chromium_there_is_a_sentence(monkeypatch, capsys):

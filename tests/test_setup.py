@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from companion_offline import foreign_resources
+from conftest import sphinx_build
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -189,16 +189,6 @@ def test_text_stands_out_from_its_background(theme: str) -> None:
 # The extension that keeps the book self-contained
 
 
-@pytest.fixture(scope="module")
-def offline() -> ModuleType:
-    path = BOOK / "_extensions" / "companion_offline.py"
-    spec = importlib.util.spec_from_file_location("companion_offline", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(
     "html",
     [
@@ -212,8 +202,8 @@ def offline() -> ModuleType:
         '<script>import("https://example.org/a.js")</script>',
     ],
 )
-def test_what_a_browser_would_fetch_is_seen(offline: ModuleType, html: str) -> None:
-    (found,) = offline.foreign_resources(html)
+def test_what_a_browser_would_fetch_is_seen(html: str) -> None:
+    (found,) = foreign_resources(html)
     assert "example.org/a" in found
 
 
@@ -227,57 +217,35 @@ def test_what_a_browser_would_fetch_is_seen(offline: ModuleType, html: str) -> N
         '<p>import "https" from <code>src="https://example.org"</code></p>',
     ],
 )
-def test_what_a_browser_would_not_fetch_is_left_alone(offline: ModuleType, html: str) -> None:
-    assert offline.foreign_resources(html) == []
+def test_what_a_browser_would_not_fetch_is_left_alone(html: str) -> None:
+    assert foreign_resources(html) == []
 
 
-def small_build(folder: Path, **pages: str) -> Any:
-    """Build a book of a few MyST pages with the extension; return Sphinx's application."""
-    from sphinx.application import Sphinx
-    from sphinx.util.docutils import docutils_namespace
-
-    source = folder / "source"
-    source.mkdir(exist_ok=True)
-    for old in source.glob("*.md"):
-        old.unlink()
-    for name, text in pages.items():
-        (source / f"{name}.md").write_text(text, encoding="utf-8")
-    settings = {
-        "extensions": ["myst_parser", "companion_offline"],
-        "html_theme": "basic",
-        "html_static_path": [str(BOOK / "_static")],
-        "myst_enable_extensions": ["colon_fence"],
-        "suppress_warnings": [],
-    }
-    with docutils_namespace():
-        app = Sphinx(
-            str(source), None, str(folder / "html"), str(folder / "trees"), "html",
-            confoverrides=settings, status=None, warning=None,
-        )  # fmt: skip
-        app.build()
-    return app
+def small_build(folder: Path, **pages: str) -> int:
+    """Build a book of a few pages with the extension; return Sphinx's status."""
+    static = {"html_static_path": [str(BOOK / "_static")]}
+    return int(sphinx_build(folder, pages, "companion_offline", **static)[0].statuscode)
 
 
 TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
 
 
-@pytest.fixture
-def extension_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BOOK / "_extensions"))
-
-
-@pytest.mark.usefixtures("extension_path")
 def test_pages_without_a_source_are_not_published(tmp_path: Path) -> None:
-    assert small_build(tmp_path, index=TOC, one="# One", two="# Two").statuscode == 0
+    assert small_build(tmp_path, index=TOC, one="# One", two="# Two") == 0
     assert (tmp_path / "html" / "two.html").is_file()
-    assert small_build(tmp_path, index=TOC, one="# One").statuscode == 0
+    assert small_build(tmp_path, index=TOC, one="# One") == 0
     kept = {path.name for path in (tmp_path / "html").glob("*.html")}
     assert kept == {"index.html", "one.html", "genindex.html", "search.html"}
     assert not (tmp_path / "html" / "_sources" / "two.md.txt").exists()
     assert (tmp_path / "html" / "_sources" / "one.md.txt").exists()
 
 
-@pytest.mark.usefixtures("extension_path")
+def test_a_label_that_moves_to_another_page_is_no_duplicate(tmp_path: Path) -> None:
+    for holder in ("z", "a"):
+        pages = {name: "(moves)=\n" * (name == holder) + f"# {name}\n" for name in ("a", "z")}
+        assert small_build(tmp_path, index=TOC, **pages) == 0
+
+
 def test_a_page_that_needs_another_host_stops_the_build(tmp_path: Path) -> None:
     from sphinx.errors import ExtensionError
 
@@ -286,15 +254,13 @@ def test_a_page_that_needs_another_host_stops_the_build(tmp_path: Path) -> None:
         small_build(tmp_path, index=page)
 
 
-@pytest.mark.usefixtures("extension_path")
 def test_a_warning_fails_this_build_and_the_next(tmp_path: Path) -> None:
     page = "# Start\n\n[nowhere](missing.md)\n"
-    assert small_build(tmp_path, index=page).statuscode == 1
-    assert small_build(tmp_path, index=page).statuscode == 1
-    assert small_build(tmp_path, index="# Start\n").statuscode == 0
+    assert small_build(tmp_path, index=page) == 1
+    assert small_build(tmp_path, index=page) == 1
+    assert small_build(tmp_path, index="# Start\n") == 0
 
 
-@pytest.mark.usefixtures("extension_path")
 def test_only_named_scripts_are_on_a_page(tmp_path: Path) -> None:
     small_build(tmp_path, index="# Start\n")
     html = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")

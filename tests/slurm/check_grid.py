@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from test_grid import finished_jobs, make_project, stamps, start
+from test_grid import finished_jobs, stamps, start, with_pictures
 from tiny import save_folder
 
 CLUSTER = Path(__file__).with_name("cluster.sh")
@@ -38,7 +38,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, cluster):
     """A project whose profile is the one for clusters, with less patience and memory."""
-    folder = make_project(tmp_path_factory.mktemp("grid") / "project")
+    folder = with_pictures(tmp_path_factory.mktemp("grid") / "project")
     save_folder(folder / "three", 12)
     profile = (folder / "profiles" / "slurm" / "config.yaml").read_text()
     for old, new in [
