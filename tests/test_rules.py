@@ -137,7 +137,7 @@ def five(*models: tuple[str, float, float], **ordinary: float):
     return robustness(five=frame(*models, **ordinary))
 
 
-def under_shift(model: str, accuracy: float, robustness: float):
+def under_shift(model: str, accuracy: float, robustness: float, **about):
     """Changes with intervals of ± 0.005 with two of ten directions kept."""
     changes = {
         f"{part}_change_importance": [[v, 0], [v - 0.005, 0], [v + 0.005, 0]]
@@ -146,17 +146,17 @@ def under_shift(model: str, accuracy: float, robustness: float):
     inside = [[0.5 + accuracy, 0.5], [0, 0], [1, 1]]
     return measured(
         model, "pruning_under_shift", data="imagenet-and-shifts", kept=[2, 10],
-        inside_importance=inside, **changes,
+        inside_importance=inside, **changes, **about,
     )  # fmt: skip
 
 
 def concepts(
-    model: str, unique: int, images: int = 10, textures: int = 3, halves=(0, 0), top=(), first=0
+    model: str, unique: int, images=10, textures=3, halves=(0, 0), top=(), first=0, threshold=0.9
 ):
     """Of ten concepts some in a row are encoded; counts of random halves differ by `halves`."""
     best = [0.95 if first <= n < first + unique else 0.5 for n in range(10)]
     return measured(
-        model, "concepts", "broden", images=images, threshold=0.9, lower_threshold=0.8,
+        model, "concepts", "broden", images=images, threshold=threshold, lower_threshold=0.8,
         positives=[50] * 10, frequent_positives=40,
         best=best, unique_draws=[unique],
         unique_halves=[unique + half for half in halves], lower_halves=[0] * len(halves),
@@ -308,6 +308,7 @@ CASES = {
         ((under_shift("rich", -0.004, 0.002),), "reproduced; rich +"),
         ((under_shift("rich", -0.008, 0),), "undecided; rich ?"),
         ((under_shift("rich", 0, -0.02),), "differs; rich -"),
+        ((under_shift("rich", 0, -0.02, classes=20, components=20),), "undecided; rich ?"),
         # four of twenty directions kept, of which ten have weight: fewer lose more
         ((pruning("rich", -0.05, classes=20, components=20),), "undecided; rich ?"),
         ((pruning("rich", -0.05, classes=12, components=20),), "differs; rich -"),
@@ -336,6 +337,9 @@ CASES = {
         ((concepts("rich", 8), concepts("tuned", 8), concepts("labels", 7)), "undecided; tuned ?"),
         ((concepts("rich", 4), concepts("tuned", 8), concepts("labels", 0)), "differs; tuned -"),
         ((concepts("rich", 3), concepts("tuned", 0)), "not measured"),
+        # in the pocket lab at the lower threshold
+        ((concepts("rich", 4, threshold=1), concepts("tuned", 8)), "differs; tuned -",
+         {"counts": "lower"}),
     ],
     # 6 is nearer to the mean of 8 and 4 than to 3; 4 is not
     "C-not-indicator": [
