@@ -106,7 +106,7 @@ models:
     level: captions
     pretraining: ImageNet-Captions
     preprocessing: *pre
-    width: 512
+    width: 256
 """
 
 
@@ -122,131 +122,72 @@ def test_a_readers_family_is_read(tmp_path):
     assert load_families("paper", tmp_path) == {}
 
 
-BAD = {
-    "unknown field": (
-        "width: 512\n  - name",
-        "widht: 512\n  - name",
-        r"tiny.yaml: models\[0\].width: field required \(and 1 more to correct\)\.$",
-    ),
-    "extra field": (
-        "order: 9",
-        "order: 9\ncolour: red",
-        r"tiny.yaml: colour: extra inputs are not permitted\.$",
-    ),
-    "wrong level": (
-        "level: captions",
-        "level: caption",
-        r"tiny.yaml: models\[1\].level: input should be 'zero_shot', .*, got 'caption'\.$",
-    ),
-    "no width": (
-        "width: 512\n  - name",
-        "width: 0\n  - name",
-        r"models\[0\].width: input should be greater than 0, got 0\.$",
-    ),
-    "nested field": (
-        "mean: [0.5, 0.5, 0.5]",
-        "mean: [0.5, 0.5, half]",
-        r"tiny.yaml: models\[0\].preprocessing.mean\[2\]: input should be a valid number.*'half'",
-    ),
-    "resize below size": (
-        "size: 224",
-        "size: 224\n      resize: 200",
-        r"models\[0\].preprocessing: resize \(200\) must be at least size \(224\)",
-    ),
-    "half a library": (
-        "    weights: tv_in1k\n",
-        "",
-        r"models\[0\]: library, architecture and weights must be all given, or all left out",
-    ),
-    "renamed, but of which file": (
-        "    weights: tv_in1k\n",
-        "    weights: tv_in1k\n    renamed: true\n",
-        r"models\[0\]: renamed needs weights_sha256",
-    ),
-    "random with weights": (
-        "level: supervised",
-        "level: random",
-        r"models\[0\]: a random model needs library and architecture, and no weights",
-    ),
-    "name not a file name": (
-        "name: tiny-one",
-        "name: tiny/one",
-        r"models\[0\].name: string should match pattern .*, got 'tiny/one'\.$",
-    ),
-    "duplicate model": (
-        "name: tiny-none",
-        "name: tiny-one",
-        r"tiny.yaml: the family: model names must differ, 'tiny-one' is there more than once\.$",
-    ),
-    "a script as a title": (
-        "title: Tiny",
-        "title: '<script>window.P=1</script>'",
-        r"tiny.yaml: title: plain words are expected, without '<'\.$",
-    ),
-    "a role in a note": (
-        "weights: tv_in1k",
-        "weights: tv_in1k\n    note: 'see {doc}`/index`'",
-        r"models\[0\].note: plain words are expected, without '{'",
-    ),
-    "an escape sequence as pretraining": (
-        "pretraining: ImageNet-1k labels",
-        'pretraining: "\\e[2J"',
-        r"models\[0\].pretraining: plain words are expected, without '\\x1b'",
-    ),
-    "a link as the weights' name": (
-        "weights: tv_in1k",
-        "weights: 'folder/[x](y).pt'",
-        r"models\[0\]: plain words are expected, without '\['",
-    ),
-    "infinite": (
-        "std: [0.5, 0.5, 0.5]",
-        "std: [.inf, 0.5, 0.5]",
-        r"models\[0\].preprocessing.std\[0\]: input should be .*finite",
-    ),
-    "not a number": ("mean: [0.5", "mean: [.nan", r"preprocessing.mean\[0\]: input should be .*"),
-    "too large": ("size: 224", "size: 10000000", r"preprocessing.size: .* less than or equal to"),
-    "a word for a number": ("order: 9", "order: yes", r"order: input should be a valid integer"),
-    "a text for a number": ("size: 224", "size: '224'", r"preprocessing.size: .* valid integer"),
-    "digits without end": (
-        "order: 9",
-        f"order: {'9' * 5000}",
-        r"tiny.yaml: the file is not readable as YAML",
-    ),
-    "a list as a key": (
-        "order: 9",
-        "order: 9\n? [a]\n: b",
-        r"tiny.yaml: .*the file is not readable",
-    ),
-    "deeply nested": ("order: 9", f"order: {'[' * 3000}", r"tiny.yaml: .*the file is not readable"),
-    "duplicate key": (
-        "order: 9",
-        "order: 9\norder: 10",
-        r"tiny.yaml: line 6: .*the key 'order' is given twice",
-    ),
-    "before the projection, of timm": (
-        "    weights: tv_in1k\n",
-        "    weights: tv_in1k\n    head: none\n    layer: before_projection\n",
-        r"models\[0\]: layer before_projection is of open_clip's .* leave layer out\.$",
-    ),
-    "before the projection, with a head": (
-        "    library: timm\n",
-        "    library: open_clip\n    head: zero_shot\n    layer: before_projection\n",
-        r"models\[0\]: a zero-shot head reads .*: before_projection needs head none\.$",
-    ),
-    "another name than the file's": (
-        "name: tiny\n",
-        "name: huge\n",
-        r"tiny.yaml: name: the family is called 'huge', .* must then be huge.yaml\.$",
-    ),
-    "syntax": (
-        "order: 9",
-        "order: [9",
-        r"tiny.yaml: line \d+: the file is not readable as YAML \(.*expected.*\)\.$",
-    ),
-}
+FIRST = r"tiny.yaml: models\[0\]"
 
 
-@pytest.mark.parametrize("old, new, message", BAD.values(), ids=BAD)
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        (
+            "width: 512",
+            "widht: 512",
+            FIRST + r".width: field required \(and 1 more to correct\)\.$",
+        ),
+        ("level: captions", "level: caption", r"\[1\].level: input should be .*, got 'caption'\.$"),
+        ("width: 512", "width: 0", FIRST + r".width: input should be greater than 0, got 0\.$"),
+        ("mean: [0.5", "mean: [half", FIRST + r".preprocessing.mean\[0\]: .* valid number.*'half'"),
+        (
+            "224",
+            "224\n      resize: 200",
+            FIRST + r".*: resize \(200\) must be at least size \(224",
+        ),
+        (
+            "    weights: tv_in1k\n",
+            "",
+            FIRST + ": library, architecture and weights must be all giv",
+        ),
+        ("tv_in1k", "tv_in1k\n    renamed: true", FIRST + ": renamed needs weights_sha256"),
+        ("supervised", "random", FIRST + ": a random model needs library and architecture, and no"),
+        ("name: tiny-one", "name: tiny/one", FIRST + r".name: .* match pattern .*, got 'tiny/one'"),
+        (
+            "tiny-none",
+            "tiny-one",
+            r"family: model names must differ, 'tiny-one' is there more than",
+        ),
+        (
+            "Tiny",
+            "'<script>x</script>'",
+            r"tiny.yaml: title: plain words are expected, without '<'",
+        ),
+        ("tv_in1k", "x\n    note: 'see {doc}`/x`'", FIRST + r".note: plain words .*, without '{'"),
+        ("ImageNet-1k labels", '"\\e[2J"', FIRST + r".pretraining: plain .*, without '\\x1b'"),
+        ("tv_in1k", "'folder/[x](y).pt'", FIRST + r": plain words are expected, without '\['"),
+        ("std: [0.5", "std: [.inf", FIRST + r".preprocessing.std\[0\]: input should be .*finite"),
+        ("size: 224", "size: 10000000", r"preprocessing.size: .* less than or equal to"),
+        ("size: 224", "size: '224'", r"preprocessing.size: .* valid integer"),
+        ("order: 9", "order: yes", r"order: input should be a valid integer"),
+        ("order: 9", "order: 9\norder: 10", "tiny.yaml: line 6: .*the key 'order' is given twice"),
+        (
+            "    weights: tv_in1k\n",
+            "    weights: tv_in1k\n    head: none\n    layer: before_projection\n",
+            FIRST + r": layer before_projection is of open_clip's .* leave layer out\.$",
+        ),
+        (
+            "    library: timm\n",
+            "    library: open_clip\n    head: zero_shot\n    layer: before_projection\n",
+            FIRST + r": a zero-shot head reads .*: before_projection needs head none\.$",
+        ),
+        ("name: tiny\n", "name: huge\n", "name: the family is called 'huge', .* must .* huge.yaml"),
+        (
+            "order: 9",
+            "order: [9",
+            r"tiny.yaml: line \d+: .* not readable as YAML \(.*expected.*\)\.$",
+        ),
+        ("order: 9", f"order: {'9' * 5000}", "tiny.yaml: the file is not readable as YAML"),
+        ("order: 9", "order: 9\n? [a]\n: b", "tiny.yaml: .*the file is not readable"),
+        ("order: 9", f"order: {'[' * 3000}", "tiny.yaml: .*the file is not readable"),
+    ],
+)
 def test_a_wrong_file_is_refused_with_file_field_and_reason(tmp_path, old, new, message):
     assert GOOD.count(old) == 1
     folder = family_file(tmp_path, GOOD.replace(old, new))
