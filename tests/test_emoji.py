@@ -3,8 +3,8 @@
 import colorsys
 import functools
 import importlib.util
+import io
 import re
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -89,6 +89,8 @@ def test_file_is_small_and_holds_no_more_than_it_should() -> None:
     with zipfile.ZipFile(ARCHIVE) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [TABLE, *(f"{style}.webp" for style in STYLES)]
+        image = Image.open(io.BytesIO(archive.read("twemoji.webp")))  # any viewer reads the sheets
+        assert image.format == "WEBP" and image.size[0] == 2560
 
 
 def test_known_drawings_are_where_the_table_says(emoji: Emoji) -> None:
@@ -134,18 +136,12 @@ def test_select(emoji: Emoji) -> None:
     assert len(shared) == 1 and len(next(iter(shared))) == 844
 
 
-def test_errors_say_what_is_known(emoji: Emoji, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"unknown style 'notto'.*did you mean 'noto'"):
-        emoji.select("notto")
-    with pytest.raises(DatasetError, match="unknown split 'val'"):
-        emoji.select("noto", "val")
+def test_what_is_not_the_shipped_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist: the emoji come with the rep"):
         load(tmp_path / "none.zip")
     with pytest.raises(DatasetError, match="has no column 'twemoji'"):
         read_table(b"concept,name\n1F600,grinning face\n")
 
-
-def test_a_sheet_that_does_not_fit_the_table_is_refused(tmp_path: Path) -> None:
     damaged = tmp_path / "emoji.zip"
     with zipfile.ZipFile(ARCHIVE) as source, zipfile.ZipFile(damaged, "w") as target:
         for name in source.namelist():
@@ -161,12 +157,6 @@ def test_sheets_there_and_back(count: int) -> None:
     assert sheet.shape == (-(-count // 40) * 64, 2560, 3)
     np.testing.assert_array_equal(sheet[:64, :64], images[0])
     np.testing.assert_array_equal(from_sheet(sheet, count, "x"), images)
-
-
-def test_reading_needs_no_torch() -> None:
-    code = "import sys; from analysis.images import emoji as e; e.load(); e.concepts(); "
-    code += "sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 # --- Split and classes ----------------------------------------------------------------------------
@@ -419,9 +409,3 @@ def fetch_packages() -> None:
             make().package(package)
         except OSError as error:
             pytest.skip(f"{package.name} could not be downloaded: {type(error).__name__}")
-
-
-def test_sheets_are_readable_by_any_viewer() -> None:
-    with zipfile.ZipFile(ARCHIVE) as archive, archive.open("twemoji.webp") as file:
-        image = Image.open(file)
-        assert image.format == "WEBP" and image.size[0] == 2560

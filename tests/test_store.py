@@ -50,42 +50,36 @@ def test_what_is_written_is_read(tmp_path: Path, dtype: str) -> None:
     assert sorted(p.name for p in path.parent.iterdir()) == ["d.json", "d.safetensors"]
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-4])
+def change_sidecar(change: Callable[[str], str]) -> Callable[[Path], None]:
+    def changed(path: Path) -> None:
+        sidecar = store.sidecar_of(path)
+        sidecar.write_text(change(sidecar.read_text()))
+
+    return changed
 
 
-def edit(path: Path) -> None:
+def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
 
 
-def lose_sidecar(path: Path) -> None:
-    store.sidecar_of(path).unlink()
-
-
-def break_sidecar(path: Path) -> None:
-    store.sidecar_of(path).write_text("{")
-
-
-def other_format(path: Path) -> None:
-    sidecar = json.loads(store.sidecar_of(path).read_text())
-    store.sidecar_of(path).write_text(json.dumps(sidecar | {"format": 0}))
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (truncate, "bytes where its sidecar says"),
-        (edit, "its checksum differs"),
-        (lose_sidecar, "was not finished: run `companion extract`"),
-        (break_sidecar, "sidecar of .* is not readable"),
-        (other_format, "written in format 0"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4]), "bytes where its sidecar says"),
+        (flip_a_bit, "its checksum differs"),
+        (lambda path: store.sidecar_of(path).unlink(), "was not finished: run `companion extract`"),
+        (change_sidecar(lambda text: text[:1]), "sidecar of .* is not readable"),
+        (
+            change_sidecar(lambda text: json.dumps(json.loads(text) | {"format": 0})),
+            "written in format 0",
+        ),
         (Path.unlink, "is not there"),
     ],
 )
 def test_damaged_features_are_refused(
-    tmp_path: Path, damage: Callable[[Path], None], message: str
+    tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     path = tmp_path / "m" / "d.safetensors"
     write(path)

@@ -268,13 +268,6 @@ def test_recipes_cover_the_families_and_a_pool() -> None:
     assert trained == described
 
 
-def test_no_recipe_learns_from_a_style_that_is_called_unseen() -> None:
-    unseen = {style for style, role in emoji.STYLES.items() if role == "unseen"}
-    used = {s for recipe in pocket.load_recipes().models for s in emoji.CAPTIONS[recipe.styles]}
-    assert len(unseen) >= 3
-    assert not unseen & used
-
-
 def test_concepts_set_aside_for_tuning_are_whole_training_clusters() -> None:
     table = pd.DataFrame({"cluster": list("abcdef") * 3})
     table["split"] = np.where(table["cluster"].isin(["e", "f"]), "test", "train")
