@@ -15,7 +15,7 @@ from tiny import model
 from analysis.families.registry import Family, Model, load_families
 from analysis.features import store
 from analysis.features.store import Features, Head
-from analysis.images import imagenet, sets
+from analysis.images import imagelist, imagenet, sets
 from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
@@ -164,7 +164,7 @@ def possible(folder: Path, *models: Model) -> set[tuple[str, str]]:
 
 def test_a_measurement_counts_the_right_images_of_every_class(tmp_path):
     described, head = model(width=WIDTH), imagenet_head()
-    top1 = fill(tmp_path, described, "objectnet", head, 1, f"{imagenet.DIFFERS}: few")
+    top1 = fill(tmp_path, described, "objectnet", head, 1, f"{imagelist.DIFFERS}: few")
     (found,) = taken(tmp_path, described, "objectnet")
     stored = store.read_features(store.features_path(described.name, "objectnet", tmp_path))
     hits, images = [0] * 113, [0] * 113
@@ -354,7 +354,7 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)
     assert before.count("holds", "stand-in") == 28
     assert (
-        before.cases == judged(all_recorded(families["rn50"], f"; {imagenet.DIFFERS}: few")).cases
+        before.cases == judged(all_recorded(families["rn50"], f"; {imagelist.DIFFERS}: few")).cases
     )
     after = judged(all_recorded(families["rn50"]))
     # of RN50 with OpenAI's data a finetuned model that is no stand-in: one pair without the

@@ -19,7 +19,7 @@ from PIL import Image
 from analysis.common import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import find, imagelist, imagenet, packed, sets
+from analysis.images import copies, find, imagelist, imagenet, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
 from analysis.images.sets import Availability, Description
 from companion.cli import main
@@ -48,7 +48,7 @@ def small(
     """Expect the miniatures' counts, and look for the sets among them."""
     folder, described = complete
     every = {**sets.descriptions(), **described}
-    for module in (sets, imagenet):
+    for module in (sets, copies):
         monkeypatch.setattr(module, "descriptions", lambda: every)
     monkeypatch.setenv("COMPANION_DATA", str(folder))
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
@@ -113,7 +113,7 @@ def test_the_mapping_of_objectnet() -> None:
     wnids = [wnid for several in mapping.values() for wnid in several]
     assert (len(mapping), len(wnids)) == (113, 125)
     assert len(set(wnids)) == 125 and set(wnids) <= set(imagenet.classes())
-    names = dict(zip(imagenet.prompts().classes, imagenet.prompts().names, strict=True))
+    names = imagenet.words()
     chairs = ["barber chair", "folding chair", "rocking chair"]
     assert [names[w] for w in mapping["chair"]] == chairs
     assert [names[w] for w in mapping["still_camera"]] == ["Polaroid camera", "reflex camera"]
@@ -428,7 +428,7 @@ def test_parquet_files_list_as_folders_do(
         kept = replace(folders, labels=np.array(every)[folders.labels], classes=imagenet.classes())
     save_parquet(kept, tmp_path, monkeypatch, **more)
     packed._images.cache_clear()
-    listed = imagenet.image_list(name)
+    listed = copies.image_list(name)
     assert packed._images.cache_info().misses == 0  # no image is read for the list
     assert (listed.keys, listed.what, listed.classes) == (
         folders.keys, folders.what, folders.classes,
@@ -476,7 +476,7 @@ def test_parquet_files_whose_labels_are_shifted(
     with pytest.raises(
         DatasetError, match=r"the class n\d+ \(.*\), and its name says n\d+: the la"
     ):
-        imagenet.image_list("imagenet-a")
+        copies.image_list("imagenet-a")
 
 
 def table(folder: Path, content: dict[str, object], name: str = "test") -> Path:

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from analysis.code import hash_of
 from analysis.families.registry import load_families, load_family
-from analysis.images import imagenet
+from analysis.images import imagelist
 from companion import cli
 from companion.measurements import measures, plausible, records, take
 from companion.measurements.records import (
@@ -179,7 +179,7 @@ def test_an_accuracy_is_of_the_published_images_or_says_how_it_differs(tmp_path)
     assert problems() == []
     (problem,) = problems(7463)
     assert "published with 7500 images of 200 classes, this saw 7463 of 200" in problem
-    assert problems(7463, f"ImageNet-A; {imagenet.DIFFERS}: 7,463 images") == []
+    assert problems(7463, f"ImageNet-A; {imagelist.DIFFERS}: 7,463 images") == []
 
 
 def test_no_flipped_bit_of_a_measurement_is_used(tmp_path):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from analysis.common import suggestion
-from analysis.images import broden, emoji, imagelist, imagenet, public, sets
+from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import DatasetError, ImageList, Prompts
 from analysis.images.sets import Availability
 
@@ -86,7 +85,7 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
         known = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
         raise DatasetError(f"{text} is neither a folder of images nor a data set: "
                            f"{suggestion(text, known)}.")  # fmt: skip
-    return [imagelist.folder(Path(text), words=_wordnet())]
+    return [imagelist.folder(Path(text), words=imagenet.words())]
 
 
 def availability() -> list[Availability]:
@@ -96,20 +95,20 @@ def availability() -> list[Availability]:
     """
     sets.root()
     return [
-        broden.availability() if one.layout == "broden" else imagenet.availability(one)
+        broden.availability() if one.layout == "broden" else copies.availability(one)
         for one in sets.descriptions().values()
     ]
 
 
 def class_prompts(classes: Sequence[str]) -> Prompts:
     """Return prompts for names of classes; WordNet's ids as the names of ImageNet's classes."""
-    return imagelist.class_prompts(classes, _wordnet())
+    return imagelist.class_prompts(classes, imagenet.words())
 
 
 def _published(name: str, accept_counts: bool) -> ImageList:
     if sets.descriptions()[name].layout == "broden":
         return broden.image_list(broden.find_root(), accept_counts=accept_counts)
-    return imagenet.image_list(name, accept_counts=accept_counts)
+    return copies.image_list(name, accept_counts=accept_counts)
 
 
 def _grid(accept_counts: bool) -> list[ImageList]:
@@ -122,10 +121,3 @@ def _grid(accept_counts: bool) -> list[ImageList]:
             f"that are, to go on without): {' '.join(absent)}"
         )
     return [_published(name, accept_counts) for name in sets.GRID]
-
-
-@lru_cache(maxsize=1)
-def _wordnet() -> dict[str, str]:
-    """WordNet's ids of ImageNet's classes → the classes' names."""
-    known = imagenet.prompts()
-    return dict(zip(known.classes, known.names, strict=True))
