@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.code import import_closure
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS, BOTTOM = ("analysis", "companion", "training"), ("analysis.common", "analysis.code")
 #: Room → what its modules may import of ours besides each other. The longest name decides.
@@ -29,6 +31,8 @@ HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 SLOW = (*HEAVY, "IPython", "pandas")
 #: What draws, computes or downloads: imported once a notebook does so.
 LATE = {"matplotlib.figure", "numba", "pooch", "requests", "scipy.sparse", "scipy.stats", "seaborn"}
+#: Functions that import what a text names; they end in one of these.
+BY_NAME = ("import_module", "__import__")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in OURS
@@ -57,6 +61,8 @@ def _imports(path):
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 yield whole if whole in MODULES else node.module, id(node) in hidden
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(BY_NAME):
+            yield from ((arg.value, True) for arg in node.args if isinstance(arg, ast.Constant))
 
 
 @functools.cache
@@ -86,6 +92,39 @@ def test_imports_go_one_way(module):
         name for name, hidden in imports(MODULES[module]) if breaks_a_rule(module, name, hidden)
     }
     assert not found, "the direction is in ROOMS"
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("analysis.metrics.outliers", "from analysis.common import ROOT", True),
+        ("analysis.images.sets", "def f():\n    import torch", True),
+        ("analysis.features.store", "import importlib\nimportlib.import_module('companion')", True),
+        ("analysis.features.store", "def f():\n    from analysis.images import sets", True),
+        ("training.pocket", "from companion.runs import keys", True),
+        ("companion.runs.keys", "from companion import cli", True),
+        ("analysis.features.store", "import torch\nfrom analysis.images import sets", False),
+        ("companion.commands", "def f():\n    from training import full_size", False),
+    ],
+)
+def test_an_import_the_wrong_way_is_found(module, line, broken, tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(line, encoding="utf-8")
+    assert any(breaks_a_rule(module, name, hidden) for name, hidden in imports(path)) == broken
+
+
+#: Notebooks that list images; the others know of data sets by name and by classes alone.
+LISTING = {"checkpoint_report"}
+
+
+def test_who_edits_a_reader_of_images_runs_no_chapter_again():
+    readers = {ROOT / f"analysis/images/{name}.py" for name in ("packed", "copies", "find")}
+    using = {
+        notebook.stem
+        for notebook in (ROOT / "notebooks").glob("*.py")
+        if readers & {*import_closure(notebook.read_text(encoding="utf-8"))}
+    }
+    assert using <= LISTING
 
 
 def test_a_module_and_a_notebook_fit_into_a_head():
