@@ -3,12 +3,14 @@
 import errno
 import functools
 import importlib.util
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +58,13 @@ def folder(tmp_path: Path) -> Path:
     families.mkdir()
     shutil.copy2(ROOT / "families" / "rn50.yaml", families)
     return families
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of nine, and a store of its own for their features."""
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    return save_folder(tmp_path / "pictüres of mine")
 
 
 def wished(name: str, checkpoint: str, **more: object) -> Wish:
@@ -267,29 +276,25 @@ def test_a_family_that_comes_meanwhile_is_not_overwritten(
 # Heads and classes when features are extracted.
 
 
-def extract(folder: Path, pictures: Path, *more: str) -> int:
-    """The command on a family in another folder than the book's."""
-    with pytest.MonkeyPatch.context() as patch:
+def extract(folder: Path, pictures: Path, *more: str) -> tuple[int, str, str]:
+    """What the command does, prints and says of a family in another folder than the book's."""
+    said, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(errors):
         patch.setattr(registry, "load_family", lambda name: load_family(name, folder))
-        return main(["extract", "mine", "--data", str(pictures), "--workers", "1", "-q", *more])
+        words = ["extract", "mine", "--data", str(pictures), "--workers", "1", "-q", *more]
+        return main(words), said.getvalue().strip(), errors.getvalue()
 
 
 def test_classes_that_a_head_does_not_know_stop_the_extraction(
-    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    pictures = save_folder(tmp_path / "pictüres of mine")
+    file: Path, folder: Path, pictures: Path, tmp_path: Path
+) -> None:
     (tmp_path / "names.txt").write_text("red\nblue\n")
     add(wished("mine", str(file), classes=str(tmp_path / "names.txt")), folder)
-    assert extract(folder, pictures) == 1
-    message = capsys.readouterr().err
-    assert "has images of 'green' that the head of mine-zero_shot does not know (its 2 are" in (
-        message
-    )
+    status, _, errors = extract(folder, pictures)
+    assert status == 1
+    assert "has images of 'green' that the head of mine-zero_shot does not know (its 2" in errors
     assert not list((tmp_path / "store").rglob("*.safetensors"))
-    assert extract(folder, pictures, "--without-labels") == 0
-    (path,) = (Path(line) for line in capsys.readouterr().out.splitlines())
+    path = Path(extract(folder, pictures, "--without-labels")[1])
     found = store.read_features(path)
     assert found.classes == () and (found.labels == -1).all() and len(found.labels) == 9
     assert store.read_head(path.with_name(f"{path.stem}.head.safetensors")).classes == (
@@ -298,27 +303,22 @@ def test_classes_that_a_head_does_not_know_stop_the_extraction(
 
 
 def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(
-    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    file: Path, folder: Path, pictures: Path
+) -> None:
     add(wished("mine", str(file)), folder)
-    pictures = save_folder(tmp_path / "val")
     known = ("n01440764", "n01443537", "n01484850")
     for name, number in zip(CLASSES, known, strict=True):
         (pictures / name).rename(pictures / number)
     (listed,) = find.find(str(pictures))
     assert listed.prompts is not None and listed.prompts.names[0] == "tench"
-    assert extract(folder, pictures) == 0
-    path = Path(capsys.readouterr().out.strip())
+    path = Path(extract(folder, pictures)[1])
     assert store.read_head(store.head_path("mine-zero_shot", path.stem)).classes == known
     for number in known:
         (pictures / number).rename(pictures / f"n9{number[2:]}")
-    assert extract(folder, pictures) == 1
-    assert (
-        "are ids of WordNet that ImageNet does not have (n91440764, …)" in capsys.readouterr().err
-    )
-    assert extract(folder, pictures, "--without-labels") == 0
+    status, _, errors = extract(folder, pictures)
+    assert status == 1
+    assert "are ids of WordNet that ImageNet does not have (n91440764, …)" in errors
+    assert extract(folder, pictures, "--without-labels")[0] == 0
 
 
 def test_objectnets_classes_are_several_of_imagenets(tmp_path: Path) -> None:
@@ -337,45 +337,38 @@ def test_objectnets_classes_are_several_of_imagenets(tmp_path: Path) -> None:
 
 
 def test_a_head_that_changed_is_made_again_without_the_features(
-    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    pictures = save_folder(tmp_path / "pictures")
+    file: Path, folder: Path, pictures: Path, tmp_path: Path
+) -> None:
     add(wished("mine", str(file)), folder)
-    assert extract(folder, pictures) == 0
-    path = Path(capsys.readouterr().out.strip())
+    path = Path(extract(folder, pictures)[1])
     head = store.head_path("mine-zero_shot", path.stem)
     before, inode = store.read_head(head), path.stat().st_ino
     assert before.classes == tuple(sorted(CLASSES))
     (tmp_path / "templates.txt").write_text("{}\n")
     texts = {"templates": str(tmp_path / "templates.txt")}
     add(wished("mine", str(file), replace=True, **texts), folder)
-    assert extract(folder, pictures) == 0
+    assert extract(folder, pictures)[0] == 0
     assert not np.array_equal(store.read_head(head).weight, before.weight)
     add(wished("mine", str(file), replace=True, head="none"), folder)
-    assert extract(folder, pictures) == 0
+    assert extract(folder, pictures)[0] == 0
     assert not head.exists() and not store.sidecar_of(head).exists()
     assert path.stat().st_ino == inode
 
 
 def test_no_room_for_features_is_a_sentence(
-    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    pictures = save_folder(tmp_path / "pictures")
+    file: Path, folder: Path, pictures: Path, tmp_path: Path
+) -> None:
     add(wished("mine", str(file)), folder)
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        assert extract(folder, pictures) == 1
-    assert re.search(r"No space left .*\.safetensors\): make room and", capsys.readouterr().err)
+        status, _, errors = extract(folder, pictures)
+    assert status == 1 and re.search(r"No space left .*\.safetensors\): make room and", errors)
     assert not [p for p in (tmp_path / "store").rglob("*") if p.suffix in (".part", ".safetensors")]
-    assert extract(folder, pictures) == 0
+    assert extract(folder, pictures)[0] == 0
 
 
 # The command line.
@@ -520,20 +513,15 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert caught.value.code == 0 and re.match(r"companion \d+\.\d+", capsys.readouterr().out)
 
 
-def test_nothing_to_measure_says_what_is_lacking(
-    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+def test_nothing_to_measure_says_what_is_lacking(file: Path, folder: Path, pictures: Path) -> None:
     from companion.measurements import due
 
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     family = add(wished("mine", str(file)), folder).family
     assert due.why_nothing(family).startswith(": no features are in the store, companion extract m")
-    assert extract(folder, save_folder(tmp_path / "pictures"), "--without-labels") == 0
+    assert extract(folder, pictures, "--without-labels")[0] == 0
     assert "have no labels, which takes images in one" in due.why_nothing(family)
-    assert extract(folder, tmp_path / "pictures") == 0
+    assert extract(folder, pictures)[0] == 0
     assert due.why_nothing(family) == ""
-    capsys.readouterr()
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
@@ -659,34 +647,26 @@ def test_two_processes_extract_into_the_same_store(project: Path, tmp_path: Path
     assert not list((tmp_path / "s").rglob("*.part*"))
 
 
-def test_a_clip_of_random_weights(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+def test_a_clip_of_random_weights(folder: Path, pictures: Path, tmp_path: Path) -> None:
     path = tmp_path / "vit b 32.safetensors"
     clip = open_clip.create_model("ViT-B-32")
     save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
-    pictures = save_folder(tmp_path / "pictüres")
     added = add(wished("mine", str(path), architecture="ViT-B-32"), folder)
     assert added.model.note.startswith("The file does not say with which activation it was trained")
-    assert extract(folder, pictures, "--batch-size", "4") == 0
-    features = Path(capsys.readouterr().out.strip())
+    features = Path(extract(folder, pictures, "--batch-size", "4")[1])
     assert store.read_features(features).features.shape == (9, 512)
     head = store.read_head(features.with_suffix(".head.safetensors"))
     assert head.weight.shape == (3, 512) and head.classes == tuple(sorted(CLASSES))
     with path.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"?")
-    assert extract(folder, pictures / "red") == 1
-    assert "is not the file that mine-zero_shot was described with" in capsys.readouterr().err
+    status, _, errors = extract(folder, pictures / "red")
+    assert status == 1 and "is not the file that mine-zero_shot was described with" in errors
 
 
 def test_genuine_weights_of_a_supervised_network(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    folder: Path, pictures: Path, tmp_path: Path
+) -> None:
     described = load_family("efficientnet_lite0").models[0]
     try:
         published = public.in_package((described.weights or "").removeprefix("package:"))
@@ -702,13 +682,11 @@ def test_genuine_weights_of_a_supervised_network(
     save_file({k: t.contiguous() for k, t in zip(own, theirs, strict=True)}, path)
     added = add(wished("mine", str(path), **net), folder)
     assert "supervised, 1280 components, 224 pixels, head own" in added.about
-    pictures = save_folder(tmp_path / "pictures")
-    assert extract(folder, pictures, "--batch-size", "4") == 1
-    assert "has images of 'blue' and 2 more classes that the head of mine-supervised does n" in (
-        capsys.readouterr().err
-    )
-    assert extract(folder, pictures, "--batch-size", "4", "--without-labels") == 0
-    features = store.read_features(Path(capsys.readouterr().out.strip())).features
+    status, _, errors = extract(folder, pictures, "--batch-size", "4")
+    assert status == 1
+    assert "has images of 'blue' and 2 more classes that the head of mine-supervised d" in errors
+    path = Path(extract(folder, pictures, "--batch-size", "4", "--without-labels")[1])
+    features = store.read_features(path).features
     assert features.shape == (9, 1280) and features.min() == 0 and features.max() <= 6
     assert load_family("mine", folder).model("mine-supervised").head == "own"
 
