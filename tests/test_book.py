@@ -330,8 +330,8 @@ def test_pages_follow_their_runs_and_their_families(clone, tmp_path):
     (book / "families/mine.yaml").write_text(own, encoding="utf-8")
     pytest.importorskip("open_clip", reason="extraction is not installed")
     for words in (
-        ("add", "small", "pocket-cnn-web-large", "--title", "My own CNN"),
-        ("extract", "small", "--data", "pocket-twemoji-test", "-q"),
+        ("add", "own_cnn", "pocket-cnn-web-large", "--title", "My own CNN"),
+        ("extract", "own_cnn", "--data", "pocket-twemoji-test", "-q"),
     ):
         assert run_in(book, "companion.cli", *words).returncode == 0
     before = numbers(book)
@@ -352,14 +352,14 @@ def test_pages_follow_their_runs_and_their_families(clone, tmp_path):
     assert "My backbone" in text and "companion extract mine --data imagenet" in text
     assert "My own CNN" in text
     for chapter in ("outlier_features", "privileged_directions", "pruning"):
-        text = page(book, f"runs/{chapter}/small")
+        text = page(book, f"runs/{chapter}/own_cnn")
         assert "My own CNN" in text and "evidence-live" in text
-        assert f'runs/{chapter}/small.html">My own CNN · live<' in page(book, "index")
-    assert run_in(book, "companion.cli", "remove", "small", "--features").returncode == 0
+        assert f'runs/{chapter}/own_cnn.html">My own CNN · live<' in page(book, "index")
+    assert run_in(book, "companion.cli", "remove", "own_cnn", "--features").returncode == 0
     built = build_book(book)
     assert built.returncode == 0, built.stderr[-2000:]
     pages = [p for p in html.rglob("*.html") if "My own CNN" in p.read_text(encoding="utf-8")]
-    assert pages == [] and not list(html.rglob("small.*"))
+    assert pages == [] and not list(html.rglob("own_cnn.*"))
 
 
 # A small book: what changes on its pages, and what stops it

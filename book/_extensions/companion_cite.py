@@ -15,6 +15,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ ENDINGS = {
     "text/csv": "csv", "application/json": "json", "image/svg+xml": "svg", "image/png": "png",
 }  # fmt: skip
 KINDS = ("figure", "table", "explorer")
+counterparts = cache(load_counterparts)  # read once a build, not for every result
 
 Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
 
@@ -48,7 +50,7 @@ def menu(
 ) -> Any:
     """The node below a result; ``about`` is what the executed notebook notes of its run."""
     note, code = output["metadata"]["companion"], code_version(about["made_from"])
-    items, claims = borne_on(load_counterparts(), reference)
+    items, claims = borne_on(counterparts(), reference)
     return result_menu(
         reference=reference,
         items=[(item.id, item.place) for item in items],

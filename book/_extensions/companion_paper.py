@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from companion_cite import counterparts
 from companion_results import RUNS, ResultDirective, ResultError, find_result
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -26,7 +27,6 @@ from companion.claims.counterparts import (  # noqa: E402
     Counterpart,
     Item,
     bearing,
-    load_counterparts,
 )
 
 
@@ -41,7 +41,7 @@ class CounterpartsDirective(ResultDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the nodes: what the item shows, the claims that rest on it, the counterparts."""
-        items = load_counterparts()
+        items = counterparts()
         self.env.note_dependency(str(COUNTERPARTS))
         if self.arguments[0] not in items:
             raise self.error(f"counterparts: {COUNTERPARTS.name} has no {self.arguments[0]!r}.")
@@ -89,7 +89,7 @@ class BearingRole(SphinxRole):
         """Build the links, the best counterpart first."""
         self.env.note_dependency(str(COUNTERPARTS))
         shown: list[nodes.Node] = []
-        for reference in bearing(load_counterparts(), self.text):
+        for reference in bearing(counterparts(), self.text):
             if noted(self.env, reference) is not None:
                 link = pending_xref(
                     "", nodes.inline("", reference), refdomain="std", reftype="numref",

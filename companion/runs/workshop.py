@@ -9,6 +9,7 @@ possible (Windows), each call starts Python.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -97,6 +98,7 @@ def _serve() -> None:
     """Answer the calls that come in, one a line, until nobody can ask any more."""
     for name in LOADED:
         importlib.import_module(name)
+    gc.freeze()  # what is loaded stays shared with the forks, and is not looked through in each
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a call prints is no answer
     for line in sys.stdin:
