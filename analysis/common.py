@@ -11,10 +11,10 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -125,10 +125,50 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-def read_yaml(path: Path) -> Any:
-    """What a YAML file of ours holds; by PyYAML's parser in C, where it has one."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(encoding="utf-8"), loader)
+S = TypeVar("S", bound=Strict)
+
+
+def checked(
+    kind: type[S], content: object, file: str, error: type[CompanionError] = CompanionError
+) -> S:
+    """What a file holds, as a strict model; ``error`` names the file, the field and the reason."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as wrong:
+        raise error(f"{file}: {first_reason(wrong)}.") from None
+
+
+def read_yaml(path: Path, error: type[CompanionError] = CompanionError) -> Any:
+    """What a YAML file holds; ``error``, in one sentence, if that is not YAML."""
+    return parse_yaml(path.read_bytes(), path.name, error)
+
+
+def parse_yaml(content: str | bytes, file: str, error: type[CompanionError]) -> Any:
+    """What YAML says, by PyYAML's parser in C where it has one; ``error`` names file and line."""
+    try:
+        return yaml.load(content, Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as wrong:
+        mark = getattr(wrong, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        problem = str(getattr(wrong, "problem", None) or wrong).splitlines()[0]
+        raise error(f"{file}: {place}the file is not readable as YAML ({problem}).") from None
+
+
+class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML as usual, but a key given twice is an error instead of silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping; ConstructorError at the second of two equal keys."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            # A merged anchor may be overridden and appear more than once.
+            if key.tag != "tag:yaml.org,2002:merge":
+                seen.add(key.value)
+        return dict(super().construct_mapping(node, deep=deep))
 
 
 @contextlib.contextmanager

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import scipy
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.common import ROOT, CompanionError
+from analysis.common import ROOT, CompanionError, read_yaml
 from analysis.metrics import basis, directions, outliers
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import measures
@@ -51,7 +50,7 @@ VARYING_THRESHOLD = 0.01
 PRECISION = 0.05
 """Half the width of the interval of κ that `images_needed` is for, as a share of κ."""
 
-_SAID = yaml.safe_load((ROOT / "data" / "probe.yaml").read_text(encoding="utf-8"))
+_SAID = read_yaml(ROOT / "data" / "probe.yaml")
 _OFTEN = 100 * PERSISTENCE_THRESHOLD
 _THRESHOLDS = {"often": _OFTEN, "threshold": OUTLIER_THRESHOLD}
 RULES: str = _SAID["rules"].format(**_THRESHOLDS)

@@ -24,7 +24,7 @@ ELSEWHERE = {
     "analysis.features.encoders": {"normalize"},
     "analysis.features.extract": {"device_for"},
     "analysis.features.plan": {"head_outdated", "head_prompts"},
-    "analysis.features.published": {"files", "image_sets", "into_store", "read_array"},
+    "analysis.features.published": {"files", "into_store", "read_array"},
     "analysis.features.store": {"default_folder", "features_path", "has", "features", "problem",
                                 "write_features", "write_head", "locked"},
     "analysis.features.weights": {"read_weights", "weights_file", "checked"},

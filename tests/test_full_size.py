@@ -120,7 +120,7 @@ def test_every_number_of_a_recipe_has_a_source(name: str) -> None:
         ("  flip: {value: false, source: code}\n", "", "flip: field required"),
         ("  flip:", "  flop: {value: 1, source: code}\n  flip:", "flop: extra inputs are not"),
         ("[0.9, 1.0]", "[1.0, 0.9]", "crop_scale must rise"),
-        ("name: finetuned", "name: [", "wrong.yaml is not readable as YAML"),
+        ("name: finetuned", "name: [", "wrong.yaml: line 5: the file is not readable as YAML"),
         ("", "", "there is no recipe 'finetune': known are"),
     ],
 )

@@ -293,6 +293,43 @@ def test_where_sets_are_looked_for(
     )
 
 
+def test_a_set_of_other_classes_by_a_name_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the page on the house says: an entry in sets.yaml, a folder for each class."""
+    entry = """
+  - {name: birds, title: Birds, images: 4, classes: 2, layout: name, folders: [my-birds],
+     origin: my own, terms: mine, citation: deng2009}
+"""
+    table = tmp_path / "sets.yaml"
+    table.write_text(sets.SETS.read_text("utf-8").replace("\nsets:\n", f"\nsets:{entry}"), "utf-8")
+    monkeypatch.undo()
+    monkeypatch.setattr(sets, "SETS", table)
+    monkeypatch.setattr(sets, "CONFIG", tmp_path / NO_CONFIG)
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    for place in ("sea_gull/1", "sea_gull/2", "n01514668/1", "n01514668/2"):
+        path = tmp_path / "my-birds" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(path)
+    for known in (sets._table, sets.descriptions):
+        known.cache_clear()
+    try:
+        (listed,) = find.find("birds")
+        assert (listed.name, listed.labels.tolist()) == ("birds", [0, 0, 1, 1])
+        assert listed.prompts and listed.prompts.names == ("rooster", "sea gull")
+        assert available("birds").state == "present"
+        shutil.rmtree(tmp_path / "my-birds" / "sea_gull")
+        assert "1 classes where 2 were published" in available("birds").why
+        table.write_text("sets:\n  - name: [\n", "utf-8")
+        sets._table.cache_clear()
+        sets.descriptions.cache_clear()
+        assert main(["status", "--data"]) == 1
+        assert "sets.yaml: line 3: the file is not readable as YAML" in capsys.readouterr().err
+    finally:
+        sets._table.cache_clear()
+        sets.descriptions.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -11,7 +11,6 @@ from analysis.metrics import outliers
 from analysis.metrics.outliers import (
     activation_profile,
     kurtosis,
-    leading_counts,
     outlier_features,
     persistence,
 )
@@ -47,7 +46,7 @@ def test_everything_found_is_scipys_or_numpys():
     np.testing.assert_allclose(middle, [expected.min(), np.median(expected), expected.max()])
     for part, of_found in (
         (kurtosis, found.kurtosis), (activation_profile, found.profile),
-        (leading_counts, found.leading), (persistence, found.persistence),
+        (persistence, found.persistence),
     ):  # fmt: skip
         np.testing.assert_array_equal(part(FEATURES), of_found)
 

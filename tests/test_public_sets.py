@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from analysis.families.registry import load_family
-from analysis.features import published
+from analysis.families.registry import load_families, load_family
+from analysis.features import published, store
 from analysis.images import sets
 from analysis.images.public import ArtifactError, fetch
 from companion import cli
@@ -172,12 +172,14 @@ def test_every_public_file_is_what_the_table_says():
 
 
 def test_every_image_set_through_the_store(tmp_path):
-    found = list(published.image_sets(tmp_path))
-    wanted = {(e.model, e.data) for e in TABLE.embeddings if not e.data.endswith("captions")}
-    assert {(one.model.name, one.source.data) for one in found} == wanted
-    for one in found:
-        assert one.features.shape == (one.source.images, one.model.width)
-        assert one.model in one.family.models
+    families = load_families().values()
+    for family in families:
+        published.into_store(family, tmp_path)
+    models = {model.name: model for family in families for model in family.models}
+    for one in TABLE.embeddings:
+        if not one.data.endswith("captions"):
+            found = store.features(models[one.model], one.data, tmp_path)
+            assert found.shape == (one.images, models[one.model].width)
 
 
 def test_counts_of_concepts_are_those_of_other_hands():

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from analysis.common import ROOT, CompanionError, Name, Strict, Text
+from analysis.common import ROOT, CompanionError, Name, Strict, Text, read_yaml
 from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
 
@@ -97,7 +96,7 @@ class Recipes(Strict):
 
 def load_recipes(path: Path = RECIPES) -> Recipes:
     """Read ``recipes.yaml``: every model is the defaults of its objective, and what it changes."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path, PocketError)
     try:
         models = [
             {**content["defaults"], **content["objectives"][model["objective"]], **model}

@@ -15,10 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
-from analysis.common import ROOT, CompanionError, Name, Strict, Text, first_reason, suggestion
+from analysis.common import ROOT, CompanionError, Name, Strict, Text, checked, read_yaml, suggestion
 
 FOLDER = ROOT / "data" / "recipes"
 COST = FOLDER / "cost"
@@ -193,13 +192,7 @@ def load(text: str) -> Recipe:
     if not path.is_file():
         known = suggestion(text, names())
         raise TrainingError(f"there is no recipe {text!r}: {known}, or a file that ends in .yaml.")
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainingError(f"{path.name} is not readable as YAML ({reason}).") from None
-    except ValidationError as error:
-        raise TrainingError(f"{path.name}: {first_reason(error)}.") from None
+    return checked(Recipe, read_yaml(path, TrainingError), path.name, TrainingError)
 
 
 def names() -> list[str]:
@@ -273,7 +266,7 @@ def rate(settings: ClassifierSettings, made: Plan, step: int) -> float:
 @lru_cache
 def assumptions() -> dict[str, Any]:
     """Return what estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these."""
-    content: dict[str, Any] = yaml.safe_load((COST / "assumptions.yaml").read_text("utf-8"))
+    content: dict[str, Any] = read_yaml(COST / "assumptions.yaml")
     return content
 
 

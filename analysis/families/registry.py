@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from analysis.common import (
     ROOT,
@@ -27,8 +26,9 @@ from analysis.common import (
     Strict,
     Text,
     Words,
-    first_reason,
+    checked,
     is_template,
+    parse_yaml,
     plain,
     suggestion,
 )
@@ -361,10 +361,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
 @cache  # families are immutable, and reading YAML is slow
 def parse(content: str | bytes, file: str) -> Family:
     """Check the content of the family file called ``file``; RegistryError in one sentence."""
-    try:
-        family = Family.model_validate(_read(content, file))
-    except ValidationError as error:
-        raise RegistryError(f"{file}: {first_reason(error)}.") from None
+    family = checked(Family, _read(content, file), file, RegistryError)
     if f"{family.name}.yaml" != file:
         raise RegistryError(
             f"{file}: name: the family is called {family.name!r}, but its file must then be "
@@ -374,35 +371,10 @@ def parse(content: str | bytes, file: str) -> Family:
 
 
 def _read(content: str | bytes, file: str) -> dict[str, Any]:
-    try:
-        found = yaml.load(content, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise RegistryError(
-            f"{file}: {place}the file is not readable as YAML ({problem})."
-        ) from None
+    found = parse_yaml(content, file, RegistryError)
     if not isinstance(found, dict):
         raise RegistryError(
             f"{file}: the file must hold a mapping with the fields "
             f"{', '.join(Family.model_fields)}, not {type(found).__name__}."
         )
     return found
-
-
-class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as usual, but a key given twice is an error instead of silently the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Build a mapping; ConstructorError at the second of two equal keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
-            # A merged anchor may be overridden and appear more than once.
-            if key.tag != "tag:yaml.org,2002:merge":
-                seen.add(key.value)
-        return dict(super().construct_mapping(node, deep=deep))

@@ -2,8 +2,7 @@
 
 `data/embeddings.yaml` says which public file holds what; where it comes from and its checksum are
 in `data/artifacts.yaml`. Features of single images and heads become features and heads of the model
-they belong to, and then go through the same code as everything else. `image_sets` hands out all of
-them.
+they belong to, and then go through the same code as everything else.
 
 A checksum shows that a file is the one that was meant, not that it is what it is said to be. So
 each is looked at before it enters the store: its shape, the coordinate that leads, which is the
@@ -14,16 +13,16 @@ same in all features of one model, and the accuracy of the model's head where th
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from analysis.common import ROOT, Name, Strict, Text, first_reason, read_yaml
+from analysis.common import ROOT, Name, Strict, Text, checked, read_yaml
 from analysis.families.registry import Family, Model, load_families
 from analysis.features import store
 from analysis.images import imagenet
@@ -96,22 +95,10 @@ class Table(Strict):
     embeddings: tuple[Embeddings, ...]
 
 
-class ImageSet(NamedTuple):
-    """What one public file says of one model: ``features`` (N, d) and what they are."""
-
-    features: Array
-    source: Embeddings
-    family: Family
-    model: Model
-
-
 @cache
 def table(path: Path = TABLE) -> Table:
     """Read and check what the public files hold; ArtifactError, in one sentence, if it is wrong."""
-    try:
-        return Table.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise ArtifactError(f"{path.name}: {first_reason(error)}.") from None
+    return checked(Table, read_yaml(path, ArtifactError), path.name, ArtifactError)
 
 
 def files() -> list[str]:
@@ -120,22 +107,6 @@ def files() -> list[str]:
     for one in table().embeddings:
         found += [one.artifact, *_label_files(one.labels)]
     return list(dict.fromkeys(found))
-
-
-def image_sets(folder: Path | None = None) -> Iterator[ImageSet]:
-    """Yield every public set of single images' features, through the store, family by family.
-
-    What is not in the store yet is fetched; ArtifactError if it cannot be had. Captions are left
-    out.
-    """
-    for family in load_families().values():
-        into_store(family, folder)
-        for model in family.models:
-            for source in table().embeddings:
-                if source.model == model.name and not source.data.endswith("captions"):
-                    yield ImageSet(
-                        store.features(model, source.data, folder), source, family, model
-                    )
 
 
 def into_store(family: Family, folder: Path | None = None) -> list[Path]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.common import ROOT
+from analysis.common import ROOT, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,9 +54,7 @@ class WordTokenizer:
     def save(self, path: Path = TOKENIZER) -> None:
         """Write the tokenizer as JSON, one word a line."""
         content = {"context_length": self.context_length, "words": self.words}
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(content, indent=0, ensure_ascii=False) + "\n")
 
     @property
     def vocab_size(self) -> int:

@@ -242,6 +242,8 @@ def _problems(
             f"{total:,} images where {published:,} were published: this copy of "
             f"{description.title} has more than the set, or is another one"
         )
+    if description.layout == "name" and len(expected) != description.classes:
+        yield f"{len(expected):,} classes where {description.classes:,} were published"
     missing = [name for name in expected if not counts[name]]
     if missing:
         yield (

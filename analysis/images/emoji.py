@@ -43,7 +43,6 @@ STYLES = {name: style.role for name, style in sets.styles().items()}
 #: The style that stands for ImageNet, and the five that stand for its distribution shifts.
 IMAGENET = "twemoji"
 SHIFTS = tuple(style for style, role in STYLES.items() if role in ("seen", "unseen"))
-UNSEEN = tuple(style for style, role in STYLES.items() if role == "unseen")
 #: Styles of the training sets for CLIP, by name: from one artist's captions to the whole web.
 CAPTIONS = {
     "captions": ("twemoji",),

@@ -12,8 +12,8 @@ import csv
 from functools import cache
 
 from analysis.common import ROOT
-from analysis.images.imagelist import Prompts
-from analysis.images.sets import Description, column
+from analysis.images.imagelist import Prompts, class_prompts
+from analysis.images.sets import Description, column, locate
 
 FOLDER = ROOT / "data" / "imagenet"
 
@@ -50,6 +50,8 @@ def objectnet_prompts() -> Prompts:
 
 def prompts_of(description: Description) -> Prompts:
     """What a zero-shot head for a data set is made of; of ImageNet's subsets all 1,000 classes."""
+    if description.layout == "name":
+        return class_prompts(subset(description), words())
     return objectnet_prompts() if description.layout == "objectnet" else prompts()
 
 
@@ -65,6 +67,9 @@ def subset(description: Description) -> tuple[str, ...]:
     """The classes that a data set's labels count through, sorted."""
     if description.layout == "objectnet":
         return tuple(objectnet_to_imagenet())
+    if description.layout == "name":
+        folders = (path for path in locate(description).iterdir() if path.is_dir())
+        return tuple(sorted(path.name for path in folders if path.name[0] != "."))
     if description.classes == len(classes()):
         return classes()
     own = column(description.name)
@@ -89,7 +94,7 @@ def class_of(description: Description, folder: str) -> str:
 
 def named(description: Description, folder: str) -> str:
     """A class for the reader: ``n01440764 (tench)``, ``0 (tench)``, ``alarm_clock``."""
-    if description.layout == "objectnet":
+    if description.layout in ("objectnet", "name"):
         return folder
     found = words().get(class_of(description, folder) if folder.isdecimal() else folder)
     return f"{folder} ({found})"

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
 from analysis.common import ROOT, CompanionError, Sha256, Strict, read_yaml, sha256_of, suggestion
@@ -91,8 +90,8 @@ class Artifact(Strict):
 
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, Artifact]:
     """Read the list of artefacts, by name, in the file's order; ArtifactError if it is wrong."""
+    content = read_yaml(path, ArtifactError)
     try:
-        content = read_yaml(path)
         sources, mirrors = content["sources"], content.get("mirrors", [])
         shared = [{k: v for k, v in source.items() if k != "files"} for source in sources]
         for source in shared:  # its own first: they hold this very file
@@ -102,7 +101,7 @@ def load_catalogue(path: Path = CATALOGUE) -> dict[str, Artifact]:
             for common, source in zip(shared, sources, strict=True)
             for file in source["files"]
         ]
-    except (ValidationError, yaml.YAMLError, TypeError, KeyError) as error:
+    except (ValidationError, TypeError, KeyError) as error:
         raise ArtifactError(
             f"{path.name} is not a list of artefacts as expected: {' '.join(str(error).split())}"
         ) from None

@@ -24,10 +24,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
-from analysis.common import ROOT, Name, Strict, Text, read_yaml, suggestion
+from analysis.common import ROOT, Name, Strict, Text, checked, parse_yaml, read_yaml, suggestion
 from analysis.images.imagelist import DatasetError
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
@@ -60,9 +59,10 @@ class Description(_Titled):
 
     ``short`` is the title on axes. ``published`` is the set's name in the table of published
     accuracies, if it is there. ``per_class`` is the number of images of every class, where that is
-    the same for all. ``layout`` says what class folders are called: by WordNet id, by number, or in
-    ObjectNet's or Broden's own way. ``border`` is the width in pixels of the frame that is cut off
-    every image. ``how`` tells how the set is obtained, where its ``origin`` no longer serves it.
+    the same for all. ``layout`` says what class folders are called: by WordNet id, by number, in
+    ObjectNet's or Broden's own way, or each by its ``name``, of any classes. ``border`` is the
+    width in pixels of the frame that is cut off every image. ``how`` tells how the set is obtained,
+    where its ``origin`` no longer serves it.
     ``citation`` is a key of the book's bibliography.
     """
 
@@ -72,7 +72,7 @@ class Description(_Titled):
     classes: Count
     per_class: Count | None = None
     used: Used | None = None
-    layout: Literal["wnid", "number", "objectnet", "broden"]
+    layout: Literal["wnid", "number", "objectnet", "broden", "name"]
     border: int = 0
     folders: Annotated[tuple[Text, ...], Field(min_length=1)]
     origin: Text
@@ -140,7 +140,7 @@ class _Table(Strict):
 
 @lru_cache
 def _table() -> _Table:
-    return _Table.model_validate(read_yaml(SETS))
+    return checked(_Table, read_yaml(SETS), SETS.name)
 
 
 @lru_cache
@@ -262,11 +262,7 @@ def _configured() -> dict[str, Path]:
         if os.environ.get("COMPANION_DATA_CONFIG"):
             raise DatasetError(f"COMPANION_DATA_CONFIG names {path}, and there is no such file.")
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetError(f"{path} is not readable as YAML ({reason}).") from None
+    content = parse_yaml(path.read_bytes(), str(path), DatasetError) or {}
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
         raise DatasetError(
             f"{path} must map names of data sets to folders, as in `objectnet: /data/objectnet-1.0`"

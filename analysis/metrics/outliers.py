@@ -150,11 +150,6 @@ def persistence(features: ArrayLike) -> Persistence:
     return outlier_features(features).persistence
 
 
-def leading_counts(features: ArrayLike) -> Indices:
-    """In how many images each coordinate has the largest |z_i|: (N, d) → (d,), summing to N."""
-    return outlier_features(features).leading
-
-
 def standardised(h: Array, first: int = 0) -> Array:
     """z = (h − μ(h)) / σ(h) of each row, σ biased: finite rows (n, d), which are overwritten.
 

@@ -247,7 +247,7 @@ def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
 
 def entries(path: Path, kind: type[Entry]) -> dict[str, Entry]:
     """A file's list of entries by their ``id``; ClaimError as above."""
-    content = read_yaml(path)
+    content = read_yaml(path, ClaimError)
     try:
         found: list[Entry] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
     except ValidationError as error:

@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import yaml
 from pydantic import StrictBool, ValidationError
 
 from analysis.common import (
@@ -24,6 +23,7 @@ from analysis.common import (
     CompanionError,
     Strict,
     first_reason,
+    parse_yaml,
     suggestion,
     write_text,
 )
@@ -206,10 +206,7 @@ def header(source: str, name: str) -> dict[str, Any]:
     if lines[:1] != ["# ---"] or "# ---" not in lines[1:]:
         raise RunError(f"notebooks/{name} does not start with a jupytext header (`# ---`).")
     text = "\n".join(line.removeprefix("#")[1:] for line in lines[1 : lines.index("# ---", 1)])
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunError(f"the header of notebooks/{name} is not YAML: {error}.") from error
+    content = parse_yaml(text, f"the header of notebooks/{name}", RunError)
     return content if isinstance(content, dict) else {}
 
 
