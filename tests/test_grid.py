@@ -18,7 +18,7 @@ from tiny import save_folder
 
 from analysis.common import CompanionError
 from analysis.families.registry import load_families
-from analysis.images import find, imagelist, imagenet, sets
+from analysis.images import copies, find, imagelist, sets
 from companion.cli import main
 from companion.runs import cost, grid
 from companion.runs.experiments import RunError
@@ -159,7 +159,7 @@ def test_only_the_papers_measurements_are_recorded_unasked(given, records):
 
 def expect(monkeypatch, made):
     every = {**sets.descriptions(), made.name: made}
-    for module in (sets, imagenet):
+    for module in (sets, copies):
         monkeypatch.setattr(module, "descriptions", lambda: every)
 
 
