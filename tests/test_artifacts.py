@@ -130,8 +130,9 @@ def test_offline_and_not_cached_says_how_to_get_it(server, cache):
         (404, b"404: Not Found", None, r"could not be downloaded .*404"),
         (200, CONTENT.replace(b"76.13", b"99.99"), None, "checksum differs.*nothing was kept"),
         (200, CONTENT[:100], len(CONTENT), f"{NAME} is not on this machine"),
+        (200, CONTENT * 1000, None, f"longer than the {len(CONTENT)} bytes"),
     ],
-    ids=["a missing page", "another content", "truncated"],
+    ids=["a missing page", "another content", "truncated", "longer"],
 )
 def test_what_is_not_the_file_is_refused_and_not_kept(
     server, cache, status, body, declared, message
@@ -173,11 +174,8 @@ def test_a_busy_server_is_asked_again(server):
     assert len(server.asked) == 3
 
 
-def test_what_is_longer_or_slower_than_it_can_be_is_broken_off(server, cache, monkeypatch):
-    server.body = CONTENT * 1000
-    with pytest.raises(ArtifactError, match=f"longer than the {len(CONTENT)} bytes"):
-        fetch(NAME)
-    server.body, server.drip = CONTENT, 0.05
+def test_what_is_slower_than_it_can_be_is_broken_off(server, cache, monkeypatch):
+    server.drip = 0.05
     monkeypatch.setattr(public, "TIMEOUT", 0.2)
     monkeypatch.setattr(public, "LEAST_SPEED", 1e9)
     with pytest.raises(ArtifactError, match="slower than"):

@@ -254,24 +254,6 @@ def test_the_status_of_data(
     assert "script/makebroden.sh" in found["why"]
 
 
-def test_features_of_broden(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("torch", reason="extraction is not installed")
-    pytest.importorskip("open_clip")
-    pytest.importorskip("timm")
-    command = ["extract", "pocket_cnn", "--model", "pocket-cnn-web-large", "--data", "broden",
-               "--device", "cpu", "--workers", "1"]  # fmt: skip
-    assert main(command) == 1
-    assert "12 of 63,305 images" in capsys.readouterr().err
-    publish(monkeypatch)
-    assert main(command) == 0
-    features = store.read_features(store.features_path("pocket-cnn-web-large", "broden"))
-    found = read(root)
-    assert features.features.shape == (12, 128)
-    np.testing.assert_array_equal(features.rows, store.row_numbers(found.images))
-
-
 # From a copy on disk to a measurement ------------------------------------------------------------
 
 MODELS = ("pocket-cnn-web-large", "pocket-cnn-supervised")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
+from tiny import recipe
 
 from analysis.families.registry import Model
 from analysis.images import find
@@ -29,16 +29,6 @@ from analysis.features.weights import read_weights  # noqa: E402
 from training import captions  # noqa: E402
 
 CLIP = "pocket-cnn-web-large"
-
-
-def recipe(folder: Path, **changes: Any) -> str:
-    """Write the project's recipe but for some settings; return its path."""
-    content = yaml.safe_load((recipes.FOLDER / "captions.yaml").read_text(encoding="utf-8"))
-    for name, value in changes.items():
-        content["settings"][name] = {"value": value, "source": "ours"}
-    path = folder / "captions.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return str(path)
 
 
 ENTRIES = [
@@ -116,7 +106,7 @@ def test_captions_from_one_command(
     train_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All but open_clip's trainer itself, which a slow test runs."""
-    out, text = train_set / "out", recipe(train_set, batch=2, epochs=3, warmup_steps=0)
+    out, text = train_set / "out", recipe(train_set, "captions", batch=2, epochs=3, warmup_steps=0)
     given = ["train", text, "--model", CLIP, "--out", str(out), "--accept-counts"]
     assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
     given += ["--captions", str(captions_file(train_set))]
@@ -192,7 +182,7 @@ def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> 
     table = train_set / "captions.tsv"
     rows = captions.write_table(found, images, table)["trained_on"]
     small = {"batch": 2, "epochs": 3, "warmup_steps": 1, "precision": "fp32"}
-    own = recipes.load(recipe(train_set, **small))
+    own = recipes.load(recipe(train_set, "captions", **small))
     asked = TrainOptions(recipe="captions", model=CLIP, workers=0, device="cpu")
     _, line = captions.command(own, f"local-dir:{place}", table, rows, asked)
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+import tiny
 from conftest import ROOT
 
 from analysis.common import CompanionError
@@ -60,16 +60,11 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(folder: Path, base: str = "finetuned", **changes: Any) -> str:
-    """Write a recipe that is one of the project's but for some settings; return its path."""
-    content = yaml.safe_load((recipes.FOLDER / f"{base}.yaml").read_text(encoding="utf-8"))
+    """The path of a recipe that is one of the project's, for few images."""
     small = {"batch": 32, "epochs": 2, "warmup_steps": 2}
     if base == "finetuned":
         small |= {"learning_rate": 3e-4, "precision": "fp32", "crop_scale": [0.8, 1.0]}
-    for name, value in (small | changes).items():
-        content["settings"][name] = {"value": value, "source": "ours"}
-    path = folder / f"{base}.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return str(path)
+    return tiny.recipe(folder, base, **(small | changes))
 
 
 def options(emoji: Path, out: Path, text: str, **more: Any) -> TrainOptions:

@@ -13,7 +13,6 @@ from typing import Any
 import miniatures
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from analysis.common import ROOT
@@ -30,6 +29,7 @@ ALL = (
     *("imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
 )
 NO_CONFIG = "no-configuration.yaml"
+TRUE = sets.descriptions()
 
 
 @pytest.fixture(scope="module")
@@ -504,18 +504,6 @@ def test_parquet_files_with_other_classes(
         find.find("imagenet")
 
 
-def test_parquet_files_whose_labels_are_shifted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (listed,) = find.find("imagenet-a")
-    shifted = replace(listed, labels=np.roll(listed.labels, 1))
-    save_parquet(shifted, tmp_path, monkeypatch)
-    with pytest.raises(
-        DatasetError, match=r"the class n\d+ \(.*\), and its name says n\d+: the la"
-    ):
-        copies.image_list("imagenet-a")
-
-
 def table(folder: Path, content: dict[str, object], name: str = "test") -> Path:
     pa = pytest.importorskip("pyarrow", reason="Parquet files are not read")
     from pyarrow import parquet as pq
@@ -660,13 +648,8 @@ def test_extraction_of_a_shift(
 def test_the_book_describes_the_sets() -> None:
     page = (ROOT / "book" / "appendix" / "datasets.md").read_text(encoding="utf-8")
     bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
-    for one in true_descriptions().values():
+    for one in TRUE.values():
         row = next((line for line in page.splitlines() if f"| `{one.name}` |" in line), None)
         assert row is not None, f"{one.name} is not in the page's table"
         assert f"{one.images:,}" in row and f"`{one.folders[0]}/`" in row
         assert one.origin in page and f"{{{one.citation}," in bibliography
-
-
-def true_descriptions() -> dict[str, Description]:
-    content = yaml.safe_load(sets.SETS.read_text(encoding="utf-8"))["sets"]
-    return {one["name"]: Description.model_validate(one) for one in content}

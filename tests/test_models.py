@@ -7,7 +7,6 @@ import pytest
 from tiny import (
     CLASSES,
     PROMPTS,
-    SIZE,
     WIDTH,
     architectures,  # noqa: F401 - a fixture
     image_list,
@@ -53,20 +52,6 @@ def file(tmp_path: Path) -> Path:
 
 def rewrite(path: Path, change: Callable[[dict], dict], **metadata: str) -> None:
     save_file(change(load_file(path)), path, metadata=metadata)
-
-
-@pytest.mark.parametrize("name", ["tiny-cnn", "tiny-vit"])
-def test_features_are_those_of_encode_image(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "x.safetensors"
-    save_clip(path, name)
-    loaded = load(model(architecture=name), path)
-    clip = open_clip.create_model(name, pretrained=str(path)).eval()
-    batch = torch.stack([loaded.preprocess(p) for p in pictures(3)])
-    assert batch.shape == (3, 3, SIZE, SIZE)
-    with torch.inference_mode():
-        torch.testing.assert_close(loaded.encoder(batch), clip.encode_image(batch))
-    assert loaded.head is None
-    assert loaded.weights_sha256 == sha256_of(path)
 
 
 def test_an_image_tower_with_a_head_of_its_own(file: Path) -> None:

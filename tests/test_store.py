@@ -186,17 +186,6 @@ def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) ->
         store.read_features(path, other)
 
 
-def test_features_of_a_checkpoint_that_was_replaced_are_outdated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "WORKSPACE", tmp_path)
-    (tmp_path / "tiny.safetensors").write_bytes(b"retrained")
-    path = tmp_path / "m" / "d.safetensors"
-    write(path)
-    with pytest.raises(StoreError, match="weights_sha256 differed"):
-        store.read_features(path, model())
-
-
 def test_a_head_by_hand(tmp_path: Path) -> None:
     head = Head(
         weight=np.array([[1, 0], [0, 2], [1, 1]], dtype=np.float32),

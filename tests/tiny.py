@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from analysis.families.registry import Model
@@ -89,6 +90,18 @@ def save_folder(folder: Path, count: int = 9, suffix: str = "png") -> Path:
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(place / f"{i:03}.{suffix}")
     return folder
+
+
+def recipe(folder: Path, base: str, **changes: object) -> str:
+    """Write a recipe that is one of the project's but for some settings; return its path."""
+    from training import recipes
+
+    content = yaml.safe_load((recipes.FOLDER / f"{base}.yaml").read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        content["settings"][name] = {"value": value, "source": "ours"}
+    path = folder / f"{base}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
 
 
 @pytest.fixture(autouse=True, scope="module")
