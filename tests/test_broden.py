@@ -91,11 +91,7 @@ def test_which_image_shows_what(root: Path) -> None:
         assert {NAMES[c]: shares[c] for c in np.flatnonzero(shares)} == pytest.approx(wanted)
     assert found.images == tuple(broden_miniature.IMAGES)
     assert found.splits == ("train", "train", "train", "val") * 3
-
-
-def test_in_which_categories_an_image_is_annotated(root: Path) -> None:
-    """Also where nothing was found, as in the last of the colours."""
-    found = read(root)
+    # categories in which an image is annotated, also where nothing was found: the last one's colour
     for image, annotated in zip(found.images, found.annotated, strict=True):
         wanted = {*broden_miniature.IMAGES[image]}
         assert {c for c, here in zip(broden.CATEGORIES, annotated, strict=True) if here} == wanted
@@ -192,12 +188,8 @@ def test_the_counts_of_the_paper_are_expected(root: Path, monkeypatch: pytest.Mo
         "Broden, NOT the published set, taken as it is: 12 images where Broden has 9"
     )
     publish(monkeypatch)
-    assert read(root, accept_counts=False).what == broden.image_list(root).what == ""
-
-
-def test_the_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch)
     listed = broden.image_list(root)
+    assert read(root, accept_counts=False).what == listed.what == ""
     assert listed.name == "broden" and listed.keys == tuple(broden_miniature.IMAGES)
     assert set(listed.labels.tolist()) == {-1} and listed.classes == ()
     assert listed.image(0).size == (32, 32)

@@ -148,15 +148,17 @@ def shift(seed, rows=None):
 SETS = [Images(FEATURES, LABELS, RNG.integers(0, 25, 60)), shift(1), shift(2, SUBSET)]
 
 
-def swept(judge, orders=("importance",), kept=None):
-    parts = decompose(HEAD)
-    return pruning.sweeps(SETS, parts, None, orders, BASELINE, judge, random_orders=2, kept=kept)
-
-
 def test_curves_are_those_of_a_literal_loop_and_random_orders_have_a_range():
     kept = np.array([1, 2, 5, 12])
-    found = swept(
-        lambda flags: pruning.sampled(flags, BASELINE, kept), ["importance", "random"], kept
+    found = pruning.sweeps(
+        SETS,
+        decompose(HEAD),
+        None,
+        ["importance", "random"],
+        BASELINE,
+        lambda flags: pruning.sampled(flags, BASELINE, kept),
+        random_orders=2,
+        kept=kept,
     )
     importances = importance(FEATURES, HEAD)
     drawn = [pruning_order(importances, "random", seed) for seed in (0, 1)]
