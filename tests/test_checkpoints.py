@@ -139,7 +139,6 @@ def test_random_weights_of_an_architecture() -> None:
             r"families is a folder without a file of weights: give the file .* in it",
         ),
         ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
-        ("ViT-B-32,openai", r"QuickGELU, which ViT-B-32 does not use: give ViT-B-32-quickgelu/op"),
         ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
         ("hf_hub:a/b", r"of a/b is not on this machine"),
         ("https://huggingface.co/a/b/tree/main", r"of a/b is not on this machine"),
