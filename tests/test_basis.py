@@ -25,6 +25,10 @@ def spiked():
     return features
 
 
+def unit(features):
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
 def test_a_rotation_takes_the_outlier_away_and_leaves_the_statements(spiked):
     turned = spiked @ basis.random_rotation(64, 1)
     assert kurtosis(spiked).mean() > 25 and persistence(spiked).fraction == 1
@@ -40,13 +44,12 @@ def test_a_rotation_takes_the_outlier_away_and_leaves_the_statements(spiked):
 
 
 def test_statements_are_their_formulas(spiked):
-    h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
-    assert basis.mean_share(spiked) == pytest.approx(np.linalg.norm(h.mean(0)) ** 2)
-    values = np.linalg.eigvalsh(np.cov(h.T))
-    assert basis.effective_rank(spiked) == pytest.approx(values.sum() ** 2 / (values**2).sum())
-    few = spiked[:20]  # fewer images than components
-    values = np.linalg.eigvalsh(np.cov((few / np.linalg.norm(few, axis=1, keepdims=True)).T))
-    assert basis.effective_rank(few) == pytest.approx(values.sum() ** 2 / (values**2).sum())
+    share = np.linalg.norm(unit(spiked).mean(axis=0)) ** 2
+    assert basis.mean_share(spiked) == pytest.approx(share)
+    for features in (spiked, spiked[:20]):  # the latter has fewer images than components
+        values = np.linalg.eigvalsh(np.cov(unit(features).T))
+        rank = values.sum() ** 2 / (values**2).sum()
+        assert basis.effective_rank(features) == pytest.approx(rank)
     matrix = basis.random_rotation(64, 3)
     assert matrix @ matrix.T == pytest.approx(np.eye(64), abs=1e-12)
     assert (basis.random_rotation(64, 3) == matrix).all()
@@ -68,7 +71,7 @@ def test_one_image_or_equal_images_are_refused(call):
 def test_measured_as_the_formulas_say(spiked):
     found = invariance.basis(spiked)
     assert set(found) == set(QUANTITIES["basis"])
-    h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
+    h = unit(spiked)
     mean = h.mean(axis=0)
     assert found["kurtosis"] == pytest.approx(kurtosis(spiked).mean())
     assert found["kurtosis_less_mean"] == pytest.approx(kurtosis(h - mean).mean())
@@ -83,8 +86,12 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     head = rng.standard_normal((12, 64))
     bias = rng.standard_normal(6) if with_bias else None
     owners = [0, 1, 2, 3, 3, 4]  # the first six rows compete, two of them for one class
-    logits = spiked @ head[:6].T + (0 if bias is None else bias)
-    labels = np.array(owners)[logits.argmax(axis=1)]
+
+    def predicted(features):
+        logits = features @ head[:6].T + (0 if bias is None else bias)
+        return np.array(owners)[logits.argmax(axis=1)]
+
+    labels = predicted(spiked)
     labels[:30] = (labels[:30] + 1) % 5
     found = invariance.interventions(spiked, labels, head[:6], bias, owners)
     assert set(found) == set(QUANTITIES["interventions"])
@@ -92,22 +99,19 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     assert found["changed_rotated"] == 0 and not any(found["changed_shifted"])
     assert found["kurtosis_shifted"][0] == pytest.approx(found["kurtosis_rotated"])
     assert found["kurtosis_shifted"][-1] > 40 > 5 > found["kurtosis_rotated"]
-    without = spiked.copy()
-    without[:, found["leader"]] = 0
+    h = unit(spiked)
     if bias is None:
-        h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
-        less = np.array(owners)[((h - h.mean(axis=0)) @ head[:6].T).argmax(axis=1)]
+        less = predicted(h - h.mean(axis=0))
         assert found["accuracy_less_mean"] == pytest.approx((less == labels).mean())
-    now = np.array(owners)[
-        (without @ head[:6].T + (0 if bias is None else bias)).argmax(axis=1)
-    ] == labels  # fmt: skip
-    h = spiked / np.linalg.norm(spiked, axis=1, keepdims=True)
     m = h.mean(axis=0) / np.linalg.norm(h.mean(axis=0))
     sigma, v = np.linalg.svd(head[:6])[1:]
     others = (sigma[:, None] * np.abs(v[:6] @ h.T)).mean(axis=1).mean()
     assert found["mean_importance"] == pytest.approx(
         np.linalg.norm(head[:6] @ m) * np.abs(h @ m).mean() / others
     )
+    without = spiked.copy()
+    without[:, found["leader"]] = 0
+    now = predicted(without) == labels
     assert found["leader"] == 7
     assert found["accuracy_without_leader"] == pytest.approx(now.mean())
     assert found["difference_without_leader"] == pytest.approx(now.mean() - 0.9)
