@@ -124,7 +124,9 @@ def main():
         folder = Path(scratch)
         (folder / "jpeg").mkdir()
         images = photographs(folder / "jpeg", count)
-        for architecture, width in (("resnet50", 2048), ("tf_efficientnet_lite0", 1280)):
+        for architecture, width in (
+            ("resnet50", 2048), ("vit_base_patch32_224", 768), ("tf_efficientnet_lite0", 1280),
+        ):  # fmt: skip
             model = drawn(architecture, "timm", architecture, width, PHOTO)
             compare_with_encoder_alone(model, images, settings, folder, repeat)
         pocket = [drawn(f"pocket-{i}", "open_clip", "pocket-cnn", 128, POCKET) for i in range(6)]
