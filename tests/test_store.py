@@ -141,40 +141,37 @@ def test_features_are_checked_before_they_are_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_old_features(
+def test_a_full_disk_is_named_and_leaves_the_old_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "d.safetensors"
     write(path)
 
-    def full_disk(file: int) -> None:
-        raise OSError("no space left")
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=f"No space .*{re.escape(str(path))}"):
         write(path, features() + 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.json", "d.safetensors"]
     np.testing.assert_array_equal(store.read_features(path).features, features())
 
 
-def test_a_write_removes_what_killed_ones_left_and_names_the_file_on_a_full_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_killed_processes_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
-    left = tmp_path / f".x.json.{platform.node()}.{dead.pid}.part"
-    others = tmp_path / f".x.json.elsewhere.{dead.pid}.part"
-    for path in (left, others):
-        path.touch()
+    here, elsewhere = f"{platform.node()}.{dead.pid}", f"elsewhere.{dead.pid}"
+    others = [f".x.json.{elsewhere}.part", f"companion.{platform.node()}.{os.getpid()}.b",
+              f"companion.{elsewhere}.c"]  # fmt: skip
+    for name in (f".x.json.{here}.part", others[0]):
+        (tmp_path / name).touch()
+    for name in (f"companion.{here}.a", *others[1:]):
+        (tmp_path / name / "x").mkdir(parents=True)
     write_text(tmp_path / "y.json", "")
-    assert others.exists() and not left.exists()
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match=re.escape(str(tmp_path / "z.json"))):
-        write_text(tmp_path / "z.json", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        assert folder.parent == tmp_path and folder.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "y.json"}
 
 
 def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) -> None:
@@ -246,18 +243,3 @@ def test_a_lock_makes_others_wait(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=0.3)
     assert other.communicate(timeout=20)[0] == "held\n"
-
-
-def test_what_killed_processes_left_in_the_temporary_folder_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    start = f"companion.{platform.node()}."
-    names = [f"{start}{dead.pid}.a", f"{start}{os.getpid()}.b", f"companion.elsewhere.{dead.pid}.c"]
-    for name in names:
-        (tmp_path / name / "x").mkdir(parents=True)
-    with temporary_folder() as folder:
-        assert folder.parent == tmp_path and folder.is_dir()
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
