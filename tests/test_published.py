@@ -4,8 +4,9 @@ The fits here are written out with NumPy, apart from ``analysis.metrics.robustne
 second opinion.
 """
 
-import importlib.util
 import itertools
+import runpy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,11 +52,7 @@ def four(families, table):
 @pytest.fixture(scope="module")
 def make():
     """The script that builds the table, as a module."""
-    path = PUBLISHED.parent / "make.py"
-    spec = importlib.util.spec_from_file_location("make_published", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(PUBLISHED.parent / "make.py")))
 
 
 def logit(accuracy):

@@ -22,7 +22,8 @@ from analysis.images import emoji  # noqa: E402
 from training import objectives, pocket_lab  # noqa: E402
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
-SHAPES = ("square", "bar", "frame", "cross")
+Y, X = abs(np.indices((20, 20)) - 9.5)
+SHAPES = {"square": Y < 10, "bar": Y < 4, "frame": (Y > 5) | (X > 5), "cross": (Y < 2) | (X < 2)}
 TOWERS: dict[str, dict[str, Any]] = {
     "cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
     "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32},
@@ -32,14 +33,7 @@ TOWERS: dict[str, dict[str, Any]] = {
 def picture(colour: str, shape: str, draw: np.random.Generator) -> np.ndarray:
     image = np.full((32, 32, 3), 255, np.uint8)
     y, x = draw.integers(0, 10, 2)
-    patch = image[y : y + 20, x : x + 20]
-    patch[
-        {"square": np.s_[:], "bar": np.s_[6:14], "frame": np.s_[:], "cross": np.s_[8:12]}[shape]
-    ] = COLOURS[colour]
-    if shape == "frame":
-        patch[5:15, 5:15] = 255
-    if shape == "cross":
-        patch[:, 8:12] = COLOURS[colour]
+    image[y : y + 20, x : x + 20][SHAPES[shape]] = COLOURS[colour]
     return image
 
 
