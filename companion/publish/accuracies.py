@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import pandas as pd
 
@@ -12,15 +11,13 @@ from analysis.metrics.robustness import Baseline, bootstrap_baselines, effective
 from companion.measurements import views
 from companion.measurements.accuracies import MODEL_KEY, OWN
 from companion.measurements.views import View
-from companion.publish import dots, style
+from companion.publish import dots, style, words
 from companion.publish.style import Evidence, minus, percent, points
 
 
 def evidence(*models: pd.DataFrame) -> Evidence:
     """What kind of evidence accuracies are, by their sources."""
-    found = {kind for rows in models for kind in rows["evidence"]}
-    kinds = [kind for kind in ("published", "recorded", "live") if kind in found]
-    return cast(Evidence, ", ".join(kinds) or "published")
+    return words.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
 
 
 #: Where the public tables come from.
@@ -156,8 +153,8 @@ def order(family: Family, shown: Sequence[View]) -> str:
             counts.append(f"on {view.where} for {int(holds.sum())} of {len(er)} {of}")
     if not counts:
         return f"{family.title}: no zero-shot, finetuned and supervised model share their shifts."
-    words = "the paper's order, zero-shot over finetuned over supervised, holds"
-    return f"{family.title}: {words} {' and '.join(counts)}."
+    told = "the paper's order, zero-shot over finetuned over supervised, holds"
+    return f"{family.title}: {told} {' and '.join(counts)}."
 
 
 def absent(family: Family, shown: Sequence[View]) -> str:
@@ -166,8 +163,9 @@ def absent(family: Family, shown: Sequence[View]) -> str:
     models = [m for m in family.models if m.name not in known and m.level != "random"]
     if not models:
         return "Every model of this family is shown."
-    items = "\n".join(f"- {model.title}" for model in models)
-    return (
-        ":::{admonition} Not measured yet\n:class: not-measured\nNo complete set of published "
-        f"accuracies is known for these {family.title} models:\n\n{items}\n:::"
+    return style.admonition(
+        "Not measured yet",
+        f"No complete set of published accuracies is known for these {family.title} models:\n\n"
+        + style.items(model.title for model in models),
+        "not-measured",
     )

@@ -16,7 +16,7 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import Baseline
 from companion.publish import style
 from companion.publish.style import LEVEL_STYLES, Drawing, minus, points
-from companion.publish.words import digits
+from companion.publish.words import digits, span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +109,7 @@ def robustness(
     for marks in models:
         _draw(axes, marks, 1)
         apart = np.asarray(marks.y) - (printed or fitted).predict(marks.x)
-        told.append(f"{apart.size} {marks.title} at {_span(apart)} points")
+        told.append(f"{apart.size} {marks.title} at {span(apart, points)} points")
     style.logit_scale(axes.xaxis, ends[0])
     style.logit_scale(axes.yaxis, ends[1])
     axes.set(xlim=ends[0], ylim=(0.75 * ends[1][0], ends[1][1]), xlabel=labels[0], ylabel=labels[1])
@@ -140,7 +140,8 @@ def scatter(
         for m in models:
             _draw(axes, m)
             if len(models) == np.size(m.x) * len(models):
-                told.append(f"{title}, {m.title}: {digits(np.ravel(m.x)[0])}, {_span(m.y)}")
+                robustness = span(np.ravel(m.y), points)
+                told.append(f"{title}, {m.title}: {digits(np.ravel(m.x)[0])}, {robustness}")
         axes.axhline(0, color=style.INK, linewidth=0.8)
         if line is not None:
             axes.axvline(line, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -324,9 +325,3 @@ def _draw(axes: Axes, marks: Marks, scale: float = 100) -> None:
         ends = scale * np.asarray(marks.low), scale * np.asarray(marks.high)
         axes.vlines(x, *ends, color=colour, linewidth=0.9)
     axes.scatter(x, y, marker=marker, zorder=4, label=marks.title or None, **looks[marks.look])
-
-
-def _span(fractions: ArrayLike) -> str:
-    """Lowest to highest in points."""
-    low, high = points(np.min(fractions)), points(np.max(fractions))
-    return low if low == high else f"{low} to {high}"

@@ -6,7 +6,7 @@ says where it is inferred which model it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -19,10 +19,10 @@ from companion.claims.evidence import Interval
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
-from companion.publish import dots, words
+from companion.publish import dots, style, words
 from companion.publish.dots import Row
 from companion.publish.style import Drawing, minus, percent, points
-from companion.publish.words import digits
+from companion.publish.words import digits, span
 
 INFERRED = "(inferred)"
 #: Of figures of outlier features: the axis, what stands at the right, the Gaussian's kurtosis.
@@ -159,7 +159,7 @@ def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
 
 def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Family]) -> str:
     """What varies between image sets of one model and what does not, an item each."""
-    items = []
+    found_of = []
     for own in found.values():
         if len(own) > 1:
             means = [m.value("kurtosis_mean") for m in own]
@@ -167,11 +167,11 @@ def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Fa
             least = min(m.value("persistence_fraction") for m in own)
             where = "every image" if least == 1 else f"at least {words.share(least)} of the images"
             same = "coordinate {} leads" if len(leaders) == 1 else "coordinates {} lead"
-            items.append(
-                f"- {told(own[0], families)}, {len(own)} image sets: κ {digits(min(means))} to "
-                f"{digits(max(means))}; {same.format(' and '.join(leaders))} in {where} of a set."
+            found_of.append(
+                f"{told(own[0], families)}, {len(own)} image sets: κ {span(means)}; "
+                f"{same.format(' and '.join(leaders))} in {where} of a set."
             )
-    return "\n".join(items)
+    return style.items(found_of)
 
 
 def contrasts_told(found: Sequence[Measurement], cut: float = 6.0) -> str:
@@ -187,11 +187,6 @@ def contrasts_told(found: Sequence[Measurement], cut: float = 6.0) -> str:
 
 def controls_told(found: Sequence[Measurement]) -> str:
     """The same as `controls` in a sentence, lowest to highest over models."""
-
-    def span(values: Iterable[float]) -> str:
-        ends = sorted(values)
-        return " to ".join(dict.fromkeys((digits(ends[0]), digits(ends[-1]))))
-
     whole, head = span(m.value("importance").max() for m in found), "importance_head_centred"
     row = span(m.value(head)[0] for m in found)
     image, drawn, other = (

@@ -111,20 +111,22 @@ def top_importance(one: Inside) -> Row:
 
 def control(found: Iterable[Inside]) -> str:
     """Persistence of random weights beside that of trained models; "" without random weights."""
-    measured: dict[bool, list[Measurement]] = {True: [], False: []}
-    for one in found:
-        measured[one.model.level == "random"].append(one.outliers)
-    random, trained = measured[True], measured[False]
+    measured = list(found)
+    random, trained = (
+        [one.outliers for one in measured if (one.model.level == "random") == untrained]
+        for untrained in (True, False)
+    )
     if not random:
         return ""
     leads, led = (
-        span((m.value("persistence_fraction") for m in some), 100, " %")
+        words.span(100 * m.value("persistence_fraction") for m in some)
         for some in (random, trained)
     )
+    kurtosis = words.span(m.value("kurtosis_mean") for m in random)
     return (
-        f"With random weights one coordinate leads in {leads} of the images, in trained models in "
-        f"{led}. κ of the random weights is {span(m.value('kurtosis_mean') for m in random)} all "
-        "the same: persistence without a high κ is no outlier feature."
+        f"With random weights one coordinate leads in {leads} % of the images, in trained models "
+        f"in {led} %. κ of the random weights is {kurtosis} all the same: persistence without a "
+        "high κ is no outlier feature."
     )
 
 
@@ -154,13 +156,6 @@ def by_style(found: Iterable[Measurement], family: Family) -> pd.DataFrame:
         if (quantity, group) in means
     }
     return pd.DataFrame(cells).reset_index()
-
-
-def span(values: Iterable[float], scale: float = 1, unit: str = "") -> str:
-    """Lowest to highest with three digits, or the one value."""
-    ends = [scale * value for value in values]
-    low, high = digits(min(ends)), digits(max(ends))
-    return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
 
 
 def signed(value: Interval) -> str:

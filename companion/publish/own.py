@@ -8,17 +8,14 @@ from analysis.families.registry import Family
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from companion.measurements import accuracies
-from companion.publish.style import Evidence, minus, percent, points
+from companion.publish import words
+from companion.publish.style import Evidence, admonition, items, minus, percent, points
 
 
 def evidence(compared: pd.DataFrame, own: Evidence) -> Evidence:
     """The kind of the own accuracies, with the published ones if there are any beside them."""
     beside = not compared.empty and compared["published"].notna().any()
-    kinds: dict[Evidence, Evidence] = {
-        "recorded": "published, recorded", "live": "published, live",
-        "recorded, live": "published, recorded, live",
-    }  # fmt: skip
-    return kinds[own] if beside else own
+    return words.kinds(own, "published") if beside else own
 
 
 def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
@@ -70,10 +67,11 @@ def copies(compared: pd.DataFrame) -> str:
     ]
     if not found:
         return "All images are those of the published data sets."
-    items = "\n".join(f"- {title}: {what}" for title, what in sorted(set(found)))
-    return (
-        ":::{admonition} Not the published data sets\n:class: warning\nThese accuracies are of "
-        f"other images than the published ones, so they decide no claim:\n\n{items}\n:::"
+    listed = items(f"{title}: {what}" for title, what in sorted(set(found)))
+    return admonition(
+        "Not the published data sets",
+        "These accuracies are of other images than the published ones, so they decide no claim:"
+        f"\n\n{listed}",
     )
 
 
@@ -112,21 +110,18 @@ def missing(family: Family, own: pd.DataFrame) -> str:
     )
     if own.empty:
         return f"Not measured: {command}."
-    items = [f"- {m.title}: {', '.join(few)}" for m, few in lacking.items() if few]
+    told = [f"{m.title}: {', '.join(few)}" for m, few in lacking.items() if few]
     inside = own[own["dataset"] == "imagenet"].set_index("name")["accuracy"]
-    items += [
-        f"- {m.title}: effective robustness is not defined where "
+    told += [
+        f"{m.title}: effective robustness is not defined where "
         f"{'every' if inside[m.name] else 'no'} image of ImageNet is recognised"
         for m, few in lacking.items()
         if not few and inside[m.name] in (0, 1)
     ]
-    if not items:
+    if not told:
         return "Effective robustness of every model whose weights can be loaded is measured."
     note = f"\n\nWhat is missing comes from {command}." if wanted else ""
-    return (
-        ":::{admonition} No effective robustness yet\n:class: not-measured\n"
-        + "\n".join(items) + note + "\n:::"
-    )  # fmt: skip
+    return admonition("No effective robustness yet", items(told) + note, "not-measured")
 
 
 def _title(dataset: str) -> str:

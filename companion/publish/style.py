@@ -223,10 +223,19 @@ def text(name: str, markdown: str) -> None:
     _publish({"text/markdown": markdown, "text/plain": markdown}, "text", name)
 
 
+def admonition(title: str, body: str, kind: str = "warning", fence: str = ":::") -> str:
+    """A box with a title (MyST); "" around nothing. ``fence``: longer than those inside it."""
+    return f"{fence}{{admonition}} {title}\n:class: {kind}\n{body}\n{fence}" if body else ""
+
+
+def items(told: Iterable[str]) -> str:
+    """A list (MyST); "" of nothing."""
+    return "\n".join(f"- {one}" for one in told)
+
+
 def not_measured(what: str) -> str:
     """An admonition (MyST) on what is missing, and how to get it."""
-    told = " ".join(what.split())
-    return f":::{{admonition}} Not measured yet\n:class: not-measured\n{told}\n:::"
+    return admonition("Not measured yet", " ".join(what.split()), "not-measured")
 
 
 def explorer(name: str, data: Mapping[str, Any]) -> None:

