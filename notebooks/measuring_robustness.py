@@ -31,7 +31,7 @@ import numpy as np
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import PAPER_BASELINE, bootstrap_baselines, fit_baseline
 from companion.measurements import views
-from companion.publish import accuracies, by_level, dots, style
+from companion.publish import accuracies, dots, style
 
 families = load_families(edition) | load_families("reader")
 view = views.view("five", families.values())
@@ -71,7 +71,7 @@ style.figure(
 )  # fmt: skip
 soup_range = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 style.table(
-    "table-1", by_level.columns(groups_five, soup_range), "published",
+    "table-1", accuracies.by_level(groups_five, soup_range), "published",
     """Effective robustness in percentage points on five shifts, against the paper's printed
     line.""",
     more=f"""±: 95 % interval from the finite test sets, the line held fixed. Finetuned ViT-B/32:
@@ -87,15 +87,15 @@ style.table(
 four = views.view("four", families.values())  # one finetuning recipe per table: here timm's
 groups_four = views.groups(four.models, families)
 style.table(
-    "four-shifts", by_level.columns(groups_four), "published",
+    "four-shifts", accuracies.by_level(groups_four), "published",
     f"""Effective robustness in percentage points on four shifts, without ObjectNet, against a line
     refitted on the same four (slope {four.line.slope:.3f}, intercept
     {style.minus(f"{four.line.intercept:.3f}")}, r {four.line.r:.3f}). ±: 95 % interval from the
     finite test sets. Not comparable with the values on five shifts. The supervised ViT-L stands in
     for ViT-L/14: it has patches of 16 pixels.""",
 )  # fmt: skip
-both = {"five shifts, printed line": by_level.rows(groups_five),
-        "four shifts, refitted line": by_level.rows(groups_four)}  # fmt: skip
+both = {"five shifts, printed line": accuracies.drawn_by_level(groups_five),
+        "four shifts, refitted line": accuracies.drawn_by_level(groups_four)}  # fmt: skip
 style.figure(
     "levels", dots.rows(both, "effective robustness (points)", levels=True), "published",
     """The two tables as a figure: one row per backbone and pretraining set. A missing mark means
@@ -105,11 +105,11 @@ style.figure(
 
 # %%
 own = views.of_own_features(families)  # measured here
-groups_own = views.groups(own, families)
 levels = ["zero_shot", "finetuned", "supervised"]
+groups_own = views.groups(own, families).dropna(subset=levels, how="all")
 style.text("own-count", str(len(own)))
 style.table(
-    "own", by_level.columns(groups_own.dropna(subset=levels, how="all")), accuracies.evidence(own),
+    "own", accuracies.by_level(groups_own), accuracies.evidence(own),
     """Effective robustness in percentage points of the models that this book itself measured on all
     six data sets, on five shifts, against the paper's printed line; ±: 95 % interval from the
     finite test sets, the line held fixed.""",
@@ -121,12 +121,12 @@ style.table(
 # %%
 choices = views.fit_choices()
 style.table(
-    "fits", by_level.fits(choices), "published",
+    "fits", accuracies.fits(choices), "published",
     """The baseline's constants under each choice that the paper leaves open: which variant of
     ImageNet-V2 stands in the mean (“mean”: of all three variants), and which models of the testbed
     are in the pool. The paper prints slope 0.76, intercept −1.49, r 0.99.""",
 )  # fmt: skip
-moved = by_level.under_each_line(five[five["source"] != "model_soups"], choices)
+moved = accuracies.spans_of_lines(five[five["source"] != "model_soups"], choices)
 style.figure(
     "fit-choice", dots.rows({"": moved}, "effective robustness (points)", levels=True), "published",
     """Effective robustness of every model measured on five shifts under the printed constants

@@ -32,7 +32,7 @@ from analysis.families.registry import load_family
 from companion.measurements import views
 from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
 from companion.measurements.records import available
-from companion.publish import charts, pruned, style, words
+from companion.publish import charts, inside, style, words
 from companion.publish.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -54,7 +54,7 @@ source = "recorded" if backbone.edition == "pocket" else "published"  # of the b
 evidence = words.kinds(source, words.kind(found))
 sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
-inside, name = SAMPLES[sample]
+trained_on, name = SAMPLES[sample]
 view = views.view(name)
 outside = view.where
 lowest = view.pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
@@ -65,13 +65,13 @@ lowest = view.pool["imagenet"].min()  # accuracy below which the baseline is ext
 # %%
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
 curves = {
-    title: {label: pruned.curves(orders, part, lowest) for label, part in quantities.items()}
-    for title, orders in sweeps.items()
+    title: {label: inside.pruning_curves(own, part, lowest) for label, part in quantities.items()}
+    for title, own in sweeps.items()
 }
 drawn = next((m.value("random_orders") for m in found), "no")
 style.figure(
     "curve", charts.pruning(curves) if found else None, evidence,
-    f"""Accuracy on {inside} (left) and effective robustness on the {outside} (right) of
+    f"""Accuracy on {trained_on} (left) and effective robustness on the {outside} (right) of
     {backbone.title} against the share of directions pruned, in four orders, the counterpart of
     the paper's Figure 3. Blue band: 95 % interval; grey: lowest to highest of {drawn} random
     orders. Dashed: the 80 % of the claim.""",
@@ -83,18 +83,18 @@ style.figure(
 rows = pd.DataFrame(
     row
     for title, orders in sweeps.items()
-    for row in pruned.rows(title, orders["importance"], KEPT, inside, outside, lowest)
+    for row in inside.pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
 style.table(
     "kept", rows, evidence,
-    f"""{backbone.title} with the most important directions kept: accuracy on {inside}, on
+    f"""{backbone.title} with the most important directions kept: accuracy on {trained_on}, on
     average over the {outside}, and effective robustness. The paper's 80 % is the row with a fifth
     kept.""",
     more="""Changes: from the whole head, with the 95 % interval in brackets, paired within each
     resample or image by image. (*): the accuracy is below the pool's lowest, the baseline
     extrapolated.""",
 )  # fmt: skip
-told = (pruned.told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
+told = (inside.pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
 style.text("eighty", "\n".join(told))
 
 # %% tags=["remove-input"]

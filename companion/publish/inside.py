@@ -1,11 +1,12 @@
-"""What is measured inside one model, put together for the pages that compare models."""
+"""What is measured inside one model: beside other models, and as its directions are pruned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Family, Model
@@ -15,7 +16,9 @@ from companion.measurements.measures import sweeps_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
+from companion.publish.charts import ORDERS, Curve
 from companion.publish.dots import Marks, Row
+from companion.publish.style import percent, points
 from companion.publish.words import digits
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -64,10 +67,14 @@ class Inside:
 
     def change(self, quantity: str, pruned_share: float) -> Interval:
         """What pruning a share of the directions changes, and its 95 % interval."""
-        ends = (self.sweep.change, self.sweep.change_low, self.sweep.change_high)
-        kept = self.kept(pruned_share)
-        value, low, high = (float(getattr(end, quantity)[kept - 1]) for end in ends)
-        return value, low, high
+        return change(self.sweep, quantity, self.kept(pruned_share))
+
+
+def change(sweep: Sweep, quantity: str, kept: int) -> Interval:
+    """What keeping so many directions changes, and its 95 % interval; fractions."""
+    ends = (sweep.change, sweep.change_low, sweep.change_high)
+    value, low, high = (float(getattr(end, quantity)[sweep.at(kept)]) for end in ends)
+    return value, low, high
 
 
 def models(families: Mapping[str, Family]) -> list[Inside]:
@@ -161,3 +168,53 @@ def by_style(found: Iterable[Measurement], family: Family) -> pd.DataFrame:
 def signed(value: Interval) -> str:
     """A difference with its interval, in points."""
     return words.with_interval(*value, ", ")
+
+
+def pruning_curves(orders: Mapping[str, Sweep], quantity: str, lowest: float) -> dict[str, Curve]:
+    """One quantity in each order of pruning, with its interval in two of them.
+
+    ``lowest``: the accuracy below which the baseline is extrapolated, and robustness not sound.
+    """
+    found = {}
+    for order in ORDERS:
+        sweep, band = orders[order], order in ("importance", "random")
+        low, high = (getattr(end, quantity) if band else None for end in (sweep.low, sweep.high))
+        sound = sweep.curves.inside >= (lowest if quantity == "robustness" else 0)
+        found[order] = Curve(sweep.steps, getattr(sweep.curves, quantity), low, high, sound)
+    return found
+
+
+def pruning_rows(
+    title: str, sweep: Sweep, shares: Iterable[float], inside: str, outside: str, lowest: float
+) -> Iterator[dict[str, str]]:
+    """A row for each share of directions kept: accuracies, robustness, and how they change.
+
+    ``inside``, ``outside``: what the training distribution and its shifts are called.
+    """
+    rank = int(sweep.steps[-1])
+    for kept in dict.fromkeys(max(1, round(share * rank)) for share in shares):
+        top1, mean, er = (values[sweep.at(kept)] for values in sweep.curves)
+        whole = kept == rank
+        yield {
+            "model": title,
+            "kept": str(kept),
+            f"{inside} (%)": percent(top1),
+            "change (points)": "" if whole else signed(change(sweep, "inside", kept)),
+            f"{outside.removesuffix(' styles')} (%)": percent(mean),
+            "ER (points)": points(er) + " (*)" * bool(top1 < lowest),
+            "change of ER": "" if whole else signed(change(sweep, "robustness", kept)),
+        }
+
+
+def pruning_told(title: str, sweep: Sweep, share: float) -> str:
+    """What pruning a share of the directions changes, and from where on a loss is established."""
+    rank, least = int(sweep.steps[-1]), sweep.fewest_without_loss("inside")
+    kept, high = round((1 - share) * rank), sweep.change_high
+    lost = 0 if high is None else np.sum(high.robustness < 0)
+    return (
+        f"- **{title}:** with {kept} of {rank} directions kept accuracy changes by "
+        f"{words.with_interval(*change(sweep, 'inside', kept))} points, effective robustness by "
+        f"{words.with_interval(*change(sweep, 'robustness', kept))} points. A loss of accuracy is "
+        f"established below {least} directions ({100 * (1 - least / rank):.0f} % pruned), one of "
+        f"effective robustness with {lost} of the {len(sweep.steps) - 1} smaller heads."
+    )
