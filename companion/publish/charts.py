@@ -239,10 +239,19 @@ def top_directions(shown: Mapping[str, tuple[Measured, Array]]) -> Drawing:
     return Drawing(figure, alt, style.stacked(data))
 
 
+def pruned(m: Measured) -> tuple[Array, Array, Array]:
+    """Accuracy with the 1, 2, … most important directions, and its change from the whole head's.
+
+    That change, and half of its 95 % interval; fractions, all (rank,).
+    """
+    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
+    return m.value("accuracy_importance"), difference, 1.96 * error
+
+
 def pruning_curves(m: Measured) -> dict[str, dict[str, Curve]]:
     """For `pruning`: a measurement's accuracy in four orders, and what pruning costs."""
-    best, cost = m.value("accuracy_importance"), m.value("difference_importance")
-    error, kept = 1.96 * m.value("difference_importance_error"), np.arange(1, len(best) + 1)
+    best, cost, error = pruned(m)
+    kept = np.arange(1, len(best) + 1)
     bands = {
         "importance": (best - error, best + error),
         "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),

@@ -20,6 +20,7 @@ from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import dots, style, words
+from companion.publish.charts import pruned
 from companion.publish.dots import Row
 from companion.publish.style import Drawing, minus, percent, points
 from companion.publish.words import digits, span
@@ -217,19 +218,15 @@ def of_components(
     """
     told_of = []
     for m in found:
-        most, best = (
-            min(m.counts["components"], m.counts["classes"]),
-            m.value("accuracy_importance"),
-        )
+        most, (best, change, half) = min(m.counts["components"], m.counts["classes"]), pruned(m)
         kept = round((1 - share) * most)
         if len(best) < 0.9 * most and kept <= len(best):
-            change = m.value("difference_importance")[kept - 1]
-            half = 1.96 * m.value("difference_importance_error")[kept - 1]
+            lost = change[kept - 1], half[kept - 1]
             told_of.append(
                 f"Were the {100 * share:.0f} % taken of the {most:,} directions that the head of "
                 f"{told(m, families)} could have, {kept} of its {len(best)} were kept: accuracy "
-                f"{percent(best[kept - 1])} %, a difference of {points(change, half)} points, "
-                f"{'a' if change + half < 0 else 'no'} loss is established."
+                f"{percent(best[kept - 1])} %, a difference of {points(*lost)} points, "
+                f"{'a' if sum(lost) < 0 else 'no'} loss is established."
             )
     return " ".join(told_of)
 
@@ -254,18 +251,13 @@ def kept(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.Dat
     """Accuracy with some shares of a head's directions kept, and what a fifth of them loses."""
     rows = []
     for m in found:
-        best, lost, error = (
-            m.value(name)
-            for name in (
-                "accuracy_importance", "difference_importance", "difference_importance_error"
-            )
-        )  # fmt: skip
+        best, lost, half = pruned(m)
         steps = {f"{100 * share:g} %": round(share * len(best)) for share in KEPT}
         rows.append(
             {"model": titled(m, families), "directions": str(len(best))}
             | {f"{share} kept": percent(best[step - 1]) for share, step in steps.items()}
             | {
-                f"change at {share} (points)": points(lost[step - 1], 1.96 * error[step - 1])
+                f"change at {share} (points)": points(lost[step - 1], half[step - 1])
                 for share, step in steps.items()
                 if share == "20 %"
             }

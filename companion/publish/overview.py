@@ -16,7 +16,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
-from companion.publish.charts import ORDERS
+from companion.publish.charts import ORDERS, pruned
 from companion.publish.style import percent, points
 from companion.publish.words import digits
 
@@ -204,19 +204,15 @@ def privileged_control(control: Measurement, threshold: float) -> str:
 
 def kept(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
     """A row for each share of directions kept: accuracy in every order, and what is lost."""
-    rank = len(m.value("accuracy_importance"))
-    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
+    best, difference, half = pruned(m)
+    rank = len(best)
     return pd.DataFrame(
         {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
         | {
             f"{order} (%)": percent(m.value(f"accuracy_{name}")[k - 1])
             for name, (order, _, _) in ORDERS.items()
         }
-        | {
-            "difference (points)": points(difference[k - 1], 1.96 * error[k - 1])
-            if k < rank
-            else ""
-        }
+        | {"difference (points)": points(difference[k - 1], half[k - 1]) if k < rank else ""}
         for k in (round(share * rank) for share in shares)
     )
 
@@ -225,15 +221,12 @@ def pruned_at(m: Measurement, share: float) -> str:
     """Accuracy with a share pruned in three orders, and whether a loss is established."""
     rank = len(m.value("accuracy_importance"))
     kept = round((1 - share) * rank)
-    best, drawn, by_size = (
-        m.value(f"accuracy_{order}")[kept - 1]
-        for order in ("importance", "random", "singular_value")
-    )
-    change, error = (m.value(f"difference_importance{part}")[kept - 1] for part in ("", "_error"))
-    loss = "a" if change + 1.96 * error < 0 else "no"
+    best, change, half = (values[kept - 1] for values in pruned(m))
+    drawn, by_size = (m.value(f"accuracy_{o}")[kept - 1] for o in ("random", "singular_value"))
+    loss = "a" if change + half < 0 else "no"
     return (
         f"With {100 * share:.0f} % pruned ({kept} of {rank} kept) accuracy is {percent(best)} %, a "
-        f"difference of {points(change, 1.96 * error)} points: "
+        f"difference of {points(change, half)} points: "
         f"{loss} loss is established. As many directions in random order give {percent(drawn)} %, "
         f"in the order of the singular values {percent(by_size)} %, so the second factor of "
         f"importance adds {points(best - by_size)} points there."
