@@ -35,7 +35,8 @@ from companion.probe_found import (
     Share,
     Verdict,
 )
-from companion.publish.words import digits, share
+from companion.publish.style import digits
+from companion.publish.words import share
 
 FEWEST_IMAGES = 8
 """Fewer give no meaningful estimate."""

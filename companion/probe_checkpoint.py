@@ -28,7 +28,8 @@ from companion.measurements.records import Measurement
 from companion.probe import ProbeError, check_number, in_words, probe
 from companion.probe_found import Probe, Recorded, to_json
 from companion.publish import report
-from companion.publish.words import digits, share
+from companion.publish.style import digits
+from companion.publish.words import share
 from companion.runs import execute
 
 if TYPE_CHECKING:

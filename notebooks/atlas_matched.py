@@ -35,7 +35,7 @@ from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2, FOUR_SHIFTS
 from companion.publish import atlas as charts
 from companion.publish import style
-from companion.publish.words import with_interval
+from companion.publish.style import with_interval
 
 table = accuracies.load()
 pool = accuracies.baseline_pool(accuracies.wide(table, CLIP_V2, FOUR_SHIFTS))

@@ -29,7 +29,7 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from companion.publish import charts, dots, overview, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 families = load_families(edition) | load_families("reader")
 found = overview.known("privileged_directions", families)

@@ -35,7 +35,7 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from companion.publish import dots, inside, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 found = inside.models(load_families(edition))
 trained = [one for one in found if one.model.level != "random"]

@@ -32,7 +32,7 @@ from analysis.families.registry import load_families
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.publish import encoders, overview, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 families = load_families(edition)
 changed = overview.known("interventions", families)

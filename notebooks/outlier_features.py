@@ -32,7 +32,7 @@ from analysis.metrics.outliers import kurtosis
 from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.records import available
 from companion.publish import arrays, charts, encoders, inside, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("outlier_features", backbone)

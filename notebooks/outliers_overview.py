@@ -28,7 +28,7 @@ from analysis.families.registry import load_families
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
 from companion.publish import charts, overview, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 families = load_families(edition) | load_families("reader")
 found = overview.known("outlier_features", families)

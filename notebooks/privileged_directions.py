@@ -33,7 +33,7 @@ from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.records import available
 from companion.publish import arrays, charts, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("privileged_directions", backbone)

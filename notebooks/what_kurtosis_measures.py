@@ -37,7 +37,7 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
 from companion.claims.evidence import gather
 from companion.publish import dots, encoders, overview, style, words
-from companion.publish.words import digits
+from companion.publish.style import digits
 
 families = load_families(edition) | (load_families("contrast") if edition == "paper" else {})
 bases = [m for m in overview.known("basis", families) if "captions" not in m.data.name]

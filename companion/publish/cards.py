@@ -29,8 +29,7 @@ from companion.claims.ledger import (
     Sentence,
     Verdict,
 )
-from companion.publish import words
-from companion.publish.style import minus
+from companion.publish.style import digits, minus
 
 #: A result in words, of one case and of several.
 RESULTS: dict[Result, tuple[str, str]] = {
@@ -298,4 +297,4 @@ class _Shown:
         unit = self.number.unit
         form = form or {"fraction": ".1f", "count": ".0f"}.get(unit, "")
         scaled = 100 * value if unit == "fraction" else value
-        return minus(format(scaled, form)) if form else words.digits(scaled)
+        return minus(format(scaled, form)) if form else digits(scaled)

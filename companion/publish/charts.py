@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.metrics.concept_counts import REGIONS
 from analysis.metrics.outliers import far_above_mean
 from companion.publish import style
-from companion.publish.style import LEVEL_STYLES, Drawing, minus
-from companion.publish.words import digits
+from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,7 @@ from analysis.metrics import indicators
 from analysis.metrics.peers import left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import logit
 from companion.publish.dots import Marks
-from companion.publish.style import minus, points
-from companion.publish.words import digits, with_interval
+from companion.publish.style import digits, minus, points, with_interval
 
 ROBUST = {True: "yes", False: "no", None: "not known"}
 #: Models of the zoo that a comparison takes at least.

@@ -20,8 +20,7 @@ from companion.measurements.due import TRAINING
 from companion.measurements.measures import counts_of
 from companion.measurements.records import Measurement
 from companion.publish.dots import Row
-from companion.publish.style import minus
-from companion.publish.words import digits
+from companion.publish.style import digits, minus
 
 
 def comparable(found: Iterable[Measurement]) -> dict[str, Measurement]:

@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import Baseline
 from companion.publish import style
-from companion.publish.style import LEVEL_STYLES, Drawing, minus, points
-from companion.publish.words import digits, span
+from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus, points, span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

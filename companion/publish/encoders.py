@@ -22,8 +22,7 @@ from companion.measurements.records import Measurement, available
 from companion.publish import dots, style, words
 from companion.publish.charts import pruned
 from companion.publish.dots import Row
-from companion.publish.style import Drawing, minus, percent, points
-from companion.publish.words import digits, span
+from companion.publish.style import Drawing, digits, minus, percent, points, span
 
 INFERRED = "(inferred)"
 #: Of figures of outlier features: the axis, what stands at the right, the Gaussian's kurtosis.

@@ -18,9 +18,8 @@ from analysis.families.registry import load_families
 from companion.claims.evidence import gather
 from companion.measurements.quantities import Experiment
 from companion.publish import encoders, overview, style
-from companion.publish.style import Drawing
+from companion.publish.style import Drawing, digits
 from companion.publish.svg import inline_svg
-from companion.publish.words import digits
 
 README = ROOT / "README.md"
 FIGURE = ROOT / "book" / "_static" / "seven_encoders.svg"

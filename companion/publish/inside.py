@@ -15,11 +15,9 @@ from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.measures import sweeps_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
-from companion.publish import words
 from companion.publish.charts import ORDERS, Curve
 from companion.publish.dots import Marks, Row
-from companion.publish.style import percent, points
-from companion.publish.words import digits
+from companion.publish.style import digits, percent, points, span, with_interval
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     "outlier_features",
@@ -126,10 +124,9 @@ def control(found: Iterable[Inside]) -> str:
     if not random:
         return ""
     leads, led = (
-        words.span(100 * m.value("persistence_fraction") for m in some)
-        for some in (random, trained)
+        span(100 * m.value("persistence_fraction") for m in some) for some in (random, trained)
     )
-    kurtosis = words.span(m.value("kurtosis_mean") for m in random)
+    kurtosis = span(m.value("kurtosis_mean") for m in random)
     return (
         f"With random weights one coordinate leads in {leads} % of the images, in trained models "
         f"in {led} %. κ of the random weights is {kurtosis} all the same: persistence without a "
@@ -167,7 +164,7 @@ def by_style(found: Iterable[Measurement], family: Family) -> pd.DataFrame:
 
 def signed(value: Interval) -> str:
     """A difference with its interval, in points."""
-    return words.with_interval(*value, ", ")
+    return with_interval(*value, ", ")
 
 
 def pruning_curves(orders: Mapping[str, Sweep], quantity: str, lowest: float) -> dict[str, Curve]:
@@ -213,8 +210,8 @@ def pruning_told(title: str, sweep: Sweep, share: float) -> str:
     lost = 0 if high is None else np.sum(high.robustness < 0)
     return (
         f"- **{title}:** with {kept} of {rank} directions kept accuracy changes by "
-        f"{words.with_interval(*change(sweep, 'inside', kept))} points, effective robustness by "
-        f"{words.with_interval(*change(sweep, 'robustness', kept))} points. A loss of accuracy is "
+        f"{with_interval(*change(sweep, 'inside', kept))} points, effective robustness by "
+        f"{with_interval(*change(sweep, 'robustness', kept))} points. A loss of accuracy is "
         f"established below {least} directions ({100 * (1 - least / rank):.0f} % pruned), one of "
         f"effective robustness with {lost} of the {len(sweep.steps) - 1} smaller heads."
     )

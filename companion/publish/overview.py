@@ -17,8 +17,7 @@ from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
 from companion.publish.charts import ORDERS, pruned
-from companion.publish.style import percent, points
-from companion.publish.words import digits
+from companion.publish.style import digits, percent, points
 
 EXAMPLE, DATA = "vit_b_16", "coco_500_"
 

@@ -14,7 +14,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import matplotlib as mpl
@@ -270,6 +270,22 @@ def minus(number: str) -> str:
 def percent(fraction: float) -> str:
     """An accuracy as percent with one decimal, without the sign."""
     return f"{100 * fraction:.1f}" if np.isfinite(fraction) else "n/a"
+
+
+def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
+    """A difference and the ends of its interval in signed percentage points, from fractions."""
+    return f"{points(value)} ({points(low)}{joint}{points(high)})"
+
+
+def digits(value: float) -> str:
+    """A number with three significant digits."""
+    return f"{value:#.3g}".rstrip(".")
+
+
+def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str:
+    """Lowest to highest, or the one value, as they are written."""
+    found = list(values)
+    return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
 
 
 def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, broken, code_note
-from companion.publish.style import Evidence, admonition, items, percent, points, text
+from companion.publish.style import Evidence, admonition, digits, items, percent, span, text
 
 
 def title(measurement: Measurement, family: Family) -> str:
@@ -49,11 +49,6 @@ def task(measurement: Measurement) -> str:
     return f"{here or 'Each'} image is to be given its {own} out of {classes}"
 
 
-def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
-    """A difference and the ends of its interval in signed percentage points, from fractions."""
-    return f"{points(value)} ({points(low)}{joint}{points(high)})"
-
-
 def kind(measured: Iterable[Measurement]) -> Evidence:
     """What kind of evidence measurements are, for the badge of a figure or table of them."""
     return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
@@ -75,17 +70,6 @@ def in_brief(measurement: Measurement) -> str:
 def unusable(problems: Sequence[str]) -> str:
     """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
     return admonition("What cannot be used", items(problems))
-
-
-def digits(value: float) -> str:
-    """A number with three significant digits."""
-    return f"{value:#.3g}".rstrip(".")
-
-
-def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str:
-    """Lowest to highest, or the one value, as they are written."""
-    found = list(values)
-    return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
 
 
 def share(fraction: float) -> str:
