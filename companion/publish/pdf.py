@@ -10,12 +10,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pikepdf
 
-from analysis.common import ROOT, CompanionError, replaced
+from analysis.common import ROOT, CompanionError, replaced, temporary_folder
 
 BUILD = ROOT / "book" / "_build"
 PAGE = BUILD / "singlehtml" / "index.html"
@@ -48,7 +47,7 @@ def build_page() -> Path:
 
 def print_page(page: Path, pdf: Path) -> Path:
     """Print an HTML page to a PDF, tagged and with an outline; CompanionError if that fails."""
-    with replaced(pdf) as part, tempfile.TemporaryDirectory(prefix="companion-") as profile:
+    with replaced(pdf) as part, temporary_folder() as profile:
         command = [
             browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
             "--no-pdf-header-footer", "--generate-pdf-document-outline",
