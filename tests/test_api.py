@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -36,7 +37,8 @@ ELSEWHERE = {
 def test_examples_run_and_show_every_function(page):
     if page.stem == "api_features":
         pytest.importorskip("open_clip", reason="extraction is not installed")
-    result = doctest.testfile(str(page), module_relative=False)
+    with np.printoptions():  # which the page sets
+        result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 4 and result.failed == 0
     text = page.read_text(encoding="utf-8")
     examples = "\n".join(line for line in text.splitlines() if line.startswith((">>>", "...")))
