@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from analysis.common import ROOT, SHIPPED, WORKSPACE, aligned, in_short, write_text
 from analysis.families import registry
@@ -18,9 +18,6 @@ from companion.runs.experiments import Run, RunError
 from companion.verbs import VERBS as VERBS
 from companion.verbs import Chapter, Experiment, FamilyName, Json, Quiet, ReaderFamily, verb
 from training.recipes import TrainOptions
-
-if TYPE_CHECKING:
-    pass
 
 # Runs
 
@@ -363,8 +360,9 @@ def grid(
     if dry_run:
         print(cost.to_json(plan) if as_json else cost.describe(plan))
         return 0
-    for library in ("torch", "open_clip", "timm"):
-        importlib.import_module(library)
+    for library in the_grid.NEEDED:  # to load them takes seconds
+        if importlib.util.find_spec(library) is None:
+            raise ModuleNotFoundError(name=library)
     try:
         done = the_grid.run(plan, profile, jobs)
     except the_grid.IncompleteError:
