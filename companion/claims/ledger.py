@@ -234,7 +234,8 @@ def numbers(
 
 class _Named(Protocol):
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """What an entry is called, once in its file."""
 
 
 Entry = TypeVar("Entry", bound=_Named)

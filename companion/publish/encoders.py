@@ -159,7 +159,7 @@ def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
 
 def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Family]) -> str:
     """What varies between image sets of one model and what does not, an item each."""
-    found_of = []
+    told_of = []
     for own in found.values():
         if len(own) > 1:
             means = [m.value("kurtosis_mean") for m in own]
@@ -167,11 +167,11 @@ def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Fa
             least = min(m.value("persistence_fraction") for m in own)
             where = "every image" if least == 1 else f"at least {words.share(least)} of the images"
             same = "coordinate {} leads" if len(leaders) == 1 else "coordinates {} lead"
-            found_of.append(
+            told_of.append(
                 f"{told(own[0], families)}, {len(own)} image sets: κ {span(means)}; "
                 f"{same.format(' and '.join(leaders))} in {where} of a set."
             )
-    return style.items(found_of)
+    return style.items(told_of)
 
 
 def contrasts_told(found: Sequence[Measurement], cut: float = 6.0) -> str:
