@@ -3,8 +3,6 @@
 The miniature is real: the pocket lab's CLIP, and emoji in a folder per class.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -14,8 +12,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +41,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": SEARCH, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
-def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def emoji(tmp_path_factory):
     """Emoji of one style as files, `train/<class>` and `val/<class>`, of other concepts."""
     folder = tmp_path_factory.mktemp("emoji")
     for split, name in (("train", "train"), ("test", "val")):
@@ -59,7 +55,7 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def recipe(folder: Path, base: str = "finetuned", **changes: Any) -> str:
+def recipe(folder, base="finetuned", **changes):
     """The path of a recipe that is one of the project's, for few images."""
     small = {"batch": 32, "epochs": 2, "warmup_steps": 2}
     if base == "finetuned":
@@ -67,7 +63,7 @@ def recipe(folder: Path, base: str = "finetuned", **changes: Any) -> str:
     return tiny.recipe(folder, base, **(small | changes))
 
 
-def options(emoji: Path, out: Path, text: str, **more: Any) -> TrainOptions:
+def options(emoji, out, text, **more):
     given = {
         "recipe": text, "model": CLIP, "out": out, "data": str(emoji / "train"),
         "val": str(emoji / "val"), "workers": 0, "device": "cpu",
@@ -75,17 +71,17 @@ def options(emoji: Path, out: Path, text: str, **more: Any) -> TrainOptions:
     return TrainOptions(**given | more)
 
 
-def command(asked: TrainOptions) -> list[str]:
+def command(asked):
     given = asked.model_dump(exclude_defaults=True)
     line = [sys.executable, "-m", "companion.cli", "train", given.pop("recipe")]
     return [*line, *(f"--{name.replace('_', '-')}={value}" for name, value in given.items())]
 
 
-def about(path: Path) -> dict[str, Any]:
+def about(path):
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def refused(asked: TrainOptions) -> str:
+def refused(asked):
     with pytest.raises(CompanionError) as caught:
         full_size.run(asked)
     assert "\n" not in str(caught.value)
@@ -96,7 +92,7 @@ def refused(asked: TrainOptions) -> str:
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_every_number_of_a_recipe_has_a_source(name: str) -> None:
+def test_every_number_of_a_recipe_has_a_source(name):
     found = recipes.load(name)
     given = found.settings.model_dump(exclude_unset=True)
     assert found.name == name and given.keys() == found.sources.keys()
@@ -119,7 +115,7 @@ def test_every_number_of_a_recipe_has_a_source(name: str) -> None:
         ("", "", "there is no recipe 'finetune': known are"),
     ],
 )
-def test_a_wrong_recipe_is_a_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+def test_a_wrong_recipe_is_a_sentence(tmp_path, old, new, sentence):
     text = (recipes.FOLDER / "finetuned.yaml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "wrong.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -128,12 +124,12 @@ def test_a_wrong_recipe_is_a_sentence(tmp_path: Path, old: str, new: str, senten
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_learning_rate_is_that_of_others() -> None:
+def test_the_learning_rate_is_that_of_others():
     from open_clip_train.scheduler import cosine_lr
 
     found = recipes.load("finetuned").settings
     made = recipes.plan(found, 51_200, 1)
-    group: dict[str, float] = {}
+    group = {}
     other = cosine_lr(argparse.Namespace(param_groups=[group]), 3e-5, 500, made.steps)
     for step in (0, 1, 499, 500, 501, 750, 999):
         assert recipes.rate(found, made, step) == pytest.approx(other(step), rel=1e-12)
@@ -157,14 +153,12 @@ def test_the_learning_rate_is_that_of_others() -> None:
         (20_000, 1, None, "the learning rate rises for 500 updates, and the training has only 390"),
     ],
 )
-def test_a_batch_that_cannot_be_shared_is_a_sentence(
-    images: int, processes: int, micro: int | None, sentence: str
-) -> None:
+def test_a_batch_that_cannot_be_shared_is_a_sentence(images, processes, micro, sentence):
     with pytest.raises(TrainingError, match=re.escape(sentence)):
         recipes.plan(recipes.load("finetuned").settings, images, processes, micro)
 
 
-def test_the_counted_operations_are_the_architectures() -> None:
+def test_the_counted_operations_are_the_architectures():
     tokens, width, patches = 50, 768, 49
     layer = 2 * tokens * (4 * width**2 + 2 * width * 4 * width) + 2 * 2 * tokens**2 * width
     forward = 12 * layer + 2 * patches * width * 3 * 32**2 + 2 * width * 512
@@ -181,13 +175,11 @@ def test_the_counted_operations_are_the_architectures() -> None:
 
 
 @pytest.mark.slow
-def test_the_table_of_operations_is_what_the_counter_says() -> None:
+def test_the_table_of_operations_is_what_the_counter_says():
     subprocess.run([sys.executable, recipes.COST / "make.py", "--check"], check=True, timeout=600)
 
 
-def test_a_dry_run_needs_no_images(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dry_run_needs_no_images(capsys, monkeypatch):
     monkeypatch.delenv("COMPANION_DATA", raising=False)
     line = ["train", "finetuned", "--model", "rn50-openai", "--dry-run", "--device", "cpu"]
     assert main([*line, "--processes", "8"]) == 0
@@ -204,7 +196,7 @@ def test_a_dry_run_needs_no_images(
 # Training
 
 
-def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji: Path, tmp_path: Path) -> None:
+def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji, tmp_path):
     asked = options(emoji, tmp_path, recipe(tmp_path))
     path = full_size.run(asked)
     assert path == tmp_path / f"{CLIP}-finetuned.safetensors"
@@ -230,7 +222,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_supervised_training_from_scratch(emoji: Path, tmp_path: Path) -> None:
+def test_supervised_training_from_scratch(emoji, tmp_path):
     """SGD in steps, and AdamW with RandAugment and mixup in bf16."""
     path = full_size.run(options(emoji, tmp_path, recipe(tmp_path, "supervised_resnet")))
     assert path is not None and path.stem == "pocket-cnn-supervised"
@@ -244,7 +236,7 @@ def test_supervised_training_from_scratch(emoji: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_killed_in_the_middle_go_on(emoji: Path, tmp_path: Path) -> None:
+def test_two_processes_killed_in_the_middle_go_on(emoji, tmp_path):
     """From the last epoch, and with one thread to the same bits."""
     text = recipe(tmp_path, epochs=3)
     lines = [
@@ -276,7 +268,7 @@ def test_two_processes_killed_in_the_middle_go_on(emoji: Path, tmp_path: Path) -
 # What goes wrong
 
 
-def test_a_loss_that_is_no_number_stops_it_and_keeps_the_state(emoji: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_it_and_keeps_the_state(emoji, tmp_path):
     asked = options(emoji, tmp_path, recipe(tmp_path, warmup_steps=0), val=None)
     state = tmp_path / "state.ckpt"
     kept = full_size.Training(asked)
@@ -295,10 +287,10 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_state(emoji: Path, tmp_
     assert not list(tmp_path.glob("*finetuned.safetensors"))
 
 
-def test_images_that_will_not_do(emoji: Path, tmp_path: Path) -> None:
+def test_images_that_will_not_do(emoji, tmp_path):
     asked = options(emoji, tmp_path, recipe(tmp_path))
 
-    def other(**changes: Any) -> str:
+    def other(**changes):
         return refused(asked.model_copy(update=changes))
 
     one = next((emoji / "val").iterdir())
@@ -318,7 +310,7 @@ def test_images_that_will_not_do(emoji: Path, tmp_path: Path) -> None:
         assert re.fullmatch(unreadable, other(data=str(tmp_path / "cut"), workers=workers))
 
 
-def test_start_weights_that_do_not_fit(emoji: Path, tmp_path: Path) -> None:
+def test_start_weights_that_do_not_fit(emoji, tmp_path):
     source = ROOT / "data" / "pocket" / "checkpoints" / f"{CLIP}.safetensors"
     cut, other = tmp_path / "cut.safetensors", tmp_path / "other.safetensors"
     cut.write_bytes(source.read_bytes()[:-100])

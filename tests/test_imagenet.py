@@ -5,10 +5,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import miniatures
 import numpy as np
@@ -20,7 +18,6 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import copies, find, imagelist, imagenet, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
-from analysis.images.sets import Availability, Description
 from companion.cli import main
 from companion.measurements import due, take
 
@@ -33,18 +30,14 @@ TRUE = sets.descriptions()
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Description]]:
+def complete(tmp_path_factory):
     """Every set in miniature, and the descriptions that fit; not to be changed."""
     folder = tmp_path_factory.mktemp("data")
     return folder, miniatures.save_all(folder)
 
 
 @pytest.fixture(autouse=True)
-def small(
-    complete: tuple[Path, dict[str, Description]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Path:
+def small(complete, tmp_path, monkeypatch):
     """Expect the miniatures' counts, and look for the sets among them."""
     folder, described = complete
     every = {**sets.descriptions(), **described}
@@ -58,10 +51,10 @@ def small(
 
 
 @pytest.fixture
-def own(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def own(tmp_path, small, monkeypatch):
     """Copy a set to a folder of the test's own, where it is then looked for, and return it."""
 
-    def copy(name: str) -> Path:
+    def copy(name):
         place = sets.descriptions()[name].folders[0]
         shutil.copytree(small / place, tmp_path / "own" / place)
         monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "own"))
@@ -70,14 +63,14 @@ def own(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return copy
 
 
-def available(name: str) -> Availability:
+def available(name):
     return next(one for one in find.availability() if one.name == name)
 
 
 # The tables
 
 
-def test_the_classes() -> None:
+def test_the_classes():
     assert len(imagenet.classes()) == 1000 and list(imagenet.classes()) == sorted(
         set(imagenet.classes())
     )
@@ -90,7 +83,7 @@ def test_the_classes() -> None:
     }  # fmt: skip
 
 
-def test_prompts_are_those_of_open_clip() -> None:
+def test_prompts_are_those_of_open_clip():
     open_clip = pytest.importorskip("open_clip", reason="extraction is not installed")
     prompts = imagenet.prompts()
     assert prompts.names == tuple(open_clip.IMAGENET_CLASSNAMES)
@@ -98,7 +91,7 @@ def test_prompts_are_those_of_open_clip() -> None:
     assert [template.format("tench") for template in prompts.templates] == templates
 
 
-def test_the_tables_are_those_of_the_libraries() -> None:
+def test_the_tables_are_those_of_the_libraries():
     pytest.importorskip("timm", reason="extraction is not installed")
     pytest.importorskip("open_clip")
     done = subprocess.run(
@@ -108,7 +101,7 @@ def test_the_tables_are_those_of_the_libraries() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_mapping_of_objectnet() -> None:
+def test_the_mapping_of_objectnet():
     mapping = imagenet.objectnet_to_imagenet()
     wnids = [wnid for several in mapping.values() for wnid in several]
     assert (len(mapping), len(wnids)) == (113, 125)
@@ -126,7 +119,7 @@ def test_the_mapping_of_objectnet() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_set_in_its_layout(name: str) -> None:
+def test_each_set_in_its_layout(name):
     (listed,) = find.find(name)
     described = sets.descriptions()[name]
     used = described.used or described
@@ -146,7 +139,7 @@ def test_each_set_in_its_layout(name: str) -> None:
         assert listed.classes[label] == wnid
 
 
-def test_numbers_sort_as_numbers(own: Callable[[str], Path]) -> None:
+def test_numbers_sort_as_numbers(own):
     (listed,) = find.find("imagenet-v2")
     assert [key.split("/")[0] for key in listed.keys] == [str(i) for i in range(1000)]
     place = own("imagenet-v2")
@@ -159,7 +152,7 @@ def test_numbers_sort_as_numbers(own: Callable[[str], Path]) -> None:
     np.testing.assert_array_equal(other.labels, listed.labels)
 
 
-def test_the_border_of_objectnet_is_cut_off(small: Path) -> None:
+def test_the_border_of_objectnet_is_cut_off(small):
     (listed,) = find.find("objectnet")
     for i in (0, 40, 124):
         path = listed.images[i]
@@ -174,7 +167,7 @@ def test_the_border_of_objectnet_is_cut_off(small: Path) -> None:
     assert bare.manifest != listed.manifest
 
 
-def test_an_image_that_is_all_border(tmp_path: Path) -> None:
+def test_an_image_that_is_all_border(tmp_path):
     Image.new("RGB", (4, 30)).save(tmp_path / "a.png")
     listed = ImageList("x", [tmp_path / "a.png"], ("a",), np.array([-1]), (), border=2)
     with pytest.raises(DamagedImageError, match="a: 4 × 30 pixels are nothing but a border of 2"):
@@ -187,7 +180,7 @@ R, V2, OBJECTNET = "imagenet-r", "imagenet-v2", "objectnet"
 SHARK, GOLDFISH, TENCH = "n01484850", "n01443537", "n01440764"  # a tench is no class of ImageNet-R
 
 
-def one_of(place: Path, folder: str) -> Path:
+def one_of(place, folder):
     return next((place / folder).iterdir())
 
 
@@ -235,9 +228,7 @@ def one_of(place: Path, folder: str) -> Path:
         ),
     ],
 )
-def test_copies_that_differ(
-    own: Callable[[str], Path], name: str, spoil: Callable[[Path], object], message: str
-) -> None:
+def test_copies_that_differ(own, name, spoil, message):
     spoil(own(name))
     with pytest.raises(DatasetError, match=f"{message}.*with --accept-counts: every measurement"):
         find.find(name)
@@ -248,7 +239,7 @@ def test_copies_that_differ(
     assert len(listed.classes) == len(imagenet.subset(sets.descriptions()[name]))
 
 
-def test_an_empty_folder(own: Callable[[str], Path]) -> None:
+def test_an_empty_folder(own):
     place = own("imagenet-a")
     shutil.rmtree(place)
     place.mkdir()
@@ -260,9 +251,7 @@ def test_an_empty_folder(own: Callable[[str], Path]) -> None:
 # Where sets are looked for
 
 
-def test_where_sets_are_looked_for(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     config = tmp_path / "data.yaml"
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
     with pytest.raises(DatasetError, match=r"names .*data\.yaml, and there is no such file"):
@@ -286,9 +275,7 @@ def test_where_sets_are_looked_for(
     )
 
 
-def test_a_set_of_other_classes_by_a_name_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch, capsys):
     """As the page on the house says: an entry in sets.yaml, a folder for each class."""
     entry = """
   - {name: birds, title: Birds, images: 4, classes: 2, layout: name, folders: [my-birds],
@@ -331,10 +318,7 @@ def test_a_set_of_other_classes_by_a_name_of_its_own(
         ("imagenet: [\n", "not readable as YAML"),
     ],
 )
-def test_a_wrong_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    text: str, message: str,
-) -> None:  # fmt: skip
+def test_a_wrong_configuration(tmp_path, monkeypatch, capsys, text, message):
     config = tmp_path / "data.yaml"
     config.write_text(text)
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
@@ -342,7 +326,7 @@ def test_a_wrong_configuration(
     assert re.match(f"companion: {config}.*{message}", capsys.readouterr().err)
 
 
-def test_absent_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_sets(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
         find.find("imagenet-r")
@@ -351,7 +335,7 @@ def test_absent_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         find.find("objectnet")
 
 
-def test_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grid(monkeypatch):
     with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
         find.find("grid")
     monkeypatch.setattr(sets, "GRID", sets.GRID[:-1])
@@ -362,9 +346,7 @@ def test_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["imagenet-r", "imagenet-v2", "objectnet"])
-def test_shards_equal_folders(
-    name: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_equal_folders(name, small, tmp_path, monkeypatch):
     (folders,) = find.find(name)
     wds = sets.descriptions()[name].folders[-1]
     miniatures.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
@@ -379,7 +361,7 @@ def test_shards_equal_folders(
         np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
 
 
-def archive(folder: Path, members: dict[str, bytes]) -> Path:
+def archive(folder, members):
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(folder / "0.tar", "w") as target:
         for name, content in members.items():
@@ -387,7 +369,7 @@ def archive(folder: Path, members: dict[str, bytes]) -> Path:
     return folder / "0.tar"
 
 
-def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
+def test_labels_beside_images_in_shards(tmp_path):
     path = archive(
         tmp_path,
         {"a/1.jpg": b"x", "a/1.cls": b"7", "a/1.json": b"{}", "a/2.seg.cls": b"no",
@@ -400,7 +382,7 @@ def test_labels_beside_images_in_shards(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_shards_that_are_damaged(tmp_path: Path) -> None:
+def test_shards_that_are_damaged(tmp_path):
     path = archive(tmp_path, {"1.jpg": b"x" * 5000, "1.cls": b"0"})
     content = path.read_bytes()
     for spoilt in (content[:3000], content[:100], b"<html>404</html>" * 100):
@@ -416,7 +398,7 @@ def test_shards_that_are_damaged(tmp_path: Path) -> None:
 # Parquet files
 
 
-def words(wnids: tuple[str, ...]) -> list[str]:
+def words(wnids):
     """WordNet's words for classes of ImageNet, which the hub's files name them by."""
     timm_data = pytest.importorskip("timm.data", reason="extraction is not installed")
     info = timm_data.ImageNetInfo()
@@ -424,9 +406,7 @@ def words(wnids: tuple[str, ...]) -> list[str]:
     return [every[wnid] for wnid in wnids]
 
 
-def save_parquet(
-    listed: ImageList, folder: Path, patch: pytest.MonkeyPatch, **more: object
-) -> Path:
+def save_parquet(listed, folder, patch, **more):
     """Write a set of the folder layout as the hub keeps it, and look for it there."""
     pytest.importorskip("pyarrow", reason="Parquet files are not read")
     place = folder / sets.descriptions()[listed.name].folders[-1]
@@ -441,12 +421,10 @@ def save_parquet(
      ("imagenet-r", "test", "ids"), ("imagenet-sketch", "train", "words"),
      ("imagenet-a", "test", "all"), ("objectnet", "test", "ids")],
 )  # fmt: skip
-def test_parquet_files_list_as_folders_do(
-    name: str, split: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_files_list_as_folders_do(name, split, named, tmp_path, monkeypatch):
     (folders,) = find.find(name)
     kept = folders
-    more: dict[str, object] = {"split": split, "files": 3}
+    more = {"split": split, "files": 3}
     if named == "words":
         more["names"] = words(folders.classes)
     if name == "imagenet":  # the hub's names of files end in the class
@@ -470,7 +448,7 @@ def test_parquet_files_list_as_folders_do(
     assert packed._images.cache_info().misses <= 3
 
 
-def test_the_split_that_is_meant(tmp_path: Path) -> None:
+def test_the_split_that_is_meant(tmp_path):
     assert packed.read(tmp_path) is None
     for place, split, label in (
         ("data", "train", 0), ("data", "validation", 1), (".", "0000", 2),
@@ -487,17 +465,14 @@ def test_the_split_that_is_meant(tmp_path: Path) -> None:
         (lambda names: ["cat", "dog"], r"counts through 2 classes \('cat', 'dog' the last\)"),
     ],
 )
-def test_parquet_files_with_other_classes(
-    names: Callable[[list[str]], list[str]], message: str,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+def test_parquet_files_with_other_classes(names, message, tmp_path, monkeypatch):
     given = names(words(imagenet.classes()))
     save_parquet(find.find("imagenet")[0], tmp_path, monkeypatch, names=given)
     with pytest.raises(DatasetError, match=message):
         find.find("imagenet")
 
 
-def table(folder: Path, content: dict[str, object], name: str = "test") -> Path:
+def table(folder, content, name="test"):
     pa = pytest.importorskip("pyarrow", reason="Parquet files are not read")
     from pyarrow import parquet as pq
 
@@ -523,13 +498,7 @@ PICTURE = {"bytes": b"<html>", "path": None}
         (table, {"image": [PICTURE], "wnid": ["n01440764"]}, "the class 'n01440764', which is no"),
     ],
 )
-def test_shards_and_parquet_files_that_are_wrong(
-    save: Callable[..., Path],
-    content: dict[str, Any],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_shards_and_parquet_files_that_are_wrong(save, content, message, tmp_path, monkeypatch):
     save(tmp_path / "imagenet-r", content)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=message):
@@ -537,7 +506,7 @@ def test_shards_and_parquet_files_that_are_wrong(
     assert available("imagenet-r").state == "incomplete"
 
 
-def test_a_damaged_image_in_a_shard_or_a_parquet_file(tmp_path: Path) -> None:
+def test_a_damaged_image_in_a_shard_or_a_parquet_file(tmp_path):
     shard = archive(tmp_path / "a", {"deep/1.jpg": b"<html>", "deep/1.cls": b"0"})
     rows = table(tmp_path / "b", {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
     for path, name, label, names in (
@@ -551,7 +520,7 @@ def test_a_damaged_image_in_a_shard_or_a_parquet_file(tmp_path: Path) -> None:
             listed.image(0)
 
 
-def test_parquet_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_files_that_are_damaged(tmp_path, monkeypatch):
     place = save_parquet(find.find("imagenet-a")[0], tmp_path, monkeypatch)
     path = place / "data" / "validation-00000-of-00002.parquet"
     whole = path.read_bytes()
@@ -569,7 +538,7 @@ def test_parquet_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.Monk
     assert "is not a sound Parquet file" in wrong[0].reason
 
 
-def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow(tmp_path, monkeypatch):
     (tmp_path / "imagenet-r").mkdir()
     (tmp_path / "imagenet-r" / "test.parquet").touch()
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
@@ -582,7 +551,7 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def few_templates(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few_templates(monkeypatch):
     """Two templates instead of 80, to make heads quickly."""
     whole = imagenet.prompts()
     small = Prompts(whole.classes, whole.names, whole.templates[:2])
@@ -590,7 +559,7 @@ def few_templates(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_the_status_of_data(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_of_data(capsys):
     assert main(["status", "--data"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [[n, "present"] for n in ALL] + [
@@ -606,9 +575,7 @@ def test_the_status_of_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(first["list_sha256"]) == 64
 
 
-def test_extraction_of_a_shift(
-    own: Callable[[str], Path], few_templates: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_extraction_of_a_shift(own, few_templates, capsys):
     pytest.importorskip("torch", reason="extraction is not installed")
     pytest.importorskip("open_clip")
     pytest.importorskip("timm")
@@ -638,7 +605,7 @@ def test_extraction_of_a_shift(
     assert "NOT the published set, taken as it is: 228 of 229 images" in partial.data.what
 
 
-def test_the_book_describes_the_sets() -> None:
+def test_the_book_describes_the_sets():
     page = (ROOT / "book" / "appendix" / "datasets.md").read_text(encoding="utf-8")
     bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     for one in TRUE.values():

@@ -25,7 +25,7 @@ for line in sys.stdin.read().splitlines():
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(tmp_path_factory):
     """The interpreter of an environment with the wheel, and with the libraries of this one."""
     folder = tmp_path_factory.mktemp("wheel")
     copy_checkout(folder / "checkout")
@@ -43,7 +43,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def run(python: Path, folder: Path, *words: object, lines: str = "", **more: str):
+def run(python, folder, *words, lines="", **more):
     unset = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     templates = str(Path(sys.prefix) / "share" / "jupyter")  # of nbconvert, beside its libraries
     environment = unset | {"JUPYTER_PATH": templates, **more}
@@ -51,11 +51,11 @@ def run(python: Path, folder: Path, *words: object, lines: str = "", **more: str
                           capture_output=True, input=lines, timeout=300)  # fmt: skip
 
 
-def companion(python: Path, folder: Path, *words: object, **more: str):
+def companion(python, folder, *words, **more):
     return run(python, folder, python.with_name("companion"), *words, **more)
 
 
-def test_the_four_verbs_work_in_an_empty_folder(python: Path, tmp_path: Path) -> None:
+def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     here, weights = tmp_path / "an empty one", tmp_path / "weights.safetensors"
     here.mkdir()
     shutil.copy2(ROOT / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors", weights)
@@ -84,17 +84,15 @@ def test_the_four_verbs_work_in_an_empty_folder(python: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("verb", ["build", "status", "run models paper", "grid --dry-run"])
-def test_what_needs_a_checkout_says_so_and_finds_it(
-    python: Path, tmp_path: Path, verb: str
-) -> None:
+def test_what_needs_a_checkout_says_so_and_finds_it(python, tmp_path, verb):
     done = companion(python, tmp_path, *verb.split())
     assert (done.returncode, done.stdout) == (1, "")
     assert f"companion {verb.split()[0]} works on a checkout of the companion, and" in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
-def test_where_the_root_is(python: Path, tmp_path: Path) -> None:
-    def root(folder: Path, **more: str) -> list[str]:
+def test_where_the_root_is(python, tmp_path):
+    def root(folder, **more):
         shown = "import analysis.common as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
         return run(python, folder, "-c", shown, **more).stdout.splitlines()
 
@@ -111,7 +109,7 @@ def test_where_the_root_is(python: Path, tmp_path: Path) -> None:
     assert "absent', which is no checkout of the companion" in done.stderr
 
 
-def test_a_checkout_is_not_another_folder(tmp_path: Path) -> None:
+def test_a_checkout_is_not_another_folder(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "companion.cli", "status"], cwd=ROOT, text=True, capture_output=True,
         env=os.environ | {"COMPANION_ROOT": str(tmp_path), "PYTHONPATH": str(ROOT)},

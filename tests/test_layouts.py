@@ -3,8 +3,6 @@
 import argparse
 import json
 import re
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import tiny
@@ -27,13 +25,13 @@ LITTLE = "test_vit"  # of timm: real, with 370,000 parameters
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory, architectures: None) -> object:  # noqa: F811
+def clip(tmp_path_factory, architectures):  # noqa: F811
     path = tmp_path_factory.mktemp("clip") / "tiny.safetensors"
     save_clip(path)
     return open_clip.create_model("tiny-vit", pretrained=str(path)).eval()
 
 
-def features(text: str, architecture: str | None = "tiny-vit", **more: object) -> object:
+def features(text, architecture="tiny-vit", **more):
     """What a checkpoint makes of one picture, with the note that its description has."""
     described = find(text, architecture=architecture, name="x", **more)
     loaded = load(described)
@@ -41,7 +39,7 @@ def features(text: str, architecture: str | None = "tiny-vit", **more: object) -
     return loaded.encoder(picture), picture, described.note
 
 
-def of_open_clip_train(clip: object) -> dict:
+def of_open_clip_train(clip):
     """As `open_clip_train.main` writes it after an epoch on several devices."""
     state = torch.nn.DataParallel(clip).state_dict()
     return {"epoch": 1, "name": "a run", "state_dict": state,
@@ -49,11 +47,11 @@ def of_open_clip_train(clip: object) -> dict:
             "scaler": {"scale": 65536.0, "_growth_tracker": 7}}  # fmt: skip
 
 
-def of_lightning(clip: object, path: Path) -> None:
+def of_lightning(clip, path):
     lightning = pytest.importorskip("lightning")
 
     class Module(lightning.LightningModule):
-        def __init__(self) -> None:
+        def __init__(self):
             super().__init__()
             self.save_hyperparameters({"lr": 0.1, "betas": [0.9, 0.98]})
             self.model = torch.compile(clip)
@@ -64,27 +62,27 @@ def of_lightning(clip: object, path: Path) -> None:
     trainer.save_checkpoint(path)
 
 
-def averaged(clip: object) -> dict:
+def averaged(clip):
     return AveragedModel(clip).state_dict()
 
 
-def compiled(clip: object) -> dict:
+def compiled(clip):
     return torch.compile(torch.nn.DataParallel(clip)).state_dict()
 
 
-def a_tower(clip: object) -> dict:
+def a_tower(clip):
     return clip.visual.state_dict()
 
 
-def half(clip: object) -> dict:
+def half(clip):
     return {key: value.half() for key, value in clip.state_dict().items()}
 
 
-def bfloat(clip: object) -> dict:
+def bfloat(clip):
     return {key: value.bfloat16().contiguous() for key, value in clip.state_dict().items()}
 
 
-def transposed(clip: object) -> dict:
+def transposed(clip):
     return as_transformers(clip.state_dict())
 
 
@@ -101,9 +99,7 @@ def transposed(clip: object) -> dict:
         (transposed, "model.safetensors", "laid out as transformers does it"),
     ],
 )
-def test_a_clip_by_each_program(
-    clip: object, tmp_path: Path, made: Callable, name: str, note: str
-) -> None:
+def test_a_clip_by_each_program(clip, tmp_path, made, name, note):
     if made is of_lightning:
         made(clip, tmp_path / name)
     else:
@@ -119,7 +115,7 @@ def test_a_clip_by_each_program(
     assert re.search(note, said) and (note or not said), said
 
 
-def test_timms_own_checkpoints(tmp_path: Path) -> None:
+def test_timms_own_checkpoints(tmp_path):
     """Its trainer's: with an average beside the network, and the options as a Namespace."""
     net = timm.create_model(LITTLE, num_classes=5).eval()
     average = timm.utils.ModelEmaV3(net, decay=0.5)
@@ -138,7 +134,7 @@ def test_timms_own_checkpoints(tmp_path: Path) -> None:
     assert "the entry state_dict was taken, state_dict_ema left aside" in note
 
 
-def test_what_is_more_than_the_network_is_named(clip: object, tmp_path: Path) -> None:
+def test_what_is_more_than_the_network_is_named(clip, tmp_path):
     state = {f"model.{key}": value for key, value in clip.state_dict().items()}
     torch.save({"state_dict": state | {"loss.weight": torch.ones(3)}}, tmp_path / "more.ckpt")
     with pytest.raises(ModelError, match=r"left over \(first loss\.weight\); those whose names "
@@ -157,7 +153,7 @@ def test_what_is_more_than_the_network_is_named(clip: object, tmp_path: Path) ->
 # transformers
 
 
-def as_transformers(state: dict) -> dict:
+def as_transformers(state):
     """As transformers lays CLIP out, by hand from the names of its CLIPModel, block by block.
 
     The numbers of positions are its older versions'.
@@ -205,7 +201,7 @@ INPUT = {
 }  # fmt: skip
 
 
-def test_a_folder_of_transformers(clip: object, tmp_path: Path) -> None:
+def test_a_folder_of_transformers(clip, tmp_path):
     save_file(as_transformers(clip.state_dict()), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     found, picture, note = features(str(tmp_path), None)
@@ -223,7 +219,7 @@ def test_a_folder_of_transformers(clip: object, tmp_path: Path) -> None:
         find(str(tmp_path))
 
 
-def test_what_transformers_itself_writes(tmp_path: Path) -> None:
+def test_what_transformers_itself_writes(tmp_path):
     """Where transformers is installed: its features, its files, its configuration."""
     transformers = pytest.importorskip("transformers")
     net = transformers.CLIPModel(transformers.CLIPConfig(**CONFIG)).eval()
@@ -238,7 +234,7 @@ def test_what_transformers_itself_writes(tmp_path: Path) -> None:
     ("name", "own"),
     [("openai/clip-vit-base-patch32", "ViT-B-32-quickgelu"), ("laion/H", "ViT-H-14")],
 )
-def test_configurations_of_the_hub(name: str, own: str) -> None:
+def test_configurations_of_the_hub(name, own):
     towers = {} if own.startswith("ViT-B") else {
         "vision_config": {"hidden_act": "gelu", "hidden_size": 1280, "intermediate_size": 5120,
                           "num_attention_heads": 16, "num_hidden_layers": 32, "patch_size": 14},
@@ -252,7 +248,7 @@ def test_configurations_of_the_hub(name: str, own: str) -> None:
 # Folders
 
 
-def test_folders_as_open_clip_and_timm_save_them(clip: object, tmp_path: Path) -> None:
+def test_folders_as_open_clip_and_timm_save_them(clip, tmp_path):
     from open_clip.push_to_hf_hub import save_for_hf
 
     config = open_clip.get_model_config("tiny-vit")
@@ -278,14 +274,14 @@ def test_folders_as_open_clip_and_timm_save_them(clip: object, tmp_path: Path) -
 
 
 class _NoTokenizer:
-    def __init__(self) -> None:
+    def __init__(self):
         self.tokenizer = self
 
-    def save_pretrained(self, folder: object) -> None:
+    def save_pretrained(self, folder):
         """There is nothing to save."""
 
 
-def test_links_are_followed_and_a_choice_is_asked_about(clip: object, tmp_path: Path) -> None:
+def test_links_are_followed_and_a_choice_is_asked_about(clip, tmp_path):
     torch.save(half(clip), tmp_path / "a.pt")
     (tmp_path / "folder").mkdir()
     for place in (tmp_path, tmp_path / "folder"):
@@ -300,9 +296,7 @@ def test_links_are_followed_and_a_choice_is_asked_about(clip: object, tmp_path: 
 # The hub
 
 
-def test_offline_the_hub_is_asked_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_offline_the_hub_is_asked_once(monkeypatch, tmp_path, capfd):
     import time
 
     from huggingface_hub import constants

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from tiny import (
 )
 
 from analysis.common import sha256_of
-from analysis.families.registry import Model, load_family
+from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import imagenet
 from analysis.images.find import find
@@ -44,18 +43,18 @@ IMAGENET_INPUT = {"size": 224, "resize": 256, "interpolation": "bicubic",
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     path = tmp_path / "tiny.safetensors"
     save_clip(path)
     return path
 
 
-def rewrite(path: Path, change: Callable[[dict], dict], **metadata: str) -> None:
+def rewrite(path, change, **metadata):
     save_file(change(load_file(path)), path, metadata=metadata)
 
 
-def test_an_image_tower_with_a_head_of_its_own(file: Path) -> None:
-    def keep(state: dict) -> dict:
+def test_an_image_tower_with_a_head_of_its_own(file):
+    def keep(state):
         tower = {k: v.half() for k, v in state.items() if k.startswith("visual.")}
         return tower | {"head.weight": torch.ones(3, WIDTH).half(), "head.bias": torch.ones(3)}
 
@@ -69,7 +68,7 @@ def test_an_image_tower_with_a_head_of_its_own(file: Path) -> None:
         zero_shot_head(loaded, PROMPTS)
 
 
-def test_the_random_control_is_the_same_each_time() -> None:
+def test_the_random_control_is_the_same_each_time():
     described = model(level="random", weights=None)
     torch.manual_seed(5)
     first = load(described)
@@ -83,7 +82,7 @@ def test_the_random_control_is_the_same_each_time() -> None:
         load(described, Path("x"))
 
 
-def test_the_zero_shot_head_is_open_clips(file: Path) -> None:
+def test_the_zero_shot_head_is_open_clips(file):
     loaded = load(model(), file)
     clip = open_clip.create_model("tiny-vit", pretrained=str(file)).eval()
     tokenizer = encoders.WordTokenizer.load(networks.ARCHITECTURES.parent / "tokenizer.json")
@@ -94,11 +93,9 @@ def test_the_zero_shot_head_is_open_clips(file: Path) -> None:
     assert len({tuple(row) for row in head.weight.round(4)}) == 3
 
 
-def test_heads_are_kept_for_all_data_sets_until_prompts_or_weights_change(
-    tmp_path: Path, file: Path
-) -> None:
+def test_heads_are_kept_for_all_data_sets_until_prompts_or_weights_change(tmp_path, file):
     loaded = load(model(), file)
-    texts: list[str] = []
+    texts = []
     encode = loaded.text
     assert encode is not None
     object.__setattr__(loaded, "text", lambda t: (texts.extend(t), encode(t))[1])
@@ -122,11 +119,11 @@ def test_heads_are_kept_for_all_data_sets_until_prompts_or_weights_change(
 HEAD = {"classes": json.dumps(CLASSES), "normalize": "false"}
 
 
-def without(words: str) -> Callable[[dict], dict]:
+def without(words):
     return lambda state: {k: v for k, v in state.items() if words not in k}
 
 
-def with_head(width: int = WIDTH) -> Callable[[dict], dict]:
+def with_head(width=WIDTH):
     return lambda state: state | {"head.weight": torch.zeros(3, width)}
 
 
@@ -147,9 +144,7 @@ def with_head(width: int = WIDTH) -> Callable[[dict], dict]:
         (lambda s: {k: v for k, v in s.items() if "visual." in k}, {}, "neither a text encoder"),
     ],
 )
-def test_checkpoints_that_do_not_fit(
-    file: Path, change: Callable[[dict], dict], metadata: dict[str, str], message: str
-) -> None:
+def test_checkpoints_that_do_not_fit(file, change, metadata, message):
     rewrite(file, change, **metadata)
     with pytest.raises(ModelError, match=message):
         load(model(), file)
@@ -175,29 +170,27 @@ def test_checkpoints_that_do_not_fit(
         ),
     ],
 )
-def test_descriptions_that_are_wrong(
-    file: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], message: str
-) -> None:
+def test_descriptions_that_are_wrong(file, monkeypatch, fields, message):
     monkeypatch.setattr(store, "WORKSPACE", file.parent)
     assert load(model()).weights_sha256 == sha256_of(file)
     with pytest.raises(ModelError, match=message):
         load(model(**fields))
 
 
-def clip_model(architecture: str, weights: str, **fields: object) -> Model:
+def clip_model(architecture, weights, **fields):
     width = open_clip.get_model_config(architecture)["embed_dim"]
     told = {"architecture": architecture, "weights": weights, "width": width} | fields
     return model(preprocessing=CLIP_INPUT, **told)
 
 
-def test_gelu_where_quick_gelu_is_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gelu_where_quick_gelu_is_built_in(monkeypatch):
     monkeypatch.setattr(networks, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
     with pytest.raises(ModelError, match=r"trained with GELU, but .* uses QuickGELU: .* without"):
         load(clip_model("ViT-B-16-quickgelu", "some_tag"))
 
 
 @pytest.mark.parametrize("name", ["RN50-quickgelu", "ViT-B-16"])
-def test_real_open_clip_architectures_from_a_local_file(tmp_path: Path, name: str) -> None:
+def test_real_open_clip_architectures_from_a_local_file(tmp_path, name):
     path = tmp_path / "clip.safetensors"
     clip = open_clip.create_model(name).eval()
     save_file({k: v.half().contiguous() for k, v in clip.state_dict().items()}, path)
@@ -211,7 +204,7 @@ def test_real_open_clip_architectures_from_a_local_file(tmp_path: Path, name: st
         torch.testing.assert_close(ours, clip.encode_text(texts))
 
 
-def test_a_real_transformer_before_its_projection(tmp_path: Path) -> None:
+def test_a_real_transformer_before_its_projection(tmp_path):
     """Of OpenAI's architecture with weights drawn at random, against the forward pass literally."""
     name, path = "ViT-B-32-quickgelu", tmp_path / "clip.safetensors"
     with torch.random.fork_rng():
@@ -241,7 +234,7 @@ def test_a_real_transformer_before_its_projection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "classes"), [("vit_base_patch16_224", 1000), ("resnet50", 7)])
-def test_real_timm_architectures_from_a_local_file(tmp_path: Path, name: str, classes: int) -> None:
+def test_real_timm_architectures_from_a_local_file(tmp_path, name, classes):
     path = tmp_path / "net.safetensors"
     net = timm.create_model(name, num_classes=classes).eval()
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
@@ -257,7 +250,7 @@ def test_real_timm_architectures_from_a_local_file(tmp_path: Path, name: str, cl
         np.testing.assert_allclose(logits, net(image).numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_genuine_weights_recognise_a_cat_and_an_espresso() -> None:
+def test_genuine_weights_recognise_a_cat_and_an_espresso():
     described = load_family("efficientnet_lite0").models[0]
     try:
         (images,) = find("scikit_image_photographs")
@@ -276,7 +269,7 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso() -> None:
         load(absent)
 
 
-def test_classes_of_the_users_own() -> None:
+def test_classes_of_the_users_own():
     images = image_list(4)
     own = model(head="zero_shot", classes=("a_b", "c"))
     assert plan.head_prompts(own, images).names == ("a b", "c")

@@ -1,7 +1,5 @@
 """The kept rows on the pocket models' features: complete, and what the shipped weights give."""
 
-from __future__ import annotations
-
 import runpy
 
 import numpy as np
@@ -24,18 +22,18 @@ KEPT = pd.read_csv(pocket.POCKET / "representations.csv")
 
 
 @pytest.fixture(scope="module")
-def probe() -> concept_counts.ConceptImages:
+def probe():
     return concept_probe.pocket().select(
         concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS
     )
 
 
 @pytest.fixture(scope="module")
-def draws(probe: concept_counts.ConceptImages) -> concept_counts.Draws:
+def draws(probe):
     return concept_counts.draw(probe, COUNTING)
 
 
-def test_every_model_and_seed_has_one_row() -> None:
+def test_every_model_and_seed_has_one_row():
     levels = {m.name: m.level for f in load_families("pocket").values() for m in f.models}
     assert set(KEPT["model"]) == set(levels)
     assert (KEPT["level"] == KEPT["model"].map(levels)).all()
@@ -47,9 +45,7 @@ def test_every_model_and_seed_has_one_row() -> None:
     assert (KEPT["n_encoded"] <= KEPT["n_unique"]).all()
 
 
-def test_a_representation_is_told_by_the_metrics(
-    probe: concept_counts.ConceptImages, draws: concept_counts.Draws
-) -> None:
+def test_a_representation_is_told_by_the_metrics(probe, draws):
     """On drawn features: each number against the function that defines it."""
     rng = np.random.default_rng(0)
     table = emoji.load().table.query("split == 'test'")
@@ -74,7 +70,7 @@ def test_a_representation_is_told_by_the_metrics(
 
 
 @pytest.mark.parametrize("name", ["pocket-cnn-web-small", "pocket-vit-finetuned"])
-def test_the_shipped_weights_give_the_kept_row(draws: concept_counts.Draws, name: str) -> None:
+def test_the_shipped_weights_give_the_kept_row(draws, name):
     weights, _ = objectives.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
     model = pocket_lab.restore(pocket.load_recipes().recipe(name), weights)
     found = representation(*pocket_lab.represented(model), draws)

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +9,7 @@ from analysis.features.tokenizer import WordTokenizer
 SHAPES = [(300, 451), (224, 224), (100, 37), (224, 300), (301, 225), (500, 333)]
 
 
-def spec(size: int, resize: int | None, interpolation: str) -> Preprocessing:
+def spec(size, resize, interpolation):
     return Preprocessing(
         size=size, resize=resize, interpolation=interpolation, mean=(0, 0, 0), std=(1, 1, 1)
     )
@@ -23,8 +21,8 @@ def spec(size: int, resize: int | None, interpolation: str) -> Preprocessing:
     [(224, None, "bicubic"), (224, 248, "bicubic"), (224, 235, "bilinear")],
 )
 def test_equals_the_transforms_that_open_clip_and_timm_are_made_of(
-    shape: tuple[int, int], size: int, resize: int | None, interpolation: str
-) -> None:
+    shape, size, resize, interpolation
+):
     transforms = pytest.importorskip("torchvision.transforms")
     array = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     theirs = transforms.Compose(
@@ -37,7 +35,7 @@ def test_equals_the_transforms_that_open_clip_and_timm_are_made_of(
     np.testing.assert_array_equal(to_pixels(array, spec(size, resize, interpolation)), theirs)
 
 
-def test_equals_the_libraries_own_transforms() -> None:
+def test_equals_the_libraries_own_transforms():
     open_clip = pytest.importorskip("open_clip")
     timm = pytest.importorskip("timm")
     picture = Image.fromarray(
@@ -61,20 +59,20 @@ def test_equals_the_libraries_own_transforms() -> None:
     np.testing.assert_allclose((ours - 0.5) / 0.5, theirs, atol=1e-5)
 
 
-def test_box_is_the_mean_of_pixels() -> None:
+def test_box_is_the_mean_of_pixels():
     array = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     ours = to_pixels(array, spec(32, None, "box")).transpose(1, 2, 0)
     mean = array.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
     assert np.abs(ours - mean).max() <= 1  # rounded once per direction
 
 
-def test_grey_and_palette_pictures_become_rgb() -> None:
+def test_grey_and_palette_pictures_become_rgb():
     for mode in ("L", "P", "RGBA", "CMYK", "1"):
         pixels = to_pixels(Image.new(mode, (40, 40)), spec(32, None, "bicubic"))
         assert pixels.shape == (3, 32, 32)
 
 
-def test_words() -> None:
+def test_words():
     pytest.importorskip("torch")
     tokenizer = WordTokenizer.from_captions(["Red heart", "cat-face 2"], context_length=5)
     assert tokenizer.words == ("2", "cat", "face", "heart", "red")
@@ -84,7 +82,7 @@ def test_words() -> None:
     assert tokens.tolist() == [[start, 6, 5, end, 0], [start, 1, 1, 6, end]]
 
 
-def test_a_saved_tokenizer_is_the_same(tmp_path: Path) -> None:
+def test_a_saved_tokenizer_is_the_same(tmp_path):
     tokenizer = WordTokenizer.from_captions(["Éclair à la crème"])
     tokenizer.save(tmp_path / "tokenizer.json")
     assert WordTokenizer.load(tmp_path / "tokenizer.json") == tokenizer

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +30,20 @@ ALWAYS = {
 }
 
 
-def with_outlier(coordinate: int = 7, size: float = 12.0, images: int = 60) -> np.ndarray:
+def with_outlier(coordinate=7, size=12.0, images=60):
     h = SIGNED[:images].copy()
     h[:, coordinate] += size
     return h
 
 
-def alternating() -> np.ndarray:
+def alternating():
     """Two coordinates that stand out in every image, each the largest in half of them."""
     h = with_outlier(7, 12)
     h[:, 9] += np.where(np.arange(60) % 2, 14, 10)
     return h
 
 
-def rectified(kind: str, pooled: bool) -> np.ndarray:
+def rectified(kind, pooled):
     """What an activation makes of Gaussian numbers, averaged over 9 positions or not."""
     z = np.random.default_rng(1).normal(-1, 2, size=(60, 9, 128))
     made = {
@@ -57,14 +56,14 @@ def rectified(kind: str, pooled: bool) -> np.ndarray:
     return made.mean(axis=1) if pooled else made[:, 0]
 
 
-def alike(outlier: float = 0.0) -> np.ndarray:
+def alike(outlier=0.0):
     """Nearly the same features for every image, as from random weights."""
     h = np.tile(SIGNED[0], (60, 1)) + 0.01 * SIGNED
     h[:, 7] += outlier
     return h
 
 
-def heavy_tailed() -> np.ndarray:
+def heavy_tailed():
     """Signed, κ far above 3, large coordinates somewhere else in each image."""
     return np.random.default_rng(2).normal(size=(60, 128)) ** 3
 
@@ -78,7 +77,7 @@ def heavy_tailed() -> np.ndarray:
         (alternating(), "shows", CLAIM),
     ],
 )
-def test_signed_features(features: np.ndarray, answer: str, said: str) -> None:
+def test_signed_features(features, answer, said):
     found = probe(features, name="x")
     assert (found.verdict.answer, found.verdict.sentence) == (answer, f"x shows {said}.")
     assert {outlier.coordinate for outlier in found.outliers} <= {7, 9}
@@ -99,7 +98,7 @@ def test_signed_features(features: np.ndarray, answer: str, said: str) -> None:
         ("leaky", "behind a soft rectifier"),
     ],
 )
-def test_sparse_features_cannot_be_told(kind: str, layer: str, pooled: bool) -> None:
+def test_sparse_features_cannot_be_told(kind, layer, pooled):
     for features in (rectified(kind, pooled), -rectified(kind, pooled)):
         found = probe(features)
         assert found.kurtosis.mean > 3.5
@@ -120,23 +119,21 @@ def test_sparse_features_cannot_be_told(kind: str, layer: str, pooled: bool) -> 
         (np.random.default_rng(4).laplace(size=(8, 4000)), "interval of κ, 5.46 to 6.31, reaches"),
     ],
 )  # fmt: skip
-def test_what_does_not_go_together_cannot_be_told(features: np.ndarray, reason: str) -> None:
+def test_what_does_not_go_together_cannot_be_told(features, reason):
     found = probe(features)
     assert found.verdict.answer == "cannot tell"
     assert found.verdict.sentence.startswith("Cannot tell whether this checkpoint shows")
     assert re.search(reason, found.verdict.sentence), found.verdict.sentence
 
 
-def other(model: str, kurtosis: float, level: str = "zero_shot", signed: bool = True) -> Recorded:
+def other(model, kurtosis, level="zero_shot", signed=True):
     return Recorded(model, level, "some images", kurtosis, 0.5, 100, signed)
 
 
 @pytest.mark.parametrize(
     ("size", "answer"), [(0, "none"), (6, "cannot tell"), (7, "cannot tell"), (14, "shows")]
 )
-def test_a_checkpoint_is_placed_between_controls_and_zero_shot_models(
-    size: float, answer: str
-) -> None:
+def test_a_checkpoint_is_placed_between_controls_and_zero_shot_models(size, answer):
     recorded = [
         other("a", 2.9, "random"), other("b", 3.0, "supervised"), other("c", 27.0), other("d", 87),
         other("e", 17.0, "supervised", signed=False),  # behind a ReLU: another kind of layer
@@ -150,7 +147,7 @@ def test_a_checkpoint_is_placed_between_controls_and_zero_shot_models(
     assert probe(with_outlier(size=6.5)).place.position(5.0) is None  # nothing recorded
 
 
-def test_a_leader_that_does_not_stand_out_is_no_outlier() -> None:
+def test_a_leader_that_does_not_stand_out_is_no_outlier():
     found = probe(alike())
     assert found.persistence.fraction > 0.9 and not found.outliers
     assert found.layer.varying < 0.01
@@ -158,7 +155,7 @@ def test_a_leader_that_does_not_stand_out_is_no_outlier() -> None:
     assert any("random weights do so" in caution for caution in found.verdict.cautions)
 
 
-def test_numbers_agree_with_other_implementations() -> None:
+def test_numbers_agree_with_other_implementations():
     proportion = pytest.importorskip("statsmodels.stats.proportion")
     found = probe(SIGNED)
     values = np.array([stats.kurtosis(row, fisher=False) for row in SIGNED])
@@ -175,7 +172,7 @@ def test_numbers_agree_with_other_implementations() -> None:
     assert found.persistence.fraction == outliers.persistence(SIGNED).fraction
 
 
-def test_the_head_is_looked_at_if_there_is_one() -> None:
+def test_the_head_is_looked_at_if_there_is_one():
     head = RNG.normal(size=(10, 128)) + 3 * SIGNED.mean(axis=0) + np.eye(128)[7] * 20
     found = probe(with_outlier(), head)
     assert found.head is not None
@@ -199,28 +196,26 @@ def test_the_head_is_looked_at_if_there_is_one() -> None:
         (SIGNED, np.ones((3, 64)), "features have 128 components but the head reads 64"),
     ],
 )
-def test_arrays_that_cannot_be_probed(
-    features: np.ndarray, head: np.ndarray | None, message: str
-) -> None:
+def test_arrays_that_cannot_be_probed(features, head, message):
     with pytest.raises(ProbeError, match=message):
         probe(features, head)
 
 
-def test_the_place_is_among_models_of_the_same_kind_of_layer() -> None:
+def test_the_place_is_among_models_of_the_same_kind_of_layer():
     recorded = [other("a", 2), other("b", 50), other("me", 9), other("sparse", 99, signed=False)]
     place = probe(SIGNED, name="me", recorded=recorded).place
     assert (place.rank, place.among) == (2, 3)
     assert [r.model for r in place.others] == ["sparse", "b", "a"]
 
 
-def test_recorded_measurements_are_those_of_images() -> None:
+def test_recorded_measurements_are_those_of_images():
     found = probe_checkpoint.recorded_of(records.read_all("outlier_features"))
     names = {(r.model, r.signed) for r in found}
     assert {("vit_b_16-openai", True), ("efficientnet_lite0-supervised", False)} <= names
     assert all("captions" not in r.data for r in found)
 
 
-def test_json_holds_everything_and_only_finite_numbers() -> None:
+def test_json_holds_everything_and_only_finite_numbers():
     head = RNG.normal(size=(5, 128))
     found = probe(with_outlier(), head, recorded=[other("a", 2)], about={"device": "cpu"})
     text = probe_found.to_json(found)
@@ -232,7 +227,7 @@ def test_json_holds_everything_and_only_finite_numbers() -> None:
         probe_found.from_json('{"name": "x"}')
 
 
-def check_page(text: str, figures: int) -> None:
+def check_page(text, figures):
     loads = re.findall(r'<(?!a )[^>]*\s(?:src|href|xlink:href|srcset|data)="([^"]*)"', text)
     assert all(url.startswith(("#", "data:image/png")) for url in loads), loads
     assert not re.search(r"@import|url\(http|<script", text)
@@ -245,7 +240,7 @@ def check_page(text: str, figures: int) -> None:
         assert words in text
 
 
-def test_the_page_loads_nothing_and_takes_names_for_no_markup(tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_takes_names_for_no_markup(tmp_path):
     about = {
         "checkpoint": "my <weights>.safetensors",
         "command": "companion probe 'a b' --images é",
@@ -273,7 +268,7 @@ TINY = ("--architecture", "tiny-vit")
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(tmp_path_factory):
     """A folder with a checkpoint of a few kilobytes and the architectures that it is one of."""
     pytest.importorskip("open_clip", reason="extraction is not installed")
     folder = tmp_path_factory.mktemp("weights")
@@ -284,14 +279,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tiny(weights, monkeypatch):
     """That checkpoint, its architecture known."""
     monkeypatch.setattr(networks, "ARCHITECTURES", weights / "architectures")
     return weights / "mein modell.safetensors"
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("Fotos für später") / "日本"
     folder.mkdir()
     for i, picture in enumerate(pictures(12)):
@@ -300,19 +295,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def an_empty_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> None:
+def an_empty_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path_factory.mktemp("store")))
 
 
-def run(*words: object) -> int:
+def run(*words):
     return cli.main(["probe", *map(str, words)])
 
 
 @pytest.fixture
-def refused(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator:
+def refused(images, tmp_path, capsys):
     """Probe a file and return the one sentence on the error output; nothing may be written."""
 
-    def probed(file: object, *words: object, folder: Path = images) -> str:
+    def probed(file, *words, folder=images):
         outputs = ("--html", tmp_path / "o.html", "--json", tmp_path / "o.json")
         before = sorted(tmp_path.rglob("*"))
         assert run(file, "--images", folder, *outputs, *words, "--quiet") == 1
@@ -324,9 +319,7 @@ def refused(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     yield probed
 
 
-def test_a_probe_from_the_command_line(
-    tiny: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
-) -> None:
+def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys, monkeypatch):
     """Of paths with spaces, other letters and, the second time, backslashes."""
     html, numbers = tmp_path / "Bericht é.html", tmp_path / "numbers.json"
     assert run(tiny, "--images", images, "--html", html, "--json", numbers) == 0
@@ -347,7 +340,7 @@ def test_a_probe_from_the_command_line(
     assert capsys.readouterr() == (found.verdict.sentence + "\n", "")
 
 
-def test_features_in_the_store_are_used(tiny: Path, images: Path, monkeypatch) -> None:
+def test_features_in_the_store_are_used(tiny, images, monkeypatch):
     from analysis.features import checkpoints, extract
 
     model = checkpoints.find(str(tiny))
@@ -360,7 +353,7 @@ def test_features_in_the_store_are_used(tiny: Path, images: Path, monkeypatch) -
     assert again.kurtosis == fresh.kurtosis
 
 
-def test_any_encoder_gets_the_same_numbers(tiny: Path, images: Path, tmp_path: Path) -> None:
+def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
     from companion.probe_encoder import probe as of_encoder
 
     torch = pytest.importorskip("torch")
@@ -390,8 +383,8 @@ def test_any_encoder_gets_the_same_numbers(tiny: Path, images: Path, tmp_path: P
 
 
 def test_what_was_chosen_of_a_file_stands_in_answer_page_and_numbers(
-    tiny: Path, images: Path, tmp_path: Path, capsys
-) -> None:
+    tiny, images, tmp_path, capsys
+):
     from safetensors.torch import load_file
 
     torch = pytest.importorskip("torch")
@@ -406,7 +399,7 @@ def test_what_was_chosen_of_a_file_stands_in_answer_page_and_numbers(
     assert note in answer and note in page.read_text(encoding="utf-8")
 
 
-def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):
     half = tmp_path / "half.safetensors"
     half.write_bytes(tiny.read_bytes()[:-200])
     assert "half.safetensors" in refused(half, *TINY)
@@ -424,9 +417,7 @@ def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny: Path, tmp_pa
     assert "is a folder: give the name of the file" in refused(tiny, "--json", tmp_path)
 
 
-def test_images_that_cannot_be_used_are_named_or_left_out(
-    refused, tiny: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_images_that_cannot_be_used_are_named_or_left_out(refused, tiny, images, tmp_path, capsys):
     folder, numbers = tmp_path / "kinds", tmp_path / "n.json"
     folder.mkdir()
     for path in images.iterdir():
@@ -444,8 +435,8 @@ def test_images_that_cannot_be_used_are_named_or_left_out(
     assert "2 left out" in capsys.readouterr().out
 
 
-def test_a_disk_error_is_told_with_its_file_and_reason(refused, tiny: Path, monkeypatch) -> None:
-    def full(*_: object, **__: object) -> None:
+def test_a_disk_error_is_told_with_its_file_and_reason(refused, tiny, monkeypatch):
+    def full(*_, **__):
         raise OSError(28, "No space left on device", "/tmp/features")
 
     monkeypatch.setattr(store, "write_features", full)
@@ -453,10 +444,8 @@ def test_a_disk_error_is_told_with_its_file_and_reason(refused, tiny: Path, monk
     assert "No space left on device" in said and "/tmp/features" in said
 
 
-def test_an_interrupted_probe_leaves_nothing(
-    tiny: Path, images: Path, tmp_path: Path, capsys, monkeypatch
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
+def test_an_interrupted_probe_leaves_nothing(tiny, images, tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("analysis.features.extract.extract", interrupt)
@@ -471,7 +460,7 @@ def test_an_interrupted_probe_leaves_nothing(
 @pytest.mark.parametrize(
     ("name", "persistence"), [("pocket-cnn-web-large", (0, 0.3)), ("pocket-cnn-random", (0.95, 1))]
 )
-def test_pocket_models_show_none(name: str, persistence: tuple[float, float]) -> None:
+def test_pocket_models_show_none(name, persistence):
     pytest.importorskip("open_clip", reason="extraction is not installed")
     from analysis.features import checkpoints, extract
 
@@ -485,7 +474,7 @@ def test_pocket_models_show_none(name: str, persistence: tuple[float, float]) ->
     assert untrained == (name == "pocket-cnn-random")
 
 
-def test_public_embeddings_of_clip_show(tmp_path: Path) -> None:
+def test_public_embeddings_of_clip_show(tmp_path):
     from analysis.families.registry import load_family
     from analysis.features import published
     from analysis.images import public

@@ -1,7 +1,6 @@
 """The concept probe: whose features they are, in which order, and which head reads them."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 
 
 @pytest.fixture
-def probe() -> ConceptImages:
+def probe():
     rows = np.arange(13)
     return ConceptImages(
         title="a test", data=("first", "second"), names=("a",), kinds=("a",),
@@ -27,7 +26,7 @@ def probe() -> ConceptImages:
     )  # fmt: skip
 
 
-def keep(folder: Path, data: str, keys: list[str], values: np.ndarray) -> None:
+def keep(folder, data, keys, values):
     rows = store.row_numbers(keys)
     store.write_features(
         store.features_path("tiny", data, folder), values, np.full(len(keys), -1), rows,

@@ -242,7 +242,7 @@ def test_timm_agrees(model):
     assert built.get_classifier().in_features == model.width
 
 
-def test_titles_of_models() -> None:
+def test_titles_of_models():
     rn50, pocket = load_family("rn50"), load_family("pocket_vit")
     assert rn50.model("rn50-openai").title == "zero-shot, OpenAI WIT-400M"
     assert rn50.model("rn50-captions").title == "CLIP on ImageNet-Captions"
@@ -260,7 +260,7 @@ def test_titles_of_models() -> None:
     assert Model.model_validate(early.model_dump()) == early
 
 
-def test_what_is_shipped_has_its_checksum_noted() -> None:
+def test_what_is_shipped_has_its_checksum_noted():
     files = {store.local_weights(m): m for f in load_families("pocket").values() for m in f.models}
     for path, model in files.items():
         assert path is None or sha256_of(path) == model.weights_sha256

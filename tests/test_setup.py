@@ -1,7 +1,5 @@
 """What a person meets before the first result: set-up, metadata, and the book's frame."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import re
@@ -10,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -26,14 +23,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SUPPORTED = ["3.11", "3.12", "3.13"]
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 # Metadata
 
 
-def test_conda_environment_is_in_step_with_pyproject() -> None:
+def test_conda_environment_is_in_step_with_pyproject():
     *conda, pip = read_yaml(ROOT / "environment.yml")["dependencies"]
     requirements = {r.name: r.specifier for r in map(Requirement, conda)}
     assert set(requirements) == {"python", "pip"}, "all else belongs into pyproject.toml"
@@ -47,13 +44,13 @@ def test_conda_environment_is_in_step_with_pyproject() -> None:
     assert extras and set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
 
 
-def test_binder_has_one_python_and_no_extras() -> None:
+def test_binder_has_one_python_and_no_extras():
     conda, _, pip = read_yaml(ROOT / "binder/environment.yml")["dependencies"]
     assert re.fullmatch(r"python=3\.\d+", conda) and conda.split("=")[1] in SUPPORTED
     assert pip["pip"] == ["-e ."]
 
 
-def test_workflows_are_valid_and_call_what_is_here() -> None:
+def test_workflows_are_valid_and_call_what_is_here():
     workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     subprocess.run([*command, "vendor.github-workflows", *map(str, workflows)], check=True)
@@ -62,7 +59,7 @@ def test_workflows_are_valid_and_call_what_is_here() -> None:
     assert set(called) <= targets and "book" in called
 
 
-def test_everything_imported_is_declared() -> None:
+def test_everything_imported_is_declared():
     """A library that comes along with another may go with it."""
     names = {"PIL": "pillow", "yaml": "pyyaml", "open_clip": "open-clip-torch",
              "markdown_it": "markdown-it-py"}  # fmt: skip
@@ -92,7 +89,7 @@ def test_everything_imported_is_declared() -> None:
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
 
 
-def test_citation_names_the_companion_and_the_paper() -> None:
+def test_citation_names_the_companion_and_the_paper():
     citation = read_yaml(ROOT / "CITATION.cff")
     assert {"cff-version", "message", "title", "authors", "version"} <= set(citation)
     assert citation["version"] == PROJECT["version"]
@@ -104,19 +101,19 @@ def test_citation_names_the_companion_and_the_paper() -> None:
     assert paper["title"] in citation["title"]
 
 
-def test_licence_is_the_apache_text_unchanged() -> None:
+def test_licence_is_the_apache_text_unchanged():
     digest = hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest()
     assert digest == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 
 
 @pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])
-def test_settings_at_the_top_are_the_books(name: str) -> None:
+def test_settings_at_the_top_are_the_books(name):
     assert (BOOK / name).is_file() and not (BOOK / name).is_symlink()
     assert (ROOT / name).resolve() == (BOOK / name).resolve()
     assert not Path((ROOT / name).readlink()).is_absolute()
 
 
-def test_vendored_scripts_are_as_published() -> None:
+def test_vendored_scripts_are_as_published():
     vendor = BOOK / "_static" / "vendor"
     rows = re.findall(
         r"^\| `(\w+)` .*?`dist/|^\| `(\w+)` .*?`es5/", (vendor / "README.md").read_text(), re.M
@@ -131,7 +128,7 @@ def test_vendored_scripts_are_as_published() -> None:
 # The book's frame
 
 
-def toc_entries(node: Any) -> list[str]:
+def toc_entries(node):
     """Return the pages that the table of contents names, globs left out."""
     if isinstance(node, list):
         return [page for item in node for page in toc_entries(item)]
@@ -141,7 +138,7 @@ def toc_entries(node: Any) -> list[str]:
     return []
 
 
-def test_contents_and_pages_agree() -> None:
+def test_contents_and_pages_agree():
     listed = toc_entries(read_yaml(BOOK / "_toc.yml"))
     written = [
         path.relative_to(BOOK).with_suffix("").as_posix()
@@ -151,7 +148,7 @@ def test_contents_and_pages_agree() -> None:
     assert sorted([*listed, "guide/slides"]) == sorted(written)  # the slides are no page
 
 
-def test_settings_execute_nothing_and_load_nothing_from_elsewhere() -> None:
+def test_settings_execute_nothing_and_load_nothing_from_elsewhere():
     config = read_yaml(BOOK / "_config.yml")
     assert config["execute"]["execute_notebooks"] == "off"
     assert config["only_build_toc_files"] is True
@@ -163,20 +160,20 @@ def test_settings_execute_nothing_and_load_nothing_from_elsewhere() -> None:
     assert sphinx["config"]["suppress_warnings"] == []
 
 
-def luminance(colour: str) -> float:
+def luminance(colour):
     """Relative luminance of `#rrggbb`, as WCAG 2 defines it."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def contrast(first: str, second: str) -> float:
+def contrast(first, second):
     light, dark = sorted([luminance(first), luminance(second)], reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_stands_out_from_its_background(theme: str) -> None:
+def test_text_stands_out_from_its_background(theme):
     css = (BOOK / "_static" / "companion.css").read_text(encoding="utf-8")
     (block,) = re.findall(rf'html\[data-theme="{theme}"\] \{{(.*?)\}}', css, re.S)
     colours = dict(re.findall(r"--companion-([\w-]+): (#[0-9a-f]{6});", block))
@@ -202,7 +199,7 @@ def test_text_stands_out_from_its_background(theme: str) -> None:
         '<script>import("https://example.org/a.js")</script>',
     ],
 )
-def test_what_a_browser_would_fetch_is_seen(html: str) -> None:
+def test_what_a_browser_would_fetch_is_seen(html):
     (found,) = foreign_resources(html)
     assert "example.org/a" in found
 
@@ -217,11 +214,11 @@ def test_what_a_browser_would_fetch_is_seen(html: str) -> None:
         '<p>import "https" from <code>src="https://example.org"</code></p>',
     ],
 )
-def test_what_a_browser_would_not_fetch_is_left_alone(html: str) -> None:
+def test_what_a_browser_would_not_fetch_is_left_alone(html):
     assert foreign_resources(html) == []
 
 
-def small_build(folder: Path, **pages: str) -> int:
+def small_build(folder, **pages):
     """Build a book of a few pages with the extension; return Sphinx's status."""
     static = {"html_static_path": [str(BOOK / "_static")]}
     return int(sphinx_build(folder, pages, "companion_offline", **static)[0].statuscode)
@@ -230,7 +227,7 @@ def small_build(folder: Path, **pages: str) -> int:
 TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
 
 
-def test_pages_without_a_source_are_not_published(tmp_path: Path) -> None:
+def test_pages_without_a_source_are_not_published(tmp_path):
     assert small_build(tmp_path, index=TOC, one="# One", two="# Two") == 0
     assert (tmp_path / "html" / "two.html").is_file()
     assert small_build(tmp_path, index=TOC, one="# One") == 0
@@ -240,13 +237,13 @@ def test_pages_without_a_source_are_not_published(tmp_path: Path) -> None:
     assert (tmp_path / "html" / "_sources" / "one.md.txt").exists()
 
 
-def test_a_label_that_moves_to_another_page_is_no_duplicate(tmp_path: Path) -> None:
+def test_a_label_that_moves_to_another_page_is_no_duplicate(tmp_path):
     for holder in ("z", "a"):
         pages = {name: "(moves)=\n" * (name == holder) + f"# {name}\n" for name in ("a", "z")}
         assert small_build(tmp_path, index=TOC, **pages) == 0
 
 
-def test_a_page_that_needs_another_host_stops_the_build(tmp_path: Path) -> None:
+def test_a_page_that_needs_another_host_stops_the_build(tmp_path):
     from sphinx.errors import ExtensionError
 
     page = "# Start\n\n<script src='https://example.org/a.js'></script>\n"
@@ -254,14 +251,14 @@ def test_a_page_that_needs_another_host_stops_the_build(tmp_path: Path) -> None:
         small_build(tmp_path, index=page)
 
 
-def test_a_warning_fails_this_build_and_the_next(tmp_path: Path) -> None:
+def test_a_warning_fails_this_build_and_the_next(tmp_path):
     page = "# Start\n\n[nowhere](missing.md)\n"
     assert small_build(tmp_path, index=page) == 1
     assert small_build(tmp_path, index=page) == 1
     assert small_build(tmp_path, index="# Start\n") == 0
 
 
-def test_only_named_scripts_are_on_a_page(tmp_path: Path) -> None:
+def test_only_named_scripts_are_on_a_page(tmp_path):
     small_build(tmp_path, index="# Start\n")
     html = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
     assert "mathjax" not in html
@@ -286,7 +283,7 @@ esac
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
+def clone(tmp_path):
     """A folder, its name with spaces in it, that holds what set-up reads."""
     folder = tmp_path / "a clone with spaces"
     folder.mkdir()
@@ -295,7 +292,7 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def run_make(clone: Path, *arguments: str, old: int = 0, no_venv: int = 0) -> Any:
+def run_make(clone, *arguments, old=0, no_venv=0):
     """Run make where the only Python is a fake one, with the given faults."""
     tools = clone.parent / "tools"
     tools.mkdir(exist_ok=True)
@@ -312,7 +309,7 @@ def run_make(clone: Path, *arguments: str, old: int = 0, no_venv: int = 0) -> An
 
 
 @needs_make
-def test_every_command_is_listed_and_reads(clone: Path) -> None:
+def test_every_command_is_listed_and_reads(clone):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
     shown = run_make(clone, "help")
@@ -323,7 +320,7 @@ def test_every_command_is_listed_and_reads(clone: Path) -> None:
 
 
 @needs_make
-def test_an_old_python_is_refused_with_one_sentence(clone: Path) -> None:
+def test_an_old_python_is_refused_with_one_sentence(clone):
     result = run_make(clone, "venv", old=1)
     assert result.returncode != 0
     sentence = result.stderr.splitlines()[0]
@@ -333,7 +330,7 @@ def test_an_old_python_is_refused_with_one_sentence(clone: Path) -> None:
 
 
 @needs_make
-def test_a_python_without_venv_is_refused_with_one_sentence(clone: Path) -> None:
+def test_a_python_without_venv_is_refused_with_one_sentence(clone):
     result = run_make(clone, "venv", no_venv=1)
     assert result.returncode != 0
     sentence = result.stderr.splitlines()[0]
@@ -342,8 +339,8 @@ def test_a_python_without_venv_is_refused_with_one_sentence(clone: Path) -> None
 
 
 @needs_make
-def test_set_up_happens_once_per_pyproject_and_extras(clone: Path) -> None:
-    def installs() -> list[str]:
+def test_set_up_happens_once_per_pyproject_and_extras(clone):
+    def installs():
         log = clone / "pip.log"
         return re.findall(r"--editable (\S+)", log.read_text()) if log.exists() else []
 
@@ -361,7 +358,7 @@ def test_set_up_happens_once_per_pyproject_and_extras(clone: Path) -> None:
 
 
 @needs_make
-def test_a_failed_install_is_tried_again(clone: Path) -> None:
+def test_a_failed_install_is_tried_again(clone):
     (clone / "pip-fails").touch()
     result = run_make(clone, "venv")
     assert result.returncode != 0 and result.stderr.startswith("Installing failed")
@@ -372,13 +369,13 @@ def test_a_failed_install_is_tried_again(clone: Path) -> None:
 
 
 @needs_make
-def test_serving_without_a_book_says_what_to_do(clone: Path) -> None:
+def test_serving_without_a_book_says_what_to_do(clone):
     result = run_make(clone, "serve")
     assert result.returncode != 0
     assert result.stderr.splitlines()[0] == "There is no built book yet: run 'make book' first."
 
 
-def test_ci_script_reads() -> None:
+def test_ci_script_reads():
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("bash is not installed")

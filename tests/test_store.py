@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +23,11 @@ KEYS = [f"{i}.png" for i in range(N)]
 ROWS = store.row_numbers(KEYS)
 
 
-def features(dtype: str = "float32") -> np.ndarray:
+def features(dtype="float32"):
     return np.random.default_rng(0).normal(size=(N, D)).astype(dtype)
 
 
-def write(path: Path, array: np.ndarray | None = None, **changes: object) -> np.ndarray:
+def write(path, array=None, **changes):
     array = features() if array is None else array
     sidecar = {"model": store.describe(model(), "f00"), "data": {"classes": ["a", "b"]}}
     arguments = {"labels": np.arange(N) % 2, "rows": ROWS} | changes
@@ -37,7 +36,7 @@ def write(path: Path, array: np.ndarray | None = None, **changes: object) -> np.
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_what_is_written_is_read(tmp_path: Path, dtype: str) -> None:
+def test_what_is_written_is_read(tmp_path, dtype):
     path = tmp_path / "m" / "d.safetensors"
     array = write(path, features(dtype))
     read = store.read_features(path, model())
@@ -50,15 +49,15 @@ def test_what_is_written_is_read(tmp_path: Path, dtype: str) -> None:
     assert sorted(p.name for p in path.parent.iterdir()) == ["d.json", "d.safetensors"]
 
 
-def change_sidecar(change: Callable[[str], str]) -> Callable[[Path], None]:
-    def changed(path: Path) -> None:
+def change_sidecar(change):
+    def changed(path):
         sidecar = store.sidecar_of(path)
         sidecar.write_text(change(sidecar.read_text()))
 
     return changed
 
 
-def flip_a_bit(path: Path) -> None:
+def flip_a_bit(path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
@@ -78,9 +77,7 @@ def flip_a_bit(path: Path) -> None:
         (Path.unlink, "is not there"),
     ],
 )
-def test_damaged_features_are_refused(
-    tmp_path: Path, damage: Callable[[Path], object], message: str
-) -> None:
+def test_damaged_features_are_refused(tmp_path, damage, message):
     path = tmp_path / "m" / "d.safetensors"
     write(path)
     damage(path)
@@ -89,7 +86,7 @@ def test_damaged_features_are_refused(
     assert "companion extract" in store.problem(path)
 
 
-def test_no_flipped_bit_of_a_sidecar_is_used(tmp_path: Path) -> None:
+def test_no_flipped_bit_of_a_sidecar_is_used(tmp_path):
     path = tmp_path / "m" / "d.safetensors"
     write(path)
     sound = store.sidecar_of(path).read_bytes()
@@ -114,7 +111,7 @@ def test_no_flipped_bit_of_a_sidecar_is_used(tmp_path: Path) -> None:
         struct.pack("<Q", 62) + b'{"features":{"dtype":"BF9","shape":[9],"data_offsets":[0,36]}} ',
     ],
 )
-def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path: Path, header: bytes) -> None:
+def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path, header):
     path = tmp_path / "d.safetensors"
     path.write_bytes(header)
     with pytest.raises(StoreError, match="not a sound safetensors file"):
@@ -131,23 +128,17 @@ def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path: Path, header:
         ({"array": np.zeros((N, D), "complex64")}, "features is complex64"),
     ],
 )
-def test_features_are_checked_before_they_are_written(
-    tmp_path: Path,
-    changes: dict[str, np.ndarray],
-    message: str,
-) -> None:
+def test_features_are_checked_before_they_are_written(tmp_path, changes, message):
     with pytest.raises(StoreError, match=message):
         write(tmp_path / "d.safetensors", **changes)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_named_and_leaves_the_old_features(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_named_and_leaves_the_old_features(tmp_path, monkeypatch):
     path = tmp_path / "d.safetensors"
     write(path)
 
-    def full(*_: object) -> None:
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
@@ -157,7 +148,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_features(
     np.testing.assert_array_equal(store.read_features(path).features, features())
 
 
-def test_what_killed_processes_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_killed_processes_left_goes(tmp_path, monkeypatch):
     dead = subprocess.Popen(["true"])
     dead.wait()
     here, elsewhere = f"{platform.node()}.{dead.pid}", f"elsewhere.{dead.pid}"
@@ -174,7 +165,7 @@ def test_what_killed_processes_left_goes(tmp_path: Path, monkeypatch: pytest.Mon
     assert {path.name for path in tmp_path.iterdir()} == {*others, "y.json"}
 
 
-def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) -> None:
+def test_features_of_a_model_described_otherwise_are_outdated(tmp_path):
     path = tmp_path / "m" / "d.safetensors"
     write(path)
     other = model(weights="other.safetensors", preprocessing={**model().preprocessing.model_dump(),
@@ -183,7 +174,7 @@ def test_features_of_a_model_described_otherwise_are_outdated(tmp_path: Path) ->
         store.read_features(path, other)
 
 
-def test_a_head_by_hand(tmp_path: Path) -> None:
+def test_a_head_by_hand(tmp_path):
     head = Head(
         weight=np.array([[1, 0], [0, 2], [1, 1]], dtype=np.float32),
         bias=np.array([0, 0, 10], dtype=np.float32),
@@ -208,14 +199,14 @@ def test_a_head_by_hand(tmp_path: Path) -> None:
         Head(weight=head.weight, bias=np.zeros(2, np.float32), classes=head.classes)
 
 
-def test_the_store_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_can_lie_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     assert store.features_path("m", "d") == tmp_path / "m" / "d.safetensors"
     monkeypatch.delenv("COMPANION_STORE")
     assert store.head_path("m", "d") == ROOT / "store" / "m" / "d.head.safetensors"
 
 
-def test_reading_needs_no_torch_and_about_a_second(tmp_path: Path) -> None:
+def test_reading_needs_no_torch_and_about_a_second(tmp_path):
     path = tmp_path / "m" / "d.safetensors"
     write(path)
     code = (
@@ -227,7 +218,7 @@ def test_reading_needs_no_torch_and_about_a_second(tmp_path: Path) -> None:
     assert done.stdout == "(12, 5) True\n", done.stderr
 
 
-def test_a_lock_makes_others_wait(tmp_path: Path) -> None:
+def test_a_lock_makes_others_wait(tmp_path):
     paths = [tmp_path / "m" / f"{name}.safetensors" for name in "ba"]
     code = (
         "from pathlib import Path; from analysis.features import store;"

@@ -1,10 +1,6 @@
 """Training the pocket models: each objective learns, and what is kept is what was trained."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +20,13 @@ from training import objectives, pocket_lab  # noqa: E402
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 Y, X = abs(np.indices((20, 20)) - 9.5)
 SHAPES = {"square": Y < 10, "bar": Y < 4, "frame": (Y > 5) | (X > 5), "cross": (Y < 2) | (X < 2)}
-TOWERS: dict[str, dict[str, Any]] = {
+TOWERS = {
     "cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
     "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32},
 }
 
 
-def picture(colour: str, shape: str, draw: np.random.Generator) -> np.ndarray:
+def picture(colour, shape, draw):
     image = np.full((32, 32, 3), 255, np.uint8)
     y, x = draw.integers(0, 10, 2)
     image[y : y + 20, x : x + 20][SHAPES[shape]] = COLOURS[colour]
@@ -38,17 +34,17 @@ def picture(colour: str, shape: str, draw: np.random.Generator) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> WordTokenizer:
+def tokenizer():
     return WordTokenizer.from_captions([*COLOURS, *SHAPES, *emoji.TEMPLATES], context_length=8)
 
 
 @pytest.fixture(scope="module")
-def prompts(tokenizer: WordTokenizer) -> Any:
+def prompts(tokenizer):
     return torch.stack([tokenizer(texts) for texts in pocket.prompts(COLOURS)])
 
 
 @pytest.fixture(scope="module")
-def examples(tokenizer: WordTokenizer) -> Any:
+def examples(tokenizer):
     """Coloured shapes: 12 concepts ("red square"), 8 images of each; the class is the colour."""
     draw = np.random.default_rng(0)
     concepts = [(colour, shape) for colour in COLOURS for shape in SHAPES]
@@ -66,7 +62,7 @@ def examples(tokenizer: WordTokenizer) -> Any:
 
 
 @pytest.fixture(scope="module", params=TOWERS)
-def architecture(request: pytest.FixtureRequest, tokenizer: WordTokenizer) -> dict[str, Any]:
+def architecture(request, tokenizer):
     text = {
         "context_length": 8, "vocab_size": tokenizer.vocab_size, "width": 32, "heads": 2,
         "layers": 1,
@@ -74,8 +70,8 @@ def architecture(request: pytest.FixtureRequest, tokenizer: WordTokenizer) -> di
     return {"embed_dim": 16, "vision_cfg": TOWERS[request.param], "text_cfg": text}
 
 
-def recipe(**changes: Any) -> Recipe:
-    content: dict[str, Any] = {
+def recipe(**changes):
+    content = {
         "name": "tiny", "family": "pocket_cnn", "level": "zero_shot", "objective": "contrastive",
         "architecture": "tiny", "styles": "captions", "steps": 60, "batch": 32,
         "learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 0.1, "clip_norm": 1.0,
@@ -85,21 +81,21 @@ def recipe(**changes: Any) -> Recipe:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Any:
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 # Each objective learns
 
 
-def test_contrastive_then_finetuned(architecture: Any, examples: Any, prompts: Any) -> None:
+def test_contrastive_then_finetuned(architecture, examples, prompts):
     clip = objectives.train(recipe(), architecture, examples, prompts, seed=0, watched=examples)
     assert clip.curve[-1].loss < clip.curve[0].loss - 0.3
     assert clip.curve[-1].accuracy > 0.6, "chance is 1/3"
@@ -111,7 +107,7 @@ def test_contrastive_then_finetuned(architecture: Any, examples: Any, prompts: A
     assert tuned.curve[-1].accuracy >= clip.curve[-1].accuracy - 0.05
 
 
-def test_supervised_learns(architecture: Any, examples: Any, prompts: Any) -> None:
+def test_supervised_learns(architecture, examples, prompts):
     spec = recipe(objective="supervised", level="supervised")
     done = objectives.train(spec, architecture, examples, prompts, seed=0, watched=examples)
     assert done.curve[-1].loss < done.curve[0].loss / 2
@@ -119,9 +115,7 @@ def test_supervised_learns(architecture: Any, examples: Any, prompts: Any) -> No
     assert [point.step for point in done.curve] == list(range(6, 61, 6))
 
 
-def test_finetuning_begins_as_the_zero_shot_classifier(
-    architecture: Any, examples: Any, prompts: Any
-) -> None:
+def test_finetuning_begins_as_the_zero_shot_classifier(architecture, examples, prompts):
     torch.manual_seed(3)
     clip = objectives.Contrastive(architecture, prompts).eval()
     spec = recipe(objective="finetuned", start="tiny")
@@ -134,7 +128,7 @@ def test_finetuning_begins_as_the_zero_shot_classifier(
 # The loss
 
 
-def test_loss_is_clips_when_no_two_share_a_concept() -> None:
+def test_loss_is_clips_when_no_two_share_a_concept():
     torch.manual_seed(0)
     images, texts = torch.nn.functional.normalize(torch.randn(2, 7, 5), dim=-1)
     scale = torch.tensor(9.0)
@@ -144,7 +138,7 @@ def test_loss_is_clips_when_no_two_share_a_concept() -> None:
     )
 
 
-def test_loss_of_a_shared_caption_by_hand() -> None:
+def test_loss_of_a_shared_caption_by_hand():
     """Two images of one caption: all scores equal, so both rows have the loss log 2."""
     feature = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     groups = torch.tensor([4, 4])
@@ -158,9 +152,7 @@ def test_loss_of_a_shared_caption_by_hand() -> None:
 # The loop
 
 
-def test_a_seed_gives_the_same_weights_again(
-    architecture: Any, examples: Any, prompts: Any
-) -> None:
+def test_a_seed_gives_the_same_weights_again(architecture, examples, prompts):
     spec = recipe(steps=5)
     first, again, other = (
         objectives.train(spec, architecture, examples, prompts, seed=seed).weights
@@ -169,14 +161,14 @@ def test_a_seed_gives_the_same_weights_again(
     assert same(first, again) and not same(first, other)
 
 
-def test_every_epoch_goes_once_through_all() -> None:
+def test_every_epoch_goes_once_through_all():
     rows = torch.cat([objectives.batch_rows(12, 4, seed=1, step=step) for step in range(6)])
     assert sorted(rows[:12].tolist()) == sorted(rows[12:].tolist()) == list(range(12))
     assert rows[:12].tolist() != rows[12:].tolist()
     assert sorted(objectives.batch_rows(3, 8, seed=1, step=5).tolist()) == [0, 1, 2]
 
 
-def test_learning_rate_rises_then_falls() -> None:
+def test_learning_rate_rises_then_falls():
     rates = [objectives.rate(recipe(steps=100), step) for step in range(100)]
     assert rates[0] == pytest.approx(2e-4) and max(rates) == rates[9] == pytest.approx(2e-3)
     assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] < 1e-5
@@ -185,7 +177,7 @@ def test_learning_rate_rises_then_falls() -> None:
 # Images
 
 
-def test_augmentation_without_change_is_the_image(examples: Any) -> None:
+def test_augmentation_without_change_is_the_image(examples):
     still = recipe(shrink=0.0, shift=0.0, flip=False)
     torch.testing.assert_close(
         objectives.augment(examples.images, still),
@@ -195,7 +187,7 @@ def test_augmentation_without_change_is_the_image(examples: Any) -> None:
     )
 
 
-def test_augmentation_keeps_the_white_ground() -> None:
+def test_augmentation_keeps_the_white_ground():
     white = torch.full((4, 3, 32, 32), 255, dtype=torch.uint8)
     moved = objectives.augment(white, recipe(shrink=0.3, shift=0.3))
     torch.testing.assert_close(moved, torch.ones(4, 3, 32, 32))
@@ -204,9 +196,7 @@ def test_augmentation_keeps_the_white_ground() -> None:
 # Files
 
 
-def test_checkpoints_load_only_into_their_architecture(
-    architecture: Any, prompts: Any, tmp_path: Path
-) -> None:
+def test_checkpoints_load_only_into_their_architecture(architecture, prompts, tmp_path):
     model = objectives.Contrastive(architecture, prompts)
     path = tmp_path / "model.safetensors"
     objectives.write_tensors(objectives.halved(model.weights()), path, {"architecture": "tiny"})
@@ -222,9 +212,7 @@ def test_checkpoints_load_only_into_their_architecture(
         objectives.load_weights(open_clip.CLIP(**architecture), weights)
 
 
-def test_finetuning_and_empty_styles_say_what_is_missing(
-    architecture: Any, examples: Any, prompts: Any
-) -> None:
+def test_finetuning_and_empty_styles_say_what_is_missing(architecture, examples, prompts):
     with pytest.raises(PocketError, match="train that model first"):
         objectives.build(recipe(objective="finetuned", start="clip"), architecture, prompts)
     nothing = examples.where(examples.labels > 99)
@@ -235,7 +223,7 @@ def test_finetuning_and_empty_styles_say_what_is_missing(
 # Captions and recipes
 
 
-def test_captions_are_reproducible_and_of_the_concept() -> None:
+def test_captions_are_reproducible_and_of_the_concept():
     texts = pocket.captions("grinning face", ["happy", "smile"], "smiling face", seed=0)
     assert texts == pocket.captions("grinning face", ["happy", "smile"], "smiling face", seed=0)
     share = sum("smiling face" in text for text in texts) / len(texts)
@@ -245,7 +233,7 @@ def test_captions_are_reproducible_and_of_the_concept() -> None:
     assert all("plain" in text for text in pocket.captions("plain", [], "", seed=0))
 
 
-def test_recipes_cover_the_families_and_a_pool() -> None:
+def test_recipes_cover_the_families_and_a_pool():
     recipes = pocket.load_recipes()
     assert len(recipes.seeds) >= 3
     assert sum(recipe.family == "pool" for recipe in recipes.models) >= 12
@@ -262,7 +250,7 @@ def test_recipes_cover_the_families_and_a_pool() -> None:
     assert trained == described
 
 
-def test_concepts_set_aside_for_tuning_are_whole_training_clusters() -> None:
+def test_concepts_set_aside_for_tuning_are_whole_training_clusters():
     table = pd.DataFrame({"cluster": list("abcdef") * 3})
     table["split"] = np.where(table["cluster"].isin(["e", "f"]), "test", "train")
     split = pocket_lab.with_validation(table)
@@ -278,7 +266,7 @@ def test_concepts_set_aside_for_tuning_are_whole_training_clusters() -> None:
 KEPT = ["accuracies.csv", "curves.csv", "tuning.csv"]
 
 
-def test_tables_hold_every_training() -> None:
+def test_tables_hold_every_training():
     accuracies, curves, tuning = (pd.read_csv(pocket.POCKET / name) for name in KEPT)
     recipes = pocket.load_recipes()
     expected = {(recipe.name, seed) for recipe, seed in recipes.tasks()}
@@ -296,7 +284,7 @@ def test_tables_hold_every_training() -> None:
         assert row.validation_accuracy == own["validation_accuracy"].max()
 
 
-def test_kept_checkpoints_give_the_kept_accuracies() -> None:
+def test_kept_checkpoints_give_the_kept_accuracies():
     """The checkpoints are all there, small, of the present recipes, and as good as is said."""
     recipes = pocket.load_recipes()
     kept = pd.read_csv(pocket.POCKET / "accuracies.csv").query("seed == 0 and split == 'test'")
