@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from filelock import FileLock
@@ -150,6 +151,14 @@ def sphinx_build(
         )  # fmt: skip
         app.build()
     return app, warnings.getvalue()
+
+
+def contrast(*colours: str) -> float:
+    """The ratio of the relative luminances of two colours `#rrggbb`, as WCAG 2 defines it."""
+    parts = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in colours])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    dark, light = sorted(linear @ [0.2126, 0.7152, 0.0722])
+    return float((light + 0.05) / (dark + 0.05))
 
 
 def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import contrast
 
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
@@ -167,18 +168,10 @@ def test_every_level_has_a_colour_and_a_marker_of_its_own():
         assert len({getattr(look, part) for look in style.LEVEL_STYLES.values()}) == len(LEVELS)
 
 
-def luminance(colour: str) -> float:
-    """WCAG 2 relative luminance."""
-    parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])
 def test_level_colours_stand_out_on_both_pages(page):
     for look in style.LEVEL_STYLES.values():
-        high, low = sorted((luminance(look.colour), luminance(page)), reverse=True)
-        assert (high + 0.05) / (low + 0.05) >= 3
+        assert contrast(look.colour, page) >= 3
 
 
 @pytest.mark.parametrize(

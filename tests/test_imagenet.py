@@ -17,7 +17,7 @@ from analysis.common import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import copies, find, imagelist, imagenet, packed, sets
-from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
+from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
 from companion.cli import main
 from companion.measurements import due, take
 
@@ -81,14 +81,6 @@ def test_the_classes():
     assert sizes == {name: 1000 for name in ALL} | {
         "imagenet-r": 200, "imagenet-a": 200, "objectnet": 113,
     }  # fmt: skip
-
-
-def test_prompts_are_those_of_open_clip():
-    open_clip = pytest.importorskip("open_clip", reason="extraction is not installed")
-    prompts = imagenet.prompts()
-    assert prompts.names == tuple(open_clip.IMAGENET_CLASSNAMES)
-    templates = [template("tench") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]
-    assert [template.format("tench") for template in prompts.templates] == templates
 
 
 def test_the_tables_are_those_of_the_libraries():
@@ -262,8 +254,12 @@ def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     config.write_text(f"imagenet-a: {tmp_path / 'elsewhere'}\n")
     assert available("imagenet-a").folder == tmp_path / "elsewhere"
     assert available("imagenet-r").folder == small / "imagenet-r"
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
+        find.find("imagenet-r")
     monkeypatch.delenv("COMPANION_DATA")
-    assert available("imagenet-r").state == "absent"
+    with pytest.raises(DatasetError, match="COMPANION_DATA names, and it is not set"):
+        find.find("imagenet-r")
     config.write_text(f"root: {small}\nbroden: {tmp_path}/broden\n")
     assert available("imagenet-r").folder == small / "imagenet-r"
     assert "Broden lies in" in available("broden").why
@@ -326,15 +322,6 @@ def test_a_wrong_configuration(tmp_path, monkeypatch, capsys, text, message):
     assert re.match(f"companion: {config}.*{message}", capsys.readouterr().err)
 
 
-def test_absent_sets(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
-        find.find("imagenet-r")
-    monkeypatch.delenv("COMPANION_DATA")
-    with pytest.raises(DatasetError, match="COMPANION_DATA names, and it is not set"):
-        find.find("objectnet")
-
-
 def test_the_grid(monkeypatch):
     with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
         find.find("grid")
@@ -367,19 +354,6 @@ def archive(folder, members):
         for name, content in members.items():
             miniatures.add(target, name, content)
     return folder / "0.tar"
-
-
-def test_labels_beside_images_in_shards(tmp_path):
-    path = archive(
-        tmp_path,
-        {"a/1.jpg": b"x", "a/1.cls": b"7", "a/1.json": b"{}", "a/2.seg.cls": b"no",
-         "b/1.JPEG": b"y", "b/1.cls": b" n01440764\n"},
-    )  # fmt: skip
-    found, names = packed.read(path.parent) or ([], ())
-    assert names is None
-    assert [(s.name, s.label, s.image.read()) for s in found] == [
-        ("a/1", "7", b"x"), ("b/1", "n01440764", b"y"),
-    ]  # fmt: skip
 
 
 def test_shards_that_are_damaged(tmp_path):
@@ -485,6 +459,24 @@ def table(folder, content, name="test"):
 PICTURE = {"bytes": b"<html>", "path": None}
 
 
+def test_labels_beside_images_and_images_that_are_damaged(tmp_path):
+    archive(
+        tmp_path / "shards",
+        {"a/1.jpg": b"<html>", "a/1.cls": b"7", "a/1.json": b"{}", "a/2.seg.cls": b"no",
+         "b/1.JPEG": b"y", "b/1.cls": b" n01440764\n"},
+    )  # fmt: skip
+    table(tmp_path / "rows", {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
+    for folder, labels, names in (
+        ("shards", {"a/1": "7", "b/1": "n01440764"}, None),
+        ("rows", {"test-00000-of-00001-000000": "n01443537"}, ()),
+    ):
+        found, said = packed.read(tmp_path / folder)
+        assert ({one.name: one.label for one in found}, said) == (labels, names)
+        listed = ImageList("x", [found[0].image], ("a",), np.array([0]), ("a",))
+        with pytest.raises(DamagedImageError, match=f"a: cannot identify .* '{found[0].name}"):
+            listed.image(0)
+
+
 @pytest.mark.parametrize(
     ("save", "content", "message"),
     [
@@ -504,20 +496,6 @@ def test_shards_and_parquet_files_that_are_wrong(save, content, message, tmp_pat
     with pytest.raises(DatasetError, match=message):
         find.find("imagenet-r")
     assert available("imagenet-r").state == "incomplete"
-
-
-def test_a_damaged_image_in_a_shard_or_a_parquet_file(tmp_path):
-    shard = archive(tmp_path / "a", {"deep/1.jpg": b"<html>", "deep/1.cls": b"0"})
-    rows = table(tmp_path / "b", {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
-    for path, name, label, names in (
-        (shard, "deep/1", "0", None),
-        (rows, "test-00000-of-00001-000000", "n01443537", ()),
-    ):
-        ((sample,), found) = packed.read(path.parent) or ([], None)
-        assert (sample.name, sample.label, found) == (name, label, names)
-        listed = ImageList("x", [sample.image], ("a",), np.array([0]), ("a",))
-        with pytest.raises(DamagedImageError, match=f"a: cannot identify image .* '{name}"):
-            listed.image(0)
 
 
 def test_parquet_files_that_are_damaged(tmp_path, monkeypatch):
@@ -550,15 +528,6 @@ def test_without_pyarrow(tmp_path, monkeypatch):
 # The commands
 
 
-@pytest.fixture
-def few_templates(monkeypatch):
-    """Two templates instead of 80, to make heads quickly."""
-    whole = imagenet.prompts()
-    small = Prompts(whole.classes, whole.names, whole.templates[:2])
-    monkeypatch.setattr(imagenet, "prompts", lambda: small)
-    yield
-
-
 def test_the_status_of_data(capsys):
     assert main(["status", "--data"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -575,10 +544,12 @@ def test_the_status_of_data(capsys):
     assert len(first["list_sha256"]) == 64
 
 
-def test_extraction_of_a_shift(own, few_templates, capsys):
+def test_extraction_of_a_shift(own, monkeypatch, capsys):
     pytest.importorskip("torch", reason="extraction is not installed")
     pytest.importorskip("open_clip")
     pytest.importorskip("timm")
+    few = replace(imagenet.prompts(), templates=imagenet.prompts().templates[:2])
+    monkeypatch.setattr(imagenet, "prompts", lambda: few)  # heads are made quickly
     name = "pocket-cnn-random"
     command = ["extract", "pocket_cnn", "--model", name, "--data", "imagenet-r",
                "--device", "cpu", "--workers", "1"]  # fmt: skip

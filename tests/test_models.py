@@ -204,35 +204,6 @@ def test_real_open_clip_architectures_from_a_local_file(tmp_path, name):
         torch.testing.assert_close(ours, clip.encode_text(texts))
 
 
-def test_a_real_transformer_before_its_projection(tmp_path):
-    """Of OpenAI's architecture with weights drawn at random, against the forward pass literally."""
-    name, path = "ViT-B-32-quickgelu", tmp_path / "clip.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        clip = open_clip.create_model(name).eval()
-        for norm in (clip.visual.ln_post.weight, clip.visual.ln_post.bias):
-            torch.nn.init.uniform_(norm, 0.5, 1.5)
-    save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
-    early = clip_model(name, path.name, width=768, head="none", layer="before_projection")
-    loaded = load(early, path)
-    assert loaded.head is None and loaded.text is None
-    image = loaded.preprocess(pictures(1)[0])[None]
-    v = clip.visual
-    with torch.inference_mode():
-        patches = v.conv1(image).flatten(2).transpose(1, 2)
-        x = torch.cat([v.class_embedding.expand(1, 1, -1), patches], 1) + v.positional_embedding
-        x = v.ln_pre(x)
-        for block in v.transformer.resblocks:
-            y = block.ln_1(x)
-            x = x + block.attn(y, y, y, need_weights=False)[0]
-            y = block.mlp.c_fc(block.ln_2(x))
-            x = x + block.mlp.c_proj(y * torch.sigmoid(1.702 * y))
-        expected = v.ln_post(x[:, 0])
-        features = loaded.encoder(image)
-        torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(features @ v.proj, clip.encode_image(image))
-
-
 @pytest.mark.parametrize(("name", "classes"), [("vit_base_patch16_224", 1000), ("resnet50", 7)])
 def test_real_timm_architectures_from_a_local_file(tmp_path, name, classes):
     path = tmp_path / "net.safetensors"
