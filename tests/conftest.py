@@ -170,6 +170,19 @@ def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:
 
 
 @pytest.fixture(scope="session")
+def artefacts() -> None:
+    """Skip unless the public features can be had from a mirror, the cache or the network."""
+    from analysis.features import published
+    from analysis.images import public
+
+    try:
+        for name in published.files():
+            public.fetch(name)
+    except public.ArtifactError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def clone(tmp_path_factory) -> Path:
     """A clean clone with its book built, once for all workers.
 

@@ -474,16 +474,12 @@ def test_pocket_models_show_none(name, persistence):
     assert untrained == (name == "pocket-cnn-random")
 
 
-def test_public_embeddings_of_clip_show(tmp_path):
+def test_public_embeddings_of_clip_show(artefacts, tmp_path):
     from analysis.families.registry import load_family
     from analysis.features import published
-    from analysis.images import public
 
     family = load_family("vit_b_16")
-    try:
-        published.into_store(family, tmp_path)
-    except public.ArtifactError as error:
-        pytest.skip(f"the public embeddings are not here: {error}")
+    published.into_store(family, tmp_path)
     clip, control = (
         probe_checkpoint.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", folder=tmp_path)
         for n in ("openai", "random")

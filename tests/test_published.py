@@ -228,13 +228,6 @@ def test_a_family_without_published_models_gives_an_empty_table(table):
     assert wide(published([load_family("vit_l_14")], table), "mean").empty
 
 
-def test_soups_are_not_counted_as_finetuned_models(table):
-    soups = table[table["model"].isin(["greedy_soup", "uniform_soup"])]
-    assert set(soups["level"]) == {""}
-    members = table[(table["source"] == "model_soups") & (table["level"] == "finetuned")]
-    assert members["model"].nunique() == 72
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -281,14 +274,6 @@ def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, text, message):
     path.unlink()
     with pytest.raises(AccuracyError, match=r"does not exist: run .*make.py"):
         load(path)
-
-
-def test_a_smallest_file_is_read(tmp_path):
-    path = tmp_path / "accuracies.csv"
-    path.write_text(HEAD + ROW + ROW.replace(",224,", ",,"))
-    rows = load(path)
-    assert rows["image_size"].isna().to_list() == [False, True]
-    assert rows["accuracy"].to_list() == [0.76156, 0.76156]
 
 
 def test_the_committed_file_is_what_the_script_makes(make):
