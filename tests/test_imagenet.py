@@ -176,50 +176,30 @@ def one_of(place, folder):
     return next((place / folder).iterdir())
 
 
-@pytest.mark.parametrize(
-    ("name", "spoil", "message"),
-    [
-        (
-            R,
-            lambda p: one_of(p, GOLDFISH).unlink(),
-            "228 of 229 images: this copy of ImageNet-R is incomplete",
-        ),
-        (
-            R,
-            lambda p: shutil.rmtree(p / SHARK),
-            "228 of 229 .*; 1 of 200 classes have no image, the first is n01484850",
-        ),
-        (R, lambda p: (p / SHARK).rename(p / "n01484851"), r"shark\); 1 .* none .* is n01484851"),
-        (
-            R,
-            lambda p: shutil.copytree(p / SHARK, p / TENCH),
-            "R: 1 folders are of none of its classes and are not read, .* n01440764",
-        ),
-        (
-            R,
-            lambda p: shutil.copy(one_of(p, SHARK), p / SHARK / "2.jpg"),
-            "230 images where 229 were published: this copy of ImageNet-R has more",
-        ),
-        # as many images as there should be, one of them in another class's folder
-        (R, lambda p: one_of(p, SHARK).rename(p / GOLDFISH / "2.jpg"), "R: 1 of 200 .* n01484850"),
-        (
-            V2,
-            lambda p: one_of(p, "3").rename(p / "5" / "2.jpeg"),
-            r"1 classes have another .* than 1, the first is 5 \(",
-        ),
-        # none of the 113 classes that are used, but the copy is not the set
-        (
-            OBJECTNET,
-            lambda p: shutil.rmtree(p / "air_freshener"),
-            "356 of 358 images: this copy of ObjectNet is incomplete; 1 of 313 .* air_freshener",
-        ),
-        (
-            OBJECTNET,
-            lambda p: one_of(p, "chair").rename(p / "air_freshener" / "2.png"),
-            "t: .* is chair; 124 images of the 113 classes of ImageNet where 125 were published",
-        ),
-    ],
-)
+#: Data set, what is done to a copy of it, and what is said.
+SPOILT = [
+    (R, lambda p: one_of(p, GOLDFISH).unlink(),
+     "228 of 229 images: this copy of ImageNet-R is incomplete"),
+    (R, lambda p: shutil.rmtree(p / SHARK),
+     "228 of 229 .*; 1 of 200 classes have no image, the first is n01484850"),
+    (R, lambda p: (p / SHARK).rename(p / "n01484851"), r"shark\); 1 .* none .* is n01484851"),
+    (R, lambda p: shutil.copytree(p / SHARK, p / TENCH),
+     "R: 1 folders are of none of its classes and are not read, .* n01440764"),
+    (R, lambda p: shutil.copy(one_of(p, SHARK), p / SHARK / "2.jpg"),
+     "230 images where 229 were published: this copy of ImageNet-R has more"),
+    # as many images as there should be, one of them in another class's folder
+    (R, lambda p: one_of(p, SHARK).rename(p / GOLDFISH / "2.jpg"), "R: 1 of 200 .* n01484850"),
+    (V2, lambda p: one_of(p, "3").rename(p / "5" / "2.jpeg"),
+     r"1 classes have another .* than 1, the first is 5 \("),
+    # none of the 113 classes that are used, but the copy is not the set
+    (OBJECTNET, lambda p: shutil.rmtree(p / "air_freshener"),
+     "356 of 358 images: this copy of ObjectNet is incomplete; 1 of 313 .* air_freshener"),
+    (OBJECTNET, lambda p: one_of(p, "chair").rename(p / "air_freshener" / "2.png"),
+     "t: .* is chair; 124 images of the 113 classes of ImageNet where 125 were published"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, spoil, message", SPOILT)
 def test_copies_that_differ(own, name, spoil, message):
     spoil(own(name))
     with pytest.raises(DatasetError, match=f"{message}.*with --accept-counts: every measurement"):

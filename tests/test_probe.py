@@ -320,23 +320,34 @@ def refused(images, tmp_path, capsys):
 
 
 def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys, monkeypatch):
-    """Of paths with spaces, other letters and, the second time, backslashes."""
-    html, numbers = tmp_path / "Bericht é.html", tmp_path / "numbers.json"
-    assert run(tiny, "--images", images, "--html", html, "--json", numbers) == 0
+    """Of paths with spaces, other letters and, the second time, backslashes.
+
+    What was chosen of a file that holds more stands in answer, page and numbers.
+    """
+    from safetensors.torch import load_file
+
+    torch = pytest.importorskip("torch")
+    html, numbers, both = (tmp_path / name for name in ("Bericht é.html", "n.json", "das beste.pt"))
+    state = {f"module.{key}": value for key, value in load_file(tiny).items()}
+    torch.save({"model": state, "model_ema": state}, both)
+    assert run(both, *TINY, "--images", images, "--html", html, "--json", numbers) == 0
     said = capsys.readouterr().out
     found = probe_found.from_json(numbers.read_text(encoding="utf-8"))
-    assert found.images == 12 and found.name == "mein modell.safetensors"
+    assert found.images == 12 and found.name == "das beste.pt"
     assert said.split("\n\n")[0].replace("\n", " ") == found.verdict.sentence
     assert all(caution in " ".join(said.split()) for caution in ALWAYS)
     about = found.about
+    assert "the entry model was taken, model_ema left aside" in about["note"]
+    assert "module." in about["note"] and about["note"] in " ".join(said.split())
+    assert about["note"] in html.read_text(encoding="utf-8")
     assert about["model"]["weights_sha256"] and about["versions"]["torch"]
     assert about["command"].startswith("companion probe ")
     check_page(html.read_text(encoding="utf-8"), figures=3)
-    assert sorted(tmp_path.iterdir()) == sorted([html, numbers])
+    assert sorted(tmp_path.iterdir()) == sorted([html, numbers, both])
     assert not list(store.default_folder().rglob("*"))
     monkeypatch.chdir(images.parents[1])
-    words = [str(path.relative_to(Path.cwd())).replace("/", "\\") for path in (tiny, images)]
-    assert run(words[0], "--images", words[1], "--quiet") == 0
+    words = [str(path.relative_to(Path.cwd())).replace("/", "\\") for path in (both, images)]
+    assert run(words[0], *TINY, "--images", words[1], "--quiet") == 0
     assert capsys.readouterr() == (found.verdict.sentence + "\n", "")
 
 
@@ -380,23 +391,6 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
         of_encoder(torch.nn.Identity(), inputs)
     with pytest.raises(ProbeError, match="3 images are too few"):
         of_encoder(loaded.encoder, inputs[:3])
-
-
-def test_what_was_chosen_of_a_file_stands_in_answer_page_and_numbers(
-    tiny, images, tmp_path, capsys
-):
-    from safetensors.torch import load_file
-
-    torch = pytest.importorskip("torch")
-    state = {f"module.{key}": value for key, value in load_file(tiny).items()}
-    torch.save({"model": state, "model_ema": state}, tmp_path / "both.pt")
-    page, numbers = tmp_path / "r.html", tmp_path / "n.json"
-    words = [tmp_path / "both.pt", *TINY, "--images", images, "--html", page, "--json", numbers]
-    assert run(*words) == 0
-    answer = " ".join(capsys.readouterr().out.split())
-    note = json.loads(numbers.read_text(encoding="utf-8"))["about"]["note"]
-    assert "the entry model was taken, model_ema left aside" in note and "module." in note
-    assert note in answer and note in page.read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):
