@@ -11,7 +11,7 @@ import functools
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +118,26 @@ def load(path: Path = ARCHIVE) -> Emoji:
 
     Raises DatasetError if the file is missing or its sheets do not fit its table.
     """
+    every = metadata(path)
+    counts = every.groupby("style", sort=False).size()
+    with ThreadPoolExecutor(4) as pool:
+        sheets = pool.map(_decode, STYLES, _members(path, *(f"{s}.webp" for s in STYLES)), counts)
+        images = np.concatenate(list(sheets))
+    images.flags.writeable = False
+    return Emoji(images, every)
+
+
+@functools.cache
+def metadata(path: Path = ARCHIVE) -> pd.DataFrame:
+    """The table of all images, as `Emoji.table` has it, without reading an image; kept and shared.
+
+    Raises DatasetError if the file is missing or damaged.
+    """
+    return one_row_per_image(read_table(_members(path, TABLE)[0]))
+
+
+def _members(path: Path, *names: str) -> list[bytes]:
+    """The content of some files in the archive."""
     if not path.is_file():
         raise DatasetError(
             f"{path} does not exist: the emoji come with the repository, so run this in a clone of "
@@ -125,27 +145,19 @@ def load(path: Path = ARCHIVE) -> Emoji:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            concepts = archive.read(TABLE)
-            sheets = [archive.read(f"{style}.webp") for style in STYLES]
+            return [archive.read(name) for name in names]
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError) as error:
         raise DatasetError(f"{path} is damaged ({error}): get it from the repository.") from None
-    table = read_table(concepts)
-    counts = [int((table[style] != "").sum()) for style in STYLES]
-    with ThreadPoolExecutor(4) as pool:
-        images = dict(zip(STYLES, pool.map(_decode, STYLES, sheets, counts), strict=True))
-    return assemble(table, images)
 
 
-def assemble(table: pd.DataFrame, images: Mapping[str, Pixels]) -> Emoji:
-    """Join the table of concepts (``read_table``) and the images that each style has of them."""
-    stack = np.concatenate([images[style] for style in STYLES])
-    stack.flags.writeable = False
+def one_row_per_image(table: pd.DataFrame) -> pd.DataFrame:
+    """From the table of concepts (``read_table``) to `Emoji.table`: style after style."""
     rows = pd.concat([table[table[style] != ""].assign(style=style) for style in STYLES])
     index = {name: i for i, name in enumerate(CLASSES)}
     rows["class_index"] = rows["class"].map(index).fillna(-1).astype(int)
     columns = ["concept", "name", "tags", "group", "subgroup", "cluster"]
     columns += ["style", "split", "class_index"]
-    return Emoji(stack, rows[columns].reset_index(drop=True))
+    return rows[columns].reset_index(drop=True)
 
 
 @functools.cache
@@ -156,7 +168,7 @@ def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], scipy.s
     annotations, ``colour`` and ``texture`` computed from each image. A name may occur as more than
     one kind. Only concepts of at least ``least`` images.
     """
-    table = load().table
+    table = metadata()
     parts: list[tuple[str, Sequence[str], scipy.sparse.csc_array]] = [
         ("tag", *_indicators(table["tags"].str.split(";"))),
         ("subgroup", *_indicators(table["subgroup"].map(lambda subgroup: [subgroup]))),

@@ -339,8 +339,9 @@ def _named(rows: pd.DataFrame, family: Family, model: Model) -> pd.DataFrame:
 
 
 def _matches(table: pd.DataFrame, key: PublishedKey) -> pd.Series[bool]:
-    named = table["model"].map(lambda name: fnmatch.fnmatchcase(name, key.model)).astype(bool)
-    return (table["source"] == key.source) & (table["weights"] == key.weights) & named
+    near = (table["source"] == key.source) & (table["weights"] == key.weights)
+    names = [n for n in table["model"][near].unique() if fnmatch.fnmatchcase(n, key.model)]
+    return near & table["model"].isin(names)
 
 
 def _numbers(table: pd.DataFrame, column: str, path: Path, empty: bool = False) -> pd.Series[float]:

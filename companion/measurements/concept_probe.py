@@ -61,7 +61,7 @@ class ConceptsMissingError(CompanionError, RuntimeError):
 def pocket() -> ConceptImages:
     """The pocket lab's probe with all concepts that some test image shows."""
     names, kinds, labels = emoji.concepts(1)
-    table = emoji.load().table
+    table = emoji.metadata()
     test = np.flatnonzero(table["split"] == "test")
     rows = table.iloc[test]
     keys = (rows["concept"] + "/" + rows["style"]).tolist()

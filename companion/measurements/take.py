@@ -361,7 +361,7 @@ def concepts_of(found: store.Features, data: str) -> Integers:
     Raises StoreError if the features are of other emoji than the test emoji of this style.
     """
     style = data.removeprefix("pocket-").removesuffix("-test")
-    table = emoji.load().table
+    table = emoji.metadata()
     concepts = sorted(table[table["split"] == "test"]["concept"].unique())
     numbers = store.row_numbers([f"{concept}/{style}" for concept in concepts])
     place = {number: concept for concept, number in enumerate(numbers.tolist())}

@@ -296,17 +296,20 @@ def resampled(view: View, resamples: int, seed: int) -> dict[str, Array]:
 @lru_cache(maxsize=4)
 def _accuracy_resampled(resamples: int, seed: int) -> dict[tuple[str, int, str], Array]:
     """(model, seed, style) → accuracy under every resample of the test concepts."""
-    table = emoji.load().table
+    table = emoji.metadata()
     table = table[(table["split"] == "test") & (table["class_index"] >= 0)]
     units = table.assign(unit=pd.factorize(table["concept"], sort=True)[0])
     of_style = {str(style): rows["unit"] for style, rows in units.groupby("style", sort=False)}
     drawn = dict(
         zip(of_style, resampled_units(list(of_style.values()), resamples, seed), strict=True)
     )
-    return {
-        key: weighted_accuracy(right[None], drawn[key[2]])[:, 0]
-        for key, right in accuracies.recognised().items()
-    }
+    right = accuracies.recognised()
+    found: dict[tuple[str, int, str], Array] = {}
+    for style, weights in drawn.items():
+        keys = [key for key in right if key[2] == style]
+        accuracy = weighted_accuracy(np.array([right[key] for key in keys]), weights)
+        found |= zip(keys, accuracy.T, strict=True)
+    return found
 
 
 # What each view is of

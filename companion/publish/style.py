@@ -179,10 +179,9 @@ def figure(
         return text(name, "")
     if not caption.strip() or not drawing.alt.strip():
         raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
-    data = {
-        "image/svg+xml": to_svg(drawing.figure), "image/png": to_png(drawing.figure),
-        "text/plain": drawing.alt,
-    }  # fmt: skip
+    data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
+    drawing.figure.set_layout_engine(None)  # all is in its place: the picture takes it from there
+    data["image/png"] = to_png(drawing.figure)
     if drawing.data is not None:
         data["text/csv"] = to_csv(drawing.data)
     about = {"caption": caption, "alt": drawing.alt, "evidence": evidence or "", "more": more}

@@ -44,8 +44,9 @@ from analysis.images.emoji import (
     STYLES,
     SUBGROUPS,
     TABLE,
-    assemble,
+    Emoji,
     from_sheet,
+    one_row_per_image,
     read_table,
     sizes,
 )
@@ -168,7 +169,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
     table, images = build()
-    emoji = assemble(table, images)
+    stack = np.concatenate([images[style] for style in STYLES])
+    emoji = Emoji(stack, one_row_per_image(table))
     flags = [appearance.colours(emoji.images), appearance.textures(emoji.images)]
     packed = np.packbits(np.concatenate(flags, 1), axis=1)
     readme = with_sizes(README.read_text(encoding="utf-8"), sizes(emoji))

@@ -138,7 +138,7 @@ def representation(
     ``random_directions`` what as many random directions reach where n_unique counts.
     """
     array = np.asarray(features, dtype=np.float64)
-    table = emoji.load().table
+    table = emoji.metadata()
     inside = array[(table[table["split"] == "test"]["style"] == emoji.IMAGENET).to_numpy()]
     parts = directions.decompose(head)
     kurtosis = outliers.kurtosis(inside)
@@ -169,7 +169,7 @@ def collect(tasks: Iterable[tuple[Recipe, int]], folder: Path, name: str) -> pd.
 
 def make_tokenizer() -> WordTokenizer:
     """Return the tokenizer of the words in training concepts, class names and templates."""
-    seen = emoji.load().table.query("split == 'train'").drop_duplicates("concept")
+    seen = emoji.metadata().query("split == 'train'").drop_duplicates("concept")
     texts = [*seen["name"], *seen["tags"], *emoji.CLASSES, *emoji.TEMPLATES]
     return WordTokenizer.from_captions(texts)
 
