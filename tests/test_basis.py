@@ -1,14 +1,8 @@
 """What a rotation changes of features, and what it leaves: analysis.metrics.basis."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from conftest import ROOT
 
-from analysis.images import public
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis, persistence
 from companion.measurements import invariance
@@ -115,18 +109,3 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     assert found["leader"] == 7
     assert found["accuracy_without_leader"] == pytest.approx(now.mean())
     assert found["difference_without_leader"] == pytest.approx(now.mean() - 0.9)
-
-
-def test_kurtosis_from_published_moments_is_as_kept():
-    path = ROOT / "data/moments/make.py"
-    try:
-        for name in ("W_CLIP/mean_image_L14.pt", "W_CLIP/w_mat_image_L14.pt"):
-            public.fetch(name)
-    except public.ArtifactError as error:
-        pytest.skip(str(error))
-    pytest.importorskip("torch", reason="the published moments are torch files")
-    checked = subprocess.run(
-        [sys.executable, str(path), "--check"], cwd=ROOT, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert checked.returncode == 0, checked.stderr[-600:]

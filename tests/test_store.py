@@ -165,15 +165,6 @@ def test_what_killed_processes_left_goes(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {*others, "y.json"}
 
 
-def test_features_of_a_model_described_otherwise_are_outdated(tmp_path):
-    path = tmp_path / "m" / "d.safetensors"
-    write(path)
-    other = model(weights="other.safetensors", preprocessing={**model().preprocessing.model_dump(),
-                                                              "size": 16})  # fmt: skip
-    with pytest.raises(StoreError, match="weights and preprocessing differed"):
-        store.read_features(path, other)
-
-
 def test_a_head_by_hand(tmp_path):
     head = Head(
         weight=np.array([[1, 0], [0, 2], [1, 1]], dtype=np.float32),

@@ -16,7 +16,6 @@ import pytest
 from conftest import ROOT
 from scipy import sparse
 
-from analysis.images.public import ArtifactError
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
 from companion.publish.slides import deck
 from companion.runs.grid import NEEDED
@@ -109,15 +108,6 @@ def test_a_notebook_is_short_and_needs_nothing_of_ours(path):
         n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
     }
     assert imported <= {"numpy", "matplotlib.pyplot", "itertools"}
-
-
-def test_their_data_are_what_the_book_has(monkeypatch, capsys):
-    make = runpy.run_path(str(ROOT / "data/teach/make.py"))
-    monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
-    try:
-        assert make["main"]() == 0, capsys.readouterr().out
-    except ArtifactError as error:
-        pytest.skip(str(error))
 
 
 def test_slides_stand_alone_and_show_results():

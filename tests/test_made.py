@@ -1,0 +1,25 @@
+"""What scripts below `data/` make is what is committed: `python data/…/make.py --check`."""
+
+import runpy
+import sys
+
+import pytest
+from conftest import ROOT
+
+from analysis.images.public import ArtifactError
+
+MADE = ["imagenet", "moments", "published", "teach"]
+SLOW = [pytest.param("recipes/cost", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("folder", MADE + SLOW)
+def test_what_is_committed_is_what_its_script_makes(folder, monkeypatch, capsys):
+    pytest.importorskip("timm", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
+    try:
+        runpy.run_path(str(ROOT / "data" / folder / "make.py"), run_name="__main__")
+    except ArtifactError as error:
+        pytest.skip(f"what it is made from is not here: {error}")
+    except SystemExit as done:
+        assert not done.code, (done.code, *capsys.readouterr())
