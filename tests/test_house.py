@@ -31,8 +31,6 @@ HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 SLOW = (*HEAVY, "IPython", "pandas")
 #: What draws, computes or downloads: imported once a notebook does so.
 LATE = {"matplotlib.figure", "numba", "pooch", "requests", "scipy.sparse", "scipy.stats", "seaborn"}
-#: Functions that import what a text names; they end in one of these.
-BY_NAME = ("import_module", "__import__")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in OURS
@@ -47,22 +45,18 @@ def inside(name, rooms):
 @functools.cache
 def imports(path):
     """What a file imports, and whether it does so inside a function."""
-    return list(_imports(path))
-
-
-def _imports(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
     hidden = {id(node) for function in functions for node in ast.walk(function)}
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) in hidden) for alias in node.names)
+            found += [(alias.name, id(node) in hidden) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield whole if whole in MODULES else node.module, id(node) in hidden
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(BY_NAME):
-            yield from ((arg.value, True) for arg in node.args if isinstance(arg, ast.Constant))
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in whole]
+            found += [(name, id(node) in hidden) for name in names]
+    return found
 
 
 @functools.cache
@@ -99,7 +93,6 @@ def test_imports_go_one_way(module):
     [
         ("analysis.metrics.outliers", "from analysis.common import ROOT", True),
         ("analysis.images.sets", "def f():\n    import torch", True),
-        ("analysis.features.store", "import importlib\nimportlib.import_module('companion')", True),
         ("analysis.features.store", "def f():\n    from analysis.images import sets", True),
         ("training.pocket", "from companion.runs import keys", True),
         ("companion.runs.keys", "from companion import cli", True),

@@ -68,19 +68,6 @@ def available(name):
 # The tables
 
 
-def test_the_classes():
-    assert len(imagenet.classes()) == 1000 and list(imagenet.classes()) == sorted(
-        set(imagenet.classes())
-    )
-    prompts = imagenet.prompts()
-    repeated = {name for name in prompts.names if prompts.names.count(name) > 1}
-    assert repeated == {"missile", "sunglasses"}
-    sizes = {name: len(imagenet.subset(sets.descriptions()[name])) for name in ALL}
-    assert sizes == {name: 1000 for name in ALL} | {
-        "imagenet-r": 200, "imagenet-a": 200, "objectnet": 113,
-    }  # fmt: skip
-
-
 def test_the_mapping_of_objectnet():
     mapping = imagenet.objectnet_to_imagenet()
     wnids = [wnid for several in mapping.values() for wnid in several]

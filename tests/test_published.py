@@ -5,8 +5,6 @@ second opinion.
 """
 
 import itertools
-import runpy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from companion.measurements import accuracies, views
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
     FOUR_SHIFTS,
-    PUBLISHED,
     AccuracyError,
     baseline_pool,
     load,
@@ -46,12 +43,6 @@ def five(families):
 def four(families, table):
     line = views.view("four").line
     return views.effective(published(families.values(), table), FOUR_SHIFTS, line)
-
-
-@pytest.fixture(scope="module")
-def make():
-    """The script that builds the table, as a module."""
-    return SimpleNamespace(**runpy.run_path(str(PUBLISHED.parent / "make.py")))
 
 
 def logit(accuracy):
@@ -286,9 +277,9 @@ def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, text, message):
         ("swin_tiny_patch4_window7_224", "ms_in1k", "supervised"),
         ("deit_base_distilled_patch16_224", "fb_in1k", ""),
         ("hrnet_w48_ssld", "paddle_in1k", ""),
-        ("efficientnet_b0", "ns_jft_in1k", ""),
-        ("cspresnext50", "msft_in1k", "supervised"),
+        ("tf_efficientnet_b0", "ns_jft_in1k", ""),
     ],
 )
-def test_levels_read_from_timm_tags(make, model, weights, level):
-    assert make.timm_level(model, weights) == level
+def test_levels_read_from_timm_tags(table, model, weights, level):
+    rows = table[(table["source"] == "timm") & (table["model"] == model)]
+    assert set(rows.loc[rows["weights"] == weights, "level"]) == {level}
