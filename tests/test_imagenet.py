@@ -24,7 +24,7 @@ ALL = (
     *("imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
 )
 NO_CONFIG = "no-configuration.yaml"
-TRUE = sets.descriptions()
+TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__
 
 
 @pytest.fixture(scope="module")
@@ -234,31 +234,24 @@ def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch, caps
 """
     table = tmp_path / "sets.yaml"
     table.write_text(sets.SETS.read_text("utf-8").replace("\nsets:\n", f"\nsets:{entry}"), "utf-8")
-    monkeypatch.undo()
     monkeypatch.setattr(sets, "SETS", table)
-    monkeypatch.setattr(sets, "CONFIG", tmp_path / NO_CONFIG)
+    monkeypatch.setattr(sets, "_table", sets._table.__wrapped__)
+    for module in (sets, copies):
+        monkeypatch.setattr(module, "descriptions", READ_ANEW)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     for place in ("sea_gull/1", "sea_gull/2", "n01514668/1", "n01514668/2"):
         path = tmp_path / "my-birds" / f"{place}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9)).save(path)
-    for known in (sets._table, sets.descriptions):
-        known.cache_clear()
-    try:
-        (listed,) = find.find("birds")
-        assert (listed.name, listed.labels.tolist()) == ("birds", [0, 0, 1, 1])
-        assert listed.prompts and listed.prompts.names == ("rooster", "sea gull")
-        assert available("birds").state == "present"
-        shutil.rmtree(tmp_path / "my-birds" / "sea_gull")
-        assert "1 classes where 2 were published" in available("birds").why
-        table.write_text("sets:\n  - name: [\n", "utf-8")
-        sets._table.cache_clear()
-        sets.descriptions.cache_clear()
-        assert main(["status", "--data"]) == 1
-        assert "sets.yaml: line 3: the file is not readable as YAML" in capsys.readouterr().err
-    finally:
-        sets._table.cache_clear()
-        sets.descriptions.cache_clear()
+    (listed,) = find.find("birds")
+    assert (listed.name, listed.labels.tolist()) == ("birds", [0, 0, 1, 1])
+    assert listed.prompts and listed.prompts.names == ("rooster", "sea gull")
+    assert available("birds").state == "present"
+    shutil.rmtree(tmp_path / "my-birds" / "sea_gull")
+    assert "1 classes where 2 were published" in available("birds").why
+    table.write_text("sets:\n  - name: [\n", "utf-8")
+    assert main(["status", "--data"]) == 1
+    assert "sets.yaml: line 3: the file is not readable as YAML" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -309,19 +302,6 @@ def archive(folder, members):
         for name, content in members.items():
             miniatures.add(target, name, content)
     return folder / "0.tar"
-
-
-def test_shards_that_are_damaged(tmp_path):
-    path = archive(tmp_path, {"1.jpg": b"x" * 5000, "1.cls": b"0"})
-    content = path.read_bytes()
-    for spoilt in (content[:3000], content[:100], b"<html>404</html>" * 100):
-        path.write_bytes(spoilt)
-        with pytest.raises(DatasetError, match=r"0\.tar is not a sound tar archive .*get it again"):
-            packed.read(tmp_path)
-    path.unlink()
-    (tmp_path / "0.tar.gz").touch()
-    with pytest.raises(DatasetError, match=r"compressed archives \(0\.tar\.gz\)"):
-        packed.read(tmp_path)
 
 
 # Parquet files
@@ -453,19 +433,27 @@ def test_shards_and_parquet_files_that_are_wrong(save, content, message, tmp_pat
     assert available("imagenet-r").state == "incomplete"
 
 
-def test_parquet_files_that_are_damaged(tmp_path, monkeypatch):
+def test_files_that_are_damaged(tmp_path, monkeypatch):
+    for path, kind in (
+        (archive(tmp_path / "shards", {"1.jpg": b"x" * 5000, "1.cls": b"0"}), "tar archive"),
+        (table(tmp_path / "rows", {"image": [PICTURE], "label": [0]}), "Parquet file"),
+    ):
+        whole = path.read_bytes()
+        for spoilt in (whole[: len(whole) // 2], whole[:100], b"", b"<html>404</html>" * 99):
+            path.write_bytes(spoilt)
+            with pytest.raises(
+                DatasetError, match=rf"{path.name} is not a sound {kind} .*get it again"
+            ):
+                packed.read(path.parent)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "0.tar.gz").touch()
+    with pytest.raises(DatasetError, match=r"compressed archives \(0\.tar\.gz\)"):
+        packed.read(tmp_path / "other")
     place = save_parquet(find.find("imagenet-a")[0], tmp_path, monkeypatch)
     path = place / "data" / "validation-00000-of-00002.parquet"
-    whole = path.read_bytes()
-    for spoilt in (whole[: len(whole) // 2], b"", b"<html>404</html>" * 100):
-        path.write_bytes(spoilt)
-        with pytest.raises(
-            DatasetError, match=r"parquet is not a sound Parquet file \(.*get it again"
-        ):
-            find.find("imagenet-a")
-    path.write_bytes(bytes(5000 * [255]) + whole[5000:])  # the footer is sound, images are not
+    path.write_bytes(bytes(5000 * [255]) + path.read_bytes()[5000:])
     packed._images.cache_clear()
-    (listed,) = find.find("imagenet-a")
+    (listed,) = find.find("imagenet-a")  # the footer is sound, images are not
     wrong = imagelist.damaged(listed, workers=2)
     assert 0 < len(wrong) < len(listed)
     assert "is not a sound Parquet file" in wrong[0].reason
