@@ -13,6 +13,7 @@ open_clip = pytest.importorskip("open_clip")
 timm = pytest.importorskip("timm")
 
 from safetensors.torch import save_file  # noqa: E402
+from torch.nn import DataParallel  # noqa: E402
 from torch.optim.swa_utils import AveragedModel  # noqa: E402
 
 from analysis.features import layouts, weights  # noqa: E402
@@ -39,12 +40,13 @@ def features(text, architecture="tiny-vit", **more):
     return loaded.encoder(picture), picture, described.note
 
 
-def of_open_clip_train(clip):
+def of_open_clip_train(clip, path):
     """As `open_clip_train.main` writes it after an epoch on several devices."""
-    state = torch.nn.DataParallel(clip).state_dict()
-    return {"epoch": 1, "name": "a run", "state_dict": state,
+    state = DataParallel(clip).state_dict()
+    made = {"epoch": 1, "name": "a run", "state_dict": state,
             "optimizer": {"state": {}, "param_groups": []},
             "scaler": {"scale": 65536.0, "_growth_tracker": 7}}  # fmt: skip
+    torch.save(made, path)
 
 
 def of_lightning(clip, path):
@@ -62,56 +64,37 @@ def of_lightning(clip, path):
     trainer.save_checkpoint(path)
 
 
-def averaged(clip):
-    return AveragedModel(clip).state_dict()
+def turned(state, to):
+    return {key: to(value).contiguous() for key, value in state.items()}
 
 
-def compiled(clip):
-    return torch.compile(torch.nn.DataParallel(clip)).state_dict()
+#: How a network is written, its file's name, and what is noted of it.
+WRITTEN = [
+    (of_open_clip_train, "epoch_1.pt", "Taken off the names of all tensors: module."),
+    (of_lightning, "last.ckpt", r"Taken off the names of all tensors: _orig_mod.model."),
+    (lambda net, path: torch.save(AveragedModel(net).state_dict(), path), "swa.pth.tar",
+     r"names of all tensors: module\. .* average over training"),
+    (lambda net, path: torch.save(torch.compile(DataParallel(net)).state_dict(), path), "weights",
+     r"Taken off the names of all tensors: _orig_mod\.module\."),
+    (lambda net, path: torch.save(net.visual.state_dict(), path), "tower.pt",
+     "holds an image tower alone"),
+    (lambda net, path: save_file(as_transformers(net.state_dict()), path), "model.safetensors",
+     "laid out as transformers does it"),
+    (lambda net, path: torch.save(turned(net.state_dict(), torch.Tensor.half), path), "half.pth",
+     ""),
+    (lambda net, path: save_file(turned(net.state_dict(), torch.Tensor.bfloat16), path),
+     "bf16.safetensors", ""),
+]  # fmt: skip
 
 
-def a_tower(clip):
-    return clip.visual.state_dict()
-
-
-def half(clip):
-    return {key: value.half() for key, value in clip.state_dict().items()}
-
-
-def bfloat(clip):
-    return {key: value.bfloat16().contiguous() for key, value in clip.state_dict().items()}
-
-
-def transposed(clip):
-    return as_transformers(clip.state_dict())
-
-
-@pytest.mark.parametrize(
-    ("made", "name", "note"),
-    [
-        (of_open_clip_train, "epoch_1.pt", "Taken off the names of all tensors: module."),
-        (of_lightning, "last.ckpt", r"Taken off the names of all tensors: _orig_mod.model."),
-        (averaged, "swa.pth.tar", r"names of all tensors: module\. .* average over training"),
-        (compiled, "weights", r"Taken off the names of all tensors: _orig_mod\.module\."),
-        (a_tower, "tower.pt", "holds an image tower alone"),
-        (half, "half.pth", ""),
-        (bfloat, "bf16.safetensors", ""),
-        (transposed, "model.safetensors", "laid out as transformers does it"),
-    ],
-)
-def test_a_clip_by_each_program(clip, tmp_path, made, name, note):
-    if made is of_lightning:
-        made(clip, tmp_path / name)
-    else:
-        save = save_file if name.endswith(".safetensors") else torch.save
-        save(made(clip), tmp_path / name)
+@pytest.mark.parametrize("write, name, note", WRITTEN, ids=[name for _, name, _ in WRITTEN])
+def test_a_clip_by_each_program(clip, tmp_path, write, name, note):
+    write(clip, tmp_path / name)
     found, picture, said = features(str(tmp_path / name))
     with torch.inference_mode():
         expected = clip.encode_image(picture)
-    if made in (half, bfloat):
-        torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
-    else:
-        assert torch.equal(found, expected)
+    near = {"rtol": 0, "atol": 0} if note else {"rtol": 0.1, "atol": 0.1}  # or of half precision
+    torch.testing.assert_close(found, expected, **near)
     assert re.search(note, said) and (note or not said), said
 
 
@@ -271,7 +254,7 @@ class _NoTokenizer:
 
 
 def test_links_are_followed_and_a_choice_is_asked_about(clip, tmp_path):
-    torch.save(half(clip), tmp_path / "a.pt")
+    torch.save(clip.state_dict(), tmp_path / "a.pt")
     (tmp_path / "folder").mkdir()
     for place in (tmp_path, tmp_path / "folder"):
         (place / "link.pt").symlink_to(tmp_path / "a.pt")
