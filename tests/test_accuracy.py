@@ -131,9 +131,13 @@ def test_a_head_without_a_class_of_the_set():
         recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 
 
-def fill(
-    folder: Path, model: Model, data: str, head: Head, seed: int, what: str = "made up"
-) -> float:
+@pytest.fixture
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+    return tmp_path
+
+
+def fill(model: Model, data: str, head: Head, seed: int, what: str = "made up") -> float:
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
@@ -144,29 +148,29 @@ def fill(
         "data": {"name": data, "manifest": "m", "images": COUNT, "classes": classes,
                  "left_out": {}, "what": f"{data}, {what}"},
     }  # fmt: skip
-    path = store.features_path(model.name, data, folder)
+    path = store.features_path(model.name, data)
     store.write_features(path, features, labels, rows, sidecar=sidecar)
-    store.write_head(store.head_path(model.name, data, folder), head, {"model": sidecar["model"]})
+    store.write_head(store.head_path(model.name, data), head, {"model": sidecar["model"]})
     kept = labels >= 0
     return float(recognised(features[kept], labels[kept], head, classes).mean())
 
 
-def taken(folder: Path, model: Model, *names: str) -> list[Measurement]:
+def taken(model: Model, *names: str) -> list[Measurement]:
     jobs = [due.Job("accuracy", "mine", model, name, (name,)) for name in names]
-    return [take.measure(job, folder) for job in jobs]
+    return [take.measure(job) for job in jobs]
 
 
-def possible(folder: Path, *models: Model) -> set[tuple[str, str]]:
+def possible(*models: Model) -> set[tuple[str, str]]:
     """Which experiments can be measured of models, and on what."""
     family = Family.model_construct(name="mine", models=models)
-    return {(job.experiment, job.data) for job in due.jobs(family, folder)}
+    return {(job.experiment, job.data) for job in due.jobs(family)}
 
 
-def test_a_measurement_counts_the_right_images_of_every_class(tmp_path):
+def test_a_measurement_counts_the_right_images_of_every_class(own_store):
     described, head = model(width=WIDTH), imagenet_head()
-    top1 = fill(tmp_path, described, "objectnet", head, 1, f"{imagelist.DIFFERS}: few")
-    (found,) = taken(tmp_path, described, "objectnet")
-    stored = store.read_features(store.features_path(described.name, "objectnet", tmp_path))
+    top1 = fill(described, "objectnet", head, 1, f"{imagelist.DIFFERS}: few")
+    (found,) = taken(described, "objectnet")
+    stored = store.read_features(store.features_path(described.name, "objectnet"))
     hits, images = [0] * 113, [0] * 113
     for h, label in zip(stored.features, stored.labels, strict=True):
         if label >= 0:
@@ -186,11 +190,11 @@ def test_a_measurement_counts_the_right_images_of_every_class(tmp_path):
     assert exact["limit"] == pytest.approx(NORMAL_95 * error, rel=1e-12)
 
 
-def test_effective_robustness_from_the_store(tmp_path):
+def test_effective_robustness_from_the_store(own_store):
     described, head = model(width=WIDTH), imagenet_head()
-    a, *tops = (fill(tmp_path, described, data, head, seed) for seed, data in enumerate(DATA))
+    a, *tops = (fill(described, data, head, seed) for seed, data in enumerate(DATA))
     family = Family.model_construct(name="mine", title="Mine", models=(described,))
-    own = accuracies.measured([family], taken(tmp_path, described, *DATA))
+    own = accuracies.measured([family], taken(described, *DATA))
     (found,) = views.effective(own, accuracies.FIVE_SHIFTS).to_dict("records")
     assert [found["imagenet"], *(found[shift] for shift in SHIFTS)] == [a, *tops]
     mean, line, n = sum(tops) / 5, on_line(a), COUNT - 6
@@ -204,14 +208,14 @@ def test_effective_robustness_from_the_store(tmp_path):
     assert views.effective(less, accuracies.FIVE_SHIFTS).empty
 
 
-def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
+def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     described, head = model(width=WIDTH), imagenet_head()
     for seed, data in enumerate(DATA):
-        fill(tmp_path, described, data, head, seed)
+        fill(described, data, head, seed)
     family = Family.model_construct(name="mine", models=(described,))
-    (job,) = due.jobs(family, tmp_path, ["pruning_under_shift"])
+    (job,) = due.jobs(family, ["pruning_under_shift"])
     assert job.data == "imagenet-and-shifts" and job.parts == DATA
-    pruned = take.measure(job, tmp_path)
+    pruned = take.measure(job)
     assert pruned.data.what.startswith("imagenet, made up; imagenet-v2, made up; ")
     assert pruned.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 1000,
                              "shifted_images": 5 * (COUNT - 6)}  # fmt: skip
@@ -219,10 +223,7 @@ def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
     sweep = found["importance"]
     assert sweep.steps.tolist() == list(range(1, 25))
     left, values, vectors = np.linalg.svd(head.weight.astype(np.float64), full_matrices=False)
-    stored = {
-        data: store.read_features(store.features_path(described.name, data, tmp_path))
-        for data in DATA
-    }
+    stored = {data: store.read_features(store.features_path(described.name, data)) for data in DATA}
     h = stored["imagenet"].features[stored["imagenet"].labels >= 0].astype(np.float64)
     cosines = np.abs(h @ vectors.T) / np.linalg.norm(h, axis=1, keepdims=True)
     order = np.argsort(-values / values.sum() * cosines.mean(axis=0))
@@ -242,40 +243,40 @@ def test_one_pruned_head_classifies_all_six_data_sets(tmp_path):
         assert sweep.low.inside[step] < inside < sweep.high.inside[step]
     assert found["random"].change is None and found["random"].at(24) == 23
     assert (pruned.value("robustness_importance")[1:] <= 1).all()
-    store.head_path(described.name, "imagenet", tmp_path).unlink()
-    assert due.jobs(family, tmp_path, ["pruning_under_shift"]) == []
+    store.head_path(described.name, "imagenet").unlink()
+    assert due.jobs(family, ["pruning_under_shift"]) == []
 
 
-def test_what_can_be_measured_of_what(tmp_path):
+def test_what_can_be_measured_of_what(own_store):
     described = model(width=WIDTH)
     for data in ("imagenet", "objectnet"):
-        fill(tmp_path, described, data, imagenet_head(), seed=1)
+        fill(described, data, imagenet_head(), seed=1)
     arrays = {"outlier_features", "privileged_directions", "accuracy", "basis", "interventions"}
     whole = {(experiment, "imagenet") for experiment in (*arrays, "pruning")}
-    assert possible(tmp_path, described) == whole | {("accuracy", "objectnet")}
+    assert possible(described) == whole | {("accuracy", "objectnet")}
     drawn = model("drawn", level="random", weights=None, width=WIDTH)
-    fill(tmp_path, drawn, "imagenet", imagenet_head(), seed=1)
-    assert possible(tmp_path, drawn) == whole - {("pruning", "imagenet")}  # chance, too
+    fill(drawn, "imagenet", imagenet_head(), seed=1)
+    assert possible(drawn) == whole - {("pruning", "imagenet")}  # chance, too
     assert not due.knows_some(("cat", "dog"), ("n01440764", "alarm_clock"))
     # a set whose classes the head has under other names is not pruned on
     named = model("named", width=WIDTH)
-    fill(tmp_path, named, "objectnet", imagenet_head(), seed=1)
-    for path in (tmp_path / named.name).iterdir():
+    fill(named, "objectnet", imagenet_head(), seed=1)
+    for path in (own_store / named.name).iterdir():
         path.rename(path.with_name(path.name.replace("objectnet", "own")))
-    assert possible(tmp_path, named) == {(experiment, "own") for experiment in arrays}
+    assert possible(named) == {(experiment, "own") for experiment in arrays}
 
 
-def test_data_without_classes(tmp_path):
+def test_data_without_classes(own_store):
     described = model(width=WIDTH)
-    fill(tmp_path, described, "imagenet-a", imagenet_head(), seed=1)
-    path = store.features_path(described.name, "imagenet-a", tmp_path)
+    fill(described, "imagenet-a", imagenet_head(), seed=1)
+    path = store.features_path(described.name, "imagenet-a")
     found = store.read_features(path)
     h, rows, none = np.array(found.features), np.array(found.rows), np.full(COUNT, -1)
     about = {name: value for name, value in found.sidecar.items() if name != "digest"}
     store.write_features(path, h, none, rows, sidecar=about)
-    assert possible(tmp_path, described) == set()
+    assert possible(described) == set()
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
-        taken(tmp_path, described, "imagenet-a")
+        taken(described, "imagenet-a")
     with pytest.raises(ValueError, match=r"a label for each image, got shapes \(0,\) and \(0,\)"):
         measures.accuracy([], [], 3)
 

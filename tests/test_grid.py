@@ -77,7 +77,6 @@ def published(monkeypatch, tmp_path):
 
     for one in sets.descriptions().values():
         (tmp_path / "data" / one.folders[0]).mkdir(parents=True, exist_ok=True)
-    monkeypatch.setattr(grid.broden, "find_root", lambda: tmp_path)
     monkeypatch.setattr(find, "find", listed)
 
 

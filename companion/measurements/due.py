@@ -66,11 +66,11 @@ class Job:
     data: str
     parts: tuple[str, ...]
 
-    def features(self, folder: Path | None = None) -> list[Path]:
+    def features(self) -> list[Path]:
         """Where the store has the features of each data set."""
-        return [store.features_path(self.model.name, part, folder) for part in self.parts]
+        return [store.features_path(self.model.name, part) for part in self.parts]
 
-    def head(self, folder: Path | None = None) -> Path | None:
+    def head(self) -> Path | None:
         """Where the store has the head; None if the experiment needs none.
 
         Concepts are looked for along the head of most classes, of their own data sets if there is
@@ -79,8 +79,8 @@ class Job:
         if self.experiment in HEADLESS:
             return None
         if self.experiment in ("concepts", "textures"):
-            return largest_head(self.model, self.parts, folder)
-        return store.head_path(self.model.name, self.parts[0], folder)
+            return largest_head(self.model, self.parts)
+        return store.head_path(self.model.name, self.parts[0])
 
 
 def largest_head(model: Model, data: Iterable[str] = (), folder: Path | None = None) -> Path:
@@ -115,10 +115,21 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
     return SINGLE
 
 
-def data_sets(model: Model, folder: Path | None = None) -> list[str]:
+def data_sets(model: Model) -> list[str]:
     """Names of the data sets of which the store has finished features by the model."""
-    sidecars = sorted(store.features_path(model.name, "any", folder).parent.glob("*.json"))
+    sidecars = sorted(store.features_path(model.name, "any").parent.glob("*.json"))
     return [path.stem for path in sidecars if not path.stem.endswith(".head")]
+
+
+def why_absent(data: str) -> str:
+    """Why a published data set is not here, in a sentence; "" if it is, and for any other name."""
+    description = sets.descriptions().get(data)
+    try:
+        if description:
+            sets.locate(description)
+    except DatasetError as error:
+        return str(error)
+    return ""
 
 
 def why_nothing(family: Family) -> str:
@@ -136,9 +147,7 @@ def why_nothing(family: Family) -> str:
     )
 
 
-def jobs(
-    family: Family, folder: Path | None = None, experiments: Collection[Experiment] | None = None
-) -> list[Job]:
+def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> list[Job]:
     """All that can be measured of a family from what is in the store, one experiment by another."""
     every = get_args(Experiment)
     wanted = [one for one in every if experiments is None or one in experiments]
@@ -146,76 +155,68 @@ def jobs(
         job
         for experiment in wanted
         for model in family.models
-        for data, parts in _samples(experiment, data_sets(model, folder)).items()
-        if _possible(job := Job(experiment, family.name, model, data, parts), folder)
+        for data, parts in _samples(experiment, data_sets(model)).items()
+        if _possible(job := Job(experiment, family.name, model, data, parts))
     ]
 
 
-def waiting_for_concepts(family: Family, folder: Path | None = None) -> list[Job]:
+def waiting_for_concepts(family: Family) -> list[Job]:
     """Jobs whose features are here, but perhaps neither a head nor what the images show."""
     return [
         Job("concepts", family.name, model, data, parts)
         for model in family.models
-        for data, parts in _samples("concepts", data_sets(model, folder)).items()
+        for data, parts in _samples("concepts", data_sets(model)).items()
     ]
 
 
-def pending(families: Iterable[Family], folder: Path | None = None) -> list[Job]:
+def pending(families: Iterable[Family]) -> list[Job]:
     """What is to be measured: features are there, and neither a live file nor a recorded one is
     current. A recorded measurement of the very same features and head is, whatever code took it.
     """
-    return [job for one in families for job in jobs(one, folder) if not current(job, folder)]
+    return [job for one in families for job in jobs(one) if not current(job)]
 
 
-def find(experiment: Experiment, family: Family, model: str, data: str) -> Job:
-    """The job of these names; StoreError if the store does not allow it."""
-    for job in jobs(family, experiments=[experiment]):
-        if (job.model.name, job.data) == (model, data):
-            return job
-    raise StoreError(f"the store has nothing to measure {experiment} of {model} on {data} from.")
-
-
-def remove_outdated(families: Iterable[Family], folder: Path | None = None) -> None:
+def remove_outdated(families: Iterable[Family]) -> None:
     """Remove live files that are not current, and those whose very features a recorded one has."""
     for family in families:
         wanted = {
-            records.live_path(job.model.name, job.data, job.experiment, folder)
-            for job in jobs(family, folder)
-            if current(job, folder) and not is_recorded(job, folder)
+            records.live_path(job.model.name, job.data, job.experiment)
+            for job in jobs(family)
+            if current(job) and not is_recorded(job)
         }
         for model in family.models:
-            place = records.live_path(model.name, "any", "accuracy", folder).parent
+            place = records.live_path(model.name, "any", "accuracy").parent
             for path in {*place.glob("*.json")} - wanted:
                 path.unlink(missing_ok=True)
 
 
-def made_from(job: Job, folder: Path | None = None) -> dict[str, str]:
+def made_from(job: Job) -> dict[str, str]:
     """All that decides a measurement's numbers, by name; StoreError if it cannot be measured.
 
     Features and a head that others published are known by the public files that they are from.
     """
-    return {**_arrays(job, folder), **_files(job), **records.code_parts(job.experiment)}
+    return {**_arrays(job), **_files(job), **records.code_parts(job.experiment)}
 
 
-def current(job: Job, folder: Path | None = None) -> bool:
+def current(job: Job) -> bool:
     """Whether the measurement need not be taken: it was, of all that is here now."""
-    live = _kept(records.live_path(job.model.name, job.data, job.experiment, folder), job)
-    return live == made_from(job, folder) or is_recorded(job, folder)
+    live = _kept(records.live_path(job.model.name, job.data, job.experiment), job)
+    return live == made_from(job) or is_recorded(job)
 
 
-def is_recorded(job: Job, folder: Path | None = None) -> bool:
+def is_recorded(job: Job) -> bool:
     """Whether a measurement of the very same features and head is recorded."""
-    arrays = _arrays(job, folder)
+    arrays = _arrays(job)
     kept = _kept(records.recorded_path(job.model.name, job.data, job.experiment), job)
     return arrays.items() <= kept.items()
 
 
-def unusable(family: Family, folder: Path | None = None) -> list[str]:
+def unusable(family: Family) -> list[str]:
     """Why features of the family that are in the store cannot be used: a sentence for each."""
     found = [
-        store.problem(store.features_path(model.name, data, folder), model)
+        store.problem(store.features_path(model.name, data), model)
         for model in family.models
-        for data in data_sets(model, folder)
+        for data in data_sets(model)
     ]
     return [problem for problem in found if problem]
 
@@ -236,16 +237,16 @@ def _samples(experiment: Experiment, here: Collection[str]) -> Mapping[str, tupl
     return {name: (name,) for name in here if experiment in experiments_on(name)}
 
 
-def _possible(job: Job, folder: Path | None) -> bool:
+def _possible(job: Job) -> bool:
     """Whether features and head are usable, and labels, classes and concepts allow the job."""
     try:
-        sidecars = [store.read_sidecar(path, job.model) for path in job.features(folder)]
-        place = job.head(folder)
+        sidecars = [store.read_sidecar(path, job.model) for path in job.features()]
+        place = job.head()
         head = store.read_sidecar(place, job.model)["classes"] if place else ()
     except StoreError:
         return False
     if job.data == "broden" and job.experiment == "concepts":
-        return _is_here("broden")
+        return not why_absent("broden")
     if job.experiment not in LABELLED:
         return True
     # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
@@ -253,21 +254,13 @@ def _possible(job: Job, folder: Path | None) -> bool:
     if job.experiment == "pruning" and (job.model.level == "random" or not common):
         return False
     return all(knows_some(head, sidecar["data"]["classes"]) for sidecar in sidecars) and all(
-        (store.map_tensors(path)["labels"] >= 0).any() for path in job.features(folder)
+        (store.map_tensors(path)["labels"] >= 0).any() for path in job.features()
     )
 
 
-def _is_here(data: str) -> bool:
-    try:
-        sets.locate(sets.descriptions()[data])
-    except DatasetError:
-        return False
-    return True
-
-
-def _arrays(job: Job, folder: Path | None) -> dict[str, str]:
-    features = zip(job.parts, job.features(folder), strict=True)
-    head = job.head(folder)
+def _arrays(job: Job) -> dict[str, str]:
+    features = zip(job.parts, job.features(), strict=True)
+    head = job.head()
     found = {f"features of {part}": path for part, path in features}
     found |= {"head": head} if head else {}
     return {name: _content(store.read_sidecar(path, job.model)) for name, path in found.items()}

@@ -178,24 +178,21 @@ def recorded_path(model: str, data: str, experiment: Experiment) -> Path:
     return FOLDER / experiment / f"{model}--{data}.json"
 
 
-def live_path(model: str, data: str, experiment: Experiment, folder: Path | None = None) -> Path:
+def live_path(model: str, data: str, experiment: Experiment) -> Path:
     """Where the live measurement lies, or would lie, beside the features in the store."""
-    beside = (folder or store.default_folder()) / model / "measurements"
-    return beside / f"{experiment}--{data}.json"
+    return store.default_folder() / model / "measurements" / f"{experiment}--{data}.json"
 
 
 def write(measurement: Measurement, folder: Path = FOLDER) -> Path:
     """Record a measurement: write it whole to its place below `folder`; return the path."""
-    return _written(measurement, folder / measurement.experiment / measurement.file_name)
+    path = folder / measurement.experiment / measurement.file_name
+    write_text(path, to_text(measurement))
+    return path
 
 
-def write_live(measurement: Measurement, folder: Path | None = None) -> Path:
+def write_live(measurement: Measurement) -> Path:
     """Write a measurement whole beside the features in the store; return the path."""
-    place = live_path(measurement.model, measurement.data.name, measurement.experiment, folder)
-    return _written(measurement, place)
-
-
-def _written(measurement: Measurement, path: Path) -> Path:
+    path = live_path(measurement.model, measurement.data.name, measurement.experiment)
     write_text(path, to_text(measurement))
     return path
 
@@ -257,27 +254,24 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def available(
-    experiment: Experiment,
-    family: Family,
-    data: Collection[str] | None = None,
-    folder: Path | None = None,
+    experiment: Experiment, family: Family, data: Collection[str] | None = None
 ) -> list[Measurement]:
     """All that is known of a family: for each model and data set the live file, else the recorded.
 
     ``data``: these data sets only. In the order of the family's models, then of the data sets'
-    names. Nothing is measured; `take.bring_up_to_date` makes the live files. Those that are
-    `broken` are left out, and those of other weights than the family file notes.
+    names. Those that are `broken` are left out, and those of other weights than the family file
+    notes.
     """
-    found = [m for m, _ in _tried(files(experiment, family, folder)) if m and _is_of(m, family)]
+    found = [m for m, _ in _tried(files(experiment, family)) if m and _is_of(m, family)]
     kept = {(m.model, m.data.name): m for m in found}
     order = [model.name for model in family.models]
     wanted = [m for m in kept.values() if data is None or m.data.name in data]
     return sorted(wanted, key=lambda m: (order.index(m.model), m.data.name))
 
 
-def broken(experiment: Experiment, family: Family, folder: Path | None = None) -> list[str]:
+def broken(experiment: Experiment, family: Family) -> list[str]:
     """What is wrong with measurements that `available` leaves out, a sentence each."""
-    return [problem for _, problem in _tried(files(experiment, family, folder)) if problem]
+    return [problem for _, problem in _tried(files(experiment, family)) if problem]
 
 
 def _tried(paths: Iterable[Path]) -> Iterator[tuple[Measurement | None, str]]:
@@ -297,11 +291,11 @@ def _is_of(measurement: Measurement, family: Family) -> bool:
     return taken is None or noted[measurement.model] in (None, taken)
 
 
-def files(experiment: Experiment, family: Family, folder: Path | None = None) -> list[Path]:
+def files(experiment: Experiment, family: Family) -> list[Path]:
     """The files that `available` reads: the recorded ones, then the live ones."""
     names = [model.name for model in family.models]
     recorded = [p for n in names for p in recorded_path(n, "*", experiment).parent.glob(f"{n}--*")]
-    live = [live_path(name, "any", experiment, folder).parent for name in names]
+    live = [live_path(name, "any", experiment).parent for name in names]
     return sorted(recorded) + [p for at in live for p in sorted(at.glob(f"{experiment}--*.json"))]
 
 
@@ -337,9 +331,9 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
     return found
 
 
-def compare_with_recorded(fresh: Measurement, folder: Path = FOLDER) -> list[str]:
+def compare_with_recorded(fresh: Measurement) -> list[str]:
     """The `differences` from the recorded measurement of the same name, or that there is none."""
-    path = folder / fresh.experiment / fresh.file_name
+    path = FOLDER / fresh.experiment / fresh.file_name
     return differences(read(path), fresh) if path.exists() else ["not recorded"]
 
 
@@ -351,16 +345,12 @@ def today() -> str:
 @cache
 def code_parts(experiment: Experiment) -> Mapping[str, str]:
     """A hash of what each module does that decides the experiment's numbers, by its name."""
-    own = CODE[experiment]
+    own, root = CODE[experiment], common.PACKAGES
     imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
-    paths = [
-        path.relative_to(common.PACKAGES).with_suffix("") for path in code.import_closure(imports)
-    ]
-    behind = [".".join(path.parts) for path in paths if path.name != "__init__"]
-    files = {
-        name: common.PACKAGES / f"{name.replace('.', '/')}.py" for name in sorted({*own, *behind})
-    }
-    return {name: code.hash_of(path.read_text("utf-8")) for name, path in files.items()}
+    paths = {path for path in code.import_closure(imports) if path.name != "__init__.py"}
+    paths |= {root / f"{name.replace('.', '/')}.py" for name in own}
+    names = {".".join(path.relative_to(root).with_suffix("").parts): path for path in paths}
+    return {name: code.hash_of(names[name].read_text("utf-8")) for name in sorted(names)}
 
 
 def changed_code(measurement: Measurement) -> list[str]:

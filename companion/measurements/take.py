@@ -7,11 +7,9 @@ Which measurements there are to take is said in `due`.
 
 from __future__ import annotations
 
-import contextlib
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.code import version_of
 from analysis.common import suggestion
-from analysis.families.registry import Family, Model, load_family, shown_weights
+from analysis.families.registry import Family, Model, shown_weights
 from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import emoji, imagenet
@@ -34,11 +32,10 @@ from companion.measurements import (
     due,
     invariance,
     measures,
-    records,
     textures,
 )
 from companion.measurements.concept_probe import PLAIN, Reading
-from companion.measurements.due import Job, pending, unusable
+from companion.measurements.due import Job
 from companion.measurements.measures import Quantities
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import (
@@ -50,9 +47,6 @@ from companion.measurements.records import (
     today,
     values_with_units,
 )
-
-__all__ = ["pending", "unusable"]  # `due`'s, for those who also measure
-
 
 #: Where features were taken, as their sidecar says it, in words.
 LAYERS: dict[str | None, str] = {
@@ -73,34 +67,8 @@ class Taken(NamedTuple):
     names: Mapping[str, list[str]] = MappingProxyType({})
 
 
-def bring_up_to_date(families: Collection[Family], folder: Path | None = None) -> int:
-    """Measure what is pending, so that every live file is there and current; how many were taken.
-
-    Features that turn out to be damaged, and concepts whose images are not there, are left out.
-    """
-    taken = 0
-    for job in pending(families, folder):
-        with contextlib.suppress(StoreError, MeasurementError):
-            records.write_live(measure(job, folder), folder)
-            taken += 1
-    due.remove_outdated(families, folder)
-    return taken
-
-
-def measure_to_file(experiment: Experiment, family: str, model: str, data: str) -> str:
-    """Measure what these names stand for, and write the live file, whole; return its path.
-
-    Raises StoreError and MeasurementError as `measure` does.
-    """
-    job = due.find(experiment, load_family(family), model, data)
-    return str(records.write_live(measure(job)))
-
-
 def of_family(
-    experiment: Experiment,
-    family: Family,
-    folder: Path | None = None,
-    reading: Reading = PLAIN,
+    experiment: Experiment, family: Family, reading: Reading = PLAIN
 ) -> list[Measurement]:
     """Take all measurements of an experiment that the store allows for a family.
 
@@ -111,26 +79,26 @@ def of_family(
         raise MeasurementError(
             f"there is no experiment {experiment!r} to measure: {suggestion(experiment, TAKE)}."
         )
-    found = due.jobs(family, folder, [experiment])
+    found = due.jobs(family, [experiment])
     if experiment == "concepts" and not found:
-        found = due.waiting_for_concepts(family, folder)
+        found = due.waiting_for_concepts(family)
     names = {"broden": reading.data}
-    return [measure(replace(job, data=names.get(job.data, job.data)), folder) for job in found]
+    return [measure(replace(job, data=names.get(job.data, job.data))) for job in found]
 
 
-def measure(job: Job, folder: Path | None = None) -> Measurement:
+def measure(job: Job) -> Measurement:
     """Take one measurement from the store.
 
     Raises StoreError if features or head are not sound, MeasurementError if they do not go
     together, or if the concepts of the images cannot be had.
     """
     try:
-        place = job.head(folder)
+        place = job.head()
         head = store.read_head(place, job.model) if place else None
-        taken = TAKE[job.experiment](job, head, folder)
+        taken = TAKE[job.experiment](job, head)
     except concept_probe.ConceptsMissingError as error:
         raise MeasurementError(str(error)) from None
-    sidecars = [store.read_sidecar(path) for path in job.features(folder)]
+    sidecars = [store.read_sidecar(path) for path in job.features()]
     about = "" if head is None or place is None else _about_head(store.read_sidecar(place))
     if head is not None and len(head.classes) > taken.counts.get("classes", len(head.classes)):
         about += f", of which the {taken.counts['classes']} classes of the data set took part"
@@ -138,99 +106,97 @@ def measure(job: Job, folder: Path | None = None) -> Measurement:
     return build(
         job.experiment, job.family, job.model, taken.numbers, taken.counts,
         data=Data(name=job.data, what=what),
-        provenance=provenance(sidecars, due.made_from(job, folder), about),
+        provenance=provenance(sidecars, due.made_from(job), about),
         names=taken.names,
     )  # fmt: skip
 
 
-def _outlier_features(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    found = _read(job, folder)
-    return Taken(measures.outlier_features(found.features), _counts(found.features))
+def _outlier_features(job: Job, head: None) -> Taken:
+    features = _read(job).features
+    return Taken(measures.outlier_features(features), _counts(features))
 
 
-def _privileged_directions(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    found = _read(job, folder)
-    numbers = measures.privileged_directions(found.features, _of(head).weight)
-    return Taken(numbers, _counts(found.features, head))
+def _privileged_directions(job: Job, head: store.Head) -> Taken:
+    features = _read(job).features
+    numbers = measures.privileged_directions(features, head.weight)
+    return Taken(numbers, _counts(features, head))
 
 
-def _pruning(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    whole = _of(head)
-    images = seen(_read(job, folder), whole)
+def _pruning(job: Job, head: store.Head) -> Taken:
+    images = seen(_read(job), head)
     rows = images.class_subset
     assert rows is not None
-    numbers = measures.pruning(images.features, rows[images.labels], whole.weight, rows, whole.bias)
+    numbers = measures.pruning(images.features, rows[images.labels], head.weight, rows, head.bias)
     return Taken(numbers, _counts(images.features, head))
 
 
-def _basis(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    found = _read(job, folder)
-    return Taken(invariance.basis(found.features), _counts(found.features))
+def _basis(job: Job, head: None) -> Taken:
+    features = _read(job).features
+    return Taken(invariance.basis(features), _counts(features))
 
 
-def _interventions(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    whole = _of(head)
-    images = seen(_read(job, folder), whole)
+def _interventions(job: Job, head: store.Head) -> Taken:
+    images = seen(_read(job), head)
     rows = images.class_subset
-    bias = None if whole.bias is None else whole.bias[rows]
+    bias = None if head.bias is None else head.bias[rows]
     numbers = invariance.interventions(
-        images.features, images.labels, whole.weight[rows], bias, images.owners
+        images.features, images.labels, head.weight[rows], bias, images.owners
     )
     return Taken(numbers, _counts(images.features, head))
 
 
-def _accuracy(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    found, whole = _read(job, folder), _of(head)
-    images = seen(found, whole)
+def _accuracy(job: Job, head: store.Head) -> Taken:
+    found = _read(job)
+    images = seen(found, head)
     if not len(images.labels):
         raise MeasurementError(
             f"{job.data} has no image with a class, so there is no accuracy on it."
         )
-    right = recognised_by(whole, images)
+    right = recognised_by(head, images)
     counts = _counts(images.features) | {"classes": len(found.classes)}
     return Taken(measures.accuracy(right, images.labels, len(found.classes)), counts)
 
 
-def _pruning_under_shift(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    paths, sets, pool = job.features(folder), [], None
+def _pruning_under_shift(job: Job, head: store.Head) -> Taken:
+    paths, sets, pool = job.features(), [], None
     for part, path in zip(job.parts, paths, strict=True):
         found = store.read_features(path, job.model)
         units = concepts_of(found, part) if job.data == "pocket" else None
-        sets.append(seen(found, _of(head), units))
+        sets.append(seen(found, head, units))
     if job.data == "pocket":
         models = accuracies.pocket_pool("unseen")
         pool = (models["imagenet"], models["shifted"])
-    numbers = measures.pruning_under_shift(sets, _of(head).weight, _of(head).bias, pool)
+    numbers = measures.pruning_under_shift(sets, head.weight, head.bias, pool)
     shifted = sum(len(one.labels) for one in sets[1:])
     counts = _counts(sets[0].features, head) | {"shifted_images": shifted}
     return Taken(numbers, counts, "the pocket lab's training style and unseen styles" * bool(pool))
 
 
-def _concepts(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    probe = concept_probe.of_data(job.data, [job.model], folder)
-    features = concept_probe.features(job.model, probe, folder)
+def _concepts(job: Job, head: store.Head) -> Taken:
+    probe = concept_probe.of_data(job.data, [job.model])
+    features = concept_probe.features(job.model, probe)
     reading = concept_probe.Reading.of(job.data)
-    numbers = measures.concepts(features, _of(head).weight, probe, reading.annotated)
+    numbers = measures.concepts(features, head.weight, probe, reading.annotated)
     counts = _counts(features, head) | {"concepts": len(numbers["positives"])}
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS).names
     names = {"top_concepts": [chosen[place] for place in numbers["top_concepts"]]}
     if len(job.parts) > 1:
         return Taken(numbers, counts, probe.title, names)
-    sidecar = store.read_sidecar(job.features(folder)[0])
+    sidecar = store.read_sidecar(job.features()[0])
     return Taken(numbers, counts, _about_probe(sidecar, probe.title), names)
 
 
-def _textures(job: Job, head: store.Head | None, folder: Path | None) -> Taken:
-    probe = concept_probe.of_data(job.data, [job.model], folder)
-    features = concept_probe.features(job.model, probe, folder)
+def _textures(job: Job, head: store.Head) -> Taken:
+    probe = concept_probe.of_data(job.data, [job.model])
+    features = concept_probe.features(job.model, probe)
     of_kind = np.flatnonzero(np.array(probe.kinds) == "texture")
-    numbers = textures.textures(features, probe.labels[:, of_kind], _of(head).weight)
+    numbers = textures.textures(features, probe.labels[:, of_kind], head.weight)
     counts = _counts(features, head) | {"textures": len(of_kind)}
     return Taken(numbers, counts, probe.title, {"along_top": [probe.names[c] for c in of_kind]})
 
 
-#: How each experiment is measured: from a job and the head that it needs.
-TAKE: dict[Experiment, Callable[[Job, store.Head | None, Path | None], Taken]] = {
+#: How each experiment is measured: from a job and the head that it needs, or none.
+TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
     "outlier_features": _outlier_features,
     "privileged_directions": _privileged_directions,
     "pruning": _pruning,
@@ -243,13 +209,8 @@ TAKE: dict[Experiment, Callable[[Job, store.Head | None, Path | None], Taken]] =
 }
 
 
-def _read(job: Job, folder: Path | None) -> store.Features:
-    return store.read_features(job.features(folder)[0], job.model)
-
-
-def _of(head: store.Head | None) -> store.Head:
-    assert head is not None  # all but those of `HEADLESS` have one
-    return head
+def _read(job: Job) -> store.Features:
+    return store.read_features(job.features()[0], job.model)
 
 
 def _counts(features: NDArray[Any], head: store.Head | None = None) -> dict[str, int]:

@@ -30,8 +30,8 @@ from analysis.common import ROOT, CompanionError, alive, suggestion, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.features.plan import head_outdated, outdated
-from analysis.images import broden, find, sets
-from analysis.images.imagelist import DatasetError, ImageList
+from analysis.images import find, sets
+from analysis.images.imagelist import ImageList
 from companion.measurements import due, records, take
 from companion.measurements.quantities import Experiment
 from companion.options import Choice
@@ -139,7 +139,7 @@ def plan(choice: Choice) -> Plan:
     data: dict[str, Sequence[ImageList]] = {}
     absent: dict[str, str] = {}
     for text in _texts(choice):
-        why = _why_absent(text)
+        why = due.why_absent(text)
         if why:
             absent[text] = why
         else:
@@ -158,18 +158,6 @@ def _texts(choice: Choice) -> list[str]:
     named = choice.data or USUAL[choice.edition]
     every = [name for text in named for name in (sets.GRID if text == "grid" else (text,))]
     return list(dict.fromkeys(every))
-
-
-def _why_absent(text: str) -> str:
-    description = sets.descriptions().get(text)
-    try:
-        if text == "broden":
-            broden.find_root()
-        elif description is not None:
-            sets.locate(description)
-    except DatasetError as error:
-        return str(error)
-    return ""
 
 
 def _families(choice: Choice) -> tuple[Family, ...]:
@@ -360,10 +348,8 @@ def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     for one in due.jobs(whole, experiments=MEASURED.get(wanted.edition)):
         if one.data == data and one.model in wanted.of(whole) and not is_done(one):
             try:
-                if wanted.records:
-                    records.write(take.measure(one))
-                else:
-                    take.measure_to_file(one.experiment, family, one.model.name, data)
+                write = records.write if wanted.records else records.write_live
+                write(take.measure(one))
             except CompanionError as error:
                 left_out[one.model.name] = str(error)
     return left_out
