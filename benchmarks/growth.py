@@ -41,16 +41,14 @@ CALLS = 2
 #: Written into the copy and run there: every run as if it had been executed just now.
 AS_EXECUTED = """
 from analysis.common import sha256_of, write_text
-from analysis.families.registry import load_families
 from companion.runs import engine, experiments, keys
-known = keys.Known()
+code = {}
 for run in experiments.all_runs():
-    about = {"made_from": keys.parts(run, known), "source": sha256_of(run.experiment.notebook)}
+    about = {"made_from": keys.parts(run, code), "source": sha256_of(run.experiment.notebook)}
     run.output.parent.mkdir(parents=True, exist_ok=True)
     experiments.write(run.output, {"cells": [], "metadata": {}}, about)
-every = load_families()
-reading = [r for r in experiments.possible_runs() if keys.folders_in_store(r, every)]
-families = {f.name: f for r in reading for f in keys.families_read(r, every)}
+reading = [r for r in experiments.possible_runs() if keys.folders_in_store(r)]
+families = {f.name: f for r in reading for f in keys.families_read(r)}
 write_text(engine._known(families), "")
 """
 

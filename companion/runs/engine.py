@@ -13,7 +13,6 @@ from typing import Any
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, fingerprint, remove_parts, sha256_of, write_text
-from analysis.families.registry import load_families
 from analysis.features.store import default_folder
 from companion.runs import dispatch, experiments, keys, status
 from companion.runs.dispatch import alone, attempt, working
@@ -73,9 +72,8 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     That nothing is to be done is remembered by the content of all that it follows from: to find it
     out anew takes seconds. Raises RunError, after all others have finished, if a job failed.
     """
-    every = load_families()
-    reading = [run for run in runs if keys.folders_in_store(run, every)]
-    families = {family.name: family for run in reading for family in keys.families_read(run, every)}
+    reading = [run for run in runs if keys.folders_in_store(run)]
+    families = {family.name: family for run in reading for family in keys.families_read(run)}
     if not families or _known(families).exists():
         return
     from companion.runs import grid

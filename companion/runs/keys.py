@@ -9,11 +9,10 @@ ask why it is stale; nothing else is noted anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ import yaml
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
-from analysis.families.registry import Family, Model, load_families
+from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import code_parts
@@ -34,7 +33,6 @@ from companion.runs.experiments import Run, RunError, cells, header, made
 FORMAT = "2"
 
 Parts = dict[str, str]
-Families = Mapping[str, Family]
 #: A declared pattern for measurements, of which none may be recorded yet.
 MEASUREMENTS = re.compile(r"data/measurements/(\w+|\*)/\*\.json")
 
@@ -53,23 +51,15 @@ class Status:
     as_written: bool = True
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is found out once for many runs: families, and the code behind each notebook."""
-
-    families: Families = field(default_factory=load_families)
-    code: dict[str, Parts] = field(default_factory=dict)
-
-
 def statuses(runs: Iterable[Run]) -> list[Status]:
     """Compare what is on disk with what each run would be made from now; nothing is executed."""
-    known = Known()
-    return [_status(run, known) for run in runs]
+    code: dict[str, Parts] = {}
+    return [_status(run, code) for run in runs]
 
 
-def _status(run: Run, known: Known) -> Status:
+def _status(run: Run, code: dict[str, Parts]) -> Status:
     try:
-        now = parts(run, known)
+        now = parts(run, code)
     except RunError as error:  # a declared file is missing, say
         return Status(run, "failed", str(error))
     found = made(run)
@@ -87,21 +77,20 @@ def _status(run: Run, known: Known) -> Status:
     return Status(run, "missing", "never executed", now)
 
 
-def parts(run: Run, known: Known | None = None) -> Parts:
+def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
     """What a run would be made from now: part → its content's hash, or version.
 
-    ``known``: what was found out already. Raises RunError if a declared pattern matches no file, or
-    code is not valid Python.
+    ``code``: the parts of notebooks, by name, that were found out already; it gets this run's.
+    Raises RunError if a declared pattern matches no file, or code is not valid Python.
     """
-    known = known or Known()
-    name = run.experiment.name
-    if name not in known.code:
-        known.code[name] = _code_parts(run)
-    found = dict(known.code[name])
+    code, name = {} if code is None else code, run.experiment.name
+    if name not in code:
+        code[name] = _code_parts(run)
+    found = dict(code[name])
     for experiment in _measured(run):  # pages say if a recorded one was taken with other code
         found |= code_parts(experiment)
     found |= {_shown(path): file_hash(path) for path in declared_files(run)}
-    for path in from_store(run, known.families):
+    for path in from_store(run):
         kind = "weights" if path.suffix == ".safetensors" else "store"
         found[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
     return found | {"python": platform.python_version(), "run format": FORMAT}
@@ -135,18 +124,15 @@ def _notebook_hash(source: str, name: str) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """Hash of a declared file: of what YAML says, of other files with line ends normalised."""
-    about = path.stat()
-    return _file_hash(path, about.st_size, about.st_mtime_ns)
+    """Hash of a declared file: of what YAML says, of any other's bytes."""
+    content = sha256_of(path)
+    return _hash_of_yaml(path, content) if path.suffix == ".yaml" else content
 
 
 @cache
-def _file_hash(path: Path, size: int, changed: int) -> str:
-    content = path.read_bytes().replace(b"\r\n", b"\n")
-    if path.suffix == ".yaml":
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        content = json.dumps(yaml.load(content, loader), default=str).encode()
-    return hashlib.sha256(content).hexdigest()
+def _hash_of_yaml(path: Path, content: str) -> str:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return fingerprint(json.dumps(yaml.load(path.read_bytes(), loader), default=str))
 
 
 def declared_files(run: Run) -> list[Path]:
@@ -163,7 +149,7 @@ def declared_files(run: Run) -> list[Path]:
     return found
 
 
-def from_store(run: Run, families: Families | None = None) -> list[Path]:
+def from_store(run: Run) -> list[Path]:
     """What a run may read in the store, perhaps nothing: of its family or its edition's families.
 
     Live measurements of those experiments whose recorded ones it declares to read. Of features and
@@ -172,18 +158,18 @@ def from_store(run: Run, families: Families | None = None) -> list[Path]:
     """
     patterns = [f"measurements/{name}--*.json" for name in _measured(run)]
     patterns += ["*.json"] * run.experiment.features
-    models = _models(run, families)
+    models = _models(run)
     folders = [default_folder() / model.name for model in models]
     found = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
     weights = [path for path in map(local_weights, models) if path and path.is_file()]
     return found + (weights if run.experiment.features else [])
 
 
-def folders_in_store(run: Run, families: Families | None = None) -> list[Path]:
+def folders_in_store(run: Run) -> list[Path]:
     """The folders that a run may look into to find them."""
     if not run.experiment.features and not _measured(run):
         return []
-    folders = [default_folder() / model.name for model in _models(run, families)]
+    folders = [default_folder() / model.name for model in _models(run)]
     return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
 
 
@@ -199,19 +185,16 @@ def _measured(run: Run) -> list[Experiment]:
     return [one for one in get_args(Experiment) if one in named or "*" in named]
 
 
-def families_read(run: Run, families: Families | None = None) -> list[Family]:
+def families_read(run: Run) -> list[Family]:
     """The families that a run looks at: its own, or its edition's."""
+    if run.experiment.scope == "family":
+        return [load_family(run.subject)]
     editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
-    whole = run.experiment.scope == "edition"
-    return [
-        family
-        for family in (load_families() if families is None else families).values()
-        if (family.edition in editions if whole else family.name == run.subject)
-    ]
+    return [family for family in load_families().values() if family.edition in editions]
 
 
-def _models(run: Run, families: Families | None) -> list[Model]:
-    return [model for family in families_read(run, families) for model in family.models]
+def _models(run: Run) -> list[Model]:
+    return [model for family in families_read(run) for model in family.models]
 
 
 def code_version(made_from: Parts) -> str:

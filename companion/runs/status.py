@@ -22,9 +22,6 @@ from companion.runs.experiments import Experiment, Run
 TAKEN_AS = {"effective_robustness": "accuracy"}
 KINDS = ("published", "recorded", "live")
 
-#: Family → experiment → its recorded measurements.
-Recorded = dict[str, dict[str, list[Measurement]]]
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,11 +37,7 @@ class Entry:
 def entries() -> list[Entry]:
     """Every run that was executed, in the book's order."""
     found = [(run, experiments.executed(run)) for run in experiments.all_runs()]
-    recorded: Recorded = {}
-    for experiment in get_args(Measured):
-        for measurement in records.read_all(experiment):
-            of_family = recorded.setdefault(measurement.family, {})
-            of_family.setdefault(experiment, []).append(measurement)
+    recorded = [m for experiment in get_args(Measured) for m in records.read_all(experiment)]
     return [_entry(run, notebook, recorded) for run, notebook in found if notebook]
 
 
@@ -56,13 +49,13 @@ def kinds(notebook: dict[str, Any]) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in named)
 
 
-def _entry(run: Run, notebook: dict[str, Any], recorded: Recorded) -> Entry:
+def _entry(run: Run, notebook: dict[str, Any], recorded: list[Measurement]) -> Entry:
     named = kinds(notebook)
     name = TAKEN_AS.get(run.experiment.name, run.experiment.name)
     sources = []
     if "recorded" in named:
-        shown = recorded.get(run.subject, {}).get(name, [])
-        sources += [(m.provenance.taken or "", m.provenance.device) for m in shown]
+        shown = [m.provenance for m in recorded if (m.family, m.experiment) == (run.subject, name)]
+        sources += [(one.taken or "", one.device) for one in shown]
     if "live" in named:
         read = [path for path in keys.from_store(run) if path.suffix == ".json"]
         sidecars = [json.loads(path.read_text(encoding="utf-8")) for path in read]
