@@ -101,15 +101,10 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
 def remove(
     name: ReaderFamily,
     features: Annotated[bool, option("its features in the store, too")] = False,
-    yes: Annotated[bool, option("do not ask about features", short="-y")] = False,
 ) -> int:
     """Take a family of the reader's edition out again."""
     from companion import readers
 
-    places = ", ".join(map(str, readers.features_of(readers.removable(name))))
-    if places and not features and not yes and sys.stdin.isatty():
-        answer = input(f"Remove its features ({places}), too? [y/N] ")
-        features = answer.strip().lower() in ("y", "yes")
     removed = readers.remove(name, features=features)
     print(f"{name} is out: {len(removed.files)} files removed.")
     for folder in removed.features:

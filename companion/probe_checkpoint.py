@@ -64,24 +64,18 @@ def of_checkpoint(
     return replace(found, about=found.about | typed)
 
 
-def of_images(
-    model: Model,
-    images: ImageList,
-    settings: Settings,
-    name: str = "",
-    checkpoint: Path | None = None,
-) -> Probe:
-    """Probe what a model makes of images, `checkpoint` being its weights file; errors as above."""
+def of_images(model: Model, images: ImageList, settings: Settings, name: str = "") -> Probe:
+    """Probe what a model makes of images; errors as above."""
     check_number(len(images))
     kept = store.features_path(model.name, images.name)
-    if checkpoint is None and not store.problem(kept, model):
+    if not store.problem(kept, model):
         data = store.read_features(kept, model).sidecar["data"]
         if data.get("manifest") == images.manifest:
             return of_store(model, images.name, name)
     from analysis.features.extract import extract
 
     with temporary_folder() as made:
-        extract([model], images, settings, folder=made, checkpoint=checkpoint)
+        extract([model], images, settings, folder=made)
         return of_store(model, images.name, name, made)
 
 

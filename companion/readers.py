@@ -348,30 +348,20 @@ class Removed:
     measurements: tuple[Path, ...]
 
 
-def features_of(family: Family) -> tuple[Path, ...]:
-    """Folders in the store that hold features of the family's models."""
-    folders = [store.default_folder() / model.name for model in family.models]
-    return tuple(folder for folder in folders if folder.is_dir())
+def remove(name: str, *, features: bool = False) -> Removed:
+    """Take a reader's family out: its file, runs and pages, and its features if asked.
 
-
-def removable(name: str) -> Family:
-    """Return the reader's family of that name; AddError if it is one of the book's own."""
-    family = load_family(name)
+    Recorded measurements are kept and named. Raises AddError for one of the book's own families,
+    RegistryError for one that does not exist.
+    """
+    family, file = load_family(name), FAMILIES / f"{name}.yaml"
     if family.edition != "reader":
         raise AddError(
             f"{name} is one of the book's own families (edition {family.edition}), which are not "
             "removed by this command: only what companion add has added is."
         )
-    return family
-
-
-def remove(name: str, *, features: bool = False) -> Removed:
-    """Take a reader's family out: its file, runs and pages, and its features if asked.
-
-    Recorded measurements are kept and named. Raises AddError or RegistryError.
-    """
-    family, file = removable(name), FAMILIES / f"{name}.yaml"
-    kept = features_of(family)
+    folders = (store.default_folder() / model.name for model in family.models)
+    kept = tuple(folder for folder in folders if folder.is_dir())
     recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
     own = tuple(f"{model.name}--" for model in family.models)
     book = WORKSPACE / "book"
