@@ -90,10 +90,15 @@ def add(wish: Wish, quiet: Quiet = False) -> int:
     """Describe a checkpoint as a family of the reader's edition."""
     from companion import readers
 
-    added = readers.add(wish)
-    note = added.model.note
-    print(added.path.relative_to(WORKSPACE), added.about, *[f"note: {note}"] * bool(note), sep="\n")
-    print(f"next: companion extract {added.family.name} --data FOLDER")
+    family, model, path = readers.add(wish)
+    digest = model.weights_sha256
+    print(path.relative_to(WORKSPACE))
+    print(f"{model.name}: {model.architecture} ({model.library}), {model.level}, {model.width} "
+          f"components, {model.preprocessing.size} pixels, head {model.head}, weights "
+          f"{f'sha256 {digest[:12]}…' if digest else 'drawn at random'}")  # fmt: skip
+    if model.note:
+        print(f"note: {model.note}")
+    print(f"next: companion extract {family.name} --data FOLDER")
     return 0
 
 
@@ -105,11 +110,11 @@ def remove(
     """Take a family of the reader's edition out again."""
     from companion import readers
 
-    removed = readers.remove(name, features=features)
-    print(f"{name} is out: {len(removed.files)} files removed.")
-    for folder in removed.features:
+    files, folders, measurements = readers.remove(name, features=features)
+    print(f"{name} is out: {len(files)} files removed.")
+    for folder in folders:
         print(f"kept its features: {folder} (delete the folder if they are no longer wanted)")
-    for path in removed.measurements:
+    for path in measurements:
         print(f"kept its recorded measurement: {path.relative_to(ROOT)}")
     print("next: jupyter-book build book/")
     return 0

@@ -12,6 +12,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.common import ROOT, CompanionError, suggestion
@@ -77,15 +78,11 @@ def _points(
     return 100 * robustness.effective_robustness(shifted, imagenet, line)
 
 
-@cache
-def _accuracies() -> list[tuple[str, str, float, float]]:
-    """Group, name, accuracy on ImageNet and mean over the shifts of every model, fractions."""
-    rows = (row.split(",") for row in ACCURACIES.read_text(encoding="utf-8").splitlines()[1:])
-    return [(kind, name, float(x), float(np.mean([*map(float, y)]))) for kind, name, x, *y in rows]
-
-
-def _model(name: str) -> Array:
-    return next(_points(y, x) for _, known, x, y in _accuracies() if known == name)
+def _accuracies() -> pd.DataFrame:
+    """Every model by name, with its effective robustness in points, `er`."""
+    table = pd.read_csv(ACCURACIES, index_col="name")
+    shifted = table.loc[:, "imagenet_v2":].mean(axis=1)
+    return table.assign(er=_points(shifted, table["imagenet"]))
 
 
 def _two_lines() -> list[float]:
@@ -98,9 +95,10 @@ def _two_lines() -> list[float]:
 
 def _equals() -> list[float]:
     """How many of the pool are within a point of 76 % on ImageNet, and their mean ER."""
-    own = [_points(y, x) for group, _, x, y in _accuracies()
-           if group == "pool" and abs(x - 0.76) <= 0.01 + 1e-12]  # fmt: skip
-    return [len(own), float(np.mean(own))]
+    table = _accuracies()
+    near = (table["imagenet"] - 0.76).abs() <= 0.01 + 1e-12
+    own = table[near & (table["group"] == "pool")]
+    return [len(own), own["er"].mean()]
 
 
 def _partial(together: float, first: float, second: float) -> float:
@@ -116,10 +114,10 @@ def _cosines() -> list[float]:
 
 def _pocket(model: str) -> list[float]:
     """Mean accuracy over seeds in the training style and in the unseen ones, in percent."""
-    text = (ROOT / "data" / "pocket" / "accuracies.csv").read_text(encoding="utf-8")
-    rows = [row.split(",") for row in text.splitlines() if row.startswith(f"{model},")]
-    return [100 * float(np.mean([float(r[8]) for r in rows if r[5:7] == ["test", role]]))
-            for role in ("imagenet", "unseen")]  # fmt: skip
+    table = pd.read_csv(ROOT / "data" / "pocket" / "accuracies.csv")
+    tested = table[(table["model"] == model) & (table["split"] == "test")]
+    means = tested.groupby("role")["accuracy"].mean()
+    return [100 * means["imagenet"], 100 * means["unseen"]]
 
 
 def _vectors(draw: Draw, added: float = 0.0, images: int = 1000) -> Array:
@@ -229,7 +227,8 @@ EXERCISES: dict[str, tuple[Callable[[Draw], ArrayLike], str]] = {
         "Logit first, then the line, then the inverse logit; give fractions."),
     "robustness-3": (lambda _: [_points(a, a) for a in (0.6, 0.8, 0.95)],
         "Both accuracies are the same; subtract what the line expects, and give points."),
-    "robustness-4": (lambda _: _model("ViT-L-14 openai"), "First the mean of the shifts; points."),
+    "robustness-4": (lambda _: _accuracies()["er"]["ViT-L-14 openai"],
+        "First the mean of the shifts; points."),
     "start-1": (lambda _: 100 * robustness.PAPER_BASELINE.predict(0.75),
         "Go up from 75 % to the dashed line, then left; percent."),
     "start-3": (lambda _: _cosines(), "Divide by the image's length; the texts have length 1."),

@@ -5,7 +5,6 @@ The fields of the JSON are those of `Probe`. How they come about is in `probe`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -129,11 +128,6 @@ class Place:
     def mark(self, way: float) -> float:
         """The κ that lies so far from the controls (0) to the zero-shot models (1), in logs."""
         return float(self.plain * (self.outlying / self.plain) ** way)
-
-    def position(self, kurtosis: float) -> float | None:
-        """How far a κ lies on that way; None where its ends are not known."""
-        way = math.log(self.outlying / self.plain)
-        return math.log(kurtosis / self.plain) / way if way > 0 else None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import contextlib
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,32 +53,11 @@ class AddError(RunError):
     """A family cannot be added or removed; nothing was changed."""
 
 
-@dataclass(frozen=True)
-class Added:
-    """The file that was written, and the model in it."""
-
-    path: Path
-    family: Family
-    model: Model
-
-    @property
-    def about(self) -> str:
-        """The model in one line."""
-        model = self.model
-        weights = (
-            f"sha256 {model.weights_sha256[:12]}…" if model.weights_sha256 else "drawn at random"
-        )
-        return (
-            f"{model.name}: {model.architecture} ({model.library}), {model.level}, {model.width} "
-            f"components, {model.preprocessing.size} pixels, head {model.head}, weights {weights}"
-        )
-
-
-def add(wish: Wish, folder: Path = FAMILIES) -> Added:
+def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     """Describe a checkpoint, load and check it, and write its family file or add to it.
 
-    Raises AddError, RegistryError or `analysis.features.weights.ModelError` in one sentence; then
-    nothing was written.
+    Returns the family, the model in it, and the file. Raises AddError, RegistryError or
+    `analysis.features.weights.ModelError` in one sentence; then nothing was written.
     """
     from analysis.features import checkpoints
 
@@ -102,7 +81,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> Added:
             )
         family = _family(wish, before, model, folder)
         write_text(path, HEADER.format(name=family.name) + as_yaml(family))
-    return Added(path, family, model)
+    return family, model, path
 
 
 def find_or_add(
@@ -133,8 +112,7 @@ def find_or_add(
         )
     if family is not None and model is not None:
         return family, model, None
-    added = add(wish)
-    return added.family, added.model, added.path
+    return add(wish)
 
 
 def _model_of(family: Family, wish: Wish) -> Model:
@@ -339,19 +317,11 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-@dataclass(frozen=True)
-class Removed:
-    """What of a family was removed, and which folders and files of it were kept."""
-
-    files: tuple[Path, ...]
-    features: tuple[Path, ...]
-    measurements: tuple[Path, ...]
-
-
-def remove(name: str, *, features: bool = False) -> Removed:
+def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path], list[Path]]:
     """Take a reader's family out: its file, runs and pages, and its features if asked.
 
-    Recorded measurements are kept and named. Raises AddError for one of the book's own families,
+    Returns the files that were removed, and what was kept: folders of features, and recorded
+    measurements. Raises AddError for one of the book's own families,
     RegistryError for one that does not exist.
     """
     family, file = load_family(name), FAMILIES / f"{name}.yaml"
@@ -361,7 +331,7 @@ def remove(name: str, *, features: bool = False) -> Removed:
             "removed by this command: only what companion add has added is."
         )
     folders = (store.default_folder() / model.name for model in family.models)
-    kept = tuple(folder for folder in folders if folder.is_dir())
+    kept = [folder for folder in folders if folder.is_dir()]
     recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
     own = tuple(f"{model.name}--" for model in family.models)
     book = WORKSPACE / "book"
@@ -373,5 +343,5 @@ def remove(name: str, *, features: bool = False) -> Removed:
             shutil.rmtree(folder)
         for path in gone:
             path.unlink()
-    measurements = tuple(path for path in recorded if path.name.startswith(own))
-    return Removed(tuple(gone), () if features else kept, measurements)
+    measurements = [path for path in recorded if path.name.startswith(own)]
+    return gone, [] if features else kept, measurements

@@ -86,16 +86,16 @@ def refused(wish: Wish, folder: Path) -> str:
 
 
 def test_a_family_is_described_checked_and_written(file: Path, folder: Path) -> None:
-    added = add(wished("mine", str(file), title="My  tiny\nmodel"), folder)
+    added, _, path = add(wished("mine", str(file), title="My  tiny\nmodel"), folder)
     family = load_family("mine", folder)
-    assert family == added.family
+    assert family == added
     assert (family.title, family.edition, family.order) == ("My tiny model", "reader", 100)
     (model,) = family.models
     assert model.name == "mine-zero_shot" and model.head == "zero_shot" and model.width == WIDTH
     assert model.weights == file.as_posix()
     assert model.weights_sha256 == sha256_of(file)
     assert encoders.load(model).weights_sha256 == model.weights_sha256
-    text = added.path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     assert text.startswith("# Added by") and "wéights" in text and "mean: [0.5, 0.5, 0.5]" in text
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
@@ -116,10 +116,10 @@ def test_class_names_and_templates_of_ones_own(file: Path, folder: Path, tmp_pat
     (tmp_path / "classes.txt").write_text("\ufeffgrey heron\n\nlittle_egret\n", encoding="utf-8")
     (tmp_path / "templates.txt").write_text("a {} in the reeds\n", encoding="utf-8")
     texts = {"classes": str(tmp_path / "classes.txt"), "templates": str(tmp_path / "templates.txt")}
-    (model,) = add(wished("birds", str(file), **texts), folder).family.models
+    (model,) = add(wished("birds", str(file), **texts), folder)[0].models
     assert model.classes == ("grey heron", "little_egret")
     assert model.templates == ("a {} in the reeds",)
-    (model,) = add(wished("many", str(file), classes="imagenet"), folder).family.models
+    (model,) = add(wished("many", str(file), classes="imagenet"), folder)[0].models
     assert (model.classes, model.templates) == ("imagenet", "imagenet")
     (tmp_path / "classes.txt").write_text("a\na\n")
     assert "classes must differ, 'a' is there" in refused(wished("x", str(file), **texts), folder)
@@ -141,8 +141,8 @@ def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) ->
     tower = {k: v for k, v in state.items() if k.startswith("visual.")}
     metadata = {"architecture": "tiny-vit", "classes": json.dumps(CLASSES), "normalize": "true"}
     save_file(tower | {"head.weight": torch.ones(3, WIDTH)}, file, metadata)
-    assert add(wished("own", str(file)), folder).model.head == "own"
-    assert add(wished("bare", str(file), head="none"), folder).model.head == "none"
+    assert add(wished("own", str(file)), folder)[1].head == "own"
+    assert add(wished("bare", str(file), head="none"), folder)[1].head == "none"
     message = refused(wished("x", str(file), head="zero_shot"), folder)
     assert "no text encoder to make a zero-shot head with" in message
     (tmp_path / "two.txt").write_text("a\nb\n")
@@ -156,7 +156,7 @@ def test_a_head_of_its_own_and_none(file: Path, folder: Path, tmp_path: Path) ->
 
 def test_features_before_the_projection(file: Path, folder: Path) -> None:
     before = {"layer": "before_projection"}
-    model = add(wished("early", str(file), **before), folder).model
+    _, model, _ = add(wished("early", str(file), **before), folder)
     assert (model.width, model.head, model.own_layer) == (16, "none", "before_projection")
     assert encoders.load(load_family("early", folder).models[0]).model.width == 16
     net = {"architecture": "resnet18", "level": "supervised"}
@@ -172,9 +172,9 @@ def test_features_before_the_projection(file: Path, folder: Path) -> None:
 
 def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "_checked", lambda model: model)  # no download
-    (key,) = add(wished("x", "ViT-B-16-SigLIP/webli"), folder).model.published
+    (key,) = add(wished("x", "ViT-B-16-SigLIP/webli"), folder)[1].published
     assert (key.source, key.weights) == ("open_clip", "webli")
-    assert add(wished("y", "pocket-cnn-captions"), folder).model.published == ()
+    assert add(wished("y", "pocket-cnn-captions"), folder)[1].published == ()
 
 
 # What is refused.
@@ -270,7 +270,7 @@ def test_a_family_that_comes_meanwhile_is_not_overwritten(
     kept = load_family("mine", folder)
     assert kept.title == "The first"
     again = wished("mine", str(file), title="The first", replace=True)
-    assert [add(again, folder).family for _ in range(2)] == [kept] * 2
+    assert [add(again, folder)[0] for _ in range(2)] == [kept] * 2
 
 
 # Heads and classes when features are extracted.
@@ -516,7 +516,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_to_measure_says_what_is_lacking(file: Path, folder: Path, pictures: Path) -> None:
     from companion.measurements import due
 
-    family = add(wished("mine", str(file)), folder).family
+    family, *_ = add(wished("mine", str(file)), folder)
     assert due.why_nothing(family).startswith(": no features are in the store, companion extract m")
     assert extract(folder, pictures, "--without-labels")[0] == 0
     assert "have no labels, which takes images in one" in due.why_nothing(family)
@@ -651,8 +651,8 @@ def test_a_clip_of_random_weights(folder: Path, pictures: Path, tmp_path: Path) 
     path = tmp_path / "vit b 32.safetensors"
     clip = open_clip.create_model("ViT-B-32")
     save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
-    added = add(wished("mine", str(path), architecture="ViT-B-32"), folder)
-    assert added.model.note.startswith("The file does not say with which activation it was trained")
+    _, model, _ = add(wished("mine", str(path), architecture="ViT-B-32"), folder)
+    assert model.note.startswith("The file does not say with which activation it was trained")
     features = Path(extract(folder, pictures, "--batch-size", "4")[1])
     assert store.read_features(features).features.shape == (9, 512)
     head = store.read_head(features.with_suffix(".head.safetensors"))
@@ -680,8 +680,9 @@ def test_genuine_weights_of_a_supervised_network(
     theirs = torch.load(published, weights_only=True).values()
     own = timm.create_model("tf_efficientnet_lite0").state_dict()
     save_file({k: t.contiguous() for k, t in zip(own, theirs, strict=True)}, path)
-    added = add(wished("mine", str(path), **net), folder)
-    assert "supervised, 1280 components, 224 pixels, head own" in added.about
+    _, model, _ = add(wished("mine", str(path), **net), folder)
+    assert (model.level, model.width, model.head) == ("supervised", 1280, "own")
+    assert model.preprocessing.size == 224
     status, _, errors = extract(folder, pictures, "--batch-size", "4")
     assert status == 1
     assert "has images of 'blue' and 2 more classes that the head of mine-supervised d" in errors

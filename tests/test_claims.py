@@ -11,10 +11,9 @@ from companion.claims.counterparts import COUNTERPARTS, bearing, borne_on, load_
 from companion.claims.ledger import (
     Case,
     ClaimError,
+    Interval,
     Result,
     Verdict,
-    at_least,
-    below,
     gathered,
     load_claims,
     outcome_of,
@@ -139,7 +138,8 @@ def test_more_cases_than_the_claim_covers_are_refused():
      (np.nan, np.nan, "undecided", "undecided")],
 )  # fmt: skip
 def test_an_interval_and_a_cut(low, high, reached, missed):
-    assert (at_least(low, high, 6), below(low, high, 6)) == (reached, missed)
+    found = Interval((low + high) / 2, low, high)
+    assert (found.at_least(6), found.below(6)) == (reached, missed)
 
 
 def test_cases_of_one_name_are_one():

@@ -129,7 +129,6 @@ def test_a_checkpoint_is_placed_between_controls_and_zero_shot_models(size, answ
     assert found.verdict.answer == answer, found.kurtosis
     if answer == "cannot tell":
         assert "between" in found.verdict.sentence and "27.0" in found.verdict.sentence
-    assert probe(with_outlier(size=6.5)).place.position(5.0) is None  # nothing recorded
 
 
 def test_a_leader_that_does_not_stand_out_is_no_outlier():

@@ -124,7 +124,7 @@ def frame(*models: tuple[str, float, float], ordinary: float = 0.05) -> pd.DataF
     return pd.DataFrame([
         {"family": "one", "name": n, "level": named[n].level, "pretraining": named[n].pretraining,
          "title": "ONE", "er": er, "er_95": half, "low": er - half, "high": er + half,
-         "ordinary": ordinary, "ordinary_models": 12, "ordinary_pool": "a pool"}
+         "ordinary": ordinary, "ordinary_models": 12}
         for n, er, half in models
     ])  # fmt: skip
 

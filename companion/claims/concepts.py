@@ -16,16 +16,16 @@ from analysis.metrics.average_precision import encoded
 from analysis.metrics.concept_counts import Found
 from analysis.metrics.indicators import holm
 from analysis.metrics.robustness import NORMAL_95
-from companion.claims.evidence import Evidence, Interval, numbers_of
+from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
     Aside,
     Case,
     Claim,
+    Interval,
     Number,
     Result,
     Verdict,
     all_hold,
-    at_least,
     numbers,
     printed_regions,
     verdict,
@@ -107,7 +107,7 @@ def c_more(claim: Claim, evidence: Evidence) -> Verdict:
         names, half = ", ".join(model.name for model in pair), NORMAL_95 * gap.error
         aside = evidence.aside(*pair, *(evidence.concepts[model.name] for model in pair))
         cases[names] = Case(result, pair[1].level, aside)
-        carried += numbers(names, more=Interval(gap.value, gap.value - half, gap.value + half))
+        carried += numbers(names, more=Interval.around(gap.value, half))
     if cases:
         carried += _counts(evidence)
     else:
@@ -139,7 +139,7 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
         rivals = [other for other in rivals if _same_probe(evidence, start, other)]
         for rival in rivals:
             more = _more_shared(before[after], _encoded(evidence, rival)[after])
-            results.append(at_least(more.low, more.high, 0))
+            results.append(more.at_least(0))
             carried += numbers(finetuned.name, share_more=more)
         results += [] if rivals else ["undecided"]
         probed = [evidence.concepts[m.name] for m in (start, finetuned)]
@@ -176,7 +176,7 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
                 own, above, below = (_found(evidence, *some) for some in ([model], top, low))
                 nearer = _nearer(own[0], above, below, evidence.counts)
                 robust = not_robust(model.name, evidence)
-                result = all_hold([at_least(nearer.low, nearer.high, 0), robust])
+                result = all_hold([nearer.at_least(0), robust])
                 aside: Aside | None = "no test" if robust == "fails" else None
                 cases[model.name] = Case(result, aside=evidence.aside(model) or aside)
                 carried += numbers(
@@ -223,7 +223,7 @@ def _nearer(
     value = float(sign * (count(own) - middle(count)))
     apart = halves(own) - middle(halves)
     half = NORMAL_95 * float(apart.std(ddof=1)) if len(apart) > 1 else np.nan
-    return Interval(value, value - half, value + half)
+    return Interval.around(value, half)
 
 
 def _more_shared(one: Flags, other: Flags) -> Interval:
@@ -233,7 +233,7 @@ def _more_shared(one: Flags, other: Flags) -> Interval:
     """
     first, second = (one & ~other).sum(), (other & ~one).sum()
     share, half = (first - second) / len(one), NORMAL_95 * sqrt(first + second) / len(one)
-    return Interval(share, share - half, share + half)
+    return Interval.around(share, half)
 
 
 def _printed_names(claim: Claim, evidence: Evidence, model: Model) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from analysis.metrics.robustness import effective_robustness, is_robust, ordinary_limit
-from companion.claims.ledger import Aside, ClaimError, Number, numbers
+from companion.claims.ledger import Aside, ClaimError, Interval, Number, numbers
 from companion.measurements import accuracies, records, views
 from companion.measurements.due import TRAINING
 from companion.measurements.measures import RESAMPLES, SEED
@@ -29,31 +29,22 @@ from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
 
 #: Columns of a view that say what ordinary models reach, as `Robustness` has them.
-ORDINARY = ("ordinary", "ordinary_models", "ordinary_pool")
+ORDINARY = ("ordinary", "ordinary_models")
 #: Classes of the head that claims about heads are about.
 IMAGENET_CLASSES = 1000
-
-
-class Interval(NamedTuple):
-    """A value and the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Robustness(NamedTuple):
     """Effective robustness of one model, and what ordinary models of its accuracy reach.
 
     ``view``: on which shifts; ``ordinary``: their limit, NaN where too few are of that accuracy;
-    ``ordinary_models``: how many; ``ordinary_pool``: whose models these are.
+    ``ordinary_models``: how many.
     """
 
     er: Interval
     view: str
     ordinary: float
     ordinary_models: int
-    ordinary_pool: str
 
     @property
     def robust(self) -> bool | None:
@@ -265,19 +256,18 @@ def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
     Ordinary are the models that the baseline is fitted to, or, on the paper's four shifts, where
     these are too few of an accuracy, timm's that were trained on ImageNet alone.
     """
-    pools = {"the baseline's models": view.pool}
+    pools = [view.pool]
     if view.name == "four":
         modern = accuracies.wide(accuracies.load(), accuracies.CLIP_V2, tuple(view.shifts))
         kept = (modern["source"] == "timm") & (modern["level"] == "supervised")
-        pools["timm's models, trained on ImageNet alone"] = modern[kept]
-    found = models.assign(ordinary=np.nan, ordinary_models=0, ordinary_pool=next(iter(pools)))
-    for name, pool in pools.items():
+        pools.append(modern[kept])
+    found = models.assign(ordinary=np.nan, ordinary_models=0)
+    for pool in pools:
         er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
         limits, near = ordinary_limit(found["imagenet"], pool["imagenet"], er)
         new = found["ordinary"].isna().to_numpy() & (~np.isnan(limits) | (near > 0))
         found.loc[new, "ordinary"] = limits[new]
         found.loc[new, "ordinary_models"] = near[new]
-        found.loc[new, "ordinary_pool"] = name
     return found
 
 

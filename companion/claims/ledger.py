@@ -23,8 +23,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, read_yaml
@@ -70,7 +71,6 @@ class Sentence(Strict):
     join: str = " "
     before: str = ""
     after: str = ""
-    always: bool = False
 
 
 class Claim(Strict):
@@ -91,6 +91,34 @@ class Claim(Strict):
     tolerance: float | None
     tolerance_reason: str
     needs: str
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, value: float, half: float) -> Interval:
+        """The interval that reaches as far to both sides."""
+        return cls(value, value - half, value + half)
+
+    def less(self, other: Interval) -> Interval:
+        """The difference of two that are independent."""
+        value = self.value - other.value
+        below = np.hypot(self.value - self.low, other.high - other.value)
+        above = np.hypot(self.high - self.value, other.value - other.low)
+        return Interval(value, value - below, value + above)
+
+    def at_least(self, cut: float) -> Result:
+        """Whether the value is at least as large as a cut."""
+        return "holds" if self.low >= cut else "fails" if self.high < cut else "undecided"
+
+    def below(self, cut: float) -> Result:
+        """Whether it is smaller than a cut."""
+        return "holds" if self.high < cut else "fails" if self.low >= cut else "undecided"
 
 
 @dataclass(frozen=True)
@@ -209,16 +237,6 @@ def agreed(results: Iterable[Result]) -> Result:
     """What several measurements of the same say: undecided unless they all say the same."""
     found = set(results)
     return found.pop() if len(found) == 1 else "undecided"
-
-
-def at_least(low: float, high: float, cut: float) -> Result:
-    """Whether a value with these ends of its 95 % interval is at least as large as a cut."""
-    return "holds" if low >= cut else "fails" if high < cut else "undecided"
-
-
-def below(low: float, high: float, cut: float) -> Result:
-    """Whether it is smaller than a cut."""
-    return "holds" if high < cut else "fails" if low >= cut else "undecided"
 
 
 def numbers(

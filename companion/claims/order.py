@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Level, Model
-from companion.claims.evidence import Evidence, Interval
+from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
     Case,
     Claim,
     ClaimError,
+    Interval,
     Number,
     Result,
     Verdict,
     all_hold,
-    at_least,
     numbers,
     verdict,
 )
@@ -61,7 +60,7 @@ def er_order(claim: Claim, evidence: Evidence) -> Verdict:
     for pair, part in pairs.items():
         found = [of_view[pair] for of_view in gaps.values() if pair in of_view]
         if found:
-            result = all_hold(at_least(gap.low, gap.high, 0) for gap in found)
+            result = all_hold(gap.at_least(0) for gap in found)
             aside = evidence.aside(*(evidence.models[name] for name in pair))
             cases[", ".join(pair)] = Case(result, part, aside)
     carried = [*numbers(pairs=len(cases), pairs_in_order=_holding(cases))]
@@ -72,7 +71,7 @@ def er_order(claim: Claim, evidence: Evidence) -> Verdict:
         ]
         carried += numbers(part, smallest_gap=min(of_part)) if of_part else ()
     if len(views.get("own", ())):
-        own = {pair: at_least(gap.low, gap.high, 0) for pair, gap in gaps["own"].items()}
+        own = {pair: gap.at_least(0) for pair, gap in gaps["own"].items()}
         carried += numbers(
             "own",
             models=len(views["own"]),
@@ -105,16 +104,12 @@ def _gaps(pairs: Pairs, rows: pd.DataFrame) -> dict[tuple[str, str], Interval]:
     The intervals take the two as independent. Models see the same images, so that is too wide
     rather than too narrow.
     """
-    found = {}
     known = {name: Interval(*rows.loc[name, ["er", "low", "high"]]) for name in rows.index}
-    for one, other in pairs:
-        if one in known and other in known:
-            high, low = known[one], known[other]
-            gap = high.value - low.value
-            below = np.hypot(high.value - high.low, low.high - low.value)
-            above = np.hypot(high.high - high.value, low.value - low.low)
-            found[one, other] = Interval(gap, gap - below, gap + above)
-    return found
+    return {
+        (one, other): known[one].less(known[other])
+        for one, other in pairs
+        if one in known and other in known
+    }
 
 
 def _holding(cases: Mapping[str, Case]) -> int:

@@ -10,17 +10,16 @@ import numpy as np
 
 from analysis.families.registry import Level
 from analysis.metrics.robustness import NORMAL_95
-from companion.claims.evidence import Evidence, Interval, numbers_of
+from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
     Aside,
     Case,
     Claim,
+    Interval,
     Number,
     Result,
     Verdict,
     all_hold,
-    at_least,
-    below,
     gathered,
     numbers,
     verdict,
@@ -40,12 +39,9 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for m in found:
         own, control = _kurtosis(m), evidence.control(m)
-        results = [at_least(own.low, own.high, evidence.cuts.near_gaussian)]
+        results = [own.at_least(evidence.cuts.near_gaussian)]
         if control:
-            drawn = _kurtosis(control)
-            half = np.hypot(own.high - own.value, drawn.high - drawn.value)
-            more = own.value - drawn.value
-            results.append(at_least(more - half, more + half, 0))
+            results.append(own.less(_kurtosis(control)).at_least(0))
         cases.append((m.model, Case(all_hold(results), aside=evidence.aside(m))))
         for one in (m, control) if control else (m,):
             carried += _carried(one)
@@ -66,7 +62,7 @@ def k_others(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for m in evidence.measured("outlier_features", *LOWER):
         own = _kurtosis(m)
-        near = below(own.low, own.high, evidence.cuts.near_gaussian)
+        near = own.below(evidence.cuts.near_gaussian)
         result: Result = near if _comparable(m, evidence) else "undecided"
         cases.append((m.model, Case(result, m.level, evidence.aside(m))))
         carried += _carried(m)
@@ -94,7 +90,7 @@ def k_openai(claim: Claim, evidence: Evidence) -> Verdict:
         if (rich, data) in known and (poor, data) in known:
             both = [known[name, data] for name in (rich, poor)]
             ratio = _ratio(*map(_kurtosis, both))
-            result = at_least(ratio.low, ratio.high, evidence.cuts.far_above)
+            result = ratio.at_least(evidence.cuts.far_above)
             cases.append((f"{rich}, {poor}", Case(result, aside=evidence.aside(*both))))
             carried += [*_carried(both[0]), *_carried(both[1])]
             carried += numbers(f"{rich}, {poor}", data, ratio=ratio)
@@ -107,7 +103,7 @@ def k_captions(claim: Claim, evidence: Evidence) -> Verdict:
     carried: list[Number] = []
     for m in evidence.measured("outlier_features", "captions"):
         own, known = _kurtosis(m), evidence.robust.get(m.model)
-        near = below(own.low, own.high, evidence.cuts.near_gaussian)
+        near = own.below(evidence.cuts.near_gaussian)
         results = [near if _comparable(m, evidence) else "undecided", not_robust(m.model, evidence)]
         cases.append((m.model, Case(all_hold(results), aside=evidence.aside(m))))
         carried += _carried(m)
@@ -167,7 +163,7 @@ def _cells(table: dict[str, tuple[str, set[bool | None]]]) -> dict[str, int]:
 def _outlying(m: Measurement, evidence: Evidence) -> bool | None:
     """Whether a model has outlier features for these images; None if that is not decided."""
     own = _kurtosis(m)
-    raised = at_least(own.low, own.high, evidence.cuts.near_gaussian)
+    raised = own.at_least(evidence.cuts.near_gaussian)
     if raised == "undecided" or not _comparable(m, evidence):
         return None
     return bool(raised == "holds" and len(m.value("outlier_coordinates")))
@@ -187,8 +183,8 @@ def _comparable(m: Measurement, evidence: Evidence) -> bool:
 
 def _kurtosis(m: Measurement) -> Interval:
     """Mean kurtosis over images with its 95 % interval."""
-    mean, half = m.value("kurtosis_mean"), NORMAL_95 * m.value("kurtosis_standard_error")
-    return Interval(mean, mean - half, mean + half)
+    half = NORMAL_95 * m.value("kurtosis_standard_error")
+    return Interval.around(m.value("kurtosis_mean"), half)
 
 
 def _carried(m: Measurement) -> tuple[Number, ...]:

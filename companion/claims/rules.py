@@ -17,18 +17,18 @@ from analysis.families.registry import Level
 from analysis.metrics.pruning import fewest_kept_without_loss
 from analysis.metrics.robustness import NORMAL_95
 from companion.claims import concepts, order, outliers
-from companion.claims.evidence import Evidence, Interval, numbers_of
+from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
     Aside,
     Case,
     Claim,
     ClaimError,
+    Interval,
     Number,
     Result,
     Verdict,
     agreed,
     all_hold,
-    at_least,
     gathered,
     numbers,
     verdict,
@@ -119,7 +119,7 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
 
 def _no_loss(change: Number, margin: float) -> Result:
     """Whether a change is no loss of more than the margin."""
-    return at_least(change.low or 0.0, change.high or 0.0, -margin)
+    return Interval(change.value, change.low or 0.0, change.high or 0.0).at_least(-margin)
 
 
 def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
@@ -137,8 +137,7 @@ def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
     fewest = fewest_kept_without_loss(changes + halves)
 
     def change(kept: int) -> Interval:
-        value, half = changes[kept - 1], halves[kept - 1]
-        return Interval(value, value - half, value + half)
+        return Interval.around(changes[kept - 1], halves[kept - 1])
 
     found = numbers_of(
         measurement, rank=rank, kept=kept, fewest=fewest, without_loss=1 - fewest / rank,

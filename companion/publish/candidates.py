@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.families.registry import Family, Level
 from analysis.metrics.robustness import is_robust
-from companion.claims.evidence import Evidence, Interval, beside_ordinary
+from companion.claims.evidence import Evidence, beside_ordinary
+from companion.claims.ledger import Interval
 from companion.measurements import views
 from companion.measurements.accuracies import POCKET
 from companion.measurements.measures import counts_of

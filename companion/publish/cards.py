@@ -216,8 +216,7 @@ def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:
     """One sentence of a card, of everything that it is said of; "" if there is nothing."""
     totals: dict[str, Any] = {n.name: _Shown(n) for n in verdict.numbers if not n.of}
     if not sentence.each:
-        shown = verdict.outcome != "not measured" or sentence.always
-        return sentence.text.format(**totals) if shown else ""
+        return "" if verdict.outcome == "not measured" else sentence.text.format(**totals)
     told = []
     for n in (n for n in verdict.numbers if n.name == sentence.each):
         if sentence.levels and _level(n.of, evidence) not in sentence.levels:

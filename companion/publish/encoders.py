@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.families.registry import Family, load_families
 from analysis.features.published import table
 from analysis.metrics.indicators import rank_correlation
-from companion.claims.evidence import Interval
+from companion.claims.ledger import Interval
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
