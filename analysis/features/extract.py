@@ -1,20 +1,17 @@
 """Extraction: every image of a data set through every encoder of a family, once.
 
 Images are decoded and resized once, by threads, for all encoders that share the geometry of their
-input, while the encoders work. Features are appended to a file, shard by shard; an extraction that
-was killed goes on after its last whole shard, and since batches are cut at the same images each
-time, its result is that of one that was not.
+input, while the encoders work. Features are kept shard by shard; an extraction that was killed goes
+on after its last whole shard, and since batches are cut at the same images each time, its result is
+that of one that was not.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import shutil
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -105,52 +102,30 @@ class Encoder:
 
 
 class Shards:
-    """What one encoder has extracted so far: features, appended shard by shard, and notes on them.
+    """What one encoder has extracted so far: a file for each shard, as the store keeps arrays.
 
-    What a killed process left half-written, and all after it, is dropped on opening.
+    What a killed process left half-written, and all after it, is made again.
     """
 
-    def __init__(self, folder: Path, dtype: type[np.generic], width: int) -> None:
-        self._features, self._notes = folder / "features", folder / "shards.jsonl"
-        self.dtype, self.width = np.dtype(dtype), width
-        folder.mkdir(parents=True, exist_ok=True)
-        self._features.touch()
-        self.notes = self._sound_notes()
-        os.truncate(self._features, sum(note["bytes"] for note in self.notes))
-        lines = "".join(json.dumps(note) + "\n" for note in self.notes)
-        self._notes.write_text(lines, encoding="utf-8")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.notes: list[dict[str, Any]] = []
+        with suppress(StoreError):
+            while True:
+                self.notes.append(store.read(self._path(len(self.notes)))[1])
 
     def append(self, features: NDArray[Any], about: Mapping[str, Any]) -> None:
         """Add the features (n, width) of the next shard, and what is to be known ``about`` it."""
-        content = features.tobytes()
-        note = {"bytes": len(content), "crc32": zlib.crc32(content), **about}
-        for path, more in ((self._features, content), (self._notes, json.dumps(note).encode())):
-            with path.open("ab") as file:
-                file.write(more + b"\n" * (path == self._notes))
-                file.flush()
-                os.fsync(file.fileno())
-        self.notes.append(note)
+        store.write(self._path(len(self.notes)), {"features": features}, about)
+        self.notes.append(dict(about))
 
     def features(self) -> NDArray[Any]:
-        """Map all features so far, shape (n, width)."""
-        if not self._features.stat().st_size:
-            return np.empty((0, self.width), self.dtype)
-        return np.memmap(self._features, self.dtype, mode="r").reshape(-1, self.width)
+        """All features so far, shape (n, width)."""
+        paths = map(self._path, range(len(self.notes)))
+        return np.concatenate([store.map_tensors(path)["features"] for path in paths])
 
-    def _sound_notes(self) -> list[dict[str, Any]]:
-        notes: list[dict[str, Any]] = []
-        lines = self._notes.read_text("utf-8").splitlines() if self._notes.is_file() else []
-        with self._features.open("rb") as file:
-            for line in lines:
-                try:
-                    note = json.loads(line)
-                    sound = zlib.crc32(file.read(note["bytes"])) == note["crc32"]
-                except (ValueError, KeyError, TypeError):
-                    break
-                if not sound:
-                    break
-                notes.append(note)
-        return notes
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.safetensors"
 
 
 @dataclass
@@ -240,8 +215,7 @@ def _prepared(
         "made_from": plan.made_from(model, images, settings, loaded.weights_sha256),
     }
     key = fingerprint([about, settings.shard, settings.leave_out_damaged])[:16]
-    shards = Shards(_parts(path) / key, STORED[settings.precision], model.width)
-    return [Work(encoder, shards, path, about)]
+    return [Work(encoder, Shards(_parts(path) / key), path, about)]
 
 
 def _extracted(
@@ -302,7 +276,7 @@ def _extract_shard(
     failed = []
     for work, features in zip(works, parts, strict=True):
         found = torch.cat([part.cpu() for part in features]).numpy()
-        found = found.astype(work.shards.dtype, copy=False)
+        found = found.astype(STORED[settings.precision], copy=False)
         failed.append(work)
         with _others_go_on(work.model, onerror):
             store.check_finite(f"{work.model.name} on {images.name}", found)
