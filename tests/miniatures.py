@@ -11,18 +11,33 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from analysis.images import imagenet
-from analysis.images.imagelist import ImageList
+from analysis.images.imagelist import DamagedImageError, ImageList
 from analysis.images.sets import Description, Used, descriptions
 
 #: Every so many classes one has two images, where the true classes differ in size.
 SECOND_IMAGE = 7
 RED = (255, 0, 0)
+
+
+def damaged(images: ImageList) -> list[DamagedImageError]:
+    """Decode every image, by two threads, and return what went wrong with which, in order."""
+
+    def attempt(index: int) -> DamagedImageError | None:
+        try:
+            images.image(index)
+        except DamagedImageError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        return [error for error in pool.map(attempt, range(len(images))) if error]
 
 
 def save_all(folder: Path) -> dict[str, Description]:

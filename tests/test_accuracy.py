@@ -34,11 +34,11 @@ def on_line(inside: float) -> float:
     return 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
 
 
-def imagenet_head(bias: bool = True, normalize: bool = False) -> Head:
+def imagenet_head(bias: bool = True, normalize: bool = False, count: int = 1000) -> Head:
     rng = np.random.default_rng(0)
-    weight = rng.normal(size=(1000, WIDTH)).astype(np.float32)
-    intercept = rng.normal(size=1000).astype(np.float32) if bias else None
-    return Head(weight, imagenet.classes(), bias=intercept, normalize=normalize)
+    weight = rng.normal(size=(count, WIDTH)).astype(np.float32)
+    intercept = rng.normal(size=count).astype(np.float32) if bias else None
+    return Head(weight, imagenet.classes()[:count], bias=intercept, normalize=normalize)
 
 
 def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,12 +121,12 @@ def test_a_head_of_objectnets_own_names():
 
 
 def test_a_head_without_a_class_of_the_set():
-    head = imagenet_head().restricted(imagenet.classes()[:999])
+    head = imagenet_head(count=999)
     with pytest.raises(
         MeasurementError, match=r"no class 'n15075141' of the data set; use the head that"
     ):
         recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), head, imagenet.classes())
-    few = imagenet_head().restricted(imagenet.classes()[:9])
+    few = imagenet_head(count=9)
     with pytest.raises(MeasurementError, match=r"no class 'alarm_clock'"):
         recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 

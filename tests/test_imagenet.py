@@ -14,7 +14,7 @@ from PIL import Image
 from analysis.common import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import copies, find, imagelist, imagenet, packed, sets
+from analysis.images import copies, find, imagenet, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
 from companion.cli import main
 from companion.measurements import due, take
@@ -92,7 +92,7 @@ def test_each_set_in_its_layout(name):
     used = described.used or described
     assert (listed.name, len(listed), len(listed.classes)) == (name, used.images, used.classes)
     assert set(listed.labels.tolist()) == set(range(used.classes))
-    assert imagelist.damaged(listed) == []
+    assert miniatures.damaged(listed) == []
     assert listed.image(0).mode == "RGB"
     assert listed.what.startswith(f"{described.title}, {used.images:,} images of {used.classes:,}")
     found = available(name)
@@ -291,7 +291,7 @@ def test_shards_equal_folders(name, small, tmp_path, monkeypatch):
     np.testing.assert_array_equal(listed.labels, folders.labels)
     assert (listed.classes, listed.border) == (folders.classes, folders.border)
     assert listed.keys[0] == "s0000000" and listed.manifest
-    assert imagelist.damaged(listed) == []  # by several threads
+    assert miniatures.damaged(listed) == []  # by several threads
     for i in range(len(listed)):
         np.testing.assert_array_equal(np.asarray(listed.image(i)), np.asarray(folders.image(i)))
 
@@ -454,7 +454,7 @@ def test_files_that_are_damaged(tmp_path, monkeypatch):
     path.write_bytes(bytes(5000 * [255]) + path.read_bytes()[5000:])
     packed._images.cache_clear()
     (listed,) = find.find("imagenet-a")  # the footer is sound, images are not
-    wrong = imagelist.damaged(listed, workers=2)
+    wrong = miniatures.damaged(listed)
     assert 0 < len(wrong) < len(listed)
     assert "is not a sound Parquet file" in wrong[0].reason
 

@@ -178,10 +178,6 @@ def test_a_head_by_hand(tmp_path):
     read = store.read_head(path, model())
     np.testing.assert_array_equal(read.weight, head.weight)
     assert (read.classes, read.normalize, read.bias.tolist()) == (head.classes, True, [0, 0, 10])
-    some = read.restricted(("z", "x"))
-    np.testing.assert_allclose(some.logits(np.array([[3.0, 4.0]])), [[11.4, 0.6]], rtol=1e-6)
-    with pytest.raises(StoreError, match="no class 'w'"):
-        read.restricted(("w",))
     with pytest.raises(StoreError, match=r"features of 2 components, got .* shape"):
         head.logits(np.zeros((4, 3)))
     with pytest.raises(StoreError, match="one row per class"):

@@ -8,15 +8,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.devices import computing
-from analysis.features.encoders import Loaded, load
+from analysis.features.encoders import Loaded
 from analysis.features.plan import ExtractionError, head_prompts
 from analysis.features.store import Head, StoreError
 from analysis.features.weights import ModelError
@@ -70,28 +68,6 @@ def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
     head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
     store.write_head(path, head, sidecar)
     return head
-
-
-def recognised(
-    model: Model, images: ImageList, checkpoint: Path | None = None
-) -> NDArray[np.bool_]:
-    """Say of each image whether the model names its class, shape (N,), bool.
-
-    For small data sets: all images are one batch. ``checkpoint`` as in `load`. A CLIP model gets
-    the zero-shot head of the data set's prompts.
-    """
-    loaded = load(model, checkpoint)
-    head = loaded.head
-    if head is None:
-        prompts = head_prompts(model, images)
-        if prompts is None:
-            raise ModelError(f"{images.name} has no class names and templates to make a head of.")
-        head = zero_shot_head(loaded, prompts)
-    batch = torch.stack([loaded.preprocess(images.image(i)) for i in range(len(images))])
-    with torch.inference_mode():
-        features = loaded.encoder(batch).numpy()
-    found: NDArray[np.bool_] = head.logits(features).argmax(1) == images.labels
-    return found
 
 
 def see_to_head(loaded: Loaded, images: ImageList, head: Path) -> None:

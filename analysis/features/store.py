@@ -19,7 +19,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,16 +92,6 @@ class Head:
         scores: NDArray[np.float32] = h @ self.weight.T
         return scores if self.bias is None else scores + self.bias
 
-    def restricted(self, classes: Sequence[str]) -> Head:
-        """Return the head for some of its classes, in the order given."""
-        index = {name: i for i, name in enumerate(self.classes)}
-        unknown = [name for name in classes if name not in index]
-        if unknown:
-            raise StoreError(f"the head has no class {unknown[0]!r}.")
-        rows = [index[name] for name in classes]
-        bias = None if self.bias is None else self.bias[rows]
-        return replace(self, weight=self.weight[rows], classes=tuple(classes), bias=bias)
-
 
 @dataclass(frozen=True)
 class Features:
@@ -142,11 +132,6 @@ def row_numbers(keys: Sequence[str]) -> NDArray[np.uint64]:
     """Return one number per image name: the first eight bytes of its sha256."""
     digests = b"".join(hashlib.sha256(key.encode()).digest()[:8] for key in keys)
     return np.frombuffer(digests, dtype="<u8")
-
-
-def has(model: Model, data: str, folder: Path | None = None) -> bool:
-    """Whether there are features of a data set by a model that can be used."""
-    return not problem(features_path(model.name, data, folder), model)
 
 
 def features(model: Model, data: str, folder: Path | None = None) -> NDArray[Any]:

@@ -14,12 +14,12 @@ from analysis.images.imagelist import DatasetError, ImageList, Prompts
 from analysis.images.sets import Availability
 
 
-def pocket(style: str, split: str = "test", *, classified: bool = False) -> ImageList:
+def pocket(style: str, split: str = "test") -> ImageList:
     """List the emoji of one style and split, named ``<hexcode>/<style>``.
 
-    ``classified`` leaves out those in no class. Raises DatasetError for an unknown style or split.
+    Raises DatasetError for an unknown style or split.
     """
-    some = emoji.load().select(style, split, classes=classified)
+    some = emoji.load().select(style, split)
     return ImageList(
         name=f"pocket-{style}-{split}",
         images=some.images,

@@ -12,7 +12,6 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -298,20 +297,6 @@ def _there(paths: Iterable[Path]) -> list[Path]:
 def _readable(name: str) -> str:
     """A file's name with \\x… for what is no UTF-8, so that it can be written down."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def damaged(images: ImageList, workers: int = 8) -> list[DamagedImageError]:
-    """Decode every image and return what went wrong with which, in order."""
-
-    def attempt(index: int) -> DamagedImageError | None:
-        try:
-            images.image(index)
-        except DamagedImageError as error:
-            return error
-        return None
-
-    with ThreadPoolExecutor(workers) as pool:
-        return [error for error in pool.map(attempt, range(len(images))) if error]
 
 
 def _in_rgb(picture: Image.Image) -> Image.Image:

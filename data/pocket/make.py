@@ -141,16 +141,15 @@ def representation(
     table = emoji.metadata()
     inside = array[(table[table["split"] == "test"]["style"] == emoji.IMAGENET).to_numpy()]
     parts = directions.decompose(head)
-    kurtosis = outliers.kurtosis(inside)
-    leader, fraction = outliers.persistence(inside)
+    found = outliers.outlier_features(inside)
     importance = directions.importance(inside, parts)
     counts = concept_counts.count(array, parts.directions, draws, COUNTING)
     return {
-        "kurtosis": kurtosis.mean(),
-        "kurtosis_error": kurtosis.std(ddof=1) / np.sqrt(len(kurtosis)),
-        "persistence": fraction,
-        "leader": leader,
-        "largest": outliers.activation_profile(inside).max(),
+        "kurtosis": found.kurtosis_mean,
+        "kurtosis_error": found.kurtosis_standard_error,
+        "persistence": found.persistence.fraction,
+        "leader": found.persistence.coordinate,
+        "largest": found.profile.max(),
         "top_importance": importance.max() / importance.mean(),
         "n_encoded": counts.value("unique"),
         "n_unique": counts.value("lower"),
