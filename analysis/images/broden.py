@@ -28,13 +28,14 @@ import itertools
 import os
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -57,8 +58,8 @@ class Concepts:
     in which most images have the label. ``shares`` (N, C) is the largest share of a mask's pixels
     that the concept has, 1 where the image as a whole is so labelled, in float32; ``annotated``
     (N, 6) is whether the image has any annotation in each of `CATEGORIES`. ``images`` (N,) are
-    paths below ``images/``, in the index's order; ``splits`` (N,) are ``train`` or ``val``.
-    ``what`` is empty for the published set and else says how this one differs.
+    paths below ``images/``, in the index's order. ``what`` is empty for the published set and else
+    says how this one differs.
     """
 
     names: tuple[str, ...]
@@ -66,30 +67,7 @@ class Concepts:
     shares: scipy.sparse.csr_array = field(repr=False)
     annotated: NDArray[np.bool_] = field(repr=False)
     images: tuple[str, ...] = field(repr=False)
-    splits: tuple[str, ...] = field(repr=False)
     what: str = ""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One image of the index: its labels as a whole, its masks of (height, width) pixels.
-
-    ``annotated``: in which of `CATEGORIES` it has any.
-    """
-
-    image: str
-    split: str
-    size: tuple[int, int]
-    labels: tuple[int, ...]
-    masks: tuple[str, ...]
-    annotated: tuple[bool, ...]
-
-
-@dataclass(frozen=True)
-class _Labels:
-    numbers: tuple[int, ...]
-    names: tuple[str, ...]
-    categories: tuple[str, ...]
 
 
 def find_root() -> Path:
@@ -97,17 +75,10 @@ def find_root() -> Path:
     return locate(descriptions()["broden"])
 
 
-def availability() -> Availability:
-    """Say whether Broden is here, and complete as far as its two tables tell."""
-    try:
-        root = find_root()
-    except DatasetError as error:
-        return Availability("broden", "absent", None, str(error))
-    try:
-        rows, labels, _ = _read_tables(root, accept_counts=False)
-    except DatasetError as error:
-        return Availability("broden", "incomplete", root, str(error))
-    images, concepts = len(rows), len(labels.names)
+def availability(root: Path) -> Availability:
+    """Say that Broden is here, as far as its two tables tell; DatasetError if it is incomplete."""
+    index, labels, _ = _read_tables(root, accept_counts=False)
+    images, concepts = len(index), len(labels)
     found, listed = f"{images:,} images, {concepts:,} concepts", sha256_of(root / "index.csv")
     return Availability("broden", "present", root, found, images, concepts, listed)
 
@@ -118,8 +89,8 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
     With ``accept_counts`` a copy with other images or labels than published is listed as far as it
     is there, and ``what`` says how it differs. Raises DatasetError.
     """
-    rows, _, what = _read_tables(root, accept_counts)
-    keys = tuple(row.image for row in rows)
+    index, _, what = _read_tables(root, accept_counts)
+    keys = tuple(index["image"])
     paths = [root / "images" / key for key in keys]
     missing = [] if accept_counts else [path for path in paths if not path.is_file()]
     if missing:
@@ -143,40 +114,44 @@ def concepts(root: Path, folder: Path, *, accept_counts: bool = False) -> Concep
     stay as they are; the masks themselves are not looked at again. Raises DatasetError when
     something is missing, damaged or not as expected.
     """
-    rows, known, what = _read_tables(root, accept_counts)
-    images = tuple(row.image for row in rows)
+    index, labels, what = _read_tables(root, accept_counts)
+    images = tuple(index["image"])
     tables = [sha256_of(root / name) for name in ("index.csv", "label.csv")]
     path = folder / f"broden-shares-{fingerprint([*tables, images])[:16]}.npz"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         table = _kept(path)
         if table is None:
-            table = _read_masks(root, rows, known)
+            table = _read_masks(root, index, labels)
             with replaced(path) as part, part.open("wb") as file:
                 scipy.sparse.save_npz(file, table)
     return Concepts(
-        names=known.names,
-        categories=known.categories,
+        names=tuple(labels["name"]),
+        categories=tuple(labels["category"]),
         shares=table,
-        annotated=np.array([row.annotated for row in rows], dtype=bool).reshape(len(rows), -1),
+        annotated=(index[[*CATEGORIES]] != "").to_numpy(),
         images=images,
-        splits=tuple(row.split for row in rows),
         what=what,
     )
 
 
-def _read_tables(root: Path, accept_counts: bool) -> tuple[list[_Row], _Labels, str]:
+def _read_tables(root: Path, accept_counts: bool) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Read the index and the labels, and say how they differ from what was published.
 
-    With ``accept_counts`` of the index those rows whose image is there, else DatasetError.
+    Of the index a row for each image: its name, its masks' edges, and what each category has. With
+    ``accept_counts`` those whose image is there, else DatasetError.
     """
-    rows, known = _read_index(root), _read_labels(root)
+    path = root / "index.csv"
+    index = _read_csv(path, ("image", "split", "sh", "sw", *CATEGORIES))
+    labels = _read_labels(root)
+    for edge in ("sh", "sw"):
+        index[edge] = [_number(text, path) for text in index[edge]]
     if accept_counts:
-        rows = [row for row in rows if (root / "images" / row.image).is_file()]
+        index = index.loc[[(root / "images" / name).is_file() for name in index["image"]]]
     published = descriptions()["broden"]
     counts = (
-        (len(rows), published.images, "images"),
-        (len(known.names), published.classes, "labels"),
+        (len(index), published.images, "images"),
+        (len(labels), published.classes, "labels"),
     )
     differ = "; ".join(
         f"{found:,} of {expected:,} {what}"
@@ -191,11 +166,11 @@ def _read_tables(root: Path, accept_counts: bool) -> tuple[list[_Row], _Labels, 
         raise DatasetError(
             f"{differ}: this copy of Broden is {copy} ({root}); {AGAIN}. {published.obtain}"
         )
-    return rows, known, f"Broden, {DIFFERS}: {differ}" if differ else ""
+    return index, labels, f"Broden, {DIFFERS}: {differ}" if differ else ""
 
 
-def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Read a table that must have these columns; DatasetError otherwise."""
+def _read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """Read the texts of a table that must have these columns; DatasetError otherwise."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -216,53 +191,35 @@ def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     short = [line for line, row in enumerate(found, 2) if None in row.values()]
     if short:
         raise DatasetError(f"{path} is cut short at row {short[0]}: unpack Broden again.")
-    return found
+    return pd.DataFrame(found, columns=[*columns]).map(str.strip)
 
 
-def _read_labels(root: Path) -> _Labels:
-    """Read ``label.csv``, in the order of the numbers, with names made distinct."""
+def _read_labels(root: Path) -> pd.DataFrame:
+    """Read names and categories of ``label.csv`` by number, rising, with names made distinct."""
     path = root / "label.csv"
-    rows = _read_csv(path, ("number", "name", "category"))
-    table = sorted(
-        (_number(row["number"], path), row["name"].strip(), _category(row["category"], path))
-        for row in rows
-    )
-    numbers = [number for number, _, _ in table]
-    twice = [number for number, count in Counter(numbers).items() if count > 1]
-    if twice or (numbers and numbers[0] < 1):
+    table = _read_csv(path, ("number", "name", "category"))
+    table.index = pd.Index([_number(text, path) for text in table.pop("number")], dtype=int)
+    table["category"] = [_category(text, path) for text in table["category"]]
+    table = table.sort_index()
+    numbers = table.index
+    twice = numbers[numbers.duplicated()]
+    if len(twice) or (len(numbers) and numbers[0] < 1):
         raise DatasetError(
-            f"{path} has the label number {twice[0] if twice else numbers[0]} "
-            f"{'twice' if twice else 'where 1 is the least'}: it is not a table of Broden."
+            f"{path} has the label number {twice[0] if len(twice) else numbers[0]} "
+            f"{'twice' if len(twice) else 'where 1 is the least'}: it is not a table of Broden."
         )
-    count = Counter(name for _, name, _ in table)
-    names = [f"{name} ({kind})" if count[name] > 1 else name for _, name, kind in table]
-    same = [name for name, times in Counter(names).items() if times > 1]
-    if same:
-        raise DatasetError(f"{path} has two labels called {same[0]!r}: names must be distinct.")
-    return _Labels(tuple(numbers), tuple(names), tuple(kind for _, _, kind in table))
-
-
-def _read_index(root: Path) -> list[_Row]:
-    path = root / "index.csv"
-    table = _read_csv(path, ("image", "split", "sh", "sw", *CATEGORIES))
-    rows = []
-    for row in table:
-        cells = [part.strip() for name in CATEGORIES for part in row[name].split(";")]
-        rows.append(
-            _Row(
-                image=row["image"],
-                split=row["split"],
-                size=(_number(row["sh"], path), _number(row["sw"], path)),
-                labels=tuple(int(cell) for cell in cells if cell.isdecimal()),
-                masks=tuple(cell for cell in cells if cell and not cell.isdecimal()),
-                annotated=tuple(bool(row[name].strip()) for name in CATEGORIES),
-            )
+    apart = table["name"] + " (" + table["category"] + ")"
+    table["name"] = table["name"].mask(table["name"].duplicated(keep=False), apart)
+    same = table["name"][table["name"].duplicated()]
+    if len(same):
+        raise DatasetError(
+            f"{path} has two labels called {same.iloc[0]!r}: names must be distinct."
         )
-    return rows
+    return table
 
 
 def _number(text: str, path: Path) -> int:
-    if not text.strip().isdecimal():
+    if not text.isdecimal():
         raise DatasetError(f"{path} has {text!r} where a number is expected: unpack Broden again.")
     return int(text)
 
@@ -278,21 +235,23 @@ def _category(text: str, path: Path) -> str:
     return first[1]
 
 
-def _read_masks(root: Path, rows: list[_Row], known: _Labels) -> scipy.sparse.csr_array:
+def _read_masks(root: Path, index: pd.DataFrame, labels: pd.DataFrame) -> scipy.sparse.csr_array:
     """Read the masks of all images into an (N, C) table of shares, in float32."""
-    column = {number: place for place, number in enumerate(known.numbers)}
+    column = {number: place for place, number in enumerate(labels.index)}
 
-    def shown(row: _Row) -> dict[int, float]:
-        found = {(number, "index.csv"): 1.0 for number in row.labels}
-        for name in row.masks:
-            pixels = np.bincount(_read_mask(root / "images" / name, row.size).ravel())
+    def shown(row: dict[str, Any]) -> dict[int, float]:
+        cells = [part.strip() for name in CATEGORIES for part in row[name].split(";")]
+        found = {(int(cell), "index.csv"): 1.0 for cell in cells if cell.isdecimal()}
+        for name in (cell for cell in cells if cell and not cell.isdecimal()):
+            path, size = root / "images" / name, (row["sh"], row["sw"])
+            pixels = np.bincount(_read_mask(path, size).ravel())
             shares = pixels / pixels.sum()
             found |= {(number, name): shares[number] for number in np.flatnonzero(pixels).tolist()}
         largest: dict[int, float] = {}
         for (number, where), share in found.items():
             if number not in column and number:  # number 0 is no label
                 raise DatasetError(
-                    f"{where} gives the image {row.image} the label number {number}, which "
+                    f"{where} gives the image {row['image']} the label number {number}, which "
                     "label.csv does not have: the files are of different copies of Broden, or "
                     "damaged."
                 )
@@ -301,12 +260,12 @@ def _read_masks(root: Path, rows: list[_Row], known: _Labels) -> scipy.sparse.cs
         return dict(sorted(largest.items()))
 
     with ThreadPoolExecutor(os.cpu_count() or 4) as pool:  # decoding lets other threads run
-        waiting = pool.map(shown, rows)
-        found = list(tqdm(waiting, "reading Broden's masks", len(rows), False, unit=" images"))
+        waiting = pool.map(shown, index.to_dict("records"))
+        found = list(tqdm(waiting, "reading Broden's masks", len(index), False, unit=" images"))
     ends = np.cumsum([0, *map(len, found)])
     indices = np.fromiter(itertools.chain(*found), np.int64)
     shares = np.fromiter(itertools.chain(*(one.values() for one in found)), np.float32)
-    return scipy.sparse.csr_array((shares, indices, ends), shape=(len(rows), len(known.numbers)))
+    return scipy.sparse.csr_array((shares, indices, ends), shape=(len(index), len(labels)))
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:

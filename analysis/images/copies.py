@@ -92,24 +92,16 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
     )
 
 
-def availability(description: Description) -> Availability:
-    """Say of ImageNet or one of its shifts whether it is here and complete."""
-    name = description.name
-    try:
-        place = locate(description)
-    except DatasetError as error:
-        return Availability(name, "absent", None, str(error))
-    try:
-        copy = read(description)
-    except DatasetError as error:
-        return Availability(name, "incomplete", place, str(error))
+def availability(description: Description, place: Path) -> Availability:
+    """Say of ImageNet or one of its shifts whether it is complete; DatasetError if damaged."""
+    copy = read(description)
     images, found = sum(copy.counts.values()), len(copy.counts)
     why = f"{copy.problems}." if copy.problems else f"{images:,} images, {found:,} classes"
     if not copy.problems and images != len(copy.images):
         of = len(imagenet.subset(description))
         why += f"; the {len(copy.images):,} images of {of:,} classes of ImageNet are used"
     return Availability(
-        name,
+        description.name,
         state="incomplete" if copy.problems else "present",
         folder=place,
         why=why,

@@ -11,7 +11,7 @@ import numpy as np
 from analysis.common import suggestion
 from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import DatasetError, ImageList, Prompts
-from analysis.images.sets import Availability
+from analysis.images.sets import Availability, Description
 
 
 def pocket(style: str, split: str = "test") -> ImageList:
@@ -94,10 +94,20 @@ def availability() -> list[Availability]:
     Raises DatasetError if the file that says where they lie is wrong.
     """
     sets.root()
-    return [
-        broden.availability() if one.layout == "broden" else copies.availability(one)
-        for one in sets.descriptions().values()
-    ]
+    return list(map(_availability, sets.descriptions().values()))
+
+
+def _availability(one: Description) -> Availability:
+    try:
+        place = sets.locate(one)
+    except DatasetError as error:
+        return Availability(one.name, "absent", None, str(error))
+    try:
+        if one.layout == "broden":
+            return broden.availability(place)
+        return copies.availability(one, place)
+    except DatasetError as error:
+        return Availability(one.name, "incomplete", place, str(error))
 
 
 def class_prompts(classes: Sequence[str]) -> Prompts:
