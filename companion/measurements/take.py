@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.code import version_of
-from analysis.common import suggestion
 from analysis.families.registry import Family, Model, shown_weights
 from analysis.features import store
 from analysis.features.store import StoreError
@@ -72,13 +72,9 @@ def of_family(
 ) -> list[Measurement]:
     """Take all measurements of an experiment that the store allows for a family.
 
-    ``reading`` is how Broden is read. Raises MeasurementError for an unknown experiment, and if
-    features of concepts wait for their images or for a head.
+    ``reading`` is how Broden is read. Raises MeasurementError if features of concepts wait for
+    their images or for a head.
     """
-    if experiment not in TAKE:
-        raise MeasurementError(
-            f"there is no experiment {experiment!r} to measure: {suggestion(experiment, TAKE)}."
-        )
     found = due.jobs(family, [experiment])
     if experiment == "concepts" and not found:
         found = due.waiting_for_concepts(family)
@@ -325,14 +321,13 @@ def concepts_of(found: store.Features, data: str) -> Integers:
     table = emoji.metadata()
     concepts = sorted(table[table["split"] == "test"]["concept"].unique())
     numbers = store.row_numbers([f"{concept}/{style}" for concept in concepts])
-    place = {number: concept for concept, number in enumerate(numbers.tolist())}
-    unknown = [row for row in found.rows.tolist() if row not in place]
-    if unknown:
+    place: Integers = pd.Index(numbers).get_indexer(pd.Index(found.rows))
+    if unknown := int((place < 0).sum()):
         raise StoreError(
-            f"{len(unknown)} images of {data} are none of the test emoji in {emoji.ARCHIVE.name}: "
+            f"{unknown} images of {data} are none of the test emoji in {emoji.ARCHIVE.name}: "
             "extract the features again."
         )
-    return np.array([place[row] for row in found.rows.tolist()], dtype=np.intp)
+    return place
 
 
 def _about_data(sidecar: Mapping[str, Any]) -> str:
