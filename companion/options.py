@@ -236,10 +236,10 @@ class Extraction(Computing):
                     was = store.read_sidecar(path)["precision"]
                     if was != settings.precision:
                         yield f"{path} is there in {was}: made anew in {settings.precision}"
-            for path in extract(models, images, settings, checkpoint=checkpoint):
-                left_out = store.read_features(path).sidecar["data"]["left_out"]
-                about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
-                yield f"{path}{about}"
+        for path in extract(models, data, settings, checkpoint=checkpoint):
+            left_out = store.read_features(path).sidecar["data"]["left_out"]
+            about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
+            yield f"{path}{about}"
 
 
 class Probing(Machine):

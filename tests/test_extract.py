@@ -489,6 +489,19 @@ def test_models_that_fail_are_left_out_and_the_others_decode_once(
             extract([VIT, one], image_list(), QUICK, folder=tmp_path / "stopped")
 
 
+def test_a_model_is_loaded_once_for_all_lists_of_images(tmp_path, monkeypatch):
+    lists = [image_list(10), replace(image_list(20), name="more")]
+    alone = [p for one in lists for p in extract([VIT, CNN], one, QUICK, folder=tmp_path / "alone")]
+    loaded, load = [], extraction.load
+    monkeypatch.setattr(
+        extraction, "load", lambda model, *given: (loaded.append(model), load(model, *given))[1]
+    )
+    together = extract([VIT, CNN], lists, QUICK, folder=tmp_path / "together")
+    assert loaded == [VIT, CNN]
+    for one, other in zip(together, alone, strict=True):
+        assert one.name == other.name and one.read_bytes() == other.read_bytes()
+
+
 def test_settings_that_make_no_sense(tmp_path: Path) -> None:
     with pytest.raises(ExtractionError, match="batch_size must be at least 1"):
         Settings(batch_size=0)

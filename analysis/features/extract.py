@@ -130,9 +130,10 @@ class Shards:
 
 @dataclass
 class Work:
-    """One encoder with its shards, and where its features will lie."""
+    """One encoder, images that it lacks, the shards of them, and where its features will lie."""
 
     encoder: Encoder
+    images: ImageList
     shards: Shards
     path: Path
     about: dict[str, Any]
@@ -145,7 +146,7 @@ class Work:
 
 def extract(
     models: Sequence[Model],
-    images: ImageList,
+    images: ImageList | Sequence[ImageList],
     settings: Settings = plan.USUAL,
     *,
     folder: Path | None = None,
@@ -154,7 +155,8 @@ def extract(
 ) -> list[Path]:
     """Extract the features of ``images`` by every model, with heads, and return their paths.
 
-    What is in the store already, current and sound, is not made again. ``checkpoint`` is a local
+    Each model is loaded once for all lists of images, which follow one another. What is in the
+    store already, current and sound, is not made again. ``checkpoint`` is a local
     weights file for a single model. Raises ExtractionError, ModelError, DatasetError or
     StoreError, keeping the shards that were finished. With ``onerror`` a model that cannot be
     loaded, has no head for these images or gives numbers that are not finite is left out and
@@ -162,15 +164,21 @@ def extract(
     """
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
-    paths = {model.name: store.features_path(model.name, images.name, folder) for model in models}
-    with store.locked(paths.values()):
-        works = []
+    lists = [images] if isinstance(images, ImageList) else list(images)
+    paths = [store.features_path(m.name, one.name, folder) for one in lists for m in models]
+    with store.locked(paths):
+        works: list[Work] = []
         for model in models:
             with _others_go_on(model, onerror):
-                works += _prepared(model, images, settings, folder, checkpoint)
-        for work in _extracted(works, images, settings, onerror):
-            _finish(work, images)
-    return list(paths.values())
+                works += _prepared(model, lists, settings, folder, checkpoint)
+        for one in lists:
+            own = [work for work in works if work.images is one]
+            done = _extracted(own, one, settings, onerror)
+            for work in done:
+                _finish(work)
+            failed = {work.model.name for work in own} - {work.model.name for work in done}
+            works = [work for work in works if work.model.name not in failed]
+    return paths
 
 
 @contextmanager
@@ -186,23 +194,28 @@ def _others_go_on(model: Model, onerror: OnError | None) -> Iterator[None]:
 
 def _prepared(
     model: Model,
-    images: ImageList,
+    lists: Sequence[ImageList],
     settings: Settings,
     folder: Path | None,
     checkpoint: Path | None,
 ) -> list[Work]:
-    """Load a model whose features or head are not current; see to its head; [] if that is all."""
-    path = store.features_path(model.name, images.name, folder)
-    current = not (
-        checkpoint or plan.outdated(model, images, settings, folder) or store.problem(path, model)
-    )
-    if current:
-        shutil.rmtree(_parts(path), ignore_errors=True)  # of one that was killed at its very end
-    if current and not plan.head_outdated(model, images, folder):
+    """What a model lacks: it is loaded if its features or head are not current for some images."""
+    lacking, headless = [], []
+    for images in lists:
+        path = store.features_path(model.name, images.name, folder)
+        wrong = checkpoint or plan.outdated(model, images, settings, folder)
+        if wrong or store.problem(path, model):
+            lacking.append(images)
+        else:
+            shutil.rmtree(_parts(path), ignore_errors=True)  # of one killed at its very end
+            if plan.head_outdated(model, images, folder):
+                headless.append(images)
+    if not lacking + headless:
         return []
     loaded = load(model, checkpoint, device_for(settings.device))
-    see_to_head(loaded, images, store.head_path(model.name, images.name, folder))
-    if current:
+    for images in lacking + headless:
+        see_to_head(loaded, images, store.head_path(model.name, images.name, folder))
+    if not lacking:
         return []
     encoder = Encoder(replace(loaded, text=None), settings)
     about = {
@@ -212,10 +225,15 @@ def _prepared(
         "channels_last": encoder.channels_last,
         "compile": settings.compile,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
-        "made_from": plan.made_from(model, images, settings, loaded.weights_sha256),
     }
-    key = fingerprint([about, settings.shard, settings.leave_out_damaged])[:16]
-    return [Work(encoder, Shards(_parts(path) / key), path, about)]
+    works = []
+    for images in lacking:
+        path = store.features_path(model.name, images.name, folder)
+        made_from = plan.made_from(model, images, settings, loaded.weights_sha256)
+        own = {**about, "made_from": made_from}
+        key = fingerprint([own, settings.shard, settings.leave_out_damaged])[:16]
+        works.append(Work(encoder, images, Shards(_parts(path) / key), path, own))
+    return works
 
 
 def _extracted(
@@ -287,9 +305,9 @@ def _extract_shard(
     return failed
 
 
-def _finish(work: Work, images: ImageList) -> None:
+def _finish(work: Work) -> None:
     """Write the features of all shards as one file with its sidecar, and remove the shards."""
-    notes = work.shards.notes
+    images, notes = work.images, work.shards.notes
     left_out = {key: why for note in notes for key, why in note["left_out"].items()}
     kept = np.array([key not in left_out for key in images.keys])
     data = {"name": images.name, "manifest": images.manifest, "images": len(images),

@@ -317,9 +317,7 @@ def extract(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
 
     with gpu(wanted.device) as device:
         settings = wanted.model_copy(update={"device": device}).settings(progress=False)
-        for images in whole.data[data]:
-            able = [model for model in models if model.name not in left_out]
-            extract_features(able, images, settings, onerror=leave_out)
+        extract_features(models, whole.data[data], settings, onerror=leave_out)
     if models and len(left_out) == len(models):
         raise RunError("no model is left: " + "; ".join(_about(*one) for one in left_out.items()))
     return left_out
