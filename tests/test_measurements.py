@@ -14,8 +14,8 @@ from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
-from companion.measurements import measures, records, take
-from companion.measurements.quantities import ORDERS
+from companion.measurements import concept_probe, invariance, measures, records, take, textures
+from companion.measurements.quantities import ORDERS, QUANTITIES
 from companion.measurements.records import FOLDER, read, read_all
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
@@ -128,6 +128,32 @@ def test_public_embeddings_enter_the_store_as_a_models_own(artefacts, own_store)
 
 
 # Quantities from arrays
+
+
+def test_every_measure_returns_the_known_quantities():
+    rng = np.random.default_rng(0)
+    h, w = rng.normal(size=(50, 40)), rng.normal(size=(10, 40))
+    labels = rng.integers(0, 10, 50)
+    sets = [Images(h, labels), Images(h[:20], labels[:20])]
+    scores, head = rng.normal(size=(500, 20)), rng.normal(size=(9, 20))
+    found = {
+        "outlier_features": measures.outlier_features(h),
+        "privileged_directions": measures.privileged_directions(h, w),
+        "pruning": measures.pruning(h, labels, w),
+        "pruning_under_shift": measures.pruning_under_shift(sets, w),
+        "concepts": measures.concepts(scores, head, concept_probe.coco()),
+        "accuracy": measures.accuracy(labels % 2 == 0, labels, 10),
+        "basis": invariance.basis(h),
+        "interventions": invariance.interventions(h, labels, w),
+        "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
+    }
+    assert {
+        experiment: {name: np.ndim(value) for name, value in numbers.items()}
+        for experiment, numbers in found.items()
+    } == {
+        experiment: {name: kind.dimensions for name, kind in kinds.items()}
+        for experiment, kinds in QUANTITIES.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """What a person meets before the first result: set-up, metadata, and the book's frame."""
 
-import ast
 import hashlib
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from sphinx_external_toc.parsing import parse_toc_yaml
+from test_house import imports
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -65,25 +66,12 @@ def test_everything_imported_is_declared():
     names = {"PIL": "pillow", "yaml": "pyyaml", "open_clip": "open-clip-torch",
              "markdown_it": "markdown-it-py"}  # fmt: skip
     folders = ("analysis", "companion", "training", "notebooks", "book/_extensions")
-    found = {
-        name.split(".")[0]
-        for folder in folders
-        for path in (ROOT / folder).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-        )
-    }  # fmt: skip
-    ours = {"analysis", "companion", "training"} | {
-        p.stem for p in (BOOK / "_extensions").iterdir()
-    }
-    extras = PROJECT["optional-dependencies"].values()
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    found = {name.split(".")[0] for path in paths for name, _ in imports(path)}
+    ours = {*folders, *(path.stem for path in (BOOK / "_extensions").iterdir())}
+    extras = chain(*PROJECT["optional-dependencies"].values())
     declared = {
-        canonicalize_name(Requirement(line).name)
-        for lines in (PROJECT["dependencies"], *extras)
-        for line in lines
+        canonicalize_name(Requirement(line).name) for line in (*PROJECT["dependencies"], *extras)
     }
     outside = found - ours - set(sys.stdlib_module_names)
     missing = {canonicalize_name(names.get(name, name)) for name in outside} - declared
