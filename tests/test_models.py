@@ -248,7 +248,7 @@ def test_classes_of_the_users_own():
     assert plan.head_prompts(texts, images).templates == ("{}!",)
     of_imagenet = own.model_copy(update={"classes": "imagenet", "templates": "imagenet"})
     prompts = plan.head_prompts(of_imagenet, images)
-    assert list(prompts.names) == open_clip.IMAGENET_CLASSNAMES
+    assert prompts.names == tuple(open_clip.IMAGENET_CLASSNAMES)
     for ours, theirs in zip(prompts.templates, open_clip.OPENAI_IMAGENET_TEMPLATES, strict=True):
         assert ours.format("tench") == theirs("tench")
     assert plan.head_prompts(own.model_copy(update={"classes": None}), images) == images.prompts
