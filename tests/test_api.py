@@ -24,7 +24,7 @@ ELSEWHERE = {
     "analysis.images.sets": {"packaged", "locate", "root"},
     "analysis.features.encoders": {"normalize"},
     "analysis.features.extract": {"device_for"},
-    "analysis.features.plan": {"head_outdated", "head_prompts"},
+    "analysis.features.plan": {"head_is_current", "head_prompts"},
     "analysis.features.published": {"files", "into_store", "read_array"},
     "analysis.features.store": {"default_folder", "features_path", "has", "features", "problem",
                                 "write_features", "write_head", "locked"},

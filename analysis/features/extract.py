@@ -203,12 +203,12 @@ def _prepared(
     lacking, headless = [], []
     for images in lists:
         path = store.features_path(model.name, images.name, folder)
-        wrong = checkpoint or plan.outdated(model, images, settings, folder)
-        if wrong or store.problem(path, model):
+        current = checkpoint is None and plan.is_current(model, images, settings, folder)
+        if not current or store.problem(path, model):
             lacking.append(images)
         else:
             shutil.rmtree(_parts(path), ignore_errors=True)  # of one killed at its very end
-            if plan.head_outdated(model, images, folder):
+            if not plan.head_is_current(model, images, folder):
                 headless.append(images)
     if not lacking + headless:
         return []

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from analysis import code
-from analysis.common import PACKAGES, CompanionError, changes, fingerprint
+from analysis.common import PACKAGES, CompanionError, fingerprint
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.store import Precision
@@ -81,34 +81,37 @@ def made_from(
     }
 
 
-def outdated(
+def is_current(
     model: Model, images: ImageList, settings: Settings = USUAL, folder: Path | None = None
-) -> str:
-    """Return why a model's features of some images are not what would be extracted now, or "".
+) -> bool:
+    """Whether a model's features of some images are what would be extracted now.
 
     Files are looked at, not read: damage that leaves the size as it was is found by who reads them.
     """
-    path = store.features_path(model.name, images.name, folder)
     try:
-        sidecar = store.read_sidecar(path, model)
-    except store.StoreError as error:
-        return str(error)
-    was = sidecar.get("made_from")
+        sidecar = store.read_sidecar(store.features_path(model.name, images.name, folder), model)
+    except store.StoreError:
+        return False
     now = made_from(model, images, settings, sidecar["model"]["weights_sha256"])
-    changed = changes(was, now) if was else "it was not noted from what"
-    if changed:
-        return f"{model.name} on {images.name} was extracted from something else ({changed})."
-    left_out = sidecar["data"]["left_out"]
-    if left_out and not settings.leave_out_damaged:
-        return f"{model.name} on {images.name} lacks {len(left_out)} images that were left out."
-    return ""
+    whole = settings.leave_out_damaged or not sidecar["data"]["left_out"]
+    return whole and sidecar.get("made_from") == now
 
 
-def head_outdated(model: Model, images: ImageList, folder: Path | None = None) -> str:
-    """Return why a model's head for some images is not what would be made of it now, or ""."""
-    right = _head_is_right(model, images, folder)
-    what = "is not the one that is described" if model.head else "has other prompts"
-    return "" if right else f"the head of {model.name} for {images.name} {what}."
+def head_is_current(model: Model, images: ImageList, folder: Path | None = None) -> bool:
+    """Whether the head beside the features, or its absence, is what the description wants."""
+    try:
+        kept = store.read_sidecar(store.head_path(model.name, images.name, folder))
+    except store.StoreError:
+        return model.head in (None, "none") or (
+            model.head == "zero_shot" and head_prompts(model, images) is None
+        )
+    if kept["prompts"] is None:
+        named = isinstance(model.classes, tuple)
+        right = model.head in (None, "own")
+        return right and (not named or tuple(kept["classes"]) == model.classes)
+    prompts = head_prompts(model, images)
+    wanted = None if prompts is None else prompts.sha256
+    return model.head in (None, "zero_shot") and kept["prompts"] == wanted
 
 
 def head_prompts(model: Model, images: ImageList) -> Prompts | None:
@@ -127,24 +130,6 @@ def head_prompts(model: Model, images: ImageList) -> Prompts | None:
         return prompts
     own = model.templates
     return replace(prompts, templates=imagenet.prompts().templates if isinstance(own, str) else own)
-
-
-def _head_is_right(model: Model, images: ImageList, folder: Path | None) -> bool:
-    """Whether the head beside the features, or its absence, is what the description wants."""
-    try:
-        kept = store.read_sidecar(store.head_path(model.name, images.name, folder))
-    except store.StoreError:
-        return model.head in (None, "none") or (
-            model.head == "zero_shot" and head_prompts(model, images) is None
-        )
-    own = kept["prompts"] is None
-    if own:
-        named = isinstance(model.classes, tuple)
-        right = model.head in (None, "own")
-        return right and (not named or tuple(kept["classes"]) == model.classes)
-    prompts = head_prompts(model, images)
-    wanted = None if prompts is None else prompts.sha256
-    return model.head in (None, "zero_shot") and kept["prompts"] == wanted
 
 
 @cache

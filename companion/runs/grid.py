@@ -26,7 +26,7 @@ from typing import Any, Literal
 from analysis.common import ROOT, CompanionError, suggestion, temporary_folder, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
-from analysis.features.plan import head_outdated, outdated
+from analysis.features.plan import head_is_current, is_current
 from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
 from companion.measurements import due, records, take
@@ -96,7 +96,9 @@ class Plan:
 
     def _lacks(self, model: Model, lists: Sequence[ImageList]) -> bool:
         settings = self.choice.settings(progress=False)
-        return any(outdated(model, one, settings) or head_outdated(model, one) for one in lists)
+        return not all(
+            is_current(model, one, settings) and head_is_current(model, one) for one in lists
+        )
 
     def unrecorded(self) -> dict[Job, list[Model]]:
         """The jobs that measure what is in the store of these data sets and not recorded."""
