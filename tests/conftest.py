@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,22 @@ def make_project(
     return folder
 
 
+def python_in(folder: Path, *words: str | Path, **more: str) -> subprocess.CompletedProcess:
+    """Run this environment's Python in `folder`, with its output as text; ``more`` environment."""
+    return _run(folder, [sys.executable, *map(str, words)], more=more)
+
+
 def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:
     """Run a module of this environment in `folder`, with its output as text."""
-    return _run(folder, [sys.executable, "-m", *module])
+    return python_in(folder, "-m", *module)
+
+
+def start_in(folder: Path, *words: str | Path, **more: str) -> subprocess.Popen:
+    """Start the command line in `folder`, with its output as text; ``more`` environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "companion.cli", *map(str, words)], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(folder) | more,
+    )  # fmt: skip
 
 
 #: Command lines, one as JSON a line, done in one process, which imports what takes long once.
@@ -116,12 +129,17 @@ def build_book(folder: Path, *options: str) -> subprocess.CompletedProcess:
     return _run(folder, [*command, *options])
 
 
-def _run(folder: Path, command: list[str], given: str = "") -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1"}
+def _run(
+    folder: Path, command: list[str], given: str = "", more: Mapping[str, str] = {}
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=1500,
-        input=given,
+        command, cwd=folder, env=_environment(folder) | more, text=True, capture_output=True,
+        timeout=1500, input=given,
     )  # fmt: skip
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1"}
 
 
 def sphinx_build(
@@ -167,6 +185,35 @@ def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:
     while left := [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]:
         assert time.monotonic() < until, f"a job outlives its parent: {left}"
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, without root's sandbox; no host but this one has an address."""
+    from companion.publish.pdf import BROWSERS
+
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("Chromium is not installed")
+    flags = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=flags)
+        yield chromium
+        chromium.close()
+
+
+def what_axe_finds(page: Any, context: str, options: Mapping[str, Any]) -> list[str]:
+    """Serious and critical violations in a part of a page: each with its element."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    response = axe.Axe().run(page, context, options).response
+    assert response["passes"]
+    return [
+        f"{violation['id']}: {node['html'][:160]}: {node['failureSummary']}"
+        for violation in response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, what_axe_finds
 
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import PAPER_BASELINE, Baseline, effective_robustness
@@ -89,10 +89,7 @@ def test_no_name_can_end_the_element_that_holds_it():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory, data):
     """A page with nothing but the explorer, as a file."""
-    test_browser = pytest.importorskip("test_browser")
-    if test_browser.CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    static = test_browser.STATIC.as_uri()
+    static = (ROOT / "book/_static").as_uri()
     path = tmp_path_factory.mktemp("explorer") / "explore.html"
     path.write_text(
         '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>t</title>'
@@ -103,18 +100,6 @@ def address(tmp_path_factory, data):
         encoding="utf-8",
     )
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser(address):
-    import test_browser
-
-    with test_browser.sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=test_browser.CHROMIUM, args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -239,8 +224,6 @@ def test_the_table_sorts_by_keyboard_and_shows_all_rows_when_asked(open_page):
 
 @pytest.mark.parametrize("viewport, theme", [(DESK, "light"), (PHONE, "dark")])
 def test_it_fits_and_axe_finds_nothing_serious(open_page, viewport, theme):
-    import test_browser
-
     pins = "open_clip/ViT-B-16/openai/,open_clip/ViT-B-32-quickgelu/openai/"
     page = open_page(f"#pins={pins}", viewport, theme)
     page.locator(".plot svg").focus()
@@ -248,9 +231,7 @@ def test_it_fits_and_axe_finds_nothing_serious(open_page, viewport, theme):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     box = page.locator(".compared .box")
     assert box.evaluate("(one) => one.scrollWidth <= one.clientWidth")  # side by side, not cut
-    found = test_browser.axe_module.Axe().run(page, "article", {"preload": False})
-    worst = [v for v in found.response["violations"] if v["impact"] in {"serious", "critical"}]
-    assert [(v["id"], v["nodes"][0]["html"]) for v in worst] == []
+    assert what_axe_finds(page, "article", {"preload": False}) == []
 
 
 def test_a_tap_tells_and_pins(browser, address):
