@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, companion_in, copy_checkout
+from conftest import ROOT, companion_in, copy_checkout, start_in
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
@@ -26,7 +26,6 @@ from analysis.families.registry import RegistryError, load_families, load_family
 from analysis.features import store
 from companion import commands, readers
 from companion.cli import main
-from companion.runs.experiments import RunError
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 open_clip = pytest.importorskip("open_clip")
@@ -37,7 +36,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from analysis.features import encoders  # noqa: E402
 from analysis.features.plan import ExtractionError  # noqa: E402
 from analysis.features.weights import ModelError  # noqa: E402
-from analysis.images import find, imagelist, public  # noqa: E402
+from analysis.images import find  # noqa: E402
 from companion.readers import AddError, Wish, add  # noqa: E402
 
 torch.set_num_threads(1)
@@ -184,12 +183,12 @@ def test_published_accuracies_are_found(folder: Path, monkeypatch: pytest.Monkey
     ("name", "message"),
     [
         ("Mine", "'Mine' is not a valid name of a family: lower-case letters"),
-        ("my family", "is not a valid name"),
         ("../x", "is not a valid name"),
-        ("é", "is not a valid name"),
         ("", "is not a valid name"),
-        ("con", "'con' cannot be the name of a family, because Windows has no file of that name"),
-        ("com1.x", "Windows has no file of that name"),
+        (
+            "com1.x",
+            "'com1.x' cannot be the name of a family, because Windows has no file of that name",
+        ),
         ("x.", "Windows has no file of that name"),
         ("paper", "'paper' is the name of an edition of the book"),
         ("a" * 81, "has 81 characters, 80 at most are expected"),
@@ -210,48 +209,20 @@ def test_names_that_are_taken(file: Path, folder: Path) -> None:
         assert message in refused(wished(name, str(file), model=model), folder)
 
 
-def test_checkpoints_that_cannot_be_used(file: Path, folder: Path, tmp_path: Path) -> None:
-    class Bomb:
-        def __reduce__(self) -> tuple:
-            return pytest.fail, ("a pickle was opened",)
-
-    torch.save(Bomb(), tmp_path / "bomb.pt")
-    (tmp_path / "half.safetensors").write_bytes(file.read_bytes()[:-9])
-    for checkpoint, architecture, message in [
-        (tmp_path / "bomb.pt", "tiny-vit", "may run code when it is opened"),
-        (tmp_path / "half.safetensors", "tiny-vit", "is not a sound file"),
-        (file, "tiny-cnn", "is of the architecture tiny-vit, tiny-cnn is expected"),
-        (file, "ViT-B-33", "neither open_clip nor timm has an architecture 'ViT-B-33'"),
-        ("ViT-B-32/laion", None, "open_clip has no weights 'laion' for ViT-B-32"),
-        ("resnet5o", None, "there is no checkpoint 'resnet5o'"),
-    ]:
-        wish = wished("mine", str(checkpoint), architecture=architecture)
-        assert message in refused(wish, folder)
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_disk_that_refuses(
-    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
+def test_a_disk_that_refuses(file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = Path.write_text
 
     def failing(self: Path, text: str, **options: object) -> int:
         if self.parent != folder:
             return write(self, text, **options)
         write(self, text[:40], **options)
-        raise OSError(code, os.strerror(code), str(self))
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", failing)
         message = refused(wished("mine", str(file)), folder)
-    assert f"/mine.yaml cannot be written ({os.strerror(code)}), and nothing" in message
+    assert "/mine.yaml cannot be written (No space left on device), and nothing" in message
     add(wished("mine", str(file)), folder)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(file: Path, folder: Path) -> None:
-    folder.chmod(0o555)
-    assert "cannot be written (Permission denied)" in refused(wished("mine", str(file)), folder)
 
 
 def test_a_family_that_comes_meanwhile_is_not_overwritten(
@@ -425,15 +396,11 @@ LINES = [
     ("miniature there", 2, "made by the tests"),
     ("", 2, "the following arguments are required: COMMAND"),
     ("statu", 2, "invalid choice: 'statu'"),
-    ("run models", 2, "required: family"),
     ("run models paper -p one", 2, "expected 2 arguments"),
     ("build --jobs 0", 2, "argument -j/--jobs: expected a whole number of at least 1, got '0'"),
     ("build --jobs few", 2, "expected a whole number of at least 1, got 'few'"),
     ("add x y --level random", 2, "argument --level: invalid choice: 'random'"),
-    ("extract rn50 --data", 2, "argument --data: expected at least one argument"),
-    ("grid --precision fp8", 2, "argument --precision: invalid choice: 'fp8'"),
     ("grid --edition papr", 2, "argument --edition: invalid choice: 'papr'"),
-    ("remove", 2, "required: name"),
     ("grid --dry-run --profile nope", 1, "no profile 'nope': known are local, slurm"),
     pytest.param(
         "train supervised_vit --model rn50-openai --dry-run", 1,
@@ -525,14 +492,10 @@ def test_nothing_to_measure_says_what_is_lacking(file: Path, folder: Path, pictu
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
-    command = [sys.executable, "-m", "companion.cli", "fetch", "--list"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    process = start_in(ROOT, "fetch", "--list")
     process.stdout.close()
     assert process.wait(60) == 1
-    assert process.stderr.read() == b""
+    assert process.stderr.read() == ""
     process.stderr.close()
 
 
@@ -612,86 +575,14 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project: Path) -> 
     assert (project / "families/rn50.yaml").is_file()
 
 
-def test_two_processes_add_the_same_name(project: Path) -> None:
-    command = [sys.executable, "-m", "companion.cli", "add", "both", "pocket-cnn-captions"]
-    both = [
-        subprocess.Popen([*command, "--title", title], cwd=project, stderr=subprocess.PIPE,
-                         text=True, env=os.environ | {"PYTHONPATH": str(project)})
-        for title in ("One", "Two")
-    ]  # fmt: skip
-    errors = [process.communicate(timeout=120)[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 1]
-    # The one that comes last finds the family or, if it looks a moment later, the model in it.
-    assert re.search("there is a (family both|model both-captions) already", "".join(errors))
-    winner = "One" if both[0].returncode == 0 else "Two"
-    assert load_family("both", project / "families").title == winner
-    assert [p.name for p in (project / "families").iterdir() if p.name.startswith(".")] == []
-    (project / "families/both.yaml").unlink()
-
-
 def test_two_processes_extract_into_the_same_store(project: Path, tmp_path: Path) -> None:
     pictures = save_folder(tmp_path / "pictures", 60)
-    command = [sys.executable, "-m", "companion.cli", "extract", "pocket_cnn", "--data",
-               str(pictures), "--without-labels", "--quiet", "--workers", "1"]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(tmp_path / "s")}
-    both = [
-        subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True, env=environment)
-        for _ in range(2)
-    ]  # fmt: skip
+    line = ("extract", "pocket_cnn", "--data", pictures, "--without-labels", "--quiet",
+            "--workers", "1")  # fmt: skip
+    both = [start_in(project, *line, COMPANION_STORE=str(tmp_path / "s")) for _ in range(2)]
     outputs = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
     for line in outputs[0][0].splitlines():
         store.read_features(Path(line))
     assert not list((tmp_path / "s").rglob("*.part*"))
-
-
-def test_a_clip_of_random_weights(folder: Path, pictures: Path, tmp_path: Path) -> None:
-    path = tmp_path / "vit b 32.safetensors"
-    clip = open_clip.create_model("ViT-B-32")
-    save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
-    _, model, _ = add(wished("mine", str(path), architecture="ViT-B-32"), folder)
-    assert model.note.startswith("The file does not say with which activation it was trained")
-    features = Path(extract(folder, pictures, "--batch-size", "4")[1])
-    assert store.read_features(features).features.shape == (9, 512)
-    head = store.read_head(features.with_suffix(".head.safetensors"))
-    assert head.weight.shape == (3, 512) and head.classes == tuple(sorted(CLASSES))
-    with path.open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        file.write(b"?")
-    status, _, errors = extract(folder, pictures / "red")
-    assert status == 1 and "is not the file that mine-zero_shot was described with" in errors
-
-
-def test_genuine_weights_of_a_supervised_network(
-    folder: Path, pictures: Path, tmp_path: Path
-) -> None:
-    described = load_family("efficientnet_lite0").models[0]
-    try:
-        published = public.in_package((described.weights or "").removeprefix("package:"))
-    except public.ArtifactError as error:
-        pytest.skip(str(error))
-    net = {"architecture": "tf_efficientnet_lite0"}
-    assert "is not of the architecture tf_efficientnet_lite0" in refused(
-        wished("mine", str(published), **net), folder
-    )
-    path = tmp_path / "lite0.safetensors"
-    theirs = torch.load(published, weights_only=True).values()
-    own = timm.create_model("tf_efficientnet_lite0").state_dict()
-    save_file({k: t.contiguous() for k, t in zip(own, theirs, strict=True)}, path)
-    _, model, _ = add(wished("mine", str(path), **net), folder)
-    assert (model.level, model.width, model.head) == ("supervised", 1280, "own")
-    assert model.preprocessing.size == 224
-    status, _, errors = extract(folder, pictures, "--batch-size", "4")
-    assert status == 1
-    assert "has images of 'blue' and 2 more classes that the head of mine-supervised d" in errors
-    path = Path(extract(folder, pictures, "--batch-size", "4", "--without-labels")[1])
-    features = store.read_features(path).features
-    assert features.shape == (9, 1280) and features.min() == 0 and features.max() <= 6
-    assert load_family("mine", folder).model("mine-supervised").head == "own"
-
-
-def test_errors_are_those_that_the_command_line_turns_into_a_sentence() -> None:
-    assert issubclass(AddError, RunError)
-    assert imagelist.DatasetError is not None

@@ -1,13 +1,10 @@
 """Benchmarks that wait for a machine, or write what pages show: they run, small."""
 
 import math
-import os
 import re
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, python_in
 
 from companion.publish import costs
 
@@ -16,10 +13,7 @@ pytest.importorskip("psutil", reason="benchmarks need psutil")
 
 
 def benchmark(name, *arguments, **more):
-    return subprocess.run(
-        [sys.executable, f"benchmarks/{name}.py", *arguments], cwd=ROOT, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | more, capture_output=True, check=False,
-    )  # fmt: skip
+    return python_in(ROOT, f"benchmarks/{name}.py", *arguments, **more)
 
 
 def test_how_growth_and_memory_are_read_off():

@@ -290,12 +290,6 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     assert main([*measure, "--record"]) == 0 == main(measure)
     lines = [line for line in capsys.readouterr().out.splitlines() if line[0] != " "][-2:]
     assert sorted(lines) == sorted(f"{model}--broden.json: as recorded" for model in MODELS)
-    status = ["status", "--data"]
-    assert main(status) == 0
-    assert line_of_broden(capsys.readouterr().out).startswith(
-        f"broden  incomplete  {painted}  400 of 63,305 images; 18 of 1,197"
-    )
-
     taken = {m.model: m for m in records.read_all("concepts")}
     one = taken[MODELS[0]]
     assert one.data.what == (

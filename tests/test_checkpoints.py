@@ -310,6 +310,8 @@ def test_a_file_that_says_its_architecture(file: Path) -> None:
     save_file(load_file(file), other)
     assert "does not say of which architecture it is" in fails(str(other))
     assert find(str(other), architecture="tiny-vit").width == WIDTH
+    quick = find(str(other), architecture="ViT-B-32-quickgelu").note
+    assert "uses QuickGELU; if it was trained with GELU, describe it as ViT-B-32." in quick
     with pytest.raises(ModelError, match="is of the architecture tiny-vit, tiny-cnn is expected"):
         load(find(str(file), architecture="tiny-cnn"))
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import companion_in, make_project, run_in, wait_until_nobody_works_in
+from conftest import companion_in, make_project, run_in, start_in, wait_until_nobody_works_in
 
 from companion.runs import experiments, keys
 
@@ -369,12 +369,7 @@ def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
     """A run is executed once; the old one stays until the new one is there."""
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(PER_FAMILY.replace("print(", "import time; time.sleep(2)\nprint("))
-    command = [sys.executable, "-m", "companion.cli", "build", "--runs"]
-    builds = [
-        subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True, env=os.environ | {"PYTHONPATH": str(project)})
-        for _ in range(2)
-    ]  # fmt: skip
+    builds = [start_in(project, "build", "--runs") for _ in range(2)]
     there = True
     while any(build.poll() is None for build in builds):
         there &= len(outputs(project)) == 3
