@@ -67,7 +67,7 @@ def save(folder: Path, name: str) -> Description:
     )
 
 
-def save_shards(images: ImageList, folder: Path, per_shard: int = 300) -> Path:
+def save_shards(images: ImageList, folder: Path, per_shard: int = 20) -> Path:
     """Write a list of files as tar shards, ``test/0.tar`` and so on, as CLIP_benchmark does."""
     (folder / "test").mkdir(parents=True)
     for first in range(0, len(images), per_shard):
@@ -82,13 +82,13 @@ def save_shards(images: ImageList, folder: Path, per_shard: int = 300) -> Path:
 
 
 def save_parquet(
-    images: ImageList, folder: Path, split: str = "validation", *, names: Sequence[str] = (),
-    files: int = 2, group: int = 100, seed: int | None = 0,
+    images: ImageList, folder: Path, split: str = "validation", *,
+    names: Sequence[str] = (), files: int = 2,
 ) -> Path:  # fmt: skip
     """Write a list of files as the Hugging Face hub keeps such sets, below ``data/``.
 
-    ``names`` are the classes that labels count through, for the metadata (the list's own),
-    ``group`` is the number of images that are compressed together, ``seed`` shuffles the rows.
+    ``names`` are the classes that labels count through, for the metadata (the list's own).
+    Rows are in no order.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -101,9 +101,7 @@ def save_parquet(
         ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         ("label", pa.int64()),
     ], metadata=about)  # fmt: skip
-    order = np.arange(len(images))
-    if seed is not None:
-        np.random.default_rng(seed).shuffle(order)
+    order = np.random.default_rng(0).permutation(len(images))
     for number, rows in enumerate(np.array_split(order, files)):
         made = [_file(images, i) for i in rows.tolist()]
         content = {
@@ -111,7 +109,7 @@ def save_parquet(
             "label": images.labels[rows],
         }
         path = folder / "data" / f"{split}-{number:05}-of-{files:05}.parquet"
-        pq.write_table(pa.table(content, kinds), path, row_group_size=group)
+        pq.write_table(pa.table(content, kinds), path, row_group_size=100)
     return folder
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import miniatures
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from analysis.common import ROOT
 from analysis.families.registry import load_family
@@ -284,7 +286,7 @@ def test_the_grid(monkeypatch):
 def test_shards_equal_folders(name, small, tmp_path, monkeypatch):
     (folders,) = find.find(name)
     wds = sets.descriptions()[name].folders[-1]
-    miniatures.save_shards(folders, tmp_path / "wds" / wds, per_shard=20)
+    miniatures.save_shards(folders, tmp_path / "wds" / wds)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "wds"))
     (listed,) = find.find(name)
     assert available(name).state == "present"
@@ -317,7 +319,6 @@ def words(wnids):
 
 def save_parquet(listed, folder, patch, **more):
     """Write a set of the folder layout as the hub keeps it, and look for it there."""
-    pytest.importorskip("pyarrow", reason="Parquet files are not read")
     place = folder / sets.descriptions()[listed.name].folders[-1]
     miniatures.save_parquet(listed, place, **more)
     patch.setenv("COMPANION_DATA", str(folder))
@@ -382,12 +383,9 @@ def test_parquet_files_with_other_classes(names, message, tmp_path, monkeypatch)
 
 
 def table(folder, content, name="test"):
-    pa = pytest.importorskip("pyarrow", reason="Parquet files are not read")
-    from pyarrow import parquet as pq
-
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-00000-of-00001.parquet"
-    pq.write_table(pa.table(content), path)
+    parquet.write_table(pyarrow.table(content), path)
     return path
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 from scipy.special import erf, expit
+from statsmodels.stats.proportion import proportion_confint
 from tiny import pictures, save_clip, use_architectures
 
 from analysis.features import networks, store
@@ -139,14 +140,13 @@ def test_a_leader_that_does_not_stand_out_is_no_outlier():
 
 
 def test_numbers_agree_with_other_implementations():
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
     found = probe(SIGNED)
     assert (found.images, found.components) == (60, 128)
     values = np.array([stats.kurtosis(row, fisher=False) for row in SIGNED])
     assert found.kurtosis.mean == pytest.approx(values.mean())
     low, high = stats.t.interval(0.95, 59, loc=values.mean(), scale=stats.sem(values))
     assert (found.kurtosis.interval.low, found.kurtosis.interval.high) == pytest.approx((low, high))
-    theirs = proportion.proportion_confint(found.persistence.count, 60, method="wilson")
+    theirs = proportion_confint(found.persistence.count, 60, method="wilson")
     ours = found.persistence.interval
     assert (ours.low, ours.high) == pytest.approx(theirs, abs=1e-6)
     needed = math.ceil((1.96 * values.std(ddof=1) / (0.05 * values.mean())) ** 2)
