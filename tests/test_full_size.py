@@ -31,6 +31,7 @@ pytest.importorskip("lightning", reason="training at full size needs the extra `
 
 
 from analysis.features import checkpoints, encoders, heads  # noqa: E402
+from analysis.features.weights import read_weights  # noqa: E402
 from companion.readers import Wish, add  # noqa: E402
 from training import full_size, objectives  # noqa: E402
 
@@ -265,7 +266,7 @@ def test_two_processes_killed_in_the_middle_go_on(emoji, tmp_path):
     assert re.findall(r"^epoch (\d),", resumed.stdout, re.M) == ["2", "3"]
     paths = [tmp_path / name / f"{CLIP}-finetuned.safetensors" for name in ("whole", "killed")]
     assert about(paths[0])["curve"] == about(paths[1])["curve"]
-    first, second = (objectives.read_tensors(path)[0] for path in paths)
+    first, second = (read_weights(path).state for path in paths)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
@@ -318,7 +319,7 @@ def test_start_weights_that_do_not_fit(emoji, tmp_path):
     source = ROOT / "data" / "pocket" / "checkpoints" / f"{CLIP}.safetensors"
     cut, other = tmp_path / "cut.safetensors", tmp_path / "other.safetensors"
     cut.write_bytes(source.read_bytes()[:-100])
-    state, _ = objectives.read_tensors(source)
+    state = read_weights(source).state
     del state["visual.conv1.weight"]
     objectives.write_tensors(state, other, {"architecture": "pocket-cnn"})
     text = recipe(tmp_path)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,20 +100,20 @@ def test_heads_are_kept_for_all_data_sets_until_prompts_or_weights_change(tmp_pa
     encode = loaded.text
     assert encode is not None
     object.__setattr__(loaded, "text", lambda t: (texts.extend(t), encode(t))[1])
-    bare = Prompts(CLASSES, CLASSES, ("{}",))
-    path = tmp_path / "m" / "a.head.safetensors"
-    first = heads.cached_head(loaded, PROMPTS, path)
-    for data in "ab":
-        again = heads.cached_head(loaded, PROMPTS, path.with_name(f"{data}.head.safetensors"))
-        np.testing.assert_array_equal(first.weight, again.weight)
-    assert store.read_head(path.with_name("b.head.safetensors")).classes == CLASSES
+    images = replace(image_list(3), labels=np.arange(3), classes=CLASSES, prompts=PROMPTS)
+    bare = replace(images, prompts=Prompts(CLASSES, CLASSES, ("{}",)))
+    path, other = (tmp_path / "m" / f"{data}.head.safetensors" for data in "ab")
+    for place in (path, path, other):
+        heads.see_to_head(loaded, images, place)
+    np.testing.assert_array_equal(store.read_head(path).weight, store.read_head(other).weight)
+    assert store.read_head(other).classes == CLASSES
     assert len(texts) == 6
-    heads.cached_head(loaded, PROMPTS, tmp_path / "n" / "a.head.safetensors")  # another model's
+    heads.see_to_head(loaded, images, tmp_path / "n" / "a.head.safetensors")  # another model's
     assert len(texts) == 12
-    heads.cached_head(loaded, bare, path)
+    heads.see_to_head(loaded, bare, path)
     assert len(texts) == 15
     object.__setattr__(loaded, "weights_sha256", "other")
-    heads.cached_head(loaded, bare, path)
+    heads.see_to_head(loaded, bare, path)
     assert len(texts) == 18
 
 

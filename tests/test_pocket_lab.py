@@ -14,7 +14,8 @@ from training import pocket
 
 pytest.importorskip("torch", reason="training needs the extra `extract`")
 
-from training import objectives, pocket_lab
+from analysis.features.weights import read_weights
+from training import pocket_lab
 
 MAKE = runpy.run_path(str(pocket.POCKET / "make.py"))
 COUNTING, representation = MAKE["COUNTING"], MAKE["representation"]
@@ -71,7 +72,7 @@ def test_a_representation_is_told_by_the_metrics(probe, draws):
 
 @pytest.mark.parametrize("name", ["pocket-cnn-web-small", "pocket-vit-finetuned"])
 def test_the_shipped_weights_give_the_kept_row(draws, name):
-    weights, _ = objectives.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
+    weights = read_weights(pocket.CHECKPOINTS / f"{name}.safetensors").state
     model = pocket_lab.restore(pocket.load_recipes().recipe(name), weights)
     found = representation(*pocket_lab.represented(model), draws)
     kept = KEPT.set_index(["model", "seed"]).loc[(name, 0)]

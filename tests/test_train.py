@@ -14,6 +14,7 @@ from training.pocket import PocketError, Recipe
 torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
 open_clip = pytest.importorskip("open_clip", reason="training needs the extra `extract`")
 
+from analysis.features.weights import read_weights  # noqa: E402
 from analysis.images import emoji  # noqa: E402
 from training import objectives, pocket_lab  # noqa: E402
 
@@ -200,7 +201,7 @@ def test_checkpoints_load_only_into_their_architecture(architecture, prompts, tm
     model = objectives.Contrastive(architecture, prompts)
     path = tmp_path / "model.safetensors"
     objectives.write_tensors(objectives.halved(model.weights()), path, {"architecture": "tiny"})
-    weights, metadata = objectives.read_tensors(path)
+    weights, metadata, _ = read_weights(path)
     assert metadata == {"architecture": "tiny"}
     objectives.load_weights(open_clip.CLIP(**architecture), weights)
     wider = json.loads(json.dumps(architecture))
@@ -293,7 +294,7 @@ def test_kept_checkpoints_give_the_kept_accuracies():
     assert sum(path.stat().st_size for path in pocket.CHECKPOINTS.iterdir()) <= 25e6
     shown = pocket_lab.world().examples([emoji.IMAGENET], ["test"])
     for name in sorted(files):
-        weights, metadata = objectives.read_tensors(pocket.CHECKPOINTS / f"{name}.safetensors")
+        weights, metadata, _ = read_weights(pocket.CHECKPOINTS / f"{name}.safetensors")
         recipe = recipes.recipe(name)
         assert metadata["recipe"] == pocket_lab.identity(recipe, recipes, 0, ("train", "val"))
         assert metadata["architecture"] == recipe.architecture

@@ -27,6 +27,7 @@ from analysis.common import fingerprint, write_text
 from analysis.features import networks
 from analysis.features.preprocess import POCKET, to_pixels
 from analysis.features.tokenizer import WordTokenizer
+from analysis.features.weights import read_weights
 from analysis.images import emoji
 from training import objectives, pocket
 from training.objectives import Classifier, Contrastive
@@ -127,12 +128,12 @@ def run(
     place = folder / f"{recipe.name}-{seed}"
     result = place / "weights.safetensors"
     key = identity(recipe, recipes, seed, splits)
-    if result.is_file() and objectives.read_tensors(result)[1]["recipe"] == key:
+    if result.is_file() and read_weights(result).metadata["recipe"] == key:
         return place
     start = None
     if recipe.start is not None:
         begun = folder / f"{recipe.start}-{seed}" / "weights.safetensors"
-        start, _ = objectives.read_tensors(begun)
+        start = read_weights(begun).state
     final = "val" in splits
     trained = objectives.train(
         recipe, networks.architecture(recipe.architecture),
@@ -175,7 +176,7 @@ def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Model:
 def finished(recipe: Recipe, seed: int, folder: Path) -> Model:
     """Build the model that `run` left in ``folder``."""
     place = folder / f"{recipe.name}-{seed}" / "weights.safetensors"
-    return restore(recipe, objectives.read_tensors(place)[0])
+    return restore(recipe, read_weights(place).state)
 
 
 def recognised(model: Model, style: str, splits: Sequence[str]) -> NDArray[np.bool_]:

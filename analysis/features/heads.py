@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,49 +44,48 @@ def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> H
     return Head(weight=weight, classes=prompts.classes, normalize=True)
 
 
-def cached_head(loaded: Loaded, prompts: Prompts | None, path: Path) -> Head:
-    """Return the model's own head, or the zero-shot head of ``prompts``, kept at ``path``.
+def see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
+    """Put the model's head for these images at ``path``; nothing where there is none.
 
     What is kept, there or for another data set of the model, is used again only if it came from the
-    same weights and prompts.
+    same weights and prompts. Raises ExtractionError if the images are of classes that the head does
+    not know.
     """
+    prompts = None if loaded.text is None else head_prompts(loaded.model, images)
+    source = loaded.head or prompts
+    if source is None:
+        path.unlink(missing_ok=True)
+        store.sidecar_of(path).unlink(missing_ok=True)
+        return
+    if isinstance(source, Prompts):
+        _check_words(source, images)
+    _check_classes(loaded.model, source.classes, images)
     sidecar = {
         "model": store.describe(loaded.model, loaded.weights_sha256),
-        "prompts": None if loaded.head else prompts and prompts.sha256,
+        "prompts": source.sha256 if isinstance(source, Prompts) else None,
     }
-    wanted = json.loads(json.dumps(sidecar))
+    kept = _kept(path, {**sidecar, "classes": source.classes})
+    if kept == path:
+        return
+    if kept is not None:
+        head = store.read_head(kept)
+    elif isinstance(source, Prompts):
+        with computing([loaded.encoder]):
+            head = zero_shot_head(loaded, source)
+    else:
+        head = source
+    store.write_head(path, head, sidecar)
+
+
+def _kept(path: Path, wanted: Mapping[str, Any]) -> Path | None:
+    """Where the store has such a head already, if it has."""
+    as_read = json.loads(json.dumps(wanted))
     for place in (path, *sorted(path.parent.glob("*.head.safetensors"))):
         with contextlib.suppress(StoreError):
             kept = store.read(place)[1]
-            same = all(kept[key] == value for key, value in wanted.items())
-            if same and (loaded.head is None or tuple(kept["classes"]) == loaded.head.classes):
-                head = store.read_head(place)
-                if place != path:
-                    store.write_head(path, head, sidecar)
-                return head
-    if loaded.head is None and prompts is None:
-        raise ModelError(f"{loaded.model.name} needs class names and templates to make a head of.")
-    head = loaded.head or zero_shot_head(loaded, prompts)  # type: ignore[arg-type]
-    store.write_head(path, head, sidecar)
-    return head
-
-
-def see_to_head(loaded: Loaded, images: ImageList, head: Path) -> None:
-    """Put the model's head for these images at ``head``; nothing where there is none.
-
-    Raises ExtractionError if the images are of classes that the head does not know.
-    """
-    prompts = head_prompts(loaded.model, images)
-    if loaded.head is None and (loaded.text is None or prompts is None):
-        head.unlink(missing_ok=True)
-        store.sidecar_of(head).unlink(missing_ok=True)
-        return
-    if loaded.head is None and prompts is not None:
-        _check_words(prompts, images)
-    known = loaded.head.classes if loaded.head else prompts.classes if prompts else ()
-    _check_classes(loaded.model, known, images)
-    with computing([loaded.encoder]):
-        cached_head(loaded, prompts, head)
+            if all(kept[key] == value for key, value in as_read.items()):
+                return place
+    return None
 
 
 def _check_words(prompts: Prompts, images: ImageList) -> None:

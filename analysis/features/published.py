@@ -53,20 +53,29 @@ class Labels(Strict):
     names: tuple[Text, ...] | Text = ()
 
 
-class Embeddings(Strict):
+class _Source(Strict):
+    """An array of numbers in a public file, and whose it is."""
+
+    model: Name
+    data: Name
+    what: Text
+    artifact: Text
+    transposed: bool = False
+
+
+class PublishedHead(_Source):
+    """A zero-shot head of ImageNet's classes in their order, its rows at length 1."""
+
+
+class Embeddings(_Source):
     """Features of single images or captions that a public file holds: see `data/embeddings.yaml`.
 
     ``what`` says which images; ``views`` how many views of each were averaged; ``known`` how the
     model is known, and ``inferred`` that no source names it.
     """
 
-    model: Name
-    data: Name
-    what: Text
-    artifact: Text
     images: Count
     part: int | None = None
-    transposed: bool = False
     views: Count = 1
     known: Text
     inferred: bool = False
@@ -75,16 +84,6 @@ class Embeddings(Strict):
     head: Name | None = None
     head_part: int | None = None
     head_what: str = ""
-
-
-class PublishedHead(Strict):
-    """A zero-shot head of ImageNet's classes in their order, its rows at length 1."""
-
-    model: Name
-    data: Name
-    what: Text
-    artifact: Text
-    transposed: bool = False
 
 
 class Table(Strict):
@@ -109,21 +108,19 @@ def files() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def into_store(family: Family, folder: Path | None = None) -> list[Path]:
+def into_store(family: Family, folder: Path | None = None) -> None:
     """Put the public features and heads of a family's models into the store.
 
-    What is there already and sound is kept. Returns the paths of all of them. Raises ArtifactError,
-    in one sentence, for a file that cannot be had or is not what the table says.
+    What is there already and sound is kept. Raises ArtifactError, in one sentence, for a file that
+    cannot be had or is not what the table says.
     """
-    paths = []
     for model in family.models:
         for head in table().heads:
             if head.model == model.name:
-                paths.append(_write_head(head, head.data, model, folder))
+                _write_head(head, head.data, model, folder)
         for source in table().embeddings:
             if source.model == model.name:
-                paths += _embeddings_into_store(source, model, folder)
-    return paths
+                _embeddings_into_store(source, model, folder)
 
 
 def check(names: Collection[str]) -> list[str]:
@@ -196,11 +193,10 @@ def _read_npy(path: Path) -> Array:
     return array
 
 
-def _embeddings_into_store(source: Embeddings, model: Model, folder: Path | None) -> list[Path]:
+def _embeddings_into_store(source: Embeddings, model: Model, folder: Path | None) -> None:
     path = store.features_path(model.name, source.data, folder)
     head = _head_of(source)
     head_path = store.head_path(model.name, source.data, folder)
-    paths = [path] if head is None and source.head_part is None else [path, head_path]
     wanted = _sidecar(source, model, [source.artifact, *_label_files(source.labels)])
     if not _is_there(path, wanted):
         features = _rows(source, model)
@@ -217,15 +213,13 @@ def _embeddings_into_store(source: Embeddings, model: Model, folder: Path | None
         weight = np.ascontiguousarray(read_array(fetch(source.artifact))[source.head_part])
         own = store.Head(weight, tuple(_labels(source)[1]), normalize=True)
         store.write_head(head_path, own, wanted)
-    return paths
 
 
-def _write_head(source: PublishedHead, data: str, model: Model, folder: Path | None) -> Path:
+def _write_head(source: PublishedHead, data: str, model: Model, folder: Path | None) -> None:
     path = store.head_path(model.name, data, folder)
     wanted = _sidecar(source, model, [source.artifact])
     if not _is_there(path, wanted):
         store.write_head(path, _as_head(source), wanted)
-    return path
 
 
 def _as_head(source: PublishedHead) -> store.Head:
