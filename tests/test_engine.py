@@ -282,7 +282,7 @@ except FileExistsError:
 """
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project, signal_number):
     slow = PER_FAMILY.replace("print(", SLOW_BUT_FOR_THE_FIRST.format(folder=project) + "print(")
     (project / "notebooks/per_family.py").write_text(slow)
@@ -299,12 +299,12 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
         if begun == 2:  # the second has begun, so the first is done, noted or not yet
             break
     time.sleep(1.5)
-    if signal_number == signal.SIGINT:  # as a terminal does it: to the whole group
-        os.killpg(process.pid, signal_number)
-    else:
+    if signal_number == signal.SIGKILL:
         process.send_signal(signal_number)
+    else:  # as a terminal and `timeout` do it: to the whole group
+        os.killpg(process.pid, signal_number)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode != 0
+    assert process.returncode == (-9 if signal_number == signal.SIGKILL else 130)
     assert "Traceback" not in errors
     wait_until_nobody_works_in(project)
     for path in outputs(project):

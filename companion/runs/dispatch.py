@@ -13,8 +13,10 @@ import logging
 import os
 import platform
 import re
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +83,7 @@ class Progress(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Follow one event; nothing of it is printed otherwise."""
+        _on_sigterm(signal.default_int_handler)  # as Ctrl-C: Snakemake would wait for what runs
         event = str(getattr(record, "event", None))
         if event == "job_info":
             names = dict(getattr(record, "wildcards", None) or {})
@@ -139,6 +142,7 @@ def snakemake(
     ]  # fmt: skip
     progress = Progress(what, len(targets), sys.stderr)
     logger.addFilter(progress)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         parser, options = parse_args(command)
         with contextlib.chdir(ROOT), temporary_folder() as folder:
@@ -147,9 +151,16 @@ def snakemake(
     finally:
         tempfile.tempdir = None
         logger.removeFilter(progress)
+        _on_sigterm(on_sigterm)  # Snakemake leaves its own, which does nothing any more
     if progress.interrupted:
         raise KeyboardInterrupt
     return progress.errors
+
+
+def _on_sigterm(handler: Any) -> None:
+    """What SIGTERM does; only the main thread can say it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _drop_unreadable_notes() -> None:
