@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from analysis.families.registry import load_families, load_family
-from analysis.features import published, store
+from analysis.families.registry import load_family
+from analysis.features import published
 from analysis.images import sets
 from analysis.images.public import ArtifactError, fetch
 from companion import cli
@@ -176,17 +176,6 @@ def test_without_pytorch_its_files_are_named(monkeypatch, capsys):
 
 def test_every_public_file_is_what_the_table_says():
     assert published.check(published.files()) == []
-
-
-def test_every_image_set_through_the_store(tmp_path):
-    families = load_families().values()
-    for family in families:
-        published.into_store(family, tmp_path)
-    models = {model.name: model for family in families for model in family.models}
-    for one in TABLE.embeddings:
-        if not one.data.endswith("captions"):
-            found = store.features(models[one.model], one.data, tmp_path)
-            assert found.shape == (one.images, models[one.model].width)
 
 
 def test_counts_of_concepts_are_those_of_other_hands():
