@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import what_axe_finds
@@ -20,6 +17,7 @@ PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 #: The explorer has tests of its own.
 SCANNED = ["measuring_robustness.html", "appendix/claims.html", "appendix/definitions.html"]
+RUN = "runs/effective_robustness/rn50.html"
 
 #: The rules of axe that depend on the theme.
 COLOURS = ["color-contrast", "link-in-text-block"]
@@ -51,25 +49,16 @@ INSPECT = """() => ({
 })"""
 
 
-@dataclass
-class Visit:
-    """What was seen when one page was opened at the width of a phone."""
-
-    page: str
-    console: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
 class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         pass
 
 
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder on this machine, on a free port; yield the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+@pytest.fixture(scope="module")
+def site(built_book):
+    """The address of the book, served on this machine on a free port."""
+    handler = partial(QuietHandler, directory=str(built_book))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -77,68 +66,46 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def site(built_book: Path) -> Iterator[str]:
-    yield from serve(built_book)
-
-
-@pytest.fixture(scope="module")
-def pages(built_book: Path) -> list[str]:
-    """Every page of the book, as addresses below its root."""
+def visits(browser, site, built_book):
+    """What is wrong with every page, at the width of a phone, by its address below the root."""
     every = (path.relative_to(built_book) for path in built_book.rglob("*.html"))
-    return sorted(path.as_posix() for path in every if path.parts[0] != "_static")
-
-
-@pytest.fixture(scope="module")
-def visits(browser: Any, site: str, pages: list[str]) -> list[Visit]:
-    """Open every page once, one after the other in the same window."""
-    seen: list[Visit] = []
+    seen = {}
     window = browser.new_page(viewport=PHONE)
     listen(window, site, seen)
-    for name in pages:
-        seen.append(Visit(name))
+    for name in sorted(path.as_posix() for path in every if path.parts[0] != "_static"):
+        seen[name] = {"console": [], "failed": [], "foreign": []}
         window.goto(f"{site}/{name}", wait_until="load")
         settle(window)
-        seen[-1].facts = window.evaluate(INSPECT)
+        seen[name] |= window.evaluate(INSPECT)
     window.close()
     return seen
 
 
-def settle(page: Any) -> None:
+def settle(page):
     """Wait until mathematics and fonts are in place."""
     page.evaluate("() => document.fonts.ready.then(() => true)")
     page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true) ?? true")
 
 
-def listen(window: Any, site: str, seen: list[Visit]) -> None:
+def listen(window, site, seen):
     """Note what goes wrong in a window under the last visit."""
+    own = (f"{site}/", "data:", "blob:")
 
-    def on_request(request: Any) -> None:
-        if not request.url.startswith((f"{site}/", "data:", "blob:")):
-            seen[-1].foreign.append(request.url)
+    def note(kind, text, wrong=True):
+        if wrong:
+            [*seen.values()][-1][kind].append(text)
 
-    def on_response(response: Any) -> None:
-        if response.status >= 400:
-            seen[-1].failed.append(f"{response.status} {response.url}")
-
-    def on_console(message: Any) -> None:
-        if message.type == "error":
-            seen[-1].console.append(message.text)
-
-    def on_failure(request: Any) -> None:
-        if request.failure != "net::ERR_ABORTED":  # by the next visit
-            seen[-1].failed.append(request.url)
-
-    window.on("request", on_request)
-    window.on("response", on_response)
-    window.on("requestfailed", on_failure)
-    window.on("pageerror", lambda error: seen[-1].console.append(str(error)))
-    window.on("console", on_console)
+    window.on("request", lambda one: note("foreign", one.url, not one.url.startswith(own)))
+    window.on("response", lambda one: note("failed", f"{one.status} {one.url}", one.status >= 400))
+    aborted = "net::ERR_ABORTED"  # by the next visit
+    window.on("requestfailed", lambda one: note("failed", one.url, one.failure != aborted))
+    window.on("pageerror", lambda error: note("console", str(error)))
+    window.on("console", lambda message: note("console", message.text, message.type == "error"))
 
 
-def test_the_book_has_its_pages(pages: list[str], visits: list[Visit]) -> None:
-    assert {"index.html", *SCANNED} <= set(pages)
-    assert [page for page in pages if page.startswith("runs/effective_robustness/")]
-    assert {v.page: v.facts for v in visits}["appendix/definitions.html"]["equations"] > 0
+def test_the_book_has_its_pages(visits):
+    assert {"index.html", RUN, *SCANNED} <= {*visits}
+    assert visits["appendix/definitions.html"]["equations"] > 0
 
 
 @pytest.mark.parametrize(
@@ -146,23 +113,19 @@ def test_the_book_has_its_pages(pages: list[str], visits: list[Visit]) -> None:
     ["console", "failed", "foreign", "headings", "overflow", "broken", "silent", "unrendered",
      "headless", "unnamed"],
 )  # fmt: skip
-def test_nothing_is_wrong_on_any_page(what: str, visits: list[Visit]) -> None:
-    found = {v.page: v.facts[what] if what in v.facts else getattr(v, what) for v in visits}
-    assert {page: value for page, value in found.items() if value} == {}
+def test_nothing_is_wrong_on_any_page(what, visits):
+    assert {page: seen[what] for page, seen in visits.items() if seen[what]} == {}
 
 
 @pytest.mark.parametrize(("theme", "options"), [("light", {}), ("dark", {"runOnly": COLOURS})])
-def test_axe_finds_nothing_serious(
-    browser: Any, site: str, pages: list[str], theme: str, options: dict[str, Any]
-) -> None:
+def test_axe_finds_nothing_serious(browser, site, theme, options):
     """In the light, and what a theme changes in the dark."""
-    run = next(page for page in pages if page.startswith("runs/effective_robustness/"))
     window = browser.new_page(viewport=DESK, reduced_motion="reduce")
     window.add_init_script(
         f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
     )
     found = []
-    for name in ["index.html", *SCANNED, run]:
+    for name in ["index.html", *SCANNED, RUN]:
         window.goto(f"{site}/{name}", wait_until="load")
         settle(window)
         assert window.evaluate("document.documentElement.dataset.theme") == theme
@@ -172,11 +135,11 @@ def test_axe_finds_nothing_serious(
 
 
 @pytest.fixture
-def open_page(browser: Any, site: str) -> Iterator[Callable[..., Any]]:
+def open_page(browser, site):
     """Open pages of the book; they are closed afterwards."""
     context = browser.new_context(has_touch=True)
 
-    def opened(name: str, viewport: dict[str, int] = DESK) -> Any:
+    def opened(name, viewport=DESK):
         page = context.new_page()
         page.set_viewport_size(viewport)
         page.goto(f"{site}/{name}", wait_until="load")
@@ -191,7 +154,7 @@ def open_page(browser: Any, site: str) -> Iterator[Callable[..., Any]]:
 SORTED_BY = "(rows, i) => rows.map((row) => row.cells[i].dataset.sort ?? '')"
 
 
-def test_tables_of_the_book_sort(open_page: Callable[..., Any]) -> None:
+def test_tables_of_the_book_sort(open_page):
     page = open_page("measuring_robustness.html")
     tables = page.locator("table.sortable").all()
     assert tables, "the chapter has no table of class 'sortable'"
@@ -222,7 +185,7 @@ TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
 
 
 @pytest.fixture
-def table(browser: Any) -> Iterator[Any]:
+def table(browser):
     """A page of one table, with the book's scripts and styles."""
     page = browser.new_page(viewport=DESK)
     page.route(
@@ -238,18 +201,18 @@ def table(browser: Any) -> Iterator[Any]:
     page.close()
 
 
-def names(page: Any) -> str:
+def names(page):
     """The first letters of the rows that are to be seen."""
     cells = page.locator("tbody td:first-child:visible")
     return "".join(text[0] for text in cells.all_inner_texts())
 
 
-def sort(page: Any, by: str) -> None:
+def sort(page, by):
     page.get_by_role("button", name=by).press("Enter")
     page.wait_for_timeout(20)  # the library sorts on a timer of 1 ms
 
 
-def test_a_table_is_searched_and_still_sorts(table: Any) -> None:
+def test_a_table_is_searched_and_still_sorts(table):
     box, found = table.get_by_label("Find a model"), table.locator("output.found")
     sync_api.expect(found).to_have_text("4 rows")
     for typed, left in (("naif", "b"), ("CAT", "ac"), ("cat red", "a"), ("nothing", "")):
@@ -262,7 +225,7 @@ def test_a_table_is_searched_and_still_sorts(table: Any) -> None:
     assert names(table) == "ca"
 
 
-def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(table: Any) -> None:
+def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(table):
     choice = table.get_by_label("verdict:")
     assert choice.locator("option").all_inner_texts() == [
         "all", "differs (1)", "reproduced (2)", "not measured (1)",
@@ -279,7 +242,7 @@ def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(table: Any) -> None
     assert cell.get_attribute("role") == "cell"  # still, as a card
 
 
-def test_sorting_understands_signs_uncertainties_and_gaps(table: Any) -> None:
+def test_sorting_understands_signs_uncertainties_and_gaps(table):
     for by, order, direction in (
         ("ER (points)", "abcd", "ascending"),
         ("ER (points)", "cbad", "descending"),  # what is not measured stays last
@@ -290,7 +253,7 @@ def test_sorting_understands_signs_uncertainties_and_gaps(table: Any) -> None:
         assert (names(table), header.get_attribute("aria-sort")) == (order, direction)
 
 
-def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page: Callable[..., Any]) -> None:
+def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page):
     page = open_page("outlier_features.html", PHONE)
     drawings = page.locator("figure.companion-figure svg[role=img]")
     assert drawings.count()
@@ -304,7 +267,7 @@ def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page: Callable[
     assert "var(" not in svg.evaluate("svg => svg.outerHTML")
 
 
-def test_a_table_that_scrolls_shows_that_there_is_more(open_page: Callable[..., Any]) -> None:
+def test_a_table_that_scrolls_shows_that_there_is_more(open_page):
     page = open_page("measuring_robustness.html", PHONE)
     edges = page.query_selector(".companion-edges.more-after")
     assert edges.evaluate("e => getComputedStyle(e, '::after').content") != "none"
@@ -312,11 +275,9 @@ def test_a_table_that_scrolls_shows_that_there_is_more(open_page: Callable[..., 
     page.wait_for_function("e => e.className === 'companion-edges more-before'", arg=edges)
 
 
-def test_search_shows_chapters_first_with_excerpts_from_a_file(
-    browser: Any, built_book: Path
-) -> None:
+def test_search_shows_chapters_first_with_excerpts_from_a_file(browser, built_book):
     page = browser.new_page(viewport=DESK)
-    errors: list[str] = []
+    errors = []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.goto(f"{(built_book / 'search.html').as_uri()}?q=kurtosis", wait_until="load")
     page.get_by_text("Search finished").wait_for()
