@@ -123,6 +123,25 @@ def companion_in(folder: Path, *lines: Sequence[str]) -> list[tuple[int, str, st
     return answers
 
 
+def companion(folder: Path, *words: str) -> str:
+    """What a command line prints in `folder`; it must succeed."""
+    done = run_in(folder, "companion.cli", *words)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def results(folder: Path, run: str) -> dict[str, str]:
+    """What a run, ``experiment family``, publishes as text, by name."""
+    companion(folder, "run", *run.split(), "--output", "run.ipynb")
+    notebook = json.loads((folder / "run.ipynb").read_text(encoding="utf-8"))
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return {
+        output["metadata"]["companion"]["label"]: "".join(output["data"]["text/markdown"])
+        for output in outputs
+        if "text/markdown" in output.get("data", {})
+    }
+
+
 def build_book(folder: Path, *options: str) -> subprocess.CompletedProcess:
     """What a reader types: jupyter-book build book/."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]

@@ -4,15 +4,14 @@ Numbers are compared with literal computations, one image and one class at a tim
 """
 
 import json
-from pathlib import Path
 
 import miniatures
 import numpy as np
 import pytest
-from conftest import copy_checkout, run_in
+from conftest import companion, copy_checkout, results
 from tiny import model
 
-from analysis.families.registry import Family, Model, load_families
+from analysis.families.registry import Family, load_families
 from analysis.features import store
 from analysis.features.store import Features, Head
 from analysis.images import imagelist, imagenet, sets
@@ -21,7 +20,7 @@ from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import RULES
 from companion.measurements import accuracies, due, measures, records, take, views
-from companion.measurements.records import Measurement, MeasurementError
+from companion.measurements.records import MeasurementError
 
 WIDTH = 24
 COUNT = 300
@@ -29,19 +28,19 @@ DATA = (sets.IMAGENET, *sets.SHIFTS)
 SHIFTS = [sets.column(data) for data in sets.SHIFTS]
 
 
-def on_line(inside: float) -> float:
+def on_line(inside):
     """What the paper's printed line expects under shift."""
     return 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
 
 
-def imagenet_head(bias: bool = True, normalize: bool = False, count: int = 1000) -> Head:
+def imagenet_head(bias=True, normalize=False, count=1000):
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(count, WIDTH)).astype(np.float32)
     intercept = rng.normal(size=count).astype(np.float32) if bias else None
     return Head(weight, imagenet.classes()[:count], bias=intercept, normalize=normalize)
 
 
-def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def features_near(head, classes, seed):
     """Features of which some, by no means all, are recognised, with labels through ``classes``."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(classes), COUNT)
@@ -54,16 +53,14 @@ def features_near(head: Head, classes: tuple[str, ...], seed: int) -> tuple[np.n
     return (head.weight[rows] + noise).astype(np.float32), labels.astype(np.int64)
 
 
-def recognised(
-    features: np.ndarray, labels: np.ndarray, head: Head, classes: tuple[str, ...]
-) -> np.ndarray:
+def recognised(features, labels, head, classes):
     """Of which images the class is predicted, as measurements see it."""
     about = {"data": {"name": "the data set", "classes": classes}}
     rows = np.arange(len(labels), dtype=np.uint64)
     return take.recognised_by(head, take.seen(Features(features, labels, rows, about), head))
 
 
-def logits(h: np.ndarray, head: Head) -> np.ndarray:
+def logits(h, head):
     """By the definition, in double precision: (images, classes)."""
     x = h.astype(np.float64)
     if head.normalize:
@@ -132,7 +129,7 @@ def own_store(tmp_path, monkeypatch):
     return tmp_path
 
 
-def fill(model: Model, data: str, head: Head, seed: int, what: str = "made up") -> float:
+def fill(model, data, head, seed, what="made up"):
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
@@ -150,12 +147,12 @@ def fill(model: Model, data: str, head: Head, seed: int, what: str = "made up") 
     return float(recognised(features[kept], labels[kept], head, classes).mean())
 
 
-def taken(model: Model, *names: str) -> list[Measurement]:
+def taken(model, *names):
     jobs = [due.Job("accuracy", "mine", model, name, (name,)) for name in names]
     return [take.measure(job) for job in jobs]
 
 
-def possible(*models: Model) -> set[tuple[str, str]]:
+def possible(*models):
     """Which experiments can be measured of models, and on what."""
     family = Family.model_construct(name="mine", models=models)
     return {(job.experiment, job.data) for job in due.jobs(family)}
@@ -279,7 +276,7 @@ def test_data_without_classes(own_store):
 # Beside what was published, as if recorded on the published sets
 
 
-def recorded(family: Family, model: str, data: str, top1: float, what: str = "") -> Measurement:
+def recorded(family, model, data, top1, what=""):
     """An accuracy as it would be recorded on the published set."""
     described = sets.descriptions()[data]
     used = described.used or described
@@ -306,7 +303,7 @@ TOPS = {
 }
 
 
-def all_recorded(family: Family, what: str = "") -> list[Measurement]:
+def all_recorded(family, what=""):
     return [
         recorded(family, name, data, top1, what)
         for name, tops in TOPS.items()
@@ -391,48 +388,25 @@ def test_published_values_of_the_very_same_checkpoint(family, model, source, cou
 
 # A reader's family, from pictures to its pages
 
-FAMILY = """name: mini
-title: Mini
-edition: reader
-order: 1
-backbone: The pocket lab's transformer, with ImageNet's classes.
-models:
-  - &clip
-    name: mini-web
-    level: zero_shot
-    library: open_clip
-    architecture: pocket-vit
-    weights: data/pocket/checkpoints/pocket-vit-web-large.safetensors
-    pretraining: Emoji captions
-    width: 128
-    head: zero_shot
-    templates: ["a {}"]
-    preprocessing:
-      {size: 32, interpolation: box, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
-  - <<: *clip
-    name: mini-own
-    level: supervised
-    weights: mini-own.safetensors
-    head: own
-    templates: null
-  - <<: *clip
-    name: mini-random
-    level: random
-    weights: null
-"""
+CHECKPOINT = "data/pocket/checkpoints/pocket-vit-web-large.safetensors"
 
 
-def make(folder: Path) -> None:
-    """A checkout with miniatures, features of the six data sets and the family `mini`."""
+def make(folder):
+    """A checkout with miniatures, a reader's family `mini`, and its features of the six sets."""
     copy_checkout(folder)
     miniatures.save_all(folder / "sets")
-    (folder / "families/mini.yaml").write_text(FAMILY, encoding="utf-8")
-    companion(folder, "extract", "mini", "--model", "mini-web", "mini-random", "--data", *DATA)
+    of_data = ("--data", *DATA, "--accept-counts", "-q")
+    (folder / "templates.txt").write_text("a {}\n", encoding="utf-8")
+    for checkpoint, name in ((CHECKPOINT, "mini-web"), ("random", "mini-random")):
+        line = ("add", "mini", checkpoint, "--architecture", "pocket-vit", "--model", name)
+        companion(folder, *line, "--templates", "templates.txt")
+    companion(folder, "extract", "mini", *of_data)
     save_own(folder)
-    companion(folder, "extract", "mini", "--model", "mini-own", "--data", *DATA)
+    companion(folder, "add", "mini", "mini-own.safetensors", "--model", "mini-own")
+    companion(folder, "extract", "mini", "--model", "mini-own", *of_data)
 
 
-def save_own(folder: Path) -> None:
+def save_own(folder):
     """A classifier on mini-web's tower that knows some pictures of every set: ridge regression."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -447,33 +421,14 @@ def save_own(folder: Path) -> None:
     x = np.concatenate(h)
     gram = x.T @ x
     weight = np.linalg.solve(gram + 1e-3 * np.trace(gram) * np.eye(128), x.T @ np.eye(1000)[rows])
-    tower = load_file(folder / "data/pocket/checkpoints/pocket-vit-web-large.safetensors")
+    tower = load_file(folder / CHECKPOINT)
     tower = {name: value for name, value in tower.items() if name.startswith("visual.")}
     tower["head.weight"] = torch.from_numpy(np.ascontiguousarray(weight.T, np.float32))
     about = {"classes": json.dumps(imagenet.classes()), "normalize": "false"}
     save_file(tower, folder / "mini-own.safetensors", about | {"architecture": "pocket-vit"})
 
 
-def companion(folder: Path, *words: str) -> str:
-    accept = ["--accept-counts", "-q"] * (words[0] == "extract")
-    done = run_in(folder, "companion.cli", *words, *accept)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def results(folder: Path, run: str) -> dict[str, str]:
-    """What a run publishes, as plain text by name."""
-    companion(folder, "run", *run.split(), "--output", "run.ipynb")
-    notebook = json.loads((folder / "run.ipynb").read_text(encoding="utf-8"))
-    outputs = [o for cell in notebook["cells"] for o in cell.get("outputs", [])]
-    return {
-        o["metadata"]["companion"]["label"]: "".join(o["data"]["text/markdown"])
-        for o in outputs
-        if "text/markdown" in o.get("data", {})
-    }
-
-
-def rows_of(table: str) -> list[list[str]]:
+def rows_of(table):
     return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in table.split("\n")]
 
 

@@ -1,24 +1,21 @@
 import functools
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import broden_miniature
 import numpy as np
 import pytest
-from conftest import copy_checkout, run_in
+from conftest import companion, copy_checkout, results
 from PIL import Image
 
 from analysis.families.registry import load_family
 from analysis.features import published, store
 from analysis.images import broden, sets
-from analysis.images.broden import Concepts
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
 from companion.measurements import concept_probe, due, measures, records, take
-from companion.measurements.records import Measurement, MeasurementError
+from companion.measurements.records import MeasurementError
 
 NAMES = (
     *("black-c", "red-c", "wall", "bench", "leg", "fabric", "head"),
@@ -29,7 +26,7 @@ CATEGORIES = (
     *("material", "texture", "scene", "scene", "texture", "object"),
 )
 #: By hand from the miniature: which image shows what, and how many pixels of it.
-SHOWN: dict[str, dict[str, int]] = {
+SHOWN = {
     "ade20k/a.jpg": {"black-c": 4, "wall": 100, "bench": 9, "street, paved-s": 999},
     "ade20k/b.jpg": {"dog": 30, "leg": 5, "head": 3, "kitchen-s": 999},
     "ade20k/c.jpg": {"wall": 1, "leg": 8, "head": 8, "street, paved-s": 999},
@@ -46,26 +43,26 @@ SHOWN: dict[str, dict[str, int]] = {
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path, monkeypatch):
     """The miniature as a reader's copy, where the command looks for it."""
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     return broden_miniature.save(tmp_path / "data" / "broden1_224")
 
 
-def read(root: Path, **options: Any) -> Concepts:
+def read(root, **options):
     kept = store.default_folder() / "concepts"
     return broden.concepts(root, kept, **{"accept_counts": True, **options})
 
 
-def publish(patch: pytest.MonkeyPatch, images: int = 12, labels: int = 13) -> None:
+def publish(patch, images=12, labels=13):
     """As if so many images and labels had been published."""
     update = {"images": images, "classes": labels}
     described = sets.descriptions()["broden"].model_copy(update=update)
     patch.setitem(sets.descriptions(), "broden", described)
 
 
-def shown(found: Concepts) -> dict[str, set[str]]:
+def shown(found):
     dense = found.shares.toarray() > 0
     return {
         image: {found.names[i] for i in np.flatnonzero(dense[row])}
@@ -73,13 +70,13 @@ def shown(found: Concepts) -> dict[str, set[str]]:
     }
 
 
-def replace_in(path: Path, old: str, new: str) -> None:
+def replace_in(path, old, new):
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8", newline="")
 
 
-def test_which_image_shows_what(root: Path) -> None:
+def test_which_image_shows_what(root):
     found = read(root)
     assert shown(found) == {image: set(names) for image, names in SHOWN.items()}
     assert (found.names, found.categories) == (NAMES, CATEGORIES)
@@ -96,7 +93,7 @@ def test_which_image_shows_what(root: Path) -> None:
         assert {c for c, here in zip(broden.CATEGORIES, annotated, strict=True) if here} == wanted
 
 
-def test_other_ways_to_write_the_tables(root: Path) -> None:
+def test_other_ways_to_write_the_tables(root):
     expected = shown(read(root))
     for path in (root / "index.csv", root / "label.csv"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
@@ -104,10 +101,10 @@ def test_other_ways_to_write_the_tables(root: Path) -> None:
     assert shown(read(root)) == expected
 
 
-def test_the_table_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_is_kept(root, monkeypatch):
     first = read(root)
     (path,) = (store.default_folder() / "concepts").glob("broden-*.npz")
-    decoded: list[Path] = []
+    decoded = []
     decode = broden._read_mask
     monkeypatch.setattr(
         broden, "_read_mask", lambda path, size: decoded.append(path) or decode(path, size)
@@ -120,15 +117,15 @@ def test_the_table_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "kitchens-s" in read(root).names and len(decoded) == 36
 
 
-def swap(old: str, new: str) -> Callable[[Path], None]:
+def swap(old, new):
     return lambda path: replace_in(path, old, new)
 
 
-def cut(end: int) -> Callable[[Path], object]:
+def cut(end):
     return lambda path: path.write_bytes(path.read_bytes()[:end])
 
 
-def mask(shape: tuple[int, ...], value: int = 0) -> Callable[[Path], None]:
+def mask(shape, value=0):
     return Image.fromarray(np.full(shape, value, np.uint8)).save
 
 
@@ -161,16 +158,14 @@ def mask(shape: tuple[int, ...], value: int = 0) -> Callable[[Path], None]:
         ("index.csv", Path.unlink, r"index\.csv is not there: .*no longer reliably served"),
     ],
 )
-def test_damaged_copies(
-    root: Path, name: str, spoil: Callable[[Path], object], message: str
-) -> None:
+def test_damaged_copies(root, name, spoil, message):
     (path,) = root.rglob(name)
     spoil(path)
     with pytest.raises(DatasetError, match=message):
         read(root)
 
 
-def test_the_counts_of_the_paper_are_expected(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_counts_of_the_paper_are_expected(root, monkeypatch):
     whole = r"12 of 63,305 images; 13 of 1,197 labels: .* incomplete .* with --accept-counts"
     for reader in (read, broden.image_list):
         with pytest.raises(DatasetError, match=whole):
@@ -194,7 +189,7 @@ def test_the_counts_of_the_paper_are_expected(root: Path, monkeypatch: pytest.Mo
     assert listed.image(0).size == (32, 32)
 
 
-def test_what_is_there_of_an_incomplete_copy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_of_an_incomplete_copy(root, monkeypatch):
     """The index lists all images, as after an unpacking that broke off."""
     publish(monkeypatch)
     expected = shown(read(root, accept_counts=False))
@@ -212,7 +207,7 @@ def test_what_is_there_of_an_incomplete_copy(root: Path, monkeypatch: pytest.Mon
     assert shown(found) == expected
 
 
-def test_where_it_is_looked_for(root: Path) -> None:
+def test_where_it_is_looked_for(root):
     assert broden.find_root() == root
     other = root.with_name("broden1_227")
     shutil.copytree(root, other)
@@ -224,13 +219,11 @@ def test_where_it_is_looked_for(root: Path) -> None:
         broden.find_root()
 
 
-def line_of_broden(status: str) -> str:
+def line_of_broden(status):
     return next(line for line in status.splitlines() if line.startswith("broden "))
 
 
-def test_the_status_of_data(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_status_of_data(root, monkeypatch, capsys):
     assert main(["status", "--data"]) == 0
     line = line_of_broden(capsys.readouterr().out)
     assert line.startswith(f"broden  incomplete  {root}  12 of 63,305 images")
@@ -251,7 +244,7 @@ MODELS = ("pocket-cnn-web-large", "pocket-cnn-supervised")
 
 
 @pytest.fixture
-def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def painted(tmp_path, monkeypatch):
     """Some hundreds of images that show what their labels say, as an incomplete copy."""
     for library in ("torch", "open_clip", "timm"):
         pytest.importorskip(library, reason="extraction is not installed")
@@ -265,20 +258,18 @@ def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return broden_miniature.save_painted(tmp_path / "data" / "broden1_224")
 
 
-def extract(data: str, *more: str, models: tuple[str, ...] = MODELS) -> int:
+def extract(data, *more, models=MODELS):
     return main(["extract", "pocket_cnn", "--model", *models, "--data", data, "--device", "cpu",
                  "--workers", "1", "-q", *more])  # fmt: skip
 
 
-def measured(model: str) -> Measurement:
+def measured(model):
     """The measurement of a model as it is now, or what hinders it."""
     described = load_family("pocket_cnn").model(model)
     return take.measure(due.Job("concepts", "pocket_cnn", described, "broden", ("broden",)))
 
 
-def test_from_an_incomplete_copy_to_a_recorded_measurement(
-    painted: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, capsys):
     measure = ["measure", "concepts", "pocket_cnn", "--quiet"]
     assert extract("broden") == 1
     assert "400 of 63,305 images; 18 of 1,197 labels" in capsys.readouterr().err
@@ -325,7 +316,7 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(
     assert other.value("best")[-4:].mean() < one.value("best")[-4:].mean() - 0.05
 
 
-def test_images_that_are_not_in_the_features(painted: Path) -> None:
+def test_images_that_are_not_in_the_features(painted):
     (painted / "images" / "ade20k" / "0001.jpg").write_bytes(b"no picture")
     assert extract("pocket-noto-test") == 0
     assert extract("broden", "--accept-counts") == 1
@@ -346,37 +337,17 @@ def test_images_that_are_not_in_the_features(painted: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_chapter_shows_broden_live_and_as_recorded(painted: Path, tmp_path: Path) -> None:
+def test_the_chapter_shows_broden_live_and_as_recorded(painted, tmp_path):
     folder = copy_checkout(tmp_path / "project")
-    described = (folder / "families" / "pocket_cnn.yaml").read_text(encoding="utf-8")
-    for old, new in (
-        ("name: pocket_cnn", "name: mine"), ("edition: pocket", "edition: reader"),
-        ('title: "Pocket CNN"', 'title: "My CNN"'), ("name: pocket-cnn-", "name: mine-"),
-    ):  # fmt: skip
-        assert old in described
-        described = described.replace(old, new)
-    (folder / "families" / "mine.yaml").write_text(described, encoding="utf-8")
-
-    def companion(*arguments: str) -> str:
-        done = run_in(folder, "companion.cli", *arguments)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        return str(done.stdout)
-
-    def page(name: str) -> str:
-        companion("run", "concepts", "mine", "-q", "-o", str(tmp_path / name))
-        cells = json.loads((tmp_path / name).read_text(encoding="utf-8"))["cells"]
-        outputs = [output for cell in cells for output in cell.get("outputs", [])]
-        return "\n".join("".join(o["data"].get("text/markdown", "")) for o in outputs)
-
-    models = [f"mine-{name}" for name in ("web-large", "finetuned", "supervised")]
-    common = ["--model", *models, "--device", "cpu", "--workers", "1", "-q"]
-    companion("extract", "mine", "--data", "broden", "--accept-counts", *common)
-    companion("extract", "mine", "--data", "pocket-noto-test", *common)
-    live = page("live.ipynb")
+    for name in ("web-large", "finetuned", "supervised"):
+        companion(folder, "add", "mine", f"pocket-cnn-{name}", "--model", f"mine-{name}")
+    for data in ("broden", "pocket-noto-test"):
+        companion(folder, "extract", "mine", "--data", data, "--accept-counts", "-q")
+    live = "\n".join(results(folder, "concepts mine").values())
     assert "Probe: 400 images (Broden, NOT the published set, taken as it is: 400 of 63" in live
     assert "with 16 concepts of at least 20 positive images" in live
     assert "| coordinates | 0.9 |" in live and "| right singular vectors | 0.9 |" in live
     by_hand = next(line for line in live.splitlines(True) if ", v1, *" in line)  # on the arrays
-    companion("measure", "concepts", "mine", "--record", "-q")
+    companion(folder, "measure", "concepts", "mine", "--record", "-q")
     shutil.rmtree(painted)
-    assert page("kept.ipynb") == live.replace(by_hand, "")
+    assert "\n".join(results(folder, "concepts mine").values()) == live.replace(by_hand, "")

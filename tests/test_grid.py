@@ -1,11 +1,8 @@
 """The grid: which jobs it comes to, what a dry run says, that only what is missing is done."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import ROOT, make_project, run_in, wait_until_nobody_works_in
+from conftest import ROOT, make_project, run_in, start_in, wait_until_nobody_works_in
 from tiny import save_folder
 
 from analysis.common import CompanionError
@@ -255,11 +252,7 @@ def words(*more, data=("one", "two")):
 
 def start(project, *more, data=("one", "two")):
     """Start `companion grid` there, on the folders named."""
-    environment = os.environ | {"PYTHONPATH": str(project), "COMPANION_STORE": str(project / "st")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "companion.cli", *words(*more, data=data)], cwd=project, text=True,
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return start_in(project, *words(*more, data=data), COMPANION_STORE=str(project / "st"))
 
 
 def done(project, monkeypatch, *more, data=("one",)):
