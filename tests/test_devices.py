@@ -24,7 +24,6 @@ def test_while_networks_compute_freed_memory_is_kept_and_not_afterwards():
     threads = torch.get_num_threads()
     with computing([network]):
         assert torch.get_num_threads() == 1
-        pages_taken()
-        kept = pages_taken()
+        kept = min(pages_taken() for _ in range(5))  # the first takes what is kept then
     assert torch.get_num_threads() == threads
     assert 100 * kept < pages_taken()
