@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,18 +95,13 @@ def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_download_is_checked_and_kept(server, cache):
+def test_a_download_is_checked_and_kept_and_replaced_once_it_is_damaged(server, cache):
     path = fetch(NAME)
     assert path.read_bytes() == CONTENT
     assert path == cache / FAKE.repository / FAKE.commit / FAKE.path
+    assert fetch(NAME) == path and files(cache) == [path]
     assert server.asked == [f"/{FAKE.repository}/{FAKE.commit}/results/top1%2Bmore.csv"]
-    assert files(cache) == [path]
-
-
-def test_what_is_cached_serves_also_offline_and_what_is_damaged_is_replaced(server):
-    assert fetch(NAME) == fetch(NAME)
-    assert len(server.asked) == 1
-    fetch(NAME).write_bytes(CONTENT[:-7])
+    path.write_bytes(CONTENT[:-7])
     assert fetch(NAME).read_bytes() == CONTENT
     assert len(server.asked) == 2
     server.close()
@@ -200,11 +196,13 @@ def test_downloading_is_silent_unless_asked(server, capfd, tmp_path, monkeypatch
     assert "B/s" in capfd.readouterr().err
 
 
-def test_a_mirror_is_used_in_place(server, cache, mirror):
+def test_a_mirror_is_used_in_place_and_what_it_lacks_is_downloaded(server, cache, mirror):
+    assert fetch(NAME).read_bytes() == CONTENT
+    assert len(server.asked) == 1 and not mirror.exists()
+    shutil.rmtree(cache)
     mirror.write_bytes(CONTENT)
     assert fetch(NAME) == mirror
-    assert not server.asked
-    assert not cache.exists()
+    assert len(server.asked) == 1 and not cache.exists()
 
 
 def test_a_wrong_file_in_the_mirror_is_refused_not_replaced(server, mirror):
@@ -214,12 +212,6 @@ def test_a_wrong_file_in_the_mirror_is_refused_not_replaced(server, mirror):
         fetch(NAME)
     assert str(mirror) in str(caught.value)
     assert mirror.read_bytes() == CONTENT[:-1] and not server.asked
-
-
-def test_what_the_mirror_lacks_is_downloaded(server, mirror):
-    assert fetch(NAME).read_bytes() == CONTENT
-    assert len(server.asked) == 1
-    assert not mirror.exists()
 
 
 def test_a_mirror_that_is_no_folder_is_an_error(monkeypatch, tmp_path):

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -45,7 +44,7 @@ PARTS = ("title", "description", "tags")
 
 
 @pytest.fixture
-def train_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def train_set(tmp_path, monkeypatch):
     """Four images in ImageNet's layout, found as imagenet-train."""
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
@@ -56,13 +55,13 @@ def train_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def captions_file(folder: Path, entries: Any = ENTRIES) -> Path:
+def captions_file(folder, entries=ENTRIES):
     path = folder / "imagenet_captions.json"
     path.write_text(json.dumps(entries), encoding="utf-8")
     return path
 
 
-def test_the_table_is_what_open_clip_will_read(train_set: Path) -> None:
+def test_the_table_is_what_open_clip_will_read(train_set):
     found = captions.read(captions_file(train_set), PARTS, accept_counts=True)
     (images,) = find.find("imagenet-train", accept_counts=True)
     path = train_set / "out" / "captions.tsv"
@@ -93,7 +92,7 @@ def test_the_table_is_what_open_clip_will_read(train_set: Path) -> None:
         (None, "cannot be read"),
     ],
 )
-def test_another_file_of_captions_is_refused(tmp_path: Path, content: Any, sentence: str) -> None:
+def test_another_file_of_captions_is_refused(tmp_path, content, sentence):
     path = captions_file(tmp_path, content)
     if not isinstance(content, list | dict):
         path.write_text(content or "")
@@ -102,18 +101,16 @@ def test_another_file_of_captions_is_refused(tmp_path: Path, content: Any, sente
         captions.read(path, ("title",), accept_counts=content == ENTRIES[:1] * 2)
 
 
-def test_captions_from_one_command(
-    train_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_captions_from_one_command(train_set, monkeypatch, capsys):
     """All but open_clip's trainer itself, which a slow test runs."""
     out, text = train_set / "out", recipe(train_set, "captions", batch=2, epochs=3, warmup_steps=0)
     given = ["train", text, "--model", CLIP, "--out", str(out), "--accept-counts"]
     assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
     given += ["--captions", str(captions_file(train_set))]
-    lines: list[list[str]] = []
+    lines = []
     clip = open_clip.CLIP(**networks.architecture("pocket-cnn"))
 
-    def trained(line: list[str], **_: Any) -> None:
+    def trained(line, **_):
         lines.append(line)
         if len(lines) > 1:
             place = out / "open_clip" / "checkpoints"
@@ -142,7 +139,7 @@ def test_captions_from_one_command(
     assert main(given) == 1 and "is there already" in capsys.readouterr().err
 
 
-def test_open_clips_trainer_understands_the_command(tmp_path: Path) -> None:
+def test_open_clips_trainer_understands_the_command(tmp_path):
     from open_clip_train.params import parse_args
 
     own = {"seed": 4, "workers": 2, "processes": 8, "micro_batch": 64, "device": "cpu"}
@@ -162,7 +159,7 @@ def test_open_clips_trainer_understands_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_open_clips_trainer_takes_the_table_and_the_command(train_set: Path) -> None:
+def test_open_clips_trainer_takes_the_table_and_the_command(train_set):
     """Three epochs of a small CLIP in one process: several of this trainer need GPUs."""
     pytest.importorskip("webdataset", reason="open_clip's trainer needs the extra `train`")
     config = {

@@ -13,7 +13,7 @@ from companion.measurements import concept_probe
 CHECK = Path(__file__).parents[1] / "data" / "concepts" / "check.py"
 
 
-def test_the_table_of_words() -> None:
+def test_the_table_of_words():
     names, table = concept_probe.coco_words()
     assert table.shape == (500, len(names)) and table.dtype == bool
     assert list(names) == sorted(names) and len(names) == 58
@@ -32,19 +32,19 @@ def test_the_table_of_words() -> None:
         (499, "bench green side sidewalk sitting"),
     ],
 )
-def test_words_of_single_captions(row: int, words: str) -> None:
+def test_words_of_single_captions(row, words):
     names, table = concept_probe.coco_words(least=1)
     assert [names[i] for i in np.flatnonzero(table.toarray()[row])] == words.split()
 
 
-def test_plurals_count_as_singulars_that_occur() -> None:
+def test_plurals_count_as_singulars_that_occur():
     shown = [{"plane", "bench"}, {"planes", "benches"}, {"dress", "bus"}, {"buses", "people", "as"}]
     assert concept_probe._singulars(shown) == [
         {"plane", "bench"}, {"plane", "bench"}, {"dress", "bus"}, {"bus", "people", "as"},
     ]  # fmt: skip
 
 
-def test_wrong_questions_and_tables(tmp_path: Path) -> None:
+def test_wrong_questions_and_tables(tmp_path):
     with pytest.raises(DatasetError, match="least=0"):
         concept_probe.coco_words(least=0)
     short = tmp_path / "short.csv"
@@ -53,7 +53,7 @@ def test_wrong_questions_and_tables(tmp_path: Path) -> None:
         concept_probe.coco_captions(short)
 
 
-def correlation(features: np.ndarray, words: np.ndarray, moved: int = 0) -> float:
+def correlation(features, words, moved=0):
     """Over pairs of images: similarity of embeddings against that of captions' words."""
     h = features - features.mean(axis=0)
     h = h / np.linalg.norm(h, axis=1, keepdims=True)
@@ -62,7 +62,7 @@ def correlation(features: np.ndarray, words: np.ndarray, moved: int = 0) -> floa
     return float(np.corrcoef((h @ h.T)[pairs], (overlap @ overlap.T)[pairs])[0, 1])
 
 
-def test_captions_are_in_the_order_of_the_embeddings() -> None:
+def test_captions_are_in_the_order_of_the_embeddings():
     try:
         files = [fetch(f"Modality-Gap/features_clip{end}.npy") for end in ("", "_random")]
     except ArtifactError as error:
@@ -81,7 +81,7 @@ def test_captions_are_in_the_order_of_the_embeddings() -> None:
     assert 0.02 < correlation(random[0], words) < 0.1
 
 
-def annotations() -> list[dict]:
+def annotations():
     """What COCO's file would hold of the table, and later captions of the same images."""
     check = runpy.run_path(str(CHECK))
     rows = [row.split(",", 2) for row in check["TABLE"].read_text().splitlines()[1:]]
@@ -91,7 +91,7 @@ def annotations() -> list[dict]:
     return first + [row | {"id": 900_000, "caption": "another"} for row in first]
 
 
-def test_the_comparison_with_cocos_file(tmp_path: Path) -> None:
+def test_the_comparison_with_cocos_file(tmp_path):
     differences = runpy.run_path(str(CHECK))["differences"]
     file = tmp_path / "captions_val2017.json"
     found = annotations()

@@ -17,7 +17,7 @@ SHOWN = {
 }  # fmt: skip
 
 
-def images(table, kinds, units, places, clusters) -> ConceptImages:
+def images(table, kinds, units, places, clusters):
     return ConceptImages(
         title="a test", data=(), names=tuple(SHOWN) if len(kinds) == 5 else tuple("abcdefgh"),
         kinds=tuple(kinds), labels=sparse.csr_array(table),
@@ -32,7 +32,7 @@ DRAWN = images(
 )  # fmt: skip
 
 
-def made_up(seed: int = 0) -> tuple[np.ndarray, ConceptImages]:
+def made_up(seed=0):
     """Features of 400 images; concept 0 is their first coordinate, the others are noise."""
     generator = np.random.default_rng(seed)
     features = generator.normal(size=(400, 6)).astype(np.float32)
@@ -42,7 +42,7 @@ def made_up(seed: int = 0) -> tuple[np.ndarray, ConceptImages]:
     return features, images(table, "xxxxyyyy", rows, np.zeros_like(rows), rows)
 
 
-def counted(settings: Settings, directions=np.eye(6)):  # noqa: B008 - never changed
+def counted(settings, directions=np.eye(6)):  # noqa: B008 - never changed
     features, probe = made_up()
     draws = concept_counts.draw(probe, settings)
     return concept_counts.count(features, directions, draws, settings)

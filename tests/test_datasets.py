@@ -15,7 +15,7 @@ from analysis.images import find, imagelist, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList, Prompts
 
 
-def test_a_folder_of_classes(tmp_path: Path) -> None:
+def test_a_folder_of_classes(tmp_path):
     save_folder(tmp_path)
     (tmp_path / "red" / "deeper").mkdir()
     Image.fromarray(pictures(1)[0]).save(tmp_path / "red" / "deeper" / "z.PNG")
@@ -32,7 +32,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(listed.image(0)), pictures(9)[2])
 
 
-def test_names_tell_folders_of_the_same_name_apart(tmp_path: Path) -> None:
+def test_names_tell_folders_of_the_same_name_apart(tmp_path):
     first = imagelist.folder(save_folder(tmp_path / "a" / "Val set", 9))
     second = imagelist.folder(save_folder(tmp_path / "b" / "Val set", 6))
     assert first.name == f"val-set-{first.manifest[:8]}"
@@ -43,7 +43,7 @@ def test_names_tell_folders_of_the_same_name_apart(tmp_path: Path) -> None:
     assert len(every) == 15 and every.keys[0] == "a/Val set/blue/002.png"
 
 
-def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
+def test_class_folders_become_names_for_prompts(tmp_path):
     for name in ("sea_lion", "tiger-cat"):
         (tmp_path / name).mkdir()
         Image.fromarray(pictures(1)[0]).save(tmp_path / name / "1.png")
@@ -51,7 +51,7 @@ def test_class_folders_become_names_for_prompts(tmp_path: Path) -> None:
     assert prompts is not None and prompts.names == ("sea lion", "tiger cat")
 
 
-def test_what_is_expected_is_checked(tmp_path: Path) -> None:
+def test_what_is_expected_is_checked(tmp_path):
     listed = imagelist.folder(save_folder(tmp_path))
     assert listed.expect(sorted(CLASSES)) is listed
     with pytest.raises(DatasetError, match=r"2 classes .*unexpected \['red'\]"):
@@ -60,7 +60,7 @@ def test_what_is_expected_is_checked(tmp_path: Path) -> None:
         listed.expect(("blue", "red", "green"))
 
 
-def test_wrong_folders(tmp_path: Path) -> None:
+def test_wrong_folders(tmp_path):
     with pytest.raises(DatasetError, match="there are no images"):
         imagelist.folder(tmp_path)
     save_folder(tmp_path)
@@ -72,7 +72,7 @@ def test_wrong_folders(tmp_path: Path) -> None:
         imagelist.folder(tmp_path)
 
 
-def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path: Path) -> None:
+def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path):
     folder = save_folder(tmp_path)
     before = imagelist.folder(folder).manifest
     assert imagelist.folder(folder).manifest == before
@@ -85,14 +85,14 @@ def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path: Path) -> None:
     assert len({before, renamed, moved, imagelist.folder(folder).manifest}) == 4
 
 
-def test_the_manifest_is_what_older_features_noted() -> None:
+def test_the_manifest_is_what_older_features_noted():
     pieces = [packed.Piece(Path("x"), 0, size, "a") for size in (7, 9)]
     listed = ImageList("x", pieces, ("ä", "b"), np.array([1, -1]), ("u", "v"))
     noted = '[["ä", "b"], [1, -1], ["u", "v"], [7, 9]]'
     assert listed.manifest == hashlib.sha256(noted.encode()).hexdigest()
 
 
-def test_the_manifest_of_arrays_sees_pixels() -> None:
+def test_the_manifest_of_arrays_sees_pixels():
     one = image_list()
     assert image_list().manifest == one.manifest
     changed = image_list()
@@ -100,14 +100,14 @@ def test_the_manifest_of_arrays_sees_pixels() -> None:
     assert changed.manifest != one.manifest
 
 
-def test_selecting() -> None:
+def test_selecting():
     listed = image_list(8)
     some = listed.select(listed.labels == 1, "ones")
     assert (some.name, some.keys, some.labels.tolist()) == ("ones", ("002", "006"), [1, 1])
     np.testing.assert_array_equal(np.asarray(some.image(1)), listed.images[6])
 
 
-def damage(folder: Path) -> dict[str, str]:
+def damage(folder):
     """Spoil images of a folder in all the ways we know; name → what the error says."""
     jpeg = folder / "blue" / "002.jpg"
     jpeg.write_bytes(jpeg.read_bytes()[:-200])
@@ -119,7 +119,7 @@ def damage(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_damaged_images_are_named(tmp_path: Path) -> None:
+def test_damaged_images_are_named(tmp_path):
     wrong = damage(save_folder(tmp_path, suffix="jpg"))
     listed = imagelist.folder(tmp_path)
     found = miniatures.damaged(listed)
@@ -131,7 +131,7 @@ def test_damaged_images_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such names are Linux's")
-def test_odd_names_of_files_and_links(tmp_path: Path) -> None:
+def test_odd_names_of_files_and_links(tmp_path):
     """Control characters, no UTF-8; links to folders, in a circle, to nothing."""
     folder = save_folder(tmp_path / "real")
     for name in (b"a\x01\\x.png", b"\xff.png"):
@@ -160,7 +160,7 @@ def test_odd_names_of_files_and_links(tmp_path: Path) -> None:
         ({"images": np.zeros((0, 4, 4, 3), np.uint8)}, "no images"),
     ],
 )
-def test_lists_that_do_not_fit_together(changes: dict[str, object], message: str) -> None:
+def test_lists_that_do_not_fit_together(changes, message):
     right = {"name": "x", "images": pictures(3), "keys": ("a", "b", "c"),
              "labels": np.array([0, 1, -1]), "classes": ("u", "v")}  # fmt: skip
     ImageList(**right)
@@ -168,7 +168,7 @@ def test_lists_that_do_not_fit_together(changes: dict[str, object], message: str
         ImageList(**right | changes)
 
 
-def test_prompts_are_checked() -> None:
+def test_prompts_are_checked():
     with pytest.raises(DatasetError, match="1 names for 2 classes"):
         Prompts(("a", "b"), ("a",), ("{}",))
     for wrong in ("a photo", "a {} {x}", "{} {0}", "{} {", "{} }"):
@@ -179,7 +179,7 @@ def test_prompts_are_checked() -> None:
     assert Prompts(("a",), ("a",), ("{}",)).sha256 != Prompts(("a",), ("a",), ("{}.",)).sha256
 
 
-def test_the_pocket_lists() -> None:
+def test_the_pocket_lists():
     from analysis.images import emoji
 
     listed = find.pocket("noto")
@@ -203,11 +203,11 @@ def test_the_pocket_lists() -> None:
     [("imagenet-r", "ImageNet-R"), ("pocket-fluent_flat-test", "fluent flat emoji, test"),
      ("coco_500_images", "500 COCO images"), ("my_folder-1f3a", "my folder-1f3a")],
 )  # fmt: skip
-def test_titles_of_data_sets(name: str, title: str) -> None:
+def test_titles_of_data_sets(name, title):
     assert sets.title(name) == title
 
 
-def test_the_table_says_what_accuracies_are_of() -> None:
+def test_the_table_says_what_accuracies_are_of():
     of = {sets.column(name): (sets.images(name), sets.classes(name)) for name in sets.SHIFTS}
     assert of == {
         "imagenet_v2": (10_000, 1_000), "imagenet_r": (30_000, 200),

@@ -7,8 +7,6 @@ import io
 import re
 import sys
 import zipfile
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -26,7 +24,6 @@ from analysis.images.emoji import (
     STYLES,
     SUBGROUPS,
     TABLE,
-    Emoji,
     concepts,
     from_sheet,
     load,
@@ -41,12 +38,12 @@ WEB_SMALL, WEB_LARGE = CAPTIONS["web_small"], CAPTIONS["web_large"]
 
 
 @pytest.fixture(scope="module")
-def emoji() -> Emoji:
+def emoji():
     return load()
 
 
 @functools.cache
-def load_script(name: str, path: Path) -> ModuleType:
+def load_script(name, path):
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -58,18 +55,18 @@ def load_script(name: str, path: Path) -> ModuleType:
 appearance = load_script("appearance", FOLDER / "appearance.py")
 
 
-def make() -> ModuleType:
+def make():
     return load_script("make_emoji", FOLDER / "make.py")
 
 
-def one_per_concept(emoji: Emoji) -> pd.DataFrame:
+def one_per_concept(emoji):
     return emoji.table.drop_duplicates("concept").set_index("concept")
 
 
 # --- What is there --------------------------------------------------------------------------------
 
 
-def test_images_and_table_have_the_promised_form(emoji: Emoji) -> None:
+def test_images_and_table_have_the_promised_form(emoji):
     assert emoji.images.shape == (len(emoji), 64, 64, 3)
     assert emoji.images.dtype == np.uint8
     assert not emoji.images.flags.writeable
@@ -83,7 +80,7 @@ def test_images_and_table_have_the_promised_form(emoji: Emoji) -> None:
     assert (emoji.table["name"] != "").all() and (emoji.table["tags"] != "").mean() > 0.95
 
 
-def test_file_is_small_and_holds_no_more_than_it_should() -> None:
+def test_file_is_small_and_holds_no_more_than_it_should():
     assert ARCHIVE.stat().st_size < 10e6
     with zipfile.ZipFile(ARCHIVE) as archive:
         assert archive.testzip() is None
@@ -92,7 +89,7 @@ def test_file_is_small_and_holds_no_more_than_it_should() -> None:
         assert image.format == "WEBP" and image.size[0] == 2560
 
 
-def test_known_drawings_are_where_the_table_says(emoji: Emoji) -> None:
+def test_known_drawings_are_where_the_table_says(emoji):
     """A red heart is red in every style with colours, and no image with a class is blank."""
     hearts = emoji.table[emoji.table["concept"] == "2764"]
     assert set(hearts["style"]) == set(STYLES)
@@ -106,14 +103,14 @@ def test_known_drawings_are_where_the_table_says(emoji: Emoji) -> None:
     assert (inks[emoji.table["class_index"] >= 0] > 0.005).all()
 
 
-def test_left_out_are_tones_genders_components_and_flags(emoji: Emoji) -> None:
+def test_left_out_are_tones_genders_components_and_flags(emoji):
     parts = emoji.table["concept"].drop_duplicates().str.split("-")
     assert not parts.map(lambda p: any("1F3FB" <= x <= "1F3FF" for x in p)).any()
     assert not parts.map(lambda p: len(p) > 1 and bool({"2640", "2642"} & set(p))).any()
     assert not emoji.table["group"].isin(["component", "flags"]).any()
 
 
-def test_roles_of_the_styles() -> None:
+def test_roles_of_the_styles():
     unseen = {style for style, role in STYLES.items() if role == "unseen"}
     assert STYLES[IMAGENET] == "imagenet" and len(SHIFTS) == 5 and len(unseen) >= 3
     assert set(WEB_SMALL) < set(WEB_LARGE)
@@ -124,7 +121,7 @@ def test_roles_of_the_styles() -> None:
     assert set(STYLES) == set(WEB_LARGE) | unseen
 
 
-def test_select(emoji: Emoji) -> None:
+def test_select(emoji):
     part = emoji.select("noto", "test", classes=True)
     assert set(part.table["style"]) == {"noto"} and set(part.table["split"]) == {"test"}
     assert (part.table["class_index"] >= 0).all() and len(part.images) == len(part.table)
@@ -136,7 +133,7 @@ def test_select(emoji: Emoji) -> None:
     assert len(shared) == 1 and len(next(iter(shared))) == 844
 
 
-def test_what_is_not_the_shipped_data_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_the_shipped_data_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="does not exist: the emoji come with the rep"):
         load(tmp_path / "none.zip")
     with pytest.raises(DatasetError, match="has no column 'twemoji'"):
@@ -151,7 +148,7 @@ def test_what_is_not_the_shipped_data_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 39, 40, 41, 100])
-def test_sheets_there_and_back(count: int) -> None:
+def test_sheets_there_and_back(count):
     images = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
     sheet = make().to_sheet(images)
     assert sheet.shape == (-(-count // 40) * 64, 2560, 3)
@@ -162,7 +159,7 @@ def test_sheets_there_and_back(count: int) -> None:
 # --- Split and classes ----------------------------------------------------------------------------
 
 
-def test_split_divides_no_concept_and_no_cluster(emoji: Emoji) -> None:
+def test_split_divides_no_concept_and_no_cluster(emoji):
     assert (emoji.table.groupby("concept")["split"].nunique() == 1).all()
     assert (emoji.table.groupby("cluster")["split"].nunique() == 1).all()
     assert (emoji.table.groupby("concept")["cluster"].nunique() == 1).all()
@@ -180,19 +177,19 @@ def test_split_divides_no_concept_and_no_cluster(emoji: Emoji) -> None:
         ["person", "person: curly hair"],
     ],
 )
-def test_look_alikes_share_a_cluster(emoji: Emoji, names: list[str]) -> None:
+def test_look_alikes_share_a_cluster(emoji, names):
     table = one_per_concept(emoji).set_index("name")
     assert table.loc[names, "cluster"].nunique() == 1
 
 
-def test_different_things_do_not_share_a_cluster(emoji: Emoji) -> None:
+def test_different_things_do_not_share_a_cluster(emoji):
     table = one_per_concept(emoji).set_index("name")
     names = ["cat", "dog", "airplane", "red apple", "banana", "guitar", "skull", "alarm clock"]
     assert table.loc[names, "cluster"].nunique() == len(names)
     assert len(table["cluster"].unique()) == 1263
 
 
-def test_a_third_is_for_testing_in_every_class_and_style(emoji: Emoji) -> None:
+def test_a_third_is_for_testing_in_every_class_and_style(emoji):
     counts = sizes(emoji).loc[list(CLASSES)]
     tests = counts.xs("test", axis=1, level="split")
     assert tests.min().min() >= 2
@@ -204,7 +201,7 @@ def test_a_third_is_for_testing_in_every_class_and_style(emoji: Emoji) -> None:
     assert in_style["class_index"].value_counts().min() >= 12
 
 
-def test_classes_are_their_subgroups(emoji: Emoji) -> None:
+def test_classes_are_their_subgroups(emoji):
     assert len(set(sum(SUBGROUPS.values(), ()))) == sum(map(len, SUBGROUPS.values()))
     for name, part in emoji.table.groupby("class_index"):
         expected = SUBGROUPS[CLASSES[name]] if name >= 0 else ()
@@ -214,7 +211,7 @@ def test_classes_are_their_subgroups(emoji: Emoji) -> None:
             assert not set(part["subgroup"]) & set(sum(SUBGROUPS.values(), ()))
 
 
-def test_readme_tells_the_sizes(emoji: Emoji) -> None:
+def test_readme_tells_the_sizes(emoji):
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert make().with_sizes(readme, sizes(emoji)) == readme
     assert f"{len(emoji):,} images of {emoji.table['concept'].nunique():,} concepts" in readme
@@ -229,7 +226,7 @@ def test_readme_tells_the_sizes(emoji: Emoji) -> None:
     assert len(tests) >= len(everywhere)
 
 
-def test_alike_is_the_correlation_of_the_ink() -> None:
+def test_alike_is_the_correlation_of_the_ink():
     rng = np.random.default_rng(1)
     first = rng.integers(0, 256, (64, 64, 3), np.uint8)
     near = np.clip(first.astype(int) + rng.integers(-8, 9, first.shape), 0, 255).astype(np.uint8)
@@ -247,7 +244,7 @@ def test_alike_is_the_correlation_of_the_ink() -> None:
 # --- Annotations ----------------------------------------------------------------------------------
 
 
-def test_concepts_are_what_the_table_says(emoji: Emoji) -> None:
+def test_concepts_are_what_the_table_says(emoji):
     names, kinds, shown = concepts()
     assert shown.shape == (len(emoji), len(names)) and shown.dtype == bool
     assert len(names) == len(kinds) == len(set(zip(names, kinds, strict=True)))
@@ -263,7 +260,7 @@ def test_concepts_are_what_the_table_says(emoji: Emoji) -> None:
     np.testing.assert_array_equal(shown[:, [column]].toarray()[:, 0], expected)
 
 
-def test_stored_appearance_is_that_of_the_images(emoji: Emoji) -> None:
+def test_stored_appearance_is_that_of_the_images(emoji):
     stored = stored_appearance(len(emoji))
     some = np.random.default_rng(2).permutation(len(emoji))[:300]
     images = emoji.images[some]
@@ -274,7 +271,7 @@ def test_stored_appearance_is_that_of_the_images(emoji: Emoji) -> None:
 
 
 @pytest.mark.parametrize("damage", [1, 3])
-def test_damage_of_what_is_shipped_is_told(emoji: Emoji, tmp_path: Path, damage: int) -> None:
+def test_damage_of_what_is_shipped_is_told(emoji, tmp_path, damage):
     for file, read in ((APPEARANCE, lambda p: stored_appearance(len(emoji), p)), (ARCHIVE, load)):
         content = bytearray(file.read_bytes())
         content[-len(content) // 2 // damage] ^= 8
@@ -298,14 +295,14 @@ NAMED = {
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_colours_have_the_names_of_their_hues(name: str) -> None:
+def test_colours_have_the_names_of_their_hues(name):
     found = {hsv: colorsys.hsv_to_rgb(hsv[0] / 360, *hsv[1:]) for hsv in NAMED[name]}
     codes = appearance.colour_of(np.round(255 * np.array([*found.values()])).astype(np.uint8))
     assert [appearance.COLOURS[code] for code in codes] == [name] * len(found), found
     assert appearance.colour_of(np.full(3, 255, np.uint8)) == -1  # paper
 
 
-def on_white(draw: np.ndarray) -> np.ndarray:
+def on_white(draw):
     """One 64 × 64 image: a 40 × 40 drawing in the middle of white."""
     image = np.full((1, 64, 64, 3), 255, np.uint8)
     image[0, 12:52, 12:52] = draw
@@ -327,9 +324,7 @@ RAMP = np.arange(40)[:, None, None] * 4 + np.zeros((1, 40, 1)) + np.array([60, 2
         (np.array([40, 90, 220]), ["blue"], ["dark outline", "black"]),
     ],
 )
-def test_appearance_of_made_up_images(
-    drawing: np.ndarray, has: list[str], lacks: list[str]
-) -> None:
+def test_appearance_of_made_up_images(drawing, has, lacks):
     image = on_white(drawing)
     flags = np.concatenate([appearance.colours(image), appearance.textures(image)], 1)[0]
     names = np.array([*appearance.COLOURS, *appearance.TEXTURES])[flags]
@@ -340,7 +335,7 @@ def test_appearance_of_made_up_images(
 # --- Rebuilding -----------------------------------------------------------------------------------
 
 
-def test_licences_name_every_package_with_its_version() -> None:
+def test_licences_name_every_package_with_its_version():
     text = (FOLDER / "LICENSES.md").read_text(encoding="utf-8")
     for style, package in make().PACKAGES.items():
         assert re.search(rf"`{style}` .*\| `{package.name}` {re.escape(package.version)} \|", text)
@@ -348,7 +343,7 @@ def test_licences_name_every_package_with_its_version() -> None:
 
 
 @pytest.mark.slow
-def test_rebuilt_from_the_packages_the_content_is_the_same() -> None:
+def test_rebuilt_from_the_packages_the_content_is_the_same():
     pytest.importorskip("resvg_py", reason='the renderer is missing: pip install -e ".[data]"')
     fetch_packages()
     table, images = make().build()
@@ -356,7 +351,7 @@ def test_rebuilt_from_the_packages_the_content_is_the_same() -> None:
 
 
 @pytest.mark.slow
-def test_licences_are_those_that_the_packages_state() -> None:
+def test_licences_are_those_that_the_packages_state():
     fetch_packages()
     lines = (FOLDER / "LICENSES.md").read_text(encoding="utf-8").splitlines()
     for style, package in make().PACKAGES.items():
@@ -366,7 +361,7 @@ def test_licences_are_those_that_the_packages_state() -> None:
 
 
 @pytest.mark.slow
-def test_names_by_hand_are_of_icons_and_concepts_that_exist() -> None:
+def test_names_by_hand_are_of_icons_and_concepts_that_exist():
     fetch_packages()
     known = make().read_concepts().index
     table = pd.read_csv(FOLDER / "names.csv", dtype=str, keep_default_na=False)
@@ -378,7 +373,7 @@ def test_names_by_hand_are_of_icons_and_concepts_that_exist() -> None:
         assert set(part["icon"]) <= {*content["icons"], *content.get("aliases", {})}
 
 
-def fetch_packages() -> None:
+def fetch_packages():
     for package in (make().TEXT, *make().PACKAGES.values()):
         try:
             make().package(package)

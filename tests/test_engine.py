@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from conftest import companion_in, make_project, run_in, start_in, wait_until_nobody_works_in
@@ -48,7 +47,7 @@ OVER_ALL = HEADER.format(
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
+def finished(tmp_path_factory):
     """A project of two families and two notebooks with all its runs up to date."""
     folder = make_project(
         tmp_path_factory.mktemp("project"),
@@ -63,12 +62,12 @@ def finished(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def project(finished, tmp_path) -> Path:
+def project(finished, tmp_path):
     """A copy of it to change; contents and times are kept."""
     return shutil.copytree(finished, tmp_path / "project", symlinks=True)
 
 
-def update(project: Path) -> set[str]:
+def update(project):
     """Bring the runs up to date, one at a time, and say which ones were executed."""
     before = {path: stamp(path) for path in outputs(project)}
     done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
@@ -77,30 +76,30 @@ def update(project: Path) -> set[str]:
     return {name(path) for path in outputs(project) if stamp(path) != before.get(path)}
 
 
-def stamp(path: Path) -> tuple[int, int]:
+def stamp(path):
     """Differs once a file was written anew (an inode alone may be given out again)."""
     return path.stat().st_ino, path.stat().st_mtime_ns
 
 
-def outputs(project: Path) -> list[Path]:
+def outputs(project):
     return sorted((project / "book" / "runs").rglob("*.ipynb"))
 
 
-def name(path: Path) -> str:
+def name(path):
     return f"{path.parent.name}/{path.stem}"
 
 
-def status(project: Path) -> list[dict]:
+def status(project):
     return json.loads(run_in(project, "companion.cli", "status", "--json").stdout)
 
 
-def stale(project: Path) -> dict[str, str]:
+def stale(project):
     """Why each run that is not up to date is not."""
     rows = status(project)
     return {f"{s['experiment']}/{s['family']}": s["why"] for s in rows if s["why"]}
 
 
-def append(path: Path, text: str) -> None:
+def append(path, text):
     path.write_text(path.read_text() + text)
 
 

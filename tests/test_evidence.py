@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny import CLASSES, model
 
-from analysis.families.registry import Family, Model
+from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
 from companion.measurements import due, measures, records, take
-from companion.measurements.records import Measurement, MeasurementError
+from companion.measurements.records import MeasurementError
 
 N, D = 40, 12
 LEVELS = ("zero_shot", "supervised", "random")
@@ -30,11 +30,11 @@ def own_store(tmp_path, monkeypatch):
     return tmp_path / "store"
 
 
-def measured(experiment: str, model: Model = MODEL) -> Measurement:
+def measured(experiment, model=MODEL):
     return take.measure(due.Job(experiment, "small", model, "images", ("images",)))
 
 
-def take_pending(family: Family) -> int:
+def take_pending(family):
     """Write the live files that are wanting, and remove outdated ones; how many were wanting."""
     jobs = due.pending([family])
     for job in jobs:
@@ -43,7 +43,7 @@ def take_pending(family: Family) -> int:
     return len(jobs)
 
 
-def gather(experiment: str, family: Family = SMALL) -> list[Measurement]:
+def gather(experiment, family=SMALL):
     """What pages read once the live files are there."""
     take_pending(family)
     assert due.pending([family]) == []
@@ -69,7 +69,7 @@ def put(*models, seed=0, labels=None, head=None, classes=CLASSES):
     return features, labels
 
 
-def a_head(seed: int = 9, **fields) -> Head:
+def a_head(seed=9, **fields):
     weight = np.random.default_rng(seed).normal(size=(3, D)).astype(np.float32)
     return Head(weight, fields.pop("classes", CLASSES), **fields)
 
@@ -191,7 +191,7 @@ def test_a_concept_has_one_number_in_every_style():
     table = emoji.load().table
     known = [*table[table["split"] == "test"]["concept"].unique()[:3]]
 
-    def numbers(style: str, concepts: list[str]) -> np.ndarray:
+    def numbers(style, concepts):
         rows = store.row_numbers([f"{concept}/{style}" for concept in concepts])
         nothing = np.zeros((len(rows), 2), np.float32)
         found = store.Features(nothing, np.zeros(len(rows), np.int64), rows, {})

@@ -1,20 +1,18 @@
 import json
+import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+from conftest import python_in
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
 from analysis.common import ROOT, sha256_of
 from analysis.families import registry
-from analysis.families.registry import Family, Model
+from analysis.families.registry import Family
 from analysis.features import plan, store
 from analysis.features.plan import ExtractionError, Settings
 from analysis.features.store import StoreError
@@ -37,7 +35,7 @@ QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def checkpoints(tmp_path_factory):
     """Weights for the tiny models, where family files expect them."""
     folder = tmp_path_factory.mktemp("pocket")
     with pytest.MonkeyPatch.context() as patch:
@@ -48,7 +46,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def described(name: str, architecture: str = "tiny-vit", **fields: object) -> Model:
+def described(name, architecture="tiny-vit", **fields):
     weights = f"{architecture}.safetensors"
     return model(name, architecture=architecture, **{"weights": weights, **fields})
 
@@ -64,24 +62,24 @@ BOX = described("box", preprocessing={**tiny.PREPROCESSING, "interpolation": "bo
 RANDOM = described("random", weights=None, level="random")
 
 
-def features(folder: Path, model: Model, name: str = "noise") -> store.Features:
+def features(folder, model, name="noise"):
     return store.read_features(store.features_path(model.name, name, folder), model)
 
 
-def watch_decoding(patch: pytest.MonkeyPatch, hook: Callable[[int], None]) -> None:
+def watch_decoding(patch, hook):
     decode = ImageList.image
 
-    def watched(self: ImageList, index: int) -> Any:
+    def watched(self, index):
         hook(index)
         return decode(self, index)
 
     patch.setattr(ImageList, "image", watched)
 
 
-def interrupted(models: list[Model], folder: Path, at: int) -> None:
+def interrupted(models, folder, at):
     """Extract until the image ``at`` is to be decoded."""
 
-    def interrupt(index: int) -> None:
+    def interrupt(index):
         if index == at:
             raise KeyboardInterrupt
 
@@ -92,7 +90,7 @@ def interrupted(models: list[Model], folder: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize("one", [VIT, CNN, GREY, BOX, RANDOM, EARLY], ids=lambda m: m.name)
-def test_features_are_those_of_one_image_at_a_time(tmp_path: Path, one: Model) -> None:
+def test_features_are_those_of_one_image_at_a_time(tmp_path, one):
     images = image_list(10)
     (path,) = extract([one], images, replace(QUICK, batch_size=7), folder=tmp_path)
     read = store.read_features(path, one)
@@ -106,14 +104,12 @@ def test_features_are_those_of_one_image_at_a_time(tmp_path: Path, one: Model) -
     assert read.features.std() > 0.01 and read.sidecar["batch_size"] == 7
 
 
-def test_images_are_decoded_once_for_all_encoders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_are_decoded_once_for_all_encoders(tmp_path, monkeypatch):
     everyone = [VIT, CNN, GREY, EARLY, BOX]
     for one in everyone:
         extract([one], image_list(), QUICK, folder=tmp_path / "alone")
-    decoded: list[int] = []
-    resized: list[object] = []
+    decoded = []
+    resized = []
     watch_decoding(monkeypatch, decoded.append)
     resize = decode.to_pixels
     monkeypatch.setattr(
@@ -128,7 +124,7 @@ def test_images_are_decoded_once_for_all_encoders(
         assert alone.sidecar == together.sidecar
 
 
-def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints: Path) -> None:
+def test_the_sidecar_tells_where_features_come_from(tmp_path, checkpoints):
     images = image_list()
     extract([VIT], images, QUICK, folder=tmp_path)
     sidecar = features(tmp_path, VIT).sidecar
@@ -150,9 +146,7 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path: Path, checkpoints:
     assert not {name for name in named if name.endswith(("store", "plan", "parquet"))}
 
 
-def test_features_before_the_projection_give_those_behind_it(
-    tmp_path: Path, checkpoints: Path
-) -> None:
+def test_features_before_the_projection_give_those_behind_it(tmp_path, checkpoints):
     extract([VIT, EARLY], image_list(), QUICK, folder=tmp_path)
     late, early = (features(tmp_path, one) for one in (VIT, EARLY))
     projection = load_file(checkpoints / "tiny-vit.safetensors")["visual.proj"].numpy()
@@ -167,7 +161,7 @@ def test_features_before_the_projection_give_those_behind_it(
         )
 
 
-def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:
+def test_the_head_lies_beside_the_features(tmp_path):
     images = image_list()
     extract([VIT, RANDOM], images, QUICK, folder=tmp_path)
     for one in (VIT, RANDOM):
@@ -179,47 +173,41 @@ def test_the_head_lies_beside_the_features(tmp_path: Path) -> None:
     assert not store.head_path("vit", "bare", tmp_path).exists()
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "whole")
     interrupted([VIT, CNN], tmp_path / "broken", at=47)
     with pytest.raises(StoreError, match="was not finished"):
         features(tmp_path / "broken", VIT)
     last = max((tmp_path / "broken" / "cnn").glob("*.parts/*/*.safetensors"))
     last.write_bytes(last.read_bytes()[:-1])  # and its last shard is damaged
-    again: list[int] = []
+    again = []
     watch_decoding(monkeypatch, again.append)
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "broken")
     assert set(again) == set(range(24, 50))  # vit had 36 images
     same_files(tmp_path / "whole", tmp_path / "broken")
 
 
-def same_files(one: Path, other: Path) -> None:
+def same_files(one, other):
     names = [p.relative_to(one) for p in sorted(one.rglob("*")) if p.is_file()]
     assert names == [p.relative_to(other) for p in sorted(other.rglob("*")) if p.is_file()]
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, checkpoints: Path) -> None:
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, checkpoints):
     code = f"""
-import os, signal, sys
+import os
 from pathlib import Path
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import pytest
 import test_extract as t
 from analysis.features import networks
 t.store.WORKSPACE = Path({str(checkpoints)!r})
 networks.ARCHITECTURES = t.store.WORKSPACE / "architectures"
-decode = t.ImageList.image
-def kill(self, index):
-    if index == 45:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return decode(self, index)
-t.ImageList.image = kill
+kill = lambda index: index == 45 and os.kill(os.getpid(), {signal.SIGKILL:d})
+t.watch_decoding(pytest.MonkeyPatch(), kill)
 t.extract([t.VIT], t.image_list(), t.QUICK, folder=Path({str(tmp_path / "killed")!r}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python_in(ROOT, "-c", code, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert [*(tmp_path / "killed" / "vit").glob("noise.parts/*/*.safetensors")]
     assert not store.features_path("vit", "noise", tmp_path / "killed").exists()
@@ -228,7 +216,7 @@ t.extract([t.VIT], t.image_list(), t.QUICK, folder=Path({str(tmp_path / "killed"
     same_files(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_shards_of_other_weights_are_not_used(tmp_path: Path) -> None:
+def test_shards_of_other_weights_are_not_used(tmp_path):
     interrupted([VIT], tmp_path, at=45)
     other = tmp_path / "other.safetensors"
     save_clip(other, seed=2)
@@ -240,16 +228,14 @@ def test_shards_of_other_weights_are_not_used(tmp_path: Path) -> None:
         features(tmp_path, VIT)
 
 
-def test_what_is_there_is_not_extracted_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded: list[str] = []
+def test_what_is_there_is_not_extracted_again(tmp_path, monkeypatch):
+    loaded = []
     load = encoders.load
     monkeypatch.setattr(
         extraction, "load", lambda one, *rest: (loaded.append(one.name), load(one, *rest))[1]
     )
 
-    def again(*models: Model, count: int = 50, settings: Settings = QUICK) -> list[str]:
+    def again(*models, count=50, settings=QUICK):
         loaded.clear()
         extract(models, image_list(count), settings, folder=tmp_path)
         return loaded
@@ -265,10 +251,10 @@ def test_what_is_there_is_not_extracted_again(
     assert again(VIT, count=49, settings=replace(QUICK, precision="bf16")) == ["vit"]
 
 
-def test_when_features_are_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_features_are_current(tmp_path, monkeypatch):
     images = image_list()
 
-    def current(one: Model = VIT, images: ImageList = images, **settings: object) -> bool:
+    def current(one=VIT, images=images, **settings):
         return plan.is_current(one, images, replace(QUICK, **settings), tmp_path)
 
     assert not current()
@@ -291,14 +277,14 @@ def test_when_features_are_current(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert features(tmp_path, VIT).features.shape == (50, WIDTH)  # a reader takes them
 
 
-def spoil(folder: Path) -> ImageList:
+def spoil(folder):
     save_folder(folder, 30, "jpg")
     for name in ("red/003.jpg", "blue/002.jpg"):
         (folder / name).write_bytes((folder / name).read_bytes()[:300])
     return imagelist.folder(folder, name="spoilt")
 
 
-def test_damaged_images_stop_the_extraction_with_their_names(tmp_path: Path) -> None:
+def test_damaged_images_stop_the_extraction_with_their_names(tmp_path):
     images = spoil(tmp_path / "pictures")
     for onerror in (None, lambda *_: None):  # they are no fault of a model's
         with pytest.raises(ExtractionError, match=r"1 .* be decoded: blue/002\.jpg \(Truncated"):
@@ -309,7 +295,7 @@ def test_damaged_images_stop_the_extraction_with_their_names(tmp_path: Path) -> 
         extract([VIT], images, one_shard, folder=tmp_path)
 
 
-def test_damaged_images_can_be_left_out(tmp_path: Path) -> None:
+def test_damaged_images_can_be_left_out(tmp_path):
     images = spoil(tmp_path / "pictures")
     leaving_out = replace(QUICK, leave_out_damaged=True)
     (path,) = extract([VIT], images, leaving_out, folder=tmp_path)
@@ -328,7 +314,7 @@ def test_damaged_images_can_be_left_out(tmp_path: Path) -> None:
         extract([VIT], images, QUICK, folder=tmp_path)
 
 
-def test_a_shard_without_a_sound_image(tmp_path: Path) -> None:
+def test_a_shard_without_a_sound_image(tmp_path):
     save_folder(tmp_path / "pictures", 9)
     for path in (tmp_path / "pictures" / "blue").iterdir():
         path.write_bytes(b"")
@@ -338,18 +324,18 @@ def test_a_shard_without_a_sound_image(tmp_path: Path) -> None:
     assert store.read_features(path).labels.tolist() == [1, 1, 1, 2, 2, 2]
 
 
-def limited(most: int, error: RuntimeError) -> Callable[..., encoders.Loaded]:
+def limited(most, error):
     """`load`, with an encoder that has memory for so many images."""
 
-    def load(*given: Any) -> encoders.Loaded:
+    def load(*given):
         loaded = encoders.load(*given)
 
         class Limited(torch.nn.Module):
-            def __init__(self) -> None:
+            def __init__(self):
                 super().__init__()
                 self.inner = loaded.encoder
 
-            def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            def forward(self, batch):
                 if len(batch) > most:
                     raise error
                 return self.inner(batch)
@@ -366,9 +352,7 @@ def limited(most: int, error: RuntimeError) -> Callable[..., encoders.Loaded]:
         RuntimeError("[enforce fail] can't allocate memory: you tried"),
     ],
 )
-def test_out_of_memory_halves_the_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
-) -> None:
+def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, error):
     extract([VIT], image_list(), QUICK, folder=tmp_path / "free")
     monkeypatch.setattr(extraction, "load", limited(3, error))
     settings = replace(QUICK, batch_size=16)
@@ -385,7 +369,7 @@ def test_out_of_memory_halves_the_batch(
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_lower_precision(tmp_path: Path, precision: plan.Precision) -> None:
+def test_lower_precision(tmp_path, precision):
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "full")
     lower = replace(QUICK, precision=precision)
     extract([VIT, CNN], image_list(), lower, folder=tmp_path / "lower")
@@ -398,7 +382,7 @@ def test_lower_precision(tmp_path: Path, precision: plan.Precision) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
-def test_tf32_is_used_where_it_is_asked_for(tmp_path: Path, monkeypatch, precision) -> None:
+def test_tf32_is_used_where_it_is_asked_for(tmp_path, monkeypatch, precision):
     """PyTorch's default, which is to use it in convolutions alone, is put back."""
     seen, before = set(), torch.backends.cudnn.allow_tf32
     forward = extraction.Encoder._forward
@@ -419,7 +403,7 @@ def test_tf32_is_used_where_it_is_asked_for(tmp_path: Path, monkeypatch, precisi
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_a_gpu_gives_the_same_features(tmp_path: Path, channels_last: bool) -> None:
+def test_a_gpu_gives_the_same_features(tmp_path, channels_last):
     on_gpu = replace(QUICK, device="cuda", channels_last=channels_last)
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "cpu")
     extract([VIT, CNN], image_list(), on_gpu, folder=tmp_path / "gpu")
@@ -429,8 +413,8 @@ def test_a_gpu_gives_the_same_features(tmp_path: Path, channels_last: bool) -> N
 
 
 def test_models_that_fail_are_left_out_and_the_others_decode_once(
-    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, checkpoints, monkeypatch
+):
     state = load_file(checkpoints / "tiny-vit.safetensors")
     state["visual.conv1.weight"][0] = 3e38  # finite of a black image alone
     save_file(state, checkpoints / "nan.safetensors")
@@ -440,11 +424,11 @@ def test_models_that_fail_are_left_out_and_the_others_decode_once(
     nan = described("nan", weights="nan.safetensors")
     unknown = described("unknown", head="zero_shot", classes=("red", "green"))  # blue is not its
     everyone = [absent, VIT, other, nan, misfit, unknown, CNN]
-    decoded: list[int] = []
+    decoded = []
     watch_decoding(monkeypatch, decoded.append)
-    failed: dict[str, str] = {}
+    failed = {}
 
-    def note(one: Model, error: Exception) -> None:
+    def note(one, error):
         failed.setdefault(one.name, str(error))
 
     extract(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
@@ -481,7 +465,7 @@ def test_a_model_is_loaded_once_for_all_lists_of_images(tmp_path, monkeypatch):
         assert one.name == other.name and one.read_bytes() == other.read_bytes()
 
 
-def test_settings_that_make_no_sense(tmp_path: Path) -> None:
+def test_settings_that_make_no_sense(tmp_path):
     with pytest.raises(ExtractionError, match="batch_size must be at least 1"):
         Settings(batch_size=0)
     with pytest.raises(ExtractionError, match="no device 'cpu:7'"):
@@ -492,9 +476,7 @@ def test_settings_that_make_no_sense(tmp_path: Path) -> None:
         extract([VIT, CNN], image_list(), QUICK, folder=tmp_path, checkpoint=tmp_path)
 
 
-def test_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command(tmp_path, monkeypatch, capsys):
     family = Family(name="tiny", title="Tiny", edition="reader", order=1, backbone="Small.",
                     models=(VIT, CNN, model("gone", library=None, architecture=None, weights=None))
                     )  # fmt: skip
@@ -518,7 +500,5 @@ def test_the_command(
     assert len(lines) == 4 and lines[0] == f"{path} is there in fp32: made anew in bf16"
     assert main(["extract", "tiny", "--data", "https://x.org/wds"]) == 1
     assert "https://x.org/wds is an address: fetch what is there" in capsys.readouterr().err
-    assert main(["extract", "tiny", "--data", "imagnet"]) == 1
-    assert "imagnet is neither a folder of images nor a data set: " in capsys.readouterr().err
     assert main(["extract", "tiny", "--data", str(tmp_path / "absent")]) == 1
     assert "is not a folder of images" in capsys.readouterr().err

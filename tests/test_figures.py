@@ -26,14 +26,14 @@ REGIONS = dict(
 class Measured:
     """What a drawing needs to know of a model."""
 
-    def __init__(self, level: str = "zero_shot", **values: np.ndarray) -> None:
+    def __init__(self, level="zero_shot", **values):
         self.level, self.values = level, values
 
-    def value(self, name: str) -> np.ndarray:
+    def value(self, name):
         return self.values[name]
 
 
-def model(level: str = "zero_shot") -> Measured:
+def model(level="zero_shot"):
     profile = np.ones(50)
     profile[7] = 20
     return Measured(
@@ -48,7 +48,7 @@ def model(level: str = "zero_shot") -> Measured:
     )
 
 
-def marks(level: str = "zero_shot", look: str = "filled") -> dots.Marks:
+def marks(level="zero_shot", look="filled"):
     return dots.Marks("CLIP", level, [0.5, 0.7], [0.4, 0.62], look=look)
 
 

@@ -12,7 +12,7 @@ from conftest import copy_checkout
 PYTHONS = ("python3.11", "python3.12", "python3.13")
 
 
-def usable(python: str) -> bool:
+def usable(python):
     """Whether that Python is on this machine (a version manager's stub alone is not)."""
     found = shutil.which(python)
     return bool(found) and not subprocess.run([found, "-c", ""], capture_output=True).returncode
