@@ -84,6 +84,10 @@ WRITTEN = [
      ""),
     (lambda net, path: save_file(turned(net.state_dict(), torch.Tensor.bfloat16), path),
      "bf16.safetensors", ""),
+    (lambda net, path: torch.save({"epoch": 3, "model": net.state_dict()}, path), "wéights (1).pt",
+     ""),
+    (lambda net, path: torch.save({"model_state_dict": net.state_dict()}, path,
+                                  _use_new_zipfile_serialization=False), "old.bin", ""),
 ]  # fmt: skip
 
 
