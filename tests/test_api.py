@@ -51,6 +51,24 @@ def test_examples_run_and_show_every_function(page):
                 assert re.search(rf"\b{member}\(", examples), f"{name}.{member} has no example"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for room in ("analysis", "companion", "training")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if ">>> " in path.read_text(encoding="utf-8")
+    ],
+    ids=lambda path: path.stem,
+)
+def test_examples_in_docstrings_run(path):
+    if "features" in path.parts:
+        pytest.importorskip("open_clip", reason="extraction is not installed")
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted and not result.failed
+
+
 def test_each_metric_is_listed():
     """But for helpers of the package's own: blocks of rows, checks, what draws with intervals."""
     listed = dict(LISTED.findall((ROOT / "book/appendix/api_metrics.md").read_text("utf-8")))

@@ -1,6 +1,5 @@
 """Pruning against literal loops, its intervals against resampled images, and bad input."""
 
-import doctest
 import itertools
 
 import numpy as np
@@ -131,7 +130,6 @@ def test_fewest_directions_without_an_established_loss():
     sweep = Sweep(*[curves] * 6, kept=np.array([3, 6, 9, 20, 40]))
     assert sweep.fewest_without_loss("inside") == 20 and sweep.fewest_without_loss("outside") == 3
     assert (sweep.at(6), sweep.steps[-1]) == (1, 40)
-    assert doctest.testmod(pruning).failed == 0
 
 
 # Several data sets -------------------------------------------------------------------------------
