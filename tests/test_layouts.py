@@ -206,6 +206,17 @@ def test_a_folder_of_transformers(clip, tmp_path):
         find(str(tmp_path))
 
 
+def test_what_transformers_itself_writes(tmp_path):
+    """Where transformers is installed: its features, its files, its configuration."""
+    transformers = pytest.importorskip("transformers")
+    net = transformers.CLIPModel(transformers.CLIPConfig(**CONFIG)).eval()
+    net.save_pretrained(tmp_path)
+    found, picture, _ = features(str(tmp_path), None)
+    with torch.inference_mode():
+        theirs = net.visual_projection(net.vision_model(picture).pooler_output)
+    torch.testing.assert_close(found, theirs, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "own"),
     [("openai/clip-vit-base-patch32", "ViT-B-32-quickgelu"), ("laion/H", "ViT-H-14")],
