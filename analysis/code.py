@@ -24,18 +24,17 @@ OURS = ("analysis", "companion", "training")
 MEMORY = (CODE / "analysis/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
 
 
-def import_closure(source: str, root: Path | None = None) -> list[Path]:
+def import_closure(source: str) -> list[Path]:
     """Our modules that Python ``source`` imports, directly or not, sorted; raises SyntaxError.
 
-    Imports inside functions count. ``root`` is the folder of our packages, default where they are.
+    Imports inside functions count.
     """
-    root = root or PACKAGES
-    waiting, seen = [*_modules(source, root)], set[Path]()
+    waiting, seen = [*_modules(source)], set[Path]()
     while waiting:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
-            waiting += _modules(path.read_text(encoding="utf-8"), root)
+            waiting += _modules(path.read_text(encoding="utf-8"))
     return sorted(seen)
 
 
@@ -97,12 +96,12 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 @cache
-def _modules(source: str, root: Path) -> tuple[Path, ...]:
+def _modules(source: str) -> tuple[Path, ...]:
     """Files of our modules that ``source`` itself imports, with the packages around them."""
     names = [name.split(".") for name in imported_names(source) if name.split(".")[0] in OURS]
     dotted = {"/".join(parts[:count]) for parts in names for count in range(1, len(parts) + 1)}
     places = [f"{place}{end}" for place in sorted(dotted) for end in (".py", "/__init__.py")]
-    return tuple(root / place for place in places if (root / place).is_file())
+    return tuple(PACKAGES / place for place in places if (PACKAGES / place).is_file())
 
 
 def _is_text(node: ast.stmt) -> bool:

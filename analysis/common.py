@@ -78,23 +78,6 @@ WORKSPACE = _workspace()
 PACKAGES = ROOT if (ROOT / "analysis" / "common.py").is_file() else CODE
 
 
-def check_root(command: str, needs_checkout: bool) -> None:
-    """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
-    named = os.environ.get("COMPANION_ROOT")
-    folder = Path(named).expanduser() if named else ROOT
-    if named and not (is_checkout(folder) or (folder.is_dir() and ROOT == SHIPPED)):
-        raise CompanionError(
-            f"COMPANION_ROOT is {named!r}, which is no checkout of the companion (a folder with "
-            "families/, notebooks/ and a Snakefile): set it to one, or unset it."
-        )
-    if needs_checkout and ROOT == SHIPPED:
-        raise CompanionError(
-            f"companion {command} works on a checkout of the companion, and {Path.cwd()} is not in "
-            "one: go there, or set COMPANION_ROOT to it; probe, add, extract and measure work "
-            "anywhere."
-        )
-
-
 def plain(text: str) -> str:
     """The same text; ValueError if it holds what a page could read as more than characters."""
     wrong = [one for one in text if one in MARKUP or not (one.isprintable() or one == NO_BREAK)]

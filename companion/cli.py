@@ -10,9 +10,10 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from analysis.common import CompanionError, check_root
+from analysis.common import ROOT, SHIPPED, CompanionError, is_checkout
 from companion.commands import VERBS
 from companion.options import add_options, models_of, read
 
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     own = dict(options.pop(""))  # those that are no model's
     try:
-        check_root(parsed.verb, one.checkout)
+        _check_root(parsed.verb, one.checkout)
         with _quietly(getattr(parsed, "quiet", False)):
             status = one.do(**own, **options)
             sys.stdout.flush()
@@ -79,6 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"companion: interrupted; {what}.", file=sys.stderr)
         return 130
     return 1
+
+
+def _check_root(command: str, needs_checkout: bool) -> None:
+    """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
+    named = os.environ.get("COMPANION_ROOT")
+    folder = Path(named).expanduser() if named else ROOT
+    if named and not (is_checkout(folder) or (folder.is_dir() and ROOT == SHIPPED)):
+        raise CompanionError(
+            f"COMPANION_ROOT is {named!r}, which is no checkout of the companion (a folder with "
+            "families/, notebooks/ and a Snakefile): set it to one, or unset it."
+        )
+    if needs_checkout and ROOT == SHIPPED:
+        raise CompanionError(
+            f"companion {command} works on a checkout of the companion, and {Path.cwd()} is not in "
+            "one: go there, or set COMPANION_ROOT to it; probe, add, extract and measure work "
+            "anywhere."
+        )
 
 
 def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, Any]]:
