@@ -1,13 +1,9 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/published/*.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

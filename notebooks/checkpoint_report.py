@@ -1,14 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [reader, pocket]
 #     features: true
 #     evidence: [features]
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/probe.yaml
 #     - families/*.yaml

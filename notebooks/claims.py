@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
@@ -11,12 +9,10 @@
 #     - data/emoji/appearance.npy
 #     - data/emoji/emoji.zip
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/*/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 #     - data/published/accuracies.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

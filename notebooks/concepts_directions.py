@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
@@ -10,7 +8,6 @@
 #     reads:
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/imagenet/sets.yaml
 #     - data/measurements/concepts/*.json
 # ---
 

@@ -1,15 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     features: true
 #     reads:
 #     - data/claims.yaml
-#     - data/imagenet/sets.yaml
 #     - data/measurements/concepts/*.json
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

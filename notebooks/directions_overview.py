@@ -1,15 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     features: true
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
-#     - families/*.yaml
 #     - notebooks/teach/embeddings.npz
 # ---
 

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
@@ -10,7 +8,6 @@
 #       accuracy--imagenet-r, accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     reads:
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 #     - data/pocket/accuracies.csv

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [paper]
@@ -10,10 +8,8 @@
 #     - data/claims.yaml
 #     - data/embeddings.yaml
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/*/*.json
 #     - data/published/*.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,14 +1,10 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/published/*.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

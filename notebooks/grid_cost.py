@@ -1,16 +1,12 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/throughput/full_size.json
 #     - data/throughput/growth.json
 #     - data/throughput/published.csv
 #     - data/throughput/zoo.json
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
@@ -11,7 +9,6 @@
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
@@ -19,7 +16,6 @@
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 #     - data/published/accuracies.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,11 +1,8 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/basis/*.json
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
@@ -9,10 +7,8 @@
 #     reads:
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
-#     - data/imagenet/sets.yaml
 #     - data/measurements/basis/*.json
 #     - data/measurements/interventions/*.json
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

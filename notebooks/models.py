@@ -1,15 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     reads:
 #     - data/artifacts.yaml
 #     - data/embeddings.yaml
-#     - data/imagenet/sets.yaml
 #     - data/published/accuracies.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
@@ -9,7 +7,6 @@
 #     evidence: [outlier_features]
 #     reads:
 #     - data/embeddings.yaml
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 # ---
 

@@ -1,14 +1,10 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     features: true
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,14 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [pocket]
 #     features: true
 #     reads:
 #     - data/emoji/emoji.zip
-#     - data/imagenet/sets.yaml
 #     - data/pocket/accuracies.csv
 #     - data/pocket/curves.csv
 # ---

@@ -1,20 +1,16 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [pocket]
 #     features: true
 #     reads:
 #     - data/emoji/emoji.zip
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/measurements/pruning_under_shift/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,14 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [privileged_directions]
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 # ---

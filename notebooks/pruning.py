@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
@@ -9,7 +7,6 @@
 #     evidence: [pruning]
 #     reads:
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/pruning/*.json
 # ---
 

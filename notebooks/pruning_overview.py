@@ -1,15 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     features: true
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/privileged_directions/*.json
 #     - data/measurements/pruning/*.json
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -1,14 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: family
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [pruning_under_shift--pocket, pruning_under_shift--imagenet-and-shifts]
 #     reads:
-#     - data/imagenet/sets.yaml
 #     - data/measurements/pruning_under_shift/*.json
 #     - data/pocket/accuracies.csv
 #     - data/published/accuracies.csv

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
@@ -10,14 +8,12 @@
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json
 #     - data/measurements/privileged_directions/*.json
 #     - data/pocket/*.csv
 #     - data/published/accuracies.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

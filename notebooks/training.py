@@ -1,15 +1,11 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     reads:
 #     - data/recipes/*.yaml
 #     - data/recipes/cost/assumptions.yaml
 #     - data/recipes/cost/flops.csv
-#     - data/imagenet/sets.yaml
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

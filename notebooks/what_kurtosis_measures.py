@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
@@ -10,13 +8,11 @@
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
 #     - data/imagenet/objectnet.csv
-#     - data/imagenet/sets.yaml
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/basis/*.json
 #     - data/moments/kurtosis.csv
 #     - data/pocket/*.csv
 #     - data/published/accuracies.csv
-#     - families/*.yaml
 # ---
 
 # %% [markdown]

@@ -35,6 +35,8 @@ NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
 STATE = WORKSPACE / ".companion"
 
+#: Titles and counts of the data sets, which stand on almost every page.
+SET_NAMES = "data/imagenet/sets.yaml"
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
 
@@ -46,10 +48,10 @@ class RunError(CompanionError):
 class Experiment(Strict):
     """One notebook: its name, scope, editions, and what it declares to read.
 
-    `reads` are glob patterns from the repository's root; `{subject}` stands for the subject.
-    `features`: whether it reads the features in the store, of its family or of all families of
-    its edition. `evidence`: what a family must have some of to get a page, see `has_evidence`;
-    where none is named every subject gets one.
+    `reads` are glob patterns from the repository's root, beside what every run reads. `features`:
+    whether it reads the features in the store, of its family or of all families of its edition.
+    `evidence`: what a family must have some of to get a page, see `has_evidence`; where none is
+    named every subject gets one.
     """
 
     name: str
@@ -91,11 +93,9 @@ class Run:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The declared patterns, the family file included, with the subject filled in."""
-        declared = [pattern.replace("{subject}", self.subject) for pattern in self.experiment.reads]
-        if self.experiment.scope == "family":
-            declared.append(f"families/{self.subject}.yaml")
-        return tuple(dict.fromkeys(declared))
+        """The declared patterns, and what every run reads: family files, the data sets' names."""
+        own = self.subject if self.experiment.scope == "family" else "*"
+        return (*self.experiment.reads, f"families/{own}.yaml", SET_NAMES)
 
 
 def load_experiments() -> dict[str, Experiment]:
