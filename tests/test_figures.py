@@ -61,7 +61,7 @@ ROW = dots.Row("CLIP", "zero_shot", 3.2, 2.1, 4.3, chance=((1.5, 1, 2), (0.5, 0,
 #: its data as a file.
 DRAWN = {
     "kurtosis": (
-        lambda: charts.kurtosis({"CLIP": model()}, 6), "CLIP 46.0 (from 2.00 to 90.0)",
+        lambda: charts.kurtosis({"CLIP": model()}), "CLIP 46.0 (from 2.00 to 90.0)",
         "of,kurtosis,share with less (%)\nCLIP,2,0\n",
     ),
     "profiles": (

@@ -112,19 +112,16 @@ def one_line(
     return Drawing(figure, alt, style.stacked(data))
 
 
-def two_axes(
-    x: ArrayLike, y: ArrayLike, groups: ArrayLike, labels: tuple[str, str], least: int = 2
-) -> Drawing:
-    """Two quantities of each model, and the mean of each group with its name.
+def two_axes(x: ArrayLike, y: ArrayLike, groups: ArrayLike, labels: tuple[str, str]) -> Drawing:
+    """Two quantities of each model, and the mean of each group of two or more with its name.
 
-    `x`, `y`: numbers, (models,); `groups`: names; those with fewer than `least` models have no
-    mean.
+    `x`, `y`: numbers, (models,); `groups`: names.
     """
     figure, axes = style.new_figure(height=5)
     frame = pd.DataFrame({"x": np.asarray(x), "y": np.asarray(y), "group": np.asarray(groups)})
     _, colour, marker = LEVEL_STYLES["zero_shot"]
     axes.scatter(frame["x"], frame["y"], s=14, color=colour, alpha=0.55, linewidth=0, label="model")
-    means = frame.groupby("group").filter(lambda own: len(own) >= least).groupby("group").mean()
+    means = frame.groupby("group").filter(lambda own: len(own) > 1).groupby("group").mean()
     axes.scatter(
         means["x"], means["y"], s=60, color=colour, marker=marker, zorder=4, linewidth=0.8,
         edgecolor=style.PAPER, label="mean of a data family",

@@ -71,16 +71,14 @@ class Curve(NamedTuple):
         return {"directions kept": self.kept} | {k: 100 * np.asarray(v) for k, v in scaled.items()}
 
 
-def kurtosis(shown: Mapping[str, Measured], threshold: float | None = None) -> Drawing:
-    """Share of items below each kurtosis, on a log axis; `threshold`: a κ that is marked."""
+def kurtosis(shown: Mapping[str, Measured]) -> Drawing:
+    """Share of items below each kurtosis, on a log axis."""
     figure, axes = style.new_figure(height=3.8)
     percentiles = {title: m.value("kurtosis_percentiles") for title, m in shown.items()}
     _lines(axes, {t: (shown[t].level, p, np.arange(101)) for t, p in percentiles.items()})
     axes.axvline(3, color=style.INK, linewidth=1)
     axes.annotate("Gaussian", (3, 0), xytext=(4, 3), textcoords="offset points", fontsize=9)
-    if threshold:
-        axes.axvline(threshold, color=style.INK, linewidth=1, linestyle=DASHED)
-    every = np.concatenate([*percentiles.values(), [threshold or 3]])
+    every = np.concatenate([*percentiles.values(), [3]])
     style.log_scale(axes.xaxis, every.min(), every.max())
     axes.set(ylim=(0, 100), ylabel="share with less (%)")
     axes.set(xlabel="activation kurtosis κ of one image or caption (log scale)")
@@ -95,13 +93,13 @@ def kurtosis(shown: Mapping[str, Measured], threshold: float | None = None) -> D
     return Drawing(figure, alt, style.stacked(data))
 
 
-def profiles(shown: Mapping[str, Measured], threshold: float, quantity: str = "profile") -> Drawing:
-    """A stem per coordinate of a quantity (d,) relative to its mean, a panel for each model.
+def profiles(shown: Mapping[str, Measured], threshold: float) -> Drawing:
+    """A stem per coordinate of the activation profile (d,), a panel for each model.
 
     All panels have one scale. Coordinates that reach `threshold` × the mean are named, unless much
     smaller than the largest.
     """
-    values = {title: m.value(quantity) for title, m in shown.items()}
+    values = {title: m.value("profile") for title, m in shown.items()}
     columns, alike = 1 if len(shown) < 5 else 2, len({len(v) for v in values.values()}) == 1
     figure, panels = style.panels(shown, columns, 1.6, sharex=alike, sharey=True)
     told, most = [], max(threshold, *(profile.max() for profile in values.values()))
@@ -332,16 +330,13 @@ def curves(
     shown: Mapping[str, Mapping[str, tuple[str, ArrayLike, ArrayLike]]],
     xlabel: str,
     steps: bool = False,
-    log: bool = False,
 ) -> Drawing:
-    """Lines in panels; `shown`: label of the y axis → title → level, x, y; `log`: all axes."""
+    """Lines in panels; `shown`: label of the y axis → title → level, x, y."""
     figure, grid = style.new_figure(columns=len(shown), height=3.6, squeeze=False)
     told = []
     for axes, (label, lines) in zip(grid[0], shown.items(), strict=True):
         _lines(axes, lines, drawstyle="steps-mid" if steps else "default")
         axes.set(xlabel=xlabel, ylabel=label)
-        if log:
-            axes.set(xscale="log", yscale="log")
         ends = (
             f"{title} {digits(np.ravel(y)[0])} to {digits(np.ravel(y)[-1])}"
             for title, (_, _, y) in lines.items()

@@ -153,8 +153,8 @@ def _judged(
     ]
 
 
-def separating(table: pd.DataFrame, level: float = 0.05) -> str:
-    """Which candidates of `judged` separate robust models from others at a level: a sentence."""
+def separating(table: pd.DataFrame) -> str:
+    """Which candidates of `judged` separate robust models from others: a sentence."""
     if not table["p"].notna().any():
         return (
             f"Fewer than {indicators.LEAST_OF_A_SORT} models are known to be robust, or not to be, "
@@ -163,9 +163,9 @@ def separating(table: pd.DataFrame, level: float = 0.05) -> str:
     told = [
         f"{row['candidate']} ({row['area under ROC']}; rank correlation among robust models "
         f"{row['among robust']})"
-        for row in table.to_dict("records") if row["p"] <= level
+        for row in table.to_dict("records") if row["p"] <= 0.05
     ]  # fmt: skip
-    return f"Robust models are told from others, at the {100 * level:g} % level, by " + (
+    return "Robust models are told from others, at the 5 % level, by " + (
         ", ".join(told) + "." if told else "none of the candidates."
     )
 

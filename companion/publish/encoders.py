@@ -174,13 +174,13 @@ def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Fa
     return style.items(told_of)
 
 
-def contrasts_told(found: Sequence[Measurement], cut: float = 6.0) -> str:
-    """How many supervised contrasts have a κ above a cut, and in how many of these one leads."""
+def contrasts_told(found: Sequence[Measurement]) -> str:
+    """How many supervised contrasts have a κ above 6, and in how many of these one leads."""
     own = [m for m in found if m.level == "supervised"]
-    high = [m for m in own if m.value("kurtosis_mean") > cut]
+    high = [m for m in own if m.value("kurtosis_mean") > 6]
     led = [m for m in high if m.value("persistence_fraction") > 0.5]
     return (
-        f"{len(high)} of the {len(own)} have a κ above {cut:g} as well, and in "
+        f"{len(high)} of the {len(own)} have a κ above 6 as well, and in "
         f"{len(led) or 'none'} of these is there a coordinate that leads in most images."
     )
 
@@ -252,14 +252,11 @@ def kept(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.Dat
     for m in found:
         best, lost, half = pruned(m)
         steps = {f"{100 * share:g} %": round(share * len(best)) for share in KEPT}
+        fifth = steps["20 %"]
         rows.append(
             {"model": titled(m, families), "directions": str(len(best))}
             | {f"{share} kept": percent(best[step - 1]) for share, step in steps.items()}
-            | {
-                f"change at {share} (points)": points(lost[step - 1], half[step - 1])
-                for share, step in steps.items()
-                if share == "20 %"
-            }
+            | {"change at 20 % (points)": points(lost[fifth - 1], half[fifth - 1])}
         )
     return pd.DataFrame(rows)
 
