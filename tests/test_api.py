@@ -16,7 +16,7 @@ ELSEWHERE = {
     "analysis.images.broden": {"find_root", "image_list", "concepts", "availability"},
     "analysis.images.emoji": {"concepts", "appearance"},
     "analysis.images.find": {"packaged", "availability", "pocket"},
-    "analysis.images.imagelist": {"class_prompts", "is_image"},
+    "analysis.images.imagelist": {"is_image"},
     "analysis.images.copies": {"image_list", "availability"},
     "analysis.images.imagenet": {"objectnet_prompts"},
     "analysis.images.public": {"fetch", "fetch_all", "in_package", "cache_folder",
@@ -44,11 +44,11 @@ def test_examples_run_and_show_every_function(page):
     examples = "\n".join(line for line in text.splitlines() if line.startswith((">>>", "...")))
     for name, members in LISTED.findall(text):
         module = importlib.import_module(name)
-        for member in members.split(", "):
-            one = getattr(module, member)
-            assert one.__module__ == name and inspect.getdoc(one), f"{name}.{member}"
-            if not inspect.isclass(one) and member not in ELSEWHERE.get(name, ()):
-                assert re.search(rf"\b{member}\(", examples), f"{name}.{member} has no example"
+        listed = {member: getattr(module, member) for member in members.split(", ")}
+        assert all(one.__module__ == name and inspect.getdoc(one) for one in listed.values()), name
+        functions = [member for member, one in listed.items() if not inspect.isclass(one)]
+        without = {one for one in functions if not re.search(rf"\b{one}\(", examples)}
+        assert without == ELSEWHERE.get(name, set()), f"{name}: those without an example"
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-import yaml
 from conftest import OF_A_BOOK, ROOT, make_project, wait_until_nobody_works_in
 from test_engine import PER_FAMILY
 from test_grid import CHECKPOINTS, family
-from tiny import save_folder
+from tiny import recipe, save_folder
 
 COMPANION = (sys.executable, "-m", "companion.cli")
 JUPYTER_BOOK = (str(Path(sys.executable).with_name("jupyter-book")), "build", "book/")
@@ -65,8 +64,8 @@ COMMANDS = {
         "--device", "cpu", "--workers", "1", "--record",
     ),
     "train": (
-        *COMPANION, "train", "small.yaml", "--model", "mine-web", "--data", "one", "--val", "two",
-        "--out", "out", "--device", "cpu", "--workers", "0",
+        *COMPANION, "train", "finetuned.yaml", "--model", "mine-web", "--data", "one", "--val",
+        "two", "--out", "out", "--device", "cpu", "--workers", "0",
     ),
 }  # fmt: skip
 
@@ -84,11 +83,7 @@ def template(folder: Path) -> Path:
     )  # fmt: skip
     for name, count in (("one", 30), ("two", 45)):
         save_folder(made / name, count)
-    recipe = yaml.safe_load((ROOT / "data/recipes/finetuned.yaml").read_text("utf-8"))
-    small = {"batch": 8, "epochs": 6, "warmup_steps": 2, "precision": "fp32"}
-    for setting, value in small.items():
-        recipe["settings"][setting] = {"value": value, "source": "ours"}
-    (made / "small.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
+    recipe(made, "finetuned", batch=8, epochs=6, warmup_steps=2, precision="fp32")
     return made
 
 
