@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,37 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=found, args=flags)
         yield chromium
         chromium.close()
+
+
+#: Where pages that are tested may get something from.
+OWN = ("http://127.0.0.1:", "file:", "data:", "blob:")
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open addresses; an error that a page reports, or another host that it asks, is wrong."""
+    wrong: list[str] = []
+    context = browser.new_context(has_touch=True)
+
+    def opened(address: str, viewport: Mapping[str, int]) -> Any:
+        page = context.new_page()
+        page.set_viewport_size(viewport)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda told: told.type == "error" and wrong.append(told.text))
+        page.on("request", lambda one: one.url.startswith(OWN) or wrong.append(one.url))
+        page.goto(address)
+        settle(page)
+        return page
+
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def settle(page: Any) -> None:
+    """Wait until mathematics and fonts are in place."""
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true) ?? true")
 
 
 def what_axe_finds(page: Any, context: str, options: Mapping[str, Any]) -> list[str]:

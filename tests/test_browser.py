@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import what_axe_finds
+from conftest import OWN, settle, what_axe_finds
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -71,7 +71,7 @@ def visits(browser, site, built_book):
     every = (path.relative_to(built_book) for path in built_book.rglob("*.html"))
     seen = {}
     window = browser.new_page(viewport=PHONE)
-    listen(window, site, seen)
+    listen(window, seen)
     for name in sorted(path.as_posix() for path in every if path.parts[0] != "_static"):
         seen[name] = {"console": [], "failed": [], "foreign": []}
         window.goto(f"{site}/{name}", wait_until="load")
@@ -81,21 +81,14 @@ def visits(browser, site, built_book):
     return seen
 
 
-def settle(page):
-    """Wait until mathematics and fonts are in place."""
-    page.evaluate("() => document.fonts.ready.then(() => true)")
-    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true) ?? true")
-
-
-def listen(window, site, seen):
+def listen(window, seen):
     """Note what goes wrong in a window under the last visit."""
-    own = (f"{site}/", "data:", "blob:")
 
     def note(kind, text, wrong=True):
         if wrong:
             [*seen.values()][-1][kind].append(text)
 
-    window.on("request", lambda one: note("foreign", one.url, not one.url.startswith(own)))
+    window.on("request", lambda one: note("foreign", one.url, not one.url.startswith(OWN)))
     window.on("response", lambda one: note("failed", f"{one.status} {one.url}", one.status >= 400))
     aborted = "net::ERR_ABORTED"  # by the next visit
     window.on("requestfailed", lambda one: note("failed", one.url, one.failure != aborted))
@@ -134,28 +127,12 @@ def test_axe_finds_nothing_serious(browser, site, theme, options):
     assert found == []
 
 
-@pytest.fixture
-def open_page(browser, site):
-    """Open pages of the book; they are closed afterwards."""
-    context = browser.new_context(has_touch=True)
-
-    def opened(name, viewport=DESK):
-        page = context.new_page()
-        page.set_viewport_size(viewport)
-        page.goto(f"{site}/{name}", wait_until="load")
-        settle(page)
-        return page
-
-    yield opened
-    context.close()
-
-
 #: The numbers behind one column's cells; empty texts where there is none.
 SORTED_BY = "(rows, i) => rows.map((row) => row.cells[i].dataset.sort ?? '')"
 
 
-def test_tables_of_the_book_sort(open_page):
-    page = open_page("measuring_robustness.html")
+def test_tables_of_the_book_sort(open_page, site):
+    page = open_page(f"{site}/measuring_robustness.html", DESK)
     tables = page.locator("table.sortable").all()
     assert tables, "the chapter has no table of class 'sortable'"
     for table in tables:
@@ -253,8 +230,8 @@ def test_sorting_understands_signs_uncertainties_and_gaps(table):
         assert (names(table), header.get_attribute("aria-sort")) == (order, direction)
 
 
-def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page):
-    page = open_page("outlier_features.html", PHONE)
+def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page, site):
+    page = open_page(f"{site}/outlier_features.html", PHONE)
     drawings = page.locator("figure.companion-figure svg[role=img]")
     assert drawings.count()
     for drawing in drawings.all():
@@ -267,19 +244,16 @@ def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page):
     assert "var(" not in svg.evaluate("svg => svg.outerHTML")
 
 
-def test_a_table_that_scrolls_shows_that_there_is_more(open_page):
-    page = open_page("measuring_robustness.html", PHONE)
+def test_a_table_that_scrolls_shows_that_there_is_more(open_page, site):
+    page = open_page(f"{site}/measuring_robustness.html", PHONE)
     edges = page.query_selector(".companion-edges.more-after")
     assert edges.evaluate("e => getComputedStyle(e, '::after').content") != "none"
     edges.evaluate("e => e.firstElementChild.scrollTo(e.firstElementChild.scrollWidth, 0)")
     page.wait_for_function("e => e.className === 'companion-edges more-before'", arg=edges)
 
 
-def test_search_shows_chapters_first_with_excerpts_from_a_file(browser, built_book):
-    page = browser.new_page(viewport=DESK)
-    errors = []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.goto(f"{(built_book / 'search.html').as_uri()}?q=kurtosis", wait_until="load")
+def test_search_shows_chapters_first_with_excerpts_from_a_file(open_page, built_book):
+    page = open_page(f"{(built_book / 'search.html').as_uri()}?q=kurtosis", DESK)
     page.get_by_text("Search finished").wait_for()
     items = page.locator("ul.search > li")
     links = [item.locator("a").get_attribute("href") or "" for item in items.all()]
@@ -289,5 +263,3 @@ def test_search_shows_chapters_first_with_excerpts_from_a_file(browser, built_bo
     excerpts = page.locator("ul.search > li .excerpt")
     assert excerpts.count() >= len(links) - 2
     assert "kurtosis" in excerpts.first.inner_text().lower()
-    assert errors == []
-    page.close()

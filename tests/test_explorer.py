@@ -103,26 +103,15 @@ def address(tmp_path_factory, data):
 
 
 @pytest.fixture
-def open_page(browser, address):
-    """Open the explorer at an address's end; what it reports and asks other hosts for is wrong."""
-    wrong, pages = [], []
+def explorer_at(open_page, address):
+    """Open the explorer at an address's end."""
 
     def opened(hash="", viewport=DESK, theme="light"):
-        page = browser.new_page(viewport=viewport)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        page.on(
-            "request", lambda r: None if r.url.startswith(("file:", "blob:")) else wrong.append(r)
-        )
-        page.goto(address + hash)
+        page = open_page(address + hash, viewport)
         page.evaluate("(theme) => document.documentElement.dataset.theme = theme", theme)
-        pages.append(page)
         return page
 
-    yield opened
-    for page in pages:
-        page.close()
-    assert wrong == []
+    return opened
 
 
 def rows_of_csv(page):
@@ -140,8 +129,8 @@ def rows_of_csv(page):
         ("#least=0&pool=standard&v2=threshold&levels=other,supervised", FIVE_SHIFTS, None),
     ],
 )
-def test_the_page_computes_what_the_package_computes(open_page, table, data, hash, shifts, line):
-    rows = rows_of_csv(open_page(hash))
+def test_the_page_computes_what_the_package_computes(explorer_at, table, data, hash, shifts, line):
+    rows = rows_of_csv(explorer_at(hash))
     known = atlas.models(table, shifts if len(shifts) > 1 else FIVE_SHIFTS)
     known["shifted"] = known[list(shifts)].mean(axis=1)
     known["level"] = known["level"].where(known["level"] != "", "other")
@@ -156,8 +145,8 @@ def test_the_page_computes_what_the_package_computes(open_page, table, data, has
     assert np.sort([float(row["er"]) for row in rows]) == pytest.approx(er, abs=2e-6)
 
 
-def test_marks_are_found_by_mouse_and_by_keyboard_and_pinned(open_page):
-    page = open_page("#find=" + quote("vit-l-14 openai"))
+def test_marks_are_found_by_mouse_and_by_keyboard_and_pinned(explorer_at):
+    page = explorer_at("#find=" + quote("vit-l-14 openai"))
     mark = page.locator(".plot .marks path").first.bounding_box()
     page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
     told, tip = page.locator(".told output"), page.locator(".tip")
@@ -188,8 +177,8 @@ def test_marks_are_found_by_mouse_and_by_keyboard_and_pinned(open_page):
     assert tip.is_hidden()
 
 
-def test_a_link_keeps_the_choice_and_a_wrong_one_is_harmless(open_page):
-    page = open_page()
+def test_a_link_keeps_the_choice_and_a_wrong_one_is_harmless(explorer_at):
+    page = explorer_at()
     page.get_by_label("shift", exact=True).select_option("objectnet")
     page.get_by_label("axes").select_option("linear")
     page.get_by_label("supervised", exact=True).check()
@@ -197,18 +186,18 @@ def test_a_link_keeps_the_choice_and_a_wrong_one_is_harmless(open_page):
     page.locator("table.models tbody input").first.check()
     kept = page.evaluate("location.hash")
     caption = page.locator("table.models caption").inner_text()
-    again = open_page(kept)
+    again = explorer_at(kept)
     assert again.locator("table.models caption").inner_text() == caption
     assert again.get_by_label("axes").input_value() == "linear"
     assert again.locator(".compared thead th").count() == 1
     again.get_by_role("button", name="Start again").click()
     assert again.evaluate("location.hash") == ""
-    odd = open_page("#view=<img>&levels=none,zero_shot&pins=a,b&sort=x&colour=red")
+    odd = explorer_at("#view=<img>&levels=none,zero_shot&pins=a,b&sort=x&colour=red")
     assert odd.locator("table.models caption").inner_text().startswith("87 models")
 
 
-def test_the_table_sorts_by_keyboard_and_shows_all_rows_when_asked(open_page):
-    page = open_page("#levels=supervised,zero_shot&view=four")
+def test_the_table_sorts_by_keyboard_and_shows_all_rows_when_asked(explorer_at):
+    page = explorer_at("#levels=supervised,zero_shot&view=four")
     header = page.locator('th[data-key="imagenet"]')
     header.get_by_role("button").focus()
     page.keyboard.press("Enter")
@@ -223,9 +212,9 @@ def test_the_table_sorts_by_keyboard_and_shows_all_rows_when_asked(open_page):
 
 
 @pytest.mark.parametrize("viewport, theme", [(DESK, "light"), (PHONE, "dark")])
-def test_it_fits_and_axe_finds_nothing_serious(open_page, viewport, theme):
+def test_it_fits_and_axe_finds_nothing_serious(explorer_at, viewport, theme):
     pins = "open_clip/ViT-B-16/openai/,open_clip/ViT-B-32-quickgelu/openai/"
-    page = open_page(f"#pins={pins}", viewport, theme)
+    page = explorer_at(f"#pins={pins}", viewport, theme)
     page.locator(".plot svg").focus()
     page.keyboard.press("End")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -234,13 +223,10 @@ def test_it_fits_and_axe_finds_nothing_serious(open_page, viewport, theme):
     assert what_axe_finds(page, "article", {"preload": False}) == []
 
 
-def test_a_tap_tells_and_pins(browser, address):
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.goto(address + "#find=dfn5b")
+def test_a_tap_tells_and_pins(explorer_at):
+    page = explorer_at("#find=dfn5b", PHONE)
     mark = page.locator(".plot .marks path").first.bounding_box()
     page.touchscreen.tap(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
     assert "dfn5b" in page.locator(".told output").inner_text()
     page.locator(".told button").tap()
     assert page.locator(".compared thead th").count() == 1
-    context.close()
