@@ -6,7 +6,6 @@
 #     features: true
 #     evidence: [pruning]
 #     reads:
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/pruning/*.json
 # ---
 
@@ -29,17 +28,11 @@ from companion.measurements.records import available
 from companion.publish import arrays, charts, style, words
 from companion.publish.style import percent, points
 
-KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the tables
+KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
 backbone = load_family(family)
 found = available("pruning", backbone)
 shown = words.titled(found, backbone)
-
-
-def kept_of(rank: int) -> list[int]:
-    """How many directions are kept in the tables."""
-    return list(dict.fromkeys(max(1, round(share * rank)) for share in KEPT))
-
 
 # %% [markdown]
 # ## From importance to a pruned head
@@ -79,27 +72,21 @@ if found:
         more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: accuracy less that of
         the whole head on the same images; losses above 20 points are cut off.""",
     )  # fmt: skip
-    accuracy = {title: {o: m.value(f"accuracy_{o}") for o in charts.ORDERS}
-                for title, m in shown.items()}  # fmt: skip
+    others = {"singular_value": "by singular value", "random": "at random", "reversed": "reversed"}
+    rows = pd.DataFrame(
+        {
+            "model": title,
+            "kept": str(k),
+            "by importance (%)": percent(best[k - 1]),
+            "difference (points)": points(lost[k - 1], half[k - 1]) if k < len(best) else "",
+        }
+        | {f"{how} (%)": percent(m.value(f"accuracy_{o}")[k - 1]) for o, how in others.items()}
+        for title, m in shown.items()
+        for best, lost, half in [charts.pruned(m)]
+        for k in dict.fromkeys(max(1, round(share * len(best))) for share in KEPT)
+    )
     style.table(
-        "kept",
-        pd.DataFrame(
-            {
-                "model": title,
-                "kept": str(k),
-                "by importance (%)": percent(accuracy[title]["importance"][k - 1]),
-                "difference (points)": points(
-                    m.value("difference_importance")[k - 1],
-                    1.96 * m.value("difference_importance_error")[k - 1],
-                ) if k < len(m.value("accuracy_importance")) else "",
-                "by singular value (%)": percent(accuracy[title]["singular_value"][k - 1]),
-                "at random (%)": percent(accuracy[title]["random"][k - 1]),
-                "reversed (%)": percent(accuracy[title]["reversed"][k - 1]),
-            }
-            for title, m in shown.items()
-            for k in kept_of(len(m.value("accuracy_importance")))
-        ),
-        words.kind(found),
+        "kept", rows, words.kind(found),
         f"""Accuracy of {backbone.title} with some of the directions kept, in the task of the
         figure. Difference: from the whole head, on the same images, in the order of importance,
         ± 95 % interval. At random: mean of several orders.""",
