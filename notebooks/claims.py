@@ -8,7 +8,6 @@
 #     - data/claims.yaml
 #     - data/emoji/appearance.npy
 #     - data/emoji/emoji.zip
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/*/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv

@@ -7,7 +7,6 @@
 #     evidence: [accuracies, data/pocket/accuracies.csv, accuracy--imagenet, accuracy--imagenet-v2,
 #       accuracy--imagenet-r, accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     reads:
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 #     - data/pocket/accuracies.csv

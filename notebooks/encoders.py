@@ -2,12 +2,10 @@
 # jupyter:
 #   companion:
 #     scope: edition
-#     editions: [paper]
 #     features: true
 #     reads:
 #     - data/claims.yaml
 #     - data/embeddings.yaml
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/*/*.json
 #     - data/published/*.csv
 # ---

@@ -8,7 +8,6 @@
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json

@@ -4,7 +4,6 @@
 #     scope: edition
 #     features: true
 #     reads:
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 # ---

@@ -2,12 +2,10 @@
 # jupyter:
 #   companion:
 #     scope: family
-#     editions: [paper, reader]
 #     features: true
 #     evidence: [accuracy--imagenet, accuracy--imagenet-v2, accuracy--imagenet-r,
 #       accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     reads:
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 # ---

@@ -7,7 +7,6 @@
 #     reads:
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/concepts/*.json
 #     - data/measurements/outlier_features/*.json

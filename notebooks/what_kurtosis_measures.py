@@ -7,7 +7,6 @@
 #     reads:
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
-#     - data/imagenet/objectnet.csv
 #     - data/measurements/accuracy/*.json
 #     - data/measurements/basis/*.json
 #     - data/moments/kurtosis.csv

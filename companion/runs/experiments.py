@@ -35,8 +35,8 @@ NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
 STATE = WORKSPACE / ".companion"
 
-#: Titles and counts of the data sets, which stand on almost every page.
-SET_NAMES = "data/imagenet/sets.yaml"
+#: What the data sets are, which almost every page names.
+DATA_SETS = ("data/imagenet/sets.yaml", "data/imagenet/objectnet.csv")
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
 
@@ -93,9 +93,9 @@ class Run:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The declared patterns, and what every run reads: family files, the data sets' names."""
+        """The declared patterns, and what every run reads: family files, what the data sets are."""
         own = self.subject if self.experiment.scope == "family" else "*"
-        return (*self.experiment.reads, f"families/{own}.yaml", SET_NAMES)
+        return (*self.experiment.reads, f"families/{own}.yaml", *DATA_SETS)
 
 
 def load_experiments() -> dict[str, Experiment]:
