@@ -57,7 +57,7 @@ def menu(
         claims=claims,
         kind=note["kind"],
         endings=[end for kind, end in ENDINGS.items() if kind in output["data"]],
-        rows=_joined(output["data"].get("text/csv", "")).count("\n") - 1,
+        rows=output["data"].get("text/csv", "").count("\n") - 1,
         bibtex=bibtex(reference, note, code, config),
         code=code,
     )
@@ -138,6 +138,10 @@ def leave_out(writer: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+#: How a node is written that only pages in HTML have.
+OTHER_BOOKS = dict.fromkeys(("latex", "text", "man", "texinfo"), (leave_out, None))
+
+
 def write_files(app: Sphinx, exception: Exception | None) -> None:
     """Write the files of all results, where they have changed, and remove those of no result."""
     if exception is not None or app.builder.name != "html":
@@ -170,7 +174,7 @@ def files(path: Path, run: str, config: Config) -> Iterable[tuple[str, bytes]]:
             continue
         for kind, end in ENDINGS.items():
             if kind in output["data"]:
-                yield f"{note['label']}.{end}", _content(_joined(output["data"][kind]), end, note)
+                yield f"{note['label']}.{end}", _content(output["data"][kind], end, note)
         reference = f"{run}#{note['label']}"
         yield f"{note['label']}.bib", bibtex(reference, note, code, config).encode()
 
@@ -222,14 +226,9 @@ def give_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
     return []
 
 
-def _joined(text: str | list[str]) -> str:
-    return text if isinstance(text, str) else "".join(text)
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    others = dict.fromkeys(("latex", "text", "man", "texinfo"), (leave_out, None))
-    app.add_node(result_menu, html=(write_menu, None), **others)
+    app.add_node(result_menu, html=(write_menu, None), **OTHER_BOOKS)
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
     app.connect("build-finished", write_files)

@@ -269,7 +269,7 @@ def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
     )
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = _without_roles(app, "".join(cell["source"]))
+            cell["source"] = _without_roles(app, cell["source"])
     first = {"cell_type": "markdown", "id": "get", "metadata": {}, "source": told}
     set_up = _code("set-up", SET_UP.format(how=f"{how[:1].upper()}{how[1:]}"))
     return notebook | {"cells": [first, set_up, *notebook["cells"]]}

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from companion_cite import counterparts
-from companion_results import RUNS, ResultDirective, ResultError, find_result
+from companion_cite import OTHER_BOOKS, counterparts
+from companion_results import RUNS, ResultDirective, ResultError, badges, find_result, name_of
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -60,9 +60,7 @@ class CounterpartsDirective(ResultDirective):
         for name in item.claims:
             path, output, _ = find_result(f"claims/paper#{name}-badge")
             self.env.note_dependency(str(path))
-            told.append(
-                f"{{ref}}`{name} <claim-{name}>` {''.join(output['data']['text/markdown'])}"
-            )
+            told.append(f"{{ref}}`{name} <claim-{name}>` {output['data']['text/markdown']}")
         return f"Claims: {'; '.join(told)}." if told else ""
 
     def beside(self, one: Counterpart) -> list[nodes.Node]:
@@ -71,10 +69,8 @@ class CounterpartsDirective(ResultDirective):
         if note is None:
             text = f"`{one.result}`: not in this build; {one.closeness}."
         else:
-            kinds = [kind.strip() for kind in note.get("evidence", "").split(",") if kind.strip()]
-            badges = " ".join(f"{{evidence}}`{kind}`" for kind in kinds)
             title = " ".join(note.get("caption", "").split()).split(". ")[0].rstrip(".")
-            text = f"{{numref}}`{name_of(one.result)}` {title} {badges}\n\n"
+            text = f"{{numref}}`{name_of(one.result)}` {title} {badges(note)}\n\n"
             text += f":::{{div}} closeness\n{one.closeness[0].upper()}{one.closeness[1:]}.\n:::"
         (box,) = self.parse(f"::::{{div}} counterpart\n{text}\n::::")
         if note and note["kind"] == "figure":
@@ -116,11 +112,6 @@ def noted(env: Any, reference: str) -> dict[str, str] | None:
     return None if note["kind"] == "text" else note
 
 
-def name_of(reference: str) -> str:
-    """The name by which pages refer to a result where it stands first."""
-    return reference.replace("/", "-").replace("#", "-")
-
-
 def write_thumbnail(writer: Any, node: thumbnail) -> None:
     """The picture as HTML; in books of another form nothing."""
     builder = writer.builder
@@ -138,15 +129,9 @@ def write_thumbnail(writer: Any, node: thumbnail) -> None:
     raise nodes.SkipNode
 
 
-def leave_out(writer: Any, node: nodes.Element) -> None:
-    """Where there are no files beside the text."""
-    raise nodes.SkipNode
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    others = dict.fromkeys(("latex", "text", "man", "texinfo"), (leave_out, None))
-    app.add_node(thumbnail, html=(write_thumbnail, None), **others)
+    app.add_node(thumbnail, html=(write_thumbnail, None), **OTHER_BOOKS)
     app.add_directive("counterparts", CounterpartsDirective)
     app.add_role("bearing", BearingRole())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -63,6 +63,11 @@ def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     return path, *results[label]
 
 
+def name_of(reference: str) -> str:
+    """The name by which pages refer to a result where it stands first."""
+    return reference.replace("/", "-").replace("#", "-")
+
+
 def page_instead(name: str) -> str:
     """The page of what is not measured that stands for a run's; "" if no such run is possible."""
     kind, experiment, subject = (*name.split("/"), "", "")[:3]
@@ -105,15 +110,15 @@ class ResultDirective(SphinxDirective):
         note, data = output["metadata"]["companion"], output["data"]
         target = self.target(reference)
         if note["kind"] == "figure":
-            shown = self.figure(_joined(data["image/svg+xml"]), note, target)
+            shown = self.figure(data["image/svg+xml"], note, target)
         elif note["kind"] == "table":
-            shown = self.table(_joined(data["text/markdown"]), note, target)
+            shown = self.table(data["text/markdown"], note, target)
         elif note["kind"] == "explorer":
             static = "../" * self.env.docname.count("/") + "_static"
-            markup = explorer(_joined(data["application/json"]), static)
+            markup = explorer(data["application/json"], static)
             shown = [nodes.raw("", markup, format="html")]
         else:
-            shown = self.parse(_joined(data["text/markdown"]))
+            shown = self.parse(data["text/markdown"])
             self.name_card(shown, note["label"])
         more = " ".join(note.get("more", "").split())
         below = self.parse(f"```{{div}} companion-more\n{more}\n```") if more else []
@@ -151,7 +156,7 @@ class ResultDirective(SphinxDirective):
         On another page a result of such a run gets another name, since a name stands for one place,
         and so does what is shown `again`.
         """
-        name = reference.replace("/", "-").replace("#", "-")
+        name = name_of(reference)
         own, here = f"runs/{reference.split('#')[0]}", self.env.docname
         if "again" in self.options or (own in self.env.found_docs and here != own):
             return f"{name}-in-{here.replace('/', '-')}"
@@ -193,7 +198,7 @@ class ResultDirective(SphinxDirective):
         """The collapsed source of the cell that made the result."""
         run = path.relative_to(RUNS).with_suffix("").as_posix()
         summary = f"<summary>How this was computed: code of run <code>{run}</code></summary>"
-        source = nodes.literal_block("", _joined(cell["source"]), language="python")
+        source = nodes.literal_block("", cell["source"], language="python")
         begin = nodes.raw("", f'<details class="companion-code">{summary}', format="html")
         return [begin, source, nodes.raw("", "</details>", format="html")]
 
@@ -228,7 +233,7 @@ class ResultRole(SphinxRole):
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         self.env.note_dependency(str(path))
-        text = _joined(output["data"]["text/markdown"])
+        text = output["data"]["text/markdown"]
         shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
         return [nodes.inline("", "", *shown)], messages
 
@@ -258,7 +263,7 @@ def with_something_to_see(cells: list[dict[str, Any]], edition: str) -> list[dic
     sections: list[list[dict[str, Any]]] = [[]]
     for cell in cells:
         tags = {*cell["metadata"].get("tags", [])}
-        heading = cell["cell_type"] == "markdown" and _joined(cell["source"]).startswith("## ")
+        heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
         if heading or "remove-input" in tags:  # what ends a page belongs to no section
             sections.append([])
         if _shows(cell) is not False and not others & tags:
@@ -272,7 +277,7 @@ def _shows(cell: dict[str, Any]) -> bool | None:
     """Whether a cell's outputs can be seen; None of a cell that has none."""
     outputs = cell.get("outputs", [])
     texts = [output.get("text") or output.get("data", {}).get("text/plain") for output in outputs]
-    return any(_joined(text or "").strip() for text in texts) if outputs else None
+    return any((text or "").strip() for text in texts) if outputs else None
 
 
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -304,7 +309,7 @@ def _rerun_cell(notebook: dict[str, Any]) -> dict[str, Any]:
     """A last cell that says how to run this notebook again, with its parameters."""
     about = notebook["metadata"]["companion"]
     parameters = next(
-        (_joined(c["source"]) for c in notebook["cells"] if "parameters" in c["metadata"]["tags"]),
+        (c["source"] for c in notebook["cells"] if "parameters" in c["metadata"]["tags"]),
         "",
     )
     text = (
@@ -319,9 +324,13 @@ def _rerun_cell(notebook: dict[str, Any]) -> dict[str, Any]:
 
 def _caption(note: dict[str, str]) -> str:
     """The caption with the kind of evidence behind it, on one line."""
-    text = " ".join(note["caption"].split())
-    kinds = [kind.strip() for kind in note.get("evidence", "").split(",") if kind.strip()]
-    return " ".join([text, *(f"{{evidence}}`{kind}`" for kind in kinds)])
+    return f"{' '.join(note['caption'].split())} {badges(note)}".rstrip()
+
+
+def badges(note: dict[str, str]) -> str:
+    """The kinds of evidence behind a result, as MyST."""
+    kinds = filter(None, note.get("evidence", "").split(", "))
+    return " ".join(f"{{evidence}}`{kind}`" for kind in kinds)
 
 
 class StatusDirective(ResultDirective):
@@ -357,10 +366,6 @@ class EvidenceRole(SphinxRole):
         """Build the badge."""
         text = f"evidence: {self.text}"
         return [nodes.inline("", text, classes=["evidence", f"evidence-{self.text}"])], []
-
-
-def _joined(text: str | list[str]) -> str:
-    return text if isinstance(text, str) else "".join(text)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

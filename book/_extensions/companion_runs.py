@@ -105,7 +105,7 @@ def short_titles(app: Sphinx) -> dict[str, tuple[str, str]]:
         about = f"{families[run.subject].title}"
         mark = " · " + (", ".join(status.kinds(notebook)) or "no evidence")
         heading = next(c for c in notebook["cells"] if c["cell_type"] == "markdown")["source"]
-        title = "".join(heading).partition("\n")[0].removeprefix("# ")
+        title = heading.partition("\n")[0].removeprefix("# ")
         found[f"runs/{run}"] = about + mark, title + mark
     for path in app.companion_absent:  # type: ignore[attr-defined]
         name = path.relative_to(experiments.OUTPUTS.parent).with_suffix("").as_posix()

@@ -72,8 +72,7 @@ def _published(reference: str) -> tuple[dict[str, str], dict[str, str]]:
         return {"kind": "text"}, {"text/markdown": "*Not measured in this build.*"}
     except ResultError as error:
         raise ConfigError(f"guide/slides.md: {error}") from error
-    data = {kind: "".join(text) for kind, text in output["data"].items()}
-    return output["metadata"]["companion"], data
+    return output["metadata"]["companion"], output["data"]
 
 
 class AnswerRole(SphinxRole):

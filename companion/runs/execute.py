@@ -101,7 +101,7 @@ def show_as_written(run: Run) -> None:
     if notebook is None or len(shown) != len(code):
         return
     for cell, text in zip(shown, code, strict=True):
-        cell["source"] = text.splitlines(keepends=True)
+        cell["source"] = text
     about["source"] = sha256_of(run.experiment.notebook)
     experiments.write(run.output, notebook, about)
 
@@ -164,7 +164,7 @@ def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> d
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         _fail(run, "the kernel", what, [traceback.format_exc()])
-    return dict(json.loads(nbformat.writes(notebook)))
+    return dict(json.loads(nbformat.writes(notebook, split_lines=False)))
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
@@ -228,7 +228,7 @@ def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
 def _name_the_family(cells: list[dict[str, Any]], title: str) -> None:
     """Put the family's name in front of the notebook's own title."""
     first = next(cell for cell in cells if cell["cell_type"] == "markdown")
-    source = "".join(first["source"])
+    source = first["source"]
     first["source"] = re.sub(r"^# (\w)", lambda m: f"# {title}: {m[1].lower()}", source)
 
 

@@ -30,7 +30,7 @@ from companion.runs import dispatch
 from companion.runs.experiments import Run, RunError, cells, header, made
 
 #: Changes when `execute` writes runs differently.
-FORMAT = "2"
+FORMAT = "3"
 
 Parts = dict[str, str]
 #: A declared pattern for measurements, of which none may be recorded yet.
