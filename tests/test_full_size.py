@@ -216,7 +216,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji, tmp_path):
     line = full_size.next_commands(path).splitlines()[1].split()
     assert line[:3] == ["next:", "companion", "add"]
     wish = Wish(name=line[3], checkpoint=line[4], model=line[line.index("--model") + 1])
-    added = add(wish, tmp_path / "families").model
+    added = add(wish, tmp_path / "families")[1]
     assert (added.level, added.head, added.weights_sha256) == ("finetuned", "own", said["sha256"])
     assert recognised(added, val).mean() == pytest.approx(end["accuracy"])
     entry = Model.model_validate(said["entry"])
