@@ -45,7 +45,9 @@ def python(tmp_path_factory):
 
 def run(python, folder, *words, lines="", **more):
     unset = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run([python, *map(str, words)], cwd=folder, env=unset | more, text=True,
+    templates = str(Path(sys.prefix) / "share" / "jupyter")  # of nbconvert, beside its libraries
+    environment = unset | {"JUPYTER_PATH": templates, **more}
+    return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, text=True,
                           capture_output=True, input=lines, timeout=300)  # fmt: skip
 
 

@@ -6,7 +6,6 @@ security policy says so to the browser.
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING
 
@@ -43,59 +42,62 @@ figure { margin: 1.4rem 0 2rem; } figure svg { width: 100%; min-width: 27rem; he
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Consolas, monospace; font-size: .88rem; }
 pre { background: var(--soft); border-radius: .4rem; padding: .8rem 1rem; white-space: pre-wrap; }
 """
-
-
-def page(executed: NotebookNode, title: str) -> str:
-    """An executed notebook as a page, HTML."""
-    parts = [
-        part
-        for cell in executed.cells
-        if BOOK not in cell.metadata.get("tags", [])
-        for part in (
-            [prose(cell.source)]
-            if cell.cell_type == "markdown"
-            else [_result(output) for output in cell.outputs]
-        )
-    ]
-    return f"""<!doctype html>
+TEMPLATE = f"""{{%- extends 'base/null.j2' -%}}
+{{%- block header -%}}
+<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{html.escape(title)}</title>
+<title>{{{{ resources.title | e }}}}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{html.escape(title)}</h1>
-{"".join(parts)}
+<h1>{{{{ resources.title | e }}}}</h1>
+{{% endblock -%}}
+{{%- block markdowncell -%}}{{{{ cell.source | prose }}}}{{%- endblock -%}}
+{{%- block display_data -%}}{{{{ output | result }}}}{{%- endblock -%}}
+{{%- block footer %}}
 </main>
 </body>
 </html>
+{{% endblock -%}}
 """
 
 
-def prose(text: str) -> str:
-    """Markdown as HTML; a name in it is no markup."""
-    from markdown_it import MarkdownIt
+def page(executed: NotebookNode, title: str) -> str:
+    """An executed notebook as a page, HTML."""
+    import mistune
+    from nbconvert.exporters import TemplateExporter
 
-    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    markdown = mistune.create_markdown(escape=True, plugins=["table"])
 
+    def prose(text: str) -> str:
+        return str(markdown(text))
 
-def _result(output: NotebookNode) -> str:
-    """A published result."""
-    note, data = output.metadata["companion"], output.data
-    label = note["label"]
-    caption = prose(f"{note.get('caption', '')} {note.get('more', '')}")
-    caption = f'<div class="caption">{caption}</div>'
-    if note["kind"] == "figure":
-        svg = inline_svg(data["image/svg+xml"], note["alt"])
-        what = '<div class="scroll" tabindex="0" role="group" aria-label="Figure">'
-        return f"<figure>{what}{svg}</div><figcaption>{caption}</figcaption></figure>"
-    shown = re.sub(r"<th(?=[ >])", '<th scope="col"', prose(data["text/markdown"]))
-    if note["kind"] == "text":
-        return f'<section class="{label}">{shown}</section>'
-    what = f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {label}">'
-    return f"{what}{shown}</div>{caption}"
+    def result(output: NotebookNode) -> str:
+        """A published result; a name in it is no markup."""
+        note, data = output.metadata["companion"], output.data
+        label = note["label"]
+        told = f"{note.get('caption', '')} {note.get('more', '')}"
+        caption = f'<div class="caption">{prose(told)}</div>'
+        if note["kind"] == "figure":
+            svg = inline_svg(data["image/svg+xml"], note["alt"])
+            what = '<div class="scroll" tabindex="0" role="group" aria-label="Figure">'
+            return f"<figure>{what}{svg}</div><figcaption>{caption}</figcaption></figure>"
+        shown = re.sub(r"<th(?=[ >])", '<th scope="col"', prose(data["text/markdown"]))
+        if note["kind"] == "text":
+            return f'<section class="{label}">{shown}</section>'
+        what = f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {label}">'
+        return f"{what}{shown}</div>{caption}"
+
+    exporter = TemplateExporter(
+        raw_template=TEMPLATE, exclude_input=True, filters={"prose": prose, "result": result}
+    )
+    tagged = [cell for cell in executed.cells if BOOK not in cell.metadata.get("tags", [])]
+    shown = type(executed)(executed, cells=tagged)
+    body, _ = exporter.from_notebook_node(shown, {"title": title})
+    return str(body)

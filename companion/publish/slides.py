@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from companion.publish.report import prose
 from companion.publish.svg import inline_svg
 
 #: A result's reference → its note (kind, caption, alt, …) and what it holds by MIME type.
@@ -87,10 +86,12 @@ def deck(source: str, find: Find) -> str:
 
 def _slide(text: str, find: Find) -> str:
     """One slide's HTML, without the element around it."""
+    from markdown_it import MarkdownIt
 
     def inline(match: re.Match[str]) -> str:
         return str(find(match[1])[1]["text/markdown"])
 
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     parts = re.split(r"^```\{result\} (\S+)\n```$", text, flags=re.MULTILINE)
     shown = []
     for place, part in enumerate(parts):
@@ -99,8 +100,8 @@ def _slide(text: str, find: Find) -> str:
             shown.append(
                 f"<figure>{inline_svg(data['image/svg+xml'], note['alt'])}</figure>"
                 if note["kind"] == "figure"
-                else prose(data["text/markdown"])
+                else markdown.render(data["text/markdown"])
             )
         else:
-            shown.append(prose(re.sub(r"\{result\}`([^`]+)`", inline, part)))
+            shown.append(markdown.render(re.sub(r"\{result\}`([^`]+)`", inline, part)))
     return "".join(shown)
