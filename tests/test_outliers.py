@@ -6,6 +6,7 @@ import scipy.stats
 
 from analysis.metrics import outliers
 from analysis.metrics.outliers import (
+    activation_profile,
     kurtosis,
     outlier_features,
     persistence,
@@ -31,6 +32,7 @@ def test_everything_found_is_scipys_or_numpys():
     middle = found.kurtosis_percentiles[[0, 50, 100]]
     np.testing.assert_allclose(middle, [expected.min(), np.median(expected), expected.max()])
     np.testing.assert_array_equal(kurtosis(FEATURES), found.kurtosis)
+    np.testing.assert_array_equal(activation_profile(FEATURES), found.profile)
     assert persistence(FEATURES) == found.persistence
 
 

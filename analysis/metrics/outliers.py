@@ -132,6 +132,15 @@ def kurtosis(features: ArrayLike) -> Array:
     return outlier_features(features).kurtosis
 
 
+def activation_profile(features: ArrayLike) -> Array:
+    """How large each coordinate is on average, relative to the mean coordinate.
+
+    Features (N, d) → (d,), the mean of |z_i| over images divided by its mean over coordinates: 1 is
+    an average coordinate. Raises ValueError as `outlier_features` does.
+    """
+    return outlier_features(features).profile
+
+
 def persistence(features: ArrayLike) -> Persistence:
     """How often the commonest largest coordinate leads: features (N, d) → its number and share.
 
