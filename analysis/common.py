@@ -187,19 +187,15 @@ def remove_parts(found: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def temporary_folder(within: Path | None = None) -> Iterator[Path]:
-    """A folder for a while; removed at the end, or by the next one if this process is killed.
-
-    ``within``: a folder that other machines see, too, instead of the system's.
-    """
+def temporary_folder() -> Iterator[Path]:
+    """A folder for a while; removed at the end, or by the next one if this process is killed."""
     prefix = f"companion.{platform.node()}."
-    place = within or Path(tempfile.gettempdir())
-    for left in place.glob(f"{prefix}*"):
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         number = left.name.removeprefix(prefix).partition(".")[0]
         if number.isdecimal() and not alive(int(number)):
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(
-        prefix=f"{prefix}{os.getpid()}.", dir=place, ignore_cleanup_errors=True
+        prefix=f"{prefix}{os.getpid()}.", ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
 

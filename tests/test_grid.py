@@ -303,7 +303,7 @@ def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(projec
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 1 and "no model is left: mine-gone: there are no weights" in errors
     assert (finished_jobs(errors), stamps(project)) == ([], after)
-    assert not list((project / "st").glob("companion.*"))
+    assert not list((project / "st").glob(".receipts*"))
 
 
 @pytest.mark.slow

@@ -13,17 +13,20 @@ models, and where one is left out Snakemake would take the job for failed and re
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.common import ROOT, CompanionError, suggestion, temporary_folder, write_text
+from analysis.common import ROOT, CompanionError, alive, suggestion, write_text
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.features.plan import head_is_current, is_current
@@ -246,9 +249,7 @@ def _do(
     what: str, jobs: Sequence[Job], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
     """Have jobs done; returns a sentence on each that failed, and on each model left out."""
-    kept = store.default_folder()  # which all machines see
-    kept.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(kept) as folder, dispatch.working(cores or os.cpu_count() or 1):
+    with _receipts() as folder, dispatch.working(cores or os.cpu_count() or 1):
         targets = [job.receipt(folder) for job in jobs]
         write_text(folder / "choice.json", choice.model_dump_json())
         more = ["--config", f"receipts={folder}", "--resources", f"gpu={max(1, _gpus_here())}"]
@@ -264,6 +265,20 @@ def _do(
         silent = problems.count("")
         also = [f"{silent} jobs were not begun: {' '.join(errors)}".strip()] if silent else []
         return [*filter(None, problems), *also]
+
+
+@contextlib.contextmanager
+def _receipts() -> Iterator[Path]:
+    """A folder that all machines see, in the store; those of killed grids are removed."""
+    own = f".receipts-{platform.node()}-"
+    folder = store.default_folder() / f"{own}{os.getpid()}"
+    for old in store.default_folder().glob(f"{own}*"):
+        if not alive(int(old.name.removeprefix(own))):
+            shutil.rmtree(old, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _about(model: str, why: str) -> str:
