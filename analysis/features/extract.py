@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -61,8 +61,8 @@ class Encoder:
         self.limit = settings.batch_size
         layout = settings.channels_last
         self.channels_last = _convolutional(loaded.encoder) if layout is None else layout
-        if self.channels_last:
-            loaded.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.channels_last:  # which not every version of PyTorch has types for
+            cast(Any, loaded.encoder).to(memory_format=torch.channels_last)
         self.network: Any = torch.compile(loaded.encoder) if settings.compile else loaded.encoder
 
     def __call__(self, pixels: Tensor) -> Tensor:

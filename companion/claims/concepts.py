@@ -145,8 +145,8 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
         probed = [evidence.concepts[m.name] for m in (start, finetuned)]
         cases[finetuned.name] = Case(all_hold(results), aside=evidence.aside(*probed))
         carried += numbers(
-            finetuned.name, share=share, shared=(before & after).sum(),
-            shared_by_chance=before.mean() * after.sum(), encoded=after.sum(),
+            finetuned.name, share=share, shared=int((before & after).sum()),
+            shared_by_chance=float(before.mean() * after.sum()), encoded=int(after.sum()),
         )  # fmt: skip
     if not cases:
         regions = printed_regions(claim)

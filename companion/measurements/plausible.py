@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from analysis.common import suggestion
 from analysis.families.registry import ZOO, Family
@@ -163,7 +164,7 @@ def _accuracy(m: Measurement, v: Mapping[str, np.ndarray]) -> Iterator[str]:
             )
 
 
-def _near(values: np.ndarray, wanted: float | np.ndarray) -> bool:
-    return values.shape == np.shape(wanted) and bool(
+def _near(values: ArrayLike, wanted: ArrayLike) -> bool:
+    return np.shape(values) == np.shape(wanted) and bool(
         np.allclose(values, wanted, rtol=ROUNDING, atol=ROUNDING)
     )

@@ -274,7 +274,7 @@ def pruning(shown: Mapping[str, Mapping[str, Mapping[str, Curve]]]) -> Drawing:
         for axes, (label, by_order) in zip(panels, by_label.items(), strict=True):
             for order, curve in by_order.items():
                 _draw_pruning(axes, order, curve)
-            lowest = 100 * min(np.min(curve.values) for curve in by_order.values())
+            lowest = 100 * min(np.asarray(curve.values).min() for curve in by_order.values())
             axes.set(xlim=(0, 100), ylim=(max(1.1 * lowest, -20) if lowest < 0 else 0, None))
             axes.set(ylabel=label)
             axes.axvline(80, color=style.INK, linewidth=1, linestyle=DASHED)
