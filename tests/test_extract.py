@@ -2,6 +2,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -136,11 +137,11 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path, checkpoints):
     }  # fmt: skip
     assert (sidecar["N"], sidecar["d"], sidecar["dtype"]) == (50, WIDTH, "float32")
     assert (sidecar["precision"], sidecar["device"]) == ("fp32", "cpu")
-    assert sidecar["versions"]["torch"] == torch.__version__
+    assert sidecar["versions"]["torch"] == version("torch")
     assert str(tmp_path) not in json.dumps(sidecar)
     made_from = sidecar["made_from"]
     assert (made_from["images"], made_from["batch size"]) == (images.manifest, "4")
-    assert made_from["torch"] == torch.__version__
+    assert made_from["torch"] == version("torch")
     named = {name for name in made_from if name.startswith("analysis")}
     assert {"analysis.features.preprocess", "analysis.images.imagelist"} < named
     assert not {name for name in named if name.endswith(("store", "plan", "parquet"))}
