@@ -44,7 +44,8 @@ def python(tmp_path_factory):
 
 
 def run(python, folder, *words, lines="", **more):
-    unset = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    own = ("PYTHONPATH", "COMPANION_STORE")
+    unset = {name: value for name, value in os.environ.items() if name not in own}
     templates = str(Path(sys.prefix) / "share" / "jupyter")  # of nbconvert, beside its libraries
     environment = unset | {"JUPYTER_PATH": templates, **more}
     return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, text=True,
