@@ -16,7 +16,7 @@ from companion.runs import engine, experiments, keys
 RECEIPTS = config.get("receipts", ".companion/receipts")
 CHOICE = "{}"
 if "receipts" in config:
-    from companion.options import Choice
+    from companion.runs.options import Choice
     from companion.runs import grid as the_grid
 
     CHOICE = Path(RECEIPTS, "choice.json").read_text()

@@ -15,7 +15,7 @@ from typing import Any
 
 from analysis.common import ROOT, SHIPPED, CompanionError, is_checkout
 from companion.commands import VERBS
-from companion.options import add_options, models_of, read
+from companion.runs.options import add_options, models_of, read
 
 EXAMPLES = """examples:
   companion status

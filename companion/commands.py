@@ -12,9 +12,17 @@ from typing import Annotated, Literal
 from analysis.common import ROOT, SHIPPED, WORKSPACE, aligned, in_short, write_text
 from analysis.families import registry
 from companion.measurements.quantities import Experiment as Measured
-from companion.options import Choice, Description, Extraction, Parameters, Probing, Wish, option
 from companion.runs import experiments
 from companion.runs.experiments import Run, RunError
+from companion.runs.options import (
+    Choice,
+    Description,
+    Extraction,
+    Parameters,
+    Probing,
+    Wish,
+    option,
+)
 from companion.verbs import VERBS as VERBS
 from companion.verbs import Chapter, Experiment, FamilyName, Json, Quiet, ReaderFamily, verb
 from training.recipes import TrainOptions

@@ -35,9 +35,9 @@ from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import accuracies
 from companion.measurements.due import data_sets
-from companion.options import Description, Wish
 from companion.runs.dispatch import alone
 from companion.runs.experiments import RunError
+from companion.runs.options import Description, Wish
 
 #: Names that Windows gives to devices, whatever their ending.
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")

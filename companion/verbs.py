@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from companion.options import (
+from companion.runs.options import (
     chapter_names,
     experiment_names,
     family_names,

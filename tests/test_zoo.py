@@ -10,9 +10,9 @@ from analysis.families import registry
 from companion import readers, zoo
 from companion.cli import main
 from companion.measurements import accuracies, atlas, plausible, records
-from companion.options import Choice
 from companion.publish import compared, explore
 from companion.runs import cost, grid
+from companion.runs.options import Choice
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from analysis.families.registry import Model
 from analysis.images import sets
 from companion.measurements import atlas
 from companion.measurements.accuracies import GELU
-from companion.options import Choice
 from companion.runs.grid import Plan
+from companion.runs.options import Choice
 
 THROUGHPUT = ROOT / "data" / "throughput"
 

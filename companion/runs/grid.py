@@ -34,9 +34,9 @@ from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
 from companion.measurements import due, records, take
 from companion.measurements.quantities import Experiment
-from companion.options import Choice
 from companion.runs import dispatch
 from companion.runs.experiments import RunError
+from companion.runs.options import Choice
 
 Kind = Literal["features", "measure"]
 PROFILES = ROOT / "profiles"
