@@ -19,14 +19,14 @@ from companion.publish.style import INK, MUTED, PAPER, Drawing, new_figure
 
 #: Where each room stands, by column and row; a room that is not here has no place in the house.
 PLACES = {
-    "analysis": (0, 1), "analysis.families": (1.15, 1), "analysis.images": (2.3, 1),
-    "analysis.features": (3.45, 1), "analysis.metrics": (3.45, 2), "training": (4.6, 0),
-    "companion.measurements": (4.6, 1.5), "companion.claims": (5.75, 2.25),
-    "companion.publish": (6.9, 2.25), "companion.runs": (5.75, 0.75), "companion": (8.05, 1),
+    "analysis": (0, 1), "analysis.families": (1.5, 1.45), "analysis.images": (1.5, 0.55),
+    "analysis.features": (3, 1), "analysis.metrics": (3, 2), "training": (4.5, 0),
+    "companion.measurements": (4.5, 1.5), "companion.claims": (5.75, 2.25),
+    "companion.publish": (7, 2.25), "companion.runs": (5.75, 0.9), "companion": (8.05, 1),
 }  # fmt: skip
 #: Colours of the floors, by the first part of a room's name.
 FLOORS = {"analysis": "#1f83c4", "training": "#009e73", "companion": "#d55e00"}
-WIDTH, HEIGHT = 1.0, 0.52
+WIDTH, HEIGHT = 0.88, 0.52
 
 
 def modules(packages: Iterable[str]) -> pd.DataFrame:
@@ -76,26 +76,27 @@ def draw_house(lines: Mapping[str, int], arrows: Mapping[tuple[str, str], int]) 
     figure, axes = new_figure(width=9.6, height=3.7)
     axes.set(xlim=(-0.55, 8.6), ylim=(-0.4, 2.95))
     axes.axis("off")
-    for user, used in essential(arrows):
-        axes.add_patch(
-            FancyArrowPatch(
-                PLACES[used], PLACES[user], arrowstyle="-|>", mutation_scale=11, color=MUTED,
-                shrinkA=28, shrinkB=32, connectionstyle="arc3,rad=0.06",
-                linewidth=0.8 + 0.2 * min(arrows[user, used], 8),
-            )
-        )  # fmt: skip
+    boxes = {}
     for room, count in lines.items():
         x, y = PLACES[room]
         first, _, rest = room.partition(".")
-        axes.add_patch(
+        boxes[room] = axes.add_patch(
             FancyBboxPatch(
                 (x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, zorder=3,
                 boxstyle="round,pad=0.02,rounding_size=0.08", facecolor=PAPER,
                 edgecolor=FLOORS[first], linewidth=1.8,
             )
         )  # fmt: skip
-        axes.text(x, y + 0.1, rest or first, ha="center", color=INK, fontsize=9, zorder=4)
+        axes.text(x, y + 0.1, rest or first, ha="center", color=INK, fontsize=8.5, zorder=4)
         axes.text(x, y - 0.2, f"{count:,} lines", ha="center", color=MUTED, fontsize=8, zorder=4)
+    for user, used in essential(arrows):
+        axes.add_patch(
+            FancyArrowPatch(
+                PLACES[used], PLACES[user], patchA=boxes[used], patchB=boxes[user],
+                arrowstyle="-|>", mutation_scale=11, color=MUTED, shrinkA=1, shrinkB=2,
+                linewidth=0.8 + 0.2 * min(arrows[user, used], 8),
+            )
+        )  # fmt: skip
     for first, colour in FLOORS.items():
         axes.plot([], [], marker="s", linestyle="", markerfacecolor="none", markersize=9,
                   markeredgecolor=colour, markeredgewidth=1.8, label=f"{first}/")  # fmt: skip
