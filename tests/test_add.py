@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, companion_in, copy_checkout, start_in
+from filelock import FileLock
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
@@ -38,6 +41,7 @@ from analysis.features.plan import ExtractionError  # noqa: E402
 from analysis.features.weights import ModelError  # noqa: E402
 from analysis.images import find  # noqa: E402
 from companion.readers import AddError, Wish, add  # noqa: E402
+from companion.runs.experiments import STATE  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -231,6 +235,20 @@ def test_a_family_that_comes_meanwhile_is_not_overwritten(file, folder, monkeypa
     assert kept.title == "The first"
     again = wished("mine", str(file), title="The first", replace=True)
     assert [add(again, folder)[0] for _ in range(2)] == [kept] * 2
+
+
+def test_a_family_waits_for_what_changes_the_book(file, folder, capsys):
+    STATE.mkdir(exist_ok=True)
+    (STATE / "lock-holder").write_text("a build of the book")
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(STATE / "lock"):
+            adding = pool.submit(add, wished("mine", str(file)), folder)
+            while (
+                not adding.done() and capsys.readouterr().err != "waiting for a build of the book\n"
+            ):
+                time.sleep(0.02)
+            assert not adding.done() and not (folder / "mine.yaml").exists()
+        assert adding.result()[2].is_file()
 
 
 # Heads and classes when features are extracted.
