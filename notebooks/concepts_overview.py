@@ -29,7 +29,7 @@ from companion.measurements.measures import counts_of
 from companion.publish import charts, counts, overview, style, words
 
 families = load_families(edition)
-found = overview.known("concepts", families)
+found = overview.known("concepts", edition)
 stated = ledger.printed_regions(ledger.load_claims()["C-overlap"])
 printed = {name: stated[name] for name in families if name in stated}
 
@@ -78,13 +78,13 @@ style.text("shares-supervised", f"{supervised.min()} to {supervised.max()} %")
 # %%
 def named(m) -> dict[str, str]:
     """A measurement's backbone and model."""
-    family = families[m.family]
-    return {"backbone": family.title, "model": family.model(m.model).title}
+    family, model = words.whose(m)
+    return {"backbone": family.title, "model": model.title}
 
 
 def stated_for(m) -> str:
     """What version 1 prints for a model: it names OpenAI's, those finetuned from it, supervised."""
-    pretraining = families[m.family].model(m.model).pretraining
+    pretraining = words.whose(m)[1].pretraining
     counted = m.family in printed and (m.level == "supervised" or "OpenAI" in pretraining)
     return str(totals(printed[m.family]).get(m.level, "–") if counted else "–")
 

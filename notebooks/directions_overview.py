@@ -23,15 +23,12 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import load_families
 from companion.publish import charts, dots, overview, style, words
 from companion.publish.style import digits
 
-families = load_families(edition) | load_families("reader")
-found = overview.known("privileged_directions", families)
+found = overview.known("privileged_directions", edition, "reader")
 example = overview.example(found)
-outliers = {(m.model, m.data.name): m for m in overview.known("outlier_features", families)}
-style.text("coverage", overview.coverage(found, families))
+style.text("coverage", overview.coverage(found, edition, "reader"))
 
 # %% [markdown]
 # ## Importance of every direction
@@ -40,7 +37,7 @@ style.text("coverage", overview.coverage(found, families))
 counts = example[0].counts
 style.figure(
     "importance",
-    charts.importance(overview.titled(example, families), threshold),
+    charts.importance(overview.titled(example), threshold),
     words.kind(example),
     f"""Importance of every direction relative to the mean importance, the counterpart of
     the paper's Figure 2, with {counts["classes"]} captions as head in place of
@@ -50,8 +47,8 @@ style.figure(
 
 # %%
 rows = pd.DataFrame(
-    {"model": overview.title(m, families, data=m not in example)}
-    | words.top_direction(m, outliers)
+    {"model": overview.title(m, data=m not in example)}
+    | words.top_direction(m)
     | {"sd": f"{m.value('top_cosine_deviation'):.3f}"}
     for m in found
 )
@@ -103,5 +100,5 @@ style.text("importance-centred", digits(clip.value("importance_head_centred")[0]
 style.text("with-head-mean", f"{clip.value('top_with_head_mean'):.3f}")
 style.text("with-gap", f"{clip.value('top_with_gap'):.3f}")
 style.text("varies", overview.varying(clip))
-style.text("leader-in-top", overview.leader_in_top(clip, outliers))
+style.text("leader-in-top", overview.leader_in_top(clip))
 style.text("control", overview.privileged_control(control, threshold))

@@ -21,12 +21,10 @@ edition: str = "paper"  # which families
 threshold: float = 10.0  # times the mean importance: from there a direction is privileged
 
 # %%
-from analysis.families.registry import load_families
 from companion.claims.evidence import gather
 from companion.measurements import records
 from companion.publish import charts, counts, dots, encoders, overview, style, words
 
-families = load_families(edition) | load_families("contrast")
 found = encoders.outliers()
 clip = {name: own for name, own in found.items() if own[0].level == "zero_shot"}
 
@@ -36,7 +34,7 @@ clip = {name: own for name, own in found.items() if own[0].level == "zero_shot"}
 # %%
 first = [own[0] for own in found.values()]
 style.figure(
-    "seven", encoders.seven(found, families), words.kind(first),
+    "seven", encoders.seven(first), words.kind(first),
     f"""Outlier features of {len(clip)} zero-shot encoders, of a control with random weights and of
     supervised contrasts, each on the image set below its name. κ: mean and the middle 90 % of
     single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most images,
@@ -48,7 +46,7 @@ style.figure(
 # %%
 several = [m for own in clip.values() if len(own) > 1 for m in own]
 style.figure(
-    "varies", encoders.seven({m.file_name: [m] for m in several}, families), words.kind(several),
+    "varies", encoders.seven(several), words.kind(several),
     """What varies and what does not: the same model on several image sets. κ: mean and the middle
     90 % of single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most
     images, and in how many it is.""",
@@ -56,14 +54,14 @@ style.figure(
     not of one.""",
 )  # fmt: skip
 style.text("contrasts-told", encoders.contrasts_told(first))
-style.text("varies-told", encoders.varies(clip, families))
+style.text("varies-told", encoders.varies(clip))
 
 # %% [markdown]
 # ## Beside effective robustness
 
 # %%
 evidence = gather(edition, experiments=("accuracy",))
-beside = encoders.beside_robustness(clip, evidence.intervals, families)
+beside = encoders.beside_robustness(clip, evidence.intervals)
 style.figure(
     "beside-robustness", dots.rows(beside), words.kinds("published", words.kind(several)),
     """The zero-shot encoders by falling effective robustness (left, from published accuracies, with
@@ -78,25 +76,25 @@ style.text("beside-told", encoders.order_told(beside, robust))
 # ## Privileged directions and pruning with ImageNet's head
 
 # %%
-directions = encoders.with_imagenets_head("privileged_directions", families)
-pruning = encoders.with_imagenets_head("pruning", families)
+directions = encoders.with_imagenets_head(overview.known("privileged_directions", edition))
+pruning = encoders.with_imagenets_head(overview.known("pruning", edition))
 style.figure(
     "importance",
-    charts.importance({encoders.titled(m, families): m for m in directions}, threshold),
+    charts.importance({encoders.titled(m): m for m in directions}, threshold),
     words.kind(directions),
     f"""Importance of every direction of ImageNet's zero-shot head (1,000 classes, 80 templates),
     relative to the mean importance, the counterpart of the paper's Figure 2 on the images named
     above. Dashed: after subtracting the mean row from the head. Dotted: {threshold:g} times.""",
 )  # fmt: skip
 style.table(
-    "controls", encoders.controls(directions, families), words.kind(directions),
+    "controls", encoders.controls(directions), words.kind(directions),
     """The largest importance over the mean importance, as it is and with one thing changed: the
     head less its mean row; the features at length 1 less their mean; Gaussian features; a Gaussian
     head of the same shape; both (means over draws).""",
 )  # fmt: skip
 style.figure(
     "pruning",
-    charts.pruning({encoders.titled(m, families): charts.pruning_curves(m) for m in pruning}),
+    charts.pruning({encoders.titled(m): charts.pruning_curves(m) for m in pruning}),
     words.kind(pruning),
     f"""Accuracy among ImageNet's 1,000 classes against the share of directions pruned, the
     counterpart of the paper's Figure 3 on the images named above each row. Blue band: 95 % interval
@@ -104,15 +102,15 @@ style.figure(
     {pruning[0].value("random_orders")} random orders. Dashed: the 80 % of the claim.""",
 )  # fmt: skip
 style.table(
-    "kept", encoders.kept(pruning, families), words.kind(pruning),
+    "kept", encoders.kept(pruning), words.kind(pruning),
     """Top-1 accuracy in percent among ImageNet's 1,000 classes with the most important directions
     kept, of as many as the head has beyond rounding. Change: from the whole head on the same
     images, ± 95 % interval.""",
 )  # fmt: skip
 style.text("controls-told", encoders.controls_told(directions))
-style.text("ranks", encoders.ranks(pruning, families))
-style.text("components", encoders.of_components(pruning, 0.8, families))
-told = (f"- {encoders.titled(m, families)}: {overview.pruned_at(m, 0.8)}" for m in pruning)
+style.text("ranks", encoders.ranks(pruning))
+style.text("components", encoders.of_components(pruning, 0.8))
+told = (f"- {encoders.titled(m)}: {overview.pruned_at(m, 0.8)}" for m in pruning)
 style.text("pruned-told", "\n".join(told))
 
 # %% [markdown]

@@ -89,10 +89,9 @@ style.figure(
 )  # fmt: skip
 
 # %%
-outliers = {(one.model.name, one.outliers.data.name): one.outliers for one in found}
 directions = pd.DataFrame(
     {"model": one.title}
-    | words.top_direction(one.directions, outliers)
+    | words.top_direction(one.directions)
     | {"by chance": f"{np.sqrt(2 / (np.pi * one.directions.counts['components'])):.3f}"}
     for one in found
 )

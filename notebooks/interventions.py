@@ -24,14 +24,12 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import load_families
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.publish import encoders, overview, style, words
 from companion.publish.style import digits
 
-families = load_families(edition)
-changed = overview.known("interventions", families)
+changed = overview.known("interventions", edition)
 
 # %% [markdown]
 # ## By hand
@@ -55,7 +53,7 @@ style.text("by-hand", f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).
 tried = encoders.one_set_each([m for m in changed if m.level != "random"])
 rows = pd.DataFrame(
     {
-        "model": encoders.told(m, families),
+        "model": encoders.told(m),
         "accuracy (%)": style.percent(m.value("accuracy_whole")),
         "mean": digits(m.value("mean_importance")),
         "κ": digits(m.value("kurtosis_whole")),
@@ -89,8 +87,8 @@ style.table(
 # %%
 if any(m.level == "zero_shot" for m in changed):
     front = overview.front(changed)
-    of_front = overview.basis_of(front, families)
-    style.text("front", overview.title(front, families))
+    of_front = words.of_same_model(front, "basis")[front.data.name]
+    style.text("front", overview.title(front))
     for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
         style.text(name.replace("_", "-"), digits(of_front.value(name)))
     style.text("kurtosis-rotated", digits(of_front.value("kurtosis_rotated").mean()))

@@ -35,7 +35,7 @@ backbone = load_family(family)
 found = available("outlier_features", backbone)
 # Of the pocket lab's styles this looks at the one that plays ImageNet; the others come below.
 looked_at = [m for m in found if m.data.name == TRAINING] or found
-shown = words.titled(looked_at, backbone)
+shown = words.titled(looked_at)
 drawn = encoders.one_set_each(looked_at)
 evidence = words.kind(looked_at)
 
@@ -76,7 +76,7 @@ style.table(
     of the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
     leads.""",
 )  # fmt: skip
-titled = words.titled(drawn, backbone)
+titled = words.titled(drawn)
 style.figure(
     "distribution", charts.kurtosis(titled) if titled else None, evidence,
     f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share
@@ -97,7 +97,7 @@ style.figure(
     as an outlier.""",
 )  # fmt: skip
 style.figure(
-    "heat-map", charts.heat_maps(words.titled(images, backbone)) if images else None, evidence,
+    "heat-map", charts.heat_maps(words.titled(images)) if images else None, evidence,
     """The first images (rows) at the same coordinates (columns): left of the line those of the
     highest profile, right of it others spread over the rest. An outlier feature is a column
     that is far from zero in every image.""",
@@ -112,7 +112,7 @@ style.figure(
 # %%
 style.text("control", words.control(images))
 style.table(
-    "styles", inside.by_style(found, backbone), words.kind(found),
+    "styles", inside.by_style(found), words.kind(found),
     f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the
     style that is a shift but in the web sets (seen), and on average over the
     {len(STYLES["unseen"])} styles that no model trains on (unseen).""",

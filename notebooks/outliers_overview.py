@@ -20,25 +20,23 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 # %%
 import pandas as pd
 
-from analysis.families.registry import load_families
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
 from companion.publish import charts, overview, style, words
 from companion.publish.style import digits
 
-families = load_families(edition) | load_families("reader")
-found = overview.known("outlier_features", families)
+found = overview.known("outlier_features", edition, "reader")
 example = overview.example(found)
 photographs = records.read_all("outlier_features", "efficientnet_lite0")
 sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
 SPARSE = "EfficientNet-Lite0, supervised"
-style.text("coverage", overview.coverage(found, families))
+style.text("coverage", overview.coverage(found, edition, "reader"))
 
 # %% [markdown]
 # ## Every model
 
 # %%
-shown = overview.titled(found, families) | {f"{SPARSE}: {sparse.data.title}": sparse}
+shown = overview.titled(found) | {f"{SPARSE}: {sparse.data.title}": sparse}
 rows = pd.DataFrame(
     {
         "model": title,
@@ -65,7 +63,7 @@ style.table(
 # ## The example and its control
 
 # %%
-of_example = overview.titled(example, families) | {SPARSE: sparse}
+of_example = overview.titled(example) | {SPARSE: sparse}
 style.figure(
     "kurtosis-distribution", charts.kurtosis(of_example), words.kind(of_example.values()),
     """Activation kurtosis of single images and captions: the share below each value. Steps
@@ -73,7 +71,7 @@ style.figure(
     Gaussian's 3.""",
 )  # fmt: skip
 clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
-beside = {overview.title(m, families, data=False): m for m in (clip, control)}
+beside = {overview.title(m, data=False): m for m in (clip, control)}
 style.figure(
     "heat-map", charts.heat_maps(beside), words.kind(beside.values()),
     """The first images (rows) at the same coordinates (columns): left of the line those of the

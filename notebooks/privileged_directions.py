@@ -34,8 +34,7 @@ from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("privileged_directions", backbone)
-shown = words.titled(found, backbone)
-outliers = {(m.model, m.data.name): m for m in available("outlier_features", backbone)}
+shown = words.titled(found)
 
 # %% [markdown]
 # ## From a head and features to importance
@@ -75,7 +74,7 @@ if found:
     width = found[0].counts["components"]
     rows = pd.DataFrame(
         {"model": title}
-        | words.top_direction(m, outliers)
+        | words.top_direction(m)
         | {"second": digits(np.sort(m.value("importance"))[-2]),
            f"≥ {threshold:g} ×": str(len(far_above_mean(m.value("importance"), threshold)))}
         for title, m in shown.items()
@@ -97,9 +96,9 @@ if found:
 
 # %%
 profiles = {
-    title: (m, outliers[m.model, m.data.name].value("profile"))
+    title: (m, outliers.value("profile"))
     for title, m in shown.items()
-    if (m.model, m.data.name) in outliers
+    if (outliers := words.of_same_model(m, "outlier_features").get(m.data.name))
 }
 if profiles:
     style.figure(

@@ -32,7 +32,7 @@ KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the ta
 
 backbone = load_family(family)
 found = available("pruning", backbone)
-shown = words.titled(found, backbone)
+shown = words.titled(found)
 
 # %% [markdown]
 # ## From importance to a pruned head

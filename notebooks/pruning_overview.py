@@ -21,14 +21,12 @@ share: float = 0.8  # of the directions pruned, the least important first: that 
 # %%
 import pandas as pd
 
-from analysis.families.registry import load_families
 from analysis.images.imagelist import is_whole
 from companion.claims import rules
 from companion.publish import charts, overview, style, words
 from companion.publish.style import percent, points
 
-families = load_families(edition) | load_families("reader")
-found = overview.known("pruning", families)
+found = overview.known("pruning", edition, "reader")
 example = overview.example(found)
 
 # %% [markdown]
@@ -38,7 +36,7 @@ example = overview.example(found)
 style.figure(
     "pruning",
     charts.pruning(
-        {title: charts.pruning_curves(m) for title, m in overview.titled(example, families).items()}
+        {title: charts.pruning_curves(m) for title, m in overview.titled(example).items()}
     ),
     words.kind(example),
     f"""Accuracy against the share of directions pruned, the counterpart of the paper's
@@ -53,7 +51,7 @@ first = example[0]
 rank = len(first.value("accuracy_importance"))
 style.table(
     "kept", overview.kept(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)), words.kind(example),
-    f"""Accuracy of {overview.title(first, families)} with some of its directions pruned, in four
+    f"""Accuracy of {overview.title(first)} with some of its directions pruned, in four
     orders. Difference: between the order of importance (least important pruned first) and the whole
     head on the same images, ± 95 % interval.""",
 )  # fmt: skip
@@ -64,8 +62,7 @@ limit = f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)
 style.text("whole", f"{percent(at['accuracy_whole'])} %")
 style.text("limit", limit)
 style.text("outcome", overview.pruned_at(first, share))
-directions = overview.known("privileged_directions", families)
-(directions,) = (m for m in directions if (m.model, m.data) == (first.model, first.data))
+directions = words.of_same_model(first, "privileged_directions")[first.data.name]
 style.text("without-first", overview.without_first(first, directions))
 
 # %% [markdown]
@@ -78,7 +75,7 @@ def row(m) -> dict[str, str]:
     pruned = rules.pruned(m, share)
     at, change = {name: n.value for name, n in pruned.items()}, pruned["accuracy_change"]
     return {
-        "model": overview.title(m, families, data=False),
+        "model": overview.title(m, data=False),
         "whole (%)": percent(at["accuracy_whole"]),
         "kept": f"{at['kept']:.0f} of {at['rank']:.0f}",
         "difference (points)": points(change.value, change.high - change.value),

@@ -26,7 +26,6 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import load_families
 from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
@@ -34,8 +33,8 @@ from companion.claims.evidence import gather
 from companion.publish import dots, encoders, overview, style, words
 from companion.publish.style import digits
 
-families = load_families(edition) | (load_families("contrast") if edition == "paper" else {})
-bases = [m for m in overview.known("basis", families) if "captions" not in m.data.name]
+editions = (edition, "contrast") if edition == "paper" else (edition,)
+bases = [m for m in overview.known("basis", *editions) if "captions" not in m.data.name]
 one_each = encoders.one_set_each(bases)
 
 # %% [markdown]
@@ -67,7 +66,7 @@ PANELS = {
 }
 panels = {
     title: [
-        dots.Row(encoders.told(m, families), m.level, m.value(filled),
+        dots.Row(encoders.told(m), m.level, m.value(filled),
                  other=np.mean(m.value(hollow)))
         for m in one_each
     ]
@@ -81,14 +80,14 @@ style.figure(
     Gaussian that has the images' mean and covariance, and the images less their mean. Line: the 3
     of Gaussian numbers. The folded table below names the images.""",
 )  # fmt: skip
-style.text("gaussian", overview.gaussian_suffices(bases, families))
+style.text("gaussian", overview.gaussian_suffices(bases))
 style.text("moments", overview.from_moments(bases))
 for name, some in (("statements", one_each), ("every-set", bases)):
     style.table(
         name,
         pd.DataFrame(
             {
-                "model": encoders.told(m, families),
+                "model": encoders.told(m),
                 **({"images": m.data.title} if name == "every-set" else {}),
                 "κ": digits(m.value("kurtosis")),
                 "rotated": digits(max(m.value("kurtosis_rotated"))),

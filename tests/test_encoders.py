@@ -15,7 +15,7 @@ from analysis.families.registry import load_families
 from companion.claims.evidence import gather
 from companion.measurements.records import available
 from companion.measurements.textures import textures
-from companion.publish import dots, encoders, front
+from companion.publish import dots, encoders, front, overview
 from companion.publish.dots import Row
 
 OVERLAPPING = ("c", 10, 95, 5, 99)
@@ -64,10 +64,10 @@ def test_the_seven_encoders_and_where_each_stands():
     assert [own[0].data.name for name, own in found.items() if name == "vit_b_32-openai"] == [
         "imagenet_train_4000"
     ]
-    titles = [encoders.told(own[0], FAMILIES) for own in found.values()]
+    titles = [encoders.told(own[0]) for own in found.values()]
     assert len({*titles}) == len(titles)
     assert [title for title in titles if "inferred" in title] == ["RN101 OpenAI (inferred)"]
-    shown = [encoders.outlier_row(own[0], FAMILIES) for own in found.values()]
+    shown = [encoders.outlier_row(own[0]) for own in found.values()]
     alt = dots.noted(shown, "κ", "leader", 3).alt
     assert "ViT-B/32 OpenAI: 4,000 ImageNet training images: 87.3 (" in alt
     assert "92, 100" in alt
@@ -77,9 +77,8 @@ def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
     before = encoders.outliers()
     own = before["vit_b_32-openai"][0]
     early = own.model_copy(update={"model": "vit_b_32-openai-before-projection"})
-    known = encoders.available
-    more = {"vit_b_32": [early]}
-    monkeypatch.setattr(encoders, "available", lambda e, f: known(e, f) + more.get(f.name, []))
+    known = overview.known("outlier_features", "paper", "contrast")
+    monkeypatch.setattr(overview, "known", lambda *_: [*known, early])
     assert encoders.outliers() == before
 
 

@@ -7,9 +7,9 @@ from companion.measurements.records import read_all
 from companion.publish import arrays, costs, overview, words
 
 FAMILIES = load_families("paper")
-IMAGES, CAPTIONS, RANDOM, _ = overview.example(overview.known("outlier_features", FAMILIES))
-CLIP, CONTROL = overview.example(overview.known("privileged_directions", FAMILIES))
-(PRUNED,) = overview.example(overview.known("pruning", FAMILIES))
+IMAGES, CAPTIONS, RANDOM, _ = overview.example(overview.known("outlier_features", "paper"))
+CLIP, CONTROL = overview.example(overview.known("privileged_directions", "paper"))
+(PRUNED,) = overview.example(overview.known("pruning", "paper"))
 (SPARSE,) = read_all("outlier_features", "efficientnet_lite0")
 NEED = "The model needs that direction"
 
@@ -21,7 +21,7 @@ def test_measurements_come_in_the_order_of_families_and_models():
         "vit_b_16-openai--coco_500_captions.json",
         "vit_b_16-random--coco_500_images.json",
     ]
-    assert overview.title(CLIP, FAMILIES, data=False) in overview.title(CLIP, FAMILIES)
+    assert overview.title(CLIP, data=False) in overview.title(CLIP)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,8 @@ def test_the_slower_of_decoding_and_encoding_decides():
 
 
 def test_the_share_in_the_leader_needs_outlier_features_of_the_same_images():
-    own = {(IMAGES.model, IMAGES.data.name): IMAGES}
     leader = IMAGES.value("persistence_coordinate")
-    assert words.top_direction(CLIP, own)["in leader (%)"].endswith(f"({leader})")
-    assert words.top_direction(CLIP, {})["in leader (%)"] == "not measured"
+    assert words.top_direction(CLIP)["in leader (%)"].endswith(f"({leader})")
+    others = CLIP.data.model_copy(update={"name": "other_images"})
+    elsewhere = words.top_direction(CLIP.model_copy(update={"data": others}))
+    assert elsewhere["in leader (%)"] == "not measured"

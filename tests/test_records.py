@@ -238,11 +238,10 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
     what = "500 images, NOT the published set, taken as it is"
     found = read(edited("outlier_features", ("data/what", what)))
     assert found.data.title.endswith(", not the published set")
-    family = load_family("vit_b_16")
-    assert what in words.cautions([found, read(IMAGES)], family)
-    assert words.cautions([read(IMAGES)], family) == ""
+    assert what in words.cautions([found, read(IMAGES)])
+    assert words.cautions([read(IMAGES)]) == ""
     relu = read(edited("outlier_features", ("negative_share", 0.0)))
-    assert "behind a ReLU" in words.cautions([relu], family)
+    assert "behind a ReLU" in words.cautions([relu])
 
 
 def test_other_weights_and_what_is_broken_are_not_taken(edited, tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def of(found: Iterable[Measurement], family: Family) -> Arrays:
             read = store.read_head(head) if head.is_file() else None
             weight = drawn.W if read is None else _double(read.weight)
             bias = np.zeros(len(weight)) if read is None or read.bias is None else read.bias
-            title, h = words.title(m, family), _double(images.features)
+            title, h = words.title(m), _double(images.features)
             return Arrays(title, h, images.labels, weight, _double(bias))
     return _gaussian(family.models[0].width)
 

@@ -6,20 +6,18 @@ says where it is inferred which model it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import Family, load_families
 from analysis.features.published import table
 from analysis.metrics.indicators import rank_correlation
 from companion.claims.ledger import Interval
 from companion.measurements.measures import counts_of
-from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement, available
-from companion.publish import dots, style, words
+from companion.measurements.records import Measurement
+from companion.publish import dots, overview, style, words
 from companion.publish.charts import pruned
 from companion.publish.dots import Row
 from companion.publish.style import Drawing, digits, minus, percent, points, span
@@ -38,11 +36,10 @@ def outliers() -> dict[str, list[Measurement]]:
     before the projection are no other encoder, and left out.
     """
     found: dict[str, list[Measurement]] = {}
-    for family in (load_families("paper") | load_families("contrast")).values():
-        for m in _in_order(available("outlier_features", family)):
-            if "captions" not in m.data.name and not family.model(m.model).own_layer:
-                found.setdefault(m.model, []).append(m)
-    return found
+    for m in overview.known("outlier_features", "paper", "contrast"):
+        if "captions" not in m.data.name and not words.whose(m)[1].own_layer:
+            found.setdefault(m.model, []).append(m)
+    return {model: _in_order(own) for model, own in found.items()}
 
 
 def _in_order(found: Sequence[Measurement]) -> list[Measurement]:
@@ -64,10 +61,9 @@ def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
     return [m for m in found if m in first.values()]
 
 
-def told(m: Measurement, families: Mapping[str, Family]) -> str:
+def told(m: Measurement) -> str:
     """Backbone and pretraining set, or level where it is not zero-shot; inferred if it is."""
-    family = families[m.family]
-    model = family.model(m.model)
+    family, model = words.whose(m)
     if family.edition == "pocket":
         return f"{family.title}, {model.title}"
     what = model.pretraining.split()[0] if m.level == "zero_shot" else model.title
@@ -75,45 +71,32 @@ def told(m: Measurement, families: Mapping[str, Family]) -> str:
     return f"{title} {INFERRED}" if m.provenance.inferred else title
 
 
-def outlier_row(m: Measurement, families: Mapping[str, Family]) -> tuple[Row, str]:
+def outlier_row(m: Measurement) -> tuple[Row, str]:
     """κ with the middle 90 % of single images; the leader, and how often it leads."""
     low, high = m.value("kurtosis_percentiles")[[5, 95]].tolist()
     leader, leading = m.value("persistence_coordinate"), m.value("persistence_fraction")
-    row = Row(titled(m, families), m.level, float(m.value("kurtosis_mean")), low, high)
+    row = Row(titled(m), m.level, float(m.value("kurtosis_mean")), low, high)
     return row, f"{leader}, {words.share(leading)}"
 
 
-def seven(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Family]) -> Drawing:
-    """Outlier features of all models of `outliers`, each on the first of its image sets."""
-    rows = [outlier_row(own[0], families) for own in found.values()]
-    return dots.noted(rows, AXIS, HEADING, GAUSSIAN)
+def seven(found: Iterable[Measurement]) -> Drawing:
+    """Outlier features, a row for each measurement."""
+    return dots.noted([*map(outlier_row, found)], AXIS, HEADING, GAUSSIAN)
 
 
-def titled(m: Measurement, families: Mapping[str, Family]) -> str:
+def titled(m: Measurement) -> str:
     """Model and images; that a model is inferred is said once."""
-    return f"{told(m, families)}: {m.data.title.removesuffix(' (model inferred)')}"
+    return f"{told(m)}: {m.data.title.removesuffix(' (model inferred)')}"
 
 
-def with_imagenets_head(
-    experiment: Experiment, families: Mapping[str, Family]
-) -> list[Measurement]:
-    """Measurements of zero-shot models with the published 80-template head, one set of each model.
-
-    The first of `data/embeddings.yaml`.
-    """
-    found: dict[str, Measurement] = {}
+def with_imagenets_head(found: Sequence[Measurement]) -> list[Measurement]:
+    """Those of zero-shot models with the published 80-template head, on one set of each model."""
     heads = {(one.model, one.data) for one in table().embeddings if one.head}
-    for family in families.values():
-        for m in _in_order(available(experiment, family)):
-            if (m.model, m.data.name) in heads:
-                found.setdefault(m.model, m)
-    return list(found.values())
+    return one_set_each([m for m in found if (m.model, m.data.name) in heads])
 
 
 def beside_robustness(
-    found: Mapping[str, Sequence[Measurement]],
-    intervals: Mapping[str, Interval],
-    families: Mapping[str, Family],
+    found: Mapping[str, Sequence[Measurement]], intervals: Mapping[str, Interval]
 ) -> dict[str, list[Row]]:
     """Zero-shot models by falling effective robustness: it, and κ on the first of their image sets.
 
@@ -122,7 +105,7 @@ def beside_robustness(
     models = [own for name, own in found.items() if name in intervals]
     robust, kurtosis = [], []
     for own in sorted(models, key=lambda own: -intervals[own[0].model].value):
-        title, er = told(own[0], families), intervals[own[0].model]
+        title, er = told(own[0]), intervals[own[0].model]
         means = [float(m.value("kurtosis_mean")) for m in own]
         robust.append(Row(title, own[0].level, 100 * er.value, 100 * er.low, 100 * er.high))
         kurtosis.append(Row(title, own[0].level, means[0], min(means), max(means)))
@@ -157,7 +140,7 @@ def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
     )
 
 
-def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Family]) -> str:
+def varies(found: Mapping[str, Sequence[Measurement]]) -> str:
     """What varies between image sets of one model and what does not, an item each."""
     told_of = []
     for own in found.values():
@@ -168,7 +151,7 @@ def varies(found: Mapping[str, Sequence[Measurement]], families: Mapping[str, Fa
             where = "every image" if least == 1 else f"at least {words.share(least)} of the images"
             same = "coordinate {} leads" if len(leaders) == 1 else "coordinates {} lead"
             told_of.append(
-                f"{told(own[0], families)}, {len(own)} image sets: κ {span(means)}; "
+                f"{told(own[0])}, {len(own)} image sets: κ {span(means)}; "
                 f"{same.format(' and '.join(leaders))} in {where} of a set."
             )
     return style.items(told_of)
@@ -199,18 +182,16 @@ def controls_told(found: Sequence[Measurement]) -> str:
     )
 
 
-def ranks(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
+def ranks(found: Sequence[Measurement]) -> str:
     """How many directions heads have, in words."""
     return "; ".join(
-        f"{told(m, families)} has {len(m.value('accuracy_importance'))} directions for "
+        f"{told(m)} has {len(m.value('accuracy_importance'))} directions for "
         f"{m.counts['classes']:,} classes and {m.counts['components']:,} components"
         for m in found
     )
 
 
-def of_components(
-    found: Sequence[Measurement], share: float, families: Mapping[str, Family]
-) -> str:
+def of_components(found: Sequence[Measurement], share: float) -> str:
     """What pruning a share costs where it is taken of as many directions as a head could have.
 
     Of heads that have many fewer; a sentence each.
@@ -223,18 +204,18 @@ def of_components(
             lost = change[kept - 1], half[kept - 1]
             told_of.append(
                 f"Were the {100 * share:.0f} % taken of the {most:,} directions that the head of "
-                f"{told(m, families)} could have, {kept} of its {len(best)} were kept: accuracy "
+                f"{told(m)} could have, {kept} of its {len(best)} were kept: accuracy "
                 f"{percent(best[kept - 1])} %, a difference of {points(*lost)} points, "
                 f"{'a' if sum(lost) < 0 else 'no'} loss is established."
             )
     return " ".join(told_of)
 
 
-def controls(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.DataFrame:
+def controls(found: Sequence[Measurement]) -> pd.DataFrame:
     """The largest importance over the mean of each head, and with one thing changed at a time."""
     return pd.DataFrame(
         {
-            "model": titled(m, families),
+            "model": titled(m),
             "as it is": digits(m.value("importance").max()),
             "head centred": digits(m.value("importance_head_centred")[0]),
             "features centred": digits(m.value("control_centred_features")),
@@ -246,7 +227,7 @@ def controls(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd
     )
 
 
-def kept(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.DataFrame:
+def kept(found: Sequence[Measurement]) -> pd.DataFrame:
     """Accuracy with some shares of a head's directions kept, and what a fifth of them loses."""
     rows = []
     for m in found:
@@ -254,7 +235,7 @@ def kept(found: Sequence[Measurement], families: Mapping[str, Family]) -> pd.Dat
         steps = {f"{100 * share:g} %": round(share * len(best)) for share in KEPT}
         fifth = steps["20 %"]
         rows.append(
-            {"model": titled(m, families), "directions": str(len(best))}
+            {"model": titled(m), "directions": str(len(best))}
             | {f"{share} kept": percent(best[step - 1]) for share, step in steps.items()}
             | {"change at 20 % (points)": points(lost[fifth - 1], half[fifth - 1])}
         )

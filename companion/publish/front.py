@@ -14,10 +14,9 @@ import textwrap
 from pathlib import Path
 
 from analysis.common import ROOT, write_text
-from analysis.families.registry import load_families
 from companion.claims.evidence import gather
 from companion.measurements.quantities import Experiment
-from companion.publish import encoders, overview, style
+from companion.publish import encoders, overview, style, words
 from companion.publish.style import Drawing, digits
 from companion.publish.svg import inline_svg
 
@@ -35,7 +34,7 @@ COLOURS = {
 
 def figure() -> Drawing:
     """κ and leader of every encoder, contrast and control."""
-    return encoders.seven(encoders.outliers(), load_families("paper") | load_families("contrast"))
+    return encoders.seven(own[0] for own in encoders.outliers().values())
 
 
 def for_readme(drawing: Drawing) -> str:
@@ -56,26 +55,24 @@ def for_readme(drawing: Drawing) -> str:
 
 def paragraph() -> str:
     """What was found, in Markdown; see the book's front page."""
-    families = load_families("paper") | load_families("contrast")
-    paper = load_families("paper")
-    found = overview.known("outlier_features", paper)
+    found = overview.known("outlier_features", "paper")
     clip = {name: own for name, own in encoders.outliers().items() if own[0].level == "zero_shot"}
     accuracy: Experiment = "accuracy"
     evidence = gather("paper", experiments=(accuracy,))
-    beside = encoders.beside_robustness(clip, evidence.intervals, families)
+    beside = encoders.beside_robustness(clip, evidence.intervals)
     robust = sum(known.robust is True for name, known in evidence.robust.items() if name in clip)
-    changed = overview.known("interventions", paper)
+    changed = overview.known("interventions", "paper")
     front = overview.front(changed)
-    of_front = overview.basis_of(front, paper)
+    of_front = words.of_same_model(front, "basis")[front.data.name]
     turned = digits(of_front.value("kurtosis_rotated").mean())
     told = (
         "Outlier features are a few coordinates that tower above the rest; κ, the activation "
         "kurtosis, measures them, and a Gaussian has 3. The figure has κ of features that others "
         "published of the paper's encoders: single images exist for "
-        f"{overview.coverage(found, paper)}, and none is one of ImageNet's validation images. "
+        f"{overview.coverage(found, 'paper')}, and none is one of ImageNet's validation images. "
         f"{encoders.order_told(beside, robust)} What κ measures depends on the frame in which "
         "features are written down: a rotation that the head undoes takes κ of "
-        f"{encoders.told(front, paper)} on {front.data.title} from "
+        f"{encoders.told(front)} on {front.data.title} from "
         f"{digits(of_front.value('kurtosis'))} to {turned}; over all models tried such changes "
         f"moved {overview.predictions_changed(changed)}. "
         "[What kurtosis measures](book/what_kurtosis_measures.md) tells what follows."

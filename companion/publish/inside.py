@@ -15,6 +15,7 @@ from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.measures import sweeps_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
+from companion.publish import words
 from companion.publish.charts import ORDERS, Curve
 from companion.publish.dots import Marks, Row
 from companion.publish.style import digits, percent, points, span, with_interval
@@ -134,14 +135,14 @@ def control(found: Iterable[Inside]) -> str:
     )
 
 
-def by_style(found: Iterable[Measurement], family: Family) -> pd.DataFrame:
+def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
     """κ and persistence P (%) of a pocket family's models, on average over groups of styles.
 
     Empty for measurements of other images.
     """
     every = pd.DataFrame(
         {
-            "model": family.model(m.model).title,
+            "model": words.whose(m)[1].title,
             "group": group,
             "κ": m.value("kurtosis_mean"),
             "P": 100 * m.value("persistence_fraction"),

@@ -6,12 +6,12 @@ The sentences say of its CLIP model and of its control what the numbers turn out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from analysis.common import ROOT
-from analysis.families.registry import Family, Level
+from analysis.families.registry import Edition, Family, Level, load_families
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
@@ -22,14 +22,19 @@ from companion.publish.style import digits, percent, points
 EXAMPLE, DATA = "vit_b_16", "coco_500_"
 
 
-def known(experiment: Experiment, families: Mapping[str, Family]) -> list[Measurement]:
-    """Measurements of the families' models, in the order of families and models; captions last."""
+def known(experiment: Experiment, *editions: Edition) -> list[Measurement]:
+    """Measurements of the editions' models, in the order of families and models; captions last."""
     found: list[Measurement] = []
-    for family in families.values():
+    for family in _families(editions):
         order = [model.name for model in family.models]
         own = available(experiment, family)
         found += sorted(own, key=lambda m: (order.index(m.model), "captions" in m.data.name))
     return found
+
+
+def _families(editions: Iterable[Edition]) -> Iterator[Family]:
+    for edition in editions:
+        yield from load_families(edition).values()
 
 
 def example(found: Sequence[Measurement]) -> list[Measurement]:
@@ -42,7 +47,7 @@ def of_level(level: Level, found: Sequence[Measurement]) -> Measurement:
     return next(m for m in found if m.level == level and "captions" not in m.data.name)
 
 
-def gaussian_suffices(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
+def gaussian_suffices(found: Sequence[Measurement]) -> str:
     """How far draws with the same mean and covariance are from the kurtosis of the images."""
     apart = [abs(m.value("kurtosis_gaussian") / m.value("kurtosis") - 1) for m in found]
     clip = [off for off, m in zip(apart, found, strict=True) if m.level == "zero_shot"]
@@ -54,7 +59,7 @@ def gaussian_suffices(found: Sequence[Measurement], families: Mapping[str, Famil
         return told
     drawn, own = (digits(worst.value(name)) for name in ("kurtosis_gaussian", "kurtosis"))
     return (
-        f"{told} In {title(worst, families)} the draws have {drawn} against {own}: there something "
+        f"{told} In {title(worst)} the draws have {drawn} against {own}: there something "
         "else raises κ."
     )
 
@@ -63,12 +68,6 @@ def front(changed: Sequence[Measurement]) -> Measurement:
     """Of interventions the zero-shot model on most images, of which the pages speak."""
     zero_shot = [m for m in changed if m.level == "zero_shot"]
     return sorted(zero_shot, key=lambda m: m.counts["images"])[-1]
-
-
-def basis_of(m: Measurement, families: Mapping[str, Family]) -> Measurement:
-    """What is measured of the basis for the same model and images."""
-    known_of = known("basis", {m.family: families[m.family]})
-    return next(o for o in known_of if (o.model, o.data.name) == (m.model, m.data.name))
 
 
 def predictions_changed(changed: Sequence[Measurement]) -> str:
@@ -95,23 +94,22 @@ def from_moments(found: Sequence[Measurement]) -> str:
     )
 
 
-def title(m: Measurement, families: Mapping[str, Family], data: bool = True) -> str:
+def title(m: Measurement, data: bool = True) -> str:
     """Backbone and model, and the data if wanted."""
-    family = families[m.family]
-    model = words.title(m, family) if data else family.model(m.model).title
-    return f"{family.title}, {model}"
+    family, model = words.whose(m)
+    return f"{family.title}, {words.title(m) if data else model.title}"
 
 
-def titled(found: Sequence[Measurement], families: Mapping[str, Family]) -> dict[str, Measurement]:
+def titled(found: Sequence[Measurement]) -> dict[str, Measurement]:
     """Measurements by backbone, model and data."""
-    return {title(m, families): m for m in found}
+    return {title(m): m for m in found}
 
 
-def coverage(found: Sequence[Measurement], families: Mapping[str, Family]) -> str:
-    """How many of the families' zero-shot models are measured, and which of these are inferred."""
-    names = {model.name for f in families.values() for model in f.at_level("zero_shot")}
+def coverage(found: Sequence[Measurement], *editions: Edition) -> str:
+    """How many of the editions' zero-shot models are measured, and which of these are inferred."""
+    names = {model.name for f in _families(editions) for model in f.at_level("zero_shot")}
     told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
-    inferred = dict.fromkeys(families[m.family].title for m in found if m.provenance.inferred)
+    inferred = dict.fromkeys(words.whose(m)[0].title for m in found if m.provenance.inferred)
     return (
         f"{told} (which model it is, is inferred for {', '.join(inferred)})" if inferred else told
     )
@@ -132,14 +130,16 @@ def learned(clip: Measurement, control: Measurement) -> str:
     )
 
 
-def leader_in_top(m: Measurement, outliers: Mapping[tuple[str, str], Measurement]) -> str:
+def leader_in_top(m: Measurement) -> str:
     """How much of a head's top direction lies in the coordinate that leads in most images.
 
-    ``outliers``: by model and data; of those of the same model's captions the leader is named, too.
+    If the most lies in the one that leads in most captions, that is said.
     """
     parts = m.value("top_components") ** 2
-    leaders = {data: int(o.value("persistence_coordinate"))
-               for (model, data), o in outliers.items() if model == m.model}  # fmt: skip
+    leaders = {
+        data: int(outliers.value("persistence_coordinate"))
+        for data, outliers in words.of_same_model(m, "outlier_features").items()
+    }
     own, most = leaders[m.data.name], int(parts.argmax())
     told = (
         f"Coordinate {own}, which leads in most images, holds {100 * parts[own]:.1f} % of the top "

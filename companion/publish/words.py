@@ -9,25 +9,38 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.families.registry import Family, Model
+from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement, broken, code_note
+from companion.measurements.records import Measurement, available, broken, code_note
 from companion.publish.style import Evidence, admonition, digits, items, percent, span, text
 
 
-def title(measurement: Measurement, family: Family) -> str:
-    """The model and the data of a measurement of that family, as words."""
-    return f"{family.model(measurement.model).title}: {measurement.data.title}"
+def whose(measurement: Measurement) -> tuple[Family, Model]:
+    """The family and the model that were measured, from the family's file."""
+    family = load_family(measurement.family)
+    return family, family.model(measurement.model)
 
 
-def titled(measured: Sequence[Measurement], family: Family) -> dict[str, Measurement]:
+def of_same_model(m: Measurement, experiment: Experiment) -> dict[str, Measurement]:
+    """Data set → what another experiment found for the same model."""
+    family, model = whose(m)
+    alone = family.model_copy(update={"models": (model,)})  # no other model's files are read
+    return {found.data.name: found for found in available(experiment, alone)}
+
+
+def title(measurement: Measurement) -> str:
+    """The model and the data of a measurement, as words."""
+    return f"{whose(measurement)[1].title}: {measurement.data.title}"
+
+
+def titled(measured: Sequence[Measurement]) -> dict[str, Measurement]:
     """A family's measurements by title, which names the data set where there are several."""
     alone = len({m.data.name for m in measured}) == 1
-    return {family.model(m.model).title if alone else title(m, family): m for m in measured}
+    return {whose(m)[1].title if alone else title(m): m for m in measured}
 
 
 def head(measurement: Measurement) -> str:
@@ -94,15 +107,12 @@ def outliers(profile: NDArray[np.float64], threshold: float) -> str:
     return ", ".join(names[:6]) + more or "none"
 
 
-def top_direction(
-    m: Measurement, outliers: Mapping[tuple[str, str], Measurement]
-) -> dict[str, str]:
+def top_direction(m: Measurement) -> dict[str, str]:
     """The most important direction of a model, as the cells of a row.
 
-    ``outliers``: measurements of outlier features by model and data, for the coordinate that leads
-    in most images.
+    The leader is the coordinate that leads in most of the same images, where that is measured.
     """
-    top, own = m.value("top_direction"), outliers.get((m.model, m.data.name))
+    top, own = m.value("top_direction"), of_same_model(m, "outlier_features").get(m.data.name)
     leader = own.value("persistence_coordinate") if own else None
     return {
         "importance": digits(m.value("importance").max()),
@@ -210,15 +220,15 @@ def missing(
     every = "Every model of this family was measured."
     text("not-measured", not_measured(family, absent, what, experiment) or every)
     problems = unusable([*unusable_features(family), *broken(experiment, family)])
-    notes = {"cautions": cautions(measured, family), "older-code": code_notes(measured)}
+    notes = {"cautions": cautions(measured), "older-code": code_notes(measured)}
     for name, note in (*notes.items(), ("unusable", problems)):
         if note:
             text(name, note)
 
 
-def cautions(measured: Sequence[Measurement], family: Family) -> str:
+def cautions(measured: Sequence[Measurement]) -> str:
     """An admonition (MyST) on what keeps measurements from being compared; "" if nothing does."""
-    notes = [f"{title(m, family)}: {m.data.what}." for m in measured if not is_whole(m.data.what)]
+    notes = [f"{title(m)}: {m.data.what}." for m in measured if not is_whole(m.data.what)]
     precisions = list(dict.fromkeys(m.provenance.precision for m in measured if m.live))
     if len(precisions) > 1:
         notes.append(f"Not all are of one precision: {'; '.join(precisions)}.")
