@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -95,10 +96,15 @@ def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:
 
 
 def start_in(folder: Path, *words: str | Path, **more: str) -> subprocess.Popen:
-    """Start the command line in `folder`, with its output as text; ``more`` environment."""
+    """Start the command line in `folder`, as a group of processes, with its output as text.
+
+    ``more`` environment. Where the tests run in the background, SIGINT is ignored, which children
+    would inherit.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "companion.cli", *map(str, words)], cwd=folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(folder) | more,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, companion_in, copy_checkout, start_in
+from conftest import ROOT, companion_in, copy_checkout, python_in, start_in
 from filelock import FileLock
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
@@ -460,12 +458,11 @@ def test_a_line_that_cannot_be_done_is_refused_before_anything_is_loaded(
 def test_completion(line, expected, tmp_path):
     """As bash asks for it: argcomplete answers on a file, or on a descriptor of its own."""
     line, answers = f"companion {line}", tmp_path / "answers"
-    environment = os.environ | {
-        "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
-        "_ARGCOMPLETE_STDOUT_FILENAME": str(answers), "PYTHONPATH": str(ROOT), "IFS": "\x0b",
-        "_ARGCOMPLETE_IFS": "\x0b",
-    }  # fmt: skip
-    subprocess.run([sys.executable, "-m", "companion.cli"], env=environment, cwd=ROOT, check=False)
+    python_in(
+        ROOT, "-m", "companion.cli", _ARGCOMPLETE="1", COMP_LINE=line, COMP_POINT=str(len(line)),
+        COMP_TYPE="9", IFS="\x0b", _ARGCOMPLETE_IFS="\x0b",
+        _ARGCOMPLETE_STDOUT_FILENAME=str(answers),
+    )  # fmt: skip
     found = answers.read_text().split("\x0b") if answers.exists() else []
     assert {word.strip() for word in found if word.strip()} == expected
 

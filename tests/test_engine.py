@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -285,13 +283,7 @@ except FileExistsError:
 def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project, signal_number):
     slow = PER_FAMILY.replace("print(", SLOW_BUT_FOR_THE_FIRST.format(folder=project) + "print(")
     (project / "notebooks/per_family.py").write_text(slow)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "companion.cli", "build", "--runs", "--jobs", "1"], cwd=project,
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(project)},
-        start_new_session=True,
-        # Where the tests run in the background, SIGINT is ignored, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    process = start_in(project, "build", "--runs", "--jobs", "1")
     begun = 0
     for line in process.stderr:
         begun += "running" in line

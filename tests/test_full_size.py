@@ -8,8 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 
@@ -17,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from conftest import ROOT
+from conftest import ROOT, python_in, start_in
 
 from analysis.common import CompanionError
 from analysis.families.registry import Model
@@ -37,8 +35,6 @@ from training import full_size, objectives  # noqa: E402
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
 CLASSES = 8
-SEARCH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-ENVIRONMENT = {**os.environ, "PYTHONPATH": SEARCH, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +68,10 @@ def options(emoji, out, text, **more):
     return TrainOptions(**given | more)
 
 
-def command(asked):
+def words(asked):
+    """Of the command line that asks for it."""
     given = asked.model_dump(exclude_defaults=True)
-    line = [sys.executable, "-m", "companion.cli", "train", given.pop("recipe")]
+    line = ["train", given.pop("recipe")]
     return [*line, *(f"--{name.replace('_', '-')}={value}" for name, value in given.items())]
 
 
@@ -245,24 +242,20 @@ def test_two_processes_killed_in_the_middle_go_on(emoji, tmp_path):
     """From the last epoch, and with one thread to the same bits."""
     text = recipe(tmp_path, epochs=3)
     lines = [
-        command(options(emoji, tmp_path / name, text, processes=2, micro_batch=8))
+        words(options(emoji, tmp_path / name, text, processes=2, micro_batch=8))
         for name in ("whole", "killed")
     ]
-    whole = subprocess.run(
-        lines[0], env=ENVIRONMENT, check=True, timeout=300, capture_output=True, text=True
-    )
-    assert len(re.findall(r"^epoch \d,", whole.stdout, re.M)) == 4, whole.stdout
-    process = subprocess.Popen(lines[1], env=ENVIRONMENT, start_new_session=True)
+    whole = python_in(ROOT, "-m", "companion.cli", *lines[0], OMP_NUM_THREADS="1")
+    assert len(re.findall(r"^epoch \d,", whole.stdout, re.M)) == 4, whole.stdout + whole.stderr
+    process = start_in(ROOT, *lines[1], OMP_NUM_THREADS="1")
     state, until = tmp_path / "killed" / "state.ckpt", time.monotonic() + 200
     while not state.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     kept = torch.load(state, weights_only=True)
     assert kept["global_step"] == 8 and len(kept["curve"]) == 2
-    resumed = subprocess.run(
-        lines[1], env=ENVIRONMENT, check=True, timeout=300, capture_output=True, text=True
-    )
+    resumed = python_in(ROOT, "-m", "companion.cli", *lines[1], OMP_NUM_THREADS="1")
     assert re.findall(r"^epoch (\d),", resumed.stdout, re.M) == ["2", "3"]
     paths = [tmp_path / name / f"{CLIP}-finetuned.safetensors" for name in ("whole", "killed")]
     assert about(paths[0])["curve"] == about(paths[1])["curve"]

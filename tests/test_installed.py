@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, copy_checkout
+from conftest import ROOT, copy_checkout, python_in
 from tiny import save_folder
 
 pytest.importorskip("torch", reason="extraction is not installed")
@@ -111,8 +111,5 @@ def test_where_the_root_is(python, tmp_path):
 
 
 def test_a_checkout_is_not_another_folder(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "companion.cli", "status"], cwd=ROOT, text=True, capture_output=True,
-        env=os.environ | {"COMPANION_ROOT": str(tmp_path), "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = python_in(ROOT, "-m", "companion.cli", "status", COMPANION_ROOT=str(tmp_path))
     assert done.returncode == 1 and "set it to one, or unset it" in done.stderr

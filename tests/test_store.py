@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import python_in
 from tiny import model
 
 from analysis.common import ROOT, temporary_folder, write_text
@@ -201,7 +202,7 @@ def test_reading_needs_no_torch_and_about_a_second(tmp_path):
         f"print(store.read_features(Path({str(path)!r})).features.shape, time.process_time() < 5);"
         "assert not {'torch', 'open_clip', 'timm', 'torchvision'} & sys.modules.keys()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = python_in(ROOT, "-c", code)
     assert done.stdout == "(12, 5) True\n", done.stderr
 
 

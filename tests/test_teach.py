@@ -2,18 +2,16 @@
 
 import ast
 import importlib.util
-import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, python_in
 from scipy import sparse
 
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
@@ -144,16 +142,8 @@ def test_the_slides_of_the_book_are_beside_its_pages(built_book):
 def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
     text = (ROOT / "book/guide/lab_sheet.md").read_text(encoding="utf-8")
     first, second = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
-    told = run_python(clone, first)
+    told = python_in(clone, "-c", first).stdout
     assert re.search(r"pocket-cnn-web-large +0 .* 4\.014\n", told) and "r=0.686" in told
     if not all(map(importlib.util.find_spec, NEEDED)):
         pytest.skip("without PyTorch there are no features")
-    assert "supervised: κ 2.81, importance 2.2 × mean" in run_python(clone, second)
-
-
-def run_python(folder, code):
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout
+    assert "supervised: κ 2.81, importance 2.2 × mean" in python_in(clone, "-c", second).stdout
