@@ -272,6 +272,16 @@ def what_axe_finds(page: Any, context: str, options: Mapping[str, Any]) -> list[
     ]
 
 
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store; and no data sets but those that the test puts into the folder beside it."""
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
+    monkeypatch.setattr("analysis.images.sets.CONFIG", tmp_path / "no-configuration.yaml")
+    return tmp_path / "store"
+
+
 @pytest.fixture(scope="session")
 def artefacts() -> None:
     """Skip unless the public features can be had from a mirror, the cache or the network."""

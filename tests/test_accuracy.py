@@ -123,12 +123,6 @@ def test_a_head_without_a_class_of_the_set():
         recognised(np.zeros((1, WIDTH)), np.zeros(1, np.int64), few, ("alarm_clock",))
 
 
-@pytest.fixture
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
-    return tmp_path
-
-
 def fill(model, data, head, seed, what="made up"):
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])

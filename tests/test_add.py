@@ -62,9 +62,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path, monkeypatch):
+def pictures(own_store, tmp_path):
     """A folder of nine, and a store of its own for their features."""
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     return save_folder(tmp_path / "pictüres of mine")
 
 

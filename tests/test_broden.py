@@ -43,10 +43,8 @@ SHOWN = {
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(own_store, tmp_path):
     """The miniature as a reader's copy, where the command looks for it."""
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     return broden_miniature.save(tmp_path / "data" / "broden1_224")
 
 
@@ -244,12 +242,10 @@ MODELS = ("pocket-cnn-web-large", "pocket-cnn-supervised")
 
 
 @pytest.fixture
-def painted(tmp_path, monkeypatch):
+def painted(own_store, tmp_path, monkeypatch):
     """Some hundreds of images that show what their labels say, as an incomplete copy."""
     for library in ("torch", "open_clip", "timm"):
         pytest.importorskip(library, reason="extraction is not installed")
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     monkeypatch.setattr(records, "FOLDER", tmp_path / "measured")
     for name in ("write", "read_all"):
         kept_apart = functools.partial(getattr(records, name), folder=records.FOLDER)

@@ -116,8 +116,7 @@ def recorded(experiment, model, quantity):
     return found
 
 
-def test_readme_opens_with_what_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))  # what is recorded, alone
+def test_readme_opens_with_what_is_measured(own_store):  # what is recorded, alone
     text = front.README.read_text(encoding="utf-8")
     assert front.opening(text) == text, "run python -m companion.publish.front"
     said = " ".join(text.partition(front.START)[2].partition(front.END)[0].split())
@@ -137,8 +136,7 @@ def test_readme_opens_with_what_is_measured(tmp_path, monkeypatch):
         front.opening("# Nothing\n")
 
 
-def test_readmes_figure_is_the_books(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+def test_readmes_figure_is_the_books(own_store):
     drawing, kept = front.figure(), front.FIGURE.read_text(encoding="utf-8")
     assert front.FIGURE.relative_to(ROOT).as_posix() in front.README.read_text(encoding="utf-8")
     assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers

@@ -24,10 +24,8 @@ MODEL, SMALL = MODELS[0], Family.model_construct(name="small", models=tuple(MODE
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+def nothing_recorded(own_store, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "FOLDER", tmp_path / "recorded")
-    return tmp_path / "store"
 
 
 def measured(experiment, model=MODEL):

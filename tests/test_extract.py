@@ -447,12 +447,11 @@ def test_settings_that_make_no_sense(tmp_path):
         extract([VIT, CNN], image_list(), QUICK, folder=tmp_path, checkpoint=tmp_path)
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
+def test_the_command(own_store, tmp_path, monkeypatch, capsys):
     family = Family(name="tiny", title="Tiny", edition="reader", order=1, backbone="Small.",
                     models=(VIT, CNN, model("gone", library=None, architecture=None, weights=None))
                     )  # fmt: skip
     monkeypatch.setattr(registry, "load_family", lambda name: family)
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     pictures = tmp_path / "pictures"
     spoil(pictures)
     command = ["extract", "tiny", "--data", str(pictures), "--workers", "1", "--device", "cpu"]
@@ -462,7 +461,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[0].endswith("(2 left out: blue/002.jpg, red/003.jpg)")
     path = Path(lines[0].split()[0])
-    assert path.parent == tmp_path / "store" / "vit"
+    assert path.parent == own_store / "vit"
     assert len(store.read_features(path).features) == 28
     assert main(["extract", "tiny", "--model", "vitt", "--data", str(pictures)]) == 1
     assert "did you mean 'vit'" in capsys.readouterr().err

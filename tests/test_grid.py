@@ -21,6 +21,7 @@ from companion.runs import cost, grid
 from companion.runs.experiments import RunError
 from companion.runs.grid import Choice
 
+pytestmark = pytest.mark.usefixtures("own_store")
 #: Experiments that features, labels and a head of noise allow.
 ON_NOISE = (
     "accuracy", "basis", "interventions", "outlier_features", "privileged_directions", "pruning",
@@ -47,15 +48,6 @@ def family(*names):
     """A family file; the folders of pictures have the classes red, green and blue."""
     head = "name: mine\ntitle: Mine\nedition: reader\norder: 1\nbackbone: Small.\nmodels:\n"
     return head + "".join(MODEL.format(name=name, weights=WEIGHTS[name]) for name in names)
-
-
-@pytest.fixture(autouse=True)
-def nothing_here(tmp_path, monkeypatch):
-    """No data set and no features of this machine's."""
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
-    monkeypatch.setattr(sets, "CONFIG", tmp_path / "no-configuration.yaml")
 
 
 @pytest.fixture

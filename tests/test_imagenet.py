@@ -14,18 +14,14 @@ from PIL import Image
 from pyarrow import parquet
 
 from analysis.common import ROOT
-from analysis.families.registry import load_family
-from analysis.features import store
 from analysis.images import copies, find, imagenet, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
 from companion.cli import main
-from companion.measurements import due, take
 
 ALL = (
     *("imagenet", "imagenet-v2", "imagenet-v2-threshold0.7", "imagenet-v2-top-images"),
     *("imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
 )
-NO_CONFIG = "no-configuration.yaml"
 TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__
 
 
@@ -37,16 +33,13 @@ def complete(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small(complete, tmp_path, monkeypatch):
+def small(complete, own_store, monkeypatch):
     """Expect the miniatures' counts, and look for the sets among them."""
     folder, described = complete
     every = {**sets.descriptions(), **described}
     for module in (sets, copies):
         monkeypatch.setattr(module, "descriptions", lambda: every)
     monkeypatch.setenv("COMPANION_DATA", str(folder))
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
-    monkeypatch.setattr(sets, "CONFIG", tmp_path / NO_CONFIG)
     return folder
 
 
@@ -483,38 +476,6 @@ def test_the_status_of_data(capsys):
     assert (first["data"], first["images"], first["classes"]) == ("imagenet", 1000, 1000)
     assert first["published"]["origin"] == "https://www.image-net.org"
     assert len(first["list_sha256"]) == 64
-
-
-def test_extraction_of_a_shift(own, monkeypatch, capsys):
-    pytest.importorskip("torch", reason="extraction is not installed")
-    pytest.importorskip("open_clip")
-    pytest.importorskip("timm")
-    few = replace(imagenet.prompts(), templates=imagenet.prompts().templates[:2])
-    monkeypatch.setattr(imagenet, "prompts", lambda: few)  # heads are made quickly
-    name = "pocket-cnn-random"
-    command = ["extract", "pocket_cnn", "--model", name, "--data", "imagenet-r",
-               "--device", "cpu", "--workers", "1"]  # fmt: skip
-    model = load_family("pocket_cnn").model(name)
-    job = due.Job("outlier_features", "pocket_cnn", model, "imagenet-r", ("imagenet-r",))
-    assert main(command) == 0
-    found = store.read_features(store.features_path(name, "imagenet-r"), model)
-    (listed,) = find.find("imagenet-r")
-    np.testing.assert_array_equal(found.labels, listed.labels)
-    np.testing.assert_array_equal(found.rows, store.row_numbers(listed.keys))
-    assert found.sidecar["data"]["what"] == listed.what
-    head = store.read_head(store.head_path(name, "imagenet-r"), model)
-    assert head.classes == imagenet.classes()
-    whole = take.measure(job)
-    assert whole.data.what.startswith("ImageNet-R, 229 images of 200 classes, list ")
-
-    one_of(own("imagenet-r"), GOLDFISH).unlink()
-    capsys.readouterr()
-    assert main(command) == 1
-    assert "228 of 229 images: this copy of ImageNet-R is incomplete" in capsys.readouterr().err
-    assert main([*command, "--accept-counts"]) == 0
-    partial = take.measure(job)
-    assert partial.counts["images"] == 228
-    assert "NOT the published set, taken as it is: 228 of 229 images" in partial.data.what
 
 
 def test_the_book_describes_the_sets():

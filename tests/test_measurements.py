@@ -39,12 +39,6 @@ def recorded(experiment, name):
     return read(FOLDER / experiment / f"{name}.json")
 
 
-@pytest.fixture
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    return tmp_path / "store"
-
-
 # What is recorded
 
 

@@ -52,8 +52,7 @@ def test_a_direction_that_is_not_the_top_one_is_not_said_to_be_needed():
     assert NEED not in overview.without_first(PRUNED, other)
 
 
-def test_where_no_features_are_a_page_works_on_gaussian_numbers(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+def test_where_no_features_are_a_page_works_on_gaussian_numbers(own_store):
     title, h, labels, weight, bias = arrays.of([IMAGES], FAMILIES["vit_b_16"])
     assert title == "Gaussian numbers" and h.shape[1] == weight.shape[1] == 512
     assert (labels == (h @ weight.T + bias).argmax(axis=1)).all()

@@ -20,6 +20,7 @@ from companion import cli, probe_checkpoint, probe_found
 from companion.measurements import records
 from companion.probe import ProbeError, Recorded, probe
 
+pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
 SIGNED = RNG.normal(size=(60, 128))
 CLAIM = "the outlier features that the paper found only in robust models"
@@ -276,11 +277,6 @@ def images(tmp_path_factory):
     for i, picture in enumerate(pictures(12)):
         Image.fromarray(picture).save(folder / f"{i:02}.png")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def an_empty_store(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path_factory.mktemp("store")))
 
 
 def run(*words):

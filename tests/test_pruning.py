@@ -97,11 +97,6 @@ def test_the_sweep_is_every_step_computed_afresh(task, given, meant, monkeypatch
     np.testing.assert_array_equal(blocks, found)
 
 
-def test_the_curve_is_the_mean_of_the_sweep():
-    expected = [np.mean(literal(FEATURES, LABELS, ORDER[:k])) for k in range(1, 13)]
-    np.testing.assert_allclose(pruning_curve(FEATURES, LABELS, HEAD, ORDER), expected)
-
-
 def test_leaving_out_each_direction():
     found = accuracy_without_each(FEATURES[SOME], LABELS[SOME], HEAD, SUBSET, BIAS)
     for left_out in range(12):
@@ -144,38 +139,6 @@ def shift(seed, rows=None):
 
 
 SETS = [Images(FEATURES, LABELS, RNG.integers(0, 25, 60)), shift(1), shift(2, SUBSET)]
-
-
-def test_curves_are_those_of_a_literal_loop_and_random_orders_have_a_range():
-    kept = np.array([1, 2, 5, 12])
-    found = pruning.sweeps(
-        SETS,
-        decompose(HEAD),
-        None,
-        ["importance", "random"],
-        BASELINE,
-        lambda flags: pruning.sampled(flags, BASELINE, kept),
-        random_orders=2,
-        kept=kept,
-    )
-    importances = importance(FEATURES, HEAD)
-    drawn = [pruning_order(importances, "random", seed) for seed in (0, 1)]
-    for step, k in enumerate(kept):
-        of_each = []
-        for order in (ORDER, *drawn):
-            inside, *outside = (
-                np.mean(literal(one.features, one.labels, order[:k],
-                                *[range(12) if one.class_subset is None else one.class_subset] * 2))
-                for one in SETS
-            )  # fmt: skip
-            mean = sum(outside) / 2
-            of_each.append((inside, mean, float(effective_robustness(mean, inside, BASELINE))))
-        point, *random = np.array(of_each)
-        curves = found["random"].curves, found["random"].low, found["random"].high
-        np.testing.assert_allclose([part[step] for part in found["importance"].curves], point)
-        for curve, expected in zip(curves, (np.mean, np.min, np.max), strict=True):
-            np.testing.assert_allclose([p[step] for p in curve], expected(random, axis=0))
-    assert found["random"].change is None and found["importance"].steps.tolist() == kept.tolist()
 
 
 def test_resampling_draws_the_same_units_everywhere_and_pairs_the_heads():

@@ -82,17 +82,6 @@ def test_importance_and_pruning_on_imagenet_images():
     assert top1 == KEPT[512]
 
 
-def test_importance_and_pruning_on_coco_are_the_known_ones():
-    importance, pruned = (
-        read(FOLDER / experiment / "vit_b_16-openai--coco_500_images.json")
-        for experiment in ("privileged_directions", "pruning")
-    )
-    assert importance.value("importance")[0] == pytest.approx(162, abs=0.5)
-    curve = pruned.value("accuracy_importance")
-    np.testing.assert_allclose(curve[[499, 299, 199, 99]], [0.552, 0.556, 0.550, 0.478])
-    assert pruned.value("accuracy_random")[199] == pytest.approx(0.17, abs=0.02)
-
-
 def test_images_of_several_views_have_length_one_and_none_claims_to_be_validation():
     for source in TABLE.embeddings:
         assert sets.title(source.data) != source.data.replace("_", " ")

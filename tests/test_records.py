@@ -244,11 +244,10 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
     assert "behind a ReLU" in words.cautions([relu])
 
 
-def test_other_weights_and_what_is_broken_are_not_taken(edited, tmp_path, monkeypatch):
+def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_path, monkeypatch):
     """Joined by the checksum of the weights where both have one; the broken one is named."""
     family = load_family("vit_b_16")
     monkeypatch.setattr(records, "FOLDER", tmp_path)
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     for noted, taken, count in ((None, None, 1), ("a", None, 1), (None, "b", 1), ("a", "b", 0)):
         edited("outlier_features", ("provenance/weights_sha256", taken and taken * 64))
         model = family.model("vit_b_16-openai").model_copy(

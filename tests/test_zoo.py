@@ -29,12 +29,10 @@ def found(table):
 
 
 @pytest.fixture
-def folder(found, tmp_path, monkeypatch):
+def folder(found, own_store, tmp_path, monkeypatch):
     """Those families' files in place of this machine's."""
     monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
     monkeypatch.setattr(registry.load_family, "__defaults__", (tmp_path,))
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     zoo.write(found.families, tmp_path / "zoo")
     return tmp_path
 
