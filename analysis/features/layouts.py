@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any, NamedTuple, TypeGuard
 
 import open_clip
@@ -23,12 +25,7 @@ ENTRIES = ("state_dict", "model_state_dict", "model")
 #: What `torch.optim.swa_utils.AveragedModel` counts with, beside the network.
 AVERAGED = "n_averaged"
 COMPILED = "_orig_mod."
-#: Parts of names that transformers and open_clip have for the same modules of a block.
-BLOCK = {
-    "layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
-    "self_attn.out_proj": "attn.out_proj",
-}  # fmt: skip
-#: Whole names, and beginnings of some.
+#: What transformers calls the parts of a tensor's name, and what open_clip does.
 TRANSFORMERS = {
     "vision_model.embeddings.class_embedding": "visual.class_embedding",
     "vision_model.embeddings.patch_embedding": "visual.conv1",
@@ -42,23 +39,13 @@ TRANSFORMERS = {
     "text_model.final_layer_norm": "ln_final",
     "text_model.encoder.layers": "transformer.resblocks",
     "text_projection.weight": "text_projection",
-}
-#: What transformers calls a tower's sizes, what we call them, and what they are if not said.
-_ANY = {"num_hidden_layers": ("layers", 12), "hidden_act": ("hidden_act", "quick_gelu")}
-DEFAULTS: dict[str, dict[str, tuple[str, Any]]] = {
-    "vision": _ANY | {
-        "hidden_size": ("width", 768), "num_attention_heads": ("heads", 12),
-        "intermediate_size": ("mlp", 3072), "image_size": ("image_size", 224),
-        "patch_size": ("patch_size", 32),
-    },
-    "text": _ANY | {
-        "hidden_size": ("width", 512), "num_attention_heads": ("heads", 8),
-        "intermediate_size": ("mlp", 2048), "max_position_embeddings": ("context_length", 77),
-        "vocab_size": ("vocab_size", 49408),
-    },
+    "layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+    "self_attn": "attn",
 }  # fmt: skip
+#: Any of them, between dots.
+KNOWN = re.compile(rf"(?<![^.])({'|'.join(map(re.escape, TRANSFORMERS))})(?![^.])")
 TURNED = ("visual.proj", "text_projection")
-PART = re.compile(r"(.*\.self_attn\.)([qkv])_proj\.(weight|bias)")
+PART = re.compile(r"(.*\.attn\.)([qkv])_proj\.(weight|bias)")
 
 
 class Weights(NamedTuple):
@@ -128,15 +115,14 @@ def of_transformers(state: Mapping[str, Tensor]) -> State:
     which older versions kept, are left out. What has another name keeps it, so that it is missed.
     """
     renamed: State = {}
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, value in state.items():
-        found = PART.fullmatch(name)
-        if found:
-            whole = _in_open_clip(found[1].replace("self_attn.", "attn.")) + f"in_proj_{found[3]}"
-            parts.setdefault(whole, {})[found[2]] = value
+    parts: dict[str, State] = {}
+    for theirs, value in state.items():
+        name = KNOWN.sub(lambda found: TRANSFORMERS[found[0]], theirs)
+        part = PART.fullmatch(name)
+        if part:
+            parts.setdefault(f"{part[1]}in_proj_{part[3]}", {})[part[2]] = value
         elif not name.endswith(".position_ids"):
-            new = _in_open_clip(name)
-            renamed[new] = value.T.contiguous() if new in TURNED else value
+            renamed[name] = value.T.contiguous() if name in TURNED else value
     for whole, three in parts.items():
         if three.keys() == {*"qkv"}:
             renamed[whole] = torch.cat([three[one] for one in "qkv"])
@@ -163,20 +149,41 @@ def load_older_layout(clip: nn.Module, state: State) -> None:
 def architecture_of(config: Mapping[str, Any]) -> str:
     """Find the architecture of open_clip that a ``config.json`` of transformers' CLIP describes.
 
-    Raises ValueError if there is none.
+    What the file does not say is as transformers has it then. Raises ValueError if there is none.
     """
-    towers = {tower: _sizes(config.get(f"{tower}_config") or {}, tower) for tower in DEFAULTS}
-    activations = {tower.pop("hidden_act") for tower in towers.values()}
+    vision, text = (config.get(f"{tower}_config") or {} for tower in ("vision", "text"))
+    width = vision.get("hidden_size", 768)
+    towers = (
+        open_clip.CLIPVisionCfg(
+            layers=vision.get("num_hidden_layers", 12), width=width,
+            head_width=width // vision.get("num_attention_heads", 12),
+            mlp_ratio=vision.get("intermediate_size", 3072),
+            image_size=vision.get("image_size", 224), patch_size=vision.get("patch_size", 32),
+        ),
+        open_clip.CLIPTextCfg(
+            layers=text.get("num_hidden_layers", 12), width=text.get("hidden_size", 512),
+            heads=text.get("num_attention_heads", 8),
+            mlp_ratio=text.get("intermediate_size", 2048),
+            context_length=text.get("max_position_embeddings", 77),
+            vocab_size=text.get("vocab_size", 49408),
+        ),
+    )  # fmt: skip
+    activations = {tower.get("hidden_act", "quick_gelu") for tower in (vision, text)}
     for name in open_clip.list_models():
         known = open_clip.get_model_config(name)
-        plain = known.keys() <= {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
         activation = "quick_gelu" if known.get("quick_gelu") else "gelu"
         same = known["embed_dim"] == config.get("projection_dim", 512)
-        if plain and same and activations == {activation}:
-            own = {tower: _own_sizes(known[f"{tower}_cfg"]) for tower in DEFAULTS}
-            if own == towers:
-                return str(name)
+        plain = known.keys() <= {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
+        if plain and same and activations == {activation} and towers == _towers(known):
+            return str(name)
     raise ValueError("open_clip has no architecture of these sizes")
+
+
+def _towers(known: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Both towers of an architecture of open_clip's, with the MLP's width in place of its share."""
+    vision = open_clip.CLIPVisionCfg(**known["vision_cfg"])
+    text = open_clip.CLIPTextCfg(**known["text_cfg"])
+    return tuple(replace(one, mlp_ratio=int(one.width * one.mlp_ratio)) for one in (vision, text))
 
 
 def part_that_fits(state: Mapping[str, Any], wanted: Collection[str]) -> str:
@@ -213,57 +220,19 @@ def _inner(entry: Any) -> State:
 def _unwrapped(state: State, wanted: Collection[str]) -> tuple[State, list[str]]:
     """Take off what stands before all names, and is not the network's own."""
     own = {name.partition(".")[0] for name in wanted} | {"visual", "vision_model", "head"}
+    names = {name: name.replace(COMPILED, "") for name in state}
+    outer = (name.split(".")[:-1] for name in names.values() if name != AVERAGED)
+    shared = takewhile(
+        lambda one: len({*one}) == 1 and one[0] not in own, zip(*outer, strict=False)
+    )
+    prefix = "".join(f"{one[0]}." for one in shared)
     notes: list[str] = []
-    off: list[str] = []
-    if any(COMPILED in name for name in state):
-        state = _named({name: name.replace(COMPILED, "") for name in state}, state)
-        off.append(COMPILED)
-    while True:
-        rest = {name: value for name, value in state.items() if name != AVERAGED}
-        first = {name.partition(".")[0] for name in rest}
-        if len(first) != 1 or first <= own or not all("." in name for name in rest):
-            break
-        if len(rest) < len(state):
-            notes.append("The tensors are an average over training (n_averaged).")
-        prefix = f"{first.pop()}."
-        state = _named({name: name.removeprefix(prefix) for name in rest}, rest)
-        off.append(prefix)
+    off = COMPILED * any(COMPILED in name for name in state) + prefix
     if off:
-        notes.insert(0, f"Taken off the names of all tensors: {shown(''.join(off))}")
-    return state, notes
-
-
-def _named(names: Mapping[str, str], state: State) -> State:
+        notes.append(f"Taken off the names of all tensors: {shown(off)}")
+    if prefix and names.pop(AVERAGED, ""):
+        notes.append("The tensors are an average over training (n_averaged).")
+    names = {old: name.removeprefix(prefix) for old, name in names.items()}
     if len({*names.values()}) < len(names):
         raise ValueError("two of its tensors have one name once wrappers' prefixes are taken off")
-    return {new: state[old] for old, new in names.items()}
-
-
-def _in_open_clip(name: str) -> str:
-    """The name, or its beginning, that open_clip has for one of transformers."""
-    start = next((s for s in TRANSFORMERS if name == s or name.startswith(f"{s}.")), None)
-    if start is None:
-        return name
-    rest = name.removeprefix(start)
-    for theirs, ours in BLOCK.items():
-        rest = rest.replace(f".{theirs}.", f".{ours}.")
-    return TRANSFORMERS[start] + rest
-
-
-def _sizes(config: Mapping[str, Any], tower: str) -> dict[str, Any]:
-    """The sizes of one tower of transformers' CLIP, what is not said as transformers has it."""
-    return {ours: config.get(name, usual) for name, (ours, usual) in DEFAULTS[tower].items()}
-
-
-def _own_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The sizes of one tower of open_clip's; nothing where it has what transformers' has not."""
-    known = {"width", "layers", "heads", "head_width", "mlp_ratio", "image_size", "patch_size",
-             "context_length", "vocab_size"}  # fmt: skip
-    if not config.keys() <= known or not isinstance(config.get("layers", 0), int):
-        return {}
-    width = config["width"]
-    sizes = {key: value for key, value in config.items() if key not in ("head_width", "mlp_ratio")}
-    return sizes | {
-        "heads": config.get("heads", width // config.get("head_width", 64)),
-        "mlp": int(width * config.get("mlp_ratio", 4)),
-    }
+    return {name: state[old] for old, name in names.items()}, notes
