@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from analysis.common import replaced, sha256_of, write_text
-from analysis.features import checkpoints, encoders, layouts, networks
+from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
 from analysis.images import find
 from analysis.images.imagelist import ImageList
@@ -166,7 +166,7 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
     TrainingError if a number is not finite.
     """
     outline = networks.build(path.name, "open_clip", architecture, outline=True)
-    state = layouts.arranged(read_weights(path), outline.state_dict()).state
+    state = read_weights(path, outline).state
     wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         raise TrainingError(

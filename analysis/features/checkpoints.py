@@ -33,9 +33,9 @@ from analysis.families.registry import (
     OwnLayer,
     is_file_name,
 )
-from analysis.features import layouts, networks, told
+from analysis.features import layouts, networks
 from analysis.features.layouts import Weights
-from analysis.features.told import CheckpointError
+from analysis.features.networks import CheckpointError
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
 
 #: What the hub's pages are called in a browser, up to the repository.
@@ -128,10 +128,7 @@ def of_published(architecture: str, tag: str, name: str) -> Model:
     """
     base = architecture.removesuffix("-quickgelu")
     listed = {one: get_pretrained_cfg(one, tag) for one in (base, f"{base}-quickgelu")}
-    usable = [
-        one for one, config in listed.items()
-        if config and bool(config.get("quick_gelu")) == _quick(one)
-    ]  # fmt: skip
+    usable = [one for one, config in listed.items() if config and _fits(one, config)]
     text = f"{architecture}/{tag}"
     if not usable:
         known = "with another activation" if any(listed.values()) else "under neither name"
@@ -198,7 +195,7 @@ def _is_file(text: str) -> bool:
 def _random(architecture: str | None) -> dict[str, Any]:
     if architecture is None:
         raise CheckpointError("random weights are of an architecture: name it with --architecture.")
-    return {**told.of_architecture(architecture), "level": "random", "pretraining": "none"}
+    return {**networks.of_architecture(architecture), "level": "random", "pretraining": "none"}
 
 
 def _of_open_clip(text: str) -> dict[str, Any]:
@@ -222,38 +219,31 @@ def _of_open_clip(text: str) -> dict[str, Any]:
         raise CheckpointError(
             f"open_clip has no weights {tag!r} for {name}: {suggestion(tag, tags)}."
         )
-    tag = _as_listed(tag, tags)
-    _check_activation(name, tag, config)
+    # As it is listed: open_clip takes - for _ and capitals, too.
+    tag = next(one for one in tags if get_pretrained_cfg(name, one) == config)
+    if not _fits(name, config):
+        trained = networks.ACTIVATIONS[networks.quick_gelu(config)]
+        raise CheckpointError(
+            f"the weights {tag} were trained with {trained}, which {name} does not use: give "
+            f"{_with_other_activation(name)}/{tag}."
+        )
     return {
         "level": "zero_shot",
         "architecture": name,
         "weights": tag,
-        "pretraining": told.pretraining(tag),
-        **told.by_open_clip(text, name, config),
+        "pretraining": networks.pretraining(tag),
+        **networks.by_open_clip(text, name, config),
     }
 
 
-def _as_listed(tag: str, tags: Iterable[str]) -> str:
-    """Return a tag as open_clip lists it, which takes ``-`` for ``_`` and capitals."""
-    plain = tag.lower().replace("-", "_")
-    return next((t for t in tags if t.lower().replace("-", "_") == plain), tag)
+def _fits(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether an architecture of open_clip has the activation that weights were trained with."""
+    return networks.quick_gelu(config) == networks.quick_gelu(networks.architecture(name))
 
 
-def _check_activation(name: str, tag: str, config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError if the architecture has another activation than the weights need."""
-    wanted = bool(config.get("quick_gelu", False))
-    if wanted == _quick(name):
-        return
-    other = name.removesuffix("-quickgelu") if not wanted else f"{name}-quickgelu"
-    raise CheckpointError(
-        f"the weights {tag} were trained with {'QuickGELU' if wanted else 'GELU'}, which {name} "
-        f"does not use: give {other}/{tag}."
-    )
-
-
-def _quick(name: str) -> bool:
-    """Whether an architecture of open_clip uses QuickGELU."""
-    return bool(networks.architecture(name).get("quick_gelu", False))
+def _with_other_activation(name: str) -> str:
+    quick = name.endswith("-quickgelu")
+    return name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
 
 
 def _of_hub(text: str) -> dict[str, Any]:
@@ -280,9 +270,9 @@ def _of_config(text: str, path: Path, name: str, beside: Callable[[], Path]) -> 
     """
     where = f"{LOCAL_DIR}{path.parent}"
     if path.name == HUB_FILES["open_clip"][0]:
-        fields = told.by_open_clip(text, where)
+        fields = networks.by_open_clip(text, where)
         return {**fields, "architecture": name, "level": "zero_shot",
-                "pretraining": told.NOT_STATED}  # fmt: skip
+                "pretraining": networks.NOT_STATED}  # fmt: skip
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config.get("model_type") == "clip":
@@ -291,7 +281,7 @@ def _of_config(text: str, path: Path, name: str, beside: Callable[[], Path]) -> 
         raise CheckpointError(f"{text}: the configuration cannot be used ({error}).") from None
     net = networks.build(text, "timm", where, outline=True)
     tag = net.pretrained_cfg.get("tag") or name.rpartition(".")[2]
-    return {**told.by_timm(text, net, tag), "pretraining": told.pretraining(tag)}
+    return {**networks.by_timm(text, net, tag), "pretraining": networks.pretraining(tag)}
 
 
 def _of_transformers(
@@ -299,17 +289,17 @@ def _of_transformers(
 ) -> dict[str, Any]:
     """Describe transformers' CLIP by open_clip's architecture of the same sizes."""
     name = layouts.architecture_of(config)
-    fields = told.by_open_clip(text, name, told.usual_config(name))
+    fields = networks.by_open_clip(text, name, networks.usual_config(name))
     note = ""
     try:
         spec = json.loads(beside().read_text(encoding="utf-8"))
-        fields["preprocessing"] = told.by_transformers(text, spec)
+        fields["preprocessing"] = networks.by_transformers(text, spec)
     except (ModelError, OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         note = f"There is no {INPUT}: the input of open_clip's {name} is assumed."
     return {**fields, "architecture": name, "level": "zero_shot", "note": note,
-            "pretraining": told.NOT_STATED}  # fmt: skip
+            "pretraining": networks.NOT_STATED}  # fmt: skip
 
 
 def _with_revision(repository: str, path: Path) -> str:
@@ -334,7 +324,7 @@ def _of_timm(text: str, known: Iterable[str]) -> dict[str, Any]:
     tag = net.pretrained_cfg.get("tag") or ""
     if f"{name}.{tag}" not in listed:
         raise CheckpointError(f"timm has no weights for {name}: give a file of weights.")
-    return {**told.by_timm(text, net, tag), "weights": tag}
+    return {**networks.by_timm(text, net, tag), "weights": tag}
 
 
 def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
@@ -372,7 +362,7 @@ def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
             f"{path.name} does not say of which architecture it is: name open_clip's or timm's "
             "with --architecture, for example ViT-B-32 or resnet50."
         )
-    described = told.of_architecture(architecture or str(stated))
+    described = networks.of_architecture(architecture or str(stated))
     name = described["architecture"]
     if described["library"] == "open_clip":
         described["note"] = _activation_note(name)
@@ -386,10 +376,7 @@ def _in_file(described: Mapping[str, Any], path: Path, network: str) -> dict[str
     """
     library = described["library"]
     net = networks.build(path.name, library, network, outline=True)
-    try:
-        weights = layouts.arranged(read_weights(path, outline=True), net.state_dict())
-    except ValueError as error:
-        raise ModelError(f"{path.name} cannot be used: {error}.") from None
+    weights = read_weights(path, net, outline=True)
     guess = _in_open_clip_file if library == "open_clip" else _in_timm_file
     notes = " ".join(filter(None, [described.get("note"), *weights.notes]))
     return guess(net, weights) | {"weights": _stored(path), "note": notes}
@@ -403,14 +390,11 @@ def _path_of(text: str) -> Path:
 
 
 def _in_open_clip_file(net: Any, weights: Weights) -> dict[str, Any]:
-    tensors, metadata = weights.state, weights.metadata
-    has_head = "head.weight" in tensors
-    guessed: dict[str, Any] = {"level": "supervised" if has_head else "zero_shot"}
-    if metadata.get("level") in registry.LEVELS:
-        guessed["level"] = metadata["level"]
-    if not has_head and all(key.startswith("visual.") for key in tensors):
-        guessed["head"] = "none"
-    return guessed
+    classifier, stated = "head.weight" in weights.state, weights.metadata.get("level")
+    tower_alone = all(key.startswith("visual.") for key in weights.state)
+    guessed = "supervised" if classifier else "zero_shot"
+    level = {"level": stated if stated in registry.LEVELS else guessed}
+    return level | {"head": "none"} if tower_alone else level
 
 
 def _in_timm_file(net: Any, weights: Weights) -> dict[str, Any]:
@@ -424,14 +408,13 @@ def _in_timm_file(net: Any, weights: Weights) -> dict[str, Any]:
 
 def _activation_note(name: str) -> str:
     """What cannot be checked: a file does not say with which activation it was trained."""
-    quick = name.endswith("-quickgelu")
-    other = name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
+    other, quick = _with_other_activation(name), name.endswith("-quickgelu")
     if other not in networks.open_clip_architectures():
         return ""
-    used, else_used = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
     return (
-        f"The file does not say with which activation it was trained: {name} uses {used}; if it "
-        f"was trained with {else_used}, describe it as {other}."
+        "The file does not say with which activation it was trained: "
+        f"{name} uses {networks.ACTIVATIONS[quick]}; if it was trained with "
+        f"{networks.ACTIVATIONS[not quick]}, describe it as {other}."
     )
 
 

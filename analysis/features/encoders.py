@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from analysis.families.registry import HUB, LOCAL_DIR, Model
 from analysis.features import layouts, networks
-from analysis.features.layouts import State, Weights
+from analysis.features.layouts import State
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
@@ -135,7 +135,7 @@ def _renamed_classes(loaded: Loaded) -> Head:
 
 def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loaded:
     name = networks.source(model)
-    networks.check_activation(model, bool(networks.architecture(name).get("quick_gelu", False)))
+    networks.check_activation(model, name)
     clip = networks.build(model.name, "open_clip", name, drawn=model.level == "random")
     if not isinstance(clip, open_clip.CLIP | open_clip.CustomTextCLIP):
         raise ModelError(
@@ -148,8 +148,7 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
     else:
         path = checkpoint or weights_file(model)
         sha256 = checked(model, path)
-        weights = _arranged(model, path, clip)
-        state, metadata = weights.state, weights.metadata
+        state, metadata, _ = read_weights(path, clip)
         head = _take_head(model, state, metadata)
         has_text = not all(key.startswith("visual.") for key in state)
         if not has_text and head is None and model.head != "none":
@@ -172,7 +171,7 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         path = checkpoint or weights_file(model)
         sha256 = checked(model, path)
         outline = networks.build(model.name, "timm", name, outline=True)
-        state = _arranged(model, path, outline).state
+        state = read_weights(path, None if model.renamed else outline).state
         classifiers = networks.classifier_names(outline)
         if model.head == "none":
             state = {k: v for k, v in state.items() if k.rpartition(".")[0] not in classifiers}
@@ -263,17 +262,6 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
         classes=classes,
         normalize=normalize,
     )
-
-
-def _arranged(model: Model, path: Path, net: nn.Module) -> Weights:
-    """Read a file of weights, its tensors named as the network has them if that can be told."""
-    weights = read_weights(path)
-    if model.renamed:
-        return weights
-    try:
-        return layouts.arranged(weights, net.state_dict())
-    except ValueError as error:
-        raise ModelError(f"{path.name} cannot be used: {error}.") from None
 
 
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:

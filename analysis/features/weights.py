@@ -25,12 +25,12 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors import safe_open
-from safetensors.torch import load_file
+from torch import nn
 
 from analysis.common import CompanionError, sha256_of
 from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features.layouts import State as State
-from analysis.features.layouts import Weights, shown, taken
+from analysis.features.layouts import Weights, arranged, shown, taken
 from analysis.features.store import local_weights
 from analysis.images.public import in_package
 
@@ -49,12 +49,21 @@ class ModelError(CompanionError, RuntimeError):
     """A model cannot be loaded as it is described; the message says why."""
 
 
-def read_weights(path: Path, *, outline: bool = False) -> Weights:
+def read_weights(path: Path, net: nn.Module | None = None, *, outline: bool = False) -> Weights:
     """Read the tensors of a file of weights, with a note on whatever of it was left aside.
 
-    An ``outline`` has tensors without content. ModelError for a file that is absent, cut short, or
-    holds anything else.
+    With a network, they are named as it has them, as far as that can be told. An ``outline`` has
+    tensors without content. ModelError for a file that is absent, cut short, or holds anything
+    else, and for two tensors of one name.
     """
+    found = _read(path, outline)
+    try:
+        return found if net is None else arranged(found, net.state_dict())
+    except ValueError as error:
+        raise ModelError(f"{path.name} cannot be used: {error}.") from None
+
+
+def _read(path: Path, outline: bool) -> Weights:
     if not path.is_file():
         raise ModelError(f"there are no weights at {path}: check the path.")
     kind = _kind(path)
@@ -104,13 +113,13 @@ def _kind(path: Path) -> str:
 
 def _of_safetensors(path: Path, outline: bool) -> Weights:
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if not outline:
-            return taken(load_file(path))._replace(metadata=metadata)
-        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    return taken({n: torch.empty(s, device="meta") for n, s in shapes.items()})._replace(
-        metadata=metadata
-    )
+        names, metadata = list(file.keys()), file.metadata() or {}
+        if outline:
+            shapes = {name: file.get_slice(name).get_shape() for name in names}
+            state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+        else:
+            state = {name: file.get_tensor(name) for name in names}
+    return taken(state)._replace(metadata=metadata)
 
 
 def _of_pytorch(path: Path, outline: bool) -> Weights:
