@@ -1,5 +1,6 @@
 """Copies of this checkout for tests that change or build it."""
 
+import importlib.util
 import io
 import json
 import os
@@ -32,6 +33,19 @@ FIRST = [
         "models", "explorer", "benchmarks",
     )
 ]  # fmt: skip
+#: Extra → its libraries, and the files whose tests need them: without, these are left out.
+NEEDS = {
+    "extract": (("torch", "open_clip", "timm"),
+                "add benchmarks captions checkpoints devices extract faults full_size installed "
+                "layouts models pocket_lab train"),
+    "train": (("lightning",), "captions full_size"),
+}  # fmt: skip
+LEFT_OUT = {
+    extra: [f"test_{name}.py" for name in names.split()]
+    for extra, (libraries, names) in NEEDS.items()
+    if not all(map(importlib.util.find_spec, libraries))
+}
+collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 #: What a small project needs of this one to be built as a book.
 OF_A_BOOK = (
     "book/_config.yml", "book/_extensions", "book/_static", "book/references.bib",
@@ -43,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files; the tests in each stay as they are."""
     place = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was left out."""
+    for extra, names in LEFT_OUT.items():
+        terminalreporter.write_line(f"LEFT OUT without the extra `{extra}`: {', '.join(names)}")
 
 
 def copy_checkout(target: Path) -> Path:

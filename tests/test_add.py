@@ -16,30 +16,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from conftest import ROOT, companion_in, copy_checkout, python_in, start_in
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
 from analysis.common import sha256_of
 from analysis.families import registry
 from analysis.families.registry import RegistryError, load_families, load_family
-from analysis.features import store
+from analysis.features import encoders, store
+from analysis.features.plan import ExtractionError
+from analysis.features.weights import ModelError
+from analysis.images import find
 from companion import commands, readers
 from companion.cli import main
-
-torch = pytest.importorskip("torch", reason="extraction is not installed")
-open_clip = pytest.importorskip("open_clip")
-timm = pytest.importorskip("timm")
-
-from safetensors.torch import load_file, save_file  # noqa: E402
-
-from analysis.features import encoders  # noqa: E402
-from analysis.features.plan import ExtractionError  # noqa: E402
-from analysis.features.weights import ModelError  # noqa: E402
-from analysis.images import find  # noqa: E402
-from companion.readers import AddError, Wish, add  # noqa: E402
-from companion.runs.experiments import STATE  # noqa: E402
+from companion.readers import AddError, Wish, add
+from companion.runs.experiments import STATE
 
 torch.set_num_threads(1)
 

@@ -8,9 +8,6 @@ from conftest import ROOT, python_in
 
 from companion.publish import costs
 
-torch = pytest.importorskip("torch", reason="extraction is not installed")
-pytest.importorskip("psutil", reason="benchmarks need psutil")
-
 
 def benchmark(name, *arguments, **more):
     return python_in(ROOT, f"benchmarks/{name}.py", *arguments, **more)

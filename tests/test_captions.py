@@ -7,25 +7,20 @@ import re
 import subprocess
 from pathlib import Path
 
+import open_clip
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from tiny import recipe
 
 from analysis.families.registry import Model
+from analysis.features import encoders, networks
+from analysis.features.weights import read_weights
 from analysis.images import find
 from companion.cli import main
-from training import recipes
+from training import captions, recipes
 from training.recipes import TrainingError, TrainOptions
-
-torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
-pytest.importorskip("lightning", reason="training at full size needs the extra `train`")
-
-import open_clip  # noqa: E402
-
-from analysis.features import encoders, networks  # noqa: E402
-from analysis.features.weights import read_weights  # noqa: E402
-from training import captions  # noqa: E402
 
 CLIP = "pocket-cnn-web-large"
 

@@ -4,9 +4,9 @@ import resource
 import sys
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="extraction is not installed")
-from analysis.features.devices import computing  # noqa: E402
+from analysis.features.devices import computing
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told to keep memory")

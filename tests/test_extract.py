@@ -8,28 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 from conftest import python_in
+from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
 from analysis.common import ROOT, sha256_of
 from analysis.families import registry
 from analysis.families.registry import Family
-from analysis.features import plan, store
+from analysis.features import decode, encoders, plan, store, weights
+from analysis.features import extract as extraction
+from analysis.features.extract import device_for, extract
 from analysis.features.plan import ExtractionError, Settings
 from analysis.features.store import StoreError
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from companion.cli import main
-
-torch = pytest.importorskip("torch", reason="extraction is not installed")
-pytest.importorskip("open_clip")
-pytest.importorskip("timm")
-
-from safetensors.torch import load_file, save_file  # noqa: E402
-
-from analysis.features import decode, encoders, heads, weights  # noqa: E402
-from analysis.features import extract as extraction  # noqa: E402
-from analysis.features.extract import device_for, extract  # noqa: E402
 
 torch.set_num_threads(1)
 QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
@@ -148,18 +142,6 @@ def test_features_before_the_projection_give_those_behind_it(tmp_path, checkpoin
             store.features_path("early", "noise", tmp_path),
             EARLY.model_copy(update={"own_layer": None}),
         )
-
-
-def test_the_head_lies_beside_the_features(tmp_path):
-    images = image_list()
-    extract([VIT, RANDOM], images, QUICK, folder=tmp_path)
-    for one in (VIT, RANDOM):
-        head = store.read_head(store.head_path(one.name, "noise", tmp_path), one)
-        np.testing.assert_array_equal(
-            head.weight, heads.zero_shot_head(encoders.load(one), PROMPTS).weight
-        )
-    extract([VIT], replace(images, prompts=None, name="bare"), QUICK, folder=tmp_path)
-    assert not store.head_path("vit", "bare", tmp_path).exists()
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):

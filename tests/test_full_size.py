@@ -15,23 +15,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+import torch
 from conftest import ROOT, python_in, start_in
 
 from analysis.common import CompanionError
 from analysis.families.registry import Model
+from analysis.features import checkpoints, encoders, heads
+from analysis.features.weights import read_weights
 from analysis.images import find, imagelist
 from companion.cli import main
-from training import recipes
+from companion.readers import Wish, add
+from training import full_size, objectives, recipes
 from training.recipes import TrainingError, TrainOptions
-
-torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
-pytest.importorskip("lightning", reason="training at full size needs the extra `train`")
-
-
-from analysis.features import checkpoints, encoders, heads  # noqa: E402
-from analysis.features.weights import read_weights  # noqa: E402
-from companion.readers import Wish, add  # noqa: E402
-from training import full_size, objectives  # noqa: E402
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
 CLASSES = 8

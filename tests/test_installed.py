@@ -12,7 +12,6 @@ import pytest
 from conftest import ROOT, copy_checkout, python_in
 from tiny import save_folder
 
-pytest.importorskip("torch", reason="extraction is not installed")
 VERBS = """
 import sys, traceback
 from companion.cli import main

@@ -4,22 +4,20 @@ import argparse
 import json
 import re
 
+import open_clip
 import pytest
+import timm
 import tiny
+import torch
+from safetensors.torch import save_file
 from tiny import WIDTH, architectures, save_clip  # noqa: F401 - a fixture
+from torch.nn import DataParallel
+from torch.optim.swa_utils import AveragedModel
 
-torch = pytest.importorskip("torch", reason="extraction is not installed")
-open_clip = pytest.importorskip("open_clip")
-timm = pytest.importorskip("timm")
-
-from safetensors.torch import save_file  # noqa: E402
-from torch.nn import DataParallel  # noqa: E402
-from torch.optim.swa_utils import AveragedModel  # noqa: E402
-
-from analysis.features import layouts, weights  # noqa: E402
-from analysis.features.checkpoints import find  # noqa: E402
-from analysis.features.encoders import load  # noqa: E402
-from analysis.features.weights import ModelError  # noqa: E402
+from analysis.features import layouts, weights
+from analysis.features.checkpoints import find
+from analysis.features.encoders import load
+from analysis.features.weights import ModelError
 
 torch.set_num_threads(1)
 LITTLE = "test_vit"  # of timm: real, with 370,000 parameters

@@ -3,7 +3,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
 from tiny import (
     CLASSES,
     PROMPTS,
@@ -17,22 +21,14 @@ from tiny import (
 
 from analysis.common import sha256_of
 from analysis.families.registry import load_family
-from analysis.features import store
+from analysis.features import encoders, heads, networks, plan, store
+from analysis.features.encoders import load
+from analysis.features.heads import zero_shot_head
+from analysis.features.weights import ModelError
 from analysis.images import imagenet
 from analysis.images.find import find
 from analysis.images.imagelist import Prompts
 from analysis.images.public import ArtifactError
-
-torch = pytest.importorskip("torch", reason="extraction is not installed")
-open_clip = pytest.importorskip("open_clip")
-timm = pytest.importorskip("timm")
-
-from safetensors.torch import load_file, save_file  # noqa: E402
-
-from analysis.features import encoders, heads, networks, plan  # noqa: E402
-from analysis.features.encoders import load  # noqa: E402
-from analysis.features.heads import zero_shot_head  # noqa: E402
-from analysis.features.weights import ModelError  # noqa: E402
 
 torch.set_num_threads(1)
 CLIP_INPUT = {

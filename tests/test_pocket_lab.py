@@ -7,15 +7,11 @@ import pandas as pd
 import pytest
 
 from analysis.families.registry import load_families
+from analysis.features.weights import read_weights
 from analysis.images import emoji
 from analysis.metrics import average_precision, concept_counts, directions, outliers
 from companion.measurements import concept_probe
-from training import pocket
-
-pytest.importorskip("torch", reason="training needs the extra `extract`")
-
-from analysis.features.weights import read_weights
-from training import pocket_lab
+from training import pocket, pocket_lab
 
 MAKE = runpy.run_path(str(pocket.POCKET / "make.py"))
 COUNTING, representation = MAKE["COUNTING"], MAKE["representation"]

@@ -3,20 +3,17 @@
 import json
 
 import numpy as np
+import open_clip
 import pandas as pd
 import pytest
+import torch
 
 from analysis.families.registry import load_families
 from analysis.features.tokenizer import WordTokenizer
-from training import pocket
+from analysis.features.weights import read_weights
+from analysis.images import emoji
+from training import objectives, pocket, pocket_lab
 from training.pocket import PocketError, Recipe
-
-torch = pytest.importorskip("torch", reason="training needs the extra `extract`")
-open_clip = pytest.importorskip("open_clip", reason="training needs the extra `extract`")
-
-from analysis.features.weights import read_weights  # noqa: E402
-from analysis.images import emoji  # noqa: E402
-from training import objectives, pocket_lab  # noqa: E402
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 Y, X = abs(np.indices((20, 20)) - 9.5)
