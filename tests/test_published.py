@@ -4,18 +4,13 @@ The fits here are written out with NumPy, apart from ``analysis.metrics.robustne
 second opinion.
 """
 
-import itertools
-
 import numpy as np
 import pytest
 
 from analysis.families.registry import load_families, load_family
-from analysis.images import sets
-from analysis.metrics.robustness import PAPER_BASELINE
 from companion.measurements import accuracies, views
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
-    FOUR_SHIFTS,
     AccuracyError,
     baseline_pool,
     load,
@@ -37,12 +32,6 @@ def families():
 @pytest.fixture(scope="module")
 def five(families):
     return views.view("five", families.values()).models
-
-
-@pytest.fixture(scope="module")
-def four(families, table):
-    line = views.view("four").line
-    return views.effective(published(families.values(), table), FOUR_SHIFTS, line)
 
 
 def logit(accuracy):
@@ -95,22 +84,6 @@ def test_effective_robustness_is_its_definition_and_as_known(five):
     assert dict((100 * zero_shot).round(1)) == ROBUSTNESS
 
 
-def test_intervals_come_from_the_sizes_of_the_test_sets(five):
-    row = five[five["name"] == "vit_b_32-openai"].iloc[0]
-    rng = np.random.default_rng(0)
-    draws = np.mean(
-        [
-            rng.binomial(n := sets.images(name), row[sets.column(name)], 20_000) / n
-            for name in sets.SHIFTS
-        ],
-        axis=0,
-    )
-    n = sets.images("imagenet")
-    er = draws - PAPER_BASELINE.predict(rng.binomial(n, row["imagenet"], 20_000) / n)
-    low, high = np.percentile(er, [2.5, 97.5])
-    assert row["er_95"] == pytest.approx((high - low) / 2, rel=0.05)
-
-
 def test_groups_leave_out_what_is_not_published(five, families):
     groups = views.groups(five, families).set_index(["family", "pretraining"])
     assert len(groups) == 16
@@ -124,38 +97,6 @@ def test_groups_leave_out_what_is_not_published(five, families):
 
 
 # Views.
-
-
-def test_one_model_worked_by_hand(table):
-    models = wide(table, "matched_frequency").set_index(["model", "weights"])
-    row = models.loc[("ViT-B-32", "laion2b_s34b_b79k")]
-    shifts = [0.5814, 0.7643, 0.5366, 0.4883, 0.2627]
-    assert row[list(FIVE_SHIFTS)].to_list() == shifts
-    assert row["imagenet"] == 0.6656
-    assert row["shifted"] == pytest.approx(sum(shifts) / 5)
-
-
-def test_no_v2_variant_is_substituted_for_another_and_their_mean_is_of_three(table):
-    views = {v2: wide(table, v2) for v2 in ("mean", "threshold", "matched_frequency", "top_images")}
-    assert set(views["mean"]["source"]) == set(views["threshold"]["source"]) == {"imagenet_testbed"}
-    five = set(views["matched_frequency"]["source"])
-    assert five == {"open_clip", "imagenet_testbed", "model_soups"}
-    mean, *three = (
-        views[v2].set_index(accuracies.MODEL_KEY)["imagenet_v2"]
-        for v2 in ("mean", *accuracies.V2_VARIANTS)
-    )
-    np.testing.assert_allclose(mean, sum(variant.loc[mean.index] for variant in three) / 3)
-
-
-def test_on_four_shifts_there_is_timm_and_one_source_for_each_model(five, four):
-    assert "objectnet" not in four and "timm" not in set(five["source"])
-    (row,) = four[four["name"] == "vit_b_32-openai-finetuned"].itertuples()
-    assert row.source == "timm"
-    assert row.shifted == pytest.approx((0.7073 + 0.55847 + 0.45033 + 0.22747) / 4)
-    expected = float(views.view("four").line.predict(row.imagenet))
-    assert row.er == pytest.approx(row.shifted - expected)
-    supervised = four[four["name"] == "rn101-supervised"]
-    assert list(supervised["source"]) == ["imagenet_testbed"]  # timm has measured it, too
 
 
 def test_models_with_a_defect_are_in_no_view(table):
@@ -176,30 +117,6 @@ def test_openai_rows_are_equal_under_both_names(table):
     rows = openai.set_index(["model", "dataset"])["accuracy"]
     for name in ("RN50", "RN101", "ViT-B-32"):
         assert rows.loc[name].equals(rows.loc[f"{name}-quickgelu"])
-
-
-def test_views_have_one_row_per_model(table):
-    for v2, shifts in itertools.product(("mean", "matched_frequency"), (FIVE_SHIFTS, FOUR_SHIFTS)):
-        models = wide(table, v2, shifts)
-        assert not models.duplicated(accuracies.MODEL_KEY).any()
-        assert not models[["imagenet", *shifts, "shifted"]].isna().any(axis=None)
-
-
-def test_families_find_their_published_models(table):
-    def four(family):
-        known = published([load_family(family)], table)
-        return wide(known, "matched_frequency", FOUR_SHIFTS)
-
-    soups = four("vit_b_32")
-    assert (soups["name"] == "vit_b_32-openai-soup-members").sum() == 72
-    assert (soups["kind"] == "Linear probe, from which the other models start").sum() == 1
-    large = four("vit_l_14")
-    assert large["name"].to_list()[-3:] == [
-        "vit_l_14-openai-finetuned",
-        "vit_l_14-laion2b-finetuned",
-        "vit_l_14-supervised",
-    ]
-    assert large["pretraining"].iloc[0] == "OpenAI WIT-400M"
 
 
 @pytest.mark.parametrize("family", load_families("paper").values(), ids=lambda family: family.name)
