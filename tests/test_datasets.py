@@ -86,7 +86,7 @@ def test_the_manifest_sees_names_order_labels_and_sizes(tmp_path):
 
 
 def test_the_manifest_is_what_older_features_noted():
-    pieces = [packed.Piece(Path("x"), 0, size, "a") for size in (7, 9)]
+    pieces = [packed.Piece(Path("x"), "a", size, 0) for size in (7, 9)]
     listed = ImageList("x", pieces, ("ä", "b"), np.array([1, -1]), ("u", "v"))
     noted = '[["ä", "b"], [1, -1], ["u", "v"], [7, 9]]'
     assert listed.manifest == hashlib.sha256(noted.encode()).hexdigest()

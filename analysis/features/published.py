@@ -16,11 +16,11 @@ import importlib.util
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import PositiveInt
 
 from analysis.common import ROOT, Name, Strict, Text, checked, read_yaml
 from analysis.families.registry import Family, Model, load_families
@@ -38,7 +38,6 @@ wrong labels 0.1 %: half is far from both."""
 ROUNDED = 2e-3
 """How far from 1 the length of a head's row may be that was 1 before it was kept as float16."""
 
-Count = Annotated[int, Field(gt=0)]
 Array = NDArray[Any]
 
 
@@ -48,7 +47,7 @@ class Labels(Strict):
     ``names`` of the file's classes: an artefact with one a line, a list, or a word before a number.
     """
 
-    per_class: Count | None = None
+    per_class: PositiveInt | None = None
     file: Text | None = None
     names: tuple[Text, ...] | Text = ()
 
@@ -74,9 +73,9 @@ class Embeddings(_Source):
     model is known, and ``inferred`` that no source names it.
     """
 
-    images: Count
+    images: PositiveInt
     part: int | None = None
-    views: Count = 1
+    views: PositiveInt = 1
     known: Text
     inferred: bool = False
     layer: Text = LAYER

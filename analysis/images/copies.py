@@ -153,15 +153,15 @@ def _from_packed(description: Description, place: Path, content: packed.Content)
     for sample in content.samples:
         if sample.label not in label:
             raise DatasetError(
-                f"{sample.path} gives the image {sample.name} the class {sample.label!r}, which is "
-                f"none of the {len(of)} classes of {description.title}, by number or by name: it "
-                "is another set, or damaged."
+                f"{sample.image.path} gives the image {sample.name} the class {sample.label!r}, "
+                f"which is none of the {len(of)} classes of {description.title}, by number or by "
+                "name: it is another set, or damaged."
             )
         name, key = of[label[sample.label]], sample.name
         other = next((wnid for wnid in WNID.findall(key) if wnid != name), None)
         if other is not None and description.layout != "objectnet":
             raise DatasetError(
-                f"{sample.path} gives the image {key} the class "
+                f"{sample.image.path} gives the image {key} the class "
                 f"{imagenet.named(description, name)}, and its name says {other}: the labels and "
                 "the images do not belong together; get the files again."
             )

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,19 +54,20 @@ class DamagedImageError(CompanionError, RuntimeError):
         self.reason = reason
 
 
-class Packed(Protocol):
-    """An image within a larger file."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An image within a larger file, whose ``name`` is for messages.
 
-    @property
-    def name(self) -> str:
-        """For messages."""
+    ``size``: bytes of it, or of the smallest piece of the file that holds it; tells versions apart.
+    """
 
-    @property
-    def size(self) -> int:
-        """Bytes of it, or of the smallest piece of the file that holds it; tells versions apart."""
+    path: Path
+    name: str
+    size: int
 
     def read(self) -> bytes:
         """Read the bytes that its own file had."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -33,18 +33,17 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 LABELS = ("wnid", "label")
 #: The splits that may hold the images that are meant, the first that is there is taken.
 SPLITS = ("validation", "val", "test", "train")
+#: A file in an archive that is not hidden: its sample, and what of its name is not the sample's.
+MEMBER = re.compile(r"((?:.*/)?[^/.]+)(\.[^/]*)", re.DOTALL)
 #: Groups of rows that are kept in memory, each some ten megabytes.
 KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Some bytes within a file, such as one image of a tar archive; ``name`` is for messages."""
+class Piece(Packed):
+    """Some bytes within a file, from ``start`` on, such as one image of a tar archive."""
 
-    path: Path
     start: int
-    size: int
-    name: str
 
     def read(self) -> bytes:
         """Read the bytes; each call opens the file, so that threads do not get into each other."""
@@ -54,14 +53,11 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Packed):
     """One image of a Parquet file: a row of a group of rows whose images take ``size`` bytes."""
 
-    path: Path
     group: int
     row: int
-    size: int
-    name: str
 
     def read(self) -> bytes:
         """Read the bytes of the image's file."""
@@ -70,9 +66,8 @@ class Cell:
 
 
 class Sample(NamedTuple):
-    """One image, its name within the file at ``path``, and the text of its class."""
+    """One image, its name within its file, and the text of its class."""
 
-    path: Path
     name: str
     image: Packed
     label: str
@@ -90,11 +85,21 @@ def read(folder: Path) -> Content | None:
 
     DatasetError names what is wrong with which file.
     """
-    found = _archives(folder)
-    if found:
-        return Content([sample for path in found for sample in _samples(path)], None)
-    found = _tables(folder)
-    return _of_tables(found) if found else None
+    archives = _archives(folder)
+    if archives:
+        return Content([sample for path in archives for sample in _of_archive(path)], None)
+    samples: list[Sample] = []
+    names: tuple[str, ...] | None = None
+    for path in (tables := _tables(folder)):
+        with _sound(path) as reader:
+            own, rows = _of_table(path, reader.ParquetFile(path))
+        if names not in (None, own):
+            raise DatasetError(
+                f"{path} names other classes than {tables[0].name}: the files are not of one set."
+            )
+        names = own
+        samples += rows
+    return Content(samples, names) if tables else None
 
 
 def _archives(folder: Path) -> list[Path]:
@@ -126,60 +131,34 @@ def _tables(folder: Path) -> list[Path]:
     return []
 
 
-def _of_tables(paths: list[Path]) -> Content:
-    samples: list[Sample] = []
-    names: tuple[str, ...] | None = None
-    for path in paths:
-        with _sound(path) as reader:
-            own, more = _rows(path, reader.ParquetFile(path))
-        if names not in (None, own):
-            raise DatasetError(
-                f"{path} names other classes than {paths[0].name}: the files are not of one set."
-            )
-        names = own
-        samples += more
-    return Content(samples, names)
-
-
-def _samples(path: Path) -> Iterator[Sample]:
+def _of_archive(path: Path) -> Iterator[Sample]:
     images: dict[str, Piece] = {}
     labels: dict[str, str] = {}
-    for member, content in _members(path):
-        parent, _, last = member.name.rpartition("/")
-        stem, _, suffix = last.partition(".")
-        key, suffix = f"{parent}/{stem}" if parent else stem, f".{suffix.lower()}"
-        if suffix in SUFFIXES:
-            if key in images:
-                raise DatasetError(f"{path} has two images called {key}: one each is expected.")
-            images[key] = member
-        elif suffix == ".cls":
-            labels[key] = content.decode("utf-8", "replace").strip()
+    size = path.stat().st_size
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in filter(tarfile.TarInfo.isfile, archive):
+                if member.offset_data + member.size > size:
+                    raise tarfile.ReadError("it ends within a file")
+                found = MEMBER.fullmatch(member.name)
+                key, suffix = (found[1], found[2].lower()) if found else ("", "")
+                if suffix in SUFFIXES and key in images:
+                    raise DatasetError(f"{path} has two images called {key}: one each is expected.")
+                if suffix in SUFFIXES:
+                    images[key] = Piece(path, member.name, member.size, member.offset_data)
+                elif suffix == ".cls" and (content := archive.extractfile(member)):
+                    labels[key] = content.read().decode("utf-8", "replace").strip()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise _unsound(path, "tar archive", error) from None
     for key, piece in images.items():
         if not labels.get(key):
             raise DatasetError(
                 f"{path} gives the image {key} no class: a file {key}.cls is expected beside it."
             )
-        yield Sample(path, key, piece, labels[key])
+        yield Sample(key, piece, labels[key])
 
 
-def _members(path: Path) -> Iterator[tuple[Piece, bytes]]:
-    """Yield the files of an archive, and the content of those that may be labels."""
-    size = path.stat().st_size
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if not member.isfile() or member.name.rpartition("/")[2].startswith("."):
-                    continue
-                if member.offset_data + member.size > size:
-                    raise tarfile.ReadError("it ends within a file")
-                small = member.name.endswith(".cls") and archive.extractfile(member)
-                content = small.read() if small else b""
-                yield Piece(path, member.offset_data, member.size, member.name), content
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise _unsound(path, "tar archive", error) from None
-
-
-def _rows(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
+def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
     leaves = [file.schema.column(i).path for i in range(len(file.schema))]
     label = next((name for name in LABELS if name in leaves), None)
     if "image.bytes" not in leaves or label is None:
@@ -187,20 +166,16 @@ def _rows(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
             f"{path} has the columns {', '.join(leaves)}, where image.bytes and label or wnid are "
             "expected, as the Hugging Face hub keeps images."
         )
-    wanted = [label, *(name for name in leaves if name == "image.path")]
+    wanted, image = {label, "image.path"} & {*leaves}, leaves.index("image.bytes")
     rows: list[Sample] = []
     for group in range(file.num_row_groups):
-        about = file.metadata.row_group(group)
-        columns = [about.column(i) for i in range(about.num_columns)]
-        size = next(c.total_compressed_size for c in columns if c.path_in_schema == "image.bytes")
-        table = file.read_row_group(group, columns=wanted).flatten()
-        labels = table[label].to_pylist()
-        inside = table["image.path"].to_pylist() if len(wanted) > 1 else [None] * len(labels)
-        for row, (text, own) in enumerate(zip(labels, inside, strict=True)):
-            if text is None:
+        size = file.metadata.row_group(group).column(image).total_compressed_size
+        table = file.read_row_group(group, columns=sorted(wanted)).flatten()
+        for row, cells in enumerate(table.to_pylist()):
+            if cells[label] is None:
                 raise DatasetError(f"{path} gives its image {len(rows)} no class: get it again.")
-            name = own or f"{path.stem}-{len(rows):06}"
-            rows.append(Sample(path, name, Cell(path, group, row, int(size), name), str(text)))
+            name = cells.get("image.path") or f"{path.stem}-{len(rows):06}"
+            rows.append(Sample(name, Cell(path, name, size, group, row), str(cells[label])))
     return _class_names(file.schema_arrow, label), rows
 
 

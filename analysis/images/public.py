@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError
 
 from analysis.common import ROOT, CompanionError, Sha256, Strict, read_yaml, sha256_of, suggestion
 
@@ -64,7 +64,7 @@ class Artifact(Strict):
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     path: Annotated[str, Field(pattern=r"^(\w[\w+.-]*/)*\w[\w+.-]*$")]
     sha256: Sha256
-    bytes: Annotated[int, Field(gt=0)]
+    bytes: PositiveInt
     licence: str
     citation: str
     what: str

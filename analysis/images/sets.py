@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from analysis.common import ROOT, Name, Strict, Text, checked, parse_yaml, read_yaml, suggestion
 from analysis.images.imagelist import DatasetError
@@ -38,7 +38,6 @@ SHIFTS = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet
 GRID = (IMAGENET, *SHIFTS, "broden")
 SPLITS = ("train", "test")
 
-Count = Annotated[int, Field(gt=0)]
 Role = Literal["imagenet", "seen", "unseen", "web"]
 
 
@@ -50,8 +49,8 @@ class _Titled(Strict):
 class Used(Strict):
     """The part of a set that accuracies are taken on."""
 
-    images: Count
-    classes: Count
+    images: PositiveInt
+    classes: PositiveInt
 
 
 class Description(_Titled):
@@ -68,9 +67,9 @@ class Description(_Titled):
 
     short: Text | None = None
     published: Text | None = None
-    images: Count
-    classes: Count
-    per_class: Count | None = None
+    images: PositiveInt
+    classes: PositiveInt
+    per_class: PositiveInt | None = None
     used: Used | None = None
     layout: Literal["wnid", "number", "objectnet", "broden", "name"]
     border: int = 0
