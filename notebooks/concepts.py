@@ -35,12 +35,10 @@ from companion.claims.evidence import of_family
 from companion.claims.rules import RULES
 from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
-from companion.measurements.records import available
 from companion.publish import cards, charts, counts, dots, style, words
 
 backbone = load_family(family)
-measured = counts.comparable(available("concepts", backbone, ["pocket", "broden"]))
-models = [model for model in backbone.models if model.name in measured]
+measured = counts.of_family(backbone)
 evidence = words.kind(measured.values())
 style.text("probe", counts.probe(measured.values()))
 
@@ -51,7 +49,7 @@ style.text("probe", counts.probe(measured.values()))
 # Average precision: the share of such images down to each one that shows it, on average.
 
 # %%
-for model in [model for model in models if measured[model.name].live][:1]:
+for model in [words.whose(m)[1] for m in measured.values() if m.live][:1]:
     probe = concept_probe.chosen(backbone)
     h = concept_probe.features(model, probe)  # (N, d)
     v = decompose(concept_probe.head(model, probe.data).weight).directions[:1]  # (1, d)
@@ -71,15 +69,15 @@ for model in [model for model in models if measured[model.name].live][:1]:
 
 # %%
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
-found = {(m, basis): counts_of(measured[m], basis) for m in measured for basis in BASES}
+found = {(t, basis): counts_of(m, basis) for t, m in measured.items() for basis in BASES}
 quantities, frequent = (f(measured.values()) for f in (counts.quantities, counts.how_frequent))
 
 for basis, along in BASES.items():
     table = pd.DataFrame(
-        {"model": model.title, "concepts with": title}
-        | counts.beside_chance(found[model.name, basis], quantity, "encoded")
-        | {"frequent, ± 95 %": counts.frequent(found[model.name, basis], quantity)}
-        for model in models for quantity, title in quantities.items()
+        {"model": model, "concepts with": title}
+        | counts.beside_chance(found[model, basis], quantity, "encoded")
+        | {"frequent, ± 95 %": counts.frequent(found[model, basis], quantity)}
+        for model in measured for quantity, title in quantities.items()
     )  # fmt: skip
     style.table(
         f"table-3{'-coordinates' * bool(basis)}", table, evidence,
@@ -92,11 +90,12 @@ for basis, along in BASES.items():
     )  # fmt: skip
 
 # %%
+first, *others = measured or [""]
 gaps = pd.DataFrame(
-    {"models": f"{one.title}, less {other.title}"}
-    | {title: counts.gap(found[one.name, ""], found[other.name, ""], quantity)
+    {"models": f"{first}, less {other}"}
+    | {title: counts.gap(found[first, ""], found[other, ""], quantity)
        for quantity, title in quantities.items()}
-    for one in models[:1] for other in models[1:]
+    for other in others
 )  # fmt: skip
 style.table(
     "differences", gaps, evidence,
@@ -105,10 +104,10 @@ style.table(
 )  # fmt: skip
 
 # %%
-shown = {title: [counts.row(model, found[model.name, ""], quantity) for model in models]
+shown = {title: [counts.row(model, m, quantity) for model, m in measured.items()]
          for quantity, title in quantities.items() if quantity != "best"}  # fmt: skip
 style.figure(
-    "counts", dots.rows(shown) if models else None, evidence,
+    "counts", dots.rows(shown) if measured else None, evidence,
     f"""Unique concepts along the right singular vectors of each {backbone.title} head. Line: lowest
     to highest of draws of negatives. Bars: lowest to highest of as many random directions (above)
     and of permuted labels (below), strokes at their means.""",
@@ -118,10 +117,10 @@ style.figure(
 # ## What the levels share
 
 # %%
-trio = counts.trio(backbone, measured)  # level → a finetuned model, its start, a supervised one
+trio = counts.trio(measured.values())  # level → a finetuned model, its start, a supervised one
 cuts = counts.thresholds(measured.values()) if trio else ()
 shared = {
-    (along, f"{cut:g}"): regions({level: found[m, basis].ap for level, m in trio.items()}, cut)
+    (along, f"{cut:g}"): regions({v: counts_of(m, basis).ap for v, m in trio.items()}, cut)
     for basis, along in BASES.items() for cut in cuts
 }  # fmt: skip
 parts = ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items())

@@ -28,13 +28,11 @@ import pandas as pd
 from analysis.families.registry import load_family
 from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
-from companion.measurements.records import available
 from companion.publish import charts, counts, style, words
 
 backbone = load_family(family)
-measured = counts.comparable(available("concepts", backbone, ["pocket", "broden"]))
-models = [model for model in backbone.models if model.name in measured]
-live = [model for model in models if measured[model.name].live]  # features of these are here
+measured = counts.of_family(backbone)
+live = {title: m for title, m in measured.items() if m.live}  # features of these are here
 evidence = words.kind(measured.values())
 thresholds = counts.thresholds(measured.values())
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
@@ -51,10 +49,10 @@ CHOICES = [
 ]
 CHOICES += ["look-alikes too", "annotated negatives", "1 % of a picture"]  # the last two: Broden
 choices = pd.DataFrame(
-    {"model": model.title}
+    {"model": title}
     | {choice: "{:.0f} / {:.0f}".format(*both)
-       for choice, both in zip(CHOICES, measured[model.name].value("other_choices"), strict=False)}
-    for model in models
+       for choice, both in zip(CHOICES, m.value("other_choices"), strict=False)}
+    for title, m in measured.items()
 )  # fmt: skip
 style.table(
     "choices", choices, evidence,
@@ -73,14 +71,13 @@ style.table(
 each = {"": "per_direction", " (lower)": "per_direction_lower"}
 curves = {
     f"concepts{which}": {
-        model.title: (model.level, *counts.ranked(measured[model.name].value(name)))
-        for model in models
+        title: (m.level, *counts.ranked(m.value(name))) for title, m in measured.items()
     }
     for which, name in each.items()
 }
 style.figure(
     "polysemanticity",
-    charts.curves(curves, "direction, most concepts first", steps=True) if models else None,
+    charts.curves(curves, "direction, most concepts first", steps=True) if measured else None,
     evidence,
     """Concepts per direction, the proxy for polysemanticity, at the two thresholds. A concept
     counts in every direction that encodes it. One draw of negatives.""",
@@ -93,9 +90,8 @@ style.figure(
 
 # %%
 probe = concept_probe.chosen(backbone) if live else None
-found = {model: counts_of(measured[model.name]) for model in live}
 of_kinds = pd.DataFrame(
-    {"model": model.title} | counts.kinds(own, probe, thresholds) for model, own in found.items()
+    {"model": title} | counts.kinds(counts_of(m), probe, thresholds) for title, m in live.items()
 )
 style.table(
     "kinds", of_kinds, "live",
@@ -109,10 +105,10 @@ style.table(
 # %%
 along, ends = [], {}
 pictures, names = counts.emoji_of(probe) if live and backbone.edition == "pocket" else ([], [])
-for model in live:
-    row, order = counts.most_important(model, probe, named)
+for title, m in live.items():
+    row, order = counts.most_important(words.whose(m)[1], probe, named)
     along.append(row)
-    ends[model.title] = [*order[:shown], *order[-shown:]]
+    ends[title] = [*order[:shown], *order[-shown:]]
 style.table(
     "top-concepts", pd.DataFrame(along), "live",
     """The most important direction of each head, for images of the training distribution where
@@ -130,9 +126,8 @@ style.figure(
 # ## Every concept
 
 # %%
-every = counts.lookup(probe, [(model, measured[model.name]) for model in live])
 style.table(
-    "every-concept", every, "live",
+    "every-concept", counts.lookup(probe, live), "live",
     """Each concept's best average precision in percent, and in brackets the right singular vector
     that reaches it. One draw of negatives.""", search="Find a concept",
 )  # fmt: skip

@@ -30,12 +30,11 @@ pruned_share: float = 0.8  # share of directions pruned in the claim
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import load_families
 from companion.measurements import accuracies
 from companion.publish import dots, inside, style, words
 from companion.publish.style import digits
 
-found = inside.models(load_families(edition))
+found = inside.models(edition)
 trained = [one for one in found if one.model.level != "random"]
 
 # %% [markdown]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -18,20 +19,21 @@ from analysis.metrics.directions import decompose, importance
 from companion.measurements import concept_probe
 from companion.measurements.due import TRAINING
 from companion.measurements.measures import counts_of
-from companion.measurements.records import Measurement
+from companion.measurements.records import Measurement, available
+from companion.publish import words
 from companion.publish.dots import Row
 from companion.publish.style import digits, minus
 
 
-def comparable(found: Iterable[Measurement]) -> dict[str, Measurement]:
-    """Model → its counts, of those that were counted on the same concepts of the same images.
+def of_family(family: Family) -> dict[str, Measurement]:
+    """Title of a model → its counts, of those on the same concepts of the same images.
 
     Those that go with the first live measurement, or else with the first.
     """
-    every = list(found)
+    every = available("concepts", family, ["pocket", "broden"])
     first = next((m for m in every if m.live), every[0] if every else None)
     return {
-        m.model: m
+        words.whose(m)[1].title: m
         for m in every
         if first and np.array_equal(m.value("positives"), first.value("positives"))
     }
@@ -122,22 +124,23 @@ def gap(one: Found, other: Found, quantity: Quantity) -> str:
     return minus(f"{scale * found.value:+.1f} ± {scale * 1.96 * found.error:.1f}{unit}")
 
 
-def row(model: Model, found: Found, quantity: Quantity) -> Row:
+def row(title: str, m: Measurement, quantity: Quantity) -> Row:
     """A model's count with the range over draws of negatives, beside what chance gives."""
+    found = counts_of(m)
     chance = (found.chance(quantity, "random"), found.chance(quantity, "permuted"))
-    return Row(model.title, model.level, found.value(quantity), *found.spread(quantity),
+    return Row(title, m.level, found.value(quantity), *found.spread(quantity),
                chance=tuple((c.mean, c.lowest, c.highest) for c in chance))  # fmt: skip
 
 
-def trio(family: Family, measured: Mapping[str, Measurement]) -> dict[str, str]:
-    """Level → model: a finetuned model, the zero-shot one it started from, a supervised one."""
-    models = [model for model in family.models if model.name in measured]
-    for fine in (m for m in models if m.level == "finetuned"):
-        zero = [m for m in models if (m.level, m.pretraining) == ("zero_shot", fine.pretraining)]
-        other = [m for m in models if m.level == "supervised"]
-        if zero and other:
-            chosen = {"zero_shot": zero[0], "finetuned": fine, "supervised": other[0]}
-            return {level: model.name for level, model in chosen.items()}
+def trio(measured: Collection[Measurement]) -> dict[str, Measurement]:
+    """By level a finetuned model, the zero-shot one that it started from, and a supervised one."""
+    of_level = {
+        level: [(words.whose(m)[1].pretraining, m) for m in measured if m.level == level]
+        for level in ("finetuned", "zero_shot", "supervised")
+    }
+    for (start, fine), (own, zero), (_, other) in product(*of_level.values()):
+        if start == own:
+            return {"zero_shot": zero, "finetuned": fine, "supervised": other}
     return {}
 
 
@@ -158,9 +161,7 @@ def kinds(found: Found, images: ConceptImages, cuts: Iterable[float]) -> dict[st
     }
 
 
-def lookup(
-    images: ConceptImages | None, measured: Collection[tuple[Model, Measurement]]
-) -> pd.DataFrame:
+def lookup(images: ConceptImages | None, measured: Mapping[str, Measurement]) -> pd.DataFrame:
     """One row per concept: its best average precision by each model, and along which direction.
 
     In the order of the first model's; empty where nothing was measured.
@@ -169,13 +170,13 @@ def lookup(
         return pd.DataFrame()
     about = {"concept": images.names, "kind": images.kinds, "images": images.positives.astype(str)}
     cells = {
-        model.title: [
+        title: [
             f"{100 * ap:.0f} (v{int(v) + 1})"
             for ap, v in zip(m.value("best"), m.value("best_direction"), strict=True)
         ]
-        for model, m in measured
+        for title, m in measured.items()
     }
-    first = next(m for _, m in measured)
+    first = next(iter(measured.values()))
     return pd.DataFrame(about | cells).iloc[
         np.argsort(-np.array(first.value("best")), kind="stable")
     ]

@@ -9,40 +9,42 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import Family, Model
+from analysis.families.registry import Edition, Model
 from analysis.metrics.pruning import Sweep
 from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.measures import sweeps_of
-from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement, available
-from companion.publish import words
+from companion.measurements.records import Measurement
+from companion.publish import overview, words
 from companion.publish.charts import ORDERS, Curve
 from companion.publish.dots import Marks, Row
 from companion.publish.style import digits, percent, points, span, with_interval
 
-EXPERIMENTS: tuple[Experiment, ...] = (
-    "outlier_features",
-    "privileged_directions",
-    "pruning_under_shift",
-)
 Interval = tuple[float, float, float]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Inside:
-    """One model of a family with its measurements; ``sweep`` prunes by importance."""
+    """What is measured of one model; ``sweep`` prunes by importance."""
 
-    family: Family
-    model: Model
     outliers: Measurement
     directions: Measurement
     sweep: Sweep
 
     @property
+    def model(self) -> Model:
+        """The model."""
+        return words.whose(self.outliers)[1]
+
+    @property
+    def backbone(self) -> str:
+        """What its family is called."""
+        return words.whose(self.outliers)[0].title
+
+    @property
     def title(self) -> str:
         """Backbone and model, without what all pocket models have in common."""
-        return f"{self.family.title.removeprefix('Pocket ')}, {self.model.title}"
+        return f"{self.backbone.removeprefix('Pocket ')}, {self.model.title}"
 
     @property
     def rank(self) -> int:
@@ -76,20 +78,15 @@ def change(sweep: Sweep, quantity: str, kept: int) -> Interval:
     return value, low, high
 
 
-def models(families: Mapping[str, Family]) -> list[Inside]:
+def models(edition: Edition) -> list[Inside]:
     """Those models of which everything is measured, on the training images and all data sets."""
     found = []
-    for family in families.values():
-        known = {
-            (experiment, m.model): m
-            for experiment in EXPERIMENTS
-            for m in available(experiment, family, [TRAINING, "pocket"])
-        }
-        for model in family.models:
-            parts = [known.get((experiment, model.name)) for experiment in EXPERIMENTS]
-            if parts[0] and parts[1] and parts[2]:
-                sweep = sweeps_of(parts[2])["importance"]
-                found.append(Inside(family, model, parts[0], parts[1], sweep))
+    for m in overview.known("outlier_features", edition):
+        if m.data.name == TRAINING:
+            directions = words.of_same_model(m, "privileged_directions").get(TRAINING)
+            pruned = words.of_same_model(m, "pruning_under_shift").get("pocket")
+            if directions and pruned:
+                found.append(Inside(m, directions, sweeps_of(pruned)["importance"]))
     return found
 
 
@@ -97,7 +94,7 @@ def by_family(found: Iterable[Inside], shown: Callable[[Inside], T]) -> dict[str
     """What is shown of each model, by its family's title."""
     rows: dict[str, list[T]] = {}
     for one in found:
-        rows.setdefault(one.family.title, []).append(shown(one))
+        rows.setdefault(one.backbone, []).append(shown(one))
     return rows
 
 
