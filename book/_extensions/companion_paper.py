@@ -47,7 +47,9 @@ class CounterpartsDirective(ResultDirective):
             raise self.error(f"counterparts: {COUNTERPARTS.name} has no {self.arguments[0]!r}.")
         item = items[self.arguments[0]]
         anchor = nodes.container(ids=[f"paper-{item.id}"], classes=["paper-item"])
-        anchor += self.parse(f"*{versions(item)}.* {item.shows}\n\n{self.claims(item)}")
+        anchor += self.parse_text_to_nodes(
+            f"*{versions(item)}.* {item.shows}\n\n{self.claims(item)}"
+        )
         for one in item.counterparts:
             anchor += self.beside(one)
         if not item.counterparts:
@@ -72,7 +74,7 @@ class CounterpartsDirective(ResultDirective):
             title = " ".join(note.get("caption", "").split()).split(". ")[0].rstrip(".")
             text = f"{{numref}}`{name_of(one.result)}` {title} {badges(note)}\n\n"
             text += f":::{{div}} closeness\n{one.closeness[0].upper()}{one.closeness[1:]}.\n:::"
-        (box,) = self.parse(f"::::{{div}} counterpart\n{text}\n::::")
+        (box,) = self.parse_text_to_nodes(f"::::{{div}} counterpart\n{text}\n::::")
         if note and note["kind"] == "figure":
             box.insert(0, thumbnail(reference=one.result))
         return [box]

@@ -20,7 +20,6 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -118,10 +117,10 @@ class ResultDirective(SphinxDirective):
             markup = explorer(data["application/json"], static)
             shown = [nodes.raw("", markup, format="html")]
         else:
-            shown = self.parse(data["text/markdown"])
+            shown = self.parse_text_to_nodes(data["text/markdown"])
             self.name_card(shown, note["label"])
         more = " ".join(note.get("more", "").split())
-        below = self.parse(f"```{{div}} companion-more\n{more}\n```") if more else []
+        below = self.parse_text_to_nodes(f"```{{div}} companion-more\n{more}\n```") if more else []
         code = self.code(cell, path) if "code" in self.options else []
         if note["kind"] == "text":
             return [*shown, *code]
@@ -135,7 +134,7 @@ class ResultDirective(SphinxDirective):
         if run in said:
             return []
         said.add(run)
-        return self.parse(
+        return self.parse_text_to_nodes(
             ":::{admonition} Not measured yet\n:class: not-measured\n"
             f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::"
         )
@@ -166,9 +165,8 @@ class ResultDirective(SphinxDirective):
         """A numbered, captioned figure with the SVG inline."""
         figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
         figure["classes"].append("companion-figure")
-        caption = nodes.caption()
-        messages = self.inline(_caption(note), caption)
-        figure += caption
+        told, messages = self.parse_inline(_caption(note))
+        figure += nodes.caption("", "", *told)
         self.options["name"] = target
         self.add_name(figure)
         self.set_source_info(figure)
@@ -182,7 +180,7 @@ class ResultDirective(SphinxDirective):
         """
         look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
         fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: {look}\n"
-        shown = self.parse(f"{fence}\n{markdown}\n\n::::")
+        shown = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
         if note.get("search"):
             label, column = (html.escape(note.get(of, "")) for of in ("search", "choose"))
             told = f'data-label="{label}"' + f' data-choose="{column}"' * bool(column)
@@ -201,19 +199,6 @@ class ResultDirective(SphinxDirective):
         source = nodes.literal_block("", cell["source"], language="python")
         begin = nodes.raw("", f'<details class="companion-code">{summary}', format="html")
         return [begin, source, nodes.raw("", "</details>", format="html")]
-
-    def parse(self, markdown: str) -> list[nodes.Node]:
-        """Nodes of a piece of MyST."""
-        container = nodes.Element()
-        lines = StringList(markdown.splitlines(), source=self.get_source_info()[0])
-        self.state.nested_parse(lines, self.content_offset, container)
-        return list(container.children)
-
-    def inline(self, markdown: str, parent: nodes.Element) -> list[nodes.Node]:
-        """Parse MyST that fits in a line into `parent`."""
-        children, messages = self.state.inline_text(markdown, self.lineno)
-        parent += children
-        return list(messages)
 
 
 class ResultRole(SphinxRole):
@@ -354,7 +339,7 @@ class StatusDirective(ResultDirective):
             rows.append(f"| {' | '.join(cells)} |")
         table = "\n".join(rows)
         caption = "Every run of this build: what it rests on, and with which code it was made."
-        return self.parse(
+        return self.parse_text_to_nodes(
             f"::::{{table}} {caption}\n:name: run-status\n:class: sortable\n\n{table}\n\n::::"
         )
 
