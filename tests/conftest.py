@@ -302,6 +302,15 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store"
 
 
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A checkpoint of the tiny architectures, for modules that import these."""
+    from tiny import save_clip
+
+    save_clip(tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"
+
+
 @pytest.fixture(scope="session")
 def artefacts() -> None:
     """Skip unless the public features can be had from a mirror, the cache or the network."""

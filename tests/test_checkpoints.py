@@ -26,13 +26,6 @@ torch.set_num_threads(1)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "tiny.safetensors"
-    save_clip(path)
-    return path
-
-
 def fails(text, **given):
     """The sentence that `find` answers with."""
     with pytest.raises(ModelError) as caught:

@@ -1,6 +1,5 @@
 """The emoji data: its content, a split that divides nothing that looks alike, its annotations."""
 
-import colorsys
 import functools
 import importlib.util
 import io
@@ -278,28 +277,6 @@ def test_damage_of_what_is_shipped_is_told(emoji, tmp_path, damage):
         (tmp_path / file.name).write_bytes(content)
         with pytest.raises(DatasetError, match="from the repository"):
             read(tmp_path / file.name)
-
-
-#: A colour's name → hues in degrees, saturations and values on both sides of the rules' bounds.
-NAMED = {
-    "black": [(0, 0.1, 0.23), (200, 0.9, 0.23)], "grey": [(0, 0.1, 0.27), (200, 0.13, 0.5)],
-    "brown": [(12, 0.9, 0.6), (30, 0.9, 0.68), (48, 0.9, 0.6)],
-    "pink": [(292, 0.9, 0.9), (343, 0.9, 0.9), (347, 0.45, 0.9), (13, 0.45, 0.9)],
-    "red": [(347, 0.55, 0.9), (8, 0.9, 0.6), (13, 0.55, 0.9)],
-    "orange": [(17, 0.45, 0.9), (30, 0.9, 0.72), (38, 0.9, 0.9)],
-    "yellow": [(42, 0.9, 0.9), (52, 0.9, 0.6), (64, 0.9, 0.9)],
-    "green": [(68, 0.9, 0.9), (163, 0.9, 0.9)],
-    "blue": [(167, 0.9, 0.9), (200, 0.17, 0.5), (200, 0.9, 0.27), (253, 0.9, 0.9)],
-    "purple": [(257, 0.9, 0.9), (288, 0.9, 0.9)],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NAMED)
-def test_colours_have_the_names_of_their_hues(name):
-    found = {hsv: colorsys.hsv_to_rgb(hsv[0] / 360, *hsv[1:]) for hsv in NAMED[name]}
-    codes = appearance.colour_of(np.round(255 * np.array([*found.values()])).astype(np.uint8))
-    assert [appearance.COLOURS[code] for code in codes] == [name] * len(found), found
-    assert appearance.colour_of(np.full(3, 255, np.uint8)) == -1  # paper
 
 
 def on_white(draw):

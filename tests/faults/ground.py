@@ -107,6 +107,13 @@ def run(project: Path, line: Sequence[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
+def do(project: Path, *steps: str) -> None:
+    """Do commands by name, one after another, each of which must succeed."""
+    for step in steps:
+        code, said = run(project, COMMANDS[step])
+        assert code == 0, said
+
+
 def kill(project: Path, process: subprocess.Popen[str], *, all_of_it: bool) -> None:
     """SIGKILL to a command, or to it and its children; return when none of them is left."""
     if all_of_it:

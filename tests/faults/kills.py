@@ -36,7 +36,10 @@ def kills(kept: Path, project: Path, chains: int, seed: int) -> Iterator[Row]:
     for name, line in ground.COMMANDS.items():
         rng, failed, killed = ground.random(seed, name), [], 0
         begun = _begun(kept, project, name)
-        expected, seconds = _alone(ground.fresh(begun, project), line)
+        ground.fresh(begun, project)
+        began = time.monotonic()
+        ground.do(project, name)
+        expected, seconds = ground.snapshot(project), time.monotonic() - began
         for chain in range(chains):
             ground.fresh(begun, project)
             for _ in range(int(rng.integers(1, MOST_KILLS + 1))):
@@ -58,27 +61,19 @@ def kills(kept: Path, project: Path, chains: int, seed: int) -> Iterator[Row]:
 def _begun(kept: Path, project: Path, name: str) -> Path:
     """The project in the state in which a command has something to do."""
     ground.fresh(kept, project)
-    for step in BEFORE.get(name, ()):
-        code, said = ground.run(project, ground.COMMANDS[step])
-        assert code == 0, said
+    ground.do(project, *BEFORE.get(name, ()))
     return ground.moved(project, project.parent.with_name("begun"))
-
-
-def _alone(project: Path, line: tuple[str, ...]) -> tuple[dict[str, str], float]:
-    began = time.monotonic()
-    code, said = ground.run(project, line)
-    assert code == 0, said
-    return ground.snapshot(project), time.monotonic() - began
 
 
 def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
     """Start a command while another runs; both must succeed, and leave what they leave in turn."""
     for first, second in PAIRS:
         rng, failed = ground.random(seed, first + second), []
+        built = ("build",) if "build" in (first, second) else ()
         base = _begun(kept, project, first)
         began = time.monotonic()
-        expected = _in_turn(ground.fresh(base, project), first, second)
-        seconds = time.monotonic() - began
+        ground.do(ground.fresh(base, project), first, second, *built)
+        expected, seconds = ground.snapshot(project), time.monotonic() - began
         for number in range(tries):
             ground.fresh(base, project)
             one = ground.start(project, ground.COMMANDS[first])
@@ -86,17 +81,10 @@ def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
             other = ground.start(project, ground.COMMANDS[second])
             said = [process.communicate(timeout=900)[0] for process in (one, other)]
             codes = [one.returncode, other.returncode]
-            if "build" in (first, second):
-                ground.run(project, ground.COMMANDS["build"])
+            for step in built:
+                ground.run(project, ground.COMMANDS[step])
             wrong = ground.differences(expected, ground.snapshot(project))
             if codes != [0, 0] or wrong:
                 texts = [text[-200:] for text, code in zip(said, codes, strict=True) if code]
                 failed.append(f"pair {number}: {wrong} {' | '.join(texts)}".strip())
         yield Row("pairs", f"{first} beside {second}", tries, failed)
-
-
-def _in_turn(project: Path, first: str, second: str) -> dict[str, str]:
-    for name in (first, second, *(["build"] if "build" in (first, second) else [])):
-        code, said = ground.run(project, ground.COMMANDS[name])
-        assert code == 0, said
-    return ground.snapshot(project)

@@ -29,9 +29,7 @@ RECORD = ground.ROOT / "data" / "survives.json"
 def flips(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
     """Flip single bits in a project that has extracted, measured and built."""
     ground.fresh(kept, project)
-    for step in ("extract", "measure", "update"):
-        code, said = ground.run(project, ground.COMMANDS[step])
-        assert code == 0, said
+    ground.do(project, "extract", "measure", "update")
     script = Path(__file__).with_name("flips.py")
     line = [sys.executable, str(script), str(tries), str(seed)]
     code, said = ground.run(project, line)

@@ -106,9 +106,7 @@ WAYS = {
 def texts(kept: Path, project: Path, seed: int) -> Iterator[Row]:
     """Each payload by each way; what is let in goes into one book a way."""
     ground.fresh(kept, project)
-    for step in ("extract", "measure", "build"):
-        code, said = ground.run(project, ground.COMMANDS[step])
-        assert code == 0, said
+    ground.do(project, "extract", "measure", "build")
     measured = ground.moved(project, project.parent.with_name("measured"))
     for way, put in WAYS.items():
         failed, let_in = [], 0
