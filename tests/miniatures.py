@@ -1,8 +1,8 @@
 """The paper's data sets in miniature: small pictures of nothing, in the layouts of the true sets.
 
-Every class folder is there, with one or two noise images of varied sizes, some grey, some CMYK.
-Their counts are not those of the true sets, so they are taken only with ``--accept-counts``. Broden
-is not among them (see `broden_miniature`).
+Every class folder is there, with one or two noise images of varied sizes. Their counts are not
+those of the true sets, so they are taken only with ``--accept-counts``. Broden is not among them
+(see `broden_miniature`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from analysis.images import imagenet
 from analysis.images.imagelist import DamagedImageError, ImageList
@@ -24,6 +24,11 @@ from analysis.images.sets import Description, Used, descriptions
 #: Every so many classes one has two images, where the true classes differ in size.
 SECOND_IMAGE = 7
 RED = (255, 0, 0)
+#: How files are called in the true sets, where it matters or differs.
+NAMES = {
+    "imagenet": "ILSVRC2012_val_{:08}.JPEG", "imagenet-v2": "{:040x}.jpeg",
+    "imagenet-sketch": "sketch_{}.JPEG", "objectnet": "{:015x}.png",
+}  # fmt: skip
 
 
 def damaged(images: ImageList) -> list[DamagedImageError]:
@@ -49,16 +54,18 @@ def save_all(folder: Path) -> dict[str, Description]:
 def save(folder: Path, name: str) -> Description:
     """Write one set below ``folder``, where it is looked for; return it described as it now is."""
     true = descriptions()[name]
-    place = folder / true.folders[0]
     rng = np.random.default_rng(sum(map(ord, name)))
     listed = _class_folders(true)
     twice = [label for label in listed[::SECOND_IMAGE] if true.per_class is None]
     entries = sorted(listed + twice)
-    numbers = rng.permutation(len(entries)) + 1  # validation images are numbered in no class order
-    for position, (class_folder, number) in enumerate(zip(entries, numbers, strict=True)):
-        path = place / class_folder / _file_name(true, class_folder, int(number))
+    numbers = rng.permutation(len(entries))  # validation images are numbered in no class order
+    for class_folder, number in zip(entries, numbers, strict=True):
+        path = folder / true.folders[0] / class_folder
+        path /= NAMES.get(name, "{:08}.jpg").format(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _save_picture(path, rng, position, true.border)
+        coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        picture = coarse.resize(tuple(rng.integers(24, 64, 2)), Image.Resampling.BICUBIC)
+        ImageOps.expand(picture, true.border, RED).save(path)
     of = set(imagenet.subset(true))
     used = Used(images=sum(e in of for e in entries), classes=len(of)) if true.used else None
     per_class = None if true.per_class is None else 1
@@ -128,33 +135,6 @@ def _class_folders(true: Description) -> list[str]:
         rows = (imagenet.FOLDER / "objectnet.csv").read_text(encoding="utf-8").splitlines()
         return [row.partition(",")[0] for row in rows[1:]]
     return list(imagenet.subset(true))
-
-
-def _file_name(true: Description, class_folder: str, number: int) -> str:
-    """Names as in the true sets: numbered, hexadecimal, or by class."""
-    if true.name == "imagenet":
-        return f"ILSVRC2012_val_{number:08}.JPEG"
-    if true.layout == "number":
-        return f"{number:040x}.jpeg"
-    if true.layout == "objectnet":
-        return f"{number:015x}.png"
-    return f"{class_folder}_{number}.{'JPEG' if true.name == 'imagenet-sketch' else 'jpg'}"
-
-
-def _save_picture(path: Path, rng: np.random.Generator, position: int, border: int) -> None:
-    """Save noise of 24 to 63 pixels a side: every fifth picture grey, every ninth CMYK."""
-    width, height = (int(n) for n in rng.integers(24, 64, 2))
-    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
-    picture = coarse.resize((width, height), Image.Resampling.BICUBIC)
-    if border:
-        framed = Image.new("RGB", (width + 2 * border, height + 2 * border), RED)
-        framed.paste(picture, (border, border))
-        picture = framed
-    elif position % 9 == 8:
-        picture = picture.convert("CMYK")
-    elif position % 5 == 4:
-        picture = picture.convert("L")
-    picture.save(path)
 
 
 def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
