@@ -5,8 +5,8 @@
 #     editions: [reader, pocket]
 #     features: true
 #     evidence: [features]
+#     measurements: [outlier_features]
 #     reads:
-#     - data/measurements/outlier_features/*.json
 #     - data/probe.yaml
 #     - families/*.yaml
 # ---

@@ -4,11 +4,11 @@
 #     scope: edition
 #     editions: [paper, pocket]
 #     features: true
+#     measurements: all
 #     reads:
 #     - data/claims.yaml
 #     - data/emoji/appearance.npy
 #     - data/emoji/emoji.zip
-#     - data/measurements/*/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 #     - data/published/accuracies.csv

@@ -5,11 +5,11 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [concepts--pocket, concepts--broden]
+#     measurements: [concepts]
 #     reads:
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/measurements/concepts/*.json
 # ---
 
 # %% [markdown]

@@ -5,10 +5,10 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [concepts--pocket, concepts--broden]
+#     measurements: [concepts]
 #     reads:
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/measurements/concepts/*.json
 # ---
 
 # %% [markdown]

@@ -3,9 +3,9 @@
 #   companion:
 #     scope: edition
 #     features: true
+#     measurements: [concepts]
 #     reads:
 #     - data/claims.yaml
-#     - data/measurements/concepts/*.json
 # ---
 
 # %% [markdown]

@@ -3,9 +3,8 @@
 #   companion:
 #     scope: edition
 #     features: true
+#     measurements: [outlier_features, privileged_directions]
 #     reads:
-#     - data/measurements/outlier_features/*.json
-#     - data/measurements/privileged_directions/*.json
 #     - notebooks/teach/embeddings.npz
 # ---
 

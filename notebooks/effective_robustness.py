@@ -6,8 +6,8 @@
 #     features: true
 #     evidence: [accuracies, data/pocket/accuracies.csv, accuracy--imagenet, accuracy--imagenet-v2,
 #       accuracy--imagenet-r, accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
+#     measurements: [accuracy]
 #     reads:
-#     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv

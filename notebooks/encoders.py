@@ -3,10 +3,10 @@
 #   companion:
 #     scope: edition
 #     features: true
+#     measurements: all
 #     reads:
 #     - data/claims.yaml
 #     - data/embeddings.yaml
-#     - data/measurements/*/*.json
 #     - data/published/*.csv
 # ---
 

@@ -2,8 +2,8 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     measurements: [outlier_features]
 #     reads:
-#     - data/measurements/outlier_features/*.json
 #     - data/published/*.csv
 # ---
 

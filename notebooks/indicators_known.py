@@ -4,14 +4,11 @@
 #     scope: edition
 #     editions: [paper, pocket]
 #     features: true
+#     measurements: [accuracy, concepts, outlier_features, privileged_directions]
 #     reads:
 #     - data/claims.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
-#     - data/measurements/accuracy/*.json
-#     - data/measurements/concepts/*.json
-#     - data/measurements/outlier_features/*.json
-#     - data/measurements/privileged_directions/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 #     - data/published/accuracies.csv

@@ -2,10 +2,8 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     measurements: [basis, outlier_features, privileged_directions]
 #     reads:
-#     - data/measurements/basis/*.json
-#     - data/measurements/outlier_features/*.json
-#     - data/measurements/privileged_directions/*.json
 #     - data/published/*.csv
 # ---
 

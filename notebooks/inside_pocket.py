@@ -4,11 +4,9 @@
 #     scope: edition
 #     editions: [pocket]
 #     features: true
+#     measurements: [outlier_features, privileged_directions, pruning_under_shift]
 #     reads:
 #     - data/emoji/emoji.zip
-#     - data/measurements/outlier_features/*.json
-#     - data/measurements/privileged_directions/*.json
-#     - data/measurements/pruning_under_shift/*.json
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 # ---

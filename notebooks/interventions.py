@@ -4,11 +4,10 @@
 #     scope: edition
 #     editions: [paper, pocket]
 #     features: true
+#     measurements: [basis, interventions]
 #     reads:
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
-#     - data/measurements/basis/*.json
-#     - data/measurements/interventions/*.json
 # ---
 
 # %% [markdown]

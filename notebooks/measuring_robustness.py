@@ -3,8 +3,8 @@
 #   companion:
 #     scope: edition
 #     features: true
+#     measurements: [accuracy]
 #     reads:
-#     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 # ---
 

@@ -5,9 +5,9 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [outlier_features]
+#     measurements: [outlier_features]
 #     reads:
 #     - data/embeddings.yaml
-#     - data/measurements/outlier_features/*.json
 # ---
 
 # %% [markdown]

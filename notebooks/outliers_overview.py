@@ -3,8 +3,7 @@
 #   companion:
 #     scope: edition
 #     features: true
-#     reads:
-#     - data/measurements/outlier_features/*.json
+#     measurements: [outlier_features]
 # ---
 
 # %% [markdown]

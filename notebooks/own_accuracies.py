@@ -5,8 +5,8 @@
 #     features: true
 #     evidence: [accuracy--imagenet, accuracy--imagenet-v2, accuracy--imagenet-r,
 #       accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
+#     measurements: [accuracy]
 #     reads:
-#     - data/measurements/accuracy/*.json
 #     - data/published/accuracies.csv
 # ---
 

@@ -5,9 +5,7 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [privileged_directions]
-#     reads:
-#     - data/measurements/outlier_features/*.json
-#     - data/measurements/privileged_directions/*.json
+#     measurements: [outlier_features, privileged_directions]
 # ---
 
 # %% [markdown]

@@ -5,8 +5,7 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [pruning]
-#     reads:
-#     - data/measurements/pruning/*.json
+#     measurements: [pruning]
 # ---
 
 # %% [markdown]

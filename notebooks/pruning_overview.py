@@ -3,9 +3,7 @@
 #   companion:
 #     scope: edition
 #     features: true
-#     reads:
-#     - data/measurements/privileged_directions/*.json
-#     - data/measurements/pruning/*.json
+#     measurements: [privileged_directions, pruning]
 # ---
 
 # %% [markdown]

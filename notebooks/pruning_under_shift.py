@@ -5,8 +5,8 @@
 #     editions: [paper, reader, pocket]
 #     features: true
 #     evidence: [pruning_under_shift--pocket, pruning_under_shift--imagenet-and-shifts]
+#     measurements: [pruning_under_shift]
 #     reads:
-#     - data/measurements/pruning_under_shift/*.json
 #     - data/pocket/accuracies.csv
 #     - data/published/accuracies.csv
 # ---

@@ -4,11 +4,10 @@
 #     scope: edition
 #     editions: [paper, pocket]
 #     features: true
+#     measurements: [accuracy, basis]
 #     reads:
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
-#     - data/measurements/accuracy/*.json
-#     - data/measurements/basis/*.json
 #     - data/moments/kurtosis.csv
 #     - data/pocket/*.csv
 #     - data/published/accuracies.csv

@@ -320,7 +320,7 @@ READS = """# ---
 # jupyter:
 #   companion:
 #     scope: family
-#     reads: [data/measurements/accuracy/*.json]
+#     measurements: [accuracy]
 # ---
 
 # %% [markdown]

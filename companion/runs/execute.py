@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.code import MEMORY, import_closure
+from analysis.code import MEMORY
 from analysis.common import ROOT, sha256_of, temporary_folder, write_text
 from analysis.families.registry import load_family
 from companion.runs import experiments, keys
@@ -82,7 +82,7 @@ def execute(
     run = experiments.find_run(experiment, subject)
     reads = Reads()
     notebook = _papermill(run, parameters, reads)
-    _check_reads(run, reads)
+    _check_reads(run, reads, made_from)
     about = {"experiment": experiment, "subject": subject, "made_from": made_from}
     about["source"] = sha256_of(run.experiment.notebook)
     experiments.write(Path(output), _canonical(run, notebook), about)
@@ -178,17 +178,15 @@ def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
     )
 
 
-def _check_reads(run: Run, reads: Reads) -> None:
+def _check_reads(run: Run, reads: Reads, made_from: Parts) -> None:
     """Every file of the repository that was read must be part of what the run is made from."""
-    modules = import_closure(run.experiment.notebook.read_text(encoding="utf-8"))
-    stored = keys.from_store(run)
-    declared = {*keys.declared_files(run), run.experiment.notebook, *modules, *stored}
-    declared |= {path.with_suffix(".safetensors") for path in stored}
-    declared |= {*keys.measuring_code(run)}
+    parts, stored = {ROOT / name for name in made_from}, keys.from_store(run)
+    declared = {*parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
+    modules = {path for path in parts if path.suffix == ".py"} - {run.experiment.notebook}
+    listed = {ROOT, *(path.parent for path in modules)}  # as an import does
+    listed |= {*keys.folders_in_store(run), *keys.recorded(run)}
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
-    listed = {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
-    listed |= {ROOT, *(path.parent for path in modules)}  # as an import does
-    listed |= {*keys.folders_in_store(run)}
+    listed |= {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     for event, name in sorted(reads):
         path = _source_of(Path(name))
         if path in declared or (event != "open" and path in listed):

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import StrictBool, ValidationError
 
@@ -29,6 +29,7 @@ from analysis.common import (
 )
 from analysis.families.registry import Model, family_files, load_families, load_family
 from analysis.features.store import default_folder
+from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.records import live_path, recorded_path
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -48,15 +49,17 @@ class RunError(CompanionError):
 class Experiment(Strict):
     """One notebook: its name, scope, editions, and what it declares to read.
 
-    `reads` are glob patterns from the repository's root, beside what every run reads. `features`:
-    whether it reads the features in the store, of its family or of all families of its edition.
-    `evidence`: what a family must have some of to get a page, see `has_evidence`; where none is
-    named every subject gets one.
+    `measurements`: of which experiments it reads all that there are, recorded and live. `reads` are
+    glob patterns from the repository's root, beside those and what every run reads. `features`:
+    whether it reads the features in the store. Of the store it is what belongs to its family, or to
+    all families of its edition. `evidence`: what a family must have some of to get a page, see
+    `has_evidence`; where none is named every subject gets one.
     """
 
     name: str
     scope: Literal["family", "edition"]
     editions: tuple[str, ...] = ()
+    measurements: tuple[Measured, ...] = ()
     reads: tuple[str, ...] = ()
     features: StrictBool = False
     evidence: tuple[str, ...] = ()
@@ -236,8 +239,11 @@ def _described(name: str, source: str) -> Experiment:
     if not isinstance(block, dict):
         raise RunError(f"{where} has no `companion:` block under `jupyter:`; see another notebook.")
     usual = ["paper"] if block.get("scope") == "edition" else ["paper", "reader"]
+    every = {"measurements": get_args(Measured)} if block.get("measurements") == "all" else {}
     try:
-        return Experiment.model_validate({"name": name, "editions": usual, **block})
+        return Experiment.model_validate({"name": name, "editions": usual, **block, **every})
     except ValidationError as error:
-        fields = "scope (family or edition), editions, reads, features (true or false), evidence"
-        raise RunError(f"{where}: {first_reason(error)}; its fields are {fields}.") from None
+        raise RunError(
+            f"{where}: {first_reason(error)}; its fields are scope (family or edition), editions, "
+            "measurements (or all), reads, features (true or false), evidence."
+        ) from None

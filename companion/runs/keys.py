@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import yaml
 
@@ -24,8 +23,7 @@ from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
-from companion.measurements.quantities import Experiment
-from companion.measurements.records import code_parts
+from companion.measurements.records import FOLDER, code_parts
 from companion.runs import dispatch
 from companion.runs.experiments import Run, RunError, cells, header, made
 
@@ -33,8 +31,6 @@ from companion.runs.experiments import Run, RunError, cells, header, made
 FORMAT = "3"
 
 Parts = dict[str, str]
-#: A declared pattern for measurements, of which none may be recorded yet.
-MEASUREMENTS = re.compile(r"data/measurements/(\w+|\*)/\*\.json")
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,6 @@ def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
     if name not in code:
         code[name] = _code_parts(run)
     found = dict(code[name])
-    for experiment in _measured(run):  # pages say if a recorded one was taken with other code
-        found |= code_parts(experiment)
     found |= {_shown(path): file_hash(path) for path in declared_files(run)}
     for path in from_store(run):
         kind = "weights" if path.suffix == ".safetensors" else "store"
@@ -97,13 +91,19 @@ def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
 
 
 def _code_parts(run: Run) -> Parts:
-    """The notebook, the modules of ours in its closure, and the libraries of all of them."""
+    """The notebook, the modules of ours in its closure, and the libraries of all of them.
+
+    Also what decides the measurements: pages say if a recorded one was taken with other code.
+    """
     path = run.experiment.notebook
     source = path.read_text(encoding="utf-8")
     try:
         modules = {p: p.read_text(encoding="utf-8") for p in import_closure(source)}
         found = {_shown(path): _notebook_hash(source, path.name)}
         found |= {_shown(module): hash_of(text) for module, text in modules.items()}
+        for measured in run.experiment.measurements:
+            parts = code_parts(measured).items()
+            found |= {f"{module.replace('.', '/')}.py": digest for module, digest in parts}
         libraries = libraries_of([source, *modules.values()])
     except SyntaxError as error:
         raise RunError(
@@ -136,11 +136,14 @@ def _hash_of_yaml(path: Path, content: str) -> str:
 
 
 def declared_files(run: Run) -> list[Path]:
-    """The files that a run declares to read; each pattern but for measurements must match one."""
-    found: list[Path] = []
+    """The files that a run declares to read, recorded measurements first.
+
+    Raises RunError for a pattern that matches no file.
+    """
+    found = [path for folder in recorded(run) for path in sorted(folder.glob("*.json"))]
     for pattern in run.reads:
         matches = sorted(path for path in ROOT.glob(pattern) if path.is_file())
-        if not matches and not MEASUREMENTS.fullmatch(pattern):
+        if not matches:
             raise RunError(
                 f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
                 "matches no file; add the file or correct `reads` in the notebook's header."
@@ -149,14 +152,18 @@ def declared_files(run: Run) -> list[Path]:
     return found
 
 
+def recorded(run: Run) -> list[Path]:
+    """The folders of the recorded measurements that a run reads."""
+    return [FOLDER / measured for measured in run.experiment.measurements]
+
+
 def from_store(run: Run) -> list[Path]:
     """What a run may read in the store, perhaps nothing: of its family or its edition's families.
 
-    Live measurements of those experiments whose recorded ones it declares to read. Of features and
-    heads, where it reads them, their sidecars, which hold their checksums, and weights that are
-    files here: features made from other ones are not used.
+    Of live measurements all. Of features and heads, where it reads them, their sidecars, which hold
+    their checksums, and weights that are files here: features made from other ones are not used.
     """
-    patterns = [f"measurements/{name}--*.json" for name in _measured(run)]
+    patterns = [f"measurements/{measured}--*.json" for measured in run.experiment.measurements]
     patterns += ["*.json"] * run.experiment.features
     models = _models(run)
     folders = [default_folder() / model.name for model in models]
@@ -167,22 +174,10 @@ def from_store(run: Run) -> list[Path]:
 
 def folders_in_store(run: Run) -> list[Path]:
     """The folders that a run may look into to find them."""
-    if not run.experiment.features and not _measured(run):
+    if not run.experiment.features and not run.experiment.measurements:
         return []
     folders = [default_folder() / model.name for model in _models(run)]
     return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
-
-
-def measuring_code(run: Run) -> list[Path]:
-    """The modules whose code decides the measurements that a run reads."""
-    names = {name for experiment in _measured(run) for name in code_parts(experiment)}
-    return [ROOT / f"{name.replace('.', '/')}.py" for name in sorted(names)]
-
-
-def _measured(run: Run) -> list[Experiment]:
-    """The experiments whose measurements a run reads."""
-    named = {kind[1] for kind in map(MEASUREMENTS.fullmatch, run.experiment.reads) if kind}
-    return [one for one in get_args(Experiment) if one in named or "*" in named]
 
 
 def families_read(run: Run) -> list[Family]:
