@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import inspect
 import io
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from analysis.common import ROOT, SHIPPED, CompanionError, is_checkout
+from pydantic import BaseModel, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from analysis.common import ROOT, SHIPPED, CompanionError, Strict, first_reason, is_checkout
 from companion.commands import VERBS
-from companion.runs.options import add_options, models_of, read
+
+M = TypeVar("M", bound=BaseModel)
 
 EXAMPLES = """examples:
   companion status
@@ -47,16 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"companion: {words[0]} is no command any more, use {OLD[words[0]]}.",
               file=sys.stderr)  # fmt: skip
         return 2
-    parser, commands = _parser(words or os.environ.get("COMP_LINE", "").split())
+    parser = _parser(words or os.environ.get("COMP_LINE", "").split())
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
         argcomplete.autocomplete(parser)
     parsed = parser.parse_args(words)
     one = VERBS[parsed.verb]
-    options = {
-        n: read(model, parsed, commands[parsed.verb]) for n, model in models_of(one.do).items()
-    }
+    options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
     own = dict(options.pop(""))  # those that are no model's
     try:
         _check_root(parsed.verb, one.checkout)
@@ -99,7 +103,7 @@ def _check_root(command: str, needs_checkout: bool) -> None:
         )
 
 
-def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, Any]]:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the commands that the words name."""
     style: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("companion", description=__doc__, epilog=EXAMPLES, **style)
@@ -113,9 +117,97 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, An
             name, help=first[:1].lower() + first[1:], description=textwrap.fill(text, 78),
             epilog=f"example{'s'[: len(one.examples) > 1]}:{lines}", **style,
         )  # fmt: skip
-        for model in models_of(one.do).values() if name in words else ():
-            add_options(command, model, *one.placed)
-    return parser, dict(commands.choices)
+        kinds = _models_of(one.do) if name in words else {}
+        command.set_defaults(kinds=kinds, parser=command)
+        for model in kinds.values():
+            for option, field in model.model_fields.items():
+                if field.description:
+                    _add(command, option, field)
+    return parser
+
+
+def _read(kind: type[M], parsed: argparse.Namespace) -> M:
+    """Make a model of what was parsed; what it finds wrong ends the program as argparse does."""
+    names = [name for name, field in kind.model_fields.items() if field.description]
+    parser: argparse.ArgumentParser = parsed.parser
+    try:
+        return kind.model_validate({name: getattr(parsed, name) for name in names})
+    except ValidationError as error:
+        parser.error(f"--{first_reason(error).replace('_', '-')}")
+
+
+def _models_of(do: Callable[..., Any]) -> dict[str, type[BaseModel]]:
+    """The models that make a function's arguments, by parameter; "" has those that are options."""
+    hints = typing.get_type_hints(do, include_extras=True)
+    found: dict[str, type[BaseModel]] = {}
+    own: dict[str, Any] = {}
+    for name, one in inspect.signature(do).parameters.items():
+        if isinstance(hints[name], type) and issubclass(hints[name], BaseModel):
+            found[name] = hints[name]
+        else:
+            own[name] = (hints[name], ... if one.default is one.empty else one.default)
+    return found | {"": create_model("Own", __base__=Strict, **own)}
+
+
+def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    """Add an option to a parser, typed as its annotation says."""
+    extra: Any = field.json_schema_extra
+    about: dict[str, Any] = extra or {}
+    given = _argparse(field.annotation, field)
+    if not field.is_required():
+        given["default"] = [] if given.get("action") == "append" else field.default
+    if about.get("placed"):
+        names = [name]
+        if not field.is_required():
+            given["nargs"] = "*" if "nargs" in given else "?"
+    else:
+        no = "no-" * (given.get("action") == "store_false")
+        flag = about.get("flag") or f"--{no}{name.replace('_', '-')}"
+        names = [about["short"], flag] if about.get("short") else [flag]
+        given |= {"dest": name, "required": field.is_required()}
+    if about.get("metavar"):
+        given["metavar"] = about["metavar"]
+    action = parser.add_argument(*names, help=(field.description or "").replace("%", "%%"), **given)
+    if about.get("names"):
+        vars(action)["completer"] = lambda **_: about["names"]()  # argcomplete's
+
+
+def _argparse(kind: Any, field: FieldInfo) -> dict[str, Any]:
+    """How argparse reads values of a type.
+
+    A switch for ``bool`` (``--no-…`` where it is on), both for ``bool | None``, one of some words
+    for a ``Literal``, any number of values for a tuple, an option that can be repeated for a tuple
+    of pairs.
+    """
+    optional = type(None) in get_args(kind)
+    if optional:
+        (kind,) = (one for one in get_args(kind) if one is not type(None))
+    if kind is bool:
+        if optional:
+            return {"action": argparse.BooleanOptionalAction}
+        return {"action": "store_false" if field.default else "store_true"}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)[0]
+        if get_origin(inner) is tuple:
+            return {"action": "append", "nargs": len(get_args(inner))}
+        return _argparse(inner, field) | {"nargs": "+"}
+    if kind is int:
+        least = next((rule.ge for rule in field.metadata if hasattr(rule, "ge")), 0)
+        return {"type": _whole_number(least), "metavar": "N"}
+    return {"type": Path} if kind is Path else {}
+
+
+def _whole_number(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of at least {least}, got {text!r}"
+            )
+        return int(text)
+
+    return number
 
 
 class _Version(argparse.Action):

@@ -14,17 +14,23 @@ from analysis.families import registry
 from companion.measurements.quantities import Experiment as Measured
 from companion.runs import experiments
 from companion.runs.experiments import Run, RunError
+from companion.runs.options import VERBS as VERBS
 from companion.runs.options import (
+    Chapter,
     Choice,
     Description,
+    Experiment,
     Extraction,
+    FamilyName,
+    Json,
     Parameters,
     Probing,
+    Quiet,
+    ReaderFamily,
     Wish,
     option,
+    verb,
 )
-from companion.verbs import VERBS as VERBS
-from companion.verbs import Chapter, Experiment, FamilyName, Json, Quiet, ReaderFamily, verb
 from training.recipes import TrainOptions
 
 # Runs
@@ -389,7 +395,7 @@ def grid(
       "finetuned --model rn50-openai --out training/rn50",
       "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
       "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
-      needs="training", extras="extract,train", placed=("recipe",), checkout=True)  # fmt: skip
+      needs="training", extras="extract,train", checkout=True)  # fmt: skip
 def train(options: TrainOptions) -> int:
     """Train the paper's comparison models on ImageNet, on the GPUs here. Finetune a zero-shot CLIP,
     train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose numbers

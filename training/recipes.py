@@ -40,7 +40,9 @@ class TrainingError(CompanionError, RuntimeError):
 class TrainOptions(Strict):
     """What `companion train` takes."""
 
-    recipe: str = Field(description="a recipe's name, or a .yaml file")
+    recipe: str = Field(
+        description="a recipe's name, or a .yaml file", json_schema_extra={"placed": True}
+    )
     model: str = Field(
         description="a CLIP model, as companion probe takes it: where finetuning starts; of the "
         "others only architecture and input are taken"

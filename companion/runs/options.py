@@ -1,37 +1,30 @@
-"""Command lines from models: each option is declared once, as a field with type, default and help.
+"""What commands take: each option is declared once, as a field with type, default and help.
 
-What a field becomes follows from its annotation: a switch for ``bool`` (``--no-…`` where it is on),
-both for ``bool | None``, one of some words for a ``Literal``, any number of values for a tuple, an
-option that can be repeated for a tuple of pairs. What argparse has read becomes the model again,
-which checks it.
+Some are a command's own, most stand in models that several commands share and that check them. How
+a field is typed follows from its annotation, see `companion.cli`.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
-import inspect
 import os
-import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, create_model
-from pydantic.fields import FieldInfo
+from pydantic import Field
 
-from analysis.common import Strict, first_reason
-from analysis.families.registry import Edition, Family, HeadKind, Model, OwnLayer, family_files
+from analysis.common import Strict
+from analysis.families.registry import Edition, Family, HeadKind, Model, OwnLayer, load_families
 from analysis.features import store
 from analysis.features.store import Precision
-from companion.runs.experiments import NOTEBOOKS
+from companion.runs.experiments import load_experiments
 
 if TYPE_CHECKING:
     from analysis.features.plan import Settings
     from analysis.images.imagelist import ImageList
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def option(
@@ -55,112 +48,46 @@ def option(
     return Field(default, description=help, ge=least, json_schema_extra=about)
 
 
-def add_options(parser: argparse.ArgumentParser, kind: type[BaseModel], *placed: str) -> None:
-    """Add what a model declares to a parser; fields in ``placed`` are given by their place."""
-    for name, field in kind.model_fields.items():
-        if field.description:
-            _add(parser, name, field, name in placed)
+@dataclass(frozen=True)
+class Verb:
+    """A command: the function that does it, with examples; ``needs`` is what takes torch.
+
+    ``extras`` are those of this package that it then takes; ``checkout`` says that it works in one
+    alone.
+    """
+
+    do: Callable[..., int]
+    examples: tuple[str, ...]
+    needs: str = ""
+    extras: str = "extract"
+    checkout: bool = False
 
 
-def read(kind: type[M], parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> M:
-    """Make a model of what was parsed; what it finds wrong ends the program as argparse does."""
-    names = [name for name, field in kind.model_fields.items() if field.description]
-    try:
-        return kind.model_validate({name: getattr(parsed, name) for name in names})
-    except ValidationError as error:
-        parser.error(f"--{first_reason(error).replace('_', '-')}")
+VERBS: dict[str, Verb] = {}
 
 
-def models_of(do: Callable[..., Any]) -> dict[str, type[BaseModel]]:
-    """The models that make a function's arguments, by parameter; "" has those that are options."""
-    hints = typing.get_type_hints(do, include_extras=True)
-    found: dict[str, type[BaseModel]] = {}
-    own: dict[str, Any] = {}
-    for name, one in inspect.signature(do).parameters.items():
-        if isinstance(hints[name], type) and issubclass(hints[name], BaseModel):
-            found[name] = hints[name]
-        else:
-            own[name] = (hints[name], ... if one.default is one.empty else one.default)
-    return found | {"": create_model("Own", __base__=Strict, **own)}
+def verb(*examples: str, **more: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a command of a function; its parameters are its options, or models of some."""
+
+    def register(do: Callable[..., int]) -> Callable[..., int]:
+        VERBS[do.__name__] = Verb(do, examples, **more)
+        return do
+
+    return register
 
 
-def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo, placed: bool) -> None:
-    extra: Any = field.json_schema_extra
-    about: dict[str, Any] = extra or {}
-    given = _argparse(field.annotation, field)
-    if not field.is_required():
-        given["default"] = [] if given.get("action") == "append" else field.default
-    if placed or about.get("placed"):
-        names = [name]
-        if not field.is_required():
-            given["nargs"] = "*" if "nargs" in given else "?"
-    else:
-        no = "no-" * (given.get("action") == "store_false")
-        flag = about.get("flag") or f"--{no}{name.replace('_', '-')}"
-        names = [about["short"], flag] if about.get("short") else [flag]
-        given |= {"dest": name, "required": field.is_required()}
-    if about.get("metavar"):
-        given["metavar"] = about["metavar"]
-    action = parser.add_argument(*names, help=(field.description or "").replace("%", "%%"), **given)
-    if about.get("names"):
-        vars(action)["completer"] = lambda **_: about["names"]()  # argcomplete's
+# Options that several commands share
 
-
-def _argparse(kind: Any, field: FieldInfo) -> dict[str, Any]:
-    """How argparse reads values of a type."""
-    optional = type(None) in get_args(kind)
-    if optional:
-        (kind,) = (one for one in get_args(kind) if one is not type(None))
-    if kind is bool:
-        if optional:
-            return {"action": argparse.BooleanOptionalAction}
-        return {"action": "store_false" if field.default else "store_true"}
-    if get_origin(kind) is Literal:
-        return {"choices": get_args(kind)}
-    if get_origin(kind) is tuple:
-        inner = get_args(kind)[0]
-        if get_origin(inner) is tuple:
-            return {"action": "append", "nargs": len(get_args(inner))}
-        return _argparse(inner, field) | {"nargs": "+"}
-    if kind is int:
-        least = next((rule.ge for rule in field.metadata if hasattr(rule, "ge")), 0)
-        return {"type": _whole_number(least), "metavar": "N"}
-    return {"type": Path} if kind is Path else {}
-
-
-def _whole_number(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {least}, got {text!r}"
-            )
-        return int(text)
-
-    return number
-
-
-# What commands take
-
-
-def family_names() -> list[str]:
-    """Names of the families that there are files of."""
-    return [path.stem for path in family_files()]
-
-
-def reader_names() -> list[str]:
-    """Names of the families that a reader has added."""
-    return [p.stem for p in family_files() if "\nedition: reader" in p.read_text("utf-8")]
-
-
-def chapter_names() -> list[str]:
-    """Names of the notebooks that run for one family."""
-    found = NOTEBOOKS.glob("*.py")
-    return [path.stem for path in found if "scope: family" in path.read_text("utf-8")]
-
-
-def experiment_names() -> list[str]:
-    """Names of the experiments that there are notebooks of."""
-    return [path.stem for path in NOTEBOOKS.glob("*.py")]
+Experiment = Annotated[str, option("a notebook's name", placed=True, names=load_experiments)]
+Chapter = Annotated[str, option("a notebook's name", placed=True, names=lambda: (
+    one.name for one in load_experiments().values() if one.scope == "family"
+))]  # fmt: skip
+FamilyName = Annotated[str, option("a family", placed=True, names=load_families)]
+ReaderFamily = Annotated[
+    str, option("a family of yours", placed=True, names=lambda: load_families("reader"))
+]
+Quiet = Annotated[bool, option("no progress", short="-q")]
+Json = Annotated[bool, option("machine-readable", flag="--json")]
 
 
 class Parameters(Strict):
@@ -308,7 +235,7 @@ class Choice(Computing):
 
     edition: Edition = option("(paper)", "paper")
     families: tuple[str, ...] = option(
-        "some only (default: all of the edition)", (), names=family_names
+        "some only (default: all of the edition)", (), names=load_families
     )
     models: tuple[str, ...] = option("some of their models only (default: all)", ())
     data: tuple[str, ...] = option(
