@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from analysis.common import Strict
-from analysis.families.registry import Edition, Family, HeadKind, Model, OwnLayer, load_families
+from analysis.families.registry import (
+    Edition,
+    Family,
+    HeadKind,
+    Model,
+    OwnLayer,
+    family_files,
+    load_families,
+)
 from analysis.features import store
 from analysis.features.store import Precision
 from companion.runs.experiments import load_experiments
@@ -78,11 +86,17 @@ def verb(*examples: str, **more: Any) -> Callable[[Callable[..., int]], Callable
 
 # Options that several commands share
 
+
+def family_names() -> list[str]:
+    """Names of the families that there are files of, whatever these hold."""
+    return [path.stem for path in family_files()]
+
+
 Experiment = Annotated[str, option("a notebook's name", placed=True, names=load_experiments)]
 Chapter = Annotated[str, option("a notebook's name", placed=True, names=lambda: (
     one.name for one in load_experiments().values() if one.scope == "family"
 ))]  # fmt: skip
-FamilyName = Annotated[str, option("a family", placed=True, names=load_families)]
+FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
 ReaderFamily = Annotated[
     str, option("a family of yours", placed=True, names=lambda: load_families("reader"))
 ]
@@ -235,7 +249,7 @@ class Choice(Computing):
 
     edition: Edition = option("(paper)", "paper")
     families: tuple[str, ...] = option(
-        "some only (default: all of the edition)", (), names=load_families
+        "some only (default: all of the edition)", (), names=family_names
     )
     models: tuple[str, ...] = option("some of their models only (default: all)", ())
     data: tuple[str, ...] = option(
