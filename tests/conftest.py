@@ -312,6 +312,14 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def table() -> Any:
+    """The published accuracies; not to be changed."""
+    from companion.measurements import accuracies
+
+    return accuracies.load()
+
+
+@pytest.fixture(scope="session")
 def artefacts() -> None:
     """Skip unless the public features can be had from a mirror, the cache or the network."""
     from analysis.features import published

@@ -11,11 +11,6 @@ from companion.publish import atlas as charts
 
 
 @pytest.fixture(scope="module")
-def table():
-    return accuracies.load()
-
-
-@pytest.fixture(scope="module")
 def clip(table):
     models = atlas.models(table)
     return models[models["source"] == "open_clip"]

@@ -12,18 +12,13 @@ from conftest import ROOT, what_axe_finds
 
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import PAPER_BASELINE, Baseline, effective_robustness
-from companion.measurements import accuracies, atlas, records, views
+from companion.measurements import atlas, records, views
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
 from companion.publish import explore
 from companion.publish.svg import explorer
 
 LOOK = '<body style="background: var(--companion-paper); color: var(--companion-ink)">'
 DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def table():
-    return accuracies.load()
 
 
 @pytest.fixture(scope="module")

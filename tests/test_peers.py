@@ -13,8 +13,8 @@ LOGIT = stats.logistic.ppf
 
 
 @pytest.fixture(scope="module")
-def clip():
-    models = accuracies.wide(accuracies.load(), "matched_frequency")
+def clip(table):
+    models = accuracies.wide(table, "matched_frequency")
     models = models[(models["source"] == "open_clip") & (models["imagenet"] > 0.1)]
     return models.assign(group=models["weights"].str[:6])
 

@@ -20,11 +20,6 @@ from companion.measurements.accuracies import (
 
 
 @pytest.fixture(scope="module")
-def table():
-    return load()
-
-
-@pytest.fixture(scope="module")
 def families():
     return load_families("paper")
 

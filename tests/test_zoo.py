@@ -9,15 +9,10 @@ from analysis.common import CompanionError
 from analysis.families import registry
 from companion import readers, zoo
 from companion.cli import main
-from companion.measurements import accuracies, atlas, plausible, records
+from companion.measurements import atlas, plausible, records
 from companion.publish import compared, explore
 from companion.runs import cost, grid
 from companion.runs.options import Choice
-
-
-@pytest.fixture(scope="module")
-def table():
-    return accuracies.load()
 
 
 @pytest.fixture(scope="module")
