@@ -5,9 +5,9 @@ What Sphinx and Jupyter Book leave to their users:
 - exactly the scripts and styles named here are put on every page, in this order (Jupyter Book
   adds whatever lies in `_static`, in the file system's order, 2 MB of MathJax included);
 - a page that would load anything from another host stops the build;
+- pages whose source is gone are removed from the output, so that they are not published;
 - when a page comes, goes or gets another title, all pages are written again, because each shows
-  the table of contents (Sphinx leaves the others with the old one, and with dead links), and what
-  was there before is removed, so that no page is published whose source is gone;
+  the table of contents (Sphinx leaves the others with the old one, and with dead links);
 - a build with warnings fails, after all of them are shown, and so does the next one until they
   are gone (Sphinx would skip the unchanged pages and succeed).
 """
@@ -15,7 +15,6 @@ What Sphinx and Jupyter Book leave to their users:
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,9 @@ from sphinx.errors import ExtensionError
 
 STYLES = ["companion.css"]
 SCRIPTS = ["vendor/sortable/sortable.js", "companion.js"]
+
+# Pages that Sphinx makes without a source of their own.
+GENERATED_PAGES = frozenset({"genindex", "slides", "search"})
 
 # What a browser fetches by itself when it opens a page; a link to follow is none of these.
 _HOST = r"""["']?(?P<address>(?:https?:)?//[^"'\s)>]+)"""
@@ -64,6 +66,15 @@ def foreign_resources(html: str) -> list[str]:
     ]
 
 
+def leftover_pages(pages: Iterable[str], sources: Iterable[str]) -> list[str]:
+    """Return, sorted, the built pages that have neither a source nor a generator.
+
+    >>> leftover_pages(["index", "search", "runs/old"], ["index"])
+    ['runs/old']
+    """
+    return sorted(set(pages) - set(sources) - GENERATED_PAGES)
+
+
 def name_assets(app: Sphinx, config: Config) -> None:
     """Put this book's scripts and styles on every page, and no others."""
     config.html_css_files = list(STYLES)
@@ -96,25 +107,43 @@ def check_pages(app: Sphinx, exception: Exception | None) -> None:
 
 
 def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
-    """Name the pages to write again: all, if the contents are not those of the last build.
-
-    Pages, copied sources and images of that build are removed then, since not all come again.
-    """
+    """Name the pages to write again: all, if the contents are not those of the last build."""
     contents = {name: title.astext() for name, title in env.titles.items()}
     tree = {name: list(children) for name, children in env.toctree_includes.items()}
     named = {name: page.title for name, page in getattr(env, "external_site_map", {}).items()}
-    before = getattr(env, "companion_contents", {})
-    now = {app.builder.name: (contents, tree, named)}  # builders share the environment
-    env.companion_contents = before | now  # type: ignore[attr-defined]
-    if env.companion_contents == before:  # type: ignore[attr-defined]
+    if getattr(env, "companion_contents", None) == (contents, tree, named):
         return []
-    if app.builder.name == "html":
-        for path in Path(app.outdir).rglob("*.html"):
-            if path.relative_to(app.outdir).parts[0] != "_static":
-                path.unlink()
-        for folder in ("_sources", "_images"):
-            shutil.rmtree(Path(app.outdir) / folder, ignore_errors=True)
+    env.companion_contents = contents, tree, named  # type: ignore[attr-defined]
     return env.found_docs
+
+
+def remove_leftovers(app: Sphinx, exception: Exception | None) -> None:
+    """Remove built pages, copied sources and images that no source of the book stands for."""
+    if exception is not None or app.builder.name != "html":
+        return
+    output = Path(app.outdir)
+    sources = app.env.found_docs
+    pages = {
+        path.relative_to(output).with_suffix("").as_posix(): path
+        for path in output.rglob("*.html")
+        if path.relative_to(output).parts[0] != "_static"
+    }
+    for name in leftover_pages(pages, sources | _written(app)):
+        pages[name].unlink()
+    beginnings = tuple(f"{name}." for name in sources)
+    for path in (output / "_sources").rglob("*.*"):
+        if not path.relative_to(output / "_sources").as_posix().startswith(beginnings):
+            path.unlink()
+    images = {name for _, name in app.env.images.values()}
+    for path in (output / "_images").glob("*"):
+        if path.name not in images:
+            path.unlink()
+
+
+def remember_warnings(app: Sphinx, exception: Exception | None) -> None:
+    """Make the next build read every page again if this one warned."""
+    if exception is None and app._warncount:
+        (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
 
 
 def forget_until_finished(app: Sphinx, env: BuildEnvironment) -> None:
@@ -128,14 +157,10 @@ def forget_until_finished(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def remember_when_finished(app: Sphinx, exception: Exception | None) -> None:
-    """Put the environment back if all that follows from it is written, and without a warning."""
-    kept = Path(app.doctreedir) / ENV_PICKLE_FILENAME
-    aside = kept.with_suffix(".aside")
-    if exception is None and not app._warncount:
-        if aside.exists():
-            aside.replace(kept)
-    else:
-        kept.unlink(missing_ok=True)
+    """Put the environment back: all that follows from it is written."""
+    aside = (Path(app.doctreedir) / ENV_PICKLE_FILENAME).with_suffix(".aside")
+    if exception is None and aside.exists():
+        aside.replace(aside.with_name(ENV_PICKLE_FILENAME))
 
 
 def _written(app: Sphinx) -> set[str]:
@@ -162,5 +187,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", forget_what_is_read_anew)
     app.connect("env-check-consistency", forget_until_finished)
     app.connect("build-finished", check_pages)
+    app.connect("build-finished", remove_leftovers)
     app.connect("build-finished", remember_when_finished)
+    app.connect("build-finished", remember_warnings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -15,12 +15,14 @@ import json
 import re
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +98,11 @@ def keep_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         for number, section in enumerate(doctree.findall(nodes.section))
         if (text := " ".join(_words(section)))
     ]
+
+
+def write_all_without_texts(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """Name all pages to write, if the texts of those that are current are not there."""
+    return [] if _texts_file(app).is_file() else env.found_docs
 
 
 def write_texts(app: Sphinx, exception: Exception | None) -> None:
@@ -304,6 +311,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", head_rows)
     app.connect("doctree-resolved", keep_text)
     app.connect("doctree-resolved", leave_out_files)
+    app.connect("env-updated", write_all_without_texts)
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
