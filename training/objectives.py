@@ -21,12 +21,14 @@ from typing import Any
 import open_clip
 import torch
 from safetensors.torch import save_file
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
 from analysis.common import replaced
 from analysis.features.preprocess import POCKET
 from training.pocket import PocketError, Recipe
+from training.recipes import warmed_cosine
 
 #: How often a training is measured.
 MEASUREMENTS = 10
@@ -256,7 +258,9 @@ def train(
     torch.manual_seed(seed)
     model = build(recipe, architecture, prompts, start)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(model, recipe)
+    optimizer = create_optimizer_v2(  # weight decay for matrices only, as usual for CLIP
+        model, "adamw", recipe.learning_rate, recipe.weight_decay, betas=(0.9, 0.98), fused=True
+    )
     examples = _on(examples, device)
     curve: list[Point] = []
     sum_loss = torch.zeros((), device=device)
@@ -296,10 +300,7 @@ def predictions(model: Contrastive | Classifier, images: Tensor, batch: int = 50
 def rate(recipe: Recipe, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
     rising = max(1, round(recipe.warmup * recipe.steps))
-    if step < rising:
-        return recipe.learning_rate * (step + 1) / rising
-    part = (step - rising) / max(1, recipe.steps - rising)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+    return warmed_cosine(recipe.learning_rate, step, rising, recipe.steps)
 
 
 def _update(
@@ -339,16 +340,6 @@ def batch_rows(count: int, batch: int, seed: int, step: int) -> Tensor:
 def _draw(seed: int, place: int) -> int:
     """Return the seed of the generator for one step or epoch."""
     return (seed * 1_000_003 + place) % 2**63
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; weight decay for matrices only, as usual for CLIP."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for _, p in named if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def _on(examples: Examples, device: str) -> Examples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,19 +23,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.common import fingerprint, write_text
-from analysis.features import networks
+from analysis.common import fingerprint, replaced, write_text
+from analysis.features import checkpoints, encoders, heads, networks
+from analysis.features.any_encoder import features_of
 from analysis.features.preprocess import POCKET, to_pixels
+from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
-from analysis.images import emoji
+from analysis.images import emoji, find
 from training import objectives, pocket
-from training.objectives import Classifier, Contrastive
 from training.pocket import Recipe, Recipes
 
 CURVE = ["model", "seed", "step", "loss", "accuracy"]
 ACCURACIES = ["model", "family", "level", "seed", "style", "split", "role", "images", "accuracy"]
-Model = Contrastive | Classifier
 #: Seed of the captions: all trainings read the same ones.
 CAPTIONS_SEED = 0
 
@@ -111,6 +111,11 @@ def identity(recipe: Recipe, recipes: Recipes, seed: int, splits: Sequence[str])
     return fingerprint([recipe, architecture, seed, list(splits), start, world().digest])
 
 
+def weights_of(name: str, seed: int, folder: Path) -> Path:
+    """Return where a training leaves its weights."""
+    return folder / f"{name}-{seed}" / "weights.safetensors"
+
+
 def run(
     recipe: Recipe,
     recipes: Recipes,
@@ -125,97 +130,76 @@ def run(
     What is there already, of the same recipe and data, is left as it is. With the splits
     ``("train",)`` the accuracy is measured on ``val`` and nowhere else.
     """
-    place = folder / f"{recipe.name}-{seed}"
-    result = place / "weights.safetensors"
+    result = weights_of(recipe.name, seed, folder)
+    place = result.parent
     key = identity(recipe, recipes, seed, splits)
     if result.is_file() and read_weights(result).metadata["recipe"] == key:
         return place
-    start = None
-    if recipe.start is not None:
-        begun = folder / f"{recipe.start}-{seed}" / "weights.safetensors"
-        start = read_weights(begun).state
+    begun = recipe.start and weights_of(recipe.start, seed, folder)
     final = "val" in splits
     trained = objectives.train(
         recipe, networks.architecture(recipe.architecture),
         world().examples(emoji.CAPTIONS[recipe.styles], splits), world().prompts,
-        seed=seed, start=start, device=device,
+        seed=seed, start=read_weights(begun).state if begun else None, device=device,
         watched=world().examples([emoji.IMAGENET], ["test" if final else "val"]),
     )  # fmt: skip
-    weights = objectives.halved(trained.weights)
     curve = [
         (recipe.name, seed, point.step, f"{point.loss:.5f}", f"{point.accuracy:.5f}")
         for point in trained.curve
     ]
     write_text(place / "curve.csv", pd.DataFrame(curve, columns=CURVE).to_csv(index=False))
-    rows = [
-        (recipe.name, recipe.family, recipe.level, seed, *row)
-        for row in measure(restore(recipe, weights), ["test", "train"] if final else ["val"])
-    ]
-    write_text(place / "accuracies.csv", pd.DataFrame(rows, columns=ACCURACIES).to_csv(index=False))
     metadata = {
         "architecture": recipe.architecture, "level": recipe.level, "seed": str(seed),
         "recipe": key, "classes": json.dumps(emoji.CLASSES),
         "normalize": json.dumps(recipe.objective != "supervised"), "image_size": str(POCKET.size),
     }  # fmt: skip
-    objectives.write_tensors(weights, result, metadata)
+    with replaced(result) as part:
+        objectives.write_tensors(objectives.halved(trained.weights), part, metadata)
+        rows = [
+            (recipe.name, recipe.family, recipe.level, seed, *row)
+            for row in measure(part, ["test", "train"] if final else ["val"])
+        ]
+        table = pd.DataFrame(rows, columns=ACCURACIES)
+        write_text(place / "accuracies.csv", table.to_csv(index=False))
     return place
 
 
-def restore(recipe: Recipe, weights: Mapping[str, Tensor]) -> Model:
-    """Build the model of a recipe with the weights of a checkpoint, in evaluation mode."""
-    plain = recipe.model_copy(update={"start": None})
-    if recipe.objective == "finetuned":
-        plain = plain.model_copy(update={"objective": "supervised"})
-    model = objectives.build(plain, networks.architecture(recipe.architecture), world().prompts)
-    if isinstance(model, Classifier):
-        model.normalised = recipe.objective == "finetuned"
-    objectives.load_weights(model.clip if isinstance(model, Contrastive) else model, weights)
-    return model.eval()
+# What was trained, loaded as any other checkpoint
 
 
-def finished(recipe: Recipe, seed: int, folder: Path) -> Model:
-    """Build the model that `run` left in ``folder``."""
-    place = folder / f"{recipe.name}-{seed}" / "weights.safetensors"
-    return restore(recipe, read_weights(place).state)
+def represented(path: Path, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32], Head]:
+    """Return a checkpoint's features (n, d) of some of the emoji, in their order, and its head.
+
+    ``rows`` (N,) says which of all emoji; a CLIP model's head is the zero-shot one.
+    """
+    # Of whatever level: a description of random weights takes no file.
+    loaded = encoders.load(checkpoints.find(str(path), name="trained", level="zero_shot"))
+    head = loaded.head or heads.zero_shot_head(loaded, find.pocket_prompts())
+    shown = loaded.normalize(world().images[torch.tensor(rows)])
+    return features_of(loaded.encoder, shown, batch_size=500), head
 
 
-def recognised(model: Model, style: str, splits: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which images of a style and splits that have a class are recognised, (N,)."""
-    shown = world().examples([style], splits)
-    shown = shown.where(shown.labels >= 0)
-    right: NDArray[np.bool_] = (objectives.predictions(model, shown.images) == shown.labels).numpy()
-    return right
+def recognised(path: Path) -> pd.DataFrame:
+    """Return the table's rows that have a class; ``right``: whether a checkpoint recognises it."""
+    table = world().table
+    rows = table["class_index"] >= 0
+    features, head = represented(path, rows.to_numpy())
+    known = head.logits(features).argmax(axis=1)
+    return table[rows].assign(right=known == table["class_index"][rows])
 
 
-def measure(model: Model, splits: Iterable[str]) -> Iterator[tuple[str, str, str, int, str]]:
+def measure(path: Path, splits: Iterable[str]) -> Iterator[tuple[str, str, str, int, str]]:
     """Yield style, split, role, number of images and accuracy, for images that have a class.
 
     The test images of every style; of the others those of the training style.
     """
+    table = recognised(path)
     for split in splits:
+        of = table[table["split"].isin(["train", "val"] if split == "train" else [split])]
         for style, role in emoji.STYLES.items():
             if split == "test" or style == emoji.IMAGENET:
-                right = recognised(model, style, ["train", "val"] if split == "train" else [split])
+                right = of["right"][of["style"] == style]
                 yield style, split, role, len(right), f"{right.mean():.5f}"
-
-
-def represented(
-    model: Model,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the features of all test images, and the head.
-
-    Features (N, d), in the order of the emoji table, with and without a class; head (classes, d),
-    the zero-shot head for CLIP models.
-    """
-    shown = world().examples(emoji.STYLES, ["test"])
-    with torch.inference_mode():
-        visual = model.clip.visual if isinstance(model, Contrastive) else model.visual
-        parts = [visual(objectives.normalise(part)) for part in torch.split(shown.images, 500)]
-        if isinstance(model, Contrastive):
-            head = objectives.zero_shot_head(model.clip, model.get_buffer("prompts"))
-        else:
-            head = model.head.weight
-    return torch.cat(parts).numpy(), head.detach().numpy().copy()
 
 
 # All trainings

@@ -253,13 +253,19 @@ def rate(settings: ClassifierSettings, made: Plan, step: int) -> float:
     count epochs from the very first update.
     """
     full, rising = settings.learning_rate, settings.warmup_steps
-    if step < rising:
-        return full * (step + 1) / rising
-    if settings.schedule == "step":
+    if settings.schedule == "step" and step >= rising:
         assert settings.step_epochs and settings.step_factor
         drops = step // made.epoch_steps // settings.step_epochs
         return float(full * settings.step_factor**drops)
-    return full * 0.5 * (1 + math.cos(math.pi * (step - rising) / (made.steps - rising)))
+    return warmed_cosine(full, step, rising, made.steps)
+
+
+def warmed_cosine(full: float, step: int, rising: int, steps: int) -> float:
+    """Return the rate of an update: a straight rise to the full one, then half a cosine to 0."""
+    if step < rising:
+        return full * (step + 1) / rising
+    part = (step - rising) / max(1, steps - rising)
+    return full * 0.5 * (1 + math.cos(math.pi * part))
 
 
 # Cost

@@ -82,7 +82,7 @@ def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
         if seed == 0 and recipe.level != "random":
             target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
             target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(work / f"{recipe.name}-0" / "weights.safetensors", target)
+            shutil.copyfile(pocket_lab.weights_of(recipe.name, 0, work), target)
             note_checksum(FAMILIES / f"{recipe.family}.yaml", target)
     return 0
 
@@ -99,13 +99,13 @@ def note_checksum(family: Path, weights: Path) -> None:
 
 def recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
     """Return which test images each model recognises, one row for each style."""
-    rows = [
-        (recipe.name, seed, style, len(right), packed(right))
-        for recipe, seed in tasks
-        for model in [pocket_lab.finished(recipe, seed, work)]
-        for style in emoji.STYLES
-        for right in [pocket_lab.recognised(model, style, ["test"])]
-    ]
+    rows = []
+    for recipe, seed in tasks:
+        path = pocket_lab.weights_of(recipe.name, seed, work)
+        tested = pocket_lab.recognised(path).query("split == 'test'")
+        for style in emoji.STYLES:
+            right = tested["right"][tested["style"] == style].to_numpy()
+            rows.append((recipe.name, seed, style, len(right), packed(right)))
     return pd.DataFrame(rows, columns=["model", "seed", "style", "images", "right"])
 
 
@@ -115,11 +115,13 @@ def representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataF
         concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
     )
     draws = concept_counts.draw(probe, COUNTING)
-    rows = [
-        {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
-        | representation(*pocket_lab.represented(pocket_lab.finished(recipe, seed, work)), draws)
-        for recipe, seed in tasks
-    ]
+    tested = (emoji.metadata()["split"] == "test").to_numpy()
+    rows = []
+    for recipe, seed in tasks:
+        path = pocket_lab.weights_of(recipe.name, seed, work)
+        features, head = pocket_lab.represented(path, tested)
+        about = {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
+        rows.append(about | representation(features, head.weight, draws))
     return pd.DataFrame(rows)
 
 
@@ -128,13 +130,13 @@ def representation(
 ) -> dict[str, Any]:
     """Return what a model's representation is like, in a few numbers.
 
-    ``features`` (N, d) and ``head`` (classes, d) as from `pocket_lab.represented`, ``draws`` of
-    the test emoji's concepts as in `COUNTING`. ``kurtosis`` (mean and its standard error),
-    ``persistence`` (a fraction) with its coordinate ``leader``, ``largest`` (coordinate of the
-    activation profile, times the mean) and ``top_importance`` (times the mean) are of the test
-    emoji in the training style; ``n_encoded`` and ``n_unique`` are the unique concepts with an
-    average precision of at least 0.9 and 0.8 along the head's right singular vectors, ``best``
-    the mean over concepts of the best direction's average precision (a fraction),
+    ``features`` (N, d) of the test emoji and ``head`` (classes, d), as `pocket_lab.represented`
+    gives them, ``draws`` of the test emoji's concepts as in `COUNTING`. ``kurtosis`` (mean and its
+    standard error), ``persistence`` (a fraction) with its coordinate ``leader``, ``largest``
+    (coordinate of the activation profile, times the mean) and ``top_importance`` (times the mean)
+    are of the test emoji in the training style; ``n_encoded`` and ``n_unique`` are the unique
+    concepts with an average precision of at least 0.9 and 0.8 along the head's right singular
+    vectors, ``best`` the mean over concepts of the best direction's average precision (a fraction),
     ``random_directions`` what as many random directions reach where n_unique counts.
     """
     array = np.asarray(features, dtype=np.float64)
