@@ -90,7 +90,8 @@ def make_project(
     text of a percent notebook by its name; ``files``: the text of any other file by its path;
     ``data``: files or folders that are taken over as they are.
     """
-    ours = ("analysis", "companion", "training", "profiles", "Snakefile", "data/imagenet")
+    data = ("data/imagenet", "data/quantities.yaml", *data)
+    ours = ("analysis", "companion", "training", "profiles", "Snakefile")
     for name in (*ours, *data):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import pytest
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis, persistence
 from companion.measurements import invariance
-from companion.measurements.quantities import QUANTITIES
+from companion.measurements.quantities import declared
 
 rng = np.random.default_rng(0)
 
@@ -64,7 +64,7 @@ def test_one_image_or_equal_images_are_refused(call):
 
 def test_measured_as_the_formulas_say(spiked):
     found = invariance.basis(spiked)
-    assert set(found) == set(QUANTITIES["basis"])
+    assert set(found) == set(declared()["basis"].quantities)
     h = unit(spiked)
     mean = h.mean(axis=0)
     assert found["kurtosis"] == pytest.approx(kurtosis(spiked).mean())
@@ -88,7 +88,7 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     labels = predicted(spiked)
     labels[:30] = (labels[:30] + 1) % 5
     found = invariance.interventions(spiked, labels, head[:6], bias, owners)
-    assert set(found) == set(QUANTITIES["interventions"])
+    assert set(found) == set(declared()["interventions"].quantities)
     assert found["accuracy_whole"] == found["accuracy_rotated"] == pytest.approx(0.9)
     assert found["changed_rotated"] == 0 and not any(found["changed_shifted"])
     assert found["kurtosis_shifted"][0] == pytest.approx(found["kurtosis_rotated"])

@@ -15,7 +15,7 @@ from analysis.metrics import concept_counts, directions
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
 from companion.measurements import concept_probe, invariance, measures, records, take, textures
-from companion.measurements.quantities import ORDERS, QUANTITIES
+from companion.measurements.quantities import ORDERS, declared
 from companion.measurements.records import FOLDER, read, read_all
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
@@ -146,8 +146,8 @@ def test_every_measure_returns_the_known_quantities():
         experiment: {name: np.ndim(value) for name, value in numbers.items()}
         for experiment, numbers in found.items()
     } == {
-        experiment: {name: kind.dimensions for name, kind in kinds.items()}
-        for experiment, kinds in QUANTITIES.items()
+        experiment: {name: len(one.shape) for name, one in kind.quantities.items()}
+        for experiment, kind in declared().items()
     }
 
 

@@ -16,7 +16,7 @@ from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import ClaimError, load_claims
 from companion.claims.rules import RULES, judge_all
 from companion.measurements import views
-from companion.measurements.quantities import QUANTITIES
+from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
 from companion.publish.cards import badge, beside, card, lines, rows
 
@@ -71,8 +71,8 @@ def measured(
     inferred: str = "", classes: int = 5, components: int = 4, names=None, **values,
 ):  # fmt: skip
     """A measurement with these values; every other quantity is zero."""
-    kinds = QUANTITIES[experiment]
-    fill = {name: [0, [0], [[0]]][kind.dimensions] for name, kind in kinds.items()}
+    kinds = declared()[experiment].quantities
+    fill = {name: [0, [0], [[0]]][len(kind.shape)] for name, kind in kinds.items()}
     return Measurement.model_validate({
         "format": 2, "experiment": experiment, "family": ONE.name if model in LEVELS else "other",
         "model": model, "level": LEVELS.get(model, "supervised"),

@@ -19,7 +19,7 @@ from analysis.features.store import StoreError
 from analysis.images import imagenet, sets
 from analysis.images.imagelist import DatasetError
 from companion.measurements import records
-from companion.measurements.quantities import HEADLESS, Experiment
+from companion.measurements.quantities import Experiment, declared
 
 #: Test emoji by what their style is for. No model trains on the unseen ones.
 STYLES: dict[str, tuple[str, ...]] = {
@@ -40,20 +40,14 @@ SHIFTED = {
     "pocket": (TRAINING, *STYLES["unseen"]),
     "imagenet-and-shifts": (sets.IMAGENET, *sets.SHIFTS),
 }
-#: What needs the classes of images; a head all need but those of `HEADLESS`.
-LABELLED: tuple[Experiment, ...] = ("pruning", "pruning_under_shift", "accuracy", "interventions")
-#: What is measured of one data set alone.
-SINGLE: tuple[Experiment, ...] = (
-    "outlier_features", "privileged_directions", "pruning", "accuracy", "basis", "interventions",
-)  # fmt: skip
-#: Other files that decide an experiment's numbers, by experiment and data set; None for any other.
-READS: dict[tuple[Experiment, str | None], tuple[str, ...]] = {
-    ("accuracy", None): ("data/imagenet/objectnet.csv",),
-    ("pruning_under_shift", "imagenet-and-shifts"): ("data/imagenet/objectnet.csv",),
-    ("pruning_under_shift", "pocket"): ("data/emoji/emoji.zip", "data/pocket/accuracies.csv"),
-    ("concepts", "pocket"): ("data/emoji/emoji.zip", "data/emoji/appearance.npy"),
-    ("concepts", COCO): ("data/concepts/coco_500_captions.csv",),
+#: What is looked at several data sets together: name → the store's data sets.
+TOGETHER: dict[Experiment, dict[str, tuple[str, ...]]] = {
+    "concepts": CONCEPTS,
+    "pruning_under_shift": SHIFTED,
+    "textures": {"textures": CONCEPTS["textures"]},
 }
+#: What is measured of one data set alone.
+SINGLE = tuple(one for one in get_args(Experiment) if one not in TOGETHER)
 
 
 @dataclass(frozen=True)
@@ -76,9 +70,10 @@ class Job:
         Concepts are looked for along the head of most classes, of their own data sets if there is
         one. Raises StoreError if it is not there.
         """
-        if self.experiment in HEADLESS:
+        kind = declared()[self.experiment].head
+        if kind == "none":
             return None
-        if self.experiment in ("concepts", "textures"):
+        if kind == "largest":
             return largest_head(self.model, self.parts)
         return store.head_path(self.model.name, self.parts[0])
 
@@ -151,22 +146,12 @@ def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> l
     """All that can be measured of a family from what is in the store, one experiment by another."""
     every = get_args(Experiment)
     wanted = [one for one in every if experiments is None or one in experiments]
-    return [
-        job
-        for experiment in wanted
-        for model in family.models
-        for data, parts in _samples(experiment, data_sets(model)).items()
-        if _possible(job := Job(experiment, family.name, model, data, parts))
-    ]
+    return [job for one in wanted for job in _on_features(one, family) if _possible(job)]
 
 
 def waiting_for_concepts(family: Family) -> list[Job]:
     """Jobs whose features are here, but perhaps neither a head nor what the images show."""
-    return [
-        Job("concepts", family.name, model, data, parts)
-        for model in family.models
-        for data, parts in _samples("concepts", data_sets(model)).items()
-    ]
+    return _on_features("concepts", family)
 
 
 def pending(families: Iterable[Family]) -> list[Job]:
@@ -227,13 +212,20 @@ def knows_some(head: Collection[str], classes: Iterable[str]) -> bool:
     return any(name in known or known & {*several.get(name, ())} for name in classes)
 
 
+def _on_features(experiment: Experiment, family: Family) -> list[Job]:
+    """An experiment on all features of the family that are in the store."""
+    return [
+        Job(experiment, family.name, model, data, parts)
+        for model in family.models
+        for data, parts in _samples(experiment, data_sets(model)).items()
+    ]
+
+
 def _samples(experiment: Experiment, here: Collection[str]) -> Mapping[str, tuple[str, ...]]:
     """What an experiment looks at, of the data sets that are here: name → data sets."""
-    textures = {"textures": CONCEPTS["textures"]}
-    several = {"concepts": CONCEPTS, "pruning_under_shift": SHIFTED, "textures": textures}
-    together = several.get(experiment)
-    if together is not None:
-        return {name: parts for name, parts in together.items() if {*parts} <= {*here}}
+    if experiment in TOGETHER:
+        several = TOGETHER[experiment]
+        return {name: parts for name, parts in several.items() if {*parts} <= {*here}}
     return {name: (name,) for name in here if experiment in experiments_on(name)}
 
 
@@ -247,7 +239,7 @@ def _possible(job: Job) -> bool:
         return False
     if job.data == "broden" and job.experiment == "concepts":
         return not why_absent("broden")
-    if job.experiment not in LABELLED:
+    if not declared()[job.experiment].labels:
         return True
     # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
     common = {*head} & {*sidecars[0]["data"]["classes"]}
@@ -272,8 +264,8 @@ def _content(sidecar: Mapping[str, Any]) -> str:
 
 
 def _files(job: Job) -> dict[str, str]:
-    names = READS.get((job.experiment, job.data), READS.get((job.experiment, None), ()))
-    return {name: sha256_of(ROOT / name) for name in names}
+    reads = declared()[job.experiment].reads
+    return {name: sha256_of(ROOT / name) for name in reads.get(job.data, reads.get("any", ()))}
 
 
 def _kept(path: Path, job: Job) -> dict[str, str]:

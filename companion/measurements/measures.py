@@ -1,7 +1,7 @@
 """What each experiment of section 3 measures, from arrays to named quantities.
 
-Pure functions: arrays in, a mapping of numbers and arrays out, no files. `QUANTITIES` says, per
-experiment, which quantities there are and in which unit.
+Pure functions: arrays in, a mapping of numbers and arrays out, no files. `data/quantities.yaml`
+says, per experiment, which quantities there are and in which unit.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import accuracies, atlas, records
-from companion.measurements.quantities import QUANTITIES, possible
+from companion.measurements.quantities import declared, possible
 from companion.measurements.records import Measurement, MeasurementError
 
 #: Rounding to the digits that are kept, added up over the components of a list.
@@ -79,7 +79,7 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
 
 
 def _ranges(m: Measurement) -> Iterator[str]:
-    for name, quantity in QUANTITIES[m.experiment].items():
+    for name, quantity in declared()[m.experiment].quantities.items():
         values = np.atleast_1d(np.asarray(m.value(name), dtype=np.float64))
         low, high = possible(quantity, m.counts)
         outside = values[(values < low) | (values > high)]

@@ -27,31 +27,12 @@ from analysis.families.registry import Family, Level
 from analysis.features import store
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
-from companion.measurements.quantities import QUANTITIES, Experiment, Quantity, misfits
+from companion.measurements.quantities import Experiment, Quantity, declared, misfits
 
 FOLDER = ROOT / "data" / "measurements"
 
 Number = int | float
 Numbers = Number | list[Number] | list[list[Number]]
-
-_MEASURES = "companion.measurements.measures"
-_INVARIANCE = "companion.measurements.invariance"
-#: The modules whose code decides an experiment's numbers.
-CODE: dict[Experiment, tuple[str, ...]] = {
-    "outlier_features": ("analysis.metrics.outliers", _MEASURES),
-    "privileged_directions": ("analysis.metrics.directions", _MEASURES),
-    "pruning": ("analysis.metrics.pruning", _MEASURES),
-    "pruning_under_shift": ("analysis.metrics.pruning", _MEASURES),
-    "concepts": (
-        "analysis.metrics.concept_counts",
-        "companion.measurements.concept_probe",
-        _MEASURES,
-    ),
-    "accuracy": ("analysis.metrics.robustness", _MEASURES),
-    "basis": ("analysis.metrics.basis", _INVARIANCE),
-    "interventions": ("analysis.metrics.basis", _INVARIANCE),
-    "textures": ("analysis.metrics.average_precision", "companion.measurements.textures"),
-}
 
 
 class MeasurementError(CompanionError, ValueError):
@@ -142,7 +123,7 @@ class Measurement(_Strict):
 
     @model_validator(mode="after")
     def _known_quantities(self) -> Measurement:
-        known = QUANTITIES[self.experiment]
+        known = declared()[self.experiment].quantities
         for name in [*self.values, *known]:
             _check_quantity(name, known.get(name), self.values.get(name))
         return self
@@ -166,7 +147,7 @@ class Measurement(_Strict):
 
 def values_with_units(experiment: Experiment, numbers: Mapping[str, Any]) -> dict[str, Value]:
     """Round numbers and arrays to the digits that are kept and attach their units."""
-    known = QUANTITIES[experiment]
+    known = declared()[experiment].quantities
     return {
         name: Value(unit=known[name].unit, value=_rounded(np.asarray(value), known[name].digits))
         for name, value in numbers.items()
@@ -321,7 +302,7 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
         if old.shape != new.shape:
             found.append(f"{name}: shape {old.shape} → {new.shape}")
             continue
-        digits = QUANTITIES[recorded.experiment][name].digits
+        digits = declared()[recorded.experiment].quantities[name].digits
         apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - digits), atol=1e-6)
         if apart.any():
             found.append(
@@ -345,7 +326,7 @@ def today() -> str:
 @cache
 def code_parts(experiment: Experiment) -> Mapping[str, str]:
     """A hash of what each module does that decides the experiment's numbers, by its name."""
-    own, root = CODE[experiment], common.PACKAGES
+    own, root = declared()[experiment].code, common.PACKAGES
     imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
     paths = {path for path in code.import_closure(imports) if path.name != "__init__.py"}
     paths |= {root / f"{name.replace('.', '/')}.py" for name in own}
@@ -414,8 +395,8 @@ def _check_quantity(name: str, known: Quantity | None, given: Value | None) -> N
         array = np.asarray(given.value, dtype=np.float64)
     except ValueError:
         raise ValueError(f"values.{name} has rows of different lengths") from None
-    if array.ndim != known.dimensions:
-        raise ValueError(f"values.{name} needs {known.dimensions} dimensions, it has {array.ndim}")
+    if array.ndim != len(known.shape):
+        raise ValueError(f"values.{name} needs {len(known.shape)} dimensions, it has {array.ndim}")
     if not np.isfinite(array).all():
         raise ValueError(f"values.{name} holds a number that is not finite")
 

@@ -36,8 +36,8 @@ NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
 STATE = WORKSPACE / ".companion"
 
-#: What the data sets are, which almost every page names.
-DATA_SETS = ("data/imagenet/sets.yaml", "data/imagenet/objectnet.csv")
+#: What the data sets and the quantities are, which almost every page names.
+NAMED = ("data/imagenet/sets.yaml", "data/imagenet/objectnet.csv", "data/quantities.yaml")
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
 
@@ -96,9 +96,9 @@ class Run:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The declared patterns, and what every run reads: family files, what the data sets are."""
+        """The declared patterns, and what every run reads: family files, and what is `NAMED`."""
         own = self.subject if self.experiment.scope == "family" else "*"
-        return (*self.experiment.reads, f"families/{own}.yaml", *DATA_SETS)
+        return (*self.experiment.reads, f"families/{own}.yaml", *NAMED)
 
 
 def load_experiments() -> dict[str, Experiment]:

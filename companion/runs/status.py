@@ -14,6 +14,7 @@ from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from companion.measurements import due, records
 from companion.measurements.quantities import Experiment as Measured
+from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
 from companion.runs import experiments, keys
 from companion.runs.experiments import Experiment, Run
@@ -103,8 +104,9 @@ def lacks(experiment: Experiment, family: Family) -> list[Lack]:
     Models of random weights count where they say something: not where accuracies are looked at.
     """
     measured = [kind.partition("--")[0] for kind in experiment.evidence]
-    labelled = not {"accuracies", *due.LABELLED}.isdisjoint(measured)
-    models = [m for m in family.models if not (labelled and m.level == "random")]
+    labelled = {"accuracies", *(name for name, kind in declared().items() if kind.labels)}
+    of_classes = not labelled.isdisjoint(measured)
+    models = [m for m in family.models if not (of_classes and m.level == "random")]
     return [_lack(experiment, family, m) for m in models if not experiment.shows(m)]
 
 
