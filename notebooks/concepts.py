@@ -32,7 +32,7 @@ from analysis.metrics.concept_counts import regions
 from analysis.metrics.directions import decompose
 from companion.claims import ledger
 from companion.claims.evidence import of_family
-from companion.claims.rules import RULES
+from companion.claims.rules import judge
 from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
 from companion.publish import cards, charts, counts, dots, style, words
@@ -141,6 +141,6 @@ style.figure(
 known = of_family(backbone, measured.values())
 for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
-        verdict = RULES[name](claim, known)
+        verdict = judge(claim, known)
         style.text(f"claim-{name}", cards.beside(claim, verdict, known, f"**{backbone.title}.**"))
 words.missing("The concepts", "concepts", backbone, list(measured.values()))

@@ -18,7 +18,7 @@ from analysis.images import imagelist, imagenet, sets
 from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
-from companion.claims.rules import RULES
+from companion.claims.rules import judge
 from companion.measurements import accuracies, due, measures, records, take, views
 from companion.measurements.records import MeasurementError
 
@@ -324,7 +324,7 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
         monkeypatch.setattr(records, "available", lambda experiment, family, data=None: [
             m for m in measured if m.family == family.name
         ])  # fmt: skip
-        return RULES["ER-order"](claim, gather("paper", experiments=("accuracy",)))
+        return judge(claim, gather("paper", experiments=("accuracy",)))
 
     before = judged([])
     assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)

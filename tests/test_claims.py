@@ -13,10 +13,9 @@ from companion.claims.ledger import (
     ClaimError,
     Interval,
     Result,
+    Scope,
     Verdict,
-    gathered,
     load_claims,
-    outcome_of,
     printed_regions,
     verdict,
 )
@@ -116,20 +115,20 @@ def test_the_outcome_that_follows_from_cases(results, outcome):
         if sign in signs:
             cases[str(place)] = Case(signs[sign], aside=aside)
         aside = {"(": "stand-in", ")": None}.get(sign, aside)
-    found = verdict(cases, covered=3)
+    found = verdict([Scope(3), *cases.items()])
     assert (found.outcome, found.covered) == (outcome, 3)
     assert found.measured == sum(case.aside is None for case in cases.values())
 
 
 def test_a_part_without_a_case_is_not_reproduced():
-    cases = {"a": Case("holds", "one"), "b": Case("holds", "two", "stand-in")}
-    assert outcome_of(cases, ["one"]) == "reproduced"
-    assert outcome_of(cases, ["one", "two"]) == "undecided"
+    cases = [("a", Case("holds", "one")), ("b", Case("holds", "two", "stand-in"))]
+    for parts, outcome in ((["one"], "reproduced"), (["one", "two"], "undecided")):
+        assert verdict([Scope(2, parts=parts), *cases]).outcome == outcome
 
 
 def test_more_cases_than_the_claim_covers_are_refused():
     with pytest.raises(ValueError, match="3 models were judged, but the claim covers 2"):
-        verdict(dict.fromkeys("abc", Case("holds")), covered=2)
+        verdict([Scope(2), *((name, Case("holds")) for name in "abc")])
 
 
 @pytest.mark.parametrize(
@@ -143,12 +142,12 @@ def test_an_interval_and_a_cut(low, high, reached, missed):
 
 
 def test_cases_of_one_name_are_one():
-    found = gathered([
-        ("a", Case("holds")), ("a", Case("fails", aside="inferred")), ("b", Case("holds")),
-        ("b", Case("fails")), ("c", Case("fails", aside="inferred")),
-        ("c", Case("holds", aside="stand-in")),
+    found = verdict([
+        Scope(3), ("a", Case("holds")), ("a", Case("fails", aside="inferred")),
+        ("b", Case("holds")), ("b", Case("fails")),
+        ("c", Case("fails", aside="inferred")), ("c", Case("holds", aside="stand-in")),
     ])  # fmt: skip
-    assert {name: (case.result, case.aside) for name, case in found.items()} == {
+    assert {name: (case.result, case.aside) for name, case in found.cases.items()} == {
         "a": ("holds", None), "b": ("undecided", None), "c": ("holds", "stand-in"),
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from analysis.metrics.robustness import effective_robustness
 from companion import cli
 from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import ClaimError, load_claims
-from companion.claims.rules import RULES, judge_all
+from companion.claims.rules import RULES, judge, judge_all
 from companion.measurements import views
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
@@ -170,7 +170,7 @@ def encoded(**unique: int):
 
 
 def judged(claim: str, known: Evidence):
-    return RULES[claim](CLAIMS[claim], known)
+    return judge(CLAIMS[claim], known)
 
 
 def told(verdict) -> str:
@@ -396,7 +396,7 @@ def test_textures_are_those_that_the_paper_prints(before, after, expected):
     claim = CLAIMS["D-texture"].model_copy(update=printed)
     known = [concepts("rich", 3, textures=3, top=before)]
     known += [] if after is None else [concepts("tuned", 3, textures=after)]
-    assert told(RULES["D-texture"](claim, evidence(*known))) == expected
+    assert told(judge(claim, evidence(*known))) == expected
     assert judged("D-texture", evidence(*known)).covered == 0  # nothing printed of this backbone
 
 
@@ -420,11 +420,11 @@ def test_textures_ranked_among_themselves_stand_aside(printed, expected):
         top_direction=1,
     )  # fmt: skip
     claim = CLAIMS["D-texture"].model_copy(update={"names": {"one": tuple(printed)}})
-    verdict = RULES["D-texture"](claim, evidence(ranked))
+    verdict = judge(claim, evidence(ranked))
     assert told(verdict) == expected
     assert verdict.of("among_textures")["rich"].value == sum(name in "abcde" for name in printed)
     assert verdict.of("directions_better")["rich"].value == 2
-    probed = RULES["D-texture"](claim, evidence(ranked, concepts("rich", 3, top=(printed[0],))))
+    probed = judge(claim, evidence(ranked, concepts("rich", 3, top=(printed[0],))))
     assert "[" not in told(probed)  # the probe that the claim asks for goes before
 
 
@@ -503,7 +503,7 @@ def test_one_choice_of_fit_has_to_agree():
 def test_every_claim_has_a_rule_and_a_claim_without_one_is_an_error():
     assert RULES.keys() == CLAIMS.keys()
     with pytest.raises(ClaimError, match=r"no rule judges claim new"):
-        judge_all(evidence(), {"new": CLAIMS["P-80"]})
+        judge(CLAIMS["P-80"].model_copy(update={"id": "new"}), evidence())
 
 
 def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():

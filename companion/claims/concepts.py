@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import erfc, sqrt
 from statistics import mean
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.families.registry import Model
+from analysis.families.registry import Family, Level, Model
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import encoded
 from analysis.metrics.concept_counts import Found
@@ -21,14 +21,15 @@ from companion.claims.ledger import (
     Aside,
     Case,
     Claim,
+    Findings,
     Interval,
     Number,
     Result,
-    Verdict,
+    Scope,
     all_hold,
+    holds,
     numbers,
     printed_regions,
-    verdict,
 )
 from companion.claims.outliers import LOWER, not_robust
 from companion.measurements.measures import TOP_CONCEPTS, counts_of
@@ -40,7 +41,7 @@ Flags = NDArray[np.bool_]
 SIGNIFICANCE = 0.05
 
 
-def d_texture(claim: Claim, evidence: Evidence) -> Verdict:
+def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     """The printed textures are among the concepts of the most important direction; later fewer.
 
     Judged on the backbones for which the paper prints textures. Of a zero-shot model most of the
@@ -49,42 +50,33 @@ def d_texture(claim: Claim, evidence: Evidence) -> Verdict:
     were ranked, among themselves and against other images than the probe's, a model stands aside.
     """
     pairs = [
-        (one, other)
-        for one, other in evidence.partners("finetuned")
-        if "OpenAI" in one.pretraining and _printed_names(claim, evidence, one)
+        (start, finetuned, printed)
+        for start, finetuned in evidence.partners("finetuned")
+        if "OpenAI" in start.pretraining and (printed := _printed_names(claim, evidence, start))
     ]
-    cases: dict[str, Case] = {}
-    carried: list[Number] = []
-    result: Result
-    alone = {m.model: m for m in evidence.measured("textures", "zero_shot")}
-    for start, finetuned in pairs:
-        if start.name not in evidence.concepts and start.name in alone:
-            ranked = alone[start.name]
-            result, found_there = _among_textures(ranked, _printed_names(claim, evidence, start))
-            beside: Aside = evidence.aside(ranked) or "another probe"
-            cases[start.name] = Case(result, "zero_shot", beside)
-            carried += found_there
-        if start.name in evidence.concepts:
-            own = evidence.concepts[start.name]
-            printed = _printed_names(claim, evidence, start)
-            found = set(_top_names(own))
-            shared = len(found & set(printed))
+    covered = {model.name for *pair, _ in pairs for model in pair}
+    yield Scope(len(covered), parts=("zero_shot", "finetuned"))
+    ranked = {m.model: m for m in evidence.measured("textures", "zero_shot")}
+    for start, finetuned, printed in pairs:
+        own = evidence.concepts.get(start.name)
+        if own:
+            found = _top_names(own)
+            shared = len({*found} & {*printed})
             known: Result = "holds" if 2 * shared > len(printed) else "undecided"
             result = "fails" if found and not shared else known
-            cases[start.name] = Case(result, "zero_shot", evidence.aside(own))
-            carried += _textures(own)
-            carried += numbers(start.name, printed=len(printed), found=shared) if found else ()
-            if _same_probe(evidence, start, finetuned):
-                after = evidence.concepts[finetuned.name]
-                fewer = after.value("top_textures") < own.value("top_textures")
-                aside = evidence.aside(own, after)
-                cases[finetuned.name] = Case("holds" if fewer else "fails", "finetuned", aside)
-                carried += _textures(after)
-    covered = len({m.name for pair in pairs for m in pair})
-    return verdict(cases, covered, carried, parts=("zero_shot", "finetuned"))
+            yield start.name, Case(result, "zero_shot", evidence.aside(own))
+            yield from _textures(own)
+            yield from numbers(start.name, printed=len(printed), found=shared) if found else ()
+        elif start.name in ranked:
+            yield from _among_textures(ranked[start.name], printed, evidence)
+        if own and _same_probe(evidence, start, finetuned):
+            after = evidence.concepts[finetuned.name]
+            fewer = holds(after.value("top_textures") < own.value("top_textures"))
+            yield finetuned.name, Case(fewer, "finetuned", evidence.aside(own, after))
+            yield from _textures(after)
 
 
-def c_more(claim: Claim, evidence: Evidence) -> Verdict:
+def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot encodes more concepts than each model that it is compared with.
 
     Established, either way, where the difference is significant after Holm's correction for the
@@ -92,32 +84,27 @@ def c_more(claim: Claim, evidence: Evidence) -> Verdict:
     paper's own printed numbers are given.
     """
     compared = [*evidence.partners("finetuned"), *evidence.partners("supervised")]
+    yield Scope(len(compared), "pairs", LOWER)
     gaps = {}
     for pair in compared:
         if _same_probe(evidence, *pair):
             one, other = _found(evidence, *pair)
             gaps[pair] = concept_counts.difference(one, other, evidence.counts)
     sure = holm([_p_value(gap.value, gap.error) for gap in gaps.values()]) <= SIGNIFICANCE
-    cases: dict[str, Case] = {}
-    carried: list[Number] = []
     for (pair, gap), beyond in zip(gaps.items(), sure, strict=True):
-        result: Result = "undecided"
-        if beyond:
-            result = "holds" if gap.value > 0 else "fails"
         names, half = ", ".join(model.name for model in pair), NORMAL_95 * gap.error
         aside = evidence.aside(*pair, *(evidence.concepts[model.name] for model in pair))
-        cases[names] = Case(result, pair[1].level, aside)
-        carried += numbers(names, more=Interval.around(gap.value, half))
-    if cases:
-        carried += _counts(evidence)
-    else:
-        for family in _printed(claim, evidence, "_zero_shot"):
-            own, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
-            carried += numbers(family, printed_lead=own - max(others))
-    return verdict(cases, len(compared), carried, parts=LOWER, unit="pairs")
+        yield names, Case(holds(gap.value > 0) if beyond else "undecided", pair[1].level, aside)
+        yield from numbers(names, more=Interval.around(gap.value, half))
+    if gaps:
+        yield from _counts(evidence)
+        return
+    for family in _printed(claim, evidence, "_zero_shot"):
+        own, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
+        yield from numbers(family, printed_lead=own - max(others))
 
 
-def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
+def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
     """The zero-shot model encodes most of the finetuned model's concepts, more than supervised.
 
     What all models encode is shared by chance and because some concepts are easy, so the zero-shot
@@ -125,67 +112,69 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Verdict:
     sample (McNemar). Where no model was probed, the paper's own printed shares are given.
     """
     pairs = evidence.partners("finetuned")
-    cases: dict[str, Case] = {}
-    carried: list[Number] = []
-    for start, finetuned in pairs:
-        if not _same_probe(evidence, start, finetuned):
-            continue
+    yield Scope(len(pairs))
+    probed = [
+        pair for pair in pairs if _same_probe(evidence, *pair) and _encoded(evidence, pair[1]).any()
+    ]
+    for start, finetuned in probed:
         before, after = (_encoded(evidence, m) for m in (start, finetuned))
-        if not after.any():
-            continue
         share = float((before & after).sum() / after.sum())
-        results: list[Result] = ["holds" if share > 0.5 else "fails"]
-        rivals = [other for one, other in evidence.partners("supervised") if one == start]
-        rivals = [other for other in rivals if _same_probe(evidence, start, other)]
-        for rival in rivals:
-            more = _more_shared(before[after], _encoded(evidence, rival)[after])
-            results.append(more.at_least(0))
-            carried += numbers(finetuned.name, share_more=more)
-        results += [] if rivals else ["undecided"]
-        probed = [evidence.concepts[m.name] for m in (start, finetuned)]
-        cases[finetuned.name] = Case(all_hold(results), aside=evidence.aside(*probed))
-        carried += numbers(
+        leads = [
+            _more_shared(before[after], _encoded(evidence, rival)[after])
+            for one, rival in evidence.partners("supervised")
+            if one == start and _same_probe(evidence, start, rival)
+        ]
+        more: list[Result] = [lead.at_least(0) for lead in leads]
+        result = all_hold([holds(share > 0.5), *(more or ["undecided"])])
+        aside = evidence.aside(*(evidence.concepts[m.name] for m in (start, finetuned)))
+        yield finetuned.name, Case(result, aside=aside)
+        for lead in leads:
+            yield from numbers(finetuned.name, share_more=lead)
+        yield from numbers(
             finetuned.name, share=share, shared=int((before & after).sum()),
             shared_by_chance=float(before.mean() * after.sum()), encoded=int(after.sum()),
         )  # fmt: skip
-    if not cases:
-        regions = printed_regions(claim)
-        for family in _printed(claim, evidence, "_all"):
-            of_family, whole = regions[family], concept_counts.totals(regions[family])["finetuned"]
-            for level, end in (("zero_shot", ""), ("supervised", "_supervised")):
-                common = concept_counts.shared(of_family, "finetuned", level)
-                carried += numbers(family, **{f"printed_share{end}": common / whole})
-    return verdict(cases, len(pairs), carried)
+    if probed:
+        return
+    regions = printed_regions(claim)
+    for family in _printed(claim, evidence, "_all"):
+        of_family, whole = regions[family], concept_counts.totals(regions[family])["finetuned"]
+        for level, end in (("zero_shot", ""), ("supervised", "_supervised")):
+            common = concept_counts.shared(of_family, "finetuned", level)
+            yield from numbers(family, **{f"printed_share{end}": common / whole})
 
 
-def c_not_indicator(claim: Claim, evidence: Evidence) -> Verdict:
+def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """The model trained on captions, not robust, encodes a number nearer to zero-shot's.
 
     Nearer than to supervised's, beyond the 95 % interval; undecided if it is not known whether the
     model is robust, and no test if it is.
     """
-    cases: dict[str, Case] = {}
-    carried: list[Number] = []
-    for family in evidence.families.values():
-        top, low = (
-            [m for m in family.at_level(level) if m.name in evidence.concepts]
-            for level in ("zero_shot", "supervised")
+    yield Scope(len(evidence.at("captions")))
+
+    def probed(family: Family, level: Level) -> list[Model]:
+        return [model for model in family.at_level(level) if model.name in evidence.concepts]
+
+    compared = [
+        (model, top, low)
+        for family in evidence.families.values()
+        for model in family.at_level("captions")
+        if (top := probed(family, "zero_shot")) and (low := probed(family, "supervised"))
+        if _same_probe(evidence, model, *top, *low)
+    ]
+    for model, top, low in compared:
+        own, above, below = (_found(evidence, *some) for some in ([model], top, low))
+        nearer = _nearer(own[0], above, below, evidence.counts)
+        robust = not_robust(model.name, evidence)
+        aside: Aside | None = "no test" if robust == "fails" else None
+        result = all_hold([nearer.at_least(0), robust])
+        yield model.name, Case(result, aside=evidence.aside(model) or aside)
+        yield from numbers(
+            model.name,
+            zero_shot=mean(one.value(evidence.counts) for one in above),
+            supervised=mean(one.value(evidence.counts) for one in below),
         )
-        for model in family.at_level("captions"):
-            if top and low and _same_probe(evidence, model, *top, *low):
-                own, above, below = (_found(evidence, *some) for some in ([model], top, low))
-                nearer = _nearer(own[0], above, below, evidence.counts)
-                robust = not_robust(model.name, evidence)
-                result = all_hold([nearer.at_least(0), robust])
-                aside: Aside | None = "no test" if robust == "fails" else None
-                cases[model.name] = Case(result, aside=evidence.aside(model) or aside)
-                carried += numbers(
-                    model.name,
-                    zero_shot=mean(one.value(evidence.counts) for one in above),
-                    supervised=mean(one.value(evidence.counts) for one in below),
-                )
-    carried += _counts(evidence) if cases else ()
-    return verdict(cases, len(evidence.at("captions")), carried)
+    yield from _counts(evidence) if compared else ()
 
 
 def _p_value(value: float, error: float) -> float:
@@ -247,31 +236,30 @@ def _top_names(measurement: Measurement) -> list[str]:
     return [name.removesuffix(" (texture)") for name in measurement.names.get("top_concepts", ())]
 
 
-def _among_textures(
-    measurement: Measurement, printed: Sequence[str]
-) -> tuple[Result, tuple[Number, ...]]:
+def _among_textures(m: Measurement, printed: Sequence[str], evidence: Evidence) -> Findings:
     """Whether most printed names are among the highest textures whatever negatives are drawn.
 
     A texture is surely among them if too few others reach its lowest average precision over draws,
-    and surely not if as many as there are places exceed its highest. The result fails if none of
-    the printed ones can be among them. Numbers: places; how many are there on average and surely;
-    how many of the head's directions set textures apart better than the most important one does.
+    and surely not if as many as there are places exceed its highest. It fails if none of the
+    printed ones can be among them. Numbers: places; how many are there on average and surely; how
+    many of the head's directions set textures apart better than the most important one does.
     """
-    names = measurement.names["along_top"]
-    mean, low, high = (measurement.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
+    names = m.names["along_top"]
+    mean, low, high = (m.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
     rows = [names.index(name) for name in printed]
     others = ~np.eye(len(names), dtype=bool)
     among = [int((mean > mean[row]).sum()) < TOP_CONCEPTS for row in rows]
     sure = [int((high > low[row])[others[row]].sum()) < TOP_CONCEPTS for row in rows]
     out = [int((low > high[row]).sum()) >= TOP_CONCEPTS for row in rows]
     known: Result = "holds" if 2 * sum(sure) > len(printed) else "undecided"
-    every = measurement.value("per_direction")
-    better = (every > every[measurement.value("top_direction")]).sum()
-    return "fails" if all(out) else known, numbers_of(
-        measurement, printed=len(printed), among_textures=sum(among), surely_among=sum(sure),
+    aside = evidence.aside(m) or "another probe"
+    yield m.model, Case("fails" if all(out) else known, "zero_shot", aside)
+    every = m.value("per_direction")
+    yield from numbers_of(
+        m, printed=len(printed), among_textures=sum(among), surely_among=sum(sure),
         places=TOP_CONCEPTS, textures_ranked=len(names), directions=len(every),
-        directions_better=better, images=measurement.counts["images"],
-        among_by_chance=TOP_CONCEPTS * len(printed) / len(names),
+        directions_better=(every > every[m.value("top_direction")]).sum(),
+        images=m.counts["images"], among_by_chance=TOP_CONCEPTS * len(printed) / len(names),
     )  # fmt: skip
 
 
@@ -290,14 +278,12 @@ def _same_probe(evidence: Evidence, *models: Model) -> bool:
     )
 
 
-def _counts(evidence: Evidence) -> list[Number]:
+def _counts(evidence: Evidence) -> Iterator[Number]:
     """How many concepts each model encodes, and as many random directions of its features."""
-    carried: list[Number] = []
     for name, measurement in evidence.concepts.items():
         found = counts_of(measurement)
         own, drawn = found.value(evidence.counts), found.chance(evidence.counts, "random").mean
-        carried += numbers(name, concepts=own, concepts_of_random_directions=drawn)
-    return carried
+        yield from numbers(name, concepts=own, concepts_of_random_directions=drawn)
 
 
 def _encoded(evidence: Evidence, model: Model) -> Flags:

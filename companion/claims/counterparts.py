@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.common import ROOT, Strict
-from companion.claims.ledger import entries
+from companion.claims.ledger import Entry, entries
 
 COUNTERPARTS = ROOT / "data" / "counterparts.yaml"
 
@@ -41,10 +41,9 @@ class Counterpart(Strict):
         return f"{QUANTITIES[self.quantity]}{of}{mini}{f' ({self.says})' if self.says else ''}"
 
 
-class Item(Strict):
+class Item(Entry):
     """A figure, table or statement of the paper."""
 
-    id: str
     place: str
     version: tuple[Literal["v1", "v2"], ...]
     shows: str

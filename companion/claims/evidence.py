@@ -28,8 +28,6 @@ from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
 
-#: Columns of a view that say what ordinary models reach, as `Robustness` has them.
-ORDINARY = ("ordinary", "ordinary_models")
 #: Classes of the head that claims about heads are about.
 IMAGENET_CLASSES = 1000
 
@@ -164,13 +162,8 @@ class Evidence:
 
     def partners(self, level: Level) -> list[tuple[Model, Model]]:
         """Each zero-shot model with the models of a level that it is compared with."""
-        return [
-            (zero_shot, other)
-            for family in self.families.values()
-            for zero_shot in family.at_level("zero_shot")
-            for other in family.at_level(level)
-            if other.is_one and (level != "finetuned" or other.pretraining == zero_shot.pretraining)
-        ]
+        every = self.families.values()
+        return [pair for family in every for pair in compared(family, "zero_shot", level)]
 
     @cached_property
     def concepts(self) -> dict[str, Measurement]:
@@ -179,23 +172,46 @@ class Evidence:
         return {m.model: m for m in found if m.data.name == self.probe}
 
     @cached_property
-    def robust(self) -> dict[str, Robustness]:
-        """Model → effective robustness and what ordinary models reach, of single checkpoints.
+    def by_view(self) -> dict[str, dict[str, Robustness]]:
+        """View → model → its effective robustness there, of those that are one checkpoint."""
+        return {
+            view: {
+                row["name"]: Robustness(
+                    Interval(row["er"], row["low"], row["high"]), view,
+                    row["ordinary"], row["ordinary_models"],
+                )
+                for row in rows.drop_duplicates("name", keep=False).to_dict("records")
+            }
+            for view, rows in self.robustness.items()
+        }  # fmt: skip
 
-        On all shifts, on four where nothing else is known; own accuracies go before published ones.
+    @cached_property
+    def robust(self) -> dict[str, Robustness]:
+        """Model → its effective robustness on all shifts, on four where nothing else is known.
+
+        Own accuracies go before published ones.
         """
-        found: dict[str, Robustness] = {}
-        for view in sorted(self.robustness, key=lambda view: view != "four"):
-            alone = self.robustness[view].drop_duplicates("name", keep=False)
-            for row in alone.to_dict("records"):
-                er = Interval(row["er"], row["low"], row["high"])
-                found[row["name"]] = Robustness(er, view, *(row[name] for name in ORDINARY))
-        return found
+        order = sorted(self.by_view, key=lambda view: view != "four")
+        return {name: known for view in order for name, known in self.by_view[view].items()}
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Model → effective robustness on all shifts, of those that are one checkpoint."""
         return {name: known.er for name, known in self.robust.items() if known.view != "four"}
+
+
+def compared(family: Family, higher: Level, lower: Level) -> list[tuple[Model, Model]]:
+    """Models of two levels that are compared, of one checkpoint each.
+
+    A finetuned model is compared with those of its own pretraining set, any other with all.
+    """
+    return [
+        (one, other)
+        for one in family.at_level(higher)
+        for other in family.at_level(lower)
+        if one.is_one and other.is_one
+        if lower != "finetuned" or one.pretraining == other.pretraining
+    ]
 
 
 def numbers_of(measurement: Measurement, **values: Any) -> tuple[Number, ...]:
@@ -229,7 +245,11 @@ def gather(
         m
         for family in (families | others).values()
         for experiment in experiments
-        for m in _known(experiment, family, folder)
+        for m in (
+            records.read_all(experiment, family.name, folder)
+            if folder
+            else records.available(experiment, family)
+        )
         if not pocket or m.data.name in (TRAINING, POCKET["probe"])
     ]
     if pocket:
@@ -301,10 +321,3 @@ def _misread(families: Mapping[str, Family]) -> pd.DataFrame:
     er = effective_robustness(rows["shifted"], rows["imagenet"])
     found = pd.DataFrame({"name": [names.get(key, "") for key in keys], "er": er})
     return found[found["name"] != ""]
-
-
-def _known(experiment: Experiment, family: Family, folder: Path | None) -> list[Measurement]:
-    """Live or recorded measurements of a family, or those recorded in a folder."""
-    if folder is None:
-        return records.available(experiment, family)
-    return records.read_all(experiment, family.name, folder)

@@ -1,9 +1,10 @@
 """The paper's claims as `data/claims.yaml` states them, and what a verdict on one consists of.
 
-A verdict is computed, never typed. A rule (see `rules`) looks at single *cases*: mostly one model,
-or two that are compared. In each, what the claim says *holds* if the evidence establishes it,
-*fails* if the evidence establishes the contrary, and is *undecided* otherwise: the 95 % interval
-holds the cut, there is no control, or a part is missing. From the cases follows the outcome:
+A verdict is computed, never typed. A rule (see `rules`) tells what it finds, one by one: of how
+much the claim speaks, single *cases*, mostly one model, or two that are compared, and numbers. In a
+case what the claim says *holds* if the evidence establishes it, *fails* if the evidence establishes
+the contrary, and is *undecided* otherwise: the 95 % interval holds the cut, there is no control, or
+a part is missing. From the cases follows the outcome:
 
 - *reproduced*: it holds in every case, and every part of the claim has a case;
 - *differs*: it fails in some case and holds in none;
@@ -23,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
@@ -73,10 +74,18 @@ class Sentence(Strict):
     after: str = ""
 
 
-class Claim(Strict):
-    """One claim; the meaning of each field is at the top of the file."""
+class Entry(Strict):
+    """What stands in a file that is a list of entries, each with an id of its own."""
 
     id: str
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Claim(Entry):
+    """One claim; the meaning of each field is at the top of the file."""
+
     version: tuple[Literal["v1", "v2"], ...]
     place: str
     page: str
@@ -157,12 +166,30 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Of how many things, called ``unit``, a claim speaks, and of which parts it consists.
+
+    ``measured``: how many of them are known, if that is not the number of cases that decide.
+    """
+
+    covered: int
+    unit: str = "models"
+    parts: Collection[str] = ()
+    measured: int | None = None
+
+
+#: What a rule tells: one scope; cases, each with what was looked at (a model, or two by name,
+#: separated by a comma); and numbers.
+Findings = Iterable[Scope | tuple[str, Case] | Number]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What follows for a claim.
 
-    ``cases``: what was looked at (a model, or two by name, separated by a comma) → its case.
-    ``covered``: of how many such things, called ``unit``, the claim speaks; ``measured``: how many
-    of these are known and stand not aside. ``numbers``: what the verdict rests on.
+    ``cases``: what was looked at → its case. ``covered``: of how many such things, called
+    ``unit``, the claim speaks; ``measured``: how many of these are known and stand not aside.
+    ``numbers``: what the verdict rests on.
     """
 
     outcome: Outcome
@@ -181,31 +208,29 @@ class Verdict:
         return {one.of: one for one in self.numbers if one.name == name}
 
 
-def verdict(
-    cases: Mapping[str, Case],
-    covered: int,
-    carried: Iterable[Number] = (),
-    *,
-    parts: Collection[str] = (),
-    unit: str = "models",
-) -> Verdict:
-    """The verdict that follows from cases; a number that belongs to several is given once.
+def verdict(findings: Findings) -> Verdict:
+    """The verdict that follows from what a rule tells; a number that is told twice is given once.
 
-    ``parts``: of which the claim consists. ValueError if more cases decide than the claim covers.
+    Several cases of one name are one: those that decide go before those aside. ValueError if more
+    cases decide than the claim covers.
     """
-    measured = sum(case.aside is None for case in cases.values())
-    if measured > covered:
-        raise ValueError(f"{measured} {unit} were judged, but the claim covers {covered}.")
-    carried = tuple(dict.fromkeys(carried))
-    return Verdict(outcome_of(cases, parts), cases, covered, measured, unit, carried)
-
-
-def gathered(found: Iterable[tuple[str, Case]]) -> dict[str, Case]:
-    """Cases by name. Several of one name are one: those that decide go before those aside."""
+    told = list(findings)
+    (scope,) = (one for one in told if isinstance(one, Scope))
     by_name: dict[str, list[Case]] = {}
-    for name, case in found:
-        by_name.setdefault(name, []).append(case)
-    return {name: _one(cases) for name, cases in by_name.items()}
+    for one in told:
+        if isinstance(one, tuple):
+            by_name.setdefault(one[0], []).append(one[1])
+    cases = {name: _one(found) for name, found in by_name.items()}
+    measured = sum(case.aside is None for case in cases.values())
+    if measured > scope.covered:
+        raise ValueError(
+            f"{measured} {scope.unit} were judged, but the claim covers {scope.covered}."
+        )
+    if scope.measured is not None:
+        measured = scope.measured
+    carried = tuple(dict.fromkeys(one for one in told if isinstance(one, Number)))
+    outcome = outcome_of(cases.values(), scope.parts)
+    return Verdict(outcome, cases, scope.covered, measured, scope.unit, carried)
 
 
 def _one(cases: Collection[Case]) -> Case:
@@ -215,16 +240,21 @@ def _one(cases: Collection[Case]) -> Case:
     return replace(kept[0], result=agreed(case.result for case in kept))
 
 
-def outcome_of(cases: Mapping[str, Case], parts: Collection[str] = ()) -> Outcome:
+def outcome_of(cases: Collection[Case], parts: Collection[str] = ()) -> Outcome:
     """The outcome by the rules at the top of this module."""
     if not cases:
         return "not measured"
-    deciding = [case for case in cases.values() if case.aside is None]
+    deciding = [case for case in cases if case.aside is None]
     results = {case.result for case in deciding}
     if "fails" in results:
         return "mixed" if "holds" in results else "differs"
     complete = {case.part for case in deciding} >= set(parts)
     return "reproduced" if results == {"holds"} and complete else "undecided"
+
+
+def holds(condition: bool) -> Result:
+    """What follows where there is no error to reckon with."""
+    return "holds" if condition else "fails"
 
 
 def all_hold(results: Iterable[Result]) -> Result:
@@ -250,25 +280,16 @@ def numbers(
     return tuple(found)
 
 
-class _Named(Protocol):
-    @property
-    def id(self) -> str:
-        """What an entry is called, once in its file."""
-
-
-Entry = TypeVar("Entry", bound=_Named)
-
-
 def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
     """All claims by id, in the file's order; ClaimError names the entry and the field."""
     return entries(path, Claim)
 
 
-def entries(path: Path, kind: type[Entry]) -> dict[str, Entry]:
+def entries(path: Path, kind: type[E]) -> dict[str, E]:
     """A file's list of entries by their ``id``; ClaimError as above."""
     content = read_yaml(path, ClaimError)
     try:
-        found: list[Entry] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
+        found: list[E] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
     except ValidationError as error:
         raise ClaimError(f"{path.name}, entry {first_reason(error)}.") from None
     by_id = {entry.id: entry for entry in found}

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import combinations
+from collections.abc import Mapping
+from itertools import chain, combinations
 
 import pandas as pd
 
-from analysis.families.registry import Level, Model
-from companion.claims.evidence import Evidence
+from companion.claims.evidence import Evidence, compared
 from companion.claims.ledger import (
     Case,
     Claim,
     ClaimError,
+    Findings,
     Interval,
-    Number,
     Result,
-    Verdict,
+    Scope,
     all_hold,
+    holds,
     numbers,
-    verdict,
 )
-
-#: Pairs of models, the one that should be more robust first → the part of the claim.
-Pairs = dict[tuple[str, str], str]
 
 
 def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Result]:
@@ -39,93 +34,54 @@ def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Resul
             f"{sorted(claim.values) or 'no numbers'}, with tolerance {claim.tolerance}."
         )
     return {
-        name: "holds" if abs(value - claim.values[name]) <= claim.tolerance else "fails"
+        name: holds(abs(value - claim.values[name]) <= claim.tolerance)
         for name, value in measured.items()
     }
 
 
-def er_order(claim: Claim, evidence: Evidence) -> Verdict:
+def er_order(claim: Claim, evidence: Evidence) -> Findings:
     """Every two levels of a backbone and pretraining set have the claimed order in every view.
 
     A pair of models is counted once, in however many views it appears. Many checkpoints under one
-    name are no model and left out.
+    name are no model and left out. Intervals of differences take two models as independent; they
+    see the same images, so these are too wide rather than too narrow.
     """
-    pairs = pairs_in_order(evidence, claim.order)
-    views = {
-        view: rows.drop_duplicates("name", keep=False).set_index("name")
-        for view, rows in evidence.robustness.items()
+    pairs = {
+        (one.name, other.name): f"{higher} over {lower}"
+        for family in evidence.families.values()
+        for higher, lower in combinations(claim.order, 2)
+        for one, other in compared(family, higher, lower)
     }
-    gaps = {view: _gaps(pairs, rows) for view, rows in views.items()}
-    cases: dict[str, Case] = {}
+    parts = tuple(dict.fromkeys(pairs.values()))
+    yield Scope(len(pairs), "pairs", parts)
+    gaps = {
+        view: {
+            (one, other): known[one].er.less(known[other].er)
+            for one, other in pairs
+            if one in known and other in known
+        }
+        for view, known in evidence.by_view.items()
+    }
+    results: dict[tuple[str, str], Result] = {}
     for pair, part in pairs.items():
         found = [of_view[pair] for of_view in gaps.values() if pair in of_view]
         if found:
-            result = all_hold(gap.at_least(0) for gap in found)
+            results[pair] = all_hold(gap.at_least(0) for gap in found)
             aside = evidence.aside(*(evidence.models[name] for name in pair))
-            cases[", ".join(pair)] = Case(result, part, aside)
-    carried = [*numbers(pairs=len(cases), pairs_in_order=_holding(cases))]
-    carried += numbers(**_models(cases, evidence, claim.order))
-    for part in dict.fromkeys(pairs.values()):
-        of_part = [
-            g.value for own in gaps.values() for pair, g in own.items() if pairs[pair] == part
-        ]
-        carried += numbers(part, smallest_gap=min(of_part)) if of_part else ()
-    if len(views.get("own", ())):
-        own = {pair: gap.at_least(0) for pair, gap in gaps["own"].items()}
-        carried += numbers(
-            "own",
-            models=len(views["own"]),
-            own_pairs=len(own),
-            own_pairs_in_order=sum(result == "holds" for result in own.values()),
-        )
-    parts = tuple(dict.fromkeys(pairs.values()))
-    return verdict(cases, len(pairs), carried, parts=parts, unit="pairs")
+            yield ", ".join(pair), Case(results[pair], part, aside)
+    yield from numbers(pairs=len(results), pairs_in_order=[*results.values()].count("holds"))
+    levels = [evidence.models[name].level for name in {*chain(*results)}]
+    yield from numbers(**{f"models_{level}": levels.count(level) for level in claim.order})
+    for part in parts:
+        of_part = [own[pair].value for own in gaps.values() for pair in own if pairs[pair] == part]
+        yield from numbers(part, smallest_gap=min(of_part)) if of_part else ()
+    if evidence.by_view.get("own"):
+        own = [gap.at_least(0) for gap in gaps["own"].values()]
+        yield from numbers("own", models=len(evidence.by_view["own"]), own_pairs=len(own),
+                           own_pairs_in_order=own.count("holds"))  # fmt: skip
 
 
-def pairs_in_order(evidence: Evidence, order: Sequence[Level]) -> Pairs:
-    """Every two models of different levels, of one backbone and pretraining set.
-
-    A supervised model is compared with all others of its backbone.
-    """
-    found: Pairs = {}
-    for family in evidence.families.values():
-        for higher, lower in combinations(order, 2):
-            for one in family.at_level(higher):
-                for other in family.at_level(lower):
-                    same = lower == "supervised" or one.pretraining == other.pretraining
-                    if same and one.is_one and other.is_one:
-                        found[one.name, other.name] = f"{higher} over {lower}"
-    return found
-
-
-def _gaps(pairs: Pairs, rows: pd.DataFrame) -> dict[tuple[str, str], Interval]:
-    """Differences of effective robustness where both models are known, with 95 % intervals.
-
-    The intervals take the two as independent. Models see the same images, so that is too wide
-    rather than too narrow.
-    """
-    known = {name: Interval(*rows.loc[name, ["er", "low", "high"]]) for name in rows.index}
-    return {
-        (one, other): known[one].less(known[other])
-        for one, other in pairs
-        if one in known and other in known
-    }
-
-
-def _holding(cases: Mapping[str, Case]) -> int:
-    return sum(case.result == "holds" for case in cases.values())
-
-
-def _models(
-    cases: Mapping[str, Case], evidence: Evidence, order: Sequence[Level]
-) -> dict[str, int]:
-    """How many models of each level the cases are made of."""
-    names = {name for case in cases for name in case.split(", ")}
-    levels = [evidence.models[name].level for name in names]
-    return {f"models_{level}": levels.count(level) for level in order}
-
-
-def er_range(claim: Claim, evidence: Evidence) -> Verdict:
+def er_range(claim: Claim, evidence: Evidence) -> Findings:
     """The lowest and the highest zero-shot model have the printed values, and the named data.
 
     Own accuracies count where none are published.
@@ -137,21 +93,24 @@ def er_range(claim: Claim, evidence: Evidence) -> Verdict:
         if view in ("five", "own") and (rows["level"] == "zero_shot").any()
     }
     if not zero_shot:
-        return verdict({}, len(models))
+        yield Scope(len(models))
+        return
     every = pd.concat(list(zero_shot.values()), ignore_index=True).drop_duplicates("name")
+    yield Scope(len(models), measured=len(every))
     low, high = (every.iloc[place] for place in (every["er"].argmin(), every["er"].argmax()))
     agree = judge_values(claim, {"lowest": low["er"], "highest": high["er"]})
     named = {"lowest": "YFCC" in low["pretraining"], "highest": high["family"] == "vit_l_14"}
-    cases = {end: Case(result if named[end] else "fails", end) for end, result in agree.items()}
-    carried: list[Number] = []
     for end, row in (("lowest", low), ("highest", high)):
+        yield end, Case(agree[end] if named[end] else "fails", end)
         er = Interval(row["er"], row["low"], row["high"])
-        carried += numbers(row["name"], **{f"{end}_robustness": er})
-        carried += numbers(row["name"], **{f"printed_{end}": claim.values[end]})
-    carried += _misread(evidence.misread, models)
+        yield from numbers(row["name"], **{f"{end}_robustness": er})
+        yield from numbers(row["name"], **{f"printed_{end}": claim.values[end]})
+    yfcc = [model.name for model in models if "YFCC" in model.pretraining]
+    for one in evidence.misread.to_dict("records"):
+        yield from numbers(one["name"], plain_gelu=one["er"]) if one["name"] in yfcc else ()
     if "own" in zero_shot:
         own = zero_shot["own"]
-        carried += numbers(
+        yield from numbers(
             "own",
             models=len(own),
             known=len(every),
@@ -159,26 +118,17 @@ def er_range(claim: Claim, evidence: Evidence) -> Verdict:
             lowest_robustness=own["er"].min(),
             highest_robustness=own["er"].max(),
         )
-    return replace(verdict(cases, len(models), carried), measured=len(every))
 
 
-def _misread(misread: pd.DataFrame, models: Sequence[Model]) -> list[Number]:
-    """What the models pretrained on YFCC reach under the wrong activation."""
-    yfcc = [model.name for model in models if "YFCC" in model.pretraining]
-    rows = misread.to_dict("records")
-    return [
-        n for row in rows if row["name"] in yfcc for n in numbers(row["name"], plain_gelu=row["er"])
-    ]
-
-
-def er_fit(claim: Claim, evidence: Evidence) -> Verdict:
+def er_fit(claim: Claim, evidence: Evidence) -> Findings:
     """One of the fits that the paper's text leaves open has all printed constants.
 
     Numbers are given of the fits that agree, or else of the one whose intercept is nearest.
     """
+    yield Scope(1, "line")
     fits = evidence.fits
     if fits.empty:
-        return verdict({}, 1, unit="line")
+        return
     constants = {
         f"V2 {fit.v2}, pool {fit.kinds}": {name: float(getattr(fit, name)) for name in claim.values}
         for fit in fits.itertuples()
@@ -189,7 +139,8 @@ def er_fit(claim: Claim, evidence: Evidence) -> Verdict:
     )
     agreeing = [fit for fit, own in judged.items() if own == "holds"]
     shown = agreeing or [nearest]
+    yield "line", Case(judged[shown[0]])
     sizes = dict(zip(constants, fits["models"], strict=True))
-    carried = [n for fit in shown for n in numbers(fit, models=sizes[fit], **constants[fit])]
-    carried += numbers(fits=len(fits), fits_agreeing=len(agreeing))
-    return verdict({"line": Case(judged[shown[0]])}, 1, carried, unit="line")
+    for fit in shown:
+        yield from numbers(fit, models=sizes[fit], **constants[fit])
+    yield from numbers(fits=len(fits), fits_agreeing=len(agreeing))

@@ -15,14 +15,14 @@ from companion.claims.ledger import (
     Aside,
     Case,
     Claim,
+    Findings,
     Interval,
     Number,
     Result,
-    Verdict,
+    Scope,
+    agreed,
     all_hold,
-    gathered,
     numbers,
-    verdict,
 )
 from companion.measurements.records import Measurement
 
@@ -30,90 +30,82 @@ LOWER: tuple[Level, ...] = ("finetuned", "supervised")
 #: The layer at which kurtosis is compared: that of the zero-shot models. Elsewhere the basis is
 #: another one, on which kurtosis depends.
 COMPARED = "projection"
+#: The table of `k_indicator`: of models that are robust or not, those with outlier features or not.
+ROWS: dict[Result, str] = {"fails": "robust", "holds": "not_robust", "undecided": "unknown"}
+COLUMNS: dict[Result, str] = {"fails": "with", "holds": "without", "undecided": "open"}
 
 
-def k_zero_shot(claim: Claim, evidence: Evidence) -> Verdict:
+def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis is far above 3, and above that of the control where there is one."""
+    yield Scope(len(evidence.at("zero_shot")))
     found = evidence.measured("outlier_features", "zero_shot")
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
     for m in found:
         own, control = _kurtosis(m), evidence.control(m)
         results = [own.at_least(evidence.cuts.near_gaussian)]
         if control:
             results.append(own.less(_kurtosis(control)).at_least(0))
-        cases.append((m.model, Case(all_hold(results), aside=evidence.aside(m))))
+        yield m.model, Case(all_hold(results), aside=evidence.aside(m))
         for one in (m, control) if control else (m,):
-            carried += _carried(one)
-            carried += numbers_of(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
-    carried += [n for name in dict.fromkeys(m.model for m in found) for n in _spread(name, found)]
-    carried += numbers(on_reference=evidence.on_reference(found))
-    return verdict(gathered(cases), len(evidence.at("zero_shot")), carried)
+            yield from _carried(one)
+            yield from numbers_of(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
+    for name in dict.fromkeys(m.model for m in found):
+        yield from _spread(name, found)
+    yield from numbers(on_reference=evidence.on_reference(found))
 
 
-def k_others(claim: Claim, evidence: Evidence) -> Verdict:
+def k_others(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis counts as close to 3, at the layer where zero-shot models are looked at.
 
     A model that ends before the projection is judged where the zero-shot model's features there
     have a kurtosis far above 3 on the same images, so that the layer tells the two apart. Models at
     another layer are undecided otherwise; those of other families stand beside them.
     """
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
+    yield Scope(len(evidence.at(*LOWER)), parts=LOWER)
     for m in evidence.measured("outlier_features", *LOWER):
-        own = _kurtosis(m)
-        near = own.below(evidence.cuts.near_gaussian)
-        result: Result = near if _comparable(m, evidence) else "undecided"
-        cases.append((m.model, Case(result, m.level, evidence.aside(m))))
-        carried += _carried(m)
-        carried += [n for one in evidence.zero_shot_at_layer(m) for n in _carried(one)]
-        at_end = evidence.models[m.model].layer == COMPARED
-        carried += () if at_end else numbers_of(m, other_layer=True)
+        yield m.model, Case(_near_gaussian(m, evidence), m.level, evidence.aside(m))
+        for one in (m, *evidence.zero_shot_at_layer(m)):
+            yield from _carried(one)
+        if evidence.models[m.model].layer != COMPARED:
+            yield from numbers_of(m, other_layer=True)
     for m in evidence.measurements:
         if m.experiment == "outlier_features" and m.family not in evidence.families:
-            carried += _carried(m)
-            carried += numbers_of(m, images=m.counts["images"], leaders=m.value("leaders"))
-    return verdict(gathered(cases), len(evidence.at(*LOWER)), carried, parts=LOWER)
+            yield from _carried(m)
+            yield from numbers_of(m, images=m.counts["images"], leaders=m.value("leaders"))
 
 
-def k_openai(claim: Claim, evidence: Evidence) -> Verdict:
+def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     """The ratio of the mean kurtoses on the same data is at least the cut."""
     pairs = [
         (rich.name, poor.name)
         for rich, poor in evidence.partners("zero_shot")
         if "OpenAI" in rich.pretraining and poor.pretraining in ("YFCC-15M", "CC-12M")
     ]
+    yield Scope(len(pairs), "pairs")
     known = {(m.model, m.data.name): m for m in evidence.measured("outlier_features", "zero_shot")}
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
     for (rich, poor), data in product(pairs, dict.fromkeys(data for _, data in known)):
         if (rich, data) in known and (poor, data) in known:
-            both = [known[name, data] for name in (rich, poor)]
-            ratio = _ratio(*map(_kurtosis, both))
-            result = ratio.at_least(evidence.cuts.far_above)
-            cases.append((f"{rich}, {poor}", Case(result, aside=evidence.aside(*both))))
-            carried += [*_carried(both[0]), *_carried(both[1])]
-            carried += numbers(f"{rich}, {poor}", data, ratio=ratio)
-    return verdict(gathered(cases), len(pairs), carried, unit="pairs")
+            both = known[rich, data], known[poor, data]
+            ratio, names = _ratio(*map(_kurtosis, both)), f"{rich}, {poor}"
+            far_above = ratio.at_least(evidence.cuts.far_above)
+            yield names, Case(far_above, aside=evidence.aside(*both))
+            for one in both:
+                yield from _carried(one)
+            yield from numbers(names, data, ratio=ratio)
 
 
-def k_captions(claim: Claim, evidence: Evidence) -> Verdict:
+def k_captions(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis is close to 3, and the model is known not to be robust."""
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
+    yield Scope(len(evidence.at("captions")))
     for m in evidence.measured("outlier_features", "captions"):
-        own, known = _kurtosis(m), evidence.robust.get(m.model)
-        near = own.below(evidence.cuts.near_gaussian)
-        results = [near if _comparable(m, evidence) else "undecided", not_robust(m.model, evidence)]
-        cases.append((m.model, Case(all_hold(results), aside=evidence.aside(m))))
-        carried += _carried(m)
-        if known:
-            carried += numbers(m.model, robustness=known.er, ordinary=known.ordinary)
-            carried += numbers(m.model, ordinary_models=known.ordinary_models)
-    return verdict(gathered(cases), len(evidence.at("captions")), carried)
+        results = [_near_gaussian(m, evidence), not_robust(m.model, evidence)]
+        yield m.model, Case(all_hold(results), aside=evidence.aside(m))
+        yield from _carried(m)
+        if known := evidence.robust.get(m.model):
+            yield from numbers(m.model, robustness=known.er, ordinary=known.ordinary)
+            yield from numbers(m.model, ordinary_models=known.ordinary_models)
 
 
-def k_indicator(claim: Claim, evidence: Evidence) -> Verdict:
+def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """Models that are not robust have no outlier features: far coordinates and a raised kurtosis.
 
     Robust models cannot test that: they stand aside. Models whose robustness is not known are
@@ -121,25 +113,22 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Verdict:
     of the table of both properties.
     """
     levels: tuple[Level, ...] = ("zero_shot", "captions", *LOWER)
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
-    table: dict[str, tuple[str, set[bool | None]]] = {}
+    every = evidence.at(*levels)
+    yield Scope(sum(not_robust(model.name, evidence) != "fails" for model in every))
+    found: dict[str, list[Result]] = {}
     for m in evidence.measured("outlier_features", *levels):
-        known, outlying = evidence.robust.get(m.model), _outlying(m, evidence)
-        robust = known.robust if known else None
-        result: Result = "undecided"
-        if robust is False and outlying is not None:
-            result = "fails" if outlying else "holds"
-        aside: Aside | None = "no test" if robust else evidence.aside(m)
-        cases.append((m.model, Case(result, aside=aside)))
-        row = {True: "robust", False: "not_robust", None: "unknown"}[robust]
-        table.setdefault(m.model, (row, set()))[1].add(outlying)
-        carried += _carried(m)
-        carried += numbers(m.model, outliers=True) if outlying else ()
-        carried += numbers(m.model, robustness=known.er) if known else ()
-    carried += numbers(**_cells(table), known=len(table))
-    tests = [m for m in evidence.at(*levels) if not_robust(m.name, evidence) != "fails"]
-    return verdict(gathered(cases), len(tests), carried)
+        test, clean = not_robust(m.model, evidence), _no_outliers(m, evidence)
+        aside: Aside | None = "no test" if test == "fails" else evidence.aside(m)
+        yield m.model, Case(clean if test == "holds" else "undecided", aside=aside)
+        found.setdefault(m.model, []).append(clean)
+        yield from _carried(m)
+        yield from numbers(m.model, outliers=True) if clean == "fails" else ()
+        if known := evidence.robust.get(m.model):
+            yield from numbers(m.model, robustness=known.er)
+    cells = Counter((not_robust(name, evidence), agreed(own)) for name, own in found.items())
+    for (test, row), (clean, column) in product(ROWS.items(), COLUMNS.items()):
+        yield from numbers(**{f"{row}_{column}": cells[test, clean]})
+    yield from numbers(known=len(found))
 
 
 def not_robust(model: str, evidence: Evidence) -> Result:
@@ -149,36 +138,23 @@ def not_robust(model: str, evidence: Evidence) -> Result:
     return "undecided" if robust is None else "fails" if robust else "holds"
 
 
-def _cells(table: dict[str, tuple[str, set[bool | None]]]) -> dict[str, int]:
-    """Models by robustness (rows) and outlier features: with, without, or not decided."""
-    columns = {True: "with", False: "without", None: "open"}
-    rows = ("robust", "not_robust", "unknown")
-    found = Counter(
-        (row, columns[each.pop() if len(each := set(outlying)) == 1 else None])
-        for row, outlying in table.values()
-    )
-    return {f"{row}_{column}": found[row, column] for row in rows for column in columns.values()}
+def _no_outliers(m: Measurement, evidence: Evidence) -> Result:
+    """Whether a model has no outlier features for these images."""
+    near = _near_gaussian(m, evidence)
+    return "holds" if near == "fails" and not len(m.value("outlier_coordinates")) else near
 
 
-def _outlying(m: Measurement, evidence: Evidence) -> bool | None:
-    """Whether a model has outlier features for these images; None if that is not decided."""
-    own = _kurtosis(m)
-    raised = own.at_least(evidence.cuts.near_gaussian)
-    if raised == "undecided" or not _comparable(m, evidence):
-        return None
-    return bool(raised == "holds" and len(m.value("outlier_coordinates")))
+def _near_gaussian(m: Measurement, evidence: Evidence) -> Result:
+    """Whether the mean kurtosis counts as close to 3; undecided at a layer where that says nothing.
 
-
-def _comparable(m: Measurement, evidence: Evidence) -> bool:
-    """Whether the features come from a layer at which kurtosis can be compared.
-
-    That is the projection, or one at which the zero-shot models of the backbone have a kurtosis far
-    above 3 on the same images.
+    It says something at the projection, and where the zero-shot models of the backbone have a
+    kurtosis far above 3 on the same images.
     """
-    alike = evidence.zero_shot_at_layer(m)
-    cut = evidence.cuts.near_gaussian
+    cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
     told_apart = bool(alike) and all(_kurtosis(one).low >= cut for one in alike)
-    return evidence.models[m.model].layer == COMPARED or told_apart
+    if evidence.models[m.model].layer != COMPARED and not told_apart:
+        return "undecided"
+    return _kurtosis(m).below(cut)
 
 
 def _kurtosis(m: Measurement) -> Interval:

@@ -1,4 +1,4 @@
-"""How this book judges each claim: one pure function per claim, (claim, evidence) → `Verdict`.
+"""How this book judges each claim: one pure function per claim, (claim, evidence) → what it finds.
 
 Nothing is read here and nothing is said: `evidence` gathers, `cards` puts into words. The same
 functions judge the paper's models and the pocket lab. The paper names hardly any cut-off; those of
@@ -23,26 +23,26 @@ from companion.claims.ledger import (
     Case,
     Claim,
     ClaimError,
+    Findings,
     Interval,
     Number,
     Result,
+    Scope,
     Verdict,
     agreed,
     all_hold,
-    gathered,
+    holds,
     numbers,
     verdict,
 )
 from companion.claims.outliers import LOWER
 from companion.measurements.records import Measurement
 
-Rule = Callable[[Claim, Evidence], Verdict]
-
 #: What pruning changes by the two counts of directions: see `pruned`.
 COUNTED = ("accuracy_change", "change_of_all")
 
 
-def d_privileged(claim: Claim, evidence: Evidence) -> Verdict:
+def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot models have a privileged direction, finetuned ones a weaker one, supervised none.
 
     Of the head less its mean row: adding one vector to all rows changes no prediction. A zero-shot
@@ -51,11 +51,10 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Verdict:
     captions and the controls stand beside them.
     """
     levels: tuple[Level, ...] = ("zero_shot", *LOWER)
+    yield Scope(len(evidence.at(*levels)), parts=levels)
     measured = evidence.measured("privileged_directions", *levels)
     known = {(m.model, m.data.name): m for m in measured}
     start = {b.name: a.name for a, b in evidence.partners("finetuned")}
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
     for m in measured:
         own, cut = _largest_centred(m), evidence.cuts.privileged
         other = evidence.control(m)
@@ -63,25 +62,23 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Verdict:
             other = known.get((start.get(m.model, ""), m.data.name))
         result: Result = "undecided"
         if m.level == "supervised":
-            result = "holds" if own < cut else "fails"
+            result = holds(own < cut)
         elif m.level == "zero_shot" and own < cut:
             result = "fails"
         elif other and m.level == "zero_shot":
             result = "holds" if own > _largest_centred(other) else "undecided"
         elif other:
-            result = "holds" if own < _largest_centred(other) else "fails"
-        aside: Aside | None = evidence.aside(m)
-        cases.append((m.model, Case(result, m.level, aside or _another_task(m, evidence))))
+            result = holds(own < _largest_centred(other))
+        yield m.model, Case(result, m.level, evidence.aside(m) or _another_task(m, evidence))
     beside = evidence.measured("privileged_directions", "captions", "random")
     for m in (*measured, *beside) if measured else ():
-        centred, whole = _largest_centred(m), float(m.value("importance").max())
-        carried += numbers_of(m, importance=whole, importance_centred=centred)
-        carried += numbers_of(m, classes=m.counts["classes"])
-    carried += numbers(on_reference=evidence.on_reference(measured))
-    return verdict(gathered(cases), len(evidence.at(*levels)), carried, parts=levels)
+        whole = float(m.value("importance").max())
+        yield from numbers_of(m, importance=whole, importance_centred=_largest_centred(m))
+        yield from numbers_of(m, classes=m.counts["classes"])
+    yield from numbers(on_reference=evidence.on_reference(measured))
 
 
-def p_80(claim: Claim, evidence: Evidence) -> Verdict:
+def p_80(claim: Claim, evidence: Evidence) -> Findings:
     """Neither accuracy nor effective robustness falls by more than the margin.
 
     A model's case holds if the 95 % intervals of both changes end above minus the margin, and fails
@@ -91,8 +88,7 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
     aside.
     """
     share, margin = claim.values["pruned_share"], claim.values["margin"]
-    cases: list[tuple[str, Case]] = []
-    carried: list[Number] = []
+    yield Scope(len(evidence.at("zero_shot")))
     under_shift = evidence.measured("pruning_under_shift", "zero_shot")
     for m in under_shift:
         under = pruned_under_shift(m, share)
@@ -100,21 +96,20 @@ def p_80(claim: Claim, evidence: Evidence) -> Verdict:
         result = all_hold(_no_loss(change, margin) for change in changes)
         if result == "fails" and _kept_of_all(m, share) > under["kept"].value + 1:
             result = "undecided"  # a loss may be due to keeping fewer
-        cases.append((m.model, Case(result, aside=evidence.aside(m))))
-        carried += under.values()
+        yield m.model, Case(result, aside=evidence.aside(m))
+        yield from under.values()
     shifted = {m.model for m in under_shift}
     alone = set()
     for m in evidence.measured("pruning", "zero_shot"):
         found = pruned(m, share)
-        carried += found.values()
+        yield from found.values()
         if m.model not in shifted:
             counted = [found[name] for name in COUNTED if name in found]
             lost = agreed(_no_loss(change, margin) for change in counted)
             aside = evidence.aside(m) or _another_task(m, evidence)
-            cases.append((m.model, Case(all_hold([lost, "undecided"]), aside=aside)))
+            yield m.model, Case(all_hold([lost, "undecided"]), aside=aside)
             alone |= {m.model} if evidence.in_task(m) else set()
-    carried += numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
-    return verdict(gathered(cases), len(evidence.at("zero_shot")), carried)
+    yield from numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
 
 
 def _no_loss(change: Number, margin: float) -> Result:
@@ -180,7 +175,7 @@ def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Numb
     return {one.name: one for one in found}
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, Callable[[Claim, Evidence], Findings]] = {
     "ER-order": order.er_order,
     "ER-range": order.er_range,
     "ER-fit": order.er_fit,
@@ -198,14 +193,18 @@ RULES: dict[str, Rule] = {
 }
 
 
-def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verdict]:
-    """A verdict on each claim, in their order; ClaimError for a claim that no rule judges."""
-    unknown = [name for name in claims if name not in RULES]
-    if unknown:
+def judge(claim: Claim, evidence: Evidence) -> Verdict:
+    """The verdict on a claim; ClaimError for one that no rule judges."""
+    if claim.id not in RULES:
         raise ClaimError(
-            f"no rule judges claim {unknown[0]}: add a function for it to {__name__}.RULES."
+            f"no rule judges claim {claim.id}: add a function for it to {__name__}.RULES."
         )
-    return {name: RULES[name](claim, evidence) for name, claim in claims.items()}
+    return verdict(RULES[claim.id](claim, evidence))
+
+
+def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verdict]:
+    """A verdict on each claim, in their order, as `judge`."""
+    return {name: judge(claim, evidence) for name, claim in claims.items()}
 
 
 def _largest_centred(measurement: Measurement) -> float:
