@@ -12,7 +12,6 @@ from companion.claims.ledger import (
     Case,
     ClaimError,
     Interval,
-    Result,
     Scope,
     Verdict,
     load_claims,
@@ -90,42 +89,6 @@ def test_values_are_within_the_tolerance_and_stated_by_the_claim(claims):
         judge_values(claims["ER-order"], {"median": 0.2})
 
 
-@pytest.mark.parametrize(
-    ("results", "outcome"),
-    [
-        ("", "not measured"),
-        ("++", "reproduced"),
-        ("--", "differs"),
-        ("+-", "mixed"),
-        ("+-?", "mixed"),
-        ("-?", "differs"),
-        ("+?", "undecided"),
-        ("?", "undecided"),
-        # in brackets aside: shown, and without a say
-        ("(+)", "undecided"),
-        ("(-)", "undecided"),
-        ("+(-)", "reproduced"),
-        ("-(+)", "differs"),
-    ],
-)
-def test_the_outcome_that_follows_from_cases(results, outcome):
-    signs: dict[str, Result] = {"+": "holds", "-": "fails", "?": "undecided"}
-    cases, aside = {}, None
-    for place, sign in enumerate(results):
-        if sign in signs:
-            cases[str(place)] = Case(signs[sign], aside=aside)
-        aside = {"(": "stand-in", ")": None}.get(sign, aside)
-    found = verdict([Scope(3), *cases.items()])
-    assert (found.outcome, found.covered) == (outcome, 3)
-    assert found.measured == sum(case.aside is None for case in cases.values())
-
-
-def test_a_part_without_a_case_is_not_reproduced():
-    cases = [("a", Case("holds", "one")), ("b", Case("holds", "two", "stand-in"))]
-    for parts, outcome in ((["one"], "reproduced"), (["one", "two"], "undecided")):
-        assert verdict([Scope(2, parts=parts), *cases]).outcome == outcome
-
-
 def test_more_cases_than_the_claim_covers_are_refused():
     with pytest.raises(ValueError, match="3 models were judged, but the claim covers 2"):
         verdict([Scope(2), *((name, Case("holds")) for name in "abc")])
@@ -139,17 +102,6 @@ def test_more_cases_than_the_claim_covers_are_refused():
 def test_an_interval_and_a_cut(low, high, reached, missed):
     found = Interval((low + high) / 2, low, high)
     assert (found.at_least(6), found.below(6)) == (reached, missed)
-
-
-def test_cases_of_one_name_are_one():
-    found = verdict([
-        Scope(3), ("a", Case("holds")), ("a", Case("fails", aside="inferred")),
-        ("b", Case("holds")), ("b", Case("fails")),
-        ("c", Case("fails", aside="inferred")), ("c", Case("holds", aside="stand-in")),
-    ])  # fmt: skip
-    assert {name: (case.result, case.aside) for name, case in found.cases.items()} == {
-        "a": ("holds", None), "b": ("undecided", None), "c": ("holds", "stand-in"),
-    }  # fmt: skip
 
 
 def test_a_wrong_table_names_entry_and_field(tmp_path):

@@ -208,9 +208,13 @@ CASES = {
         # a model that is inferred decides nothing
         ((kurtosis("rich", 40, inferred="by its size"),), "undecided; [rich +]"),
         ((kurtosis("rich", 4, inferred="by its size"), POOR), "reproduced; poor +; [rich -]"),
+        ((kurtosis("rich", 40, inferred="by its size"), kurtosis("poor", 4)),
+         "differs; poor -; [rich +]"),
         # on two other data sets: what both say
         ((kurtosis("rich", 40, data="a"), kurtosis("rich", 9, data="b")), "reproduced; rich +"),
         ((kurtosis("rich", 40, data="a"), kurtosis("rich", 2, data="b")), "undecided; rich ?"),
+        ((kurtosis("rich", 40, data="a"), kurtosis("rich", 2, data="b", inferred="by its size")),
+         "reproduced; rich +"),
         # of a model that was measured on ImageNet only that counts; copies that differ never do
         ((RICH, kurtosis("rich", 2, data="coco")), "reproduced; rich +"),
         ((kurtosis("rich", 40, copy=f"; {DIFFERS}: few"),), "not measured"),
@@ -225,6 +229,8 @@ CASES = {
         ((kurtosis("tuned", 8), kurtosis("labels", 3)), "mixed; labels +; tuned -"),
         # stand-ins decide nothing, and what is behind a ReLU is of another layer
         ((kurtosis("tuned", 3), kurtosis("labels", 9)), "undecided; [labels -]; [tuned +]", OTHERS),
+        ((kurtosis("tuned", 3, data="a"), kurtosis("tuned", 9, data="b", inferred="by its size")),
+         "undecided; [tuned +]", OTHERS),
         ((kurtosis("tuned", 3), kurtosis("labels", 9)), "undecided; labels ?; tuned +", AT_RELU),
         # models that end before the projection are compared there, on the same images
         (kurtoses(tuned=3, labels=3), "undecided; labels ?; tuned ?", BEFORE),
@@ -292,6 +298,8 @@ CASES = {
         ((importance("tuned", 19), importance("rich", 20)), "undecided; rich ?; tuned +"),
         ((importance("tuned", 21), importance("rich", 20)), "differs; rich ?; tuned -"),
         ((importance("labels", 9),), "undecided; labels +"),
+        ((importance("rich", 20), importance("tuned", 19), importance("labels", 10)),
+         "mixed; labels -; rich ?; tuned +"),
         ((importance("rich", 90), importance("labels", 10)), "differs; labels -; rich ?"),
         ((importance("rich", 20), importance("drawn", 15), importance("tuned", 12),
           importance("labels", 2)), "reproduced; labels +; rich +; tuned +"),
