@@ -102,12 +102,7 @@ def append(path, text):
 
 
 PER_FAMILY_RUNS = {"per_family/rn50", "per_family/vit_b_32"}
-
-
-def test_a_touch_runs_nothing(project):
-    for path in [*project.rglob("*.py"), *project.rglob("*.yaml"), *project.rglob("*.txt")]:
-        path.touch()
-    assert update(project) == set()
+EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
 
 
 def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
@@ -133,9 +128,6 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     run, built = companion_in(project, ["run", "per_family", "vit_b_32"], ["build", "--runs"])
     assert run[0] == 0, run
     assert "3 up to date." in built[1]
-
-
-EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
 
 
 EDITS = [
@@ -185,29 +177,25 @@ def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
     ]
 
 
-def test_runs_that_were_damaged_or_edited_are_made_again(project):
-    paths = [project / f"book/runs/{run}.ipynb" for run in sorted(PER_FAMILY_RUNS)]
-    texts = [path.read_text() for path in paths]
-    paths[0].write_text(texts[0][:300])
-    paths[1].write_text(texts[1].replace("ViT", "ViD"))
-    assert update(project) == PER_FAMILY_RUNS
-    assert [path.read_text() for path in paths] == texts
+def test_runs_that_were_damaged_edited_or_lost_are_made_again_with_the_same_bytes(
+    finished, project
+):
+    one, other = (project / f"book/runs/{run}.ipynb" for run in sorted(PER_FAMILY_RUNS))
+    one.write_text(one.read_text()[:300])
+    other.write_text(other.read_text().replace("ViT", "ViD"))
+    (project / "book/runs/over_all/paper.ipynb").unlink()
+    shutil.rmtree(project / ".snakemake")
+    assert update(project) == EVERY_RUN
+    for path in outputs(finished):
+        again = project / path.relative_to(finished)
+        assert again.read_bytes() == path.read_bytes()
+        assert str(finished) not in path.read_text()
 
 
 def test_a_family_that_is_gone_takes_its_runs_along(project):
     (project / "families/rn50.yaml").unlink()
     assert update(project) == {"over_all/paper"}
     assert {name(p) for p in outputs(project)} == {"per_family/vit_b_32", "over_all/paper"}
-
-
-def test_two_projects_from_the_same_state_give_the_same_bytes(finished, project):
-    shutil.rmtree(project / "book")
-    shutil.rmtree(project / ".snakemake")
-    assert update(project) == PER_FAMILY_RUNS | {"over_all/paper"}
-    for path in outputs(finished):
-        again = project / path.relative_to(finished)
-        assert again.read_bytes() == path.read_bytes()
-        assert str(finished) not in path.read_text()
 
 
 def test_failing_notebooks_are_named_and_the_others_finish(project):
@@ -373,7 +361,10 @@ def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
 
 
 def test_neither_the_clock_nor_damaged_notes_of_snakemake_decide_anything(project):
-    """Inputs of the future; notes that are no text."""
+    """A touch; inputs of the future; notes that are no text."""
+    for path in [*project.rglob("*.py"), *project.rglob("*.yaml"), *project.rglob("*.txt")]:
+        path.touch()
+    assert update(project) == set()
     for path in (project / "notebooks").glob("*.py"):
         append(path, "x = 1\n")
         os.utime(path, (4e9, 4e9))
