@@ -71,19 +71,6 @@ def watch_decoding(patch, hook):
     patch.setattr(ImageList, "image", watched)
 
 
-def interrupted(models, folder, at):
-    """Extract until the image ``at`` is to be decoded."""
-
-    def interrupt(index):
-        if index == at:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        watch_decoding(patch, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            extract(models, image_list(), QUICK, folder=folder)
-
-
 def test_images_are_decoded_once_and_features_are_those_of_one_image_at_a_time(
     tmp_path, monkeypatch
 ):
@@ -144,51 +131,50 @@ def test_features_before_the_projection_give_those_behind_it(tmp_path, checkpoin
         )
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
-    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "whole")
-    interrupted([VIT, CNN], tmp_path / "broken", at=47)
-    with pytest.raises(StoreError, match="was not finished"):
-        features(tmp_path / "broken", VIT)
-    last = max((tmp_path / "broken" / "cnn").glob("*.parts/*/*.safetensors"))
-    last.write_bytes(last.read_bytes()[:-1])  # and its last shard is damaged
-    again = []
-    watch_decoding(monkeypatch, again.append)
-    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "broken")
-    assert set(again) == set(range(24, 50))  # vit had 36 images
-    same_files(tmp_path / "whole", tmp_path / "broken")
-
-
-def same_files(one, other):
-    names = [p.relative_to(one) for p in sorted(one.rglob("*")) if p.is_file()]
-    assert names == [p.relative_to(other) for p in sorted(other.rglob("*")) if p.is_file()]
-    for name in names:
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-
-
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, checkpoints):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, checkpoints, monkeypatch):
+    """Killed in the fourth shard; and of the second encoder the third is damaged."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
     code = f"""
-import os
+import os, time
 from pathlib import Path
 import pytest
 import test_extract as t
 from analysis.features import networks
 t.store.WORKSPACE = Path({str(checkpoints)!r})
 networks.ARCHITECTURES = t.store.WORKSPACE / "architectures"
-kill = lambda index: index == 45 and os.kill(os.getpid(), {signal.SIGKILL:d})
+def kill(index):
+    while index == 47:
+        if len([*Path({str(killed)!r}).glob("*/*.parts/*/*.safetensors")]) == 6:
+            os.kill(os.getpid(), {signal.SIGKILL:d})
+        time.sleep(0.01)
 t.watch_decoding(pytest.MonkeyPatch(), kill)
-t.extract([t.VIT], t.image_list(), t.QUICK, folder=Path({str(tmp_path / "killed")!r}))
+t.extract([t.VIT, t.CNN], t.image_list(), t.QUICK, folder=Path({str(killed)!r}))
 """
     done = python_in(ROOT, "-c", code, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert [*(tmp_path / "killed" / "vit").glob("noise.parts/*/*.safetensors")]
-    assert not store.features_path("vit", "noise", tmp_path / "killed").exists()
-    for name in ("killed", "whole"):
-        extract([VIT], image_list(), QUICK, folder=tmp_path / name)
-    same_files(tmp_path / "whole", tmp_path / "killed")
+    with pytest.raises(StoreError, match="was not finished"):
+        features(killed, VIT)
+    last = max((killed / "cnn").glob("*.parts/*/*.safetensors"))
+    last.write_bytes(last.read_bytes()[:-1])
+    again = []
+    watch_decoding(monkeypatch, again.append)
+    extract([VIT, CNN], image_list(), QUICK, folder=killed)
+    assert set(again) == set(range(24, 50))  # vit had 36 images
+    extract([VIT, CNN], image_list(), QUICK, folder=whole)
+    names = [p.relative_to(whole) for p in sorted(whole.rglob("*")) if p.is_file()]
+    assert names == [p.relative_to(killed) for p in sorted(killed.rglob("*")) if p.is_file()]
+    for name in names:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 
 
 def test_shards_of_other_weights_are_not_used(tmp_path):
-    interrupted([VIT], tmp_path, at=45)
+    def interrupt(index):
+        if index == 45:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        watch_decoding(patch, interrupt)
+        extract([VIT], image_list(), QUICK, folder=tmp_path)
     other = tmp_path / "other.safetensors"
     save_clip(other, seed=2)
     (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)
