@@ -216,9 +216,12 @@ def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch)
     assert again(CNN, images=wider) == ["cnn"]  # for its head
 
 
+SPOILT = [*(f"blue/{number:03}.jpg" for number in (2, 5, 8, 11)), "red/003.jpg"]
+
+
 def spoil(folder):
     save_folder(folder, 30, "jpg")
-    for name in ("red/003.jpg", "blue/002.jpg"):
+    for name in SPOILT:
         (folder / name).write_bytes((folder / name).read_bytes()[:300])
     return imagelist.folder(folder, name="spoilt")
 
@@ -226,23 +229,24 @@ def spoil(folder):
 def test_damaged_images_stop_the_extraction_with_their_names(tmp_path):
     images = spoil(tmp_path / "pictures")
     for onerror in (None, lambda *_: None):  # they are no fault of a model's
-        with pytest.raises(ExtractionError, match=r"1 .* be decoded: blue/002\.jpg \(Truncated"):
+        with pytest.raises(ExtractionError, match=r"4 .* be decoded: blue/002\.jpg \(Truncated"):
             extract([VIT], images, QUICK, folder=tmp_path, onerror=onerror)
     assert not store.features_path("vit", "spoilt", tmp_path).exists()
     one_shard = replace(QUICK, shard_size=100)
-    with pytest.raises(ExtractionError, match=r"2 images .*blue/002\.jpg.*red/003\.jpg.*--leave-o"):
+    with pytest.raises(ExtractionError, match=r"5 images .*blue/002\.jpg.*red/003\.jpg.*--leave-o"):
         extract([VIT], images, one_shard, folder=tmp_path)
 
 
 def test_damaged_images_can_be_left_out(tmp_path):
+    """Also where a shard has no others, as the first here."""
     images = spoil(tmp_path / "pictures")
-    leaving_out = replace(QUICK, leave_out_damaged=True)
+    leaving_out = replace(QUICK, shard_size=4, leave_out_damaged=True)
     (path,) = extract([VIT], images, leaving_out, folder=tmp_path)
     read = store.read_features(path, VIT)
     left_out = read.sidecar["data"]["left_out"]
-    assert list(left_out) == ["blue/002.jpg", "red/003.jpg"]
+    assert list(left_out) == SPOILT
     assert "Truncated" in left_out["red/003.jpg"]
-    assert read.sidecar["data"]["images"] == 30 and read.sidecar["N"] == 28
+    assert read.sidecar["data"]["images"] == 30 and read.sidecar["N"] == 25
     kept = images.select(np.array([key not in left_out for key in images.keys]), "kept")
     extract([VIT], kept, QUICK, folder=tmp_path)
     clean = features(tmp_path, VIT, "kept")
@@ -251,16 +255,6 @@ def test_damaged_images_can_be_left_out(tmp_path):
     np.testing.assert_allclose(read.features, clean.features, rtol=1e-4, atol=1e-5)
     with pytest.raises(ExtractionError, match=r"cannot be decoded"):  # it was not asked for now
         extract([VIT], images, QUICK, folder=tmp_path)
-
-
-def test_a_shard_without_a_sound_image(tmp_path):
-    save_folder(tmp_path / "pictures", 9)
-    for path in (tmp_path / "pictures" / "blue").iterdir():
-        path.write_bytes(b"")
-    settings = replace(QUICK, shard_size=3, batch_size=3, leave_out_damaged=True)
-    images = imagelist.folder(tmp_path / "pictures", name="spoilt")
-    (path,) = extract([VIT], images, settings, folder=tmp_path)
-    assert store.read_features(path).labels.tolist() == [1, 1, 1, 2, 2, 2]
 
 
 def limited(most, error):
@@ -427,10 +421,10 @@ def test_the_command(own_store, tmp_path, monkeypatch, capsys):
     assert "blue/002.jpg" in capsys.readouterr().err
     assert main([*command, "--leave-out-damaged"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and lines[0].endswith("(2 left out: blue/002.jpg, red/003.jpg)")
+    assert len(lines) == 2 and lines[0].endswith(f"(5 left out: {', '.join(SPOILT)})")
     path = Path(lines[0].split()[0])
     assert path.parent == own_store / "vit"
-    assert len(store.read_features(path).features) == 28
+    assert len(store.read_features(path).features) == 25
     assert main(["extract", "tiny", "--model", "vitt", "--data", str(pictures)]) == 1
     assert "did you mean 'vit'" in capsys.readouterr().err
     assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
