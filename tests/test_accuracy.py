@@ -33,11 +33,11 @@ def on_line(inside):
     return 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
 
 
-def imagenet_head(bias=True, normalize=False, count=1000):
+def imagenet_head(normalize=False):
     rng = np.random.default_rng(0)
-    weight = rng.normal(size=(count, WIDTH)).astype(np.float32)
-    intercept = rng.normal(size=count).astype(np.float32) if bias else None
-    return Head(weight, imagenet.classes()[:count], bias=intercept, normalize=normalize)
+    weight = rng.normal(size=(1000, WIDTH)).astype(np.float32)
+    bias = rng.normal(size=1000).astype(np.float32)
+    return Head(weight, imagenet.classes(), bias=bias, normalize=normalize)
 
 
 def features_near(head, classes, seed):

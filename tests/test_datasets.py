@@ -96,25 +96,19 @@ def test_selecting():
     np.testing.assert_array_equal(np.asarray(some.image(1)), listed.images[6])
 
 
-def damage(folder):
-    """Spoil images of a folder in all the ways we know; name → what the error says."""
-    jpeg = folder / "blue" / "002.jpg"
-    jpeg.write_bytes(jpeg.read_bytes()[:-200])
-    (folder / "green" / "001.jpg").write_bytes(b"")
-    (folder / "red" / "000.jpg").write_text("<html>404</html>")
-    return {
-        "blue/002.jpg": "truncated", "green/001.jpg": "cannot identify",
-        "red/000.jpg": "cannot identify",
-    }  # fmt: skip
-
-
 def test_damaged_images_are_named(tmp_path):
-    wrong = damage(save_folder(tmp_path, suffix="jpg"))
+    cut = (save_folder(tmp_path, suffix="jpg") / "blue/002.jpg").read_bytes()[:-200]
+    spoilt = {
+        "blue/002.jpg": (cut, "truncated"), "green/001.jpg": (b"", "cannot identify"),
+        "red/000.jpg": (b"<html>404</html>", "cannot identify"),
+    }  # fmt: skip
+    for name, (content, _) in spoilt.items():
+        (tmp_path / name).write_bytes(content)
     listed = imagelist.folder(tmp_path)
-    found = miniatures.damaged(listed)
-    assert {error.key: error.reason for error in found}.keys() == wrong.keys()
-    for error in found:
-        assert wrong[error.key] in error.reason and str(tmp_path) not in error.reason
+    found = {error.key: error.reason for error in miniatures.damaged(listed)}
+    assert found.keys() == spoilt.keys()
+    for name, (_, said) in spoilt.items():
+        assert said in found[name] and str(tmp_path) not in found[name]
     with pytest.raises(DamagedImageError, match=r"^blue/002\.jpg: "):
         listed.image(0)
 
