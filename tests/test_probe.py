@@ -13,7 +13,7 @@ from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
 from tiny import pictures, save_clip, use_architectures
 
-from analysis.features import networks, store
+from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers
 from companion import cli, probe_checkpoint, probe_found
@@ -252,22 +252,14 @@ def test_the_page_loads_nothing_and_takes_names_for_no_markup(tmp_path):
 TINY = ("--architecture", "tiny-vit")
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A folder with a checkpoint of a few kilobytes and the architectures that it is one of."""
+@pytest.fixture
+def tiny(tmp_path_factory, monkeypatch):
+    """A checkpoint of a few kilobytes, its architecture known."""
     pytest.importorskip("open_clip", reason="extraction is not installed")
     folder = tmp_path_factory.mktemp("weights")
-    with pytest.MonkeyPatch.context() as patch:
-        use_architectures(folder, patch)
-        save_clip(folder / "mein modell.safetensors")
-    return folder
-
-
-@pytest.fixture
-def tiny(weights, monkeypatch):
-    """That checkpoint, its architecture known."""
-    monkeypatch.setattr(networks, "ARCHITECTURES", weights / "architectures")
-    return weights / "mein modell.safetensors"
+    use_architectures(folder, monkeypatch)
+    save_clip(folder / "mein modell.safetensors")
+    return folder / "mein modell.safetensors"
 
 
 @pytest.fixture(scope="module")
