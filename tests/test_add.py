@@ -101,6 +101,10 @@ def test_models_are_added_and_the_other_models_stay(file, folder):
     add(wish, folder)
     assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "random"]
     assert "there is a model mine-control already, in the family mine" in refused(wish, folder)
+    again = wished("mine", str(file))
+    assert "there is a family mine already: give another name, add" in refused(again, folder)
+    spaced = wished("mine", str(file), model="mine model")
+    assert "not a valid name of a model" in refused(spaced, folder)
     add(wished("mine", str(file), model="mine-control", level="captions", replace=True), folder)
     assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "captions"]
     add(wished("mine", str(file), replace=True), folder)
@@ -184,16 +188,6 @@ def test_published_accuracies_are_found(folder, monkeypatch):
 )
 def test_names_that_cannot_be_used(name, message, folder):
     assert message in refused(wished(name, "absent.pt"), folder)
-
-
-def test_names_that_are_taken(file, folder):
-    add(wished("mine", str(file)), folder)
-    for name, model, message in [
-        ("other", "rn50-openai", "there is a model rn50-openai already, in the family rn50"),
-        ("mine", None, "there is a family mine already: give another name, add"),
-        ("mine", "mine model", "not a valid name of a model"),
-    ]:
-        assert message in refused(wished(name, str(file), model=model), folder)
 
 
 def test_a_disk_that_refuses(file, folder, monkeypatch):
