@@ -3,7 +3,6 @@
 #   companion:
 #     scope: family
 #     editions: [reader, pocket]
-#     features: true
 #     evidence: [features]
 #     measurements: [outlier_features]
 #     reads:

@@ -3,7 +3,6 @@
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
-#     features: true
 #     measurements: all
 #     reads:
 #     - data/claims.yaml

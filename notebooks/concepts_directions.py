@@ -2,8 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: family
-#     editions: [paper, reader, pocket]
-#     features: true
 #     evidence: [concepts--pocket, concepts--broden]
 #     measurements: [concepts]
 #     reads:

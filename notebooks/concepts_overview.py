@@ -2,7 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: edition
-#     features: true
 #     measurements: [concepts]
 #     reads:
 #     - data/claims.yaml

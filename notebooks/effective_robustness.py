@@ -2,8 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: family
-#     editions: [paper, reader, pocket]
-#     features: true
 #     evidence: [accuracies, data/pocket/accuracies.csv, accuracy--imagenet, accuracy--imagenet-v2,
 #       accuracy--imagenet-r, accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     measurements: [accuracy]

@@ -2,7 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: edition
-#     features: true
 #     measurements: all
 #     reads:
 #     - data/claims.yaml

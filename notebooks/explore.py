@@ -2,6 +2,7 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     features: false
 #     measurements: [outlier_features]
 #     reads:
 #     - data/published/*.csv

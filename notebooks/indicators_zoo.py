@@ -2,6 +2,7 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     features: false
 #     measurements: [basis, outlier_features, privileged_directions]
 #     reads:
 #     - data/published/*.csv

@@ -3,7 +3,6 @@
 #   companion:
 #     scope: edition
 #     editions: [pocket]
-#     features: true
 #     measurements: [outlier_features, privileged_directions, pruning_under_shift]
 #     reads:
 #     - data/emoji/emoji.zip

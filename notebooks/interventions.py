@@ -3,7 +3,6 @@
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
-#     features: true
 #     measurements: [basis, interventions]
 #     reads:
 #     - data/embeddings.yaml

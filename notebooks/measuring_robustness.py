@@ -2,7 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: edition
-#     features: true
 #     measurements: [accuracy]
 #     reads:
 #     - data/published/accuracies.csv

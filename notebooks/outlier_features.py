@@ -2,8 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: family
-#     editions: [paper, reader, pocket]
-#     features: true
 #     evidence: [outlier_features]
 #     measurements: [outlier_features]
 #     reads:

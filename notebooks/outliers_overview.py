@@ -2,7 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: edition
-#     features: true
 #     measurements: [outlier_features]
 # ---
 

@@ -2,7 +2,7 @@
 # jupyter:
 #   companion:
 #     scope: family
-#     features: true
+#     editions: [paper, reader]
 #     evidence: [accuracy--imagenet, accuracy--imagenet-v2, accuracy--imagenet-r,
 #       accuracy--imagenet-sketch, accuracy--objectnet, accuracy--imagenet-a]
 #     measurements: [accuracy]

@@ -2,8 +2,6 @@
 # jupyter:
 #   companion:
 #     scope: family
-#     editions: [paper, reader, pocket]
-#     features: true
 #     evidence: [pruning_under_shift--pocket, pruning_under_shift--imagenet-and-shifts]
 #     measurements: [pruning_under_shift]
 #     reads:

@@ -3,7 +3,6 @@
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
-#     features: true
 #     measurements: [accuracy, concepts, outlier_features, privileged_directions]
 #     reads:
 #     - data/emoji/emoji.zip

@@ -3,7 +3,6 @@
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
-#     features: true
 #     measurements: [accuracy, basis]
 #     reads:
 #     - data/embeddings.yaml

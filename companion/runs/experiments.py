@@ -49,11 +49,13 @@ class RunError(CompanionError):
 class Experiment(Strict):
     """One notebook: its name, scope, editions, and what it declares to read.
 
-    `measurements`: of which experiments it reads all that there are, recorded and live. `reads` are
-    glob patterns from the repository's root, beside those and what every run reads. `features`:
-    whether it reads the features in the store. Of the store it is what belongs to its family, or to
-    all families of its edition. `evidence`: what a family must have some of to get a page, see
-    `has_evidence`; where none is named every subject gets one.
+    `editions` are by default the paper's and, for a single family, the reader's and the pocket
+    lab's. `measurements`: of which experiments it reads all that there are, recorded and live.
+    `features`: whether it looks at the features in the store, by default where it reads
+    measurements. Of the store it is what belongs to its family, or to all families of its edition.
+    `reads` are glob patterns from the repository's root, beside those and what every run reads.
+    `evidence`: what a family must have some of to get a page, see `has_evidence`; where none is
+    named every subject gets one.
     """
 
     name: str
@@ -238,12 +240,14 @@ def _described(name: str, source: str) -> Experiment:
     where = f"the header of notebooks/{name}.py"
     if not isinstance(block, dict):
         raise RunError(f"{where} has no `companion:` block under `jupyter:`; see another notebook.")
-    usual = ["paper"] if block.get("scope") == "edition" else ["paper", "reader"]
-    every = {"measurements": get_args(Measured)} if block.get("measurements") == "all" else {}
+    usual = ["paper"] if block.get("scope") == "edition" else ["paper", "reader", "pocket"]
+    given = {"name": name, "editions": usual, "features": "measurements" in block} | block
+    if given.get("measurements") == "all":
+        given["measurements"] = get_args(Measured)
     try:
-        return Experiment.model_validate({"name": name, "editions": usual, **block, **every})
+        return Experiment.model_validate(given)
     except ValidationError as error:
         raise RunError(
             f"{where}: {first_reason(error)}; its fields are scope (family or edition), editions, "
-            "measurements (or all), reads, features (true or false), evidence."
+            "measurements (or all), features (true or false), reads, evidence."
         ) from None
