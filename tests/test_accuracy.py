@@ -9,7 +9,7 @@ import miniatures
 import numpy as np
 import pytest
 from conftest import companion, copy_checkout, results
-from tiny import model
+from tiny import keep, model
 
 from analysis.families.registry import Family, load_families
 from analysis.features import store
@@ -117,15 +117,7 @@ def fill(model, data, head, seed, what="made up"):
     classes = imagenet.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
     labels[::50] = -1  # and some images of no class
-    rows = np.arange(COUNT, dtype=np.uint64)
-    sidecar = {
-        "model": store.describe(model, "0" * 64), "precision": "fp32",
-        "data": {"name": data, "manifest": "m", "images": COUNT, "classes": classes,
-                 "left_out": {}, "what": f"{data}, {what}"},
-    }  # fmt: skip
-    path = store.features_path(model.name, data)
-    store.write_features(path, features, labels, rows, sidecar=sidecar)
-    store.write_head(store.head_path(model.name, data), head, {"model": sidecar["model"]})
+    keep(model, data, features, labels, classes=classes, head=head, what=f"{data}, {what}")
     kept = labels >= 0
     return float(recognised(features[kept], labels[kept], head, classes).mean())
 
@@ -202,8 +194,8 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     h = stored["imagenet"].features[stored["imagenet"].labels >= 0].astype(np.float64)
     cosines = np.abs(h @ vectors.T) / np.linalg.norm(h, axis=1, keepdims=True)
     order = np.argsort(-values / values.sum() * cosines.mean(axis=0))
-    for keep in (5, 12, 24):
-        kept, step = order[:keep], sweep.at(keep)
+    for most in (5, 12, 24):
+        kept, step = order[:most], sweep.at(most)
         smaller = Head((left[:, kept] * values[kept]) @ vectors[kept], head.classes, bias=head.bias)
         tops = []
         for one in stored.values():
@@ -242,13 +234,9 @@ def test_what_can_be_measured_of_what(own_store):
 
 
 def test_data_without_classes(own_store):
-    described = model(width=WIDTH)
-    fill(described, "imagenet-a", imagenet_head(), seed=1)
-    path = store.features_path(described.name, "imagenet-a")
-    found = store.read_features(path)
-    h, rows, none = np.array(found.features), np.array(found.rows), np.full(COUNT, -1)
-    about = {name: value for name, value in found.sidecar.items() if name != "digest"}
-    store.write_features(path, h, none, rows, sidecar=about)
+    described, head = model(width=WIDTH), imagenet_head()
+    classes = imagenet.subset(sets.descriptions()["imagenet-a"])
+    keep(described, "imagenet-a", features_near(head, classes, 1)[0], classes=classes, head=head)
     assert possible(described) == set()
     with pytest.raises(MeasurementError, match="imagenet-a has no image with a class"):
         taken(described, "imagenet-a")

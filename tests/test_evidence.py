@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tiny import CLASSES, model
+from tiny import CLASSES, keep, model
 
 from analysis.families.registry import Family
 from analysis.features import store
@@ -54,16 +54,8 @@ def put(*models, seed=0, labels=None, head=None, classes=CLASSES):
     features = rng.normal(size=(N, D)).astype(np.float32)
     drawn = rng.integers(0, 3, N)
     labels = drawn if labels is None else labels
-    data = {"name": "images", "manifest": "m", "classes": classes}
     for one in models:
-        about = {"model": store.describe(one, "f" * 64)}
-        store.write_features(
-            store.features_path(one.name, "images"), features, labels,
-            store.row_numbers([f"{i}" for i in range(N)]),
-            sidecar=about | {"data": data, "precision": "fp32"},
-        )  # fmt: skip
-        if head is not None:
-            store.write_head(store.head_path(one.name, "images"), head, about)
+        keep(one, "images", features, labels, classes=classes, head=head)
     return features, labels
 
 
@@ -148,20 +140,6 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
     assert due.unusable(SMALL) == [cut]
-
-
-def test_unlabelled_images_are_left_out_of_pruning_and_of_its_count():
-    labels, head = np.random.default_rng(2).integers(0, 3, N), a_head()
-    labels[[3, 17, 30]] = -1
-    features, _ = put(MODEL, labels=labels, head=head)
-    taken = measured("pruning")
-    assert taken.counts["images"] == N - 3
-    assert measured("privileged_directions").counts["images"] == N
-    known = labels >= 0
-    expected = measures.pruning(features[known], labels[known], head.weight)
-    np.testing.assert_allclose(
-        taken.value("accuracy_importance"), expected["accuracy_importance"], rtol=1e-3
-    )
 
 
 @pytest.mark.parametrize("normalize", [True, False])

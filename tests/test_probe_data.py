@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from scipy import sparse
-from tiny import model
+from tiny import keep, model
 
 from analysis.features import store
 from analysis.images import emoji
@@ -26,22 +26,14 @@ def probe():
     )  # fmt: skip
 
 
-def keep(folder, data, keys, values):
-    rows = store.row_numbers(keys)
-    store.write_features(
-        store.features_path("tiny", data, folder), values, np.full(len(keys), -1), rows,
-        sidecar={"model": store.describe(model(), "f00"), "data": {"classes": []}},
-    )  # fmt: skip
-
-
 def test_features_are_lined_up_by_the_names_of_the_images(probe, tmp_path):
     values = np.random.default_rng(0).normal(size=(13, 4)).astype(np.float32)
     with pytest.raises(ConceptsMissingError, match="companion extract"):
         concept_probe.features(model(), probe, tmp_path)
-    keep(tmp_path, "first", KEYS[:7], values[:7])
-    keep(tmp_path, "second", KEYS[7:], values[7:])
+    keep(model(), "first", values[:7], keys=KEYS[:7], folder=tmp_path)
+    keep(model(), "second", values[7:], keys=KEYS[7:], folder=tmp_path)
     np.testing.assert_array_equal(concept_probe.features(model(), probe, tmp_path), values)
-    keep(tmp_path, "second", KEYS[:6:-1], values[7:])
+    keep(model(), "second", values[7:], keys=KEYS[:6:-1], folder=tmp_path)
     with pytest.raises(ConceptsMissingError, match="not of the probe's images in its order"):
         concept_probe.features(model(), probe, tmp_path)
 
@@ -51,8 +43,7 @@ def test_the_head_is_that_of_the_data_or_the_largest(tmp_path):
         concept_probe.head(model(), folder=tmp_path)
     for data, classes in (("small", 2), ("large", 5)):
         head = store.Head(np.eye(5, dtype=np.float32)[:classes], tuple("abcde"[:classes]))
-        sidecar = {"model": store.describe(model(), "f00")}
-        store.write_head(store.head_path("tiny", data, tmp_path), head, sidecar)
+        keep(model(), data, np.eye(5), head=head, folder=tmp_path)
     assert len(concept_probe.head(model(), ("small",), tmp_path).classes) == 2
     assert len(concept_probe.head(model(), ("other",), tmp_path).classes) == 5
 

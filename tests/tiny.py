@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from analysis.families.registry import Model
+from analysis.features import store
 from analysis.features.tokenizer import WordTokenizer
 from analysis.images.imagelist import ImageList, Prompts
 
@@ -90,6 +91,20 @@ def save_folder(folder: Path, count: int = 9, suffix: str = "png") -> Path:
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(place / f"{i:03}.{suffix}")
     return folder
+
+
+def keep(model, data, features, labels=None, head=None, *, keys=(), folder=None, **about):
+    """Put features of a model into the store, and a head if one is given; ``about`` the data."""
+    described = {"model": store.describe(model, "f" * 64), "precision": "fp32"}
+    count = len(features)
+    store.write_features(
+        store.features_path(model.name, data, folder), features,
+        np.full(count, -1) if labels is None else labels,
+        store.row_numbers(keys or [str(i) for i in range(count)]),
+        sidecar=described | {"data": {"name": data, "manifest": "m", "classes": (), **about}},
+    )  # fmt: skip
+    if head is not None:
+        store.write_head(store.head_path(model.name, data, folder), head, described)
 
 
 def recipe(folder: Path, base: str, **changes: object) -> str:
