@@ -10,7 +10,7 @@ from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
-from companion.measurements import due, measures, records, take
+from companion.measurements import due, records, take
 from companion.measurements.records import MeasurementError
 
 N, D = 40, 12
