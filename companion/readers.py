@@ -69,17 +69,12 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
         pretraining=wish.pretraining, name="unnamed", layer=wish.layer,
     )  # fmt: skip
     name = wish.model or f"{wish.name}-{described.level}"
-    before = _existing(wish, name, folder)
+    _existing(wish, name, folder)
     named = described.model_copy(update={"name": name, "published": _published(described)})
     model = _checked(_with_texts(named, wish))
     path = folder / f"{wish.name}.yaml"
-    with writing(path):
-        if _existing(wish, name, folder) != before:
-            raise AddError(
-                f"the family {wish.name} was written by another process meanwhile: look at "
-                "companion status, and call again."
-            )
-        family = _family(wish, before, model, folder)
+    with writing(path):  # what came meanwhile counts
+        family = _family(wish, _existing(wish, name, folder), model, folder)
         write_text(path, HEADER.format(name=family.name) + as_yaml(family))
     return family, model, path
 

@@ -204,21 +204,28 @@ def test_a_disk_that_refuses(file, folder, monkeypatch):
     add(wished("mine", str(file)), folder)
 
 
-def test_a_family_that_comes_meanwhile_is_not_overwritten(file, folder, monkeypatch):
+def test_a_family_that_comes_meanwhile_is_not_overwritten_but_added_to(file, folder, monkeypatch):
     checked = readers._checked
 
-    def meanwhile(model):
-        monkeypatch.setattr(readers, "_checked", checked)
-        add(wished("mine", str(file), title="The first"), folder)
-        return checked(model)
+    def add_while_another_does(wish, other):
+        def meanwhile(model):
+            monkeypatch.setattr(readers, "_checked", checked)
+            add(other, folder)
+            return checked(model)
 
-    monkeypatch.setattr(readers, "_checked", meanwhile)
+        monkeypatch.setattr(readers, "_checked", meanwhile)
+        return add(wish, folder)
+
+    first = wished("mine", str(file), title="The first")
     with pytest.raises(AddError, match="there is a family mine already"):
-        add(wished("mine", str(file), title="The second"), folder)
+        add_while_another_does(wished("mine", str(file), title="The second"), first)
     kept = load_family("mine", folder)
     assert kept.title == "The first"
-    again = wished("mine", str(file), title="The first", replace=True)
+    again = first.model_copy(update={"replace": True})
     assert [add(again, folder)[0] for _ in range(2)] == [kept] * 2
+    add_while_another_does(*(wished("mine", str(file), model=f"mine-{n}") for n in "bc"))
+    named = [model.name for model in load_family("mine", folder).models]
+    assert named == ["mine-zero_shot", "mine-c", "mine-b"]
 
 
 def test_a_family_waits_for_what_changes_the_book(file, folder, capsys):
