@@ -15,6 +15,7 @@ from analysis.images import emoji
 from training import objectives, pocket, pocket_lab
 from training.pocket import PocketError, Recipe
 
+torch.set_num_threads(1)
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 Y, X = abs(np.indices((20, 20)) - 9.5)
 SHAPES = {"square": Y < 10, "bar": Y < 4, "frame": (Y > 5) | (X > 5), "cross": (Y < 2) | (X < 2)}
@@ -76,14 +77,6 @@ def recipe(**changes):
         "label_smoothing": 0.0, "shrink": 0.1, "shift": 0.05, "flip": True,
     }  # fmt: skip
     return Recipe(**{**content, **changes})
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def same(a, b):
