@@ -43,14 +43,6 @@ def test_names_tell_folders_of_the_same_name_apart(tmp_path):
     assert len(every) == 15 and every.keys[0] == "a/Val set/blue/002.png"
 
 
-def test_class_folders_become_names_for_prompts(tmp_path):
-    for name in ("sea_lion", "tiger-cat"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(pictures(1)[0]).save(tmp_path / name / "1.png")
-    prompts = imagelist.folder(tmp_path).prompts
-    assert prompts is not None and prompts.names == ("sea lion", "tiger cat")
-
-
 def test_what_is_expected_is_checked(tmp_path):
     listed = imagelist.folder(save_folder(tmp_path))
     assert listed.expect(sorted(CLASSES)) is listed

@@ -211,8 +211,8 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso():
 
 def test_classes_of_the_users_own():
     images = image_list(4)
-    own = model(head="zero_shot", classes=("a_b", "c"))
-    assert plan.head_prompts(own, images).names == ("a b", "c")
+    own = model(head="zero_shot", classes=("a_b-c", "d"))
+    assert plan.head_prompts(own, images).names == ("a b c", "d")
     texts = own.model_copy(update={"templates": ("{}!",)})
     assert plan.head_prompts(texts, images).templates == ("{}!",)
     of_imagenet = own.model_copy(update={"classes": "imagenet", "templates": "imagenet"})
