@@ -14,7 +14,7 @@ from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Experiment, declared
 from companion.measurements.records import Measurement, available, broken, code_note
 from companion.publish.style import Evidence, admonition, digits, items, percent, span, text
 
@@ -170,11 +170,9 @@ def left_out(name: str, measurement: Measurement) -> str:
     )
 
 
-#: What no features of images without labels give.
-LABELLED = ("accuracy", "pruning", "pruning_under_shift")
-
-
-def not_measured(family: Family, missing: Sequence[Model], what: str, experiment: str = "") -> str:
+def not_measured(
+    family: Family, missing: Sequence[Model], what: str, experiment: Experiment | None = None
+) -> str:
     """An admonition (MyST) that names the missing models and how to get them; "" if none is.
 
     ``experiment``: what is to be measured once there are features.
@@ -198,7 +196,7 @@ def not_measured(family: Family, missing: Sequence[Model], what: str, experiment
         )
     if others:
         parts.append(f"No public weights are known for these:\n\n{others}")
-    if experiment in LABELLED:
+    if experiment and declared()[experiment].labels:
         parts.append("The images must lie in one subfolder per class: this takes labels.")
     return admonition("Not measured yet", "\n\n".join(parts), "not-measured", "::::")
 
