@@ -24,7 +24,6 @@ from analysis.images.emoji import (
     SUBGROUPS,
     TABLE,
     concepts,
-    from_sheet,
     load,
     read_table,
     sizes,
@@ -144,15 +143,6 @@ def test_what_is_not_the_shipped_data_is_refused(tmp_path):
             target.writestr(name, source.read("noto.webp" if name == "fxemoji.webp" else name))
     with pytest.raises(DatasetError, match="fxemoji: a sheet of 858 images must be"):
         load(damaged)
-
-
-@pytest.mark.parametrize("count", [1, 39, 40, 41, 100])
-def test_sheets_there_and_back(count):
-    images = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
-    sheet = make().to_sheet(images)
-    assert sheet.shape == (-(-count // 40) * 64, 2560, 3)
-    np.testing.assert_array_equal(sheet[:64, :64], images[0])
-    np.testing.assert_array_equal(from_sheet(sheet, count, "x"), images)
 
 
 # --- Split and classes ----------------------------------------------------------------------------
