@@ -92,6 +92,9 @@ def test_images_are_decoded_once_and_features_are_those_of_one_image_at_a_time(
         np.testing.assert_array_equal(read.labels, images.labels)
         np.testing.assert_array_equal(read.rows, store.row_numbers(images.keys))
         assert read.features.std() > 0.01 and read.sidecar["batch_size"] == 4
+    (alone,) = extract([VIT], images, QUICK, folder=tmp_path / "alone")
+    assert alone.read_bytes() == (tmp_path / "vit" / alone.name).read_bytes()
+    assert features(tmp_path / "alone", VIT).sidecar == features(tmp_path, VIT).sidecar
 
 
 def test_the_sidecar_tells_where_features_come_from(tmp_path, checkpoints):
@@ -198,6 +201,7 @@ def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch)
 
     again(VIT, CNN)
     assert again(VIT, CNN, workers=1, shard_size=8) == []
+    assert plan.is_current(VIT, image_list(), replace(QUICK, device="cuda"), tmp_path)
     path = store.features_path("cnn", "noise", tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
     assert again(VIT, CNN, GREY) == ["cnn", "grey"]
