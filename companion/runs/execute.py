@@ -182,6 +182,7 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts) -> None:
     """Every file of the repository that was read must be part of what the run is made from."""
     parts, stored = {ROOT / name for name in made_from}, keys.from_store(run)
     declared = {*parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
+    declared |= {ROOT / f"{name.replace('.', '/')}.py" for name in made_from}  # what measures
     modules = {path for path in parts if path.suffix == ".py"} - {run.experiment.notebook}
     listed = {ROOT, *(path.parent for path in modules)}  # as an import does
     listed |= {*keys.folders_in_store(run), *keys.recorded(run)}

@@ -93,7 +93,8 @@ def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
 def _code_parts(run: Run) -> Parts:
     """The notebook, the modules of ours in its closure, and the libraries of all of them.
 
-    Also what decides the measurements: pages say if a recorded one was taken with other code.
+    Also what decides the measurements, by the modules' names, which are no part of the code version
+    that pages show: they say if a recorded one was taken with other code.
     """
     path = run.experiment.notebook
     source = path.read_text(encoding="utf-8")
@@ -102,8 +103,7 @@ def _code_parts(run: Run) -> Parts:
         found = {_shown(path): _notebook_hash(source, path.name)}
         found |= {_shown(module): hash_of(text) for module, text in modules.items()}
         for measured in run.experiment.measurements:
-            parts = code_parts(measured).items()
-            found |= {f"{module.replace('.', '/')}.py": digest for module, digest in parts}
+            found |= code_parts(measured)
         libraries = libraries_of([source, *modules.values()])
     except SyntaxError as error:
         raise RunError(
