@@ -2,15 +2,12 @@
 
 import ast
 import functools
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT, python_in
 
 from analysis.code import import_closure
 
-ROOT = Path(__file__).resolve().parents[1]
 OURS, BOTTOM = ("analysis", "companion", "training"), ("analysis.common", "analysis.code")
 #: Room → what its modules may import of ours besides each other. The longest name decides.
 ROOMS = {
@@ -141,5 +138,5 @@ def test_a_notebook_that_reads_measurements_imports_little():
     found = [node for tree in reading for node in tree.body]
     code = "\n".join(ast.unparse(n) for n in found if isinstance(n, ast.Import | ast.ImportFrom))
     code += f"\nimport sys\nprint({LATE | set(HEAVY)} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = python_in(ROOT, "-c", code)
     assert reading and done.stdout == "set()\n", done.stderr

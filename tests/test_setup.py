@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 from companion_offline import foreign_resources
-from conftest import contrast, sphinx_build
+from conftest import ROOT, contrast, sphinx_build
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from sphinx_external_toc.parsing import parse_toc_yaml
 from test_house import imports
 
-ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SUPPORTED = ["3.11", "3.12", "3.13"]
