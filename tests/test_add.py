@@ -22,11 +22,13 @@ from conftest import ROOT, companion_in, copy_checkout, python_in, start_in
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
+from tiny import model as tiny_model
 
 from analysis.common import sha256_of
 from analysis.families import registry
 from analysis.families.registry import RegistryError, load_families, load_family
 from analysis.features import encoders, store
+from analysis.features.plan import ExtractionError
 from analysis.features.weights import ModelError
 from analysis.images import find
 from companion import commands, readers
@@ -284,6 +286,21 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(file, folder, pic
     assert status == 1
     assert "are ids of WordNet that ImageNet does not have (n91440764, …)" in errors
     assert extract(folder, pictures, "--without-labels")[0] == 0
+
+
+def test_objectnets_classes_are_several_of_imagenets(tmp_path):
+    from analysis.features.heads import see_to_head
+    from analysis.images import imagenet
+
+    chairs = replace(image_list(4), labels=np.zeros(4, int), classes=("chair", "alarm_clock"))
+    classes, path = imagenet.classes(), tmp_path / "m" / "d.head.safetensors"
+    head = store.Head(np.zeros((len(classes), 2), np.float32), classes)
+    loaded = encoders.Loaded(tiny_model("mine"), torch.nn.Linear(1, 1), head, "")
+    see_to_head(loaded, chairs, path)
+    assert store.read_head(path).classes == classes
+    some = replace(loaded, head=replace(head, weight=head.weight[:5], classes=classes[:5]))
+    with pytest.raises(ExtractionError, match="has images of 'chair' and 1 more classes"):
+        see_to_head(some, chairs, path)
 
 
 def test_a_head_that_changed_is_made_again_without_the_features(file, folder, pictures, tmp_path):

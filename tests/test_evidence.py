@@ -159,7 +159,7 @@ def test_classes_are_matched_by_name_and_unknown_ones_refused():
     rows = images.class_subset[images.labels]
     assert [head.classes[row] for row in rows] == [CLASSES[label] for label in labels]
     put(MODEL, head=head, classes=("red", "green", "mauve"))
-    with pytest.raises(MeasurementError, match="the head has no class 'mauve' of images"):
+    with pytest.raises(MeasurementError, match="no class 'mauve' of images; use the head that"):
         measured("pruning")
 
 

@@ -61,7 +61,7 @@ def test_the_random_control_is_the_same_each_time():
     state = torch.random.get_rng_state()
     second = load(described)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert first.weights_sha256 == second.weights_sha256
+    assert first.weights_sha256 == second.weights_sha256 and len(first.weights_sha256) == 64
     image = first.preprocess(pictures(1)[0])[None]
     assert torch.equal(first.encoder(image), second.encoder(image))
     with pytest.raises(ModelError, match="takes no checkpoint"):

@@ -178,6 +178,7 @@ def test_intervals_from_test_sets_agree_with_resampled_images():
     units = [np.arange(low, high) for low, high in itertools.pairwise(ends)]
     drawn = pruning.resampled(flags, units, BASELINE, [BASELINE] * 1500, seed=2)
     np.testing.assert_allclose(found.curves, drawn.curves)
+    assert found.steps.tolist() == [2, 5, 9]
     for high, low in (("high", "low"), ("change_high", "change_low")):
         ours, theirs = (
             np.subtract(getattr(one, high), getattr(one, low)) for one in (found, drawn)
