@@ -188,6 +188,14 @@ def test_intervals_from_test_sets_agree_with_resampled_images():
     assert np.isnan(never.low.robustness[0]) and never.low.outside[0] == 1
 
 
+def test_several_random_orders_have_a_mean_and_a_range():
+    drawn = [np.full((3, 2), value) for value in (1.0, 2.0, 6.0)]
+    found = pruning.spread(drawn, np.array([4, 9]))
+    assert found.steps.tolist() == [4, 9] and found.change is None
+    for curves, value in ((found.curves, 3), (found.low, 1), (found.high, 6)):
+        np.testing.assert_array_equal(curves, np.full((3, 2), value))
+
+
 ONE = Curves(*np.zeros((3, 2)))
 
 
