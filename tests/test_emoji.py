@@ -1,5 +1,6 @@
 """The emoji data: its content, a split that divides nothing that looks alike, its annotations."""
 
+import colorsys
 import functools
 import importlib.util
 import io
@@ -24,6 +25,7 @@ from analysis.images.emoji import (
     SUBGROUPS,
     TABLE,
     concepts,
+    from_sheet,
     load,
     read_table,
     sizes,
@@ -78,13 +80,18 @@ def test_images_and_table_have_the_promised_form(emoji):
     assert (emoji.table["name"] != "").all() and (emoji.table["tags"] != "").mean() > 0.95
 
 
-def test_file_is_small_and_holds_no_more_than_it_should():
+def test_file_is_small_and_holds_no_more_than_it_should(emoji):
     assert ARCHIVE.stat().st_size < 10e6
     with zipfile.ZipFile(ARCHIVE) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [TABLE, *(f"{style}.webp" for style in STYLES)]
         image = Image.open(io.BytesIO(archive.read("twemoji.webp")))  # any viewer reads the sheets
         assert image.format == "WEBP" and image.size[0] == 2560
+        laid_out = make().to_sheet(emoji.select("twemoji").images)
+        np.testing.assert_array_equal(laid_out, image.convert("RGB"))
+    one_row = make().to_sheet(emoji.images[:40])
+    assert one_row.shape == (64, 2560, 3)
+    np.testing.assert_array_equal(from_sheet(one_row, 40, "x"), emoji.images[:40])
 
 
 def test_known_drawings_are_where_the_table_says(emoji):
@@ -267,6 +274,28 @@ def test_damage_of_what_is_shipped_is_told(emoji, tmp_path, damage):
         (tmp_path / file.name).write_bytes(content)
         with pytest.raises(DatasetError, match="from the repository"):
             read(tmp_path / file.name)
+
+
+#: A colour's name → hues in degrees, saturations and values on both sides of the rules' bounds.
+NAMED = {
+    "black": [(0, 0.1, 0.23), (200, 0.9, 0.23)], "grey": [(0, 0.1, 0.27), (200, 0.13, 0.5)],
+    "brown": [(12, 0.9, 0.6), (30, 0.9, 0.68), (48, 0.9, 0.6)],
+    "pink": [(292, 0.9, 0.9), (343, 0.9, 0.9), (347, 0.45, 0.9), (13, 0.45, 0.9)],
+    "red": [(347, 0.55, 0.9), (8, 0.9, 0.6), (13, 0.55, 0.9)],
+    "orange": [(17, 0.45, 0.9), (30, 0.9, 0.72), (38, 0.9, 0.9)],
+    "yellow": [(42, 0.9, 0.9), (52, 0.9, 0.6), (64, 0.9, 0.9)],
+    "green": [(68, 0.9, 0.9), (163, 0.9, 0.9)],
+    "blue": [(167, 0.9, 0.9), (200, 0.17, 0.5), (200, 0.9, 0.27), (253, 0.9, 0.9)],
+    "purple": [(257, 0.9, 0.9), (288, 0.9, 0.9)],
+}  # fmt: skip
+
+
+def test_colours_have_the_names_of_their_hues():
+    for name, known in NAMED.items():
+        found = [colorsys.hsv_to_rgb(hue / 360, *others) for hue, *others in known]
+        codes = appearance.colour_of(np.round(255 * np.array(found)).astype(np.uint8))
+        assert [appearance.COLOURS[code] for code in codes] == [name] * len(known), name
+    assert appearance.colour_of(np.full(3, 255, np.uint8)) == -1  # paper
 
 
 def on_white(draw):
