@@ -7,8 +7,10 @@ the models, goes on where it stood. A model that fails, because its weights cann
 left out and named with the reason, and the others go on.
 
 Snakemake does the jobs, here or on a cluster. Its rules make a receipt for each job, in a folder
-that lives as long as the call, and not the features and measurements: a job makes those of several
-models, and where one is left out Snakemake would take the job for failed and remove the others'.
+that lives as long as the call, and not the features and measurements. Outputs of a rule share its
+wildcards, and what a job makes, for the models that lack something, is no such pattern; a rule for
+each job could have these outputs, but no name by which a profile gives memory to `measure`. And
+where a model is left out Snakemake would take the job for failed and remove the others' files.
 """
 
 from __future__ import annotations
