@@ -79,6 +79,12 @@ def test_effective_robustness_is_its_definition_and_as_known(five):
     assert dict((100 * zero_shot).round(1)) == ROBUSTNESS
 
 
+def test_of_a_model_that_several_sources_measured_the_first_counts(families):
+    four = views.view("four", families.values()).models
+    supervised = four[four["name"] == "rn101-supervised"]
+    assert list(supervised["source"]) == ["imagenet_testbed"]  # timm has measured it, too
+
+
 def test_groups_leave_out_what_is_not_published(five, families):
     groups = views.groups(five, families).set_index(["family", "pretraining"])
     assert len(groups) == 16
@@ -118,6 +124,7 @@ def test_openai_rows_are_equal_under_both_names(table):
 def test_every_published_key_names_rows_of_its_level(table, family):
     rows = published([family], table)
     levels = {model.name: model.level for model in family.models if model.published}
+    assert list(rows["name"].unique()) == list(levels)  # in the order of the family's file
     for name, level in levels.items():
         assert set(rows.loc[rows["name"] == name, "level"]) == {level}
     assert (rows["family"] == family.name).all()
@@ -127,7 +134,8 @@ def test_every_published_key_names_rows_of_its_level(table, family):
 def test_a_family_without_published_models_gives_an_empty_table(table):
     pocket = published([load_family("pocket_cnn")], table)
     assert pocket.empty and views.effective(pocket, FIVE_SHIFTS).empty
-    assert wide(published([load_family("vit_l_14")], table), "mean").empty
+    for v2 in ("mean", "threshold"):  # not the variant that CLIP models have
+        assert wide(published([load_family("vit_l_14")], table), v2).empty
 
 
 @pytest.mark.parametrize(
