@@ -76,11 +76,12 @@ def _throughput() -> tuple[dict[str | None, float], float]:
 def describe(plan: Plan) -> str:
     """Say which jobs a plan comes to, on how many images, how long they take and how much disk."""
     left, measuring = rows(plan), plan.unrecorded()
+    here = [row for row in left if row.data in plan.data]
     lines = [
         f"{len(plan.families)} families on {len(plan.data)} data sets of "
         f"{sum(map(len, plan.images)):,} images"
         + f", {len(plan.absent)} more are not here" * bool(plan.absent)
-        + f": {len(plan.lacking())} jobs to extract and {len(measuring)} to measure what is there",
+        + f": {len(here)} jobs to extract and {len(measuring)} to measure what is there",
     ]
     table = [("family", "data set", "models", "images", "hours", "MB")]
     table += [
@@ -94,19 +95,19 @@ def describe(plan: Plan) -> str:
         f"data/throughput/published.csv with {plan.choice.workers} cores that decode (an estimate, "
         "for other networks of open_clip from their number of operations; ? where neither is "
         f"known), {sum(row.bytes for row in left) / 1e9:.1f} GB of disk for the features, and "
-        f"{weights(plan) / 1e9:.0f} GB of weights in float32, if none was fetched yet"
+        f"{weights(plan, left) / 1e9:.0f} GB of weights in float32, if none was fetched yet"
         if left
         else "nothing is left to extract"
     )
     return "\n".join(lines)
 
 
-def weights(plan: Plan) -> int:
+def weights(plan: Plan, left: Sequence[Row]) -> int:
     """Bytes of the weights of all models that something is left to extract of, in float32.
 
     Those of open_clip whose parameters are published, by another name for the activation or not.
     """
-    names = {name for row in rows(plan) for name in row.models}
+    names = {name for row in left for name in row.models}
     sizes = {str(name).removesuffix(GELU): size for name, size in atlas.sizes().items()}
     every = [model for family in plan.families for model in family.models if model.name in names]
     drawn = [model for model in every if model.weights]
@@ -116,14 +117,15 @@ def weights(plan: Plan) -> int:
 
 def to_json(plan: Plan) -> str:
     """What `describe` says, for programs."""
+    left = rows(plan)
     content = {
-        "extract": [vars(row) | {"here": row.data in plan.data} for row in rows(plan)],
+        "extract": [vars(row) | {"here": row.data in plan.data} for row in left],
         "measure": [
             {"family": job.family, "data": job.data, "models": [m.name for m in models]}
             for job, models in plan.unrecorded().items()
         ],
         "data": {name: sum(map(len, lists)) for name, lists in plan.data.items()},
         "absent": dict(plan.absent),
-        "weights_bytes": weights(plan),
+        "weights_bytes": weights(plan, left),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)
