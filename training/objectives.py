@@ -277,22 +277,19 @@ def train(
     return Trained(weights, curve)
 
 
-def accuracy(model: Contrastive | Classifier, examples: Examples, batch: int = 500) -> float:
+def accuracy(model: Contrastive | Classifier, examples: Examples) -> float:
     """Return the share of the labelled examples whose class has the highest score."""
     examples = examples.where(examples.labels >= 0)
-    right = predictions(model, examples.images, batch) == examples.labels
+    right = predictions(model, examples.images) == examples.labels
     return float(right.double().mean())
 
 
-def predictions(model: Contrastive | Classifier, images: Tensor, batch: int = 500) -> Tensor:
+def predictions(model: Contrastive | Classifier, images: Tensor) -> Tensor:
     """Return the class with the highest score for each image, (N,), without augmentation."""
     training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [
-            model.logits(normalise(images[first : first + batch])).argmax(dim=1)
-            for first in range(0, len(images), batch)
-        ]
+        parts = [model.logits(normalise(some)).argmax(dim=1) for some in torch.split(images, 500)]
     model.train(training)
     return torch.cat(parts)
 

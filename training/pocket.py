@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from analysis.common import ROOT, CompanionError, Name, Strict, Text, read_yaml
 from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
+from training.recipes import Count, Positive, Share
 
 POCKET = ROOT / "data" / "pocket"
 RECIPES = POCKET / "recipes.yaml"
@@ -29,9 +29,6 @@ CATEGORY_SHARE = 0.25
 
 Objective = Literal["contrastive", "supervised", "finetuned"]
 Styles = Literal["captions", "web_small", "web_large"]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(gt=0)]
 
 
 class PocketError(CompanionError, ValueError):
@@ -94,9 +91,9 @@ class Recipes(Strict):
         raise PocketError(f"There is no recipe {name!r}: known are {known}.")
 
 
-def load_recipes(path: Path = RECIPES) -> Recipes:
+def load_recipes() -> Recipes:
     """Read ``recipes.yaml``: every model is the defaults of its objective, and what it changes."""
-    content = read_yaml(path, PocketError)
+    content = read_yaml(RECIPES, PocketError)
     try:
         models = [
             {**content["defaults"], **content["objectives"][model["objective"]], **model}
@@ -104,7 +101,7 @@ def load_recipes(path: Path = RECIPES) -> Recipes:
         ]
         recipes = Recipes(seeds=content["seeds"], models=models)
     except (KeyError, TypeError, ValidationError) as error:
-        raise PocketError(f"{path.name} does not describe models to train: {error}.") from None
+        raise PocketError(f"{RECIPES.name} does not describe models to train: {error}.") from None
     for recipe in recipes.models:
         if recipe.start is not None:
             recipes.recipe(recipe.start)

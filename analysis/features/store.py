@@ -134,9 +134,9 @@ def row_numbers(keys: Sequence[str]) -> NDArray[np.uint64]:
     return np.frombuffer(digests, dtype="<u8")
 
 
-def features(model: Model, data: str, folder: Path | None = None) -> NDArray[Any]:
+def features(model: Model, data: str) -> NDArray[Any]:
     """Map the features (N, d) of a data set by a model; StoreError as in `read_features`."""
-    return read_features(features_path(model.name, data, folder), model).features
+    return read_features(features_path(model.name, data), model).features
 
 
 def read_features(path: Path, model: Model | None = None) -> Features:

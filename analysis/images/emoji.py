@@ -83,19 +83,10 @@ class Emoji:
     def __len__(self) -> int:
         return len(self.table)
 
-    def select(
-        self,
-        styles: str | Iterable[str],
-        split: str | None = None,
-        *,
-        classes: bool = False,
-        everywhere: bool = False,
-    ) -> Emoji:
+    def select(self, styles: str | Iterable[str], split: str | None = None) -> Emoji:
         """Return the images of ``styles``, of one ``split`` or of both.
 
-        With ``classes`` only those that have a class, with ``everywhere`` only those whose concept
-        every style draws: then all styles show the same concepts. Raises DatasetError for a name
-        that is not known.
+        Raises DatasetError for a name that is not known.
         """
         wanted = [styles] if isinstance(styles, str) else list(styles)
         for style in wanted:
@@ -104,11 +95,6 @@ class Emoji:
         if split is not None:
             _known(split, ("train", "test"), "split")
             keep &= self.table["split"] == split
-        if classes:
-            keep &= self.table["class_index"] >= 0
-        if everywhere:
-            styles_of = self.table.groupby("concept")["style"].transform("nunique")
-            keep &= styles_of == len(STYLES)
         return Emoji(self.images[keep.to_numpy()], self.table[keep].reset_index(drop=True))
 
 
@@ -185,11 +171,9 @@ def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], scipy.s
     return tuple(names[i] for i in keep), tuple(kinds[i] for i in keep), rows
 
 
-def appearance(
-    count: int, path: Path = APPEARANCE, sha256: str = APPEARANCE_SHA256
-) -> npt.NDArray[np.bool_]:
+def appearance(count: int, path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
     """Read (N, 21): which colours and textures (``data/emoji/appearance.py``) each image has."""
-    if sha256_of(path) != sha256:
+    if sha256_of(path) != APPEARANCE_SHA256:
         raise DatasetError(
             f"{path.name} is not what is expected (its sha256 differs): get it from the "
             "repository; if it was made anew, put its sha256 into analysis/images/emoji.py."

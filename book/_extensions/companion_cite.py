@@ -26,11 +26,13 @@ from sphinx.environment import BuildEnvironment
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
+from analysis.families.registry import load_families  # noqa: E402
 from companion.claims.counterparts import borne_on, load_counterparts  # noqa: E402
 from companion.publish.svg import plain  # noqa: E402
+from companion.runs.experiments import NOTEBOOKS, OUTPUTS  # noqa: E402
 from companion.runs.keys import code_version  # noqa: E402
 
-RUNS, NOTEBOOKS, FOLDER = ROOT / "book" / "runs", ROOT / "notebooks", "results"
+FOLDER = "results"
 #: What an output holds → how its file's name ends.
 ENDINGS = {
     "text/csv": "csv", "application/json": "json", "image/svg+xml": "svg", "image/png": "png",
@@ -148,8 +150,8 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
         return
     folder = Path(app.outdir) / FOLDER
     wanted: dict[Path, bytes] = {}
-    for path in sorted(RUNS.glob("*/*.ipynb")):
-        run = path.relative_to(RUNS).with_suffix("").as_posix()
+    for path in sorted(OUTPUTS.glob("*/*.ipynb")):
+        run = path.relative_to(OUTPUTS).with_suffix("").as_posix()
         wanted |= {folder / run / name: text for name, text in files(path, run, app.config)}
         source = NOTEBOOKS / f"{path.parent.name}.py"
         wanted[folder / source.name] = source.read_bytes()
@@ -218,8 +220,6 @@ def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 def give_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Number the runs' pages by family, after Sphinx has numbered everything."""
-    from analysis.families.registry import load_families
-
     titles = {name: family.title for name, family in load_families().items()}
     env.companion_numbers = env.toc_fignumbers  # type: ignore[attr-defined]
     env.toc_fignumbers = number_by_family(env.toc_fignumbers, titles)

@@ -32,8 +32,7 @@ from companion_cite import menu  # noqa: E402
 from analysis.families.registry import FAMILIES, load_family  # noqa: E402
 from companion.publish.svg import explorer, inline_svg  # noqa: E402
 from companion.runs import experiments, status  # noqa: E402
-
-RUNS = ROOT / "book" / "runs"
+from companion.runs.experiments import OUTPUTS as RUNS  # noqa: E402
 
 
 class ResultError(Exception):

@@ -23,6 +23,13 @@ from sphinx.errors import SphinxError
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 
+from analysis.common import CompanionError, write_text  # noqa: E402
+from analysis.families.registry import load_families  # noqa: E402
+from companion.runs import experiments, status  # noqa: E402
+from companion.runs.dispatch import alone  # noqa: E402
+from companion.runs.engine import bring_up_to_date  # noqa: E402
+from companion.runs.experiments import OUTPUTS  # noqa: E402
+
 
 class RunsError(SphinxError):
     """At least one run could not be brought up to date."""
@@ -32,17 +39,12 @@ class RunsError(SphinxError):
 
 def update_runs(app: Sphinx, config: Config) -> None:
     """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time."""
-    from analysis.common import CompanionError
-    from companion.runs.dispatch import alone
-    from companion.runs.engine import bring_up_to_date
-    from companion.runs.experiments import all_runs
-
     held = ExitStack()  # until the pages are written
     app.connect("build-finished", lambda *_: held.close(), priority=999)
     try:
         held.enter_context(alone("a build of the book"))
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
-        app.companion_runs = all_runs()  # type: ignore[attr-defined]
+        app.companion_runs = experiments.all_runs()  # type: ignore[attr-defined]
         app.companion_absent = write_not_measured()  # type: ignore[attr-defined]
     except CompanionError as error:
         raise RunsError(str(error)) from None
@@ -50,13 +52,9 @@ def update_runs(app: Sphinx, config: Config) -> None:
 
 def write_not_measured() -> list[Path]:
     """Write each experiment's page of what is not measured, remove those that nothing is on."""
-    from analysis.common import write_text
-    from companion.runs.experiments import OUTPUTS, load_experiments
-    from companion.runs.status import not_measured
-
     texts = {
-        OUTPUTS / e.name / "not_measured.md": not_measured(e)
-        for e in load_experiments().values() if e.evidence
+        OUTPUTS / e.name / "not_measured.md": status.not_measured(e)
+        for e in experiments.load_experiments().values() if e.evidence
     }  # fmt: skip
     for path in {*OUTPUTS.glob("*/not_measured.md")} - {p for p, text in texts.items() if text}:
         path.unlink()
@@ -94,9 +92,6 @@ def order_runs(app: Sphinx, config: Config) -> None:
 
 def short_titles(app: Sphinx) -> dict[str, tuple[str, str]]:
     """Page → how the table of contents calls it: in its chapter, and elsewhere."""
-    from analysis.families.registry import load_families
-    from companion.runs import experiments, status
-
     found, families = {}, load_families()
     for run in app.companion_runs:  # type: ignore[attr-defined]
         notebook = experiments.executed(run)
@@ -108,7 +103,7 @@ def short_titles(app: Sphinx) -> dict[str, tuple[str, str]]:
         title = heading.partition("\n")[0].removeprefix("# ")
         found[f"runs/{run}"] = about + mark, title + mark
     for path in app.companion_absent:  # type: ignore[attr-defined]
-        name = path.relative_to(experiments.OUTPUTS.parent).with_suffix("").as_posix()
+        name = path.relative_to(OUTPUTS.parent).with_suffix("").as_posix()
         title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         found[name] = "Not measured yet", title
     return found

@@ -22,10 +22,10 @@ from analysis.metrics.robustness import effective_robustness
 from companion.measurements import records
 from companion.measurements.accuracies import (
     CLASSES,
+    CLIP_V2,
     FIVE_SHIFTS,
     GELU,
     MODEL_KEY,
-    V2,
     AccuracyError,
     wide,
 )
@@ -44,16 +44,14 @@ ZOO_QUANTITIES: dict[str, tuple[Experiment, str]] = {
 SHIFT_TITLES = {sets.column(shift): sets.short(shift) for shift in sets.SHIFTS}
 
 
-def models(
-    table: pd.DataFrame, shifts: Sequence[str] = FIVE_SHIFTS, v2: V2 = "matched_frequency"
-) -> pd.DataFrame:
+def models(table: pd.DataFrame, shifts: Sequence[str] = FIVE_SHIFTS) -> pd.DataFrame:
     """`accuracies.wide` without what `set_aside` names, and two more columns, `data` and `group`.
 
     ``data`` is what a model learned from before any finetuning on ImageNet-1k; ``group`` puts data
     sets of one origin together, to be drawn or left out as one. `wide`'s own ``family``, a family
     file of this book, stays as it is.
     """
-    known = wide(table, v2, shifts)
+    known = wide(table, CLIP_V2, shifts)
     key = pd.MultiIndex.from_frame(set_aside(table)[MODEL_KEY])
     kept = known[~pd.MultiIndex.from_frame(known[MODEL_KEY]).isin(key)].reset_index(drop=True)
     return with_pretraining(kept)
@@ -160,17 +158,17 @@ def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFr
     return table.assign(data=list(data), group=list(group))
 
 
-def sizes(path: Path = SIZES) -> pd.Series[float]:
+def sizes() -> pd.Series[float]:
     """Millions of parameters, both encoders together, by open_clip architecture."""
-    return pd.read_csv(path).set_index("model")["parameters"].astype(float)
+    return pd.read_csv(SIZES).set_index("model")["parameters"].astype(float)
 
 
-def operations(path: Path = SIZES) -> pd.Series[float]:
+def operations() -> pd.Series[float]:
     """10⁹ operations of the image encoder for one image, by open_clip architecture.
 
     Of an architecture with QuickGELU and of the one without they are the same, and both are there.
     """
-    known = pd.read_csv(path).set_index("model")["image_gflops"].astype(float)
+    known = pd.read_csv(SIZES).set_index("model")["image_gflops"].astype(float)
     plain = known.rename(lambda name: str(name).removesuffix(GELU))
     plain = plain[~plain.index.duplicated()]
     return known.combine_first(plain).combine_first(plain.rename(lambda name: f"{name}{GELU}"))

@@ -11,7 +11,6 @@ import html
 import re
 import sys
 import textwrap
-from pathlib import Path
 
 from analysis.common import ROOT, write_text
 from companion.claims.evidence import gather
@@ -89,11 +88,11 @@ def opening(text: str) -> str:
     return f"{before}{START}\n{paragraph()}\n{END}{after}"
 
 
-def main(readme: Path = README, file: Path = FIGURE) -> int:
+def main() -> int:
     """Write the figure, and the paragraph into README."""
-    write_text(file, for_readme(figure()))
-    write_text(readme, opening(readme.read_text(encoding="utf-8")))
-    print(file, readme, sep="\n")
+    write_text(FIGURE, for_readme(figure()))
+    write_text(README, opening(README.read_text(encoding="utf-8")))
+    print(FIGURE, README, sep="\n")
     return 0
 
 
