@@ -132,7 +132,8 @@ panels = {
 style.figure(
     "order", dots.scatter(panels, "effective robustness (points)") if panels else None,
     words.kind(own) if own else None,
-    "Five statements about features against effective robustness, one mark for each model.",
+    """Five statements about features against effective robustness, one mark for each model: of
+    several image sets the median.""",
 )  # fmt: skip
 told = "; ".join(
     f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.features.published import table
-from analysis.metrics.indicators import rank_correlation
 from companion.claims.ledger import Interval
 from companion.measurements.measures import counts_of
 from companion.measurements.records import Measurement
@@ -119,15 +118,18 @@ def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
     """
     robust, kurtosis = rows.values()
     known = [(er, k) for er, k in zip(robust, kurtosis, strict=True) if INFERRED not in k.title]
-    correlation = rank_correlation([k.value for _, k in known], [er.value for er, _ in known])
+    pairs = [*combinations(known, 2)]  # by falling robustness
+    alike = sum(k.low > other.high for (_, k), (_, other) in pairs)
+    reverse = sum(k.high < other.low for (_, k), (_, other) in pairs)
     told = (
-        f"{count} of these {len(robust)} models are robust for their accuracy; over those "
-        "whose model is not inferred the rank correlation of κ with effective robustness is "
-        f"{correlation:.2f}."
+        f"{count} of these {len(robust)} models are robust for their accuracy. Of the {len(pairs)} "
+        f"pairs of those whose model is not inferred the more robust has the higher κ in {alike} "
+        f"and the lower in {reverse}, whichever image sets are taken; in "
+        f"{len(pairs) - alike - reverse} that depends on them."
     )
     against = [
         (er.value - less.value, k, other, er, less)
-        for (er, k), (less, other) in combinations(known, 2)  # by falling robustness
+        for (er, k), (less, other) in pairs
         if er.low > less.high and k.high < other.low
     ]
     if not against:
