@@ -189,15 +189,18 @@ class Evidence:
     def robust(self) -> dict[str, Robustness]:
         """Model → its effective robustness on all shifts, on four where nothing else is known.
 
-        Own accuracies go before published ones.
+        Own accuracies go before published ones, and before all of these the views in which it is
+        known what ordinary models reach.
         """
         order = sorted(self.by_view, key=lambda view: view != "four")
-        return {name: known for view in order for name, known in self.by_view[view].items()}
+        every = [each for view in order for each in self.by_view[view].items()]
+        return dict(every) | {name: own for name, own in every if not np.isnan(own.ordinary)}
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Model → effective robustness on all shifts, of those that are one checkpoint."""
-        return {name: known.er for name, known in self.robust.items() if known.view != "four"}
+        views = (known for view, known in self.by_view.items() if view != "four")
+        return {name: own.er for known in views for name, own in known.items()}
 
 
 def compared(family: Family, higher: Level, lower: Level) -> list[tuple[Model, Model]]:
