@@ -264,6 +264,15 @@ CASES = {
         ((LOW,), "reproduced; captions +", five(("captions", 0.02, 0.01))),
         # no ordinary models to compare with
         ((LOW,), "undecided; captions ?", five(("captions", 0.09, 0.02), ordinary=np.nan)),
+        # but on four shifts there are
+        (
+            (LOW,),
+            "reproduced; captions +",
+            robustness(
+                five=frame(("captions", 0.09, 0.02), ordinary=np.nan),
+                four=frame(("captions", 0.02, 0.01)),
+            ),
+        ),
     ],
     # robust models cannot test it; others may have no outlier features
     "K-indicator": [
@@ -582,7 +591,10 @@ def test_measurements_of_a_folder_are_judged_alone(tmp_path):
     known = gather("paper", tmp_path)
     assert not known.measurements and not known.concepts
     assert judged("K-others", known).outcome == "not measured"
-    assert judged("ER-range", known).outcome == "reproduced"  # from published accuracies
+    verdict = judged("ER-range", known)
+    assert verdict.outcome == "reproduced"  # from published accuracies
+    refitted = [verdict.of(f"refitted_{end}")["line"].value for end in ("lowest", "highest")]
+    assert refitted == pytest.approx([0.0698, 0.3856], abs=5e-5)  # computed apart, by np.polyfit
 
 
 def test_cards_are_made_of_the_verdicts_numbers():

@@ -237,7 +237,7 @@ def _top_names(measurement: Measurement) -> list[str]:
 
 
 def _among_textures(m: Measurement, printed: Sequence[str], evidence: Evidence) -> Findings:
-    """Whether most printed names are among the highest textures whatever negatives are drawn.
+    """Whether most printed names are surely among the highest textures.
 
     A texture is surely among them if too few others reach its lowest average precision over draws,
     and surely not if as many as there are places exceed its highest. It fails if none of the
@@ -258,6 +258,7 @@ def _among_textures(m: Measurement, printed: Sequence[str], evidence: Evidence) 
     yield from numbers_of(
         m, printed=len(printed), among_textures=sum(among), surely_among=sum(sure),
         places=TOP_CONCEPTS, textures_ranked=len(names), directions=len(every),
+        draws=m.value("draws"),
         directions_better=(every > every[m.value("top_direction")]).sum(),
         images=m.counts["images"], among_by_chance=TOP_CONCEPTS * len(printed) / len(names),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from itertools import chain, combinations
 
 import pandas as pd
 
+from analysis.metrics.robustness import Baseline, effective_robustness
 from companion.claims.evidence import Evidence, compared
 from companion.claims.ledger import (
     Case,
@@ -20,6 +21,7 @@ from companion.claims.ledger import (
     holds,
     numbers,
 )
+from companion.measurements.accuracies import CLIP_V2
 
 
 def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Result]:
@@ -84,7 +86,8 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
 def er_range(claim: Claim, evidence: Evidence) -> Findings:
     """The lowest and the highest zero-shot model have the printed values, and the named data.
 
-    Own accuracies count where none are published.
+    Own accuracies count where none are published. Told beside it: the range against the line of the
+    pool on the variant of ImageNet-V2 that CLIP's accuracies are of.
     """
     models = evidence.at("zero_shot")
     zero_shot = {
@@ -105,6 +108,13 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
         er = Interval(row["er"], row["low"], row["high"])
         yield from numbers(row["name"], **{f"{end}_robustness": er})
         yield from numbers(row["name"], **{f"printed_{end}": claim.values[end]})
+    for fit in evidence.fits.to_dict("records"):
+        if (fit["v2"], fit["kinds"]) == (CLIP_V2, "all"):
+            line = Baseline(fit["slope"], fit["intercept"], fit["r"])
+            refitted = effective_robustness(every["shifted"], every["imagenet"], line)
+            yield from numbers(
+                "line", refitted_lowest=refitted.min(), refitted_highest=refitted.max()
+            )
     yfcc = [model.name for model in models if "YFCC" in model.pretraining]
     for one in evidence.misread.to_dict("records"):
         yield from numbers(one["name"], plain_gelu=one["er"]) if one["name"] in yfcc else ()
