@@ -38,8 +38,9 @@ style.figure(
     supervised contrasts, each on the image set below its name. κ: mean and the middle 90 % of
     single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most images,
     and in how many it is.""",
-    more="""No image is one of ImageNet's validation images. *Inferred*: no source names the model;
-    it decides no claim alone. Contrasts are no models of the paper.""",
+    more="""No image is one of ImageNet's validation images. *Inferred*: no source names the model
+    and no head of it was there to confirm it; it decides no claim alone. Contrasts are no
+    models of the paper.""",
 )  # fmt: skip
 
 # %%

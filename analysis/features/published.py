@@ -70,7 +70,7 @@ class Embeddings(_Source):
     """Features of single images or captions that a public file holds: see `data/embeddings.yaml`.
 
     ``what`` says which images; ``views`` how many views of each were averaged; ``known`` how the
-    model is known, and ``inferred`` that no source names it.
+    model is known, and ``inferred`` that no source names it and no head of the model confirms it.
     """
 
     images: PositiveInt
