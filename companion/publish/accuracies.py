@@ -58,7 +58,7 @@ def marks(
     found = []
     soups, own = models["source"] == "model_soups", models["source"] == OWN
     soup_count = models.loc[soups, "model"].nunique()
-    few = models["name"].str.endswith("web-small")
+    few = models["name"].map(dots.look) == "hollow"
     for level in LEVELS:
         title = level_title(level, edition)
         here = models["level"] == level

@@ -20,6 +20,13 @@ from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus, points
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Look = Literal["filled", "hollow", "small"]
+
+
+def look(model: str) -> Look:
+    """Of a model's marks: hollow for the small web, the pocket lab's second zero-shot model."""
+    return "hollow" if model.endswith("web-small") else "filled"
+
 
 class Marks(NamedTuple):
     """Marks of one level at (x, y), (n,) each; `low` and `high` are ends of intervals of y.
@@ -34,7 +41,7 @@ class Marks(NamedTuple):
     y: ArrayLike
     low: ArrayLike | None = None
     high: ArrayLike | None = None
-    look: Literal["filled", "hollow", "small"] = "filled"
+    look: Look = "filled"
     names: ArrayLike | None = None
 
     def rows(self, x: str, y: str) -> dict[str, ArrayLike]:

@@ -16,7 +16,7 @@ from companion.measurements.measures import sweeps_of
 from companion.measurements.records import Measurement
 from companion.publish import overview, words
 from companion.publish.charts import ORDERS, Curve
-from companion.publish.dots import Marks, Row
+from companion.publish.dots import Marks, Row, look
 from companion.publish.style import digits, percent, points, span, with_interval
 
 Interval = tuple[float, float, float]
@@ -100,10 +100,8 @@ def by_family(found: Iterable[Inside], shown: Callable[[Inside], T]) -> dict[str
 
 def robust_at_kurtosis(one: Inside) -> Marks:
     """Effective robustness at the model's κ; hollow for the small web."""
-    marks = Marks(
-        one.model.title, one.model.level, one.outliers.value("kurtosis_mean"), *one.robustness
-    )
-    return marks._replace(look="hollow") if one.model.name.endswith("web-small") else marks
+    model, kurtosis = one.model, one.outliers.value("kurtosis_mean")
+    return Marks(model.title, model.level, kurtosis, *one.robustness, look=look(model.name))
 
 
 def top_importance(one: Inside) -> Row:

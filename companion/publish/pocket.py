@@ -37,8 +37,8 @@ def by_style(family: Family, test: pd.DataFrame, shown: Sequence[str]) -> Drawin
     marks = []
     for model in family.models:
         own = test[(test["model"] == model.name) & test["style"].isin(shown)]
-        one = dots.Marks(model.title, model.level, own["style"].map(shown.index), own["accuracy"])
-        marks.append(one._replace(look="hollow") if model.name.endswith("web-small") else one)
+        x, look = own["style"].map(shown.index), dots.look(model.name)
+        marks.append(dots.Marks(model.title, model.level, x, own["accuracy"], look=look))
     places = [_titled(art) for art in shown]
     return dots.strips(places, marks, "accuracy on test concepts (%)", 100 / len(CLASSES))
 
