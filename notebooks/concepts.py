@@ -48,7 +48,7 @@ style.text("probe", counts.probe(measured.values()))
 
 # %%
 for model in [words.whose(m)[1] for m in measured.values() if m.live][:1]:
-    probe = concept_probe.chosen(backbone)
+    probe = counts.chosen(measured.values())
     h = concept_probe.features(model, probe)  # (N, d)
     v = decompose(concept_probe.head(model, probe.data).weight).directions[:1]  # (1, d)
     drawn = balanced_sample(probe.labels, seed=0)  # positives and negatives of each concept

@@ -24,7 +24,6 @@ shown: int = 8  # images at each of its ends
 import pandas as pd
 
 from analysis.families.registry import load_family
-from companion.measurements import concept_probe
 from companion.measurements.measures import counts_of
 from companion.publish import charts, counts, style, words
 
@@ -87,7 +86,7 @@ style.figure(
 # From here on each concept by itself, for which the features have to be on this disk.
 
 # %%
-probe = concept_probe.chosen(backbone) if live else None
+probe = counts.chosen(live.values())
 of_kinds = pd.DataFrame(
     {"model": title} | counts.kinds(counts_of(m), probe, thresholds) for title, m in live.items()
 )
@@ -102,7 +101,7 @@ style.table(
 
 # %%
 along, ends = [], {}
-pictures, names = counts.emoji_of(probe) if live and backbone.edition == "pocket" else ([], [])
+pictures, names = counts.emoji_of(probe)
 for title, m in live.items():
     row, order = counts.most_important(words.whose(m)[1], probe, named)
     along.append(row)

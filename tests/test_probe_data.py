@@ -7,11 +7,14 @@ import pytest
 from scipy import sparse
 from tiny import keep, model
 
+from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
-from companion.measurements import concept_probe
+from companion.measurements import concept_probe, records
 from companion.measurements.concept_probe import ConceptsMissingError
+from companion.measurements.due import CONCEPTS
+from companion.publish import counts, words
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 
@@ -46,6 +49,17 @@ def test_the_head_is_that_of_the_data_or_the_largest(tmp_path):
         keep(model(), data, np.eye(5), head=head, folder=tmp_path)
     assert len(concept_probe.head(model(), ("small",), tmp_path).classes) == 2
     assert len(concept_probe.head(model(), ("other",), tmp_path).classes) == 5
+
+
+def test_what_was_measured_says_which_images_a_page_looks_at():
+    """A reader's checkpoint may have been measured on the pocket lab's."""
+    recorded = records.read_all("concepts")[0]
+    data = recorded.data.model_copy(update={"name": "pocket"})
+    live = recorded.model_copy(update={"live": True, "data": data})
+    assert counts.chosen([recorded]) is None and not len(counts.emoji_of(None)[0])
+    assert counts.chosen([recorded, live]).data == CONCEPTS["pocket"]
+    family = load_family("rn50")
+    assert "rn50 --data broden\n" in words.not_measured(family, family.models, "", "concepts")
 
 
 def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():

@@ -8,6 +8,7 @@ import pytest
 from analysis.common import sha256_of
 from analysis.families.registry import (
     LEVELS,
+    Family,
     Model,
     RegistryError,
     level_title,
@@ -228,6 +229,9 @@ def test_titles_of_models():
     assert early.title == "zero-shot, OpenAI WIT-400M, before the projection"
     assert early.layer == load_family("vit_b_32").model("vit_b_32-openai-finetuned").layer
     assert Model.model_validate(early.model_dump()) == early
+    alike = [model.model_dump() | {"name": name} for name in ("one", "two")]
+    reader = Family.model_validate(pocket.model_dump() | {"edition": "reader", "models": alike})
+    assert reader.model("two").title == "zero-shot, large web (two)"
 
 
 def test_what_is_shipped_has_its_checksum_noted():

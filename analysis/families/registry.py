@@ -278,6 +278,16 @@ class Family(Strict):
             raise ValueError(f"model names must differ, {repeated[0]!r} is there more than once")
         return self
 
+    @model_validator(mode="after")
+    def _titles_differ(self) -> Family:
+        """Pages tell models by their titles: of a reader's models equal ones get the names, too."""
+        equal = _repeated(model.title for model in self.models) * (self.edition == "reader")
+        self.__dict__["models"] = tuple(
+            m.model_copy(update={"own_title": f"{m.title} ({m.name})"}) if m.title in equal else m
+            for m in self.models
+        )
+        return self
+
     def at_level(self, level: Level) -> tuple[Model, ...]:
         """Return the models at ``level``, in the file's order, each once.
 

@@ -110,6 +110,14 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
     return SINGLE
 
 
+def data_for(experiment: Experiment | None, family: Family) -> str:
+    """What is to be extracted for an experiment, as a command line takes it."""
+    if family.edition == "pocket":
+        return "pocket"
+    together = TOGETHER[experiment].values() if experiment in TOGETHER else ()
+    return " ".join(name for names in together for name in names if name in sets.GRID) or "FOLDER"
+
+
 def data_sets(model: Model) -> list[str]:
     """Names of the data sets of which the store has finished features by the model."""
     sidecars = sorted(store.features_path(model.name, "any").parent.glob("*.json"))

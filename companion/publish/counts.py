@@ -17,7 +17,7 @@ from analysis.metrics.average_precision import balanced_sample, project, top_con
 from analysis.metrics.concept_counts import ConceptImages, Found, Kind, Quantity
 from analysis.metrics.directions import decompose, importance
 from companion.measurements import concept_probe
-from companion.measurements.due import TRAINING
+from companion.measurements.due import CONCEPTS, TRAINING
 from companion.measurements.measures import counts_of
 from companion.measurements.records import Measurement, available
 from companion.publish import words
@@ -49,6 +49,15 @@ def probe(measured: Collection[Measurement]) -> str:
             f"{m.value('lower_threshold'):g}, ours."
         )
     return ""
+
+
+def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
+    """The images that live measurements are of, with the concepts that count; None without any."""
+    live = [m for m in measured if m.live]
+    if not live:
+        return None
+    images = concept_probe.of_data(live[0].data.name, [words.whose(m)[1] for m in live])
+    return images.select(concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS)
 
 
 def quantities(measured: Collection[Measurement]) -> dict[Quantity, str]:
@@ -217,8 +226,13 @@ def training_features(model: Model, otherwise: NDArray[np.float32]) -> NDArray[n
     return otherwise
 
 
-def emoji_of(images: ConceptImages) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
-    """Pictures (N, height, width, 3) and names (N,) of the pocket lab's probe, in its order."""
+def emoji_of(images: ConceptImages | None) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+    """Pictures (N, height, width, 3) and names (N,) of the pocket lab's probe, in its order.
+
+    Of any other probe there are none.
+    """
+    if images is None or images.data != CONCEPTS["pocket"]:
+        return np.empty(0, np.uint8), np.empty(0, np.str_)
     every = emoji.load()
     test = np.flatnonzero(every.table["split"] == "test")
     return every.images[test], every.table["name"].to_numpy()[test]

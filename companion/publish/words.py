@@ -13,6 +13,7 @@ from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
+from companion.measurements.due import data_for
 from companion.measurements.due import unusable as unusable_features
 from companion.measurements.quantities import Experiment, declared
 from companion.measurements.records import Measurement, available, broken, code_note
@@ -179,8 +180,7 @@ def not_measured(
     """
     if not missing:
         return ""
-    data = "pocket" if family.edition == "pocket" else "FOLDER"
-    commands = [f"companion extract {family.name} --data {data}"]
+    commands = [f"companion extract {family.name} --data {data_for(experiment, family)}"]
     if experiment:
         commands.append(f"companion measure {experiment} {family.name} --record")
     typed = "\n".join(f"$ {command}" for command in commands)
