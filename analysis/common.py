@@ -174,6 +174,11 @@ def replaced(path: Path) -> Iterator[Path]:
         if error.errno and error.filename in (None, str(part)):  # a full disk does not say where
             error.filename = str(path)
         raise
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has only this of it
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import python_in
+from safetensors import SafetensorError
 from tiny import model
 
 from analysis.common import ROOT, temporary_folder, write_text
@@ -129,15 +130,25 @@ def test_features_are_checked_before_they_are_written(tmp_path, changes, message
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_named_and_leaves_the_old_features(tmp_path, monkeypatch):
+FULL = "No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("os.fsync", OSError(errno.ENOSPC, FULL)),
+        ("analysis.features.store.save_file", SafetensorError(f"I/O error: {FULL} (os error 28)")),
+    ],
+)
+def test_a_full_disk_is_named_and_leaves_the_old_features(tmp_path, monkeypatch, place, error):
     path = tmp_path / "d.safetensors"
     write(path)
 
     def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match=f"No space .*{re.escape(str(path))}"):
+    monkeypatch.setattr(place, full)
+    with pytest.raises(OSError, match=f"{FULL}.*{re.escape(str(path))}"):
         write(path, features() + 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.json", "d.safetensors"]
     np.testing.assert_array_equal(store.read_features(path).features, features())
