@@ -528,10 +528,11 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project):
 
     pruning = ["rerun", "pruning", "--checkpoint", weights, "--name", "mine", "--architecture",
                "pocket-cnn", "--data"]  # fmt: skip
-    removed, extracted, run, no_run, shifted, pruned, ours = companion_in(
+    removed, extracted, listed, run, no_run, shifted, pruned, ours = companion_in(
         project,
         ["remove", early, "--features"],
         ["extract", "mine", "--data", "pocket-noto-test", "--quiet"],
+        ["status", "--json"],
         ["run", "outlier_features", "mine"],
         ["run", "effective_robustness", "mine"],
         [*pruning, "pocket-noto-test"],
@@ -543,6 +544,10 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project):
     features = project / "store/mine-zero_shot/pocket-noto-test.safetensors"
     assert extracted[:2] == (0, f"{features}\n"), extracted
     assert features.with_suffix(".head.safetensors").is_file()
+    rows = {(row["experiment"], row["family"]): row["why"] for row in json.loads(listed[1])}
+    assert rows["outlier_features", "mine"] == (
+        "no measurements of its features yet; get them by `companion run outlier_features mine`"
+    )
     text = (project / "book/runs/outlier_features/mine.ipynb").read_text(encoding="utf-8")
     assert run[0] == 0 and "My CNN" in text
     assert no_run[0] == 1 and "companion extract mine --data imagenet" in no_run[2]

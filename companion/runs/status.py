@@ -167,6 +167,12 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     published = "published accuracies, " * ("accuracies" in experiment.evidence)
     if not model.loadable:
         return Lack(family, model, f"{published}public weights", "")
+    kinds = {kind.partition("--")[0] for kind in experiment.evidence}
+    for job in due.jobs(family, [one for one in get_args(Measured) if one in kinds]):
+        names = {job.experiment, f"{job.experiment}--{job.data}"}
+        if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
+            command = f"companion run {experiment.name} {family.name}"
+            return Lack(family, model, "measurements of its features", command)
     groups = {**due.CONCEPTS, **due.SHIFTED}
     parts = (kind.partition("--")[2] for kind in experiment.evidence)
     named = [
