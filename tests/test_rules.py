@@ -543,7 +543,7 @@ def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():
     assert badge(verdict) == "[reproduced]{.verdict-reproduced} [1 of 2 models, 1 aside]{.coverage}"
 
 
-def test_the_command_prints_every_claim(capsys):
+def test_the_command_prints_every_claim(capsys, tmp_path):
     assert cli.main(["claims"]) == 0
     text = capsys.readouterr().out
     assert [line.split()[0] for line in text.splitlines() if line[0] != " "] == [*CLAIMS]
@@ -551,8 +551,9 @@ def test_the_command_prints_every_claim(capsys):
     told = json.loads(capsys.readouterr().out)
     assert [row["outcome"] for row in told] == [line[17:30].strip() for line in text.splitlines()
                                                 if line[0] != " "]  # fmt: skip
-    assert cli.main(["claims", "--measurements", "no-folder"]) == 1
-    assert "no-folder is no folder: give one" in capsys.readouterr().err
+    for folder in ("no-folder", str(tmp_path)):
+        assert cli.main(["claims", "--measurements", folder]) == 1
+        assert f"{folder} is no folder of measurements: give one" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -588,6 +589,7 @@ def test_hardly_any_ordinary_model_is_called_robust():
 
 
 def test_measurements_of_a_folder_are_judged_alone(tmp_path):
+    (tmp_path / "pruning").mkdir()
     known = gather("paper", tmp_path)
     assert not known.measurements and not known.concepts
     assert judged("K-others", known).outcome == "not measured"

@@ -236,11 +236,13 @@ def gather(
     """All that is known of an edition's models now, live beside features in the store or recorded.
 
     ``folder``: judge the measurements recorded there instead of those of `data/measurements`, and
-    nothing live. ``experiments``: look at these only. Raises ClaimError if there is no such folder.
+    nothing live. ``experiments``: look at these only. Raises ClaimError if it is no
+    such folder.
     """
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not any((folder / one).is_dir() for one in get_args(Experiment)):
         raise ClaimError(
-            f"{folder} is no folder: give one that holds measurements as data/measurements does."
+            f"{folder} is no folder of measurements: give one that holds them as data/measurements "
+            "does, in a folder for each experiment."
         )
     families, others = load_families(edition), load_families("contrast")
     pocket = edition == "pocket"
