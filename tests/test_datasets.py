@@ -53,12 +53,14 @@ def test_what_is_expected_is_checked(tmp_path):
 
 
 def test_wrong_folders(tmp_path):
-    with pytest.raises(DatasetError, match="there are no images"):
+    with pytest.raises(DatasetError, match=r"holds no images: it is empty; .*\.tiff, \.ppm are"):
         imagelist.folder(tmp_path)
     save_folder(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="no images in the subfolder 'empty'"):
+    (tmp_path / "empty" / "x.heic").write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"empty holds no images: 1 other files \(\.heic\)"):
         imagelist.folder(tmp_path)
+    (tmp_path / "empty" / "x.heic").unlink()
     Image.fromarray(pictures(1)[0]).save(tmp_path / "loose.png")
     with pytest.raises(DatasetError, match="images beside subfolders"):
         imagelist.folder(tmp_path)
@@ -73,12 +75,17 @@ def test_the_manifest_is_what_older_features_noted(tmp_path):
     assert listed.manifest == hashlib.sha256(noted.encode()).hexdigest()
 
 
-def test_the_manifest_of_arrays_sees_pixels():
+def test_the_manifest_of_what_is_not_compressed_sees_pixels(tmp_path):
     one = image_list()
     assert image_list().manifest == one.manifest
     changed = image_list()
     changed.images[3, 2, 1, 0] ^= 1
     assert changed.manifest != one.manifest
+    found = set()
+    for lists in (one, changed):
+        Image.fromarray(lists.images[3]).save(tmp_path / "x.bmp")
+        found.add(imagelist.folder(tmp_path).manifest)
+    assert len(found) == 2
 
 
 def test_selecting():

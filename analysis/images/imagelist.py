@@ -21,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.common import CompanionError, fingerprint, is_template
+from analysis.common import CompanionError, fingerprint, is_template, sha256_of
 
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 #: What such files may hold; some of ImageNet's are PNG and called JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+#: Files that keep their size when other pixels are written into them, since nothing is compressed.
+PLAIN = (".bmp", ".ppm", ".tif", ".tiff")
 #: For folders of pictures of anything.
 PHOTO_TEMPLATES = ("a photo of a {}.",)
 #: How a data set, and all that is measured on it, says that the copy is not the published one.
@@ -161,14 +163,13 @@ class ImageList:
 
     @cached_property
     def manifest(self) -> str:
-        """Hash of names, order, labels, classes, sizes in bytes (of arrays: the pixels), border."""
+        """Hash of names, order, labels, classes, border, and sizes in bytes; of arrays the pixels
+        instead, and of files that are not compressed the content.
+        """
         if isinstance(self.images, np.ndarray):
             content: object = hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
         else:
-            content = [
-                source.stat().st_size if isinstance(source, Path) else source.size
-                for source in self.images
-            ]
+            content = [_version(source) for source in self.images]
         border = [self.border] if self.border else []
         return fingerprint([self.keys, self.labels.tolist(), self.classes, content, *border])
 
@@ -217,8 +218,8 @@ def folder(
         )
     parts = [_images_below(path / subfolder) for subfolder in subfolders]
     empty = [subfolder for subfolder, part in zip(subfolders, parts, strict=True) if not part]
-    if empty:
-        raise DatasetError(f"{path} has no images in the subfolder {empty[0]!r}.")
+    if empty or not (loose or parts):
+        raise _without_images(path.joinpath(*empty[:1]))
     labels = [label for label, part in enumerate(parts) for _ in part] or [-1] * len(loose)
     return _of_files(
         path, name, [*loose, *itertools.chain(*parts)],
@@ -237,15 +238,20 @@ def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
         raise DatasetError(f"{path} is not a folder: give a folder of images.")
     found = _images_below(path)
     if not found:
-        files = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
-        kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
-        raise DatasetError(
-            f"{path} holds no images: "
-            + (f"{len(files)} other files ({', '.join(kinds[:5])})" if files else "it is empty")
-            + f"; images that end in {', '.join(SUFFIXES)} are expected."
-        )
+        raise _without_images(path)
     labels = np.full(len(found), -1)
     return _of_files(path, None, found, labels=labels, classes=(), smallest_side=smallest_side)
+
+
+def _without_images(path: Path) -> DatasetError:
+    """Say what is in a folder instead, and what was expected."""
+    files = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
+    kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
+    return DatasetError(
+        f"{path} holds no images: "
+        + (f"{len(files)} other files ({', '.join(kinds[:5])})" if files else "it is empty")
+        + f"; images that end in {', '.join(SUFFIXES)} are expected."
+    )
 
 
 def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) -> ImageList:
@@ -312,6 +318,13 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def _version(source: Path | Packed) -> int | str:
+    """What tells an image from another one of its name."""
+    if not isinstance(source, Path):
+        return source.size
+    return sha256_of(source) if source.suffix.lower() in PLAIN else source.stat().st_size
 
 
 def _opened(source: Path | Packed) -> Path | io.BytesIO:
