@@ -150,7 +150,7 @@ def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
         return every
     means = every.groupby(["model", "group"], sort=False).mean().unstack()
     cells = {
-        f"{quantity}, {group}": means[quantity, group].map(form)
+        f"{quantity}, {group}": means[quantity, group].map(form, "ignore").fillna("n/a")
         for group in STYLES
         for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
         if (quantity, group) in means
