@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Draw = np.random.Generator
 Classes = NDArray[np.intp]
 
-SEEDS, HEADS = 4, 20
+SEEDS, HEADS = 6, 20
 #: A value may be off by so many standard deviations between draws, or by this share of itself.
 SPREAD, LEAST = 6.0, 0.05
 ACCURACIES = ROOT / "notebooks" / "teach" / "accuracies.csv"
@@ -62,7 +62,8 @@ def answers(label: str) -> Array:
 
 def shown(label: str, place: int) -> str:
     """One value of the first draw's answer, as pages write it."""
-    return f"{_answer(label, 0)[place]:.3g}".replace("-", "−")
+    value = _answer(label, 0)[place]
+    return f"{value:{',.0f' if abs(value) >= 1000 else '.3g'}}".replace("-", "−")
 
 
 @cache

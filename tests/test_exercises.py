@@ -147,6 +147,17 @@ def test_random_order_loses_most_and_numbers_are_short():
     at_random, by_value = answers("pruning-4").mean(axis=0)
     assert at_random > 30 > 1 > by_value
     assert shown("outlier-3", 1) == "35" and shown("concepts-5", 0) == "0.74"
+    assert shown("train-2", 0) == "25,020"
+
+
+@pytest.mark.parametrize("label", ["directions-3", "pruning-4"])
+def test_an_answer_from_another_draw_is_right(label):
+    draws = (EXERCISES[label][0](np.random.default_rng(seed)) for seed in range(1000, 1006))
+    assert all(check(label, *values) for values in draws)
+
+
+def test_nothing_lost_is_no_answer_where_a_direction_costs():
+    assert not check("pruning-5", 0, 0)
 
 
 @pytest.mark.parametrize(
