@@ -256,7 +256,7 @@ def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
     others = [o for p in list(probes.values())[:1] for o in p.place.others if o.model not in names]
     own = [
         Recorded(
-            f"**{title}**", p.about.get("model", {}).get("level"), "images", p.kurtosis.mean,
+            f"**{title}**", None, "images", p.kurtosis.mean,  # its level may be assumed
             p.persistence.fraction, p.images, p.layer.kind == "signed",
         )
         for title, p in probes.items()

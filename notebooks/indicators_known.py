@@ -6,6 +6,7 @@
 #     measurements: [accuracy, concepts, outlier_features, privileged_directions]
 #     reads:
 #     - data/claims.yaml
+#     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
 #     - data/pocket/accuracies.csv
@@ -49,21 +50,25 @@ style.table(
 )  # fmt: skip
 
 # %%
-photographs = records.read_all("outlier_features", "efficientnet_lite0")
-sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
+sparse = {
+    experiment: m
+    for experiment in candidates.EXPERIMENTS
+    for m in records.read_all(experiment, "efficientnet_lite0")
+    if m.data.name == "scikit_image_photographs"
+}
 contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidates.quantities(
-    {"outlier_features": sparse}, evidence
+    sparse, evidence
 )
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
     "models", compared.candidates(shown.dropna(subset=["kurtosis"])), kind,
     f"""The models whose κ is measured per image{", seed 0" * (edition == "pocket")}, on the images
     without shift, unless others are named.""",
-    more="""ER: effective robustness with its 95 % interval; robust: it lies above what ordinary
+    more=f"""ER: effective robustness with its 95 % interval; robust: it lies above what ordinary
     models of the same accuracy reach. Largest coordinate of the activation profile, and importance
     of the most important direction: as multiples of the mean. Concepts: encoded along the head's
     right singular vectors, mean over draws of negatives, of those probed; *random*: along as many
-    random directions of the same features.""",
+    random directions of the same features, mean of {candidates.CHANCE} sets.""",
 )  # fmt: skip
 
 # %% [markdown]

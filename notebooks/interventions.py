@@ -71,12 +71,13 @@ rows = pd.DataFrame(
 style.table(
     "interventions", rows, words.kind(tried) if tried else None,
     "Two changes that the head can undo, and two that it cannot.",
-    more="""Mean: the importance of the mean image's direction, over the mean of the head's
-    directions; no rotation changes it. Rotated: features and head, by one random rotation. Shifted:
-    after it, five mean lengths of an image added to one coordinate, taken off in the head's bias.
-    Changed: predictions that differ after either. Less the mean, without the leader: difference of
-    accuracy in points ± 95 % interval, when the mean image is subtracted, or the coordinate that
-    leads most often is set to zero; another: mean over 20 other coordinates.""",
+    more="""Of images that have a class. Mean: the importance of the mean image's direction, over
+    the mean of the head's directions; no rotation changes it. Rotated: features and head, by one
+    random rotation. Shifted: after it, five mean lengths of an image added to one coordinate, taken
+    off in the head's bias. Changed: predictions that differ after either. Less the mean, without
+    the leader: difference of accuracy in points ± 95 % interval, when the mean image is subtracted,
+    or the coordinate that leads most often is set to zero; another: mean over 20 other
+    coordinates.""",
 )  # fmt: skip
 
 # %% [markdown]

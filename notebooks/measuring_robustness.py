@@ -91,7 +91,7 @@ style.table(
 both = {"five shifts, printed line": accuracies.drawn_by_level(groups_five),
         "four shifts, refitted line": accuracies.drawn_by_level(groups_four)}  # fmt: skip
 style.figure(
-    "levels", dots.rows(both, "effective robustness (points)", levels=True), "published",
+    "levels", dots.rows(both, "effective robustness (points)", levels="paper"), "published",
     """The two tables as a figure: one row per backbone and pretraining set. A missing mark means
     that no accuracies are published. The 95 % intervals from the finite test sets are drawn behind
     the marks and hardly wider than these.""",
@@ -122,7 +122,8 @@ style.table(
 )  # fmt: skip
 moved = accuracies.spans_of_lines(five[five["source"] != "model_soups"], choices)
 style.figure(
-    "fit-choice", dots.rows({"": moved}, "effective robustness (points)", levels=True), "published",
+    "fit-choice", dots.rows({"": moved}, "effective robustness (points)", levels="paper"),
+    "published",
     """Effective robustness of every model measured on five shifts under the printed constants
     (mark), and from the lowest to the highest under these and the eight refits of the table of fits
     (line). The models' own accuracies stay the same; only the baseline moves.""",

@@ -83,7 +83,7 @@ for name, (frame, of_kind) in SHOWN.items():
     style.table(
         f"candidates{name}", judged.drop(columns="p"), of_kind,
         f"""Does a candidate tell robust models from others? {robust.sum()} of {len(frame)} are
-        robust, {(~robust).sum()} are not: above or below what ordinary models of their accuracy
+        robust, {(~robust).sum()} not: above or below what ordinary models of their accuracy
         reach, with the whole interval. Last row: what a candidate has to beat.""",
         more=f"""In brackets 95 % of {resamples} bootstrap resamples of models, all seeds of a model
         together (seed {seed}). Given accuracy: rank correlation once that of both with the accuracy
@@ -106,7 +106,7 @@ style.table(
     "seeds", seeds, "recorded",
     f"""What training again gives: lowest to highest of
     {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
-    more="""Accuracy: on the test emoji of the training style. ER: on unseen styles. Importance:
+    more=f"""Accuracy: on the test emoji of the training style. ER: on unseen styles. Importance:
     the largest, times the mean. Concepts: along the head's right singular vectors; *random*:
-    along as many random directions of the same features.""",
+    along as many random directions of the same features, mean of {candidates.CHANCE} sets.""",
 )  # fmt: skip

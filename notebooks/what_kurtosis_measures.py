@@ -24,6 +24,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.families.registry import level_title
 from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
@@ -71,7 +72,7 @@ panels = {
     for title, (filled, hollow) in PANELS.items()
 }  # fmt: skip
 style.figure(
-    "turned", dots.rows(panels, lines=(3,), levels=True, log=True) if one_each else None,
+    "turned", dots.rows(panels, lines=(3,), levels=edition, log=True) if one_each else None,
     words.kind(one_each),
     """Activation kurtosis κ of the same images, one set for each model. Left: as the model gives
     them, and after a random rotation of their coordinates (mean of ten). Right: draws from the
@@ -125,7 +126,7 @@ enough = len(frame) > 2
 if enough:  # of a model on several sets of images the median
     frame = frame.groupby(["model", "level"], as_index=False, sort=False).median()
 panels = {
-    title: [dots.Marks(style.LEVEL_STYLES[own].title, own, m[name], m["er"], names=m["model"])
+    title: [dots.Marks(level_title(own, edition), own, m[name], m["er"], names=m["model"])
             for own, m in frame.groupby("level", sort=False)]
     for name, title in STATEMENTS.items() if enough
 }  # fmt: skip

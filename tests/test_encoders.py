@@ -41,7 +41,7 @@ def rows(*models):
                 0,
                 3,
                 0,
-                " a has the lower κ than b on every image set (10.0 at most against 40.0 "
+                " a has a lower κ than b on every image set (10.0 at most against 40.0 "
                 "at least) and is the more robust of the two (+30.0 against +20.0 points).",
             ),
         ),

@@ -109,8 +109,8 @@ DRAWN = {
         "CLIP: R 40.0, A 62.0", "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
     ),
     "rows": (
-        lambda: dots.rows({"": [ROW]}, "concepts", levels=True),
-        "CLIP, : 3.20, 2.10, 4.30, 1.50, 0.500",
+        lambda: dots.rows({"": [ROW]}, "concepts", levels="paper"),
+        "CLIP: 3.20, 2.10, 4.30, 1.50, 0.500",
         'panel,of,level,value,low,high,"random directions, mean",',
     ),
     "noted": (
@@ -140,10 +140,16 @@ def test_drawings_say_and_hand_over_what_they_show_and_come_out_equal(name):
          "reproduced 2 of 16 models"),
         ("[timm](https://example.org/a)", "timm"),
         ("**87.2** ± 1.1 (`vit_b_16`), 2*3*4", "87.2 ± 1.1 (vit_b_16), 2*3*4"),
+        (r"of 47; \*: *named* {cite:p}`cimpoi2014`.", "of 47; *: named."),
     ],
 )  # fmt: skip
 def test_a_cell_in_a_file_has_no_markup(cell, text):
     assert plain(cell) == text
+
+
+def test_a_legend_calls_the_pocket_labs_captions_by_their_name():
+    (legend,) = dots.rows({"": [ROW._replace(level="captions")]}, levels="pocket").figure.legends
+    assert "captions of one style" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_every_level_has_a_colour_and_a_marker_of_its_own():

@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.families.registry import load_families
 from analysis.metrics import indicators
+from companion.claims.evidence import gather
 from companion.measurements import views
 from companion.publish import candidates, compared
 
@@ -107,6 +108,14 @@ def test_a_cut_is_chosen_between_values():
     cut = indicators.best_cut(values, robust)
     assert cut == 2.5
     assert indicators.balanced_accuracy(values, robust, cut) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_what_stands_in_one_row_is_measured_on_the_same_images():
+    known = candidates.measured(gather("paper", experiments=candidates.EXPERIMENTS), anywhere=True)
+    for model, images in {"vit_b_16-openai": "coco_500_images",
+                          "vit_b_32-openai": "imagenet_train_4000"}.items():  # fmt: skip
+        own = known[model]["outlier_features"], known[model]["privileged_directions"]
+        assert {m.data.name for m in own} == {images}
 
 
 @pytest.mark.slow

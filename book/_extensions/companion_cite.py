@@ -104,7 +104,9 @@ def write_menu(writer: Any, node: result_menu) -> None:
         uri = builder.get_relative_uri(builder.current_docname, page)
         source += f' · <a href="{uri}">its page</a>'
     entries = {
-        "Data": data + f", {node['rows']} rows" * (node["rows"] > 0) if data else "",
+        "Data": data + f", {node['rows']} row{'s' * (node['rows'] > 1)}" * (node["rows"] > 0)
+        if data
+        else "",
         "Figure": drawing,
         "Cite": f'<code>{node["reference"]}</code> · <a href="{at}.bib">BibTeX</a>'
         f"<pre>{html.escape(node['bibtex'])}</pre>",

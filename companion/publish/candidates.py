@@ -20,6 +20,7 @@ from companion.measurements.accuracies import POCKET
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
+from companion.publish import encoders
 
 CANDIDATES = {
     "kurtosis": "κ",
@@ -43,15 +44,15 @@ Measured = dict[str, dict[Experiment, Measurement]]
 def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
     """Model → experiment → its measurement on the data that claims are about.
 
-    ``anywhere``: on other data where there is none on those.
+    ``anywhere``: on other data where there is none on those, on the images that figures show.
     """
     found: Measured = {}
     for experiment in EXPERIMENTS:
         wanted = evidence.probe if experiment == "concepts" else evidence.reference
         known = evidence.measured(experiment, *get_args(Level))
-        for m in sorted(known, key=lambda m: m.data.name == wanted):
-            if anywhere or m.data.name == wanted:
-                found.setdefault(m.model, {})[experiment] = m
+        own = [m for m in known if m.data.name == wanted]
+        for m in own + (encoders.one_set_each(known) if anywhere else []):
+            found.setdefault(m.model, {}).setdefault(experiment, m)
     return found
 
 

@@ -56,7 +56,7 @@ def with_ends(value: float, ends: tuple[float, float] = (np.nan, np.nan)) -> str
 def within(models: pd.DataFrame, candidate: str) -> str:
     """Rank correlation with effective robustness inside one group, which must not be too small."""
     if len(models) < LEAST_WITHIN:
-        return f"n/a ({len(models)} models)"
+        return f"n/a ({len(models)} model{'s' * (len(models) != 1)})"
     return with_ends(indicators.rank_correlation(models[candidate], models["er"]))
 
 

@@ -6,12 +6,13 @@ As in `charts`, data in, the figure, its alternative text and what it draws out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from analysis.families.registry import Edition, Level, level_title
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import Baseline
 from companion.publish import style
@@ -79,9 +80,8 @@ class Row(NamedTuple):
             for of, value in zip(("mean", "lowest", "highest"), found, strict=True)
         }
         values = {"value": self.value, "low": self.low, "high": self.high, "other": self.other}
-        level = LEVEL_STYLES[self.level].title
         known = {name: value for name, value in values.items() if value == value}
-        return {"of": self.title, "level": level, **known, **chance}
+        return {"of": self.title, "level": self.level, **known, **chance}
 
 
 def robustness(
@@ -225,14 +225,14 @@ def rows(
     shown: Mapping[str, Sequence[Row]],
     xlabel: str = "",
     lines: Iterable[float] = (0,),
-    levels: bool = False,
+    levels: Edition | None = None,
     log: bool = False,
 ) -> Drawing:
     """Values with intervals in rows, a panel for each title, which may be that of the x axis.
 
     Bars at what chance gives: above a mark for random directions, below for permuted labels, with
-    strokes at their means. `lines`: vertical ones. `levels`: whether a legend names the levels.
-    `log`: a log axis for x.
+    strokes at their means. `lines`: vertical ones. `levels`: the edition in whose words a legend
+    names the levels; without, there is none. `log`: a log axis for x.
     """
     names = [list(dict.fromkeys(row.title for row in own)) for own in shown.values()]
     figure, grid = style.new_figure(
@@ -254,7 +254,9 @@ def rows(
             _draw(axes, Marks("", row.level, row.value, place), 1)
             means = [mean for mean, *_ in row.chance]
             values = [v for v in (row.value, row.low, row.high, row.other, *means) if v == v]
-            told += [f"{row.title}, {panel}: {', '.join(map(digits, values))}"] * bool(values)
+            told += [
+                f"{row.title}{', ' * bool(panel)}{panel}: {', '.join(map(digits, values))}"
+            ] * bool(values)
         for line in lines:
             axes.axvline(line, color=style.INK, linewidth=0.8)
         axes.set_yticks(range(len(titles)), titles[::-1])
@@ -264,7 +266,7 @@ def rows(
             style.log_scale(axes.xaxis, min(values), max(values))
     if levels:
         for level in dict.fromkeys(row.level for own in shown.values() for row in own):
-            _draw(grid[0, 0], Marks(LEVEL_STYLES[level].title, level, [], []))
+            _draw(grid[0, 0], Marks(level_title(cast(Level, level), levels), level, [], []))
     style.legend(figure, grid[0, 0])
     data = style.stacked(
         {"panel": panel or xlabel} | row.columns() for panel, own in shown.items() for row in own

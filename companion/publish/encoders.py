@@ -136,7 +136,7 @@ def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
         return minus(told)
     _, k, other, er, less = min(against, key=lambda pair: pair[0])
     return minus(
-        f"{told} {k.title} has the lower κ than {other.title} on every image set "
+        f"{told} {k.title} has a lower κ than {other.title} on every image set "
         f"({digits(k.high)} at most against {digits(other.low)} at least) and is the more robust "
         f"of the two ({points(er.value / 100)} against {points(less.value / 100)} points)."
     )

@@ -48,6 +48,8 @@ def explorer(numbers: str, static: str) -> str:
 
 def plain(markdown: str) -> str:
     """A table's cell without its MyST: the words of links, roles and spans, on one line."""
-    text = re.sub(r"\{[\w-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", markdown)
+    text = re.sub(r"\s*\{cite:\w\}`[^`]*`", "", markdown)  # a key is no word
+    text = re.sub(r"\{[\w-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", text)
     text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", text)
-    return " ".join(re.sub(r"`|\*\*|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text).split())
+    text = re.sub(r"`|\*\*|(?<![\w\\])\*(?=\S)|(?<=[^\s\\])\*(?!\w)", "", text)
+    return " ".join(text.replace("\\*", "*").split())

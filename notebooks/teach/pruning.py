@@ -62,13 +62,15 @@ plt.ylabel("accuracy")
 plt.legend()
 
 # %% [markdown]
-# **What does it cost to prune four fifths?** Count images, not only percent: of how many is the
-# answer another one?
+# **What does it cost to prune four fifths?** Count images, not only percent: how many fewer find
+# their caption?
 
 # %%
 kept = len(weights) // 5
 cost = whole - curve[kept - 1]
-print(f"{kept} of {len(weights)} directions: {cost * len(images):.0f} of {len(images)} images lost")
+print(
+    f"{kept} of {len(weights)} directions: {cost * len(images):.0f} of {len(images)} images fewer"
+)
 
 # %% [markdown]
 # **Is the most important direction the one that hurts most?** Leave out one alone.
