@@ -43,6 +43,8 @@ LANDMARKS = (
     (r'<footer class="bd-footer">\s*</footer>', ""),
 )  # fmt: skip
 
+#: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
+TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
 
 SET_UP = """import os
@@ -148,7 +150,7 @@ def _words(section: nodes.Element) -> list[str]:
             continue
         if isinstance(child, nodes.paragraph | nodes.caption):
             pieces = child.findall(nodes.Text)
-            shown = (re.sub(r"[{}\\]", "", p) if _is_formula(p) else str(p) for p in pieces)
+            shown = (TEX.sub("", p) if _is_formula(p) else str(p) for p in pieces)
             found.append(" ".join("".join(shown).split()))
         elif isinstance(child, nodes.Element) and not isinstance(child, nodes.math_block):
             found += _words(child)
