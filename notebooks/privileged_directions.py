@@ -41,11 +41,12 @@ shown = words.titled(found)
 
 # %%
 what, h, _, W, _ = arrays.of(found, backbone)
-_, sigma, V = np.linalg.svd(W, full_matrices=False)
+of_package = importance(h, W)
+_, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
+sigma, V = sigma[: len(of_package)], V[: len(of_package)]  # what follows is rounding of W
 cosines = np.abs(h @ V.T) / np.linalg.norm(h, axis=1, keepdims=True)
 by_hand = sigma / sigma.sum() * cosines.mean(axis=0)
-of_package = importance(h, W)
-assert np.allclose(by_hand[: len(of_package)], of_package, atol=1e-6)
+assert np.allclose(by_hand, of_package, atol=1e-6)
 style.text(
     "by-hand",
     f"{what}: of {len(of_package)} directions the most important has "

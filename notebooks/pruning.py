@@ -41,7 +41,7 @@ shown = words.titled(found)
 # %%
 what, h, labels, W, b = arrays.of(found, backbone)
 h, labels = h[labels >= 0], labels[labels >= 0]  # images that have a class
-U, sigma, V = np.linalg.svd(W, full_matrices=False)
+U, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 order = np.argsort(-directions.importance(h, W))
 kept = order[: max(1, round(0.2 * len(order)))]
 pruned = (U[:, kept] * sigma[kept]) @ V[kept]  # a head of classes × components again

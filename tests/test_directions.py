@@ -9,6 +9,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from analysis.metrics import directions, outliers
 from analysis.metrics.directions import decompose, importance, privileged
+from companion.measurements import measures
 
 HEAD = np.random.default_rng(0).normal(size=(12, 20)) + 0.5
 FEATURES = np.random.default_rng(1).normal(size=(60, 20)) + 0.3
@@ -41,6 +42,11 @@ def test_directions_without_weight_are_left_out():
         (np.diag([1.0, 1e-4]).astype(np.float32), 2), (np.array([[3, 0], [0, 1]]), 2),
     ):  # fmt: skip
         assert decompose(head).rank == rank
+    for dtype in (np.float64, np.float32, np.float16):  # the mean row is not one of the head's type
+        stored = with_mean.astype(dtype)
+        assert decompose(stored, less_mean=True).rank == 11
+        measured = measures.privileged_directions(FEATURES, stored)
+        assert len(measured["importance_head_centred"]) == 11
 
 
 def test_importance_is_the_equation():
@@ -86,6 +92,7 @@ def test_blocks_and_memory_maps_change_nothing(monkeypatch, tmp_path):
         (lambda: importance(np.zeros((2, 20)), HEAD), "row 0 of the features is zero"),
         (lambda: importance(FEATURES * np.nan, HEAD), "row 0 of the features holds NaN"),
         (lambda: decompose(HEAD * 0), "zero everywhere"),
+        (lambda: decompose(HEAD[:1], less_mean=True), "the same in every row"),
         (lambda: decompose(HEAD[0]), r"got \(20,\)"),
         (lambda: decompose(HEAD * np.inf), "must be finite"),
         (lambda: privileged([[1.0]]), "list of numbers that are not negative"),

@@ -65,12 +65,14 @@ class Decomposition:
         return shares
 
 
-def decompose(head: ArrayLike) -> Decomposition:
+def decompose(head: ArrayLike, less_mean: bool = False) -> Decomposition:
     """Singular value decomposition of a head (classes, components), finite real numbers.
+
+    ``less_mean``: of the head less its mean row, which predicts the same classes.
 
     The rank counts singular values that neither computing nor storing can have made: above
     max(shape) · ε · σ_1, as NumPy's `matrix_rank` does in float64, and above ε/2 · ‖W‖_F with ε of
-    the type in which the head is kept, which bounds what rounding its entries moves a singular
+    the type in which the head W is kept, which bounds what rounding its entries moves a singular
     value by (Weyl's inequality). The arbitrary signs are settled: the largest component of each v_i
     is positive. Raises ValueError for other shapes, for NaN or infinity, and for a head of zeros.
 
@@ -82,11 +84,14 @@ def decompose(head: ArrayLike) -> Decomposition:
     matrix = np.asarray(array, dtype=np.float64)
     if not np.isfinite(matrix).all():
         raise ValueError("the head holds NaN or infinity; its weights must be finite numbers.")
+    if less_mean:
+        matrix = matrix - matrix.mean(axis=0)
     left, values, directions = np.linalg.svd(matrix, full_matrices=False)
     computing = max(matrix.shape) * np.finfo(np.float64).eps * values[0]
     rank = int((values > max(computing, _rounding(array))).sum())
     if rank == 0:
-        raise ValueError("the head is zero everywhere, so it reads no direction; give its weights.")
+        what = "the same in every row" if less_mean else "zero everywhere"
+        raise ValueError(f"the head is {what}, so it reads no direction; give its weights.")
     largest = np.abs(directions).argmax(axis=1)
     signs = np.sign(directions[np.arange(len(directions)), largest])
     return Decomposition(
@@ -136,15 +141,15 @@ def mean_absolute_cosine(features: ArrayLike, directions: ArrayLike) -> Array:
     return mean
 
 
-def controls(features: ArrayLike, head: ArrayLike, seed: int = 0) -> Controls:
+def controls(features: ArrayLike, head: ArrayLike) -> Controls:
     """What the largest importance becomes when nothing is learned, or nothing is shared.
 
     `features`: (N, d); `head`: (classes, d). Random heads and features have independent Gaussian
-    entries; of each a mean over `CONTROL_DRAWS` draws is taken.
+    entries (seed 0); of each a mean over `CONTROL_DRAWS` draws is taken.
     """
     parts = decompose(head)
     shape = np.shape(head)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     found = []
     for _ in range(CONTROL_DRAWS):
         other = decompose(generator.normal(size=shape))

@@ -161,19 +161,19 @@ def sampling_error(
 
 
 def ordinary_limit(
-    imagenet: ArrayLike, pool_imagenet: ArrayLike, pool_er: ArrayLike
+    imagenet: ArrayLike, pool_imagenet: ArrayLike, pool_er: ArrayLike, reach: float = REACH
 ) -> tuple[Array, Integers]:
     """What ordinary models of each accuracy reach, and of how many models that is known.
 
     `imagenet`: (n,) accuracies; `pool_imagenet`, `pool_er`: (models,) accuracy and effective
     robustness of ordinary models, on the same shifts and against the same line. Returns (n,) the
-    97.5th percentile of `pool_er` among the models within `REACH`, and (n,) their number. The limit
+    97.5th percentile of `pool_er` among the models within `reach`, and (n,) their number. The limit
     is NaN where fewer than `LEAST_PER_SIDE` of them are at most, or at least, as accurate: that of
     ordinary models changes with accuracy, so models on one side alone say nothing.
     """
     at, x = np.atleast_1d(np.asarray(imagenet, np.float64)), np.asarray(pool_imagenet, np.float64)
     apart = x - at[:, None]
-    near = np.abs(apart) <= REACH
+    near = np.abs(apart) <= reach
     sides = [(near & side).sum(axis=1) for side in (apart <= 0, apart >= 0)]
     known = np.minimum(*sides) >= LEAST_PER_SIDE
     er = np.asarray(pool_er, np.float64)

@@ -104,7 +104,7 @@ def privileged_directions(
     top = int(importance.argmax())
     v = parts.directions[top]
     rows = np.asarray(head, dtype=np.float64)
-    centred = directions.importance(features, rows - rows.mean(axis=0))
+    centred = directions.importance(features, directions.decompose(head, less_mean=True))
     controls = directions.controls(features, head)._asdict()
     mean = _unit_mean(features)
     cosines = np.concatenate([h @ v for h in directions.unit_blocks(features, len(v))])

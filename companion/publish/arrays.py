@@ -17,13 +17,14 @@ from companion.publish import words
 class Arrays(NamedTuple):
     """Features `h` (N, d) with labels (N,), −1 for none, and a head `W` (C, d) with bias `b` (C,).
 
-    ``title``: what they are of.
+    ``title``: what they are of. `W` is of the type in which it is kept, which says what of it is
+    rounding.
     """
 
     title: str
     h: NDArray[np.float64]
     labels: NDArray[np.int64]
-    W: NDArray[np.float64]
+    W: NDArray[np.floating[Any]]
     b: NDArray[np.float64]
 
 
@@ -40,7 +41,7 @@ def of(found: Iterable[Measurement], family: Family) -> Arrays:
             images = store.read_features(features)
             drawn = _gaussian(images.features.shape[1])
             read = store.read_head(head) if head.is_file() else None
-            weight = drawn.W if read is None else _double(read.weight)
+            weight = drawn.W if read is None else read.weight
             bias = np.zeros(len(weight)) if read is None or read.bias is None else read.bias
             title, h = words.title(m), _double(images.features)
             return Arrays(title, h, images.labels, weight, _double(bias))

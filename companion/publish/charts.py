@@ -170,7 +170,7 @@ def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     told, data, rank = [], [], 1
     for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
         values = np.sort(m.value("importance"))[::-1]
-        centred = m.value("importance_head_centred")[: len(values) - 1]
+        centred = m.value("importance_head_centred")
         rank = max(rank, len(values))
         for curve, width, line, label in (
             (values, 1.8, "-", "head as it is"), (centred, 1.2, (0, (4, 2)), "head centred"),
