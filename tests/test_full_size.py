@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import time
 from collections import Counter
@@ -194,10 +195,11 @@ def recognised(model, images):
 
 
 def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji, tmp_path):
-    asked = options(emoji, tmp_path, recipe(tmp_path))
+    out = tmp_path / "of mine"
+    asked = options(emoji, out, recipe(tmp_path))
     path = full_size.run(asked)
-    assert path == tmp_path / f"{CLIP}-finetuned.safetensors"
-    assert not (tmp_path / "state.ckpt").exists()
+    assert path == out / f"{CLIP}-finetuned.safetensors"
+    assert not (out / "state.ckpt").exists()
     said, val = about(path), imagelist.folder(emoji / "val")
     begin, *_, end = said["curve"]
     zero_shot = recognised(checkpoints.find(CLIP), val).mean()
@@ -205,7 +207,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji, tmp_path):
     assert end["accuracy"] > begin["accuracy"] + 0.05 and end["step"] == 16
     assert said["made_from"]["start"] == encoders.load(checkpoints.find(CLIP)).weights_sha256
     (tmp_path / "families").mkdir()
-    line = full_size.next_commands(path).splitlines()[1].split()
+    line = shlex.split(full_size.next_commands(path).splitlines()[1])
     assert line[:3] == ["next:", "companion", "add"]
     wish = Wish(name=line[3], checkpoint=line[4], model=line[line.index("--model") + 1])
     added = add(wish, tmp_path / "families")[1]

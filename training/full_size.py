@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import pickle
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -424,9 +425,10 @@ def next_commands(path: Path) -> str:
     """Say how to make a finished checkpoint part of a family."""
     entry = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["entry"]
     name = entry["name"].replace(".", "-")
+    line = ["companion", "add", name, str(path), "--model", f"{name}-trained", "--level",
+            entry["level"], "--pretraining", entry["pretraining"]]  # fmt: skip
     return (
-        f"{path}\nnext: companion add {name} {path} --model {name}-trained "
-        f"--level {entry['level']} --pretraining {json.dumps(entry['pretraining'])}\n"
+        f"{path}\nnext: {shlex.join(line)}\n"
         f"or put `entry` of {path.with_suffix('.json').name} into a family file"
     )
 
