@@ -33,7 +33,7 @@ from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
 from companion.publish import style, words
-from companion.publish.cards import badge, beside, card, counts, outcome
+from companion.publish.cards import badge, beside, by_reach, card, counts, outcome
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
@@ -59,6 +59,7 @@ for name, claim in claims.items():
     style.text(name, tell(claim, verdicts[name], evidence))
     style.text(f"{name}-outcome", outcome(verdicts[name]))
     style.text(f"{name}-badge", badge(verdicts[name]))
+style.text("reach", by_reach(evidence, claims) if edition == "paper" else "")
 
 # %%
 ledger = pd.DataFrame(

@@ -12,13 +12,13 @@ from analysis.images import sets
 from analysis.images.imagelist import DIFFERS
 from analysis.metrics.robustness import effective_robustness
 from companion import cli
-from companion.claims.evidence import Evidence, beside_ordinary, gather
+from companion.claims.evidence import Evidence, at_reach, beside_ordinary, gather
 from companion.claims.ledger import ClaimError, load_claims
 from companion.claims.rules import RULES, judge, judge_all
 from companion.measurements import views
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
-from companion.publish.cards import badge, beside, card, lines, rows
+from companion.publish.cards import badge, beside, by_reach, card, lines, rows
 
 CLAIMS = load_claims()
 PROVENANCE = {
@@ -586,6 +586,18 @@ def test_hardly_any_ordinary_model_is_called_robust():
     )
     judged = beside_ordinary(pool, five).dropna(subset=["ordinary"])
     assert len(judged) > 200 and (judged["er"] > judged["ordinary"]).mean() < 0.04
+
+
+def test_another_reach_of_ordinary_models_is_told_with_what_it_changes():
+    known, one = gather("paper", experiments=("accuracy",)), "vit_b_32-openai-finetuned"
+    near = at_reach(known, 0.02)
+    assert (known.robust[one].robust, near.robust[one].robust) == (False, True)
+    assert near.robust[one].ordinary_models < known.robust[one].ordinary_models
+    same = at_reach(known, known.cuts.reach).robust
+    assert all(same[name].robust == known.robust[name].robust for name in same)
+    told = by_reach(known, CLAIMS).splitlines()[0]
+    assert "Robust instead of not robust: ViT-B/32, finetuned, OpenAI WIT-400M." in told
+    assert told.startswith("- Within 2 points 6 of 27 answers change. Not known instead of robust:")
 
 
 def test_measurements_of_a_folder_are_judged_alone(tmp_path):

@@ -7,7 +7,7 @@ differ in what is gathered here, and in nothing else.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -20,7 +20,7 @@ from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from analysis.metrics.robustness import effective_robustness, is_robust, ordinary_limit
+from analysis.metrics.robustness import REACH, effective_robustness, is_robust, ordinary_limit
 from companion.claims.ledger import Aside, ClaimError, Interval, Number, numbers
 from companion.measurements import accuracies, records, views
 from companion.measurements.due import TRAINING
@@ -57,13 +57,15 @@ class Cuts:
     ``near_gaussian``: the mean kurtosis below which one counts as close to the Gaussian's 3, and
     from which on as far above it; ``far_above``: the ratio of two mean kurtoses from which on one
     is far above the other; ``outlier``: times the mean coordinate, from there a coordinate is an
-    outlier; ``privileged``: times the mean importance, from there a direction is privileged.
+    outlier; ``privileged``: times the mean importance, from there a direction is privileged;
+    ``reach``: how near ordinary models of a model's accuracy are, in ImageNet accuracy.
     """
 
     near_gaussian: float = 6.0
     far_above: float = 2.0
     outlier: float = OUTLIER_THRESHOLD
     privileged: float = PRIVILEGED_THRESHOLD
+    reach: float = REACH
 
 
 @dataclass(frozen=True)
@@ -261,12 +263,19 @@ def gather(
         unseen = views.view("unseen", families.values())
         every = views.with_interval(unseen.models, views.resampled(unseen, RESAMPLES, SEED))
         shipped = every[every["seed"] == 0].reset_index(drop=True)
-        found = {"unseen": beside_ordinary(shipped, unseen)}
+        found = {"unseen": beside_ordinary(shipped, unseen, cuts.reach)}
         return Evidence(families, known, found, cuts=cuts, others=others, **POCKET)
     return Evidence(
-        families, known, _views(families, known), views.fit_choices(), _misread(families),
+        families, known, _views(families, known, cuts.reach), views.fit_choices(),
+        _misread(families),
         cuts=cuts, others=others,
     )  # fmt: skip
+
+
+def at_reach(evidence: Evidence, reach: float) -> Evidence:
+    """The evidence on the paper's models with another `Cuts.reach`."""
+    views = _views(evidence.families, evidence.measurements, reach)
+    return replace(evidence, robustness=views, cuts=replace(evidence.cuts, reach=reach))
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
@@ -275,7 +284,7 @@ def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
     return Evidence({family.name: family}, list(measurements), **scope)
 
 
-def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
+def beside_ordinary(models: pd.DataFrame, view: views.View, reach: float = REACH) -> pd.DataFrame:
     """Models of a view (with `imagenet`), and what ordinary ones reach in `Robustness`' columns.
 
     Ordinary are the models that the baseline is fitted to, or, on the paper's four shifts, where
@@ -289,14 +298,16 @@ def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
     found = models.assign(ordinary=np.nan, ordinary_models=0)
     for pool in pools:
         er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
-        limits, near = ordinary_limit(found["imagenet"], pool["imagenet"], er)
+        limits, near = ordinary_limit(found["imagenet"], pool["imagenet"], er, reach)
         new = found["ordinary"].isna().to_numpy() & (~np.isnan(limits) | (near > 0))
         found.loc[new, "ordinary"] = limits[new]
         found.loc[new, "ordinary_models"] = near[new]
     return found
 
 
-def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict[str, pd.DataFrame]:
+def _views(
+    families: Mapping[str, Family], known: Sequence[Measurement], reach: float
+) -> dict[str, pd.DataFrame]:
     """Published effective robustness on five and on four shifts, and that of own accuracies."""
     five, four = (views.view(name, families.values()) for name in ("five", "four"))
     found = {
@@ -305,7 +316,7 @@ def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict
         "own": (views.of_own_features(families, known), five),
     }
     return {
-        name: beside_ordinary(views.with_interval(rows), view)
+        name: beside_ordinary(views.with_interval(rows), view, reach)
         for name, (rows, view) in found.items()
     }
 

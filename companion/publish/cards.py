@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from analysis.families.registry import LEVEL_TITLES, Level
 from analysis.images import sets
-from companion.claims.evidence import Evidence
+from companion.claims.evidence import Evidence, at_reach
 from companion.claims.ledger import (
     OUTCOMES,
     Aside,
@@ -29,7 +29,8 @@ from companion.claims.ledger import (
     Sentence,
     Verdict,
 )
-from companion.publish.style import digits, minus
+from companion.claims.rules import judge_all
+from companion.publish.style import digits, items, minus
 
 #: A result in words, of one case and of several.
 RESULTS: dict[Result, tuple[str, str]] = {
@@ -46,6 +47,10 @@ ASIDES: dict[Aside | None, str] = {
     "another probe": "by another probe, which decides nothing: ",
     "no test": "robust models, which cannot test it: ",
 }
+#: Whether a model is robust, in words.
+ROBUST = {True: "robust", False: "not robust", None: "not known"}
+#: Other choices of `Cuts.reach`.
+REACHES = (0.02, 0.1)
 #: What the sentence beside a card shows, where a verdict has it.
 BESIDE = {
     "kurtosis": "κ {}",
@@ -75,8 +80,9 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     measured = f"{coverage(verdict)}{agreement(verdict)}."
     tolerance = claim.tolerance or 0
     rule = claim.rule.format(
-        **asdict(evidence.cuts), **claim.values, tolerance=tolerance, points=100 * tolerance
-    )
+        **asdict(evidence.cuts) | {"reach": 100 * evidence.cuts.reach},
+        **claim.values, tolerance=tolerance, points=100 * tolerance,
+    )  # fmt: skip
     return (
         f":::{{div}} claim-card\n**{claim.id}** {badge(verdict)} *{claim.place}, "
         f"{' and '.join(claim.version)}*\n\n**The paper:** {claim.statement}\n\n"
@@ -99,6 +105,33 @@ def counts(verdicts: Mapping[str, Verdict]) -> str:
     found = Counter(one.outcome for one in verdicts.values())
     told = (f"{found[outcome]} {outcome}" for outcome in OUTCOMES if found[outcome])
     return f"{len(verdicts)} claims: {', '.join(told)}."
+
+
+def by_reach(evidence: Evidence, claims: Mapping[str, Claim]) -> str:
+    """What another reach of ordinary models changes: a list (MyST), one item for each reach."""
+    own, told = judge_all(evidence, claims), []
+    titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() for m in f.models}
+    for reach in REACHES:
+        other = at_reach(evidence, reach)
+        changed: dict[str, list[str]] = {}
+        for name, known in evidence.robust.items():
+            answers = [ROBUST[one.robust] for one in (known, other.robust[name])]
+            if len({*answers}) > 1:
+                how = f"{answers[1]} instead of {answers[0]}"
+                changed.setdefault(how, []).append(titles[name])
+        of = sum(map(len, changed.values()))
+        listed = (f" {how.capitalize()}: {'; '.join(names)}." for how, names in changed.items())
+        moved = [
+            f"{{ref}}`{name} <claim-{name}>` {verdict.outcome}"
+            for name, verdict in judge_all(other, claims).items()
+            if verdict.outcome != own[name].outcome
+        ]
+        outcomes = f"Outcomes that change: {', '.join(moved)}." if moved else "No outcome changes."
+        told.append(
+            f"Within {100 * reach:g} points {of} of {len(evidence.robust)} answers change."
+            f"{''.join(listed)} {outcomes}"
+        )
+    return items(told)
 
 
 def outcome(verdict: Verdict) -> str:
