@@ -36,12 +36,12 @@ exit status: 0 done, 1 could not be done (one sentence on the error output says 
 """
 #: What was typed before, and what does it now.
 OLD = {
-    "update": "companion build --runs",
-    "execute": "companion run",
-    "step": "companion grid",
-    "check-measurements": "companion check",
-    "completion": 'eval "$(register-python-argcomplete companion)"',
-    "miniature": "nothing (the miniatures are made by the tests that need them)",
+    "update": "use companion build --runs",
+    "execute": "use companion run",
+    "step": "use companion grid",
+    "check-measurements": "use companion check",
+    "completion": 'use eval "$(register-python-argcomplete companion)"',
+    "miniature": "the tests that need miniatures make them",
 }
 
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if words and words[0] in OLD:
-        print(f"companion: {words[0]} is no command any more, use {OLD[words[0]]}.",
+        print(f"companion: {words[0]} is no command any more: {OLD[words[0]]}.",
               file=sys.stderr)  # fmt: skip
         return 2
     parser = _parser(words or os.environ.get("COMP_LINE", "").split())

@@ -383,7 +383,7 @@ LINES = [
     ("execute models paper", 2, "use companion run."),
     ("check-measurements x", 2, "use companion check."),
     ("completion bash", 2, "register-python-argcomplete"),
-    ("miniature there", 2, "made by the tests"),
+    ("miniature there", 2, "any more: the tests that need"),
     ("", 2, "the following arguments are required: COMMAND"),
     ("statu", 2, "invalid choice: 'statu'"),
     ("run models paper -p one", 2, "expected 2 arguments"),

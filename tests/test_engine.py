@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import companion_in, make_project, run_in, start_in, wait_until_nobody_works_in
 
-from companion.runs import experiments, keys
+from companion.runs import engine, experiments, keys
 
 HEADER = """# ---
 # jupyter:
@@ -42,6 +42,17 @@ OVER_ALL = HEADER.format(
     parameters='edition: str = "paper"',
     code="from analysis.families.registry import load_families as f\nprint(list(f(edition)))",
 )  # fmt: skip
+
+
+def test_features_that_were_deleted_are_looked_for_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+    features = tmp_path / "pocket-cnn-random" / "pocket-noto-test.safetensors"
+    features.parent.mkdir()
+    features.touch()
+    known = engine._known(["pocket_cnn"])
+    assert engine._known(["pocket_cnn"]) == known
+    features.unlink()
+    assert engine._known(["pocket_cnn"]) != known
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,8 @@ def _known(families: Iterable[str]) -> Path:
         if path.suffix in (".json", ".yaml", ".csv", ".npy", ".zip") or "checkpoints" in path.parts
     ]
     parts |= {str(path): sha256_of(path) for path in files if path.is_file()}
-    state = [parts, sorted(families), os.environ.get("COMPANION_DATA")]
+    kept = sorted(map(str, default_folder().rglob("*.safetensors")))  # sidecars have the checksums
+    state = [parts, kept, sorted(families), os.environ.get("COMPANION_DATA")]
     return STATE / "store-up-to-date" / fingerprint(state)
 
 
