@@ -190,6 +190,10 @@ def test_a_head_by_hand(tmp_path):
         Head(weight=head.weight, classes=("x",))
     with pytest.raises(StoreError, match="one number per class"):
         Head(weight=head.weight, bias=np.zeros(2, np.float32), classes=head.classes)
+    wrong = np.array([0, np.nan, 0], np.float32)
+    for arrays in ({"weight": head.weight, "bias": wrong}, {"weight": wrong[:, None]}):
+        with pytest.raises(StoreError, match="a head of 3 classes has numbers that are not finite"):
+            Head(**arrays, classes=head.classes)
 
 
 def test_the_store_can_lie_elsewhere(tmp_path, monkeypatch):

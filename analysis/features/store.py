@@ -78,6 +78,12 @@ class Head:
                 f"a head's bias needs one number per class ({len(self.classes)}), got the shape "
                 f"{self.bias.shape}."
             )
+        arrays = [self.weight] if self.bias is None else [self.weight, self.bias]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise StoreError(
+                f"a head of {len(self.classes)} classes has numbers that are not finite: use "
+                "--precision fp32, or check the weights."
+            )
 
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Return the scores, shape (N, C), of features of shape (N, d)."""
@@ -270,7 +276,6 @@ def write_head(path: Path, head: Head, sidecar: Mapping[str, Any]) -> None:
     tensors = {"weight": head.weight}
     if head.bias is not None:
         tensors["bias"] = head.bias
-    check_finite(path.stem, head.weight)
     write(path, tensors, {**sidecar, "classes": head.classes, "normalize": head.normalize})
 
 
