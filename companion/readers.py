@@ -256,7 +256,7 @@ def _check_text_encoder(loaded: Any) -> None:
     except ModelError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].removesuffix(".")
         raise AddError(
             f"the text encoder of {loaded.model.architecture} does not work here ({reason}): go "
             "online if its tokenizer is not on this machine, or give --head none."
