@@ -229,7 +229,7 @@ def _quietly(quiet: bool) -> Iterator[None]:
 
 def _about_disk(error: OSError) -> str:
     what = error.strerror or str(error)
-    where = f" ({error.filename})" if error.filename else ""
+    where = f" ({place})" if (place := error.filename2 or error.filename) else ""  # copied to there
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return f"{what}{where}: make room and call again; what was finished is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -19,7 +19,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -266,7 +266,9 @@ class Training(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Note loss and accuracy, and keep the state."""
         self._note(float(self.trainer.callback_metrics["loss_epoch"]))
-        self.trainer.save_checkpoint(self.state)
+        writes = self.trainer.is_global_zero  # Lightning's own file is whole on its own disk alone
+        with replaced(self.state) if writes else nullcontext(self.state) as path:
+            self.trainer.save_checkpoint(path)
 
     def _note(self, loss: float | None) -> None:
         step, epoch = self.global_step, self.global_step // self.plan.epoch_steps
@@ -423,14 +425,12 @@ def write_result(
 
 def next_commands(path: Path) -> str:
     """Say how to make a finished checkpoint part of a family."""
-    entry = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["entry"]
+    beside = path.with_suffix(".json")
+    entry = json.loads(beside.read_text(encoding="utf-8"))["entry"]
     name = entry["name"].replace(".", "-")
     line = ["companion", "add", name, str(path), "--model", f"{name}-trained", "--level",
             entry["level"], "--pretraining", entry["pretraining"]]  # fmt: skip
-    return (
-        f"{path}\nnext: {shlex.join(line)}\n"
-        f"or put `entry` of {path.with_suffix('.json').name} into a family file"
-    )
+    return f"{path}\nnext: {shlex.join(line)}\nor put `entry` of {beside.name} into a family file"
 
 
 def describe(options: TrainOptions) -> str:
