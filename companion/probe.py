@@ -216,29 +216,29 @@ def _doubt(found: Numbers, among: Place) -> str:
 
 def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers:
     found = outliers.outlier_features(array)
-    numbers = measures.outlier_features(array)
     kurtosis, profile = _kurtosis(found.kurtosis), found.profile
-    coordinates = numbers["outlier_coordinates"]
+    coordinates = found.coordinates()
+    shown, sample = measures.sample(array, profile)
     wanted = (1.96 * kurtosis.deviation / (PRECISION * kurtosis.mean)) ** 2
     return Numbers(
         name=name,
         images=len(array),
         components=len(profile),
         kurtosis=kurtosis,
-        outlier_threshold=float(numbers["outlier_threshold"]),
+        outlier_threshold=OUTLIER_THRESHOLD,
         outliers=tuple(Outlier(int(c), float(profile[c])) for c in coordinates),
         leader=int(found.persistence.coordinate),
         persistence=_share(int(found.leading.max()), len(array)),
         outliers_lead=_share(int(found.leading[coordinates].sum()), len(array)),
-        leaders=int(numbers["leaders"]),
+        leaders=found.leaders,
         kurtosis_less_mean=_less_mean(array),
         layer=_layer(array, found.zero_share, found.negative_share),
         head=_directions(array, head),
         images_needed=max(FEWEST_IMAGES, math.ceil(wanted)),
         enough=len(array) >= wanted,
         profile=tuple(profile.tolist()),
-        sample_coordinates=tuple(numbers["sample_coordinates"].tolist()),
-        sample=tuple(map(tuple, numbers["sample"].tolist())),
+        sample_coordinates=tuple(shown.tolist()),
+        sample=tuple(map(tuple, sample.tolist())),
     )
 
 

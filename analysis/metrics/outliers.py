@@ -77,6 +77,11 @@ class OutlierFeatures:
         coordinate = int(self.leading.argmax())
         return Persistence(coordinate, float(self.leading[coordinate] / self.leading.sum()))
 
+    @property
+    def leaders(self) -> int:
+        """How many different coordinates lead in some image."""
+        return int((self.leading > 0).sum())
+
     def coordinates(self, threshold: float = OUTLIER_THRESHOLD) -> Indices:
         """The outlier features: coordinates far above the mean coordinate, the largest first.
 

@@ -5,9 +5,9 @@ drawing styles with the tags and subgroups of the emoji and with computed colour
 pocket model has seen any of these emoji in any style. Features come from the store, row by row
 those of the probe's images. No torch.
 
-What a concept must have to count is decided here. The images of one emoji are not independent: a
-tag that two emoji carry has twenty images, but a direction needs only a liking for these two
-drawings. So besides a least number of positive images a concept needs a least number of
+What a concept must have to count is decided in `measures.concepts`. The images of one emoji are not
+independent: a tag that two emoji carry has twenty images, but a direction needs only a liking for
+these two drawings. So besides a least number of positive images a concept needs a least number of
 *clusters*, emoji that do not look alike.
 """
 
@@ -27,12 +27,12 @@ import scipy
 from numpy.typing import NDArray
 
 from analysis.common import ROOT, CompanionError
-from analysis.families.registry import Family, Model
+from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images import emoji
 from analysis.images.broden import CATEGORIES, concepts, find_root
 from analysis.images.imagelist import DatasetError
-from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES, ConceptImages
+from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements.due import COCO, CONCEPTS, largest_head
 
 Rows = NDArray[np.intp]
@@ -110,19 +110,17 @@ class Reading(NamedTuple):
 PLAIN = Reading()
 
 
-def broden(
-    models: Sequence[Model] = (), folder: Path | None = None, reading: Reading = PLAIN
-) -> ConceptImages:
+def broden(models: Sequence[Model] = (), reading: Reading = PLAIN) -> ConceptImages:
     """The paper's probe; ConceptsMissingError, saying how to get it, where Broden is not there.
 
     Where the store's features by one of the models were made of an incomplete copy, accepted as it
     was, or without damaged images, the probe is what these features are of; its title says so.
     """
-    made_of = [data for model in models if (data := _described(model, "broden", folder))]
+    made_of = [data for model in models if (data := _described(model, "broden"))]
     try:
         table = concepts(
             find_root(),
-            (folder or store.default_folder()) / "concepts",
+            store.default_folder() / "concepts",
             accept_counts=any(data.get("what") for data in made_of),
         )
     except DatasetError as error:
@@ -216,13 +214,13 @@ def _singulars(shown: list[set[str]]) -> list[set[str]]:
 KINDS = {"dtd": "texture", "caltech101": "object", "sun397": "scene"}
 
 
-def textures(model: Model, folder: Path | None = None) -> ConceptImages:
+def textures(model: Model) -> ConceptImages:
     """Photographs of textures, objects and places that others embedded, with their classes.
 
     The store's features by the model say which images and classes these are; raises
     ConceptsMissingError if they are not there.
     """
-    parts = {name: _read(model, name, folder) for name in CONCEPTS["textures"]}
+    parts = {name: _read(model, name) for name in CONCEPTS["textures"]}
     shown = [(name, part.classes[row]) for name, part in parts.items() for row in part.labels]
     names = list(dict.fromkeys(label for _, label in shown))
     kinds = {label: KINDS[name.partition("_")[0]] for name, label in shown}
@@ -245,28 +243,17 @@ def textures(model: Model, folder: Path | None = None) -> ConceptImages:
     )
 
 
-def of_data(name: str, models: Sequence[Model] = (), folder: Path | None = None) -> ConceptImages:
+def of_data(name: str, models: Sequence[Model] = ()) -> ConceptImages:
     """The probe that consists of data sets of the store, by its name.
 
-    Names are those in `due.CONCEPTS`, and what a `Reading` of Broden is called.
-
-    `models`: those whose features are looked at, see `broden`.
+    Names are those in `due.CONCEPTS`, and what a `Reading` of Broden is called. `models`: those
+    whose features are looked at, see `broden`.
     """
     if name.startswith("broden"):
-        return broden(models, folder, Reading.of(name))
+        return broden(models, Reading.of(name))
     if name == "textures":
-        return textures(models[0], folder)
+        return textures(models[0])
     return coco() if name == COCO else pocket()
-
-
-def of_family(family: Family, folder: Path | None = None) -> ConceptImages:
-    """The probe for a family: the pocket lab's own, or Broden, which may raise as `broden` does."""
-    return pocket() if family.edition == "pocket" else broden(family.models, folder)
-
-
-def chosen(family: Family, folder: Path | None = None) -> ConceptImages:
-    """The family's probe with the concepts that count, chosen before any count."""
-    return of_family(family, folder).select(LEAST_POSITIVES, LEAST_CLUSTERS)
 
 
 def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> NDArray[np.float32]:
@@ -301,16 +288,16 @@ def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> 
         raise ConceptsMissingError(str(error)) from None
 
 
-def _described(model: Model, data: str, folder: Path | None) -> dict[str, Any] | None:
+def _described(model: Model, data: str) -> dict[str, Any] | None:
     """What the store says of the images that a model's features are of; None without features."""
     try:
-        found = store.read_features(store.features_path(model.name, data, folder), model)
+        found = store.read_features(store.features_path(model.name, data), model)
     except store.StoreError:
         return None
     return dict(found.sidecar["data"])
 
 
-def _read(model: Model, data: str, folder: Path | None) -> store.Features:
+def _read(model: Model, data: str, folder: Path | None = None) -> store.Features:
     try:
         return store.read_features(store.features_path(model.name, data, folder), model)
     except store.StoreError as error:

@@ -55,41 +55,47 @@ SHARES = tuple(step / 40 for step in range(1, 41))
 RESAMPLES, SEED = 2000, 0
 
 
-def outlier_features(
-    features: ArrayLike, threshold: float = outliers.OUTLIER_THRESHOLD
-) -> Quantities:
+def outlier_features(features: ArrayLike) -> Quantities:
     """Outlier features of images: (N, d) → kurtosis, activation profile, persistence, a sample.
 
-    `kurtosis_percentiles` are those from 0 to 100, over images. `leaders` is the number of
-    different coordinates that lead in some image. `sample`: z of the first images (rows) at the
-    coordinates `sample_coordinates`, half of them those of the highest profile, the others evenly
-    spread over the rest.
+    What the quantities are is said by `outliers.OutlierFeatures`; `sample` by the function of that
+    name.
     """
-    array = outliers.checked_features(features)
-    found = outliers.outlier_features(array)
+    found = outliers.outlier_features(features)
     most, fraction = found.persistence
-    shown = _sample_coordinates(found.profile)
-    first = np.array(array[:SAMPLE_IMAGES], dtype=np.float64)
+    shown, values = sample(features, found.profile)
     return {
         "kurtosis_mean": found.kurtosis_mean,
         "kurtosis_standard_error": found.kurtosis_standard_error,
         "kurtosis_percentiles": found.kurtosis_percentiles,
         "profile": found.profile,
-        "outlier_threshold": threshold,
-        "outlier_coordinates": found.coordinates(threshold),
+        "outlier_threshold": outliers.OUTLIER_THRESHOLD,
+        "outlier_coordinates": found.coordinates(),
         "persistence_coordinate": most,
         "persistence_fraction": fraction,
-        "leaders": int((found.leading > 0).sum()),
+        "leaders": found.leaders,
         "zero_share": found.zero_share,
         "negative_share": found.negative_share,
         "sample_coordinates": shown,
-        "sample": outliers.standardised(first)[:, shown],
+        "sample": values,
     }
 
 
-def privileged_directions(
-    features: ArrayLike, head: ArrayLike, threshold: float = directions.PRIVILEGED_THRESHOLD
-) -> Quantities:
+def sample(features: ArrayLike, profile: Array) -> tuple[NDArray[np.intp], Array]:
+    """Some coordinates, and z of the first images there: (N, d), (d,) → (shown,), (images, shown).
+
+    Half of the coordinates are those of the highest profile, the others evenly spread over the
+    rest, in rank order.
+    """
+    order = np.argsort(-profile, kind="stable")
+    half = min(SAMPLE_COORDINATES, len(order)) // 2
+    others = np.linspace(half, len(order) - 1, half).round().astype(int)
+    shown: NDArray[np.intp] = order[np.unique(np.concatenate([np.arange(half), others]))]
+    first = np.array(outliers.checked_features(features)[:SAMPLE_IMAGES], dtype=np.float64)
+    return shown, outliers.standardised(first)[:, shown]
+
+
+def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
     """Importance of a head's directions for images: (N, d), (classes, d).
 
     Lists follow the singular values, except `importance_head_centred`: the importances of the head
@@ -114,8 +120,8 @@ def privileged_directions(
         "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
         **{f"control_{name}": top for name, top in controls.items()},
         "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
-        "privileged_threshold": threshold,
-        "privileged_directions": directions.privileged(importance, threshold),
+        "privileged_threshold": directions.PRIVILEGED_THRESHOLD,
+        "privileged_directions": directions.privileged(importance),
         "top_direction": top,
         "top_components": v,
         "top_with_head_mean": _absolute_cosine(v, rows.mean(axis=0)),
@@ -369,15 +375,6 @@ def _first_counts(
     scores = average_precision.project(features, vectors, normalise=changed.normalise)
     ap = concept_counts.average_precision(scores, sample, changed)
     return [int(count) for count in concept_counts.tally(ap, changed)[:2]]
-
-
-def _sample_coordinates(profile: Array) -> NDArray[np.intp]:
-    """The coordinates of the highest profile, and as many spread over the rest, in rank order."""
-    order = np.argsort(-profile, kind="stable")
-    half = min(SAMPLE_COORDINATES, len(order)) // 2
-    others = np.linspace(half, len(order) - 1, half).round().astype(int)
-    shown: NDArray[np.intp] = order[np.unique(np.concatenate([np.arange(half), others]))]
-    return shown
 
 
 def _unit_mean(features: ArrayLike) -> Array:
