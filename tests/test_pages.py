@@ -9,6 +9,7 @@ import zipfile
 from types import SimpleNamespace
 
 import companion_pages
+import companion_results
 import pikepdf
 import pytest
 from conftest import ROOT, build_book, run_in
@@ -19,6 +20,13 @@ from companion.publish import pdf
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
 )
+
+
+def test_a_result_is_found_of_a_family_of_any_name():
+    """As `companion add` takes it, and `companion rerun` makes it of a checkpoint's."""
+    reference = "outlier_features/vit-b-32-xl_s13b.2#kurtosis"
+    with pytest.raises(companion_results.ResultError, match="no run outlier_features/vit-b-32-xl"):
+        companion_results.find_result(reference)
 
 
 def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):

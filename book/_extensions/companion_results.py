@@ -45,7 +45,7 @@ class NotMeasuredError(ResultError):
 
 def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """The run's file, the output that carries the label, and the cell that made it."""
-    match = re.fullmatch(r"([\w]+)/([\w]+)#([\w-]+)", reference.strip())
+    match = re.fullmatch(r"(\w+)/([\w.-]+)#([\w-]+)", reference.strip())
     if not match:
         raise ResultError(f"{reference!r} is not of the form EXPERIMENT/SUBJECT#LABEL")
     experiment, subject, label = match.groups()
