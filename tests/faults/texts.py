@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ground
+from conftest import settle
 from kills import Row
+from playwright.sync_api import Page, sync_playwright
 
 MARK = "document.documentElement.dataset.ran=1"
 PAYLOADS = {
@@ -104,25 +106,29 @@ WAYS = {
 
 
 def texts(kept: Path, project: Path, seed: int) -> Iterator[Row]:
-    """Each payload by each way; what is let in goes into one book a way."""
+    """Each payload by each way; what is let in goes into a book."""
     ground.fresh(kept, project)
     ground.do(project, "extract", "measure", "build")
     measured = ground.moved(project, project.parent.with_name("measured"))
-    for way, put in WAYS.items():
-        failed, let_in = [], 0
-        for payload, text in PAYLOADS.items():
-            ground.fresh(measured, project)
-            refusal = put(project, text)
-            if refusal:
-                failed += [f"{payload}: {refusal[-200:]}"] if "Traceback" in refusal else []
-                continue
-            code, said = ground.run(project, ground.COMMANDS["build"])
-            if code and not _named(said):
-                failed.append(f"{payload}: the build failed: {said[-300:]}")
-            elif not code:
-                let_in += 1
-                failed += [f"{payload}: ran on {page}" for page in ran(project)]
-        yield Row("texts", f"{way} ({let_in} let in)", len(PAYLOADS), failed)
+    with sync_playwright() as playwright:
+        path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        window = chromium.new_page()
+        for way, put in WAYS.items():
+            failed, let_in = [], 0
+            for payload, text in PAYLOADS.items():
+                ground.fresh(measured, project)
+                refusal = put(project, text)
+                if refusal:
+                    failed += [f"{payload}: {refusal[-200:]}"] if "Traceback" in refusal else []
+                    continue
+                code, said = ground.run(project, ground.COMMANDS["build"])
+                if code and not _named(said):
+                    failed.append(f"{payload}: the build failed: {said[-300:]}")
+                elif not code:
+                    let_in += 1
+                    failed += [f"{payload}: ran on {page}" for page in ran(project, window)]
+            yield Row("texts", f"{way} ({let_in} let in)", len(PAYLOADS), failed)
 
 
 def _named(said: str) -> bool:
@@ -130,17 +136,13 @@ def _named(said: str) -> bool:
     return "plain words are expected" in said or "companion: " in said
 
 
-def ran(project: Path) -> list[str]:
+def ran(project: Path, window: Page) -> list[str]:
     """The pages on which a payload ran, in Chromium."""
-    book = project / "book/_build/html"
-    pages = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
-    found = []
-    for path in pages:
-        shown = subprocess.run(
-            [os.environ.get("CHROMIUM", "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
-             "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120,
-        ).stdout  # fmt: skip
-        assert "</html>" in shown, f"Chromium showed nothing of {path.name}"
-        if 'data-ran="1"' in shown.partition(">")[0] + shown.partition("<head")[0]:
-            found.append(path.relative_to(book).as_posix())
+    book, found = project / "book/_build/html", []
+    for path in sorted(book.rglob("*.html")):
+        if "_static" not in path.parts:
+            window.goto(path.as_uri(), wait_until="load")
+            settle(window)
+            if window.evaluate("document.documentElement.dataset.ran"):
+                found.append(path.relative_to(book).as_posix())
     return found
