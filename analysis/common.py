@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import hashlib
 import json
 import os
@@ -180,7 +181,19 @@ def replaced(path: Path) -> Iterator[Path]:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk says so even of what is not there
+            part.unlink(missing_ok=True)
+
+
+def about_disk(error: OSError) -> str:
+    """In a sentence, what the disk refused, where, and what to do."""
+    what = error.strerror or str(error)
+    where = f" ({place})" if (place := error.filename2 or error.filename) else ""  # copied to there
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return f"{what}{where}: make room and call again; what was finished is kept."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}{where}: allow reading and writing there, and call again."
+    return f"{what}{where}."
 
 
 def remove_parts(found: Iterable[Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import inspect
 import io
 import os
@@ -18,7 +17,15 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from analysis.common import ROOT, SHIPPED, CompanionError, Strict, first_reason, is_checkout
+from analysis.common import (
+    ROOT,
+    SHIPPED,
+    CompanionError,
+    Strict,
+    about_disk,
+    first_reason,
+    is_checkout,
+)
 from companion.commands import VERBS
 
 M = TypeVar("M", bound=BaseModel)
@@ -78,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        print(f"companion: {_about_disk(error)}", file=sys.stderr)
+        print(f"companion: {about_disk(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         what = "nothing was written" if parsed.verb == "probe" else "the next call continues"
         print(f"companion: interrupted; {what}.", file=sys.stderr)
@@ -225,16 +232,6 @@ def _quietly(quiet: bool) -> Iterator[None]:
     """Keep progress to ourselves; errors are printed after this."""
     with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
         yield
-
-
-def _about_disk(error: OSError) -> str:
-    what = error.strerror or str(error)
-    where = f" ({place})" if (place := error.filename2 or error.filename) else ""  # copied to there
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-        return f"{what}{where}: make room and call again; what was finished is kept."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{what}{where}: allow reading and writing there, and call again."
-    return f"{what}{where}."
 
 
 if __name__ == "__main__":

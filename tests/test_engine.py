@@ -323,6 +323,7 @@ REFUSED = [
     ("per_family rn50 -p family rn101", "companion run per_family rn101"),
     ("per_famly rn50", "the experiments are over_all, per_family"),
     ("per_family rn5", "it runs for rn50, vit_b_32"),
+    ("per_family rn50 -o /sys/x.ipynb", "): allow reading and writing there, and call again."),
 ]
 
 

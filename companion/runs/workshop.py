@@ -22,7 +22,7 @@ from collections.abc import Callable
 from queue import LifoQueue
 from typing import Any
 
-from analysis.common import ROOT, CompanionError
+from analysis.common import ROOT, CompanionError, about_disk
 
 #: What takes long to import, and is the same for all.
 LOADED = (
@@ -136,8 +136,10 @@ def _answer(call: str) -> str:
         called: Callable[..., Any] = getattr(importlib.import_module(module), function)
         return json.dumps({"value": called(*arguments)})
     except Exception as error:
-        readable = isinstance(error, CompanionError | OSError)
-        message = str(error) if readable else f"{type(error).__name__}: {error}"
+        named = (
+            str(error) if isinstance(error, CompanionError) else f"{type(error).__name__}: {error}"
+        )
+        message = about_disk(error) if isinstance(error, OSError) else named
         return json.dumps({"error": message, "details": traceback.format_exc()})
 
 
