@@ -317,7 +317,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def first_reason(error: ValidationError) -> str:
     """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
-    problems = error.errors(include_url=False)
+    problems = [  # pydantic calls a list too short, too, whose entries are wrong
+        one
+        for one in error.errors(include_url=False)
+        if one["type"] != "too_short" or len(one["input"]) < one["ctx"]["min_length"]
+    ]
     first = problems[0]
     field = _dotted(first["loc"]) or "the family"
     reason = first["msg"].removeprefix("Value error, ")

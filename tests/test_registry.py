@@ -115,6 +115,7 @@ FAULTS = [
      r"models\[1\].level: input should be .*, got 'caption'\.$"),
     ("width: 512", "width: 0", r"models\[0\].width: input should be greater than 0, got 0\.$"),
     ("mean: [0.5", "mean: [half", r"models\[0\].preprocessing.mean\[0\]: .* valid number.*'half'"),
+    (GOOD[GOOD.index("models:"):], "models: []", r"models: .* at least 1 item .*, got \[\]\.$"),
     ("224", "224\n      resize: 200", r"models\[0\].*: resize \(200\) must be at least size \(224"),
     ("    weights: tv_in1k\n", "",
      r"models\[0\]: library, architecture and weights must be all giv"),
@@ -128,7 +129,8 @@ FAULTS = [
     ("tv_in1k", "'folder/[x](y).pt'", r"models\[0\]: plain words are expected, without '\['"),
     ("std: [0.5", "std: [.inf", r"models\[0\].preprocessing.std\[0\]: input should be .*finite"),
     ("size: 224", "size: 10000000", r"models\[0\].preprocessing.size: .* less than or equal to"),
-    ("size: 224", "size: '224'", r"models\[0\].preprocessing.size: .* valid integer"),
+    ("size: 224", "size: '224'",  # that of both models
+     r"models\[0\].preprocessing.size: .* valid integer, got '224' \(and 1 more to correct\)\.$"),
     ("order: 9", "order: yes", "order: input should be a valid integer"),
     ("order: 9", "order: 9\norder: 10", "line 6: .*the key 'order' is given twice"),
     ("tv_in1k\n", "tv_in1k\n    head: none\n    layer: before_projection\n",
