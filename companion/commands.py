@@ -239,8 +239,8 @@ def measure(
     published.into_store(described)
     taken = take.of_family(experiment, described, reading=reading)
     if not taken:
-        why = due.why_nothing(described)
-        print(f"There is nothing to measure {experiment} of {family} from{why}.")
+        why = due.why_nothing(experiment, described)
+        raise RunError(f"there is nothing to measure {experiment} of {family} from: {why}.")
     differ = 0
     for measurement in taken:
         found = [] if record else records.compare_with_recorded(measurement)

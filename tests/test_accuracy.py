@@ -23,6 +23,7 @@ from companion.claims.rules import judge
 from companion.measurements import accuracies, due, measures, records, take, views
 from companion.measurements.records import MeasurementError
 from companion.publish.own import missing
+from companion.publish.words import in_brief
 
 WIDTH = 24
 COUNT = 300
@@ -139,6 +140,7 @@ def test_a_measurement_counts_the_right_images_of_every_class(own_store):
     described, head = model(width=WIDTH), imagenet_head()
     top1 = fill(described, "objectnet", head, 1, f"{imagelist.DIFFERS}: few")
     (found,) = taken(described, "objectnet")
+    assert in_brief(found).endswith(", of which the 113 classes of the data set took part")
     stored = store.read_features(store.features_path(described.name, "objectnet"))
     hits, images = [0] * 113, [0] * 113
     for h, label in zip(stored.features, stored.labels, strict=True):

@@ -470,13 +470,29 @@ def test_the_version(capsys):
 
 def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
     from companion.measurements import due
+    from companion.runs import experiments, status
 
-    family, *_ = add(wished("mine", str(file)), folder)
-    assert due.why_nothing(family).startswith(": no features are in the store, companion extract m")
+    def why(experiment):
+        return due.why_nothing(experiment, load_family("mine", folder))
+
+    def add_it(**more):
+        return add(wished("mine", str(file), replace=True, **more), folder)[0]
+
+    add_it()
+    assert why("accuracy") == (
+        "no features for it are in the store, companion extract mine --data FOLDER makes them"
+    )
     assert extract(folder, pictures, "--without-labels")[0] == 0
-    assert "have no labels, which takes images in one" in due.why_nothing(family)
-    assert extract(folder, pictures)[0] == 0
-    assert due.why_nothing(family) == ""
+    assert "have no labels that its head knows, which takes images in one" in why("accuracy")
+    assert why("concepts").endswith("companion extract mine --data broden makes them")
+    bare = add_it(head="none")
+    assert "companion add mine CHECKPOINT --replace with --head" in why("accuracy")
+    (lack,) = status.lacks(experiments.load_experiments()["pruning"], bare)
+    assert (lack.what, lack.command) == ("a head (its file says `head: none`)", "")
+    add_it(layer="before_projection")
+    assert why("pruning").endswith("a classifier, which no features before the projection have")
+    add(wished("mine", "random", architecture="tiny-vit", replace=True), folder)
+    assert why("pruning").startswith("its models are of random weights")
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback():

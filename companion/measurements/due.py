@@ -112,7 +112,7 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
 
 def data_for(experiment: Experiment | None, family: Family) -> str:
     """What is to be extracted for an experiment, as a command line takes it."""
-    if family.edition == "pocket":
+    if family.edition == "pocket" and experiment not in ("accuracy", "textures"):
         return "pocket"
     together = TOGETHER[experiment].values() if experiment in TOGETHER else ()
     return " ".join(name for names in together for name in names if name in sets.GRID) or "FOLDER"
@@ -135,18 +135,34 @@ def why_absent(data: str) -> str:
     return ""
 
 
-def why_nothing(family: Family) -> str:
-    """What is lacking where there is nothing to measure: features, or labels of their images."""
-    kept = [(model.name, data) for model in family.models for data in data_sets(model)]
-    sidecars = [store.sidecar_of(store.features_path(*one)) for one in kept]
-    labelled = [json.loads(path.read_text("utf-8"))["data"]["classes"] for path in sidecars]
-    if not kept:
-        return f": no features are in the store, companion extract {family.name} --data makes them"
-    if any(labelled):
-        return ""
+def why_headless(family: Family) -> str:
+    """What is true of a family whose models have no head, where one is needed."""
+    told = f"families/{family.name}.yaml says head: none, and this takes a classifier"
+    if all(model.own_layer for model in family.models):
+        return f"{told}, which no features before the projection have"
     return (
-        ": the images of its features have no labels, which takes images in one subfolder per "
-        f"class (companion extract {family.name} --data FOLDER)"
+        f"{told}; if there is one, companion add {family.name} CHECKPOINT --replace with --head "
+        "zero_shot or own describes it"
+    )
+
+
+def why_nothing(experiment: Experiment, family: Family) -> str:
+    """What is lacking where there is nothing to measure, and what brings it."""
+    known, kind = [m for m in family.models if m.loadable or data_sets(m)], declared()[experiment]
+    brings = f"companion extract {family.name} --data {data_for(experiment, family)}"
+    if not known:
+        return "no public weights of its models are known"
+    if kind.head != "none" and all(model.head == "none" for model in known):
+        return why_headless(family)
+    if experiment == "pruning" and all(model.level == "random" for model in known):
+        return "its models are of random weights, of which nothing is pruned"
+    if problems := unusable(family):
+        return problems[0].removesuffix(".")
+    if not _on_features(experiment, family):
+        return f"no features for it are in the store, {brings} makes them"
+    return (
+        "the images of its features have no labels that its head knows, which takes images in one "
+        f"subfolder per class, named as the head names its classes ({brings})"
     )
 
 
@@ -159,7 +175,7 @@ def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> l
 
 def waiting_for_concepts(family: Family) -> list[Job]:
     """Jobs whose features are here, but perhaps neither a head nor what the images show."""
-    return _on_features("concepts", family)
+    return [job for job in _on_features("concepts", family) if job.model.head != "none"]
 
 
 def pending(families: Iterable[Family]) -> list[Job]:

@@ -75,10 +75,11 @@ def kinds(*each: str) -> Evidence:
 
 
 def in_brief(measurement: Measurement) -> str:
-    """The single numbers of a measurement, those in lists left out, by name."""
+    """The single numbers of a measurement, by name, and the head if not all of it took part."""
     values = measurement.values.items()
     single = [(name, v.value) for name, v in values if isinstance(v.value, int | float)]
-    return "; ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in single)
+    told = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in single]
+    return "; ".join([*told, of] if "took part" in (of := head(measurement)) else told)
 
 
 def unusable(problems: Sequence[str]) -> str:

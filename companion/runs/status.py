@@ -131,7 +131,8 @@ def not_measured(experiment: Experiment) -> str:
     )
     alike: dict[tuple[str, str, str], list[str]] = {}
     for one in found:
-        brings = f"`{one.command}`" if one.command else "{doc}`/guide/train`"
+        page = "your_checkpoint" if one.model.loadable else "train"
+        brings = f"`{one.command}`" if one.command else f"{{doc}}`/guide/{page}`"
         alike.setdefault((one.family.title, one.what, brings), []).append(one.model.title)
     rows = ["| backbone | models | missing | what brings it |", "|---|---|---|---|"]
     rows += [
@@ -173,6 +174,9 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
             command = f"companion run {experiment.name} {family.name}"
             return Lack(family, model, "measurements of its features", command)
+    needs = [declared()[one].head for one in get_args(Measured) if one in kinds]
+    if model.head == "none" and needs and "none" not in needs:
+        return Lack(family, model, f"{published}a head (its file says `head: none`)", "")
     groups = {**due.CONCEPTS, **due.SHIFTED}
     parts = (kind.partition("--")[2] for kind in experiment.evidence)
     named = [
@@ -190,9 +194,12 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
 
 
 def _in_words(run: Run) -> str:
-    found = lacks(run.experiment, load_family(run.subject))
+    family = load_family(run.subject)
+    found = lacks(run.experiment, family)
     commands = dict.fromkeys(lack.command for lack in found if lack.command)
     missing = dict.fromkeys(lack.what for lack in found if lack.command)
+    if not commands and any(lack.model.loadable for lack in found):
+        return due.why_headless(family)
     if not commands:
         return "no public weights of its models are known, and nothing was published"
     return f"no {' or '.join(missing)} yet; get them by `{'`, `'.join(commands)}`"
