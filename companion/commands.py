@@ -45,6 +45,7 @@ def run(
     """Execute one experiment for one family, or for an edition (paper) where it looks at all."""
     from companion.runs import engine
 
+    registry.load_families()  # no two may have models of one name
     given = dict(parameters.parameter)
     print(engine.run(experiments.find_run(experiment, family), given, parameters.output))
     return 0
@@ -192,6 +193,7 @@ def extract(
     quiet: Quiet = False,
 ) -> int:
     """Compute a family's features of some images."""
+    registry.load_families()  # no two may have models of one name
     whole = registry.load_family(family)
     chosen = [whole.model(name) for name in model] or [m for m in whole.models if m.loadable]
     if not extraction.data:
@@ -235,6 +237,7 @@ def measure(
             "--record writes into the data/measurements of a checkout, and there is none here: go "
             "there, or set COMPANION_ROOT to it."
         )
+    registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
     published.into_store(described)
     taken = take.of_family(experiment, described, reading=reading)
@@ -322,6 +325,7 @@ def probe(
     """
     from companion import probe_checkpoint
 
+    registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
     for path in wanted:
         probe_checkpoint.check_writable(path)

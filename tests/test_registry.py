@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis.common import sha256_of
+from analysis.families import registry
 from analysis.families.registry import (
     LEVELS,
     Family,
@@ -16,6 +17,7 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features import store
+from companion.cli import main
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = {
@@ -171,11 +173,16 @@ def test_an_unknown_family_lists_the_known_ones(name):
         load_family(name)
 
 
-def test_a_model_name_belongs_to_one_family_only(tmp_path):
+def test_a_model_name_belongs_to_one_family_only(tmp_path, monkeypatch, capsys):
     family_file(tmp_path, GOOD)
     family_file(tmp_path, GOOD.replace("name: tiny\n", "name: other\n"), "other")
     with pytest.raises(RegistryError, match="'tiny-one' is used by the families other and tiny"):
         load_families(folder=tmp_path)
+    monkeypatch.setattr(registry, "load_families", lambda: load_families(folder=tmp_path))
+    for words in ("extract rn50 --data none", "measure pruning rn50", "run pruning rn50",
+                  "probe none --images none"):  # fmt: skip
+        assert main(words.split()) == 1
+        assert "used by the families other and tiny: give each" in capsys.readouterr().err
 
 
 # What the installed libraries say.
