@@ -109,11 +109,13 @@ style.figure(
 
 # %%
 style.text("control", words.control(images))
+styles = inside.by_style(found)
+some = ", or over as many of them as the last column says" * ("unseen styles" in styles)
 style.table(
-    "styles", inside.by_style(found), words.kind(found),
+    "styles", styles, words.kind(found),
     f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the
     style that is a shift but in the web sets (seen), and on average over the
-    {len(STYLES["unseen"])} styles that no model trains on (unseen).""",
+    {len(STYLES["unseen"])} styles that no model trains on (unseen){some}.""",
 )  # fmt: skip
 
 # %% tags=["remove-input"]

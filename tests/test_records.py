@@ -16,6 +16,7 @@ from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
 from companion.measurements import measures, plausible, records, take
+from companion.measurements.due import STYLES
 from companion.measurements.records import (
     FOLDER,
     MeasurementError,
@@ -24,7 +25,7 @@ from companion.measurements.records import (
     differences,
     read,
 )
-from companion.publish import words
+from companion.publish import inside, words
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
@@ -242,6 +243,12 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
     assert words.cautions([read(IMAGES)]) == ""
     relu = read(edited("outlier_features", ("negative_share", 0.0)))
     assert "behind a ReLU" in words.cautions([relu])
+    styles = [
+        relu.model_copy(update={"data": relu.data.model_copy(update={"name": name})})
+        for name in STYLES["unseen"]
+    ]
+    assert inside.by_style(styles[:2])["unseen styles"].tolist() == [2]
+    assert "unseen styles" not in inside.by_style(styles)
 
 
 def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_path, monkeypatch):

@@ -131,8 +131,9 @@ def control(found: Iterable[Inside]) -> str:
 
 
 def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
-    """κ and persistence P (%) of a pocket family's models, on average over groups of styles.
+    """κ and persistence P (%) of a family's models, on average over groups of the pocket styles.
 
+    Where a model was measured on some of the unseen styles, a column says of each on how many.
     Empty for measurements of other images.
     """
     every = pd.DataFrame(
@@ -148,13 +149,16 @@ def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
     )
     if every.empty:
         return every
-    means = every.groupby(["model", "group"], sort=False).mean().unstack()
+    grouped = every.groupby(["model", "group"], sort=False)
+    means, counts = grouped.mean().unstack(), grouped.size().unstack(fill_value=0)
     cells = {
         f"{quantity}, {group}": means[quantity, group].map(form, "ignore").fillna("n/a")
         for group in STYLES
         for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
         if (quantity, group) in means
     }
+    if "unseen" in counts and not counts["unseen"].isin((0, len(STYLES["unseen"]))).all():
+        cells["unseen styles"] = counts["unseen"]
     return pd.DataFrame(cells).reset_index()
 
 
