@@ -43,7 +43,7 @@ OPEN_CLIP_DATASETS = {
     "ImageNet-A": "imagenet_a",
 }
 # The testbed has each ImageNet-V2 test set twice. The other columns ("format-val") differ from
-# these by 0.6 percentage points at most, and a baseline fitted on them by 0.003 at most.
+# these by 1 percentage point at most, and a baseline fitted on them by 0.003 at most.
 TESTBED_DATASETS = {
     "val": "imagenet",
     "imagenetv2-matched-frequency": "imagenet_v2_matched_frequency",
