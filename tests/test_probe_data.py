@@ -60,6 +60,10 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
     assert counts.chosen([recorded, live]).data == CONCEPTS["pocket"]
     family = load_family("rn50")
     assert "rn50 --data broden\n" in words.not_measured(family, family.models, "", "concepts")
+    early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
+    for experiment, brings in (("pruning", False), ("outlier_features", True)):
+        told = words.not_measured(family, [early], "", experiment)
+        assert ("companion extract" in told, "have no head" in told) == (brings, not brings)
 
 
 def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():

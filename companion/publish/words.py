@@ -185,8 +185,10 @@ def not_measured(
     if experiment:
         commands.append(f"companion measure {experiment} {family.name} --record")
     typed = "\n".join(f"$ {command}" for command in commands)
+    takes_head = experiment is not None and declared()[experiment].head != "none"
+    headless = [m for m in missing if m.loadable and takes_head and m.head == "none"]
     loadable, others = (
-        items(model.title for model in missing if model.loadable == known)
+        items(m.title for m in missing if m.loadable == known and m not in headless)
         for known in (True, False)
     )
     parts = []
@@ -197,7 +199,10 @@ def not_measured(
         )
     if others:
         parts.append(f"No public weights are known for these:\n\n{others}")
-    if experiment and declared()[experiment].labels:
+    if headless:
+        named = items(model.title for model in headless)
+        parts.append(f"These have no head to look at (`head: none` in their file):\n\n{named}")
+    if loadable and experiment and declared()[experiment].labels:
         parts.append("The images must lie in one subfolder per class: this takes labels.")
     return admonition("Not measured yet", "\n\n".join(parts), "not-measured", "::::")
 
