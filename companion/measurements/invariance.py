@@ -6,6 +6,8 @@ Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -89,20 +91,10 @@ def interventions(
         kept: Array = h * (np.arange(width) != coordinate)
         return kept
 
-    before = predicted(h)
-    turn = invariants.random_rotation(width, SEED)
-    turned, by = h @ turn, weight @ turn
-    sizes = [size * float(np.linalg.norm(h, axis=1).mean()) for size in CONSTANTS]
-    first = np.arange(width) == 0
-    moved = [(turned + size * first, offset - size * by[:, 0]) for size in sizes]
     others = np.delete(np.arange(width), leader)
     drawn = np.random.default_rng(SEED).choice(others, min(OTHERS, len(others)), replace=False)
-    changed = {
-        "whole": h, "rotated": turned, "less_mean": h - h.mean(axis=0),
-        "without_leader": without(leader),
-    }  # fmt: skip
-    right = {name: predicted(one) == targets for name, one in changed.items() if one is not turned}
-    right["rotated"] = predicted(turned, by) == targets
+    changed = {"whole": h, "less_mean": h - h.mean(axis=0), "without_leader": without(leader)}
+    right = {name: predicted(one) == targets for name, one in changed.items()}
     differences = {
         name: paired_difference(right[name], right["whole"])
         for name in ("less_mean", "without_leader")
@@ -112,10 +104,27 @@ def interventions(
         **{f"accuracy_{name}": flags.mean() for name, flags in right.items()},
         **{f"difference_{name}": found[0] for name, found in differences.items()},
         **{f"difference_{name}_error": found[1] for name, found in differences.items()},
-        "changed_rotated": (predicted(turned, by) != before).sum(),
+        **_undone(h, weight, offset, targets, predicted),
         "mean_importance": _importance(h, head),
         "leader": leader,
         "accuracy_without_other": [(predicted(without(c)) == targets).mean() for c in drawn],
+    }
+
+
+def _undone(
+    h: Array, weight: Array, offset: Array, targets: Integers, predicted: Callable[..., Integers]
+) -> Quantities:
+    """The changes that the head undoes: `rotated`, and after it `shifted`."""
+    before, turn = predicted(h), invariants.random_rotation(h.shape[1], SEED)
+    turned, by = h @ turn, weight @ turn
+    after = predicted(turned, by)
+    sizes = [size * float(np.linalg.norm(h, axis=1).mean()) for size in CONSTANTS]
+    first = np.arange(h.shape[1]) == 0
+    moved = [(turned + size * first, offset - size * by[:, 0]) for size in sizes]
+    return {
+        "kurtosis_rotated": outliers.kurtosis(turned).mean(),
+        "accuracy_rotated": (after == targets).mean(),
+        "changed_rotated": (after != before).sum(),
         "constants": list(CONSTANTS),
         "kurtosis_shifted": [outliers.kurtosis(one).mean() for one, _ in moved],
         "changed_shifted": [(predicted(one, by, plus) != before).sum() for one, plus in moved],

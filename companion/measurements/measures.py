@@ -240,52 +240,27 @@ def concepts(
     random halves of the images, in which only concepts of at least `frequent_positives` are looked
     for: their standard deviation estimates the standard error of the count of these (see
     `concept_counts.draw`). `coordinates_…`: the same along coordinates instead of singular vectors.
-    `top_concepts`: of the most important direction for these images, `top_direction`, pointing to
-    where the images lie on average, the concepts of highest average precision, the best first, as
-    places in `positives`; `top_textures`: how many of them are textures.
-    `other_choices`: unique concepts at both thresholds (columns), first draw, in these rows: as
-    above, a direction or its opposite, features at length 1, the three along coordinates, and
-    without the condition on clusters; where it is known in which images somebody looked for a
-    concept, negatives from these, and positives from `LEAST_SHARE` of the picture on, of concepts
-    that then have enough of them. ``annotated``: negatives from these throughout.
+    `top_…`: see `_along_most_important`; `other_choices`: see `_other_choices`. ``annotated``:
+    negatives from images in which somebody looked for the concept.
     """
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
     settings = concept_counts.settings_for(chosen, annotated=annotated)
     parts = directions.decompose(head)
-    bases = {"": parts.directions, "coordinates_": np.eye(parts.directions.shape[1])}
+    axes = np.eye(parts.directions.shape[1])
     drawn = concept_counts.draw(chosen, settings)
-    own = drawn.own[0]
-    counts = {
-        "": concept_counts.count(features, bases[""], drawn, settings),
-        "coordinates_": concept_counts.count(
-            features, bases["coordinates_"], replace(drawn, halves=()), settings
-        ),
-    }
-    lists = {
-        f"{basis}{quantity}_{kind}": getattr(counts[basis], kind)[:, column]
-        for basis in bases
-        for column, quantity in enumerate(concept_counts.QUANTITIES)
-        for kind in ("draws", "random", "permuted", "halves")
-        if (basis, kind) != ("coordinates_", "halves")
-    }
-    ap = np.nan_to_num(counts[""].ap)
+    found = concept_counts.count(features, parts.directions, drawn, settings)
+    along_axes = concept_counts.count(features, axes, replace(drawn, halves=()), settings)
+    ap = np.nan_to_num(found.ap)
     encoded = [average_precision.encoded(ap, at) for at in (settings.threshold, settings.lower)]
-    top, along = concept_counts.along_most_important(features, parts, own, settings)
-    best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
-    loose = probe.select(LEAST_POSITIVES).sample(settings.seed, annotated)
-    changes: tuple[dict[str, Any], ...] = ({}, {"both_signs": True}, {"normalise": True})
-    choices = [(bases[b], change, own) for b in bases for change in changes]
-    choices.append((bases[""], {}, loose))
-    if probe.shares is not None:
-        strict = probe.at_least(LEAST_SHARE).select(LEAST_POSITIVES, LEAST_CLUSTERS)
-        choices.append((bases[""], {}, chosen.sample(settings.seed, annotated=True)))
-        choices.append((bases[""], {}, strict.sample(settings.seed, annotated)))
-    return lists | {
+    return {
+        **_lists(found),
+        **_lists(along_axes, "coordinates_"),
+        **_along_most_important(features, parts, drawn.own[0], settings, chosen.kinds),
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,
         "least_positives": LEAST_POSITIVES,
         "frequent_positives": settings.frequent,
-        "directions": counts[""].directions,
+        "directions": found.directions,
         "draws": settings.draws,
         "chance_sets": settings.chance,
         "positives": chosen.positives,
@@ -293,13 +268,43 @@ def concepts(
         "best_direction": ap.argmax(axis=0),
         "per_direction": average_precision.polysemanticity(encoded[0]),
         "per_direction_lower": average_precision.polysemanticity(encoded[1]),
+        "coordinates_best": np.nan_to_num(along_axes.ap).max(axis=0),
+        "other_choices": _other_choices(
+            features, (parts.directions, axes), probe, drawn.own[0], settings, annotated
+        ),
+        "concepts_of_few_clusters": len(probe.select(LEAST_POSITIVES).names) - len(chosen.names),
+    }
+
+
+def _lists(found: Found, basis: str = "") -> Quantities:
+    """What was counted repeatedly, by the names that `concepts` gives."""
+    return {
+        f"{basis}{quantity}_{kind}": values[:, column]
+        for kind in ("draws", "random", "permuted", "halves")
+        if len(values := getattr(found, kind))
+        for column, quantity in enumerate(concept_counts.QUANTITIES)
+    }
+
+
+def _along_most_important(
+    features: ArrayLike,
+    parts: directions.Decomposition,
+    own: average_precision.BalancedSample,
+    settings: concept_counts.Settings,
+    kinds: Sequence[str],
+) -> Quantities:
+    """Concepts along the most important direction for these images, `top_direction`.
+
+    It points to where the images lie on average. `top_concepts`: those of highest average
+    precision, the best first, as places in `positives`; `top_textures`: how many are textures.
+    """
+    top, along = concept_counts.along_most_important(features, parts, own, settings)
+    best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
+    return {
         "top_direction": top,
         "top_concepts": best,
         "top_average_precision": along[best],
-        "top_textures": [chosen.kinds[c] for c in best].count("texture"),
-        "coordinates_best": np.nan_to_num(counts["coordinates_"].ap).max(axis=0),
-        "other_choices": [_first_counts(features, *choice, settings) for choice in choices],
-        "concepts_of_few_clusters": len(loose.pairs) - len(chosen.names),
+        "top_textures": [kinds[c] for c in best].count("texture"),
     }
 
 
@@ -361,6 +366,33 @@ def _table(part: str, *rows: Curves | None) -> Array:
     """One curve's value and the ends of its interval: (3, steps)."""
     value, low, high = (getattr(row, part) for row in rows)
     return np.array([value, np.nan_to_num(low, nan=-1), np.nan_to_num(high, nan=1)])
+
+
+def _other_choices(
+    features: ArrayLike,
+    bases: Sequence[Array],
+    probe: ConceptImages,
+    own: average_precision.BalancedSample,
+    settings: concept_counts.Settings,
+    annotated: bool,
+) -> list[list[int]]:
+    """Unique concepts at both thresholds (columns), first draw; in each row one choice is changed.
+
+    None; a direction or its opposite; features at length 1; the three along the other of both
+    bases; without the condition on clusters; and, where it is known in which images somebody looked
+    for a concept, negatives from these, and positives from `LEAST_SHARE` of the picture on, of
+    concepts that then have enough of them.
+    """
+    changes: tuple[dict[str, Any], ...] = ({}, {"both_signs": True}, {"normalise": True})
+    choices = [(vectors, change, own) for vectors in bases for change in changes]
+    samples = [probe.select(LEAST_POSITIVES).sample(settings.seed, annotated)]
+    if probe.shares is not None:
+        chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
+        strict = probe.at_least(LEAST_SHARE).select(LEAST_POSITIVES, LEAST_CLUSTERS)
+        samples.append(chosen.sample(settings.seed, annotated=True))
+        samples.append(strict.sample(settings.seed, annotated))
+    choices += [(bases[0], {}, sample) for sample in samples]
+    return [_first_counts(features, *choice, settings) for choice in choices]
 
 
 def _first_counts(
