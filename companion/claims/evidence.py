@@ -238,8 +238,8 @@ def gather(
     """All that is known of an edition's models now, live beside features in the store or recorded.
 
     ``folder``: judge the measurements recorded there instead of those of `data/measurements`, and
-    nothing live. ``experiments``: look at these only. Raises ClaimError if it is no
-    such folder.
+    nothing live. ``experiments``: look at these only. Raises ClaimError if the
+    folder holds no measurements.
     """
     if folder is not None and not any((folder / one).is_dir() for one in get_args(Experiment)):
         raise ClaimError(
