@@ -109,10 +109,10 @@ style.text("not-measured", accuracies.absent(backbone, shown))
 # pool's accuracies on that shift alone. Its correlation `r` says how far a line is a fair summary.
 
 # %% [markdown] tags=["paper"]
-# On ImageNet-A, whose images were picked because one ResNet-50 fails on them, it is not.
+# On ImageNet-A, whose images were picked because one ResNet-50 fails on them, it is not. V2 is the
+# matched-frequency variant; models without ObjectNet have no point there.
 
 # %%
-REAL = "V2 is the matched-frequency variant; models without ObjectNet have no point there."
 alone, lines = views.by_shift(shown)
 titles = {**first.shifts, **second.shifts}
 never_right = int((first.pool[[*first.shifts]] == 0).to_numpy().sum())
@@ -121,7 +121,7 @@ style.figure(
     f"""Effective robustness of the {backbone.title} models on each shift alone, against a line
     fitted to the pool's {len(first.pool)} models on that shift (values of exactly 0 %, which has no
     logit, are left out: {never_right}); r is that fit's correlation. One mark for each model and
-    seed. {"" if backbone.edition == "pocket" else REAL}""",
+    seed.""",
 )  # fmt: skip
 
 # %% [markdown]

@@ -62,7 +62,7 @@ contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidate
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
     "models", compared.candidates(shown.dropna(subset=["kurtosis"])), kind,
-    f"""The models whose κ is measured per image{", seed 0" * (edition == "pocket")}, on the images
+    """The models whose κ is measured per image (of repeated trainings seed 0), on the images
     without shift, unless others are named.""",
     more=f"""ER: effective robustness with its 95 % interval; robust: it lies above what ordinary
     models of the same accuracy reach. Largest coordinate of the activation profile, and importance

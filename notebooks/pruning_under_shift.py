@@ -31,10 +31,11 @@ from companion.publish import charts, inside, style, words
 from companion.publish.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
-#: What the training distribution is called, and the view with its shifts and baseline.
+#: What the training distribution is called, the view with its shifts and baseline, and what
+#: evidence the baseline rests on.
 SAMPLES = {
-    "pocket": ("training style", "unseen"),
-    "imagenet-and-shifts": ("ImageNet", "five"),
+    "pocket": ("training style", "unseen", "recorded"),
+    "imagenet-and-shifts": ("ImageNet", "five", "published"),
 }
 #: What the intervals are from.
 INTERVALS = {
@@ -45,11 +46,10 @@ INTERVALS = {
 
 backbone = load_family(family)
 found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
-source = "recorded" if backbone.edition == "pocket" else "published"  # of the baseline
-evidence = words.kinds(source, words.kind(found))
 sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
-trained_on, name = SAMPLES[sample]
+trained_on, name, source = SAMPLES[sample]
+evidence = words.kinds(source, words.kind(found))
 view = views.view(name)
 outside = view.where
 lowest = view.pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
