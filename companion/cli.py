@@ -41,7 +41,7 @@ EXAMPLES = """examples:
 exit status: 0 done, 1 could not be done (one sentence on the error output says why),
 2 the command line is wrong, 130 interrupted (the next call continues)
 """
-#: What was typed before, and what does it now.
+#: What was typed before, a command or an option of one, and what does it now.
 OLD = {
     "update": "use companion build --runs",
     "execute": "use companion run",
@@ -49,6 +49,11 @@ OLD = {
     "check-measurements": "use companion check",
     "completion": 'use eval "$(register-python-argcomplete companion)"',
     "miniature": "the tests that need miniatures make them",
+    "--part": "one call extracts all images, and the same call goes on after a stop",
+    "--assemble": "features are whole when they are written",
+    "--shards": "a job of the grid is one family on one data set",
+    "--shard-size": "a job of the grid is one family on one data set",
+    "--yes": "companion remove asks nothing",
 }
 
 
@@ -56,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do it, and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    if words and words[0] in OLD:
-        print(f"companion: {words[0]} is no command any more: {OLD[words[0]]}.",
-              file=sys.stderr)  # fmt: skip
-        return 2
+    for word in (*words[:1], *(word for word in words if word.startswith("--"))):
+        if word in OLD:
+            print(f"companion: {word} is gone: {OLD[word]}.", file=sys.stderr)
+            return 2
     parser = _parser(words or os.environ.get("COMP_LINE", "").split())
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
