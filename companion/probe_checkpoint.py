@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.common import ROOT, temporary_folder, write_text
-from analysis.families.registry import LEVEL_TITLES, Family, Model, load_families
+from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
@@ -79,18 +79,15 @@ def of_images(model: Model, images: ImageList, settings: Settings, name: str = "
         return of_store(model, images.name, name, made)
 
 
-def of_store(
-    model: Model, data: str, name: str = "", folder: Path | None = None, live: bool = True
-) -> Probe:
+def of_store(model: Model, data: str, name: str = "", folder: Path | None = None) -> Probe:
     """Probe the features of a data set by a model, with the head that lies beside them if any.
 
-    Beside it stand the models measured before: `live` ones, too, or those recorded for good alone.
     Raises StoreError if the features are not there or not sound, ProbeError as `probe` does.
     """
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     head = store.read_head(path, model).weight if path.is_file() else None
-    known, about = known_models(live), _about(found.sidecar) | {"note": model.note}
+    known, about = known_models(), _about(found.sidecar) | {"note": model.note}
     return probe(found.features, head, name=name or model.name, recorded=known, about=about)
 
 
@@ -108,7 +105,7 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
             missing.append(model)
             continue
         try:
-            probes[model.title] = of_store(model, wanted, live=False)
+            probes[model.title] = of_store(model, wanted)
         except (ProbeError, store.StoreError) as error:
             failed.append(str(error))
     return probes, missing, failed
@@ -128,15 +125,9 @@ def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
     )
 
 
-def known_models(live: bool) -> list[Recorded]:
-    """The models to compare with, from measurement files; pocket ones in the training style."""
-    if not live:
-        return recorded_of(records.read_all("outlier_features"))
-    found: list[Recorded] = []
-    for family in load_families().values():
-        known = records.available("outlier_features", family)
-        found += recorded_of([m for m in known if m.data.name == due.TRAINING] or known)
-    return found
+def known_models() -> list[Recorded]:
+    """The models to compare with: those recorded, so that no verdict depends on the store."""
+    return recorded_of(records.read_all("outlier_features"))
 
 
 def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:

@@ -38,4 +38,4 @@ def probe(
 
     features = features_of(encoder, images, preprocess, batch_size=batch_size)
     about = {"checkpoint": name, "data": {"images": len(features), "name": "images"}}
-    return of_features.probe(features, head, name=name, recorded=known_models(True), about=about)
+    return of_features.probe(features, head, name=name, recorded=known_models(), about=about)

@@ -13,6 +13,7 @@ from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
 from tiny import pictures, save_clip, use_architectures
 
+from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers
@@ -198,6 +199,22 @@ def test_recorded_measurements_are_those_of_images():
     names = {(r.model, r.signed) for r in found}
     assert {("vit_b_16-openai", True), ("efficientnet_lite0-supervised", False)} <= names
     assert all("captions" not in r.data for r in found)
+
+
+def test_what_the_store_holds_moves_no_mark():
+    measured = records.read_all("outlier_features", "vit_b_16")
+    control = next(m for m in measured if m.level == "random" and "captions" not in m.data.name)
+    names = {"family": "vit_b_32", "model": "vit_b_32-openai", "level": "zero_shot"}
+    records.write_live(control.model_copy(update=names))  # a zero-shot κ as low as the control's
+    assert len(records.available("outlier_features", load_family("vit_b_32"), ["coco_500_images"]))
+    place = probe(SIGNED, recorded=probe_checkpoint.known_models()).place
+    assert place.plain < place.outlying
+
+
+def test_controls_and_zero_shot_models_that_overlap_are_told_so():
+    found = probe(SIGNED, recorded=[other("a", 3.0, "random"), other("b", 2.9)])
+    assert (found.place.plain, found.place.outlying) == (6.0, 6.0)
+    assert "do not lie apart, so 6.00 is the mark" in found.verdict.reasons[0]
 
 
 def test_json_holds_everything_and_only_finite_numbers():
@@ -441,7 +458,6 @@ def test_pocket_models_show_none(name, persistence):
 
 
 def test_public_embeddings_of_clip_show(artefacts, tmp_path):
-    from analysis.families.registry import load_family
     from analysis.features import published
 
     family = load_family("vit_b_16")
