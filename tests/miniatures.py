@@ -46,8 +46,8 @@ def damaged(images: ImageList) -> list[DamagedImageError]:
 
 
 def save_all(folder: Path) -> dict[str, Description]:
-    """Write every set but Broden below ``folder``; return their descriptions, with their counts."""
-    names = [one.name for one in descriptions().values() if one.layout != "broden"]
+    """Write every set of ImageNet's classes below ``folder``; return them described with counts."""
+    names = [one.name for one in descriptions().values() if one.layout not in ("broden", "name")]
     return {name: save(folder, name) for name in names}
 
 
