@@ -86,14 +86,15 @@ for name, (frame, of_kind) in SHOWN.items():
         robust, {(~robust).sum()} not: above or below what ordinary models of their accuracy
         reach, with the whole interval. Last row: what a candidate has to beat.""",
         more=f"""In brackets 95 % of {resamples} bootstrap resamples of models, all seeds of a model
-        together (seed {seed}). Given accuracy: rank correlation once that of both with the accuracy
-        without shift is taken out. Trained only: without random weights. Within groups: not given
-        for fewer than {compared.LEAST_WITHIN}. Area under ROC: probability that a robust model has
-        the higher value, 0.5 without separation; of one value for each model, the mean over its
-        seeds, from {indicators.LEAST_OF_A_SORT} models of each sort on; p: how often it would be as
-        large if robustness were dealt out at random, all assignments counted, adjusted for the
-        number of candidates. Cut: chosen on all other backbones, mean of the shares of robust and
-        of other models that it calls right on this one; 50 is chance.""",
+        together (seed {seed}). Models count as independent, though many share data, start or
+        recipe: intervals and p are too optimistic. Given accuracy: rank correlation once that of
+        both with the accuracy without shift is taken out. Trained only: without random weights.
+        Within groups: not given for fewer than {compared.LEAST_WITHIN}. Area under ROC: probability
+        that a robust model has the higher value, 0.5 without separation; of one value for each
+        model, the mean over its seeds, from {indicators.LEAST_OF_A_SORT} models of each sort on; p:
+        how often it would be as large if robustness were dealt out at random, all assignments
+        counted, adjusted for the number of candidates. Cut: chosen on all other backbones, mean of
+        the shares of robust and of other models that it calls right on this one; 50 is chance.""",
     )  # fmt: skip
     style.text(f"separating{name}", compared.separating(judged))
 

@@ -130,21 +130,24 @@ def _judged(
 ) -> list[str | float]:
     """The cells of one candidate, in the order of `_COLUMNS`."""
     rows = models.dropna(subset=[candidate, "er"])
-    values, er, trained = rows[candidate], rows["er"], rows[rows["level"] != "random"]
+    trained = rows[rows["level"] != "random"]
     sure = known(rows)
     each = sure.groupby("model").agg({candidate: "mean", "robust": "mean"})
     robust = each["robust"] > 0.5
     enough = min(robust.sum(), (~robust).sum()) >= indicators.LEAST_OF_A_SORT
     area = f"{indicators.separation(each[candidate], robust):.2f}" if enough else None
-    ends = indicators.interval(
-        indicators.rank_correlation, rows["model"], values, er, resamples=resamples, seed=seed
-    )
     given = rows.dropna(subset=[to_beat])
-    beside = indicators.partial_rank_correlation(given[candidate], given["er"], given[to_beat])
+
+    def drawn(statistic: Callable[..., float], of: pd.DataFrame, *columns: str) -> str:
+        own = [of[column] for column in columns]
+        ends = indicators.interval(statistic, of["model"], *own, resamples=resamples, seed=seed)
+        return with_ends(statistic(*own), ends)
+
+    rank, beside = indicators.rank_correlation, indicators.partial_rank_correlation
     return [
-        with_ends(indicators.rank_correlation(values, er), ends),
-        "n/a" if candidate == to_beat else with_ends(beside),
-        with_ends(indicators.rank_correlation(trained[candidate], trained["er"])),
+        drawn(rank, rows, candidate, "er"),
+        "n/a" if candidate == to_beat else drawn(beside, given, candidate, "er", to_beat),
+        drawn(rank, trained, candidate, "er"),
         within(sure[sure["robust"]], candidate),
         within(sure[~sure["robust"]], candidate),
         area or f"n/a ({robust.sum()} robust, {(~robust).sum()} not)",
