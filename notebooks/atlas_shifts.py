@@ -56,8 +56,8 @@ style.table(
     "shifts", pd.DataFrame(rows), "published",
     f"""Do two shifts agree about which models are robust? Correlation of accuracies (logits) given
     ImageNet accuracy, {len(high)} zero-shot CLIP models above 60 %; in brackets 95 % of {resamples}
-    bootstrap resamples of {high["group"].nunique()} data families (seed {seed}). Of ranks: partial
-    rank correlation.""",
+    bootstrap resamples of {high["group"].nunique()} data families (seed {seed}), the lines held
+    fixed and each pair looked at alone. Of ranks: partial rank correlation.""",
 )  # fmt: skip
 shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
 style.text("axes", f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
