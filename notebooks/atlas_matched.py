@@ -143,8 +143,8 @@ openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
     m = openai.loc[f"vit_{tag}_clip_224"]
     excess = f"{style.points(m['excess'])} are above the mean of its {m['peers']} equals"
-    less = f"{100 * (m['imagenet'] - m['at']):.1f} points less accurate"
-    style.text(name, f"{style.points(m['er'])} points, of which {excess}, on average {less}")
+    at = " % against ".join(map(style.percent, m[["at", "imagenet"]]))
+    style.text(name, f"{style.points(m['er'])} points, of which {excess} ({at} % on ImageNet)")
 style.text("supervised-rank", f"{rank_correlation(*ordinary):.2f}")
 slope = np.polyfit(*np.array(ordinary)[:, supervised["imagenet"] > 0.84], 1)[0]
 style.text("supervised-slope", f"above 84 % a point of accuracy goes with {slope:.1f} of ER")
