@@ -345,6 +345,17 @@ def test_a_run_by_hand_with_parameters_leaves_the_book_alone(project):
     assert [path.read_bytes() for path in outputs(project)] == before
 
 
+def test_a_file_that_a_parameter_names_may_be_read(project):
+    asked = PER_FAMILY.replace("# a switch", '# a switch\nfile: str = ""  # a file')
+    notebook = project / "notebooks/per_family.py"
+    notebook.write_text(asked.replace('Path("data/number.txt")', "Path(file)"))
+    (project / "mine.txt").write_text("from mine")
+    arguments = ["run", "per_family", "rn50", "-p", "file", "mine.txt", "-o", "trial.ipynb"]
+    done = run_in(project, "companion.cli", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "from mine" in (project / "trial.ipynb").read_text()
+
+
 def test_snakemake_itself_runs_the_same_graph(project):
     """As on a cluster: called directly, it finds all up to date, and sees an old-time edit."""
     command = ["snakemake", "--cores", "1", "--rerun-triggers", "params", "--dry-run", "--nolock"]

@@ -82,7 +82,8 @@ def execute(
     run = experiments.find_run(experiment, subject)
     reads = Reads()
     notebook = _papermill(run, parameters, reads)
-    _check_reads(run, reads, made_from)
+    given = {ROOT / str(value) for value in parameters.values()}
+    _check_reads(run, reads, made_from, given)
     about = {"experiment": experiment, "subject": subject, "made_from": made_from}
     about["source"] = sha256_of(run.experiment.notebook)
     experiments.write(Path(output), _canonical(run, notebook), about)
@@ -178,10 +179,13 @@ def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
     )
 
 
-def _check_reads(run: Run, reads: Reads, made_from: Parts) -> None:
-    """Every file of the repository that was read must be part of what the run is made from."""
+def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> None:
+    """Every file of the repository that was read must be part of what the run is made from.
+
+    Or be `given` as a parameter: a run by hand is no part of the book, and is never current.
+    """
     parts, stored = {ROOT / name for name in made_from}, keys.from_store(run)
-    declared = {*parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
+    declared = {*given, *parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
     declared |= {ROOT / f"{name.replace('.', '/')}.py" for name in made_from}  # what measures
     modules = {path for path in parts if path.suffix == ".py"} - {run.experiment.notebook}
     listed = {ROOT, *(path.parent for path in modules)}  # as an import does
