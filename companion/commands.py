@@ -396,9 +396,9 @@ def grid(
 
 
 @verb("finetuned --model rn50-openai --dry-run",
-      "finetuned --model rn50-openai --out training/rn50",
-      "supervised_vit --model vit_b_32-openai --out training/vit --processes 8",
-      "captions --model rn50-openai --captions imagenet_captions.json --out training/captions",
+      "finetuned --model rn50-openai --out trained/rn50",
+      "supervised_vit --model vit_b_32-openai --out trained/vit --processes 8",
+      "captions --model rn50-openai --captions imagenet_captions.json --out trained/captions",
       needs="training", extras="extract,train", checkout=True)  # fmt: skip
 def train(options: TrainOptions) -> int:
     """Train the paper's comparison models on ImageNet, on the GPUs here. Finetune a zero-shot CLIP,
