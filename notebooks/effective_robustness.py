@@ -89,7 +89,8 @@ style.table(
     checkpoints the median (lowest to highest), of seeds the mean (95 % interval), and each; that
     interval is from {resamples} resamples (seed {seed}) of the test concepts, the same in all
     styles and for all seeds, and of the pool's models; near-duplicates are drawn one by one, which
-    makes it a little too narrow. The baseline of random weights is extrapolated.""",
+    makes it a little too narrow, and how other seeds would differ is not in it. The baseline of
+    random weights is extrapolated.""",
 )  # fmt: skip
 
 # %%

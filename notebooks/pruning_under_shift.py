@@ -86,8 +86,8 @@ style.table(
     average over the {outside}, and effective robustness. The paper's 80 % is the row with a fifth
     kept.""",
     more="""Changes: from the whole head, with the 95 % interval in brackets, paired within each
-    resample or image by image. (*): the accuracy is below the pool's lowest, the baseline
-    extrapolated.""",
+    resample or image by image, each head judged by itself. (*): the accuracy is below the pool's
+    lowest, the baseline extrapolated.""",
 )  # fmt: skip
 told = (inside.pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
 style.text("eighty", "\n".join(told))

@@ -66,6 +66,16 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
         assert ("companion extract" in told, "have no head" in told) == (brings, not brings)
 
 
+def test_an_interval_from_halves_says_what_they_do_to_the_count():
+    """Recorded halves of one model: a level of their own."""
+    (m,) = records.read_all("concepts", "vit_b_32")
+    found = counts.counts_of(m)
+    mean, whole = found.of("halves", "lower").mean(), found.frequent("lower").value
+    told = counts.in_halves([found])
+    assert f"{mean:.0f} on average and {whole:.0f} in all images" in told
+    assert counts.in_halves([]) == ""
+
+
 def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():
     whole = concept_probe.pocket()
     table = emoji.load().table

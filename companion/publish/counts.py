@@ -124,6 +124,21 @@ def how_frequent(measured: Collection[Measurement]) -> str:
     return "frequent concepts"
 
 
+def in_halves(found: Iterable[Found]) -> str:
+    """How many more frequent concepts pass in halves of the images: a caution on their interval.
+
+    Of the first of `found`, at the lower threshold; "" where nothing was halved.
+    """
+    for own in found:
+        if len(own.halves):
+            halves, whole = own.of("halves", "lower").mean(), own.frequent("lower").value
+            return (
+                f"In halves more of them pass by luck (by the first model, at the lower threshold, "
+                f"{halves:.0f} on average and {whole:.0f} in all images), so that it is rough."
+            )
+    return ""
+
+
 def gap(one: Found, other: Found, quantity: Quantity) -> str:
     """How much one model exceeds another among frequent concepts, ± 95 %; shares in points."""
     if len(one.halves) != len(other.halves) or not len(one.halves):
