@@ -75,3 +75,11 @@ def test_the_share_in_the_leader_needs_outlier_features_of_the_same_images():
     others = CLIP.data.model_copy(update={"name": "other_images"})
     elsewhere = words.top_direction(CLIP.model_copy(update={"data": others}))
     assert elsewhere["in leader (%)"] == "not measured"
+
+
+def test_a_familys_recorded_numbers_name_the_images_and_a_model_that_is_inferred():
+    found = read_all("outlier_features", "rn101")
+    (title,) = words.titled(found)
+    assert title.endswith(": 1,600 images of 100 ImageNet classes (model inferred)")
+    live = [m.model_copy(update={"live": True}) for m in found]
+    assert title.startswith(*words.titled(live))

@@ -39,8 +39,11 @@ def title(measurement: Measurement) -> str:
 
 
 def titled(measured: Sequence[Measurement]) -> dict[str, Measurement]:
-    """A family's measurements by title, which names the data set where there are several."""
-    alone = len({m.data.name for m in measured}) == 1
+    """A family's measurements by title, which names the data, unless all are this build's of one.
+
+    Of what was recorded the reader is told on which images, and whether the model is inferred.
+    """
+    alone = len({m.data.name for m in measured}) == 1 and all(m.live for m in measured)
     return {whose(m)[1].title if alone else title(m): m for m in measured}
 
 
