@@ -87,10 +87,10 @@ style.table(
 if any(m.level == "zero_shot" for m in changed):
     front = overview.front(changed)
     of_front = words.of_same_model(front, "basis")[front.data.name]
-    style.text("front", overview.title(front))
+    style.text("front", f"{encoders.told(front)} on {front.data.title}")
     for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
         style.text(name.replace("_", "-"), digits(of_front.value(name)))
-    style.text("kurtosis-rotated", digits(of_front.value("kurtosis_rotated").mean()))
+    style.text("kurtosis-rotated", digits(front.value("kurtosis_rotated")))
     style.text("mean-importance", digits(front.value("mean_importance")))
     style.text("kurtosis-shifted", digits(front.value("kurtosis_shifted")[-1]))
     for name in ("mean_share", "mean_coordinate_share"):

@@ -63,7 +63,7 @@ def paragraph() -> str:
     changed = overview.known("interventions", "paper")
     front = overview.front(changed)
     of_front = words.of_same_model(front, "basis")[front.data.name]
-    turned = digits(of_front.value("kurtosis_rotated").mean())
+    turned = digits(front.value("kurtosis_rotated"))
     told = (
         "Outlier features are a few coordinates that tower above the rest; κ, the activation "
         "kurtosis, measures them, and a Gaussian has 3. The figure has κ of features that others "
