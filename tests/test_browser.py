@@ -151,12 +151,17 @@ TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
 <link rel="stylesheet" href="/companion.css"><article class="bd-article">
 <div class="companion-search" data-label="Find a model" data-choose="verdict"></div>
 <div class="pst-scrollable-table-container"><table class="sortable searchable cards">
-<thead><tr><th><p>Model</p></th><th><p>ER (points)</p></th><th><p>verdict</p></th></tr></thead>
+<thead><tr><th><p>Model</p></th><th><p>ER (points)</p></th><th><p>verdict</p></th><th>outliers</th>
+</tr></thead>
 <tbody>
-<tr><td>b naïf</td><td>9.5 ± 0.2</td><td><p><span>differs</span> <span>2 of 16</span></p></td></tr>
-<tr><td>a red cat</td><td>−1.5 (v2)</td><td><span>reproduced</span> <span>1 of 1</span></td></tr>
-<tr><td>d</td><td>not measured</td><td><span>not measured</span></td></tr>
-<tr><td>c cat</td><td>1,200.0</td><td><span>reproduced</span> <span>16 of 16</span></td></tr>
+<tr><td>b naïf</td><td>9.5 ± 0.2</td><td><p><span>differs</span> <span>2 of 16</span></p></td>
+<td>92, 8</td></tr>
+<tr><td>a red cat</td><td>−1.5 (v2)</td><td><span>reproduced</span> <span>1 of 1</span></td>
+<td>92</td></tr>
+<tr><td>d</td><td>not measured</td><td><span>not measured</span></td>
+<td>n/a</td></tr>
+<tr><td>c cat</td><td>1,200.0</td><td><span>reproduced</span> <span>16 of 16</span></td>
+<td>7</td></tr>
 </tbody></table></div></article>
 <script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
 
@@ -220,6 +225,7 @@ def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(table):
 
 
 def test_sorting_understands_signs_uncertainties_and_gaps(table):
+    assert table.locator("th.numeric").all_inner_texts() == ["ER (points)"]  # no list
     for by, order, direction in (
         ("ER (points)", "abcd", "ascending"),
         ("ER (points)", "cbad", "descending"),  # what is not measured stays last

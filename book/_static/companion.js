@@ -30,6 +30,7 @@
   const markNumbers = (header, cells) => {
     const present = cells.filter((cell) => !isMissing(cell.textContent));
     if (!present.length || present.some((cell) => leadingNumber(cell.textContent) === null)) return;
+    if (present.some((cell) => /^\d+, \d/.test(cell.textContent.trim()))) return; // lists
     header.classList.add("numeric");
     for (const cell of cells) {
       const value = leadingNumber(cell.textContent);
