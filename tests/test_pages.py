@@ -29,6 +29,13 @@ def test_a_result_is_found_of_a_family_of_any_name():
         companion_results.find_result(reference)
 
 
+def test_pages_of_functions_show_no_markup(built_book):
+    for page in sorted((built_book / "appendix").glob("api_*.html")):
+        text = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
+        found = re.findall(r"model_config|~\w+\.|(?<!\*)\*\w+\*(?!\*)", text)
+        assert (page.name, found) == (page.name, [])
+
+
 def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):
     text = (built_book / "outlier_features.html").read_text(encoding="utf-8")
     assert 'href="_downloads/teach/outlier_features.zip"' in text

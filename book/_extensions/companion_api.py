@@ -17,6 +17,8 @@ NAMED = ["Array", "ArrayLike", "Encoder", "Flags", "Images", "Indices", "Integer
          "Level", "Order", "Pixels", "Preprocess", "Signs", "State"]  # fmt: skip
 #: Code in backticks, single or double, which stays as it is.
 CODE = re.compile(r"(``[^`]+``|`[^`]+`)")
+#: What would be read as markup; one *word* in asterisks is.
+MARKUP = re.compile(r"(\*\w+\*)|[*|\\]|_(?=\W|$)")
 
 
 def _escaped(
@@ -30,7 +32,7 @@ def _escaped(
             continue
         bullet, text = re.fullmatch(r"(\s*(?:\* )?)(.*)", line).groups()
         parts = CODE.split(text)
-        plain = [re.sub(r"([*|\\]|_(?=\W|$))", r"\\\1", part) for part in parts[::2]]
+        plain = [MARKUP.sub(lambda m: m[1] or f"\\{m[0]}", part) for part in parts[::2]]
         code = [_code(part.strip("`")) for part in parts[1::2]]
         lines[row] = bullet + "".join(a + b for a, b in zip(plain, [*code, ""], strict=True))
 
@@ -42,8 +44,18 @@ def _code(text: str) -> str:
 
 
 def _is_skipped(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> Any:
-    """Fields of named tuples have no words of their own."""
-    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field") else None
+    """Fields of named tuples, and what pydantic adds to a class, have no words of ours."""
+    of_tuple = str(getattr(obj, "__doc__", "")).startswith("Alias for field")
+    return True if of_tuple or name == "model_config" else None
+
+
+def _shortened(
+    app: Sphinx, what: str, name: str, obj: object, options: object, taken: str, returned: str
+) -> tuple[str, str] | None:
+    """Types without their modules, also where a default such as <factory> keeps Sphinx from it."""
+    if not taken or "<factory>" not in taken:
+        return None
+    return re.sub(r"~(\w+\.)*", "", taken), returned
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -57,5 +69,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.python_use_unqualified_type_names = True
     app.config.autodoc_type_aliases = {name: name for name in NAMED}
     app.connect("autodoc-process-docstring", _escaped)
+    app.connect("autodoc-process-signature", _shortened)
     app.connect("autodoc-skip-member", _is_skipped)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
