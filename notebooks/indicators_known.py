@@ -30,7 +30,7 @@ from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
-from companion.publish import candidates, compared, dots, style, words
+from companion.publish import accuracies, candidates, compared, dots, style, words
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence, anywhere=True)
@@ -61,7 +61,8 @@ contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidate
 )
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
-    "models", compared.candidates(shown.dropna(subset=["kurtosis"])), kind,
+    "models", compared.candidates(shown.dropna(subset=["kurtosis"])),
+    words.kinds(accuracies.evidence(*evidence.robustness.values()), kind),
     """The models whose κ is measured per image (of repeated trainings seed 0), on the images
     without shift, unless others are named.""",
     more=f"""ER: effective robustness with its 95 % interval; robust: it lies above what ordinary
@@ -87,12 +88,12 @@ rows = {
     ]
     for backbone, own in trained.groupby("backbone", sort=False)
 }  # fmt: skip
+named = " *Robust*: as in the table above." * bool(trained["robust"].eq(True).any())
 style.figure(
     "captions-control", dots.rows(rows, "concepts") if rows else None, kind,
     f"""Concepts that each model's head encodes; strokes above: what equally many random
-    directions of the same features reach, mean of {candidates.CHANCE}. *Robust*: as in the table
-    above. Captions of one style is the control: language without many styles. Intervals are on the
-    pages of the families.""",
+    directions of the same features reach, mean of {candidates.CHANCE}.{named} Captions of one style
+    is the control: language without many styles. Intervals are on the pages of the families.""",
 )  # fmt: skip
 
 # %%

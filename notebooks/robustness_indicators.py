@@ -28,13 +28,14 @@ import pandas as pd
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.publish import candidates, compared, dots, style, words
+from companion.publish import accuracies, candidates, compared, dots, style, words
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence)
 models = candidates.of_models(evidence, known).dropna(subset=["er"])  # NaN where unknown
 recorded = candidates.of_seeds(evidence.families, resamples, seed)  # of the pocket lab's seeds
-kind = words.kind(m for own in known.values() for m in own.values())
+kinds = (words.kind([m]) for own in known.values() for m in own.values())
+kind = words.kinds(accuracies.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 
 # %% [markdown]
@@ -70,8 +71,8 @@ for name, (frame, of_kind) in SHOWN.items():
         f"scatter{name}", dots.scatter(panels, label) if panels else None, of_kind,
         f"""Candidates against effective robustness, one mark for each model
         {"and seed of training " * bool(name)}that both are known of; where there are two backbones
-        the first is filled, the others are hollow. Vertical lines: 95 % intervals. Concepts: along
-        the right singular vectors.""",
+        the second is hollow. Vertical lines: 95 % intervals. Concepts: along the right singular
+        vectors.""",
     )  # fmt: skip
 
 # %%

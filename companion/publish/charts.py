@@ -97,7 +97,7 @@ def profiles(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     """A stem per coordinate of the activation profile (d,), a panel for each model.
 
     All panels have one scale. Coordinates that reach `threshold` × the mean are named, unless much
-    smaller than the largest.
+    smaller than the largest or where the name of a larger one stands.
     """
     values = {title: m.value("profile") for title, m in shown.items()}
     columns, alike = 1 if len(shown) < 5 else 2, len({len(v) for v in values.values()}) == 1
@@ -108,7 +108,11 @@ def profiles(shown: Mapping[str, Measured], threshold: float) -> Drawing:
         axes.vlines(np.arange(width), 0, profile, color=_colour(shown[title]), linewidth=0.8)
         axes.axhline(1, color=style.MUTED, linewidth=0.8)
         axes.axhline(threshold, color=style.INK, linewidth=1, linestyle=DASHED)
+        named: list[int] = []
         for c in (c for c in far_above_mean(profile, threshold) if profile[c] > highest / 5):
+            if any(abs(c - n) < width / 25 and profile[n] - profile[c] < most / 10 for n in named):
+                continue
+            named.append(c)
             offset, side = ((5, -3), "left") if c < 0.8 * width else ((-5, -3), "right")
             _name(axes, c, (c, profile[c]), offset, side)
         axes.set(xlim=(-4, width + 3), ylim=(0, 1.08 * most))
@@ -310,6 +314,9 @@ def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
                 patch.set(facecolor=mixed, edgecolor=style.PAPER, alpha=0.5)
         for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
             label.set(color=style.INK, fontsize=9)
+        for level, label in zip(levels, drawn.set_labels, strict=True):
+            if label and not sum(regions[n] for n, who in REGIONS.items() if level in who):
+                label.set_visible(False)  # beside another's circle it would name that one
     where = {
         name: "all three" if name == "all" else " and ".join(inside).replace("_", "-") + " only"
         for name, inside in REGIONS.items()

@@ -245,12 +245,17 @@ def candidates(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def marks(models: pd.DataFrame, candidate: str, edition: Edition) -> list[Marks]:
-    """Effective robustness against a candidate; all backbones but the first are hollow."""
-    first = models["backbone"].iloc[0]
+    """Effective robustness against a candidate; of two backbones the second is hollow.
+
+    More are not told apart.
+    """
+    if models["backbone"].nunique() > 2:
+        models = models.assign(backbone="")
     return [
-        Marks(f"{backbone}, {level_title(level, edition)}", level, own[candidate], own["er"],
-              own["low"], own["high"], "filled" if backbone == first else "hollow", own["model"])
-        for backbone in models["backbone"].unique()
+        Marks(f"{backbone}, {level_title(level, edition)}".removeprefix(", "), level,
+              own[candidate], own["er"], own["low"], own["high"],
+              "hollow" if place else "filled", own["model"])
+        for place, backbone in enumerate(models["backbone"].unique())
         for level in get_args(Level)
         if len(own := models[(models["backbone"] == backbone) & (models["level"] == level)])
     ]  # fmt: skip
