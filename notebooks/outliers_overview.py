@@ -34,7 +34,7 @@ style.text("coverage", overview.coverage(found, edition, "reader"))
 # ## Every model
 
 # %%
-shown = overview.titled(found) | {f"{SPARSE}: {sparse.data.title}": sparse}
+shown = overview.titled([*found, *overview.known("outlier_features", "contrast")])
 rows = pd.DataFrame(
     {
         "model": title,
@@ -48,8 +48,9 @@ rows = pd.DataFrame(
 )
 style.table(
     "kurtosis", rows, words.kind(shown.values()),
-    f"""Activation kurtosis of what was measured from single images or captions, the
-    counterpart of the paper's Table 2 on other data. {SPARSE} is no model of the paper.""",
+    """Activation kurtosis of what was measured from single images or captions, the
+    counterpart of the paper's Table 2 on other data. The last are contrasts, no models of the
+    paper.""",
     more=f"""κ: mean ± 95 % interval of that mean, over the items at hand. Persistence: how often
     the commonest largest coordinate leads; in brackets, how many coordinates lead in some item.
     Outliers: coordinates whose mean |z| is at least {threshold:g} times that of the mean

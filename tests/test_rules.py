@@ -624,7 +624,7 @@ def test_cards_are_made_of_the_verdicts_numbers():
     verdicts = judge_all(known, CLAIMS)
     cards = {name: card(CLAIMS[name], verdict, known) for name, verdict in verdicts.items()}
     title = sets.title("imagenet")
-    assert f"On one: ONE, OpenAI 40.0 ± 0.980 on {title} (32.8); ONE" in cards["K-zero-shot"]
+    assert f"On one: ONE, OpenAI 40.0 ± 0.98 on {title} (32.8); ONE" in cards["K-zero-shot"]
     assert f"The control: ONE, random weights, on {title} 2.90 ± 0" in cards["K-zero-shot"]
     assert "**Measured:** 2 of 2 models, 2 agree." in cards["K-zero-shot"]
     assert "Of these, 2 are of ImageNet's validation images" in cards["K-zero-shot"]

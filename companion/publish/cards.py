@@ -322,7 +322,8 @@ class _Shown:
         if low is None or high is None or plain == form:
             return value
         if form.endswith("±"):
-            return f"{value} ± {self._written((high - low) / 2, plain.replace('+', ''))}"
+            rounded = ".2g" if not plain and number.unit not in ("fraction", "count") else ""
+            return f"{value} ± {self._written((high - low) / 2, plain.replace('+', '') or rounded)}"
         return f"{value} ({self._written(low, plain)} to {self._written(high, plain)})"
 
     def _written(self, value: float, form: str) -> str:
