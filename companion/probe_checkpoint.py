@@ -220,9 +220,9 @@ def in_place(found: Probe) -> str:
     if found.place.among == 1:
         return f"There is no recorded model whose last layer is {kind}, so no rank is given."
     return (
-        f"By κ it is number {found.place.rank} of {found.place.among} measurements of models whose "
-        f"last layer is {kind}, itself included. They are of other images, and κ depends on the "
-        "images: small differences mean nothing."
+        f"By κ the model is number {found.place.rank} of {found.place.among} measurements of "
+        f"models whose last layer is {kind}, itself included. They are of other images, and κ "
+        "depends on the images: small differences mean nothing."
     )
 
 

@@ -69,7 +69,7 @@ style.table(
         {"data": name, "models": len(own), "ImageNet (%)": span(own["imagenet"], percent),
          "ER (points)": span(own["er"], points),
          "off the line (points)": span(own["off"], points)}
-        for name, own in pools.groupby("data", sort=False)
+        for name, own in pools.sort_values("imagenet").groupby("data", sort=False)
     ), "published",
     """The same models by what they were trained on: lowest to highest. ER: effective robustness on
     five shifts against the paper's printed line. Off the line: accuracy under shift less what the
@@ -136,5 +136,5 @@ style.table(
     "aside",
     pd.DataFrame({"model": named, "source": aside["source"], "why": aside["reason"]}),
     None,
-    "Published rows that the atlas does not count, each by one of three rules.",
+    "Published rows that the atlas does not count, each with its reason.",
 )  # fmt: skip

@@ -69,12 +69,14 @@ for model in [words.whose(m)[1] for m in measured.values() if m.live][:1]:
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 found = {(t, basis): counts_of(m, basis) for t, m in measured.items() for basis in BASES}
 quantities, frequent = (f(measured.values()) for f in (counts.quantities, counts.how_frequent))
+of_frequent = f"""*Frequent*: of {frequent}, in one draw, with the interval from random halves of
+    the images. {counts.in_halves(found[m, ""] for m in measured)}"""
 
 for basis, along in BASES.items():
     table = pd.DataFrame(
         {"model": model, "concepts with": title}
         | counts.beside_chance(found[model, basis], quantity, "encoded")
-        | {"frequent, ± 95 %": counts.frequent(found[model, basis], quantity)}
+        | ({} if basis else {"frequent, ± 95 %": counts.frequent(found[model, basis], quantity)})
         for model in measured for quantity, title in quantities.items()
     )  # fmt: skip
     style.table(
@@ -83,8 +85,7 @@ for basis, along in BASES.items():
         sign: the counterpart of the paper's Table 3, beside two kinds of chance.""",
         more=f"""Mean (lowest to highest): of draws of negatives; of sets of as many random
         directions of the same features; of permutations of the labels. Mean best AP: over
-        concepts, in percent. *Frequent*: of {frequent}, in one draw, with the interval from random
-        halves of the images. {counts.in_halves(found[m, basis] for m in measured)}""",
+        concepts, in percent. {"" if basis else of_frequent}""",
     )  # fmt: skip
 
 # %%
@@ -129,7 +130,9 @@ style.table(
 )  # fmt: skip
 style.figure(
     "venn", charts.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None,
-    evidence, f"The paper's Figure 4 for {backbone.title}, measured here. Areas are approximate.",
+    evidence,
+    f"""The paper's Figure 4 for {backbone.title}, measured here. Areas are approximate; a level
+    that encodes nothing has no circle.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -140,5 +143,5 @@ known = of_family(backbone, measured.values())
 for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
         verdict = judge(claim, known)
-        style.text(f"claim-{name}", cards.beside(claim, verdict, known, f"**{backbone.title}.**"))
+        style.text(f"claim-{name}", cards.beside(claim, verdict, known, f"**{name}.**"))
 words.missing("The concepts", "concepts", backbone, list(measured.values()))

@@ -44,5 +44,5 @@ assert np.isclose(line.slope, kept["slope"])
 
 # %%
 style.explorer("models", data)
-style.text("count", str(len(data["model"])))
+style.text("count", f"{len(data['model']):,}")
 style.text("not-counted", str(len(atlas.set_aside(table))))

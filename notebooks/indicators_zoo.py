@@ -69,7 +69,7 @@ style.table(
     the data family explains, and with the quantity, adjusted for the number of families. A quantity
     that is worth measuring lowers the one and raises the other.""",
     missing=f"""κ, persistence, the share of the mean image and importance of the {len(usable)}
-    published CLIP models that the baseline rests on; so far {len(known)} of them have a measurement
+    published CLIP models that the bar rests on; so far {len(known)} of them have a measurement
     of the edition `zoo`, and {compared.LEAST_OF_THE_ZOO} are needed. On a machine with a GPU and
     ImageNet's validation images: `companion families zoo`, then `companion grid --edition zoo`.""",
 )  # fmt: skip

@@ -45,6 +45,6 @@ style.table(
     "Estimated cost of one training, in hours of one GPU. Not measured.",
     more=f"""Images: seen in all epochs. Operations are counted (forward and backward), the rest is
     assumed: {peaks} × 10¹² operations a second at most (bf16, as the maker says), of which
-    {high:.0%} down to {low:.0%} are reached. Images per second: what one GPU would then ask of the
-    processors that decode.""",
+    {100 * high:.0f} % down to {100 * low:.0f} % are reached. Images per second:
+    what one GPU would then ask of the processors that decode.""",
 )  # fmt: skip

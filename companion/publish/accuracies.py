@@ -113,8 +113,10 @@ def each_shift(
 
 def rows(family: Family, view: View, averaged: pd.DataFrame) -> pd.DataFrame:
     """Rows of Table 1: one for each model and source of a view (`views.averaged`)."""
+    models = averaged.to_dict("records")
+    one_of = "each" if any(1 < len(one["each"]) < 10 for one in models) else "checkpoints"
     found = []
-    for one in averaged.to_dict("records"):
+    for one in models:
         each, er = one["each"], points(one["er"], one["er_95"])
         if one["er_95"] != one["er_95"]:
             er = f"{points(one['er'])} ({points(one['low'])} to {points(one['high'])})"
@@ -122,7 +124,7 @@ def rows(family: Family, view: View, averaged: pd.DataFrame) -> pd.DataFrame:
                "ER (points)": er,
                f"{view.inside} (%)": percent(one["imagenet"]),
                "shifted (%)": percent(one["shifted"]),
-               "of": " / ".join(map(points, each)) if 1 < len(each) < 10 else f"{len(each)}",
+               one_of: " / ".join(map(points, each)) if 1 < len(each) < 10 else f"{len(each)}",
                "source": one["source"]}  # fmt: skip
         found.append(row)
     return pd.DataFrame(found)
