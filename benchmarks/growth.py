@@ -36,7 +36,6 @@ from companion.measurements import records
 RESULT = ROOT / "data" / "throughput" / "growth.json"
 COMMANDS = {"status": ["status"], "claims": ["claims", "--json"], "build": ["build", "--runs"]}
 SIZES = {"models": (10, 100, 1000), "measurements": (50, 200, 1000), "families": (5, 25, 100)}
-TITLES = {"models": "published models", "measurements": "measurements", "families": "families"}
 CALLS = 2
 #: Written into the copy and run there: every run as if it had been executed just now.
 AS_EXECUTED = """

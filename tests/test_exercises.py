@@ -136,6 +136,13 @@ def test_what_others_found_is_right_and_what_is_far_off_is_not(label, values, ca
     assert f"{label}, value 1: not yet. {EXERCISES[label][1]}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_call_that_a_page_shows_can_be_made(page):
+    text = (ROOT / f"book/{page}.md").read_text(encoding="utf-8")
+    ((label, values),) = re.findall(r'`check\("([\w-]+)", ([\d., ]+)\)`', text)
+    check(label, *map(float, values.split(",")))
+
+
 @pytest.mark.parametrize("label", sorted({*FOUND} - {*CHECKED}))
 def test_the_exam_is_right_and_is_not_checked(label):
     np.testing.assert_allclose(answers(label)[0], FOUND[label], rtol=0.01)

@@ -102,7 +102,7 @@ FAULTS = {
         ("persistence_fraction", 1.2, "between 0 and 1"),
         ("persistence_coordinate", 512, "between 0 and 511"),
         ("outlier_coordinates", [3], "whose profile reaches"),
-        ("outlier_threshold", 1.0, "must be the paper's 6"),
+        ("outlier_threshold", 1.0, "must be this book's 6"),
         ("leaders", 5000, "no more than there are images or components"),
         ("provenance", MISSING, "provenance: Field required"),
         ("provenance/device", MISSING, "provenance.device: Field required"),

@@ -95,7 +95,7 @@ def _coherence(m: Measurement) -> Iterator[str]:
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
     if m.experiment == "outlier_features":
         if v["outlier_threshold"] != OUTLIER_THRESHOLD:
-            yield f"outlier_threshold must be the paper's {OUTLIER_THRESHOLD:g}."
+            yield f"outlier_threshold must be this book's {OUTLIER_THRESHOLD:g}."
         if not 1 <= v["leaders"] <= min(m.counts["images"], m.counts["components"]):
             yield "leaders must be at least one, and no more than there are images or components."
         p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
