@@ -19,10 +19,11 @@
   /** Whether a cell says that there is no value. */
   const isMissing = (text) => /^(|[–—-]|n\/a|not (measured|published|known).*)$/i.test(text.trim());
 
-  /** Mark a column of sentences, which need room, or of short names, not to be broken. */
+  /** Mark a column of sentences or phrases, which need room, or of short names, not to be broken. */
   const markTexts = (header, cells) => {
     const longest = Math.max(...cells.map((cell) => cell.textContent.trim().length));
     if (longest > 60) [header, ...cells].forEach((cell) => cell.classList.add("sentences"));
+    else if (longest > 20) header.classList.add("phrases");
     if (longest <= 16) cells.forEach((cell) => cell.classList.add("name"));
   };
 
