@@ -36,6 +36,7 @@ from companion.probe_found import (
     Verdict,
 )
 from companion.publish.style import digits
+from companion.publish.words import outliers as outliers_named
 from companion.publish.words import share
 
 FEWEST_IMAGES = 8
@@ -158,13 +159,12 @@ def in_words(found: Numbers) -> dict[str, Any]:
         found.persistence,
         found.outliers,
     )
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return _THRESHOLDS | {
         "images": found.images,
         "needed": found.images_needed,
         "kurtosis": digits(found.kurtosis.mean),
         "interval": _ends(found.kurtosis.interval, digits),
-        "named": ", ".join(str(outlier.coordinate) for outlier in names[:6]) + more or "none",
+        "named": outliers_named(found.profile, found.outlier_threshold),
         "largest": digits(max(found.profile)),
         "they": "It leads" if len(names) == 1 else "They lead",
         "lead": lead.count,

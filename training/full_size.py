@@ -436,9 +436,8 @@ def next_commands(path: Path) -> str:
 def describe(options: TrainOptions) -> str:
     """Say what would be done and about what it would cost, also where there are no images."""
     recipe, model, here = recipes.load(options.recipe), find_model(options), ""
-    if model.library == "open_clip":
-        net = networks.build(model.name, "open_clip", networks.source(model), outline=True)
-        recipe.check_tower(type(net.visual).__name__)
+    net = networks.build(model.name, "open_clip", networks.source(model), outline=True)
+    recipe.check_tower(type(net.visual).__name__)
     try:
         images = len(read_data(options)[0])
     except DatasetError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
@@ -105,7 +105,7 @@ def kurtosis(measurement: Measurement) -> str:
     return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
 
 
-def outliers(profile: NDArray[np.float64], threshold: float) -> str:
+def outliers(profile: ArrayLike, threshold: float) -> str:
     """The coordinates of a profile that are far above the mean one, the largest first."""
     names = [str(c) for c in far_above_mean(profile, threshold)]
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
