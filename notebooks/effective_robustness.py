@@ -128,8 +128,8 @@ style.figure(
 # %% [markdown]
 # ## How much rests on the choice of fit
 #
-# The paper prints its constants but not which variant of ImageNet-V2 stands in the mean, nor which
-# models are in the pool. The same accuracies give other values under other choices.
+# Version 1 prints its constants. Which variant of ImageNet-V2 stands in the mean, and which models
+# are in the pool, is not known. The same accuracies give other values under other choices.
 
 # %% [markdown] tags=["paper"]
 # Of five shifts: the printed constants and eight refits, four choices of ImageNet-V2 in the pool by
