@@ -512,8 +512,8 @@ def test_one_choice_of_fit_has_to_agree():
                          "slope": [0.76, 0.8], "intercept": [-1.487, -1.4], "r": 0.99})  # fmt: skip
     agrees, differs = (judged("ER-fit", evidence(fits=part)) for part in (fits, fits[1:]))
     assert (agrees.outcome, differs.outcome) == ("reproduced", "differs")
-    assert agrees.of("slope").keys() == {"V2 mean, pool all"}
-    assert differs.of("intercept")["V2 threshold, pool all"].value == -1.4  # the nearest
+    assert agrees.of("slope").keys() == {"V2 mean, all but more data"}
+    assert differs.of("intercept")["V2 threshold, all but more data"].value == -1.4  # the nearest
     assert judged("ER-fit", evidence()).outcome == "not measured"
 
 

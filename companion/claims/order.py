@@ -22,6 +22,7 @@ from companion.claims.ledger import (
     numbers,
 )
 from companion.measurements.accuracies import CLIP_V2
+from companion.measurements.views import POOL_TITLES
 
 
 def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Result]:
@@ -140,7 +141,9 @@ def er_fit(claim: Claim, evidence: Evidence) -> Findings:
     if fits.empty:
         return
     constants = {
-        f"V2 {fit.v2}, pool {fit.kinds}": {name: float(getattr(fit, name)) for name in claim.values}
+        f"V2 {fit.v2}, {POOL_TITLES[str(fit.kinds)]}": {
+            name: float(getattr(fit, name)) for name in claim.values
+        }
         for fit in fits.itertuples()
     }
     judged = {fit: all_hold(judge_values(claim, own).values()) for fit, own in constants.items()}

@@ -42,8 +42,10 @@ def of_family(family: Family) -> dict[str, Measurement]:
 def probe(measured: Collection[Measurement]) -> str:
     """Which images and concepts were counted (MyST)."""
     for m in measured:
+        count = f"{m.counts['images']:,}"
+        images = m.data.what if count in m.data.what else f"{count} images ({m.data.what})"
         return (
-            f"Probe: {m.counts['images']:,} images ({m.data.what}), with {m.counts['concepts']:,} "
+            f"Probe: {images}, with {m.counts['concepts']:,} "
             f"concepts of at least {m.value('least_positives')} positive images each. Thresholds "
             f"on the average precision: {m.value('threshold'):g}, the paper's, and "
             f"{m.value('lower_threshold'):g}, ours."
