@@ -170,8 +170,8 @@ def left_out(name: str, measurement: Measurement) -> str:
     return (
         f"**{name}:** leaving out direction {worst + 1} (by singular value) alone takes accuracy "
         f"from {percent(measurement.value('accuracy_importance')[-1])} % to "
-        f"{percent(without[worst])} %, more than any other. Without any single one of the others "
-        f"it stays between {percent(others.min())} % and {percent(others.max())} %."
+        f"{percent(without[worst])} %, and no other takes it lower. Without any single one of the "
+        f"others it stays between {percent(others.min())} % and {percent(others.max())} %."
     )
 
 
