@@ -132,8 +132,8 @@ style.figure(
 # are in the pool, is not known. The same accuracies give other values under other choices.
 
 # %% [markdown] tags=["paper"]
-# Of five shifts: the printed constants and eight refits, four choices of ImageNet-V2 in the pool by
-# two of pool. The models' own accuracies stay the same (V2 matched-frequency).
+# Of five shifts: the printed constants and eight refits, four choices of ImageNet-V2 with two pools
+# each. The models' own accuracies stay the same (V2 matched-frequency).
 
 # %% [markdown] tags=["pocket"]
 # In the pocket lab the pool is our own; r says how far one line carries for all its models.
