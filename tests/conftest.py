@@ -23,6 +23,8 @@ EXTENSIONS = str(ROOT / "book/_extensions")
 sys.path.append(EXTENSIONS)  # tests import the book's extensions by name
 #: The processes that tests start keep compiled bytecode, as a reader's do, whatever this one may.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+#: What is tested is this checkout, whichever a reader works on.
+os.environ.pop("COMPANION_ROOT", None)
 #: Of two workers each has a core to itself.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
