@@ -215,7 +215,7 @@ def test_readme_tells_the_sizes(emoji):
     by_hand = len((FOLDER / "names.csv").read_text(encoding="utf-8").splitlines()) - 1
     flat = " ".join(readme.split())
     assert f"corrects or adds {by_hand} by hand" in flat
-    assert f"{len(shared)} concepts that all ten styles draw, {len(tests)} of them" in flat
+    assert f"all ten draw {len(shared)}, {len(tests)} of them test concepts" in flat
 
 
 def test_alike_is_the_correlation_of_the_ink():

@@ -137,9 +137,10 @@ def test_readme_opens_with_what_is_measured(own_store):  # what is recorded, alo
     )
     lowest, highest = min(openai.values()), max(laion.values())
     assert f"({highest:.2f} at most against {lowest:.1f} at least)" in said
-    turned = recorded("basis", "vit_b_32-openai", "kurtosis_rotated")["imagenet_train_4000"]
+    turned = recorded("interventions", "vit_b_32-openai", "kurtosis_rotated")
     whole = openai["imagenet_train_4000"]
-    assert f"4,000 ImageNet training images from {whole:.1f} to {np.mean(turned):.2f}" in said
+    changed = f"from {whole:.1f} to {turned['imagenet_train_4000']:.2f}"
+    assert f"4,000 ImageNet training images {changed}" in said
     er = {name: 100 * gather("paper").intervals[f"vit_b_32-{name}"].value
           for name in ("openai", "laion2b")}  # fmt: skip
     assert f"(+{er['laion2b']:.1f} against +{er['openai']:.1f} points)" in said
