@@ -340,7 +340,7 @@ def test_the_chapter_shows_broden_live_and_as_recorded(painted, tmp_path):
     for data in ("broden", "pocket-noto-test"):
         companion(folder, "extract", "mine", "--data", data, "--accept-counts", "-q")
     live = "\n".join(results(folder, "concepts mine").values())
-    assert "Probe: 400 images (Broden, NOT the published set, taken as it is: 400 of 63" in live
+    assert "Probe: Broden, NOT the published set, taken as it is: 400 of 63,305 images" in live
     assert "with 16 concepts of at least 20 positive images" in live
     assert "| coordinates | 0.9 |" in live and "| right singular vectors | 0.9 |" in live
     by_hand = next(line for line in live.splitlines(True) if ", v1, *" in line)  # on the arrays
