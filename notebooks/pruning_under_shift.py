@@ -34,8 +34,8 @@ KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 #: What the training distribution is called, the view with its shifts and baseline, and what
 #: evidence the baseline rests on.
 SAMPLES = {
-    "pocket": ("in the training style", "unseen", "recorded"),
-    "imagenet-and-shifts": ("on ImageNet", "five", "published"),
+    "pocket": ("in the", "training style", "unseen", "recorded"),
+    "imagenet-and-shifts": ("on", "ImageNet", "five", "published"),
 }
 #: What the intervals are from.
 INTERVALS = {
@@ -48,8 +48,7 @@ backbone = load_family(family)
 found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
 sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
-trained_on, name, source = SAMPLES[sample]
-trained = trained_on.removeprefix("on ").removeprefix("in the ")
+on, trained_on, name, source = SAMPLES[sample]
 evidence = words.kinds(source, words.kind(found))
 view = views.view(name)
 outside = view.where
@@ -67,7 +66,7 @@ curves = {
 drawn = next((m.value("random_orders") for m in found), "no")
 style.figure(
     "curve", charts.pruning(curves) if found else None, evidence,
-    f"""Accuracy {trained_on} (left) and effective robustness on the {outside} (right) of
+    f"""Accuracy {on} {trained_on} (left) and effective robustness on the {outside} (right) of
     {backbone.title} against the share of directions pruned, in four orders, the counterpart of
     the paper's Figure 3. Blue band: 95 % interval; grey: lowest to highest of {drawn} random
     orders. Dashed: the 80 % of the claim.""",
@@ -79,13 +78,13 @@ style.figure(
 rows = pd.DataFrame(
     row
     for title, orders in sweeps.items()
-    for row in inside.pruning_rows(title, orders["importance"], KEPT, trained, outside, lowest)
+    for row in inside.pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
 style.table(
     "kept", rows, evidence,
-    f"""{backbone.title} with the most important directions kept: accuracy {trained_on}, on
-    average over the {outside}, and effective robustness. The paper's 80 % is the row with a fifth
-    kept.""",
+    f"""{backbone.title} with the most important directions kept: accuracy {on} {trained_on},
+    on average over the {outside}, and effective robustness. The paper's 80 % is the row with a
+    fifth kept.""",
     more="""Changes: from the whole head, with the 95 % interval in brackets, paired within each
     resample or image by image, each head judged by itself. (*): the accuracy is below the pool's
     lowest, the baseline extrapolated.""",

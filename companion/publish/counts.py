@@ -43,7 +43,7 @@ def probe(measured: Collection[Measurement]) -> str:
     """Which images and concepts were counted (MyST)."""
     for m in measured:
         count = f"{m.counts['images']:,}"
-        images = m.data.what if count in m.data.what else f"{count} images ({m.data.what})"
+        images = m.data.what if count in m.data.what.split() else f"{count} images ({m.data.what})"
         return (
             f"Probe: {images}, with {m.counts['concepts']:,} "
             f"concepts of at least {m.value('least_positives')} positive images each. Thresholds "
