@@ -28,8 +28,8 @@ SHIPPED = CODE / "analysis" / "shipped"
 #: An error lists at most so many known names.
 MOST_LISTED = 20
 
-#: What HTML, MyST or mathematics reads as more than a character.
-MARKUP = frozenset("<>{}[]`$*|\\")
+#: What HTML, MyST or mathematics reads as more than characters, entities among it.
+MARKUP = re.compile(r"[<>{}\[\]`$*|\\]|&[#\w]+;?")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
@@ -81,9 +81,10 @@ PACKAGES = ROOT if (ROOT / "analysis" / "common.py").is_file() else CODE
 
 def plain(text: str) -> str:
     """The same text; ValueError if it holds what a page could read as more than characters."""
-    wrong = [one for one in text if one in MARKUP or not (one.isprintable() or one == NO_BREAK)]
+    unprintable = (one for one in text if not (one.isprintable() or one == NO_BREAK))
+    wrong = next(unprintable, "") or next((match[0] for match in MARKUP.finditer(text)), "")
     if wrong:
-        raise ValueError(f"plain words are expected, without {wrong[0]!r}")
+        raise ValueError(f"plain words are expected, without {wrong!r}")
     return text
 
 

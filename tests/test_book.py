@@ -72,6 +72,31 @@ def test_no_text_becomes_html(tmp_path):
     assert not re.search(r'<(script|img|b)\b|href="(javascript|data)|<[^>]* on\w+=', shown), shown
 
 
+ENTITIES = ("&lt;{}&gt;", "&#60;{}&#62;", "&#x3C;{}&#x3e;", "&amp;lt;{}&amp;gt;")
+
+
+def test_no_entity_becomes_an_element(tmp_path, open_page):
+    """The theme writes a page's title as it is, above the contents of a printed page."""
+    element = "img src=x onerror=document.title='ran'"
+    pages = {f"page{i}": f"# {one.format(element)}\n" for i, one in enumerate(ENTITIES)}
+    toc = "```{toctree}\n:glob:\n\npage*\n```\n"
+    static = [str(ROOT / "book/_static")]
+    theme = {"html_theme": "sphinx_book_theme", "html_context": {"default_mode": "auto"}}
+    sphinx_build(
+        tmp_path,
+        {"index": f"# {element}\n\n{toc}", **pages},
+        "companion_offline",
+        html_static_path=static,
+        **theme,
+    )
+    for name in ("index", *pages, "search", "genindex"):
+        shown = (tmp_path / f"html/{name}.html").read_text("utf-8")
+        assert not re.search(r"<img[^>]*onerror", shown), name
+        assert name in ("search", "genindex") or "jb-print-docs-body" in shown
+        page = open_page((tmp_path / f"html/{name}.html").as_uri(), {"width": 1280, "height": 900})
+        assert page.title() != "ran"
+
+
 #: Sphinx's settings: where there is a file "stop" a build ends when its pages are written.
 STOPPABLE = """
 import os, sys

@@ -137,6 +137,7 @@ FAULTS = {
          "provenance.device: plain words are expected, without '<'"),
         ("data/what", "![x](http://x.org/y.png)",
          "data.what: plain words are expected, without '['"),
+        ("data/what", "&lt;img src=x onerror=P&gt;", "plain words are expected, without '&lt;'"),
         ("provenance/made_from", {"analysis.`x`": "1"}, "plain words are expected, without '`'"),
     ],
     "accuracy": [

@@ -126,6 +126,8 @@ FAULTS = [
     ("name: tiny-one", "name: tiny/one", r"models\[0\].name: .* match pattern .*, got 'tiny/one'"),
     ("tiny-none", "tiny-one", "family: model names must differ, 'tiny-one' is there more than"),
     ("Tiny", "'<script>x</script>'", "title: plain words are expected, without '<'"),
+    *(("Tiny", f"'{entity}img src=x onerror=a>'", f"title: plain words .*, without '{entity[:3]}")
+      for entity in ("&lt;", "&#60;", "&#x3C;", "&lt", "&amp;lt;")),
     ("tv_in1k", "x\n    note: 'see {doc}`/x`'", r"models\[0\].note: plain words .*, without '{'"),
     ("ImageNet-1k labels", '"\\e[2J"', r"models\[0\].pretraining: plain .*, without '\\x1b'"),
     ("tv_in1k", "'folder/[x](y).pt'", r"models\[0\]: plain words are expected, without '\['"),

@@ -5,6 +5,7 @@ What Sphinx and Jupyter Book leave to their users:
 - exactly the scripts and styles named here are put on every page, in this order (Jupyter Book
   adds whatever lies in `_static`, in the file system's order, 2 MB of MathJax included);
 - a page that would load anything from another host stops the build;
+- the titles that the theme writes as HTML, above the contents of a printed page, are escaped;
 - pages whose source is gone are removed from the output, so that they are not published;
 - when a page comes, goes or gets another title, all pages are written again, because each shows
   the table of contents (Sphinx leaves the others with the old one, and with dead links);
@@ -14,6 +15,7 @@ What Sphinx and Jupyter Book leave to their users:
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,7 +44,7 @@ _SCRIPT = re.compile(r"<script\b.*?</script>", re.I | re.S)
 _SCRIPT_IMPORT = re.compile(rf"\b(?:import|from)\s*\(?\s*{_HOST}")
 
 
-def foreign_resources(html: str) -> list[str]:
+def foreign_resources(page: str) -> list[str]:
     """Return the addresses on other hosts that a page makes the browser fetch.
 
     >>> foreign_resources('<script src="https://example.org/a.js"></script>')
@@ -50,13 +52,13 @@ def foreign_resources(html: str) -> list[str]:
     >>> foreign_resources('<a href="https://example.org">a link is fine</a>')
     []
     """
-    tags = _TAG.findall(html)
+    tags = _TAG.findall(page)
     links = [tag for tag in tags if _LOADING.search(tag)]
     places = [
         (_SOURCE, tags),
         (_LINK, links),
-        (_STYLE_IMPORT, _STYLE.findall(html)),
-        (_SCRIPT_IMPORT, _SCRIPT.findall(html)),
+        (_STYLE_IMPORT, _STYLE.findall(page)),
+        (_SCRIPT_IMPORT, _SCRIPT.findall(page)),
     ]
     return [
         match["address"]
@@ -84,6 +86,13 @@ def name_assets(app: Sphinx, config: Config) -> None:
 def note_page(app: Sphinx, pagename: str, *_: Any) -> None:
     """Remember which pages this build writes, to check just those."""
     _written(app).add(pagename)
+
+
+def escape_titles(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
+    """Escape what the theme's templates write as it is: plain text, which may look like HTML."""
+    for key in ("pagetitle", "root_title"):
+        if key in context:
+            context[key] = html.escape(context[key])
 
 
 def check_pages(app: Sphinx, exception: Exception | None) -> None:
@@ -183,6 +192,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("comments_config", {}, "", dict)
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
     app.connect("html-page-context", note_page)
+    app.connect("html-page-context", escape_titles, priority=900)  # after the theme sets them
     app.connect("env-updated", write_all_if_contents_changed)
     app.connect("env-before-read-docs", forget_what_is_read_anew)
     app.connect("env-check-consistency", forget_until_finished)

@@ -18,6 +18,7 @@ from kills import Row
 from playwright.sync_api import Page, sync_playwright
 
 MARK = "document.documentElement.dataset.ran=1"
+IMAGE = f"<img src=x onerror={MARK}>"
 PAYLOADS = {
     "a script": f"<script>{MARK}</script>",
     "an attribute": f'<img src=x onerror="{MARK}">',
@@ -29,6 +30,10 @@ PAYLOADS = {
     "a table's end": f"a | <svg onload={MARK}> |\n\n<script>{MARK}</script>",
     "a script's end": f"</script><script>{MARK}</script>",
     "a comment's end": f"--><script>{MARK}</script><!--",
+    "named entities": IMAGE.replace("<", "&lt;").replace(">", "&gt;"),
+    "decimal entities": IMAGE.replace("<", "&#60;").replace(">", "&#62;"),
+    "hexadecimal entities": IMAGE.replace("<", "&#x3C;").replace(">", "&#x3e;"),
+    "double entities": IMAGE.replace("<", "&amp;lt;").replace(">", "&amp;gt;"),
 }
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
