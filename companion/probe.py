@@ -49,12 +49,18 @@ leaky ReLU of Gaussian numbers at most 0.3 where they bend them noticeably, a Re
 VARYING_THRESHOLD = 0.01
 """Share of the features' squared length that should vary between images. Random weights have had
 0.0000 to 0.34, trained ones 0.08 and more: only extreme ones are told."""
+LESS_MEAN_THRESHOLD = 3.45
+"""κ after mean subtraction above which more than the mean image makes the sign: the middle, on a
+log scale, of recorded signed controls (3.01 at most) and zero-shot models (3.95 at least)."""
+UNEVEN_ROWS = 0.2
+"""Spread of the rows' lengths over their mean from which on an array may be transposed. Images have
+had 0.00 to 0.13, coordinates 0.24 and more, at least twice as much as the images."""
 PRECISION = 0.05
 """Half the width of the interval of κ that `images_needed` is for, as a share of κ."""
 
 _SAID = read_yaml(ROOT / "data" / "probe.yaml")
 _OFTEN = 100 * PERSISTENCE_THRESHOLD
-_THRESHOLDS = {"often": _OFTEN, "threshold": OUTLIER_THRESHOLD}
+_THRESHOLDS = {"often": _OFTEN, "threshold": OUTLIER_THRESHOLD, "alone": LESS_MEAN_THRESHOLD}
 RULES: str = _SAID["rules"].format(**_THRESHOLDS)
 
 
@@ -75,11 +81,12 @@ def probe(
     `features`: what the model's head sees, one row per image, of any length (nothing here changes
     when a row is scaled). `head`: its weights (classes, d), if it has one. `recorded`: other
     models to place this one among; those called `name` are left out. Raises ProbeError for fewer
-    than `FEWEST_IMAGES` images, other shapes, numbers that are not finite, and images whose
-    features are all equal.
+    than `FEWEST_IMAGES` images, other shapes, transposed arrays, numbers that are not finite, and
+    images whose features are all equal.
     """
     try:
         array = outliers.checked_features(features)
+        _check_orientation(array, head)
         check_number(len(array))
         numbers = _measured(array, head, name)
     except ValueError as error:
@@ -100,6 +107,36 @@ def check_number(images: int) -> None:
         )
 
 
+def _check_orientation(array: NDArray[Any], head: ArrayLike | None) -> None:
+    """Raise ValueError for what seems to be (components, images).
+
+    A head says so by its width. Without one the lengths do: images are about equally long, if not
+    at length 1, and coordinates are not.
+    """
+    width = np.shape(head)[-1] if head is not None and np.ndim(head) == 2 else array.shape[1]
+    if width != array.shape[1] and width == len(array):
+        raise ValueError(
+            f"the features have the shape {array.shape} and the head reads {width} components, as "
+            "many as there are rows; one row per image is expected: give features.T."
+        )
+    rows, columns = np.empty(len(array)), np.zeros(array.shape[1])
+    for place, h in outliers.finite_blocks(array):
+        rows[place] = np.einsum("ij,ij->i", h, h)
+        columns += np.einsum("ij,ij->j", h, h)
+    of_rows, of_columns = (_spread(np.sqrt(squares)) for squares in (rows, columns))
+    if of_rows > max(UNEVEN_ROWS, 2 * of_columns):
+        raise ValueError(
+            f"the features have the shape {array.shape} and seem to be transposed, since their "
+            "rows differ in length more than twice as much as their columns; one row per image is "
+            "expected: give features.T or, if rows are images, divide each by its length."
+        )
+
+
+def _spread(lengths: NDArray[np.float64]) -> float:
+    """Standard deviation of lengths over their mean; 0 where all are 0."""
+    return float(lengths.std() / lengths.mean()) if lengths.any() else 0.0
+
+
 def judge(found: Numbers, among: Place) -> Verdict:
     """The verdict on what was measured, `among` recorded models. In order:
 
@@ -108,19 +145,19 @@ def judge(found: Numbers, among: Place) -> Verdict:
     2. The interval of κ lies above two thirds of the way from controls to zero-shot models
        (`Place.mark`), there are outlier coordinates, and the interval of the share of images that
        they lead in lies above `PERSISTENCE_THRESHOLD`: *shows*; but *cannot tell* if the features
-       hardly vary between images (`VARYING_THRESHOLD`), which random weights do too.
+       hardly vary between images (`VARYING_THRESHOLD`), which random weights do too, or if the
+       mean image alone makes the sign: the interval of κ after mean subtraction is not above
+       `LESS_MEAN_THRESHOLD`. A constant that a bias adds to one coordinate does that.
     3. The interval of κ lies below one third of that way, and there is no outlier coordinate:
        *none*, in this basis.
     4. Anything else: *cannot tell*, because there are too few images, or because κ, outlier
        coordinates and persistence do not go together.
     """
     words = in_words(found) | _ends_of(among)
-    why = _doubt(found, among)
-    low = found.kurtosis.interval.high < among.mark(1 / 3)
-    answer: Answer = "cannot tell" if why else "none" if low else "shows"
+    answer, why = _answer(found, among)
     because = _SAID["because"][why].format(**words) if why else ""
     told = "kurtosis" if among.plain < among.outlying else "kurtosis alone"
-    reasons = (told, "outliers" if found.outliers else "no outliers", "leader", "mean")
+    reasons = [told, "outliers" if found.outliers else "no outliers", "leader", "mean"]
     said = (_SAID["reasons"][reason].format(**words) for reason in reasons)
     cautions = _SAID["cautions"]
     untrained = not found.outliers and found.persistence.interval.low > PERSISTENCE_THRESHOLD
@@ -129,6 +166,7 @@ def judge(found: Numbers, among: Place) -> Verdict:
         found.layer.comparison: not found.layer.fair,
         cautions["untrained"]: untrained,
         cautions["few"].format(**words): not found.enough,
+        **{sentence: True for sentence in _depends_on(found, among)},
     }
     return Verdict(
         answer,
@@ -145,10 +183,13 @@ def place(found: Numbers, recorded: Iterable[Recorded]) -> Place:
     alike = [other for other in others if other.signed == (found.layer.kind == "signed")]
     above = sum(other.kurtosis > found.kurtosis.mean for other in alike)
     signed = [other for other in others if other.signed]
-    high = [other.kurtosis for other in signed if other.level == "zero_shot"]
-    low = [other.kurtosis for other in signed if other.level in ("random", "supervised")]
-    ends = (max(low), min(high)) if low and high and max(low) < min(high) else ()
-    return Place(1 + above, 1 + len(alike), tuple(others), *ends)
+    high = [other for other in signed if other.level == "zero_shot"][-1:]
+    low = [other for other in signed if other.level in ("random", "supervised")][:1]
+    ends = [*low, *high]
+    if not (low and high and low[0].kurtosis < high[0].kurtosis):
+        return Place(1 + above, 1 + len(alike), tuple(others))
+    kurtosis, models = ([getattr(end, part) for end in ends] for part in ("kurtosis", "model"))
+    return Place(1 + above, 1 + len(alike), tuple(others), *kurtosis, *models)
 
 
 def in_words(found: Numbers) -> dict[str, Any]:
@@ -172,6 +213,7 @@ def in_words(found: Numbers) -> dict[str, Any]:
         "outliers_lead_interval": _ends(lead.interval),
         "leader": found.leader,
         "less_mean": digits(found.kurtosis_less_mean),
+        "less_mean_interval": _ends(found.less_mean_interval, digits),
         "in_mean": share(1 - found.layer.varying),
         "leads": share(persistence.fraction),
         "leads_interval": _ends(persistence.interval),
@@ -194,7 +236,25 @@ def _ends_of(among: Place) -> dict[str, str]:
             "plain": among.plain, "outlying": among.outlying,
             "below": among.mark(1 / 3), "above": among.mark(2 / 3),
         }.items()
-    }  # fmt: skip
+    } | {"plain_of": among.plain_of, "outlying_of": among.outlying_of}  # fmt: skip
+
+
+def _answer(found: Numbers, among: Place) -> tuple[Answer, str]:
+    """The answer, and why there is none."""
+    why = _doubt(found, among)
+    low = found.kurtosis.interval.high < among.mark(1 / 3)
+    return ("cannot tell" if why else "none" if low else "shows"), why
+
+
+def _depends_on(found: Numbers, among: Place) -> list[str]:
+    """The models without which the verdict would be another, a sentence each."""
+    answer, sentences = _answer(found, among)[0], []
+    for model in filter(None, (among.plain_of, among.outlying_of)):
+        others = [other for other in among.others if other.model != model]
+        without = _answer(found, place(found, others))[0]
+        if without != answer:
+            sentences.append(_SAID["cautions"]["marks"].format(model=model, without=without))
+    return sentences
 
 
 def _doubt(found: Numbers, among: Place) -> str:
@@ -212,13 +272,15 @@ def _doubt(found: Numbers, among: Place) -> str:
         return "no persistence"
     if lead.interval.low <= PERSISTENCE_THRESHOLD:
         return "few for persistence"
-    return "alike" if found.layer.varying < VARYING_THRESHOLD else ""
+    if found.layer.varying < VARYING_THRESHOLD:
+        return "alike"
+    return "mean alone" if found.less_mean_interval.low <= LESS_MEAN_THRESHOLD else ""
 
 
 def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers:
     found = outliers.outlier_features(array)
     kurtosis, profile = _kurtosis(found.kurtosis), found.profile
-    coordinates = found.coordinates()
+    coordinates, less_mean = found.coordinates(), _less_mean(array)
     shown, sample = measures.sample(array, profile)
     wanted = (1.96 * kurtosis.deviation / (PRECISION * kurtosis.mean)) ** 2
     return Numbers(
@@ -232,7 +294,8 @@ def _measured(array: NDArray[Any], head: ArrayLike | None, name: str) -> Numbers
         persistence=_share(int(found.leading.max()), len(array)),
         outliers_lead=_share(int(found.leading[coordinates].sum()), len(array)),
         leaders=found.leaders,
-        kurtosis_less_mean=_less_mean(array),
+        kurtosis_less_mean=less_mean.mean,
+        less_mean_interval=less_mean.interval,
         layer=_layer(array, found.zero_share, found.negative_share),
         head=_directions(array, head),
         images_needed=max(FEWEST_IMAGES, math.ceil(wanted)),
@@ -250,12 +313,12 @@ def _kurtosis(values: NDArray[np.float64]) -> Kurtosis:
     return Kurtosis(mean, Interval(float(low), float(high)), deviation, tuple(percentiles))
 
 
-def _less_mean(array: NDArray[Any]) -> float:
+def _less_mean(array: NDArray[Any]) -> Kurtosis:
     """κ of the images at length 1 less their mean; as they are if one of them is the mean."""
     try:
-        return float(outliers.kurtosis(basis.less_mean(array)).mean())
+        return _kurtosis(outliers.kurtosis(basis.less_mean(array)))
     except ValueError:
-        return float(outliers.kurtosis(array).mean())
+        return _kurtosis(outliers.kurtosis(array))
 
 
 def _share(count: int, total: int) -> Share:

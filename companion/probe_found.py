@@ -116,7 +116,8 @@ class Place:
     """Rank by κ, 1 the highest, among the recorded models of the same kind of layer and itself.
 
     ``plain``, ``outlying``: the highest κ of recorded controls (random weights, supervised) and the
-    lowest of zero-shot models, of signed layers; `KURTOSIS_THRESHOLD` both without both sorts.
+    lowest of zero-shot models, of signed layers, `KURTOSIS_THRESHOLD` both without both sorts;
+    ``plain_of``, ``outlying_of``: the models that these two marks hang on.
     """
 
     rank: int
@@ -124,6 +125,8 @@ class Place:
     others: tuple[Recorded, ...]
     plain: float = KURTOSIS_THRESHOLD
     outlying: float = KURTOSIS_THRESHOLD
+    plain_of: str = ""
+    outlying_of: str = ""
 
     def mark(self, way: float) -> float:
         """The κ that lies so far from the controls (0) to the zero-shot models (1), in logs."""
@@ -147,10 +150,10 @@ class Numbers:
     ``persistence``: how often the commonest
     largest coordinate, ``leader``, leads; ``outliers_lead``: how often any outlier coordinate
     does; ``leaders``: how many different coordinates lead in some image. ``kurtosis_less_mean``:
-    κ once the mean image is subtracted, all at length 1. ``profile``: of each
-    coordinate the mean |z| over that of the mean coordinate. ``sample``: z of the first images
-    (rows) at ``sample_coordinates``. ``images_needed``: for an interval of κ of ± 5 %;
-    ``enough``: whether there were so many.
+    mean κ once the mean image is subtracted, all at length 1, with ``less_mean_interval``.
+    ``profile``: of each coordinate the mean |z| over that of the mean coordinate. ``sample``: z of
+    the first images (rows) at ``sample_coordinates``. ``images_needed``: for an interval of κ of
+    ± 5 %; ``enough``: whether there were so many.
     """
 
     name: str
@@ -164,6 +167,7 @@ class Numbers:
     outliers_lead: Share
     leaders: int
     kurtosis_less_mean: float
+    less_mean_interval: Interval
     layer: Layer
     head: Directions | None
     images_needed: int

@@ -79,14 +79,14 @@ table(
     """Negative: share of all components, about a half where a layer is signed and none behind a
     ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
     Privileged: directions at least 10 times as important as the mean one. Largest importance: times
-    the mean; in brackets with the head centred. κ less the mean: without the mean image, which
-    holds so much of the energy.""",
+    the mean; in brackets with the head centred. κ after mean subtraction: without the mean image,
+    which holds so much of the energy.""",
     negative=lambda f: share(f.layer.negatives),
     images=lambda f: f.images,
     needed=lambda f: f.images_needed,
     privileged=lambda f: in_words(f)["privileged"],
     largest_importance=lambda f: in_words(f)["importance"],
-    κ_less_the_mean=lambda f: in_words(f)["less_mean"],
+    κ_after_mean_subtraction=lambda f: in_words(f)["less_mean"],
     in_the_mean=lambda f: in_words(f)["in_mean"],
 )
 style.text("reasons", reports.listed(probes, lambda found: found.verdict.reasons))

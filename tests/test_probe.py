@@ -19,24 +19,31 @@ from analysis.images import imagelist
 from analysis.metrics import directions, outliers
 from companion import cli, probe_checkpoint, probe_found
 from companion.measurements import records
-from companion.probe import ProbeError, Recorded, probe
+from companion.probe import LESS_MEAN_THRESHOLD, ProbeError, Recorded, probe
 
 pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
 SIGNED = RNG.normal(size=(60, 128))
-CLAIM = "the outlier features that the paper found only in robust models"
+CLAIM = "outlier features of the kind that the paper reports only in robust models"
+UNDECIDED = r"; whether they indicate robustness is undecided here \(claim K-indicator\)"
 ALWAYS = {
-    "κ depends on the basis: a rotation of the features that the head undoes takes it to about 3 "
-    "and changes no prediction.",
+    "κ depends on the basis: a rotation of the features lowers it to about 3, a constant added to "
+    "one coordinate raises it, the head can undo both, and no prediction changes.",
     "This is an indication, not a guarantee: a probe does not measure robustness itself.",
     "The paper's evidence is on ImageNet's validation images; other images shift κ.",
 }
 
 
 def with_outlier(coordinate=7, size=12.0, images=60):
-    h = SIGNED[:images].copy()
+    """A coordinate that stands out in every image, among others that vary unequally, as in CLIP."""
+    h = SIGNED[:images] * np.where(np.arange(128) % 32, 1, 3)
     h[:, coordinate] += size
     return h
+
+
+def with_bias():
+    """White noise and one constant, as an untrained layer's bias."""
+    return np.random.default_rng(8).normal(size=(200, 512)) + 10 * (np.arange(512) == 7)
 
 
 def alternating():
@@ -44,6 +51,10 @@ def alternating():
     h = with_outlier(7, 12)
     h[:, 9] += np.where(np.arange(60) % 2, 14, 10)
     return h
+
+
+def unit(features):
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
 RECTIFIERS = {
@@ -84,12 +95,14 @@ def heavy_tailed():
     [
         (SIGNED, "none", "^x shows no outlier features in this basis.$"),
         (alike(), "none", "^x shows no outlier features in this basis.$"),
-        (with_outlier(), "shows", f"^x shows {CLAIM}.$"),
-        (with_outlier(size=-12), "shows", f"^x shows {CLAIM}.$"),
-        (alternating(), "shows", f"^x shows {CLAIM}.$"),
+        (with_outlier(), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
+        (with_outlier(size=-12), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
+        (alternating(), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
         (heavy_tailed(), "cannot tell", "κ is raised .* without persistence"),
         (alike(outlier=15), "cannot tell",
          "all images get nearly the same features, as from random weights"),
+        (with_bias(), "cannot tell",
+         r"the mean image alone may make the sign: κ is 16.3, and 2.98 .* after mean subtraction"),
         (with_outlier(images=9), "cannot tell",
          "too few images: outlier coordinates lead in 9 of 9"),
         (np.hstack([np.random.default_rng(3).normal(size=(20, 4000)), np.full((20, 1), 7.0)]),
@@ -180,11 +193,33 @@ def test_the_head_is_looked_at_if_there_is_one():
         (np.where(np.arange(128) < 1, np.nan, SIGNED), None, "row 0 .* NaN or infinity"),
         (np.ones((9, 4)), None, "row 0 of the features is constant"),
         (SIGNED, np.ones((3, 64)), "features have 128 components but the head reads 64"),
+        (SIGNED.T, np.ones((3, 128)), "the head reads 128 components, as many as there are rows"),
+        (unit(with_outlier()).T, None, r"shape \(128, 60\) and seem to be transposed.*features.T"),
+        (with_outlier().T, None, "seem to be transposed"),
     ],
 )
 def test_arrays_that_cannot_be_probed(features, head, message):
     with pytest.raises(ProbeError, match=message):
         probe(features, head)
+
+
+def test_public_features_are_refused_transposed_and_only_so(artefacts, own_store):
+    from analysis.features import published
+
+    for family in ("vit_b_16", "vit_b_16_in21k", "resnet50_torchvision", "rn50"):
+        published.into_store(load_family(family))
+    paths = [path for path in own_store.rglob("*.safetensors") if "head" not in path.name]
+    assert len(paths) == 9
+    for path in paths:
+        features = np.array(store.map_tensors(path)["features"], dtype=np.float64)
+        assert probe(features).images == len(features)
+        for wrong in (features.T, unit(features).T):
+            with pytest.raises(ProbeError, match="seem to be transposed"):
+                probe(wrong)
+        features[0] *= 1000  # one image of another length: refused, with a way on
+        with pytest.raises(ProbeError, match="divide each by its length"):
+            probe(features)
+        probe(unit(features))
 
 
 def test_the_place_is_among_models_of_the_same_kind_of_layer():
@@ -199,6 +234,48 @@ def test_recorded_measurements_are_those_of_images():
     names = {(r.model, r.signed) for r in found}
     assert {("vit_b_16-openai", True), ("efficientnet_lite0-supervised", False)} <= names
     assert all("captions" not in r.data for r in found)
+
+
+def test_marks_name_the_models_that_they_hang_on():
+    recorded = [
+        other("a", 3.0, "random"), other("b", 12.0, "supervised"), other("c", 20.0), other("d", 80),
+    ]  # fmt: skip
+    found = probe(with_outlier(size=12), recorded=recorded)
+    assert (found.place.plain_of, found.place.outlying_of) == ("b", "c")
+    assert (
+        "at most 12.0 (b), recorded zero-shot models at least 20.0 (c)" in found.verdict.reasons[0]
+    )
+    assert found.verdict.answer == "shows"
+    without = [c for c in found.verdict.cautions if "hangs on" in c]
+    assert without == [
+        "The verdict hangs on one recorded model: without c it would be “cannot tell”."
+    ]
+
+
+def test_the_headline_claims_no_more_than_the_ledger():
+    """The words say “undecided here”: if the ledger says something else one day, so must they."""
+    from companion.claims.evidence import gather
+    from companion.claims.ledger import load_claims
+    from companion.claims.rules import judge
+
+    assert judge(load_claims()["K-indicator"], gather()).outcome == "undecided"
+    assert "undecided here (claim K-indicator)" in probe(with_outlier()).verdict.sentence
+
+
+def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
+    signed = {
+        (m.model, m.data.name)
+        for m in records.read_all("outlier_features")
+        if m.value("negative_share") > 0 and "captions" not in m.data.name
+    }
+    of = {"low": [], "high": []}
+    for m in records.read_all("basis"):
+        if (m.model, m.data.name) in signed:
+            of["high" if m.level == "zero_shot" else "low"].append(m.value("kurtosis_less_mean"))
+    assert max(of["low"]) < 3.02 and min(of["high"]) > 3.9 and len(of["high"]) > 15
+    assert math.sqrt(max(of["low"]) * min(of["high"])) == pytest.approx(
+        LESS_MEAN_THRESHOLD, abs=0.01
+    )
 
 
 def test_what_the_store_holds_moves_no_mark():
@@ -258,7 +335,7 @@ def test_the_page_loads_nothing_and_takes_names_for_no_markup(tmp_path):
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     check_page(text, figures=4)
     assert "<h1>Probe of &lt;b&gt;</h1>" in text and "<b>" not in text
-    assert text.index("&lt;b&gt; shows the outlier features") < text.index("What was measured")
+    assert text.index("&lt;b&gt; shows outlier features") < text.index("What was measured")
     for words in ("my &lt;weights&gt;.safetensors", "bad.png: truncated", "abab", "a &amp; b"):
         assert words in text
     assert all(caution in text for caution in ALWAYS)
