@@ -32,8 +32,8 @@ changed = overview.known("interventions", edition)
 # %% [markdown]
 # ## By hand
 #
-# A head W sees W h + b. Rotate h and W alike, add a constant to one coordinate, take it off in b:
-# the logits stay, and κ becomes what one likes.
+# A head W sees W h + b. Rotate h and W alike, add a constant to one coordinate, subtract its effect
+# in b: the logits stay, and κ becomes what one likes. The mean image is such a constant, too.
 
 # %%
 rng = np.random.default_rng(0)
@@ -43,41 +43,85 @@ there = h @ turn + constant
 logits = there @ (head @ turn).T + (b - head @ turn @ constant)
 assert np.allclose(logits, h @ head.T + b)
 style.text("by-hand", f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).mean())}")
+m = h.mean(axis=0)
+assert np.allclose((h - m) @ head.T + (b + head @ m), logits)
 
 # %% [markdown]
 # ## What predictions lose
 
 # %%
 tried = encoders.one_set_each([m for m in changed if m.level != "random"])
+kind = words.kind(tried) if tried else None
+COSTS = {
+    "mean subtracted, no bias": "less_mean", "dominant at its mean": "leader_at_mean",
+    "dominant at zero": "without_leader",
+}  # fmt: skip
+UNDONE = ("rotated", "shifted", "less_mean")
+
+
+def cost(m, name):
+    """What a change costs in accuracy, with its 95 % interval, in points."""
+    change, error = (m.value(f"difference_{name}{part}") for part in ("", "_error"))
+    return style.points(change, 1.96 * error)
+
+
+def others(m, name):
+    return style.points(m.value(f"accuracy_{name}").mean() - m.value("accuracy_whole"))
+
+
 rows = pd.DataFrame(
     {
         "model": encoders.told(m),
         "accuracy (%)": style.percent(m.value("accuracy_whole")),
-        "mean": digits(m.value("mean_importance")),
         "κ": digits(m.value("kurtosis_whole")),
-        "κ rotated": digits(m.value("kurtosis_rotated")),
-        "κ shifted": digits(m.value("kurtosis_shifted")[-1]),
-        "changed": f"{m.value('changed_rotated') + m.value('changed_shifted').sum():.0f}",
-        **{
-            what: style.points(m.value(f"difference_{n}"), 1.96 * m.value(f"difference_{n}_error"))
-            for what, n in (("less the mean", "less_mean"), ("without leader", "without_leader"))
-        },
-        "another": style.points(
-            m.value("accuracy_without_other").mean() - m.value("accuracy_whole")
-        ),
+        "κ, mean subtracted": digits(m.value("kurtosis_less_mean")),
+        "predictions changed, with bias": f"{m.value('changed_less_mean'):.0f}",
+        **{title: cost(m, name) for title, name in COSTS.items()},
+        "another at its mean": others(m, "other_at_mean"),
+        "another at zero": others(m, "without_other"),
     }
     for m in tried
 )
 style.table(
-    "interventions", rows, words.kind(tried) if tried else None,
-    "Two changes that the head can undo, and two that it cannot.",
-    more="""Of images that have a class. Mean: the importance of the mean image's direction, over
-    the mean of the head's directions; no rotation changes it. Rotated: features and head, by one
-    random rotation. Shifted: after it, five mean lengths of an image added to one coordinate, taken
-    off in the head's bias. Changed: predictions that differ after either. Less the mean, without
-    the leader: difference of accuracy in points ± 95 % interval, when the mean image is subtracted,
-    or the coordinate that leads most often is set to zero; another: mean over 20 other
-    coordinates.""",
+    "interventions", rows, kind,
+    "What the head can undo with a bias, and what zeroing costs without one.",
+    more="""Accuracy on images that have a class. With the bias W m, subtracting the mean image m
+    changes no prediction. The other columns are differences of accuracy in points, with 95 %
+    intervals. Dominant: the coordinate that is the largest in most images, set to its mean over
+    images (mean ablation) or to zero. Another: the mean over 20 other coordinates.""",
+)  # fmt: skip
+
+# %% [markdown]
+# ## What each change keeps
+
+
+# %%
+def cosine(m, name):
+    return f"{round(m.value(f'cosine_{name}'), 2) + 0:.2f}"
+
+
+rows = pd.DataFrame(
+    {
+        "model": encoders.told(m),
+        "change": {
+            "whole": "none", "rotated": "rotated", "shifted": "rotated, constant added",
+            "less_mean": "mean subtracted",
+        }[name],
+        "κ": digits(np.ravel(m.value(f"kurtosis_{name}"))[-1]),
+        "cosine": cosine(m, name),
+        "κ in the eigenframe": digits(m.value(f"eigenframe_{name}")),
+        "predictions changed": "" if name == "whole"
+        else f"{np.ravel(m.value(f'changed_{name}'))[-1]:.0f}",
+    }
+    for m in tried for name in ("whole", *UNDONE)
+)  # fmt: skip
+style.table(
+    "kept", rows, kind,
+    """A rotation keeps every cosine and every prediction of a linear head; a constant keeps the
+    predictions alone.""",
+    more="""The head follows each change: it is rotated along, or its bias takes the constant up.
+    Constant: five mean lengths of an image, added to one coordinate. Cosine: the mean over pairs of
+    images. κ in the eigenframe: κ along the eigenvectors of the second moments.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -90,12 +134,13 @@ if any(m.level == "zero_shot" for m in changed):
     style.text("front", f"{encoders.told(front)} on {front.data.title}")
     for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
         style.text(name.replace("_", "-"), digits(of_front.value(name)))
-    style.text("kurtosis-rotated", digits(front.value("kurtosis_rotated")))
-    style.text("mean-importance", digits(front.value("mean_importance")))
-    style.text("kurtosis-shifted", digits(front.value("kurtosis_shifted")[-1]))
+    for name in ("kurtosis_rotated", "kurtosis_shifted", "kurtosis_leader_at_mean",
+                 "mean_importance", "mean_importance_shifted"):  # fmt: skip
+        style.text(name.replace("_", "-"), digits(np.ravel(front.value(name))[-1]))
     for name in ("mean_share", "mean_coordinate_share"):
         style.text(name.replace("_", "-"), f"{100 * of_front.value(name):.0f} %")
-    for name in ("less_mean", "without_leader"):
-        change, error = (front.value(f"difference_{name}{part}") for part in ("", "_error"))
-        style.text(f"loss-{name.replace('_', '-')}", style.points(change, 1.96 * error))
+    for name in UNDONE:
+        style.text(f"cosine-{name.replace('_', '-')}", cosine(front, name))
+    for name in COSTS.values():
+        style.text(f"loss-{name.replace('_', '-')}", cost(front, name))
 style.text("changed", overview.predictions_changed(changed))

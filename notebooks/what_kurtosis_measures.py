@@ -61,7 +61,7 @@ style.text(
 # %%
 PANELS = {
     "κ, rotated (hollow)": ("kurtosis", "kurtosis_rotated"),
-    "Gaussian, less mean (hollow)": ("kurtosis_gaussian", "kurtosis_less_mean"),
+    "Gaussian, mean subtracted (hollow)": ("kurtosis_gaussian", "kurtosis_less_mean"),
 }
 panels = {
     title: [
@@ -74,10 +74,9 @@ panels = {
 style.figure(
     "turned", dots.rows(panels, lines=(3,), levels=edition, log=True) if one_each else None,
     words.kind(one_each),
-    """Activation kurtosis κ of the same images, one set for each model. Left: as the model gives
-    them, and after a random rotation of their coordinates (mean of ten). Right: draws from the
-    Gaussian that has the images' mean and covariance, and the images less their mean. Line: the 3
-    of Gaussian numbers. The folded table below names the images.""",
+    """A rotation removes a large κ, and so does subtracting the mean image. Left: features as
+    published, and rotated (mean of ten). Right: Gaussian draws with the images' mean and
+    covariance, and the images after mean subtraction. Line: Gaussian.""",
 )  # fmt: skip
 style.text("gaussian", overview.gaussian_suffices(bases))
 style.text("moments", overview.from_moments(bases))
@@ -90,7 +89,7 @@ for name, some in (("statements", one_each), ("every-set", bases)):
                 **({"images": m.data.title} if name == "every-set" else {}),
                 "κ": digits(m.value("kurtosis")),
                 "rotated": digits(max(m.value("kurtosis_rotated"))),
-                "less the mean": digits(m.value("kurtosis_less_mean")),
+                "mean subtracted": digits(m.value("kurtosis_less_mean")),
                 "Gaussian": digits(m.value("kurtosis_gaussian")),
                 "in the mean (%)": f"{100 * m.value('mean_share'):.0f}",
                 "eigenframe": digits(m.value("kurtosis_eigenframe")),
@@ -99,18 +98,23 @@ for name, some in (("statements", one_each), ("every-set", bases)):
             for m in some
         ),
         words.kind(some),
-        """κ of the images as they are; the largest in ten random frames; less the mean image; of
-        Gaussian draws with their mean and covariance. In the mean: share of the images' energy.
-        Eigenframe: κ along the eigenvectors of the second moments. Rank: the effective rank of the
-        covariance. No rotation changes the last three.""",
+        """No rotation changes the last three columns, and adding a constant leaves only the
+        effective rank unchanged.""",
+        more="""Columns 2 to 5 are κ: of the images as they are; the largest in ten random bases;
+        after mean subtraction; of Gaussian draws with their mean and covariance. In the mean: share
+        of the images' energy. Eigenframe: κ along the eigenvectors of the second moments. Rank: the
+        effective rank of the covariance.""",
     )
+
+style.text("eigenframe-share", overview.eigenframe_and_share(bases))
+style.text("random-weights", overview.shares_of_random(one_each))
 
 # %% [markdown]
 # ## Does a statement order robust and less robust models?
 
 # %%
 STATEMENTS = {
-    "kurtosis": "κ", "kurtosis_less_mean": "κ less the mean",
+    "kurtosis": "κ", "kurtosis_less_mean": "κ, mean subtracted",
     "kurtosis_eigenframe": "κ in the eigenframe", "mean_share": "share in the mean",
     "effective_rank": "effective rank",
 }  # fmt: skip
@@ -133,8 +137,8 @@ panels = {
 style.figure(
     "order", dots.scatter(panels, "effective robustness (points)") if panels else None,
     words.kind(own) if own else None,
-    """Five statements about features against effective robustness, one mark for each model: of
-    several image sets the median.""",
+    """Five statements about features against effective robustness. A mark is a model: the median
+    over its image sets.""",
 )  # fmt: skip
 told = "; ".join(
     f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"

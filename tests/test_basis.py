@@ -94,9 +94,17 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     assert found["kurtosis_shifted"][0] == pytest.approx(found["kurtosis_rotated"])
     assert found["kurtosis_shifted"][-1] > 40 > 5 > found["kurtosis_rotated"]
     h = unit(spiked)
-    if bias is None:
-        less = predicted(h - h.mean(axis=0))
-        assert found["accuracy_less_mean"] == pytest.approx((less == labels).mean())
+    seen = h if bias is None else spiked
+    mean = seen.mean(axis=0)
+    less = predicted(seen - mean)
+    assert found["changed_less_mean"] == 0 < (less != predicted(seen)).sum()
+    assert found["accuracy_less_mean"] == pytest.approx((less == labels).mean())
+    assert found["kurtosis_less_mean"] == pytest.approx(kurtosis(seen - mean).mean())
+    cosines = (unit(h) @ unit(h).T)[~np.eye(300, dtype=bool)].mean()
+    assert found["cosine_whole"] == pytest.approx(cosines) == found["cosine_rotated"]
+    assert found["cosine_less_mean"] < 0.1 < 0.9 < found["cosine_shifted"]
+    assert found["eigenframe_rotated"] == pytest.approx(found["eigenframe_whole"])
+    assert found["eigenframe_less_mean"] < found["eigenframe_whole"] < found["eigenframe_shifted"]
     m = h.mean(axis=0) / np.linalg.norm(h.mean(axis=0))
     sigma, v = np.linalg.svd(head[:6])[1:]
     others = (sigma[:, None] * np.abs(v[:6] @ h.T)).mean(axis=1).mean()
@@ -109,3 +117,24 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
     assert found["leader"] == 7
     assert found["accuracy_without_leader"] == pytest.approx(now.mean())
     assert found["difference_without_leader"] == pytest.approx(now.mean() - 0.9)
+    ablated = seen.copy()
+    ablated[:, 7] = mean[7]
+    now = predicted(ablated) == labels
+    assert found["accuracy_leader_at_mean"] == pytest.approx(now.mean())
+    assert found["difference_leader_at_mean"] == pytest.approx(now.mean() - 0.9)
+    assert found["kurtosis_leader_at_mean"] == pytest.approx(kurtosis(ablated).mean())
+    assert len(found["accuracy_other_at_mean"]) == len(found["accuracy_without_other"]) == 20
+
+
+def test_at_its_mean_a_constant_coordinate_costs_nothing_and_zeroed_it_does():
+    """A coordinate that is large, equal in all images, and read by the head."""
+    h = np.eye(8)[np.arange(400) % 4] + rng.normal(0, 0.05, (400, 8))
+    h[:, 5] = 6
+    h /= np.linalg.norm(h, axis=1, keepdims=True)
+    head = np.eye(8)[:4] - 0.5 * np.arange(4)[:, None] * np.eye(8)[5]
+    bias = 0.5 * np.arange(4) * h[:, 5].mean()
+    labels = np.arange(400) % 4
+    found = invariance.interventions(h, labels, head, bias)
+    assert found["leader"] == 5 and found["accuracy_whole"] > 0.9
+    assert found["difference_without_leader"] < -0.3
+    assert abs(found["difference_leader_at_mean"]) < 0.05 and found["changed_less_mean"] == 0

@@ -140,7 +140,7 @@ def test_readme_opens_with_what_is_measured(own_store):  # what is recorded, alo
     turned = recorded("interventions", "vit_b_32-openai", "kurtosis_rotated")
     whole = openai["imagenet_train_4000"]
     changed = f"from {whole:.1f} to {turned['imagenet_train_4000']:.2f}"
-    assert f"4,000 ImageNet training images {changed}" in said
+    assert f"4,000 ImageNet training images and the head together lowers κ {changed}" in said
     er = {name: 100 * gather("paper").intervals[f"vit_b_32-{name}"].value
           for name in ("openai", "laion2b")}  # fmt: skip
     assert f"(+{er['laion2b']:.1f} against +{er['openai']:.1f} points)" in said

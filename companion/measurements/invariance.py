@@ -67,37 +67,50 @@ def interventions(
     """Changes of the features, and what they do to kurtosis and accuracy: (N, d), (rows, d).
 
     Images are taken as the head sees them, and at length 1 where it has no `bias`, which changes
-    no prediction; `owners`: the class that each row of the head stands for. Two changes that the
-    head undoes: a random rotation of features and head (`rotated`), and after it a constant, in
-    `CONSTANTS` of the mean length of an image, added to one coordinate and taken off in the head's
-    bias (`shifted`); `changed_…` counts the predictions that differ. Two that it does not undo:
-    the features `less_mean`, and `without_leader`, the coordinate that leads most often set to
-    zero. `accuracy_without_other`: without each of `OTHERS` coordinates drawn at random instead.
-    `mean_importance`: of the mean image's direction m, (‖W m‖ / Σ σ) · mean |cos(m, h)| over the
-    mean importance of the head's directions: `eq-importance` with ‖W m‖ where a singular value is.
+    no prediction; `owners`: the class that each row of the head stands for. The head undoes three
+    changes, and `changed_…` counts the predictions that differ after each: a random rotation of
+    features and head (`rotated`); after it a constant, in `CONSTANTS` of the mean length of an
+    image, added to one coordinate and subtracted in the head's bias (`shifted`); and the images
+    minus their mean m with W m added to the bias (`less_mean`). `cosine_…` is the mean cosine
+    between two images, `eigenframe_…` κ in the eigenframe, after the largest constant.
+
+    The head does not undo four others, and `difference_…` is what they cost: `less_mean` without
+    the bias, `without_leader`, where the dominant coordinate is set to zero, and `leader_at_mean`,
+    where it is set to its mean. `accuracy_without_other` and `accuracy_other_at_mean` treat each of
+    `OTHERS` random coordinates alike. `mean_importance`: of the mean image's direction m,
+    (‖W m‖ / Σ σ) · mean |cos(m, h)| over the mean importance of the head's directions:
+    `eq-importance` with ‖W m‖ where a singular value is; `mean_importance_shifted` after the shift.
     """
     h = np.asarray(features, dtype=np.float64)
     h = invariants.at_length_one(h) if bias is None else h
     weight, targets = np.asarray(head, dtype=np.float64), np.asarray(labels)
     offset = np.zeros(len(weight)) if bias is None else np.asarray(bias, dtype=np.float64)
     classes = np.arange(len(weight)) if owners is None else np.asarray(owners)
-    width, leader = h.shape[1], outliers.persistence(h).coordinate
+    mean, leader = h.mean(axis=0), outliers.persistence(h).coordinate
 
     def predicted(seen: Array, by: Array = weight, plus: Array = offset) -> Integers:
         found: Integers = classes[np.argmax(seen @ by.T + plus, axis=1)]
         return found
 
-    def without(coordinate: int) -> Array:
-        kept: Array = h * (np.arange(width) != coordinate)
-        return kept
+    def put(coordinate: int, value: float) -> Array:
+        return np.where(np.arange(h.shape[1]) == coordinate, value, h)
 
-    others = np.delete(np.arange(width), leader)
+    def accuracy(seen: Array) -> float:
+        return float((predicted(seen) == targets).mean())
+
+    others = np.delete(np.arange(h.shape[1]), leader)
     drawn = np.random.default_rng(SEED).choice(others, min(OTHERS, len(others)), replace=False)
-    changed = {"whole": h, "less_mean": h - h.mean(axis=0), "without_leader": without(leader)}
+    changed = {
+        "whole": h,
+        "less_mean": h - mean,
+        "without_leader": put(leader, 0),
+        "leader_at_mean": put(leader, mean[leader]),
+    }
     right = {name: predicted(one) == targets for name, one in changed.items()}
     differences = {
-        name: paired_difference(right[name], right["whole"])
-        for name in ("less_mean", "without_leader")
+        name: paired_difference(flags, right["whole"])
+        for name, flags in right.items()
+        if name != "whole"
     }
     return {
         **{f"kurtosis_{name}": outliers.kurtosis(one).mean() for name, one in changed.items()},
@@ -107,20 +120,22 @@ def interventions(
         **_undone(h, weight, offset, targets, predicted),
         "mean_importance": _importance(h, head),
         "leader": leader,
-        "accuracy_without_other": [(predicted(without(c)) == targets).mean() for c in drawn],
+        "accuracy_without_other": [accuracy(put(c, 0)) for c in drawn],
+        "accuracy_other_at_mean": [accuracy(put(c, mean[c])) for c in drawn],
     }
 
 
 def _undone(
     h: Array, weight: Array, offset: Array, targets: Integers, predicted: Callable[..., Integers]
 ) -> Quantities:
-    """The changes that the head undoes: `rotated`, and after it `shifted`."""
-    before, turn = predicted(h), invariants.random_rotation(h.shape[1], SEED)
+    """The changes that the head undoes: `rotated`, after it `shifted`, and `less_mean`."""
+    before, turn, mean = predicted(h), invariants.random_rotation(h.shape[1], SEED), h.mean(axis=0)
     turned, by = h @ turn, weight @ turn
     after = predicted(turned, by)
     sizes = [size * float(np.linalg.norm(h, axis=1).mean()) for size in CONSTANTS]
     first = np.arange(h.shape[1]) == 0
     moved = [(turned + size * first, offset - size * by[:, 0]) for size in sizes]
+    frames = {"whole": h, "rotated": turned, "shifted": moved[-1][0], "less_mean": h - mean}
     return {
         "kurtosis_rotated": outliers.kurtosis(turned).mean(),
         "accuracy_rotated": (after == targets).mean(),
@@ -128,7 +143,19 @@ def _undone(
         "constants": list(CONSTANTS),
         "kurtosis_shifted": [outliers.kurtosis(one).mean() for one, _ in moved],
         "changed_shifted": [(predicted(one, by, plus) != before).sum() for one, plus in moved],
+        "changed_less_mean": (predicted(h - mean, weight, offset + weight @ mean) != before).sum(),
+        "mean_importance_shifted": _importance(moved[-1][0], by),
+        **{f"cosine_{name}": _mean_cosine(one) for name, one in frames.items()},
+        **{
+            f"eigenframe_{name}": outliers.kurtosis(invariants.eigenframe(one)).mean()
+            for name, one in frames.items()
+        },
     }
+
+
+def _mean_cosine(h: Array) -> float:
+    """The mean cosine between two different images: from their energy in the mean, of N²."""
+    return (len(h) * invariants.mean_share(h) - 1) / (len(h) - 1)
 
 
 def _importance(h: Array, head: ArrayLike) -> float:

@@ -131,7 +131,7 @@ def _coherence(m: Measurement) -> Iterator[str]:
     if m.experiment == "concepts" and len(v["other_choices"]) < 7:
         yield "other_choices must have seven rows: three choices along both bases, and one more."
     if m.experiment == "interventions":
-        for name in ("less_mean", "without_leader"):
+        for name in ("less_mean", "without_leader", "leader_at_mean"):
             if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
                 yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
     if m.experiment == "accuracy":

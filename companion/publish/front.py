@@ -69,12 +69,12 @@ def paragraph() -> str:
         "kurtosis, measures them, and a Gaussian has 3. The figure has κ of features that others "
         "published of the paper's encoders: single images exist for "
         f"{overview.coverage(found, 'paper')}, and none is one of ImageNet's validation images. "
-        f"{encoders.order_told(beside, robust)} What κ measures depends on the frame in which "
-        "features are written down: a rotation that the head undoes takes κ of "
-        f"{encoders.told(front)} on {front.data.title} from "
-        f"{digits(of_front.value('kurtosis'))} to {turned}; over all models tried such changes "
-        f"moved {overview.predictions_changed(changed)}. "
-        "[What kurtosis measures](book/what_kurtosis_measures.md) tells what follows."
+        f"{encoders.order_told(beside, robust)} What κ measures depends on the basis in which "
+        f"features are written: rotating the features of {encoders.told(front)} on "
+        f"{front.data.title} and the head together lowers κ from "
+        f"{digits(of_front.value('kurtosis'))} to {turned}. By construction no prediction changes; "
+        f"in a check of all models tested, {overview.predictions_changed(changed)} did. "
+        "[What kurtosis measures](book/what_kurtosis_measures.md) explains what follows."
     )
     return textwrap.fill(told, 100, break_long_words=False, break_on_hyphens=False)
 

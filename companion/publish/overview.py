@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from analysis.common import ROOT
@@ -71,10 +72,48 @@ def front(changed: Sequence[Measurement]) -> Measurement:
 
 
 def predictions_changed(changed: Sequence[Measurement]) -> str:
-    """How many predictions the changes that a head can undo moved, of how many images."""
-    every = sum(m.value("changed_rotated") + m.value("changed_shifted").sum() for m in changed)
+    """How many predictions the changes that a head can undo changed, of how many images."""
+    every = sum(
+        m.value("changed_rotated") + m.value("changed_shifted").sum() + m.value("changed_less_mean")
+        for m in changed
+    )
     images = sum(m.counts["images"] for m in changed)
-    return f"{every:.0f} of {images:,} predictions" if images else "nothing (not measured here)"
+    if not images:
+        return "nothing (not measured here)"
+    return f"{f'{every:.0f}' if every else 'none'} of {images:,} predictions"
+
+
+def eigenframe_and_share(found: Sequence[Measurement]) -> str:
+    """How near κ in the eigenframe is to what the share of energy in the mean alone gives.
+
+    Were the mean an eigenvector, and the rest spread evenly, it would be about width × share².
+    """
+    pairs = [
+        (m.value("kurtosis_eigenframe"), m.counts["components"] * m.value("mean_share") ** 2)
+        for m in found
+        if m.level == "zero_shot"
+    ]
+    if len(pairs) < 3:
+        return ""
+    r = np.corrcoef(np.log(pairs).T)[0, 1]
+    return (
+        f"over the {len(pairs)} image sets of zero-shot models, its logarithm and that of width × "
+        f"share² have a correlation of {r:.3f}."
+    )
+
+
+def shares_of_random(found: Sequence[Measurement]) -> str:
+    """Whether random weights have less in the mean, and in the eigenframe, than trained ones."""
+    control = next((m for m in found if m.level == "random"), None)
+    clip = [m for m in found if m.level == "zero_shot"]
+    if control is None or not clip:
+        return ""
+    told = []
+    for name, title in (("mean_share", "share"), ("kurtosis_eigenframe", "κ in the eigenframe")):
+        own, others = control.value(name), [m.value(name) for m in clip]
+        below = sum(other < own for other in others)
+        told.append(f"a {title} of {digits(own)}, above {below} of {len(others)} zero-shot models")
+    return f"Random weights have {' and '.join(told)}."
 
 
 def from_moments(found: Sequence[Measurement]) -> str:
