@@ -138,3 +138,81 @@ def test_at_its_mean_a_constant_coordinate_costs_nothing_and_zeroed_it_does():
     assert found["leader"] == 5 and found["accuracy_whole"] > 0.9
     assert found["difference_without_leader"] < -0.3
     assert abs(found["difference_leader_at_mean"]) < 0.05 and found["changed_less_mean"] == 0
+
+
+# What texts do not vary along
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """200 texts that vary in 20 of 24 directions, by very different amounts, off the origin."""
+    scales = np.concatenate([np.zeros(4), np.geomspace(1e-3, 1, 20)])
+    return (rng.standard_normal((200, 24)) * scales + 3 * np.eye(24)[23]) @ basis.random_rotation(
+        24, 5
+    )
+
+
+def test_text_directions_are_the_eigenvectors_of_the_covariance(texts):
+    found = basis.text_directions(texts)
+    assert found.directions @ found.directions.T == pytest.approx(np.eye(24), abs=1e-9)
+    values = np.linalg.eigvalsh(np.cov(unit(texts).T))  # rising
+    assert found.variance == pytest.approx(values / values.sum(), abs=1e-12)
+    for v, share in zip(found.directions, found.variance, strict=True):
+        assert (unit(texts) @ v).var() / unit(texts).var(axis=0).sum() == pytest.approx(
+            share, abs=1e-12
+        )
+    assert found.spanned == 20 and found.texts == 200 and not found.too_few
+    rounded = basis.text_directions(texts.astype(np.float16))  # what rounding made is no variance
+    assert rounded.spanned < 20
+    few = basis.text_directions(texts[:15])
+    assert few.spanned == 14 and few.too_few and (few.variance[:10] < 1e-25).all()
+    raw = basis.text_directions(texts * np.arange(1, 201)[:, None], at_length=False)
+    assert raw.variance[-1] != pytest.approx(found.variance[-1], rel=1e-3)
+
+
+def test_directions_hold_the_share_that_was_asked_for_and_no_more(texts):
+    centred = unit(texts) - unit(texts).mean(axis=0)
+    whole = (centred**2).sum()
+    for share in (0, 1e-5, 1e-3, 0.1):
+        kept = basis.least_varying(texts, share)
+        assert ((centred @ kept.T) ** 2).sum() / whole <= share + 1e-12
+        one_more = basis.text_directions(texts).directions[: len(kept) + 1]
+        assert ((centred @ one_more.T) ** 2).sum() / whole > share
+    h = rng.standard_normal((50, 24))
+    kept = basis.least_varying(texts, 1e-3)
+    left = basis.without(h, kept)
+    assert left @ kept.T == pytest.approx(np.zeros((50, len(kept))), abs=1e-12)
+    projector = np.eye(24) - np.linalg.pinv(kept) @ kept
+    assert left == pytest.approx(h @ projector)
+    assert len(basis.least_varying(texts, 0)) == 4  # the null space holds nothing
+
+
+def test_energy_by_text_variance_is_the_same_in_every_basis(texts):
+    h = rng.standard_normal((300, 24)) + 5 * basis.text_directions(texts).directions[2]
+    found = basis.energy_by_text_variance(h, texts)
+    assert found.energy.sum() == pytest.approx(1) and found.energy[:4].sum() > 0.3
+    assert found.energy[:4] == pytest.approx(found.energy[:4].mean())
+    turn = basis.random_rotation(24, 9)
+    turned = basis.energy_by_text_variance(h @ turn, texts @ turn)
+    assert turned.energy == pytest.approx(found.energy)
+    kept = basis.least_varying(texts, 1e-3)
+    inside = ((unit(h) @ kept.T) ** 2).sum(axis=1).mean()
+    assert found.energy[: len(kept)].sum() == pytest.approx(inside)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda t: basis.without(np.ones((3, 20)), t[:2, :24]), r"\(3, 20\).* do not fit"),
+        (lambda t: basis.without(np.ones((3, 24)), t[:2]), "must be orthonormal"),
+        (lambda t: basis.energy_by_text_variance(np.ones((3, 20)), t), "20 components .* of 24"),
+        (lambda t: basis.text_directions(t[:1]), "vary in no direction; give more"),
+        (lambda t: basis.text_directions(np.tile(t[0], (9, 1))), "vary in no direction"),
+        (lambda t: basis.least_varying(t, 1.5), "from 0 to below 1, got 1.5"),
+        (lambda t: basis.least_varying(rng.standard_normal((90, 8)), 1e-6), "give a larger share"),
+    ],
+)
+def test_texts_that_do_not_fit_are_refused_in_a_sentence(texts, call, said):
+    with pytest.raises(ValueError, match=said) as error:
+        call(texts)
+    assert str(error.value).count("\n") == 0

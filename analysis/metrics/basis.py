@@ -2,14 +2,16 @@
 
 A rotation of the features, undone in the head, changes no cosine and no prediction; the activation
 kurtosis, which looks at coordinates, follows it. Here are the operations that show that, and
-statements about the same features that stay. Images are taken at length 1, as CLIP compares them,
-(N, d) → (N, d); computing is in float64. The definitions are on the book's page
-`what_kurtosis_measures`.
+statements about the same features that stay; and, in any basis, the directions along which a
+model's texts hardly vary, which zero-shot classification therefore hardly reads. Images are taken
+at length 1, as CLIP compares them, (N, d) → (N, d); computing is in float64. The definitions are on
+the book's page `what_kurtosis_measures`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -101,3 +103,110 @@ def effective_rank(features: ArrayLike) -> float:
     if not squares:
         raise ValueError("all images are equal, so they vary in no direction; give others.")
     return float(np.trace(gram) ** 2 / squares)
+
+
+class TextDirections(NamedTuple):
+    """An orthonormal basis of the space of features, ordered by how much texts vary along it.
+
+    `directions`: (d, d), a direction in each row. `variance`: (d,), rising; each one's share of the
+    texts' variance, adding up to 1. `spanned`: how many directions have a variance that rounding
+    cannot have made. `texts`: how many texts there were.
+    """
+
+    directions: Array
+    variance: Array
+    spanned: int
+    texts: int
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the texts are too few to vary in every direction: no variance says nothing."""
+        return self.texts <= len(self.variance)
+
+
+class TextEnergy(NamedTuple):
+    """Along each text direction: the texts' `variance` and the images' `energy`, shares (d,)."""
+
+    variance: Array
+    energy: Array
+
+
+def text_directions(texts: ArrayLike, at_length: bool = True) -> TextDirections:
+    """The directions along which texts vary, the least first: (n, d), n ≥ 2.
+
+    `texts` are embeddings, or the rows of a zero-shot head; `at_length`: at length 1, else as they
+    are, for a classifier whose rows' lengths count. They are the right singular vectors of the
+    texts minus their mean, and what is orthogonal to all of these comes first, with variance 0.
+    Neither a rotation nor a constant added to features and texts changes what they say. ValueError
+    for a single text, and for texts that are all equal.
+
+    >>> text_directions([[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]).variance
+    array([0. , 0.5, 0.5])
+    """
+    array = checked_features(texts, smallest_width=1)
+    t = at_length_one(array) if at_length else np.asarray(array, dtype=np.float64)
+    values, vectors = np.linalg.svd(t - t.mean(axis=0), full_matrices=True)[1:]
+    stored = np.finfo(array.dtype).eps / 2 if np.issubdtype(array.dtype, np.floating) else 0.0
+    computing = max(t.shape) * np.finfo(np.float64).eps
+    stored, computing = np.linalg.norm(t) * np.array([stored, computing])
+    spanned = int((values > max(stored, computing)).sum())  # as in `directions.decompose`
+    squares = np.zeros(t.shape[1])
+    squares[: len(values)] = np.where(values > computing, values, 0) ** 2
+    if not spanned:
+        raise ValueError(f"the {len(t)} texts are equal, so they vary in no direction; give more.")
+    return TextDirections(vectors[::-1], (squares / squares.sum())[::-1], spanned, len(t))
+
+
+def least_varying(texts: ArrayLike | TextDirections, share: float) -> Array:
+    """The directions that together hold at most `share` of the texts' variance: (k, d).
+
+    ValueError if there is none: every direction holds more.
+    """
+    found = texts if isinstance(texts, TextDirections) else text_directions(texts)
+    if not 0 <= share < 1:
+        raise ValueError(f"a share of the texts' variance is from 0 to below 1, got {share:g}.")
+    count = int((np.cumsum(found.variance) <= share).sum())
+    if not count:
+        raise ValueError(
+            f"no direction holds as little as {share:g} of the texts' variance, the least varying "
+            f"one holds {found.variance[0]:.2g}; give a larger share."
+        )
+    return found.directions[:count]
+
+
+def without(features: ArrayLike, directions: ArrayLike) -> Array:
+    """Features without their part along some orthonormal directions: (N, d), (k, d) → (N, d).
+
+    >>> without([[1.0, 2.0]], [[0.0, 1.0]])
+    array([[1., 0.]])
+    """
+    h, v = np.asarray(features, dtype=np.float64), np.asarray(directions, dtype=np.float64)
+    if v.ndim != 2 or h.ndim != 2 or v.shape[1] != h.shape[1]:
+        raise ValueError(
+            f"features of shape {h.shape} and directions of shape {v.shape} do not fit: (N, d) and "
+            "(k, d) are expected, of one model."
+        )
+    if not np.allclose(v @ v.T, np.eye(len(v)), atol=1e-6):
+        raise ValueError("directions must be orthonormal: of length 1 and at right angles.")
+    kept: Array = h - (h @ v.T) @ v
+    return kept
+
+
+def energy_by_text_variance(features: ArrayLike, texts: ArrayLike | TextDirections) -> TextEnergy:
+    """How much energy images have along each text direction, the least varying first: (N, d).
+
+    Energies are shares of E‖h‖², at length 1. Along directions without variance, which are
+    arbitrary among each other, their mean is given. Rotating features and texts changes nothing.
+    ValueError if the widths differ.
+    """
+    found = texts if isinstance(texts, TextDirections) else text_directions(texts)
+    h, width = at_length_one(features), len(found.variance)
+    if h.shape[1] != width:
+        raise ValueError(
+            f"features of {h.shape[1]} components and texts of {width} do not fit: give both of "
+            "one model."
+        )
+    energy = ((h @ found.directions.T) ** 2).mean(axis=0)
+    empty = width - found.spanned
+    energy[:empty] = energy[:empty].mean() if empty else 0
+    return TextEnergy(found.variance, energy)
