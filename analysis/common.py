@@ -261,14 +261,16 @@ def _plain(part: Any) -> Any:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written as JSON, with a hash of itself, so that damage can be told."""
+    """What is written as JSON where no git protects it, with a hash of itself."""
     return {**content, "digest": fingerprint(content)}
 
 
-def is_intact(content: Mapping[str, Any]) -> bool:
-    """Whether the JSON that was read is what was sealed; what has no hash counts as intact."""
+def is_intact(content: object) -> bool:
+    """Whether JSON that was read is what was sealed."""
+    if not isinstance(content, Mapping) or "digest" not in content:
+        return False
     rest = {name: value for name, value in content.items() if name != "digest"}
-    return content.get("digest") in (None, fingerprint(rest))
+    return bool(content["digest"] == fingerprint(rest))
 
 
 def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:

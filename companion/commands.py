@@ -260,20 +260,24 @@ def check(
         tuple[Path, ...],
         option("files, or folders of them (default: data/measurements)", placed=True),
     ] = (),
-    seal: Annotated[bool, option("note the digest of what was meant to be changed")] = False,
 ) -> int:
     """Check recorded measurements: form, provenance, plausible ranges, agreement with families."""
     from companion.measurements import plausible, records
 
     files = plausible.files(paths)
-    described, wrong = registry.load_families() | registry.load_families("zoo"), 0
+    described, wrong, older = registry.load_families() | registry.load_families("zoo"), 0, 0
     for path in files:
-        if seal:
-            records.seal(path)
-        found = plausible.problems(path, described)
-        wrong += bool(found)
-        print("\n".join(found) if found else f"{path.name}: sound")
+        if found := plausible.problems(path, described):
+            wrong += 1
+            print("\n".join(found))
+            continue
+        lacks = records.read(path).lacks
+        older += bool(lacks)
+        print(f"{path.name}: sound" + f", not measured: {', '.join(lacks)}" * bool(lacks))
     print(f"{len(files) - wrong} of {len(files)} measurement files are sound.")
+    if older:
+        print(f"{older} lack quantities that came after they were recorded: companion measure "
+              "EXPERIMENT FAMILY --record takes them.")  # fmt: skip
     return int(wrong > 0)
 
 

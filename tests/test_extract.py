@@ -13,7 +13,7 @@ from conftest import python_in
 from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
-from analysis.common import ROOT, sha256_of
+from analysis.common import ROOT, sealed, sha256_of
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import decode, encoders, plan, store, weights
@@ -212,7 +212,7 @@ def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch)
     made = json.loads(store.sidecar_of(path).read_text())
     del made["digest"]
     made["made_from"]["analysis.features.encoders"] = "0"
-    store.sidecar_of(path).write_text(json.dumps(made))
+    store.sidecar_of(path).write_text(json.dumps(sealed(made)))
     assert features(tmp_path, CNN).features.shape == (49, WIDTH)  # a reader takes them
     assert not plan.is_current(CNN, image_list(49), QUICK, tmp_path)
     assert again(CNN, images=image_list(49)) == ["cnn"] and again(CNN, images=image_list(49)) == []

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import operator
+import os
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ from analysis.code import hash_of
 from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
-from companion.measurements import measures, plausible, records, take
+from companion.measurements import measures, plausible, quantities, records, take
 from companion.measurements.due import STYLES
 from companion.measurements.records import (
     FOLDER,
@@ -58,7 +59,6 @@ def edited(tmp_path):
         made = accuracy() if experiment == "accuracy" else read(CLIP[experiment])
         path = records.write(made, tmp_path)
         whole = json.loads(path.read_text(encoding="utf-8"))
-        del whole["digest"]
         for where, new in changes:
             place = f"values/{where}/value" if where in whole["values"] else where
             *fields, last = place.split("/")
@@ -94,7 +94,21 @@ FAULTS = {
         ("kurtosis_mean", [87.2], "needs 0 dimensions, it has 1"),
         ("kurtosis_mean", float("nan"), "NaN is not a number"),
         ("kurtosis_mean", 0.5, "kurtosis_mean is 0.5, which is impossible"),
-        ("kurtosis_mean", 300.0, "outside the range of single images"),
+        *(("kurtosis_mean", lambda k, by=by: by * k, "is not that of single images")
+          for by in (0.5, 2)),
+        *(("kurtosis_standard_error", new, "kurtosis_standard_error is not that of single")
+          for new in (0, 1e9)),
+        *((name, new, f"values.{name} holds a number beyond ±1e+15")
+          for name in ("kurtosis_standard_error", "leaders") for new in (10**309, -10**400, 2e15)),
+        ("profile", lambda p: [10**309, *p[1:]], "values.profile holds a number beyond ±1e+15"),
+        ("counts/components", 10**400, "counts.components: Input should be less than or equal"),
+        ("persistence_coordinate", 3.5, "has 3.5, where whole numbers are expected"),
+        ("leaders", 1.5, "has 1.5, where whole numbers are expected"),
+        ("sample", [], "needs 2 dimensions, it has 1"),
+        ("sample", [[]], "values.sample is empty"),
+        ("counts/images", MISSING, "counts.images is missing"),
+        ("names", {"<b>": ["x"]}, "names.<b>"),
+        ("names", {"profile": ["x"]}, "names.profile is of no such list"),
         ("kurtosis_percentiles", lambda p: p[::-1], "rising numbers"),
         ("profile", 3, "values.profile needs 1 dimensions"),
         ("profile", lambda p: [2 * v for v in p], "mean must be 1"),
@@ -104,6 +118,7 @@ FAULTS = {
         ("outlier_coordinates", [3], "whose profile reaches"),
         ("outlier_threshold", 1.0, "must be this book's 6"),
         ("leaders", 5000, "no more than there are images or components"),
+        ("leaders", 0, "leaders is 0, which is impossible"),
         ("provenance", MISSING, "provenance: Field required"),
         ("provenance/device", MISSING, "provenance.device: Field required"),
         ("provenance/weights", "", "provenance.weights"),
@@ -114,6 +129,7 @@ FAULTS = {
         ("provenance/made_from", {}, "provenance.made_from"),
         ("provenance/libraries", {}, "libraries must give 'numpy'"),
         ("provenance/taken", "2999-13-45", "month must be"),
+        ("provenance/taken", "2999-01-01", "a day that is to come"),
         ("counts/images", 0, "counts.images"),
         ("format", 1, "format"),
         ("level", "tuned", "level"),
@@ -123,12 +139,17 @@ FAULTS = {
     "privileged_directions": [
         ("importance", lambda i: [i[0] * 3, *i[1:]], "importance is relative to its mean"),
         ("top_direction", 4, "not the direction of the largest"),
+        ("top_direction", -1e308, "values.top_direction holds a number beyond"),
+        ("top_direction", -1, "top_direction is -1, which is impossible"),
+        ("importance_head_centred", [], "values.importance_head_centred is empty"),
         ("top_components", lambda v: [0.9, *v[1:]], "length 1"),
         ("singular_value_share", lambda s: [s[1], s[0], *s[2:]], "must fall and add up to 1"),
         ("top_with_gap", 1.5, "between 0 and 1"),
     ],
     "pruning": [
         ("accuracy_random", lambda a: [*a[:-1], 0.9], "must be equal when"),
+        ("accuracy_random_highest", lambda a: [0.0] * len(a), "is not the highest of accuracy_ran"),
+        ("random_orders", 0, "random_orders is 0, which is impossible"),
         ("difference_importance", lambda d: [-0.5, *d[1:]], "less that of the whole head"),
         ("family", "vit_b_17", "did you mean 'vit_b_16'"),
         ("level", "supervised", "its level is supervised, that of"),
@@ -140,6 +161,18 @@ FAULTS = {
         ("data/what", "&lt;img src=x onerror=P&gt;", "plain words are expected, without '&lt;'"),
         ("provenance/made_from", {"analysis.`x`": "1"}, "plain words are expected, without '`'"),
     ],
+    "concepts": [
+        ("counts/concepts", MISSING, "counts.concepts is missing"),
+        ("names", MISSING, "names.top_concepts is missing"),
+        ("names/top_concepts", lambda n: n[1:], "are of different lengths"),
+        ("top_concepts", lambda c: [c[0] + 0.5, *c[1:]], "where whole numbers are expected"),
+        ("draws", 0, "draws is 0, which is impossible"),
+    ],
+    "interventions": [
+        ("changed_rotated", 501, "it lies between 0 and 500 (predictions)"),
+        ("changed_shifted", lambda c: [10**30, *c[1:]], "holds a number beyond"),
+    ],
+    "basis": [("effective_rank", 513.0, "it lies between 1 and 512 (directions)")],
     "accuracy": [
         ("top1", 0.5, "top1 is not the share of right_per_class"),
         ("top1_standard_error", 0.01, "top1_standard_error is not the binomial one"),
@@ -184,22 +217,28 @@ def test_an_accuracy_is_of_the_published_images_or_says_how_it_differs(tmp_path)
     assert problems(7463, f"ImageNet-A; {imagelist.DIFFERS}: 7,463 images") == []
 
 
-def test_no_flipped_bit_of_a_measurement_is_used(tmp_path):
-    path = records.write(read(CLIP["pruning"]), tmp_path)
-    sound = path.read_bytes()
-    for place in np.random.default_rng(0).integers(0, 8 * len(sound), 100):
+def test_no_flipped_bit_of_a_live_measurement_is_used(own_store):
+    """It carries a digest, without which it is refused; recorded ones are in git and have none."""
+    path = records.write_live(read(CLIP["pruning"]))
+    sound, live = path.read_bytes(), read(path)
+    assert live.live and live.values == read(CLIP["pruning"]).values
+    seal = 8 * sound.index(b'"digest"')
+    places = np.random.default_rng(0).integers(0, 8 * len(sound), 100)
+    for place in (*places, *range(seal, seal + 8 * 12)):
         content = bytearray(sound)
         content[place // 8] ^= 1 << place % 8
         path.write_bytes(content)
         with contextlib.suppress(MeasurementError):
-            assert read(path) == read(CLIP["pruning"]), place
+            assert read(path) == live, place
+    path.write_text(records.to_text(read(CLIP["pruning"])), encoding="utf-8")
+    with pytest.raises(MeasurementError, match="is not what was written"):
+        read(path)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
     """Cut in half or emptied; what is as long as it wants to be is held against other numbers."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    content.pop("digest", None)
     copy = tmp_path / path.parent.name / path.name
     copy.parent.mkdir()
     for name, kept in content["values"].items():
@@ -207,9 +246,69 @@ def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
         for length in {0, len(old) // 2} - {len(old)} if isinstance(old, list) else ():
             kept["value"] = old[:length]
             copy.write_text(json.dumps(content), encoding="utf-8")
-            free = name in ("importance_head_centred", "sample")
+            free = length and name in ("importance_head_centred", "sample")
             assert plausible.problems(copy, FAMILIES) or free, (name, length)
         kept["value"] = old
+
+
+def test_what_is_called_a_published_set_has_its_images(tmp_path):
+    def problems(experiment, images, what="50,000 images of ImageNet (validation)"):
+        made = read(CLIP[experiment])
+        renamed = made.data.model_copy(update={"name": "imagenet", "what": what})
+        counts = made.counts | {"images": images}
+        made = made.model_copy(update={"data": renamed, "counts": counts})
+        return plausible.problems(records.write(made, tmp_path), FAMILIES)
+
+    for experiment in ("basis", "interventions", "pruning", "privileged_directions"):
+        assert problems(experiment, 50_000) == []
+        (problem,) = problems(experiment, 7)
+        assert "imagenet was published with 50000 images, this saw 7" in problem
+        assert problems(experiment, 7, f"ImageNet; {imagelist.DIFFERS}: 7 images") == []
+
+
+def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatch, capsys):
+    """A quantity that is optional may be absent; to read it is an error in a sentence."""
+    known = quantities.declared()["outlier_features"]
+    later = quantities.Quantity(unit="kurtosis", optional=True)
+    wider = known.model_copy(update={"quantities": known.quantities | {"kurtosis_of_sum": later}})
+    monkeypatch.setitem(quantities.declared(), "outlier_features", wider)
+    old = read(IMAGES)
+    assert old.lacks == ["kurtosis_of_sum"] and plausible.problems(IMAGES, FAMILIES) == []
+    assert words.cell(old, "kurtosis_of_sum") == "not measured"
+    assert words.cell(old, "kurtosis_mean") == "87.2"
+    with pytest.raises(MeasurementError, match=f"^{IMAGES.name} has no kurtosis_of_sum: compan.*"):
+        old.value("kurtosis_of_sum")
+    new = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 3}))
+    assert read(new).lacks == [] and words.cell(read(new), "kurtosis_of_sum") == "3.00"
+    assert differences(old, read(new)) == []
+    assert differences(read(new), old) == ["kurtosis_of_sum: is no longer measured"]
+    assert cli.main(["check", str(IMAGES), str(new)]) == 0
+    said = capsys.readouterr().out
+    assert f"{IMAGES.name}: sound, not measured: kurtosis_of_sum\n" in said
+    assert "1 lack quantities that came after they were recorded" in said
+    bad = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 0}))
+    assert "kurtosis_of_sum is 0, which is impossible" in plausible.problems(bad, FAMILIES)[0]
+
+
+def test_whatever_reading_raises_is_one_sentence(edited, monkeypatch):
+    path = edited("outlier_features")
+
+    def fails(*_):
+        raise ZeroDivisionError("deep inside")
+
+    monkeypatch.setattr(records, "misfits", fails)
+    assert plausible.problems(path, FAMILIES) == [
+        f"{path.name} cannot be read as a measurement (ZeroDivisionError)."
+    ]
+
+
+def test_what_is_no_file_is_said_so(tmp_path):
+    """A pipe would be waited for."""
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    for name, said in (("pipe", "is no file"), ("folder", "is no file"), ("gone", "is not there")):
+        (problem,) = plausible.problems(tmp_path / f"{name}.json", FAMILIES)
+        assert said in problem and f"{name}.json" in problem
 
 
 def test_a_model_that_no_family_has_is_named(edited):

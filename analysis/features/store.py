@@ -214,7 +214,8 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
         )
     if not is_intact(sidecar):
         raise StoreError(
-            f"the sidecar of {_label(path)} is not what was written (its digest differs): "
+            f"the sidecar of {_label(path)} is not what was written (its digest differs, or is not "
+            "there): "
             f"{_again(path)}."
         )
     if model is not None:

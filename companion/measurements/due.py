@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from analysis.common import ROOT, fingerprint, sha256_of
+from analysis.common import ROOT, fingerprint, is_intact, sha256_of
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
@@ -293,9 +293,14 @@ def _files(job: Job) -> dict[str, str]:
 
 
 def _kept(path: Path, job: Job) -> dict[str, str]:
-    """What a file says that it was made from; nothing if it is not there, or of another family."""
+    """What a file says that it was made from; nothing if it is not there, or of another family.
+
+    Nothing, too, if a live one is damaged: then it is taken again.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if path.parent.name == "measurements" and not is_intact(content):
+            return {}
         return dict(content["provenance"]["made_from"]) if content["family"] == job.family else {}
     except (OSError, ValueError, TypeError, KeyError):
         return {}

@@ -8,10 +8,11 @@ coherent and traceable, not that its numbers are right: only taking them again c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from analysis.common import suggestion
 from analysis.families.registry import ZOO, Family
@@ -19,11 +20,14 @@ from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import accuracies, atlas, records
-from companion.measurements.quantities import declared, possible
 from companion.measurements.records import Measurement, MeasurementError
+
+Array = NDArray[np.float64]
 
 #: Rounding to the digits that are kept, added up over the components of a list.
 ROUNDING = 2e-3
+#: Of more images, the percentiles are as good as those of so many.
+MOST_RANKS = 100_000
 
 
 def files(given: Sequence[Path]) -> list[Path]:
@@ -47,7 +51,7 @@ def problems(path: Path, families: Mapping[str, Family]) -> list[str]:
         m = records.read(path)
     except MeasurementError as error:
         return [str(error)]
-    checks = (_model(m, families), _ranges(m), _coherence(m))
+    checks = (_model(m, families), _published(m), _coherence(m))
     return [f"{path.name}: {problem}" for check in checks for problem in check]
 
 
@@ -78,18 +82,6 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
         )
 
 
-def _ranges(m: Measurement) -> Iterator[str]:
-    for name, quantity in declared()[m.experiment].quantities.items():
-        values = np.atleast_1d(np.asarray(m.value(name), dtype=np.float64))
-        low, high = possible(quantity, m.counts)
-        outside = values[(values < low) | (values > high)]
-        if outside.size:
-            yield (
-                f"{name} is {outside[0]:g}, which is impossible: it lies between {low:g} and "
-                f"{high:g} ({quantity.unit})."
-            )
-
-
 def _coherence(m: Measurement) -> Iterator[str]:
     """What must hold between the numbers, and is said if it does not."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
@@ -101,8 +93,9 @@ def _coherence(m: Measurement) -> Iterator[str]:
         p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
         if len(p) != 101 or (np.diff(p) < 0).any():
             yield "kurtosis_percentiles must be 101 rising numbers, the percentiles from 0 to 100."
-        if not p.min() * 0.999 <= v["kurtosis_mean"] <= p.max() * 1.001:
-            yield "kurtosis_mean lies outside the range of single images (kurtosis_percentiles)."
+        else:
+            error = v["kurtosis_standard_error"]
+            yield from _mean_of(p, v["kurtosis_mean"], error, m.counts["images"])
         if not _near(v["profile"].mean(), 1):
             yield "profile is relative to the mean coordinate, so its mean must be 1."
         if {*v["outlier_coordinates"].tolist()} != {*np.flatnonzero(reached).tolist()}:
@@ -134,11 +127,12 @@ def _coherence(m: Measurement) -> Iterator[str]:
         for name in ("less_mean", "without_leader", "leader_at_mean"):
             if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
                 yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
+    yield from _ordered(v)
     if m.experiment == "accuracy":
         yield from _accuracy(m, v)
 
 
-def _accuracy(m: Measurement, v: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     right, images = v["right_per_class"], v["images_per_class"]
     if (right > images).any():
         yield "no class can have more right (right_per_class) than images (images_per_class)."
@@ -153,15 +147,62 @@ def _accuracy(m: Measurement, v: Mapping[str, np.ndarray]) -> Iterator[str]:
             f"images_per_class adds up to {found[0]} images of {found[1]} classes, `counts` says "
             f"{said[0]} of {said[1]}."
         )
-    name = m.data.name
-    if name in sets.descriptions() and is_whole(m.data.what):
-        published = sets.images(name), sets.classes(name)
-        if said != published:
-            yield (
-                f"{name} was published with {published[0]} images of {published[1]} classes, this "
-                f"saw {said[0]} of {said[1]}, and `data.what` does not say that the copy differs: "
-                "measure the published set, or take the copy with --accept-counts."
-            )
+
+
+def _published(m: Measurement) -> Iterator[str]:
+    """Whether it saw a published data set as it was published, and was not taken tomorrow."""
+    name, taken = m.data.name, m.provenance.taken
+    if taken and date.fromisoformat(taken) > datetime.now(UTC).date() + timedelta(days=1):
+        yield f"it was taken on {taken}, a day that is to come: correct `taken`, or this clock."
+    if name not in sets.descriptions() or not is_whole(m.data.what):
+        return
+    images, classes = sets.images(name), sets.classes(name)
+    said, found = f"{images} images", f"{m.counts['images']}"
+    right = m.counts["images"] == images
+    if m.experiment == "accuracy":  # which all classes of the set take part in
+        said, found = f"{said} of {classes} classes", f"{found} of {m.counts['classes']}"
+        right = right and m.counts["classes"] == classes
+    if not right:
+        yield (
+            f"{name} was published with {said}, this saw {found}, and `data.what` does not say "
+            "that the copy differs: measure the published set, or take the copy with "
+            "--accept-counts."
+        )
+
+
+def _mean_of(percentiles: Array, mean: Array, error: Array, images: int) -> Iterator[str]:
+    """Whether images with these percentiles can have this mean kurtosis and standard error.
+
+    The image of rank j is the (100 j / (N − 1))th percentile, so that it lies between the two next
+    to it in the list; that bounds the sums of values and of squared deviations.
+    """
+    place = 100 * np.arange(min(images, MOST_RANKS)) / max(min(images, MOST_RANKS) - 1, 1)
+    low, high = percentiles[np.floor(place).astype(int)], percentiles[np.ceil(place).astype(int)]
+    slack = ROUNDING * high.max()
+    if not low.mean() - slack <= mean <= high.mean() + slack:
+        yield "kurtosis_mean is not that of single images (kurtosis_percentiles)."
+        return
+    far = np.maximum(np.abs(low - mean), np.abs(high - mean))
+    near = np.clip(mean, low, high) - mean
+    least, most = (((part**2).mean() / max(images - 1, 1)) ** 0.5 for part in (near, far))
+    slack /= images**0.5
+    if not least * (1 - ROUNDING) - slack <= error <= most * (1 + ROUNDING) + slack:
+        yield "kurtosis_standard_error is not that of single images (kurtosis_percentiles)."
+
+
+#: Ends of ranges: what they are called, and which of them is the lower one.
+ENDS = {"_lowest": -1, "_highest": 1}
+
+
+def _ordered(v: Mapping[str, Array]) -> Iterator[str]:
+    """Whether what was lowest and highest in several draws has the value between them."""
+    for name, values in v.items():
+        for end, sign in ENDS.items():
+            middle = v.get(name.removesuffix(end)) if name.endswith(end) else None
+            if middle is None or middle.shape != values.shape:
+                continue
+            if (sign * (values - middle) < -ROUNDING).any():
+                yield f"{name} is not the {end[1:]} of {name.removesuffix(end)}."
 
 
 def _near(values: ArrayLike, wanted: ArrayLike) -> bool:

@@ -27,12 +27,26 @@ SWEPT = ("inside", "outside", "robustness")
 ORDERS: tuple[Order, ...] = ("importance", "singular_value", "random", "reversed")
 
 
+#: Units of which there are whole numbers only.
+WHOLE = frozenset({"concept", "coordinate", "count", "direction", "images", "predictions"})
+#: No number of a measurement is larger: what is read from files stays within what can be computed.
+LARGEST = 1e15
+#: The length of a list that may be empty.
+NONE_OR_MORE = "none or more"
+
+
 class Quantity(Strict):
-    """The unit of a number, or of each number in a list or table, and how many there are."""
+    """The unit of a number, or of each number in a list or table, and how many there are.
+
+    ``least``: what each number is at least, where its unit does not say so. A quantity is
+    ``optional`` if files that were recorded before it came may lack it.
+    """
 
     unit: str
     shape: tuple[int | str, ...] = ()
     digits: int = 4
+    least: float | None = None
+    optional: bool = False
 
 
 class Kind(Strict):
@@ -42,7 +56,14 @@ class Kind(Strict):
     labels: bool = False
     code: tuple[str, ...]
     reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    counts: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     quantities: dict[str, Quantity]
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What a measurement says how many there are of."""
+        return ("images", "components", *["classes"] * (self.head != "none"), *self.counts)
 
 
 @cache
@@ -54,25 +75,49 @@ def declared() -> dict[Experiment, Kind]:
 def misfits(
     experiment: Experiment, values: Mapping[str, NDArray[Any]], counts: Mapping[str, int]
 ) -> Iterator[str]:
-    """Which quantities are longer or shorter than what they are of, a sentence each."""
+    """Which quantities cannot be as they are, in length or in value, a sentence each."""
     kind = declared()[experiment]
-    needed = ("images", "components", "classes")[: 2 if kind.head == "none" else 3]
-    for name in {*needed} - counts.keys():
-        yield f"counts.{name} is missing"
-    most = min(counts.get("components", inf), counts.get("classes", inf))
+    absent = [name for name in kind.counted if name not in counts]
+    if absent:
+        yield f"counts.{absent[0]} is missing"
+        return
+    given = {name: q for name, q in kind.quantities.items() if name in values}
+    for name, quantity in given.items():
+        yield from _impossible(name, quantity, values[name], counts)
     sizes = dict(counts) | {name: int(v) for name, v in values.items() if v.ndim == 0}
-    for name, quantity in kind.quantities.items():
+    for name, quantity in given.items():
         for size, of in zip(values[name].shape, quantity.shape, strict=True):
             expected = of if isinstance(of, int) else sizes.setdefault(of, size)
-            if of != "any" and size != expected:
+            if of == "any":
+                expected = size
+            if not size and of != NONE_OR_MORE:
+                yield f"values.{name} is empty"
+            elif size != expected and of != NONE_OR_MORE:
                 yield f"values.{name} has {size} numbers for {expected} {of}"
+    most = min(counts["components"], counts.get("classes", inf))
     if not 0 < sizes.get("rank", 1) <= most:
         yield f"there are {sizes['rank']} directions, a head has 1 to {most}"
+
+
+def _impossible(
+    name: str, quantity: Quantity, values: NDArray[Any], counts: Mapping[str, int]
+) -> Iterator[str]:
+    """Numbers that are not whole though their unit is, or outside their range."""
+    low, high = possible(quantity, counts)
+    outside = values[(values < low) | (values > high)]
+    if outside.size:
+        yield (
+            f"{name} is {outside.flat[0]:g}, which is impossible: it lies between {low:g} and "
+            f"{high:g} ({quantity.unit})"
+        )
+    elif quantity.unit in WHOLE and (values % 1).any():
+        yield f"{name} has {values[values % 1 != 0].flat[0]:g}, where whole numbers are expected"
 
 
 def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, float]:
     """Lowest and highest value of a quantity, by its unit, in a measurement of so much."""
     width, concepts = counts.get("components", inf), counts.get("concepts", inf)
+    images, rank = counts.get("images", inf), min(width, counts.get("classes", inf))
     ranges = {
         "fraction": (0, 1),
         "fraction of the whole": (0, 1),
@@ -83,9 +128,13 @@ def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, floa
         "component of a unit vector": (-1, 1),
         "kurtosis": (1, width),
         "coordinate": (0, width - 1),
-        "direction": (0, min(width, counts.get("classes", inf)) - 1),
+        "direction": (0, rank - 1),
+        "directions": (1, width),
         "concept": (0, concepts - 1),
         "concepts": (0, concepts),
+        "images": (0, images),
+        "predictions": (0, images),
         "standard deviations of the image": (-sqrt(width), sqrt(width)),
     }
-    return ranges.get(quantity.unit, (0, inf))
+    low, high = ranges.get(quantity.unit, (0, LARGEST))
+    return low if quantity.least is None else quantity.least, high

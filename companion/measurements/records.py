@@ -4,8 +4,8 @@
 provenance: enough to judge them, to take them again and to review them as text. A file with a
 field, a number or a unit that is not known here is refused. Taking them is not done here: `take`.
 
-A live one is the same, beside the features in the store that it was taken from, see `live_path`.
-Pages read both, see `available`.
+A live one is the same, next to the features in the store that it was taken from, see `live_path`;
+it carries a digest of itself, because no git protects it. Pages read both, see `available`.
 """
 
 from __future__ import annotations
@@ -13,136 +13,27 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from analysis import code, common
-from analysis.common import ROOT, CompanionError, Name, Plain, Sha256, Strict, Words, write_text
-from analysis.families.registry import Family, Level
+from analysis.common import ROOT, write_text
+from analysis.families.registry import Family
 from analysis.features import store
-from analysis.images import sets
-from analysis.images.imagelist import is_whole
-from companion.measurements.quantities import Experiment, Quantity, declared, misfits
+from companion.measurements.measurement import Data as Data
+from companion.measurements.measurement import Measurement as Measurement
+from companion.measurements.measurement import MeasurementError as MeasurementError
+from companion.measurements.measurement import Origin as Origin
+from companion.measurements.measurement import Provenance as Provenance
+from companion.measurements.measurement import Value as Value
+from companion.measurements.quantities import Experiment, declared, misfits
 
 FOLDER = ROOT / "data" / "measurements"
-
-Number = int | float
-Numbers = Number | list[Number] | list[list[Number]]
-
-
-class MeasurementError(CompanionError, ValueError):
-    """A measurement is not as it must be; the message names the file, the field and the reason."""
-
-
-class _Strict(Strict):
-    model_config = ConfigDict(strict=True)
-
-
-class Value(_Strict):
-    """Numbers with the unit of each."""
-
-    unit: Words
-    value: Numbers
-
-
-class Data(_Strict):
-    """The data set: a name that can be part of a file's, and what it is."""
-
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    what: Words
-
-    @property
-    def title(self) -> str:
-        """What the data set is called."""
-        return sets.title(self.name) + ", not the published set" * (not is_whole(self.what))
-
-
-class Origin(_Strict):
-    """A public file that the measurement rests on, by its content."""
-
-    name: Words
-    sha256: Sha256
-
-
-class Provenance(_Strict):
-    """Where the numbers come from.
-
-    ``weights_sha256`` may be absent only if ``weights_note`` says why, which is so where others
-    embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
-    all that decides the numbers, by name: checksums of features, of the head and of files, and a
-    hash of what each module does; ``version`` is that of this package, ``taken`` the day
-    (YYYY-MM-DD). ``inferred`` says from what the model is, where no source names it: it decides no
-    claim alone.
-    """
-
-    weights: Words
-    weights_sha256: Sha256 | None
-    weights_note: Plain
-    inferred: Plain = ""
-    origins: Annotated[list[Origin], Field(min_length=1)]
-    layer: Words
-    head: Plain
-    version: Words
-    made_from: Annotated[dict[Words, Words], Field(min_length=1)]
-    libraries: dict[Words, Words]
-    device: Words
-    precision: Words
-    taken: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Provenance:
-        if self.weights_sha256 is None and not self.weights_note:
-            raise ValueError("without weights_sha256, weights_note must say why there is none")
-        if self.taken:
-            date.fromisoformat(self.taken)
-        if "numpy" not in self.libraries:
-            raise ValueError("libraries must give 'numpy'")
-        return self
-
-
-class Measurement(_Strict):
-    """One experiment's numbers for one model on one data set; `names`: what lists point to."""
-
-    format: Literal[2]
-    experiment: Experiment
-    family: Name
-    model: Name
-    level: Level
-    data: Data
-    counts: dict[Words, Annotated[int, Field(gt=0)]]
-    values: dict[str, Value]
-    names: dict[str, list[Words]] = Field(default_factory=dict)
-    provenance: Provenance
-    #: Whether it lies beside the features in the store, or is recorded; the file does not say it.
-    live: bool = Field(default=False, exclude=True)
-
-    @model_validator(mode="after")
-    def _known_quantities(self) -> Measurement:
-        known = declared()[self.experiment].quantities
-        for name in [*self.values, *known]:
-            _check_quantity(name, known.get(name), self.values.get(name))
-        return self
-
-    @property
-    def file_name(self) -> str:
-        """The name of its file within the experiment's folder."""
-        return f"{self.model}--{self.data.name}.json"
-
-    @property
-    def places(self) -> tuple[str, str]:
-        """Where its file can lie: the ends of its path, recorded and live."""
-        live = live_path(self.model, self.data.name, self.experiment)
-        return f"{self.experiment}/{self.file_name}", "/".join(live.parts[-3:])
-
-    def value(self, name: str) -> Any:
-        """One quantity: a number, or an array for a list or table."""
-        value = self.values[name].value
-        return np.asarray(value) if isinstance(value, list) else value
 
 
 def values_with_units(experiment: Experiment, numbers: Mapping[str, Any]) -> dict[str, Value]:
@@ -172,9 +63,9 @@ def write(measurement: Measurement, folder: Path = FOLDER) -> Path:
 
 
 def write_live(measurement: Measurement) -> Path:
-    """Write a measurement whole beside the features in the store; return the path."""
+    """Write a measurement whole next to the features in the store; return the path."""
     path = live_path(measurement.model, measurement.data.name, measurement.experiment)
-    write_text(path, to_text(measurement))
+    write_text(path, to_text(measurement, seal=True))
     return path
 
 
@@ -182,49 +73,55 @@ def read(path: Path) -> Measurement:
     """Read one measurement.
 
     Raises MeasurementError, in one sentence, for anything that is not as expected: no JSON, unknown
-    or missing fields, unknown quantities, wrong units, or a name that does not fit the content.
+    or missing fields, unknown quantities, wrong units, numbers that are impossible, a live one
+    whose digest differs, or a name that does not fit the content.
     """
-    content = _content(path)
-    digest = content.pop("digest", None) if isinstance(content, dict) else None
     try:
-        measurement = Measurement.model_validate(content)
+        return _read(path)
     except ValidationError as error:
         raise MeasurementError(f"{path.name}: {_first_problem(error)}.") from None
-    numbers = {name: np.asarray(measurement.value(name)) for name in measurement.values}
-    problem = next(misfits(measurement.experiment, numbers, measurement.counts), "")
-    if digest not in (None, common.fingerprint(content)):
-        problem = problem or (
-            "it is not what was written (its digest differs): take it again; where the change is "
-            "meant, companion check --seal"
+    except MeasurementError:
+        raise
+    except Exception as error:  # whatever such a file is, the pages of the others are to be built
+        raise MeasurementError(
+            f"{path.name} cannot be read as a measurement ({type(error).__name__})."
+        ) from None
+
+
+def _read(path: Path) -> Measurement:
+    content, live = _content(path), path.parent.name == "measurements"
+    if live and not common.is_intact(content):
+        raise MeasurementError(
+            f"{path.name}: it is not what was written (its digest differs): take it again."
         )
-    if problem:
+    if live:
+        del content["digest"]
+    measurement = Measurement.model_validate(content)
+    numbers = {name: np.asarray(kept.value) for name, kept in measurement.values.items()}
+    misfitting = misfits(measurement.experiment, numbers, measurement.counts)
+    for problem in (*misfitting, *_misnamed(measurement)):
         raise MeasurementError(f"{path.name}: {problem}.")
-    recorded, live = measurement.places
-    if path.as_posix().endswith(f"/{live}"):
-        return measurement.model_copy(update={"live": True})
-    if "/".join(path.parts[-2:]) != recorded:
+    place = measurement.places[live]
+    if not path.as_posix().endswith(f"/{place}"):
         raise MeasurementError(
             f"{path.name} holds {measurement.experiment} of {measurement.model} on "
-            f"{measurement.data.name}, so it must be {recorded}."
+            f"{measurement.data.name}, so it must be {place}."
         )
-    return measurement
-
-
-def seal(path: Path) -> None:
-    """Note the digest of a file as it is; MeasurementError if it is no JSON."""
-    content = dict(_content(path))
-    content.pop("digest", None)
-    write_text(path, _json(common.sealed(content), 0) + "\n")
+    return measurement.model_copy(update={"live": live})
 
 
 def _content(path: Path) -> Any:
+    if not path.is_file():  # nor a pipe, which would be waited for
+        what = "is no file" if path.exists() else "is not there: check the path"
+        raise MeasurementError(f"{path} {what}.")
     try:
         return json.loads(
             path.read_text(encoding="utf-8"), parse_constant=_refuse_constant,
             object_pairs_hook=_once,
         )  # fmt: skip
     except (OSError, ValueError, RecursionError) as error:
-        raise MeasurementError(f"{path.name} cannot be read as JSON: {error}.") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MeasurementError(f"{path.name} cannot be read as JSON: {reason}.") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -298,6 +195,9 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
         if getattr(recorded, field) != getattr(fresh, field):
             found.append(f"{field}: {getattr(recorded, field)} → {getattr(fresh, field)}")
     for name in recorded.values:
+        if name in fresh.lacks:
+            found.append(f"{name}: is no longer measured")
+            continue
         old, new = np.asarray(recorded.value(name)), np.asarray(fresh.value(name))
         if old.shape != new.shape:
             found.append(f"{name}: shape {old.shape} → {new.shape}")
@@ -352,11 +252,14 @@ def code_note(measurement: Measurement) -> str:
     )
 
 
-def to_text(measurement: Measurement) -> str:
-    """The measurement as JSON, lists of numbers wrapped so that diffs stay readable."""
+def to_text(measurement: Measurement, *, seal: bool = False) -> str:
+    """The measurement as JSON, lists of numbers wrapped so that diffs stay readable.
+
+    ``seal`` adds a digest of all of it, for files that no git protects.
+    """
     fields = measurement.model_dump(mode="json")
     told = {name: value for name, value in fields.items() if name != "names" or value}
-    return _json(common.sealed(told), 0) + "\n"
+    return _json(common.sealed(told) if seal else told, 0) + "\n"
 
 
 def _json(value: Any, depth: int) -> str:
@@ -384,21 +287,14 @@ def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
     return texts(array).tolist() if array.size else array.tolist()
 
 
-def _check_quantity(name: str, known: Quantity | None, given: Value | None) -> None:
-    if known is None:
-        raise ValueError(f"values.{name} is no known quantity of this experiment")
-    if given is None:
-        raise ValueError(f"values.{name} is missing")
-    if given.unit != known.unit:
-        raise ValueError(f"values.{name} is in {given.unit!r}, expected {known.unit!r}")
-    try:
-        array = np.asarray(given.value, dtype=np.float64)
-    except ValueError:
-        raise ValueError(f"values.{name} has rows of different lengths") from None
-    if array.ndim != len(known.shape):
-        raise ValueError(f"values.{name} needs {len(known.shape)} dimensions, it has {array.ndim}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"values.{name} holds a number that is not finite")
+def _misnamed(measurement: Measurement) -> Iterator[str]:
+    """Which names are absent, of nothing, or not as many as there are numbers."""
+    wanted, given = declared()[measurement.experiment].names, measurement.names
+    for name in {*wanted} ^ {*given}:
+        yield f"names.{name} {'is missing' if name in wanted else 'is of no such list'}"
+    for name in {*wanted} & {*given}:
+        if len(given[name]) != np.size(measurement.values[name].value):
+            yield f"names.{name} and values.{name} are of different lengths"
 
 
 def _refuse_constant(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -103,6 +103,13 @@ def kurtosis(measurement: Measurement) -> str:
     error = 1.96 * measurement.value("kurtosis_standard_error")
     shown = f"{error:.2g}" if error >= 0.001 else "0.001"  # rounded up, rather than 9e-05
     return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
+
+
+def cell(measurement: Measurement, quantity: str, write: Callable[[float], str] = digits) -> str:
+    """A number as it is written in a table's cell; *not measured* if the file has none."""
+    if quantity in measurement.lacks:
+        return "not measured"
+    return write(measurement.value(quantity))
 
 
 def outliers(profile: ArrayLike, threshold: float) -> str:

@@ -2,8 +2,8 @@
 
     python flips.py TRIES SEED    a line of JSON per kind: its name, the tries, which were used
 
-A flip is survived when the file is refused in a sentence, or when what is read is what was written
-(a flip in a digest's own name, say). The sentence must be one of ours, not a library's.
+A flip is survived when the file is refused in a sentence, or when what is read is what was written.
+The sentence must be one of ours, not a library's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
     heads = sorted(folder.glob("*.head.safetensors"))
     features = [path for path in sorted(folder.glob("*.safetensors")) if path not in heads]
     count = len(emoji.load())
-    kept = sorted((ROOT / "data/measurements").rglob("*.json"))
+    recorded = sorted((ROOT / "data/measurements").rglob("*.json"))  # these are in git
+    kept = [records.write_live(records.read(path)) for path in recorded]
     return {
         "features": (features, lambda path: store.read_features(path).features.tobytes()),
         "heads": (heads, lambda path: store.read_head(path).weight.tobytes()),
@@ -48,7 +49,7 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
             [store.sidecar_of(path) for path in heads],
             lambda path: _noted(path.with_suffix(".safetensors")),
         ),
-        "measurements": (kept, lambda path: records.read(path).model_dump_json()),
+        "live measurements": (kept, lambda path: records.read(path).model_dump_json()),
         "checkpoints of the pocket lab": (
             [checkpoint],
             lambda _: encoders.load(shipped).weights_sha256,
@@ -63,12 +64,7 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
 
 
 def _noted(path: Path) -> str:
-    """All but the digest over it, by whatever name one flipped bit has given it."""
-    noted = store.read_sidecar(path)
-    digest = [
-        name for name in noted if sum(map(str.__ne__, name, "digest")) + abs(len(name) - 6) < 2
-    ]
-    return json.dumps({name: value for name, value in noted.items() if name not in digest})
+    return json.dumps(store.read_sidecar(path))
 
 
 def _emoji(path: Path) -> Any:

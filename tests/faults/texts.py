@@ -53,7 +53,6 @@ def _in_measurement(*fields: str) -> Callable[[Path, str], None]:
     def put(project: Path, text: str) -> None:
         path = project / next(iter(sorted(project.glob(MEASUREMENT))))
         content = json.loads(path.read_text("utf-8"))
-        content.pop("digest", None)
         place = content
         for field in fields[:-1]:
             place = place[field]
