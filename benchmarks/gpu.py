@@ -1,9 +1,9 @@
 """What extraction costs on a GPU: end to end against the bare encoder, memory, precision.
 
-    python benchmarks/gpu.py --write                                  on a machine with a GPU
+    python benchmarks/gpu.py --json gpu.json                          on a machine with a GPU
     python benchmarks/gpu.py --device cpu --images 64 --models RN50   proves the code, slowly
 
-Weights are drawn and pictures generated (`full_size`): neither changes the speed, but κ of drawn
+Weights are drawn and pictures generated (`extraction`): neither changes the speed, but κ of drawn
 weights is near the Gaussian's, so what precision does to a trained model's is to be measured there.
 The bare encoder is timed as timm's `benchmark.py` does: a batch that lies ready, calls to warm up,
 then calls between two synchronisations. End to end is `companion extract`'s own function, from JPEG
@@ -22,23 +22,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from full_size import cpu, generate, memory
+from extraction import photographs
 
-from analysis.common import ROOT
 from analysis.features import checkpoints, store
 from analysis.features.encoders import load
 from analysis.features.extract import Encoder, extract
 from analysis.features.plan import Settings
 from analysis.features.preprocess import to_pixels
-from analysis.images import imagelist
 from analysis.metrics.directions import decompose, importance
 from analysis.metrics.outliers import kurtosis
 
-RESULT = ROOT / "data" / "throughput" / "gpu.json"
 MODELS = ("RN50", "ViT-B-16", "ViT-L-14")
 #: Calls of the bare encoder: to warm up, and timed.
 WARM, TIMED = 10, 40
@@ -55,7 +53,7 @@ def synchronise(device):
 def peak(device):
     """Bytes of memory, the GPU's most since the last call where there is one."""
     if not device.startswith("cuda"):
-        return memory()
+        return psutil.Process().memory_info().rss
     most = torch.cuda.max_memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     return most
@@ -155,8 +153,8 @@ def precisions(model, images, options, folder):
 
 def measure(options, folder):
     """Everything, as it is kept."""
-    file_bytes = generate(folder / "jpeg", options.images)
-    images = imagelist.folder(folder / "jpeg", name="photographs")
+    (folder / "jpeg").mkdir()
+    images = photographs(folder / "jpeg", options.images)
     models = [
         checkpoints.find("random", architecture=one, name=one.lower()) for one in options.models
     ]
@@ -181,10 +179,10 @@ def measure(options, folder):
     on_gpu = options.device.startswith("cuda")
     return {
         "taken": datetime.now(UTC).date().isoformat(),
-        "device": torch.cuda.get_device_name() if on_gpu else cpu(),
+        "device": torch.cuda.get_device_name() if on_gpu else platform.processor(),
         "cores": os.cpu_count(), "workers": options.workers, "torch": version("torch"),
         "python": platform.python_version(), "images": len(images),
-        "file_bytes": round(float(file_bytes)), "batch_size": options.batch_size,
+        "batch_size": options.batch_size,
         "encoders": each, "together": together, "precision": accuracy,
     }  # fmt: skip
 
@@ -207,11 +205,11 @@ def described(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--models", nargs="+", default=MODELS, help="architectures of open_clip")
     parser.add_argument("--batch-size", type=int, default=0, help="(256; on a CPU 8)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 4)
-    parser.add_argument("--write", action="store_true", help=f"keep the result in {RESULT.name}")
+    parser.add_argument("--json", type=Path, help="a file for the result")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("There is no GPU here, so nothing was measured: call this on a machine with one, "
@@ -220,9 +218,9 @@ def main():
     options.compile = 2 if options.device.startswith("cuda") else 1  # of not and compiled
     with tempfile.TemporaryDirectory() as scratch:
         result = measure(options, Path(scratch))
-    if options.write:
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"written: {RESULT}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"written: {options.json}")
 
 
 if __name__ == "__main__":

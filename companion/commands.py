@@ -370,7 +370,8 @@ def grid(
     1 if --data asked for them. A model whose weights cannot be had is named with the reason, the
     others of its family go on, and the exit status is 1.
     """
-    from companion.runs import cost, engine
+    from companion.runs import dry_run as the_dry_run
+    from companion.runs import engine
     from companion.runs import grid as the_grid
 
     if as_json and not dry_run:
@@ -380,7 +381,7 @@ def grid(
     for name, why in plan.absent.items():
         print(f"left out: {name}. {why}", file=sys.stderr)
     if dry_run:
-        print(cost.to_json(plan) if as_json else cost.describe(plan))
+        print(the_dry_run.to_json(plan) if as_json else the_dry_run.describe(plan))
         return 0
     for library in the_grid.NEEDED:  # to load them takes seconds
         if importlib.util.find_spec(library) is None:

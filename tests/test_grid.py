@@ -10,14 +10,14 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import ROOT, make_project, run_in, start_in, wait_until_nobody_works_in
+from conftest import make_project, run_in, start_in, wait_until_nobody_works_in
 from tiny import save_folder
 
 from analysis.common import CompanionError
 from analysis.families.registry import load_families
 from analysis.images import copies, find, imagelist, sets
 from companion.cli import main
-from companion.runs import cost, grid
+from companion.runs import grid
 from companion.runs.experiments import RunError
 from companion.runs.grid import Choice
 
@@ -185,7 +185,7 @@ def test_wrong_counts_stop_the_grid(tmp_path, capsys):
 # The dry run
 
 
-def test_a_dry_run_says_jobs_images_hours_and_disk(capsys):
+def test_a_dry_run_says_jobs_images_and_disk(capsys):
     arguments = ["grid", "--edition", "pocket", "--families", "pocket_cnn", "--dry-run"]
     assert main([*arguments, "--data", "pocket-noto-test", "imagenet-r"]) == 0
     printed = capsys.readouterr()
@@ -193,23 +193,18 @@ def test_a_dry_run_says_jobs_images_hours_and_disk(capsys):
     assert "1 jobs to extract and 0 to measure" in printed.out
     rows = {line.split()[1]: line.split() for line in printed.out.splitlines()[2:-1]}
     # six models of 128 float32 components, and a label and a row number of 8 bytes each
-    assert rows["pocket-noto-test"][2:] == ["6", "484", "?", f"{484 * 6 * 528 / 1e6:,.0f}"]
-    assert rows["imagenet-r"][2:] == ["6", "30,000", "?", f"{30_000 * 6 * 528 / 1e6:,.0f}"]
+    assert rows["pocket-noto-test"][2:] == ["6", "484", f"{484 * 6 * 528 / 1e6:,.0f}"]
+    assert rows["imagenet-r"][2:] == ["6", "30,000", f"{30_000 * 6 * 528 / 1e6:,.0f}"]
 
 
-def test_hours_follow_from_published_speeds(published, capsys):
+def test_a_dry_run_as_json_says_models_images_and_bytes(published, capsys):
     arguments = ["grid", "--models", "rn50-openai", "rn50-random", "--data", "imagenet"]
     assert main([*arguments, "--json"]) == 1
     assert "--json is for --dry-run" in capsys.readouterr().err
-    assert main([*arguments, "--dry-run", "--json", "--precision", "bf16", "--workers", "64"]) == 0
+    assert main([*arguments, "--dry-run", "--json", "--precision", "bf16"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["extract"]
     assert (row["models"], row["images"]) == (["rn50-openai", "rn50-random"], 50_000)
     assert row["bytes"] == 50_000 * 2 * (1024 * 2 + 16)
-    assert row["hours"] == pytest.approx(50_000 * 2 / 5365.97 / 3600)
-    slow = cost.rows(grid.plan(Choice(models=("rn50-openai",), data=("imagenet",), workers=1)))
-    measured = json.loads((ROOT / "data/throughput/full_size.json").read_text())["encoders"]
-    decoding = np.mean([one["decoding_seconds"] for one in measured])
-    assert slow[0].hours == pytest.approx(50_000 * decoding / 3600)
 
 
 # Doing it

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.families.registry import load_families
 from companion.measurements.records import read_all
-from companion.publish import arrays, costs, overview, words
+from companion.publish import arrays, overview, words
 
 FAMILIES = load_families("paper")
 IMAGES, CAPTIONS, RANDOM, _ = overview.example(overview.known("outlier_features", "paper"))
@@ -56,17 +56,6 @@ def test_where_no_features_are_a_page_works_on_gaussian_numbers(own_store):
     title, h, labels, weight, bias = arrays.of([IMAGES], FAMILIES["vit_b_16"])
     assert title == "Gaussian numbers" and h.shape[1] == weight.shape[1] == 512
     assert (labels == (h @ weight.T + bias).argmax(axis=1)).all()
-
-
-def test_the_slower_of_decoding_and_encoding_decides():
-    """60,000 images, 100 a second: ten minutes; decoded by 2 cores in 0.04 s each: twenty."""
-    model = FAMILIES["vit_b_16"].models[0]
-    table = costs.minutes({"ViT": [model]}, {model.architecture: 100.0}, 60_000, 0.04, 2)
-    first = table.iloc[0]
-    assert first["encoders alone, 1 GPU (min)"] == "10.0"
-    assert first["with decoding, 1 GPU (min)"] == "20.0"
-    assert first["with decoding, 8 GPUs (min)"] == "2.5"
-    assert first["cores that one GPU needs"] == "4"
 
 
 def test_the_share_in_the_leader_needs_outlier_features_of_the_same_images():

@@ -24,7 +24,6 @@ from companion.measurements.accuracies import (
     CLASSES,
     CLIP_V2,
     FIVE_SHIFTS,
-    GELU,
     MODEL_KEY,
     AccuracyError,
     wide,
@@ -161,14 +160,3 @@ def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFr
 def sizes() -> pd.Series[float]:
     """Millions of parameters, both encoders together, by open_clip architecture."""
     return pd.read_csv(SIZES).set_index("model")["parameters"].astype(float)
-
-
-def operations() -> pd.Series[float]:
-    """10⁹ operations of the image encoder for one image, by open_clip architecture.
-
-    Of an architecture with QuickGELU and of the one without they are the same, and both are there.
-    """
-    known = pd.read_csv(SIZES).set_index("model")["image_gflops"].astype(float)
-    plain = known.rename(lambda name: str(name).removesuffix(GELU))
-    plain = plain[~plain.index.duplicated()]
-    return known.combine_first(plain).combine_first(plain.rename(lambda name: f"{name}{GELU}"))
