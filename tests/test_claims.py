@@ -55,7 +55,7 @@ def test_results_lead_to_claims_and_back():
     assert bearing(items, "ER-fit")[0] == "measuring_robustness/paper#figure-1"
     beside, claims = borne_on(items, "measuring_robustness/paper#fits")
     assert [item.place for item in beside] == ["Figure 1"] and claims == ["ER-fit"]
-    assert borne_on(items, "house/paper#house") == ([], [])
+    assert borne_on(items, "models/paper#models") == ([], [])
     one = items["table-1"].counterparts[2]
     assert one.closeness == (
         "another quantity; other shifts, evaluations, finetuned and supervised weights (without "

@@ -2,10 +2,7 @@
 
 import html
 import json
-import re
-import tomllib
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy import sparse
@@ -15,7 +12,7 @@ from analysis.families.registry import load_families
 from companion.claims.evidence import gather
 from companion.measurements.records import available
 from companion.measurements.textures import textures
-from companion.publish import dots, encoders, front, overview
+from companion.publish import dots, encoders, overview
 from companion.publish.dots import Row
 
 OVERLAPPING = ("c", 10, 95, 5, 99)
@@ -127,10 +124,8 @@ def recorded(experiment, model, quantity):
     return found
 
 
-def test_readme_opens_with_what_is_measured(own_store):  # what is recorded, alone
-    text = front.README.read_text(encoding="utf-8")
-    assert front.opening(text) == text, "run python -m companion.publish.front"
-    said = " ".join(text.partition(front.START)[2].partition(front.END)[0].split())
+def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
+    said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     openai, laion = (
         recorded("outlier_features", f"vit_b_32-{name}", "kurtosis_mean")
         for name in ("openai", "laion2b")
@@ -144,19 +139,9 @@ def test_readme_opens_with_what_is_measured(own_store):  # what is recorded, alo
     er = {name: 100 * gather("paper").intervals[f"vit_b_32-{name}"].value
           for name in ("openai", "laion2b")}  # fmt: skip
     assert f"(+{er['laion2b']:.1f} against +{er['openai']:.1f} points)" in said
-    with pytest.raises(ValueError, match=r"README\.md lacks the lines <!-- what was found"):
-        front.opening("# Nothing\n")
 
 
 def test_readmes_figure_is_the_books(own_store):
-    drawing, kept = front.figure(), front.FIGURE.read_text(encoding="utf-8")
-    assert front.FIGURE.relative_to(ROOT).as_posix() in front.README.read_text(encoding="utf-8")
+    drawing = encoders.seven(own[0] for own in encoders.outliers().values())
+    kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
     assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers
-    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
-    versions = {one["name"]: one.get("version") for one in lock}
-    if mpl.__version__ == versions["matplotlib"]:  # another draws the same by other bytes
-        assert front.for_readme(drawing) == kept
-    sheet = (ROOT / "book/_static/companion.css").read_text(encoding="utf-8")
-    for name, colours in front.COLOURS.items():
-        assert tuple(re.findall(rf"--companion-{name}: (#\w+);", sheet))[:2] == colours
-    assert kept.count("prefers-color-scheme:dark") == 1 and not re.search("#1f2328(?!;)", kept)

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 
 import pytest
 from conftest import ROOT, python_in
@@ -106,6 +107,18 @@ def test_an_import_the_wrong_way_is_found(module, line, broken, tmp_path):
     path = tmp_path / "module.py"
     path.write_text(line, encoding="utf-8")
     assert any(breaks_a_rule(module, name, hidden) for name, hidden in imports(path)) == broken
+
+
+def test_the_page_lists_these_packages_with_what_they_may_import_and_are_for():
+    page = (ROOT / "book/appendix/house.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.M)
+    listed = {name: (purpose, set(re.findall("`(.+?)`", used))) for name, purpose, used in rows}
+    expected = {
+        room: (ast.get_docstring(ast.parse(MODULES[room].read_text("utf-8"))), {*may} - {*BOTTOM})
+        for room, may in ROOMS.items()
+        if MODULES[room].name == "__init__.py" and room != "companion"
+    }
+    assert listed == expected
 
 
 #: Notebooks that list images; the others know of data sets by name and by classes alone.

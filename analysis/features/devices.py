@@ -1,9 +1,8 @@
-"""How networks use a machine: which of its GPUs, how many threads, and memory on a processor."""
+"""How networks use a machine: which of its GPUs, and how many threads."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import getpass
 import os
 import tempfile
@@ -18,11 +17,6 @@ from torch import nn
 
 #: Networks with fewer parameters compute in one thread.
 SMALL = 3_000_000
-#: Options of glibc's `mallopt`: how many large blocks it may get from the system one by one, what
-#: is large, and how much that is free it keeps. The sizes are those to which it goes by itself.
-M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -4, -3, -1
-COMPUTING = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
-OTHERWISE = {M_MMAP_MAX: 2**16, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26}
 
 
 @contextlib.contextmanager
@@ -45,37 +39,15 @@ def gpu(device: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def computing(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Let networks compute without waiting for each other's threads or for cleared memory.
+    """Let small networks compute in one thread.
 
-    Small ones compute in one thread: where other processes keep the cores busy, more of them only
-    wait for each other. What a layer frees stays here for the next one, until the end: glibc would
-    hand large blocks back to the system, which clears them again each time. On a processor that is
-    up to two thirds of a convolutional network's time.
+    Where other processes keep the cores busy, more threads only wait for each other.
     """
     sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
     before = torch.get_num_threads()
     if max(sizes) < SMALL:
         torch.set_num_threads(1)
     try:
-        with _freed_memory_kept():
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _freed_memory_kept() -> Iterator[None]:
-    """Where the C library is glibc."""
-    try:
-        glibc = ctypes.CDLL("libc.so.6")
-    except OSError:
-        yield
-        return
-    try:
-        for option in COMPUTING.items():
-            glibc.mallopt(*option)
-        yield
-    finally:
-        for option in OTHERWISE.items():
-            glibc.mallopt(*option)
-        glibc.malloc_trim(0)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import string
-import time
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -33,11 +32,8 @@ CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"
 #: Seconds without a byte after which a download counts as failed.
 TIMEOUT = 30
-#: Bytes a second below which a whole download counts as failed.
-LEAST_SPEED = 20_000
-#: Seconds before another attempt where a server is busy or breaks off.
-PAUSES = (1, 4)
-BUSY = (429, 500, 502, 503, 504)
+#: How often a download is tried again before the next address.
+RETRIES = 2
 
 
 class ArtifactError(CompanionError, RuntimeError):
@@ -186,20 +182,18 @@ def _from_mirror(wanted: Artifact) -> Path | None:
 
 def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
     import pooch
-    from urllib3.exceptions import HTTPError
-
-    def loader(url: str, target: str, _: object) -> None:
-        _download(url, Path(target), wanted.bytes, progress)
 
     known = {wanted.place: f"sha256:{wanted.sha256}"}
-    _remove_killed(cache_folder() / wanted.place)
+    download = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
     failed: dict[str, str] = {}
     pooch.get_logger().setLevel("WARNING")  # its remarks would stand in executed notebooks
     for url in wanted.urls:
-        downloads = pooch.create(cache_folder(), "", registry=known, urls={wanted.place: url})
+        downloads = pooch.create(
+            cache_folder(), "", registry=known, urls={wanted.place: url}, retry_if_failed=RETRIES
+        )
         try:
-            return Path(downloads.fetch(wanted.place, downloader=loader))
-        except (OSError, HTTPError) as error:  # all that requests raises is one
+            return Path(downloads.fetch(wanted.place, downloader=download))
+        except OSError as error:  # all that requests raises is one
             reason = " ".join(str(error).split()).partition(" for url")[0]
             if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
                 reason = type(error).__name__
@@ -213,47 +207,3 @@ def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
         f"({why}){mirrors}: go online and run `companion fetch {wanted.name}`, or set "
         f"COMPANION_MIRROR to a folder that holds it as {wanted.repository}/{wanted.path}."
     )
-
-
-def _download(url: str, target: Path, size: int, progress: bool) -> None:
-    """Download a file of a known size, trying again where the server may recover."""
-    import requests
-    from urllib3.exceptions import HTTPError
-
-    for pause in (*PAUSES, None):
-        try:
-            return _attempt(url, target, size, progress)
-        except (requests.HTTPError, HTTPError) as error:
-            response = getattr(error, "response", None)
-            if pause is None or (response is not None and response.status_code not in BUSY):
-                raise
-            time.sleep(pause)
-
-
-def _attempt(url: str, target: Path, size: int, progress: bool) -> None:
-    """Write what a server sends; OSError where it is longer than expected or takes for ever."""
-    import requests
-    from tqdm import tqdm
-
-    end = time.monotonic() + TIMEOUT + size / LEAST_SPEED
-    plain = {"Accept-Encoding": "identity"}
-    with (
-        requests.get(url, stream=True, timeout=TIMEOUT, headers=plain) as response,
-        target.open("wb") as file,
-        tqdm(total=size, unit="B", unit_scale=True, disable=not progress) as bar,
-    ):
-        response.raise_for_status()
-        while content := response.raw.read1(1 << 16):
-            file.write(content)
-            bar.update(len(content))
-            if file.tell() > size:
-                raise OSError(f"it is longer than the {size} bytes that are expected")
-            if time.monotonic() > end:
-                raise OSError(f"it is slower than {LEAST_SPEED} bytes a second")
-
-
-def _remove_killed(place: Path) -> None:
-    """Remove what downloads that were killed left beside a file, a day after."""
-    for path in place.parent.glob("tmp*"):
-        if time.time() - path.stat().st_mtime > 86400:
-            path.unlink(missing_ok=True)

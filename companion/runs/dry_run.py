@@ -89,6 +89,11 @@ def to_json(plan: Plan) -> str:
         for job, models in plan.unrecorded().items()
     ]
     data = {name: sum(map(len, lists)) for name, lists in plan.data.items()}
-    content = {"extract": left, "measure": measure, "data": data, "absent": dict(plan.absent)}
-    content["weights_bytes"] = weights_bytes(plan, left)
+    content = {
+        "extract": left,
+        "measure": measure,
+        "data": data,
+        "absent": dict(plan.absent),
+        "weights_bytes": weights_bytes(plan, left),
+    }
     return json.dumps(content, indent=1, ensure_ascii=False)
