@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
+from scipy.stats import linregress, rankdata, spearmanr
 
-from analysis.metrics.peers import at_equal_accuracy, off_the_line
-from analysis.metrics.robustness import effective_robustness, fit_baseline
+from analysis.metrics.indicators import partial_rank_correlation
+from analysis.metrics.peers import at_equal_accuracy, curvature, off_the_line
+from analysis.metrics.robustness import effective_robustness, fit_baseline, logit
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS, AccuracyError
 from companion.publish import atlas as charts
@@ -109,6 +112,33 @@ def test_one_line_of_one_collection(clip):
     own = own[own["model"].isin(["ViT-B-32", "ViT-B-16", "ViT-L-14"])]
     line = fit_baseline(own["imagenet"], own["shifted"])
     assert (len(own), round(line.slope, 3), round(line.r, 3)) == (26, 0.955, 0.998)
+    bent = curvature(own["imagenet"], own["shifted"])
+    x, y = logit(own["imagenet"]), logit(own["shifted"])
+    fit = sm.OLS(y, np.stack([x**2, x, np.ones(len(x))], axis=1)).fit()
+    np.testing.assert_allclose(bent.coefficients, fit.params)
+    assert bent.p_value == pytest.approx(fit.pvalues[0]) == pytest.approx(1.2e-6, rel=0.05)
+    assert bent.parabola_misses == pytest.approx(np.sqrt(fit.scale))
+    assert bent.parabola_misses < bent.line_misses / 1.5
+    with pytest.raises(ValueError, match="four are needed"):
+        curvature(own["imagenet"][:3], own["shifted"][:3])
+
+
+def test_beyond_imagenet_robustness_adds_nothing_to_accuracy(table):
+    """ρ by SciPy, and the partial one as the correlation of what lines through ranks leave."""
+    clip = atlas.clip(table)
+    high = clip[clip["imagenet"] > 0.6]
+    others = atlas.elsewhere(high)
+    assert others.shape == (80, 31) and not others.isna().any(axis=None)
+    one = (high["model"] == "ViT-L-14") & (high["weights"] == "openai")
+    assert others.loc[one, ["Food-101", "MNIST"]].to_numpy().tolist() == [[0.9305, 0.7634]]
+    mean, given = others.mean(axis=1), high["imagenet"]
+    assert spearmanr(high["er"], mean).statistic == pytest.approx(0.83, abs=0.01)
+    assert spearmanr(given, mean).statistic == pytest.approx(0.96, abs=0.01)
+    ranks = [rankdata(x) for x in (high["er"], mean, given)]
+    left = [linregress(ranks[2], y) for y in ranks[:2]]
+    rest = [y - fit.slope * ranks[2] for y, fit in zip(ranks, left, strict=False)]
+    partial = partial_rank_correlation(high["er"], mean, given)
+    assert partial == pytest.approx(np.corrcoef(*rest)[0, 1]) == pytest.approx(0.02, abs=0.01)
 
 
 def test_shifts_go_together_two_by_two(clip):
@@ -127,6 +157,6 @@ def test_figures_carry_their_values_in_words(clip):
     assert f"OpenAI {mean['imagenet']:.2f}, {mean['shifted']:.2f}" in shown.alt
     line = fit_baseline(high["imagenet"], high["shifted"])
     few, rest = high[high["group"] == "OpenAI"], high[high["group"] != "OpenAI"]
-    shown = charts.one_line(rest, few, line, 20, 0, ("OpenAI's", "others"))
+    shown = charts.one_line(rest, few, line, 20, 0, ("OpenAI's", "others"), [0, 1, 0])
     low, top = 100 * few["imagenet"].min(), 100 * few["imagenet"].max()
     assert f"OpenAI's from {low:.1f} to {top:.1f} % on ImageNet" in shown.alt

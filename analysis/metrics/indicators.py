@@ -35,8 +35,10 @@ def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: Ar
     such as ImageNet accuracy. NaN where `rank_correlation` is, and where `given` orders models as
     one of the two does.
     """
-    pairs = ((values, robustness), (values, given), (robustness, given))
-    xy, xz, yz = (rank_correlation(one, other) for one, other in pairs)
+    every = np.array([values, robustness, given], dtype=np.float64)
+    if every.shape[1] < 3 or (np.ptp(every, axis=1) == 0).any():
+        return float("nan")
+    (_, xy, xz), (*_, yz), _ = np.corrcoef(scipy.stats.rankdata(every, axis=1))
     left = (1 - xz**2) * (1 - yz**2)
     return float((xy - xz * yz) / np.sqrt(left)) if left > 1e-12 else float("nan")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.robustness import fit_baseline, logit
@@ -99,6 +100,33 @@ def off_the_line(imagenet: ArrayLike, shifted: ArrayLike) -> Array:
     """
     line = fit_baseline(imagenet, shifted)
     return logit(shifted) - line.slope * logit(imagenet) - line.intercept
+
+
+class Curvature(NamedTuple):
+    """A parabola through logits next to their line: see `curvature`."""
+
+    coefficients: Array
+    p_value: float
+    line_misses: float
+    parabola_misses: float
+
+
+def curvature(imagenet: ArrayLike, shifted: ArrayLike) -> Curvature:
+    """Is the relation of two accuracies, in logits, bent? Least squares of a parabola, (models,).
+
+    `coefficients`: of the parabola, the highest power first; `p_value`: of the quadratic term,
+    two-sided (t with n − 3 degrees of freedom, models taken as independent); `…_misses`: standard
+    deviation of the residuals, in logits, of the line (n − 2) and of the parabola (n − 3). Raises
+    ValueError for fewer than four models.
+    """
+    x, y = logit(imagenet), logit(shifted)
+    if len(x) < 4:
+        raise ValueError(f"a parabola through {len(x)} models has no error; four are needed.")
+    squares = [((y - np.polyval(np.polyfit(x, y, n), x)) ** 2).sum() for n in (1, 2)]
+    line, parabola = np.sqrt(np.divide(squares, [len(x) - 2, len(x) - 3]))
+    ratio = (squares[0] - squares[1]) / parabola**2  # t² of the one term that is added
+    p = float(scipy.stats.f.sf(ratio, 1, len(x) - 3))
+    return Curvature(np.polyfit(x, y, 2), p, float(line), float(parabola))
 
 
 def share_explained(values: ArrayLike, *causes: ArrayLike) -> float:

@@ -32,6 +32,7 @@ from companion.measurements.quantities import Experiment
 
 PRETRAINING = ROOT / "data" / "published" / "pretraining.csv"
 SIZES = ROOT / "data" / "published" / "open_clip_sizes.csv"
+OTHERS = ROOT / "data" / "published" / "open_clip_others.csv"
 #: What is measured of the zoo's models → experiment and quantity, of a list the largest.
 ZOO_QUANTITIES: dict[str, tuple[Experiment, str]] = {
     "kurtosis": ("outlier_features", "kurtosis_mean"),
@@ -64,6 +65,17 @@ def clip(table: pd.DataFrame) -> pd.DataFrame:
     every = models(table)
     found = every[every["source"] == "open_clip"].reset_index(drop=True)
     return found.assign(er=effective_robustness(found["shifted"], found["imagenet"]))
+
+
+def elsewhere(models: pd.DataFrame) -> pd.DataFrame:
+    """What open_clip's models reach on data sets that are not ImageNet's, in the rows of `models`.
+
+    A column for each data set, fractions; see `data/published/README.md`.
+    """
+    known = pd.read_csv(OTHERS).set_index(["model", "weights"])
+    return known.loc[list(zip(models["model"], models["weights"], strict=True))].set_axis(
+        models.index
+    )
 
 
 def zoo_name(row: Any) -> str:

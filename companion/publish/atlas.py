@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from analysis.metrics.indicators import interval
-from analysis.metrics.robustness import Baseline, bootstrap_baselines
+from analysis.metrics.robustness import Baseline, bootstrap_baselines, logit
 from companion.publish import dots, style
 from companion.publish.compared import with_ends
 from companion.publish.dots import Marks
@@ -64,11 +64,12 @@ def one_line(
     resamples: int,
     seed: int,
     titles: tuple[str, str],
+    parabola: ArrayLike,
 ) -> Drawing:
-    """Zero-shot models on logit axes, and the line through those of one collection.
+    """Zero-shot models on logit axes, and line and parabola through those of one collection.
 
-    Columns imagenet and shifted; `titles` of the collection and of the others. The band: 95 % of
-    the line's refits to resampled models of the collection.
+    Columns imagenet and shifted; `titles` of the collection and of the others; `parabola`: its
+    coefficients in logits. The band: 95 % of the line's refits to resampled models.
     """
     every = pd.concat([others, shown])[["imagenet", "shifted"]]
     ends = [(0.8 * every[axis].min(), 1 - 0.8 * (1 - every[axis].max())) for axis in every]
@@ -78,6 +79,8 @@ def one_line(
     band = np.percentile([refit.predict(x) for refit in refits], [2.5, 97.5], axis=0)
     axes.fill_between(x, *band, color=style.INK, alpha=0.18, linewidth=0)
     axes.plot(x, line.predict(x), color=style.INK, linewidth=1.2, label=f"line of {titles[0]}")
+    bent = 1 / (1 + np.exp(-np.polyval(parabola, logit(x))))
+    axes.plot(x, bent, color=style.INK, linewidth=1.2, linestyle=(0, (4, 3)), label="its parabola")
     axes.scatter(
         others["imagenet"], others["shifted"], s=22, color=style.MUTED, alpha=0.55, linewidth=0,
         label=f"{titles[1]} ({len(others)})",
