@@ -157,6 +157,6 @@ def test_figures_carry_their_values_in_words(clip):
     assert f"OpenAI {mean['imagenet']:.2f}, {mean['shifted']:.2f}" in shown.alt
     line = fit_baseline(high["imagenet"], high["shifted"])
     few, rest = high[high["group"] == "OpenAI"], high[high["group"] != "OpenAI"]
-    shown = charts.one_line(rest, few, line, 20, 0, ("OpenAI's", "others"), [0, 1, 0])
+    shown = charts.one_line(rest, few, line, 20, 0, ("OpenAI's", "others"), np.array([0.0, 1, 0]))
     low, top = 100 * few["imagenet"].min(), 100 * few["imagenet"].max()
     assert f"OpenAI's from {low:.1f} to {top:.1f} % on ImageNet" in shown.alt

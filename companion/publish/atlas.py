@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.indicators import interval
 from analysis.metrics.robustness import Baseline, bootstrap_baselines, logit
@@ -64,7 +64,7 @@ def one_line(
     resamples: int,
     seed: int,
     titles: tuple[str, str],
-    parabola: ArrayLike,
+    parabola: NDArray[np.float64],
 ) -> Drawing:
     """Zero-shot models on logit axes, and line and parabola through those of one collection.
 
