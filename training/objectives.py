@@ -6,14 +6,16 @@
 - *finetuned*: the same loss, from a CLIP model and its zero-shot head, end to end, as in WiSE-FT
   (Wortsman et al. 2022): features of length one, head = exp(logit scale) × text embeddings.
 
-AdamW, linear warm-up, cosine decay. Every random draw of a step follows from the seed and the
-number of the step. The same machine gives the same weights again; another one nearly the same.
+AdamW, linear warm-up, cosine decay. A contrastive training may get wrong captions, an imposed
+logit scale, or another second moment in its two projections (`optimizers`). Every random draw of a
+step follows from the seed and the number of the step. The same machine gives the same weights
+again; another one nearly the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 
 from analysis.common import replaced
 from analysis.features.preprocess import POCKET
+from training.optimizers import ProjectionAdamW, projections
 from training.pocket import PocketError, Recipe
 from training.recipes import warmed_cosine
 
@@ -196,20 +199,22 @@ def build(
 ) -> Contrastive | Classifier:
     """Make the untrained model of a recipe; ``prompts`` as for `zero_shot_head`.
 
-    Finetuning needs ``start``, the weights of a CLIP model. PocketError if they are missing.
+    ``start``: the weights of the CLIP model from which the recipe starts, if it names one.
+    PocketError if they are missing.
     """
     model = Contrastive(architecture, prompts)
+    if recipe.start is not None:
+        if start is None:
+            raise PocketError(
+                f"{recipe.name} starts from {recipe.start}, whose weights are missing: "
+                "train that model first."
+            )
+        load_weights(model.clip, start)
     if recipe.objective == "contrastive":
         return model
     head = nn.Linear(architecture["embed_dim"], len(prompts))
     finetuned = recipe.objective == "finetuned"
     if finetuned:
-        if start is None:
-            raise PocketError(
-                f"{recipe.name} is finetuned from {recipe.start}, whose weights are missing: "
-                "train that model first."
-            )
-        load_weights(model.clip, start)
         with torch.no_grad():
             head.weight.copy_(zero_shot_head(model.clip.eval(), prompts))
             head.bias.zero_()
@@ -258,15 +263,16 @@ def train(
     torch.manual_seed(seed)
     model = build(recipe, architecture, prompts, start)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = create_optimizer_v2(  # weight decay for matrices only, as usual for CLIP
-        model, "adamw", recipe.learning_rate, recipe.weight_decay, betas=(0.9, 0.98), fused=True
-    )
+    optimizers = make_optimizers(model, recipe)
+    first_scale = float(model.clip.logit_scale) if isinstance(model, Contrastive) else 0.0
     examples = _on(examples, device)
     curve: list[Point] = []
     sum_loss = torch.zeros((), device=device)
     since = 0
     for step in range(recipe.steps):
-        sum_loss += _update(model, optimizer, examples, recipe, seed, step)
+        if isinstance(model, Contrastive) and recipe.final_scale is not None:
+            model.clip.logit_scale.data.fill_(log_scale(recipe, first_scale, step))
+        sum_loss += _update(model, optimizers, examples, recipe, seed, step)
         done = step + 1
         if done == recipe.steps or done % max(1, recipe.steps // MEASUREMENTS) == 0:
             score = None if watched is None else accuracy(model, _on(watched, device))
@@ -294,6 +300,40 @@ def predictions(model: Contrastive | Classifier, images: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def make_optimizers(model: Contrastive | Classifier, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Make AdamW for all that learns; the projections get their own if theirs is another.
+
+    An imposed logit scale does not learn. Weight decay is for matrices only, as usual for CLIP.
+    """
+    apart: list[tuple[nn.Parameter, int]] = []
+    if isinstance(model, Contrastive):
+        model.clip.logit_scale.requires_grad_(recipe.final_scale is None)
+        apart = projections(model.clip) if recipe.second_moment != "element" else []
+    for weight, _ in apart:
+        weight.requires_grad_(False)
+    rest = create_optimizer_v2(
+        model, "adamw", recipe.learning_rate, recipe.weight_decay, betas=(0.9, 0.98), fused=True
+    )
+    if not apart:
+        return [rest]
+    for weight, _ in apart:
+        weight.requires_grad_(True)
+    of_projections = ProjectionAdamW(
+        apart,
+        recipe.second_moment,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+    return [rest, of_projections]
+
+
+def log_scale(recipe: Recipe, first: float, step: int) -> float:
+    """Return the logarithm of the imposed logit scale at a step, from ``first`` on a line."""
+    assert recipe.final_scale is not None
+    share = min(1.0, step / recipe.scale_steps) if recipe.scale_steps else 1.0
+    return (1 - share) * first + share * math.log(recipe.final_scale)
+
+
 def rate(recipe: Recipe, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
     rising = max(1, round(recipe.warmup * recipe.steps))
@@ -302,7 +342,7 @@ def rate(recipe: Recipe, step: int) -> float:
 
 def _update(
     model: Contrastive | Classifier,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     examples: Examples,
     recipe: Recipe,
     seed: int,
@@ -310,17 +350,31 @@ def _update(
 ) -> Tensor:
     """Do one step and return its loss."""
     rows = batch_rows(len(examples), recipe.batch, seed, step).to(examples.images.device)
-    torch.manual_seed(_draw(seed, step))
+    torch.manual_seed(draw_seed(seed, step))
     batch = examples.where(rows)
-    for group in optimizer.param_groups:
+    if recipe.caption_noise:
+        wrong = wrong_captions(batch.concepts, examples.concepts, recipe.caption_noise)
+        batch = replace(batch, concepts=wrong)
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = rate(recipe, step)
     model.train()
     loss = model.loss(augment(batch.images, recipe), batch)
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return loss.detach()
+
+
+def wrong_captions(concepts: Tensor, every: Tensor, share: float) -> Tensor:
+    """Return the concepts whose captions a batch gets: for a share of it that of a random image.
+
+    ``concepts`` (n,) of the batch, ``every`` (N,) of all images that are learned from.
+    """
+    drawn = every[torch.randint(len(every), (len(concepts),)).to(every.device)]
+    wrong = torch.rand(len(concepts)).to(every.device) < share
+    return torch.where(wrong, drawn, concepts)
 
 
 def batch_rows(count: int, batch: int, seed: int, step: int) -> Tensor:
@@ -330,11 +384,11 @@ def batch_rows(count: int, batch: int, seed: int, step: int) -> Tensor:
     """
     batch = min(batch, count)
     epoch, place = divmod(step, count // batch)
-    generator = torch.Generator().manual_seed(_draw(seed, -1 - epoch))
+    generator = torch.Generator().manual_seed(draw_seed(seed, -1 - epoch))
     return torch.randperm(count, generator=generator)[place * batch : (place + 1) * batch]
 
 
-def _draw(seed: int, place: int) -> int:
+def draw_seed(seed: int, place: int) -> int:
     """Return the seed of the generator for one step or epoch."""
     return (seed * 1_000_003 + place) % 2**63
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -29,6 +29,11 @@ CATEGORY_SHARE = 0.25
 
 Objective = Literal["contrastive", "supervised", "finetuned"]
 Styles = Literal["captions", "web_small", "web_large"]
+#: Over what AdamW averages the second moment of the two projections, see `training.optimizers`.
+SecondMoment = Literal["element", "shared", "matrix", "none", "sign"]
+
+#: Settings that the first recipes did not have: unused, they change no training's identity.
+ADDED_LATER = {"caption_noise", "final_scale", "scale_steps", "second_moment"}
 
 
 class PocketError(CompanionError, ValueError):
@@ -40,7 +45,11 @@ class Recipe(Strict):
 
     ``steps`` is the number of updates (none for the random control), ``warmup`` the share of them
     in which the learning rate rises, ``shrink`` and ``shift`` the largest random change of size
-    and place (shares of the image), ``start`` the model from which finetuning starts.
+    and place (shares of the image), ``start`` the model from which training starts.
+
+    For contrastive training ``caption_noise`` is the share of images whose caption is that of a
+    random one, drawn anew in every step; with ``final_scale`` the logit scale is not learned: its
+    logarithm goes in a line to this one's within ``scale_steps`` and stays there.
     """
 
     name: Name
@@ -60,12 +69,26 @@ class Recipe(Strict):
     shrink: Share
     shift: Share
     flip: bool
+    caption_noise: Share = 0.0
+    final_scale: Annotated[float, Field(gt=0, le=100)] | None = None
+    scale_steps: Annotated[int, Field(ge=0)] = 0
+    second_moment: SecondMoment = "element"
 
     @model_validator(mode="after")
-    def _start_is_for_finetuning(self) -> Recipe:
-        if (self.objective == "finetuned") != (self.start is not None):
-            raise ValueError("start must be given for the objective finetuned, and for no other")
+    def _fits_the_objective(self) -> Recipe:
+        if self.objective == "finetuned" and self.start is None:
+            raise ValueError("start must be given for the objective finetuned")
+        if self.objective == "supervised" and self.start is not None:
+            raise ValueError("start is for the objectives finetuned and contrastive")
+        later = self.model_dump(include=ADDED_LATER, exclude_defaults=True)
+        if self.objective != "contrastive" and later:
+            raise ValueError(f"{', '.join(sorted(later))} is for the objective contrastive")
         return self
+
+    def decisive(self) -> dict[str, Any]:
+        """Return what decides the weights; without the settings that came later, where unused."""
+        unused = ADDED_LATER - self.model_dump(exclude_defaults=True).keys()
+        return self.model_dump(mode="json", exclude=set(unused))
 
 
 class Recipes(Strict):
@@ -89,6 +112,10 @@ class Recipes(Strict):
                 return recipe
         known = ", ".join(recipe.name for recipe in self.models)
         raise PocketError(f"There is no recipe {name!r}: known are {known}.")
+
+    def starts(self, recipe: Recipe) -> int:
+        """Return how many trainings come one after another before that of ``recipe`` begins."""
+        return 0 if recipe.start is None else 1 + self.starts(self.recipe(recipe.start))
 
 
 def load_recipes() -> Recipes:

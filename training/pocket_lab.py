@@ -108,7 +108,7 @@ def identity(recipe: Recipe, recipes: Recipes, seed: int, splits: Sequence[str])
     if recipe.start is not None:
         start = identity(recipes.recipe(recipe.start), recipes, seed, splits)
     architecture = networks.architecture(recipe.architecture)
-    return fingerprint([recipe, architecture, seed, list(splits), start, world().digest])
+    return fingerprint([recipe.decisive(), architecture, seed, list(splits), start, world().digest])
 
 
 def weights_of(name: str, seed: int, folder: Path) -> Path:
@@ -214,12 +214,13 @@ def run_all(
     splits: Sequence[str] = ("train", "val"),
     device: str = "cpu",
 ) -> None:
-    """Do many trainings, ``workers`` at a time; finetuning comes after all else."""
+    """Do many trainings, ``workers`` at a time; what starts from another comes after it."""
     done, began = 0, time.monotonic()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
     try:
-        for tuned in (False, True):
-            part = [task for task in tasks if (task[0].start is not None) == tuned]
+        ranks = [recipes.starts(recipe) for recipe, _ in tasks]
+        for rank in sorted(set(ranks)):
+            part = [task for task, own in zip(tasks, ranks, strict=True) if own == rank]
             running = {
                 pool.submit(run, recipe, recipes, seed, folder, splits=splits, device=device):
                 f"{recipe.name} seed {seed}"

@@ -1,0 +1,390 @@
+"""Train the experiments of `origin.yaml` and write what is kept of them beside this file.
+
+    python data/pocket/origin.py                 # all that is not finished, then the tables
+    python data/pocket/origin.py --check 3       # three runs again, compared with what is kept
+
+A call that was stopped goes on where it was: finished projections lie under --work. The tables are
+`origin.csv` (a row for each run), `origin_curves.csv` (during training), `origin_mechanism.csv` and
+`origin_coordinates.csv` (speeds and means of single coordinates), `origin_models.csv` (all weights
+trained), and `origin.json` says what they were made from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from scipy.stats import spearmanr
+
+from analysis.common import ROOT, fingerprint, sha256_of, write_text
+from analysis.features.store import Head
+from analysis.features.weights import read_weights
+from analysis.images import emoji
+from analysis.metrics import basis, modalities, outliers, robustness
+from companion.measurements import accuracies
+from training import objectives, origin, pocket, pocket_lab
+from training.origin import Locked, Projections, Settings
+from training.pocket import Recipe, Recipes
+
+HERE = Path(__file__).resolve().parent
+PLAN = yaml.safe_load((HERE / "origin.yaml").read_text(encoding="utf-8"))
+WORK = ROOT / ".companion" / "origin"
+#: Largest relative difference of κ that --check accepts from another machine.
+TOLERANCE = 0.2
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of two projections."""
+
+    towers: str
+    seed: int
+    settings: Settings
+
+    @property
+    def key(self) -> str:
+        """Hash of all that decides the result."""
+        path = checkpoint(self.towers)
+        world = pocket_lab.world().digest
+        return fingerprint([self.settings, self.seed, sha256_of(path), self.towers, world])[:16]
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is looked at during training: all is the default but the second moment."""
+        return (
+            self.settings.model_copy(update={"second_moment": "element", "gain": 1.0}) == Settings()
+        )
+
+    def about(self) -> dict[str, Any]:
+        """What names it in the tables."""
+        return {"towers": self.towers, "seed": self.seed} | self.settings.model_dump()
+
+
+def main() -> int:
+    """Parse the command line, do it, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", type=int, default=0, metavar="N", help="train N runs again")
+    parser.add_argument("--work", type=Path, default=WORK, help="where finished trainings lie")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.check:
+        return compare(options.check)
+    runs = list(planned())
+    began, spent = time.monotonic(), time.process_time()
+    for number, run in enumerate(runs, 1):
+        target = options.work / f"{run.key}.safetensors"
+        if not target.is_file():
+            train(run, target)
+            print(f"{number}/{len(runs)}  {time.monotonic() - began:.0f} s  "
+                  f"{time.process_time() - spent:.0f} s of processor  {run.towers} {run.seed}",
+                  flush=True)  # fmt: skip
+    trained = train_models(options.work)
+    ship(runs, trained, options.work)
+    return 0
+
+
+def planned() -> Iterator[Run]:
+    """Every run of the plan once, in its order."""
+    seen = set()
+    for group in PLAN["groups"]:
+        for values in itertools.product(*group["vary"].values()):
+            own = dict(zip(group["vary"], values, strict=True))
+            gain = PLAN["gains"].get(own.get("second_moment"), 1.0)
+            settings = Settings(**own, gain=gain)
+            for towers, seed in itertools.product(group["towers"], group["seeds"]):
+                run = Run(towers, seed, settings)
+                if run not in seen:
+                    seen.add(run)
+                    yield run
+
+
+def checkpoint(towers: str) -> Path:
+    """The shipped model whose towers stay fixed."""
+    return pocket.CHECKPOINTS / f"{PLAN['towers'][towers]['checkpoint']}.safetensors"
+
+
+@cache
+def locked(towers: str) -> Locked:
+    """What these towers give before the projections."""
+    return origin.locked(checkpoint(towers), PLAN["towers"][towers]["styles"])
+
+
+# Training
+
+
+def train(run: Run, target: Path | None = None) -> tuple[Projections, list[float]]:
+    """Train one run; write its projections, losses and what was watched, if there is a target."""
+    losses: list[float] = []
+    kept: dict[str, torch.Tensor] = {}
+    curve: list[dict[str, float]] = []
+    mechanism = PLAN["mechanism"]
+    noted = {step * m for step in mechanism["from"] for m in (1, mechanism["factor"])}
+
+    def watch(step: int, loss: float, own: Projections, optimizer: Any) -> None:
+        losses.append(loss)
+        if run.watched and step in PLAN["watched"]:
+            row = measured(run, own)
+            names = ("kurtosis", "mean_share", "accuracy", "unseen")
+            curve.append({"step": step, "loss": float(np.mean(losses[-100:]))}
+                         | {name: row[name] for name in names})  # fmt: skip
+        if run.watched and run.settings.second_moment == "element" and step in noted:
+            kept.update(speeds(run, step, own, optimizer))
+
+    own = origin.grow(locked(run.towers), run.settings, run.seed, watch=watch)
+    if target is not None:
+        tensors = {name: value.detach() for name, value in own.state_dict().items()} | kept
+        tenth = float(np.mean(losses[-(run.settings.steps // 10) :]))
+        metadata = {"loss": repr(tenth), "curve": json.dumps(curve)}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        objectives.write_tensors(tensors, target, metadata)
+    return own, losses
+
+
+def speeds(run: Run, step: int, own: Projections, optimizer: Any) -> dict[str, torch.Tensor]:
+    """Both sides' mean and spread at each coordinate, and the root of their second moment."""
+    data, found = locked(run.towers), {}
+    sides = {"image": (own.image, data.images), "text": (own.text, captions(data))}
+    for side, (weight, inputs) in sides.items():
+        features = torch.nn.functional.normalize(inputs @ weight, dim=-1).detach()
+        found[f"{step} {side} mean"] = features.mean(0)
+        found[f"{step} {side} spread"] = features.std(0)
+        found[f"{step} {side} root"] = optimizer.state[weight]["square"].mean(0).sqrt()
+    return found
+
+
+def captions(data: Locked) -> torch.Tensor:
+    """The texts on which a model is measured: the first caption of each training concept."""
+    return data.texts[data.concepts.unique(), 0]
+
+
+# Measuring
+
+
+@cache
+def tests() -> tuple[pd.DataFrame, robustness.Baseline]:
+    """The table of the test emoji, and the line through the pool for the unseen styles."""
+    table = emoji.metadata()
+    pool = accuracies.pocket_pool("unseen")
+    tested = table[table["split"] == "test"].reset_index(drop=True)
+    return tested, robustness.fit_baseline(pool["imagenet"], pool["shifted"])
+
+
+def measured(run: Run, own: Projections) -> dict[str, Any]:
+    """Everything about one run's features."""
+    data = locked(run.towers)
+    texts = (captions(data) @ own.text).detach().double().numpy()
+    weight = own.head(data.prompts).astype(np.float32)
+    head = Head(weight, tuple(emoji.CLASSES), normalize=True)
+    return representation(own.features(data.tested), head) | of_both(
+        own.features(data.tested), texts
+    )
+
+
+def representation(features: Array, head: Head) -> dict[str, Any]:
+    """What features of the test emoji (M, d) are like, and what their head recognises.
+
+    κ and its kin are of the test emoji in the training style, as in `representations.csv`.
+    """
+    table, line = tests()
+    known = (table["class_index"] >= 0).to_numpy()
+    right = head.logits(features).argmax(axis=1) == table["class_index"].to_numpy()
+    by_style = pd.Series(right[known]).groupby(table["style"].to_numpy()[known]).mean()
+    accuracy, unseen = by_style[emoji.IMAGENET], by_style[list(accuracies.styles("unseen"))].mean()
+    inside = in_style(features)
+    found = outliers.outlier_features(inside)
+    turned = inside @ basis.random_rotation(inside.shape[1], 0)
+    return {
+        "kurtosis": found.kurtosis_mean,
+        "kurtosis_error": found.kurtosis_standard_error,
+        "leader": found.persistence.coordinate,
+        "persistence": found.persistence.fraction,
+        "mean_share": basis.mean_share(inside),
+        "top_share": modalities.dominant_coordinate(inside).share,
+        "kurtosis_less_mean": outliers.kurtosis(basis.less_mean(inside)).mean(),
+        "kurtosis_rotated": outliers.kurtosis(turned).mean(),
+        "kurtosis_eigenframe": outliers.kurtosis(basis.eigenframe(inside)).mean(),
+        "accuracy": accuracy,
+        "unseen": unseen,
+        "er": float(robustness.effective_robustness(unseen, accuracy, line)),
+    }
+
+
+def of_both(features: Array, texts: Array) -> dict[str, Any]:
+    """What captions (n, d) are like, and how quiet each side is where the other's mean lies."""
+    inside = in_style(features)
+    means = [basis.at_length_one(some).mean(axis=0) for some in (inside, texts)]
+    cosine = means[0] @ means[1] / np.linalg.norm(means[0]) / np.linalg.norm(means[1])
+    return {
+        "kurtosis_texts": outliers.kurtosis(texts).mean(),
+        "mean_share_texts": basis.mean_share(texts),
+        "cosine_of_means": cosine,
+        "quiet_texts": modalities.quietness(inside, texts),
+        "quiet_images": modalities.quietness(texts, inside),
+    }
+
+
+def in_style(features: Array) -> Array:
+    """The test emoji in the training style."""
+    return features[(tests()[0]["style"] == emoji.IMAGENET).to_numpy()]
+
+
+# All weights
+
+
+def model_recipes() -> Recipes:
+    """The recipes of `recipes.yaml` and those of the plan."""
+    base, own = pocket.load_recipes(), PLAN["models"]
+    added = [Recipe(**(own["defaults"] | recipe)) for recipe in own["recipes"]]
+    return Recipes(seeds=base.seeds, models=(*base.models, *added))
+
+
+def train_models(work: Path) -> list[tuple[Recipe, int]]:
+    """Train all weights of the plan's models, and of what they start from, if not shipped."""
+    recipes, own = model_recipes(), PLAN["models"]
+    named = [recipe["name"] for recipe in own["recipes"]]
+    wanted = [(recipes.recipe(name), seed) for seed in own["seeds"] for name in named]
+    starts = {recipe.start for recipe, _ in wanted if recipe.start not in named}
+    for name in starts:
+        target = pocket_lab.weights_of(str(name), 0, work)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(pocket.CHECKPOINTS / f"{name}.safetensors", target)
+    first = [
+        (recipes.recipe(str(name)), seed)
+        for name in sorted(map(str, starts))
+        for seed in own["seeds"]
+    ]
+    for recipe, seed in (*first, *wanted):
+        print(pocket_lab.run(recipe, recipes, seed, work).name, flush=True)
+    return wanted
+
+
+def model_row(recipe: Recipe, seed: int, work: Path) -> dict[str, Any]:
+    """What one model of which all weights were trained is like."""
+    tested = (emoji.metadata()["split"] == "test").to_numpy()
+    features, head = pocket_lab.represented(pocket_lab.weights_of(recipe.name, seed, work), tested)
+    about = {"model": recipe.name, "level": recipe.level, "start": recipe.start, "seed": seed}
+    return about | representation(features.astype(np.float64), head)
+
+
+# What is kept
+
+
+def ship(runs: Iterable[Run], trained: Iterable[tuple[Recipe, int]], work: Path) -> None:
+    """Write the tables and what they were made from."""
+    rows, curves, mechanism, coordinates = [], [], [], []
+    for run in runs:
+        path = work / f"{run.key}.safetensors"
+        tensors, metadata = load_file(path), read_weights(path).metadata
+        own = Projections(tensors["image"], tensors["text"])
+        learned = float(tensors["log_scale"].exp().clamp(max=origin.LARGEST_SCALE))
+        ends = {"loss": float(metadata["loss"]), "last_scale": run.settings.scale or learned}
+        rows.append(run.about() | ends | measured(run, own))
+        about = {"towers": run.towers, "second_moment": run.settings.second_moment}
+        curves += [about | {"seed": run.seed} | row for row in json.loads(metadata["curve"])]
+        if "200 image mean" in tensors:
+            table = {n: t.double().numpy() for n, t in tensors.items() if n[0].isdigit()}
+            mechanism += of_speeds(run, table)
+            coordinates.append(of_coordinates(run, table))
+    rows.sort(key=lambda row: row["towers"] != "vit-web")
+    tables = {
+        "origin": pd.DataFrame(rows), "origin_curves": pd.DataFrame(curves),
+        "origin_mechanism": pd.DataFrame(mechanism),
+        "origin_coordinates": pd.concat(coordinates, ignore_index=True),
+        "origin_models": pd.DataFrame(model_row(*task, work) for task in trained),
+    }  # fmt: skip
+    for name, table in tables.items():
+        write_text(HERE / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+    about = {
+        "plan": sha256_of(HERE / "origin.yaml"),
+        "checkpoints": {t: sha256_of(checkpoint(t)) for t in PLAN["towers"]},
+        "emoji": pocket_lab.world().digest,
+        "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in tables},
+        "libraries": {"torch": torch.__version__, "numpy": np.__version__},
+        "machine": f"{platform.machine()}, one thread",
+    }
+    write_text(HERE / "origin.json", json.dumps(about, indent=1) + "\n")
+
+
+def of_speeds(run: Run, noted: Mapping[str, Array]) -> Iterator[dict[str, Any]]:
+    """Rank correlations over coordinates, at each step that the plan names."""
+    plan = PLAN["mechanism"]
+    for step in plan["from"]:
+        now = {n.removeprefix(f"{step} "): a for n, a in noted.items() if n.startswith(f"{step} ")}
+        size = {side: np.abs(now[f"{side} mean"]) for side in ("image", "text")}
+        later = {side: np.abs(noted[f"{step * plan['factor']} {side} mean"]) for side in size}
+        row = {"towers": run.towers, "seed": run.seed, "step": step}
+        for side, other in (("image", "text"), ("text", "image")):
+            pairs = {
+                f"{side} root, {other} spread": (now[f"{side} root"], now[f"{other} spread"]),
+                f"{side} growth, 1/{side} root": (
+                    later[side] - size[side],
+                    1 / now[f"{side} root"],
+                ),
+                f"{side} mean, {other} root": (size[side], now[f"{other} root"]),
+                f"{side} mean, {other} spread": (size[side], now[f"{other} spread"]),
+            }
+            row |= {name: spearmanr(*pair).statistic for name, pair in pairs.items()}
+        row["image mean, text mean"] = spearmanr(size["image"], size["text"]).statistic
+        row["kurtosis of the mean"] = float(outliers.kurtosis(now["image mean"][None])[0])
+        yield row
+
+
+def of_coordinates(run: Run, noted: Mapping[str, Array]) -> pd.DataFrame:
+    """Each coordinate's inverse root, and the growth of the images' mean, at the shown step."""
+    plan = PLAN["mechanism"]
+    step, last = plan["shown"], max(plan["from"]) * plan["factor"]
+    before, after, end = (
+        np.abs(noted[f"{at} image mean"]) for at in (step, step * plan["factor"], last)
+    )
+    return pd.DataFrame(
+        {
+            "towers": run.towers,
+            "seed": run.seed,
+            "coordinate": np.arange(len(before)),
+            "inverse_root": 1 / noted[f"{step} image root"],
+            "text_spread": noted[f"{step} text spread"],
+            "mean": before,
+            "growth": after - before,
+            "last_mean": end,
+        }
+    )
+
+
+def compare(count: int) -> int:
+    """Train some short runs again; 1 if a κ differs from the kept one by more than rounding."""
+    kept = pd.read_csv(HERE / "origin.csv")
+    runs = [run for run in planned() if run.settings.steps <= 4000]
+    worst = 0.0
+    for run in runs[:: max(1, len(runs) // count)][:count]:
+        own, _ = train(run)
+        rows = kept[(kept["towers"] == run.towers) & (kept["seed"] == run.seed)]
+        for name, value in run.settings.model_dump().items():
+            rows = rows[rows[name].isna() if value is None else rows[name] == value]
+        now, before = measured(run, own)["kurtosis"], rows["kurtosis"].item()
+        print(f"{run.towers} {run.seed} {run.settings.second_moment}: {now:.4g}, kept {before:.4g}")
+        worst = max(worst, abs(now / before - 1))
+    print(f"The largest difference of κ is {100 * worst:.2g} %.")
+    return int(worst > TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

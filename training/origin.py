@@ -1,0 +1,174 @@
+"""Two projections trained anew over fixed towers: where outlier features come from, in seconds.
+
+A CLIP model's output is h = xW for images and t = yV for texts, where x and y are what its towers
+give before the projections W and V. The towers of a pocket model stay as they are, x and y are
+computed once (`locked`), and W and V learn from random numbers with CLIP's loss (`grow`). Only
+what the loss and the optimiser do is left, so each can be changed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from analysis.common import Strict
+from analysis.features import networks
+from analysis.features.weights import read_weights
+from analysis.images import emoji
+from training import objectives, pocket_lab
+from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_captions
+from training.optimizers import ProjectionAdamW, projections
+from training.pocket import SecondMoment, Styles
+from training.recipes import Count, Positive, Share, warmed_cosine
+
+#: CLIP's logit scale at the start, and the largest that it may learn.
+FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0
+
+
+class Settings(Strict):
+    """How the projections are trained; with towers and a seed it decides them.
+
+    ``scale``: the logit scale, or None for one that is learned as CLIP's is. ``gain``: how much
+    larger than Adam's a step without its second moment is, see `ProjectionAdamW`. The rest as in
+    `training.pocket.Recipe`.
+    """
+
+    second_moment: SecondMoment = "element"
+    caption_noise: Share = 0.3
+    scale: Positive | None = 100.0
+    width: Count = 512
+    steps: Count = 4000
+    batch: Count = 64
+    learning_rate: Positive = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    memory: Share = 0.98
+    warmup: Share = 0.05
+    gain: Positive = 1.0
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What fixed towers give before the projections.
+
+    ``images`` (N, p) with their ``concepts`` (N,), rows of ``texts`` (concepts, variants, q), are
+    learned from; ``tested`` (M, p) and ``prompts`` (classes, templates, q) are for measuring.
+    """
+
+    images: Tensor
+    concepts: Tensor
+    texts: Tensor
+    tested: Tensor
+    prompts: Tensor
+
+
+class Projections(nn.Module):
+    """W (p, d), V (q, d) and the logarithm of the logit scale."""
+
+    def __init__(self, image: Tensor, text: Tensor) -> None:
+        super().__init__()
+        self.image, self.text = nn.Parameter(image.clone()), nn.Parameter(text.clone())
+        self.log_scale = nn.Parameter(image.new_tensor(math.log(FIRST_SCALE)))
+
+    def features(self, images: Tensor) -> NDArray[np.float64]:
+        """What the images' projection makes of x (N, p): (N, d), not scaled to length 1."""
+        projected: NDArray[np.float64] = (images @ self.image).detach().double().numpy()
+        return projected
+
+    def head(self, prompts: Tensor) -> NDArray[np.float64]:
+        """The zero-shot head of texts (classes, templates, q): (classes, d), rows of length 1."""
+        mean = normalize(prompts @ self.text, dim=-1).mean(dim=1)
+        rows: NDArray[np.float64] = normalize(mean, dim=-1).detach().double().numpy()
+        return rows
+
+
+def drawn(locked: Locked, width: int, seed: int) -> Projections:
+    """Projections to start from: Gaussian numbers over the root of the input's width."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = locked.images.shape[1], locked.texts.shape[-1]
+    image, text = (torch.randn(n, width, generator=generator) / math.sqrt(n) for n in sizes)
+    return Projections(image, text)
+
+
+def grow(
+    locked: Locked,
+    settings: Settings,
+    seed: int,
+    begun: Projections | None = None,
+    watch: Callable[[int, float, Projections, ProjectionAdamW], None] | None = None,
+) -> Projections:
+    """Train two projections, from ``begun`` or from random numbers.
+
+    ``watch`` sees after every step its number, loss, the projections and the optimiser. What does
+    not fill a batch is left out of an epoch, and no gradient is clipped.
+    """
+    s, own = settings, begun or drawn(locked, settings.width, seed)
+    optimizer = ProjectionAdamW(
+        [(own.image, 1), (own.text, 1)], s.second_moment, learning_rate=s.learning_rate,
+        weight_decay=s.weight_decay, betas=(0.9, s.memory), gain=s.gain,
+    )  # fmt: skip
+    of_scale = torch.optim.Adam([own.log_scale], s.learning_rate, betas=(0.9, s.memory))
+    for step in range(s.steps):
+        rows = batch_rows(len(locked.images), s.batch, seed, step)
+        torch.manual_seed(draw_seed(seed, step))
+        concepts = wrong_captions(locked.concepts[rows], locked.concepts, s.caption_noise)
+        texts = locked.texts[concepts, torch.randint(locked.texts.shape[1], (s.batch,))]
+        scale = own.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
+        loss = contrastive_loss(
+            normalize(locked.images[rows] @ own.image, dim=-1),
+            normalize(texts @ own.text, dim=-1),
+            scale if s.scale is None else scale.new_tensor(s.scale),
+            concepts,
+        )
+        own.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in (*optimizer.param_groups, *of_scale.param_groups):
+            group["lr"] = warmed_cosine(s.learning_rate, step, round(s.warmup * s.steps), s.steps)
+        optimizer.step()
+        of_scale.step()
+        if watch is not None:
+            watch(step + 1, float(loss.detach()), own, optimizer)
+    return own
+
+
+def locked(path: Path, styles: Styles) -> Locked:
+    """Compute what the towers of a pocket CLIP checkpoint give before its projections.
+
+    Learned from are the training images of these styles, as they are, with all their captions;
+    tested are all test images, in the table's order.
+    """
+    loaded = read_weights(path)
+    clip = open_clip.CLIP(**networks.architecture(loaded.metadata["architecture"]))
+    objectives.load_weights(clip, loaded.state)
+    clip.eval()
+    for weight, output in projections(clip):  # the identity in their place
+        rows = weight.shape[1 - output] if weight.ndim > 1 else 0
+        weight.data = torch.eye(rows) if rows else torch.zeros(())
+    world = pocket_lab.world()
+    examples = world.examples(emoji.CAPTIONS[styles], ("train", "val"))
+    tested = world.examples(emoji.STYLES, ("test",)).images
+    captions, prompts = world.captions, world.prompts
+    with torch.no_grad():
+        texts, classes = (
+            _through(clip.encode_text, tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
+            for tokens in (captions, prompts)
+        )
+        images, test_images = (
+            _through(lambda some: clip.encode_image(objectives.normalise(some)), pictures)
+            for pictures in (examples.images, tested)
+        )
+    return Locked(images, examples.concepts, texts, test_images, classes)
+
+
+def _through(tower: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    return torch.cat([tower(some) for some in torch.split(rows, 500)])
