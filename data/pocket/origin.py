@@ -259,22 +259,23 @@ def model_recipes() -> Recipes:
 
 def train_models(work: Path) -> list[tuple[Recipe, int]]:
     """Train all weights of the plan's models, and of what they start from, if not shipped."""
-    recipes, own = model_recipes(), PLAN["models"]
-    named = [recipe["name"] for recipe in own["recipes"]]
-    wanted = [(recipes.recipe(name), seed) for seed in own["seeds"] for name in named]
-    starts = {recipe.start for recipe, _ in wanted if recipe.start not in named}
-    for name in starts:
-        target = pocket_lab.weights_of(str(name), 0, work)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(pocket.CHECKPOINTS / f"{name}.safetensors", target)
-    first = [
-        (recipes.recipe(str(name)), seed)
-        for name in sorted(map(str, starts))
-        for seed in own["seeds"]
-    ]
-    for recipe, seed in (*first, *wanted):
+    recipes, seeds = model_recipes(), PLAN["models"]["seeds"]
+    wanted = [(recipes.recipe(name), seed) for name in seeds for seed in seeds[name]]
+    for recipe, seed in wanted:
+        begin(recipe, seed, recipes, work)
         print(pocket_lab.run(recipe, recipes, seed, work).name, flush=True)
     return wanted
+
+
+def begin(recipe: Recipe, seed: int, recipes: Recipes, work: Path) -> None:
+    """See to the weights from which a recipe starts: shipped for seed 0, trained for others."""
+    start = recipes.recipe(str(recipe.start))
+    shipped = pocket.CHECKPOINTS / f"{start.name}.safetensors"
+    target = pocket_lab.weights_of(start.name, seed, work)
+    if seed == 0 and shipped.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shipped, target)
+    pocket_lab.run(start, recipes, seed, work)
 
 
 def model_row(recipe: Recipe, seed: int, work: Path) -> dict[str, Any]:
