@@ -39,7 +39,7 @@ FIRST = [
 NEEDS = {
     "extract": (("torch", "open_clip", "timm"),
                 "add benchmarks captions checkpoints devices extract faults full_size installed "
-                "layouts models pocket_lab train"),
+                "layouts models origin pocket_lab train"),
     "train": (("lightning",), "captions full_size"),
 }  # fmt: skip
 LEFT_OUT = {

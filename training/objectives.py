@@ -264,7 +264,7 @@ def train(
     model = build(recipe, architecture, prompts, start)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(model, recipe)
-    first_scale = float(model.clip.logit_scale) if isinstance(model, Contrastive) else 0.0
+    first_scale = model.clip.logit_scale.item() if isinstance(model, Contrastive) else 0.0
     examples = _on(examples, device)
     curve: list[Point] = []
     sum_loss = torch.zeros((), device=device)

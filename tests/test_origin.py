@@ -1,0 +1,168 @@
+"""Where outlier features come from: the steps that notice a rotation, and what was recorded."""
+
+import math
+import runpy
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from scipy.stats import percentileofscore
+from test_train import TOWERS, recipe
+
+from analysis.metrics import modalities
+from training import objectives, origin, pocket
+from training.optimizers import ProjectionAdamW, projections
+
+torch.set_num_threads(1)
+BLIND, SEEING = ("shared", "matrix", "none"), ("element", "sign")
+
+
+def towers(seed=0):
+    """What towers might give of 300 images with as many concepts, in float64."""
+    draw = torch.Generator().manual_seed(seed)
+    common = torch.randn(300, 12, generator=draw, dtype=torch.float64)
+    sides = [torch.randn(12, width, generator=draw, dtype=torch.float64) for width in (20, 16)]
+    images, texts = (common @ side + 0.3 for side in sides)
+    return origin.Locked(images, torch.arange(300), texts[:, None], images, texts[:8, None])
+
+
+def rotation(width, dtype=torch.float64):
+    return torch.linalg.qr(torch.randn(width, width, dtype=torch.float64))[0].to(dtype)
+
+
+def apart(a, b):
+    return float(((a - b).norm() / b.norm()).detach())
+
+
+# The optimiser
+
+
+def test_with_a_second_moment_for_each_element_it_is_adamw():
+    torch.manual_seed(0)
+    first = torch.nn.Parameter(torch.randn(5, 7))
+    second = torch.nn.Parameter(first.detach().clone())
+    ours = ProjectionAdamW([(first, 1)], "element", learning_rate=0.01, weight_decay=0.3)
+    theirs = torch.optim.AdamW([second], lr=0.01, weight_decay=0.3, betas=(0.9, 0.98))
+    for _ in range(30):
+        for weight, optimizer in ((first, ours), (second, theirs)):
+            optimizer.zero_grad()
+            (weight.sin() * weight).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("element", [[1, -1], [1, 1]]),
+        ("sign", [[1, -1], [1, 1]]),
+        ("none", [[3, -4], [1, 1]]),
+        ("shared", [[3 / 12.5**0.5, -4 / 12.5**0.5], [1, 1]]),
+        ("matrix", [[3 / 6.75**0.5, -4 / 6.75**0.5], [1 / 6.75**0.5, 1 / 6.75**0.5]]),
+    ],
+)
+@pytest.mark.parametrize("output", [0, 1])
+def test_a_first_step_by_hand(kind, expected, output):
+    """The gradient's first row is 3, −4, of which the mean square is 12.5; the second 1, 1."""
+    gradient, step = torch.tensor([[3.0, -4.0], [1.0, 1.0]]), torch.tensor(expected)
+    if output == 0:
+        gradient, step = gradient.T, step.T
+    weight = torch.nn.Parameter(torch.full((2, 2), 2.0))
+    weight.grad = gradient.clone()
+    options = {"learning_rate": 0.1, "weight_decay": 0.5, "gain": 2.0}
+    ProjectionAdamW([(weight, output)], kind, **options).step()
+    torch.testing.assert_close(weight.detach(), 2 * (1 - 0.1 * 0.5) - 0.1 * 2 * step)
+
+
+@pytest.mark.parametrize("kind", [*BLIND, *SEEING])
+def test_only_steps_of_single_elements_notice_a_rotation(kind):
+    """From (WR, VR) training goes to (W'R, V'R), unless a step looks at single elements."""
+    locked = towers()
+    torch.manual_seed(1)
+    turn = rotation(24)
+    begun = [torch.randn(n, 24, dtype=torch.float64) / n**0.5 for n in (20, 16)]
+    settings = origin.Settings(second_moment=kind, width=24, steps=150, gain=0.5)
+    one, other = (
+        origin.grow(locked, settings, 0, begun=origin.Projections(*start))
+        for start in (begun, [matrix @ turn for matrix in begun])
+    )
+    for side in ("image", "text"):
+        difference = apart(getattr(other, side), getattr(one, side) @ turn)
+        assert difference < 1e-12 if kind in BLIND else difference > 0.05
+        moved = apart(getattr(one, side), dict(zip(("image", "text"), begun, strict=True))[side])
+        assert moved > 0.05, "otherwise nothing was tried"
+
+
+@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("kind", ["shared", "element"])
+def test_a_whole_model_goes_on_in_rotated_axes(name, kind):
+    """The same of a whole CLIP model, whose ResNet has a bias in the last layer."""
+    torch.manual_seed(0)
+    text = {"context_length": 4, "vocab_size": 20, "width": 32, "heads": 2, "layers": 1}
+    architecture = {"embed_dim": 16, "vision_cfg": TOWERS[name], "text_cfg": text}
+    images = torch.randint(0, 255, (64, 3, 32, 32), dtype=torch.uint8)
+    tokens = torch.randint(1, 20, (16, 2, 4))
+    examples = objectives.Examples(images, torch.zeros(64), torch.arange(64) % 16, tokens)
+    model, turn = objectives.Contrastive(architecture, tokens), rotation(16, torch.float32)
+    begun = {n: v.clone() for n, v in model.weights().items()}
+    for weight, output in projections(model.clip):
+        weight.data = turn.T @ weight.data if output == 0 and weight.ndim > 1 else weight @ turn
+    spec = recipe(start="other", steps=12, second_moment=kind, learning_rate=5e-3)
+    one, other = (
+        objectives.train(spec, architecture, examples, tokens, seed=0, start=start).weights
+        for start in (begun, {n: v.clone() for n, v in model.weights().items()})
+    )
+    difference = apart(other["text_projection"], one["text_projection"] @ turn)
+    assert difference < 2e-3 if kind == "shared" else difference > 0.02
+    assert apart(one["text_projection"], begun["text_projection"]) > 0.05
+
+
+# Recipes
+
+
+def test_an_imposed_scale_goes_in_a_line_and_stays():
+    spec = recipe(final_scale=100, scale_steps=50)
+    logs = [objectives.log_scale(spec, math.log(10), step) for step in (0, 25, 50, 59)]
+    assert logs == pytest.approx([math.log(10), math.log(1000) / 2, math.log(100), math.log(100)])
+    assert objectives.log_scale(recipe(final_scale=7), 0.0, 0) == pytest.approx(math.log(7))
+
+
+def test_wrong_captions_are_as_many_as_asked_for():
+    torch.manual_seed(0)
+    every = torch.arange(1000)
+    right = torch.full((20_000,), 3)
+    wrong = objectives.wrong_captions(right, every, 0.3)
+    assert float((wrong != right).double().mean()) == pytest.approx(0.3, abs=0.01)
+    assert len(wrong.unique()) > 950 and (objectives.wrong_captions(right, every, 0) == 3).all()
+
+
+def test_recipes_that_make_no_sense_are_refused_and_old_ones_keep_their_identity():
+    with pytest.raises(ValidationError, match="second_moment is for the objective contrastive"):
+        recipe(objective="supervised", second_moment="shared")
+    with pytest.raises(ValidationError, match="start is for the objectives"):
+        recipe(objective="supervised", start="tiny")
+    with pytest.raises(ValidationError, match="less than or equal to 100"):
+        recipe(final_scale=101)
+    assert not pocket.ADDED_LATER & recipe().decisive().keys()
+    assert recipe(caption_noise=0.2).decisive()["caption_noise"] == 0.2
+
+
+# What was recorded
+
+MAKE = runpy.run_path(str(pocket.POCKET / "origin.py"))
+
+
+def test_two_modalities_by_hand():
+    images = np.array([[4.0, 0, 3], [4, 0, -3]])
+    texts = np.array([[0.0, 0.6, 0.8], [0, -0.6, 0.8], [0.6, 0, 0.8]])
+    assert modalities.dominant_coordinate(images) == (0, 1.0)
+    assert modalities.dominant_coordinate(texts) == (2, pytest.approx(0.64 / (0.04 + 0.64)))
+    np.testing.assert_array_equal(modalities.spread_ranks(texts), [0.5, 1, 0])
+    assert modalities.quietness(images, texts) == 0.5 and modalities.quietness(texts, images) == 1
+    drawn = np.random.default_rng(0).normal(size=(50, 40))
+    unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    expected = [percentileofscore(unit.std(0), s, "strict") / 39 * 0.4 for s in unit.std(0)]
+    np.testing.assert_allclose(modalities.spread_ranks(drawn), expected)
+    with pytest.raises(ValueError, match="3 and 40 coordinates"):
+        modalities.quietness(images, drawn)
