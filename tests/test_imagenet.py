@@ -1,5 +1,6 @@
 import json
 import re
+import resource
 import shutil
 import sys
 import tarfile
@@ -422,6 +423,54 @@ def test_shards_and_parquet_files_that_are_wrong(save, content, message, tmp_pat
     with pytest.raises(DatasetError, match=message):
         find.find("imagenet-r")
     assert available("imagenet-r").state == "incomplete"
+
+
+def test_how_much_is_to_be_read_is_known_before(tmp_path, monkeypatch):
+    """Small files of many zeros: images of megabytes in a kilobyte, a class or a name of 1 GB."""
+    monkeypatch.setattr(packed, "LARGEST", 4_000_000)
+    path = tmp_path / "rows" / "test.parquet"
+    path.parent.mkdir()
+    places, zeros = pyarrow.array([0] * 400, pyarrow.int32()), pyarrow.array([bytes(3_000_000)])
+    equal = pyarrow.DictionaryArray.from_arrays(places, zeros)
+    image = pyarrow.StructArray.from_arrays([equal], ["bytes"])
+    rows = pyarrow.table({"image": image, "label": [0] * 400})
+    parquet.write_table(rows[:2], path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 10_000
+    said = r"image.bytes of its group of rows 0 takes 6,000,\d+ bytes, 4,000,000 at most are read"
+    with pytest.raises(DatasetError, match=said):
+        packed.read(path.parent)
+    parquet.write_table(rows, path, compression="zstd", dictionary_pagesize_limit=2**30)
+    samples, _ = packed.read(path.parent)  # equal ones are there once, and are read once
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert [len(one.image.read()) for one in samples] == [3_000_000] * 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+    packed._images.cache_clear()
+    for name, size, said in (
+        ("1.jpg", 2**30, "the image 1.jpg takes 1,073,741,824 bytes"),
+        ("1.cls", 2**30, "the class 1.cls takes 1,073,741,824 bytes, 4,096 at most"),
+    ):
+        path = tmp_path / name / "0.tar"
+        path.parent.mkdir()
+        entry = tarfile.TarInfo(name)
+        entry.size = size
+        with path.open("wb") as file:
+            file.write(entry.tobuf())
+            file.truncate(size + 4096)  # takes no room on the disk
+        with pytest.raises(DatasetError, match=said):
+            packed.read(path.parent)
+    entry.type = tarfile.GNUTYPE_LONGNAME
+    with path.open("r+b") as file:
+        file.write(entry.tobuf())
+    with pytest.raises(DatasetError, match=r"name or description takes 1,073,741,824 bytes"):
+        packed.read(path.parent)
+
+
+def test_metadata_that_is_nested_too_deeply_names_no_class(tmp_path):
+    about = {b"huggingface": b"[" * 100_000}
+    rows = pyarrow.table({"image": [PICTURE], "label": [3]}).replace_schema_metadata(about)
+    parquet.write_table(rows, tmp_path / "test.parquet")
+    samples, names = packed.read(tmp_path)
+    assert (samples[0].label, names) == ("3", ())
 
 
 def test_files_that_are_damaged(tmp_path, monkeypatch):

@@ -10,8 +10,9 @@
 
 Names and classes are read once; afterwards each image is read by its place, in any order and by any
 number of threads. Parquet has no smaller piece than a group of rows (the hub's have 100 images), so
-that much is read for an image, and the last few groups are kept in memory. No torch; pyarrow is
-imported when such a file is read.
+that much is read for an image, and the last few groups are kept in memory. How much there is to
+read is known before anything is read, and has a limit: a file of some kilobytes may hold gigabytes
+of zeros. No torch; pyarrow is imported when such a file is read.
 """
 
 from __future__ import annotations
@@ -31,12 +32,26 @@ from analysis.images.imagelist import SUFFIXES, DatasetError, Packed
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 LABELS = ("wnid", "label")
+#: The columns that hold the bytes and the names of the images' files.
+IMAGE = "image.bytes"
+PATH = "image.path"
 #: The splits that may hold the images that are meant, the first that is there is taken.
 SPLITS = ("validation", "val", "test", "train")
 #: A file in an archive that is not hidden: its sample, and what of its name is not the sample's.
 MEMBER = re.compile(r"((?:.*/)?[^/.]+)(\.[^/]*)", re.DOTALL)
 #: Groups of rows that are kept in memory, each some ten megabytes.
 KEPT = 4
+#: Bytes of an image, or of the images of a group of rows.
+LARGEST = 512 * 2**20
+#: Bytes of a class's name, and of a name in an archive.
+LONGEST_NAME = 4096
+#: Rows of a Parquet file: equal ones take no room in it, but each is listed.
+MOST_ROWS = 5_000_000
+#: Entries of an archive that describe the next one, its name for instance.
+DESCRIBING = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,16 @@ class Cell(Packed):
         """Read the bytes of the image's file."""
         content: bytes = _images(self.path, self.group)[self.row].as_py()
         return content
+
+
+class _Entry(tarfile.TarInfo):
+    """An entry of an archive; what describes another one is read whole, unless it is too long."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in DESCRIBING and self.size > 16 * LONGEST_NAME:
+            raise tarfile.ReadError(f"a file's name or description takes {self.size:,} bytes")
+        entry: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return entry
 
 
 class Sample(NamedTuple):
@@ -92,7 +117,7 @@ def read(folder: Path) -> Content | None:
     names: tuple[str, ...] | None = None
     for path in (tables := _tables(folder)):
         with _sound(path) as reader:
-            own, rows = _of_table(path, reader.ParquetFile(path))
+            own, rows = _of_table(path, _opened(reader, path))
         if names not in (None, own):
             raise DatasetError(
                 f"{path} names other classes than {tables[0].name}: the files are not of one set."
@@ -136,17 +161,21 @@ def _of_archive(path: Path) -> Iterator[Sample]:
     labels: dict[str, str] = {}
     size = path.stat().st_size
     try:
-        with tarfile.open(path, "r:") as archive:
+        with tarfile.open(path, "r:", tarinfo=_Entry) as archive:
             for member in filter(tarfile.TarInfo.isfile, archive):
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("it ends within a file")
+                if member.issparse():
+                    raise tarfile.ReadError(f"{member.name} leaves out zeros")
                 found = MEMBER.fullmatch(member.name)
                 key, suffix = (found[1], found[2].lower()) if found else ("", "")
                 if suffix in SUFFIXES and key in images:
                     raise DatasetError(f"{path} has two images called {key}: one each is expected.")
                 if suffix in SUFFIXES:
+                    _check_size(path, f"the image {member.name}", member.size)
                     images[key] = Piece(path, member.name, member.size, member.offset_data)
                 elif suffix == ".cls" and (content := archive.extractfile(member)):
+                    _check_size(path, f"the class {member.name}", member.size, LONGEST_NAME)
                     labels[key] = content.read().decode("utf-8", "replace").strip()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise _unsound(path, "tar archive", error) from None
@@ -158,25 +187,61 @@ def _of_archive(path: Path) -> Iterator[Sample]:
         yield Sample(key, piece, labels[key])
 
 
+def _check_size(path: Path, what: str, size: int, most: int = 0, hint: str = "") -> None:
+    """Raise DatasetError for what takes more than ``most`` bytes, `LARGEST` if 0."""
+    most = most or LARGEST
+    if size > most:
+        raise DatasetError(
+            f"{path}: {what} takes {size:,} bytes, {most:,} at most are read: "
+            f"{hint or 'leave it out, or correct it'}."
+        )
+
+
 def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
     leaves = [file.schema.column(i).path for i in range(len(file.schema))]
     label = next((name for name in LABELS if name in leaves), None)
-    if "image.bytes" not in leaves or label is None:
+    if IMAGE not in leaves or label is None:
         raise DatasetError(
             f"{path} has the columns {', '.join(leaves)}, where image.bytes and label or wnid are "
             "expected, as the Hugging Face hub keeps images."
         )
-    wanted, image = {label, "image.path"} & {*leaves}, leaves.index("image.bytes")
+    wanted, image = {label, PATH} & {*leaves}, leaves.index(IMAGE)
+    if file.metadata.num_rows > MOST_ROWS:
+        raise DatasetError(
+            f"{path} has {file.metadata.num_rows:,} rows, {MOST_ROWS:,} at most are listed: split "
+            "it into several files."
+        )
     rows: list[Sample] = []
     for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).column(image).total_compressed_size
+        about = file.metadata.row_group(group)
+        for column in (about.column(i) for i, n in enumerate(leaves) if n in {*wanted, IMAGE}):
+            _check_size(
+                path, f"{column.path_in_schema} of its group of rows {group}",
+                column.total_uncompressed_size,
+                hint="write it anew with fewer rows in a group (row_group_size=100)",
+            )  # fmt: skip
+        size = about.column(image).total_compressed_size
         table = file.read_row_group(group, columns=sorted(wanted)).flatten()
-        for row, cells in enumerate(table.to_pylist()):
-            if cells[label] is None:
+        labels = _cells(table[label])
+        names = _cells(table[PATH]) if PATH in wanted else [None] * len(labels)
+        for row, (own, told) in enumerate(zip(labels, names, strict=True)):
+            if own is None:
                 raise DatasetError(f"{path} gives its image {len(rows)} no class: get it again.")
-            name = cells.get("image.path") or f"{path.stem}-{len(rows):06}"
-            rows.append(Sample(name, Cell(path, name, size, group, row), str(cells[label])))
+            name = told or f"{path.stem}-{len(rows):06}"
+            rows.append(Sample(name, Cell(path, name, size, group, row), str(own)))
     return _class_names(file.schema_arrow, label), rows
+
+
+def _cells(column: Any) -> list[Any]:
+    """The values of a column, of which equal texts are one object."""
+    found: list[Any] = []
+    for chunk in column.chunks:
+        if not hasattr(chunk, "dictionary"):
+            found += chunk.to_pylist()
+            continue
+        texts = chunk.dictionary.to_pylist()
+        found += [None if place is None else texts[place] for place in chunk.indices.to_pylist()]
+    return found
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:
@@ -184,15 +249,22 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
     try:
         about = json.loads((schema.metadata or {})[b"huggingface"])
         return tuple(str(name) for name in about["info"]["features"][label]["names"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return ()
 
 
 @lru_cache(maxsize=KEPT)
 def _images(path: Path, group: int) -> Any:
     with _sound(path) as reader:
-        file = reader.ParquetFile(path)
-        return file.read_row_group(group, columns=["image.bytes"]).flatten()["image.bytes"]
+        return _opened(reader, path).read_row_group(group, columns=[IMAGE]).flatten()[IMAGE]
+
+
+def _opened(reader: ModuleType, path: Path) -> Any:
+    """A Parquet file whose equal texts and images are kept once, as in the file, however many."""
+    schema = reader.read_metadata(path).schema
+    columns = [schema.column(number) for number in range(len(schema))]
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    return reader.ParquetFile(path, read_dictionary=texts)
 
 
 @contextmanager

@@ -136,10 +136,11 @@ def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     right, images = v["right_per_class"], v["images_per_class"]
     if (right > images).any():
         yield "no class can have more right (right_per_class) than images (images_per_class)."
-    top1, n = right.sum() / images.sum(), images.sum()
+    n = images.sum()
+    top1 = right.sum() / max(n, 1)
     if not np.isclose(v["top1"], top1, rtol=1e-3):
         yield "top1 is not the share of right_per_class in images_per_class."
-    if not np.isclose(v["top1_standard_error"], (top1 * (1 - top1) / n) ** 0.5, rtol=1e-3):
+    if not np.isclose(v["top1_standard_error"], (top1 * (1 - top1) / max(n, 1)) ** 0.5, rtol=1e-3):
         yield "top1_standard_error is not the binomial one of right_per_class in images_per_class."
     said, found = (m.counts.get("images"), m.counts.get("classes")), (int(n), len(images))
     if found != said:
