@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, python_in
 
 PAGES = sorted((ROOT / "book/appendix").glob("api_*.md"))
 LISTED = re.compile(r"automodule:: (\S+)\n   :members: (.*)")
@@ -67,6 +67,32 @@ def test_examples_in_docstrings_run(path):
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted and not result.failed
+
+
+#: Builds one page of functions, in a process that has read families before, or has not.
+BUILD = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+from pathlib import Path
+from conftest import sphinx_build
+if {used!r} == "used":
+    from analysis.families.registry import load_families
+    load_families()
+page = Path({root!r}, "book/appendix/api_families.md").read_text("utf-8")
+sphinx_build(Path("."), {{"index": page}}, "companion_api")
+"""
+
+
+def test_a_page_does_not_depend_on_what_was_read_before(tmp_path):
+    """The classes are built by pydantic when they are used first, and have no fields until then."""
+    for used in ("fresh", "used"):
+        (tmp_path / used).mkdir()
+        script = BUILD.format(tests=str(ROOT / "tests"), root=str(ROOT), used=used)
+        done = python_in(tmp_path / used, "-c", script)
+        assert done.returncode == 0, done.stderr[-2000:]
+    fresh = (tmp_path / "fresh/html/index.html").read_text("utf-8")
+    assert fresh == (tmp_path / "used/html/index.html").read_text("utf-8")
+    assert "**data" not in fresh and fresh.count("interpolation") > 1
 
 
 def test_each_metric_is_listed():

@@ -1,17 +1,23 @@
 """The fault matrix counts what is wrong, and in small finds nothing; whole it runs by hand."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import copy_checkout, python_in
+
+from analysis.families.registry import load_families
+from companion.measurements import plausible
 
 FAULTS = Path(__file__).with_name("faults")
 sys.path.insert(0, str(FAULTS))
 
 import flips  # noqa: E402
 import ground  # noqa: E402
+import mutations  # noqa: E402
 
 
 def test_a_bit_that_is_used_is_counted_and_put_back(tmp_path):
@@ -29,6 +35,30 @@ def test_what_is_left_over_absent_or_different_is_named():
     said = "absent: c; left over: b.part; different: b"
     assert ground.differences(expected, found) == said
     assert ground.differences(expected, dict(expected)) == ""
+
+
+def test_a_changed_measurement_is_checked_whatever_it_holds(tmp_path):
+    """One sentence or none; what is changed so gently that it is sound is some of it."""
+    known, sound = load_families(), 0
+    for path, how, content in mutations.files(300, 0):
+        copy = tmp_path / path.parent.name / path.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(json.dumps(content), encoding="utf-8")
+        found = plausible.problems(copy, known)
+        assert all(path.name in one and "\n" not in one for one in found), (path, how)
+        sound += not found
+    assert 0 < sound < 150
+
+
+@pytest.mark.slow
+def test_no_sound_measurement_stops_a_page(tmp_path):
+    """Thousands of changed files are checked; some that are sound stand in for their originals."""
+    project = copy_checkout(tmp_path / "project")
+    seed = str(np.random.default_rng().integers(1000))
+    done = python_in(project, "tests/faults/mutations.py", "5000", "25", seed)
+    assert done.returncode == 0, f"seed {seed}\n{done.stderr[-3000:]}"
+    sound, failed = json.loads(done.stdout.splitlines()[-1])
+    assert sound > 100 and not failed, f"seed {seed}\n" + "\n".join(failed)
 
 
 @pytest.mark.slow

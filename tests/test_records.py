@@ -27,6 +27,7 @@ from companion.measurements.records import (
     read,
 )
 from companion.publish import inside, words
+from companion.runs import execute, experiments
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
@@ -300,6 +301,19 @@ def test_whatever_reading_raises_is_one_sentence(edited, monkeypatch):
     assert plausible.problems(path, FAMILIES) == [
         f"{path.name} cannot be read as a measurement (ZeroDivisionError)."
     ]
+
+
+def test_a_page_that_fails_names_what_was_left_out(edited, tmp_path, monkeypatch):
+    edited("pruning", ("random_orders", 0))
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(execute, "log_of", lambda _: ROOT / ".companion/logs/test.log")
+    monkeypatch.setattr(execute, "write_text", lambda *_: None)
+    run = experiments.find_run("pruning_overview", "paper")
+    said = (
+        r"failed for edition paper in cell 5: StopIteration: .*; left out, perhaps the reason: .*"
+    )
+    with pytest.raises(experiments.RunError, match=rf"{said}random_orders is 0, which is imposs"):
+        execute._fail(run, "cell 5", "StopIteration: ", [])
 
 
 def test_what_is_no_file_is_said_so(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 MOCKED = ["torch", "torchvision", "open_clip", "timm", "huggingface_hub", "safetensors.torch"]
@@ -44,7 +45,13 @@ def _code(text: str) -> str:
 
 
 def _is_skipped(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> Any:
-    """Fields of named tuples, and what pydantic adds to a class, have no words of ours."""
+    """Fields of named tuples, and what pydantic adds to a class, have no words of ours.
+
+    This is asked of each class before it is documented: pydantic builds one, and with it the
+    signature that is shown, when it is used first, which may have been for another page or not.
+    """
+    if isinstance(obj, type) and issubclass(obj, BaseModel):
+        obj.model_rebuild()
     of_tuple = str(getattr(obj, "__doc__", "")).startswith("Alias for field")
     return True if of_tuple or name == "model_config" else None
 

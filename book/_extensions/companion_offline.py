@@ -83,6 +83,19 @@ def name_assets(app: Sphinx, config: Config) -> None:
     config.html_js_files = [(name, {"defer": "defer"}) for name in SCRIPTS]
 
 
+def place_late_styles(app: Sphinx) -> None:
+    """Put MyST-NB's style in its place, where MyST-NB copies it after the pages are written.
+
+    Sphinx adds a checksum to the address of a file that is there: without this, a page would say
+    another address in a first build than in a second.
+    """
+    if "myst_nb" in app.extensions and app.builder.format == "html":
+        from myst_nb.sphinx_ext import add_global_html_resources
+
+        (Path(app.outdir) / "_static").mkdir(parents=True, exist_ok=True)
+        add_global_html_resources(app, None)
+
+
 def note_page(app: Sphinx, pagename: str, *_: Any) -> None:
     """Remember which pages this build writes, to check just those."""
     _written(app).add(pagename)
@@ -191,6 +204,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book sets it for sphinx_comments even where that extension is left out.
     app.add_config_value("comments_config", {}, "", dict)
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
+    app.connect("builder-inited", place_late_styles)
     app.connect("html-page-context", note_page)
     app.connect("html-page-context", escape_titles, priority=900)  # after the theme sets them
     app.connect("env-updated", write_all_if_contents_changed)

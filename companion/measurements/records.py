@@ -152,6 +152,12 @@ def broken(experiment: Experiment, family: Family) -> list[str]:
     return [problem for _, problem in _tried(files(experiment, family)) if problem]
 
 
+def unsound(experiments: Iterable[Experiment]) -> list[str]:
+    """What is wrong with recorded measurements of some experiments, a sentence each."""
+    paths = (path for one in experiments for path in sorted((FOLDER / one).glob("*.json")))
+    return [problem for _, problem in _tried(paths) if problem]
+
+
 def _tried(paths: Iterable[Path]) -> Iterator[tuple[Measurement | None, str]]:
     for path in paths:
         try:

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.code import MEMORY
 from analysis.common import ROOT, sha256_of, temporary_folder, write_text
 from analysis.families.registry import load_family
+from companion.measurements import records
 from companion.runs import experiments, keys
 from companion.runs.dispatch import log_of
 from companion.runs.experiments import Run, RunError
@@ -169,13 +170,19 @@ def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> d
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
-    """Write the log and raise the sentence that points to it."""
+    """Write the log and raise the sentence that points to it.
+
+    A measurement that cannot be read is left out; where a page is about just that one, the error
+    does not say so.
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(details))
     log = log_of(str(run))
     write_text(log, f"{run}: {where} failed\n{what}\n\n{text}\n")
+    unsound = records.unsound(run.experiment.measurements)
+    why = f"; left out, perhaps the reason: {unsound[0]}" if unsound else ""
     raise RunError(
         f"notebook {run.experiment.name} failed for {run.experiment.scope} {run.subject} in "
-        f"{where}: {what.splitlines()[0]} (full log: {log.relative_to(ROOT)})"
+        f"{where}: {(what.splitlines() or [''])[0]} (full log: {log.relative_to(ROOT)}){why}"
     )
 
 
