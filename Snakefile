@@ -1,56 +1,52 @@
-# The graph of all jobs, on one laptop and on a cluster (profiles/README.md). `companion`, `make` and
-# `jupyter-book build book/` call it (companion/runs/dispatch.py), and name what is to be done.
+# The same jobs for those who use Snakemake. `companion` and `jupyter-book build book/` need none of
+# it: they do what is to be done by themselves, and decide by content what that is.
 #
-# `run` executes an experiment's notebook for one subject (a family or an edition); by hand:
-# `snakemake --cores 2 --rerun-triggers params`. What a run is made from are hashes of content, so
-# the clock decides nothing; the function takes the wildcards alone, because Snakemake does not
-# record parameters that look at inputs.
+# `snakemake --cores 2` executes the book's notebooks, each a run of one experiment for one subject (a
+# family or an edition); what is out of date follows from the times of the files that it reads.
 #
-# `features` and `measure` are the grid's (companion/runs/grid.py); their outputs are receipts.
-import json
-from pathlib import Path
+# `companion grid --profile NAME` calls the rules `features` and `measure` on a cluster
+# (profiles/README.md). A job is a file that says what to call; its output is a receipt.
+import sys
 
-from analysis.common import fingerprint
-from companion.runs import engine, experiments, keys
+from companion.runs import experiments, keys
 
-RECEIPTS = config.get("receipts", ".companion/receipts")
-CHOICE = "{}"
-if "receipts" in config:
-    from companion.runs.options import Choice
-    from companion.runs import grid as the_grid
+PYTHON = sys.executable
 
-    CHOICE = Path(RECEIPTS, "choice.json").read_text()
+
+def relative(paths):
+    return [path.relative_to(experiments.ROOT).as_posix() for path in paths]
 
 
 rule all:
     input:
-        [run.output.relative_to(experiments.ROOT).as_posix() for run in experiments.all_runs()],
+        relative(run.output for run in experiments.all_runs()),
 
 
 rule run:
+    input:
+        lambda w: keys.inputs(experiments.find_run(w.experiment, w.subject)),
     output:
-        # The old one stays until the new one is there.
-        update("book/runs/{experiment}/{subject}.ipynb"),
-    params:
-        made_from=lambda w: fingerprint(keys.parts(experiments.find_run(w.experiment, w.subject))),
-    run:
-        engine.execute_for_book(wildcards.experiment, wildcards.subject)
+        "book/runs/{experiment}/{subject}.ipynb",
+    shell:
+        "{PYTHON} -m companion.cli run {wildcards.experiment} {wildcards.subject}"
 
 
 rule features:
+    input:
+        "{receipts}/features/{family}/{data}.call",
     output:
-        RECEIPTS + "/features/{family}/{data}.json",
-    threads: json.loads(CHOICE).get("workers", 8)
+        "{receipts}/features/{family}/{data}.json",
+    threads: config.get("workers", 8)
     resources:
-        gpu=lambda wildcards: int(json.loads(CHOICE).get("device") != "cpu"),
-    run:
-        job = the_grid.Job("features", wildcards.family, wildcards.data)
-        the_grid.do(Choice.model_validate_json(CHOICE), job, Path(output[0]))
+        gpu=config.get("gpu", 1),
+    shell:
+        "{PYTHON} -m companion.runs.cluster {input:q} {output:q}"
 
 
 rule measure:
+    input:
+        "{receipts}/measure/{family}/{data}.call",
     output:
-        RECEIPTS + "/measure/{family}/{data}.json",
-    run:
-        job = the_grid.Job("measure", wildcards.family, wildcards.data)
-        the_grid.do(Choice.model_validate_json(CHOICE), job, Path(output[0]))
+        "{receipts}/measure/{family}/{data}.json",
+    shell:
+        "{PYTHON} -m companion.runs.cluster {input:q} {output:q}"

@@ -35,8 +35,8 @@ from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import accuracies
 from companion.measurements.due import data_sets
-from companion.runs.dispatch import alone
 from companion.runs.experiments import RunError
+from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
 
 #: Names that Windows gives to devices, whatever their ending.

@@ -1,7 +1,7 @@
 """Bring runs up to date, with what they read in the store, and never leave half of one behind.
 
 First the pocket lab's features, then live measurements, then the notebooks that are not current.
-With nothing to do, neither Snakemake nor what reads images is imported.
+With nothing to do, what reads images is not imported.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, fingerprint, remove_parts, sha256_of, write_text
 from analysis.features.store import default_folder
-from companion.runs import dispatch, experiments, keys, status
-from companion.runs.dispatch import alone, attempt, working
+from companion.runs import experiments, keys, status
 from companion.runs.execute import check_parameters, show_as_written
 from companion.runs.experiments import STATE, Run, RunError
+from companion.runs.jobs import Call, alone, attempt, do_all
 from companion.runs.keys import Parts, Status
+from companion.runs.process_pool import ProcessPool
 
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3
@@ -34,7 +35,7 @@ def bring_up_to_date(jobs: int = 2) -> int:
     Raises RunError, after all others have finished, if any failed.
     """
     executed = 0
-    with alone("a build of the book"), working(jobs):
+    with alone("a build of the book"):
         for _ in range(ROUNDS):
             outdated, failed, wanted = _one_round(jobs)
             executed += outdated
@@ -55,14 +56,12 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
         if not one.as_written:
             show_as_written(one.run)
     outdated = [one for one in before if one.state != "up to date"]
-    ready = [one.run for one in outdated if one.parts]
-    targets = [run.output.relative_to(ROOT) for run in ready]
-    errors = dispatch.snakemake("runs", targets, jobs) if ready else []
+    ready = [one for one in outdated if one.parts]
+    if ready:
+        do_all("runs", [_for_book(one.run, one.parts) for one in ready], jobs)
     failed = [one for one in outdated if not one.parts]
-    failed += [one for one in keys.statuses(ready) if one.state != "up to date"]
-    begun = any(one.state == "failed" for one in failed)
-    if errors and failed and not begun:
-        raise RunError(f"Snakemake could not execute the runs: {' '.join(errors)}")
+    again = keys.statuses(one.run for one in ready)
+    failed += [one for one in again if one.state != "up to date"]
     return len(outdated), failed, len(everything)
 
 
@@ -97,25 +96,25 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     if not experiments.has_evidence(wanted):
         raise RunError(status.nothing_to_show(wanted))
     if not given and output is None:
-        execute_for_book(wanted.experiment.name, wanted.subject)
+        attempt(_for_book(wanted, keys.parts(wanted)))
         return wanted.output
     output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-    with working(1) as workshop:
-        workshop.call(EXECUTE, *_call(wanted, values, output, keys.parts(wanted)))
+    ProcessPool().call(EXECUTE, *_arguments(wanted, values, output, keys.parts(wanted)))
     return output
 
 
-def execute_for_book(experiment: str, subject: str) -> None:
-    """Execute a run with default parameters into the book; a failure is noted, too."""
-    run = experiments.find_run(experiment, subject)
-    parameters: dict[str, Any] = {run.experiment.scope: subject}
-    made_from = keys.parts(run)
-    attempt(str(run), made_from, EXECUTE, *_call(run, parameters, run.output, made_from))
+def _for_book(run: Run, made_from: Parts) -> Call:
+    """Executing a run with default parameters into the book."""
+    parameters: dict[str, Any] = {run.experiment.scope: run.subject}
+    arguments = _arguments(run, parameters, run.output, made_from)
+    return Call(str(run), EXECUTE, arguments, made_from)
 
 
-def _call(run: Run, parameters: dict[str, Any], output: Path, made_from: Parts) -> list[Any]:
-    names = [run.experiment.name, run.subject]
-    return [*names, parameters, str(output.absolute()), made_from]
+def _arguments(
+    run: Run, parameters: dict[str, Any], output: Path, made_from: Parts
+) -> tuple[Any, ...]:
+    names = run.experiment.name, run.subject
+    return (*names, parameters, str(output.absolute()), made_from)
 
 
 def _known(families: Iterable[str]) -> Path:

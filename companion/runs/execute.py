@@ -3,7 +3,7 @@
 papermill does the executing. What it lets pass is an error here: unknown or ill-typed
 parameters, and files that the notebook reads without declaring them (they would be missing from
 what the run says it was made from, and it would silently go stale). The cells run in this process,
-which must be one of its own: see `workshop`.
+which must be one of its own: see `process_pool`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from analysis.common import ROOT, sha256_of, temporary_folder, write_text
 from analysis.families.registry import load_family
 from companion.measurements import records
 from companion.runs import experiments, keys
-from companion.runs.dispatch import log_of
 from companion.runs.experiments import Run, RunError
+from companion.runs.jobs import log_of
 from companion.runs.keys import Parts
 
 Parameter = str | int | float | bool

@@ -6,29 +6,21 @@ from: a job is for the models that lack something, so a grid that was stopped, o
 the models, goes on where it stood. A model that fails, because its weights cannot be had, say, is
 left out and named with the reason, and the others go on.
 
-Snakemake does the jobs, here or on a cluster. Its rules make a receipt for each job, in a folder
-that lives as long as the call, and not the features and measurements. Outputs of a rule share its
-wildcards, and what a job makes, for the models that lack something, is no such pattern; a rule for
-each job could have these outputs, but no name by which a profile gives memory to `measure`. And
-where a model is left out Snakemake would take the job for failed and remove the others' files.
+The jobs are done on this machine (`jobs`) or, with a profile, by Snakemake elsewhere (`cluster`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.common import ROOT, CompanionError, alive, suggestion, write_text
+from analysis.common import ROOT, CompanionError, suggestion
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.features.plan import head_is_current, is_current
@@ -36,8 +28,9 @@ from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
 from companion.measurements import due, records, take
 from companion.measurements.quantities import Experiment
-from companion.runs import dispatch
+from companion.runs import cluster
 from companion.runs.experiments import RunError
+from companion.runs.jobs import Call, do_all, read_failure
 from companion.runs.options import Choice
 
 Kind = Literal["features", "measure"]
@@ -65,9 +58,11 @@ class Job:
     def __str__(self) -> str:
         return f"{self.kind} {self.family} {self.data}"
 
-    def receipt(self, folder: Path) -> Path:
-        """Where it says which models it went on without, when it is done: Snakemake's output."""
-        return folder / self.kind / self.family / f"{self.data}.json"
+    def call(self, choice: Choice) -> Call:
+        """What does it: a function that returns why it went on without a model, by model."""
+        function = "extract" if self.kind == "features" else "measure"
+        given = choice.model_dump(mode="json"), self.family, self.data
+        return Call(str(self), f"companion.runs.grid:{function}", given)
 
 
 @dataclass(frozen=True)
@@ -201,7 +196,7 @@ class IncompleteError(RunError):
 
 
 def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
-    """Do what is missing through Snakemake; returns how many jobs there were.
+    """Do what is missing; returns how many jobs there were.
 
     ``profile`` is ``local``, ``slurm`` or a folder with a ``config.yaml`` of Snakemake. Raises
     IncompleteError, after all others have finished, if a job failed or went on without a model.
@@ -251,36 +246,28 @@ def _do(
     what: str, jobs: Sequence[Job], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
     """Have jobs done; returns a sentence on each that failed, and on each model left out."""
-    with _receipts() as folder, dispatch.working(cores or os.cpu_count() or 1):
-        targets = [job.receipt(folder) for job in jobs]
-        write_text(folder / "choice.json", choice.model_dump_json())
-        more = ["--config", f"receipts={folder}", "--resources", f"gpu={max(1, _gpus_here())}"]
-        errors = dispatch.snakemake(what, targets, cores, profile, *more)
-        problems: list[str] = []
-        for job, receipt in zip(jobs, targets, strict=True):
-            if receipt.is_file():
-                left_out = json.loads(receipt.read_text(encoding="utf-8"))
-                problems += [f"{job}, left out: {_about(*one)}" for one in left_out.items()]
-            else:
-                failure = dispatch.read_failure(str(job)).get("message", "")
-                problems.append(f"{job}: {failure.splitlines()[0]}" if failure else "")
-        silent = problems.count("")
-        also = [f"{silent} jobs were not begun: {' '.join(errors)}".strip()] if silent else []
-        return [*filter(None, problems), *also]
+    calls = [job.call(choice) for job in jobs]
+    if profile is None:
+        left_out = do_all(what, calls, _at_a_time(jobs[0].kind, choice, cores))
+    else:
+        asked = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
+        left_out = cluster.do_all(what, calls, profile, cores, asked)
+    problems: list[str] = []
+    for call in calls:
+        failure = read_failure(call.name).get("message", f"it was not begun, see {cluster.LOG}")
+        left = left_out.get(call.name)
+        problems += [f"{call.name}: {failure.splitlines()[0]}"] if left is None else []
+        problems += [f"{call.name}, left out: {_about(*one)}" for one in (left or {}).items()]
+    return problems
 
 
-@contextlib.contextmanager
-def _receipts() -> Iterator[Path]:
-    """A folder that all machines see, in the store; those of killed grids are removed."""
-    own = f".receipts-{platform.node()}-"
-    folder = store.default_folder() / f"{own}{os.getpid()}"
-    for old in store.default_folder().glob(f"{own}*"):
-        if not alive(int(old.name.removeprefix(own))):
-            shutil.rmtree(old, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _at_a_time(kind: Kind, choice: Choice, cores: int | None) -> int:
+    """How many jobs go side by side here: one that extracts has a GPU, and workers that decode."""
+    places = cores or os.cpu_count() or 1
+    if kind == "measure":
+        return places
+    gpus = places if choice.device == "cpu" else max(1, _gpus_here())
+    return max(1, min(gpus, places // choice.workers))
 
 
 def _about(model: str, why: str) -> str:
@@ -309,13 +296,6 @@ def _gpus_here() -> int:
 
 
 # What a job does
-
-
-def do(choice: Choice, job: Job, receipt: Path) -> None:
-    """Do a job in a process of its own, and write its receipt; a failure is noted."""
-    function = f"companion.runs.grid:{'extract' if job.kind == 'features' else 'measure'}"
-    given = choice.model_dump(mode="json"), job.family, job.data
-    write_text(receipt, json.dumps(dispatch.attempt(str(job), {}, function, *given)))
 
 
 def extract(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:

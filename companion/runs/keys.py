@@ -24,8 +24,8 @@ from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
 from companion.measurements.records import FOLDER, code_parts
-from companion.runs import dispatch
 from companion.runs.experiments import Run, RunError, cells, header, made
+from companion.runs.jobs import read_failure
 
 #: Changes when `execute` writes runs differently.
 FORMAT = "3"
@@ -63,7 +63,7 @@ def _status(run: Run, code: dict[str, Parts]) -> Status:
     if made_from == now:
         as_written = found.get("source") == sha256_of(run.experiment.notebook)
         return Status(run, "up to date", parts=now, as_written=as_written)
-    failure = dispatch.read_failure(str(run))
+    failure = read_failure(str(run))
     if failure.get("made_from") == fingerprint(now):
         return Status(run, "failed", str(failure["message"]), now)
     if made_from is not None:
@@ -195,6 +195,13 @@ def _models(run: Run) -> list[Model]:
 def code_version(made_from: Parts) -> str:
     """Eight digits that change when the notebook or a module that it imports does."""
     return fingerprint({k: v for k, v in made_from.items() if k.endswith(".py")})[:8]
+
+
+def inputs(run: Run) -> list[Path]:
+    """The files that a run reads: its notebook, its modules, declared files, the store's files."""
+    source = run.experiment.notebook.read_text(encoding="utf-8")
+    modules = import_closure(source)
+    return [run.experiment.notebook, *modules, *declared_files(run), *from_store(run)]
 
 
 def _shown(path: Path) -> str:

@@ -1,0 +1,173 @@
+"""Jobs on this machine: some at a time, one progress line, one way to note a failure.
+
+A job is a function that is called in a process of its own. When one fails, the others finish. What
+is to be done follows from what artefacts say that they were made from; nothing else is remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from analysis.common import CompanionError, fingerprint, write_text
+from companion.runs.experiments import STATE
+from companion.runs.process_pool import ProcessPool
+
+#: Whoever holds it may change families, runs, what these read in the store, and pages.
+_LOCK = FileLock(STATE / "lock")
+_HOLDER = STATE / "lock-holder"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A job: its name, the function ``module:function`` and its arguments.
+
+    ``made_from`` is noted with a failure, so that others see whether it still applies.
+    """
+
+    name: str
+    function: str
+    arguments: Sequence[Any] = ()
+    made_from: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def alone(who: str) -> Iterator[None]:
+    """Hold the one right to change the book; waits for another process, and says for which.
+
+    A process that has it already goes on; one that dies lets go.
+    """
+    STATE.mkdir(parents=True, exist_ok=True)
+    try:
+        _LOCK.acquire(timeout=0)
+    except Timeout:
+        with contextlib.suppress(OSError):
+            print(f"waiting for {_HOLDER.read_text('utf-8')}", file=sys.stderr, flush=True)
+        _LOCK.acquire()
+    try:
+        if _LOCK.lock_counter == 1:
+            write_text(_HOLDER, f"{who} (process {os.getpid()} on {platform.node()})")
+        yield
+    finally:
+        _LOCK.release()
+
+
+class Progress:
+    """One line of how many jobs are done and which are running; a line for each elsewhere."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.running: list[str] = []
+        self.stream = sys.stderr  # which may be another when a line is written
+        shown = self.stream.isatty()
+        self.bar = tqdm(total=total, desc=what, unit="job", leave=True, disable=not shown)
+        self.what, self.total, self.done, self.plain = what, total, 0, not shown
+        self.start = time.monotonic()
+
+    def began(self, name: str) -> None:
+        """Say that a job is running."""
+        self.running.append(name)
+        self._show(f"running {name}")
+
+    def ended(self, name: str, how: str) -> None:
+        """Say how a job ended: ``finished`` or ``FAILED``."""
+        self.running.remove(name)
+        self.done += 1
+        self.bar.update()
+        self._show(f"{how} {name}")
+
+    def _show(self, event: str) -> None:
+        self.bar.set_postfix_str(", ".join(self.running))
+        if self.plain:
+            counted = f"{self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
+            print(f"{self.what}: {counted}: {event}", file=self.stream, flush=True)
+
+
+def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
+    """Do jobs, so many at a time; returns what those that succeeded returned, by name.
+
+    A failure is noted (`read_failure`). Ctrl-C and SIGTERM end what runs and let nothing begin.
+    """
+    pool, progress, done = ProcessPool(), Progress(what, len(calls)), dict[str, Any]()
+
+    def do(call: Call) -> None:
+        progress.began(call.name)
+        try:
+            done[call.name] = attempt(call, pool)
+            progress.ended(call.name, "finished")
+        except CompanionError:
+            progress.ended(call.name, "FAILED")
+
+    with ThreadPoolExecutor(places) as threads, _sigterm_as_interrupt():
+        try:
+            for one in [threads.submit(do, call) for call in calls]:
+                one.result()
+        finally:
+            pool.stop()
+            threads.shutdown(cancel_futures=True)
+            progress.bar.close()
+    return done
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM stop this process as Ctrl-C does; only the main thread can say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def attempt(call: Call, pool: ProcessPool | None = None) -> Any:
+    """Do a job and return what its function returns; CompanionError if it fails, which is noted."""
+    pool, failure, log = pool or ProcessPool(), _failure(call.name), log_of(call.name)
+    failure.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
+    try:
+        return pool.call(call.function, *call.arguments)
+    except CompanionError as error:
+        if not pool.stopped:
+            note = {"message": str(error), "made_from": fingerprint(dict(call.made_from))}
+            write_text(failure, json.dumps(note, indent=1))
+            if not log.exists():
+                write_text(log, "\n".join(error.__notes__))
+        raise
+
+
+def read_failure(job: str) -> dict[str, Any]:
+    """What was noted of a job's last attempt; empty if it did not fail."""
+    try:
+        return dict(json.loads(_failure(job).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def log_of(job: str) -> Path:
+    """Where the full log of a failed attempt lies."""
+    return STATE / "logs" / f"{_slug(job)}.log"
+
+
+def _failure(job: str) -> Path:
+    return STATE / "failures" / f"{_slug(job)}.json"
+
+
+def _slug(job: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", job)

@@ -1,0 +1,168 @@
+"""Functions called in processes of their own, without loading the libraries for each.
+
+On Linux a process that has loaded what notebooks and measurements import is forked for each call
+(`multiprocessing`'s forkserver); elsewhere, where forking after loading libraries is not safe, each
+call starts Python. What a function leaves behind goes with its process, and a call that crashes
+takes nothing else along. The processes end when the one that asked them ends, however it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from analysis.common import ROOT, CompanionError, about_disk
+
+#: What takes long to import, and is the same for all.
+LOADED = [
+    "IPython",
+    "jupytext",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.pyplot",
+    "nbformat",
+    "numba",
+    "numpy",
+    "pandas",
+    "papermill",
+    "pydantic",
+    "scipy.stats",
+    "scipy.sparse",
+    "seaborn",
+    "yaml",
+]
+#: The same everywhere, since the order of sets follows from it, and numbers from that order.
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+CONTEXT.set_forkserver_preload(LOADED)
+_STARTING = threading.Lock()
+
+
+class ProcessPool:
+    """Calls functions, each in a process of its own; from any thread."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._running: set[BaseProcess] = set()
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Return what ``module:function`` returns, as JSON keeps it.
+
+        Raises CompanionError with the message of an error in it, or how its process ended; a note
+        on it has the details.
+        """
+        with _STARTING:
+            if self.stopped:
+                raise CompanionError("interrupted before it began.")
+            reader, process = _started(function, arguments)
+            self._running.add(process)
+        answer = {"error": ""}
+        try:
+            answer = json.loads(reader.recv_bytes())
+        except EOFError:
+            pass
+        except BaseException:  # Ctrl-C
+            process.kill()
+            raise
+        finally:
+            reader.close()
+            process.join()
+            self._running.discard(process)
+        if "value" in answer:
+            return answer["value"]
+        error = CompanionError(answer["error"] or f"its process died ({_how(process.exitcode)}).")
+        error.add_note(answer.get("details", ""))
+        raise error
+
+    def stop(self) -> None:
+        """End all calls, and let none begin."""
+        with _STARTING:
+            self.stopped = True
+            for process in [*self._running]:
+                process.kill()
+
+
+def _started(function: str, arguments: tuple[Any, ...]) -> tuple[Connection, BaseProcess]:
+    """A process that calls a function, and where its answer comes out."""
+    reader, writer = CONTEXT.Pipe(duplex=False)
+    given = writer, dict(os.environ) | ENVIRONMENT, function, arguments
+    process = CONTEXT.Process(target=_answer, args=given)
+    with writer, _surroundings():
+        process.start()
+    return reader, process
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[None]:
+    """What a new process takes over: the environment and modules of this checkout, no main module.
+
+    The main module would be imported in each process, whatever program it is.
+    """
+    main, path, environment = sys.modules["__main__"], sys.path, dict(os.environ)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.path = [str(ROOT), *path]
+    os.environ.update(ENVIRONMENT)
+    try:
+        yield
+    finally:
+        sys.modules["__main__"], sys.path = main, path
+        for name in ENVIRONMENT:
+            os.environ.pop(name)
+        os.environ.update(environment)
+
+
+def _answer(
+    writer: Connection, environment: dict[str, str], function: str, arguments: tuple[Any, ...]
+) -> None:
+    """Call the function and send what came of it; what it prints is nobody's."""
+    for stop in (signal.SIGINT, signal.SIGTERM):  # sent to a group: the one that asked decides
+        signal.signal(stop, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    gc.freeze()  # what is loaded stays shared between the forks
+    writer.send_bytes(json.dumps(_outcome(function, arguments)).encode())
+    writer.close()
+
+
+def _outcome(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    module, _, name = function.partition(":")
+    try:
+        value = getattr(importlib.import_module(module), name)(*arguments)
+        json.dumps(value)
+    except Exception as error:
+        known = isinstance(error, CompanionError)
+        message = str(error) if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError):
+            message = about_disk(error)
+        return {"error": message, "details": traceback.format_exc()}
+    return {"value": value}
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that asked it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _how(exitcode: int | None) -> str:
+    killed = exitcode is not None and exitcode < 0
+    return signal.Signals(-(exitcode or 0)).name if killed else f"exit status {exitcode}"
