@@ -85,7 +85,8 @@ def probe(
     images whose features are all equal.
     """
     try:
-        array = outliers.checked_features(features)
+        array = outliers.checked_features(_as_array("the features", features))
+        head = None if head is None else _as_array("the head", head)
         _check_orientation(array, head)
         check_number(len(array))
         numbers = _measured(array, head, name)
@@ -98,12 +99,34 @@ def probe(
     return Probe(**vars(numbers), place=found, verdict=verdict, about=dict(about or {}))
 
 
+def _as_array(what: str, given: Any) -> NDArray[Any]:
+    """An array of what may be a tensor, on any device and of any precision, of parameters even.
+
+    Raises ValueError for anything that has no such numbers, and for masked ones.
+    """
+    if np.ma.isMaskedArray(given):
+        raise ValueError(f"{what} are a masked array, whose mask would be lost: leave rows out.")
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = given.float() if "bfloat16" in str(given.dtype) else given
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{what} are no array of numbers ({str(error).splitlines()[0]})."
+        ) from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{what} are {array.dtype}, where real numbers are expected.")
+    return array
+
+
 def check_number(images: int) -> None:
     """Raise ProbeError for fewer images than `FEWEST_IMAGES`."""
     if images < FEWEST_IMAGES:
         raise ProbeError(
-            f"{images} images are too few for a meaningful estimate: at least {FEWEST_IMAGES} are "
-            "expected, better 100 and more; add images to the folder."
+            f"{images} {'image is' if images == 1 else 'images are'} too few for a meaningful "
+            f"estimate: at least {FEWEST_IMAGES} are expected, better 100 and more; add images to "
+            "the folder."
         )
 
 

@@ -5,14 +5,20 @@ The fields of the JSON are those of `Probe`. How they come about is in `probe`.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
 
+from analysis.common import CompanionError
 from analysis.families.registry import Level
 
+#: What HTML, Markdown or mathematics reads as more than a character.
+SPECIAL = re.compile(r"[<>&{}\[\]`$*|\\]")
 Answer = Literal["shows", "none", "cannot tell"]
 Kind = Literal["signed", "behind a ReLU", "behind a soft rectifier"]
 
@@ -207,6 +213,33 @@ class Probe(Numbers):
 def to_json(found: Probe) -> str:
     """A probe as JSON, its fields those of `Probe`."""
     return TypeAdapter(Probe).dump_json(found, indent=1).decode() + "\n"
+
+
+def read_json(path: Path) -> Probe:
+    """Read a probe from a file that anyone may have written, to be shown.
+
+    What Markdown could read as markup in its texts gets a backslash before it. Raises
+    CompanionError, in one sentence, for anything that `to_json` does not write.
+    """
+    try:
+        found = from_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it holds something else"
+        raise CompanionError(
+            f"{path} cannot be read as the numbers of a probe ({reason}): companion probe --json "
+            "writes such a file."
+        ) from None
+    return from_json(json.dumps(_escaped(json.loads(to_json(found)))))
+
+
+def _escaped(part: Any) -> Any:
+    if isinstance(part, str):
+        return SPECIAL.sub(r"\\\g<0>", part)
+    if isinstance(part, list):
+        return [_escaped(one) for one in part]
+    if isinstance(part, dict):
+        return {_escaped(name): _escaped(one) for name, one in part.items()}
+    return part
 
 
 def from_json(text: str | bytes) -> Probe:

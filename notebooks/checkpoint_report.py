@@ -32,12 +32,12 @@ from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion import probe_checkpoint as reports
 from companion.probe import RULES, in_words
-from companion.probe_found import from_json
+from companion.probe_found import read_json
 from companion.publish import charts, style, words
 from companion.publish.words import share
 
 if numbers:
-    one = from_json(Path(numbers).read_text(encoding="utf-8"))
+    one = read_json(Path(numbers))
     probes, missing, failed = {one.name: one}, [], []
 else:
     probes, missing, failed = reports.of_family(load_family(family), data)

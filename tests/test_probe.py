@@ -1,18 +1,22 @@
 """The probe: its numbers and words, its page, and what it says about bad input."""
 
+import html
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 from scipy import stats
 from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
 from tiny import pictures, save_clip, use_architectures
 
+from analysis.common import CompanionError
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import imagelist
@@ -459,6 +463,75 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
         of_encoder(loaded.encoder, inputs[:3])
 
 
+def test_what_a_script_has_at_hand_just_works_or_is_one_sentence():
+    from companion.probe_encoder import probe as of_encoder
+
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 12), torch.nn.Linear(12, 5))
+    x = torch.randn(40, 3, 4, 4)
+    found = of_encoder(net[:2], x, head=net[2].weight)
+    assert found.head.classes == 5 and found.images == 40
+    features = net[:2](x)
+    for same in (features, features.to(torch.bfloat16), torch.nn.Parameter(features)):
+        assert probe(same, net[2].weight).kurtosis.mean == pytest.approx(
+            found.kurtosis.mean, rel=1e-2
+        )
+    assert of_encoder(net[:2], x.numpy()).profile == found.profile
+    drawn = np.random.default_rng(3).integers(0, 256, (9, 4, 4, 3), np.uint8)
+    pictures = [Image.fromarray(one) for one in drawn]
+
+    def preprocess(picture):
+        return torch.tensor(np.asarray(picture), dtype=torch.float32)
+
+    both = [of_encoder(net[:2], given, preprocess=preprocess).profile
+            for given in (pictures, (one for one in pictures))]  # fmt: skip
+    assert both[0] == both[1]
+    for encoder, said in (
+        (lambda batch: (net[:2](batch), 0), "gives a tuple of 2, where a tensor"),
+        (lambda batch: None, "gives a NoneType, where a tensor"),
+        (lambda batch: net[:2](batch) + 1j, "complex numbers"),
+        ("resnet50", "is of type str, which cannot be called"),
+    ):
+        with pytest.raises(imagelist.DatasetError, match=said):
+            of_encoder(encoder, x)
+    with pytest.raises(imagelist.DatasetError, match="the images are of type int: give a folder"):
+        of_encoder(net[:2], 3)
+    masked = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
+    for given, said in (
+        (masked, "masked array"),
+        (np.ones((9, 12)) + 1j, "complex128, where real"),
+        ([["a"] * 3] * 9, "where real numbers"),
+        (object(), "where real numbers"),
+    ):
+        with pytest.raises(ProbeError, match=said):
+            probe(given)
+    with pytest.raises(ProbeError, match="the head are a masked array"):
+        probe(np.asarray(features.detach()), np.ma.masked_array(np.ones((5, 12)), mask=True))
+
+
+def test_numbers_that_anyone_may_have_written_hold_no_markup(tmp_path):
+    """They are shown in a notebook, whose viewer may read HTML in Markdown."""
+    file = tmp_path / "numbers.json"
+    found = probe(with_outlier(), about={"data": {"name": "x"}, "left_out": {"<b>": "$x$"}})
+    script = "<script>window.ran=1</script> &lt;b&gt; [a](javascript:b) `c`"
+    verdict = replace(found.verdict, sentence=script)
+    file.write_text(probe_found.to_json(replace(found, name=script, verdict=verdict)), "utf-8")
+    read = probe_found.read_json(file)
+    for text in (read.verdict.sentence, read.name, *read.about["left_out"]):
+        rendered = MarkdownIt("commonmark").enable("table").render(text)
+        assert not re.search(r"<(?!/?p>)", rendered), rendered
+        assert html.unescape(rendered)[3:-5] in (script, "<b>")
+    file.write_text(probe_found.to_json(found), encoding="utf-8")
+    assert replace(probe_found.read_json(file), about={}) == replace(found, about={})
+    for content in ("", "{}", "[", "[" * 100_000, '{"name": 3}'):
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(CompanionError, match=r"as the numbers of a probe \(it holds some"):
+            probe_found.read_json(file)
+    with pytest.raises(CompanionError, match=r"gone.json cannot be read .* \(No such file"):
+        probe_found.read_json(tmp_path / "gone.json")
+
+
 def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):
     half = tmp_path / "half.safetensors"
     half.write_bytes(tiny.read_bytes()[:-200])
@@ -471,7 +544,7 @@ def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):
     assert "is not a folder: give a folder of images" in refused(tiny, folder=folder)
     folder.mkdir()
     Image.new("RGB", (20, 20)).save(folder / "d.png")
-    few = r"1 images are too few .* at least 8 are expected.* add images"
+    few = r"1 image is too few .* at least 8 are expected.* add images"
     assert re.search(few, refused(tiny, folder=folder))
     assert "there is no folder" in refused(tiny, "--html", tmp_path / "no" / "r.html")
     assert "is a folder: give the name of the file" in refused(tiny, "--json", tmp_path)

@@ -47,7 +47,12 @@ def features_of(
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
     (5, 12)
     """
-    listed = imagelist.unlabelled(Path(images)) if isinstance(images, str | Path) else images
+    if not callable(encoder):
+        raise DatasetError(
+            f"the encoder is of type {type(encoder).__name__}, which cannot be called: give a "
+            "module, or a function from inputs to features."
+        )
+    listed = _listed(images)
     if not len(listed):
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
     module = encoder if isinstance(encoder, nn.Module) else getattr(encoder, "__self__", None)
@@ -56,14 +61,45 @@ def features_of(
     with torch.inference_mode(), _evaluating(module):
         for inputs in _batches(listed, preprocess, batch_size):
             found = encoder(inputs if weights is None else inputs.to(weights.device))
-            part = torch.as_tensor(found).float().cpu().numpy()
-            if part.ndim != 2 or len(part) != len(inputs):
-                raise DatasetError(
-                    f"the encoder makes {part.shape} of {len(inputs)} images: features of shape "
-                    "(images, components) are expected, so pool or flatten what it gives."
-                )
-            parts.append(part)
+            parts.append(_checked(found, len(inputs)))
     return np.concatenate(parts)
+
+
+def _listed(images: Any) -> Any:
+    """What can be counted and taken apart: a list of pictures, a tensor of inputs."""
+    if isinstance(images, str | Path):
+        return imagelist.unlabelled(Path(images))
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
+        return torch.as_tensor(images)
+    if hasattr(images, "__len__"):
+        return images
+    try:
+        return list(images)
+    except TypeError:
+        raise DatasetError(
+            f"the images are of type {type(images).__name__}: give a folder, pictures, or a tensor "
+            "of inputs."
+        ) from None
+
+
+def _checked(found: Any, images: int) -> NDArray[np.float32]:
+    """The features of a batch as they are kept; DatasetError if they are not (images, d)."""
+    if not isinstance(found, Tensor | np.ndarray):
+        inside = f" of {len(found)}" if isinstance(found, tuple | list | dict) else ""
+        raise DatasetError(
+            f"the encoder gives a {type(found).__name__}{inside}, where a tensor (images, "
+            "components) is expected: wrap it in a function that returns the features alone."
+        )
+    part = torch.as_tensor(found)
+    if part.is_complex():
+        raise DatasetError("the encoder gives complex numbers: features must be real.")
+    if part.ndim != 2 or len(part) != images:
+        raise DatasetError(
+            f"the encoder makes {tuple(part.shape)} of {images} images: features of shape "
+            "(images, components) are expected, so pool or flatten what it gives."
+        )
+    array: NDArray[np.float32] = part.float().cpu().numpy()
+    return array
 
 
 def _batches(
