@@ -155,7 +155,7 @@ def _without_mean(draw: Draw) -> list[float]:
 
 
 def _leads(h: Array) -> float:
-    return float(np.bincount(h.argmax(axis=1)).max() / len(h))
+    return outliers.persistence(h).fraction
 
 
 def _largest(h: Array, head: Array) -> float:

@@ -77,7 +77,7 @@ def row(m) -> dict[str, str]:
         "kept": f"{at['kept']:.0f} of {at['rank']:.0f}",
         "difference (points)": points(change.value, change.high - change.value),
         "at random (%)": percent(at["accuracy_random"]),
-        "loss established below": f"{at['fewest']:.0f}",
+        "interval below zero from": f"{at['fewest']:.0f}",
     }
 
 
@@ -86,8 +86,8 @@ style.table(
     "imagenet", pd.DataFrame(map(row, on_imagenet)), words.kind(on_imagenet),
     f"""Accuracy on ImageNet with {100 * share:.0f} % of the directions pruned, the least important
     first: the difference from the whole head on the same images ± 95 % interval, accuracy with as
-    many directions in random order, and the number of directions below which a loss is
-    established.""",
+    many directions in random order, and the number of directions below which the interval lies
+    below zero.""",
     missing="""Accuracy on ImageNet against the share of pruned directions: `companion extract
     FAMILY --data imagenet`, then `companion measure pruning FAMILY --record`.""",
 )  # fmt: skip

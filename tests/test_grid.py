@@ -24,7 +24,8 @@ from companion.runs.grid import Choice
 pytestmark = pytest.mark.usefixtures("own_store")
 #: Experiments that features, labels and a head of noise allow.
 ON_NOISE = (
-    "accuracy", "basis", "interventions", "outlier_features", "privileged_directions", "pruning",
+    "accuracy", "basis", "image_by_image", "interventions", "outlier_features",
+    "privileged_directions", "pruning",
 )  # fmt: skip
 MODEL = """  - name: {name}
     level: zero_shot

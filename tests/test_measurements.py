@@ -11,7 +11,7 @@ from scipy import sparse
 from analysis.families.registry import load_family
 from analysis.features import published, store
 from analysis.images.public import ArtifactError
-from analysis.metrics import concept_counts, directions
+from analysis.metrics import concept_counts, directions, image_by_image
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
 from companion.measurements import concept_probe, invariance, measures, records, take, textures
@@ -141,6 +141,7 @@ def test_every_measure_returns_the_known_quantities():
         "basis": invariance.basis(h),
         "interventions": invariance.interventions(h, labels, w),
         "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
+        "image_by_image": image_by_image.by_image(h, labels, labels % 2 == 0),
     }
     assert {
         experiment: {name: np.ndim(value) for name, value in numbers.items()}

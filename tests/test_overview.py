@@ -37,8 +37,8 @@ def test_measurements_come_in_the_order_of_families_and_models():
         (overview.privileged_control(CONTROL, 1e3), "below 1000."),
         (overview.privileged_control(CONTROL, 2.0), "above 2 as well."),
         (overview.pruned_at(PRUNED, 0.8), "(100 of 500 kept)"),
-        (overview.pruned_at(PRUNED, 0.8), "a loss is established"),
-        (overview.pruned_at(PRUNED, 0.1), "no loss is established"),
+        (overview.pruned_at(PRUNED, 0.8), "a loss of more than 1 point is established"),
+        (overview.pruned_at(PRUNED, 0.1), "there is no loss of more than 1 point"),
         (overview.without_first(PRUNED, CLIP), NEED),
     ],
 )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from analysis.common import ROOT, fingerprint, is_intact, sha256_of
 from analysis.families.registry import Family, Model
 from analysis.features import store
@@ -65,7 +67,7 @@ class Job:
         return [store.features_path(self.model.name, part) for part in self.parts]
 
     def head(self) -> Path | None:
-        """Where the store has the head; None if the experiment needs none.
+        """Where the store has the head; None if the experiment needs none, or can do without.
 
         Concepts are looked for along the head of most classes, of their own data sets if there is
         one. Raises StoreError if it is not there.
@@ -75,7 +77,8 @@ class Job:
             return None
         if kind == "largest":
             return largest_head(self.model, self.parts)
-        return store.head_path(self.model.name, self.parts[0])
+        own = store.head_path(self.model.name, self.parts[0])
+        return own if kind == "own" or own.is_file() else None
 
 
 def largest_head(model: Model, data: Iterable[str] = (), folder: Path | None = None) -> Path:
@@ -269,8 +272,11 @@ def _possible(job: Job) -> bool:
     common = {*head} & {*sidecars[0]["data"]["classes"]}
     if job.experiment == "pruning" and (job.model.level == "random" or not common):
         return False
+    labels = [store.map_tensors(path)["labels"] for path in job.features()]
+    if place is None:  # images of one class take the head's part
+        return all((np.bincount(one[one >= 0], minlength=1) > 1).any() for one in labels)
     return all(knows_some(head, sidecar["data"]["classes"]) for sidecar in sidecars) and all(
-        (store.map_tensors(path)["labels"] >= 0).any() for path in job.features()
+        (one >= 0).any() for one in labels
     )
 
 

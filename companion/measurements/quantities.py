@@ -18,7 +18,7 @@ from analysis.common import ROOT, Strict, read_yaml
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
-    "accuracy", "basis", "interventions", "textures",
+    "accuracy", "basis", "interventions", "textures", "image_by_image",
 ]  # fmt: skip
 
 FILE = ROOT / "data" / "quantities.yaml"
@@ -52,7 +52,7 @@ class Quantity(Strict):
 class Kind(Strict):
     """One experiment: what it needs, what decides its numbers, and which these are."""
 
-    head: Literal["own", "largest", "none"] = "own"
+    head: Literal["own", "largest", "optional", "none"] = "own"
     labels: bool = False
     code: tuple[str, ...]
     reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -123,6 +123,7 @@ def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, floa
         "fraction of the whole": (0, 1),
         "absolute cosine": (0, 1),
         "cosine": (-1, 1),
+        "correlation": (-1, 1),
         "difference of fractions": (-1, 1),
         "fraction, or end of an interval": (-1, 2),
         "component of a unit vector": (-1, 1),

@@ -23,6 +23,7 @@ from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import emoji, imagenet
 from analysis.images.imagelist import LEFT_OUT
+from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Images, Integers
 from analysis.metrics.robustness import recognised
@@ -191,6 +192,23 @@ def _textures(job: Job, head: store.Head) -> Taken:
     return Taken(numbers, counts, probe.title, {"along_top": [probe.names[c] for c in of_kind]})
 
 
+def _image_by_image(job: Job, head: store.Head | None) -> Taken:
+    found = _read(job)
+    if head is not None:
+        images = seen(found, head)
+        features, labels, right = images.features, images.labels, recognised_by(head, images)
+    else:  # of a class's only image nothing is left to compare it with
+        sizes = np.bincount(found.labels[found.labels >= 0], minlength=len(found.classes))
+        kept = (found.labels >= 0) & (sizes[found.labels] > 1)
+        features, labels = found.features[kept], found.labels[kept]
+        right = image_by_image.by_class_means(features, labels)
+    counts = _counts(features) | {"classes": len(found.classes)}
+    try:
+        return Taken(image_by_image.by_image(features, labels, right), counts)
+    except ValueError as error:
+        raise MeasurementError(f"{job.model.name} on {job.data}: {error}") from None
+
+
 #: How each experiment is measured: from a job and the head that it needs, or none.
 TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
     "outlier_features": _outlier_features,
@@ -202,6 +220,7 @@ TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
     "basis": _basis,
     "interventions": _interventions,
     "textures": _textures,
+    "image_by_image": _image_by_image,
 }
 
 

@@ -24,6 +24,8 @@ from companion.publish.style import Drawing, digits, minus, percent, points, spa
 INFERRED = "(inferred)"
 #: Of figures of outlier features: the axis, what stands at the right, the Gaussian's kurtosis.
 AXIS, HEADING, GAUSSIAN = "activation kurtosis κ (log scale)", "leader, leads in", 3
+#: Lowest and highest mean κ that are known of a model from public features that are not recorded.
+KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
 #: Shares of a head's directions that are kept, for a table.
 KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -114,32 +116,51 @@ def beside_robustness(
 def order_told(rows: Mapping[str, Sequence[Row]], count: int) -> str:
     """Whether κ has the order of effective robustness among these models, in sentences.
 
-    ``count`` of them are robust: above what ordinary models of their accuracy reach.
+    ``count`` of them are robust: above what ordinary models of their accuracy reach. At the end
+    what changes if a model's κ has the range that is known of it (`KNOWN_RANGE`).
     """
     robust, kurtosis = rows.values()
     known = [(er, k) for er, k in zip(robust, kurtosis, strict=True) if INFERRED not in k.title]
     pairs = [*combinations(known, 2)]  # by falling robustness
-    alike = sum(k.low > other.high for (_, k), (_, other) in pairs)
-    reverse = sum(k.high < other.low for (_, k), (_, other) in pairs)
+    alike, reverse, depends = _orders([k for _, k in known])
     told = (
-        f"{count} of these {len(robust)} models are robust for their accuracy. Of the {len(pairs)} "
-        f"pairs of those whose model is not inferred the more robust has the higher κ in {alike} "
-        f"and the lower in {reverse}, whichever image sets are taken; in "
-        f"{len(pairs) - alike - reverse} that depends on them."
+        f"{'All' if count == len(robust) else count} of these {len(robust)} encoders are more "
+        f"robust than their ImageNet accuracy predicts. Take the {len(known)} encoders whose "
+        f"identity is certain. In {reverse} of their {len(pairs)} pairs the more robust encoder "
+        f"has the lower κ on the image sets available, in {alike} the higher; in {depends} it "
+        "depends on the image set."
     )
     against = [
         (er.value - less.value, k, other, er, less)
         for (er, k), (less, other) in pairs
         if er.low > less.high and k.high < other.low
     ]
-    if not against:
-        return minus(told)
-    _, k, other, er, less = min(against, key=lambda pair: pair[0])
-    return minus(
-        f"{told} {k.title} has a lower κ than {other.title} on every image set "
-        f"({digits(k.high)} at most against {digits(other.low)} at least) and is the more robust "
-        f"of the two ({points(er.value / 100)} against {points(less.value / 100)} points)."
-    )
+    if against:
+        _, k, other, er, less = min(against, key=lambda pair: pair[0])
+        told += (
+            f" {k.title} has a lower κ than {other.title} on each of these sets "
+            f"({digits(k.high)} at most against {digits(other.low)} at least) and is the more "
+            f"robust of the two ({points(er.value / 100)} against {points(less.value / 100)} "
+            "points)."
+        )
+    for title, (low, high) in KNOWN_RANGE.items():
+        wider = [k._replace(low=low, high=high) if k.title == title else k for _, k in known]
+        if wider != [k for _, k in known]:
+            alike, reverse, depends = _orders(wider)
+            told += (
+                f" On other image sets, not recorded here, {title} is known to have a κ from {low} "
+                f"to {high}: with these the more robust encoder has the lower κ in {reverse} "
+                f"pairs, the higher in {alike}, and {depends} depend on the set."
+            )
+    return minus(told)
+
+
+def _orders(kurtosis: Sequence[Row]) -> tuple[int, int, int]:
+    """Pairs of models by falling robustness: higher κ first, lower first, and undecided."""
+    pairs = [*combinations(kurtosis, 2)]
+    alike = sum(k.low > other.high for k, other in pairs)
+    reverse = sum(k.high < other.low for k, other in pairs)
+    return alike, reverse, len(pairs) - alike - reverse
 
 
 def varies(found: Mapping[str, Sequence[Measurement]]) -> str:
@@ -205,10 +226,10 @@ def of_components(found: Sequence[Measurement], share: float) -> str:
         if len(best) < 0.9 * most and kept <= len(best):
             lost = change[kept - 1], half[kept - 1]
             told_of.append(
-                f"Were the {100 * share:.0f} % taken of the {most:,} directions that the head of "
-                f"{told(m)} could have, {kept} of its {len(best)} were kept: accuracy "
-                f"{percent(best[kept - 1])} %, a difference of {points(*lost)} points, "
-                f"{'a' if sum(lost) < 0 else 'no'} loss is established."
+                f"Of the {most:,} directions that the head of {told(m)} could have, pruning "
+                f"{100 * share:.0f} % keeps {kept} of its {len(best)}: accuracy is "
+                f"{percent(best[kept - 1])} %, a difference of {points(*lost)} points, and "
+                f"{overview.lost(*lost)}."
             )
     return " ".join(told_of)
 

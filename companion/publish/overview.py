@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.common import ROOT
 from analysis.families.registry import Edition, Family, Level, load_families
 from analysis.metrics.outliers import far_above_mean
+from companion.claims.ledger import load_claims
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
@@ -261,14 +262,22 @@ def pruned_at(m: Measurement, share: float) -> str:
     kept = round((1 - share) * rank)
     best, change, half = (values[kept - 1] for values in pruned(m))
     drawn, by_size = (m.value(f"accuracy_{o}")[kept - 1] for o in ("random", "singular_value"))
-    loss = "a" if change + half < 0 else "no"
     return (
         f"With {100 * share:.0f} % pruned ({kept} of {rank} kept) accuracy is {percent(best)} %, a "
-        f"difference of {points(change, half)} points: "
-        f"{loss} loss is established. As many directions in random order give {percent(drawn)} %, "
-        f"in the order of the singular values {percent(by_size)} %, so the second factor of "
-        f"importance adds {points(best - by_size)} points there."
+        f"difference of {points(change, half)} points: {lost(change, half)}. Keeping as many "
+        f"directions at random gives {percent(drawn)} %, ranking by singular value alone "
+        f"{percent(by_size)} %, so weighting by the images adds {points(best - by_size)} points."
     )
+
+
+def lost(change: float, half: float) -> str:
+    """Whether accuracy is lost, by the margin of the claim: fractions, ± half an interval."""
+    margin = load_claims()["P-80"].values["margin"]
+    if change + half < -margin:
+        return f"a loss of more than {100 * margin:g} point is established"
+    if change - half >= -margin:
+        return f"there is no loss of more than {100 * margin:g} point"
+    return f"whether more than {100 * margin:g} point is lost is undecided"
 
 
 def without_first(pruned: Measurement, directions: Measurement) -> str:

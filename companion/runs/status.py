@@ -175,7 +175,7 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
             command = f"companion run {experiment.name} {family.name}"
             return Lack(family, model, "measurements of its features", command)
     needs = [declared()[one].head for one in get_args(Measured) if one in kinds]
-    if model.head == "none" and needs and "none" not in needs:
+    if model.head == "none" and needs and not {"none", "optional"} & {*needs}:
         return Lack(family, model, f"{published}a head (its file says `head: none`)", "")
     groups = {**due.CONCEPTS, **due.SHIFTED}
     parts = (kind.partition("--")[2] for kind in experiment.evidence)

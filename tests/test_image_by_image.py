@@ -1,0 +1,94 @@
+"""Images one by one: fifths, correlations, classes, pooling, and what is recorded."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.neighbors import NearestCentroid
+
+from analysis.metrics import image_by_image as one_by_one
+from analysis.metrics.outliers import kurtosis
+from companion.measurements import records
+from companion.measurements.quantities import declared
+
+RNG = np.random.default_rng(0)
+LABELS = np.repeat(np.arange(6), 20)
+FEATURES = RNG.normal(size=(6, 16))[LABELS] + RNG.normal(size=(120, 16)) + 1
+
+
+def test_all_of_it_by_hand():
+    right = RNG.random(120) < 0.6
+    found = one_by_one.by_image(FEATURES, LABELS, right)
+    assert set(found) == set(declared()["image_by_image"].quantities)
+    unit = FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True)
+    cosine = unit @ unit.mean(axis=0) / np.linalg.norm(unit.mean(axis=0))
+    for name, values in {"kurtosis": kurtosis(FEATURES), "cosine": cosine}.items():
+        assert found[f"correlation_{name}"] == pytest.approx(stats.spearmanr(values, right)[0])
+        order = np.argsort(values)
+        for fifth in range(5):
+            part = order[24 * fifth : 24 * fifth + 24]
+            assert found[f"accuracy_by_{name}"][fifth] == pytest.approx(right[part].mean())
+            assert found[f"{name}_of_fifths"][fifth] == pytest.approx(values[part].mean())
+    turned = FEATURES @ stats.ortho_group.rvs(16, random_state=1)
+    again = one_by_one.by_image(turned, LABELS, right)
+    assert again["correlation_cosine"] == pytest.approx(found["correlation_cosine"])
+    assert again["correlation_kurtosis"] != pytest.approx(found["correlation_kurtosis"])
+
+
+def test_within_classes_a_hard_class_of_large_values_makes_nothing():
+    values = LABELS + 0.1 * RNG.random(120)
+    right = RNG.random(120) < np.linspace(0.9, 0.1, 6)[LABELS]
+    assert stats.spearmanr(values, right)[0] < -0.5
+    ranks = stats.rankdata(values)
+    dummies = (LABELS[:, None] == np.arange(6)).astype(float)
+    left = [y - dummies @ np.linalg.lstsq(dummies, y, rcond=None)[0] for y in (ranks, 1.0 * right)]
+    within = one_by_one.correlation_within(values, right, LABELS)
+    assert within == pytest.approx(np.corrcoef(*left)[0, 1]) and abs(within) < 0.2
+    assert np.isnan(one_by_one.correlation_within(values, right, np.arange(120)))
+
+
+def test_class_means_leave_the_image_out():
+    unit = FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True)
+    expected = []
+    for image in range(120):
+        others = np.arange(120) != image
+        centres = NearestCentroid().fit(unit[others], LABELS[others]).centroids_
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        expected.append((centres @ unit[image]).argmax() == LABELS[image])
+    np.testing.assert_array_equal(one_by_one.by_class_means(FEATURES, LABELS), expected)
+    with pytest.raises(ValueError, match="a class has a single image"):
+        one_by_one.by_class_means(FEATURES, np.minimum(np.arange(120), 1))
+    with pytest.raises(ValueError, match="every image is recognised"):
+        one_by_one.by_image(FEATURES, LABELS, np.ones(120))
+
+
+def test_intervals_and_pooling():
+    draws = stats.multivariate_normal([0, 0], [[1, -0.3], [-0.3, 1]], seed=0)
+    covered, rhos = [], []
+    for _ in range(400):
+        rho = stats.spearmanr(*draws.rvs(200).T)[0]
+        found = one_by_one.rank_interval(rho, 200)
+        covered.append(found.low < -0.287 < found.high)  # 6 / π · asin(−0.15)
+        rhos.append(rho)
+    assert 0.92 < np.mean(covered) < 0.98
+    same = one_by_one.pooled(rhos[:20], [200] * 20)
+    assert same.value == pytest.approx(-0.287, abs=0.03) and same.low < -0.287 < same.high
+    one = one_by_one.rank_interval(rhos[0], 200)
+    assert same.high - same.low < (one.high - one.low) / 3
+    apart = one_by_one.pooled([-0.6, 0.2, -0.5, 0.3], [5000] * 4)  # sets that truly differ
+    assert apart.low < -0.6 and apart.high > 0.3
+    with pytest.raises(ValueError, match="a single set"):
+        one_by_one.pooled([0.1], [100])
+
+
+def test_recorded_sets_and_the_exceptions():
+    found = {(m.model, m.data.name): m for m in records.read_all("image_by_image")}
+    large = found["vit_b_32-openai", "imagenet_train_4000"]
+    fifths = [0.726, 0.660, 0.622, 0.658, 0.609]
+    assert large.value("accuracy_by_kurtosis") == pytest.approx(fifths, abs=0.0016)
+    zero_shot = {name: m for name, m in found.items() if m.level == "zero_shot"}
+    above = {name for name, m in zero_shot.items() if m.value("correlation_kurtosis") > 0}
+    assert above == {
+        ("rn101-openai", "imagenet_100_classes_1600"), ("vit_b_32-openai", "sun397_val")
+    }  # fmt: skip
+    assert all(m.value("correlation_cosine") < 0 for m in zero_shot.values()) and len(found) == 12
+    assert bool(large.provenance.head) and not found["vit_b_32-openai", "dtd_val"].provenance.head
