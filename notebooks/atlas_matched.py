@@ -9,12 +9,12 @@
 # %% [markdown]
 # # What equally accurate models reach
 #
-# Finetuned CLIP models beside supervised models of the same ImageNet accuracy, from published
+# Finetuned CLIP models compared with supervised models of equal ImageNet accuracy, from published
 # accuracies. The page {doc}`/robustness_atlas` shows these results and explains them.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # whose families are named in the tables
-within: float = 0.01  # how far apart two equal accuracies may be
+reach: float = 0.05  # how far, in ImageNet accuracy, the local fit looks for supervised models
 resamples: int = 1000  # bootstrap resamples of kinds of supervised models
 seed: int = 0  # seed of the bootstrap
 
@@ -25,8 +25,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.indicators import interval, rank_correlation
-from analysis.metrics.peers import at_equal_accuracy
-from analysis.metrics.robustness import PAPER_BASELINE, effective_robustness, fit_baseline
+from analysis.metrics.robustness import (
+    PAPER_BASELINE,
+    effective_robustness,
+    fit_baseline,
+    logit,
+    matched_excess,
+)
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2, FOUR_SHIFTS
 from companion.publish import atlas as charts
@@ -46,35 +51,38 @@ weights = supervised.groupby(["model", "weights"]).ngroups  # some at several im
 # %% [markdown]
 # ## Equal accuracy by hand
 #
-# The peers of one finetuned model: supervised models within a point of its ImageNet accuracy.
+# Take one finetuned model and the supervised models within reach of its ImageNet accuracy. Their ER
+# rises with accuracy, so fit a parabola in logit accuracy and read it off at the model's own.
 
 # %%
 one = finetuned[finetuned["weights"] == "openai_ft_in1k"].iloc[0]
-peers = supervised[(supervised["imagenet"] - one["imagenet"]).abs() <= within]
-found = at_equal_accuracy([one["imagenet"]], supervised["imagenet"], supervised["er"], within)
-assert np.isclose(one["er"] - peers["er"].mean(), one["er"] - found.mean[0])
+peers = supervised[(supervised["imagenet"] - one["imagenet"]).abs() <= reach]
+x = logit(peers["imagenet"]) - logit(one["imagenet"])
+by_hand = one["er"] - np.polyfit(x, peers["er"], deg=2)[-1]
+ordinary = supervised["imagenet"], supervised["er"]
+found = matched_excess([one["imagenet"]], [one["er"]], *ordinary, reach)
+assert np.isclose(by_hand, found.excess[0])
 
 # %% [markdown]
 # ## All finetuned models
 
 # %%
-ordinary = supervised["imagenet"], supervised["er"]
-matched = at_equal_accuracy(finetuned["imagenet"], *ordinary, within)
-finetuned = finetuned.assign(mean=matched.mean, highest=matched.highest, peers=matched.number)
-finetuned["at"] = at_equal_accuracy(finetuned["imagenet"], *ordinary[:1] * 2, within).mean
-finetuned["excess"] = finetuned["er"] - finetuned["mean"]
+matched = matched_excess(finetuned["imagenet"], finetuned["er"], *ordinary, reach)
+finetuned = finetuned.assign(excess=matched.excess, limit=matched.limit, peers=matched.models)
+finetuned["expected"] = finetuned["er"] - finetuned["excess"]
+finetuned["beyond"] = finetuned["imagenet"] > supervised["imagenet"].max()
 modern = fit_baseline(supervised["imagenet"], supervised["shifted"])
 finetuned["refitted"] = effective_robustness(finetuned["shifted"], finetuned["imagenet"], modern)
 kinds = supervised["model"].str.extract(r"^([a-z]+)", expand=False)
 
 
 def told(model):
-    """The excess of one model; from five peers on with the interval from resampled kinds."""
-    if model.peers < 5:
-        return style.points(model.excess)
+    """The excess of one model with the 95 % interval from resampled kinds of supervised models."""
+    if np.isnan(model.excess):
+        return "n/a"
 
     def excess(x, er):
-        return model.er - at_equal_accuracy([model.imagenet], x, er, within).mean[0]
+        return matched_excess([model.imagenet], [model.er], x, er, reach).excess[0]
 
     low, high = interval(excess, kinds, *ordinary, resamples=resamples, seed=seed)
     return with_interval(model.excess, low, high)
@@ -83,22 +91,23 @@ def told(model):
 style.table(
     "matched",
     pd.DataFrame(
-        {"finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels",
+        {"finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels" + " †" * m.beyond,
          "ImageNet (%)": style.percent(m.imagenet),
          "ER": style.points(m.er),
-         "supervised": f"{style.points(m.mean)} ({style.points(m.highest)})" if m.peers else "n/a",
-         "peers": m.peers, "at (%)": style.percent(m.at) if m.peers else "n/a",
-         "ER above them": told(m),
+         "expected": style.points(m.expected),
+         "excess": told(m),
+         "97.5 % of supervised": style.points(m.limit),
+         "supervised models": m.peers,
          "ER, refitted line": style.points(m.refitted)}
         for m in finetuned.itertuples()
     ), "published",
-    f"""Effective robustness (points, four shifts) of CLIP models finetuned on ImageNet, and of
-    supervised models whose ImageNet accuracy differs by at most {100 * within:g} point.""",
-    more=f"""Supervised: their mean, in brackets the highest; at: their mean on ImageNet. Above: in
-    brackets 95 % of {resamples} bootstrap resamples of kinds of supervised models
-    ({kinds.nunique()} by name), seed {seed}; none below five peers. Refitted line: through all,
-    {style.minus(f"slope {modern.slope:.3f}, intercept {modern.intercept:.3f}")}, r {modern.r:.3f}.
-    {weights} models count once at each image size with accuracies, {len(supervised)} times.""",
+    """Finetuned CLIP models are more robust than supervised models of their accuracy are expected
+    to be (points, four shifts). Expected: local fit to supervised models; excess: ER minus it.""",
+    more=f"""The fit is quadratic in logit accuracy over models within {100 * reach:g} points;
+    97.5 % of them exceed it by less than the number given. Brackets: {resamples} resamples of
+    {kinds.nunique()} kinds of model, seed {seed}. †: more accurate than every supervised model.
+    Refitted line: {style.minus(f"slope {modern.slope:.3f}, intercept {modern.intercept:.3f}")}.
+    {weights} models, each at every image size.""",
 )  # fmt: skip
 
 # %%
@@ -108,8 +117,8 @@ style.figure(
     "equals", charts.matched(drawn, others, finetuned), "published",
     f"""Effective robustness on four shifts against ImageNet accuracy, above 60 %:
     supervised models at each of their image sizes ({len(drawn)} marks), {len(others)} zero-shot and
-    {len(finetuned)} finetuned CLIP models. Vertical lines: what a finetuned model has above the
-    mean of supervised ones of its accuracy.""",
+    {len(finetuned)} finetuned CLIP models. Vertical line: excess of a finetuned model over the
+    ER expected at its accuracy.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -139,12 +148,14 @@ style.table(
 )  # fmt: skip
 
 # %%
+known = finetuned.dropna(subset=["excess"])
+style.text("exceed", f"{(known['excess'] > known['limit']).sum()} of {len(known)}")
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
     m = openai.loc[f"vit_{tag}_clip_224"]
-    excess = f"{style.points(m['excess'])} are above the mean of its {m['peers']} equals"
-    at = " % against ".join(map(style.percent, m[["at", "imagenet"]]))
-    style.text(name, f"{style.points(m['er'])} points, of which {excess} ({at} % on ImageNet)")
+    above = f"{style.points(m['excess'])} exceed what supervised models of its accuracy should have"
+    spread = f"97.5 % of these exceed it by less than {style.points(m['limit'])}"
+    style.text(name, f"{style.points(m['er'])} points, of which {above} ({spread})")
 style.text("supervised-rank", f"{rank_correlation(*ordinary):.2f}")
 slope = np.polyfit(*np.array(ordinary)[:, supervised["imagenet"] > 0.84], 1)[0]
 style.text("supervised-slope", f"above 84 % a point of accuracy goes with {slope:.1f} of ER")

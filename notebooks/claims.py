@@ -16,10 +16,9 @@
 # %% [markdown]
 # # Claims
 #
-# A verdict on each claim of the paper, from the evidence at hand: a card, or for the pocket lab's
-# models, which the same rules judge, a sentence that stands beside it. The page
-# {doc}`/appendix/claims` shows the cards. What the paper claims, and how this book judges it, is in
-# `data/claims.yaml`; each claim has one function in `companion.claims.rules`.
+# A verdict on each claim of the paper from the available evidence. The same rules judge the pocket
+# lab's models. The page {doc}`/appendix/claims` shows the cards. What the paper claims, and how we
+# judge it, is in `data/claims.yaml`; each claim has one function in `companion.claims.rules`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -29,11 +28,11 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 # %%
 import pandas as pd
 
+from analysis.metrics.robustness import REACHES
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
-from companion.publish import style, words
-from companion.publish.cards import badge, beside, by_reach, card, counts, outcome
+from companion.publish import cards, style, words
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
@@ -54,18 +53,18 @@ verdicts["K-zero-shot"].cases, verdicts["K-zero-shot"].covered, verdicts["K-zero
 # ## Cards and ledger
 
 # %%
-tell = {"paper": card, "pocket": beside}[edition]
 for name, claim in claims.items():
-    style.text(name, tell(claim, verdicts[name], evidence))
-    style.text(f"{name}-outcome", outcome(verdicts[name]))
-    style.text(f"{name}-badge", badge(verdicts[name]))
-style.text("reach", by_reach(evidence, claims) if edition == "paper" else "")
+    style.text(name, cards.card(claim, verdicts[name], evidence))
+    style.text(f"{name}-line", cards.line(claim, verdicts[name]))
+    style.text(f"{name}-outcome", cards.outcome(verdicts[name]))
+    style.text(f"{name}-badge", cards.badge(verdicts[name]))
 
 # %%
 ledger = pd.DataFrame(
     {
         "claim": [f"{{ref}}`{name} <claim-{name}>`" for name in claims],
-        "verdict": [badge(verdict) for verdict in verdicts.values()],
+        "verdict": [cards.chip(verdict) for verdict in verdicts.values()],
+        "evidence": [cards.sentence(verdict) for verdict in verdicts.values()],
         "version": [", ".join(claim.version) for claim in claims.values()],
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
         "expected": [claim.expected for claim in claims.values()],
@@ -76,4 +75,45 @@ style.table(
     "The paper's claims and the verdict of this build on each; the cards below give the evidence.",
     search="Find a claim", choose="verdict",
 )  # fmt: skip
-style.text("counts", counts(verdicts))
+style.text("counts", cards.counts(verdicts))
+brief = [cards.brief(claim, verdicts[name]) for name, claim in claims.items()]
+style.table(
+    "brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brief}),
+    words.kind(evidence.measurements),
+    "The paper's claims, judged by the same rules for the pocket lab's models.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Who is robust
+#
+# Several claims ask whether a model is robust. It is if its excess over ordinary models of its
+# accuracy lies above what 97.5 % of these have, with the whole interval, and if no reach of the
+# local fit says the contrary.
+
+# %%
+titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() for m in f.models}
+answers = {True: "robust", False: "not robust", None: "not known"}
+judged = [
+    (titles[name], known, next(row for row in evidence.robustness[known.view].to_dict("records")
+                               if row["name"] == name))
+    for name, known in evidence.robust.items()
+]  # fmt: skip
+robust = pd.DataFrame(
+    {
+        "model": title,
+        "shifts": known.view,
+        "ER": style.points(known.er.value),
+        "excess": style.with_interval(*known.excess),
+        "97.5 % of ordinary models": style.points(known.limit),
+        "ordinary models": f"{known.ordinary_models:.0f}",
+        "answer": answers[known.robust],
+        **{f"{100 * reach:.0f}": answers[row[f"robust_{reach:g}"]] for reach in REACHES},
+    }
+    for title, known, row in judged
+)
+style.table(
+    "robust", robust, words.kinds("published", words.kind(evidence.measurements)),
+    "Which models are robust: their excess over ordinary models of equal accuracy, in points.",
+    more="""The last columns give the answer with ordinary models within so many points of ImageNet
+    accuracy; *not known* where these are too few or the interval contains the limit.""",
+)  # fmt: skip

@@ -143,5 +143,5 @@ known = of_family(backbone, measured.values())
 for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
         verdict = judge(claim, known)
-        style.text(f"claim-{name}", cards.beside(claim, verdict, known, f"**{name}.**"))
+        style.text(f"claim-{name}", f"**{name}.** {cards.brief(claim, verdict)}")
 words.missing("The concepts", "concepts", backbone, list(measured.values()))

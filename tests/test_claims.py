@@ -96,12 +96,12 @@ def test_more_cases_than_the_claim_covers_are_refused():
 
 @pytest.mark.parametrize(
     ("low", "high", "reached", "missed"),
-    [(6, 7, "holds", "fails"), (5, 5.9, "fails", "holds"), (5, 6, "undecided", "undecided"),
+    [(6.1, 7, "holds", "fails"), (6, 7, "undecided", "undecided"), (5, 5.9, "fails", "holds"), (5, 6, "undecided", "undecided"),
      (np.nan, np.nan, "undecided", "undecided")],
 )  # fmt: skip
 def test_an_interval_and_a_cut(low, high, reached, missed):
     found = Interval((low + high) / 2, low, high)
-    assert (found.at_least(6), found.below(6)) == (reached, missed)
+    assert (found.above(6), found.below(6)) == (reached, missed)
 
 
 def test_a_wrong_table_names_entry_and_field(tmp_path):

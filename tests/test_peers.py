@@ -19,15 +19,6 @@ def clip(table):
     return models.assign(group=models["weights"].str[:6])
 
 
-def test_peers_are_those_of_the_same_accuracy():
-    found = peers.at_equal_accuracy([0.80, 0.5, 0.9], [0.79, 0.81, 0.82, 0.895], [1, 3, 9, 5])
-    assert found.mean[[0, 2]].tolist() == [2, 5] and np.isnan(found.mean[1])
-    assert found.highest[[0, 2]].tolist() == [3, 5] and np.isnan(found.highest[1])
-    assert found.number.tolist() == [2, 0, 1]
-    with pytest.raises(ValueError, match="one value for each accuracy"):
-        peers.at_equal_accuracy([0.8], [0.8, 0.7], [1])
-
-
 def test_a_group_is_predicted_from_all_others(clip):
     x, y, groups = (clip[c].to_numpy() for c in ("imagenet", "shifted", "group"))
     expected = np.empty(len(x))

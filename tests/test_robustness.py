@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+import statsmodels.api as sm
 
 from analysis.metrics.robustness import (
     Baseline,
@@ -17,8 +18,9 @@ from analysis.metrics.robustness import (
     inverse_logit,
     is_robust,
     logit,
-    ordinary_limit,
+    matched_excess,
     resampled_units,
+    robust_at_every_reach,
     sampling_error,
     weighted_accuracy,
 )
@@ -133,18 +135,41 @@ def test_bad_input_is_named(call, message):
         call()
 
 
-@pytest.mark.parametrize(
-    ("imagenet", "limit", "near"),
-    # of ten values a point apart the 97.5th percentile lies 0.975 · 9 points above the lowest
-    [(0.505, 0.09775, 10), (0.525, 0.11775, 10), (0.575, np.nan, 8), (0.425, np.nan, 8),
-     (0.9, np.nan, 0)],
-)  # fmt: skip
-def test_what_ordinary_models_of_an_accuracy_reach(imagenet, limit, near):
-    """Models a point apart from 40 to 60 %, each a point more robust than the one before."""
+def test_the_excess_over_ordinary_models_agrees_with_statsmodels(pool):
+    imagenet, shifted = pool
+    er = effective_robustness(shifted, imagenet, fit_baseline(imagenet, shifted))
+    found = matched_excess([0.5], [0.12], imagenet, er, reach=0.2)
+    near = np.abs(imagenet - 0.5) <= 0.2
+    x = scipy.special.logit(imagenet[near])
+    fit = sm.OLS(er[near], np.vander(x, 3)).fit()
+    at = fit.get_prediction(np.vander([scipy.special.logit(0.5)], 3))
+    assert found.excess == pytest.approx(0.12 - at.predicted_mean, abs=1e-10)
+    assert found.error == pytest.approx(at.se_mean, rel=1e-8)
+    assert found.limit == pytest.approx([np.quantile(fit.resid, 0.975)], abs=1e-10)
+    assert found.models.tolist() == [near.sum()]
+
+
+def test_a_trend_among_ordinary_models_is_no_excess():
+    """21 models a point apart, each more robust the more accurate: none exceeds the others."""
     accuracies = np.linspace(0.4, 0.6, 21)
-    limits, models = ordinary_limit([imagenet], accuracies, accuracies - 0.45)
-    np.testing.assert_allclose(limits, [limit])
-    assert models.tolist() == [near]
+    er = 0.3 * logit(accuracies) + 0.05 * logit(accuracies) ** 2
+    found = matched_excess(accuracies, er, accuracies, er)
+    assert np.abs(found.excess[5:16]).max() < 1e-12 and np.abs(found.limit[5:16]).max() < 1e-12
+    assert np.isnan(found.excess[:4]).all()  # fewer than ten within five points
+    assert found.models[[0, 10]].tolist() == [6, 11]
+    outside = matched_excess([0.56, 0.615, 0.5], [0, 0, 0], accuracies[5:16], er[5:16])
+    assert np.isnan(outside.excess).tolist() == [True, True, False]
+    with pytest.raises(ValueError, match="one effective robustness for each accuracy"):
+        matched_excess([0.5], [0], accuracies, er[1:])
+
+
+@pytest.mark.parametrize(
+    ("answers", "robust"),
+    [([True, None, True], True), ([None, None, True], True), ([False, True, True], None),
+     ([True, True, None], None), ([None, True, False], None)],
+)  # fmt: skip
+def test_an_answer_that_flips_with_the_reach_is_unknown(answers, robust):
+    assert robust_at_every_reach(answers, main=2) is robust
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,17 @@ class Controls(NamedTuple):
     centred_features: float
 
 
+class Centred(NamedTuple):
+    """What `centred_importance` returns.
+
+    `importance`: (rank,), over its mean, sorted from the largest; `error`: standard error over
+    images of the largest, by the delta method for a ratio.
+    """
+
+    importance: Array
+    error: float
+
+
 @dataclass(frozen=True)
 class Decomposition:
     """A head as Σ_i σ_i u_i v_iᵀ, directions without weight left out.
@@ -169,18 +180,44 @@ def _top(importances: Array) -> float:
     return float(importances.max() / importances.mean())
 
 
+def centred_importance(features: ArrayLike, head: ArrayLike) -> Centred:
+    """Importance with both common parts removed: `features` (N, d), `head` (classes, d).
+
+    The mean row is subtracted from the head and the mean image from the images, which are scaled to
+    length 1 before. Neither changes a prediction if the head has a bias, so a ratio that remains is
+    not made by a constant that all images or all classes share.
+    """
+    parts = decompose(head, less_mean=True)
+    values = parts.shares * _centred_cosine(features, parts.directions)
+    ratio, top = _top(values), int(values.argmax())
+    residuals, mean = [], values.mean()
+    for cosines in _centred_cosines(features, parts.directions):
+        weighted = cosines * parts.shares
+        residuals.append(weighted[:, top] - ratio * weighted.mean(axis=1))
+    apart = np.concatenate(residuals)
+    error = apart.std(ddof=1) / np.sqrt(len(apart)) / mean
+    return Centred(np.sort(values)[::-1] / mean, float(error))
+
+
 def _centred_cosine(features: ArrayLike, directions: Array) -> Array:
     """Mean over images of |cos(v_i, h − mean)|, images at length 1 before: (rank,)."""
+    blocks = _centred_cosines(features, directions)
+    sums = [(cosines.sum(axis=0), len(cosines)) for cosines in blocks]
+    mean: Array = np.sum([s for s, _ in sums], axis=0) / sum(n for _, n in sums)
+    return mean
+
+
+def _centred_cosines(features: ArrayLike, directions: Array) -> Iterator[Array]:
+    """Yield blocks of |cos(v_i, h − mean)|, (images, rank), images at length 1 before."""
     width = directions.shape[1]
     mean, images = np.zeros(width), 0
     for h in unit_blocks(features, width):
         mean += h.sum(axis=0)
         images += len(h)
     mean /= images
-    total = np.zeros(len(directions))
     for h in unit_blocks(features, width):
-        total += len(h) * mean_absolute_cosine(h - mean, directions)
-    return total / images
+        for centred in unit_blocks(h - mean, width):
+            yield np.abs(centred @ directions.T)
 
 
 def privileged(importances: ArrayLike, threshold: float = PRIVILEGED_THRESHOLD) -> Indices:

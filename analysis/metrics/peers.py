@@ -1,14 +1,13 @@
-"""Robustness beside other models: what equally accurate ones reach, what other groups predict.
+"""Robustness compared with other models: what other groups predict, and what causes explain.
 
-Effective robustness is a distance to one line. Here the same accuracies are set against models of
-the same ImageNet accuracy, against lines through other models, and shift by shift. Accuracies are
+Effective robustness is a distance to one line. Here the same accuracies are compared with lines
+through other models, and shift by shift (models of equal accuracy: `robustness.matched_excess`).
+Accuracies are
 fractions, shape (models,), as in `robustness`; intervals come from `indicators.interval`, with
 whole groups of models drawn.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -17,40 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.metrics.robustness import fit_baseline, logit
 
 Array = NDArray[np.float64]
-
-
-class Matched(NamedTuple):
-    """Mean and highest value of each model's peers, and `number` of these; (models,) each.
-
-    Mean and highest are NaN where there is no peer.
-    """
-
-    mean: Array
-    highest: Array
-    number: NDArray[np.intp]
-
-
-def at_equal_accuracy(
-    imagenet: ArrayLike, others: ArrayLike, values: ArrayLike, within: float = 0.01
-) -> Matched:
-    """What other models of the same ImageNet accuracy reach, for each model.
-
-    `imagenet`: (models,); `others`: (n,) ImageNet accuracies of the possible peers and `values`:
-    (n,) what is known of them, such as effective robustness; `within`: how far apart two accuracies
-    may be, a fraction. Raises ValueError where `others` and `values` differ in shape.
-    """
-    own, x, y = (np.asarray(a, np.float64) for a in (imagenet, others, values))
-    if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(
-            f"peers need one value for each accuracy; got shapes {x.shape} and {y.shape}."
-        )
-    near = np.abs(own[:, None] - x) <= within + 1e-12
-    count = near.sum(axis=1)
-    some = count > 0
-    mean, highest = np.full(len(own), np.nan), np.full(len(own), np.nan)
-    mean[some] = (near[some] @ y) / count[some]
-    highest[some] = np.where(near[some], y, -np.inf).max(axis=1)
-    return Matched(mean, highest, count)
 
 
 def expected_by_others(

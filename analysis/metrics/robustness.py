@@ -8,7 +8,7 @@ Uncertainty comes from the models that the line was fitted to (`bootstrap_baseli
 test sets that share no image (`sampling_error`) or, where test sets show the same units, from
 resampling these (`resampled_units`, `weighted_accuracy`). None of them says whether a model is
 *robust*: ordinary models scatter about the line far more than test sets explain, so that is asked
-against what ordinary models of the same accuracy reach (`ordinary_limit`, `is_robust`).
+against ordinary models of the same accuracy (`matched_excess`, `is_robust`).
 
 NumPy alone, because every page of the book imports this: `scipy.special` would take it a quarter
 of a second to save two lines.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,11 +29,13 @@ Integers = NDArray[np.intp]
 
 NORMAL_95 = 1.959964
 """Standard errors to either side of a normal 95 % interval."""
-#: Ordinary models are of a model's accuracy if theirs on ImageNet is within this much of it.
+#: Ordinary models within this much of a model's ImageNet accuracy are compared with it.
 REACH = 0.05
-#: So many of them must be at most as accurate, and as many at least as accurate.
-LEAST_PER_SIDE = 5
-#: The share of ordinary models that a robust one exceeds.
+#: The answer may not flip between these reaches.
+REACHES = (0.02, 0.03, REACH, 0.07, 0.10)
+#: The local fit needs so many ordinary models within reach, and goes at most this far beyond them.
+LEAST_MATCHED, BEYOND = 10, 0.01
+#: The share of ordinary models whose residual a robust model exceeds.
 ORDINARY_SHARE = 0.975
 #: Images whose logits are held at a time.
 BLOCK = 4096
@@ -160,37 +163,85 @@ def sampling_error(
     return error
 
 
-def ordinary_limit(
-    imagenet: ArrayLike, pool_imagenet: ArrayLike, pool_er: ArrayLike, reach: float = REACH
-) -> tuple[Array, Integers]:
-    """What ordinary models of each accuracy reach, and of how many models that is known.
+class Matched(NamedTuple):
+    """Models compared with ordinary models of the same ImageNet accuracy: (n,) each.
 
-    `imagenet`: (n,) accuracies; `pool_imagenet`, `pool_er`: (models,) accuracy and effective
-    robustness of ordinary models, on the same shifts and against the same line. Returns (n,) the
-    97.5th percentile of `pool_er` among the models within `reach`, and (n,) their number. The limit
-    is NaN where fewer than `LEAST_PER_SIDE` of them are at most, or at least, as accurate: that of
-    ordinary models changes with accuracy, so models on one side alone say nothing.
+    `excess`: effective robustness minus what the local fit expects, a fraction; `error`: standard
+    error of that fit at the model's accuracy; `limit`: the 97.5th percentile of the ordinary
+    models' own residuals; `models`: how many of them lie within reach. The first three are NaN
+    where the fit is not defined (see `matched_excess`).
     """
-    at, x = np.atleast_1d(np.asarray(imagenet, np.float64)), np.asarray(pool_imagenet, np.float64)
-    apart = x - at[:, None]
-    near = np.abs(apart) <= reach
-    sides = [(near & side).sum(axis=1) for side in (apart <= 0, apart >= 0)]
-    known = np.minimum(*sides) >= LEAST_PER_SIDE
-    er = np.asarray(pool_er, np.float64)
-    limits = np.full(len(at), np.nan)
-    for model in np.flatnonzero(known):
-        limits[model] = np.quantile(er[near[model]], ORDINARY_SHARE)
-    return limits, near.sum(axis=1)
+
+    excess: Array
+    error: Array
+    limit: Array
+    models: Integers
+
+
+def matched_excess(
+    imagenet: ArrayLike,
+    er: ArrayLike,
+    pool_imagenet: ArrayLike,
+    pool_er: ArrayLike,
+    reach: float = REACH,
+) -> Matched:
+    """How far models lie above ordinary models of equal accuracy, with the trend taken out.
+
+    `imagenet`, `er`: (n,) accuracy and effective robustness of the models to judge, fractions;
+    `pool_imagenet`, `pool_er`: (models,) the same of ordinary models, on the same shifts and
+    against the same line. For each model, `pool_er` is regressed on logit accuracy and its square
+    over the ordinary models within `reach` of its ImageNet accuracy. Effective robustness of
+    ordinary models rises with accuracy, so a plain percentile over such a window would be set by
+    its most accurate members.
+
+    The fit is defined with at least `LEAST_MATCHED` ordinary models within reach, and at most
+    `BEYOND` outside the range of their accuracies. Raises ValueError for pool arrays of different
+    shapes, and for accuracies outside (0, 1).
+    """
+    at, own = (np.atleast_1d(np.asarray(a, np.float64)) for a in (imagenet, er))
+    x, y = np.asarray(pool_imagenet, np.float64), np.asarray(pool_er, np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(
+            "ordinary models need one effective robustness for each accuracy; got shapes "
+            f"{x.shape} and {y.shape}."
+        )
+    near = np.abs(x - at[:, None]) <= reach + 1e-12
+    excess, error, limit = np.full((3, len(at)), np.nan)
+    for n, chosen in enumerate(near):
+        if chosen.sum() < LEAST_MATCHED:
+            continue
+        inside = x[chosen]
+        if not inside.min() - BEYOND <= at[n] <= inside.max() + BEYOND:
+            continue
+        design = np.vander(logit(inside) - logit(at[n]), 3, increasing=True)
+        fitted, _, rank, _ = np.linalg.lstsq(design, y[chosen], rcond=None)
+        if rank < 3:
+            continue
+        residuals = y[chosen] - design @ fitted
+        variance = residuals @ residuals / (len(residuals) - 3)
+        excess[n] = own[n] - fitted[0]
+        error[n] = np.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0])
+        limit[n] = np.quantile(residuals, ORDINARY_SHARE)
+    return Matched(excess, error, limit, near.sum(axis=1))
 
 
 def is_robust(low: float, high: float, limit: float) -> bool | None:
-    """Whether a model is robust: its effective robustness exceeds what ordinary models reach.
+    """Whether a model is robust: its excess exceeds what ordinary models scatter.
 
-    `low`, `high`: the ends of its 95 % interval; `limit`: see `ordinary_limit`. True if the whole
-    interval lies above the limit, False if it lies below, None (unknown) if it holds the limit or
-    anything is NaN.
+    `low`, `high`: the ends of the 95 % interval of `Matched.excess`; `limit`: `Matched.limit`.
+    True if the whole interval lies above the limit, False if it lies below, None (unknown) if it
+    contains the limit or anything is NaN.
     """
     return True if low > limit else False if high < limit else None
+
+
+def robust_at_every_reach(answers: Sequence[bool | None], main: int) -> bool | None:
+    """The answer at the main reach, or None if any other reach establishes the contrary.
+
+    `answers`: `is_robust` for each of `REACHES`; `main`: the place of the reach that decides.
+    """
+    answer = answers[main]
+    return None if answer is None or (not answer) in answers else answer
 
 
 def recognised(

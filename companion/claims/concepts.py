@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from analysis.families.registry import Family, Level, Model
@@ -80,8 +81,8 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot encodes more concepts than each model that it is compared with.
 
     Established, either way, where the difference is significant after Holm's correction for the
-    number of comparisons, which share models. Where no model was probed, the smallest leads in the
-    paper's own printed numbers are given.
+    number of comparisons that decide, which share models; those aside are corrected apart. Where no
+    model was probed, the smallest leads in the paper's own printed numbers are given.
     """
     compared = [*evidence.partners("finetuned"), *evidence.partners("supervised")]
     yield Scope(len(compared), "pairs", LOWER)
@@ -90,12 +91,18 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
         if _same_probe(evidence, *pair):
             one, other = _found(evidence, *pair)
             gaps[pair] = concept_counts.difference(one, other, evidence.counts)
-    sure = holm([_p_value(gap.value, gap.error) for gap in gaps.values()]) <= SIGNIFICANCE
-    for (pair, gap), beyond in zip(gaps.items(), sure, strict=True):
-        names, half = ", ".join(model.name for model in pair), NORMAL_95 * gap.error
-        aside = evidence.aside(*pair, *(evidence.concepts[model.name] for model in pair))
-        yield names, Case(holds(gap.value > 0) if beyond else "undecided", pair[1].level, aside)
-        yield from numbers(names, more=Interval.around(gap.value, half))
+    asides = {
+        pair: evidence.aside(*pair, *(evidence.concepts[model.name] for model in pair))
+        for pair in gaps
+    }
+    for decides in (True, False):
+        chosen = [pair for pair in gaps if (asides[pair] is None) == decides]
+        p = holm([_p_value(gaps[pair].value, gaps[pair].error) for pair in chosen])
+        for pair, beyond in zip(chosen, p <= SIGNIFICANCE, strict=True):
+            gap, names = gaps[pair], ", ".join(model.name for model in pair)
+            more = holds(gap.value > 0) if beyond else "undecided"
+            yield names, Case(more, pair[1].level, asides[pair])
+            yield from numbers(names, more=Interval.around(gap.value, NORMAL_95 * gap.error))
     if gaps:
         yield from _counts(evidence)
         return
@@ -108,8 +115,9 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
     """The zero-shot model encodes most of the finetuned model's concepts, more than supervised.
 
     What all models encode is shared by chance and because some concepts are easy, so the zero-shot
-    share must exceed one half and the supervised model's, whose 95 % interval takes concepts as a
-    sample (McNemar). Where no model was probed, the paper's own printed shares are given.
+    share must exceed one half, and the supervised model's share of the same concepts. Both are
+    exact binomial tests (the second is McNemar's) that take concepts as a sample; equal shares
+    establish nothing. Where no model was probed, the paper's own printed shares are given.
     """
     pairs = evidence.partners("finetuned")
     yield Scope(len(pairs))
@@ -124,12 +132,13 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
             for one, rival in evidence.partners("supervised")
             if one == start and _same_probe(evidence, start, rival)
         ]
-        more: list[Result] = [lead.at_least(0) for lead in leads]
-        result = all_hold([holds(share > 0.5), *(more or ["undecided"])])
+        both = int((before & after).sum())
+        most = _more_often(both, int(after.sum()) - both)
+        result = all_hold([most, *(lead for _, lead in leads)] if leads else [most, "undecided"])
         aside = evidence.aside(*(evidence.concepts[m.name] for m in (start, finetuned)))
         yield finetuned.name, Case(result, aside=aside)
-        for lead in leads:
-            yield from numbers(finetuned.name, share_more=lead)
+        for more, _ in leads:
+            yield from numbers(finetuned.name, share_more=more)
         yield from numbers(
             finetuned.name, share=share, shared=int((before & after).sum()),
             shared_by_chance=float(before.mean() * after.sum()), encoded=int(after.sum()),
@@ -147,8 +156,9 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
 def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """The model trained on captions, not robust, encodes a number nearer to zero-shot's.
 
-    Nearer than to supervised's, beyond the 95 % interval; undecided if it is not known whether the
-    model is robust, and no test if it is.
+    Nearer than to supervised's, beyond the 95 % interval. That means something only where zero-shot
+    models encode more than supervised ones, beyond the interval; otherwise, and if it is not known
+    whether the model is robust, it is undecided. A robust model is no test.
     """
     yield Scope(len(evidence.at("captions")))
 
@@ -164,10 +174,11 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     ]
     for model, top, low in compared:
         own, above, below = (_found(evidence, *some) for some in ([model], top, low))
-        nearer = _nearer(own[0], above, below, evidence.counts)
+        order, nearer = _nearer(own[0], above, below, evidence.counts)
         robust = not_robust(model.name, evidence)
         aside: Aside | None = "no test" if robust == "fails" else None
-        result = all_hold([nearer.at_least(0), robust])
+        known = order.above(0) == "holds"
+        result = all_hold([nearer.above(0), robust]) if known else "undecided"
         yield model.name, Case(result, aside=evidence.aside(model) or aside)
         yield from numbers(
             model.name,
@@ -193,36 +204,41 @@ def _found(evidence: Evidence, *models: Model) -> list[Found]:
 
 def _nearer(
     own: Found, above: Sequence[Found], below: Sequence[Found], quantity: concept_counts.Quantity
-) -> Interval:
-    """By how much a count lies on the side of `above` from the middle between two groups.
+) -> tuple[Interval, Interval]:
+    """How far the mean count of `above` exceeds that of `below`, and `own` the middle of the two.
 
     Of frequent concepts, as `concept_counts.difference`.
     """
 
-    def middle(of: Callable[[Found], Any]) -> Any:
-        return sum(np.mean([of(one) for one in group], axis=0) for group in (above, below)) / 2
+    def difference(of: Callable[[Found], Any]) -> tuple[Any, Any]:
+        top, low = (np.mean([of(one) for one in group], axis=0) for group in (above, below))
+        return top - low, of(own) - (top + low) / 2
 
-    def count(one: Found) -> float:
-        return one.frequent(quantity).value
-
-    def halves(one: Found) -> NDArray[np.float64]:
-        return one.of("halves", quantity)
-
-    sign = np.sign(mean(map(count, above)) - mean(map(count, below)))
-    value = float(sign * (count(own) - middle(count)))
-    apart = halves(own) - middle(halves)
-    half = NORMAL_95 * float(apart.std(ddof=1)) if len(apart) > 1 else np.nan
-    return Interval.around(value, half)
+    values = difference(lambda one: one.frequent(quantity).value)
+    halves = difference(lambda one: one.of("halves", quantity))
+    order, nearer = (
+        Interval.around(float(value), NORMAL_95 * apart.std(ddof=1) if len(apart) > 1 else np.nan)
+        for value, apart in zip(values, halves, strict=True)
+    )
+    return order, nearer
 
 
-def _more_shared(one: Flags, other: Flags) -> Interval:
-    """How much larger a share of concepts one model encodes than another: of the same concepts.
+def _more_shared(one: Flags, other: Flags) -> tuple[Interval, Result]:
+    """How much larger a share of concepts one model encodes than another, of the same concepts.
 
-    The error is McNemar's: only concepts that one of the two alone encodes count.
+    The interval is McNemar's: only concepts that one of the two alone encodes count. The result is
+    that of the exact test.
     """
-    first, second = (one & ~other).sum(), (other & ~one).sum()
+    first, second = int((one & ~other).sum()), int((other & ~one).sum())
     share, half = (first - second) / len(one), NORMAL_95 * sqrt(first + second) / len(one)
-    return Interval.around(share, half)
+    return Interval.around(share, half), _more_often(first, second)
+
+
+def _more_often(first: int, second: int) -> Result:
+    """Whether one of two outcomes is the more frequent: an exact binomial test, two-sided."""
+    if not first + second or scipy.stats.binomtest(first, first + second).pvalue > SIGNIFICANCE:
+        return "undecided"
+    return holds(first > second)
 
 
 def _printed_names(claim: Claim, evidence: Evidence, model: Model) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ differ in what is gathered here, and in nothing else.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -20,34 +20,40 @@ from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from analysis.metrics.robustness import REACH, effective_robustness, is_robust, ordinary_limit
+from analysis.metrics.robustness import (
+    NORMAL_95,
+    REACH,
+    REACHES,
+    effective_robustness,
+    is_robust,
+    matched_excess,
+    robust_at_every_reach,
+)
 from companion.claims.ledger import Aside, ClaimError, Interval, Number, numbers
 from companion.measurements import accuracies, records, views
 from companion.measurements.due import TRAINING
+from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement
 
-#: Classes of the head that claims about heads are about.
-IMAGENET_CLASSES = 1000
+#: Images from which on a mean over images has an interval that a verdict may rest on.
+LEAST_IMAGES = 8
 
 
 class Robustness(NamedTuple):
-    """Effective robustness of one model, and what ordinary models of its accuracy reach.
+    """Effective robustness of one model, and how far it lies above ordinary models of its accuracy.
 
-    ``view``: on which shifts; ``ordinary``: their limit, NaN where too few are of that accuracy;
-    ``ordinary_models``: how many.
+    ``view``: on which shifts; ``excess``: above what ordinary models of equal accuracy are expected
+    to have, NaN where too few are known; ``limit``: the largest excess that counts as ordinary;
+    ``ordinary_models``: how many were compared; ``robust``: the answer, None if it is not known.
     """
 
     er: Interval
     view: str
-    ordinary: float
+    excess: Interval
+    limit: float
     ordinary_models: int
-
-    @property
-    def robust(self) -> bool | None:
-        """Whether the model is robust, None if that is not known."""
-        return is_robust(self.er.low, self.er.high, self.ordinary)
+    robust: bool | None
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,14 @@ class Cuts:
     from which on as far above it; ``far_above``: the ratio of two mean kurtoses from which on one
     is far above the other; ``outlier``: times the mean coordinate, from there a coordinate is an
     outlier; ``privileged``: times the mean importance, from there a direction is privileged;
-    ``reach``: how near ordinary models of a model's accuracy are, in ImageNet accuracy.
+    ``margin``: the largest loss of accuracy that pruning may cost and still count as none.
     """
 
     near_gaussian: float = 6.0
     far_above: float = 2.0
     outlier: float = OUTLIER_THRESHOLD
     privileged: float = PRIVILEGED_THRESHOLD
-    reach: float = REACH
+    margin: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,11 @@ class Evidence:
 
     ``measurements`` may be of models of ``others``, too, which then stand beside them and decide
     nothing. ``robustness``: view → one row per checkpoint with family, name, level, pretraining,
-    er, low and high (ends of the 95 % interval), in fractions, and what `Robustness` has of
-    ordinary models; values of two views are never compared. ``fits``: constants of the baseline
-    under every choice that the paper leaves open. ``misread``: effective robustness of models (as
-    in a view) under an activation that they were not trained with. ``reference``: the data set that
-    claims are about; ``probe``: that of concepts; ``counts``: which of their counts.
+    er, low and high (ends of the 95 % interval), in fractions, and the columns that
+    `beside_ordinary` adds; values of two views are never compared. ``fits``: constants of the
+    baseline under every choice that the paper leaves open. ``misread``: effective robustness of
+    models (as in a view) under an activation that they were not trained with. ``reference``: the
+    data set that claims are about; ``probe``: that of concepts; ``counts``: which of their counts.
     """
 
     families: Mapping[str, Family]
@@ -112,14 +118,18 @@ class Evidence:
         return "stand-in" if any(self.models[name].stand_in for name in names) else None
 
     def in_task(self, measurement: Measurement) -> bool:
-        """Whether a head is for the task that claims are about, whatever the images."""
+        """Whether a head is for the task that claims are about, whatever the images.
+
+        That is so if its list of classes is ImageNet's; having 1,000 rows is not enough.
+        """
         on_reference = measurement.data.name == self.reference
-        return on_reference or measurement.counts["classes"] == IMAGENET_CLASSES
+        return on_reference or measurement.provenance.head_classes == IMAGENET
 
     def measured(self, experiment: Experiment, *levels: Level) -> list[Measurement]:
         """Measurements of some levels' models that saw every single image of a whole data set.
 
-        Of a model that was measured on the data set that claims are about only that counts.
+        Fewer than `LEAST_IMAGES` images measure nothing. If a model was measured on the data set
+        that claims are about, only that measurement counts.
         Features before the projection are left out: see `zero_shot_at_layer`.
         """
         found = [
@@ -131,15 +141,16 @@ class Evidence:
             and not self.models[m.model].own_layer
             and "captions" not in m.data.name
             and is_whole(m.data.what)
+            and m.counts["images"] >= LEAST_IMAGES
         ]
         known = {m.model for m in found if m.data.name == self.reference}
         return [m for m in found if m.data.name == self.reference or m.model not in known]
 
-    def control(self, measurement: Measurement) -> Measurement | None:
-        """The same measurement of the same backbone with random weights."""
+    def control(self, measurement: Measurement) -> list[Measurement]:
+        """The same measurement of the same backbone with random weights: one, or none."""
         same = (measurement.family, measurement.data.name)
         found = self.measured(measurement.experiment, "random")
-        return next((m for m in found if (m.family, m.data.name) == same), None)
+        return [m for m in found if (m.family, m.data.name) == same]
 
     def zero_shot_at_layer(self, measurement: Measurement) -> list[Measurement]:
         """The same of zero-shot models of the backbone, before the projection, on the same images.
@@ -180,7 +191,8 @@ class Evidence:
             view: {
                 row["name"]: Robustness(
                     Interval(row["er"], row["low"], row["high"]), view,
-                    row["ordinary"], row["ordinary_models"],
+                    Interval(*(row[f"excess{end}"] for end in ("", "_low", "_high"))),
+                    row["limit"], row["ordinary_models"], row["robust"],
                 )
                 for row in rows.drop_duplicates("name", keep=False).to_dict("records")
             }
@@ -196,7 +208,7 @@ class Evidence:
         """
         order = sorted(self.by_view, key=lambda view: view != "four")
         every = [each for view in order for each in self.by_view[view].items()]
-        return dict(every) | {name: own for name, own in every if not np.isnan(own.ordinary)}
+        return dict(every) | {name: own for name, own in every if not np.isnan(own.limit)}
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
@@ -263,19 +275,12 @@ def gather(
         unseen = views.view("unseen", families.values())
         every = views.with_interval(unseen.models, views.resampled(unseen, RESAMPLES, SEED))
         shipped = every[every["seed"] == 0].reset_index(drop=True)
-        found = {"unseen": beside_ordinary(shipped, unseen, cuts.reach)}
+        found = {"unseen": beside_ordinary(shipped, unseen)}
         return Evidence(families, known, found, cuts=cuts, others=others, **POCKET)
     return Evidence(
-        families, known, _views(families, known, cuts.reach), views.fit_choices(),
-        _misread(families),
+        families, known, _views(families, known), views.fit_choices(), _misread(families),
         cuts=cuts, others=others,
     )  # fmt: skip
-
-
-def at_reach(evidence: Evidence, reach: float) -> Evidence:
-    """The evidence on the paper's models with another `Cuts.reach`."""
-    views = _views(evidence.families, evidence.measurements, reach)
-    return replace(evidence, robustness=views, cuts=replace(evidence.cuts, reach=reach))
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
@@ -284,30 +289,59 @@ def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
     return Evidence({family.name: family}, list(measurements), **scope)
 
 
-def beside_ordinary(models: pd.DataFrame, view: views.View, reach: float = REACH) -> pd.DataFrame:
-    """Models of a view (with `imagenet`), and what ordinary ones reach in `Robustness`' columns.
+def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
+    """Models of a view (with `imagenet`), compared with ordinary models of equal accuracy.
 
-    Ordinary are the models that the baseline is fitted to, or, on the paper's four shifts, where
-    these are too few of an accuracy, timm's that were trained on ImageNet alone.
+    Ordinary are, on the paper's four shifts, timm's models that were trained on ImageNet alone;
+    elsewhere, or where these are too few, the models that the baseline is fitted to. Adds what
+    `Robustness` has, with the excess and its interval in columns `excess`, `excess_low` and
+    `excess_high`, and for each of `REACHES` (0.05, say) the excess and the answer in columns
+    `excess_0.05` and `robust_0.05`.
     """
     pools = [view.pool]
     if view.name == "four":
         modern = accuracies.wide(accuracies.load(), accuracies.CLIP_V2, tuple(view.shifts))
         kept = (modern["source"] == "timm") & (modern["level"] == "supervised")
-        pools.append(modern[kept])
-    found = models.assign(ordinary=np.nan, ordinary_models=0)
+        pools.insert(0, modern[kept])
+    matched = {reach: _matched(models, pools, view, reach) for reach in REACHES}
+    columns = {
+        f"{name}_{reach:g}": table[name]
+        for reach, table in matched.items()
+        for name in ("excess", "robust")
+    }
+    answers = [table["robust"].tolist() for table in matched.values()]
+    main = REACHES.index(REACH)
+    robust = [robust_at_every_reach(each, main) for each in zip(*answers, strict=True)]
+    found = models.assign(**columns)
+    found[list(matched[REACH].columns)] = matched[REACH]
+    return found.assign(robust=pd.Series(robust, found.index, dtype=object))
+
+
+def _matched(
+    models: pd.DataFrame, pools: Sequence[pd.DataFrame], view: views.View, reach: float
+) -> pd.DataFrame:
+    """The excess of models at one reach, from the first pool that has ordinary models enough.
+
+    The interval adds the model's own and the fit's error, taken as independent.
+    """
+    columns = ["excess", "excess_low", "excess_high", "limit", "ordinary_models"]
+    found = pd.DataFrame(np.nan, models.index, columns).astype({"ordinary_models": float})
     for pool in pools:
         er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
-        limits, near = ordinary_limit(found["imagenet"], pool["imagenet"], er, reach)
-        new = found["ordinary"].isna().to_numpy() & (~np.isnan(limits) | (near > 0))
-        found.loc[new, "ordinary"] = limits[new]
-        found.loc[new, "ordinary_models"] = near[new]
-    return found
+        own = matched_excess(models["imagenet"], models["er"], pool["imagenet"], er, reach)
+        below, above = (
+            np.hypot(apart, NORMAL_95 * own.error)
+            for apart in (models["er"] - models["low"], models["high"] - models["er"])
+        )
+        new = found["limit"].isna().to_numpy() & ~np.isnan(own.limit)
+        rows = [own.excess, own.excess - below, own.excess + above, own.limit, own.models]
+        found.loc[new] = np.array(rows).T[new]
+    ends = found[["excess_low", "excess_high", "limit"]].to_numpy().tolist()
+    robust = pd.Series([is_robust(*each) for each in ends], found.index, dtype=object)
+    return found.assign(ordinary_models=found["ordinary_models"].fillna(0), robust=robust)
 
 
-def _views(
-    families: Mapping[str, Family], known: Sequence[Measurement], reach: float
-) -> dict[str, pd.DataFrame]:
+def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict[str, pd.DataFrame]:
     """Published effective robustness on five and on four shifts, and that of own accuracies."""
     five, four = (views.view(name, families.values()) for name in ("five", "four"))
     found = {
@@ -316,7 +350,7 @@ def _views(
         "own": (views.of_own_features(families, known), five),
     }
     return {
-        name: beside_ordinary(views.with_interval(rows), view, reach)
+        name: beside_ordinary(views.with_interval(rows), view)
         for name, (rows, view) in found.items()
     }
 

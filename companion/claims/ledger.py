@@ -6,17 +6,24 @@ case what the claim says *holds* if the evidence establishes it, *fails* if the 
 the contrary, and is *undecided* otherwise: the 95 % interval holds the cut, there is no control, or
 a part is missing. From the cases follows the outcome:
 
-- *reproduced*: it holds in every case, and every part of the claim has a case;
+- *reproduced*: it holds in every case, every part of the claim has a case, and everything that the
+  claim speaks of was measured;
+- *agrees so far*: it holds in some case and fails in none, but not everything was measured or
+  decided;
 - *differs*: it fails in some case and holds in none;
 - *mixed*: it holds in some and fails in others;
-- *undecided*: measured, but neither of these;
+- *undecided*: measured, but neither established nor refuted in any case;
 - *not measured*: there is no case.
+
+More evidence that says the same never makes an outcome less certain: an undecided case changes
+nothing that another case has established, and several measurements of one thing are undecided only
+if none decides or two contradict each other (`combined`).
 
 Some cases stand *aside*: they are counted, shown and decide nothing. These are of stand-ins (the
 nearest public model, not the paper's own), of models whose identity is inferred, of heads for
 another task or by another probe than the claim's, and of models that cannot test a claim. Where no
-other case exists the outcome is *undecided*. How many of the models (or pairs) that the claim
-speaks of were measured is the *coverage*, which is given beside the outcome and is no part of it.
+other case exists the outcome is *undecided*. The *coverage* is how many of the models (or pairs)
+that the claim speaks of were measured.
 """
 
 from __future__ import annotations
@@ -27,6 +34,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
+import scipy
 from pydantic import Field, TypeAdapter, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, read_yaml
@@ -38,7 +46,7 @@ CLAIMS = ROOT / "data" / "claims.yaml"
 Result = Literal["holds", "fails", "undecided"]
 #: Why a case decides nothing.
 Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
-Outcome = Literal["reproduced", "mixed", "differs", "undecided", "not measured"]
+Outcome = Literal["reproduced", "agrees so far", "mixed", "differs", "undecided", "not measured"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Unit = Literal["dimensionless", "times the mean", "fraction", "count"]
 #: Names of the numbers that carry verdicts, by unit; all others are counts.
@@ -47,10 +55,10 @@ UNITS: dict[Unit, tuple[str, ...]] = {
         *("kurtosis", "low_kurtosis", "lowest_kurtosis", "highest_kurtosis", "ratio"),
         *("slope", "intercept", "r"),
     ),
-    "times the mean": ("importance", "importance_centred"),
+    "times the mean": ("importance", "importance_centred", "importance_head_centred"),
     "fraction": (
         *("robustness", "lowest_robustness", "highest_robustness", "robustness_change"),
-        *("ordinary", "smallest_gap", "printed_lowest", "printed_highest", "plain_gelu"),
+        *("excess", "smallest_gap", "printed_lowest", "printed_highest", "plain_gelu"),
         *("refitted_lowest", "refitted_highest"),
         *("share", "share_more", "printed_share", "printed_share_supervised"),
         *("accuracy_whole", "accuracy_kept", "accuracy_random", "accuracy_change", "without_loss"),
@@ -61,18 +69,6 @@ UNITS: dict[Unit, tuple[str, ...]] = {
 
 class ClaimError(CompanionError, ValueError):
     """The table of claims is wrong, or a claim is judged by what it does not state."""
-
-
-class Sentence(Strict):
-    """A sentence of a claim's card, or one for each thing that a number is of (see `cards`)."""
-
-    text: str
-    each: str = ""
-    levels: tuple[Level, ...] = ()
-    where: Literal["reference", "elsewhere"] | None = None
-    join: str = " "
-    before: str = ""
-    after: str = ""
 
 
 class Entry(Strict):
@@ -93,7 +89,9 @@ class Claim(Entry):
     statement: str
     expected: str
     rule: str
-    found: tuple[Sentence, ...]
+    note: str = ""
+    shown: dict[str, str]
+    cut: str = ""
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float]
     names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -115,6 +113,11 @@ class Interval(NamedTuple):
         """The interval that reaches as far to both sides."""
         return cls(value, value - half, value + half)
 
+    @classmethod
+    def of_mean(cls, mean: float, error: float, number: int) -> Interval:
+        """The interval of a mean over so many values with its standard error (Student's t)."""
+        return cls.around(mean, float(scipy.stats.t.ppf(0.975, number - 1)) * error)
+
     def less(self, other: Interval) -> Interval:
         """The difference of two that are independent."""
         value = self.value - other.value
@@ -122,13 +125,13 @@ class Interval(NamedTuple):
         above = np.hypot(self.high - self.value, other.value - other.low)
         return Interval(value, value - below, value + above)
 
-    def at_least(self, cut: float) -> Result:
-        """Whether the value is at least as large as a cut."""
-        return "holds" if self.low >= cut else "fails" if self.high < cut else "undecided"
+    def above(self, cut: float) -> Result:
+        """Whether the value is larger than a cut; a value without error must not equal it."""
+        return "holds" if self.low > cut else "fails" if self.high < cut else "undecided"
 
     def below(self, cut: float) -> Result:
-        """Whether it is smaller than a cut."""
-        return "holds" if self.high < cut else "fails" if self.low >= cut else "undecided"
+        """Whether it is smaller than a cut, as `above`."""
+        return "holds" if self.high < cut else "fails" if self.low > cut else "undecided"
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def verdict(findings: Findings) -> Verdict:
     if scope.measured is not None:
         measured = scope.measured
     carried = tuple(dict.fromkeys(one for one in told if isinstance(one, Number)))
-    outcome = outcome_of(cases.values(), scope.parts)
+    outcome = outcome_of(cases.values(), scope.parts, measured >= scope.covered)
     return Verdict(outcome, cases, scope.covered, measured, scope.unit, carried)
 
 
@@ -238,19 +241,23 @@ def _one(cases: Collection[Case]) -> Case:
     order: tuple[Aside | None, ...] = (None, *get_args(Aside))
     aside = min((case.aside for case in cases), key=order.index)
     kept = [case for case in cases if case.aside == aside]
-    return replace(kept[0], result=agreed(case.result for case in kept))
+    return replace(kept[0], result=combined(case.result for case in kept))
 
 
-def outcome_of(cases: Collection[Case], parts: Collection[str] = ()) -> Outcome:
-    """The outcome by the rules at the top of this module."""
+def outcome_of(
+    cases: Collection[Case], parts: Collection[str] = (), everything: bool = True
+) -> Outcome:
+    """The outcome by the rules at the top of this module; ``everything``: all was measured."""
     if not cases:
         return "not measured"
     deciding = [case for case in cases if case.aside is None]
     results = {case.result for case in deciding}
     if "fails" in results:
         return "mixed" if "holds" in results else "differs"
-    complete = {case.part for case in deciding} >= set(parts)
-    return "reproduced" if results == {"holds"} and complete else "undecided"
+    if "holds" not in results:
+        return "undecided"
+    complete = everything and {case.part for case in deciding} >= set(parts)
+    return "reproduced" if complete and results == {"holds"} else "agrees so far"
 
 
 def holds(condition: bool) -> Result:
@@ -264,9 +271,12 @@ def all_hold(results: Iterable[Result]) -> Result:
     return "fails" if "fails" in found else "holds" if found == {"holds"} else "undecided"
 
 
-def agreed(results: Iterable[Result]) -> Result:
-    """What several measurements of the same say: undecided unless they all say the same."""
-    found = set(results)
+def combined(results: Iterable[Result]) -> Result:
+    """What several measurements of the same thing say: what those that decide agree on.
+
+    Undecided if none decides, or if two contradict each other.
+    """
+    found = set(results) - {"undecided"}
     return found.pop() if len(found) == 1 else "undecided"
 
 

@@ -9,7 +9,6 @@ from itertools import product
 import numpy as np
 
 from analysis.families.registry import Level
-from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
     Aside,
@@ -20,8 +19,8 @@ from companion.claims.ledger import (
     Number,
     Result,
     Scope,
-    agreed,
     all_hold,
+    combined,
     numbers,
 )
 from companion.measurements.records import Measurement
@@ -36,20 +35,24 @@ COLUMNS: dict[Result, str] = {"fails": "with", "holds": "without", "undecided": 
 
 
 def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
-    """The mean kurtosis is far above 3, and above that of the control where there is one."""
+    """The mean kurtosis is far above 3, and above that of random weights.
+
+    The control is the same backbone on the same images, or, where that is missing or decides
+    nothing, every backbone with random weights; without any a model is undecided.
+    """
     yield Scope(len(evidence.at("zero_shot")))
     found = evidence.measured("outlier_features", "zero_shot")
+    drawn = evidence.measured("outlier_features", "random")
     for m in found:
-        own, control = _kurtosis(m), evidence.control(m)
-        results = [own.at_least(evidence.cuts.near_gaussian)]
-        if control:
-            results.append(own.less(_kurtosis(control)).at_least(0))
-        yield m.model, Case(all_hold(results), aside=evidence.aside(m))
-        for one in (m, control) if control else (m,):
+        controls = evidence.control(m)
+        exceeds = _exceeds(m, controls)
+        if exceeds == "undecided":
+            controls, exceeds = drawn, _exceeds(m, drawn)
+        far_above = _kurtosis(m).above(evidence.cuts.near_gaussian)
+        yield m.model, Case(all_hold([far_above, exceeds]), aside=evidence.aside(m))
+        for one in (m, *controls):
             yield from _carried(one)
             yield from numbers_of(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
-    for name in dict.fromkeys(m.model for m in found):
-        yield from _spread(name, found)
     yield from numbers(on_reference=evidence.on_reference(found))
 
 
@@ -65,8 +68,6 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
         yield m.model, Case(_near_gaussian(m, evidence), m.level, evidence.aside(m))
         for one in (m, *evidence.zero_shot_at_layer(m)):
             yield from _carried(one)
-        if evidence.models[m.model].layer != COMPARED:
-            yield from numbers_of(m, other_layer=True)
     for m in evidence.measurements:
         if m.experiment == "outlier_features" and m.family not in evidence.families:
             yield from _carried(m)
@@ -86,7 +87,7 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
         if (rich, data) in known and (poor, data) in known:
             both = known[rich, data], known[poor, data]
             ratio, names = _ratio(*map(_kurtosis, both)), f"{rich}, {poor}"
-            far_above = ratio.at_least(evidence.cuts.far_above)
+            far_above = ratio.above(evidence.cuts.far_above)
             yield names, Case(far_above, aside=evidence.aside(*both))
             for one in both:
                 yield from _carried(one)
@@ -94,14 +95,14 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
 
 
 def k_captions(claim: Claim, evidence: Evidence) -> Findings:
-    """The mean kurtosis is close to 3, and the model is known not to be robust."""
+    """The model has no outlier features (`no_outliers`), and is known not to be robust."""
     yield Scope(len(evidence.at("captions")))
     for m in evidence.measured("outlier_features", "captions"):
-        results = [_near_gaussian(m, evidence), not_robust(m.model, evidence)]
+        results = [no_outliers(m, evidence), not_robust(m.model, evidence)]
         yield m.model, Case(all_hold(results), aside=evidence.aside(m))
         yield from _carried(m)
         if known := evidence.robust.get(m.model):
-            yield from numbers(m.model, robustness=known.er, ordinary=known.ordinary)
+            yield from numbers(m.model, robustness=known.er, excess=known.excess)
             yield from numbers(m.model, ordinary_models=known.ordinary_models)
 
 
@@ -117,15 +118,14 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     yield Scope(sum(not_robust(model.name, evidence) != "fails" for model in every))
     found: dict[str, list[Result]] = {}
     for m in evidence.measured("outlier_features", *levels):
-        test, clean = not_robust(m.model, evidence), _no_outliers(m, evidence)
+        test, clean = not_robust(m.model, evidence), no_outliers(m, evidence)
         aside: Aside | None = "no test" if test == "fails" else evidence.aside(m)
         yield m.model, Case(clean if test == "holds" else "undecided", aside=aside)
         found.setdefault(m.model, []).append(clean)
         yield from _carried(m)
-        yield from numbers(m.model, outliers=True) if clean == "fails" else ()
         if known := evidence.robust.get(m.model):
-            yield from numbers(m.model, robustness=known.er)
-    cells = Counter((not_robust(name, evidence), agreed(own)) for name, own in found.items())
+            yield from numbers(m.model, robustness=known.er, excess=known.excess)
+    cells = Counter((not_robust(name, evidence), combined(own)) for name, own in found.items())
     for (test, row), (clean, column) in product(ROWS.items(), COLUMNS.items()):
         yield from numbers(**{f"{row}_{column}": cells[test, clean]})
     yield from numbers(known=len(found))
@@ -138,8 +138,11 @@ def not_robust(model: str, evidence: Evidence) -> Result:
     return "undecided" if robust is None else "fails" if robust else "holds"
 
 
-def _no_outliers(m: Measurement, evidence: Evidence) -> Result:
-    """Whether a model has no outlier features for these images."""
+def no_outliers(m: Measurement, evidence: Evidence) -> Result:
+    """Whether a model has no outlier features for these images: the definition of every claim.
+
+    It has them if κ is far above 3 and some coordinate far above the mean one.
+    """
     near = _near_gaussian(m, evidence)
     return "holds" if near == "fails" and not len(m.value("outlier_coordinates")) else near
 
@@ -151,32 +154,25 @@ def _near_gaussian(m: Measurement, evidence: Evidence) -> Result:
     kurtosis far above 3 on the same images.
     """
     cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
-    told_apart = bool(alike) and all(_kurtosis(one).low >= cut for one in alike)
+    told_apart = bool(alike) and all(_kurtosis(one).low > cut for one in alike)
     if evidence.models[m.model].layer != COMPARED and not told_apart:
         return "undecided"
     return _kurtosis(m).below(cut)
 
 
+def _exceeds(m: Measurement, controls: Sequence[Measurement]) -> Result:
+    """Whether the mean kurtosis exceeds that of controls."""
+    return combined(_kurtosis(m).less(_kurtosis(one)).above(0) for one in controls)
+
+
 def _kurtosis(m: Measurement) -> Interval:
     """Mean kurtosis over images with its 95 % interval."""
-    half = NORMAL_95 * m.value("kurtosis_standard_error")
-    return Interval.around(m.value("kurtosis_mean"), half)
+    values = m.value("kurtosis_mean"), m.value("kurtosis_standard_error")
+    return Interval.of_mean(*values, m.counts["images"])
 
 
 def _carried(m: Measurement) -> tuple[Number, ...]:
     return numbers_of(m, kurtosis=_kurtosis(m))
-
-
-def _spread(model: str, found: Sequence[Measurement]) -> tuple[Number, ...]:
-    """Of a model that was measured on several sets of images, the lowest and highest mean."""
-    own = [m for m in found if m.model == model]
-    if len(own) == 1:
-        return numbers_of(own[0], alone=True)
-    means = [_kurtosis(m).value for m in own]
-    return numbers(
-        model, sets=len(own), lowest_kurtosis=min(means), highest_kurtosis=max(means),
-        low_kurtosis=min(m.value("kurtosis_percentiles")[5] for m in own),
-    )  # fmt: skip
 
 
 def _ratio(one: Interval, other: Interval) -> Interval:

@@ -29,15 +29,15 @@ from companion.claims.ledger import (
     Result,
     Scope,
     Verdict,
-    agreed,
     all_hold,
-    holds,
     numbers,
     verdict,
 )
 from companion.claims.outliers import LOWER
 from companion.measurements.records import Measurement
 
+#: Margins by which a whole head's accuracy must exceed chance before "no loss" means anything.
+ABOVE_CHANCE = 10
 #: What pruning changes by the two counts of directions: see `pruned`.
 COUNTED = ("accuracy_change", "change_of_all")
 
@@ -45,10 +45,11 @@ COUNTED = ("accuracy_change", "change_of_all")
 def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot models have a privileged direction, finetuned ones a weaker one, supervised none.
 
-    Of the head less its mean row: adding one vector to all rows changes no prediction. A zero-shot
-    model's must exceed that of the control, and is undecided without one. A finetuned model is
-    compared with the zero-shot model of the same pretraining on the same images. Models trained on
-    captions and the controls stand beside them.
+    Judged by the importance of the mean-centred head for mean-centred images: adding one vector to
+    all rows of the head, or to all images, changes no prediction. A zero-shot model's must exceed
+    the control's, and is undecided without one. A finetuned model is compared with the zero-shot
+    model of the same pretraining on the same images. Every comparison is one of 95 % intervals.
+    Numbers of models trained on captions and of the controls are given too.
     """
     levels: tuple[Level, ...] = ("zero_shot", *LOWER)
     yield Scope(len(evidence.at(*levels)), parts=levels)
@@ -57,23 +58,21 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     start = {b.name: a.name for a, b in evidence.partners("finetuned")}
     for m in measured:
         own, cut = _largest_centred(m), evidence.cuts.privileged
-        other = evidence.control(m)
-        if m.level == "finetuned":
-            other = known.get((start.get(m.model, ""), m.data.name))
-        result: Result = "undecided"
         if m.level == "supervised":
-            result = holds(own < cut)
-        elif m.level == "zero_shot" and own < cut:
-            result = "fails"
-        elif other and m.level == "zero_shot":
-            result = "holds" if own > _largest_centred(other) else "undecided"
-        elif other:
-            result = holds(own < _largest_centred(other))
+            result = own.below(cut)
+        elif m.level == "zero_shot":
+            more = [own.less(_largest_centred(one)).above(0) for one in evidence.control(m)]
+            exceeds: Result = "holds" if more == ["holds"] else "undecided"
+            result = all_hold([own.above(cut), exceeds])
+        else:
+            other = known.get((start.get(m.model, ""), m.data.name))
+            result = own.less(_largest_centred(other)).below(0) if other else "undecided"
         yield m.model, Case(result, m.level, evidence.aside(m) or _another_task(m, evidence))
     beside = evidence.measured("privileged_directions", "captions", "random")
     for m in (*measured, *beside) if measured else ():
         whole = float(m.value("importance").max())
         yield from numbers_of(m, importance=whole, importance_centred=_largest_centred(m))
+        yield from numbers_of(m, importance_head_centred=m.value("importance_head_centred").max())
         yield from numbers_of(m, classes=m.counts["classes"])
     yield from numbers(on_reference=evidence.on_reference(measured))
 
@@ -81,19 +80,23 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
 def p_80(claim: Claim, evidence: Evidence) -> Findings:
     """Neither accuracy nor effective robustness falls by more than the margin.
 
-    A model's case holds if the 95 % intervals of both changes end above minus the margin, and fails
-    if one of them lies below. What pruning changes under shift goes before accuracy alone, which
-    can fail and not hold. Where a head has directions without weight, it is left open whether they
-    count among those that are pruned; then both counts must agree. In another task a model stands
-    aside.
+    A model's case holds if the 95 % intervals of both changes lie above minus the margin, and fails
+    if one of them lies below. "Unchanged" means something only where there is something to lose: it
+    is undecided unless the whole head's accuracy exceeds chance by `ABOVE_CHANCE` margins and
+    keeping as many random directions loses more than the margin. What pruning changes under shift
+    goes before accuracy alone, which can fail and not hold. Where a head has directions without
+    weight, it is left open whether they count among those that are pruned; then both counts must
+    agree. In another task a model stands aside.
     """
-    share, margin = claim.values["pruned_share"], claim.values["margin"]
+    share, margin = claim.values["pruned_share"], evidence.cuts.margin
     yield Scope(len(evidence.at("zero_shot")))
     under_shift = evidence.measured("pruning_under_shift", "zero_shot")
     for m in under_shift:
         under = pruned_under_shift(m, share)
         changes = [under[f"{what}_change"] for what in ("accuracy", "robustness")]
         result = all_hold(_no_loss(change, margin) for change in changes)
+        if result == "holds" and not _can_lose(m, under, margin):
+            result = "undecided"
         if result == "fails" and _kept_of_all(m, share) > under["kept"].value + 1:
             result = "undecided"  # a loss may be due to keeping fewer
         yield m.model, Case(result, aside=evidence.aside(m))
@@ -105,7 +108,8 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
         yield from found.values()
         if m.model not in shifted:
             counted = [found[name] for name in COUNTED if name in found]
-            lost = agreed(_no_loss(change, margin) for change in counted)
+            same = {_no_loss(change, margin) for change in counted}
+            lost: Result = same.pop() if len(same) == 1 else "undecided"
             aside = evidence.aside(m) or _another_task(m, evidence)
             yield m.model, Case(all_hold([lost, "undecided"]), aside=aside)
             alone |= {m.model} if evidence.in_task(m) else set()
@@ -114,7 +118,14 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
 
 def _no_loss(change: Number, margin: float) -> Result:
     """Whether a change is no loss of more than the margin."""
-    return Interval(change.value, change.low or 0.0, change.high or 0.0).at_least(-margin)
+    return Interval(change.value, change.low or 0.0, change.high or 0.0).above(-margin)
+
+
+def _can_lose(m: Measurement, found: Mapping[str, Number], margin: float) -> bool:
+    """Whether pruning could have cost more than the margin: see `p_80`."""
+    whole = found["accuracy_whole"].value
+    above_chance = whole - 1 / m.counts["classes"] >= ABOVE_CHANCE * margin
+    return above_chance and whole - found["accuracy_random"].value > margin
 
 
 def pruned(measurement: Measurement, share: float) -> dict[str, Number]:
@@ -164,13 +175,14 @@ def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Numb
     rank = int(steps[-1])
     (step,) = np.flatnonzero(steps == round((1 - share) * rank))
     whole, kept = measurement.value("inside_importance")[0, [-1, step]]
+    random = measurement.value("inside_random")[0, step]
     accuracy, robustness = (
         Interval(*measurement.value(f"{part}_change_importance")[:, step])
         for part in ("inside", "robustness")
     )
     found = numbers_of(
         measurement, rank=rank, kept=steps[step], accuracy_whole=whole, accuracy_kept=kept,
-        accuracy_change=accuracy, robustness_change=robustness,
+        accuracy_random=random, accuracy_change=accuracy, robustness_change=robustness,
     )  # fmt: skip
     return {one.name: one for one in found}
 
@@ -207,9 +219,11 @@ def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verd
     return {name: judge(claim, evidence) for name, claim in claims.items()}
 
 
-def _largest_centred(measurement: Measurement) -> float:
-    """The most important direction's importance, times the mean, of the head less its mean row."""
-    return float(measurement.value("importance_head_centred").max())
+def _largest_centred(measurement: Measurement) -> Interval:
+    """The largest importance over the mean, head and images mean-centred, with its interval."""
+    largest = float(measurement.value("importance_centred").max())
+    error = float(measurement.value("importance_centred_error"))
+    return Interval.of_mean(largest, error, measurement.counts["images"])
 
 
 def _another_task(measurement: Measurement, evidence: Evidence) -> Aside | None:

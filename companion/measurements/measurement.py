@@ -18,6 +18,9 @@ from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from companion.measurements.quantities import LARGEST, WHOLE, Experiment, Quantity, declared
 
+#: What `Provenance.head_classes` says of a head of ImageNet's 1,000 classes.
+IMAGENET = "ImageNet's"
+
 Number = int | float
 Numbers = Number | list[Number] | list[list[Number]]
 
@@ -63,7 +66,8 @@ class Provenance(_Strict):
     embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
     all that decides the numbers, by name: checksums of features, of the head and of files, and a
     hash of what each module does; ``version`` is that of this package, ``taken`` the day
-    (YYYY-MM-DD). ``inferred`` says from what the model is, where no source names it: it decides no
+    (YYYY-MM-DD). ``head_classes``: `IMAGENET` if the head's list of classes is ImageNet's.
+    ``inferred`` says from what the model is, where no source names it: it decides no
     claim alone.
     """
 
@@ -74,6 +78,7 @@ class Provenance(_Strict):
     origins: Annotated[list[Origin], Field(min_length=1)]
     layer: Words
     head: Plain
+    head_classes: Plain = ""
     version: Words
     made_from: Annotated[dict[Words, Words], Field(min_length=1)]
     libraries: dict[Words, Words]

@@ -99,10 +99,11 @@ def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
     """Importance of a head's directions for images: (N, d), (classes, d).
 
     Lists follow the singular values, except `importance_head_centred`: the importances of the head
-    less its mean row, which predicts the same classes, sorted. The *top* direction is the most
-    important one. `control_…`: the largest importance with one thing changed, see
-    `directions.Controls`. `top_with_mean`, `top_with_gap`: |cos| with the mean of the images and
-    with the gap between the images' and the head rows' means, all taken at length 1.
+    less its mean row, which predicts the same classes, sorted, and `importance_centred`, the same
+    with the mean image subtracted too, whose `…_error` is the standard error of the largest. The
+    *top* direction is the most important one. `control_…`: the largest importance with one thing
+    changed, see `directions.Controls`. `top_with_mean`, `top_with_gap`: |cos| with the mean of the
+    images and with the gap between the images' and the head rows' means, all taken at length 1.
     `top_cosine_deviation`: standard deviation over images of cos(v, h).
     """
     parts = directions.decompose(head)
@@ -111,6 +112,7 @@ def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
     v = parts.directions[top]
     rows = np.asarray(head, dtype=np.float64)
     centred = directions.importance(features, directions.decompose(head, less_mean=True))
+    both = directions.centred_importance(features, head)
     controls = directions.controls(features, head)._asdict()
     mean = _unit_mean(features)
     cosines = np.concatenate([h @ v for h in directions.unit_blocks(features, len(v))])
@@ -118,6 +120,8 @@ def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
         "singular_value_share": parts.shares,
         "importance": importance / importance.mean(),
         "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
+        "importance_centred": both.importance,
+        "importance_centred_error": both.error,
         **{f"control_{name}": top for name, top in controls.items()},
         "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
         "privileged_threshold": directions.PRIVILEGED_THRESHOLD,

@@ -37,6 +37,7 @@ from companion.measurements import (
 )
 from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.due import Job
+from companion.measurements.measurement import IMAGENET
 from companion.measurements.measures import Quantities
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import (
@@ -103,7 +104,7 @@ def measure(job: Job) -> Measurement:
     return build(
         job.experiment, job.family, job.model, taken.numbers, taken.counts,
         data=Data(name=job.data, what=what),
-        provenance=provenance(sidecars, due.made_from(job), about),
+        provenance=provenance(sidecars, due.made_from(job), about, _task_of(head)),
         names=taken.names,
     )  # fmt: skip
 
@@ -252,7 +253,10 @@ def build(
 
 
 def provenance(
-    sidecars: Sequence[Mapping[str, Any]], made_from: Mapping[str, str], head: str = ""
+    sidecars: Sequence[Mapping[str, Any]],
+    made_from: Mapping[str, str],
+    head: str = "",
+    head_classes: str = "",
 ) -> Provenance:
     """Carry sidecars of one model's features over: weights, files, layer, settings."""
     first = sidecars[0]
@@ -278,6 +282,7 @@ def provenance(
         origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
         layer=origin["layer"],
         head=head,
+        head_classes=head_classes,
         version=version_of("interpreting-clip-companion"),
         made_from=dict(made_from),
         libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
@@ -362,6 +367,10 @@ def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:
     if what and title.startswith(what):
         return title
     return f"{_about_data(sidecar)}; concepts: {title}"
+
+
+def _task_of(head: store.Head | None) -> str:
+    return IMAGENET if head is not None and head.classes == imagenet.classes() else ""
 
 
 def _about_head(sidecar: Mapping[str, Any]) -> str:

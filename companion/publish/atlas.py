@@ -31,10 +31,10 @@ def with_interval(
 def matched(supervised: pd.DataFrame, zero_shot: pd.DataFrame, finetuned: pd.DataFrame) -> Drawing:
     """Effective robustness against ImageNet accuracy, finetuned models joined to their peers.
 
-    Columns imagenet and er; of `finetuned` also model, image_size and mean, that of the supervised
-    models of its accuracy, NaN where there is none.
+    Columns imagenet and er; of `finetuned` also model, image_size and expected, the ER expected of
+    supervised models at its accuracy, NaN where that is not known.
     """
-    known = finetuned.dropna(subset=["mean"])
+    known = finetuned.dropna(subset=["expected"])
     every = {"supervised": supervised, "zero_shot": zero_shot, "finetuned": finetuned}
     percents = {name: 100 * m["imagenet"] for name, m in (every | {"known": known}).items()}
     marks = [
@@ -43,15 +43,15 @@ def matched(supervised: pd.DataFrame, zero_shot: pd.DataFrame, finetuned: pd.Dat
         Marks("zero-shot CLIP", "zero_shot", percents["zero_shot"], zero_shot["er"], look="small",
               names=zero_shot["model"]),
         Marks("finetuned CLIP", "finetuned", percents["finetuned"], finetuned["er"],
-              finetuned["mean"], finetuned["er"], names=finetuned["model"]),
-        Marks("supervised, mean at that accuracy", "supervised", percents["known"], known["mean"],
+              finetuned["expected"], finetuned["er"], names=finetuned["model"]),
+        Marks("expected at that accuracy", "supervised", percents["known"], known["expected"],
               look="hollow", names=known["model"]),
     ]  # fmt: skip
     label = "effective robustness, four shifts (points)"
     drawing = dots.scatter({"": marks}, label, "ImageNet top-1 (%)")
     told = (
-        f"{m['model']} at {percent(m['imagenet'])} % on ImageNet {points(m['er'])}, supervised "
-        f"models of its accuracy {points(m['mean'])}"
+        f"{m['model']} at {percent(m['imagenet'])} % on ImageNet {points(m['er'])}, expected of "
+        f"supervised models of its accuracy {points(m['expected'])}"
         for m in known.to_dict("records")
     )
     return drawing._replace(alt=f"Scatter plot, {label}. {'; '.join(told)}.")

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Family, Level
-from analysis.metrics.robustness import is_robust
 from companion.claims.evidence import Evidence, beside_ordinary
 from companion.claims.ledger import Interval
 from companion.measurements import views
@@ -113,11 +112,7 @@ def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.Da
     unseen = views.view("unseen", in_pocket.values())
     models = views.with_interval(unseen.models, views.resampled(unseen, resamples, seed))
     models = beside_ordinary(models, unseen)
-    ends = models[["low", "high", "ordinary"]].to_numpy().tolist()
-    models = models.assign(
-        backbone=models["title"], imagenet=100 * models["imagenet"],
-        robust=pd.Series([is_robust(*each) for each in ends], dtype=object),
-    )  # fmt: skip
+    models = models.assign(backbone=models["title"], imagenet=100 * models["imagenet"])
     models = models[["model", "seed", "er", "backbone", "low", "high", "imagenet", "robust"]]
     recorded = pd.read_csv(POCKET / "representations.csv")
     recorded[["persistence", "best"]] *= 100  # kept as fractions

@@ -1,200 +1,197 @@
-"""Verdicts in words: a claim's card, the sentence on the pocket lab beside it, and in a terminal.
+"""Verdicts as a reader sees them: a badge, a claim's card, the ledger's rows, lines for a terminal.
 
-The sentences stand in `data/claims.yaml`, the numbers in a `Verdict`; here they meet.
-``{kurtosis}`` is the number of that name, written by its unit (fractions in percent) or by a
-format: ``{kurtosis:.2f}``; ``±`` at its end adds half of the 95 % interval, ``…`` its two ends.
-``{title}`` and ``{short}`` name the models, with and without their level, ``{other}`` what the last
-of two is pretrained on, ``{data}`` the images.
-The outcome and the coverage are written by `badge` and `coverage`, how many cases agree by
-`agreement`: no sentence of a card says them.
+The texts are those of `data/claims.yaml`; the numbers are a `Verdict`'s, shown as one table. Its
+columns are the numbers that the claim names in `shown`, each with its heading: a heading that ends
+with "(%)" or "(points)" gives the unit, and points have a sign.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import groupby
 from typing import Any, get_args
 
-from analysis.families.registry import LEVEL_TITLES, Level
+import pandas as pd
+
 from analysis.images import sets
-from companion.claims.evidence import Evidence, at_reach
-from companion.claims.ledger import (
-    OUTCOMES,
-    Aside,
-    Case,
-    Claim,
-    Number,
-    Result,
-    Sentence,
-    Verdict,
-)
-from companion.claims.rules import judge_all
-from companion.publish.style import digits, items, minus
+from companion.claims.evidence import Evidence
+from companion.claims.ledger import OUTCOMES, Aside, Claim, Number, Outcome, Result, Verdict
+from companion.claims.rules import judge
+from companion.publish.style import digits, minus, to_markdown
 
 #: A result in words, of one case and of several.
 RESULTS: dict[Result, tuple[str, str]] = {
     "holds": ("agrees", "agree"),
     "fails": ("differs", "differ"),
-    "undecided": ("undecided", "undecided"),
+    "undecided": ("is undecided", "are undecided"),
 }
-#: Why cases stand aside, before how many agree.
-ASIDES: dict[Aside | None, str] = {
-    None: "",
-    "stand-in": "stand-ins, which decide nothing: ",
-    "inferred": "models that are inferred, which decide nothing: ",
-    "another task": "in another task, which decides nothing: ",
-    "another probe": "by another probe, which decides nothing: ",
-    "no test": "robust models, which cannot test it: ",
+#: Who the cases are that are excluded from the verdict, before what they say.
+ASIDES: dict[Aside, str] = {
+    "stand-in": "stand-in {unit}",
+    "inferred": "{unit} of inferred identity",
+    "another task": "{unit} with a head for another task",
+    "another probe": "{unit} by another probe",
+    "no test": "robust {unit}, which cannot test the claim",
 }
-#: Whether a model is robust, in words.
-ROBUST = {True: "robust", False: "not robust", None: "not known"}
-#: Other choices of `Cuts.reach`.
-REACHES = (0.02, 0.1)
-#: What the sentence beside a card shows, where a verdict has it.
-BESIDE = {
-    "kurtosis": "κ {}",
-    "importance_centred": "largest importance over the mean, head centred {}",
-    "robustness": "effective robustness in points {:+.1f…}",
-    "kept": "directions kept {}",
-    "rank": "directions in all {}",
-    "accuracy_change": "change of accuracy in points {:+.1f…}",
-    "robustness_change": "change of effective robustness in points {:+.1f…}",
-    "textures": "textures {}",
-    "listed": "concepts listed {}",
-    "concepts": "concepts {:.1f}",
-    "concepts_of_random_directions": "by random directions {:.1f}",
-    "more": "more concepts by {:+.1f±}",
-    "shared": "concepts that zero-shot encodes too {}",
-    "encoded": "concepts in all {}",
-    "shared_by_chance": "by chance {:.1f}",
+#: For each cut of `Cuts` that a verdict may hang on, the values that its card tries.
+OTHER_CUTS: dict[str, tuple[float, ...]] = {
+    "near_gaussian": (3.5, 4, 5, 6, 8, 9, 10, 12, 15, 20, 30),
+    "privileged": (5, 8, 10, 12, 15, 20, 30),
+    "far_above": (1.5, 2, 3, 5, 10),
+    "margin": (0.005, 0.01, 0.02, 0.03, 0.05, 0.1),
 }
 
 
 def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     """One claim with its verdict as a block of MyST."""
-    said = [_said(sentence, verdict, evidence) for sentence in claim.found]
-    found = " ".join(filter(None, said))
-    if verdict.outcome == "not measured":
-        found = f"{found or 'No evidence yet.'} It needs: {claim.needs}"
-    measured = f"{coverage(verdict)}{agreement(verdict)}."
-    tolerance = claim.tolerance or 0
-    rule = claim.rule.format(
-        **asdict(evidence.cuts) | {"reach": 100 * evidence.cuts.reach},
-        **claim.values, tolerance=tolerance, points=100 * tolerance,
-    )  # fmt: skip
+    totals = {n.name: n.value for n in verdict.numbers if not n.of}
+    needs = f"Not measured. It needs: {claim.needs}" if verdict.outcome == "not measured" else ""
+    note = "" if needs else claim.note.format(**totals)
+    parts = {
+        "The paper": claim.statement,
+        "Expected": claim.expected,
+        "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}{needs}",
+        "Rule": rule(claim, evidence),
+        "Other cuts": flips(claim, evidence),
+        "Shown in": f"{{bearing}}`{claim.id}`",
+    }
+    table = to_markdown(shown(claim, verdict, evidence))
+    text = {name: f"**{name}:** {value}" for name, value in parts.items() if value}
+    text["Measured"] += f"\n\n{table}" * bool(table)
+    head = f"**{claim.id}** {badge(verdict)} *{claim.place}, {' and '.join(claim.version)}*"
+    return "\n\n".join([f":::{{div}} claim-card\n{head}", *text.values()]) + "\n:::"
+
+
+def line(claim: Claim, verdict: Verdict) -> str:
+    """One claim with its verdict in a line that leads to the card, as MyST."""
     return (
-        f":::{{div}} claim-card\n**{claim.id}** {badge(verdict)} *{claim.place}, "
-        f"{' and '.join(claim.version)}*\n\n**The paper:** {claim.statement}\n\n"
-        f"**Expected:** {claim.expected}\n\n**Measured:** {measured}\n\n**Found:** {found}\n\n"
-        f"**Rule:** {rule}\n\n**Shown in:** {{bearing}}`{claim.id}`\n:::"
+        f":::{{div}} claim-line\n{{ref}}`{claim.id} <claim-{claim.id}>` {badge(verdict)} "
+        f"{claim.statement}\n:::"
     )
 
 
+def brief(claim: Claim, verdict: Verdict) -> str:
+    """A verdict on models that the claim is not about, and what it means for them, as MyST."""
+    known: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
+    return f"{badge(verdict)} {claim.pocket.get(known, '')}".rstrip()
+
+
+def rule(claim: Claim, evidence: Evidence) -> str:
+    """How the claim is judged, with its cuts and tolerance filled in."""
+    tolerance = claim.tolerance or 0
+    values = asdict(evidence.cuts) | claim.values
+    return claim.rule.format(**values, tolerance=tolerance, points=100 * tolerance)
+
+
+def chip(verdict: Verdict) -> str:
+    """An outcome as the book shows it (MyST)."""
+    return f"[{verdict.outcome}]{{.verdict-{verdict.outcome.replace(' ', '-')}}}"
+
+
 def badge(verdict: Verdict) -> str:
-    """An outcome as the book shows it, and beside it how much of what it speaks of was measured."""
-    outcome = verdict.outcome
-    shown = f"[{outcome}]{{.verdict-{outcome.replace(' ', '-')}}}"
-    aside = sum(case.aside is not None for case in verdict.cases.values())
-    more = f", {aside} aside" if aside else ""
-    return f"{shown} [{coverage(verdict)}{more}]{{.coverage}}" if verdict.cases else shown
+    """An outcome with the sentence that says what it rests on (MyST)."""
+    return f"{chip(verdict)} [{sentence(verdict)}]{{.coverage}}"
+
+
+def sentence(verdict: Verdict) -> str:
+    """How much was measured and how many agree, without a full stop."""
+    unit = verdict.unit
+    deciding = {result: verdict.count(result) for result in RESULTS}
+    told = [f"{verdict.measured} of {verdict.covered} {unit} measured"]
+    if not verdict.measured:
+        apart = any(case.aside == "stand-in" for case in verdict.cases.values())
+        told = [f"none of the paper's own {unit}" if apart else f"none of {verdict.covered} {unit}"]
+    elif number := sum(deciding.values()):
+        whole = _counted(deciding)
+        told.append(whole if number == verdict.measured else f"{number} values: {whole}")
+    text = ", ".join(told)
+    for aside in get_args(Aside):
+        results = {result: verdict.count(result, aside) for result in RESULTS}
+        if number := sum(results.values()):
+            who = ASIDES[aside].format(unit=unit if number > 1 else unit.removesuffix("s"))
+            said = "" if aside == "no test" else f": {_counted(results)}"
+            text += f"; {number} {who}{said}"
+    return text
+
+
+def _counted(results: Mapping[Result, int]) -> str:
+    """How many agree, differ and are undecided."""
+    found = {result: number for result, number in results.items() if number}
+    if len(found) == 1 and sum(found.values()) > 1:
+        return f"all {RESULTS[next(iter(found))][1]}"
+    return ", ".join(f"{number} {RESULTS[result][number > 1]}" for result, number in found.items())
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> str:
-    """How many claims have which outcome, those of a sort that none has left out."""
+    """How many claims have which outcome, leaving out outcomes that none has."""
     found = Counter(one.outcome for one in verdicts.values())
     told = (f"{found[outcome]} {outcome}" for outcome in OUTCOMES if found[outcome])
     return f"{len(verdicts)} claims: {', '.join(told)}."
 
 
-def by_reach(evidence: Evidence, claims: Mapping[str, Claim]) -> str:
-    """What another reach of ordinary models changes: a list (MyST), one item for each reach."""
-    own, told = judge_all(evidence, claims), []
-    titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() for m in f.models}
-    for reach in REACHES:
-        other = at_reach(evidence, reach)
-        changed: dict[str, list[str]] = {}
-        for name, known in evidence.robust.items():
-            answers = [ROBUST[one.robust] for one in (known, other.robust[name])]
-            if len({*answers}) > 1:
-                how = f"{answers[1]} instead of {answers[0]}"
-                changed.setdefault(how, []).append(titles[name])
-        of = sum(map(len, changed.values()))
-        listed = (f" {how.capitalize()}: {'; '.join(names)}." for how, names in changed.items())
-        moved = [
-            f"{{ref}}`{name} <claim-{name}>` {verdict.outcome}"
-            for name, verdict in judge_all(other, claims).items()
-            if verdict.outcome != own[name].outcome
-        ]
-        outcomes = f"Outcomes that change: {', '.join(moved)}." if moved else "No outcome changes."
-        told.append(
-            f"Within {100 * reach:g} points {of} of {len(evidence.robust)} answers change."
-            f"{''.join(listed)} {outcomes}"
-        )
-    return items(told)
-
-
 def outcome(verdict: Verdict) -> str:
-    """An outcome inside a sentence, with how much of what it speaks of was measured."""
-    return f"*{verdict.outcome}* ({coverage(verdict)} measured)"
+    """An outcome inside a sentence, with how much was measured."""
+    return f"*{verdict.outcome}* ({sentence(verdict)})"
 
 
-def coverage(verdict: Verdict) -> str:
-    """How many of the models, or whatever else a claim speaks of, were measured."""
-    return f"{verdict.measured} of {verdict.covered} {verdict.unit}"
-
-
-def agreement(verdict: Verdict) -> str:
-    """In how many cases a claim holds, of those that decide and of those aside; "" without any.
-
-    As it follows the coverage.
-    """
-    told = ""
-    for aside in (None, *get_args(Aside)):
-        found = {result: verdict.count(result, aside) for result in RESULTS}
-        if aside == "no test" and any(found.values()):
-            told += f"; {ASIDES[aside]}{sum(found.values())}"
-        elif any(found.values()):
-            of = "" if aside or sum(found.values()) == verdict.measured else " values"
-            told += f"{'; ' if aside else ', '}{ASIDES[aside]}{_counted(found, of)}"
-    return told
-
-
-def _counted(results: Mapping[Result, int], of: str = "") -> str:
-    """How many agree, differ and are undecided; "" if there are none."""
-    return ", ".join(
-        f"{number}{of} {RESULTS[result][number > 1]}"
-        for result, number in results.items()
-        if number
-    )
-
-
-def beside(
-    claim: Claim, verdict: Verdict, evidence: Evidence, about: str = "*In the pocket lab:*"
-) -> str:
-    """What the models of ``about`` show, by level, and how many of them agree with the claim."""
-    if not verdict.cases:
-        return f"{about} not measured in this build."
+def flips(claim: Claim, evidence: Evidence) -> str:
+    """Which outcome follows with other values of the cut that the claim hangs on; "" if none."""
+    if not claim.cut or judge(claim, evidence).outcome == "not measured":
+        return ""
+    tried = [
+        (value, judge(claim, replace(evidence, cuts=replace(evidence.cuts, **{claim.cut: value}))))
+        for value in OTHER_CUTS[claim.cut]
+    ]
     told = []
-    for name, shape in BESIDE.items():
-        of_name = [(n, _level(n.of, evidence)) for n in verdict.numbers if n.name == name]
-        before, _, form = shape.rpartition(" ")
-        values = [
-            f"{_level_title(level, evidence)} {_spanned(found, form)}"
-            for level in get_args(Level)
-            if (found := [n for n, own in of_name if own == level])
-        ]
-        told += [f"{before}: {', '.join(values)}"] if values else []
-    results: dict[str, Counter[Result]] = {}
-    for name, case in verdict.cases.items():
-        results.setdefault(_kind(name, case, evidence), Counter())[case.result] += 1
-    agree = "; ".join(
-        f"{kind}: {_counted({r: found[r] for r in RESULTS})}" for kind, found in results.items()
-    )
-    meaning = claim.pocket.get(verdict.outcome, "")
-    shown = f"{'; '.join(told)}. " if told else ""
-    outcome = f"By the card's rule *{verdict.outcome}* ({agree})."
-    return f"{about} {shown}{outcome} {meaning}".rstrip()
+    for found, group in groupby(tried, lambda one: one[1].outcome):
+        values = [value for value, _ in group]
+        ends = dict.fromkeys(f"{value:.2g}" for value in (values[0], values[-1]))
+        told.append(f"*{found}* at {' to '.join(ends)}")
+    return f"{', '.join(told)}."
+
+
+def shown(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
+    """A verdict's numbers as finished text: a row for each thing and data set that they are of."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for n in verdict.numbers:
+        if n.of and n.name in claim.shown:
+            heading = claim.shown[n.name]
+            row = rows.setdefault((n.of, n.data), {"of": _name(n.of, evidence)})
+            row["images"] = sets.title(n.data) if n.data else ""
+            row[heading] = written(n, heading)
+    columns = ["of", "images", *claim.shown.values()]
+    frame = pd.DataFrame(list(rows.values()), columns=columns).fillna("")
+    return frame.loc[:, (frame != "").any()].rename(columns={"of": " "})
+
+
+def written(n: Number, heading: str = "") -> str:
+    """A number with its interval: in percent or points if the heading ends so."""
+    fraction = n.unit == "fraction"
+    sign = "+" if heading.endswith("(points)") else ""
+
+    def one(value: float) -> str:
+        if fraction:
+            return minus(f"{100 * value:{sign}.1f}")
+        return f"{value:,.0f}" if n.unit == "count" and not value % 1 else minus(digits(value))
+
+    if n.low is None or n.high is None:
+        return one(n.value)
+    return f"{one(n.value)} ({one(n.low)} to {one(n.high)})"
+
+
+def _name(of: str, evidence: Evidence) -> str:
+    """What a number is of, in words: a family, a model, or models that are compared."""
+    if of in evidence.families:
+        return evidence.families[of].title
+    known = [*evidence.families.values(), *evidence.others.values()]
+    families = {m.name: f for f in known for m in f.models}
+    names = of.split(", ")
+    if names[0] not in families:
+        return of.replace("_", "-")
+    family = families[names[0]]
+    return f"{family.title}, {' against '.join(family.model(name).title for name in names)}"
 
 
 def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
@@ -208,8 +205,11 @@ def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
         {
             "id": name,
             "outcome": verdict.outcome,
+            "sentence": sentence(verdict),
             "coverage": {
-                "measured": verdict.measured, "of": verdict.covered, "unit": verdict.unit,
+                "measured": verdict.measured,
+                "of": verdict.covered,
+                "unit": verdict.unit,
             },
             "agreement": {result: verdict.count(result) for result in RESULTS},
             "aside": {
@@ -228,106 +228,15 @@ def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
             ],
         }
         for name, verdict in verdicts.items()
-    ]  # fmt: skip
+    ]
 
 
-def lines(verdicts: Mapping[str, Verdict]) -> list[str]:
+def lines(verdicts: Mapping[str, Verdict]) -> Iterator[str]:
     """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
-    told = []
     for name, verdict in verdicts.items():
-        count = f"{coverage(verdict)}{agreement(verdict)}"
-        told.append(f"{name:16} {verdict.outcome:13} {count}")
+        yield f"{name:16} {verdict.outcome:13} {sentence(verdict)}"
         for n in verdict.numbers:
             ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
             unit = "" if n.unit in ("count", "dimensionless") else f" {n.unit}"
             of = "  ".join(filter(None, (n.of, n.data)))
-            told.append(f"  {n.name:30} {n.value:.4g}{ends}{unit}  {of}".rstrip())
-    return told
-
-
-def _said(sentence: Sentence, verdict: Verdict, evidence: Evidence) -> str:
-    """One sentence of a card, of everything that it is said of; "" if there is nothing."""
-    totals: dict[str, Any] = {n.name: _Shown(n) for n in verdict.numbers if not n.of}
-    if not sentence.each:
-        return "" if verdict.outcome == "not measured" else sentence.text.format(**totals)
-    told = []
-    for n in (n for n in verdict.numbers if n.name == sentence.each):
-        if sentence.levels and _level(n.of, evidence) not in sentence.levels:
-            continue
-        if sentence.where and (n.data == evidence.reference) != (sentence.where == "reference"):
-            continue
-        beside = {m.name: _Shown(m) for m in verdict.numbers if (m.of, m.data) == (n.of, n.data)}
-        told.append(sentence.text.format(**totals | beside | _names(n, evidence)))
-    joined = sentence.join.join(told)
-    return f"{sentence.before} {joined}{sentence.after}".lstrip() if told else ""
-
-
-def _names(number: Number, evidence: Evidence) -> dict[str, str]:
-    """What a number is of, in words."""
-    names = {"of": number.of.replace("_", "-"), "data": sets.title(number.data)}
-    if number.of in evidence.families:
-        return names | {"title": evidence.families[number.of].title}
-    known = [*evidence.families.values(), *evidence.others.values()]
-    families = {m.name: f for f in known for m in f.models}
-    first, *others = number.of.split(", ")
-    if first in families:
-        family = families[first]
-        models = [family.model(name) for name in (first, *others)]
-        compared = " less ".join(model.title for model in models)
-        names["title"] = f"{family.title}, {compared}"
-        names["short"] = f"{family.title}, {models[0].pretraining}"
-        names["other"] = models[-1].pretraining
-    return names
-
-
-def _level(of: str, evidence: Evidence) -> Level | None:
-    """The level of the model that something is of, the first of two; None of anything else."""
-    first = of.split(", ")[0]
-    models = (m for family in evidence.families.values() for m in family.models)
-    return next((model.level for model in models if model.name == first), None)
-
-
-def _level_title(level: Level, evidence: Evidence) -> str:
-    """What all models of a level are called, or else the level."""
-    titles = {model.title for model in evidence.at(level)}
-    return titles.pop() if len(titles) == 1 else LEVEL_TITLES[level]
-
-
-def _spanned(found: Sequence[Number], form: str) -> str:
-    """One or two numbers as they are, or the lowest to the highest of more."""
-    if len(found) < 3:
-        return " and ".join(dict.fromkeys(form.format(_Shown(n)) for n in found))
-    plain = form.replace("…", "").replace("±", "")
-    ends = (end(found, key=lambda n: n.value) for end in (min, max))
-    return " to ".join(dict.fromkeys(plain.format(_Shown(n)) for n in ends))
-
-
-def _kind(name: str, case: Case, evidence: Evidence) -> str:
-    """What a case is of, in words: its level, of two models the second's, and why it is aside."""
-    level = _level(name.rpartition(", ")[2], evidence)
-    kind = _level_title(level, evidence) if level else name
-    return f"{kind} ({case.aside})" if case.aside else kind
-
-
-class _Shown:
-    """A number as a sentence writes it: see the module."""
-
-    def __init__(self, number: Number) -> None:
-        self.number = number
-
-    def __format__(self, form: str) -> str:
-        number, plain = self.number, form.rstrip("±…")
-        low, high = number.low, number.high
-        value = self._written(number.value, plain)
-        if low is None or high is None or plain == form:
-            return value
-        if form.endswith("±"):
-            rounded = ".2g" if not plain and number.unit not in ("fraction", "count") else ""
-            return f"{value} ± {self._written((high - low) / 2, plain.replace('+', '') or rounded)}"
-        return f"{value} ({self._written(low, plain)} to {self._written(high, plain)})"
-
-    def _written(self, value: float, form: str) -> str:
-        unit = self.number.unit
-        form = form or {"fraction": ".1f", "count": ".0f"}.get(unit, "")
-        scaled = 100 * value if unit == "fraction" else value
-        return minus(format(scaled, form)) if form else digits(scaled)
+            yield f"  {n.name:30} {n.value:.4g}{ends}{unit}  {of}".rstrip()
