@@ -96,7 +96,8 @@ def test_more_cases_than_the_claim_covers_are_refused():
 
 @pytest.mark.parametrize(
     ("low", "high", "reached", "missed"),
-    [(6.1, 7, "holds", "fails"), (6, 7, "undecided", "undecided"), (5, 5.9, "fails", "holds"), (5, 6, "undecided", "undecided"),
+    [(6.1, 7, "holds", "fails"), (6, 7, "undecided", "undecided"), (5, 5.9, "fails", "holds"),
+     (5, 6, "undecided", "undecided"),
      (np.nan, np.nan, "undecided", "undecided")],
 )  # fmt: skip
 def test_an_interval_and_a_cut(low, high, reached, missed):

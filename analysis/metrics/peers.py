@@ -9,6 +9,8 @@ whole groups of models drawn.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
