@@ -24,14 +24,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from analysis.metrics import robustness
 from analysis.metrics.indicators import interval, rank_correlation
-from analysis.metrics.robustness import (
-    PAPER_BASELINE,
-    effective_robustness,
-    fit_baseline,
-    logit,
-    matched_excess,
-)
+from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2, FOUR_SHIFTS
 from companion.publish import atlas as charts
@@ -46,7 +41,7 @@ four = four.assign(er=effective_robustness(four["shifted"], four["imagenet"], li
 timm = four[four["source"] == "timm"]
 supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
 finetuned = timm[timm["level"] == "finetuned"].sort_values("imagenet")
-weights = supervised.groupby(["model", "weights"]).ngroups  # some at several image sizes
+weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
 
 # %% [markdown]
 # ## Equal accuracy by hand
@@ -57,14 +52,11 @@ weights = supervised.groupby(["model", "weights"]).ngroups  # some at several im
 # %%
 one = finetuned[finetuned["weights"] == "openai_ft_in1k"].iloc[0]
 peers = supervised[(supervised["imagenet"] - one["imagenet"]).abs() <= reach]
-x = logit(peers["imagenet"]) - logit(one["imagenet"])
+x = robustness.logit(peers["imagenet"]) - robustness.logit(one["imagenet"])
 by_hand = one["er"] - np.polyfit(x, peers["er"], deg=2)[-1]
 ordinary = supervised["imagenet"], supervised["er"]
 found = matched_excess([one["imagenet"]], [one["er"]], *ordinary, reach)
 assert np.isclose(by_hand, found.excess[0])
-
-# %% [markdown]
-# ## All finetuned models
 
 # %%
 matched = matched_excess(finetuned["imagenet"], finetuned["er"], *ordinary, reach)
@@ -80,7 +72,6 @@ def told(model):
     """The excess of one model with the 95 % interval from resampled kinds of supervised models."""
     if np.isnan(model.excess):
         return "n/a"
-
     def excess(x, er):
         return matched_excess([model.imagenet], [model.er], x, er, reach).excess[0]
 
@@ -126,9 +117,9 @@ style.figure(
 
 # %%
 pool = accuracies.baseline_pool(accuracies.wide(table, CLIP_V2))
-pool = pool.assign(er=effective_robustness(pool["shifted"], pool["imagenet"], PAPER_BASELINE))
+pool = pool.assign(er=effective_robustness(pool["shifted"], pool["imagenet"]))
 three = accuracies.baseline_pool(accuracies.wide(table, "mean"))  # the same models in this order
-easier = effective_robustness(three["shifted"], three["imagenet"], PAPER_BASELINE) - pool["er"]
+easier = effective_robustness(three["shifted"], three["imagenet"]) - pool["er"]
 cuts = [0, 0.3, 0.6, 0.7, 0.76, 0.8, 0.84, 1]
 rows = []
 for low, high in pairwise(cuts):

@@ -71,7 +71,9 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     beside = evidence.measured("privileged_directions", "captions", "random")
     for m in (*measured, *beside) if measured else ():
         whole = float(m.value("importance").max())
-        yield from numbers_of(m, importance=whole, importance_centred=_largest_centred(m))
+        yield from numbers_of(m, importance=whole)
+        if "importance_centred" not in m.lacks:
+            yield from numbers_of(m, importance_centred=_largest_centred(m))
         yield from numbers_of(m, importance_head_centred=m.value("importance_head_centred").max())
         yield from numbers_of(m, classes=m.counts["classes"])
     yield from numbers(on_reference=evidence.on_reference(measured))
@@ -221,6 +223,8 @@ def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verd
 
 def _largest_centred(measurement: Measurement) -> Interval:
     """The largest importance over the mean, head and images mean-centred, with its interval."""
+    if "importance_centred" in measurement.lacks:
+        return Interval(np.nan, np.nan, np.nan)
     largest = float(measurement.value("importance_centred").max())
     error = float(measurement.value("importance_centred_error"))
     return Interval.of_mean(largest, error, measurement.counts["images"])
