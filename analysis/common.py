@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
@@ -30,6 +31,8 @@ MOST_LISTED = 20
 
 #: What HTML, MyST or mathematics reads as more than characters, entities among it.
 MARKUP = re.compile(r"[<>{}\[\]`$*|\\]|&[#\w]+;?")
+#: Characters of a text on a page.
+LONGEST_TEXT = 5000
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
@@ -41,6 +44,10 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 def is_checkout(folder: Path) -> bool:
     """Whether a folder is a checkout of this repository."""
     return all((folder / name).exists() for name in ("Snakefile", "families", "notebooks"))
+
+
+#: Whether the folder that ``COMPANION_ROOT`` names was there before anything could be written.
+ROOT_WAS_THERE = Path(os.environ.get("COMPANION_ROOT") or CODE).expanduser().is_dir()
 
 
 def _root() -> Path:
@@ -88,6 +95,17 @@ def plain(text: str) -> str:
     return text
 
 
+def worded(text: str) -> str:
+    """The same text; ValueError if it has neither a letter nor a digit, or is too long."""
+    if not any(map(str.isalnum, text)):
+        raise ValueError("words are expected, with a letter or a digit at least")
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"{len(text):,} characters are given, at most {LONGEST_TEXT:,} are expected"
+        )
+    return text
+
+
 def is_template(text: str) -> bool:
     """Whether a text has one ``{}`` for a name, and no other braces."""
     before, name, after = text.partition("{}")
@@ -97,7 +115,7 @@ def is_template(text: str) -> bool:
 #: What pages show as it stands: no markup and no control character gets in, so none is to be
 #: escaped.
 Plain = Annotated[str, AfterValidator(plain)]
-Words = Annotated[Plain, Field(min_length=1)]
+Words = Annotated[Plain, Field(min_length=1), AfterValidator(worded)]
 
 
 class CompanionError(Exception):
@@ -160,10 +178,12 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: 
 def replaced(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes its place, flushed, if nothing failed.
 
-    Readers see the old file or the whole new one. What a killed process leaves ends in
-    ``.HOST.PID.part``: the machine's name too, since on a shared file system another's process may
-    have the same number; it is removed when the file, or what lies beside it, is written again.
+    A link stays one: what it leads to is replaced. Readers see the old file or the whole new one.
+    What a killed process leaves ends in ``.HOST.PID.part``: the machine's name too, since on a
+    shared file system another's process may have the same number; it is removed when the file, or
+    what lies next to it, is written again.
     """
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_parts(path.parent.glob(".*.part"))
     part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
@@ -234,6 +254,47 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file, in UTF-8, or leave what was there."""
     with replaced(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write text to where a reader said: a file, replaced whole, a pipe or device, or ``-``."""
+    if str(path) == "-":
+        sys.stdout.write(text)
+    elif is_stream(path):
+        with path.open("w", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        write_text(path, text)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written there is no file to be replaced: ``-``, a pipe or a device."""
+    return str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def check_writable(path: Path, suffix: str = "") -> None:
+    """Raise CompanionError, before anything is computed, if a file cannot be written there later.
+
+    ``suffix``: what the file's name must end in.
+    """
+    if is_stream(path):
+        return
+    if path.is_dir():
+        raise CompanionError(f"{path} is a folder: give the name of the file to write.")
+    if suffix and path.suffix != suffix:
+        raise CompanionError(f"{path} is written as {suffix}: give a name that ends so.")
+    if not path.parent.is_dir():
+        raise CompanionError(
+            f"there is no folder {path.parent} to write {path.name} into: make it."
+        )
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise CompanionError(
+            f"{path.name} cannot be written into {path.parent} ({error.strerror}): give another "
+            "folder, or the right to write there."
+        ) from None
 
 
 def sha256_of(path: Path) -> str:
@@ -330,7 +391,8 @@ def first_reason(error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
-        reason += f", got {first['input']!r}"
+        given = repr(first["input"])
+        reason += f", got {given if len(given) < 100 else given[:80] + '…'}"
     more = len(problems) - 1
     return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
 

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from analysis.common import (
     ROOT,
+    ROOT_WAS_THERE,
     SHIPPED,
     CompanionError,
     Strict,
@@ -41,35 +42,21 @@ EXAMPLES = """examples:
 exit status: 0 done, 1 could not be done (one sentence on the error output says why),
 2 the command line is wrong, 130 interrupted (the next call continues)
 """
-#: What was typed before, a command or an option of one, and what does it now.
-OLD = {
-    "update": "use companion build --runs",
-    "execute": "use companion run",
-    "step": "use companion grid",
-    "check-measurements": "use companion check",
-    "completion": 'use eval "$(register-python-argcomplete companion)"',
-    "miniature": "the tests that need miniatures make them",
-    "--part": "one call extracts all images, and the same call goes on after a stop",
-    "--assemble": "features are whole when they are written",
-    "--shards": "a job of the grid is one family on one data set",
-    "--shard-size": "a job of the grid is one family on one data set",
-    "--yes": "companion remove asks nothing",
-}
+#: What may be typed in place of a command.
+ALONE = ("-h", "--help", "--version")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do it, and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    for word in (*words[:1], *(word for word in words if word.startswith("--"))):
-        if word in OLD:
-            print(f"companion: {word} is gone: {OLD[word]}.", file=sys.stderr)
-            return 2
     parser = _parser(words or os.environ.get("COMP_LINE", "").split())
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    if words and words[0].startswith("-") and words[0] not in ALONE:
+        parser.error(f"{words[0]} is no command, nor one of {', '.join(ALONE)}")
     parsed = parser.parse_args(words)
     one = VERBS[parsed.verb]
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
@@ -102,7 +89,11 @@ def _check_root(command: str, needs_checkout: bool) -> None:
     """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
     named = os.environ.get("COMPANION_ROOT")
     folder = Path(named).expanduser() if named else ROOT
-    if named and not (is_checkout(folder) or (folder.is_dir() and ROOT == SHIPPED)):
+    if named and not ROOT_WAS_THERE:
+        raise CompanionError(
+            f"COMPANION_ROOT is {named!r}, which is not there: correct it, or unset it."
+        )
+    if named and not (is_checkout(folder) or ROOT == SHIPPED):
         raise CompanionError(
             f"COMPANION_ROOT is {named!r}, which is no checkout of the companion (a folder with "
             "families/, notebooks/ and a Snakefile): set it to one, or unset it."

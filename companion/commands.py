@@ -9,7 +9,16 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from analysis.common import ROOT, SHIPPED, WORKSPACE, aligned, in_short, write_text
+from analysis.common import (
+    ROOT,
+    SHIPPED,
+    WORKSPACE,
+    aligned,
+    check_writable,
+    in_short,
+    is_stream,
+    write_output,
+)
 from analysis.families import registry
 from companion.measurements.quantities import Experiment as Measured
 from companion.runs import experiments
@@ -131,7 +140,8 @@ def remove(
         print(f"kept its features: {folder} (delete the folder if they are no longer wanted)")
     for path in measurements:
         print(f"kept its recorded measurement: {path.relative_to(ROOT)}")
-    print("next: jupyter-book build book/")
+    if ROOT != SHIPPED:
+        print("next: jupyter-book build book/")
     return 0
 
 
@@ -153,6 +163,7 @@ def rerun(
 
     known, given = experiments.of_checkpoints(chapter), dict(parameters.parameter)
     execute.check_parameters(Run(known, "any"), given)
+    engine.check_output(parameters.output)
     images = extraction.images()  # before anything is loaded
     family, model, path = readers.find_or_add(
         checkpoint, name, about, with_features=known.features and not images
@@ -164,7 +175,7 @@ def rerun(
     return 0
 
 
-@verb("zoo", "zoo --weights /scratch/weights", needs="describing checkpoints")
+@verb("zoo", "zoo --weights /scratch/weights", needs="describing checkpoints", checkout=True)
 def families(
     edition: Annotated[Literal["zoo"], option("which", placed=True)],
     weights: Annotated[Path | None, option("folder of ARCHITECTURE--TAG.safetensors")] = None,
@@ -175,6 +186,8 @@ def families(
     """
     from companion import zoo
 
+    if weights is not None and not weights.is_dir():
+        raise RunError(f"--weights {weights} is no folder: make it, or correct the path.")
     print(*zoo.make(weights).lines, sep="\n")
     return 0
 
@@ -302,16 +315,18 @@ def claims(
 
 @verb("measurements.csv")
 def export(
-    file: Annotated[Path, option("where to write them, as CSV", placed=True)],
+    file: Annotated[Path, option("where to write them, as CSV; - is the output", placed=True)],
 ) -> int:
     """Write every number that is measured, recorded and live, as one table: a row for each, with
     model, images, quantity, unit and kind of evidence.
     """
     from companion.measurements import tidy
 
+    check_writable(file, ".csv")
     table = tidy.everything(registry.load_families() | registry.load_families("zoo"))
-    write_text(file, table.to_csv(index=False))
-    print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models")
+    write_output(file, table.to_csv(index=False))
+    said = sys.stderr if is_stream(file) else sys.stdout
+    print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)
     return 0
 
 
@@ -331,8 +346,10 @@ def probe(
 
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
+    if len({path.absolute() for path in wanted}) < len(wanted):
+        raise RunError("--html and --json name one file: give each its own.")
     for path in wanted:
-        probe_checkpoint.check_writable(path)
+        check_writable(path)
     from companion.probe_found import to_json
 
     settings = options.settings(progress=not quiet)
@@ -342,10 +359,14 @@ def probe(
     if options.html:
         probe_checkpoint.write_page(found, options.html)
     if options.json_file:
-        write_text(options.json_file, to_json(found))
-    print(found.verdict.sentence if quiet else probe_checkpoint.summary(found))
+        write_output(options.json_file, to_json(found))
+    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
+    print(found.verdict.sentence if quiet else probe_checkpoint.summary(found), file=said)
+    left_out = found.about.get("left_out")
+    if quiet and left_out:
+        print(f"{len(left_out)} images were left out: {', '.join(left_out)}", file=said)
     if not quiet:
-        print(*wanted, sep="\n")
+        print(*wanted, sep="\n", file=said)
     return 0
 
 

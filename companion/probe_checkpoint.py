@@ -8,7 +8,6 @@ is the book's notebook ``checkpoint_report``, of this probe alone.
 from __future__ import annotations
 
 import shlex
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.common import ROOT, temporary_folder, write_text
+from analysis.common import ROOT, temporary_folder, write_output, write_text
 from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from analysis.images import find, imagelist
@@ -162,22 +161,6 @@ def find_path(text: str) -> Path:
     return other if not path.exists() and other.exists() else path
 
 
-def check_writable(path: Path) -> None:
-    """Raise ProbeError, before anything is computed, if a file cannot be written there later."""
-    if path.is_dir():
-        raise ProbeError(f"{path} is a folder: give the name of the file to write.")
-    if not path.parent.is_dir():
-        raise ProbeError(f"there is no folder {path.parent} to write {path.name} into: make it.")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ProbeError(
-            f"{path.name} cannot be written into {path.parent} ({error.strerror}): give another "
-            "folder, or the right to write there."
-        ) from None
-
-
 def write_page(found: Probe, path: Path) -> None:
     """Write the report as one page that loads nothing."""
     with temporary_folder() as folder:
@@ -185,7 +168,7 @@ def write_page(found: Probe, path: Path) -> None:
         write_text(numbers, to_json(found))
         parameters = {"numbers": str(numbers)}
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
-    write_text(path, report.page(executed, f"Probe of {found.name}"))
+    write_output(path, report.page(executed, f"Probe of {found.name}"))
 
 
 def summary(found: Probe) -> str:

@@ -18,7 +18,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, WORKSPACE, Name, first_reason, write_text
+from analysis.common import ROOT, WORKSPACE, Name, first_reason, suggestion, write_text
 from analysis.families.registry import (
     FAMILIES,
     ZOO,
@@ -42,6 +42,8 @@ from companion.runs.options import Description, Wish
 #: Names that Windows gives to devices, whatever their ending.
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")
 LONGEST_NAME = 80
+#: No weight of a trained network is nearly as large.
+LARGEST_WEIGHT = 1e10
 #: Reader families come after the book's own.
 FIRST_ORDER = 100
 HEADER = """# Added by `companion add`, which writes this file anew when it adds to the family.
@@ -59,11 +61,11 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     Returns the family, the model in it, and the file. Raises AddError, RegistryError or
     `analysis.features.weights.ModelError` in one sentence; then nothing was written.
     """
-    from analysis.features import checkpoints
-
     check_name(wish.name)
     check_name(wish.model or f"{wish.name}-x", "model")
     _existing(wish, wish.model or "", folder)
+    from analysis.features import checkpoints  # which takes seconds
+
     described = checkpoints.find(
         wish.checkpoint, architecture=wish.architecture, level=wish.level, head=wish.head,
         pretraining=wish.pretraining, name="unnamed", layer=wish.layer,
@@ -236,6 +238,7 @@ def _checked(model: Model) -> Model:
     from analysis.features import encoders
 
     loaded = encoders.load(model)
+    _check_size(loaded)
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.level == "random" else loaded.weights_sha256
@@ -244,6 +247,19 @@ def _checked(model: Model) -> Model:
     if head == "zero_shot":
         _check_text_encoder(loaded)
     return found
+
+
+def _check_size(loaded: Any) -> None:
+    """Refuse weights that no training gives: all zero, or without measure."""
+    largest = max(
+        (float(p.abs().max()) for p in loaded.encoder.parameters() if p.numel()), default=1
+    )
+    if not 0 < largest < LARGEST_WEIGHT:
+        what = f"reach {largest:.3g}" if largest else "are all zero"
+        raise AddError(
+            f"the weights of {loaded.model.weights} {what}, which is no trained network: check the "
+            "file."
+        )
 
 
 def _check_text_encoder(loaded: Any) -> None:
@@ -319,7 +335,11 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     measurements. Raises AddError for one of the book's own families,
     RegistryError for one that does not exist.
     """
-    family, file = load_family(name), FAMILIES / f"{name}.yaml"
+    file = FAMILIES / f"{name}.yaml"
+    if not file.is_file() and name not in (known := load_families()):
+        yours = [one for one, of in known.items() if of.edition == "reader"]
+        raise AddError(f"there is no family {name!r} of yours: {suggestion(name, yours)}.")
+    family = load_family(name)
     if family.edition != "reader":
         raise AddError(
             f"{name} is one of the book's own families (edition {family.edition}), which are not "

@@ -353,6 +353,18 @@ def test_every_command_says_what_it_does_with_an_example(capsys):
         )
 
 
+@pytest.mark.parametrize(("fill", "said"), [(0.0, "are all zero"), (1e30, "reach 1e+30")])
+def test_weights_that_no_training_gives_are_refused(fill, said, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    state = load_file(file)
+    filled = {name: torch.full_like(value, fill) for name, value in state.items()}
+    save_file(filled, "filled.safetensors")
+    wish = Wish(name="odd", checkpoint="filled.safetensors", architecture="tiny-vit", head="none")
+    with pytest.raises((AddError, ModelError), match=rf"not finite numbers|{re.escape(said)}"):
+        add(wish, tmp_path)
+    assert not list(tmp_path.glob("*.yaml"))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -379,14 +391,17 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
 
 #: A command line → its exit status, and parts of what it says. Three dots: ... --checkpoint x.pt.
 LINES = [
-    ("update", 2, "use companion build --runs."),
-    ("execute models paper", 2, "use companion run."),
-    ("check-measurements x", 2, "use companion check."),
-    ("completion bash", 2, "register-python-argcomplete"),
-    ("miniature there", 2, "is gone: the tests that need"),
-    ("grid --shards 2", 2, "is gone: a job of the grid is"),
-    ("extract rn50 --data x --part 1/2", 2, "is gone: one call extracts all"),
     ("", 2, "the following arguments are required: COMMAND"),
+    ("--frobnicate", 2, "--frobnicate is no command, nor one of -h, --help, --version"),
+    ("-v", 2, "-v is no command"),
+    ("check missing.json", 1, "missing.json is not there: check the path."),
+    ("families zoo --weights nowhere", 1, "--weights nowhere is no folder: make it"),
+    ("remove nope", 1, "there is no family 'nope' of yours: none is known"),
+    ("run outlier_feature rn50", 1, "no experiment 'outlier_feature'|outlier_features"),
+    ("run outlier_features rn5", 1, "does not run for 'rn5'|rn50"),
+    ("probe x.pt --images . --html a.html --json ./a.html", 1, "--html and --json name one file"),
+    ("rerun pruning -o x.txt ...", 1, "--output must name an .ipynb file, got x.txt"),
+    ("rerun pruning -p threshold inf ...", 1, "has no parameter 'threshold'|Its parameters"),
     ("statu", 2, "invalid choice: 'statu'"),
     ("run models paper -p one", 2, "expected 2 arguments"),
     ("build --jobs 0", 2, "argument -j/--jobs: expected a whole number of at least 1, got '0'"),

@@ -12,12 +12,12 @@ import timm
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import WIDTH, architectures, model, save_clip  # noqa: F401 - a fixture
+from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 - a fixture
 
 from analysis.common import ROOT, sha256_of
 from analysis.families import registry
 from analysis.families.registry import shown_weights
-from analysis.features import networks, weights
+from analysis.features import networks, parts, weights
 from analysis.features.checkpoints import default_name, find
 from analysis.features.encoders import load
 from analysis.features.weights import ModelError, read_weights, weights_file
@@ -125,6 +125,14 @@ def test_random_weights_of_an_architecture():
         ("absent.pt", r"there is no file absent\.pt: check the path"),
         (r"C:\my models\vit.safetensors", r"there is no file C:\\my models\\vit\.safetensors"),
         ("families", r"families is a folder without a file of weights: give the file .* in it"),
+        (
+            "ViT-B-32",
+            r"ViT-B-32 is an architecture of open_clip, with weights of \d+ trainings: give "
+            r"ViT-B-32/TAG, one of .*laion2b_s34b_b79k",
+        ),
+        ("ViT-B-32/", r"ViT-B-32 is an architecture of open_clip"),
+        ("https://example.org/m.pt", r"is an address: download the file and give its path"),
+        ("/dev/zero", r"/dev/zero is no regular file: give a file of weights"),
         ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
         ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
         ("hf_hub:a/b", r"of a/b is not on this machine"),
@@ -208,6 +216,23 @@ def test_files_of_described_weights(hub):
 TINY = {"embed_dim": WIDTH, "vision_cfg": tiny.ARCHITECTURES["tiny-vit"], "text_cfg": tiny.TEXT}
 INPUT = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear",
          "resize_mode": "squash", "size": 32}  # fmt: skip
+
+
+def test_a_repository_of_weights_in_parts(hub):
+    config = {"model_cfg": TINY, "preprocess_cfg": INPUT}
+    folder = put(hub, "someone/large", "open_clip_config.json", config)
+    save_clip(folder / "whole.safetensors")
+    state = load_file(folder / "whole.safetensors")
+    (folder / "whole.safetensors").unlink()
+    index = in_parts(state, folder, "open_clip_model")
+    found = find("hf-hub:someone/large")
+    assert weights_file(found) == index
+    assert load(found).weights_sha256 == parts.checksum(index)
+    next(folder.glob("*-00002-*")).unlink()
+    with pytest.raises(
+        ModelError, match=r"open_clip_model-00002-of-00002.safetensors of someone/l"
+    ):
+        weights_file(found)
 
 
 def test_an_open_clip_repository(hub):

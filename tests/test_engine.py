@@ -320,9 +320,12 @@ REFUSED = [
     ("per_family rn50 -p long maybe", "parameter long must be of type bool, got 'maybe'."),
     ("per_family rn50 -p share half", "parameter share must be of type float, got 'half'."),
     ("per_family rn50 -p family rn101", "companion run per_family rn101"),
-    ("per_famly rn50", "the experiments are over_all, per_family"),
-    ("per_family rn5", "it runs for rn50, vit_b_32"),
-    ("per_family rn50 -o /sys/x.ipynb", "): allow reading and writing there, and call again."),
+    ("per_famly rn50", "known are over_all, per_family; did you mean 'per_family'."),
+    ("per_family rn50 -p share inf", "parameter share must be a number of at most 1,000,000, got"),
+    ("per_family rn50 -p count 99999999999999999999", "of at most 1,000,000, got 999"),
+    ("per_family rn5", "does not run for 'rn5': known are rn50, vit_b_32; did you mean 'rn50'"),
+    ("per_family rn50 -o /sys/x.ipynb", "x.ipynb cannot be written into /sys ("),
+    ("per_family rn50 -o no/x.ipynb", "there is no folder no to write x.ipynb into: make it."),
 ]
 
 

@@ -10,11 +10,12 @@ import timm
 import tiny
 import torch
 from safetensors.torch import save_file
-from tiny import WIDTH, architectures, save_clip  # noqa: F401 - a fixture
+from tiny import WIDTH, architectures, in_parts, save_clip  # noqa: F401 - a fixture
 from torch.nn import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from analysis.features import layouts, weights
+from analysis.common import sha256_of
+from analysis.features import layouts, store, weights
 from analysis.features.checkpoints import find
 from analysis.features.encoders import load
 from analysis.features.weights import ModelError
@@ -69,7 +70,7 @@ def turned(state, to):
 #: How a network is written, its file's name, and what is noted of it.
 WRITTEN = [
     (of_open_clip_train, "epoch_1.pt", "Taken off the names of all tensors: module."),
-    (of_lightning, "last.ckpt", r"Taken off the names of all tensors: _orig_mod.model."),
+    (of_lightning, "last.ckpt", r"Taken off the names of all tensors: model\._orig_mod\."),
     (lambda net, path: torch.save(AveragedModel(net).state_dict(), path), "swa.pth.tar",
      r"names of all tensors: module\. .* average over training"),
     (lambda net, path: torch.save(torch.compile(DataParallel(net)).state_dict(), path), "weights",
@@ -231,6 +232,38 @@ def test_configurations_of_the_hub(name, own):
 
 
 # Folders
+
+
+def test_weights_in_parts(clip, tmp_path):
+    """An index stands for its parts, named itself or by its folder; a part that changes is seen."""
+    index = in_parts(clip.state_dict(), tmp_path)
+    for text in (str(index), str(tmp_path)):
+        found, picture, note = features(text)
+        torch.testing.assert_close(found, clip.encode_image(picture))
+        assert "left aside" not in note
+    described = find(str(index), architecture="tiny-vit", name="x")
+    sha256 = load(described).weights_sha256
+    assert sha256 == store.weights_sha256(described, "") != sha256_of(index)
+    part = tmp_path / "model-00002-of-00002.safetensors"
+    kept = part.read_bytes()
+    part.write_bytes(kept[:-4] + b"\0\0\0\0")
+    assert load(described).weights_sha256 != sha256
+    noted = described.model_copy(update={"weights_sha256": sha256})
+    with pytest.raises(ModelError, match="is not the file that x was described with"):
+        load(noted)
+    part.unlink()
+    with pytest.raises(ModelError, match=r"its part model-00002-of-00002.safetensors is not there"):
+        find(str(index), architecture="tiny-vit", name="x")
+    part.write_bytes(kept)
+    where = json.loads(index.read_text())["weight_map"]
+    for wrong, said in (
+        ({**where, "more": part.name}, "1 tensors are not in their parts, first more"),
+        ({**where, "visual.proj": "../../x.safetensors"}, "its parts are not all called NAME"),
+        ([1], "does not say under weight_map"), ({}, "its parts are not all called NAME"),
+    ):  # fmt: skip
+        index.write_text(json.dumps({"weight_map": wrong}))
+        with pytest.raises(ModelError, match=said):
+            find(str(index), architecture="tiny-vit", name="x")
 
 
 def test_folders_as_open_clip_and_timm_save_them(clip, tmp_path):

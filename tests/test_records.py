@@ -6,6 +6,7 @@ import json
 import operator
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -417,6 +418,32 @@ def test_only_what_the_code_does_counts():
 def test_the_published_schema_is_that_of_the_code():
     kept = json.loads((ROOT / "data/measurements.schema.json").read_text(encoding="utf-8"))
     assert kept == records.Measurement.model_json_schema()
+
+
+def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
+    """Into a device or a pipe, which stay; through a link, which stays one."""
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(
+        "companion.measurements.tidy.everything", lambda _: pd.DataFrame({"model": ["a"]})
+    )
+    assert cli.main(["export", "-"]) == 0
+    assert capsys.readouterr() == ("model\na\n", "-: 1 numbers of 1 models\n")
+    assert cli.main(["export", "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()
+    if Path("/dev/full").exists():
+        capsys.readouterr()
+        assert cli.main(["export", "/dev/full"]) == 1
+        assert "No space left" in capsys.readouterr().err and Path("/dev/full").is_char_device()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "far.csv")
+    for _ in range(2):
+        assert cli.main(["export", str(tmp_path / "link.csv")]) == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "far.csv").read_text("utf-8") == "model\na\n"
+    capsys.readouterr()
+    for name, said in (("", "is a folder"), ("x.xlsx", "is written as .csv: give a name that ends"),
+                       ("no/x.csv", "there is no folder no")):  # fmt: skip
+        assert cli.main(["export", name]) == 1
+        assert said in capsys.readouterr().err
 
 
 def test_every_number_is_exported_once_with_what_it_is(tmp_path, capsys):

@@ -128,6 +128,10 @@ FAULTS = [
     ("Tiny", "'<script>x</script>'", "title: plain words are expected, without '<'"),
     *(("Tiny", f"'{entity}img src=x onerror=a>'", f"title: plain words .*, without '{entity[:3]}")
       for entity in ("&lt;", "&#60;", "&#x3C;", "&lt", "&amp;lt;")),
+    *(("Tiny", f"'{text}'", "title: words are expected, with a letter or a digit at least")
+      for text in ("   ", "---", "~~~")),
+    ("Tiny", "x" * 121, "title: 120 characters at most are expected, got 121"),
+    ("ImageNet-1k labels", "x" * 9999, r"pretraining: 9,999 characters are given, at most 5,000"),
     ("tv_in1k", "x\n    note: 'see {doc}`/x`'", r"models\[0\].note: plain words .*, without '{'"),
     ("ImageNet-1k labels", '"\\e[2J"', r"models\[0\].pretraining: plain .*, without '\\x1b'"),
     ("tv_in1k", "'folder/[x](y).pt'", r"models\[0\]: plain words are expected, without '\['"),

@@ -125,3 +125,18 @@ def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         use_architectures(tmp_path_factory.mktemp("pocket"), patch)
         yield
+
+
+def in_parts(state, folder, name="model"):
+    """As `huggingface_hub.save_torch_state_dict` writes large weights; the index."""
+    from safetensors.torch import save_file
+
+    names = sorted(state)
+    where = {key: f"{name}-0000{1 + (i > len(names) // 2)}-of-00002.safetensors"
+             for i, key in enumerate(names)}  # fmt: skip
+    for part in {*where.values()}:
+        save_file({key: state[key].contiguous() for key in names if where[key] == part},
+                  folder / part)  # fmt: skip
+    index = folder / f"{name}.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": where}))
+    return index

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from analysis.common import (
     ROOT,
@@ -52,6 +52,17 @@ LEVEL_TITLES: dict[Level, str] = {
 #: Whose a family is: the paper's, the pocket lab's, a reader's, only there for contrast, or of the
 #: zoo: every published checkpoint, to be measured and not to have pages of its own.
 Edition = Literal["paper", "pocket", "reader", "contrast", "zoo"]
+LONGEST_TITLE = 120
+
+
+def _brief(text: str) -> str:
+    if len(text) > LONGEST_TITLE:
+        raise ValueError(f"{LONGEST_TITLE} characters at most are expected, got {len(text)}")
+    return text
+
+
+#: What pages call a family or a model, in menus and headings too.
+Title = Annotated[Words, AfterValidator(_brief)]
 Library = Literal["open_clip", "timm"]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1000, le=1000)]
 Positive = Annotated[Finite, Field(gt=0)]
@@ -72,7 +83,9 @@ Texts = Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
 HeadKind = Literal["zero_shot", "own", "none"]
 #: Ends of the names of files that hold weights.
-WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
+WEIGHT_FILES = (
+    ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".safetensors.index.json"
+)  # fmt: skip
 HUB = "hf-hub:"
 #: Before a file of weights whose configuration lies beside it.
 LOCAL_DIR = "local-dir:"
@@ -147,7 +160,7 @@ class Model(Strict):
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: Name
-    own_title: Words | None = Field(default=None, alias="title")
+    own_title: Title | None = Field(default=None, alias="title")
     level: Level
     library: Library | None = None
     architecture: Words | None = None
@@ -265,7 +278,7 @@ class Family(Strict):
     """A backbone and all models built on it."""
 
     name: Name
-    title: Words
+    title: Title
     edition: Edition
     order: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
     backbone: Words

@@ -33,9 +33,10 @@ from analysis.families.registry import (
     OwnLayer,
     is_file_name,
 )
-from analysis.features import layouts, networks
+from analysis.features import layouts, networks, parts
 from analysis.features.layouts import Weights
 from analysis.features.networks import CheckpointError
+from analysis.features.parts import INDEX
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
 
 #: What the hub's pages are called in a browser, up to the repository.
@@ -43,7 +44,8 @@ PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/([^/\s]+/[^/\s?#]+).*")
 #: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
 FOLDER_FILES = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin",
+    "open_clip_pytorch_model.bin", "model.safetensors", f"open_clip_model{INDEX}", f"model{INDEX}",
+    "pytorch_model.bin",
 )  # fmt: skip
 #: What says which input transformers gives a model.
 INPUT = "preprocessor_config.json"
@@ -165,6 +167,11 @@ def _found(text: str, architecture: str | None) -> dict[str, Any]:
     """Return the fields of the description, by the kind of name that ``text`` is."""
     if text == "random":
         return _random(architecture)
+    if text.startswith(("http://", "https://")):
+        raise CheckpointError(
+            f"{text} is an address: download the file and give its path, or a repository of the "
+            f"Hugging Face hub as {HUB}ORGANISATION/NAME."
+        )
     if text.startswith(LOCAL_DIR) or _is_file(text):
         path = _path_of(text.removeprefix(LOCAL_DIR))
         if path.is_dir():
@@ -177,6 +184,11 @@ def _found(text: str, architecture: str | None) -> dict[str, Any]:
         return _fields(known[text])
     if text.startswith(HUB):
         return _of_hub(text)
+    if tags := open_clip.list_pretrained_tags_by_model(name := text.rstrip("/")):
+        raise CheckpointError(
+            f"{name} is an architecture of open_clip, with weights of {len(tags)} trainings: give "
+            f"{name}/TAG, one of {', '.join(tags)}."
+        )
     if "/" in text:
         return _of_open_clip(text)
     return _of_timm(text, known)
@@ -333,10 +345,10 @@ def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any
     meant = [p for name in FOLDER_FILES for p in there if p.name == name]
     if not there or not (meant or len(there) == 1):
         listed = ", ".join(p.name for p in there[:5])
-        parts = " in several parts: join them in one" * bool([*path.glob("*.index.json")])
+        several = " in several pickles: join them in one" * bool([*path.glob("*.bin.index.json")])
         raise CheckpointError(
             f"{text} is a folder" + (f" of {listed}" if there else " without a file of weights")
-            + f"{parts}: give the file of weights in it ({', '.join(WEIGHT_FILES)})."
+            + f"{several}: give the file of weights in it ({', '.join(WEIGHT_FILES)})."
         )  # fmt: skip
     weights = (meant or there)[0]
     config = next((path / c for c, _ in HUB_FILES.values() if (path / c).is_file()), None)
@@ -347,14 +359,24 @@ def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any
         own = found["library"] == "timm" or found["architecture"] not in open_clip.list_models()
         found |= _in_file(found, weights, f"{LOCAL_DIR}{path}" if own else found["architecture"])
         found["weights"] = LOCAL_DIR * own + found["weights"]
-    others = ", ".join(layouts.shown(p.name) for p in there if p != weights)
+    used = [weights, *_parts(weights)]
+    others = ", ".join(layouts.shown(p.name) for p in there if p not in used)
     note = f"Of the folder {weights.name} was taken, {others} left aside." if others else ""
     return found | {"note": " ".join(filter(None, [found.get("note"), note]))}
+
+
+def _parts(weights: Path) -> list[Path]:
+    try:
+        return parts.files(weights)[1:]
+    except ValueError as error:
+        raise CheckpointError(f"{weights.name} cannot be used: {error}.") from None
 
 
 def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
     """Describe a local file: by its architecture, and by which tensors it holds."""
     if not path.is_file():
+        if path.exists():
+            raise CheckpointError(f"{text} is no regular file: give a file of weights.")
         raise CheckpointError(f"there is no file {text}: check the path.")
     stated = read_weights(path, outline=True).metadata.get("architecture")
     if architecture is None and stated is None:

@@ -287,7 +287,8 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         missing, left = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
         more = layouts.part_that_fits(state, wanted)
         advice = (
-            f"those whose names begin with {more} are all of it: save them alone" if more else
+            f"those whose names begin with {layouts.shown(more)} are all of it: save them alone"
+            if more else
             "get the whole file, or name the architecture that it is of" if missing else
             "name the architecture that it is of"
         )  # fmt: skip
@@ -298,7 +299,7 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
 
 
 def _first(names: Sequence[str]) -> str:
-    return f" (first {names[0]})" if names else ""
+    return f" (first {layouts.shown(names[0])})" if names else ""
 
 
 def _check_output(loaded: Loaded) -> None:

@@ -226,13 +226,14 @@ def _unwrapped(state: State, wanted: Collection[str]) -> tuple[State, list[str]]
         lambda one: len({*one}) == 1 and one[0] not in own, zip(*outer, strict=False)
     )
     prefix = "".join(f"{one[0]}." for one in shared)
-    notes: list[str] = []
-    off = COMPILED * any(COMPILED in name for name in state) + prefix
-    if off:
-        notes.append(f"Taken off the names of all tensors: {shown(off)}")
-    if prefix and names.pop(AVERAGED, ""):
-        notes.append("The tensors are an average over training (n_averaged).")
+    averaged = bool(prefix and names.pop(AVERAGED, ""))
     names = {old: name.removeprefix(prefix) for old, name in names.items()}
+    off = {
+        old.removesuffix(name) if old.endswith(name) else COMPILED for old, name in names.items()
+    }
+    notes = [f"Taken off the names of all tensors: {shown(one)}" for one in sorted(off - {""})]
+    if averaged:
+        notes.append("The tensors are an average over training (n_averaged).")
     if len({*names.values()}) < len(names):
         raise ValueError("two of its tensors have one name once wrappers' prefixes are taken off")
     return {name: state[old] for old, name in names.items()}, notes

@@ -38,6 +38,7 @@ from analysis.common import (
     write_text,
 )
 from analysis.families.registry import LOCAL_DIR, Model, is_file_name
+from analysis.features import parts
 
 #: The arithmetic that features are computed in.
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
@@ -319,7 +320,10 @@ def weights_sha256(model: Model, otherwise: str) -> str:
     """
     file = local_weights(model)
     there = model.weights_sha256 is None and file is not None and file.is_file()
-    return model.weights_sha256 or (sha256_of(file) if there and file else otherwise)
+    try:
+        return model.weights_sha256 or (parts.checksum(file) if there and file else otherwise)
+    except (OSError, ValueError):  # of an index whose parts are not all there
+        return otherwise
 
 
 def local_weights(model: Model) -> Path | None:

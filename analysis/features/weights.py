@@ -27,8 +27,9 @@ from open_clip.pretrained import get_pretrained_cfg
 from safetensors import safe_open
 from torch import nn
 
-from analysis.common import CompanionError, sha256_of
+from analysis.common import CompanionError
 from analysis.families.registry import HUB, PACKAGE, Model
+from analysis.features import parts
 from analysis.features.layouts import State as State
 from analysis.features.layouts import Weights, arranged, shown, taken
 from analysis.features.store import local_weights
@@ -68,13 +69,16 @@ def _read(path: Path, outline: bool) -> Weights:
         raise ModelError(f"there are no weights at {path}: check the path.")
     kind = _kind(path)
     try:
+        if kind == "index":
+            return _of_index(path, outline)
         if kind == "safetensors":
             return _of_safetensors(path, outline)
         if kind == "pytorch":
             return _of_pytorch(path, outline)
     except Exception as error:  # of many kinds, one for each way in which a file can be wrong
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = reason.removesuffix(".")
+        reason = (str(error).splitlines() or [""])[0].removesuffix(".")
+        if " " not in reason:  # the code of a pickle, say
+            reason = "it is empty" if not path.stat().st_size else "it cannot be read"
         raise ModelError(
             f"{path.name} is not a sound file of tensors alone ({reason[:200]}), and what is more "
             "may run code when it is opened: if it was cut short get it again, else save the "
@@ -99,6 +103,8 @@ def _kind(path: Path) -> str:
     """What a file is by its content: some have endings of their own, and some none."""
     with path.open("rb") as file:
         start = file.read(9)
+    if parts.is_index(path):
+        return "index"
     if path.suffix == ".safetensors" or start[8:] == b"{":
         return "safetensors"
     if zipfile.is_zipfile(path):
@@ -120,6 +126,22 @@ def _of_safetensors(path: Path, outline: bool) -> Weights:
         else:
             state = {name: file.get_tensor(name) for name in names}
     return taken(state)._replace(metadata=metadata)
+
+
+def _of_index(path: Path, outline: bool) -> Weights:
+    """The tensors of all parts that an index names; ValueError if they are not those it names."""
+    named = parts.places(path)
+    state: State = {}
+    metadata: dict[str, str] = {}
+    for part in sorted({*named.values()}):
+        if not part.is_file():
+            raise ValueError(f"its part {part.name} is not there")
+        found = _of_safetensors(part, outline)
+        state |= {name: found.state[name] for name in found.state if named.get(name) == part}
+        metadata |= found.metadata
+    if absent := sorted(named.keys() - state.keys()):
+        raise ValueError(f"{len(absent)} tensors are not in their parts, first {shown(absent[0])}")
+    return Weights(state, metadata)
 
 
 def _of_pytorch(path: Path, outline: bool) -> Weights:
@@ -144,10 +166,22 @@ def weights_file(model: Model) -> Path:
     file = HUB_FILES[model.library or ""][1]
     if weights.startswith(HUB):
         named = [file, HUB_FILES["timm"][1]]  # as transformers names it, too
-        return from_hub(model.name, weights.removeprefix(HUB), list(dict.fromkeys(named)))
+        return _whole(model.name, weights.removeprefix(HUB), named)
     listed = _listed_by_open_clip if model.library == "open_clip" else _listed_by_timm
     repository, name = listed(model)
-    return from_hub(model.name, repository, list(dict.fromkeys([name or file, file])))
+    return _whole(model.name, repository, [name or file, file])
+
+
+def _whole(who: str, repository: str, names: Sequence[str]) -> Path:
+    """`from_hub` of weights: one of the files, else an index with all its parts."""
+    indices = [f"{Path(name).stem}{parts.INDEX}" for name in names]
+    path = from_hub(who, repository, list(dict.fromkeys([*names, *indices])))
+    try:
+        for part in parts.files(path)[1:]:
+            from_hub(who, repository, [part.name])
+    except ValueError as error:
+        raise ModelError(f"{who}: {path.name} of {repository} cannot be used: {error}.") from None
+    return path
 
 
 def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
@@ -197,7 +231,11 @@ def checked(model: Model, path: Path) -> str:
     """Return the sha256 of a model's weights; ModelError if they are absent or not those noted."""
     if not path.is_file():
         raise ModelError(f"there are no weights at {path}: check the path.")
-    sha256 = sha256_of(path)
+    try:
+        sha256 = parts.checksum(path)
+    except (ValueError, OSError) as error:
+        reason = f"{error.filename} is not there" if isinstance(error, OSError) else error
+        raise ModelError(f"{path.name} cannot be used: {reason}.") from None
     if model.weights_sha256 not in (None, sha256):
         raise ModelError(
             f"{path.name} is not the file that {model.name} was described with: its sha256 starts "

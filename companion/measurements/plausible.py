@@ -35,6 +35,9 @@ def files(given: Sequence[Path]) -> list[Path]:
 
     Raises MeasurementError if there is none.
     """
+    for place in given:
+        if not place.exists():
+            raise MeasurementError(f"{place} is not there: check the path.")
     found = [
         path
         for place in given or [records.FOLDER]

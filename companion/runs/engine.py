@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
-from analysis.common import ROOT, fingerprint, remove_parts, sha256_of, write_text
+from analysis.common import ROOT, check_writable, fingerprint, remove_parts, sha256_of, write_text
 from analysis.features.store import default_folder
 from companion.runs import experiments, keys, status
 from companion.runs.execute import check_parameters, show_as_written
@@ -90,8 +90,7 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     and where there is nothing to show; CompanionError if the run fails.
     """
     values = check_parameters(wanted, given)
-    if output is not None and output.suffix != ".ipynb":
-        raise RunError(f"--output must name an .ipynb file, got {output}.")
+    check_output(output)
     prepare([wanted])
     if not experiments.has_evidence(wanted):
         raise RunError(status.nothing_to_show(wanted))
@@ -101,6 +100,14 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
     ProcessPool().call(EXECUTE, *_arguments(wanted, values, output, keys.parts(wanted)))
     return output
+
+
+def check_output(output: Path | None) -> None:
+    """Raise CompanionError if a notebook cannot be written there."""
+    if output is not None and output.suffix != ".ipynb":
+        raise RunError(f"--output must name an .ipynb file, got {output}.")
+    if output is not None:
+        check_writable(output)
 
 
 def _for_book(run: Run, made_from: Parts) -> Call:

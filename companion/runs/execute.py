@@ -32,6 +32,8 @@ Parameter = str | int | float | bool
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 ENGINE = "in this process"
+#: No number that a notebook takes is larger, in size.
+LARGEST = 1_000_000
 
 
 def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]:
@@ -57,11 +59,16 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
         if kind not in TYPES:
             raise RunError(f"parameter {name} cannot be set from the command line.{listed}")
         try:
-            values[name] = TypeAdapter(TYPES[kind]).validate_strings(text)
+            value: Parameter = TypeAdapter(TYPES[kind]).validate_strings(text)
         except ValidationError:
             raise RunError(
                 f"parameter {name} must be of type {kind}, got {text!r}.{listed}"
             ) from None
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise RunError(
+                f"parameter {name} must be a number of at most {LARGEST:,}, got {text}.{listed}"
+            )
+        values[name] = value
     return values
 
 

@@ -146,12 +146,12 @@ def find_run(experiment: str, subject: str) -> Run:
     runs = possible_runs()
     subjects = {run.subject: run for run in runs if run.experiment.name == experiment}
     if not subjects:
-        known = ", ".join(dict.fromkeys(run.experiment.name for run in runs))
-        raise RunError(f"there is no experiment {experiment!r}; the experiments are {known}.")
+        known = dict.fromkeys(run.experiment.name for run in runs)
+        raise RunError(f"there is no experiment {experiment!r}: {suggestion(experiment, known)}.")
     if subject not in subjects:
         raise RunError(
-            f"experiment {experiment} does not run for {subject!r}; it runs for "
-            f"{', '.join(subjects)}."
+            f"experiment {experiment} does not run for {subject!r}: "
+            f"{suggestion(subject, subjects)}."
         )
     return subjects[subject]
 

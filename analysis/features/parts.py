@@ -1,0 +1,53 @@
+"""Weights in several files, as the hub keeps large models: an index, and parts beside it.
+
+``model.safetensors.index.json`` says which of ``model-00001-of-00002.safetensors`` and so on holds
+which tensor. The index stands for the whole wherever a file of weights is named. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from analysis.common import fingerprint, sha256_of
+
+#: What the name of an index ends in.
+INDEX = ".safetensors.index.json"
+#: An index of some hundred thousand tensors has less.
+LONGEST = 50_000_000
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is an index, by its name."""
+    return path.name.endswith(INDEX)
+
+
+def places(path: Path) -> dict[str, Path]:
+    """Where each tensor of an index lies; ValueError if it is none, or names no file beside it."""
+    if path.stat().st_size > LONGEST:
+        raise ValueError(f"an index of {path.stat().st_size:,} bytes is none")
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        found = {str(tensor): str(part) for tensor, part in named.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("it does not say under weight_map which part holds which tensor") from None
+    wrong = [part for part in found.values() if not re.fullmatch(r"[\w.-]+\.safetensors", part)]
+    if wrong or not found:
+        raise ValueError("its parts are not all called NAME.safetensors")
+    return {tensor: path.parent / part for tensor, part in found.items()}
+
+
+def files(path: Path) -> list[Path]:
+    """The files that weights are in: the file itself, or an index and all its parts."""
+    return [path, *sorted({*places(path).values()})] if is_index(path) else [path]
+
+
+def checksum(path: Path) -> str:
+    """The sha256 of weights: of the file, of an index one over its own and its parts'.
+
+    Raises ValueError as `places` does, OSError if a part is not there.
+    """
+    if not is_index(path):
+        return sha256_of(path)
+    return fingerprint([sha256_of(file) for file in files(path)])
