@@ -72,6 +72,7 @@ def told(model):
     """The excess of one model with the 95 % interval from resampled kinds of supervised models."""
     if np.isnan(model.excess):
         return "n/a"
+
     def excess(x, er):
         return matched_excess([model.imagenet], [model.er], x, er, reach).excess[0]
 

@@ -76,6 +76,7 @@ style.table(
     search="Find a claim", choose="verdict",
 )  # fmt: skip
 style.text("counts", cards.counts(verdicts))
+style.text("strip", cards.strip(claims, verdicts))
 brief = [cards.brief(claim, verdicts[name]) for name, claim in claims.items()]
 style.table(
     "brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brief}),

@@ -306,8 +306,22 @@ def name_landmarks(app: Sphinx, exception: Exception | None) -> None:
             write_text(page, text)
 
 
+def name_version(app: Sphinx, config: Config) -> None:
+    """Let pages give the version by ``{{ version }}``, as `CITATION.cff` has it."""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    (version,) = re.findall(r"^version: (\S+)$", citation, re.MULTILINE)
+    config.myst_substitutions = config.myst_substitutions | {"version": version}
+
+
+def title_once(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
+    """Keep the front page's title from standing twice in its title bar."""
+    if name == app.config.root_doc:
+        context["docstitle"] = ""
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    app.connect("config-inited", name_version)
     app.connect("config-inited", order_results)
     app.connect("builder-inited", refuse_builders)
     app.connect("doctree-read", head_rows)
@@ -316,6 +330,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", write_all_without_texts)
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", add_excerpts)
+    app.connect("html-page-context", title_once)
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
     for write in (write_texts, write_downloads, name_landmarks):
         app.connect("build-finished", write)

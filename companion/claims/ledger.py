@@ -86,6 +86,7 @@ class Claim(Entry):
     version: tuple[Literal["v1", "v2"], ...]
     place: str
     page: str
+    short: str
     statement: str
     expected: str
     rule: str

@@ -78,6 +78,17 @@ def brief(claim: Claim, verdict: Verdict) -> str:
     return f"{badge(verdict)} {claim.pocket.get(known, '')}".rstrip()
 
 
+def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
+    """All claims by outcome, each a link to its card, as a list (MyST)."""
+    rows = []
+    for outcome in OUTCOMES:
+        names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
+        links = [f"{{ref}}`{claims[name].short} <claim-{name}>`" for name in names]
+        if names:
+            rows.append(f"- {chip(verdicts[names[0]])} {' · '.join(links)}")
+    return "\n".join([":::{div} claim-strip", *rows, ":::"])
+
+
 def rule(claim: Claim, evidence: Evidence) -> str:
     """How the claim is judged, with its cuts and tolerance filled in."""
     tolerance = claim.tolerance or 0

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.common import ROOT
 from analysis.families.registry import Edition, Family, Level, load_families
 from analysis.metrics.outliers import far_above_mean
-from companion.claims.ledger import load_claims
+from companion.claims.evidence import Cuts
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available
 from companion.publish import words
@@ -272,7 +272,7 @@ def pruned_at(m: Measurement, share: float) -> str:
 
 def lost(change: float, half: float) -> str:
     """Whether accuracy is lost, by the margin of the claim: fractions, ± half an interval."""
-    margin = load_claims()["P-80"].values["margin"]
+    margin = Cuts().margin
     if change + half < -margin:
         return f"a loss of more than {100 * margin:g} point is established"
     if change - half >= -margin:
