@@ -272,13 +272,19 @@ def is_stream(path: Path) -> bool:
     return str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir())
 
 
-def check_writable(path: Path, suffix: str = "") -> None:
-    """Raise CompanionError, before anything is computed, if a file cannot be written there later.
+def check_writable(*paths: Path, suffix: str = "") -> None:
+    """Raise CompanionError, before anything is computed, if files cannot be written there later.
 
-    ``suffix``: what the file's name must end in.
+    ``suffix``: what their names must end in.
     """
-    if is_stream(path):
-        return
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise CompanionError(f"{paths[0]} is to be written twice: give each file its own name.")
+    for path in paths:
+        if not is_stream(path):
+            _check_writable(path, suffix)
+
+
+def _check_writable(path: Path, suffix: str) -> None:
     if path.is_dir():
         raise CompanionError(f"{path} is a folder: give the name of the file to write.")
     if suffix and path.suffix != suffix:

@@ -186,8 +186,6 @@ def families(
     """
     from companion import zoo
 
-    if weights is not None and not weights.is_dir():
-        raise RunError(f"--weights {weights} is no folder: make it, or correct the path.")
     print(*zoo.make(weights).lines, sep="\n")
     return 0
 
@@ -275,22 +273,11 @@ def check(
     ] = (),
 ) -> int:
     """Check recorded measurements: form, provenance, plausible ranges, agreement with families."""
-    from companion.measurements import plausible, records
+    from companion.measurements import plausible
 
-    files = plausible.files(paths)
-    described, wrong, older = registry.load_families() | registry.load_families("zoo"), 0, 0
-    for path in files:
-        if found := plausible.problems(path, described):
-            wrong += 1
-            print("\n".join(found))
-            continue
-        lacks = records.read(path).lacks
-        older += bool(lacks)
-        print(f"{path.name}: sound" + f", not measured: {', '.join(lacks)}" * bool(lacks))
-    print(f"{len(files) - wrong} of {len(files)} measurement files are sound.")
-    if older:
-        print(f"{older} lack quantities that came after they were recorded: companion measure "
-              "EXPERIMENT FAMILY --record takes them.")  # fmt: skip
+    described = registry.load_families() | registry.load_families("zoo")
+    lines, wrong = plausible.report(plausible.files(paths), described)
+    print(*lines, sep="\n")
     return int(wrong > 0)
 
 
@@ -322,7 +309,7 @@ def export(
     """
     from companion.measurements import tidy
 
-    check_writable(file, ".csv")
+    check_writable(file, suffix=".csv")
     table = tidy.everything(registry.load_families() | registry.load_families("zoo"))
     write_output(file, table.to_csv(index=False))
     said = sys.stderr if is_stream(file) else sys.stdout
@@ -346,10 +333,7 @@ def probe(
 
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
-    if len({path.absolute() for path in wanted}) < len(wanted):
-        raise RunError("--html and --json name one file: give each its own.")
-    for path in wanted:
-        check_writable(path)
+    check_writable(*wanted)
     from companion.probe_found import to_json
 
     settings = options.settings(progress=not quiet)

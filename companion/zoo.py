@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.common import write_text
+from analysis.common import CompanionError, write_text
 from analysis.families.registry import FAMILIES, ZOO, Family, Model, PublishedKey
 from companion.measurements import accuracies, atlas
 from companion.readers import as_yaml, writing
@@ -88,7 +88,9 @@ def write(families: Sequence[Family], folder: Path = FAMILIES / ZOO) -> Path:
 
 
 def make(weights: Path | None = None) -> Found:
-    """Describe the zoo and write it; what was found."""
+    """Describe the zoo and write it; what was found. CompanionError if there is no such folder."""
+    if weights is not None and not weights.is_dir():
+        raise CompanionError(f"--weights {weights} is no folder: make it, or correct the path.")
     found = describe(accuracies.load(), weights)
     write(found.families)
     return found

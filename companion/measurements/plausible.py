@@ -48,6 +48,26 @@ def files(given: Sequence[Path]) -> list[Path]:
     return found
 
 
+def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[str], int]:
+    """What to say of measurement files, and how many are not sound."""
+    lines, wrong, older = [], 0, 0
+    for path in paths:
+        if found := problems(path, families):
+            wrong += 1
+            lines += found
+            continue
+        lacks = records.read(path).lacks
+        older += bool(lacks)
+        lines.append(f"{path.name}: sound" + f", not measured: {', '.join(lacks)}" * bool(lacks))
+    lines.append(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
+    if older:
+        lines.append(
+            f"{older} lack quantities that came after they were recorded: companion measure "
+            "EXPERIMENT FAMILY --record takes them."
+        )
+    return lines, wrong
+
+
 def problems(path: Path, families: Mapping[str, Family]) -> list[str]:
     """What is wrong with one measurement file, a sentence each; empty if nothing is."""
     try:
