@@ -399,7 +399,7 @@ LINES = [
     ("remove nope", 1, "there is no family 'nope' of yours: none is known"),
     ("run outlier_feature rn50", 1, "no experiment 'outlier_feature'|outlier_features"),
     ("run outlier_features rn5", 1, "does not run for 'rn5'|rn50"),
-    ("probe x.pt --images . --html a.html --json ./a.html", 1, "a.html is to be written twice: give each"),
+    ("probe x.pt --images . --html a --json ./a", 1, "a is to be written twice: give each"),
     ("rerun pruning -o x.txt ...", 1, "--output must name an .ipynb file, got x.txt"),
     ("rerun pruning -p threshold inf ...", 1, "has no parameter 'threshold'|Its parameters"),
     ("statu", 2, "invalid choice: 'statu'"),

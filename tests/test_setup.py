@@ -193,6 +193,19 @@ def small_build(folder, **pages):
 TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
 
 
+def test_a_page_is_the_same_in_a_second_build(tmp_path):
+    """MyST-NB's style is in place before a page is written: its address has a checksum, or not."""
+    pages = []
+    for _ in range(2):
+        sphinx_build(
+            tmp_path, {"index": "# Start\n"}, extensions=["myst_nb", "companion_offline"],
+            html_static_path=[str(BOOK / "_static")], nb_execution_mode="off",
+        )  # fmt: skip
+        pages.append((tmp_path / "html" / "index.html").read_bytes())
+        (tmp_path / "html" / "index.html").unlink()
+    assert pages[0] == pages[1] and re.search(rb"mystnb\.\w+\.css\?v=", pages[0])
+
+
 def test_pages_without_a_source_are_not_published(tmp_path):
     assert small_build(tmp_path, index=TOC, one="# One", two="# Two") == 0
     assert (tmp_path / "html" / "two.html").is_file()
