@@ -65,11 +65,12 @@ style.table(
     words.kinds(accuracies.evidence(*evidence.robustness.values()), kind),
     """The models whose κ is measured per image (of repeated trainings seed 0), on the images
     without shift, unless others are named.""",
-    more=f"""ER: effective robustness with its 95 % interval; robust: it lies above what ordinary
-    models of the same accuracy reach. Largest coordinate of the activation profile, and importance
-    of the most important direction: as multiples of the mean. Concepts: encoded along the head's
-    right singular vectors, mean over draws of negatives, of those probed; *random*: along as many
-    random directions of the same features, mean of {candidates.CHANCE} sets.""",
+    more=f"""ER: effective robustness with its 95 % interval; robust: it exceeds
+    what ordinary models of equal accuracy have (see the ledger). Largest coordinate of the
+    activation profile, and importance of the most important direction: as multiples of the mean.
+    Concepts: encoded along the head's right singular vectors, mean over draws of negatives, of
+    those probed; *random*: along as many random directions of the same features, mean of
+    {candidates.CHANCE} sets.""",
 )  # fmt: skip
 
 # %% [markdown]

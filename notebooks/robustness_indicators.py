@@ -83,9 +83,9 @@ for name, (frame, of_kind) in SHOWN.items():
     robust = compared.known(frame)["robust"] if len(judged) else pd.Series(dtype=bool)
     style.table(
         f"candidates{name}", judged.drop(columns="p"), of_kind,
-        f"""Does a candidate tell robust models from others? {robust.sum()} of {len(frame)} are
-        robust, {(~robust).sum()} not: above or below what ordinary models of their accuracy
-        reach, with the whole interval. Last row: what a candidate has to beat.""",
+        f"""Does a candidate separate robust models from others? {robust.sum()} of {len(frame)}
+        models are robust for their accuracy and {(~robust).sum()} are not; for the others this is
+        not known. The last row is what a candidate has to beat.""",
         more=f"""In brackets 95 % of {resamples} bootstrap resamples of models, all seeds of a model
         together (seed {seed}). Models count as independent, though many share data, start or
         recipe: intervals and p are too optimistic. Given accuracy: rank correlation once that of
