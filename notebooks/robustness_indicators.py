@@ -88,12 +88,12 @@ for name, (frame, of_kind) in SHOWN.items():
         not known. The last row is what a candidate has to beat, column by column.""",
         more=f"""In brackets 95 % of {resamples} bootstrap resamples of models, all seeds of a model
         together (seed {seed}). Models count as independent, though many share data, start or
-        recipe: intervals and p are too optimistic. Only p is adjusted for the number of
-        candidates: the best of {len(judged)} intervals is better than it looks. The first column
-        mixes levels; within groups the last row is the stricter bar. Given accuracy: rank
-        correlation once that of both with the accuracy without shift is taken out. Trained only:
-        without random weights. Within groups: not given for fewer than {compared.LEAST_WITHIN}.
-        Area under ROC: probability that a robust model has the higher value, 0.5 without separation; of one value for each
+        recipe: intervals and p are too optimistic. Only p is adjusted for the number of candidates:
+        the best of {len(judged)} intervals is better than it looks. The first column mixes levels;
+        within groups the last row is the stricter bar. Given accuracy: rank correlation once that
+        of both with the accuracy without shift is taken out. Trained only: without random weights.
+        Within groups: not given for fewer than {compared.LEAST_WITHIN}. Area under ROC: probability
+        that a robust model has the higher value, 0.5 without separation; of one value for each
         model, the mean over its seeds, from {indicators.LEAST_OF_A_SORT} models of each sort on; p:
         how often it would be as large if robustness were dealt out at random, all assignments
         counted, adjusted for the number of candidates. Cut: chosen on all other backbones, mean of
