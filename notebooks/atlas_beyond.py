@@ -56,6 +56,9 @@ for name, (statistic, *columns) in {
     "imagenet-given": (partial_rank_correlation, "imagenet", "others", "er"),
 }.items():
     style.text(name, charts.with_interval(statistic, high, *columns, **drawn))
+columns = (high[name] for name in ("er", "others", "imagenet"))
+low, top = interval(partial_rank_correlation, high["group"], *columns, **drawn)
+assert low < 0 < top  # the page says that effective robustness adds nothing
 families = high["group"].nunique()
 style.text("models", f"{len(high)} models of {families} data families")
 style.text("sets", str(elsewhere.shape[1]))
