@@ -2,6 +2,7 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     readers: true
 #     reads:
 #     - data/artifacts.yaml
 #     - data/embeddings.yaml

@@ -2,6 +2,7 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     readers: true
 #     measurements: [outlier_features]
 # ---
 

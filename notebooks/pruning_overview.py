@@ -2,6 +2,7 @@
 # jupyter:
 #   companion:
 #     scope: edition
+#     readers: true
 #     measurements: [privileged_directions, pruning]
 # ---
 

@@ -116,6 +116,25 @@ PER_FAMILY_RUNS = {"per_family/rn50", "per_family/vit_b_32"}
 EVERY_RUN = PER_FAMILY_RUNS | {"over_all/paper"}
 
 
+def test_a_readers_family_makes_only_what_shows_it_stale(project):
+    """An edition's page sees none of them, unless it says that it shows them."""
+    notebook = project / "notebooks/over_all.py"
+    notebook.write_text(notebook.read_text().replace("f(edition)", "f()"))
+    assert update(project) == {"over_all/paper"}
+    text = (project / "families/rn50.yaml").read_text()
+    mine = text.replace("name: rn50", "name: mine").replace("edition: paper", "edition: reader")
+    (project / "families/mine.yaml").write_text(re.sub(r"order: \d+", "order: 100", mine))
+    assert update(project) == {"per_family/mine"}
+    assert "mine" not in (project / "book/runs/over_all/paper.ipynb").read_text()
+    shows = notebook.read_text().replace("scope: edition", "scope: edition\n#     readers: true")
+    notebook.write_text(shows)
+    assert update(project) == {"over_all/paper"}
+    assert "'mine'" in (project / "book/runs/over_all/paper.ipynb").read_text()
+    mine = (project / "families/mine.yaml").read_text()
+    (project / "families/mine.yaml").write_text(re.sub("title: .*", "title: Mine", mine, count=1))
+    assert update(project) == {"over_all/paper", "per_family/mine"}
+
+
 def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     notebook, table = project / "notebooks/per_family.py", project / "data/shown.csv"
     asked = "    reads: [data/number.txt]\n#     evidence: [data/shown.csv, pruning--folder]"

@@ -340,6 +340,10 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
     raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
 
 
+#: Editions that cannot be seen: set in the process of a page that is about others.
+HIDDEN: set[Edition] = set()
+
+
 def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
     """Read every family file in ``folder``, in the families' ``order``.
 
@@ -359,7 +363,8 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
             f"model name {repeated[0]!r} is used by the families {' and '.join(holders)}: "
             "give each model a name of its own."
         )
-    return {f.name: f for f in families if edition is None or f.edition == edition}
+    shown = (f for f in families if f.edition not in HIDDEN)
+    return {f.name: f for f in shown if edition is None or f.edition == edition}
 
 
 def is_file_name(weights: str) -> bool:

@@ -160,7 +160,7 @@ def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if (right > images).any():
         yield "no class can have more right (right_per_class) than images (images_per_class)."
     n = images.sum()
-    top1 = right.sum() / max(n, 1)
+    top1 = min(right.sum() / max(n, 1), 1.0)
     if not np.isclose(v["top1"], top1, rtol=1e-3):
         yield "top1 is not the share of right_per_class in images_per_class."
     if not np.isclose(v["top1_standard_error"], (top1 * (1 - top1) / max(n, 1)) ** 0.5, rtol=1e-3):

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from analysis.code import MEMORY
 from analysis.common import ROOT, sha256_of, temporary_folder, write_text
+from analysis.families import registry
 from analysis.families.registry import load_family
 from companion.measurements import records
 from companion.runs import experiments, keys
@@ -89,9 +90,11 @@ def execute(
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
+    hidden = keys.files_of_readers() if run.hides_readers else set()
+    registry.HIDDEN |= {"reader"} if run.hides_readers else set()
     notebook = _papermill(run, parameters, reads)
     given = {ROOT / str(value) for value in parameters.values()}
-    _check_reads(run, reads, made_from, given)
+    _check_reads(run, reads, made_from, given | hidden)  # opened, and seen by none
     about = {"experiment": experiment, "subject": subject, "made_from": made_from}
     about["source"] = sha256_of(run.experiment.notebook)
     experiments.write(Path(output), _canonical(run, notebook), about)

@@ -54,6 +54,7 @@ class Experiment(Strict):
     `features`: whether it looks at the features in the store, by default where it reads
     measurements. Of the store it is what belongs to its family, or to all families of its edition.
     `reads` are glob patterns from the repository's root, beside those and what every run reads.
+    `readers`: whether an edition's page shows readers' families, too, else they are hidden from it.
     `evidence`: what a family must have some of to get a page, see `has_evidence`; where none is
     named every subject gets one.
     """
@@ -64,6 +65,7 @@ class Experiment(Strict):
     measurements: tuple[Measured, ...] = ()
     reads: tuple[str, ...] = ()
     features: StrictBool = False
+    readers: StrictBool = False
     evidence: tuple[str, ...] = ()
 
     @property
@@ -95,6 +97,11 @@ class Run:
     def output(self) -> Path:
         """Where the executed notebook lies for the book."""
         return OUTPUTS / self.experiment.name / f"{self.subject}.ipynb"
+
+    @property
+    def hides_readers(self) -> bool:
+        """Whether readers' families cannot be seen by it, so that one more changes nothing."""
+        return self.experiment.scope == "edition" and not self.experiment.readers
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -249,5 +256,5 @@ def _described(name: str, source: str) -> Experiment:
     except ValidationError as error:
         raise RunError(
             f"{where}: {first_reason(error)}; its fields are scope (family or edition), editions, "
-            "measurements (or all), features (true or false), reads, evidence."
+            "measurements (or all), features and readers (true or false), reads, evidence."
         ) from None

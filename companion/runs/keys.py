@@ -21,7 +21,7 @@ import yaml
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
-from analysis.families.registry import Family, Model, load_families, load_family
+from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
 from companion.measurements.records import FOLDER, code_parts
 from companion.runs.experiments import Run, RunError, cells, header, made
@@ -143,6 +143,8 @@ def declared_files(run: Run) -> list[Path]:
     found = [path for folder in recorded(run) for path in sorted(folder.glob("*.json"))]
     for pattern in run.reads:
         matches = sorted(path for path in ROOT.glob(pattern) if path.is_file())
+        if run.hides_readers:
+            matches = [path for path in matches if path not in files_of_readers()]
         if not matches:
             raise RunError(
                 f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
@@ -150,6 +152,11 @@ def declared_files(run: Run) -> list[Path]:
             )
         found += matches
     return found
+
+
+def files_of_readers() -> set[Path]:
+    """The files of families that readers have added."""
+    return {FAMILIES / f"{name}.yaml" for name in load_families("reader")}
 
 
 def recorded(run: Run) -> list[Path]:
@@ -184,7 +191,7 @@ def families_read(run: Run) -> list[Family]:
     """The families that a run looks at: its own, or its edition's."""
     if run.experiment.scope == "family":
         return [load_family(run.subject)]
-    editions = {run.subject, *(("reader",) if run.subject == "paper" else ())}
+    editions = {run.subject, *(() if run.hides_readers else ("reader",))}
     return [family for family in load_families().values() if family.edition in editions]
 
 
