@@ -50,7 +50,7 @@ LEFT_OUT = {
 collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 #: What a small project needs of this one to be built as a book.
 OF_A_BOOK = (
-    "book/_config.yml", "book/_extensions", "book/_static", "book/references.bib",
+    "CITATION.cff", "book/_config.yml", "book/_extensions", "book/_static", "book/references.bib",
     "data/claims.yaml", "data/counterparts.yaml", "data/published",
 )  # fmt: skip
 

@@ -374,7 +374,7 @@ from companion.publish import style
 titles = [family.title for family in load_families().values()]
 style.text("claim", Path("data/claim.txt").read_text())
 style.table("models", pd.DataFrame({"backbone": titles}), None, "The families.")""",
-)  # fmt: skip
+).replace("scope: edition", "scope: edition\n#     readers: true")  # fmt: skip
 PAGES = {
     "index": "# Home\n", "guide/contribute": "# To contribute\n",
     "guide/your_checkpoint": "# A checkpoint\n", "guide/train": "# Training\n",
