@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.common import ROOT, CompanionError, suggestion
 from analysis.metrics import directions, outliers, pruning, robustness
 from analysis.metrics.average_precision import ROUNDING, THRESHOLD
-from analysis.metrics.basis import eigenframe, less_mean, mean_share, random_rotation
+from analysis.metrics.basis import (
+    eigenframe,
+    energy_by_text_variance,
+    less_mean,
+    mean_share,
+    random_rotation,
+    text_directions,
+    without,
+)
 
 Array = NDArray[np.float64]
 Draw = np.random.Generator
@@ -154,6 +162,30 @@ def _without_mean(draw: Draw) -> list[float]:
     return [_kurtosis(h), mean_share(h)]
 
 
+def _unread(draw: Draw) -> tuple[Array, Array]:
+    """Texts that vary in 40 of 64 coordinates, and images of them with a constant in another."""
+    texts = draw.standard_normal((200, 64)) * (np.arange(64) < 40)
+    return texts, texts + 0.3 * draw.standard_normal((200, 64)) + 20 * np.eye(64)[50]
+
+
+def _dropped(draw: Draw, random: bool) -> list[float]:
+    """κ of the images, and without 24 directions κ and the share that is still nearest."""
+    texts, h = _unread(draw)
+    least = random_rotation(64, int(draw.integers(1000))) if random else text_directions(
+        texts, at_length=False).directions  # fmt: skip
+    left = without(h, least[:24])
+    nearest = float(((left @ texts.T).argmax(axis=1) == np.arange(200)).mean())
+    return [*([] if random else [_kurtosis(h)]), _kurtosis(left), nearest]
+
+
+def _unread_in_another_frame(draw: Draw) -> list[float]:
+    """κ of rotated images, and the share of their energy where rotated texts do not vary."""
+    texts, h = _unread(draw)
+    turn = random_rotation(64, int(draw.integers(1000)))
+    own = text_directions(texts @ turn, at_length=False)
+    return [_kurtosis(h @ turn), energy_by_text_variance(h @ turn, own).energy[:24].sum()]
+
+
 def _leads(h: Array) -> float:
     return outliers.persistence(h).fraction
 
@@ -243,6 +275,9 @@ EXERCISES: dict[str, tuple[Callable[[Draw], ArrayLike], str]] = {
         for f in (_kurtosis, mean_share)], "Rotate all vectors by the same matrix; κ first."),
     "frame-4": (_in_other_frames, "h @ V, eigenvectors as columns of V; then less the mean."),
     "frame-5": (_without_mean, "Plus for one half; the mean of 1,000 is not exactly 0."),
+    "frame-6": (lambda draw: _dropped(draw, random=False), "The rows of V with the least σ."),
+    "frame-7": (lambda draw: _dropped(draw, random=True), "24 orthonormal rows, by QR."),
+    "frame-8": (_unread_in_another_frame, "Rotate both; the texts choose anew."),
     "lab-2": (lambda _: 100 * np.sqrt(0.27 * 0.73 / 364) * np.array([1, 1.96]),
         "The root of a (1 − a) / n; in points."),
     "lab-3": (lambda _: _pocket("pocket-cnn-web-large"), "Split test, roles imagenet and unseen."),

@@ -3,7 +3,7 @@
 #   companion:
 #     scope: edition
 #     editions: [paper, pocket]
-#     measurements: [accuracy, concepts, outlier_features, privileged_directions]
+#     measurements: [accuracy, concepts, outlier_features, privileged_directions, unread]
 #     reads:
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy

@@ -208,12 +208,13 @@ def test_unknown_names_are_refused_before_anything_is_fetched(server):
 
 def test_the_list_is_complete_and_unambiguous():
     catalogue = public.load_catalogue()
-    assert len(catalogue) == 47
+    assert len(catalogue) == 62
     places = {(item.repository, item.path) for item in catalogue.values()}
     assert len(places) == len(catalogue)
     licences = {item.licence for item in catalogue.values()}
     stated = {licence for licence in licences if not licence.startswith("none stated")}
-    assert stated == {"CC-BY-4.0", "MIT", "MIT-style", "Apache-2.0"}
+    notice = "notice of the University of Maryland (license.txt)"
+    assert stated == {"CC-BY-4.0", "MIT", "MIT-style", "Apache-2.0", notice}
     table = catalogue["open_clip/openclip_results.csv"]
     assert re.fullmatch(
         r"https://raw.githubusercontent.com/mlfoundations/open_clip/[0-9a-f]{40}"

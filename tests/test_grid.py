@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("own_store")
 #: Experiments that features, labels and a head of noise allow.
 ON_NOISE = (
     "accuracy", "basis", "image_by_image", "interventions", "outlier_features",
-    "privileged_directions", "pruning",
+    "privileged_directions", "pruning", "unread",
 )  # fmt: skip
 MODEL = """  - name: {name}
     level: zero_shot

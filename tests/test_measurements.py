@@ -14,7 +14,15 @@ from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions, image_by_image
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
-from companion.measurements import concept_probe, invariance, measures, records, take, textures
+from companion.measurements import (
+    concept_probe,
+    invariance,
+    measures,
+    records,
+    take,
+    textures,
+    unread,
+)
 from companion.measurements.quantities import ORDERS, declared
 from companion.measurements.records import FOLDER, read, read_all
 
@@ -30,6 +38,7 @@ TAKES_LONG = {
     *(("pruning", family) for family in ("vit_b_32", "rn50")),
     *(("privileged_directions", family) for family in ("vit_b_32", "rn50")),
     *(("interventions", family) for family in ("vit_b_32", "rn50")),
+    *(("unread", family) for family in ("vit_b_32", "vit_b_16", "vit_l_14", "rn50")),
     *(("basis", family) for family in ("vit_b_32", "rn50", "resnet50_torchvision")),
     ("concepts", "vit_b_32"),
 }
@@ -140,6 +149,7 @@ def test_every_measure_returns_the_known_quantities():
         "accuracy": measures.accuracy(labels % 2 == 0, labels, 10),
         "basis": invariance.basis(h),
         "interventions": invariance.interventions(h, labels, w),
+        "unread": unread.unread(h, [unread.Texts(w)]),
         "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
         "image_by_image": image_by_image.by_image(h, labels, labels % 2 == 0),
     }

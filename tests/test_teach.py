@@ -81,12 +81,21 @@ def concepts(found):
     yield found["passes"][2], 1 / 6
 
 
+def unread(found):
+    texts = basis.text_directions(found["captions"], at_length=False)
+    least = basis.least_varying(texts, 1e-4)
+    yield found["least"].T @ found["least"], least.T @ least
+    left = basis.without(found["images"], least)
+    yield found["kappa"], outliers.kurtosis(left).mean()
+
+
 CHECKS = {
     "outlier_features": outlier_features,
     "effective_robustness": effective_robustness,
     "privileged_directions": privileged_directions,
     "pruning": pruned,
     "concepts": concepts,
+    "unread": unread,
 }
 
 

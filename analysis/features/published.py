@@ -12,6 +12,7 @@ same in all features of one model, and the accuracy of the model's head where th
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 from collections.abc import Collection
 from functools import cache
@@ -35,6 +36,8 @@ DEVICE = "the authors' (not stated)"
 LEAST_ACCURACY = 0.5
 """Zero-shot heads give 55 to 70 % of ImageNet's images their class, a head of another model or
 wrong labels 0.1 %: half is far from both."""
+TEXTS = "texts_"
+"""What sets of texts are called in the store that are the classes of no data set."""
 ROUNDED = 2e-3
 """How far from 1 the length of a head's row may be that was 1 before it was kept as float16."""
 
@@ -66,6 +69,12 @@ class PublishedHead(_Source):
     """A zero-shot head of ImageNet's classes in their order, its rows at length 1."""
 
 
+class PublishedTexts(_Source):
+    """So many texts of a model, of any length: see `data/embeddings.yaml`."""
+
+    texts: PositiveInt
+
+
 class Embeddings(_Source):
     """Features of single images or captions that a public file holds: see `data/embeddings.yaml`.
 
@@ -82,6 +91,8 @@ class Embeddings(_Source):
     labels: Labels | None = None
     head: Name | None = None
     head_part: int | None = None
+    captions: Text | None = None
+    pairs: Text | None = None
     head_what: str = ""
 
 
@@ -90,6 +101,7 @@ class Table(Strict):
 
     leaders: dict[Name, tuple[int, ...]]
     heads: tuple[PublishedHead, ...]
+    texts: tuple[PublishedTexts, ...]
     embeddings: tuple[Embeddings, ...]
 
 
@@ -101,9 +113,10 @@ def table(path: Path = TABLE) -> Table:
 
 def files() -> list[str]:
     """Return the names of all artefacts that hold features, heads or labels."""
-    found = [head.artifact for head in table().heads]
+    found = [one.artifact for one in (*table().heads, *table().texts)]
     for one in table().embeddings:
         found += [one.artifact, *_label_files(one.labels)]
+        found += [name for name in (one.captions, one.pairs) if name]
     return list(dict.fromkeys(found))
 
 
@@ -117,6 +130,12 @@ def into_store(family: Family, folder: Path | None = None) -> None:
         for head in table().heads:
             if head.model == model.name:
                 _write_head(head, head.data, model, folder)
+        for texts in table().texts:
+            path = store.head_path(model.name, texts.data, folder)
+            wanted = _sidecar(texts, model, [texts.artifact])
+            if texts.model == model.name and not _is_there(path, wanted):
+                names = tuple(f"{texts.data}/{row}" for row in range(texts.texts))
+                store.write_head(path, store.Head(_texts(texts, model), names, None, True), wanted)
         for source in table().embeddings:
             if source.model == model.name:
                 _embeddings_into_store(source, model, folder)
@@ -130,7 +149,9 @@ def check(names: Collection[str]) -> list[str]:
     that is something else. Files of PyTorch are left out where that is not installed.
     """
     closed = [
-        n for n in names if Path(n).suffix == ".pt" and importlib.util.find_spec("torch") is None
+        n
+        for n in names
+        if Path(n).suffix in (".pt", ".pth") and importlib.util.find_spec("torch") is None
     ]
     models = {m.name: m for family in load_families().values() for m in family.models}
     here = {*names} - {*closed}
@@ -143,8 +164,11 @@ def check(names: Collection[str]) -> list[str]:
                 f"of {models[head.model].width} components are expected: correct its entry in "
                 f"{TABLE.name}."
             )
+    for texts in table().texts:
+        if texts.artifact in here:
+            _texts(texts, models[texts.model])
     for source in table().embeddings:
-        if source.artifact in here:
+        if source.artifact in here and {source.pairs} - {None} <= here:
             labelled = {*_label_files(source.labels)} <= here
             own = _head_of(source) if labelled and _head_of(source) in heads else None
             labels = _labels(source)[0] if own else np.empty(0, dtype=np.int64)
@@ -208,10 +232,39 @@ def _embeddings_into_store(source: Embeddings, model: Model, folder: Path | None
         )
     if head is not None:
         _write_head(head, source.data, model, folder)
-    elif source.head_part is not None and not _is_there(head_path, wanted):
-        weight = np.ascontiguousarray(read_array(fetch(source.artifact))[source.head_part])
+    elif (source.captions or source.head_part is not None) and not _is_there(head_path, wanted):
+        weight = _captions(source)
         own = store.Head(weight, tuple(_labels(source)[1]), normalize=True)
         store.write_head(head_path, own, wanted)
+
+
+def _captions(source: Embeddings) -> Array:
+    """The captions of images, a row for each class: of a part, or of another file."""
+    array = read_array(fetch(source.captions or source.artifact))
+    if source.head_part is not None:
+        array = array[source.head_part]
+    if source.pairs:
+        array = array[[row for row, (_, label) in enumerate(_pairs(source)) if label == "true"]]
+    return np.ascontiguousarray(array)
+
+
+def _pairs(source: Embeddings) -> list[tuple[str, str]]:
+    """Of each row of a file of pairs the image, and whether the caption is a true one."""
+    assert source.pairs is not None
+    with fetch(source.pairs).open(encoding="utf-8", newline="") as file:
+        return [(row["image_path"], row["label"]) for row in csv.DictReader(file)]
+
+
+def _texts(source: PublishedTexts, model: Model) -> Array:
+    """Texts (n, components) as they were published; ArtifactError for another shape."""
+    array = read_array(fetch(source.artifact))
+    array = np.ascontiguousarray(array.T if source.transposed else array)
+    if array.shape != (source.texts, model.width):
+        raise ArtifactError(
+            f"{source.artifact} holds an array of shape {array.shape} where {source.texts} texts "
+            f"of {model.width} components are expected: correct its entry in {TABLE.name}."
+        )
+    return array
 
 
 def _write_head(source: PublishedHead, data: str, model: Model, folder: Path | None) -> None:
@@ -247,6 +300,9 @@ def _rows(source: Embeddings, model: Model) -> Array:
     array = array.T if source.transposed else array
     if array.ndim == 3 and array.shape[1] == 1:
         array = array[:, 0]
+    if source.pairs:  # each image once
+        images = [image for image, _ in _pairs(source)]
+        array = array[[images.index(image) for image in dict.fromkeys(images)]]
     if array.shape != (source.images, model.width):
         raise ArtifactError(
             f"{source.artifact} holds an array of shape {array.shape} where {source.images} images "
@@ -258,7 +314,14 @@ def _rows(source: Embeddings, model: Model) -> Array:
 def _labels(source: Embeddings) -> tuple[NDArray[np.int64], list[str]]:
     """The class of each image (images,), −1 for none, and the names of the classes."""
     about = source.labels
-    if source.head_part is not None:  # each image is the only one of its class
+    if source.pairs:  # each image with a true caption is the only one of its class
+        said: dict[str, str] = {}
+        for image, label in _pairs(source):
+            said.setdefault(image, label)
+        true = np.array([label == "true" for label in said.values()])
+        names = [f"{source.data}/{row}" for row in range(int(true.sum()))]
+        return np.where(true, np.cumsum(true) - 1, -1), names
+    if source.captions or source.head_part is not None:  # the only one of its class
         rows = np.arange(source.images)
         return rows, [f"{source.data}/{row}" for row in rows]
     if about is None:
@@ -315,7 +378,7 @@ def _leader(features: Array) -> int:
     return int(np.bincount(np.abs(h - h.mean(axis=1, keepdims=True)).argmax(axis=1)).argmax())
 
 
-def _sidecar(source: Embeddings | PublishedHead, model: Model, names: list[str]) -> dict[str, Any]:
+def _sidecar(source: _Source, model: Model, names: list[str]) -> dict[str, Any]:
     """What the store is told: whose model, and which public files the numbers are from."""
     origin = artifact(names[0])
     told: dict[str, Any] = {

@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.common import ROOT, fingerprint, is_intact, sha256_of
 from analysis.families.registry import Family, Model
-from analysis.features import store
+from analysis.features import published, store
 from analysis.features.store import StoreError
 from analysis.images import imagenet, sets
 from analysis.images.imagelist import DatasetError
@@ -70,7 +70,8 @@ class Job:
         """Where the store has the head; None if the experiment needs none, or can do without.
 
         Concepts are looked for along the head of most classes, of their own data sets if there is
-        one. Raises StoreError if it is not there.
+        one; where texts choose directions, a data set may have none. Raises StoreError if it is not
+        there.
         """
         kind = declared()[self.experiment].head
         if kind == "none":
@@ -80,6 +81,22 @@ class Job:
         own = store.head_path(self.model.name, self.parts[0])
         return own if kind == "own" or own.is_file() else None
 
+    def texts(self) -> list[Path]:
+        """All sets of texts that may choose directions, those that are no head first.
+
+        StoreError if there is none.
+        """
+        if declared()[self.experiment].head != "texts":
+            return []
+        place = store.head_path(self.model.name, "any").parent
+        found = sorted(place.glob(f"{published.TEXTS}*.head.safetensors"))
+        try:
+            return [*found, largest_head(self.model, self.parts)]
+        except StoreError:
+            if not found:
+                raise
+        return found
+
 
 def largest_head(model: Model, data: Iterable[str] = (), folder: Path | None = None) -> Path:
     """The head that a model uses on one of the data sets, else the one of most classes.
@@ -87,7 +104,8 @@ def largest_head(model: Model, data: Iterable[str] = (), folder: Path | None = N
     Raises StoreError if the store has none.
     """
     own = [store.head_path(model.name, name, folder) for name in data]
-    beside = sorted(store.head_path(model.name, "any", folder).parent.glob("*.head.json"))
+    place = store.head_path(model.name, "any", folder).parent
+    beside = sorted(p for p in place.glob("*.head.json") if not p.name.startswith(published.TEXTS))
     for group in (own, [path.with_suffix(".safetensors") for path in beside]):
         found = [path for path in group if path.is_file()]
         if found:
@@ -260,10 +278,12 @@ def _possible(job: Job) -> bool:
     """Whether features and head are usable, and labels, classes and concepts allow the job."""
     try:
         sidecars = [store.read_sidecar(path, job.model) for path in job.features()]
-        place = job.head()
+        place, _ = job.head(), job.texts()
         head = store.read_sidecar(place, job.model)["classes"] if place else ()
     except StoreError:
         return False
+    if job.experiment == "unread" and "captions" in job.data:
+        return False  # these are texts themselves
     if job.data == "broden" and job.experiment == "concepts":
         return not why_absent("broden")
     if not declared()[job.experiment].labels:
@@ -285,6 +305,7 @@ def _arrays(job: Job) -> dict[str, str]:
     head = job.head()
     found = {f"features of {part}": path for part, path in features}
     found |= {"head": head} if head else {}
+    found |= {f"texts {path.name.split('.')[0]}": path for path in job.texts() if path != head}
     return {name: _content(store.read_sidecar(path, job.model)) for name, path in found.items()}
 
 

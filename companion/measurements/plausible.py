@@ -151,6 +151,11 @@ def _coherence(m: Measurement) -> Iterator[str]:
             if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
                 yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
     yield from _ordered(v)
+    if m.experiment == "unread":
+        if v["accuracy_without"].size and v["accuracy_without"].shape != v["dropped"].shape:
+            yield "accuracy_without must be empty, or have a number wherever dropped has one."
+        if not (_near(v["text_variance"].sum(), 1) and _near(v["image_energy"].sum(), 1)):
+            yield "text_variance and image_energy must each add up to 1."
     if m.experiment == "accuracy":
         yield from _accuracy(m, v)
 

@@ -18,7 +18,7 @@ from analysis.common import ROOT, Strict, read_yaml
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
-    "accuracy", "basis", "interventions", "textures", "image_by_image",
+    "accuracy", "basis", "interventions", "unread", "textures", "image_by_image",
 ]  # fmt: skip
 
 FILE = ROOT / "data" / "quantities.yaml"
@@ -52,7 +52,7 @@ class Quantity(Strict):
 class Kind(Strict):
     """One experiment: what it needs, what decides its numbers, and which these are."""
 
-    head: Literal["own", "largest", "optional", "none"] = "own"
+    head: Literal["own", "largest", "optional", "none", "texts"] = "own"
     labels: bool = False
     code: tuple[str, ...]
     reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -63,7 +63,7 @@ class Kind(Strict):
     @property
     def counted(self) -> tuple[str, ...]:
         """What a measurement says how many there are of."""
-        return ("images", "components", *["classes"] * (self.head != "none"), *self.counts)
+        return ("images", "components", *["classes"] * (self.head not in ("none", "texts")), *self.counts)
 
 
 @cache

@@ -280,7 +280,12 @@ def _json(value: Any, depth: int) -> str:
         flat = ", ".join(json.dumps(item) for item in value)
         if len(flat) + depth < 80:
             return f"[{flat}]"
-        wrapped = textwrap.fill(flat, 98, initial_indent=inner, subsequent_indent=inner)
+        # between items only: no line ends within a text
+        items = ", ".join(json.dumps(item).replace(" ", "\0") for item in value)
+        wrapped = textwrap.fill(
+            items, 98, initial_indent=inner, subsequent_indent=inner, break_long_words=False,
+            break_on_hyphens=False,
+        ).replace("\0", " ")  # fmt: skip
         return f"[\n{wrapped}\n{' ' * depth}]"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 

@@ -34,6 +34,7 @@ from companion.measurements import (
     invariance,
     measures,
     textures,
+    unread,
 )
 from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.due import Job
@@ -143,6 +144,27 @@ def _interventions(job: Job, head: store.Head) -> Taken:
     return Taken(numbers, _counts(images.features, head))
 
 
+def _unread(job: Job, head: store.Head | None) -> Taken:
+    found, judge = _read(job), None
+    if head is not None:
+        rows, owners = rows_of(head, found.classes, job.data)
+        bias = None if head.bias is None else head.bias[rows].astype(np.float64)
+        labels = found.labels.astype(np.intp)
+        judge = unread.Judge(head.weight[rows].astype(np.float64), bias, owners, labels)
+    texts, titles = [], []
+    for path in job.texts():
+        one = store.read_head(path, job.model)
+        own = path == job.head()
+        texts.append(unread.Texts(one.weight, at_length=one.normalize, judge=own))
+        titles.append(_about_head(store.read_sidecar(path)))
+    features = found.features
+    if head is not None and head.normalize and head.bias is not None:
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return Taken(
+        unread.unread(features, texts, judge), _counts(features, head), "", {"text_rows": titles}
+    )
+
+
 def _accuracy(job: Job, head: store.Head) -> Taken:
     found = _read(job)
     images = seen(found, head)
@@ -220,6 +242,7 @@ TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
     "accuracy": _accuracy,
     "basis": _basis,
     "interventions": _interventions,
+    "unread": _unread,
     "textures": _textures,
     "image_by_image": _image_by_image,
 }

@@ -19,7 +19,7 @@ from companion.measurements.accuracies import POCKET
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
-from companion.publish import encoders
+from companion.publish import encoders, unread
 
 CANDIDATES = {
     "kurtosis": "κ",
@@ -27,11 +27,14 @@ CANDIDATES = {
     "top_importance": "top importance (× mean)",
     "n_unique": "concepts",
     "best": "mean best AP (%)",
+    "unread": "energy where texts hardly vary (%)",
     "imagenet": "accuracy without shift (%)",
 }
 #: No candidate, but what each has to beat: it needs labels, and no shifted data either.
 TO_BEAT = "imagenet"
-EXPERIMENTS: tuple[Experiment, ...] = ("outlier_features", "privileged_directions", "concepts")
+EXPERIMENTS: tuple[Experiment, ...] = (
+    "outlier_features", "privileged_directions", "concepts", "unread",
+)  # fmt: skip
 #: Sets of random directions that are averaged, as in the recorded table.
 CHANCE = 5
 #: Models that a comparison takes at least.
@@ -94,6 +97,8 @@ def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> d
         found["largest"] = m.value("profile").max()
     if m := known.get("privileged_directions"):
         found["top_importance"] = m.value("importance").max()
+    if m := known.get("unread"):
+        found["unread"] = 100 * unread.Pair(m, 0).at("energy")
     if m := known.get("concepts"):
         counts = counts_of(m)
         found["n_unique"] = counts.of("draws", evidence.counts).mean()

@@ -1,0 +1,188 @@
+"""Images without the directions that texts do not vary along: measured, fetched, shown."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from analysis.families.registry import load_family
+from analysis.features import published, store
+from analysis.images.public import ArtifactError, fetch
+from analysis.metrics.basis import random_rotation
+from analysis.metrics.outliers import kurtosis
+from companion.measurements import due, unread
+from companion.measurements.records import FOLDER, available, read, read_all
+from companion.publish import unread as shown
+
+RECORDED = sorted((FOLDER / "unread").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Texts that vary in 24 of 32 directions, and images near them with a constant in another."""
+    rng = np.random.default_rng(0)
+    turn = random_rotation(32, 3)
+    scales = np.r_[np.geomspace(0.03, 1, 24), np.zeros(8)]
+    texts = (rng.standard_normal((90, 32)) * scales + 0.5 * np.eye(32)[0]) @ turn
+    labels = np.arange(120) % 90
+    h = texts[labels] + 0.2 * rng.standard_normal((120, 32))
+    constant = turn[28]  # along which no text varies
+    return texts, h + 30 * constant, labels
+
+
+def naive(h, texts, share, labels, head):
+    """The same by eigenvectors of the covariance, one image after another."""
+    t = texts / np.linalg.norm(texts, axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh(np.cov(t.T))
+    values = np.where(values > 1e-12, values, 0)
+    k = int((np.cumsum(values) / values.sum() <= share).sum())
+    u = h / np.linalg.norm(h, axis=1, keepdims=True)
+    projector = vectors[:, k:] @ vectors[:, k:].T
+    left = np.array([projector @ one for one in u])
+    right = np.array([np.argmax(head @ one) for one in left]) == labels
+    energy = 1 - (np.linalg.norm(left, axis=1) ** 2).mean()
+    return k, kurtosis(left).mean(), right.mean(), energy
+
+
+def test_measured_as_independent_code_says(clip):
+    texts, h, labels = clip
+    judge = unread.Judge(texts, None, np.arange(90), labels)
+    found = unread.unread(h, [unread.Texts(texts), unread.Texts(texts[:30])], judge)
+    for place, rows in enumerate((texts, texts[:30])):
+        for at, share in enumerate(unread.SHARES):
+            k, kappa, right, energy = naive(h, rows, share, labels, texts)
+            assert found["dropped"][place][at] == k
+            assert found["kurtosis_without"][place][at] == pytest.approx(kappa)
+            assert found["accuracy_without"][place][at] == pytest.approx(right)
+            assert found["energy"][place][at] == pytest.approx(energy)
+    assert found["spanned"] == [24, 24] and found["text_rows"] == [90, 30]
+    assert found["judged_by_itself"] == [0, 0]
+    # the constant is what texts do not vary along: it is dropped, random directions leave it
+    assert found["energy"][0][0] > 0.9 and found["mean_inside"][0][0] > 0.9
+    assert found["curve_accuracy"][0][0] == pytest.approx(
+        ((h @ texts.T).argmax(axis=1) == labels).mean()
+    )
+    assert found["difference_without"][0] == pytest.approx(
+        found["accuracy_without"][0] - found["curve_accuracy"][0][0]
+    )
+    assert found["text_variance"].sum() == pytest.approx(found["image_energy"].sum()) == 1
+
+
+def test_a_rotation_changes_the_kurtosis_and_not_what_is_read(clip):
+    texts, h, labels = clip
+    turn = random_rotation(32, 8)
+    judges = (unread.Judge(w, None, np.arange(90), labels) for w in (texts, texts @ turn))
+    before, after = (
+        unread.unread(features, [unread.Texts(rows)], judge)
+        for features, rows, judge in zip((h, h @ turn), (texts, texts @ turn), judges, strict=True)
+    )
+    for name in ("energy", "mean_inside", "accuracy_without", "equal_without", "image_energy"):
+        assert np.allclose(before[name], after[name]), name
+    assert not np.allclose(before["kurtosis"], after["kurtosis"])
+
+
+def test_without_a_head_other_texts_judge(clip):
+    texts, h, _ = clip
+    one, two = unread.Texts(texts), unread.Texts(texts[10:])
+    found = unread.unread(h, [one, two])
+    least = np.linalg.svd(texts - texts.mean(axis=0))[2][24:]
+    unit = texts / np.linalg.norm(texts, axis=1, keepdims=True)
+    assert np.shape(found["accuracy_without"]) == (1, 0) and found["curve_accuracy_random"] == []
+    assert found["judged_by_itself"] == [0, 0]
+    assert unread.unread(h, [one])["judged_by_itself"] == [1]
+    unit = texts / np.linalg.norm(texts, axis=1, keepdims=True)
+    u = unit - unit.mean(axis=0)
+    values, rows = np.linalg.svd(u)[1:]
+    values = np.r_[values, np.zeros(32 - len(values))] ** 2
+    k = int((np.cumsum(values[::-1]) / values.sum() <= 0.01).sum())
+    kept = h - h @ rows[::-1][:k].T @ rows[::-1][:k]
+    by = texts[10:] / np.linalg.norm(texts[10:], axis=1, keepdims=True)
+    same = ((kept @ by.T).argmax(axis=1) == (h @ by.T).argmax(axis=1)).mean()
+    assert found["equal_without"][0][3] == pytest.approx(same) and least.shape == (8, 32)
+
+
+def test_a_head_with_a_bias_sees_images_at_their_length(clip):
+    texts, h, labels = clip
+    bias = np.linspace(-3, 3, 90)
+    judge = unread.Judge(texts, bias, np.arange(90), labels)
+    found = unread.unread(h, [unread.Texts(texts, at_length=False, judge=True)], judge)
+    right = ((h @ texts.T + bias).argmax(axis=1) == labels).mean()
+    assert found["curve_accuracy"][0][0] == pytest.approx(right)
+    assert found["judged_by_itself"] == [1]
+
+
+# What is recorded, and public files
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_what_is_recorded_is_coherent(path):
+    m = read(path)
+    dropped, energy = m.value("dropped"), m.value("energy")
+    assert (np.diff(dropped, axis=1) >= 0).all() and (np.diff(energy, axis=1) >= 0).all()
+    assert m.value("curve_kurtosis")[:, 0] == pytest.approx(m.value("kurtosis"), rel=1e-3)
+    for low, mean, high in zip(
+        *(m.value(f"kurtosis_random{end}").ravel() for end in ("_lowest", "", "_highest")),
+        strict=True,
+    ):
+        assert low <= mean * 1.001 and mean <= high * 1.001
+    cumulative = np.cumsum(m.value("image_energy"))
+    for k, share in zip(dropped[0], energy[0], strict=True):
+        assert (cumulative[k - 1] if k else 0) == pytest.approx(share, abs=2e-3)
+
+
+def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
+    family = load_family("rn50")
+    published.into_store(family)
+    model = family.model("rn50-openai")
+    (job,) = [j for j in due.jobs(family, ["unread"]) if j.data == "imagenet_100_classes_500"]
+    names = [path.name.split(".")[0] for path in job.texts()]
+    assert names == ["texts_lvis_1230", "texts_openimages_500", "imagenet_100_classes_500"]
+    found = store.read_head(job.texts()[0], model)
+    assert found.weight.shape == (1230, 1024) and found.normalize
+    assert len(store.read_sidecar(due.largest_head(model))["classes"]) == 1000
+    (other,) = [j for j in due.jobs(family, ["unread"]) if j.data == "caltech101_val"]
+    assert other.head() is None and len(other.texts()) == 3
+
+
+def test_pairs_keep_each_image_once_and_true_captions(artefacts, own_store):
+    family = load_family("vit_l_14")
+    published.into_store(family)
+    model = family.model("vit_l_14-openai")
+    found = store.read_features(store.features_path(model.name, "news_663"), model)
+    head = store.read_head(store.head_path(model.name, "news_663"), model)
+    folder = "image-text-verification"
+    with fetch(f"{folder}/VERITE.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    images, captions = (
+        np.load(fetch(f"{folder}/VERITE_clip_{kind}_embeddings_ViTL14.npy"))
+        for kind in ("image", "text")
+    )
+    true = [n for n, row in enumerate(table) if row["label"] == "true"]
+    assert len(found.features) == len({row["image_path"] for row in table}) == 663
+    np.testing.assert_array_equal(found.features[found.labels >= 0], images[true])
+    np.testing.assert_array_equal(head.weight, captions[true])
+    right = head.logits(found.features[found.labels >= 0]).argmax(axis=1) == np.arange(338)
+    assert right.mean() == pytest.approx(0.967, abs=1e-3)
+
+
+def test_texts_of_another_width_are_refused_in_a_sentence(artefacts):
+    source = next(one for one in published.table().texts if one.model == "rn50-openai")
+    wrong = source.model_copy(update={"model": "vit_b_32-openai"})
+    with pytest.raises(ArtifactError, match=r"\(1230, 1024\) where 1230 texts of 512 components"):
+        published._texts(wrong, load_family("vit_b_32").model("vit_b_32-openai"))
+
+
+# What pages show
+
+
+def test_rows_say_what_judges_and_which_texts_are_too_few():
+    m = next(m for m in read_all("unread") if m.file_name.startswith("vit_b_16-openai--coco"))
+    pairs = shown.pairs([m])
+    assert [p.in_sample for p in pairs] == [False] * (len(pairs) - 1) + [True]
+    assert [p.enough for p in pairs] == [True] * (len(pairs) - 1) + [False]
+    last = shown.row(pairs[-1])
+    assert last["texts"].endswith("(too few)") and last["accuracy (points)"].endswith("in sample")
+    assert "in sample" not in shown.row(pairs[0])["accuracy (points)"]
+    told = shown.ranges(pairs[:-1])
+    assert float(told["after"].split()[0]) < 10 < float(told["before"])
+    assert available("unread", load_family("vit_b_16"))
