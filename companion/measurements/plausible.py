@@ -152,8 +152,14 @@ def _coherence(m: Measurement) -> Iterator[str]:
                 yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
     yield from _ordered(v)
     if m.experiment == "unread":
-        if v["accuracy_without"].size and v["accuracy_without"].shape != v["dropped"].shape:
-            yield "accuracy_without must be empty, or have a number wherever dropped has one."
+        like = {"accuracy_without": "dropped", "difference_without": "dropped",
+                "difference_without_error": "dropped", "difference_random": "dropped",
+                "curve_accuracy": "curve_kurtosis",
+                "curve_accuracy_random": "curve_kurtosis_random"}  # fmt: skip
+        scored = v["accuracy_without"].size > 0
+        for name, other in like.items():
+            if v[name].size != scored * v[other].size:
+                yield f"{name} must have a number for each of {other}, or all accuracies be empty."
         if not (_near(v["text_variance"].sum(), 1) and _near(v["image_energy"].sum(), 1)):
             yield "text_variance and image_energy must each add up to 1."
     if m.experiment == "accuracy":

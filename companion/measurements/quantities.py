@@ -63,7 +63,8 @@ class Kind(Strict):
     @property
     def counted(self) -> tuple[str, ...]:
         """What a measurement says how many there are of."""
-        return ("images", "components", *["classes"] * (self.head not in ("none", "texts")), *self.counts)
+        headless = self.head in ("none", "texts")
+        return ("images", "components", *["classes"] * (not headless), *self.counts)
 
 
 @cache
