@@ -40,6 +40,9 @@ FOUND = {
     "frame-6": (50.2, 4.55, 1),
     "frame-7": (22.9, 0.475),
     "frame-8": (2.8, 0.9034),
+    "origin-2": (3 * 512 / 514,),
+    "origin-3": (1, 0.849),
+    "origin-4": (8.13,),
     "lab-2": (2.33, 4.56),
     "lab-3": (27.2, 17.8),
     "lab-5": (1 / 36, 16 / 216),
@@ -220,7 +223,7 @@ def test_solutions_carry_computed_numbers_or_are_left_out_of_pages_and_sources(
         assert ("Forty" in text or "forti" in text) == (whom == "instructors")
     assert "A task." in page and shown == ("{answer}" in source) == (whom != "students")
     assert "answer: index 2 is out of bounds" in warnings
-    assert len([*(tmp_path / "source/_build/teach").glob("*.ipynb")]) == 5
+    assert len([*(tmp_path / "source/_build/teach").glob("*.ipynb")]) == 7
     slides = (html / "slides.html").read_text(encoding="utf-8")
     assert "Not measured in this build." in slides
 

@@ -1,16 +1,20 @@
 """Where outlier features come from: the steps that notice a rotation, and what was recorded."""
 
+import json
 import math
 import runpy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
 from scipy.stats import percentileofscore
 from test_train import TOWERS, recipe
 
+from analysis.common import sha256_of
 from analysis.metrics import modalities
+from companion.publish import origin as figures
 from training import objectives, origin, pocket
 from training.optimizers import ProjectionAdamW, projections
 
@@ -166,3 +170,63 @@ def test_two_modalities_by_hand():
     np.testing.assert_allclose(modalities.spread_ranks(drawn), expected)
     with pytest.raises(ValueError, match="3 and 40 coordinates"):
         modalities.quietness(images, drawn)
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return pd.read_csv(pocket.POCKET / "origin.csv")
+
+
+def test_the_tables_are_of_the_plan_and_say_what_is_missing(kept):
+    about = json.loads((pocket.POCKET / "origin.json").read_text(encoding="utf-8"))
+    assert about["plan"] == sha256_of(pocket.POCKET / "origin.yaml")
+    assert about["tables"] == {
+        name: sha256_of(pocket.POCKET / name) for name in about["tables"]
+    } and len(about["tables"]) == 5  # fmt: skip
+    assert about["checkpoints"] == {
+        t: sha256_of(MAKE["checkpoint"](t)) for t in MAKE["PLAN"]["towers"]
+    }
+    planned = pd.DataFrame(run.about() for run in MAKE["planned"]())
+    settings = [*planned]
+    missing = pd.DataFrame(about["not trained"], columns=settings)
+    there = pd.concat([kept[settings], missing]).astype(object).fillna("learned")
+    expected = planned.astype(object).fillna("learned")
+    assert sorted(map(str, there.to_numpy().tolist())) == sorted(
+        map(str, expected.to_numpy().tolist())
+    )
+    assert len(kept) > 0.5 * len(planned) and not kept.drop(columns="scale").isna().any(axis=None)
+
+
+def test_a_recorded_run_comes_out_again(kept):
+    settings = origin.Settings(steps=800)
+    run = MAKE["Run"]("vit-web", 0, settings)
+    own, losses = MAKE["train"](run)
+    now = MAKE["measured"](run, own)
+    (row,) = kept.query("towers == 'vit-web' and seed == 0 and steps == 800").to_dict("records")
+    assert np.mean(losses[-80:]) == pytest.approx(row["loss"], rel=0.01)
+    for name in ("kurtosis", "mean_share", "accuracy"):
+        assert now[name] == pytest.approx(row[name], rel=0.1), name
+    turned = now["kurtosis_rotated"]
+    assert turned == pytest.approx(3, abs=0.5), "in random axes nothing stands out"
+
+
+def test_figures_of_runs_say_what_they_show():
+    runs = pd.DataFrame(
+        {"second_moment": ["element", "element", "shared"] * 2, "seed": [0, 1, 0] * 2,
+         "step": [1, 1, 1, 9, 9, 9], "kurtosis": [3, 3, 3, 8, 12, 2.9], "er": [1.0, 2, 3, 4, 5, 6]}
+    )  # fmt: skip
+    drawn = figures.lines(runs, ("step", "step"), figures.KAPPA, "xy", {"CLIP": 20})
+    assert "Adam 3.00 to 10.0; Adam, shared second moment 3.00 to 2.90." in drawn.alt
+    assert [*drawn.data] == ["second_moment", "seed", "step", "kurtosis"] and len(drawn.data) == 6
+    assert drawn.figure.axes[0].get_xlim()[1] > 20, "the mark is in sight"
+    scatter = figures.points(runs, ("kurtosis", "κ"), ("er", "ER"), "second_moment", "x")
+    assert "shared: 2 marks, κ 2.90 to 3.00, ER 3.00 to 6.00" in scatter.alt
+    assert figures.spread(runs["kurtosis"][3:5]) == "10.0 (8.00 to 12.0)"
+    mean, low, high = figures.interval(pd.Series([1.0, 2.0, 3.0]))
+    assert (mean, high - mean) == (2, pytest.approx(4.303 / 3**0.5, rel=1e-3)) and low < 0
+
+
+def test_runs_that_vary_in_more_are_left_out():
+    runs = pd.DataFrame([figures.DEFAULTS, {**figures.DEFAULTS, "steps": 800},
+                         {**figures.DEFAULTS, "steps": 800, "width": 64}])  # fmt: skip
+    assert len(figures.varied(runs, "steps")) == 2 and len(figures.varied(runs)) == 1

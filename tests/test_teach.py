@@ -89,6 +89,16 @@ def unread(found):
     yield found["kappa"], outliers.kurtosis(left).mean()
 
 
+def grow_an_outlier(found):
+    images, (grown, share, retrieved) = found["images"].astype(float), found["grown"]
+    yield abs(grown - outliers.kurtosis(images).mean()) < 1e-3, True  # in float32 there
+    yield abs(share - basis.mean_share(images)) < 1e-3, True
+    prevented, same_share, same_retrieved = found["prevented"]
+    yield (grown > 6, prevented < 3.2), (True, True)
+    yield np.abs([share - same_share, retrieved - same_retrieved]) < 0.03, (True, True)
+    yield np.array([found["clean"][1], found["mild"][1]]) < 0.4 * share, (True, True)
+
+
 CHECKS = {
     "outlier_features": outlier_features,
     "effective_robustness": effective_robustness,
@@ -96,6 +106,7 @@ CHECKS = {
     "pruning": pruned,
     "concepts": concepts,
     "unread": unread,
+    "grow_an_outlier": grow_an_outlier,
 }
 
 

@@ -57,6 +57,17 @@ class Settings(Strict):
     gain: Positive = 1.0
 
 
+def rate(settings: Settings, step: int) -> float:
+    """The learning rate of a step: linear warm-up, then half a cosine down to 0."""
+    rising = round(settings.warmup * settings.steps)
+    return warmed_cosine(settings.learning_rate, step, rising, settings.steps)
+
+
+def summed_rate(settings: Settings) -> float:
+    """The learning rates of all steps together: how far Adam can go."""
+    return sum(rate(settings, step) for step in range(settings.steps))
+
+
 @dataclass(frozen=True)
 class Locked:
     """What fixed towers give before the projections.
@@ -133,7 +144,7 @@ def grow(
         own.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in (*optimizer.param_groups, *of_scale.param_groups):
-            group["lr"] = warmed_cosine(s.learning_rate, step, round(s.warmup * s.steps), s.steps)
+            group["lr"] = rate(s, step)
         optimizer.step()
         of_scale.step()
         if watch is not None:

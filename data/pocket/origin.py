@@ -1,6 +1,7 @@
 """Train the experiments of `origin.yaml` and write what is kept of them beside this file.
 
     python data/pocket/origin.py                 # all that is not finished, then the tables
+    python data/pocket/origin.py --ship          # the tables of what is finished
     python data/pocket/origin.py --check 3       # three runs again, compared with what is kept
 
 A call that was stopped goes on where it was: finished projections lie under --work. The tables are
@@ -18,7 +19,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,8 @@ from training.pocket import Recipe, Recipes
 HERE = Path(__file__).resolve().parent
 PLAN = yaml.safe_load((HERE / "origin.yaml").read_text(encoding="utf-8"))
 WORK = ROOT / ".companion" / "origin"
+#: Directions that hold together at most this share of the captions' variance are hardly read.
+UNREAD = 0.01
 #: Largest relative difference of κ that --check accepts from another machine.
 TOLERANCE = 0.2
 Array = NDArray[np.float64]
@@ -83,12 +86,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", type=int, default=0, metavar="N", help="train N runs again")
+    parser.add_argument("--ship", action="store_true", help="train nothing, write the tables")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished trainings lie")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.check:
         return compare(options.check)
     runs = list(planned())
+    if options.ship:
+        return ship(runs, options.work)
     began, spent = time.monotonic(), time.process_time()
     for number, run in enumerate(runs, 1):
         target = options.work / f"{run.key}.safetensors"
@@ -97,9 +103,8 @@ def main() -> int:
             print(f"{number}/{len(runs)}  {time.monotonic() - began:.0f} s  "
                   f"{time.process_time() - spent:.0f} s of processor  {run.towers} {run.seed}",
                   flush=True)  # fmt: skip
-    trained = train_models(options.work)
-    ship(runs, trained, options.work)
-    return 0
+    train_models(options.work)
+    return ship(runs, options.work)
 
 
 def planned() -> Iterator[Run]:
@@ -142,10 +147,7 @@ def train(run: Run, target: Path | None = None) -> tuple[Projections, list[float
     def watch(step: int, loss: float, own: Projections, optimizer: Any) -> None:
         losses.append(loss)
         if run.watched and step in PLAN["watched"]:
-            row = measured(run, own)
-            names = ("kurtosis", "mean_share", "accuracy", "unseen")
-            curve.append({"step": step, "loss": float(np.mean(losses[-100:]))}
-                         | {name: row[name] for name in names})  # fmt: skip
+            curve.append({"step": step, "loss": float(np.mean(losses[-100:]))} | glimpsed(run, own))
         if run.watched and run.settings.second_moment == "element" and step in noted:
             kept.update(speeds(run, step, own, optimizer))
 
@@ -188,13 +190,28 @@ def tests() -> tuple[pd.DataFrame, robustness.Baseline]:
     return tested, robustness.fit_baseline(pool["imagenet"], pool["shifted"])
 
 
+def glimpsed(run: Run, own: Projections) -> dict[str, float]:
+    """What is watched during training, of `measured`."""
+    data = locked(run.towers)
+    features = own.features(data.tested)
+    inside = in_style(features)
+    return {
+        "kurtosis": float(outliers.kurtosis(inside).mean()),
+        "mean_share": basis.mean_share(inside),
+    } | accuracies_of(features, zero_shot(own, data))
+
+
+def zero_shot(own: Projections, data: Locked) -> Head:
+    """The head that the text projection makes of the classes' texts."""
+    weight = own.head(data.prompts).astype(np.float32)
+    return Head(weight, tuple(emoji.CLASSES), normalize=True)
+
+
 def measured(run: Run, own: Projections) -> dict[str, Any]:
     """Everything about one run's features."""
     data = locked(run.towers)
     texts = (captions(data) @ own.text).detach().double().numpy()
-    weight = own.head(data.prompts).astype(np.float32)
-    head = Head(weight, tuple(emoji.CLASSES), normalize=True)
-    return representation(own.features(data.tested), head) | of_both(
+    return representation(own.features(data.tested), zero_shot(own, data)) | of_both(
         own.features(data.tested), texts
     )
 
@@ -204,12 +221,7 @@ def representation(features: Array, head: Head) -> dict[str, Any]:
 
     κ and its kin are of the test emoji in the training style, as in `representations.csv`.
     """
-    table, line = tests()
-    known = (table["class_index"] >= 0).to_numpy()
-    right = head.logits(features).argmax(axis=1) == table["class_index"].to_numpy()
-    by_style = pd.Series(right[known]).groupby(table["style"].to_numpy()[known]).mean()
-    accuracy, unseen = by_style[emoji.IMAGENET], by_style[list(accuracies.styles("unseen"))].mean()
-    inside = in_style(features)
+    inside, own = in_style(features), accuracies_of(features, head)
     found = outliers.outlier_features(inside)
     turned = inside @ basis.random_rotation(inside.shape[1], 0)
     return {
@@ -222,10 +234,19 @@ def representation(features: Array, head: Head) -> dict[str, Any]:
         "kurtosis_less_mean": outliers.kurtosis(basis.less_mean(inside)).mean(),
         "kurtosis_rotated": outliers.kurtosis(turned).mean(),
         "kurtosis_eigenframe": outliers.kurtosis(basis.eigenframe(inside)).mean(),
-        "accuracy": accuracy,
-        "unseen": unseen,
-        "er": float(robustness.effective_robustness(unseen, accuracy, line)),
+        **own,
+        "er": float(robustness.effective_robustness(own["unseen"], own["accuracy"], tests()[1])),
     }
+
+
+def accuracies_of(features: Array, head: Head) -> dict[str, float]:
+    """Accuracy on the test emoji in the training style, and the mean over the unseen styles."""
+    table, _ = tests()
+    known = (table["class_index"] >= 0).to_numpy()
+    right = head.logits(features).argmax(axis=1) == table["class_index"].to_numpy()
+    by_style = pd.Series(right[known]).groupby(table["style"].to_numpy()[known]).mean()
+    unseen = by_style[list(accuracies.styles("unseen"))].mean()
+    return {"accuracy": float(by_style[emoji.IMAGENET]), "unseen": float(unseen)}
 
 
 def of_both(features: Array, texts: Array) -> dict[str, Any]:
@@ -233,10 +254,12 @@ def of_both(features: Array, texts: Array) -> dict[str, Any]:
     inside = in_style(features)
     means = [basis.at_length_one(some).mean(axis=0) for some in (inside, texts)]
     cosine = means[0] @ means[1] / np.linalg.norm(means[0]) / np.linalg.norm(means[1])
+    along = basis.energy_by_text_variance(inside, texts)
     return {
         "kurtosis_texts": outliers.kurtosis(texts).mean(),
         "mean_share_texts": basis.mean_share(texts),
         "cosine_of_means": cosine,
+        "energy_unread": along.energy[np.cumsum(along.variance) <= UNREAD].sum(),
         "quiet_texts": modalities.quietness(inside, texts),
         "quiet_images": modalities.quietness(texts, inside),
     }
@@ -257,14 +280,18 @@ def model_recipes() -> Recipes:
     return Recipes(seeds=base.seeds, models=(*base.models, *added))
 
 
-def train_models(work: Path) -> list[tuple[Recipe, int]]:
-    """Train all weights of the plan's models, and of what they start from, if not shipped."""
+def models() -> Iterator[tuple[Recipe, int]]:
+    """The trainings of all weights, and their seeds."""
     recipes, seeds = model_recipes(), PLAN["models"]["seeds"]
-    wanted = [(recipes.recipe(name), seed) for name in seeds for seed in seeds[name]]
-    for recipe, seed in wanted:
+    return ((recipes.recipe(name), seed) for name in seeds for seed in seeds[name])
+
+
+def train_models(work: Path) -> None:
+    """Train all weights of the plan's models, and of what they start from, if not shipped."""
+    recipes = model_recipes()
+    for recipe, seed in models():
         begin(recipe, seed, recipes, work)
         print(pocket_lab.run(recipe, recipes, seed, work).name, flush=True)
-    return wanted
 
 
 def begin(recipe: Recipe, seed: int, recipes: Recipes, work: Path) -> None:
@@ -289,23 +316,32 @@ def model_row(recipe: Recipe, seed: int, work: Path) -> dict[str, Any]:
 # What is kept
 
 
-def ship(runs: Iterable[Run], trained: Iterable[tuple[Recipe, int]], work: Path) -> None:
-    """Write the tables and what they were made from."""
+def ship(runs: Sequence[Run], work: Path) -> int:
+    """Write the tables of what is finished, and what they were made from."""
     rows, curves, mechanism, coordinates = [], [], [], []
-    for run in runs:
-        path = work / f"{run.key}.safetensors"
+    finished = {run: work / f"{run.key}.safetensors" for run in runs}
+    finished = {run: path for run, path in finished.items() if path.is_file()}
+    for run, path in finished.items():
         tensors, metadata = load_file(path), read_weights(path).metadata
         own = Projections(tensors["image"], tensors["text"])
         learned = float(tensors["log_scale"].exp().clamp(max=origin.LARGEST_SCALE))
-        ends = {"loss": float(metadata["loss"]), "last_scale": run.settings.scale or learned}
+        ends = {
+            "loss": float(metadata["loss"]),
+            "last_scale": run.settings.scale or learned,
+            "summed_rate": origin.summed_rate(run.settings),
+        }
         rows.append(run.about() | ends | measured(run, own))
         about = {"towers": run.towers, "second_moment": run.settings.second_moment}
         curves += [about | {"seed": run.seed} | row for row in json.loads(metadata["curve"])]
         if "200 image mean" in tensors:
             table = {n: t.double().numpy() for n, t in tensors.items() if n[0].isdigit()}
             mechanism += of_speeds(run, table)
-            coordinates.append(of_coordinates(run, table))
-    rows.sort(key=lambda row: row["towers"] != "vit-web")
+            coordinates += [of_coordinates(run, table)] * (run.seed == 0)
+    trained = [
+        (recipe, seed)
+        for recipe, seed in models()
+        if pocket_lab.weights_of(recipe.name, seed, work).is_file()
+    ]
     tables = {
         "origin": pd.DataFrame(rows), "origin_curves": pd.DataFrame(curves),
         "origin_mechanism": pd.DataFrame(mechanism),
@@ -316,6 +352,7 @@ def ship(runs: Iterable[Run], trained: Iterable[tuple[Recipe, int]], work: Path)
         write_text(HERE / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     about = {
         "plan": sha256_of(HERE / "origin.yaml"),
+        "not trained": [run.about() for run in runs if run not in finished],
         "checkpoints": {t: sha256_of(checkpoint(t)) for t in PLAN["towers"]},
         "emoji": pocket_lab.world().digest,
         "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in tables},
@@ -323,6 +360,8 @@ def ship(runs: Iterable[Run], trained: Iterable[tuple[Recipe, int]], work: Path)
         "machine": f"{platform.machine()}, one thread",
     }
     write_text(HERE / "origin.json", json.dumps(about, indent=1) + "\n")
+    print(f"{len(finished)} of {len(runs)} runs and {len(trained)} models are in the tables.")
+    return 0
 
 
 def of_speeds(run: Run, noted: Mapping[str, Array]) -> Iterator[dict[str, Any]]:

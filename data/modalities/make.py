@@ -1,0 +1,139 @@
+"""Measure how quiet each modality is where the other's mean lies, and write `quiet.csv`.
+
+    python data/modalities/make.py           # fetch the public files and write quiet.csv
+    python data/modalities/make.py --check   # compare with what is kept
+
+`pairs.yaml` says which images and texts, and what was fixed in advance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from analysis.common import write_text
+from analysis.families.registry import Model, load_families
+from analysis.features import published, store
+from analysis.metrics import basis, modalities
+
+HERE = Path(__file__).resolve().parent
+TABLE = HERE / "quiet.csv"
+RESAMPLES, SEED = 200, 0
+Array = NDArray[np.float64]
+
+
+def main() -> int:
+    """Parse the command line, do it, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="compare with what is kept")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as folder:
+        table = pd.DataFrame(row for row in rows(Path(folder)))
+    text = table.to_csv(index=False, float_format="%.6g")
+    if not check:
+        write_text(TABLE, text)
+        return 0
+    same = text == TABLE.read_text(encoding="utf-8")
+    print(f"{TABLE.name} is {'what' if same else 'not what'} comes out here.")
+    return int(not same)
+
+
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """Two rows for each pair: at the images' dominant coordinate, and at the texts'."""
+    models = {m.name: (f, m) for f in load_families().values() for m in f.models}
+    known = {(e.model, e.data): e for e in published.table().embeddings}
+    for pair in yaml.safe_load((HERE / "pairs.yaml").read_text(encoding="utf-8"))["pairs"]:
+        if (pair["model"], pair["images"]) not in known or not described(pair):
+            print(
+                f"{pair['model']}, {pair['images']}, {pair['texts']}: not in embeddings.yaml yet."
+            )
+            continue
+        family, model = models[pair["model"]]
+        published.into_store(family, folder)
+        images, texts = arrays(model, pair, folder)
+        about = pair | {
+            "inferred": known[model.name, pair["images"]].inferred,
+            "images_what": known[model.name, pair["images"]].what,
+            "texts_what": texts_of(known[model.name, pair["images"]], pair["texts"]),
+            "image_count": len(images), "text_count": len(texts), "width": images.shape[1],
+            "cosine_of_means": cosine(images.mean(axis=0), texts.mean(axis=0)),
+        }  # fmt: skip
+        yield about | {"mean_of": "images"} | measured(images, texts)
+        yield about | {"mean_of": "texts"} | measured(texts, images)
+
+
+def described(pair: dict[str, str]) -> bool:
+    """Whether `data/embeddings.yaml` has these texts."""
+    every = getattr(published.table(), "texts", ())
+    return pair["texts"] == "own" or pair["texts"] in {one.data for one in every}
+
+
+def texts_of(images: published.Embeddings, texts: str) -> str:
+    """Which texts they are, in words."""
+    table = published.table()
+    if texts == "own" and images.head is None:
+        return str(images.head_what).partition(";")[0]
+    name = images.head if texts == "own" else texts
+    every = (*table.heads, *getattr(table, "texts", ()))
+    return next(one.what for one in every if (one.model, one.data) == (images.model, name))
+
+
+def arrays(model: Model, pair: dict[str, str], folder: Path) -> tuple[Array, Array]:
+    """Images and texts of a pair at length 1."""
+    images = store.read_features(store.features_path(model.name, pair["images"], folder), model)
+    data = pair["images"] if pair["texts"] == "own" else pair["texts"]
+    head = store.read_head(store.head_path(model.name, data, folder), model)
+    return basis.at_length_one(images.features), basis.at_length_one(head.weight)
+
+
+def cosine(a: Array, b: Array) -> float:
+    """Cosine of the angle between two vectors."""
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def measured(of: Array, others: Array) -> dict[str, Any]:
+    """How quiet ``others`` are at the dominant coordinate of ``of``, with a 95 % interval.
+
+    Both sets are resampled for the interval; the coordinate stays that of the whole set.
+    `correlation`: of |mean| and the others' spread, by rank, over all coordinates.
+    """
+    dominant, spread = modalities.dominant_coordinate(of), others.std(axis=0)
+    rng = np.random.default_rng(SEED)
+    drawn = [
+        modalities.spread_ranks(others[rng.integers(len(others), size=len(others))])[
+            dominant.coordinate
+        ]
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    leads = [
+        modalities.dominant_coordinate(of[rng.integers(len(of), size=len(of))]).coordinate
+        == dominant.coordinate
+        for _ in range(RESAMPLES)
+    ]
+    return {
+        "coordinate": dominant.coordinate,
+        "share": dominant.share,
+        "stays": np.mean(leads),
+        "over_median": spread[dominant.coordinate] / np.median(spread),
+        "quiet": modalities.spread_ranks(others)[dominant.coordinate],
+        "low": low,
+        "high": high,
+        "correlation": spearmanr(np.abs(of.mean(axis=0)), spread).statistic,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Grow an outlier, and prevent it
+#
+# Needs NumPy and matplotlib alone. CLIP in miniature: what two towers might say of 2,000 images and
+# of their captions is drawn at random, and only the last two matrices learn. A training takes a
+# second or two. One question per cell: answer it for yourself, then run the cell.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+rng = np.random.default_rng(0)
+pairs, width = 2000, 512
+meaning = rng.normal(size=(pairs, 64))  # what an image and its caption have in common
+
+
+def tower(size):
+    """Meaning mixed up, something of its own, and a vector that all items share."""
+    mixed = meaning @ rng.normal(size=(64, size)) / 8
+    return (mixed + rng.normal(size=(pairs, size)) + rng.normal(size=size)).astype(np.float32)
+
+
+x, y = tower(96), tower(64)
+
+
+# %% [markdown]
+# **How concentrated is a vector, and how much do all vectors share?** κ is about 3 for Gaussian
+# numbers. The share is that of the mean's energy in the energy of vectors of length 1.
+
+
+# %%
+def unit(h):
+    return h / np.linalg.norm(h, axis=1, keepdims=True)
+
+
+def kurtosis(h):
+    centred = h - h.mean(axis=1, keepdims=True)
+    return ((centred / centred.std(axis=1, keepdims=True)) ** 4).mean()
+
+
+def mean_share(h):
+    return (unit(h).mean(axis=0) ** 2).sum()
+
+
+# %% [markdown]
+# **CLIP's loss by hand.** Cosines times a scale, softmax in both directions, the right answer on
+# the diagonal. The gradient of a vector of length 1 leaves out what only changes the length.
+
+
+# %%
+def gradients(w, v, images, texts, scale):
+    a, b = images @ w, texts @ v
+    h, t = unit(a), unit(b)
+    e = np.exp(scale * (h @ t.T - 1))
+    wrong = e / e.sum(axis=0) + e / e.sum(axis=1, keepdims=True) - 2 * np.eye(len(e))
+    wrong = (wrong * scale / (2 * len(e))).astype(images.dtype)
+    for inputs, raw, own, other in ((images, a, h, wrong @ t), (texts, b, t, wrong.T @ h)):
+        sideways = other - (other * own).sum(axis=1, keepdims=True) * own
+        yield inputs.T @ (sideways / np.linalg.norm(raw, axis=1, keepdims=True))
+
+
+# %% [markdown]
+# **Adam, with one switch.** `per_coordinate` is Adam as everybody uses it: each number of a matrix
+# has its own second moment. Otherwise the second moment is averaged over the output coordinates:
+# they all move at one speed. A share of the images gets the caption of another one, drawn anew in
+# every step.
+
+
+# %%
+def train(per_coordinate, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, seed=0):
+    draw = np.random.default_rng(seed)
+    sides = [draw.normal(size=(n, width)) / np.sqrt(n) for n in (x.shape[1], y.shape[1])]
+    sides = [side.astype(np.float32) for side in sides]
+    mean, square = [0 * side for side in sides], [0 * side for side in sides]
+    for step in range(1, steps + 1):
+        rows = draw.choice(pairs, 64, replace=False)
+        texts = np.where(draw.random(64) < wrong_captions, draw.integers(pairs, size=64), rows)
+        now = rate * (1 + np.cos(np.pi * step / steps)) / 2
+        for i, g in enumerate(gradients(*sides, x[rows], y[texts], scale)):
+            g2 = g**2 if per_coordinate else (g**2).mean(axis=1, keepdims=True)
+            mean[i] += 0.1 * (g - mean[i])
+            square[i] += 0.02 * (g2 - square[i])
+            root = np.sqrt(square[i] / (1 - 0.98**step)) + 1e-8
+            sides[i] = sides[i] * (1 - 0.1 * now) - now * mean[i] / (1 - 0.9**step) / root
+    return x @ sides[0], y @ sides[1]
+
+
+# %% [markdown]
+# **Predict both κ before you run this.** Which of the two recognises its captions better?
+
+
+# %%
+def told(name, h, t):
+    found = (unit(h) @ unit(t).T).argmax(axis=1) == np.arange(pairs)
+    print(f"{name}: κ {kurtosis(h):.1f}, mean {mean_share(h):.0%}, captions {found.mean():.0%}")
+    return kurtosis(h), mean_share(h), found.mean()
+
+
+images, captions = train(True)
+grown = told("Adam", images, captions)
+prevented = told("shared second moment", *train(False))
+
+# %% [markdown]
+# **Which cause is which?** Take the wrong captions away; then make the temperature mild instead.
+
+# %%
+clean = told("Adam, right captions", *train(True, wrong_captions=0))
+mild = told("Adam, scale 14", *train(True, scale=14))
+
+# %% [markdown]
+# **Where is it?** The mean image, and the mean caption, over all coordinates.
+
+# %%
+figure, axes = plt.subplots(2, 1, figsize=(8, 4), sharex=True)
+for axis, h, name in zip(axes, (images, captions), ("images", "captions"), strict=True):
+    axis.bar(np.arange(width), np.abs(unit(h).mean(axis=0)), width=1)
+    axis.set_title(f"mean of the {name}")
+figure.tight_layout()
