@@ -23,16 +23,14 @@ import pandas as pd
 
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.peers import curvature, left_out_error, off_the_line, share_explained
-from analysis.metrics.robustness import effective_robustness, fit_baseline, logit
+from analysis.metrics.robustness import fit_baseline, logit
 from companion.measurements import accuracies, atlas
 from companion.publish import atlas as charts
 from companion.publish import style
 from companion.publish.style import minus, percent, points
 
 table = accuracies.load()
-every = atlas.models(table)
-clip = every[every["source"] == "open_clip"].reset_index(drop=True)
-clip["er"] = effective_robustness(clip["shifted"], clip["imagenet"])
+clip = atlas.clip(table)
 usable = clip[clip["imagenet"] > 0.1]  # the smallest pools give models near chance
 
 
@@ -57,9 +55,9 @@ bent = curvature(pools["imagenet"], pools["shifted"])
 others = clip[~clip.index.isin(pools.index)]
 constants = minus(f"slope {line.slope:.3f}, intercept {line.intercept:.3f}, r {line.r:.3f}")
 titles = "DataComp and CommonPool", "other zero-shot CLIP models"
-drawing = charts.one_line(others, pools, line, resamples, seed, titles, bent.coefficients)
 style.figure(
-    "line", drawing, "published",
+    "line", charts.one_line(others, pools, line, resamples, seed, titles, bent.coefficients),
+    "published",
     """Models of one collection, from four sizes of the pool and with several filters, lie near one
     line, and nearer to a bent curve (dashed). Grey: other zero-shot models.""",
     more=f"""Line through {len(pools)} models: {constants}. Band: 95 % of {resamples} refits to
@@ -70,8 +68,8 @@ figures, power = f"{bent.p_value:.1e}".split("e")
 style.text("bent", rf"$p = {figures} \cdot 10^{{{int(power)}}}$")
 style.text("misses", f"{bent.line_misses:.3f} to {bent.parabola_misses:.3f}")
 scale = pools["data"].replace("DataComp-1B", "CommonPool extra large")
-missed = off_the_line(pools["imagenet"], pools["shifted"])
-style.text("explained-scale", f"{100 * share_explained(missed, scale):.0f} %")
+share = share_explained(off_the_line(pools["imagenet"], pools["shifted"]), scale)
+style.text("explained-scale", f"{100 * share:.0f} %")
 style.table(
     "scales",
     pd.DataFrame(
@@ -82,10 +80,8 @@ style.table(
         for name, own in pools.sort_values("imagenet").groupby("data", sort=False)
     ), "published",
     """Within most sizes of the pool the slope is lower than that of the line through them all.""",
-    more="""Lowest to highest of the same models by what they were trained on. ER: effective
-    robustness on five shifts against the paper's printed line. Off the line: accuracy under shift
-    minus what the line through all of these models expects. Slope: of a line through the row's
-    models alone, in logits.""",
+    more="""Lowest to highest. ER: five shifts, printed line. Off the line: accuracy under shift
+    minus what the line through all of these models expects. Slope: of the row's models alone.""",
 )  # fmt: skip
 
 # %% [markdown]
