@@ -106,6 +106,11 @@ def worded(text: str) -> str:
     return text
 
 
+def as_markdown(text: str, special: str = "<>&{}[]`$*|\\") -> str:
+    """Text that Markdown shows as it is: a backslash before each ``special`` character."""
+    return "".join("\\" * (one in special) + one for one in text)
+
+
 def is_template(text: str) -> bool:
     """Whether a text has one ``{}`` for a name, and no other braces."""
     before, name, after = text.partition("{}")

@@ -6,7 +6,6 @@ The fields of the JSON are those of `Probe`. How they come about is in `probe`.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from analysis.common import CompanionError
+from analysis.common import CompanionError, as_markdown
 from analysis.families.registry import Level
 
-#: What HTML, Markdown or mathematics reads as more than a character.
-SPECIAL = re.compile(r"[<>&{}\[\]`$*|\\]")
 Answer = Literal["shows", "none", "cannot tell"]
 Kind = Literal["signed", "behind a ReLU", "behind a soft rectifier"]
 
@@ -234,7 +231,7 @@ def read_json(path: Path) -> Probe:
 
 def _escaped(part: Any) -> Any:
     if isinstance(part, str):
-        return SPECIAL.sub(r"\\\g<0>", part)
+        return as_markdown(part)
     if isinstance(part, list):
         return [_escaped(one) for one in part]
     if isinstance(part, dict):

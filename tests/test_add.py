@@ -479,6 +479,15 @@ def test_completion(line, expected, tmp_path):
     assert {word.strip() for word in found if word.strip()} == expected
 
 
+def test_a_root_that_is_not_there_is_not_made(tmp_path):
+    """A typing error in COMPANION_ROOT: whatever is asked for, nothing is written anywhere."""
+    for line in (["status"], ["add", "mine", "random", "--architecture", "pocket-cnn"]):
+        done = python_in(tmp_path, "-m", "companion.cli", *line, PYTHONPATH=str(ROOT),
+                         COMPANION_ROOT=str(tmp_path / "nowhere"))  # fmt: skip
+        assert done.returncode == 1 and "nowhere', which is not there: correct it" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_version(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--version"])

@@ -1,6 +1,9 @@
 """The fault matrix counts what is wrong, and in small finds nothing; whole it runs by hand."""
 
+import ctypes
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +62,32 @@ def test_no_sound_measurement_stops_a_page(tmp_path):
     assert done.returncode == 0, f"seed {seed}\n{done.stderr[-3000:]}"
     sound, failed = json.loads(done.stdout.splitlines()[-1])
     assert sound > 100 and not failed, f"seed {seed}\n" + "\n".join(failed)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_a_folder_that_is_read_only_is_one_sentence(tmp_path):
+    """As someone who may not write there: root, too, without the right to do it all the same."""
+    project = copy_checkout(tmp_path / "project")
+    subprocess.run(["chmod", "-R", "a-w", str(project)], check=True)
+
+    def without_rights():
+        libc = ctypes.CDLL(None)
+        for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            libc.prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP
+
+    for line, code in (
+        ("check", 0), ("status", 0), ("claims", 0), ("export x.csv", 1), ("build --runs", 1),
+        ("run outlier_features vit_b_16 -o x.ipynb", 1), ("run outlier_features vit_b_16", 1),
+    ):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "companion.cli", *line.split()], cwd=project, text=True,
+            env=os.environ | {"PYTHONPATH": str(project)}, capture_output=True, check=False,
+            preexec_fn=without_rights,
+        )  # fmt: skip
+        assert done.returncode == code, (line, done.stderr)
+        assert not code or re.fullmatch(r"companion: .*Permission denied.*\n", done.stderr), line
+    subprocess.run(["chmod", "-R", "u+w", str(project)], check=True)
 
 
 @pytest.mark.slow

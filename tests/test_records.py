@@ -5,6 +5,7 @@ import functools
 import json
 import operator
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from markdown_it import MarkdownIt
 
 from analysis.code import hash_of
 from analysis.families.registry import load_families, load_family
@@ -317,6 +319,32 @@ def test_a_page_that_fails_names_what_was_left_out(edited, tmp_path, monkeypatch
     )
     with pytest.raises(experiments.RunError, match=rf"{said}random_orders is 0, which is imposs"):
         execute._fail(run, "cell 5", "StopIteration: ", [])
+
+
+def test_what_is_said_of_a_file_on_a_page_is_no_markup(edited):
+    """A sentence may quote the file: its fields, and its name."""
+    path = edited("pruning", ("values/<b onload=P>", {"unit": "x", "value": 1}))
+    path = path.rename(path.with_name(f"{path.stem}&lt;i&gt;.json"))
+    (said,) = plausible.problems(path, FAMILIES)
+    assert "<b onload=P>" in said and "&lt;i&gt;" in said
+    shown = MarkdownIt().render(words.unusable([said]))
+    assert not re.search(r"<(?!/?(p|ul|li|pre|code)\b)", shown)
+    shown = MarkdownIt().render(words.unusable([said]).split("\n", 1)[1])
+    assert "&lt;b onload=P&gt;" in shown and "&amp;lt;i&amp;gt;" in shown
+
+
+def test_a_wrong_clock_is_named_and_hides_nothing(edited, monkeypatch):
+    """Set back, it makes recorded files seem to come from the future; pages show them still."""
+
+    class Backwards(plausible.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(1999, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(plausible, "datetime", Backwards)
+    (problem,) = plausible.problems(IMAGES, FAMILIES)
+    assert "a day that is to come: correct `taken`, or this clock" in problem
+    assert records.broken("outlier_features", load_family("vit_b_16")) == []
 
 
 def test_what_is_no_file_is_said_so(tmp_path):

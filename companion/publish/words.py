@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analysis.common import as_markdown
 from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
@@ -86,8 +87,12 @@ def in_brief(measurement: Measurement) -> str:
 
 
 def unusable(problems: Sequence[str]) -> str:
-    """An admonition (MyST) on features in the store that cannot be used; "" if there is none."""
-    return admonition("What cannot be used", items(problems))
+    """An admonition (MyST) on what is here and cannot be used; "" if there is nothing.
+
+    The sentences quote files that anyone may have written: but for code they hold no markup.
+    """
+    escaped = (as_markdown(problem, "<>&{}[]$*|\\") for problem in problems)
+    return admonition("What cannot be used", items(escaped))
 
 
 def share(fraction: float) -> str:

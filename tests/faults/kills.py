@@ -14,6 +14,7 @@ BEFORE = {"measure": ("extract",), "remove": ("add",)}
 #: Two commands side by side; where a build is among them a build by itself follows.
 PAIRS = (
     ("build", "build"), ("build", "update"), ("build", "add"), ("build", "extract"),
+    ("build", "remove"),
     ("update", "update"), ("extract", "extract"), ("measure", "measure"), ("grid", "grid"),
 )  # fmt: skip
 MOST_KILLS = 3
@@ -51,17 +52,17 @@ def kills(kept: Path, project: Path, chains: int, seed: int) -> Iterator[Row]:
                 process.communicate()
             code, said = ground.run(project, line)
             # What was added or removed already is so still.
-            done = code == 0 or (name == "remove" and "unknown family" in said)
+            done = code == 0 or (name == "remove" and "there is no family" in said)
             wrong = ground.differences(expected, ground.snapshot(project))
             if not done or wrong:
                 failed.append(f"chain {chain}: {wrong or said[-300:]}")
         yield Row("kills", name, killed, failed)
 
 
-def _begun(kept: Path, project: Path, name: str) -> Path:
-    """The project in the state in which a command has something to do."""
+def _begun(kept: Path, project: Path, *names: str) -> Path:
+    """The project in the state in which commands have something to do."""
     ground.fresh(kept, project)
-    ground.do(project, *BEFORE.get(name, ()))
+    ground.do(project, *(step for name in names for step in BEFORE.get(name, ())))
     return ground.moved(project, project.parent.with_name("begun"))
 
 
@@ -70,7 +71,7 @@ def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
     for first, second in PAIRS:
         rng, failed = ground.random(seed, first + second), []
         built = ("build",) if "build" in (first, second) else ()
-        base = _begun(kept, project, first)
+        base = _begun(kept, project, first, second)
         began = time.monotonic()
         ground.do(ground.fresh(base, project), first, second, *built)
         expected, seconds = ground.snapshot(project), time.monotonic() - began
