@@ -110,6 +110,8 @@ style.table(
     ), "recorded",
     """All weights trained on, from a shipped ViT: Adam grows an outlier, a shared second moment in
     the two projections prevents it. One seed.""",
+    missing="""`python data/pocket/origin.py` trains these models too, in about ten minutes of one
+    core.""",
 )  # fmt: skip
 
 # %% [markdown]

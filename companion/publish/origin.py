@@ -137,7 +137,7 @@ def points(
         markers={k: looks[k][2] for k in kinds}, s=36 if len(frame) < 200 else 14, ax=axes,
         legend=False, linewidth=0,
     )  # fmt: skip
-    for kind in kinds:
+    for kind in kinds if len(kinds) > 1 else ():
         _, colour, marker = looks[kind]
         axes.plot([], [], marker, color=colour, label=kind)
     if "x" in log:
