@@ -55,6 +55,8 @@ log scale, of recorded signed controls (3.01 at most) and zero-shot models (3.95
 UNEVEN_ROWS = 0.2
 """Spread of the rows' lengths over their mean from which on an array may be transposed. Images have
 had 0.00 to 0.13, coordinates 0.24 and more, at least twice as much as the images."""
+LEAST_VARIANCE = 1e-4
+"""The directions along which a head's rows hardly vary: the share of the variance they hold."""
 PRECISION = 0.05
 """Half the width of the interval of κ that `images_needed` is for, as a share of κ."""
 
@@ -181,6 +183,7 @@ def judge(found: Numbers, among: Place) -> Verdict:
     because = _SAID["because"][why].format(**words) if why else ""
     told = "kurtosis" if among.plain < among.outlying else "kurtosis alone"
     reasons = [told, "outliers" if found.outliers else "no outliers", "leader", "mean"]
+    reasons += ["unread"] * bool(found.head and found.head.least)
     said = (_SAID["reasons"][reason].format(**words) for reason in reasons)
     cautions = _SAID["cautions"]
     untrained = not found.outliers and found.persistence.interval.low > PERSISTENCE_THRESHOLD
@@ -244,6 +247,14 @@ def in_words(found: Numbers) -> dict[str, Any]:
         f"{found.leaders} different ones lead",
         "privileged": f"{head.privileged} of {head.directions}" if head else "no head",
         "importance": f"{digits(head.top)} ({digits(head.top_centred)})" if head else "no head",
+        **({
+            "least": f"{head.least} of {found.components}",
+            "least_energy": share(head.least_energy),
+            "least_chance": share(head.least / found.components),
+            "least_kurtosis": digits(head.least_kurtosis),
+            "rows": f"{head.classes} rows" + " (too few to vary in every direction)"
+            * (head.classes <= found.components),
+        } if head else {}),
         "behind": found.layer.kind.replace("behind a", "comes from behind a"),
     }  # fmt: skip
 
@@ -382,6 +393,9 @@ def _directions(array: NDArray[Any], head: ArrayLike | None) -> Directions | Non
     values = np.sort(numbers["importance"])[::-1]
     centred = numbers["importance_head_centred"]
     threshold = float(numbers["privileged_threshold"])
+    rows = basis.text_directions(head, at_length=False)
+    least = rows.directions[: int((np.cumsum(rows.variance) <= LEAST_VARIANCE).sum())]
+    h = basis.at_length_one(array)
     return Directions(
         classes=len(np.asarray(head)),
         directions=len(values),
@@ -392,4 +406,7 @@ def _directions(array: NDArray[Any], head: ArrayLike | None) -> Directions | Non
         privileged_centred=int((centred >= threshold).sum()),
         importance=tuple(values.tolist()),
         importance_centred=tuple(centred.tolist()),
+        least=len(least),
+        least_energy=float(((h @ least.T) ** 2).sum(axis=1).mean()),
+        least_kurtosis=float(outliers.kurtosis(basis.without(h, least)).mean()),
     )

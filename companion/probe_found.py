@@ -87,7 +87,8 @@ class Directions:
 
     ``top``: the most important direction's; ``privileged``: how many reach ``threshold``. The same
     once the head's mean row is subtracted, which predicts the same classes. ``importance`` is
-    sorted, the largest first.
+    sorted, the largest first. ``least``: how many directions, those along which rows vary least,
+    hold 0.01 % of their variance together; the images' energy in them, and κ without them.
     """
 
     classes: int
@@ -99,6 +100,9 @@ class Directions:
     privileged_centred: int
     importance: tuple[float, ...]
     importance_centred: tuple[float, ...]
+    least: int = 0
+    least_energy: float = 0.0
+    least_kurtosis: float = 0.0
 
 
 @dataclass(frozen=True)

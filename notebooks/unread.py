@@ -54,23 +54,32 @@ style.text("by-hand", f"κ = {digits(kurtosis(h).mean())} to {digits(kurtosis(le
 one_each = encoders.one_set_each([m for m in found if m.level != "random"])
 judged = [m for m in found if m.level != "random" and unread.Pair(m, 0).judged]
 shown = encoders.one_set_each(judged or one_each)
+CAPTIONS = {
+    "paper": (
+        """κ falls and accuracy stays when the directions of least text variance are dropped; random
+        directions do the opposite. Dotted: directions that hold 0.01 % of the texts' variance.""",
+        """The axis of the dominant coordinate (star) holds much of the images' energy and little of
+        the texts' variance. Each dot is a direction; dashed: the energy of an average one.""",
+        "Without the directions that texts hardly vary along, κ is close to a Gaussian's 3.",
+    ),
+    "pocket": (
+        """κ and accuracy without directions, those of least text variance first and random ones.
+        Dotted: directions that hold 0.01 % of the texts' variance.""",
+        """How much texts vary along a direction, and how much energy images have there. Star: axis
+        of the dominant coordinate; dashed: an average direction.""",
+        "Without the directions along which a head's rows hardly vary, κ stays.",
+    ),
+}[edition]
 style.figure(
-    "curves", unread.curves(shown[:4]) if shown else None, kind,
-    """κ falls and accuracy stays when the directions of least text variance are dropped; random
-    directions do the opposite. Dotted: directions that together hold 0.01 % of the texts' variance.
-    """,
+    "curves", unread.curves(shown[:4]) if shown else None, kind, CAPTIONS[0],
     more="""The directions are chosen by texts that are not the task's own where there are any. The
     table below names texts, images and tasks. Random: the mean of three sets of directions.""",
 )  # fmt: skip
 style.figure(
-    "directions",
-    unread.directions(shown[:4]) if shown else None,
-    kind,
-    """The axis of the dominant coordinate (star) holds much of the images' energy and little of the
-    texts' variance. Each dot is a direction; dashed: the energy of an average one.""",
+    "directions", unread.directions(shown[:4]) if shown else None, kind, CAPTIONS[1],
     more="""Directions with less than a billionth of the variance are drawn there. Along those whose
     variance may be rounding, energy is their mean.""",
-)
+)  # fmt: skip
 
 # %%
 COLUMNS = """Dropped: directions that together hold 0.01 % of the texts' variance. κ: before,
@@ -82,11 +91,7 @@ directions judge. Too few: no more texts than components."""
 tasks = {m.model: m for m in shown}
 first = [unread.Pair(tasks.get(m.model, m), 0) for m in encoders.one_set_each(found)]
 for name, some in (("first", first), ("every", unread.pairs(found))):
-    style.table(
-        name, pd.DataFrame(map(unread.row, some)), kind,
-        "Without the directions that texts hardly vary along, κ is close to a Gaussian's 3.",
-        more=COLUMNS,
-    )  # fmt: skip
+    style.table(name, pd.DataFrame(map(unread.row, some)), kind, CAPTIONS[2], more=COLUMNS)
 shares = [
     {"model": encoders.told(m), "share (%)": f"{100 * share:g}"}
     | {name: value for name, value in unread.row(unread.Pair(m, 0), share).items()
@@ -94,11 +99,16 @@ shares = [
     for m in shown for share in m.value("shares")
 ]  # fmt: skip
 style.table(
-    "shares",
-    pd.DataFrame(shares),
-    kind,
+    "shares", pd.DataFrame(shares), kind,
     "The same for four shares of the texts' variance, fixed before anything was measured.",
-)
+)  # fmt: skip
+
+# %%
+for name, random in (("trained", False), ("drawn", True)):
+    own = [m for m in found if (m.level == "random") == random]
+    values = [100 * unread.Pair(m, 0).at("energy") for m in own]
+    told = f"{style.span(values, '{:.0f}'.format)} %" if values else "not measured"
+    style.text(f"energy-{name}", told)
 
 # %% [markdown]
 # ## In words

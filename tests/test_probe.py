@@ -186,6 +186,18 @@ def test_the_head_is_looked_at_if_there_is_one():
     assert found.head.top == pytest.approx(relative[0])
     assert found.head.privileged == (relative >= 10).sum()
     assert found.head.top_centred < found.head.top
+    kept = np.linalg.svd(head - head.mean(axis=0))[2][:9]  # ten rows vary in nine directions
+    unit = with_outlier() / np.linalg.norm(with_outlier(), axis=1, keepdims=True)
+    assert found.head.least == 119
+    inside = ((unit @ kept.T) ** 2).sum(axis=1).mean()
+    assert found.head.least_energy == pytest.approx(1 - inside)
+    kappa = outliers.kurtosis(with_outlier() @ kept.T @ kept).mean()
+    assert found.head.least_kurtosis == pytest.approx(kappa)
+    assert any(
+        "The 119 of 128 directions along which the head's 10 rows (too few to vary in "
+        "every direction) vary least" in reason
+        for reason in found.verdict.reasons
+    )
     assert probe(with_outlier(), head[:1]).head is None  # one class: nothing to choose between
     assert probe(with_outlier()).head is None
 

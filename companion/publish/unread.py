@@ -6,6 +6,7 @@ components leaves directions in which nothing can vary, so "no variance" may be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,8 +28,9 @@ class Pair(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Which texts, without what they are not."""
-        return self.m.names["text_rows"][self.texts].partition(";")[0].partition(", one per")[0]
+        """Which texts, without what they are not, and without checksums."""
+        told = re.sub(r", prompts [0-9a-f]{64}", "", self.m.names["text_rows"][self.texts])
+        return told.partition(";")[0].partition(", one per")[0]
 
     @property
     def enough(self) -> bool:
