@@ -141,6 +141,6 @@ style.table("provenance", reports.provenance(probes), "live",
 # %% tags=["remove-input", "book"]
 if failed:
     style.text("unusable", words.unusable(failed))
-absent = words.not_measured(load_family(family), missing, "Here will stand the probe")
+absent = words.not_measured(missing)
 end = [absent or "Every model was probed.", reports.other_sets(load_family(family), probes)]
 style.text("not-measured", "\n\n".join(filter(None, end)))

@@ -144,4 +144,4 @@ for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
         verdict = judge(claim, known)
         style.text(f"claim-{name}", f"**{name}.** {cards.brief(claim, verdict)}")
-words.missing("The concepts", "concepts", backbone, list(measured.values()))
+words.missing("concepts", backbone, list(measured.values()))

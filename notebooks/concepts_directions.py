@@ -130,4 +130,4 @@ style.table(
 )  # fmt: skip
 
 # %% tags=["remove-input"]
-words.missing("Concepts by direction", "concepts", backbone, list(measured.values()))
+words.missing("concepts", backbone, list(measured.values()))

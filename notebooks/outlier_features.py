@@ -119,4 +119,4 @@ style.table(
 )  # fmt: skip
 
 # %% tags=["remove-input"]
-words.missing("Here will stand the kurtosis per image", "outlier_features", backbone, found)
+words.missing("outlier_features", backbone, found)

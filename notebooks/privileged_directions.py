@@ -106,6 +106,4 @@ if profiles:
     )  # fmt: skip
 
 # %% tags=["remove-input"]
-words.missing(
-    "Here will stand the importance of every direction", "privileged_directions", backbone, found
-)
+words.missing("privileged_directions", backbone, found)

@@ -91,6 +91,4 @@ if found:
     style.text("leave-one-out", "\n\n".join(words.left_out(t, m) for t, m in shown.items()))
 
 # %% tags=["remove-input"]
-words.missing(
-    "Here will stand accuracy against the share pruned", "pruning", backbone, found, random=False
-)
+words.missing("pruning", backbone, found, random=False)

@@ -93,7 +93,4 @@ told = (inside.pruning_told(title, orders["importance"], 0.8) for title, orders 
 style.text("eighty", "\n".join(told))
 
 # %% tags=["remove-input"]
-words.missing(
-    "Here will stand accuracy and effective robustness against the share pruned",
-    "pruning_under_shift", backbone, found, random=False,
-)  # fmt: skip
+words.missing("pruning_under_shift", backbone, found, random=False)

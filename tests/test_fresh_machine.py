@@ -46,6 +46,6 @@ def test_make_book_without_torch(python, tmp_path):
     assert not (index.parent / "runs/concepts/pocket_cnn.html").exists()
     text = (index.parent / "concepts.html").read_text(encoding="utf-8")
     assert "In this build there is nothing to show here" in text
-    absent = index.parent / "runs/concepts/not_measured.html"
+    absent = index.parent / "runs/not_measured.html"
     shown = re.sub("<[^>]+>", "", absent.read_text(encoding="utf-8"))
     assert "Pocket CNN" in shown and "companion extract pocket_cnn --data pocket" in shown

@@ -58,12 +58,13 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
     live = recorded.model_copy(update={"live": True, "data": data})
     assert counts.chosen([recorded]) is None and not len(counts.emoji_of(None)[0])
     assert counts.chosen([recorded, live]).data == CONCEPTS["pocket"]
-    family = load_family("rn50")
-    assert "rn50 --data broden\n" in words.not_measured(family, family.models, "", "concepts")
+
+
+def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
-    for experiment, brings in (("pruning", False), ("outlier_features", True)):
-        told = words.not_measured(family, [early], "", experiment)
-        assert ("companion extract" in told, "have no head" in told) == (brings, not brings)
+    told = words.not_measured([early])
+    assert f"- {early.title}\n" in told and "{doc}`/runs/not_measured`" in told
+    assert words.not_measured([]) == ""
 
 
 def test_an_interval_from_halves_says_what_they_do_to_the_count():

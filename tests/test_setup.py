@@ -117,7 +117,7 @@ def test_vendored_scripts_are_as_published():
 
 
 def test_contents_and_pages_agree():
-    listed = parse_toc_yaml(BOOK / "_toc.yml")
+    listed = [name for name in parse_toc_yaml(BOOK / "_toc.yml") if not name.startswith("runs/")]
     written = [
         path.relative_to(BOOK).with_suffix("").as_posix()
         for path in BOOK.rglob("*.md")

@@ -203,12 +203,12 @@ def number_by_family(numbers: Numbers, titles: Mapping[str, str]) -> Numbers:
     found: Numbers = {}
     for page, kinds in numbers.items():
         found[page] = kinds
-        if page.startswith("runs/"):
+        if page.count("/") == 2 and page.startswith("runs/"):
             subject = page.rpartition("/")[2]
             found[page] = {}
             for kind, places in kinds.items():
                 for anchor, number in places.items():
-                    own = (*number[:-1], titles.get(subject, subject.replace("_", " ")))
+                    own = (*number[:-1], titles.get(subject, subject))
                     counts[kind, own] += 1
                     found[page].setdefault(kind, {})[anchor] = (*own, counts[kind, own])
     return found

@@ -67,14 +67,14 @@ def name_of(reference: str) -> str:
 
 
 def page_instead(name: str) -> str:
-    """The page of what is not measured that stands for a run's; "" if no such run is possible."""
+    """The page of what is not measured, instead of a run's; "" if no such run is possible."""
     kind, experiment, subject = (*name.split("/"), "", "")[:3]
     try:
         run = experiments.find_run(experiment, subject)
     except experiments.RunError:
         return ""
     absent = kind == "runs" and not experiments.has_evidence(run)
-    return f"runs/{status.page_of(run.experiment)}/not_measured" if absent else ""
+    return "runs/not_measured" if absent else ""
 
 
 @lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
@@ -266,7 +266,7 @@ def _shows(cell: dict[str, Any]) -> bool | None:
 
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
     """On a run's page, put the directive where the notebook holds a published result."""
-    if not docname.startswith("runs/") or docname.endswith("/not_measured"):
+    if not docname.startswith("runs/") or docname == "runs/not_measured":
         return
     notebook = json.loads(source[0])
     reference = "{experiment}/{subject}".format(**notebook["metadata"]["companion"])

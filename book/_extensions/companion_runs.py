@@ -2,9 +2,8 @@
 
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
 contents finds notebooks which are made here, and again after it, to put them in the families'
-order, under short titles that say on which evidence a page rests. Families that there is nothing to
-show of stand on a page of their experiment, `not_measured`, instead of one each. If a run fails,
-the build stops and no book is published.
+order, under short titles that say on which evidence a page rests. One page, `runs/not_measured`,
+lists what chapters lack. If a run fails, the build stops and no book is published.
 """
 
 from __future__ import annotations
@@ -45,23 +44,16 @@ def update_runs(app: Sphinx, config: Config) -> None:
         held.enter_context(alone("a build of the book"))
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
         app.companion_runs = experiments.all_runs()  # type: ignore[attr-defined]
-        app.companion_absent = write_not_measured()  # type: ignore[attr-defined]
+        write_not_measured()
     except CompanionError as error:
         raise RunsError(str(error)) from None
 
 
-def write_not_measured() -> list[Path]:
-    """Write each experiment's page of what is not measured, remove those that nothing is on."""
-    texts = {
-        OUTPUTS / e.name / "not_measured.md": status.not_measured(e)
-        for e in experiments.load_experiments().values() if e.evidence
-    }  # fmt: skip
-    for path in {*OUTPUTS.glob("*/not_measured.md")} - {p for p, text in texts.items() if text}:
-        path.unlink()
-    for path, text in texts.items():
-        if text and not (path.is_file() and path.read_text(encoding="utf-8") == text):
-            write_text(path, text)
-    return [path for path, text in texts.items() if text]
+def write_not_measured() -> None:
+    """Write the page of what is not measured, if it is not the same as before."""
+    path, text = OUTPUTS / "not_measured.md", status.not_measured()
+    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        write_text(path, text)
 
 
 def order_runs(app: Sphinx, config: Config) -> None:
@@ -102,10 +94,6 @@ def short_titles(app: Sphinx) -> dict[str, tuple[str, str]]:
         heading = next(c for c in notebook["cells"] if c["cell_type"] == "markdown")["source"]
         title = heading.partition("\n")[0].removeprefix("# ")
         found[f"runs/{run}"] = about + mark, title + mark
-    for path in app.companion_absent:  # type: ignore[attr-defined]
-        name = path.relative_to(OUTPUTS.parent).with_suffix("").as_posix()
-        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-        found[name] = "Not measured yet", title
     return found
 
 

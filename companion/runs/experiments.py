@@ -212,6 +212,13 @@ def cells(source: str) -> list[tuple[str, str]]:
     return [(mark.strip(), text.strip("\n")) for mark, text in [("", header), *pairs]]
 
 
+def heading(experiment: Experiment) -> str:
+    """The title of an experiment's notebook: its first heading."""
+    texts = cells(experiment.notebook.read_text(encoding="utf-8"))
+    first = next(text for mark, text in texts if mark.startswith("[markdown]"))
+    return first.removeprefix("# # ").partition("\n")[0]
+
+
 def header(source: str, name: str) -> dict[str, Any]:
     """The YAML header of a percent notebook, between the two `# ---` lines."""
     lines = cells(source)[0][1].splitlines()

@@ -110,51 +110,49 @@ def lacks(experiment: Experiment, family: Family) -> list[Lack]:
     return [_lack(experiment, family, m) for m in models if not experiment.shows(m)]
 
 
-def page_of(experiment: Experiment) -> str:
-    """Whose page of what is not measured an experiment's families are on: its own name, or that of
-    the first one that shows the same evidence.
+def lacking() -> dict[str, list[Lack]]:
+    """Chapter → what each model lacks to be shown there, of all families that the chapter shows.
+
+    Chapters that show the same evidence count once, under the first one's heading.
     """
-    known = experiments.load_experiments().values()
-    return next(e.name for e in known if e.evidence == experiment.evidence)
+    families, chapters = load_families().values(), dict[tuple[str, ...], tuple[str, list[Lack]]]()
+    for one in experiments.load_experiments().values():
+        if one.evidence and one.evidence not in chapters:
+            shown = (family for family in families if family.edition in one.editions)
+            found = [lack for family in shown for lack in lacks(one, family)]
+            chapters[one.evidence] = experiments.heading(one), found
+    return dict(chapters.values())
 
 
-def not_measured(experiment: Experiment) -> str:
-    """The page (MyST) of all models that an experiment cannot show; "" if it shows every one."""
-    families = [f for f in load_families().values() if f.edition in experiment.editions]
-    found = [lack for family in families for lack in lacks(experiment, family)]
-    if not found or page_of(experiment) != experiment.name:
-        return ""
-    heading = next(
-        text.removeprefix("# # ").partition("\n")[0]
-        for mark, text in experiments.cells(experiment.notebook.read_text(encoding="utf-8"))
-        if mark.startswith("[markdown]")
-    )
-    alike: dict[tuple[str, str, str], list[str]] = {}
-    for one in found:
-        page = "your_checkpoint" if one.model.loadable else "train"
-        brings = f"`{one.command}`" if one.command else f"{{doc}}`/guide/{page}`"
-        alike.setdefault((one.family.title, one.what, brings), []).append(one.model.title)
-    rows = ["| backbone | models | missing | what brings it |", "|---|---|---|---|"]
-    rows += [
-        f"| {family} | {'; '.join(models)} | {what} | {brings} |"
-        for (family, what, brings), models in alike.items()
+def not_measured() -> str:
+    """The page (MyST) of everything that is lacking: one row for each thing that brings it."""
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for chapter, found in lacking().items():
+        for one in found:
+            guide = "your_checkpoint" if one.model.loadable else "train"
+            brings = f"`{one.command}`" if one.command else f"{{doc}}`/guide/{guide}`"
+            key = chapter, one.family.title, one.what, brings
+            alike.setdefault(key, []).append(one.model.title)
+    rows = [
+        f"| {chapter} | {family} | {'; '.join(models)} | {what} | {brings} |"
+        for (chapter, family, what, brings), models in alike.items()
     ]
-    return PAGE.format(
-        title=f"{heading[:1].lower()}{heading[1:]}", table="\n".join(rows), name=experiment.name,
-        caption=f"{len(found)} models of which there is nothing to show yet, and what each lacks.",
-    )  # fmt: skip
+    return PAGE.format(rows="\n".join(rows)) if rows else NOTHING_LACKS
 
 
-PAGE = """# Not measured yet: {title}
+NOTHING_LACKS = "# What is not measured yet\n\nEvery chapter shows every model.\n"
+PAGE = """# What is not measured yet
 
-A backbone has a page once there is something to show of one of its models. Of the models below \
-there is nothing yet; those of a backbone that has a page stand here, too.
+Each row names models that a chapter cannot show, what they lack, and the command or page that \
+brings it. A backbone gets its own page in a chapter once one of its models can be shown.
 
-::::{{table}} {caption}
-:name: not-measured-{name}
+::::{{table}} Models that a chapter cannot show yet, and what brings the missing part.
+:name: not-measured
 :class: sortable
 
-{table}
+| chapter | backbone | models | missing | what brings it |
+|---|---|---|---|---|
+{rows}
 
 ::::
 
