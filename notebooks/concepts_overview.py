@@ -23,7 +23,6 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.claims import ledger
-from companion.measurements.due import COCO
 from companion.measurements.measures import counts_of
 from companion.publish import charts, counts, overview, style, words
 
@@ -70,8 +69,7 @@ style.text("shares-supervised", f"{supervised.min()} to {supervised.max()} %")
 # %% [markdown]
 # ## What is measured
 #
-# Along the right singular vectors, beside chance: on Broden, and on a small probe, 500 images of
-# COCO with the words of a caption of each as concepts.
+# Along the right singular vectors, compared with chance, on Broden.
 
 
 # %%
@@ -89,7 +87,6 @@ def stated_for(m) -> str:
 
 
 on_broden = [m for m in found if m.data.name == "broden"]
-small = [m for m in found if m.data.name == COCO]
 of_broden = pd.DataFrame(
     named(m)
     | counts.beside_chance(counts_of(m), "unique")
@@ -103,18 +100,3 @@ style.table(
     features, and permuted labels. *Of*: concepts with enough positive images. *Printed*: what
     version 1 prints for the model; the least number of positives there is not known.""",
 )  # fmt: skip
-of_small = pd.DataFrame(
-    named(m) | {"quantity": title} | counts.beside_chance(counts_of(m), quantity)
-    for m in small for quantity, title in counts.quantities([m]).items()
-)  # fmt: skip
-style.table(
-    "small", of_small, words.kind(small),
-    """Concepts along the right singular vectors of a head made of captions, beside two kinds of
-    chance.""",
-    more=f"""{counts.probe(small)} Mean (lowest to highest) of draws of negatives; beside it as many
-    random directions of the same features, and permuted labels. Mean best AP in percent.""",
-)  # fmt: skip
-for m in small:
-    style.text(f"small-{m.model.replace('_', '-')}", f"{named(m)['model']}: {counts.told(m)}")
-about = (f"{m.counts['images']} images, {m.counts['concepts']} words" for m in small)
-style.text("small-images", "; ".join(dict.fromkeys(about)))

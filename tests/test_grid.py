@@ -215,7 +215,7 @@ def with_pictures(folder):
     """A project with one model, no notebook, and two folders of pictures."""
     make_project(
         folder, {"mine": family("mine-web")}, files={"notebooks/.keep": ""},
-        data=["data/pocket", "data/emoji", "data/concepts"],
+        data=["data/pocket", "data/emoji"],
     )  # fmt: skip
     for name, count in (("one", 30), ("two", 45)):
         save_folder(folder / name, count)

@@ -14,15 +14,7 @@ from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions, image_by_image
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
-from companion.measurements import (
-    concept_probe,
-    invariance,
-    measures,
-    records,
-    take,
-    textures,
-    unread,
-)
+from companion.measurements import invariance, measures, records, take, textures, unread
 from companion.measurements.quantities import ORDERS, declared
 from companion.measurements.records import FOLDER, read, read_all
 
@@ -139,13 +131,18 @@ def test_every_measure_returns_the_known_quantities():
     h, w = rng.normal(size=(50, 40)), rng.normal(size=(10, 40))
     labels = rng.integers(0, 10, 50)
     sets = [Images(h, labels), Images(h[:20], labels[:20])]
-    scores, head = rng.normal(size=(500, 20)), rng.normal(size=(9, 20))
+    scores, head, rows = rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), np.arange(500)
+    probe = concept_counts.ConceptImages(
+        title="some", data=("some",), names=tuple("abcdef"), kinds=("word",) * 6, numbers=rows,
+        labels=sparse.csr_array(rng.random((500, 6)) < 0.3), units=rows, places=0 * rows,
+        clusters=rows,
+    )  # fmt: skip
     found = {
         "outlier_features": measures.outlier_features(h),
         "privileged_directions": measures.privileged_directions(h, w),
         "pruning": measures.pruning(h, labels, w),
         "pruning_under_shift": measures.pruning_under_shift(sets, w),
-        "concepts": measures.concepts(scores, head, concept_probe.coco()),
+        "concepts": measures.concepts(scores, head, probe),
         "accuracy": measures.accuracy(labels % 2 == 0, labels, 10),
         "basis": invariance.basis(h),
         "interventions": invariance.interventions(h, labels, w),

@@ -36,6 +36,7 @@ RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
 CLIP = {path.parent.name: path for path in RECORDED if path.stem.startswith("vit_b_16-openai--")
         and path.stem.endswith("coco_500_images")}  # fmt: skip
+CLIP["concepts"] = FOLDER / "concepts" / "vit_b_32-openai--textures.json"
 IMAGES = CLIP["outlier_features"]
 MISSING = object()
 

@@ -13,10 +13,8 @@ these two drawings. So besides a least number of positive images a concept needs
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,29 +24,16 @@ import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from analysis.common import ROOT, CompanionError
+from analysis.common import CompanionError
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images import emoji
 from analysis.images.broden import CATEGORIES, concepts, find_root
 from analysis.images.imagelist import DatasetError
 from analysis.metrics.concept_counts import ConceptImages
-from companion.measurements.due import COCO, CONCEPTS, largest_head
+from companion.measurements.due import CONCEPTS, largest_head
 
 Rows = NDArray[np.intp]
-COCO_CAPTIONS = ROOT / "data" / "concepts" / "coco_500_captions.csv"
-COCO_IMAGES = 500
-#: Words that say nothing about a picture by themselves.
-_STOP_WORDS = """
-    a an the this that these those there here it its he his she her they them their we you
-    i someone something some any all each other another one
-    of in on at to into onto by with without for from as than up down out off over under
-    above below behind beside between near next through along around across against past
-    toward towards inside outside away about
-    and or but while when where which who whom what how not no nor so if very just also
-    is are was were be been being am has have had do does did can could will would may s t
-"""
-STOP_WORDS = frozenset(_STOP_WORDS.split())
 #: Less than the share of any pixel.
 SOME = 1e-9
 
@@ -148,68 +133,6 @@ def broden(models: Sequence[Model] = (), reading: Reading = PLAIN) -> ConceptIma
     )
 
 
-def coco() -> ConceptImages:
-    """The 500 COCO images with public CLIP embeddings, and the words of a caption of each.
-
-    What a caption does not mention may still be in the picture, so an image without a word is not
-    surely a negative: this lowers scores rather than raises them.
-    """
-    names, labels = coco_words(1)
-    rows = np.arange(labels.shape[0])
-    return ConceptImages(
-        title="500 COCO images with the words of a caption each",
-        data=(COCO,),
-        names=names,
-        kinds=("word",) * len(names),
-        labels=labels,
-        numbers=store.row_numbers([f"{COCO}/{row}" for row in rows]),
-        units=rows,
-        places=np.zeros_like(rows),
-        clusters=rows,
-    )
-
-
-@functools.cache
-def coco_captions(path: Path = COCO_CAPTIONS) -> tuple[str, ...]:
-    """Return one caption per image, in the order of the embeddings' rows. Raises DatasetError."""
-    with path.open(encoding="utf-8", newline="") as file:
-        found = tuple(row["caption"] for row in csv.DictReader(file))
-    if len(found) != COCO_IMAGES:
-        raise DatasetError(f"{path.name} has {len(found)} captions, {COCO_IMAGES} are expected.")
-    return found
-
-
-def coco_words(least: int = 10) -> tuple[tuple[str, ...], scipy.sparse.csr_array]:
-    """Return words and a (500, C) boolean table: whose caption has which word.
-
-    Words are runs of the letters a to z in lower case, without those in ``STOP_WORDS``. A plural in
-    -s or -es counts as its singular if the singular also occurs: ``benches`` as ``bench``, but
-    ``people`` and ``glass`` stay. Only words of at least ``least`` images, in alphabetical order.
-    """
-    if least < 1:
-        raise DatasetError(f"a concept needs at least one image, got least={least}.")
-    shown = _singulars(
-        [set(re.findall("[a-z]+", text.lower())) - STOP_WORDS for text in coco_captions()]
-    )
-    counts = Counter(word for words in shown for word in words)
-    names = tuple(sorted(word for word, count in counts.items() if count >= least))
-    table = np.array([[name in words for name in names] for words in shown], dtype=bool)
-    return names, scipy.sparse.csr_array(table.reshape(COCO_IMAGES, len(names)))
-
-
-def _singulars(shown: list[set[str]]) -> list[set[str]]:
-    known = set().union(*shown)
-
-    def singular(word: str) -> str:
-        for ending in ("s", "es"):
-            stem = word.removesuffix(ending)
-            if len(stem) > 2 and stem != word and stem in known:
-                return stem
-        return word
-
-    return [{singular(word) for word in words} for words in shown]
-
-
 #: What the labels of a data set name, by how its name begins.
 KINDS = {"dtd": "texture", "caltech101": "object", "sun397": "scene"}
 
@@ -253,7 +176,7 @@ def of_data(name: str, models: Sequence[Model] = ()) -> ConceptImages:
         return broden(models, Reading.of(name))
     if name == "textures":
         return textures(models[0])
-    return coco() if name == COCO else pocket()
+    return pocket()
 
 
 def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> NDArray[np.float32]:

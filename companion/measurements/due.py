@@ -29,12 +29,10 @@ STYLES: dict[str, tuple[str, ...]] = {
     for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
 }
 TRAINING = STYLES["training"][0]
-COCO = "coco_500_images"
 #: Images with concepts: what a measurement of them is called, and the store's data sets.
 CONCEPTS = {
     "pocket": tuple(f"pocket-{style}-test" for style in sets.styles()),
     "broden": ("broden",),
-    COCO: (COCO,),
     "textures": ("dtd_test", "dtd_val", "caltech101_test", "caltech101_val", "sun397_val"),
 }
 #: A training distribution and its shifts.

@@ -99,16 +99,6 @@ def beside_chance(
     return {shown: mean_and_ends(found.of(kind, quantity)) for kind, shown in kinds.items()}
 
 
-def told(m: Measurement) -> str:
-    """A small probe's count at the paper's threshold, beside chance, in words."""
-    found = counts_of(m)
-    drawn, mixed = (found.chance("unique", kind).mean for kind in ("random", "permuted"))
-    return (
-        f"{found.value('unique'):.3g} of {m.counts['concepts']} words along singular vectors, "
-        f"{drawn:.3g} along random directions, {mixed:.3g} with permuted labels"
-    )
-
-
 def frequent(found: Found, quantity: Quantity) -> str:
     """The value among frequent concepts, ± 95 % interval from halves of the images; percent."""
     if not len(found.halves):

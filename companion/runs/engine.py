@@ -26,7 +26,7 @@ ROUNDS = 3
 EXECUTE = "companion.runs.execute:execute"
 #: What decides which features and live measurements there should be, beside the store.
 STORE_CODE = "from companion.runs import grid"
-STORE_DATA = ("emoji", "imagenet", "pocket", "concepts", "measurements")
+STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
 
 
 def bring_up_to_date(jobs: int = 2) -> int:

@@ -10,7 +10,10 @@ Nothing is measured here: each file is a slice of what the book has, with its or
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,10 +21,24 @@ import pandas as pd
 from analysis.common import ROOT, write_text
 from analysis.features.published import read_array
 from analysis.images.public import fetch
-from companion.measurements import accuracies, concept_probe
+from companion.measurements import accuracies
 
 TARGET = ROOT / "notebooks" / "teach"
 EMBEDDINGS = TARGET / "embeddings.npz"
+CAPTIONS = Path(__file__).with_name("captions.csv")
+#: Images that a word must have.
+LEAST = 10
+#: Words that say nothing about a picture by themselves.
+_STOP_WORDS = """
+    a an the this that these those there here it its he his she her they them their we you
+    i someone something some any all each other another one
+    of in on at to into onto by with without for from as than up down out off over under
+    above below behind beside between near next through along around across against past
+    toward towards inside outside away about
+    and or but while when where which who whom what how not no nor so if very just also
+    is are was were be been being am has have had do does did can could will would may s t
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 
 def group(model: pd.Series) -> str:
@@ -43,10 +60,32 @@ def robustness() -> str:
 
 
 def words() -> str:
-    """Which of 500 captions has which word: one row for each image, in the embeddings' order."""
-    names, shown = concept_probe.coco_words()
-    table = pd.DataFrame(shown.toarray().astype(int), columns=list(names))
+    """Which of 500 captions has which word: one row for each image, in the embeddings' order.
+
+    Words are runs of the letters a to z in lower case, without those in ``STOP_WORDS``. A plural in
+    -s or -es counts as its singular if the singular also occurs: ``benches`` as ``bench``, but
+    ``people`` and ``glass`` stay. In alphabetical order.
+    """
+    texts = pd.read_csv(CAPTIONS)["caption"]
+    shown = singulars([set(re.findall("[a-z]+", text.lower())) - STOP_WORDS for text in texts])
+    counts = Counter(word for words in shown for word in words)
+    names = sorted(word for word, count in counts.items() if count >= LEAST)
+    table = pd.DataFrame([[int(name in words) for name in names] for words in shown], columns=names)
     return table.to_csv(index=False, lineterminator="\n")
+
+
+def singulars(shown: list[set[str]]) -> list[set[str]]:
+    """The words of each caption, plurals as their singulars where these occur."""
+    known = set().union(*shown)
+
+    def singular(word: str) -> str:
+        for ending in ("s", "es"):
+            stem = word.removesuffix(ending)
+            if len(stem) > 2 and stem != word and stem in known:
+                return stem
+        return word
+
+    return [{singular(word) for word in words} for words in shown]
 
 
 def embeddings() -> dict[str, np.ndarray]:

@@ -78,7 +78,7 @@ def template(folder: Path) -> Path:
     made = make_project(
         folder, {"mine": family("mine-web"), "pocket_cnn": pocket},
         {"per_family": PER_FAMILY, "of_features": READS_FEATURES}, FILES,
-        data=("data/pocket", "data/emoji", "data/concepts", "data/probe.yaml",
+        data=("data/pocket", "data/emoji", "data/probe.yaml",
               "data/measurements.schema.json", "notebooks/checkpoint_report.py",
               "data/embeddings.yaml", *OF_A_BOOK),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Compare coco_500_captions.csv with COCO's own file: python data/concepts/check.py FILE
+"""Compare captions.csv with COCO's own file: python data/teach/check.py FILE
 
 FILE is captions_val2017.json of COCO's annotations_trainval2017.zip. The exit status is 1 if they
 differ.
@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-TABLE = Path(__file__).with_name("coco_500_captions.csv")
+TABLE = Path(__file__).with_name("captions.csv")
 IMAGES = 500
 
 
