@@ -14,7 +14,7 @@ import numpy as np
 
 from companion.measurements.records import Measurement
 from companion.publish import encoders, style
-from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus, points, span
+from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus, span
 
 #: The share of the texts' variance, of those measured, that pages speak of.
 SHARE = 1e-4
@@ -179,7 +179,7 @@ def ranges(found: Sequence[Pair]) -> dict[str, str]:
         "energy": span((100 * p.at("energy") for p in found), "{:.0f}".format) + " %",
         "leader": span((100 * p.at("leader_inside") for p in found), "{:.0f}".format) + " %",
         "dropped": span((100 * p.chance for p in found), "{:.0f}".format) + " %",
-        "cost": "not measured" if largest is None else points(largest.at("difference_without")),
+        "cost": "not measured" if largest is None else largest.change(),
     }
 
 
