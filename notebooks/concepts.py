@@ -69,7 +69,7 @@ for model in [words.whose(m)[1] for m in measured.values() if m.live][:1]:
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 found = {(t, basis): counts_of(m, basis) for t, m in measured.items() for basis in BASES}
 quantities, frequent = (f(measured.values()) for f in (counts.quantities, counts.how_frequent))
-of_frequent = f"""*Frequent*: of {frequent}, in one draw, with the interval from random halves of
+of_frequent = f"""*Frequent*: of {frequent}, in one draw; the interval is from random halves of
     the images. {counts.in_halves(found[m, ""] for m in measured)}"""
 
 for basis, along in BASES.items():
@@ -81,25 +81,26 @@ for basis, along in BASES.items():
     )  # fmt: skip
     style.table(
         f"table-3{'-coordinates' * bool(basis)}", table, evidence,
-        f"""Unique concepts that the {along} of each {backbone.title} model encode, each in one
-        sign: the counterpart of the paper's Table 3, beside two kinds of chance.""",
-        more=f"""Mean (lowest to highest): of draws of negatives; of sets of as many random
-        directions of the same features; of permutations of the labels. Mean best AP: over
+        f"""Unique concepts that the {along} of each {backbone.title} model encode, compared with
+        two kinds of chance (counterpart of the paper's Table 3). Each direction has one sign.""",
+        more=f"""Mean (lowest to highest): over draws of negatives; over sets of the same number of
+        random directions in the same features; over permutations of the labels. Mean best AP: over
         concepts, in percent. {"" if basis else of_frequent}""",
     )  # fmt: skip
 
 # %%
 first, *others = measured or [""]
 gaps = pd.DataFrame(
-    {"models": f"{first}, less {other}"}
+    {"models": f"{first} minus {other}"}
     | {title: counts.gap(found[first, ""], found[other, ""], quantity)
        for quantity, title in quantities.items()}
     for other in others
 )  # fmt: skip
 style.table(
     "differences", gaps, evidence,
-    f"""By how much the first model exceeds each other one, of {frequent}, ± 1.96 times the standard
-    deviation of the paired difference over random halves of the images, negatives drawn anew.""",
+    f"""The first model's excess over each other model, among {frequent}.
+    ±: 1.96 standard deviations of the paired difference over random halves of the images, with new
+    negatives.""",
 )  # fmt: skip
 
 # %%
@@ -107,9 +108,10 @@ shown = {title: [counts.row(model, m, quantity) for model, m in measured.items()
          for quantity, title in quantities.items() if quantity != "best"}  # fmt: skip
 style.figure(
     "counts", dots.rows(shown) if measured else None, evidence,
-    f"""Unique concepts along the right singular vectors of each {backbone.title} head. Line: lowest
-    to highest of draws of negatives. Bars: lowest to highest of as many random directions (above)
-    and of permuted labels (below), strokes at their means.""",
+    f"""Unique concepts along the right singular vectors of each {backbone.title} head, compared
+    with chance. The line spans draws of negatives; the bars show the same number of random
+    directions (above) and permuted labels (below).""",
+    more="Line and bars run from the lowest to the highest value; strokes mark the bars' means.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -125,14 +127,14 @@ shared = {
 parts = ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items())
 style.table(
     "regions", pd.DataFrame(parts), evidence,
-    """Concepts encoded by the zero-shot model (ZS), the one finetuned from it (FT) and the
-    supervised one (SUP): the numbers of the paper's Figure 4. One draw of negatives.""",
+    """Concepts that the zero-shot model (ZS), the model finetuned from it (FT) and the supervised
+    model (SUP) encode: the numbers of the paper's Figure 4. One draw of negatives.""",
 )  # fmt: skip
 style.figure(
     "venn", charts.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None,
     evidence,
-    f"""The paper's Figure 4 for {backbone.title}, measured here. Areas are approximate; a level
-    that encodes nothing has no circle.""",
+    f"""How the concepts of three levels overlap: the paper's Figure 4 for {backbone.title},
+    measured here. Areas are approximate; a level that encodes nothing has no circle.""",
 )  # fmt: skip
 
 # %% [markdown]

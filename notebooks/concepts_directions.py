@@ -53,12 +53,12 @@ choices = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "choices", choices, evidence,
-    """Unique concepts at the higher / at the lower threshold under other choices; one draw of
-    negatives.""",
-    more="""*Both signs*: a direction or its opposite, whichever is better. *Length 1*: features
-    scaled to length 1. *Look-alikes too*: concepts may rest on images that look alike. Of Broden
-    alone, *annotated negatives*: from images annotated in the concept's category; *1 % of a
-    picture*: less than that shows no concept.""",
+    """How the number of unique concepts depends on choices that the paper leaves open: at the
+    higher / at the lower threshold, from one draw of negatives.""",
+    more="""*Both signs*: the better of a direction and its opposite. *Length 1*: features scaled to
+    length 1. *Look-alikes too*: concepts may rest on images that look alike. Only for Broden,
+    *annotated negatives*: from images annotated in the concept's category; *1 % of a picture*: a
+    smaller area shows no concept.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -93,7 +93,7 @@ of_kinds = pd.DataFrame(
 style.table(
     "kinds", of_kinds, "live",
     """Concepts of each kind that some right singular vector encodes, at the higher / at the lower
-    threshold, and the mean of the best average precisions. One draw of negatives.""",
+    threshold, and the mean best average precision. One draw of negatives.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -108,15 +108,15 @@ for title, m in live.items():
     ends[title] = [*order[:shown], *order[-shown:]]
 style.table(
     "top-concepts", pd.DataFrame(along), "live",
-    """The most important direction of each head, for images of the training distribution where
-    their features are here, and the concepts of the highest average precision along it. It points
-    to where the images lie on average.""",
+    """The most important direction of each head and the concepts with the highest average precision
+    along it. The direction is signed so that it points to where the images lie on average.""",
+    more="Importance is for images of the training distribution where their features are here.",
 )  # fmt: skip
 style.figure(
     "pictures", charts.ends(ends, pictures, names) if len(pictures) else None, "live",
     f"""The {shown} test images that score highest and the {shown} that score lowest on the most
-    important direction, in all drawing styles.
-    Who drew them, and under which licences: {{doc}}`/appendix/licences`.""",
+    important direction, in all drawing styles. Artists and licences:
+    {{doc}}`/appendix/licences`.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -125,8 +125,8 @@ style.figure(
 # %%
 style.table(
     "every-concept", counts.lookup(probe, live), "live",
-    """Each concept's best average precision in percent, and in brackets the right singular vector
-    that reaches it. One draw of negatives.""", search="Find a concept",
+    """Each concept's best average precision in percent; the right singular vector that reaches it
+    is in brackets. One draw of negatives.""", search="Find a concept",
 )  # fmt: skip
 
 # %% tags=["remove-input"]

@@ -48,17 +48,16 @@ rows = pd.DataFrame(
 )
 style.table(
     "printed", rows, "published",
-    """Unique concepts of OpenAI's models as version 1 of the paper prints them, read off
-    its Figure 4; sums over regions and shares are ours. **The paper's own numbers, not a
-    measurement of this book.** FT finetuned, ZS zero-shot, SUP supervised; out of 1,197 concepts of
-    Broden.""",
+    """Unique concepts of OpenAI's models as version 1 of the paper prints them (Figure 4).
+    **The paper's own numbers, not a measurement of this book.** The sums and shares are ours.""",
+    more="FT: finetuned; ZS: zero-shot; SUP: supervised. Broden has 1,197 concepts.",
 )  # fmt: skip
 style.figure(
     "venn", charts.venn({families[name].title: regions for name, regions in printed.items()}),
     "published",
-    """Version 1's Venn diagrams (Figure 4), drawn again from its printed numbers: concepts
-    of OpenAI's zero-shot model, of the one finetuned from it, and of a supervised one. **The
-    paper's own numbers, not a measurement of this book.** Areas are approximate.""",
+    """How the concepts of OpenAI's zero-shot, finetuned and supervised models overlap, redrawn
+    from version 1's Figure 4. **The paper's own numbers, not a measurement of this book.** Areas
+    are approximate.""",
 )  # fmt: skip
 shares = rows.set_index("backbone")["of FT, in ZS (%)"].astype(int)
 ends = " and ".join(f"{shares[name]} % ({name})" for name in (shares.idxmin(), shares.idxmax()))
@@ -95,8 +94,9 @@ of_broden = pd.DataFrame(
 )
 style.table(
     "measured", of_broden, words.kind(on_broden),
-    """Concepts that some right singular vector encodes on Broden at the paper's threshold: mean
-    (lowest to highest) of draws of negatives; beside it as many random directions of the same
-    features, and permuted labels. *Of*: concepts with enough positive images. *Printed*: what
-    version 1 prints for the model; the least number of positives there is not known.""",
+    """Concepts that some right singular vector encodes on Broden at the paper's threshold,
+    compared with the same number of random directions and with permuted labels.""",
+    more="""Mean (lowest to highest) over draws of negatives. *Of*: concepts with enough positive
+    images. *Printed*: version 1's number for the model; the minimum number of positives there is
+    not known.""",
 )  # fmt: skip

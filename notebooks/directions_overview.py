@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Privileged directions over all families
 #
-# What is measured, live or recorded. The page {doc}`/privileged_directions` shows these results and
-# explains them; the families' pages show how importance comes from a head and features.
+# All that was measured, live or recorded. The page {doc}`/privileged_directions` shows these
+# results and explains them; the families' pages compute importance from a head and features.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -34,14 +34,16 @@ style.text("coverage", overview.coverage(found, edition, "reader"))
 
 # %%
 counts = example[0].counts
+clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
+largest = digits(clip.value("importance").max())
 style.figure(
     "importance",
     charts.importance(overview.titled(example), threshold),
     words.kind(example),
-    f"""Importance of every direction relative to the mean importance, the counterpart of
-    the paper's Figure 2, with {counts["classes"]} captions as head in place of
-    ImageNet's classes. Dashed: after subtracting the mean row from the head, which changes no
-    prediction. Dotted: {threshold:g} times the mean.""",
+    f"""CLIP's most important direction has {largest} times the mean importance (the paper's
+    Figure 2, with captions as the head). Dashed: the mean-centred head, which predicts the same;
+    dotted: {threshold:g} times the mean.""",
+    more=f"The head has {counts['classes']} captions in place of ImageNet's classes.",
 )
 
 # %%
@@ -53,20 +55,20 @@ rows = pd.DataFrame(
 )
 style.table(
     "directions", rows, words.kind(found),
-    """The most important direction v: its importance over the mean, as the head is and with the
-    head centred, and what else it lies along.""",
-    more=f"""Cos: |cos| of v with images, mean over images, for which a random direction has about
-    {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]} components; with the
-    mean image, with the head's mean row, and with the gap between these two. In leader: how much of
-    v's squared length lies in the images' commonest largest coordinate (in brackets). Sd: how much
-    the cosine with images varies over images.""",
+    """The most important direction v: its importance over the mean, for the head as it is and for
+    the mean-centred head, and what else v lies along.""",
+    more=f"""Cos: |cos| of v with images, mean over images (a random direction has about
+    {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]} components); with
+    the mean image, the head's mean row, and the modality gap between them. In leader: share of v's
+    squared length in the dominant coordinate (in brackets). Sd: standard deviation of the cosine
+    over images.""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## What images and head share
 #
-# The example's embeddings, as the teaching notebooks have them: where they lie along the first two
-# directions of the head that the captions make.
+# The figure shows where the example's embeddings, those of the teaching notebooks, lie along the
+# first two directions of the head that the captions make.
 
 # %%
 with np.load("notebooks/teach/embeddings.npz") as file:
@@ -84,17 +86,15 @@ style.figure(
         ("component in the first direction", "in the second"),
     ),
     "recorded",
-    """Images and captions of the example at length 1, in the plane of the head's first two
-    directions. Arrows lead from the origin to the mean image and the mean caption; between their
-    ends lies the gap.""",
+    """Images and captions, scaled to length 1, in the plane of the head's first two directions.
+    Arrows point from the origin to the two means; the modality gap lies between their ends.""",
 )
 
 # %% [markdown]
 # ## The example and its control
 
 # %%
-clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
-style.text("importance-largest", digits(clip.value("importance").max()))
+style.text("importance-largest", largest)
 style.text("importance-centred", digits(clip.value("importance_head_centred")[0]))
 style.text("with-head-mean", f"{clip.value('top_with_head_mean'):.3f}")
 style.text("with-gap", f"{clip.value('top_with_gap'):.3f}")

@@ -15,11 +15,11 @@
 # %% [markdown]
 # # Effective robustness
 #
-# How much more accurate are this backbone's models under the shifts than their accuracy on
-# ImageNet lets one expect? The section {doc}`/measuring_robustness` explains the question.
+# How much more accurate are this backbone's models under the shifts than their ImageNet accuracy
+# predicts? The section {doc}`/measuring_robustness` explains the question.
 
 # %% [markdown] tags=["pocket"]
-# In the {doc}`pocket lab </guide/pocket_lab>` drawing styles stand for ImageNet and its shifts.
+# In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
 
 # %% tags=["parameters"]
 family: str = "rn50"  # the family in front
@@ -46,8 +46,8 @@ evidence = accuracies.evidence(first.models, second.models)
 # %% [markdown]
 # ## From accuracies to effective robustness
 #
-# One model: the logit of its accuracy without shift, {eq}`eq-logit`; what the baseline expects
-# under shift, {eq}`eq-baseline`; what it has beyond that, {eq}`eq-effective-robustness`.
+# For one model: take the logit of its accuracy without shift, {eq}`eq-logit`; compute what the
+# baseline expects under shift, {eq}`eq-baseline`; subtract it, {eq}`eq-effective-robustness`.
 
 # %%
 for model in first.models.to_dict("records")[:1]:
@@ -70,10 +70,11 @@ for name, view in zip(("figure-1", "figure-2"), shown, strict=True):
     style.figure(
         name, accuracies.against_baseline(view, backbone.edition, resamples, seed),
         accuracies.evidence(view.models),
-        f"""The {backbone.title} models on {view.where}, the baseline pool, and the line fitted to
-        it; band: 95 % of {resamples} refits to resampled pools (seed {seed}). ER is the vertical
-        distance to the dashed line or, where none is printed, to the fitted one.""",
-        more="Compare no values of two figures. Random weights, near chance, lie outside.",
+        f"""The {backbone.title} models on {view.where}, and the baseline pool. Effective robustness
+        is the vertical distance to the dashed line or, where none is printed, to the line fitted to
+        the pool.""",
+        more=f"""Band: 95 % of {resamples} refits to resampled pools (seed {seed}). Do not compare
+        values between the two figures. Random weights, near chance, lie outside.""",
     )  # fmt: skip
 
 # %% [markdown]
@@ -85,12 +86,12 @@ rows = [accuracies.rows(backbone, *pair) for pair in zip(shown, averages, strict
 style.table(
     "table-1", pd.concat(rows).fillna(""), evidence,
     f"Effective robustness of the {backbone.title} models. Compare rows on the same shifts only.",
-    more=f"""±: 95 % interval from the finite test sets, the baseline held fixed. Of several
-    checkpoints the median (lowest to highest), of seeds the mean (95 % interval), and each; that
-    interval is from {resamples} resamples (seed {seed}) of the test concepts, the same in all
-    styles and for all seeds, and of the pool's models; near-duplicates are drawn one by one, which
-    makes it a little too narrow, and how other seeds would differ is not in it. The baseline of
-    random weights is extrapolated.""",
+    more=f"""±: 95 % interval from the finite test sets, with the baseline held fixed. Several
+    checkpoints: median (lowest to highest). Seeds: mean (95 % interval), then each seed; the
+    interval is from {resamples} resamples (seed {seed}) of the pool's models and of the test
+    concepts, the same in all styles and for all seeds. It is slightly too narrow, because
+    near-duplicates are drawn one by one, and excludes variation between seeds. For random weights
+    the baseline is extrapolated.""",
 )  # fmt: skip
 
 # %%
@@ -98,20 +99,22 @@ style.text("order", accuracies.order(backbone, shown))
 fits = []
 for v in shown:
     off = effective_robustness(v.pool["shifted"], v.pool["imagenet"], v.line)
-    fits.append(f"on {v.where} r = {v.line.r:.2f} over the pool's {len(v.pool)} models, which lie "
-                f"off the line by {100 * off.std():.1f} points (standard deviation)")  # fmt: skip
+    fits.append(
+        f"on {v.where} r = {v.line.r:.2f} over the pool's {len(v.pool)} models, which "
+        f"scatter about the line by {100 * off.std():.1f} points (standard deviation)"
+    )
 style.text("line", f"O{'; '.join(fits)[1:]}.")
 style.text("not-measured", accuracies.absent(backbone, shown))
 
 # %% [markdown]
 # ## Shift by shift
 #
-# The mean hides that the shifts differ. Here each shift has a baseline of its own, fitted to the
-# pool's accuracies on that shift alone. Its correlation `r` says how far a line is a fair summary.
+# The mean hides that the shifts differ. Here each shift has its own baseline, fitted to the pool's
+# accuracies on that shift alone. The correlation `r` shows how well a line fits them.
 
 # %% [markdown] tags=["paper"]
-# On ImageNet-A, whose images were picked because one ResNet-50 fails on them, it is not. V2 is the
-# matched-frequency variant; models without ObjectNet have no point there.
+# A line fits poorly on ImageNet-A, whose images were chosen because one ResNet-50 fails on them. V2
+# is the matched-frequency variant; models without ObjectNet have no point there.
 
 # %%
 alone, lines = views.by_shift(shown)
@@ -120,28 +123,28 @@ never_right = int((first.pool[[*first.shifts]] == 0).to_numpy().sum())
 style.figure(
     "by-shift", accuracies.each_shift(alone, lines, titles, backbone.edition), evidence,
     f"""Effective robustness of the {backbone.title} models on each shift alone, against a line
-    fitted to the pool's {len(first.pool)} models on that shift (values of exactly 0 %, which has no
-    logit, are left out: {never_right}); r is that fit's correlation. One mark for each model and
-    seed.""",
+    fitted to the pool's {len(first.pool)} models on that shift. One mark per model and seed; r: the
+    fit's correlation.""",
+    more=f"Accuracies of exactly 0 % have no logit and are left out ({never_right}).",
 )  # fmt: skip
 
 # %% [markdown]
 # ## How much rests on the choice of fit
 #
-# Version 1 prints its constants. Which variant of ImageNet-V2 stands in the mean, and which models
-# are in the pool, is not known. The same accuracies give other values under other choices.
+# Version 1 prints its constants. We do not know which variant of ImageNet-V2 is in its mean, or
+# which models are in its pool. The same accuracies give other values under other choices.
 
 # %% [markdown] tags=["paper"]
-# Of five shifts: the printed constants and eight refits, four choices of ImageNet-V2 with two pools
-# each. The models' own accuracies stay the same (V2 matched-frequency).
+# For five shifts the table has the printed constants and eight refits: four choices of ImageNet-V2
+# with two pools each. The models' own accuracies stay the same (V2 matched-frequency).
 
 # %% [markdown] tags=["pocket"]
-# In the pocket lab the pool is our own; r says how far one line carries for all its models.
+# In the pocket lab the pool is our own; r shows how well one line fits all its models.
 
 # %%
 fits = pd.concat([accuracies.under_each_line(backbone, view) for view in shown])
 style.table(
     "fits", fits.fillna(""), evidence,
     f"""Lines that could be the baseline, in logits, and the effective robustness (points) of the
-    {backbone.title} models under each; of seeds the mean. The last row is of other shifts.""",
+    {backbone.title} models under each. Seeds are averaged; the last row is for other shifts.""",
 )  # fmt: skip

@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Models, robustness and candidates
 #
-# What is known of each model that an indicator of robustness can be judged by, and the control that
+# What we know about each model that helps to judge an indicator of robustness, and the control that
 # made version 2 withdraw a claim of version 1. The page {doc}`/indicators` explains both.
 
 # %% tags=["parameters"]
@@ -43,10 +43,11 @@ kind = words.kind(m for own in known.values() for m in own.values())
 # %%
 style.table(
     "coverage", compared.coverage(everywhere, edition), "recorded",
-    f"""For how many models each quantity is known: effective robustness (ER) from published
-    accuracies on all shifts or from own features, the others from single images. A candidate is
-    judged from {candidates.LEAST} models on that have it and ER, measured on the same images
+    f"""How many models each quantity is known for. A candidate is judged once at least
+    {candidates.LEAST} models have it and effective robustness (ER), measured on the same images
     without shift (ImageNet; concepts: Broden).""",
+    more="""ER comes from published accuracies on all shifts or from features of this book's own,
+    the other quantities from single images.""",
 )  # fmt: skip
 
 # %%
@@ -63,21 +64,20 @@ shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
     "models", compared.candidates(shown.dropna(subset=["kurtosis"])),
     words.kinds(accuracies.evidence(*evidence.robustness.values()), kind),
-    """The models whose κ is measured per image (of repeated trainings seed 0), on the images
-    without shift, unless others are named.""",
-    more=f"""ER: effective robustness with its 95 % interval; robust: it exceeds
-    what ordinary models of equal accuracy have (see the ledger). Largest coordinate of the
-    activation profile, and importance of the most important direction: as multiples of the mean.
-    Concepts: encoded along the head's right singular vectors, mean over draws of negatives, of
-    those probed; *random*: along as many random directions of the same features, mean of
-    {candidates.CHANCE} sets.""",
+    """The models whose κ is measured per image, on the images without shift unless others are
+    named. Repeated trainings appear with seed 0.""",
+    more=f"""ER: effective robustness with its 95 % interval; robust: it exceeds what ordinary
+    models of equal accuracy have (see the ledger). Largest coordinate of the activation profile,
+    and importance of the most important direction: multiples of the mean. Concepts: encoded along
+    the head's right singular vectors, mean over draws of negatives; *random*: along the same number
+    of random directions, mean of {candidates.CHANCE} sets.""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## Why version 2 withdrew a claim of version 1
 #
-# Version 1 compared zero-shot models, robust and with language, with models that have neither. The
-# model that tells the two apart has language and no robustness.
+# Version 1 compared zero-shot models, which are robust and have language, with models that have
+# neither. The model that separates the two explanations has language and no robustness.
 
 # %%
 trained = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"])
@@ -92,9 +92,11 @@ rows = {
 named = " *Robust*: as in the table above." * bool(trained["robust"].eq(True).any())
 style.figure(
     "captions-control", dots.rows(rows, "concepts") if rows else None, kind,
-    f"""Concepts that each model's head encodes; strokes above: what equally many random
-    directions of the same features reach, mean of {candidates.CHANCE}.{named} Captions of one style
-    is the control: language without many styles. Intervals are on the pages of the families.""",
+    """How many concepts each model's head encodes; the strokes above show what the same number of
+    random directions reaches. Captions of one style is the control: language without many
+    styles.""",
+    more=f"""Random directions: in the same features, mean of {candidates.CHANCE} sets.{named}
+    Intervals are on the pages of the families.""",
 )  # fmt: skip
 
 # %%
@@ -108,7 +110,8 @@ printed = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "printed", printed, "published",
-    """The numbers of concepts that version 1 prints (OpenAI's models, read off its Figure 4: **the
-    paper's own, not measured here**) beside effective robustness from published accuracies. Four
-    models are too few for a correlation.""",
+    """The numbers of concepts that version 1 prints for OpenAI's models (**the paper's own, not
+    measured here**), with effective robustness from published accuracies. Four models are too few
+    for a correlation.""",
+    more="The numbers are read off its Figure 4.",
 )  # fmt: skip

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Inside the pocket models
 #
-# What the pocket lab's models say about outlier features, privileged directions and pruning, over
-# both backbones. The pages {doc}`/outlier_features`, {doc}`/privileged_directions` and
+# Outlier features, privileged directions and pruning of the pocket lab's models, over both
+# backbones. The pages {doc}`/outlier_features`, {doc}`/privileged_directions` and
 # {doc}`/pruning` show these results and explain them.
 
 # %% tags=["parameters"]
@@ -50,12 +50,11 @@ kurtosis = pd.DataFrame(
 )
 style.table(
     "kurtosis", kurtosis, "recorded, live",
-    "Activation kurtosis and robustness of the pocket models.",
+    "Activation kurtosis κ and effective robustness of the pocket models; a Gaussian has κ = 3.",
     more=f"""κ: mean over the test emoji of the training style ± 95 % interval of that mean.
     Largest: the highest coordinate of the activation profile, times the mean coordinate; an outlier
-    from {outlier_threshold:g} on. Persistence: how often the commonest largest coordinate leads.
-    ER: effective robustness on the unseen styles, with its 95 % interval; of random weights it says
-    nothing.""",
+    from {outlier_threshold:g}. Persistence: how often the dominant coordinate is the largest. ER:
+    on the unseen styles, with its 95 % interval; meaningless for random weights.""",
 )  # fmt: skip
 
 # %%
@@ -64,9 +63,10 @@ style.figure(
     "indicator",
     dots.scatter(marks, "ER, unseen styles (points)", "activation kurtosis κ", line=3)
     if found else None, "recorded, live",
-    """Would κ tell which pocket model is robust? Effective robustness on the unseen styles against
-    κ. Bars: 95 % of resamples of the test concepts and of the baseline's pool. Dashed: the
-    Gaussian's 3. One seed of training.""",
+    """Does κ show which pocket model is robust? Effective robustness on the unseen styles against
+    κ, one mark per model. Bars: 95 % intervals; dashed: the Gaussian's 3.""",
+    more="""The intervals are from resamples of the test concepts and of the baseline's pool. One
+    seed of training.""",
 )  # fmt: skip
 
 # %%
@@ -81,9 +81,9 @@ style.figure(
     "importance",
     dots.rows(tops, "largest importance (times the mean)", (1, privileged_threshold))
     if found else None, "live",
-    f"""The most important direction of each pocket model relative to the mean importance (filled),
-    and once the mean row is subtracted from the head, which changes no prediction (hollow). Lines:
-    the mean, and {privileged_threshold:g} times the mean.""",
+    f"""The most important direction of each pocket model relative to the mean importance, before
+    (filled) and after (hollow) mean-centring the head, which changes no prediction. Lines: 1 and
+    {privileged_threshold:g} times the mean.""",
 )  # fmt: skip
 
 # %%
@@ -95,12 +95,11 @@ directions = pd.DataFrame(
 )
 style.table(
     "directions", directions, "live",
-    """The most important direction of each pocket model: its importance over the mean, as the head
-    is and with the head centred.""",
+    """The most important direction of each pocket model: its importance over the mean, for the head
+    as it is and for the mean-centred head.""",
     more="""Cos: its |cos| with images (mean over images), with the mean image, with the head's mean
-    row and with the gap between these two. In leader: the share of its squared length in the
-    images' commonest largest coordinate. By chance: about what |cos| a random direction has with
-    images.""",
+    row and with the modality gap between them. In leader: the share of its squared length in the
+    images' dominant coordinate. By chance: about the |cos| of a random direction with images.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -117,10 +116,10 @@ changes = {
 }  # fmt: skip
 style.figure(
     "pruning", dots.rows(changes, "change (points)") if found else None, "recorded, live",
-    f"""What pruning the least important {100 * pruned_share:g} % of the directions costs: change
-    from the whole head of accuracy in the training style, and of effective robustness on the
-    unseen styles. Bars: 95 % of resamples of the test concepts and of the baseline's pool,
-    paired.""",
+    f"""How pruning the least important {100 * pruned_share:g} % of the directions changes accuracy
+    in the training style and effective robustness on the unseen styles. Bars: 95 % intervals of the
+    paired change from the whole head.""",
+    more="The intervals are from resamples of the test concepts and of the baseline's pool.",
 )  # fmt: skip
 
 # %%
@@ -139,8 +138,9 @@ pruned = pd.DataFrame(
 )  # fmt: skip
 style.table(
     "pruning-80", pruned, "recorded, live",
-    f"""Accuracy in the training style with all directions and pruned to the most important ones;
-    what pruning changes of it and of effective robustness on the unseen styles, in points, with
-    the 95 % interval. (*): less accurate than every model of the baseline's pool
+    """Accuracy in the training style with all directions and with the most important ones, and the
+    changes of accuracy and of effective robustness on the unseen styles, in points with 95 %
+    intervals.""",
+    more=f"""(*): less accurate than every model of the baseline's pool
     ({style.percent(extrapolated)} %), so that the baseline is extrapolated and ER says little.""",
 )  # fmt: skip

@@ -57,21 +57,25 @@ labels = "ImageNet top-1 (%, logit scale)", "mean top-1 of five shifts (%)"
 ends = (0.04, 0.91), (0.02, 0.80)
 marks = accuracies.marks(five, edition)
 drawing = dots.robustness(pool, line, lines, marks, labels, ends, PAPER_BASELINE)
+zero_shot = five[five["level"] == "zero_shot"].sort_values("er")
+above = int((zero_shot["er"] > 0).sum())
+many = f"All {above}" if above == len(zero_shot) else f"{above} of the {len(zero_shot)}"
 style.figure(
     "figure-1", drawing, "published",
-    f"""Accuracy under shift against ImageNet accuracy, the paper's Figure 1 from published
-    accuracies. A model's effective robustness is its vertical distance to the dashed line, in
-    percentage points. ImageNet-V2 is the matched-frequency variant throughout; band: 95 % of
-    {resamples} refits to resampled pools (seed {seed}).""",
+    f"""{many} zero-shot CLIP models lie above the dashed line of ordinary models (the paper's
+    Figure 1, from published accuracies). The vertical distance to that line is a model's effective
+    robustness, in percentage points.""",
+    more=f"""ImageNet-V2 is the matched-frequency variant throughout. Band: 95 % of {resamples}
+    refits to resampled pools (seed {seed}).""",
 )  # fmt: skip
 soup_range = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 style.table(
     "table-1", accuracies.by_level(groups_five, soup_range), "published",
     """Effective robustness in percentage points on five shifts, against the paper's printed
     line.""",
-    more=f"""±: 95 % interval from the finite test sets, the line held fixed. Finetuned ViT-B/32:
-    median (lowest to highest) of the {len(soups)} models of model soups, one of which is the linear
-    probe that the others start from. The supervised model belongs to its backbone, so it
+    more=f"""±: 95 % interval from the finite test sets, with the line held fixed. Finetuned
+    ViT-B/32: median (lowest to highest) of the {len(soups)} models of model soups, one of which is
+    the linear probe that the others start from. The supervised value belongs to the backbone, so it
     repeats.""",
 )  # fmt: skip
 
@@ -83,19 +87,20 @@ four = views.view("four", families.values())  # one finetuning recipe per table:
 groups_four = views.groups(four.models, families)
 style.table(
     "four-shifts", accuracies.by_level(groups_four), "published",
-    f"""Effective robustness in percentage points on four shifts, without ObjectNet, against a line
-    refitted on the same four (slope {four.line.slope:.3f}, intercept
-    {style.minus(f"{four.line.intercept:.3f}")}, r {four.line.r:.3f}). ±: 95 % interval from the
-    finite test sets. Not comparable with the values on five shifts. The supervised ViT-L stands in
-    for ViT-L/14: it has patches of 16 pixels.""",
+    """Effective robustness in percentage points on four shifts (without ObjectNet), against a line
+    refitted to the same four. These values are not comparable with those on five shifts.""",
+    more=f"""Line: slope {four.line.slope:.3f}, intercept
+    {style.minus(f"{four.line.intercept:.3f}")}, r {four.line.r:.3f}. ±: 95 % interval from the
+    finite test sets. The supervised ViT-L, which stands in for ViT-L/14, has patches of
+    16 pixels.""",
 )  # fmt: skip
 both = {"five shifts, printed line": accuracies.drawn_by_level(groups_five),
         "four shifts, refitted line": accuracies.drawn_by_level(groups_four)}  # fmt: skip
 style.figure(
     "levels", dots.rows(both, "effective robustness (points)", levels="paper"), "published",
-    """The two tables as a figure: one row per backbone and pretraining set. A missing mark means
-    that no accuracies are published. The 95 % intervals from the finite test sets are drawn behind
-    the marks and hardly wider than these.""",
+    """Effective robustness by level, one row per backbone and pretraining set: the two tables
+    drawn. A missing mark means that no accuracies are published; the 95 % intervals are hardly
+    wider than the marks.""",
 )  # fmt: skip
 
 # %%
@@ -105,9 +110,8 @@ groups_own = views.groups(own, families).dropna(subset=levels, how="all")
 style.text("own-count", str(len(own)))
 style.table(
     "own", accuracies.by_level(groups_own), accuracies.evidence(own),
-    """Effective robustness in percentage points of the models that this book itself measured on all
-    six data sets, on five shifts, against the paper's printed line; ±: 95 % interval from the
-    finite test sets, the line held fixed.""",
+    """Effective robustness (points) of the models that this book itself measured on all six data
+    sets, against the paper's printed line. ±: 95 % interval from the finite test sets.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -117,24 +121,23 @@ style.table(
 choices = views.fit_choices()
 style.table(
     "fits", accuracies.fits(choices), "published",
-    """The baseline's constants under each choice that the paper leaves open: which variant of
-    ImageNet-V2 stands in the mean (“mean”: of all three variants), and which models of the testbed
-    are in the pool. The paper prints slope 0.76, intercept −1.49, r 0.99.""",
+    """The baseline's constants under each choice that the paper leaves open: the variant of
+    ImageNet-V2 (“mean”: of all three), and the models in the pool.""",
+    more="The paper prints slope 0.76, intercept −1.49, r 0.99.",
 )  # fmt: skip
 moved = accuracies.spans_of_lines(five[five["source"] != "model_soups"], choices)
 style.figure(
     "fit-choice", dots.rows({"": moved}, "effective robustness (points)", levels="paper"),
     "published",
-    """Effective robustness of every model measured on five shifts under the printed constants
-    (mark), and from the lowest to the highest under these and the eight refits of the table of fits
-    (line). The models' own accuracies stay the same; only the baseline moves.""",
+    """How effective robustness depends on the baseline: under the printed constants (mark), and
+    from the lowest to the highest under these and the eight refits (line). The models' accuracies
+    stay the same.""",
 )  # fmt: skip
 
 # %% [markdown]
 # Values that the page quotes inside its sentences.
 
 # %%
-zero_shot = five[five["level"] == "zero_shot"].sort_values("er")
 for name, place in {"er-lowest": 0, "er-highest": -1}.items():
     one = zero_shot.iloc[place]
     style.text(name, f"{style.points(one['er'])} points ({one['title']}, {one['pretraining']})")

@@ -54,7 +54,7 @@ rows = [
 ]
 style.table(
     "models", pd.DataFrame(rows), None,
-    f"""The {len(rows)} models of the {len(families)} families. Width: components of the
+    f"""This book has {len(rows)} models in {len(families)} families. Width: components of the
     representation that the head sees. Pixels: side of the square input image.""",
 )  # fmt: skip
 
@@ -73,9 +73,10 @@ style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in n
 # %%
 style.table(
     "sources", published.sources(table), "published",
-    """The public tables that the accuracies come from, each at one commit. Models: a
-    model evaluated at two image sizes counts twice. Left out: accuracies with a known defect,
-    which stay in the table with the reason and enter no figure.""",
+    """The published accuracies come from these tables, each pinned to one commit. A model that was
+    evaluated at two image sizes counts twice.""",
+    more="""Left out: accuracies with a known defect; they stay in the table with the reason and
+    enter no figure.""",
 )  # fmt: skip
 
 # %%
@@ -96,8 +97,9 @@ files = [
 ]
 style.table(
     "features", pd.DataFrame(files), "published",
-    """Features of single images and captions that others published, each file at one commit and
-    with its checksum. Known from: how it is known whose features they are; *inferred*: no source
-    names the model. Where no licence is stated, this book keeps the address and the numbers that it
-    computed, and a reader's machine fetches the file.""",
+    """Others published these features of single images and captions; each file is pinned to a
+    commit and a checksum. *Inferred*: no source names the model.""",
+    more="""Known from: how we know whose features they are. Where no licence is stated, this book
+    keeps only the address and the numbers that it computed, and a reader's machine fetches the
+    file.""",
 )  # fmt: skip

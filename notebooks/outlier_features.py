@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Outlier features
 #
-# Do a few components of this backbone's representations tower above all others? The section
+# Are a few components of this backbone's representations far larger than all others? The section
 # {doc}`/outlier_features` explains the question, {eq}`eq-kurtosis` defines κ.
 
 # %% tags=["parameters"]
@@ -62,23 +62,24 @@ rows = pd.DataFrame(
         "90 % of items": "{} to {}".format(*map(digits, m.value("kurtosis_percentiles")[[5, 95]])),
         "outliers": words.outliers(m.value("profile"), threshold),
         "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
-        "leader": m.value("persistence_coordinate"),
+        "dominant coordinate": m.value("persistence_coordinate"),
     }
     for title, m in shown.items()
 )
 style.table(
     "kurtosis", rows, evidence,
-    f"""Activation kurtosis of the {backbone.title} models, the counterpart of the paper's
-    Table 2 on other data. κ: mean over images or captions ± 95 % interval of that mean; a
-    Gaussian gives 3. Outliers: coordinates whose mean |z| is at least {threshold:g} times that
-    of the mean coordinate. Persistence: how often the leader, the commonest largest coordinate,
-    leads.""",
+    f"""Activation kurtosis of the {backbone.title} models (counterpart of the paper's Table 2, on
+    other data). κ: mean over images or captions ± 95 % interval of that mean; a Gaussian
+    gives 3.""",
+    more=f"""Outliers: coordinates whose mean |z| is at least {threshold:g} times that of the mean
+    coordinate. Dominant coordinate (our *leader*): the one that is most often an item's largest.
+    Persistence: how often it is.""",
 )  # fmt: skip
 titled = words.titled(drawn)
 style.figure(
     "distribution", charts.kurtosis(titled) if titled else None, evidence,
-    f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share
-    of items below each value, on one set of images of each model. The vertical line is the
+    f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share of
+    items below each value, on one set of images per model. The vertical line is the
     Gaussian's 3.""",
 )  # fmt: skip
 
@@ -89,33 +90,33 @@ style.figure(
 images = [m for m in drawn if "captions" not in m.data.name]
 style.figure(
     "profile", charts.profiles(titled, threshold) if titled else None, evidence,
-    f"""The activation profile: for each coordinate the mean over items of |z|, its distance
-    from the item's mean in that item's standard deviations, relative to the mean coordinate (1,
-    thin line). Dashed: {threshold:g} times the mean coordinate, from where a coordinate counts
-    as an outlier.""",
+    f"""The activation profile shows how far each coordinate lies from its item's mean, relative to
+    the mean coordinate (thin line, 1). A coordinate counts as an outlier from the dashed line
+    upwards ({threshold:g}).""",
+    more="The distance is |z|, in that item's standard deviations, averaged over items.",
 )  # fmt: skip
 style.figure(
     "heat-map", charts.heat_maps(words.titled(images)) if images else None, evidence,
-    """The first images (rows) at the same coordinates (columns): left of the line those of the
-    highest profile, right of it others spread over the rest. An outlier feature is a column
-    that is far from zero in every image.""",
+    """The first images (rows) at the same coordinates (columns): the highest of the profile left of
+    the line, others right of it. An outlier feature is a column far from zero in every image.""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## The control, and other styles
 #
-# Random weights tell what the architecture brings along; other styles, where there are some, how
-# much of it is the images'.
+# Random weights show what the architecture contributes; other styles, where there are some, show
+# what the images contribute.
 
 # %%
 style.text("control", words.control(images))
 styles = inside.by_style(found)
-some = ", or over as many of them as the last column says" * ("unseen styles" in styles)
+some = " (or as many as the last column says)" * ("unseen styles" in styles)
 style.table(
     "styles", styles, words.kind(found),
-    f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the
-    style that is a shift but in the web sets (seen), and on average over the
-    {len(STYLES["unseen"])} styles that no model trains on (unseen){some}.""",
+    f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the seen
+    style, and on average over the {len(STYLES["unseen"])} unseen styles{some}.""",
+    more="""Seen: a shift whose style is in the web sets. Unseen: a shift whose style no model
+    trains on.""",
 )  # fmt: skip
 
 # %% tags=["remove-input"]

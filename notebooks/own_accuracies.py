@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Accuracies of this book's own
+# # Accuracies that this book measured
 #
 # How accurate are this backbone's models on features that this book extracted, and do published
 # accuracies of the very same checkpoints agree? The section {ref}`own-accuracies` says how they are
@@ -40,8 +40,8 @@ evidence = words.kind(measured)
 # %% [markdown]
 # ## From recognised images to effective robustness
 #
-# The share of images that are recognised on each data set; the mean over the five shifts; less what
-# the paper's printed line expects, {eq}`eq-effective-robustness`.
+# Take the share of images recognised on each data set, average it over the five shifts, and
+# subtract what the paper's printed line expects, {eq}`eq-effective-robustness`.
 
 # %%
 robustness = views.effective(known, accuracies.FIVE_SHIFTS)
@@ -55,18 +55,18 @@ for name in robustness["name"][:1]:
     style.text("by-hand", f"{backbone.model(name).title}: {style.points(by_hand)} points.")
 
 # %% [markdown]
-# ## Accuracy on each data set, beside what was published
+# ## Accuracy on each data set, compared with what was published
 
 # %%
 compared = accuracies.compared(known, backbone, table)
 style.text("own-agreement", own.agreement(backbone, compared))
 style.table(
     "own-accuracies", own.rows(backbone, compared), own.evidence(compared, evidence),
-    f"""Top-1 accuracy of {backbone.title} from features of this book's own, among each data set's
-    classes. ±: 95 % of the binomial sampling error, none where no image is recognised. V2 is the
-    matched-frequency variant, ObjectNet without its red border. Where something was published of
-    the very same checkpoint it stands beside, and whether the difference is smaller than that
-    error; open_clip's published values kept ObjectNet's border.""",
+    f"""Top-1 accuracy of {backbone.title} from features that this book extracted, among each data
+    set's classes, compared with published accuracies of the same checkpoint.""",
+    more="""±: 95 % of the binomial sampling error, omitted where no image is recognised. The table
+    says whether a difference is smaller than that error. V2 is the matched-frequency variant;
+    ObjectNet is without its red border, which open_clip's published values kept.""",
     search="Find a model or data set",
 )  # fmt: skip
 style.text("own-copies", own.copies(compared))
@@ -79,10 +79,10 @@ of_published = views.view("five", [backbone]).models
 style.table(
     "own-robustness", own.robustness(backbone, robustness, of_published, table),
     own.evidence(compared, evidence),
-    f"""Effective robustness of {backbone.title} from features of this book's own, on five shifts
-    against the paper's printed line. ±: 95 % interval from the finite test sets, the line held
-    fixed. Beside it, where there is one, that of the very same checkpoint from published
+    f"""Effective robustness of {backbone.title} from features that this book extracted, on five
+    shifts against the paper's printed line, compared with the same checkpoint's from published
     accuracies.""",
+    more="±: 95 % interval from the finite test sets, with the line held fixed.",
 )  # fmt: skip
 style.text("own-missing", own.missing(backbone, known))
 style.text("unusable", words.unusable(unusable(backbone)) or "All features can be used.")

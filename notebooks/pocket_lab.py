@@ -15,8 +15,8 @@
 #
 # The paper's experiment in miniature: emoji instead of photographs, drawing styles instead of
 # ImageNet's shifts, networks that a laptop trains in a minute. This page shows the data, how this
-# backbone's models were trained, and what they recognise. What it can and cannot tell about the
-# paper is on the page {doc}`/guide/pocket_lab`.
+# backbone's models were trained, and what they recognise. The page {doc}`/guide/pocket_lab` says
+# what this can and cannot show about the paper.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the family in front
@@ -42,17 +42,17 @@ shown = [emoji.IMAGENET, *emoji.SHIFTS]
 # %% [markdown]
 # ## The data
 #
-# Ten sets of emoji, each by other artists. One style stands for ImageNet; five stand for its
-# shifts, and no model ever trains on four of these five. The concepts are split: no model has seen
-# a test concept in any style.
+# There are ten sets of emoji, each by different artists. One style plays ImageNet and five play its
+# shifts; no model ever trains on four of these five. The concepts are split: no model has seen a
+# test concept in any style.
 
 # %%
 style.figure(
     "styles", pocket.some_emoji(data), "live",
-    """Some test concepts, one column each, in the ten styles, one row each. *imagenet*: the
-    training style; *seen*: a shift whose style is in both web sets; *unseen*: a shift whose style
-    no model trains on; *web*: only in a web set.
-    Who drew them, and under which licences: {doc}`/appendix/licences`.""",
+    """The same emoji in ten drawing styles: each column is a test concept, each row a style.
+    Artists and licences: {doc}`/appendix/licences`.""",
+    more="""*imagenet*: the training style; *seen*: a shift whose style is in both web sets;
+    *unseen*: a shift whose style no model trains on; *web*: only in a web set.""",
 )  # fmt: skip
 
 # %%
@@ -61,9 +61,9 @@ columns = [(emoji.IMAGENET, "train"), *((art, "test") for art in shown)]
 sizes = counts[columns].set_axis([f"{STYLE_TITLES[art]}, {of}" for art, of in columns], axis=1)
 style.table(
     "sizes", sizes.reset_index(names="class"), None,
-    f"""Images per class in the training style and in the five shifts; {len(data):,} images
-    of {table["concept"].nunique():,} concepts in all, {len(emoji.CLASSES)} classes. The web sets
-    train on the training concepts of their styles.""",
+    f"""Images per class in the training style and in the five shifts. In all, there are
+    {len(data):,} images of {table["concept"].nunique():,} concepts, and {len(emoji.CLASSES)}
+    classes. The web sets train on the training concepts of their styles.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -80,16 +80,18 @@ lines = {
 }  # fmt: skip
 style.figure(
     "curves", charts.curves(lines, "step"), "recorded",
-    """Training of seed 0. The losses of different objectives are not comparable. How the
-    recipes were chosen, and what the accuracy during training was watched on, is in
-    `data/pocket/README.md`.""",
+    """Loss and accuracy during the training of seed 0. The losses of different objectives are not
+    comparable.""",
+    more="""`data/pocket/README.md` says how the recipes were chosen, and on which images accuracy
+    was watched during training.""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## What the models recognise
 #
-# One checkpoint (seed 0) and one style: an image is recognised if the head gives its own class the
-# highest logit. Then every checkpoint that is shipped and every style, beside what was recorded.
+# For one checkpoint (seed 0) and one style: an image is recognised if the head gives its own class
+# the highest logit. Then the same for every shipped checkpoint and every style, compared with what
+# was recorded.
 
 # %%
 test = kept[(kept["family"] == family) & (kept["split"] == "test")]
@@ -122,14 +124,15 @@ accuracies = pd.DataFrame({"model": m.title} | {STYLE_TITLES[a]: cells[m.name, a
 style.table(
     "accuracies", accuracies, "recorded",
     f"""Accuracy in percent on the test concepts: mean (lowest to highest) of
-    {test["seed"].nunique()} seeds. {STYLE_TITLES[emoji.IMAGENET]} is the training style. Chance is
-    {100 / len(emoji.CLASSES):.0f} %; who always names the commonest class is right in {most:.0f} %,
-    since classes are unequal.""",
+    {test["seed"].nunique()} seeds. {STYLE_TITLES[emoji.IMAGENET]} is the training style; chance is
+    {100 / len(emoji.CLASSES):.0f} %.""",
+    more=f"""Classes are of unequal size: always naming the most frequent one is right in
+    {most:.0f} %.""",
 )  # fmt: skip
 
 # %%
 style.figure(
     "by-style", pocket.by_style(backbone, test, shown), "recorded",
-    """Accuracy on the test concepts by style; one mark per seed. Dashed: chance, if all classes
-    were equally frequent.""",
+    """Accuracy on the test concepts by style, one mark per seed. The dashed line is chance, if all
+    classes were equally frequent.""",
 )  # fmt: skip

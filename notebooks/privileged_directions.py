@@ -60,10 +60,11 @@ style.text(
 if found:
     style.figure(
         "importance", charts.importance(shown, threshold), words.kind(found),
-        f"""Importance of every direction of the head relative to the mean importance,
-        {backbone.title}, the counterpart of the paper's Figure 2. Head: {words.heads(found)}.
-        Dashed: after subtracting the mean row from the head, which changes no prediction. Lines at
-        the mean and at {threshold:g} times the mean.""",
+        f"""Importance of every direction of the {backbone.title} head relative to the mean
+        importance (counterpart of the paper's Figure 2). Dashed: the mean-centred head, which
+        predicts the same.""",
+        more=f"""Head: {words.heads(found)}. A mean-centred head has its mean row subtracted. Lines
+        mark the mean and {threshold:g} times the mean.""",
     )  # fmt: skip
 
 # %%
@@ -78,13 +79,12 @@ if found:
     )  # fmt: skip
     style.table(
         "directions", rows, words.kind(found),
-        f"""The most important direction v of each {backbone.title} model, its importance and that
-        of the second times the mean; the head is that of the figure.""",
-        more=f"""Head centred: the largest importance once the mean row is subtracted from the head.
-        Cos: |cos| of v with images, mean over images (a random direction has about
-        {np.sqrt(2 / (np.pi * width)):.3f}); with the mean image, with the mean head row, and with
-        the gap between these two. In leader: share of v's squared length in the coordinate (in
-        brackets) that is most often the images' largest; a coordinate drawn at random has
+        f"""The most important direction v of each {backbone.title} model: its importance and that
+        of the second direction, in multiples of the mean. The head is that of the figure.""",
+        more=f"""Head centred: the largest importance of the mean-centred head. Cos: |cos| of v with
+        images, mean over images (a random direction has about {np.sqrt(2 / (np.pi * width)):.3f});
+        with the mean image, the mean head row, and the modality gap between them. In leader: share
+        of v's squared length in the dominant coordinate (in brackets); a random coordinate has
         {100 / width:.1f} %.""",
     )  # fmt: skip
 
@@ -100,9 +100,9 @@ profiles = {
 if profiles:
     style.figure(
         "top-direction", charts.top_directions(profiles), words.kind(found),
-        f"""Each coordinate of the {backbone.title} embedding: how far it stands out over images,
-        against the size of its component in the most important direction of the head. Where outlier
-        features carry that direction, a coordinate lies far to the right and high up.""",
+        f"""How far each {backbone.title} coordinate stands out over images, against the size of its
+        component in the head's most important direction. Outlier features that carry that direction
+        lie at the top right.""",
     )  # fmt: skip
 
 # %% tags=["remove-input"]

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Pruning
 #
-# How many directions of the head can be left out before predictions get worse? The section
+# How many directions of the head can we remove before predictions get worse? The section
 # {doc}`/pruning` explains the question, {eq}`eq-pruning` defines the pruned head.
 
 # %% tags=["parameters"]
@@ -62,12 +62,12 @@ if found:
     style.figure(
         "curve", charts.pruning({t: charts.pruning_curves(m) for t, m in shown.items()}),
         words.kind(found),
-        f"""Accuracy of {backbone.title} against the share of directions pruned, in four orders, the
-        counterpart of the paper's Figure 3. Blue band: 95 % interval of the paired difference from
-        the whole head; grey: lowest to highest of {found[0].value("random_orders")} random orders.
-        Dashed: the 80 % of the claim.""",
-        more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: accuracy less that of
-        the whole head on the same images; losses above 20 points are cut off.""",
+        f"""Accuracy of {backbone.title} as directions are pruned, in four orders (counterpart of
+        the paper's Figure 3). Blue band: 95 % interval; grey: {found[0].value("random_orders")}
+        random orders; dashed: the claim's 80 %.""",
+        more=f"""{words.task(found[0])} (head: {words.heads(found)}). The interval is of the paired
+        difference from the whole head; grey runs from the lowest to the highest. Right: accuracy
+        minus that of the whole head on the same images; losses above 20 points are cut off.""",
     )  # fmt: skip
     others = {"singular_value": "by singular value", "random": "at random", "reversed": "reversed"}
     rows = pd.DataFrame(
@@ -84,9 +84,9 @@ if found:
     )
     style.table(
         "kept", rows, words.kind(found),
-        f"""Accuracy of {backbone.title} with some of the directions kept, in the task of the
-        figure. Difference: from the whole head, on the same images, in the order of importance,
-        ± 95 % interval. At random: mean of several orders.""",
+        f"""Accuracy of {backbone.title} with some of the directions kept, in the figure's task.
+        Difference: from the whole head on the same images, by importance, ± 95 % interval. At
+        random: mean of several orders.""",
     )  # fmt: skip
     style.text("leave-one-out", "\n\n".join(words.left_out(t, m) for t, m in shown.items()))
 

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Pruning over all families
 #
-# What is measured, live or recorded. The page {doc}`/pruning` shows these results and explains
-# them; the families' pages show how a head is pruned.
+# All pruning that was measured, live or recorded. The page {doc}`/pruning` shows these results and
+# explains them; the families' pages show how a head is pruned.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -31,31 +31,34 @@ example = overview.example(found)
 # ## The example
 
 # %%
+first = example[0]
+pruned = rules.pruned(first, share)  # as the claim is judged
+change = pruned["accuracy_change"]
 style.figure(
     "pruning",
     charts.pruning(
         {title: charts.pruning_curves(m) for title, m in overview.titled(example).items()}
     ),
     words.kind(example),
-    f"""Accuracy against the share of directions pruned, the counterpart of the paper's
-    Figure 3 in another task: to find each image's own caption among
-    {example[0].counts["classes"]}. Blue band: 95 % interval of the paired difference from the whole
-    head; grey: lowest to highest of {example[0].value("random_orders")} random orders. Right:
-    difference from the whole head. Dashed: the 80 % of the claim.""",
+    f"""Pruning {100 * share:g} % of the directions (dashed) changes the accuracy of
+    {overview.title(first)} by {points(change.value, change.high - change.value)} points. Blue: 95 %
+    interval; grey: {first.value("random_orders")} random orders.""",
+    more=f"""The counterpart of the paper's Figure 3 in another task: find each image's own caption
+    among {first.counts["classes"]}. The interval is of the paired difference from the whole head,
+    which the right panel shows; grey runs from the lowest to the highest.""",
 )
 
 # %%
-first = example[0]
 rank = len(first.value("accuracy_importance"))
 style.table(
     "kept", overview.kept(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)), words.kind(example),
-    f"""Accuracy of {overview.title(first)} with some of its directions pruned, in four
-    orders. Difference: between the order of importance (least important pruned first) and the whole
-    head on the same images, ± 95 % interval.""",
+    f"""Accuracy of {overview.title(first)} with some of its directions pruned, in four orders.""",
+    more="""Difference: between pruning the least important directions first and the whole head, on
+    the same images, ± 95 % interval.""",
 )  # fmt: skip
 
 # %%
-at = {name: n.value for name, n in rules.pruned(first, share).items()}  # as the claim is judged
+at = {name: n.value for name, n in pruned.items()}
 limit = f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)"
 style.text("whole", f"{percent(at['accuracy_whole'])} %")
 style.text("limit", limit)
@@ -86,9 +89,9 @@ on_imagenet = [m for m in found if m.data.name == "imagenet" and is_whole(m.data
 style.table(
     "imagenet", pd.DataFrame(map(row, on_imagenet)), words.kind(on_imagenet),
     f"""Accuracy on ImageNet with {100 * share:.0f} % of the directions pruned, the least important
-    first: the difference from the whole head on the same images ± 95 % interval, accuracy with as
-    many directions in random order, and the number of directions below which the interval lies
-    below zero.""",
+    first, compared with the whole head and with pruning at random.""",
+    more="""Difference: from the whole head on the same images, ± 95 % interval. The last column is
+    the number of directions below which this interval lies below zero.""",
     missing="""Accuracy on ImageNet against the share of pruned directions: `companion extract
     FAMILY --data imagenet`, then `companion measure pruning FAMILY --record`.""",
 )  # fmt: skip

@@ -12,10 +12,10 @@
 # %% [markdown]
 # # Pruning under shift
 #
-# How much robustness is left when directions are pruned? One head is pruned, its directions ordered
-# once by what the images of the training distribution show; the same pruned head classifies these
-# and the images of every shift, and a baseline says which accuracy under shift to expect. What
-# plays which part, and whose classes are whose rows, is in the section {ref}`pruning-under-shift`.
+# How much robustness is left when directions are pruned? The directions of one head are ordered
+# once, by the images of the training distribution. The same pruned head then classifies these
+# images and those of every shift, and a baseline predicts the accuracy under shift. The section
+# {ref}`pruning-under-shift` says which data set plays which part, and how classes match rows.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the family in front
@@ -67,11 +67,11 @@ drawn = next((m.value("random_orders") for m in found), "no")
 style.figure(
     "curve", charts.pruning(curves) if found else None, evidence,
     f"""Accuracy {on} {trained_on} (left) and effective robustness on the {outside} (right) of
-    {backbone.title} against the share of directions pruned, in four orders, the counterpart of
-    the paper's Figure 3. Blue band: 95 % interval; grey: lowest to highest of {drawn} random
-    orders. Dashed: the 80 % of the claim.""",
-    more=f"""The interval is {INTERVALS[sample]}. Thin: accuracy below {percent(lowest)} %, the
-    pool's lowest, so that the baseline is extrapolated.""",
+    {backbone.title} as directions are pruned. Blue: 95 % interval; grey: {drawn} random orders;
+    dashed: the claim's 80 %.""",
+    more=f"""Four orders, as in the paper's Figure 3; grey runs from the lowest to the highest. The
+    interval is {INTERVALS[sample]}. Thin: accuracy below {percent(lowest)} %, the pool's lowest, so
+    that the baseline is extrapolated.""",
 )  # fmt: skip
 
 # %%
@@ -82,12 +82,12 @@ rows = pd.DataFrame(
 )
 style.table(
     "kept", rows, evidence,
-    f"""{backbone.title} with the most important directions kept: accuracy {on} {trained_on},
-    on average over the {outside}, and effective robustness. The paper's 80 % is the row with a
-    fifth kept.""",
+    f"""{backbone.title} with the most important directions kept: accuracy {on} {trained_on}, mean
+    accuracy over the {outside}, and effective robustness. The row with a fifth kept is the paper's
+    80 %.""",
     more="""Changes: from the whole head, with the 95 % interval in brackets, paired within each
-    resample or image by image, each head judged by itself. (*): the accuracy is below the pool's
-    lowest, the baseline extrapolated.""",
+    resample or image by image; each head is judged alone. (*): the accuracy is below the pool's
+    lowest, so the baseline is extrapolated.""",
 )  # fmt: skip
 told = (inside.pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
 style.text("eighty", "\n".join(told))

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # What indicates robustness?
 #
-# Candidates that need no shifted data, set against effective robustness, one model at a time. The
+# Candidates that need no shifted data, compared with effective robustness, one model at a time. The
 # page {doc}`/indicators` asks what an indicator has to do.
 
 # %% tags=["parameters"]
@@ -67,12 +67,14 @@ for name, (frame, of_kind) in SHOWN.items():
     }  # fmt: skip
     shifts = "unseen styles" if edition == "pocket" else "five shifts"
     label = f"effective robustness, {shifts} (points)"
+    two = any(mark.look == "hollow" for marks in panels.values() for mark in marks)
+    concepts = any("oncepts" in title for title in panels)
     style.figure(
         f"scatter{name}", dots.scatter(panels, label) if panels else None, of_kind,
         f"""Candidates against effective robustness, one mark for each model
-        {"and seed of training " * bool(name)}that both are known of; where there are two backbones
-        the second is hollow. Vertical lines: 95 % intervals. Concepts: along the right singular
-        vectors.""",
+        {"and seed of training " * bool(name)}for which both are known. Vertical lines are 95 %
+        intervals{"; marks of the second backbone are hollow" * two}.""",
+        more="Concepts are counted along the right singular vectors." * concepts,
     )  # fmt: skip
 
 # %%
@@ -84,20 +86,19 @@ for name, (frame, of_kind) in SHOWN.items():
     style.table(
         f"candidates{name}", judged.drop(columns="p"), of_kind,
         f"""Does a candidate separate robust models from others? {robust.sum()} of {len(frame)}
-        models are robust for their accuracy and {(~robust).sum()} are not; for the others this is
-        not known. The last row is what a candidate has to beat, column by column.""",
-        more=f"""In brackets 95 % of {resamples} bootstrap resamples of models, all seeds of a model
-        together (seed {seed}). Models count as independent, though many share data, start or
-        recipe: intervals and p are too optimistic. Only p is adjusted for the number of candidates:
-        the best of {len(judged)} intervals is better than it looks. The first column mixes levels;
-        within groups the last row is the stricter bar. Given accuracy: rank correlation once that
-        of both with the accuracy without shift is taken out. Trained only: without random weights.
-        Within groups: not given for fewer than {compared.LEAST_WITHIN}. Area under ROC: probability
-        that a robust model has the higher value, 0.5 without separation; of one value for each
-        model, the mean over its seeds, from {indicators.LEAST_OF_A_SORT} models of each sort on; p:
-        how often it would be as large if robustness were dealt out at random, all assignments
-        counted, adjusted for the number of candidates. Cut: chosen on all other backbones, mean of
-        the shares of robust and of other models that it calls right on this one; 50 is chance.""",
+        models are robust for their accuracy, {(~robust).sum()} are not; for the others this is
+        unknown. A candidate has to beat the last row.""",
+        more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models, all seeds of a
+        model together (seed {seed}). Models count as independent, though many share data, start or
+        recipe, so intervals and p are too optimistic; only p is adjusted for the number of
+        candidates ({len(judged)}). The first column mixes levels; within groups the last row is the
+        stricter bar. Given accuracy: partial rank correlation, with accuracy without shift removed.
+        Trained only: without random weights. Within groups: for at least {compared.LEAST_WITHIN}
+        models. Area under ROC: probability that a robust model has the higher value (0.5: no
+        separation), from one value per model (the mean over seeds), with at least
+        {indicators.LEAST_OF_A_SORT} models of each sort; p: how often a random assignment of
+        robustness does as well. Cut: chosen on the other backbones; mean share of robust and of
+        other models classified correctly on this one (chance: 50).""",
     )  # fmt: skip
     style.text(f"separating{name}", compared.separating(judged))
 
@@ -108,9 +109,9 @@ for name, (frame, of_kind) in SHOWN.items():
 seeds = compared.over_seeds(recorded, evidence.families)
 style.table(
     "seeds", seeds, "recorded",
-    f"""What training again gives: lowest to highest of
+    f"""How much results vary when training is repeated: lowest to highest of
     {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
     more=f"""Accuracy: on the test emoji of the training style. ER: on unseen styles. Importance:
     the largest, times the mean. Concepts: along the head's right singular vectors; *random*:
-    along as many random directions of the same features, mean of {candidates.CHANCE} sets.""",
+    along the same number of random directions, mean of {candidates.CHANCE} sets.""",
 )  # fmt: skip

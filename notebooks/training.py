@@ -43,8 +43,8 @@ peaks = ", ".join(
 style.table(
     "cost", pd.DataFrame(tables.costs(known, load_families(edition).values())), None,
     "Estimated cost of one training, in hours of one GPU. Not measured.",
-    more=f"""Images: seen in all epochs. Operations are counted (forward and backward), the rest is
-    assumed: {peaks} × 10¹² operations a second at most (bf16, as the maker says), of which
-    {100 * high:.0f} % down to {100 * low:.0f} % are reached. Images per second:
-    what one GPU would then ask of the processors that decode.""",
+    more=f"""Images: seen in all epochs. Operations are counted (forward and backward). The rest is
+    assumed: a peak of {peaks} × 10¹² operations a second (bf16, by the maker), of which
+    {100 * high:.0f} % down to {100 * low:.0f} % are reached. Images per second: the rate at which
+    the processors must then decode for one GPU.""",
 )  # fmt: skip

@@ -1,10 +1,14 @@
 """What pages say by hand: numbers and outcomes that no result carries, each with a reason.
 
+And how it is said, as far as that can be counted: captions are short, and pages do without the
+phrases that a reader of English stumbles over. Whether a page reads well, two readers judge.
+
 A result that is typed stays when the data change. So numbers and words of outcome in the prose are
 held against `prose.yaml`, where a person has said of each why it stands there. Exercises set tasks
 and are left out, and so are code, formulas, citations and what results put in.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -75,3 +79,74 @@ def test_the_list_is_of_pages_and_what_is_typed_is_seen():
     text = prose("κ is 87 in `x = 3`, {result}`a#b` 4 of ViT-B/16.\n\nIt clearly holds.")
     assert len(unexplained(text, [])) == 3
     assert unexplained(text, ["κ is 87", "4 of", "It clearly holds"]) == []
+
+
+#: Words that a caption has at most: its message, and how to read the marks.
+LONGEST_CAPTION = 35
+#: Notebooks with longer captions, to be shortened; a name leaves this list and never enters it.
+LONG = {
+    "atlas_data", "atlas_matched", "atlas_shifts", "checkpoint_report", "encoders",
+    "indicators_zoo", "outliers_overview", "what_kurtosis_measures",
+}  # fmt: skip
+
+
+def words_of(text: ast.expr) -> int:
+    """How many words a string has; what is put into it counts as one word each."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    values = (getattr(part, "value", None) for part in parts)
+    return len("".join(v if isinstance(v, str) else "x" for v in values).split())
+
+
+def captions(code: str) -> list[int]:
+    """The words of each caption that a notebook gives to `style.figure` or `style.table`."""
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    shown = {"style.figure", "style.table"}
+    return [words_of(c.args[3]) for c in calls if len(c.args) > 3 and ast.unparse(c.func) in shown]
+
+
+def test_captions_are_short():
+    longest = {
+        path.stem: max(captions(path.read_text(encoding="utf-8")), default=0)
+        for path in (ROOT / "notebooks").glob("*.py")
+    }
+    assert {name for name, words in longest.items() if words > LONGEST_CAPTION} == LONG
+    assert captions('style.table("a", b, None, f"Two {c} words.")') == [3]
+
+
+#: What the pages' first readers marked as no English of the field, and what to write.
+FORBIDDEN = {
+    r"\bbeside\b": "next to, compared with, as well as",
+    r"\bat hand\b": "available",
+    r"\bcommonest\b": "most frequent; the dominant coordinate",
+    r"\bas many (?!as\b)": "the same number of",
+    r"\bless the mean\b": "after subtracting the mean",
+    r"\bof those whose\b": "name what they are",
+    r"\btells? \w+(?: \w+)? (?:apart|from)\b": "separates",
+    r"\bis told\b": "sees, is given",
+    r"\bstands? (?!in\b)": "is, appears",
+    r"\banew\b": "again",
+    r"\bthe like\b": "name it",
+}
+#: Pages that still have some of them; a name leaves this list and never enters it.
+UNEDITED = {
+    "appendix/datasets", "appendix/definitions", "appendix/grid", "appendix/house",
+    "appendix/how_made", "appendix/licences", "appendix/paper", "appendix/status", "concepts",
+    "discussion", "guide/contribute", "guide/explore", "guide/lab_sheet", "guide/probe",
+    "guide/slides", "guide/teach", "guide/train", "guide/use_this_book",
+    "guide/your_checkpoint", "outlier_features", "privileged_directions", "pruning",
+    "robustness_atlas", "what_kurtosis_measures", "where_outlier_features_come_from",
+}  # fmt: skip
+
+
+def idiolect(text: str) -> dict[str, str]:
+    """The forbidden phrases that a page's own words have, with what to write."""
+    found = ((re.search(pattern, text, re.IGNORECASE), say) for pattern, say in FORBIDDEN.items())
+    return {match[0]: say for match, say in found if match}
+
+
+def test_pages_do_without_the_books_idiolect():
+    pages = {name_of(page): prose(page.read_text(encoding="utf-8")) for page in PAGES}
+    found = {name: idiolect(text) for name, text in pages.items() if idiolect(text)}
+    assert {name: found[name] for name in found.keys() - UNEDITED} == {}, "write it plainly"
+    assert found.keys() >= UNEDITED, "edited: take it off the list"
+    assert [*idiolect("It stands beside it; it stands in for it.")] == ["beside", "stands "]
