@@ -63,16 +63,16 @@ for name, claim in claims.items():
 ledger = pd.DataFrame(
     {
         "claim": [f"{{ref}}`{name} <claim-{name}>`" for name in claims],
+        "in short": [claim.short for claim in claims.values()],
         "verdict": [cards.chip(verdict) for verdict in verdicts.values()],
         "evidence": [cards.sentence(verdict) for verdict in verdicts.values()],
         "version": [", ".join(claim.version) for claim in claims.values()],
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
-        "expected": [claim.expected for claim in claims.values()],
     }
 )
 style.table(
     "ledger", ledger, words.kinds("published", words.kind(evidence.measurements)),
-    "The paper's claims and the verdict of this build on each; the cards below give the evidence.",
+    "What came of the paper's claims in this build; the cards below give the evidence.",
     search="Find a claim", choose="verdict",
 )  # fmt: skip
 style.text("counts", cards.counts(verdicts))

@@ -118,6 +118,16 @@ whole = [p for p in unread.pairs(found) if "OpenAI" in encoders.told(p.m) and p.
 if edition == "paper" and whole:
     for name, told in unread.ranges(whole).items():
         style.text(name, told)
+    front = max((p for p in whole if p.judged), key=lambda p: p.m.counts["images"])
+    shown_front = {
+        "front": f"{encoders.told(front.m)} on {front.m.data.title}",
+        "front-dropped": f"{front.at('dropped'):.0f} of {front.m.counts['components']}",
+        "front-before": digits(front.m.value("kurtosis")),
+        "front-after": digits(front.at("kurtosis_without")),
+        "front-change": front.change(),
+    }
+    for name, told in shown_front.items():
+        style.text(name, told)
     above = [*unread.exceptions(whole)]
     style.text("exceptions", style.items(above) or "- none")
     control = [p for p in unread.pairs(found) if p.m.level == "random"]

@@ -748,7 +748,7 @@ def test_cards_show_a_verdicts_numbers_as_one_table(claim, texts, known):
     said = card(CLAIMS[claim], judged(claim, known), known)
     for text in texts:
         assert text in said
-    assert "{ref}" not in said.replace("{ref}`definition-robust`", "") and "nan" not in said
+    assert "{ref}" not in said.replace("{ref}`what robust means", "") and "nan" not in said
     assert said.startswith(":::{div} claim-card") and said.endswith(f"{{bearing}}`{claim}`\n:::")
 
 

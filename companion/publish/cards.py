@@ -173,7 +173,8 @@ def shown(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
             row["images"] = sets.title(n.data) if n.data else ""
             row[heading] = written(n, heading)
     columns = ["of", "images", *claim.shown.values()]
-    frame = pd.DataFrame(list(rows.values()), columns=columns).fillna("")
+    cells = [{column: row.get(column, "") for column in columns} for row in rows.values()]
+    frame = pd.DataFrame(cells, columns=columns, dtype=str)
     return frame.loc[:, (frame != "").any()].rename(columns={"of": " "})
 
 
