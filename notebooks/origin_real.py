@@ -37,6 +37,11 @@ def named(row):
     return f"{family.title}, {model.title}" + " (inferred)" * bool(row.inferred)
 
 
+def short(row):
+    family, model = models[row.model]
+    return family.title + ", random" * (model.level == "random") + "*" * bool(row.inferred)
+
+
 # %% [markdown]
 # ## By hand
 #
@@ -56,20 +61,20 @@ assert dominant == 9 and (spread < spread[dominant]).sum() == 0  # none varies l
 # ## Real models
 
 # %%
-PANELS = {"texts, at the images' mean": "images", "images, at the texts' mean": "texts"}
+PANELS = {"spread of texts": "images", "spread of images": "texts"}
 main = pd.concat([primary, control])
 rows = {
     title: [
-        dots.Row(named(row), models[row.model][1].level,
+        dots.Row(short(row), models[row.model][1].level,
                  *(100 * np.array([row.quiet, row.low, row.high])))
         for row in main[main["mean_of"] == side].itertuples()
     ]
     for title, side in PANELS.items()
 }  # fmt: skip
 style.figure(
-    "quiet", dots.rows(rows, "rank of the spread (%)", (50,), edition), "recorded",
+    "quiet", dots.rows(rows, "rank (%)", (50,), edition), "recorded",
     """In trained models each modality varies little where the other's mean lies. Dot: rank among
-    all coordinates; bar: 95 % of resampled images and texts; line: half, as by chance.""",
+    all coordinates; bar: 95 % of resampled items; line: by chance. *: model inferred.""",
 )  # fmt: skip
 
 # %%
