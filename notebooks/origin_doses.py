@@ -84,6 +84,8 @@ style.figure(
     """Captions decide effective robustness, whatever κ is. One mark for each run, both
     backbones.""",
 )  # fmt: skip
+ers = [runs["er"][runs["of"] == f"captions of {styles}"] for styles in ("one style", "six styles")]
+assert ers[0].max() < ers[1].min()  # what the page says
 within = {of: spearmanr(own["kurtosis"], own["er"]).statistic for of, own in runs.groupby("of")}
 style.text("rank-within", ", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()))
 
