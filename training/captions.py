@@ -88,9 +88,11 @@ def write_table(
     if kept.empty:
         raise TrainingError("no caption has both text and an image: there is nothing to train on.")
     return {
-        "captions": len(captions), "trained_on": len(kept), "without_image": absent,
+        "captions": len(captions),
+        "trained_on": len(kept),
+        "without_image": absent,
         "without_text": len(known) - len(kept),
-    }  # fmt: skip
+    }
 
 
 def command(
@@ -140,10 +142,14 @@ def run(options: TrainOptions) -> Path:
     counts = write_table(captions, images, table, options.accept_counts)
     made, line = command(recipe, architecture, table, counts["trained_on"], options)
     made_from = {
-        "recipe": recipe.model_dump(mode="json"), "seed": options.seed, "processes": made.processes,
-        "architecture": architecture, "micro_batch": made.micro_batch,
-        "captions": sha256_of(options.captions), "table": sha256_of(table),
-    }  # fmt: skip
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": options.seed,
+        "processes": made.processes,
+        "architecture": architecture,
+        "micro_batch": made.micro_batch,
+        "captions": sha256_of(options.captions),
+        "table": sha256_of(table),
+    }
     if note.exists():
         full_size.check_same(note, made_from)
     write_text(note, json.dumps({"made_from": made_from}))
@@ -174,9 +180,12 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
             "a lower learning rate, in a recipe of your own."
         )
     model = checkpoints.find(
-        str(path), architecture=architecture, name=result.stem, level="captions",
+        str(path),
+        architecture=architecture,
+        name=result.stem,
+        level="captions",
         pretraining="ImageNet-Captions",
-    )  # fmt: skip
+    )
     encoders.load(model)
     weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     notes = {"architecture": architecture, "level": "captions"}

@@ -40,8 +40,11 @@ from analysis.images.imagelist import ImageList
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 STORED: dict[str, type[np.generic]] = {
-    "fp32": np.float32, "tf32": np.float32, "fp16": np.float16, "bf16": np.float16,
-}  # fmt: skip
+    "fp32": np.float32,
+    "tf32": np.float32,
+    "fp16": np.float16,
+    "bf16": np.float16,
+}
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
 #: Batches that each of several encoders takes in turn: going from one network to another after
 #: every batch costs some speed.
@@ -252,9 +255,14 @@ def _extracted(
         for shard in range(first, count)
     }
     bar = tqdm(
-        total=len(images), initial=min(first * settings.shard, len(images)), unit=" images",
-        desc=images.name, disable=not settings.progress, smoothing=0.1, leave=False,
-    )  # fmt: skip
+        total=len(images),
+        initial=min(first * settings.shard, len(images)),
+        unit=" images",
+        desc=images.name,
+        disable=not settings.progress,
+        smoothing=0.1,
+        leave=False,
+    )
     device = works[0].encoder.loaded.device
     batches = decoded(images, needed, settings, pinned=device.type == "cuda")
     with bar, computing([work.encoder.loaded.encoder for work in works]):
@@ -298,8 +306,10 @@ def _extract_shard(
         failed.append(work)
         with _others_go_on(work.model, onerror):
             store.check_finite(f"{work.model.name} on {images.name}", found)
-            about = {"left_out": {images.keys[i]: why for i, why in left_out.items()},
-                     "batch_size": work.encoder.limit}  # fmt: skip
+            about = {
+                "left_out": {images.keys[i]: why for i, why in left_out.items()},
+                "batch_size": work.encoder.limit,
+            }
             work.shards.append(found, about)
             failed.remove(work)
     return failed
@@ -310,8 +320,13 @@ def _finish(work: Work) -> None:
     images, notes = work.images, work.shards.notes
     left_out = {key: why for note in notes for key, why in note["left_out"].items()}
     kept = np.array([key not in left_out for key in images.keys])
-    data = {"name": images.name, "manifest": images.manifest, "images": len(images),
-            "classes": images.classes, "left_out": left_out}  # fmt: skip
+    data = {
+        "name": images.name,
+        "manifest": images.manifest,
+        "images": len(images),
+        "classes": images.classes,
+        "left_out": left_out,
+    }
     device = work.encoder.loaded.device
     store.write_features(
         work.path,
@@ -345,8 +360,11 @@ def _damage(images: ImageList, left_out: Mapping[int, str]) -> str:
 
 def device_for(name: str) -> str:
     """Return the device that ``auto`` means here, or the one named; ExtractionError if absent."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(),
-                 "mps": torch.backends.mps.is_available()}  # fmt: skip
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if available[device])
     kind, _, number = name.partition(":")

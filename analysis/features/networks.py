@@ -34,14 +34,29 @@ RANDOM_SEED = 0
 ACTIVATIONS = {True: "QuickGELU", False: "GELU"}
 #: What a tag's first words say about the data: the book's names for them.
 PRETRAINING = {
-    "openai": "OpenAI WIT-400M", "laion400m": "LAION-400M", "laion2b": "LAION-2B",
-    "laiona": "LAION-Aesthetic", "yfcc15m": "YFCC-15M", "cc12m": "CC-12M",
-    "datacomp_xl": "DataComp-1B", "datacompxl": "DataComp-1B", "datacomp_l": "DataComp large",
-    "datacomp_m": "DataComp medium", "datacomp_s": "DataComp small", "datacomp1b": "DataComp-1B",
-    "commonpool": "CommonPool", "merged2b": "Merged-2B", "metaclip": "MetaCLIP", "webli": "WebLI",
-    "dfn2b": "DFN-2B", "dfn5b": "DFN-5B", "in21k": "ImageNet-21k labels",
-    "in22k": "ImageNet-22k labels", "in12k": "ImageNet-12k labels", "in1k": "ImageNet-1k labels",
-}  # fmt: skip
+    "openai": "OpenAI WIT-400M",
+    "laion400m": "LAION-400M",
+    "laion2b": "LAION-2B",
+    "laiona": "LAION-Aesthetic",
+    "yfcc15m": "YFCC-15M",
+    "cc12m": "CC-12M",
+    "datacomp_xl": "DataComp-1B",
+    "datacompxl": "DataComp-1B",
+    "datacomp_l": "DataComp large",
+    "datacomp_m": "DataComp medium",
+    "datacomp_s": "DataComp small",
+    "datacomp1b": "DataComp-1B",
+    "commonpool": "CommonPool",
+    "merged2b": "Merged-2B",
+    "metaclip": "MetaCLIP",
+    "webli": "WebLI",
+    "dfn2b": "DFN-2B",
+    "dfn5b": "DFN-5B",
+    "in21k": "ImageNet-21k labels",
+    "in22k": "ImageNet-22k labels",
+    "in12k": "ImageNet-12k labels",
+    "in1k": "ImageNet-1k labels",
+}
 NOT_STATED = "not stated"
 
 
@@ -91,8 +106,9 @@ def source(model: Model) -> str:
     return f"{LOCAL_DIR}{from_hub(model.name, weights.removeprefix(HUB), config).parent}"
 
 
-def build(who: str, library: str, name: str, *, drawn: bool = False, outline: bool = False,
-          **options: Any) -> Any:  # fmt: skip
+def build(
+    who: str, library: str, name: str, *, drawn: bool = False, outline: bool = False, **options: Any
+) -> Any:
     """Build a network by the name of its architecture; ModelError, about ``who``, if that fails.
 
     Its weights are those that seed 0 draws if they are to be ``drawn``. For any other, drawing
@@ -108,9 +124,13 @@ def build(who: str, library: str, name: str, *, drawn: bool = False, outline: bo
             if library == "timm":
                 return timm.create_model(name, **options)
             return open_clip.create_model(
-                name, load_weights=False, pretrained_image=False, pretrained_text=False,
-                device="meta" if outline else "cpu", **options,
-            )  # fmt: skip
+                name,
+                load_weights=False,
+                pretrained_image=False,
+                pretrained_text=False,
+                device="meta" if outline else "cpu",
+                **options,
+            )
         except Exception as error:  # of many kinds, as the configuration is wrong
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             what = "what it configures" if name.startswith(LOCAL_DIR) else repr(name)
@@ -249,9 +269,13 @@ def preprocessing(
         )
     resize = math.floor(size[0] / crop)
     fields = {
-        "size": size[0], "resize": None if resize == size[0] else resize, "mean": told["mean"],
-        "std": told["std"], "interpolation": told["interpolation"], "squash": mode == "squash",
-    }  # fmt: skip
+        "size": size[0],
+        "resize": None if resize == size[0] else resize,
+        "mean": told["mean"],
+        "std": told["std"],
+        "interpolation": told["interpolation"],
+        "squash": mode == "squash",
+    }
     try:
         return Preprocessing.model_validate(fields)
     except ValidationError as error:

@@ -100,9 +100,13 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
             + descriptions()["broden"].obtain
         )
     return ImageList(
-        name="broden", images=paths, keys=keys, labels=np.full(len(keys), -1), classes=(),
+        name="broden",
+        images=paths,
+        keys=keys,
+        labels=np.full(len(keys), -1),
+        classes=(),
         what=what,
-    )  # fmt: skip
+    )
 
 
 def concepts(root: Path, folder: Path, *, accept_counts: bool = False) -> Concepts:

@@ -83,8 +83,9 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
         raise DatasetError(f"{text} is an address: fetch what is there, and name its folder here.")
     if not Path(text).exists() and "/" not in text and "\\" not in text:
         known = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
-        raise DatasetError(f"{text} is neither a folder of images nor a data set: "
-                           f"{suggestion(text, known)}.")  # fmt: skip
+        raise DatasetError(
+            f"{text} is neither a folder of images nor a data set: {suggestion(text, known)}."
+        )
     return [imagelist.folder(Path(text), words=imagenet.words())]
 
 

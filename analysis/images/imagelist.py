@@ -222,10 +222,13 @@ def folder(
         raise _without_images(path.joinpath(*empty[:1]))
     labels = [label for label, part in enumerate(parts) for _ in part] or [-1] * len(loose)
     return _of_files(
-        path, name, [*loose, *itertools.chain(*parts)],
-        labels=np.array(labels, dtype=np.int64), classes=tuple(map(_readable, subfolders)),
+        path,
+        name,
+        [*loose, *itertools.chain(*parts)],
+        labels=np.array(labels, dtype=np.int64),
+        classes=tuple(map(_readable, subfolders)),
         prompts=class_prompts([*map(_readable, subfolders)], words) if subfolders else None,
-    )  # fmt: skip
+    )
 
 
 def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:

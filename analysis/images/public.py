@@ -79,8 +79,12 @@ class Artifact(Strict):
     @property
     def urls(self) -> tuple[str, ...]:
         """Addresses of the file's content, to be tried in turn: the origin's, then mirrors'."""
-        parts = {"repository": self.repository, "commit": self.commit, "path": quote(self.path),
-                 "sha256": self.sha256}  # fmt: skip
+        parts = {
+            "repository": self.repository,
+            "commit": self.commit,
+            "path": quote(self.path),
+            "sha256": self.sha256,
+        }
         return (self.url, *(mirror.format(**parts) for mirror in self.mirrors))
 
 

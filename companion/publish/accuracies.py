@@ -120,12 +120,15 @@ def rows(family: Family, view: View, averaged: pd.DataFrame) -> pd.DataFrame:
         each, er = one["each"], points(one["er"], one["er_95"])
         if one["er_95"] != one["er_95"]:
             er = f"{points(one['er'])} ({points(one['low'])} to {points(one['high'])})"
-        row = {"model": family.model(one["name"]).title, "shifts": view.where,
-               "ER (points)": er,
-               f"{view.inside} (%)": percent(one["imagenet"]),
-               "shifted (%)": percent(one["shifted"]),
-               one_of: " / ".join(map(points, each)) if 1 < len(each) < 10 else f"{len(each)}",
-               "source": one["source"]}  # fmt: skip
+        row = {
+            "model": family.model(one["name"]).title,
+            "shifts": view.where,
+            "ER (points)": er,
+            f"{view.inside} (%)": percent(one["imagenet"]),
+            "shifted (%)": percent(one["shifted"]),
+            one_of: " / ".join(map(points, each)) if 1 < len(each) < 10 else f"{len(each)}",
+            "source": one["source"],
+        }
         found.append(row)
     return pd.DataFrame(found)
 
@@ -141,9 +144,13 @@ def under_each_line(family: Family, view: View) -> pd.DataFrame:
     for title, (line, count) in view.fits.items():
         er = effective_robustness(models["shifted"], models["imagenet"], line)
         means = models.assign(er=er).groupby(["name", "source"], sort=False)["er"].mean()
-        row = {"fit": title, "models in the pool": "" if count is None else count,
-               "slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}"),
-               "r": f"{line.r:.2f}"}  # fmt: skip
+        row = {
+            "fit": title,
+            "models in the pool": "" if count is None else count,
+            "slope": f"{line.slope:.3f}",
+            "intercept": minus(f"{line.intercept:.3f}"),
+            "r": f"{line.r:.2f}",
+        }
         for (name, source), value in zip(means.index, means, strict=True):
             row[family.model(name).title + " (own)" * (source == OWN)] = points(value)
         found.append(row)

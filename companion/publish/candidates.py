@@ -33,8 +33,11 @@ CANDIDATES = {
 #: No candidate, but what each has to beat: it needs labels, and no shifted data either.
 TO_BEAT = "imagenet"
 EXPERIMENTS: tuple[Experiment, ...] = (
-    "outlier_features", "privileged_directions", "concepts", "unread",
-)  # fmt: skip
+    "outlier_features",
+    "privileged_directions",
+    "concepts",
+    "unread",
+)
 #: Sets of random directions that are averaged, as in the recorded table.
 CHANCE = 5
 #: Models that a comparison takes at least.
@@ -76,9 +79,10 @@ def _inside(evidence: Evidence) -> dict[str, dict[str, Any]]:
     """Accuracy without shift in percent, and whether it is robust, of each model with an ER."""
     accuracy = {
         name: value
-        for view, rows in evidence.robustness.items() if view != "four"
+        for view, rows in evidence.robustness.items()
+        if view != "four"
         for name, value in rows[["name", "imagenet"]].to_numpy().tolist()
-    }  # fmt: skip
+    }
     return {
         name: {"imagenet": 100 * accuracy[name], "robust": evidence.robust[name].robust}
         for name in evidence.intervals

@@ -94,8 +94,10 @@ def beside_chance(
 ) -> dict[str, str]:
     """A count along directions as column `title`, as many random ones, and permuted labels."""
     kinds: dict[Kind, str] = {
-        "draws": title, "random": "random directions", "permuted": "permuted labels",
-    }  # fmt: skip
+        "draws": title,
+        "random": "random directions",
+        "permuted": "permuted labels",
+    }
     return {shown: mean_and_ends(found.of(kind, quantity)) for kind, shown in kinds.items()}
 
 
@@ -144,8 +146,13 @@ def row(title: str, m: Measurement, quantity: Quantity) -> Row:
     """A model's count with the range over draws of negatives, beside what chance gives."""
     found = counts_of(m)
     chance = (found.chance(quantity, "random"), found.chance(quantity, "permuted"))
-    return Row(title, m.level, found.value(quantity), *found.spread(quantity),
-               chance=tuple((c.mean, c.lowest, c.highest) for c in chance))  # fmt: skip
+    return Row(
+        title,
+        m.level,
+        found.value(quantity),
+        *found.spread(quantity),
+        chance=tuple((c.mean, c.lowest, c.highest) for c in chance),
+    )
 
 
 def trio(measured: Collection[Measurement]) -> dict[str, Measurement]:

@@ -103,9 +103,14 @@ def robustness(
     x = np.linspace(0.75 * ends[0][0], 1.02 * ends[0][1], 300)
     band = np.percentile([line.predict(x) for line in refits], [2.5, 97.5], axis=0)
     axes.scatter(
-        pool["imagenet"], pool["shifted"], s=9, color=style.MUTED, alpha=0.35, linewidth=0,
+        pool["imagenet"],
+        pool["shifted"],
+        s=9,
+        color=style.MUTED,
+        alpha=0.35,
+        linewidth=0,
         label=f"baseline pool ({len(pool)} models)",
-    )  # fmt: skip
+    )
     axes.fill_between(x, *band, color=style.INK, alpha=0.18, linewidth=0)
     axes.plot(x, fitted.predict(x), color=style.INK, linewidth=1.3, label="fit to this pool")
     if printed is not None:
@@ -180,16 +185,27 @@ def clouds(shown: Mapping[str, tuple[str, ArrayLike]], axes_labels: tuple[str, s
         look = LEVEL_STYLES[level]
         axes.scatter(x, y, s=9, color=look.colour, alpha=0.45, linewidth=0)
         axes.scatter([], [], s=40, color=look.colour, label=title)
-        axes.annotate("", (x.mean(), y.mean()), (0, 0), arrowprops={
-            "arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0,
-        })  # fmt: skip
+        axes.annotate(
+            "",
+            (x.mean(), y.mean()),
+            (0, 0),
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": style.INK,
+                "linewidth": 1.4,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+        )
         told.append(f"{title}: {len(x)}, mean at {x.mean():.2f}, {y.mean():.2f}")
     axes.axhline(0, color=style.MUTED, linewidth=0.8)
     axes.axvline(0, color=style.MUTED, linewidth=0.8)
     axes.set(xlabel=axes_labels[0], ylabel=axes_labels[1], aspect="equal")
     style.legend(figure, axes)
-    data = ({"of": title, **dict(zip(axes_labels, np.asarray(items).T, strict=True))}
-            for title, (_, items) in shown.items())  # fmt: skip
+    data = (
+        {"of": title, **dict(zip(axes_labels, np.asarray(items).T, strict=True))}
+        for title, (_, items) in shown.items()
+    )
     alt = f"Two clouds of points, far from the origin. {'; '.join(told)}."
     return Drawing(figure, minus(alt), style.stacked(data))
 
@@ -236,9 +252,12 @@ def rows(
     """
     names = [list(dict.fromkeys(row.title for row in own)) for own in shown.values()]
     figure, grid = style.new_figure(
-        len(shown), width=7.2 if len(shown) < 2 else 8.4, height=1.4 + 0.3 * max(map(len, names)),
-        squeeze=False, sharey=all(own == names[0] for own in names),
-    )  # fmt: skip
+        len(shown),
+        width=7.2 if len(shown) < 2 else 8.4,
+        height=1.4 + 0.3 * max(map(len, names)),
+        squeeze=False,
+        sharey=all(own == names[0] for own in names),
+    )
     told = []
     for axes, titles, (panel, own) in zip(grid[0], names, shown.items(), strict=True):
         for row in own:
@@ -285,8 +304,9 @@ def noted(shown: Sequence[tuple[Row, str]], xlabel: str, heading: str, line: flo
         colour = LEVEL_STYLES[row.level].colour
         axes.hlines(place, row.low, row.high, color=colour, linewidth=1.4)
         _draw(axes, Marks("", row.level, row.value, place), 1)
-        axes.annotate(note, (1.01, place), xycoords=("axes fraction", "data"), va="center",
-                      fontsize=9)  # fmt: skip
+        axes.annotate(
+            note, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=9
+        )
     for level in dict.fromkeys(row.level for row, _ in shown):
         _draw(axes, Marks(LEVEL_STYLES[level].title, level, [], []))
     axes.axvline(line, color=style.INK, linewidth=0.8)
@@ -314,9 +334,14 @@ def _draw_chance(
     """Lowest to highest as a bar, the mean as a stroke; labelled in the last row only."""
     label = None if place else what
     axes.plot(
-        found[1:], [place + shift] * 2, color=grey, linewidth=width, alpha=0.6, label=label,
+        found[1:],
+        [place + shift] * 2,
+        color=grey,
+        linewidth=width,
+        alpha=0.6,
+        label=label,
         solid_capstyle="butt",
-    )  # fmt: skip
+    )
     axes.plot(found[0], place + shift, "|", color=grey, markersize=7)
 
 

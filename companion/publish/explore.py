@@ -34,9 +34,11 @@ from companion.publish.style import LEVEL_STYLES
 VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "five": ("mean of five shifts", FIVE_SHIFTS),
     "four": ("mean of four shifts, without ObjectNet", FOUR_SHIFTS),
-    **{shift: (f"ImageNet-{title}".replace("ImageNet-ObjectNet", "ObjectNet"), (shift,))
-       for shift, title in SHIFT_TITLES.items()},
-}  # fmt: skip
+    **{
+        shift: (f"ImageNet-{title}".replace("ImageNet-ObjectNet", "ObjectNet"), (shift,))
+        for shift, title in SHIFT_TITLES.items()
+    },
+}
 #: Lines by what they are fitted to; "all" and "standard" are the testbed's.
 LINES = {
     "printed": "the paper's printed line",
@@ -77,13 +79,17 @@ def data(
         "pools": LINES,
         "variants": {name: name.replace("_", " ") for name in ("mean", *V2_VARIANTS)},
         "lines": lines(table),
-        "levels": [dict(zip(("name", "title", "colour", "marker"), level, strict=True))
-                   for level in [*levels, OTHER]],
+        "levels": [
+            dict(zip(("name", "title", "colour", "marker"), level, strict=True))
+            for level in [*levels, OTHER]
+        ],
         "level": [names.index(level) for level in models["level"]],
         "commands": COMMANDS,
         "kurtosis": _kurtosis(models, families, measured),
-        **columns, **coded, **measured_on,
-    }  # fmt: skip
+        **columns,
+        **coded,
+        **measured_on,
+    }
 
 
 def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -97,8 +103,9 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
         variants = get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,)
         pools = [
             (kinds, v2, accuracies.baseline_pool(accuracies.wide(table, v2), kinds))
-            for kinds in get_args(Pool) for v2 in variants
-        ]  # fmt: skip
+            for kinds in get_args(Pool)
+            for v2 in variants
+        ]
         pools += [("clip", CLIP_V2, clip)]
         pools += [("modern", CLIP_V2, modern)] * ("objectnet" not in shifts)
         for pool, v2, models in pools:
@@ -110,8 +117,15 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _line(view: str, pool: str, v2: str, line: Baseline, models: int | None) -> dict[str, Any]:
-    return {"view": view, "pool": pool, "v2": v2, "slope": line.slope,
-            "intercept": line.intercept, "r": line.r, "models": models}  # fmt: skip
+    return {
+        "view": view,
+        "pool": pool,
+        "v2": v2,
+        "slope": line.slope,
+        "intercept": line.intercept,
+        "r": line.r,
+        "models": models,
+    }
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
@@ -146,8 +160,9 @@ def _kurtosis(
     known = {model.name: model for family in families.values() for model in family.models}
     zoo = {
         atlas.zoo_name(row): index
-        for index, row in enumerate(models.itertuples()) if row.source == "open_clip"
-    }  # fmt: skip
+        for index, row in enumerate(models.itertuples())
+        if row.source == "open_clip"
+    }
     found: dict[str, list[dict[str, Any]]] = {}
     for m in measured:
         if "captions" in m.data.name:  # of texts

@@ -24,13 +24,18 @@ def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
     for one in compared.to_dict("records"):
         limit, gap = one["limit"], one["accuracy"] - one["published"]
         error = f" ± {100 * limit:.1f}" if limit else ""
-        row = {"model": family.model(one["name"]).title, "data set": _title(one["dataset"]),
-               "images": f"{one['images']:,}",
-               "own (%)": percent(one["accuracy"]) + error}  # fmt: skip
+        row = {
+            "model": family.model(one["name"]).title,
+            "data set": _title(one["dataset"]),
+            "images": f"{one['images']:,}",
+            "own (%)": percent(one["accuracy"]) + error,
+        }
         if one["published"] == one["published"]:
-            row |= {"published (%)": percent(one["published"]),
-                    "difference (points)": minus(f"{100 * gap:+.2f}"),
-                    "within noise": "yes" if abs(gap) <= limit else "no"}  # fmt: skip
+            row |= {
+                "published (%)": percent(one["published"]),
+                "difference (points)": minus(f"{100 * gap:+.2f}"),
+                "within noise": "yes" if abs(gap) <= limit else "no",
+            }
         found.append(row)
     return pd.DataFrame(found).fillna("")
 
@@ -91,8 +96,9 @@ def robustness(
         if not accuracies.missing(known) and model.name in theirs.index:
             er, error = theirs.loc[[model.name], ["er", "er_95"]].to_numpy(float)[0]
             row["published ER (points)"] = points(er, error)
-        found.append(row | {"ImageNet (%)": percent(one["imagenet"]),
-                            "shifted (%)": percent(one["shifted"])})  # fmt: skip
+        found.append(
+            row | {"ImageNet (%)": percent(one["imagenet"]), "shifted (%)": percent(one["shifted"])}
+        )
     return pd.DataFrame(found).fillna("")
 
 

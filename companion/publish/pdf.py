@@ -49,10 +49,17 @@ def print_page(page: Path, pdf: Path) -> Path:
     """Print an HTML page to a PDF, tagged and with an outline; CompanionError if that fails."""
     with replaced(pdf) as part, temporary_folder() as profile:
         command = [
-            browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-            "--no-pdf-header-footer", "--generate-pdf-document-outline",
-            f"--virtual-time-budget={PATIENCE}", f"--print-to-pdf={part}", page.as_uri(),
-        ]  # fmt: skip
+            browser(),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={profile}",
+            "--no-pdf-header-footer",
+            "--generate-pdf-document-outline",
+            f"--virtual-time-budget={PATIENCE}",
+            f"--print-to-pdf={part}",
+            page.as_uri(),
+        ]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, check=False, timeout=LONGEST

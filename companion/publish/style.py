@@ -32,9 +32,14 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 
 Evidence = Literal[
-    "published", "recorded", "live", "recorded, live",
-    "published, recorded", "published, live", "published, recorded, live",
-]  # fmt: skip
+    "published",
+    "recorded",
+    "live",
+    "recorded, live",
+    "published, recorded",
+    "published, live",
+    "published, recorded, live",
+]
 
 
 class LevelStyle(NamedTuple):
@@ -210,9 +215,10 @@ def table(
     if frame.empty:
         return text(name, not_measured(missing) if missing else "")
     data = {
-        "text/markdown": to_markdown(frame), "text/plain": frame.to_string(index=False),
+        "text/markdown": to_markdown(frame),
+        "text/plain": frame.to_string(index=False),
         "text/csv": to_csv(frame),
-    }  # fmt: skip
+    }
     about = {"caption": caption, "evidence": evidence or "", "more": more}
     _publish(data, "table", name, search=search, choose=choose, **about)
 

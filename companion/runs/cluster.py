@@ -50,10 +50,20 @@ def do_all(
             write_text(asked, json.dumps(asdict(call)))
         settings = [f"{name}={value}" for name, value in config.items()]
         command = [
-            *map(str, receipts.values()), "--snakefile", str(ROOT / "Snakefile"), "--directory",
-            str(ROOT), "--profile", str(profile), "--keep-going", "--nolock", "--rerun-incomplete",
-            *(["--jobs", str(places)] if places else []), "--config", *settings,
-        ]  # fmt: skip
+            *map(str, receipts.values()),
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--directory",
+            str(ROOT),
+            "--profile",
+            str(profile),
+            "--keep-going",
+            "--nolock",
+            "--rerun-incomplete",
+            *(["--jobs", str(places)] if places else []),
+            "--config",
+            *settings,
+        ]
         with _watched(Progress(what, len(calls)), receipts):
             _snakemake(command)
         done = {name: path for name, path in receipts.items() if path.is_file()}

@@ -159,9 +159,13 @@ def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: 
     with temporary_folder() as folder:
         os.environ["IPYTHONDIR"] = str(folder)  # nobody's settings reach the notebook
         return papermill.execute_notebook(
-            _as_ipynb(notebook), None, dict(parameters), engine_name=ENGINE, cwd=str(ROOT),
+            _as_ipynb(notebook),
+            None,
+            dict(parameters),
+            engine_name=ENGINE,
+            cwd=str(ROOT),
             progress_bar=False,
-        )  # fmt: skip
+        )
 
 
 def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> dict[str, Any]:
@@ -219,10 +223,13 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
         if of_python or not path.exists():
             continue
         _fail(
-            run, "its reads", f"it reads {path.relative_to(ROOT).as_posix()} without declaring it; "
+            run,
+            "its reads",
+            f"it reads {path.relative_to(ROOT).as_posix()} without declaring it; "
             "add it to `reads` in the notebook's header, so that a change to it re-runs this "
-            "notebook", [f"{event} {name}"],
-        )  # fmt: skip
+            "notebook",
+            [f"{event} {name}"],
+        )
 
 
 def _source_of(path: Path) -> Path:

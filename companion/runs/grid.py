@@ -38,9 +38,12 @@ PROFILES = ROOT / "profiles"
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {
-    "paper": ("grid",), "pocket": ("pocket",), "contrast": ("scikit_image_photographs",),
-    "reader": (), "zoo": ("imagenet",),
-}  # fmt: skip
+    "paper": ("grid",),
+    "pocket": ("pocket",),
+    "contrast": ("scikit_image_photographs",),
+    "reader": (),
+    "zoo": ("imagenet",),
+}
 #: What is measured of an edition; of any other all that can be. Pruning takes minutes a model.
 MEASURED: dict[Edition, tuple[Experiment, ...]] = {
     "zoo": ("outlier_features", "privileged_directions", "basis", "accuracy"),
@@ -224,8 +227,9 @@ def refresh_pocket_lab(families: Sequence[str], cores: int) -> None:
     On the CPU, where they take a minute, so that they are the same wherever the book is built.
     """
     if families and all(importlib.util.find_spec(name) for name in NEEDED):
-        choice = Choice(edition="pocket", families=tuple(families), device="cpu", workers=1,
-                        measure=False)  # fmt: skip
+        choice = Choice(
+            edition="pocket", families=tuple(families), device="cpu", workers=1, measure=False
+        )
         run(plan(choice), cores=cores)
 
 

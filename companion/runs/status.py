@@ -182,9 +182,10 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     ]
     data = "pocket" if family.edition == "pocket" else " ".join(named) or "FOLDER"
     here = [
-        one for one in due.data_sets(model)
+        one
+        for one in due.data_sets(model)
         if one in named or (not named and {*experiment.evidence} & {*due.experiments_on(one)})
-    ]  # fmt: skip
+    ]
     problems = (store.problem(store.features_path(model.name, one), model) for one in here)
     otherwise = "labels, or a head of their classes" if here else f"{published}features"
     what = next(filter(None, problems), otherwise)
