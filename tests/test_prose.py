@@ -131,9 +131,7 @@ FORBIDDEN = {
 UNEDITED = {
     "appendix/datasets", "appendix/definitions", "appendix/grid", "appendix/house",
     "appendix/how_made", "appendix/licences", "appendix/paper", "appendix/status", "concepts",
-    "discussion", "guide/contribute", "guide/explore", "guide/lab_sheet", "guide/probe",
-    "guide/slides", "guide/teach", "guide/train", "guide/use_this_book",
-    "guide/your_checkpoint", "outlier_features", "privileged_directions", "pruning",
+    "discussion", "guide/probe", "outlier_features", "privileged_directions", "pruning",
     "robustness_atlas", "what_kurtosis_measures", "where_outlier_features_come_from",
 }  # fmt: skip
 
