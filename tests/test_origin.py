@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from pydantic import ValidationError
 from scipy.stats import percentileofscore
 from test_train import TOWERS, recipe
 
 from analysis.common import sha256_of
+from analysis.images import public
 from analysis.metrics import modalities
 from companion.publish import origin as figures
 from training import objectives, origin, pocket
@@ -230,3 +233,26 @@ def test_runs_that_vary_in_more_are_left_out():
     runs = pd.DataFrame([figures.DEFAULTS, {**figures.DEFAULTS, "steps": 800},
                          {**figures.DEFAULTS, "steps": 800, "width": 64}])  # fmt: skip
     assert len(figures.varied(runs, "steps")) == 2 and len(figures.varied(runs)) == 1
+
+
+def test_real_models_were_measured_as_planned():
+    """The recorded rows are of the plan; one of them by hand, from the public file."""
+    plan = yaml.safe_load((ROOT / "data/modalities/pairs.yaml").read_text(encoding="utf-8"))[
+        "pairs"
+    ]
+    found = pd.read_csv(ROOT / "data/modalities/quiet.csv")
+    keys = ["role", "model", "images", "texts"]
+    assert found[keys].to_dict("records") == [pair for pair in plan for _ in range(2)]
+    assert [*found["mean_of"]] == ["images", "texts"] * len(plan)
+    try:
+        path = public.fetch("Modality-Gap/features_clip.npy")
+    except public.ArtifactError:
+        pytest.skip("the public file cannot be had")
+    images, texts = np.load(path).astype(float)
+    coordinate = np.abs(images.mean(axis=0)).argmax()
+    rank = (texts.std(axis=0) < texts.std(axis=0)[coordinate]).sum() / 511
+    row = found.query("model == 'vit_b_16-openai' and texts == 'own' and mean_of == 'images'")
+    assert (row["coordinate"].item(), row["quiet"].item()) == (
+        coordinate,
+        pytest.approx(rank, abs=1e-5),
+    )
