@@ -7,7 +7,7 @@ coherent and traceable, not that its numbers are right: only taking them again c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -108,62 +108,73 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
 def _coherence(m: Measurement) -> Iterator[str]:
     """What must hold between the numbers, and is said if it does not."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
-    if m.experiment == "outlier_features":
-        if v["outlier_threshold"] != OUTLIER_THRESHOLD:
-            yield f"outlier_threshold must be this book's {OUTLIER_THRESHOLD:g}."
-        if not 1 <= v["leaders"] <= min(m.counts["images"], m.counts["components"]):
-            yield "leaders must be at least one, and no more than there are images or components."
-        p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
-        if len(p) != 101 or (np.diff(p) < 0).any():
-            yield "kurtosis_percentiles must be 101 rising numbers, the percentiles from 0 to 100."
-        else:
-            error = v["kurtosis_standard_error"]
-            yield from _mean_of(p, v["kurtosis_mean"], error, m.counts["images"])
-        if not _near(v["profile"].mean(), 1):
-            yield "profile is relative to the mean coordinate, so its mean must be 1."
-        if {*v["outlier_coordinates"].tolist()} != {*np.flatnonzero(reached).tolist()}:
-            yield "outlier_coordinates are not those whose profile reaches outlier_threshold."
-    if m.experiment == "privileged_directions":
-        shares, importance, top = v["singular_value_share"], v["importance"], v["top_direction"]
-        if not _near(importance.mean(), 1):
-            yield "importance is relative to its mean, so its mean must be 1."
-        if importance[min(int(top), len(importance) - 1)] != importance.max():
-            yield "top_direction is not the direction of the largest importance."
-        if {*v["privileged_directions"]} != {
-            *np.flatnonzero(importance >= v["privileged_threshold"])
-        }:
-            yield "privileged_directions are not those whose importance reaches the threshold."
-        if not _near(shares.sum(), 1) or (np.diff(shares) > 0).any():
-            yield "singular_value_share must fall and add up to 1."
-        if not _near((v["top_components"] ** 2).sum(), 1):
-            yield "top_components must be a vector of length 1."
-    if m.experiment == "pruning":
-        best = v["accuracy_importance"]
-        orders = [v[f"accuracy_{order}"] for order in ("singular_value", "reversed", "random")]
-        if not all(len(one) == len(best) and _near(one[-1], best[-1]) for one in orders):
-            yield "the accuracies of all orders must be equal when every direction is kept."
-        if not _near(v["difference_importance"], best - best[-1]):
-            yield "difference_importance is not accuracy_importance less that of the whole head."
-    if m.experiment == "concepts" and len(v["other_choices"]) < 7:
-        yield "other_choices must have seven rows: three choices along both bases, and one more."
-    if m.experiment == "interventions":
-        for name in ("less_mean", "without_leader", "leader_at_mean"):
-            if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
-                yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
+    check = _COHERENT.get(m.experiment)
+    yield from check(m, v) if check else ()
     yield from _ordered(v)
-    if m.experiment == "unread":
-        like = {"accuracy_without": "dropped", "difference_without": "dropped",
-                "difference_without_error": "dropped", "difference_random": "dropped",
-                "curve_accuracy": "curve_kurtosis",
-                "curve_accuracy_random": "curve_kurtosis_random"}  # fmt: skip
-        scored = v["accuracy_without"].size > 0
-        for name, other in like.items():
-            if v[name].size != scored * v[other].size:
-                yield f"{name} must have a number for each of {other}, or all accuracies be empty."
-        if not (_near(v["text_variance"].sum(), 1) and _near(v["image_energy"].sum(), 1)):
-            yield "text_variance and image_energy must each add up to 1."
-    if m.experiment == "accuracy":
-        yield from _accuracy(m, v)
+
+
+def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    if v["outlier_threshold"] != OUTLIER_THRESHOLD:
+        yield f"outlier_threshold must be this book's {OUTLIER_THRESHOLD:g}."
+    if not 1 <= v["leaders"] <= min(m.counts["images"], m.counts["components"]):
+        yield "leaders must be at least one, and no more than there are images or components."
+    p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
+    if len(p) != 101 or (np.diff(p) < 0).any():
+        yield "kurtosis_percentiles must be 101 rising numbers, the percentiles from 0 to 100."
+    else:
+        error = v["kurtosis_standard_error"]
+        yield from _mean_of(p, v["kurtosis_mean"], error, m.counts["images"])
+    if not _near(v["profile"].mean(), 1):
+        yield "profile is relative to the mean coordinate, so its mean must be 1."
+    if {*v["outlier_coordinates"].tolist()} != {*np.flatnonzero(reached).tolist()}:
+        yield "outlier_coordinates are not those whose profile reaches outlier_threshold."
+
+
+def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    shares, importance, top = v["singular_value_share"], v["importance"], v["top_direction"]
+    if not _near(importance.mean(), 1):
+        yield "importance is relative to its mean, so its mean must be 1."
+    if importance[min(int(top), len(importance) - 1)] != importance.max():
+        yield "top_direction is not the direction of the largest importance."
+    if {*v["privileged_directions"]} != {*np.flatnonzero(importance >= v["privileged_threshold"])}:
+        yield "privileged_directions are not those whose importance reaches the threshold."
+    if not _near(shares.sum(), 1) or (np.diff(shares) > 0).any():
+        yield "singular_value_share must fall and add up to 1."
+    if not _near((v["top_components"] ** 2).sum(), 1):
+        yield "top_components must be a vector of length 1."
+
+
+def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    best = v["accuracy_importance"]
+    orders = [v[f"accuracy_{order}"] for order in ("singular_value", "reversed", "random")]
+    if not all(len(one) == len(best) and _near(one[-1], best[-1]) for one in orders):
+        yield "the accuracies of all orders must be equal when every direction is kept."
+    if not _near(v["difference_importance"], best - best[-1]):
+        yield "difference_importance is not accuracy_importance less that of the whole head."
+
+
+def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    if len(v["other_choices"]) < 7:
+        yield "other_choices must have seven rows: three choices along both bases, and one more."
+
+
+def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    for name in ("less_mean", "without_leader", "leader_at_mean"):
+        if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
+            yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
+
+
+def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    like = {"accuracy_without": "dropped", "difference_without": "dropped",
+            "difference_without_error": "dropped", "difference_random": "dropped",
+            "curve_accuracy": "curve_kurtosis",
+            "curve_accuracy_random": "curve_kurtosis_random"}  # fmt: skip
+    scored = v["accuracy_without"].size > 0
+    for name, other in like.items():
+        if v[name].size != scored * v[other].size:
+            yield f"{name} must have a number for each of {other}, or all accuracies be empty."
+    if not (_near(v["text_variance"].sum(), 1) and _near(v["image_energy"].sum(), 1)):
+        yield "text_variance and image_energy must each add up to 1."
 
 
 def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -182,6 +193,18 @@ def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             f"images_per_class adds up to {found[0]} images of {found[1]} classes, `counts` says "
             f"{said[0]} of {said[1]}."
         )
+
+
+#: Experiment → what is true of its numbers alone.
+_COHERENT: dict[str, Callable[[Measurement, Mapping[str, Array]], Iterator[str]]] = {
+    "outlier_features": _outlier_features,
+    "privileged_directions": _privileged_directions,
+    "pruning": _pruning,
+    "concepts": _concepts,
+    "interventions": _interventions,
+    "unread": _unread,
+    "accuracy": _accuracy,
+}
 
 
 def _published(m: Measurement) -> Iterator[str]:
