@@ -208,6 +208,7 @@ def sphinx_build(
         (source / f"{name}.md").write_text(text, encoding="utf-8")
     settings = {
         "extensions": ["myst_parser", *extensions], "html_theme": "basic",
+        "source_suffix": {".rst": "restructuredtext"},  # extensions add to it, for later builds too
         "myst_enable_extensions": ["colon_fence"], "suppress_warnings": [], **settings,
     }  # fmt: skip
     with docutils_namespace():
