@@ -41,7 +41,7 @@ style.figure(
     ),
     words.kind(example),
     f"""Pruning {100 * share:g} % of the directions (dashed) changes the accuracy of
-    {overview.title(first)} by {points(change.value, change.high - change.value)} points. Blue: 95 %
+    {overview.title(first, data=False)} by {points(change.value, change.high - change.value)} points. Blue: 95 %
     interval; grey: {first.value("random_orders")} random orders.""",
     more=f"""The counterpart of the paper's Figure 3 in another task: find each image's own caption
     among {first.counts["classes"]}. The interval is of the paired difference from the whole head,

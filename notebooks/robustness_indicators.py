@@ -85,9 +85,9 @@ for name, (frame, of_kind) in SHOWN.items():
     robust = compared.known(frame)["robust"] if len(judged) else pd.Series(dtype=bool)
     style.table(
         f"candidates{name}", judged.drop(columns="p"), of_kind,
-        f"""Does a candidate separate robust models from others? {robust.sum()} of {len(frame)}
-        models are robust for their accuracy, {(~robust).sum()} are not; for the others this is
-        unknown. A candidate has to beat the last row.""",
+        f"""Does a candidate separate robust models from others? Known to be robust for their
+        accuracy: {robust.sum()} of {len(frame)} models; known not to be: {(~robust).sum()}. A
+        candidate has to beat the last row.""",
         more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models, all seeds of a
         model together (seed {seed}). Models count as independent, though many share data, start or
         recipe, so intervals and p are too optimistic; only p is adjusted for the number of

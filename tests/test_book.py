@@ -335,7 +335,7 @@ def test_the_pocket_lab_counts_concepts_beside_chance(clone):
     shown = page(clone, "runs/concepts_directions/pocket_vit")
     assert 'data-label="Find a concept"' in shown and "searchable" in shown
     text = text_of(clone, "indicators")
-    assert re.search(r"\d+ of \d+\s+models are robust for their accuracy", text)
+    assert re.search(r"robust for their\s+accuracy: \d+ of \d+ models", text)
 
 
 def test_a_second_execution_gives_the_same_bytes(clone, tmp_path):
