@@ -41,8 +41,8 @@ style.figure(
     ),
     words.kind(example),
     f"""Pruning {100 * share:g} % of the directions (dashed) changes the accuracy of
-    {overview.title(first, data=False)} by {points(change.value, change.high - change.value)} points. Blue: 95 %
-    interval; grey: {first.value("random_orders")} random orders.""",
+    {overview.title(first, data=False)} by {points(change.value, change.high - change.value)}
+    points. Blue: 95 % interval; grey: {first.value("random_orders")} random orders.""",
     more=f"""The counterpart of the paper's Figure 3 in another task: find each image's own caption
     among {first.counts["classes"]}. The interval is of the paired difference from the whole head,
     which the right panel shows; grey runs from the lowest to the highest.""",
