@@ -18,7 +18,7 @@
 # tell, is on the page {doc}`/guide/probe`.
 
 # %% tags=["parameters"]
-family: str = "pocket_cnn"  # the family in front
+family: str = "pocket_cnn"  # the model family that is shown
 data: str = ""  # the data set whose features are looked at; empty: the first one in the store
 numbers: str = ""  # what `companion probe --json` wrote of one checkpoint, to report that alone
 

@@ -18,7 +18,7 @@
 # {eq}`eq-n-unique` are what is computed.
 
 # %% tags=["parameters"]
-family: str = "pocket_cnn"  # the family in front
+family: str = "pocket_cnn"  # the model family that is shown
 
 # %%
 import numpy as np
@@ -43,8 +43,9 @@ style.text("probe", counts.probe(measured.values()))
 # %% [markdown]
 # ## From projections to average precision
 #
-# Project images that show a concept, and as many others, on a direction v of the head; sort.
-# Average precision: the share of such images down to each one that shows it, on average.
+# Project images that show a concept, and the same number that do not, on a direction v of the head,
+# and sort them. Average precision averages, over the images that show the concept, the share of
+# such images from the top down to that one.
 
 # %%
 for model in [words.whose(m)[1] for m in measured.values() if m.live][:1]:

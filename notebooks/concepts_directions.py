@@ -16,7 +16,7 @@
 # along each. The counts themselves are on the backbone's page of {doc}`/concepts`.
 
 # %% tags=["parameters"]
-family: str = "pocket_cnn"  # the family in front
+family: str = "pocket_cnn"  # the model family that is shown
 named: int = 5  # concepts that are named of the most important direction
 shown: int = 8  # images at each of its ends
 

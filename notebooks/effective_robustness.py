@@ -22,7 +22,7 @@
 # In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
 
 # %% tags=["parameters"]
-family: str = "rn50"  # the family in front
+family: str = "rn50"  # the model family that is shown
 pool_v2: str = "matched_frequency"  # ImageNet-V2 variant of the published pool that is refitted
 resamples: int = 2000  # bootstrap resamples
 seed: int = 0  # seed of the bootstrap

@@ -15,7 +15,7 @@
 # {doc}`/outlier_features` explains the question, {eq}`eq-kurtosis` defines κ.
 
 # %% tags=["parameters"]
-family: str = "vit_b_16"  # the family in front
+family: str = "vit_b_16"  # the model family that is shown
 threshold: float = 6.0  # times the mean coordinate: from there a coordinate is named an outlier
 
 # %%

@@ -18,7 +18,7 @@
 # measured.
 
 # %% tags=["parameters"]
-family: str = "rn50"  # the family in front
+family: str = "rn50"  # the model family that is shown
 
 # %%
 import numpy as np

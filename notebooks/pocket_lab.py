@@ -19,7 +19,7 @@
 # what this can and cannot show about the paper.
 
 # %% tags=["parameters"]
-family: str = "pocket_cnn"  # the family in front
+family: str = "pocket_cnn"  # the model family that is shown
 
 # %%
 import numpy as np

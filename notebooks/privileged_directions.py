@@ -14,7 +14,7 @@
 # {eq}`eq-importance` defines importance.
 
 # %% tags=["parameters"]
-family: str = "vit_b_16"  # the family in front
+family: str = "vit_b_16"  # the model family that is shown
 threshold: float = 10.0  # times the mean importance: from there a direction is called privileged
 
 # %%

@@ -13,7 +13,7 @@
 # {doc}`/pruning` explains the question, {eq}`eq-pruning` defines the pruned head.
 
 # %% tags=["parameters"]
-family: str = "vit_b_16"  # the family in front
+family: str = "vit_b_16"  # the model family that is shown
 
 # %%
 import numpy as np

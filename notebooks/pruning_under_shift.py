@@ -18,7 +18,7 @@
 # {ref}`pruning-under-shift` says which data set plays which part, and how classes match rows.
 
 # %% tags=["parameters"]
-family: str = "pocket_cnn"  # the family in front
+family: str = "pocket_cnn"  # the model family that is shown
 
 # %%
 import pandas as pd
