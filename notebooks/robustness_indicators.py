@@ -88,17 +88,11 @@ for name, (frame, of_kind) in SHOWN.items():
         f"""Does a candidate separate robust models from others? Known to be robust for their
         accuracy: {robust.sum()} of {len(frame)} models; known not to be: {(~robust).sum()}. A
         candidate has to beat the last row.""",
-        more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models, all seeds of a
-        model together (seed {seed}). Models count as independent, though many share data, start or
-        recipe, so intervals and p are too optimistic; only p is adjusted for the number of
-        candidates ({len(judged)}). The first column mixes levels; within groups the last row is the
-        stricter bar. Given accuracy: partial rank correlation, with accuracy without shift removed.
-        Trained only: without random weights. Within groups: for at least {compared.LEAST_WITHIN}
-        models. Area under ROC: probability that a robust model has the higher value (0.5: no
-        separation), from one value per model (the mean over seeds), with at least
-        {indicators.LEAST_OF_A_SORT} models of each sort; p: how often a random assignment of
-        robustness does as well. Cut: chosen on the other backbones; mean share of robust and of
-        other models classified correctly on this one (chance: 50).""",
+        more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models (seed {seed}). p is
+        adjusted for the number of candidates. Among robust, among others: from
+        {compared.LEAST_WITHIN} models on. Area under ROC: from {indicators.LEAST_OF_A_SORT} models
+        of each sort on; 0.5 is no separation. Cut: 50 is chance. The chapter on indicators says how
+        each column is computed, and why the intervals are too narrow.""",
     )  # fmt: skip
     style.text(f"separating{name}", compared.separating(judged))
 

@@ -160,15 +160,15 @@ def separating(table: pd.DataFrame) -> str:
     """Which candidates of `judged` separate robust models from others: a sentence."""
     if not table["p"].notna().any():
         return (
-            f"Fewer than {indicators.LEAST_OF_A_SORT} models are known to be robust, or not to be, "
-            "so no separation is judged."
+            f"Separation cannot be judged: fewer than {indicators.LEAST_OF_A_SORT} models are known "
+            "to be robust, or known not to be."
         )
     told = [
         f"{row['candidate']} ({row['area under ROC']}; rank correlation among robust models "
         f"{row['among robust']})"
         for row in table.to_dict("records") if row["p"] <= 0.05
     ]  # fmt: skip
-    return "Robust models are told from others, at the 5 % level, by " + (
+    return "At the 5 % level, robust models are separated from others by " + (
         ", ".join(told) + "." if told else "none of the candidates."
     )
 
