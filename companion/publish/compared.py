@@ -160,8 +160,8 @@ def separating(table: pd.DataFrame) -> str:
     """Which candidates of `judged` separate robust models from others: a sentence."""
     if not table["p"].notna().any():
         return (
-            f"Separation cannot be judged: fewer than {indicators.LEAST_OF_A_SORT} models are known "
-            "to be robust, or known not to be."
+            f"Separation cannot be judged: fewer than {indicators.LEAST_OF_A_SORT} models are "
+            "known to be robust, or known not to be."
         )
     told = [
         f"{row['candidate']} ({row['area under ROC']}; rank correlation among robust models "
