@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.families.registry import load_families
-from companion.measurements.records import read_all
+from companion.measurements.records import MeasurementError, read_all
 from companion.publish import arrays, overview, words
 
 FAMILIES = load_families("paper")
@@ -72,3 +72,13 @@ def test_a_familys_recorded_numbers_name_the_images_and_a_model_that_is_inferred
     assert title.endswith(": 1,600 images of 100 ImageNet classes (model inferred)")
     live = [m.model_copy(update={"live": True}) for m in found]
     assert title.startswith(*words.titled(live))
+
+
+def test_an_example_that_is_not_there_is_named():
+    """Its file may be broken: the page says which evidence it lacks, not that a list is empty."""
+    with pytest.raises(
+        MeasurementError, match="discusses vit_b_16 on coco_500_images, of which no"
+    ):
+        overview.example([])
+    with pytest.raises(MeasurementError, match="a model of the level random, of which no sound"):
+        overview.of_level("random", overview.example(overview.known("pruning", "paper")))

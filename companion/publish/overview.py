@@ -7,6 +7,7 @@ The sentences say of its CLIP model and of its control what the numbers turn out
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from analysis.families.registry import Edition, Family, Level, load_families
 from analysis.metrics.outliers import far_above_mean
 from companion.claims.evidence import Cuts
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement, available
+from companion.measurements.records import Measurement, MeasurementError, available
 from companion.publish import words
 from companion.publish.charts import ORDERS, pruned
 from companion.publish.style import digits, percent, points
@@ -40,13 +41,22 @@ def _families(editions: Iterable[Edition]) -> Iterator[Family]:
 
 
 def example(found: Sequence[Measurement]) -> list[Measurement]:
-    """Those of the example that the pages discuss."""
-    return [m for m in found if m.family == EXAMPLE and m.data.name.startswith(DATA)]
+    """Those of the example that the pages discuss; MeasurementError if none is sound."""
+    shown = [m for m in found if m.family == EXAMPLE and m.data.name.startswith(DATA)]
+    return shown or _absent(f"{EXAMPLE} on {DATA}images")
 
 
 def of_level(level: Level, found: Sequence[Measurement]) -> Measurement:
-    """The first of a level, on images."""
-    return next(m for m in found if m.level == level and "captions" not in m.data.name)
+    """The first of a level, on images; MeasurementError if there is none."""
+    on_images = (m for m in found if m.level == level and "captions" not in m.data.name)
+    return next(on_images, None) or _absent(f"a model of the level {level}")
+
+
+def _absent(what: str) -> NoReturn:
+    raise MeasurementError(
+        f"the page discusses {what}, of which no sound measurement is recorded: companion check "
+        "says what is wrong with a file, companion measure --record takes it."
+    )
 
 
 def gaussian_suffices(found: Sequence[Measurement]) -> str:
