@@ -17,7 +17,7 @@ from analysis.common import CompanionError
 from analysis.families.registry import load_families
 from analysis.images import copies, find, imagelist, sets
 from companion.cli import main
-from companion.runs import grid
+from companion.runs import cluster, grid
 from companion.runs.experiments import RunError
 from companion.runs.grid import Choice
 
@@ -340,6 +340,26 @@ def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(projec
     live = [p.name.split("--") for p in (project / "st").glob("mine-web/measurements/*.json")]
     assert sorted(live) == [[name, f"{Path(found[0]).stem}.json"] for name in sorted(ON_NOISE)]
     assert not (project / "data/measurements").exists()
+
+
+def test_with_a_profile_snakemake_does_the_jobs(project, monkeypatch):
+    """Here one for this machine: a job that fails is named, and the others are done."""
+    pytest.importorskip("snakemake", reason="Snakemake is not installed")
+    (project / "profiles/mine").mkdir()
+    (project / "profiles/mine/config.yaml").write_text("cores: 2\n")
+    next((project / "one" / "red").iterdir()).write_bytes(b"")
+    given = ("--profile", "mine")
+    status, jobs, said = done(project, monkeypatch, *given, data=("one", "two"))
+    assert status == 1 and "features mine one-" in said and "1 images cannot be decoded" in said
+    assert [job.split()[0] for job in jobs] == ["features", "measure"]
+    assert all(job.split()[2].startswith("two-") for job in jobs)
+    assert not list((project / "st").glob(".receipts*"))
+
+
+def test_a_profile_without_snakemake_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RunError, match=r"pip install -e '\.\[grid\]'"):
+        cluster.do_all("grid", [], grid.PROFILES / "slurm", None, {})
 
 
 def test_two_jobs_on_one_machine_get_different_gpus(monkeypatch, tmp_path):
