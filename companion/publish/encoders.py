@@ -172,10 +172,10 @@ def varies(found: Mapping[str, Sequence[Measurement]]) -> str:
             leaders = list(dict.fromkeys(str(m.value("persistence_coordinate")) for m in own))
             least = min(m.value("persistence_fraction") for m in own)
             where = "every image" if least == 1 else f"at least {words.share(least)} of the images"
-            same = "coordinate {} leads" if len(leaders) == 1 else "coordinates {} lead"
+            same = "coordinate {} is" if len(leaders) == 1 else "coordinates {} are"
             told_of.append(
                 f"{told(own[0])}, {len(own)} image sets: κ {span(means)}; "
-                f"{same.format(' and '.join(leaders))} in {where} of a set."
+                f"{same.format(' and '.join(leaders))} dominant in {where} of a set."
             )
     return style.items(told_of)
 
@@ -186,8 +186,8 @@ def contrasts_told(found: Sequence[Measurement]) -> str:
     high = [m for m in own if m.value("kurtosis_mean") > 6]
     led = [m for m in high if m.value("persistence_fraction") > 0.5]
     return (
-        f"{len(high)} of the {len(own)} have a κ above 6 as well, and in "
-        f"{len(led) or 'none'} of these is there a coordinate that leads in most images."
+        f"{len(high)} of the {len(own)} have a κ above 6 as well, and {len(led) or 'none'} of "
+        f"these {'has' if len(led) < 2 else 'have'} a coordinate that is dominant in most images."
     )
 
 
@@ -200,8 +200,8 @@ def controls_told(found: Sequence[Measurement]) -> str:
         for name in ("centred_features", "random_features", "random_head")
     )
     return (
-        f"Of {whole} times the mean {row} are left without the head's mean row, {image} without "
-        f"the mean image; random features leave {drawn}, a random head {other}."
+        f"The largest importance is {whole} times the mean, {row} with a mean-centred head, {image} "
+        f"with mean-centred images, {drawn} with random features and {other} with a random head."
     )
 
 

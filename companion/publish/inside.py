@@ -124,9 +124,9 @@ def control(found: Iterable[Inside]) -> str:
     )
     kurtosis = span(m.value("kurtosis_mean") for m in random)
     return (
-        f"With random weights one coordinate leads in {leads} % of the images, in trained models "
-        f"in {led} %. κ of the random weights is {kurtosis} all the same: persistence without a "
-        "high κ is no outlier feature."
+        f"With random weights one coordinate is dominant in {leads} % of the images, in trained "
+        f"models in {led} %. Yet κ of the random weights is {kurtosis}: persistence without a high "
+        "κ is not an outlier feature."
     )
 
 

@@ -192,22 +192,22 @@ def leader_in_top(m: Measurement) -> str:
     }
     own, most = leaders[m.data.name], int(parts.argmax())
     told = (
-        f"Coordinate {own}, which leads in most images, holds {100 * parts[own]:.1f} % of the top "
+        f"Coordinate {own}, dominant in most images, holds {100 * parts[own]:.1f} % of the top "
         f"direction's squared length"
     )
     if own == most:
         return f"{told}, more than any other."
     of_captions = any(c == most for data, c in leaders.items() if "captions" in data)
-    which = ", the one that leads in most captions" * of_captions
+    which = ", which is dominant in most captions" * of_captions
     return f"{told}; the most, {100 * parts[most]:.1f} %, lies in coordinate {most}{which}."
 
 
 def captions_leader(images: Measurement, captions: Measurement) -> str:
     """How often one coordinate leads in captions, and whether it is that of the images."""
     own, leader = (m.value("persistence_coordinate") for m in (images, captions))
-    which = "the same one" if own == leader else f"another one, coordinate {leader}"
+    which = "the same one" if own == leader else f"but a different one, coordinate {leader}"
     share = 100 * captions.value("persistence_fraction")
-    return f"again one coordinate leads in {share:.0f} % of them, {which}"
+    return f"again one coordinate is dominant in {share:.0f} % of them, {which}"
 
 
 def sparse_leaders(sparse: Measurement, threshold: float) -> str:
@@ -216,11 +216,10 @@ def sparse_leaders(sparse: Measurement, threshold: float) -> str:
     names = far_above_mean(sparse.value("profile"), threshold)
     few = len(names) < 2
     return (
-        f"κ is {digits(sparse.value('kurtosis_mean'))} over {count} photographs, where a Gaussian "
-        f"has 3. {len(names) or 'No'} coordinate{'' if few else 's'} reach{'es' if few else ''} "
-        f"{threshold:g} times the mean, and {leaders} different coordinates lead in these {count} "
-        "photographs"
-        + (": every one has a largest coordinate of its own." if leaders == count else ".")
+        f"κ is {digits(sparse.value('kurtosis_mean'))} over {count} photographs; a Gaussian has 3. "
+        f"{len(names) or 'No'} coordinate{'' if few else 's'} reach{'es' if few else ''} "
+        f"{threshold:g} times the mean, and {leaders} different coordinates are dominant in these "
+        f"{count} photographs" + (": each has its own." if leaders == count else ".")
     )
 
 
@@ -228,7 +227,7 @@ def varying(clip: Measurement) -> str:
     """How much the alignment with the most important direction varies over images."""
     cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
     deviation = clip.value("top_cosine_deviation")
-    common = "is mostly common to all images" if deviation < cosine / 2 else "tells them apart"
+    common = "is mostly common to all images" if deviation < cosine / 2 else "distinguishes them"
     return (
         f"Its |cos| with images is {cosine:.3f} on average, and varies over images with a standard "
         f"deviation of {deviation:.3f}, {100 * deviation / cosine:.0f} % of that: it {common}."
@@ -239,15 +238,15 @@ def privileged_control(control: Measurement, threshold: float) -> str:
     """Whether the control has a privileged direction, too."""
     top = control.value("importance").max()
     told = (
-        f"above {threshold:g} as well. So a large importance by itself does not show that "
-        "something was learned; how much larger CLIP's is may."
+        f"above {threshold:g} as well. A large importance alone therefore does not show that "
+        "something was learned; how much larger CLIP's is may show it."
         if top >= threshold
         else f"below {threshold:g}."
     )
     centred = digits(control.value("importance_head_centred")[0])
     return (
         f"With random weights the first direction reaches {digits(top)} times the mean ({centred} "
-        f"with the head centred), {told}"
+        f"with a mean-centred head), {told}"
     )
 
 
