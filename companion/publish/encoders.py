@@ -200,8 +200,9 @@ def controls_told(found: Sequence[Measurement]) -> str:
         for name in ("centred_features", "random_features", "random_head")
     )
     return (
-        f"The largest importance is {whole} times the mean, {row} with a mean-centred head, {image} "
-        f"with mean-centred images, {drawn} with random features and {other} with a random head."
+        f"The largest importance is {whole} times the mean, {row} with a mean-centred head, "
+        f"{image} with mean-centred images, {drawn} with random features and {other} with a random "
+        "head."
     )
 
 
