@@ -85,7 +85,7 @@ averages = [views.averaged(backbone, view, resamples, seed) for view in shown]
 rows = [accuracies.rows(backbone, *pair) for pair in zip(shown, averages, strict=True)]
 style.table(
     "table-1", pd.concat(rows).fillna(""), evidence,
-    f"Effective robustness of the {backbone.title} models. Compare rows on the same shifts only.",
+    f"Effective robustness of the {backbone.title} models. Compare only rows on the same shifts.",
     more=f"""±: 95 % interval from the finite test sets, with the baseline held fixed. Several
     checkpoints: median (lowest to highest). Seeds: mean (95 % interval), then each seed; the
     interval is from {resamples} resamples (seed {seed}) of the pool's models and of the test

@@ -29,7 +29,8 @@ known = {name: recipes.load(name) for name in recipes.names()}
 rows = tables.settings(known)
 style.table(
     "recipes", pd.DataFrame(rows), None,
-    "Every number of every recipe, and where it comes from.", search="Find a setting",
+    "Every setting of every recipe has a source, which the last column names.",
+    search="Find a setting",
 )  # fmt: skip
 ours = sum(row["source"].startswith("our choice") for row in rows)
 style.text("count", f"Of their {len(rows)} settings, {ours} are our choice.")
