@@ -45,7 +45,7 @@ least = np.linalg.svd(texts - texts.mean(0))[2][::-1][:24]
 left = h - h @ least.T @ least
 assert (h @ texts.T).argmax(1).tolist() == (left @ texts.T).argmax(1).tolist()
 assert np.allclose(left, basis.without(h, basis.least_varying(texts, 0)))
-style.text("by-hand", f"κ = {digits(kurtosis(h).mean())} to {digits(kurtosis(left).mean())}")
+style.text("by-hand", f"κ from {digits(kurtosis(h).mean())} to {digits(kurtosis(left).mean())}")
 
 # %% [markdown]
 # ## Dropped, and next to random directions
@@ -58,9 +58,9 @@ CAPTIONS = {
     "paper": (
         """κ falls and accuracy stays when the directions of least text variance are dropped; random
         directions do the opposite. Dotted: directions that hold 0.01 % of the texts' variance.""",
-        """The axis of the dominant coordinate (star) holds much of the images' energy and little of
-        the texts' variance. Each dot is a direction; dashed: the energy of an average one.""",
-        "Without the directions that texts hardly vary along, κ is close to a Gaussian's 3.",
+        """The axis of the dominant coordinate (star) holds much of the images' energy and less of
+        the texts' variance than an average axis. Dots: directions; dashed: average energy.""",
+        "Dropping the directions along which texts hardly vary removes most of a large κ.",
     ),
     "pocket": (
         """κ and accuracy without directions, those of least text variance first and random ones.
@@ -94,8 +94,8 @@ for name, some in (("first", first), ("every", unread.pairs(found))):
     style.table(name, pd.DataFrame(map(unread.row, some)), kind, CAPTIONS[2], more=COLUMNS)
 shares = [
     {"model": encoders.told(m), "share (%)": f"{100 * share:g}"}
-    | {name: value for name, value in unread.row(unread.Pair(m, 0), share).items()
-       if name not in ("model", "images", "texts", "accuracy (points)")}
+    | {name: value for name, value in unread.row(unread.Pair(m, 0), share, images=False).items()
+       if name not in ("model", "texts", "accuracy (points)")}
     for m in shown for share in m.value("shares")
 ]  # fmt: skip
 style.table(

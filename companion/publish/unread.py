@@ -80,17 +80,16 @@ def row(pair: Pair, share: float = SHARE, images: bool = True) -> dict[str, str]
     low, high = (digits(at(f"kurtosis_random_{end}")) for end in ("lowest", "highest"))
     chance = at("dropped") / m.counts["components"]
     return {
-        "model": encoders.told(m),
-        **({"images": m.data.title} if images else {}),
+        "model": encoders.told(m) + f": {m.data.title}" * images,
         "texts": pair.title + " (too few)" * (not pair.enough),
         "dropped": f"{at('dropped'):.0f} of {m.counts['components']}",
         "κ": digits(m.value("kurtosis")),
         "κ without": digits(at("kurtosis_without")),
         "κ, random": f"{low} to {high}",
+        "accuracy (points)": pair.change() if share == SHARE else "",
         "energy (%)": f"{100 * at('energy'):.0f} ({100 * chance:.0f})",
         "dominant (%)": f"{100 * at('leader_inside'):.0f}",
         "equal (%)": f"{100 * at('equal_without'):.1f} ({100 * at('equal_random'):.1f})",
-        "accuracy (points)": pair.change() if share == SHARE else "",
     }
 
 
