@@ -11,8 +11,10 @@ from sphinx.errors import ConfigError
 from companion.exercises import EXERCISES, ExerciseError, answers, check, shown
 
 TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf-8"))
-#: The paper's chapters but for the discussion, and the pocket lab's; and what else sets tasks.
-CHAPTERS = [one["file"] for one in TOC["parts"][0]["chapters"][:-1]] + ["guide/pocket_lab"]
+#: The chapters but for the discussion, and the pocket lab's; and what else sets tasks.
+LISTED = [one["file"] for part in TOC["parts"][:2] for one in part["chapters"] if "file" in one]
+CHAPTERS = [name for name in LISTED if "/" not in name and name != "discussion"]
+CHAPTERS += ["guide/pocket_lab"]
 PAGES = [*CHAPTERS, "guide/probe", "guide/train"]
 #: The order in which a chapter tells; some leave a part out, and beyond the paper it says nothing.
 TEMPLATE = (
