@@ -81,15 +81,17 @@ def probe(
     """Look for outlier features in the features of unlabelled images: (N, d) → `Probe`.
 
     `features`: what the model's head sees, one row per image, of any length (nothing here changes
-    when a row is scaled). `head`: its weights (classes, d), if it has one. `recorded`: other
-    models to place this one among; those called `name` are left out. Raises ProbeError for fewer
-    than `FEWEST_IMAGES` images, other shapes, transposed arrays, numbers that are not finite, and
-    images whose features are all equal.
+    when a row is scaled). `head`: its weights (classes, d), if it has one. `recorded`: other models
+    to place this one among; those called `name` are left out. `about`: where the features were
+    extracted from, if that is known; then their rows are images and no guess about a transposed
+    array is made. Raises ProbeError for fewer than `FEWEST_IMAGES` images, other shapes, transposed
+    arrays, numbers that are not finite, and images whose features are all equal.
     """
     try:
         array = outliers.checked_features(_as_array("the features", features))
         head = None if head is None else _as_array("the head", head)
-        _check_orientation(array, head)
+        if about is None:
+            _check_orientation(array, head)
         check_number(len(array))
         numbers = _measured(array, head, name)
     except ValueError as error:

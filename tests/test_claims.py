@@ -32,9 +32,9 @@ def test_every_claim_says_what_it_needs_and_is_shown_on_its_page_and_in_the_ledg
     ledger = (ROOT / "book/appendix/claims.md").read_text(encoding="utf-8")
     for claim in claims.values():
         assert claim.statement and claim.expected and claim.needs
-        card = f"{{result}} claims/paper#{claim.id}\n"
-        assert card in ledger
-        assert card in (ROOT / "book" / f"{claim.page}.md").read_text(encoding="utf-8")
+        card = f"{{result}} claims/paper#{claim.id}"
+        assert f"{card}\n" in ledger
+        assert f"{card}-line\n" in (ROOT / "book" / f"{claim.page}.md").read_text(encoding="utf-8")
 
 
 def test_every_claim_has_a_counterpart_and_what_is_set_beside_the_paper_is_published(claims):

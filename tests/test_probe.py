@@ -238,6 +238,13 @@ def test_public_features_are_refused_transposed_and_only_so(artefacts, own_store
         probe(unit(features))
 
 
+def test_extracted_features_are_never_taken_for_transposed():
+    uneven = SIGNED * np.exp(np.random.default_rng(0).normal(size=(len(SIGNED), 1)))
+    with pytest.raises(ProbeError, match="seem to be transposed"):
+        probe(uneven)
+    assert probe(uneven, about={"data": "a folder"}).images == len(uneven)
+
+
 def test_the_place_is_among_models_of_the_same_kind_of_layer():
     recorded = [other("a", 2), other("b", 50), other("me", 9), other("sparse", 99, signed=False)]
     place = probe(SIGNED, name="me", recorded=recorded).place
