@@ -54,10 +54,11 @@ for one, other in combinations(FIVE_SHIFTS, 2):
     rows.append({"shifts": names, "r": r, "of ranks": minus(f"{rho:.2f}")})
 style.table(
     "shifts", pd.DataFrame(rows), "published",
-    f"""Do two shifts agree about which models are robust? Correlation of accuracies (logits) given
-    ImageNet accuracy, {len(high)} zero-shot CLIP models above 60 %; in brackets 95 % of {resamples}
-    bootstrap resamples of {high["group"].nunique()} data families (seed {seed}), the lines held
-    fixed and each pair looked at alone. Of ranks: partial rank correlation.""",
+    """R and Sketch agree about which models are robust, and so do ObjectNet and A; most pairs do
+    not. Correlation given ImageNet accuracy, with its 95 % interval.""",
+    more=f"""{len(high)} zero-shot CLIP models above 60 %, accuracies as logits. Intervals:
+    {resamples} bootstrap resamples of {high["group"].nunique()} data families (seed {seed}), lines
+    held fixed, each pair alone. Of ranks: partial rank correlation.""",
 )  # fmt: skip
 shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
 style.text("axes", f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
@@ -69,9 +70,11 @@ style.figure(
                     ("renditions: R and Sketch (logits off the line)",
                      "hard photographs: ObjectNet and A (logits)")),
     "published",
-    f"""Two kinds of robustness, given ImageNet accuracy: means of what a model has above the lines
-    of ImageNet-R and ImageNet-Sketch, and above those of ObjectNet and ImageNet-A. {len(high)}
-    zero-shot CLIP models above 60 %; named: means of data families with two models or more.""",
+    """Robustness to renditions and to hard photographs are two quantities, given ImageNet accuracy:
+    data families that lead in one need not lead in the other. Named: means of families.""",
+    more=f"""Axes: mean distance (logits) above the lines of ImageNet-R and ImageNet-Sketch, and
+    above those of ObjectNet and ImageNet-A. {len(high)} zero-shot CLIP models above 60 %; families
+    with two models or more are named.""",
 )  # fmt: skip
 
 # %%
@@ -87,6 +90,6 @@ for title, (openai, laion, tag) in PAIRS.items():
     )
 style.table(
     "openai-laion", pd.DataFrame(rows), "published",
-    """OpenAI's model less LAION-2B's of the same architecture: logits off the line of each shift.
-    Single models, so without intervals.""",
+    """OpenAI's models are ahead on ImageNet-A, LAION-2B's on Sketch (OpenAI's minus LAION-2B's
+    distance from the line of each shift, logits). Single models, so no intervals.""",
 )  # fmt: skip

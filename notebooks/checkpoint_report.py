@@ -66,7 +66,7 @@ table(
     f"""The verdict and what it rests on, from features of {", ".join(sets)}.""",
     f"""κ: mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers:
     coordinates at least {OUTLIER_THRESHOLD:g} times as large as the mean coordinate. Persistence:
-    how often the commonest largest coordinate is the largest.""",
+    how often the dominant coordinate is the largest.""",
     outlier_features=lambda f: f.verdict.answer,
     κ=lambda f: "{kurtosis} ({interval})".format(**in_words(f)),
     outliers=lambda f: in_words(f)["named"],
@@ -76,11 +76,9 @@ table(
 table(
     "numbers",
     "More numbers; privileged directions take no part in the verdict.",
-    """Negative: share of all components, about a half where a layer is signed and none behind a
-    ReLU. Needed: images for a 95 % interval of κ of ± 5 %, from the variance over these.
-    Privileged: directions at least 10 times as important as the mean one. Largest importance: times
-    the mean; in brackets with the head centred. κ after mean subtraction: without the mean image,
-    which holds so much of the energy.""",
+    """Negative: share of components; none behind a ReLU. Needed: images for a 95 % interval of κ of
+    ± 5 %. Privileged: directions at least 10 times as important as the mean one. Largest
+    importance: times the mean; in brackets with the head centred. In the mean: share of energy.""",
     negative=lambda f: share(f.layer.negatives),
     images=lambda f: f.images,
     needed=lambda f: f.images_needed,
@@ -97,26 +95,23 @@ style.text("reasons", reports.listed(probes, lambda found: found.verdict.reasons
 # %%
 style.figure(
     "kurtosis", charts.kurtosis(probes) if probes else None, "live",
-    "The activation kurtosis of single images. Vertical line: the Gaussian's 3.",
+    "κ of single images: the share below each value. Vertical line: the Gaussian's 3.",
 )  # fmt: skip
 style.figure(
     "profile", charts.profiles(probes, OUTLIER_THRESHOLD) if probes else None, "live",
-    f"""How large each coordinate is on average over images, relative to the mean coordinate (1,
-    thin line). Dashed: {OUTLIER_THRESHOLD:g}, from where it counts as an outlier.""",
+    f"""Coordinates above the dashed line ({OUTLIER_THRESHOLD:g}) count as outliers. Stem: how large
+    a coordinate is on average over images, relative to the mean coordinate (1, thin line).""",
 )  # fmt: skip
 style.figure(
     "heat-map", charts.heat_maps(probes) if probes else None, "live",
-    f"""The first images (rows) at some coordinates (columns): left of the line those of the
-    highest profile, right of it others spread over the rest. An outlier feature is a column
-    that is far from zero in every image, and on average {OUTLIER_THRESHOLD:g} times as large as
-    the mean coordinate.""",
+    """An outlier feature is a column far from zero in every image (row). Left of the line: the
+    largest coordinates on average; right of it: others, spread over the rest.""",
 )  # fmt: skip
 heads = {title: found for title, found in probes.items() if found.head}
 style.figure(
     "importance", charts.importance(heads, PRIVILEGED_THRESHOLD) if heads else None, "live",
-    f"""How strongly the head reads each of its directions, relative to the mean (1). Dotted:
-    {PRIVILEGED_THRESHOLD:g}, from where a direction counts as privileged. Dashed curve: once
-    the head's mean row is subtracted, which predicts the same classes.""",
+    f"""Directions above the dotted line ({PRIVILEGED_THRESHOLD:g} times the mean importance) count
+    as privileged. Dashed curve: the head without its mean row, which predicts the same classes.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -125,7 +120,7 @@ style.figure(
 # %%
 style.text("place", reports.listed(probes, lambda found: [reports.in_place(found)]))
 style.table("recorded", reports.among_recorded(probes), "recorded, live",
-            "All by falling κ, those of this report in bold.")  # fmt: skip
+            "The checkpoint (bold) among all recorded models, by falling κ.")  # fmt: skip
 
 # %% [markdown]
 # ## How it was judged and computed

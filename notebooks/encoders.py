@@ -32,26 +32,27 @@ clip = {name: own for name, own in found.items() if own[0].level == "zero_shot"}
 
 # %%
 first = [own[0] for own in found.values()]
+assert min(own[0].value("kurtosis_mean") for own in clip.values()) > 6  # the caption says so
 style.figure(
     "seven", encoders.seven(first), words.kind(first),
-    f"""Outlier features of {len(clip)} zero-shot encoders, of a control with random weights and of
-    supervised contrasts, each on the image set below its name. κ: mean and the middle 90 % of
-    single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most images,
-    and in how many it is.""",
-    more="""No image is one of ImageNet's validation images. *Inferred*: no source names the model
-    and no head of it was there to confirm it; it decides no claim alone. Contrasts are no
-    models of the paper.""",
+    f"""All {len(clip)} zero-shot encoders have κ far above 3 (line: Gaussian). Dot: mean over
+    images; bar: middle 90 %. Right: the dominant coordinate, and in how many images it
+    dominates.""",
+    more="""None of the images are from ImageNet's validation set. *Inferred*: no source names the
+    model and no head could confirm it, so no verdict rests on it alone. The supervised networks
+    are not in the paper.""",
 )  # fmt: skip
 
 # %%
 several = [m for own in clip.values() if len(own) > 1 for m in own]
+for own in clip.values():  # the caption says so
+    leaders = {str(m.value("persistence_coordinate")) for m in own}
+    assert len(leaders) == 1 or "OpenAI" not in encoders.told(own[0])
 style.figure(
     "varies", encoders.seven(several), words.kind(several),
-    """What varies and what does not: the same model on several image sets. κ: mean and the middle
-    90 % of single images; line: the Gaussian's 3. Right: the coordinate that is the largest in most
-    images, and in how many it is.""",
-    more="""Of ImageNet's images features are means of ten views, cropped and flipped at random, and
-    not of one.""",
+    """κ of one model changes with the image set; OpenAI's models keep their dominant coordinate
+    (right, with its share of images). Dot: mean over images; bar: middle 90 %; line: Gaussian.""",
+    more="""For ImageNet images, features are averaged over ten random crops and flips.""",
 )  # fmt: skip
 style.text("contrasts-told", encoders.contrasts_told(first))
 style.text("varies-told", encoders.varies(clip))
@@ -62,12 +63,14 @@ style.text("varies-told", encoders.varies(clip))
 # %%
 evidence = gather(edition, experiments=("accuracy",))
 beside = encoders.beside_robustness(clip, evidence.intervals)
+k = [row.value for row in beside["activation kurtosis κ"]]
+assert k != sorted(k, reverse=True)  # the caption says so
 style.figure(
     "beside-robustness", dots.rows(beside), words.kinds("published", words.kind(several)),
-    """The zero-shot encoders by falling effective robustness (left, from published accuracies, with
-    its 95 % interval). Right: κ on one image set of each; the line goes from the lowest to the
-    highest mean of its image sets, where there are several. The image sets differ between models
-    and are named in the figures above; *inferred* as there.""",
+    """κ (right) does not follow effective robustness (left, with its 95 % interval). Dot: κ on one
+    image set; line: lowest to highest mean over the model's image sets.""",
+    more="""Encoders by falling effective robustness, from published accuracies. The image sets
+    differ between models; the figures above name them.""",
 )  # fmt: skip
 robust = sum(known.robust is True for name, known in evidence.robust.items() if name in clip)
 style.text("beside-told", encoders.order_told(beside, robust))
@@ -82,30 +85,35 @@ style.figure(
     "importance",
     charts.importance({encoders.titled(m): m for m in directions}, threshold),
     words.kind(directions),
-    f"""Importance of every direction of ImageNet's zero-shot head (1,000 classes, 80 templates),
-    relative to the mean importance, the counterpart of the paper's Figure 2 on the images named
-    above. Dashed: after subtracting the mean row from the head. Dotted: {threshold:g} times.""",
+    f"""One direction of ImageNet's zero-shot head far exceeds the mean importance (1), much less so
+    once the head's mean row is subtracted (dashed). Dotted: {threshold:g} times.""",
+    more="The counterpart of the paper's Figure 2; 1,000 classes, each the mean of 80 templates.",
 )  # fmt: skip
+for m in directions:  # the caption says so
+    centred = max(m.value("importance_head_centred")[0], m.value("control_centred_features"))
+    assert centred < m.value("control_random_features")
 style.table(
     "controls", encoders.controls(directions), words.kind(directions),
-    """The largest importance over the mean importance, as it is and with one thing changed: the
-    head less its mean row; the features at length 1 less their mean; Gaussian features; a Gaussian
-    head of the same shape; both (means over draws).""",
+    """Mean-centring the head or the features lowers the largest importance (times the mean) below
+    what random features reach with the same head.""",
+    more="""Head centred: its mean row subtracted. Features centred: mean subtracted, at length 1.
+    Random: Gaussian features, a Gaussian head of the same shape, or both; means over draws.""",
 )  # fmt: skip
 style.figure(
     "pruning",
     charts.pruning({encoders.titled(m): charts.pruning_curves(m) for m in pruning}),
     words.kind(pruning),
-    f"""Accuracy among ImageNet's 1,000 classes against the share of directions pruned, the
-    counterpart of the paper's Figure 3 on the images named above each row. Blue band: 95 % interval
-    of the paired difference from the whole head, shown on the right; grey: lowest to highest of
-    {pruning[0].value("random_orders")} random orders. Dashed: the 80 % of the claim.""",
+    f"""Pruning 80 % of the directions (dashed) costs accuracy; pruning at random (grey, lowest to
+    highest of {pruning[0].value("random_orders")} orders) costs far more. Right: the change, with
+    its 95 % interval.""",
+    more="""The counterpart of the paper's Figure 3, on the images named above each row. Accuracy
+    among ImageNet's 1,000 classes; the change is paired, image by image, with the whole head.""",
 )  # fmt: skip
 style.table(
     "kept", encoders.kept(pruning), words.kind(pruning),
-    """Top-1 accuracy in percent among ImageNet's 1,000 classes with the most important directions
-    kept, of as many as the head has beyond rounding. Change: from the whole head on the same
-    images, ± 95 % interval.""",
+    """Accuracy (%) falls with the share of directions kept, the most important first. Change: from
+    the whole head on the same images, ± 95 % interval.""",
+    more="Top-1 accuracy, 1,000 classes. Shares are of the directions that are more than rounding.",
 )  # fmt: skip
 style.text("controls-told", encoders.controls_told(directions))
 style.text("ranks", encoders.ranks(pruning))
@@ -122,8 +130,8 @@ assert any("ViT-B/32 OpenAI" in one and "is established" in one for one in told)
 (concepts,) = (m for m in records.read_all("concepts", "vit_b_32") if m.data.name == "textures")
 style.figure(
     "concepts", dots.rows(encoders.counted(concepts)), words.kind([concepts]),
-    """Concepts that some direction encodes, OpenAI's ViT-B/32: mean, and lowest to highest of draws
-    of negatives, of sets of as many random directions, of permutations of the labels.""",
+    """The head's directions encode about the same number of concepts as random directions. OpenAI's
+    ViT-B/32; dot: mean; bar: lowest to highest draw.""",
     counts.probe([concepts]),
 )  # fmt: skip
 style.text("concepts-told", encoders.counted_told(concepts))
@@ -133,10 +141,10 @@ style.text("concepts-told", encoders.counted_told(concepts))
 PAPER = ("meshed", "flecked", "perforated")  # what version 1 names of this model
 style.table(
     "textures", encoders.textures(textures, 8, PAPER), words.kind([textures]),
-    f"""Textures (DTD) along the most important direction of ImageNet's zero-shot head, OpenAI's
-    ViT-B/32: the highest of {textures.counts["textures"]}; \\*: those that version 1 names.""",
-    more=f"""Average precision against as many photographs of objects (Caltech101) and places
-    (SUN397), mean (lowest to highest) of {textures.value("draws")} draws of these, in the sign in
+    f"""The textures (of {textures.counts["textures"]}, DTD) that the most important direction of
+    ImageNet's zero-shot head ranks highest, OpenAI's ViT-B/32; \\*: those that version 1 names.""",
+    more=f"""Average precision against the same number of photographs of objects (Caltech101) and
+    places (SUN397): mean (lowest to highest) of {textures.value("draws")} draws, in the sign in
     which textures score higher on average.""",
 )  # fmt: skip
 style.text("textures-told", encoders.texture_told(textures))

@@ -56,18 +56,17 @@ shown = panels if len(judged) else {}
 label = "effective robustness, five shifts (points)"
 style.figure(
     "scatter", dots.scatter(shown, label) if shown else None, "published, recorded",
-    f"""Published zero-shot CLIP models above {100 * least:.0f} % on ImageNet whose quantities are
-    measured on {on}: each against effective robustness from published accuracies.""",
+    f"""Each quantity of the published zero-shot CLIP models above {100 * least:.0f} % on ImageNet,
+    measured on {on}, against effective robustness from published accuracies.""",
 )  # fmt: skip
 style.table(
     "candidates", judged, "published, recorded",
-    f"""The same models. In brackets 95 % of {resamples} resamples of whole data families (seed
-    {seed}). Given accuracy: rank correlation once that of both with ImageNet accuracy is taken out.
-    Family left out: root mean square of what a line through all other data families misses of that
-    family's models, from ImageNet accuracy alone and with the quantity beside it (κ and importance
-    as logarithms). Explained by data: share of the distance from the common line, in logits, that
-    the data family explains, and with the quantity, adjusted for the number of families. A quantity
-    that is worth measuring lowers the one and raises the other.""",
+    """A quantity worth measuring lowers the error on a family left out and raises the share
+    explained. Brackets: 95 % intervals.""",
+    more=f"""{resamples} resamples of data families (seed {seed}). Given accuracy: partial rank
+    correlation. Family left out: root mean square error of a line through all other families, from
+    ImageNet accuracy alone and with the quantity (κ, importance: logarithms). Explained by data:
+    share of the distance from the common line (logits) that family explains, adjusted.""",
     missing=f"""κ, persistence, the share of the mean image and importance of the {len(usable)}
     published CLIP models that the bar rests on; so far {len(known)} of them have a measurement
     of the edition `zoo`, and {compared.LEAST_OF_THE_ZOO} are needed. On a machine with a GPU and

@@ -63,10 +63,9 @@ def rows(frame, **by):
     )
 
 
-MORE = """κ and its kin: test emoji in the training style, mean (lowest to highest seed). Dominant
-in: share of images in which the dominant coordinate is the largest. Unread: energy in directions
-that together hold at most 1 % of the captions' variance. ER: unseen styles, with its 95 % interval
-over seeds, by Student's t."""
+MORE = """Test emoji in the training style, mean (lowest to highest seed). Dominant in: images in
+which the dominant coordinate is the largest. Unread: energy in directions that together hold at
+most 1 % of the captions' variance. ER: unseen styles, 95 % interval over seeds (Student's t)."""
 SETTING = {"wrong": "wrong captions (%)", "temperature": "logit scale", "optimiser": "optimiser"}
 corner = {"second_moment": ["element", "shared"], "caption_noise": [0, 0.3], "scale": [100, np.nan]}
 corners = varied(web[web.isin(corner)[list(corner)].all(axis=1)], *corner)

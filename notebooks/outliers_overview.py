@@ -49,14 +49,12 @@ rows = pd.DataFrame(
 )
 style.table(
     "kurtosis", rows, words.kind(shown.values()),
-    """Activation kurtosis of what was measured from single images or captions, the
-    counterpart of the paper's Table 2 on other data. The last are contrasts, no models of the
-    paper.""",
-    more=f"""κ: mean ± 95 % interval of that mean, over the items at hand. Persistence: how often
-    the commonest largest coordinate leads; in brackets, how many coordinates lead in some item.
-    Outliers: coordinates whose mean |z| is at least {threshold:g} times that of the mean
-    coordinate; beside it the largest, times the mean. Zeros: share of components that are exactly
-    zero.""",
+    """The counterpart of the paper's Table 2, on other images and captions. The last rows are
+    supervised baselines, which are not in the paper.""",
+    more=f"""κ: mean ± 95 % interval of that mean. Persistence: how often the dominant coordinate is
+    the largest; in brackets, how many coordinates are so in some item. Outliers: mean |z| at least
+    {threshold:g} times that of the mean coordinate; then the largest such ratio. Zeros: components
+    that are exactly zero.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -64,19 +62,19 @@ style.table(
 
 # %%
 of_example = overview.titled(example) | {SPARSE: sparse}
+assert min(m.value("kurtosis_mean") for m in example if m.level == "zero_shot") > 6  # as below
 style.figure(
     "kurtosis-distribution", charts.kurtosis(of_example), words.kind(of_example.values()),
-    """Activation kurtosis of single images and captions: the share below each value. Steps
-    of the supervised network are interpolated between its few photographs. Vertical line: the
-    Gaussian's 3.""",
+    """κ of CLIP's images and captions lies far above the Gaussian's 3 (vertical line), that of
+    random weights near it. Curve: share of items below each value.""",
+    more="""The supervised network has few photographs; its curve is interpolated between them.""",
 )  # fmt: skip
 clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
 beside = {overview.title(m, data=False): m for m in (clip, control)}
 style.figure(
     "heat-map", charts.heat_maps(beside), words.kind(beside.values()),
-    """The first images (rows) at the same coordinates (columns): left of the line those of the
-    highest profile, the leader named; right of it others spread over the rest. An outlier feature
-    is a column that lies many standard deviations from zero in every image.""",
+    """An outlier feature is a column many standard deviations from zero in every image (row). Left
+    of the line: the largest coordinates, the dominant one named; right: others.""",
 )  # fmt: skip
 captions = next(m for m in example if m.model == clip.model and m is not clip)
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
@@ -90,6 +88,8 @@ style.text("captions-leader", overview.captions_leader(clip, captions))
 # ## Outlier or merely sparse?
 
 # %%
+high, none = (len(far_above_mean(m.value("profile"), threshold)) for m in (clip, control))
+assert high and not none  # the caption says so
 beside |= {SPARSE: sparse}
 style.figure(
     "outlier-or-sparse",
@@ -97,9 +97,8 @@ style.figure(
         {f"{name} ({m.counts['images']} images)": m for name, m in beside.items()}, threshold
     ),
     words.kind(beside.values()),
-    f"""Outlier or merely sparse? The activation profile: for each coordinate the mean over
-    images of |z|, relative to the mean coordinate (1, thin line). Dashed: {threshold:g}
-    times.""",
+    f"""CLIP has coordinates above the dashed line ({threshold:g} times the mean coordinate), random
+    weights have none. Stem: mean over images of a coordinate's |z|, relative to the mean (1).""",
 )
 style.text("sparse-leaders", overview.sparse_leaders(sparse, threshold))
 style.text("sparse-images", str(sparse.counts["images"]))

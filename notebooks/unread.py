@@ -83,11 +83,10 @@ style.figure(
 
 # %%
 COLUMNS = """Dropped: directions that together hold 0.01 % of the texts' variance. κ: before,
-without them, and without as many random directions (lowest to highest of five sets). Energy: their
-share of the images' energy; in brackets that of as many average directions. Dominant: how much of
-the axis of the dominant coordinate lies in them. Equal: predictions that stay, in brackets with
-random directions. Accuracy: its change with a 95 % interval; *in sample*: the texts that chose the
-directions judge. Too few: no more texts than components."""
+without them, without the same number of random ones (five sets). Energy: the images' share in
+them; in brackets, in average directions. Dominant: share of its axis in them. Equal: predictions
+that stay; in brackets, with random directions. *In sample*: the texts that chose the directions
+judge. Too few: no more texts than components."""
 tasks = {m.model: m for m in shown}
 first = [unread.Pair(tasks.get(m.model, m), 0) for m in encoders.one_set_each(found)]
 for name, some in (("first", first), ("every", unread.pairs(found))):

@@ -74,9 +74,9 @@ panels = {
 style.figure(
     "turned", dots.rows(panels, lines=(3,), levels=edition, log=True) if one_each else None,
     words.kind(one_each),
-    """A rotation removes a large κ, and so does subtracting the mean image. Left: features as
-    published, and rotated (mean of ten). Right: Gaussian draws with the images' mean and
-    covariance, and the images after mean subtraction. Line: Gaussian.""",
+    """A rotation removes a large κ, and so does subtracting the mean image (hollow marks). Filled:
+    features as published (left); Gaussian draws with their mean and covariance (right). Line:
+    3.""",
 )  # fmt: skip
 style.text("gaussian", overview.gaussian_suffices(bases))
 style.text("moments", overview.from_moments(bases))

@@ -83,11 +83,6 @@ def test_the_list_is_of_pages_and_what_is_typed_is_seen():
 
 #: Words that a caption has at most: its message, and how to read the marks.
 LONGEST_CAPTION = 35
-#: Notebooks with longer captions, to be shortened; a name leaves this list and never enters it.
-LONG = {
-    "atlas_data", "atlas_matched", "atlas_shifts", "checkpoint_report", "encoders",
-    "indicators_zoo", "outliers_overview", "what_kurtosis_measures",
-}  # fmt: skip
 
 
 def words_of(text: ast.expr) -> int:
@@ -109,7 +104,7 @@ def test_captions_are_short():
         path.stem: max(captions(path.read_text(encoding="utf-8")), default=0)
         for path in (ROOT / "notebooks").glob("*.py")
     }
-    assert {name for name, words in longest.items() if words > LONGEST_CAPTION} == LONG
+    assert {name: words for name, words in longest.items() if words > LONGEST_CAPTION} == {}
     assert captions('style.table("a", b, None, f"Two {c} words.")') == [3]
 
 
