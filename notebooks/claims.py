@@ -66,7 +66,6 @@ ledger = pd.DataFrame(
         "in short": [claim.short for claim in claims.values()],
         "verdict": [cards.chip(verdict) for verdict in verdicts.values()],
         "evidence": [cards.sentence(verdict) for verdict in verdicts.values()],
-        "version": [", ".join(claim.version) for claim in claims.values()],
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
     }
 )
@@ -94,6 +93,8 @@ style.table(
 # %%
 titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() for m in f.models}
 answers = {True: "robust", False: "not robust", None: "not known"}
+signs = {True: "+", False: "−", None: "?"}
+reaches = f"within {', '.join(f'{100 * reach:.0f}' for reach in REACHES)} points"
 judged = [
     (titles[name], known, next(row for row in evidence.robustness[known.view].to_dict("records")
                                if row["name"] == name))
@@ -104,17 +105,17 @@ robust = pd.DataFrame(
         "model": title,
         "shifts": known.view,
         "ER": style.points(known.er.value),
-        "excess": style.with_interval(*known.excess),
-        "97.5 % of ordinary models": style.points(known.limit),
+        "excess": style.with_interval(*known.excess) if known.ordinary_models else "n/a",
+        "limit": style.points(known.limit),
         "ordinary models": f"{known.ordinary_models:.0f}",
         "answer": answers[known.robust],
-        **{f"{100 * reach:.0f}": answers[row[f"robust_{reach:g}"]] for reach in REACHES},
+        reaches: " ".join(signs[row[f"robust_{reach:g}"]] for reach in REACHES),
     }
     for title, known, row in judged
 )
 style.table(
     "robust", robust, words.kinds("published", words.kind(evidence.measurements)),
     "Which models are robust: their excess over ordinary models of equal accuracy, in points.",
-    more="""The last columns give the answer with ordinary models within so many points of ImageNet
-    accuracy; *not known* where these are too few or the interval contains the limit.""",
+    more="""Limit: 97.5 % of the ordinary models have less. Last column: the answer with ordinary
+    models within so many points of ImageNet accuracy: + robust, − not robust, ? not known.""",
 )  # fmt: skip
