@@ -154,7 +154,17 @@ def text_directions(texts: ArrayLike, at_length: bool = True) -> TextDirections:
     squares[: len(values)] = np.where(values > computing, values, 0) ** 2
     if not spanned:
         raise ValueError(f"the {len(t)} texts are equal, so they vary in no direction; give more.")
+    varied = int((values > computing).sum())
+    vectors = np.concatenate([vectors[:varied], _settled(vectors[varied:])])
     return TextDirections(vectors[::-1], (squares / squares.sum())[::-1], spanned, len(t))
+
+
+def _settled(null: Array) -> Array:
+    """Orthonormal rows that span a null space, chosen by a seed and not by how it was computed."""
+    drawn = np.random.default_rng(0).normal(size=null.shape[::-1])
+    columns, triangle = np.linalg.qr(null.T @ (null @ drawn))
+    settled: Array = (columns * np.sign(np.diag(triangle))).T
+    return settled
 
 
 def least_varying(texts: ArrayLike | TextDirections, share: float) -> Array:
