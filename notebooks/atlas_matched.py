@@ -67,6 +67,10 @@ finetuned["refitted"] = effective_robustness(finetuned["shifted"], finetuned["im
 kinds = supervised["model"].str.extract(r"^([a-z]+)", expand=False)
 
 
+def dagger(model):
+    return " †" if model.imagenet > ordinary[0].max() else ""
+
+
 def told(model):
     """The excess of one model with the 95 % interval from resampled kinds of supervised models."""
 
@@ -80,7 +84,7 @@ def told(model):
 style.table(
     "matched",
     pd.DataFrame(
-        {"finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels" + " †" * (m.imagenet > ordinary[0].max()),
+        {"finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels{dagger(m)}",
          "ImageNet (%)": style.percent(m.imagenet),
          "ER": style.points(m.er),
          "expected": style.points(m.expected),
