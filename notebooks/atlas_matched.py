@@ -60,19 +60,14 @@ assert np.isclose(by_hand, found.excess[0])
 
 # %%
 matched = matched_excess(finetuned["imagenet"], finetuned["er"], *ordinary, reach)
-finetuned = finetuned.assign(excess=matched.excess, limit=matched.limit, peers=matched.models)
-finetuned["expected"] = finetuned["er"] - matched.excess
+finetuned = finetuned.assign(**matched._asdict(), expected=finetuned["er"] - matched.excess)
 modern = fit_baseline(supervised["imagenet"], supervised["shifted"])
 finetuned["refitted"] = effective_robustness(finetuned["shifted"], finetuned["imagenet"], modern)
 kinds = supervised["model"].str.extract(r"^([a-z]+)", expand=False)
 
 
-def dagger(model):
-    return " †" if model.imagenet > ordinary[0].max() else ""
-
-
 def told(model):
-    """The excess of one model with the 95 % interval from resampled kinds of supervised models."""
+    """The excess of a model with the 95 % interval from resampled kinds of supervised models."""
 
     def excess(x, er):
         return matched_excess([model.imagenet], [model.er], x, er, reach).excess[0]
@@ -84,13 +79,14 @@ def told(model):
 style.table(
     "matched",
     pd.DataFrame(
-        {"finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels{dagger(m)}",
+        {"finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels"
+                            + " †" * bool(m.imagenet > ordinary[0].max()),
          "ImageNet (%)": style.percent(m.imagenet),
          "ER": style.points(m.er),
          "expected": style.points(m.expected),
          "excess": told(m),
          "97.5 % of supervised": style.points(m.limit),
-         "supervised models": m.peers,
+         "supervised models": m.models,
          "ER, refitted line": style.points(m.refitted)}
         for m in finetuned.itertuples()
     ), "published",
