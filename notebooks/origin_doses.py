@@ -129,6 +129,10 @@ style.table(
     core.""",
 )  # fmt: skip
 
+for m in models.itertuples():
+    style.text(f"kappa-{m.model}", digits(m.kurtosis))
+    style.text(f"er-{m.model}", style.points(m.er))
+
 # %% [markdown]
 # ## Numbers for the page
 

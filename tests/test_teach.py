@@ -162,9 +162,14 @@ def test_the_slides_of_the_book_are_beside_its_pages(built_book):
 
 def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
     text = (ROOT / "book/guide/lab_sheet.md").read_text(encoding="utf-8")
-    first, second = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    blocks = re.findall(r"(dropdown instructor\n)?^```python\n(.*?)^```$", text, re.M | re.S)
+    first, photographs, second = [code for instructors, code in blocks if instructors]
+    sheets = [code for instructors, code in blocks if not instructors]
+    assert len(sheets) == 3 and all("..." in code and ast.parse(code) for code in sheets)
     told = python_in(clone, "-c", first).stdout
     assert re.search(r"pocket-cnn-web-large +0 .* 4\.014\n", told) and "r=0.686" in told
+    told = python_in(clone, "-c", photographs).stdout
+    assert "CLIP: κ 87.2" in told and "in 100.0%" in told and "rotated: κ 3.02" in told
     if not all(map(importlib.util.find_spec, NEEDED)):
         pytest.skip("without PyTorch there are no features")
     assert "supervised: κ 2.81, importance 2.2 × mean" in python_in(clone, "-c", second).stdout

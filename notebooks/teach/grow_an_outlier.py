@@ -12,6 +12,11 @@
 # Needs NumPy and matplotlib alone. CLIP in miniature: what two towers might say of 2,000 images and
 # of their captions is drawn at random, and only the last two matrices learn. A training takes a
 # second or two. One question per cell: answer it for yourself, then run the cell.
+#
+# These data were chosen after their κ had been seen: their sizes, the number of steps and the
+# learning rate are such that the effect shows. With both seeds, that of the data and that of the
+# training, set to 0, 1, …, 9 in turn, κ of the images was 6.2 to 13.1 with Adam and 2.7 to 3.3 with
+# the shared second moment. One run is no evidence; the chapter has runs on images.
 
 # %%
 import matplotlib.pyplot as plt
