@@ -123,10 +123,7 @@ FORBIDDEN = {
     r"\bthe like\b": "name it",
 }
 #: Pages that still have some of them; a name leaves this list and never enters it.
-UNEDITED = {
-    "appendix/house", "discussion", "guide/probe", "outlier_features", "privileged_directions",
-    "pruning", "robustness_atlas", "what_kurtosis_measures", "where_outlier_features_come_from",
-}  # fmt: skip
+UNEDITED = {"discussion"}
 
 
 def idiolect(text: str) -> dict[str, str]:
