@@ -473,6 +473,39 @@ def test_a_reference_to_a_result_that_is_not_there_stops_the_book(small):
     assert "run told/paper has no result 'cliam'; it has ['claim', 'models']" in built.stderr
 
 
+def test_a_broken_measurement_stops_no_book(small):
+    """Its run lacks what needs it and what follows from that; pages say so, and numbers stay."""
+    source = TOLD.replace("readers: true", "readers: true\n#     measurements: [pruning]").replace(
+        "titles = [", "from companion.measurements.records import FOLDER\n\n"
+        "found = next((FOLDER / 'pruning').glob('*.json')).read_text().index('}')\ntitles = [",
+    ) + """
+style.text("after", f"It ends at {found}.")
+style.table(f"of-{'models'}", pd.DataFrame({"end": [found]}), None, "Ends.")
+"""  # fmt: skip
+    path = small / "data/measurements/pruning/rn50-openai--<i>.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{", encoding="utf-8")
+    (small / "notebooks/told.py").write_text(source, encoding="utf-8")
+    toc = TOC.replace("runs/shown/*", "runs/shown/*\n    - file: runs/told/paper")
+    (small / "book/_toc.yml").write_text(toc, encoding="utf-8")
+    with (small / "book/chapter.md").open("a", encoding="utf-8") as file:
+        file.write(
+            "\nThat is {result}`told/paper#after` See {numref}`told-paper-of-models`."
+            "\n\n```{result} told/paper#of-models\n```\n"
+        )
+    built = build_book(small)
+    assert built.returncode == 0, built.stderr[-2000:]
+    why = "told/paper is without the results that need a broken file: rn50-openai--"
+    assert why in built.stderr
+    shown = text_of(small, "chapter")
+    assert "An old claim." in shown and "That is not measured in this build" in shown
+    assert "See Table 1.2" in shown and "&lt;i&gt;.json cannot be read as JSON" in shown
+    assert "&lt;i&gt;.json cannot be read as JSON" in text_of(small, "runs/told/paper")
+    path.unlink()
+    failed = build_book(small)
+    assert failed.returncode != 0 and "in cell 3: StopIteration" in failed.stderr
+
+
 def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
     svg = '<?xml?>\n<svg width="5pt" height="5pt"><metadata>x</metadata><defs><path id="m1" '
     svg += 'style="fill: #1f2328"/></defs><use xlink:href="#m1" clip-path="url(#m1)"/></svg>'

@@ -65,6 +65,16 @@ def test_no_sound_measurement_stops_a_page(tmp_path):
 
 
 @pytest.mark.slow
+def test_no_broken_measurement_stops_a_page(tmp_path):
+    """Each recorded experiment's files are broken, all and one by one, under all that read them."""
+    project = copy_checkout(tmp_path / "project")
+    done = python_in(project, "tests/faults/broken.py", "whole")
+    assert done.returncode == 0, done.stderr[-3000:]
+    lost, stopped = json.loads(done.stdout.splitlines()[-1])
+    assert lost and not stopped, "\n".join(f"{run}: {error}" for run, error in stopped.items())
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
 def test_a_folder_that_is_read_only_is_one_sentence(tmp_path):
     """As someone who may not write there: root, too, without the right to do it all the same."""

@@ -1,7 +1,10 @@
 """What a notebook publishes: equal bytes, tables that align, drawings that tell what they show."""
 
+import ast
 import base64
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,7 +14,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import charts, dots, style
+from companion.publish import charts, dots, labels, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -237,3 +240,44 @@ def test_published_outputs_carry_their_note(shown):
     }  # fmt: skip
     assert re.search(style.INK, data["image/svg+xml"])
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+
+
+def test_a_result_that_a_notebook_names_is_known_by_its_kind():
+    source = """style.figure("curve", of(m), None, "A curve.")
+for name in ("mean_share", "kurtosis"):
+    style.text(name.replace("_", "-"), "1")
+    style.table(f"{name}-rows", rows, None, f"{name} of {m}")"""
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": source}]}
+    known = {"curve": "figure", "mean-share": "text", "b-rows": "table", "mean-shape": "", "b": ""}
+    for label, kind in known.items():
+        assert labels.kind_in_source(notebook, label) == kind, label
+
+
+def test_what_fails_takes_along_what_follows_from_it():
+    """An older value of a name is not shown for the one that could not be made."""
+    script = '''
+from companion.runs import shell
+from traitlets.config import Config
+run = shell._Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+run.brief = True
+print(shell.what_it_can(run, """a, b = 1, [1]
+print("a", a)
+a = 1 / 0
+b[0] = 2 / 0
+print("a", a)
+@undefined
+def c(): return 1
+print("c", c(), "b", b)
+2 + 2
+print("end")
+3 + 4"""))
+print([one.get("text") or one.data["text/plain"] for one in shell._outputs])
+'''
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    *printed, lost, shown = done.stdout.splitlines()
+    assert printed == ["a 1", "end"], done.stderr
+    assert [one.split(":")[0] for one in ast.literal_eval(lost)] == [
+        "ZeroDivisionError", "ZeroDivisionError", "NameError", "NameError", "NameError",
+    ], done.stderr  # fmt: skip
+    assert ast.literal_eval(shown) == ["7"]

@@ -6,6 +6,10 @@ in the executed notebook; a run's own page goes through the same directive. A pa
 when one of the runs that it shows has changed. Of a run without evidence, which has no page, the
 directive says once that nothing is measured, and a reference leads to its experiment's page of what
 is not.
+
+A run may lack a result that its notebook publishes under other circumstances, as where a recorded
+measurement is broken. There the directive and the role say "not measured in this build", and a
+figure or a table has a number all the same. A label that is not in the notebook is an error.
 """
 
 from __future__ import annotations
@@ -30,9 +34,14 @@ sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is in
 from companion_cite import menu  # noqa: E402
 
 from analysis.families.registry import FAMILIES, load_family  # noqa: E402
+from companion.publish.labels import kind_in_source  # noqa: E402
 from companion.publish.svg import explorer, inline_svg  # noqa: E402
+from companion.publish.words import unusable  # noqa: E402
 from companion.runs import experiments, status  # noqa: E402
 from companion.runs.experiments import OUTPUTS as RUNS  # noqa: E402
+
+LACKING = "not measured in this build"
+ABSENT = {"caption": "Not measured in this build."}
 
 
 class ResultError(Exception):
@@ -41,6 +50,13 @@ class ResultError(Exception):
 
 class NotMeasuredError(ResultError):
     """A reference to a run that the book has no page of, because there is nothing to show."""
+
+
+class NotPublishedError(NotMeasuredError):
+    """A reference to a result that a run's notebook names and that this build has not.
+
+    Its arguments: the kind of the result, and what is wrong with files that it may need.
+    """
 
 
 def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
@@ -55,6 +71,10 @@ def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
         raise wanted(f"there is no run {experiment}/{subject}")
     results = _results(path, path.stat().st_mtime_ns)
     if label not in results:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if kind := kind_in_source(notebook, label):
+            why = notebook["metadata"]["companion"].get("lacks", [])
+            raise NotPublishedError(kind, why)
         raise ResultError(
             f"run {experiment}/{subject} has no result {label!r}; it has {[*results]}"
         )
@@ -100,6 +120,8 @@ class ResultDirective(SphinxDirective):
         reference = self.arguments[0]
         try:
             path, output, cell = find_result(reference)
+        except NotPublishedError as lack:
+            return self.not_published(reference, *lack.args)
         except NotMeasuredError:
             return self.not_measured(reference.split("#")[0])
         except ResultError as error:
@@ -137,6 +159,19 @@ class ResultDirective(SphinxDirective):
             ":::{admonition} Not measured yet\n:class: not-measured\n"
             f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::"
         )
+
+    def not_published(self, reference: str, kind: str, why: list[str]) -> list[nodes.Node]:
+        """What stands for a result that this build lacks: once on a page why, and a number."""
+        run = reference.split("#")[0]
+        self.env.note_dependency(str(RUNS / f"{run}.ipynb"))
+        said = self.env.temp_data.setdefault("companion-not-published", set())
+        shown = [] if run in said else self.parse_text_to_nodes(unusable(why))
+        said.add(run)
+        if kind == "text":
+            return shown or [nodes.paragraph("", ABSENT["caption"])]
+        again = f"-in-{self.env.docname.replace('/', '-')}" * ("again" in self.options)
+        box = self.table(f"| result |\n|---|\n| {LACKING} |", ABSENT, name_of(reference) + again)
+        return [*shown, *box]
 
     def name_card(self, shown: list[nodes.Node], label: str) -> None:
         """Give a claim's card an anchor, on every page; its name leads to the one in the ledger."""
@@ -210,9 +245,10 @@ class ResultRole(SphinxRole):
             kind = output["metadata"]["companion"]["kind"]
             if kind != "text":
                 raise ResultError(f"{self.text} is a {kind}; only a text fits in a sentence")
-        except NotMeasuredError:
+        except NotMeasuredError as lack:
             self.env.note_dependency(str(RUNS / f"{self.text.split('#')[0]}.ipynb"))
-            return [nodes.inline("", "Not measured in this build.")], []
+            told = LACKING if isinstance(lack, NotPublishedError) else ABSENT["caption"]
+            return [nodes.inline("", told)], []
         except ResultError as error:
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
@@ -286,6 +322,9 @@ def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
                 output["data"] = {"text/markdown": directive}
                 output["metadata"] = {}
     notebook["cells"].append(_rerun_cell(notebook))
+    if lacks := notebook["metadata"]["companion"].get("lacks"):
+        box = {"cell_type": "markdown", "id": "lacks", "metadata": {}, "source": unusable(lacks)}
+        notebook["cells"].insert(1, box)
     source[0] = json.dumps(notebook)
 
 

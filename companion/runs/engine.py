@@ -7,6 +7,7 @@ With nothing to do, what reads images is not imported.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
     outdated = [one for one in before if one.state != "up to date"]
     ready = [one for one in outdated if one.parts]
     if ready:
-        do_all("runs", [_for_book(one.run, one.parts) for one in ready], jobs)
+        done = do_all("runs", [_for_book(one.run, one.parts) for one in ready], jobs)
+        for name, why in done.items():
+            _say_what_is_left_out(name, why)
     failed = [one for one in outdated if not one.parts]
     again = keys.statuses(one.run for one in ready)
     failed += [one for one in again if one.state != "up to date"]
@@ -95,11 +98,19 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     if not experiments.has_evidence(wanted):
         raise RunError(status.nothing_to_show(wanted))
     if not given and output is None:
-        attempt(_for_book(wanted, keys.parts(wanted)))
+        why = attempt(_for_book(wanted, keys.parts(wanted)))
+        _say_what_is_left_out(str(wanted), why)
         return wanted.output
     output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-    ProcessPool().call(EXECUTE, *_arguments(wanted, values, output, keys.parts(wanted)))
+    why = ProcessPool().call(EXECUTE, *_arguments(wanted, values, output, keys.parts(wanted)))
+    _say_what_is_left_out(str(wanted), why)
     return output
+
+
+def _say_what_is_left_out(run: str, why: Sequence[str]) -> None:
+    """Say on the terminal that a run lacks results, and which broken files are the reason."""
+    if why:
+        print(f"{run} is without the results that need a broken file: {why[0]}", file=sys.stderr)
 
 
 def check_output(output: Path | None) -> None:

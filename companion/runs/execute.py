@@ -82,22 +82,25 @@ def _parameters(run: Run) -> dict[str, Any]:
 
 def execute(
     experiment: str, subject: str, parameters: dict[str, Parameter], output: str, made_from: Parts
-) -> None:
+) -> list[str]:
     """Execute a run in this process and write the notebook to `output`, or leave what was there.
 
     `parameters` come from `check_parameters`, `made_from` from `keys.parts`. Raises RunError if a
-    cell fails or an undeclared file is read; the full log is then where the message says.
+    cell fails or an undeclared file is read; the full log is then where the message says. Where a
+    recorded measurement is broken, a run for the book leaves out what fails: returns why, a
+    sentence for each such file.
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
     hidden = keys.files_of_readers() if run.hides_readers else set()
     registry.HIDDEN |= {"reader"} if run.hides_readers else set()
-    notebook = _papermill(run, parameters, reads)
+    notebook, lacks = _papermill(run, parameters, reads)
     given = {ROOT / str(value) for value in parameters.values()}
     _check_reads(run, reads, made_from, given | hidden)  # opened, and seen by none
     about = {"experiment": experiment, "subject": subject, "made_from": made_from}
     about["source"] = sha256_of(run.experiment.notebook)
-    experiments.write(Path(output), _canonical(run, notebook), about)
+    experiments.write(Path(output), _canonical(run, notebook), about | lacks)
+    return lacks.get("lacks", [])
 
 
 def show_as_written(run: Run) -> None:
@@ -145,17 +148,23 @@ class Reads(set[tuple[str, str]]):
                 self.add((event, path))
 
 
-def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: Any) -> Any:
+def in_this_process(
+    notebook: Path,
+    parameters: Mapping[str, Parameter],
+    reads: Any,
+    lost: list[str] | None = None,
+) -> Any:
     """A percent notebook executed with papermill, its cells in this process.
 
-    ``reads.on`` says meanwhile whether a cell runs. Raises papermill's error if one fails.
+    ``reads.on`` says meanwhile whether a cell runs. Raises papermill's error if one fails, unless
+    there is a list ``lost``, which then gets the errors of what is left out.
     """
     import papermill
     from papermill.engines import papermill_engines
 
     from companion.runs.shell import engine
 
-    papermill_engines.register(ENGINE, engine(reads))
+    papermill_engines.register(ENGINE, engine(reads, lost))
     with temporary_folder() as folder:
         os.environ["IPYTHONDIR"] = str(folder)  # nobody's settings reach the notebook
         return papermill.execute_notebook(
@@ -168,19 +177,33 @@ def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: 
         )
 
 
-def _papermill(run: Run, parameters: Mapping[str, Parameter], reads: Reads) -> dict[str, Any]:
-    """Execute with papermill, the cells in this process; RunError, with a log, if one fails."""
+def _papermill(
+    run: Run, parameters: Mapping[str, Parameter], reads: Reads
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Execute with papermill, the cells in this process; RunError, with a log, if one fails.
+
+    Unless a recorded measurement is broken, and no parameter is set: then the notebook without what
+    fails, and under ``lacks`` what is wrong with the file.
+    """
     import nbformat
     from papermill.exceptions import PapermillExecutionError
 
+    source, lost, unsound = run.experiment.notebook, list[str](), list[str]()
     try:
-        notebook = in_this_process(run.experiment.notebook, parameters, reads)
+        notebook = in_this_process(source, parameters, reads)
     except PapermillExecutionError as error:
-        _fail(run, f"cell {error.exec_count}", f"{error.ename}: {error.evalue}", error.traceback)
+        unsound = records.unsound(run.experiment.measurements)
+        if not unsound or len(parameters) > 1:
+            what = f"{error.ename}: {error.evalue}"
+            _fail(run, f"cell {error.exec_count}", what, error.traceback)
+        reads.clear()  # the traceback read sources
+        notebook = in_this_process(source, parameters, reads, lost)
+        write_text(log_of(str(run)), "\n".join([f"{run}: left out", *unsound, "", *lost, ""]))
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         _fail(run, "the kernel", what, [traceback.format_exc()])
-    return dict(json.loads(nbformat.writes(notebook, split_lines=False)))
+    lacks = {"lacks": unsound} if lost else {}
+    return dict(json.loads(nbformat.writes(notebook, split_lines=False))), lacks
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:

@@ -15,8 +15,9 @@ import json
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,30 +127,34 @@ def pages(m: dict[str, Any]) -> list[Run]:
 
 
 def stopped(run: Run) -> str:
-    """What stops a page, "" if nothing does: executed in a fork of this process."""
+    """What stops a page, "" if nothing does."""
+    given: dict[str, Any] = {run.experiment.scope: run.subject}
+    reads: Any = SimpleNamespace(on=False)
+    source = run.experiment.notebook
+    return in_a_fork(lambda: bool(execute.in_this_process(source, given, reads)))[1]
+
+
+def in_a_fork(work: Callable[[], Any]) -> tuple[Any, str]:
+    """What a function returns in a fork of this process, and what stops it, "" if nothing does."""
     context = multiprocessing.get_context("fork")
     reader, writer = context.Pipe(duplex=False)
 
-    def work() -> None:
-        class Reads:
-            on = False
-
+    def do() -> None:
         try:
-            given: dict[str, Any] = {run.experiment.scope: run.subject}
-            execute.in_this_process(run.experiment.notebook, given, Reads())
-            writer.send("")
+            writer.send((work(), ""))
         except Exception as error:
-            writer.send(str(getattr(error, "evalue", "")) + traceback.format_exc()[-1500:])
+            writer.send((None, f"{getattr(error, 'evalue', '')}{traceback.format_exc()[-1500:]}"))
 
-    process = context.Process(target=work)
+    process = context.Process(target=do)
     process.start()
     writer.close()
     try:
-        return str(reader.recv())
+        returned, error = reader.recv()
     except EOFError:
-        return "it died"
+        return None, "it died"
     finally:
         process.join()
+    return returned, str(error)
 
 
 def files(count: int, seed: int) -> Iterator[tuple[Path, str, dict[str, Any]]]:
