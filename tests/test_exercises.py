@@ -100,6 +100,32 @@ def test_a_chapter_has_all_levels_in_order_and_every_computed_value(page):
         assert used == [(one["label"], str(i + 1) if values > 1 else "") for i in range(values)]
 
 
+#: These train models; the others run as printed.
+TRAINING = {"origin-5", "origin-6", "train-5"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_in_solutions_runs_as_printed_and_prints_the_answers(page, tmp_path, monkeypatch):
+    (tmp_path / "accuracies.csv").symlink_to(ROOT / "notebooks" / "teach" / "accuracies.csv")
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    printed = []
+    names = {"np": np, "print": lambda *values: printed.extend(np.hstack(values))}
+    for one in exercises(page):
+        label = one["label"]
+        if one["level"] != "compute" or label in TRAINING:
+            continue
+        (code,) = re.findall(r"^```python\n(.*?)^```$", one["solution"], re.MULTILINE | re.DOTALL)
+        assert code.count("\n") <= 12 and max(map(len, code.splitlines())) <= 84
+        printed.clear()
+        exec(code, names)
+        if label in EXERCISES:
+            assert check(label, *printed), label
+        if label != "pruning-4":  # the random orders are another draw
+            expected = answers(label)[0] if label in EXERCISES else 0.0
+            np.testing.assert_allclose(printed, expected, rtol=0.02, atol=1e-12, err_msg=label)
+
+
 def told(page):
     return (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8")
 
