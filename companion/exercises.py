@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from itertools import combinations
+from itertools import combinations, permutations
 from math import comb
 
 import numpy as np
@@ -55,11 +55,29 @@ def check(label: str, *values: float) -> bool:
     expected = drawn.mean(axis=0)
     allowed = np.maximum(SPREAD * drawn.std(axis=0), LEAST * np.abs(expected))
     right = np.abs(np.asarray(values) - expected) <= allowed
+    orders = np.array([*permutations(values)])
+    if not right.all() and (np.abs(orders - expected) <= allowed).all(axis=1).any():
+        print(f"{label}: not yet. The values are right in another order.")
+        return False
     for place in np.flatnonzero(~right):
-        print(f"{label}, value {place + 1}: not yet. {EXERCISES[label][1]}")
+        hint = _mistake(label, values[place], expected[place], allowed[place])
+        print(f"{label}, value {place + 1}: not yet. {hint}")
     if right.all():
         print(f"{label}: right.")
     return bool(right.all())
+
+
+def _mistake(label: str, value: float, expected: float, allowed: float) -> str:
+    """The name of a typical error that gives this value, or else the exercise's hint."""
+    kappa = label.startswith(("outlier-", "frame-", "origin-2")) and expected > 2.5
+    if kappa and abs(value + 3 - expected) <= allowed:
+        return "Did you subtract 3? κ here is the kurtosis, not the excess kurtosis."
+    told_apart = abs(expected) > 2 * allowed
+    if told_apart and abs(value / 100 - expected) <= allowed:
+        return "It is 100 times the answer: is this in percent, and a fraction is asked for?"
+    if told_apart and abs(value * 100 - expected) <= allowed:
+        return "It is a hundredth of the answer: give percent, or points."
+    return EXERCISES[label][1]
 
 
 @cache

@@ -166,7 +166,7 @@ CHECKED = {label: values for label, values in FOUND.items() if not label.startsw
 @pytest.mark.parametrize(("label", "values"), CHECKED.items(), ids=CHECKED)
 def test_what_others_found_is_right_and_what_is_far_off_is_not(label, values, capsys):
     assert check(label, *values) and capsys.readouterr().out == f"{label}: right.\n"
-    assert not check(label, *(2 * value + 100 for value in values))
+    assert not check(label, *(-2 * value - 100 for value in values))
     assert f"{label}, value 1: not yet. {EXERCISES[label][1]}" in capsys.readouterr().out
 
 
@@ -211,6 +211,20 @@ def test_nothing_lost_is_no_answer_where_a_direction_costs():
 def test_wrong_questions_are_refused(label, values, message):
     with pytest.raises(ExerciseError, match=re.escape(message)):
         check(label, *values)
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "named"),
+    [
+        ("outlier-2", (0,), "value 1: not yet. Did you subtract 3?"),
+        ("robustness-2", (23.5, 54.5), "value 2: not yet. It is 100 times the answer"),
+        ("robustness-4", (0.367,), "value 1: not yet. It is a hundredth of the answer"),
+        ("atlas-3", (1 / 6, 13 / 18), "atlas-3: not yet. The values are right in another order."),
+    ],
+)
+def test_a_typical_error_is_named(label, values, named, capsys):
+    assert not check(label, *values)
+    assert named in capsys.readouterr().out
 
 
 PAGE = """# Title
