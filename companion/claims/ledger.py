@@ -59,7 +59,7 @@ UNITS: dict[Unit, tuple[str, ...]] = {
     "fraction": (
         *("robustness", "lowest_robustness", "highest_robustness", "robustness_change"),
         *("excess", "smallest_gap", "printed_lowest", "printed_highest", "plain_gelu"),
-        *("refitted_lowest", "refitted_highest"),
+        *("refitted_lowest", "refitted_highest", "mean_of_yfcc"),
         *("share", "share_more", "printed_share", "printed_share_supervised"),
         *("accuracy_whole", "accuracy_kept", "accuracy_random", "accuracy_change", "without_loss"),
         "change_of_all",

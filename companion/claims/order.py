@@ -128,6 +128,9 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
                 "line", refitted_lowest=refitted.min(), refitted_highest=refitted.max()
             )
     yfcc = [model.name for model in models if "YFCC" in model.pretraining]
+    of_yfcc = every.loc[every["name"].isin(yfcc), "er"]
+    if len(of_yfcc) == len(yfcc) > 1:
+        yield from numbers("YFCC", mean_of_yfcc=of_yfcc.mean())
     for one in evidence.misread.to_dict("records"):
         yield from numbers(one["name"], plain_gelu=one["er"]) if one["name"] in yfcc else ()
     if "own" in zero_shot:
