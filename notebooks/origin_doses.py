@@ -11,9 +11,8 @@
 # %% [markdown]
 # # Outlier features, dose by dose
 #
-# How κ follows wrong captions, temperature and length of training, and what it has to do with
-# robustness, over all runs of `data/pocket/origin.csv`. The page
-# {doc}`/where_outlier_features_come_from` shows and explains it.
+# How κ follows wrong captions, temperature and length of training, and how it goes with robustness,
+# over all runs of `data/pocket/origin.csv`; see {doc}`/where_outlier_features_come_from`.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families
@@ -125,8 +124,7 @@ style.table(
     ), "recorded",
     """All weights trained on, from a shipped ViT: Adam grows an outlier, a shared second moment in
     the two projections prevents it. One seed.""",
-    missing="""`python data/pocket/origin.py` trains these models too, in about ten minutes of one
-    core.""",
+    missing="`python data/pocket/origin.py` trains these models, in ten minutes of one core.",
 )  # fmt: skip
 
 for m in models.itertuples():
