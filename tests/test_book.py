@@ -141,7 +141,10 @@ def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):
     shown = {name.split("/")[1] for name in by_state["up to date"]}
     assert shown <= families | {"paper", "pocket"}
     rows = re.findall("<tr.*?</tr>", page(clone, "runs/not_measured"), re.S)
-    cells = [re.findall("<p>(.*?)</p>", row, re.S) for row in rows]
+    cells = [
+        [re.sub("<.*?>", "", cell) for cell in re.findall("<p>(.*?)</p>", row, re.S)]
+        for row in rows
+    ]
     lacking = {row[0] for row in cells if row[1] == "RN101" and "companion extract rn101" in row[4]}
     assert lacking >= {"Concepts", "Pruning under shift", "Pruning"}
     assert "Concepts, direction by direction" not in lacking  # it shows the same evidence
@@ -222,7 +225,7 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
     text = text_of(clone, "outlier_features")
     for value in ("87.2", "77.0", "2.94", "3.00", "coordinate 442", "7 of the 16"):
         assert value in text, value
-    assert "<em>reproduced</em> (6 of 16 models measured)" in page(clone, "outlier_features")
+    assert "<em>agrees so far</em> (6 of 16 models measured" in page(clone, "outlier_features")
     assert "162" in page(clone, "privileged_directions")
     text = page(clone, "pruning")
     for value in ("55.2", "55.6", "55.0", "47.8"):
@@ -297,10 +300,10 @@ def test_no_link_leads_nowhere(clone):
             assert parts.scheme or (target.is_file() and found), (path.name, link)
 
 
-def test_readme_has_the_figure_of_the_front_page(clone):
+def test_readme_has_the_figure_of_the_chapter(clone):
     kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
     (numbers,) = re.findall("<title>(.*?)</title>", kept)
-    assert f'aria-label="{numbers}"' in page(clone, "index")
+    assert f'aria-label="{numbers}"' in page(clone, "outlier_features")
 
 
 def test_the_pocket_lab_stands_beside_the_papers_models(clone):
@@ -321,7 +324,7 @@ def test_what_the_paper_prints_is_not_taken_for_a_measurement(clone):
     for value in ("507", "94", "between 88 % (RN101) and 98 % (ViT-B/32)", "81 to 94 %"):
         assert value in text, value
     assert "not a measurement of this book" in text
-    assert "which is no reproduction" in text_of(clone, "appendix/claims")
+    assert "from the paper's own numbers (%)" in text_of(clone, "appendix/claims")
     assert "evidence-live" not in page(clone, "runs/not_measured")
     assert "companion extract rn50 --data broden" in text_of(clone, "runs/not_measured")
 
@@ -521,6 +524,6 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
 
 def test_the_source_behind_a_result_is_on_the_page(clone):
     text = page(clone, "robustness_atlas")
-    assert text.count('<details class="companion-code">') == 3
+    assert text.count('<details class="companion-code">') == 4
     notebook = json.loads((clone / "book/runs/measuring_robustness/paper.ipynb").read_text("utf-8"))
     assert notebook["metadata"]["companion"]["subject"] == "paper"

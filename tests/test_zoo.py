@@ -114,7 +114,7 @@ def test_what_is_measured_stands_beside_the_baseline(table, tmp_path):
     empty, on = atlas.measured_zoo(table, tmp_path)
     assert on == "" and empty["kurtosis"].isna().all()
     assert compared.zoo(empty, 50, 0).empty
-    rows = measured(table, tmp_path, lambda row: round(3 + 100 * np.exp(10 * row.er), 3))
+    rows = measured(table, tmp_path, lambda row: round(3 + np.exp(10 * row.er), 3))
     models, on = atlas.measured_zoo(table, tmp_path)
     assert on == "500 COCO images" and models["kurtosis"].notna().sum() == len(rows) == 40
     judged = compared.zoo(models[models["imagenet"] > 0.1], 50, 0).set_index("quantity")

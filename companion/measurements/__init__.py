@@ -1,1 +1,1 @@
-"""Named quantities with units and provenance: taken, kept, put beside each other."""
+"""Named quantities with units and provenance: taken, kept, compared."""

@@ -201,7 +201,7 @@ def _name(of: str, evidence: Evidence) -> str:
     families = {m.name: f for f in known for m in f.models}
     names = of.split(", ")
     if names[0] not in families:
-        return of.replace("_", "-")
+        return {"own": "own features"}.get(of, of.replace("_", "-"))
     family = families[names[0]]
     return f"{family.title}, {' against '.join(family.model(name).title for name in names)}"
 
