@@ -180,6 +180,17 @@ NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tok
            tokenize.ENCODING, tokenize.ENDMARKER}  # fmt: skip
 
 
+def whole_strings(tokens):
+    """Tokens with each f-string as one, which Python 3.12 and later take apart."""
+    depth = 0
+    for token in tokens:
+        name = tokenize.tok_name[token.type]
+        depth -= name == "FSTRING_END"
+        if not depth and name != "FSTRING_END":
+            yield token
+        depth += name == "FSTRING_START"
+
+
 def size(path):
     """Code lines and tokens of a file, without docstrings, comments, imports and blank lines."""
     source = path.read_text(encoding="utf-8")
@@ -188,7 +199,7 @@ def size(path):
         told = node.body[0] if isinstance(node, DEFINES) and ast.get_docstring(node) else node
         if told is not node or isinstance(node, ast.Import | ast.ImportFrom):
             free.update(range(told.lineno, told.end_lineno + 1))
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    tokens = whole_strings(tokenize.generate_tokens(io.StringIO(source).readline))
     starts = [t.start[0] for t in tokens if t.type not in NO_CODE and t.start[0] not in free]
     lines = enumerate(source.splitlines(), 1)
     code = [i for i, line in lines if line.strip() and line.strip()[0] != "#" and i not in free]
