@@ -14,7 +14,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import charts, dots, labels, style
+from companion.publish import charts, dots, labels, plots, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -44,6 +44,12 @@ POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
 CURVE = charts.Curve(np.arange(1, 11), np.linspace(0.1, 0.6, 10), np.zeros(10), np.ones(10))
 ENDS = ((0.1, 0.9), (0.1, 0.9))
 ROW = dots.Row("CLIP", "zero_shot", 3.2, 2.1, 4.3, chance=((1.5, 1, 2), (0.5, 0, 1)))
+FRAME = pd.DataFrame(
+    {"panel": ["κ", "κ", "ER"], "of": ["CLIP", "ResNet", "CLIP"], "x": [1.0, 2, 3],
+     "level": ["zero_shot", "supervised", "zero_shot"],
+     "value": [90.0, 3, 12], "low": [80.0, 2, 11], "high": [99.0, 4, 13],
+     "other": [3.0, 3, 5], "note": ["442", "none", ""]}
+)  # fmt: skip
 #: Each drawing with the same data, what its alternative text must say, and the first rows of
 #: its data as a file.
 DRAWN = {
@@ -74,6 +80,24 @@ DRAWN = {
         "CLIP, accuracy (%): least important first, 60.0 with all 10, 15.6 with 2",
         "of,quantity,order,directions kept,value,low,high\n"
         "CLIP,accuracy (%),least important first,1,10,0,100\n",
+    ),
+    "lines": (
+        lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
+        "Lines. κ, CLIP: 90.0 at 1.00; κ, ResNet: 3.00 at 2.00; ER, CLIP: 12.0 at 3.00.",
+        "panel,of,x,level,value,low,high,other,note\nκ,CLIP,1,zero_shot,90,80,99,3,442\n",
+    ),
+    "marks": (
+        lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
+        "κ, CLIP: 90.0, 80.0, 99.0, 3.00, 442; κ, ResNet: 3.00, 2.00, 4.00, 3.00, none; ER, CLIP",
+        "panel,of,",
+    ),
+    "bars of chance": (
+        lambda: plots.marks(FRAME.assign(look=["filled", "bar", "hollow"]), "value", log=["κ"]),
+        "κ, ResNet: 3.00, 2.00, 4.00", "panel,of,",
+    ),
+    "points": (
+        lambda: plots.scatter(FRAME.assign(series="all"), "x", "value", labels="note", log="x"),
+        "κ, CLIP: 1.00, 90.0; κ, ResNet: 2.00, 3.00; ER, CLIP: 3.00, 12.0.", "panel,of,",
     ),
     "venn": (
         lambda: charts.venn({"RN50": REGIONS}),
@@ -133,6 +157,24 @@ def test_drawings_say_and_hand_over_what_they_show_and_come_out_equal(name):
     first, second = style.to_svg(drawing.figure), style.to_svg(draw().figure)
     assert "<dc:date>" not in first
     assert first == second
+
+
+def test_text_in_a_drawing_is_text_and_marks_bear_their_names():
+    svg = style.to_svg(plots.scatter(FRAME.assign(of="a <b>"), "x", "value").figure)
+    assert re.search(r"<text [^>]*Verdana[^>]*>value</text>", svg)
+    assert svg.count("<title>a &lt;b&gt;</title>") == 3
+    assert "tooltip:" not in svg
+
+
+def test_what_a_page_says_stops_a_run_or_is_marked(shown):
+    style.holds(3 > 2, "three is more")
+    with pytest.raises(style.NotSoError, match="“two is more”, which does not hold"):
+        style.holds(2 > 3, "two is more", "published, recorded")
+    style.holds(2 > 3, "two is more", "recorded, live", at="more")
+    ((_, about),) = shown
+    assert about["metadata"]["companion"] == {
+        "kind": "not-so", "label": "more", "says": "two is more"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

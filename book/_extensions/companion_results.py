@@ -81,6 +81,14 @@ def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     return path, *results[label]
 
 
+def not_so(cell: dict[str, Any], label: str) -> list[str]:
+    """What the book says of a result and does not hold of these numbers (`style.holds`)."""
+    notes = (output.get("metadata", {}).get("companion", {}) for output in cell["outputs"])
+    return [
+        n["says"] for n in notes if n.get("kind") == "not-so" and n["label"] in (label, "not-so")
+    ]
+
+
 def name_of(reference: str) -> str:
     """The name by which pages refer to a result where it stands first."""
     return reference.replace("/", "-").replace("#", "-")
@@ -105,7 +113,7 @@ def _results(path: Path, changed: int) -> dict[str, tuple[dict[str, Any], dict[s
         output["metadata"]["companion"]["label"]: (output, cell)
         for cell in cells
         for output in cell.get("outputs", [])
-        if "companion" in output.get("metadata", {})
+        if output.get("metadata", {}).get("companion", {}).get("kind", "not-so") != "not-so"
     }
 
 
@@ -145,6 +153,10 @@ class ResultDirective(SphinxDirective):
         code = self.code(cell, path) if "code" in self.options else []
         if note["kind"] == "text":
             return [*shown, *code]
+        below += [
+            nodes.paragraph("", f"“{says}” does not hold of these numbers.", classes=["not-so"])
+            for says in not_so(cell, note["label"])
+        ]
         about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
         return [*shown, *below, menu(reference, about, output, self.config), *code]
 
@@ -241,7 +253,7 @@ class ResultRole(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the text."""
         try:
-            path, output, _ = find_result(self.text)
+            path, output, cell = find_result(self.text)
             kind = output["metadata"]["companion"]["kind"]
             if kind != "text":
                 raise ResultError(f"{self.text} is a {kind}; only a text fits in a sentence")
@@ -255,7 +267,11 @@ class ResultRole(SphinxRole):
         self.env.note_dependency(str(path))
         text = output["data"]["text/markdown"]
         shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
-        return [nodes.inline("", "", *shown)], messages
+        marks = [
+            nodes.inline("", " [does not hold of these numbers]", title=says, classes=["not-so"])
+            for says in not_so(cell, output["metadata"]["companion"]["label"])
+        ]
+        return [nodes.inline("", "", *shown, *marks)], messages
 
 
 class LeadToNotMeasured(SphinxPostTransform):
@@ -317,7 +333,7 @@ def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
             tags.append("remove-input" if hidden else "hide-input")
         for output in cell.get("outputs", []):
             note = output.get("metadata", {}).get("companion")
-            if note:
+            if note and note["kind"] != "not-so":
                 directive = f"```{{result}} {reference}#{note['label']}\n```"
                 output["data"] = {"text/markdown": directive}
                 output["metadata"] = {}

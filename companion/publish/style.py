@@ -1,7 +1,8 @@
 """The book's visual language: one colour and one marker per level, one way to publish a result.
 
-A notebook draws with `charts` and `dots`, and publishes with `figure`, `table` or `text`. Each
-gives the output a label by which the book's pages embed it. Nothing is computed here.
+A notebook draws with `plots` and `figures`, and publishes with `figure`, `table` or `text`. Each
+gives the output a label by which the book's pages embed it. `holds` guards what a page says of the
+numbers. Nothing is computed here.
 
 The colours follow Okabe and Ito (2008), lightened or darkened to a contrast of at least 3:1 on
 the book's light and its dark page. `INK`, `MUTED`, `GRID` and `PAPER` are stand-ins: the book
@@ -21,6 +22,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from analysis.common import CompanionError
 from analysis.families.registry import LEVEL_TITLES
 from companion.publish.svg import plain
 
@@ -30,6 +32,10 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+#: What a mark links to is its name: `to_svg` makes it a tooltip.
+TOOLTIP = "tooltip:"
+#: Fonts of figures in a browser: Verdana is as wide as DejaVu, by which matplotlib lays out.
+FONTS = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 
 Evidence = Literal[
     "published",
@@ -150,12 +156,14 @@ def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as SVG text, the same bytes for the same figure."""
+    """The figure as SVG, the same bytes for the same figure: text is text, marks have tooltips."""
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None}
-    with mpl.rc_context({"svg.hashsalt": "companion", "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": "companion", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)
-    return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
+    svg = re.sub(r"[ \t]+\n", "\n", buffer.getvalue()).replace("'DejaVu Sans'", FONTS)
+    tooltip = rf'<a xlink:href="{TOOLTIP}([^"]*)"[^>]*>(.*?)</a>'
+    return re.sub(tooltip, r"<g><title>\1</title>\2</g>", svg, flags=re.DOTALL)
 
 
 def to_png(figure: Figure) -> str:
@@ -226,6 +234,27 @@ def table(
 def text(name: str, markdown: str) -> None:
     """Publish MyST text, for a page to embed as a block or inside a sentence."""
     _publish({"text/markdown": markdown, "text/plain": markdown}, "text", name)
+
+
+class NotSoError(CompanionError):
+    """What a page says of recorded numbers does not hold of them."""
+
+
+def holds(condition: object, says: str, evidence: str = "recorded", at: str = "") -> None:
+    """Guard what the book says of the results of this cell, or of the one labelled ``at``.
+
+    Where it does not hold of recorded or published numbers, NotSoError stops the run. Numbers that
+    are this build's own, a reader's, are ``live`` evidence: the book marks such results.
+    """
+    if condition:
+        return
+    if "live" not in evidence:
+        raise NotSoError(
+            f"the book says “{says}”, which does not hold of these numbers: correct the page and "
+            "the guard in its notebook."
+        )
+    note = f"*“{says}” does not hold of these numbers.*"
+    _publish({"text/markdown": note, "text/plain": note}, "not-so", at or "not-so", says=says)
 
 
 def admonition(title: str, body: str, kind: str = "warning", fence: str = ":::") -> str:

@@ -6,6 +6,8 @@ import hashlib
 import html
 import re
 
+#: The smallest text on a narrow screen, in its pixels, and how far a drawing is enlarged at most.
+LEAST_TEXT, LARGEST_SCALE = 9, 1.45
 #: Stand-ins of `companion.publish.style` → the page's variables.
 THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
@@ -26,8 +28,19 @@ def inline_svg(svg: str, alt: str) -> str:
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
     label = html.escape(alt, quote=True)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    body = body.replace("<svg", f'<svg role="img" aria-label="{label}" {_size(body)}', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+
+
+def _size(svg: str) -> str:
+    """Between which widths a drawing is shown: its text neither too small to read nor huge."""
+    box = re.search(r'viewBox="0 0 ([\d.]+)', svg)
+    if not box:
+        return ""
+    width = float(box[1])
+    smallest = min(map(float, re.findall(r"font-size: ([\d.]+)px", svg)), default=LEAST_TEXT)
+    least, most = width * LEAST_TEXT / smallest, width * LARGEST_SCALE
+    return f'style="--companion-least: {least:.0f}px; --companion-most: {most:.0f}px"'
 
 
 def explorer(numbers: str, static: str) -> str:

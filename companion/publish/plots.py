@@ -1,0 +1,372 @@
+"""Figures from tidy frames: lines with bands, marks in rows, marks on a plane.
+
+A frame has a row for each mark, or for each step of a line, and is handed on as the figure's data.
+These columns mean the same in every figure; all but `of` may be absent:
+
+- `panel`: in which axes, its title. `of`: what the mark or line is of, its name.
+- `level`: decides colour and marker (`style.LEVEL_STYLES`). `series`: the name in the legend.
+- `look`: "filled", "hollow", "small", or "bar" for a grey range with a stroke at its mean.
+- `low`, `high`: the ends of an interval. `note`: words at the right of a row.
+
+All other columns are quantities under the names that label the axes, in the units that are drawn.
+Names of marks are tooltips in the book. What no frame describes is drawn in `figures`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from companion.publish import style
+from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Dash = str | tuple[float, ...]
+Panel = tuple["Axes", str, pd.DataFrame]
+#: Names of lines through the axes, and where they are.
+Places = Mapping[str, float]
+NOWHERE: Places = MappingProxyType({})
+
+
+class Look(NamedTuple):
+    """A line's colour, dashes ("" for none) and width."""
+
+    colour: str
+    dash: Dash = ""
+    width: float = 1.8
+
+
+#: Dashes of the first, second, … line of one level in one figure.
+DASHES: tuple[Dash, ...] = ("", (4, 2), (1, 1), (5, 1, 1, 1))
+#: How marks of a `look` differ from filled ones: size, face, edge, width of the edge, opacity.
+LOOKS: dict[str, dict[str, Any]] = {
+    "filled": {"s": 46, "edgecolor": style.PAPER, "linewidth": 0.8},
+    "hollow": {"s": 46, "facecolor": "none", "linewidth": 1.4},
+    "small": {"s": 14, "linewidth": 0, "alpha": 0.6},
+}
+
+
+def lines(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    looks: Mapping[str, Look] | None = None,
+    log: str = "",
+    ticks: int = 9,
+    verticals: Places = NOWHERE,
+    horizontals: Places = NOWHERE,
+    label_at: Mapping[str, int] | None = None,
+    told: Sequence[float] = (),
+    columns: int = 3,
+    height: float = 2.6,
+    **options: Any,
+) -> Drawing:
+    """Quantity `y` against `x`: a line for each `of`, a band where there are `low` and `high`.
+
+    `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both. `verticals`, `horizontals`:
+    lines at these values, with their names. `label_at`: of which step a line bears its name,
+    instead of a legend. `told`: values of x that the alternative text names, besides both ends.
+    `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
+    """
+    by_name = dict(looks or _looks_by_level(frame))
+    known = {name: look for name, look in by_name.items() if name in set(frame["of"])}
+    figure, each = _panels(frame, columns, height, sharex=True)
+    for axes, _, rows in each:
+        _draw_lines(axes, rows, x, y, known, **options)
+        _lines_at(axes, verticals, horizontals)
+        axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
+    _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
+    _outer_labels(each)
+    first = each[0][0]
+    for name, step in (label_at or {}).items():
+        at = frame[frame["of"] == name].iloc[step]
+        _write(first, name, (at[x], at[y]))
+    for name, look in known.items() if len(known) > 1 and not label_at else ():
+        line = (0, look.dash) if isinstance(look.dash, tuple) else "-"
+        first.plot([], [], color=look.colour, linestyle=line, label=name)
+    style.legend(figure, first)
+    return Drawing(figure, minus(f"Lines. {'; '.join(_lines_told(frame, x, y, told))}."), frame)
+
+
+def marks(
+    frame: pd.DataFrame,
+    value: str,
+    *,
+    other: str = "",
+    note: str = "",
+    log: bool | Sequence[str] = (),
+    verticals: Places = NOWHERE,
+    limits: tuple[float, float] | None = None,
+    levels: Mapping[str, str] | None = None,
+    dodge: float = 0,
+    height: float = 0.36,
+) -> Drawing:
+    """Quantity `value` in rows, one for each `of`, with intervals from `low` to `high`.
+
+    Panels are side by side and share the rows. Where `value` is "value" the panel's title is the
+    name of its quantity. `other`: a second quantity as a hollow mark, joined to the first.
+    `note`: the heading of the notes. `log`: whether x is logarithmic, or in which panels.
+    `levels`: names of levels for a legend. `dodge`: how far the marks of levels that share a row
+    are apart, in rows. What follows a colon in a row's name stands on a second line.
+    """
+    names, kinds = (list(dict.fromkeys(frame.get(c, []))) for c in ("of", "level"))
+    width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
+    tall = 1.0 + height * len(names)
+    figure, each = _panels(frame, 9, tall, width, sharey=True, sharex=limits is not None)
+    for axes, panel, rows in each:
+        shift = [dodge * (kinds.index(lev) - (len(kinds) - 1) / 2) for lev in rows.get("level", [])]
+        places = len(names) - 1 - rows["of"].map(names.index) - np.array(shift or 0.0)
+        _draw_rows(axes, rows.assign(place=places), value, other)
+        for at, words in zip(places, rows["note"] if note else [], strict=False):
+            _write_outside(axes, words, at)
+        label = value if value != "value" else panel
+        axes.set(xlabel=label, ylabel="", title="" if label == panel else panel, xlim=limits)
+        _lines_at(axes, verticals, NOWHERE)
+        drawn = rows[[c for c in (value, other, "low", "high") if c in rows]].stack()
+        if log is True or (log and panel in log):
+            _scales([(axes, panel, rows)], (limits or drawn, verticals), (), "x", 15 // len(each))
+    first = each[0][0]
+    titles = [name.replace(": ", "\n", 1) for name in names]
+    first.set_yticks(range(len(names))[::-1], titles, fontsize=10)
+    first.set_ylim(-0.6, len(names) - 0.4)
+    _write_outside(each[-1][0], note, len(names) - 0.4)
+    for kind in kinds if levels else ():
+        title = (levels or {}).get(kind, LEVEL_STYLES[kind].title)
+        _scatter(first, pd.DataFrame({"x": [], "y": []}), kind, "filled", title)
+    style.legend(figure, first)
+    columns = [c for c in (value, "low", "high", other, "note") if c in frame]
+    return Drawing(figure, minus(f"Dot plot. {'; '.join(_rows_told(frame, columns))}."), frame)
+
+
+def scatter(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    log: str = "",
+    ticks: int = 6,
+    verticals: Places = NOWHERE,
+    horizontals: Places = NOWHERE,
+    labels: str = "",
+    columns: int = 2,
+    height: float = 3.2,
+) -> Drawing:
+    """Quantity `y` against `x`, a mark for each row, with intervals of y from `low` to `high`.
+
+    `labels`: a column of words that are written at the marks, "" at those that bear none. A column
+    `series` is the legend. `log`: "x", "y" or both.
+    """
+    figure, each = _panels(frame, columns, height, sharex=True, sharey=True)
+    for axes, _, rows in each:
+        _lines_at(axes, verticals, horizontals)
+        if "low" in rows:
+            for _, row in rows.dropna(subset=["low"]).iterrows():
+                axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
+        by = [name for name in ("series", "level", "look") if name in rows]
+        for _, marks in rows.groupby(by, sort=False) if by else [("", rows)]:
+            kind = marks.iloc[0]
+            points = marks.assign(x=marks[x], y=marks[y])
+            look, series = kind.get("look", "filled"), kind.get("series", "")
+            _scatter(axes, points, kind.get("level", ""), look, series)
+        axes.set(xlabel=x, ylabel=y)
+    _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
+    _outer_labels(each)
+    for axes, _, rows in each if labels else ():
+        for _, row in rows.iterrows():
+            _write(axes, row[labels], (row[x], row[y]))
+    style.legend(figure, each[0][0])
+    return Drawing(figure, minus(f"Scatter plot. {'; '.join(_points_told(frame, x, y))}."), frame)
+
+
+def _panels(
+    frame: pd.DataFrame, columns: int, height: float, width: float = 0, **options: Any
+) -> tuple[Figure, list[Panel]]:
+    """The figure, and of each panel the axes, the title and the rows, in order."""
+    parts = frame.assign(panel=frame.get("panel", "")).groupby("panel", sort=False)
+    columns = min(columns, len(parts))
+    figure, grid = style.panels([str(name) for name, _ in parts], columns, height, **options)
+    if width:
+        figure.set_figwidth(width)
+    each = [(axes, str(name), rows) for axes, (name, rows) in zip(grid.flat, parts, strict=False)]
+    return figure, each
+
+
+def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Look]]:
+    """The lines of each level in its colour, with other dashes for the second, third, …"""
+    seen = Counter[str]()
+    for name, level in frame.groupby("of", sort=False)["level"].first().items():
+        yield str(name), Look(LEVEL_STYLES[level].colour, DASHES[seen[level] % len(DASHES)])
+        seen[level] += 1
+
+
+def _draw_lines(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
+) -> None:
+    """Each line in its look, with its band."""
+    import seaborn
+
+    parts = ({name: look[part] for name, look in looks.items()} for part in range(3))
+    palette, dashes, sizes = parts
+    order = list(looks)
+    seaborn.lineplot(
+        rows,
+        x=x,
+        y=y,
+        hue="of",
+        style="of",
+        size="of",
+        hue_order=order,
+        style_order=order,
+        palette=palette,
+        dashes=dashes,
+        sizes=sizes,
+        estimator=None,
+        sort=False,
+        legend=False,
+        ax=axes,
+        **options,
+    )
+    for name, line in rows.groupby("of", sort=False) if "low" in rows else ():
+        low, high = line["low"].astype(float), line["high"].astype(float)
+        colour = looks[str(name)].colour
+        axes.fill_between(line[x], low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _colour(row: pd.Series) -> str:
+    level = row.get("level", "")
+    return LEVEL_STYLES[level].colour if level in LEVEL_STYLES else style.MUTED
+
+
+def _scatter(axes: Axes, rows: pd.DataFrame, level: str, look: str, title: str = "") -> None:
+    """Marks of one level and look at `x` and `y`, with their names as tooltips."""
+    _, colour, marker = LEVEL_STYLES.get(level, style.LevelStyle("", style.MUTED, "o"))
+    options = {"facecolor": colour, "edgecolor": colour} | LOOKS[look]
+    drawn = axes.scatter(
+        rows["x"], rows["y"], marker=marker, zorder=4, label=title or None, **options
+    )
+    if "of" in rows:
+        drawn.set_urls([style.TOOLTIP + str(name) for name in rows["of"]])
+
+
+def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
+    """Marks with intervals at each row's `place`; bars are thick, grey and a little above it."""
+    looks = rows["look"] if "look" in rows else pd.Series("filled", rows.index)
+    for (_, row), look in zip(rows.iterrows(), looks, strict=True):
+        colour, bar = (_colour(row), 0.0) if look != "bar" else (style.MUTED, 0.24)
+        if "low" in row and row["low"] == row["low"]:
+            line = axes.hlines(row["place"] + bar, row["low"], row["high"], color=colour)
+            line.set(linewidth=4 if bar else 1.4, alpha=0.6 if bar else 1)
+        if bar:
+            axes.plot(row[value], row["place"] + bar, "|", color=colour, markersize=7)
+        if other:
+            axes.plot([row[value], row[other]], [row["place"]] * 2, color=colour, linewidth=1)
+    levels = rows["level"] if "level" in rows else pd.Series("", rows.index)
+    for (level, look), marks in rows[looks != "bar"].groupby([levels, looks], sort=False):
+        if other:
+            hollow = marks.assign(x=marks[other], y=marks["place"])
+            _scatter(axes, hollow, str(level), "hollow")
+        _scatter(axes, marks.assign(x=marks[value], y=marks["place"]), str(level), str(look))
+
+
+def _write(axes: Axes, words: str, at: tuple[float, float]) -> None:
+    """Words at a place: right of it, or left of it in the right half of the axes."""
+    inside = axes.transAxes.inverted().transform(axes.transData.transform(at))
+    left = inside[0] > 0.5
+    axes.annotate(
+        words,
+        at,
+        xytext=(-6 if left else 6, 4),
+        textcoords="offset points",
+        fontsize=10,
+        ha="right" if left else "left",
+        color=style.INK,
+        zorder=6,
+    )
+
+
+def _write_outside(axes: Axes, words: str, place: float) -> None:
+    """Words at the right of a row."""
+    coords = ("axes fraction", "data")
+    axes.annotate(words, (1.02, place), xycoords=coords, va="center", fontsize=10)
+
+
+def _lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
+    """Thin lines through the axes, with their names at the end."""
+    look: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+    words: dict[str, Any] = {"textcoords": "offset points", "fontsize": 10}
+    for name, place in verticals.items():
+        axes.axvline(place, **look)
+        at = ("data", "axes fraction")
+        axes.annotate(name, (place, 1), xycoords=at, xytext=(3, -2), va="top", **words)
+    for name, place in horizontals.items():
+        axes.axhline(place, **look)
+        at = ("axes fraction", "data")
+        axes.annotate(name, (1, place), xycoords=at, xytext=(-2, 3), ha="right", **words)
+
+
+def _scales(
+    each: Sequence[Panel], x: Sequence[Any], y: Sequence[Any], log: str, ticks: int
+) -> None:
+    """Log axes over what all panels have; `x`, `y`: values and places of lines."""
+    for axis, parts in zip("xy", (x, y), strict=True):
+        if axis in log:
+            values, lines = parts
+            every = [*values, *lines.values()]
+            for axes, _, _ in each:
+                scale = getattr(axes, f"{axis}axis")
+                style.log_scale(scale, np.nanmin(every), np.nanmax(every), ticks)
+
+
+def _outer_labels(each: Sequence[Panel]) -> None:
+    """Leave out labels of axes that the next panel repeats."""
+    for axes, _, _ in each:
+        place = axes.get_subplotspec()
+        if place and not place.is_last_row():
+            axes.set_xlabel("")
+    labels = {axes.get_ylabel() for axes, _, _ in each}
+    for axes, _, _ in each:
+        place = axes.get_subplotspec()
+        if place and len(labels) == 1 and not place.is_first_col():
+            axes.set_ylabel("")
+
+
+def _named(row: pd.Series) -> str:
+    return ", ".join(filter(None, (row.get("panel", ""), row.get("of", ""))))
+
+
+def _lines_told(frame: pd.DataFrame, x: str, y: str, told: Sequence[float]) -> Iterator[str]:
+    """Both ends of each line, and its values nearest to some x, or its middle."""
+    by = [name for name in ("panel", "of") if name in frame]
+    for _, line in frame.dropna(subset=[y]).groupby(by, sort=False):
+        near = [int((line[x] - at).abs().to_numpy().argmin()) for at in told] or [len(line) // 2]
+        steps = line.iloc[sorted({0, len(line) - 1, *near})]
+        values = (f"{digits(b)} at {digits(a)}" for a, b in zip(steps[x], steps[y], strict=True))
+        yield f"{_named(line.iloc[0])}: {', '.join(values)}"
+
+
+def _rows_told(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[str]:
+    for _, row in frame.iterrows():
+        values = [row[c] for c in columns if row[c] == row[c] and row[c] != ""]
+        yield f"{_named(row)}: {', '.join(v if isinstance(v, str) else digits(v) for v in values)}"
+
+
+def _points_told(frame: pd.DataFrame, x: str, y: str) -> Iterator[str]:
+    """Each mark where there are few, else the range of each series."""
+    by = [name for name in ("panel", "series") if name in frame]
+    for names, rows in frame.groupby(by, sort=False) if by else [((), frame)]:
+        whole = ", ".join(map(str, names))
+        if len(frame) <= 20:
+            for _, row in rows.iterrows():
+                yield f"{_named(row)}: {digits(row[x])}, {digits(row[y])}"
+        else:
+            spans = (f"{c} {style.span(rows[c].dropna())}" for c in (x, y))
+            yield f"{whole}: {len(rows)} marks, {', '.join(spans)}"
