@@ -106,6 +106,13 @@ def worded(text: str) -> str:
     return text
 
 
+def as_words(text: str) -> str:
+    """A text as `Words`: a question mark for each character that a page could read as more."""
+    shown = "".join(c if c.isprintable() or c == NO_BREAK else "?" for c in text.replace("\\", "/"))
+    shown = MARKUP.sub(lambda found: f"?{found[0][1:]}", shown)[:LONGEST_TEXT]
+    return shown if any(map(str.isalnum, shown)) else f"without a name {shown}"
+
+
 def as_markdown(text: str, special: str = "<>&{}[]`$*|\\") -> str:
     """Text that Markdown shows as it is: a backslash before each ``special`` character."""
     return "".join("\\" * (one in special) + one for one in text)

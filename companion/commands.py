@@ -329,26 +329,24 @@ def probe(
     what it makes of a folder of images. No labels and no shifted data are needed; some hundred
     images of the kind that matters to you are enough.
     """
-    from companion import probe_checkpoint
+    from companion.measurements.records import to_text
+    from companion.probe import checkpoint
 
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
     check_writable(*wanted)
-    from companion.probe_found import to_json
-
     settings = options.settings(progress=not quiet)
-    found = probe_checkpoint.of_checkpoint(
+    found = checkpoint.of_checkpoint(
         options.checkpoint, options.images, settings, options.architecture
     )
     if options.html:
-        probe_checkpoint.write_page(found, options.html)
+        checkpoint.write_page(found, options.html)
     if options.json_file:
-        write_output(options.json_file, to_json(found))
+        write_output(options.json_file, to_text(found.measurement))
     said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
-    print(found.verdict.sentence if quiet else probe_checkpoint.summary(found), file=said)
-    left_out = found.about.get("left_out")
-    if quiet and left_out:
-        print(f"{len(left_out)} images were left out: {', '.join(left_out)}", file=said)
+    print(found.sentence if quiet else checkpoint.summary(found), file=said)
+    if quiet and (left_out := checkpoint.left_out_of(found)):
+        print(f"{found.measurement.data.what}: {left_out}", file=said)
     if not quiet:
         print(*wanted, sep="\n", file=said)
     return 0

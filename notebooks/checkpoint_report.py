@@ -30,84 +30,87 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion import probe_checkpoint as reports
-from companion.probe import RULES, in_words
-from companion.probe_found import read_json
+from companion.probe import checkpoint as reports
+from companion.probe.judge import RULES, in_words, layer, title
 from companion.publish import charts, style, words
-from companion.publish.words import share
 
 if numbers:
-    one = read_json(Path(numbers))
-    probes, missing, failed = {one.name: one}, [], []
+    judged = reports.of_file(Path(numbers))
+    probes, missing, failed = {title(judged.measurement): judged}, [], []
 else:
     probes, missing, failed = reports.of_family(load_family(family), data)
-sets = dict.fromkeys(f"`{found.about['data']['name']}`" for found in probes.values())
-
-
-def table(name: str, caption: str, more: str, **columns) -> None:
-    """Publish a row for each probe; each column is a function of it."""
-    cells = {name.replace("_", " "): list(map(of, probes.values())) for name, of in columns.items()}
-    style.table(name, pd.DataFrame({"model": list(probes)} | cells), "live", caption, more=more)
-
+measured = {name: found.measurement for name, found in probes.items()}
+sets = dict.fromkeys(f"`{m.data.name}`" for m in measured.values())
+said = {name: in_words(m) for name, m in measured.items()}
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-style.text("sentences", reports.listed(probes, lambda found: [found.verdict.sentence]))
+style.text("sentences", reports.listed(probes, lambda found: [found.sentence]))
 style.text("cautions", reports.listed(probes, reports.to_keep_in_mind))
 
 # %% [markdown]
 # ## What was measured
 
 # %%
-table(
+style.table(
     "verdicts",
+    pd.DataFrame(
+        {
+            "model": name,
+            "outlier features": found.answer,
+            "κ": "{kurtosis} ({interval})".format(**said[name]),
+            "outliers": said[name]["named"],
+            "persistence": said[name]["leads"],
+            "last layer": layer(measured[name]),
+        }
+        for name, found in probes.items()
+    ),
+    "live",
     f"""The verdict and what it rests on, from features of {", ".join(sets)}.""",
-    f"""κ: mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers:
+    more=f"""κ: mean activation kurtosis with its 95 % interval; a Gaussian gives 3. Outliers:
     coordinates at least {OUTLIER_THRESHOLD:g} times as large as the mean coordinate. Persistence:
     how often the dominant coordinate is the largest.""",
-    outlier_features=lambda f: f.verdict.answer,
-    κ=lambda f: "{kurtosis} ({interval})".format(**in_words(f)),
-    outliers=lambda f: in_words(f)["named"],
-    persistence=lambda f: share(f.persistence.fraction),
-    last_layer=lambda f: f.layer.kind,
 )
-table(
+columns = {
+    "negative": "negatives", "images": "images", "needed": "needed", "privileged": "privileged",
+    "largest importance": "importance", "κ after mean subtraction": "less_mean",
+    "in the mean": "in_mean",
+}  # fmt: skip
+style.table(
     "numbers",
+    pd.DataFrame(
+        {"model": name} | {column: told[key] for column, key in columns.items()}
+        for name, told in said.items()
+    ),
+    "live",
     "More numbers; privileged directions take no part in the verdict.",
-    """Negative: share of components; none behind a ReLU. Needed: images for a 95 % interval of κ of
-    ± 5 %. Privileged: directions at least 10 times as important as the mean one. Largest
+    more="""Negative: share of components; none behind a ReLU. Needed: images for a 95 % interval
+    of κ of ± 5 %. Privileged: directions at least 10 times as important as the mean one. Largest
     importance: times the mean; in brackets with the head centred. In the mean: share of energy.""",
-    negative=lambda f: share(f.layer.negatives),
-    images=lambda f: f.images,
-    needed=lambda f: f.images_needed,
-    privileged=lambda f: in_words(f)["privileged"],
-    largest_importance=lambda f: in_words(f)["importance"],
-    κ_after_mean_subtraction=lambda f: in_words(f)["less_mean"],
-    in_the_mean=lambda f: in_words(f)["in_mean"],
 )
-style.text("reasons", reports.listed(probes, lambda found: found.verdict.reasons))
+style.text("reasons", reports.listed(probes, lambda found: found.reasons))
 
 # %% [markdown]
 # ## Pictures
 
 # %%
 style.figure(
-    "kurtosis", charts.kurtosis(probes) if probes else None, "live",
+    "kurtosis", charts.kurtosis(measured) if probes else None, "live",
     "κ of single images: the share below each value. Vertical line: the Gaussian's 3.",
 )  # fmt: skip
 style.figure(
-    "profile", charts.profiles(probes, OUTLIER_THRESHOLD) if probes else None, "live",
+    "profile", charts.profiles(measured, OUTLIER_THRESHOLD) if probes else None, "live",
     f"""Coordinates above the dashed line ({OUTLIER_THRESHOLD:g}) count as outliers. Stem: how large
     a coordinate is on average over images, relative to the mean coordinate (1, thin line).""",
 )  # fmt: skip
 style.figure(
-    "heat-map", charts.heat_maps(probes) if probes else None, "live",
+    "heat-map", charts.heat_maps(measured) if probes else None, "live",
     """An outlier feature is a column far from zero in every image (row). Left of the line: the
     largest coordinates on average; right of it: others, spread over the rest.""",
 )  # fmt: skip
-heads = {title: found for title, found in probes.items() if found.head}
+heads = {name: m for name, m in measured.items() if "importance" in m.values}
 style.figure(
     "importance", charts.importance(heads, PRIVILEGED_THRESHOLD) if heads else None, "live",
     f"""Directions above the dotted line ({PRIVILEGED_THRESHOLD:g} times the mean importance) count
@@ -127,7 +130,7 @@ style.table("recorded", reports.among_recorded(probes), "recorded, live",
 
 # %%
 style.text("rules", RULES)
-style.table("provenance", reports.provenance(probes), "live",
+style.table("provenance", reports.origins(probes), "live",
             "Where the weights and the images come from.")  # fmt: skip
 
 # %% [markdown] tags=["book"]

@@ -21,7 +21,7 @@ from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
-from companion.measurements import accuracies, due, measures, records, take, views
+from companion.measurements import accuracies, due, measures, provenance, records, take, views
 from companion.measurements.records import MeasurementError
 from companion.publish.own import missing
 from companion.publish.words import in_brief
@@ -265,11 +265,11 @@ def recorded(family, model, data, top1, what=""):
         "dtype": "float32", "sha256": "1" * 64, "data": {"name": data},
         "origin": {"weights": f"those of {model}"},
     }  # fmt: skip
-    return take.build(
+    return provenance.build(
         "accuracy", family.name, one, numbers,
         {"images": used.images, "components": one.width, "classes": used.classes},
         records.Data(name=data, what=f"{described.title}{what}"),
-        take.provenance([sidecar], {"features": "1" * 64}, "made up"),
+        provenance.of_sidecars([sidecar], {"features": "1" * 64}, "made up"),
     )  # fmt: skip
 
 

@@ -25,6 +25,9 @@ ROOMS = {
     "companion.claims": ("analysis", "companion.measurements"),
     "companion.publish": ("analysis", "companion.measurements", "companion.claims"),
     "companion.runs": ("analysis", "companion.measurements"),
+    "companion.probe": (
+        *("analysis", "companion.measurements", "companion.publish", "companion.runs"),
+    ),
     "companion": ("analysis",),
     "companion.cli": OURS,
     "companion.commands": OURS,
@@ -169,11 +172,9 @@ LONG = set(
         "full_size",
         "measures",
         "objectives",
-        "probe",
         "pruning",
         "published",
         "registry",
-        "take",
     ]
 )
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,

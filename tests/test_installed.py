@@ -65,8 +65,9 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     done = run(python, here, "-c", VERBS, lines=probe)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in here.iterdir()} == {"r.html", "r.json"}
-    others = json.loads((here / "r.json").read_text(encoding="utf-8"))["place"]["others"]
-    assert "vit_b_32-openai" in {other["model"] for other in others}
+    numbers = json.loads((here / "r.json").read_text(encoding="utf-8"))
+    assert numbers["experiment"] == "probe" and numbers["counts"]["images"] == 12
+    assert "vit_b_32-openai" in (here / "r.html").read_text(encoding="utf-8")
     lines = [f"add mine {weights} --architecture pocket-cnn", f"extract mine --data {pictures} -q",
              "measure outlier_features mine", "check", "remove mine --features"]  # fmt: skip
     done = run(python, here, "-c", VERBS, lines="\n".join(lines[:3]))

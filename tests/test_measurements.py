@@ -14,7 +14,7 @@ from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions, image_by_image
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
-from companion.measurements import invariance, measures, records, take, textures, unread
+from companion.measurements import invariance, measures, provenance, records, take, textures, unread
 from companion.measurements.quantities import ORDERS, declared
 from companion.measurements.records import FOLDER, read, read_all
 
@@ -172,7 +172,7 @@ def test_a_sweep_comes_back_from_its_measurement(pool):
         sets.append(Images(h, labels, None if pool is None else np.arange(30)))
     numbers = measures.pruning_under_shift(sets, w, pool=pool)
     source = read(IMAGES)
-    made = take.build(
+    made = provenance.build(
         "pruning_under_shift", "vit_b_16",
         load_family("vit_b_16").model("vit_b_16-openai"), numbers, {"images": 30}, source.data,
         source.provenance,

@@ -1,7 +1,5 @@
 """The probe: its numbers and words, its page, and what it says about bad input."""
 
-import html
-import json
 import math
 import re
 from dataclasses import replace
@@ -9,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from markdown_it import MarkdownIt
 from PIL import Image
 from scipy import stats
 from scipy.special import erf, expit
@@ -21,9 +18,11 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers
-from companion import cli, probe_checkpoint, probe_found
+from companion import cli
 from companion.measurements import records
-from companion.probe import LESS_MEAN_THRESHOLD, ProbeError, Recorded, probe
+from companion.measurements.measurement import Value
+from companion.probe import checkpoint, encoder, judge, probe
+from companion.probe.measure import ProbeError
 
 pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
@@ -118,21 +117,32 @@ def heavy_tailed():
 )  # fmt: skip
 def test_what_is_said_of_features(features, answer, said):
     found = probe(features, name="x")
-    sentence, cautions = found.verdict.sentence, found.verdict.cautions
-    assert found.verdict.answer == answer and re.search(said, sentence), sentence
+    sentence, cautions = found.sentence, found.cautions
+    assert found.answer == answer and re.search(said, sentence), sentence
     assert sentence.startswith("Cannot tell whether x shows") == (answer == "cannot tell")
-    coordinates = {outlier.coordinate for outlier in found.outliers}
+    coordinates = {*value(found, "outlier_coordinates").tolist()}
     assert answer == "cannot tell" or coordinates <= {7, 9}
     assert answer == "cannot tell" or bool(coordinates) == (answer == "shows")
     assert set(cautions) >= ALWAYS
     absent = "Showing none does not mean that a model is not robust."
     assert (absent in cautions) == (answer == "none")
-    assert (found.layer.kind != "signed") == (not found.layer.fair) == ("comes from" in said)
-    assert found.layer.fair or found.layer.comparison in cautions
+    unfair = any("with CLIP's encoders is not fair" in caution for caution in cautions)
+    assert (judge.layer(found.measurement) != "signed") == unfair == ("comes from" in said)
+
+
+def value(found, name):
+    return found.measurement.value(name)
+
+
+OTHER = records.read_all("outlier_features")[0]
 
 
 def other(model, kurtosis, level="zero_shot", signed=True):
-    return Recorded(model, level, "some images", kurtosis, 0.5, 100, signed)
+    new = {"kurtosis_mean": kurtosis, "negative_share": 0.5 * signed}
+    values = {name: Value(unit=OTHER.values[name].unit, value=v) for name, v in new.items()}
+    return OTHER.model_copy(
+        update={"model": model, "level": level, "values": OTHER.values | values}
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,62 +154,62 @@ def test_a_checkpoint_is_placed_between_controls_and_zero_shot_models(size, answ
         other("e", 17.0, "supervised", signed=False),  # behind a ReLU: another kind of layer
     ]  # fmt: skip
     found = probe(with_outlier(size=size), recorded=recorded)
-    assert (found.place.plain, found.place.outlying) == (3.0, 27.0)
-    assert found.place.mark(0.5) == pytest.approx(9.0)
-    assert found.verdict.answer == answer, found.kurtosis
+    marks = judge.marks_of(recorded)
+    assert (marks.plain, marks.outlying) == (3.0, 27.0) and marks.at(0.5) == pytest.approx(9.0)
+    assert found.answer == answer, value(found, "kurtosis_mean")
     if answer == "cannot tell":
-        assert "between" in found.verdict.sentence and "27.0" in found.verdict.sentence
+        assert "between" in found.sentence and "27.0" in found.sentence
 
 
 def test_a_leader_that_does_not_stand_out_is_no_outlier():
     found = probe(alike())
-    assert found.persistence.fraction > 0.9 and not found.outliers
-    assert found.layer.varying < 0.01
-    assert any("random weights do so" in caution for caution in found.verdict.cautions)
+    assert value(found, "persistence_fraction") > 0.9 and value(found, "varying") < 0.01
+    assert not value(found, "outlier_coordinates").size
+    assert any("random weights do so" in caution for caution in found.cautions)
 
 
 def test_numbers_agree_with_other_implementations():
     found = probe(SIGNED)
-    assert (found.images, found.components) == (60, 128)
+    assert found.measurement.counts == {"images": 60, "components": 128}
     values = np.array([stats.kurtosis(row, fisher=False) for row in SIGNED])
-    assert found.kurtosis.mean == pytest.approx(values.mean())
-    low, high = stats.t.interval(0.95, 59, loc=values.mean(), scale=stats.sem(values))
-    assert (found.kurtosis.interval.low, found.kurtosis.interval.high) == pytest.approx((low, high))
-    theirs = proportion_confint(found.persistence.count, 60, method="wilson")
-    ours = found.persistence.interval
-    assert (ours.low, ours.high) == pytest.approx(theirs, abs=1e-6)
+    assert value(found, "kurtosis_mean") == pytest.approx(values.mean(), rel=1e-6)
+    expected = stats.t.interval(0.95, 59, loc=values.mean(), scale=stats.sem(values))
+    assert judge.interval(found.measurement) == pytest.approx(expected, rel=1e-6)
+    share = outliers.persistence(SIGNED).fraction
+    assert value(found, "persistence_fraction") == pytest.approx(share, rel=1e-6)
+    low, high = (f"{100 * end:.1f}" for end in proportion_confint(60 * share, 60, method="wilson"))
+    assert any(f"95 % interval {low} to {high}" in reason for reason in found.reasons)
     needed = math.ceil((1.96 * values.std(ddof=1) / (0.05 * values.mean())) ** 2)
-    assert found.images_needed == needed and found.enough == (needed <= 60)
+    assert judge.images_needed(found.measurement) == needed
     few = probe(np.random.default_rng(5).laplace(size=(12, 64)))
-    assert any(f"about {few.images_needed} images" in c for c in few.verdict.cautions)
-    assert found.persistence.fraction == outliers.persistence(SIGNED).fraction
+    needed = judge.images_needed(few.measurement)
+    assert needed > 12 and any(f"about {needed} images" in c for c in few.cautions)
 
 
 def test_the_head_is_looked_at_if_there_is_one():
     head = RNG.normal(size=(10, 128)) + 3 * SIGNED.mean(axis=0) + np.eye(128)[7] * 20
     found = probe(with_outlier(), head)
-    assert found.head is not None
     importance = directions.importance(with_outlier(), head)
     relative = np.sort(importance / importance.mean())[::-1]
-    np.testing.assert_allclose(found.head.importance, relative)
-    assert (found.head.classes, found.head.directions) == (10, 10)
-    assert found.head.top == pytest.approx(relative[0])
-    assert found.head.privileged == (relative >= 10).sum()
-    assert found.head.top_centred < found.head.top
+    np.testing.assert_allclose(value(found, "importance"), relative, rtol=1e-3)
+    assert found.measurement.counts["classes"] == 10
+    assert value(found, "importance_head_centred")[0] < relative[0]
+    words = judge.in_words(found.measurement)
+    assert words["privileged"] == f"{(relative >= 10).sum()} of 10"
     kept = np.linalg.svd(head - head.mean(axis=0))[2][:9]  # ten rows vary in nine directions
     unit = with_outlier() / np.linalg.norm(with_outlier(), axis=1, keepdims=True)
-    assert found.head.least == 119
+    assert value(found, "least_directions") == 119
     inside = ((unit @ kept.T) ** 2).sum(axis=1).mean()
-    assert found.head.least_energy == pytest.approx(1 - inside)
+    assert value(found, "least_energy") == pytest.approx(1 - inside, rel=1e-3)
     kappa = outliers.kurtosis(with_outlier() @ kept.T @ kept).mean()
-    assert found.head.least_kurtosis == pytest.approx(kappa)
+    assert value(found, "least_kurtosis") == pytest.approx(kappa, rel=1e-3)
     assert any(
         "The 119 of 128 directions along which the head's 10 rows (too few to vary in "
         "every direction) vary least" in reason
-        for reason in found.verdict.reasons
+        for reason in found.reasons
     )
-    assert probe(with_outlier(), head[:1]).head is None  # one class: nothing to choose between
-    assert probe(with_outlier()).head is None
+    for without in (probe(with_outlier(), head[:1]), probe(with_outlier())):
+        assert "importance" in without.measurement.lacks
 
 
 @pytest.mark.parametrize(
@@ -228,7 +238,7 @@ def test_public_features_are_refused_transposed_and_only_so(artefacts, own_store
     assert len(paths) == 9
     for path in paths:
         features = np.array(store.map_tensors(path)["features"], dtype=np.float64)
-        assert probe(features).images == len(features)
+        assert probe(features).measurement.counts["images"] == len(features)
         for wrong in (features.T, unit(features).T):
             with pytest.raises(ProbeError, match="seem to be transposed"):
                 probe(wrong)
@@ -242,21 +252,20 @@ def test_extracted_features_are_never_taken_for_transposed():
     uneven = SIGNED * np.exp(np.random.default_rng(0).normal(size=(len(SIGNED), 1)))
     with pytest.raises(ProbeError, match="seem to be transposed"):
         probe(uneven)
-    assert probe(uneven, about={"data": "a folder"}).images == len(uneven)
+    assert probe(uneven, rows_are_images=True).measurement.counts["images"] == len(uneven)
 
 
 def test_the_place_is_among_models_of_the_same_kind_of_layer():
     recorded = [other("a", 2), other("b", 50), other("me", 9), other("sparse", 99, signed=False)]
-    place = probe(SIGNED, name="me", recorded=recorded).place
-    assert (place.rank, place.among) == (2, 3)
-    assert [r.model for r in place.others] == ["sparse", "b", "a"]
+    found = probe(SIGNED, name="me", recorded=recorded)
+    assert (found.rank, found.among) == (2, 3)
 
 
 def test_recorded_measurements_are_those_of_images():
-    found = probe_checkpoint.recorded_of(records.read_all("outlier_features"))
-    names = {(r.model, r.signed) for r in found}
+    found = judge.known_models()
+    names = {(m.model, bool(m.value("negative_share"))) for m in found}
     assert {("vit_b_16-openai", True), ("efficientnet_lite0-supervised", False)} <= names
-    assert all("captions" not in r.data for r in found)
+    assert all("captions" not in m.data.name for m in found)
 
 
 def test_marks_name_the_models_that_they_hang_on():
@@ -264,25 +273,21 @@ def test_marks_name_the_models_that_they_hang_on():
         other("a", 3.0, "random"), other("b", 12.0, "supervised"), other("c", 20.0), other("d", 80),
     ]  # fmt: skip
     found = probe(with_outlier(size=12), recorded=recorded)
-    assert (found.place.plain_of, found.place.outlying_of) == ("b", "c")
-    assert (
-        "at most 12.0 (b), recorded zero-shot models at least 20.0 (c)" in found.verdict.reasons[0]
-    )
-    assert found.verdict.answer == "shows"
-    without = [c for c in found.verdict.cautions if "hangs on" in c]
-    assert without == [
+    assert "at most 12.0 (b), recorded zero-shot models at least 20.0 (c)" in found.reasons[0]
+    assert found.answer == "shows"
+    assert [c for c in found.cautions if "hangs on" in c] == [
         "The verdict hangs on one recorded model: without c it would be “cannot tell”."
     ]
 
 
 def test_the_headline_claims_no_more_than_the_ledger():
     """The words say “undecided here”: if the ledger says something else one day, so must they."""
+    from companion.claims import rules
     from companion.claims.evidence import gather
     from companion.claims.ledger import load_claims
-    from companion.claims.rules import judge
 
-    assert judge(load_claims()["K-indicator"], gather()).outcome == "undecided"
-    assert "undecided here (claim K-indicator)" in probe(with_outlier()).verdict.sentence
+    assert rules.judge(load_claims()["K-indicator"], gather()).outcome == "undecided"
+    assert "undecided here (claim K-indicator)" in probe(with_outlier()).sentence
 
 
 def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
@@ -297,7 +302,7 @@ def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
             of["high" if m.level == "zero_shot" else "low"].append(m.value("kurtosis_less_mean"))
     assert max(of["low"]) < 3.02 and min(of["high"]) > 3.9 and len(of["high"]) > 15
     assert math.sqrt(max(of["low"]) * min(of["high"])) == pytest.approx(
-        LESS_MEAN_THRESHOLD, abs=0.01
+        judge.LESS_MEAN_THRESHOLD, abs=0.01
     )
 
 
@@ -307,26 +312,48 @@ def test_what_the_store_holds_moves_no_mark():
     names = {"family": "vit_b_32", "model": "vit_b_32-openai", "level": "zero_shot"}
     records.write_live(control.model_copy(update=names))  # a zero-shot κ as low as the control's
     assert len(records.available("outlier_features", load_family("vit_b_32"), ["coco_500_images"]))
-    place = probe(SIGNED, recorded=probe_checkpoint.known_models()).place
-    assert place.plain < place.outlying
+    marks = judge.marks_of(judge.known_models())
+    assert marks.plain < marks.outlying
 
 
 def test_controls_and_zero_shot_models_that_overlap_are_told_so():
     found = probe(SIGNED, recorded=[other("a", 3.0, "random"), other("b", 2.9)])
-    assert (found.place.plain, found.place.outlying) == (6.0, 6.0)
-    assert "do not lie apart, so 6.00 is the mark" in found.verdict.reasons[0]
+    assert "do not lie apart, so 6.00 is the mark" in found.reasons[0]
 
 
-def test_json_holds_everything_and_only_finite_numbers():
-    head = RNG.normal(size=(5, 128))
-    found = probe(with_outlier(), head, recorded=[other("a", 2)], about={"device": "cpu"})
-    text = probe_found.to_json(found)
-    assert probe_found.from_json(text) == found
-    content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
-    assert content["verdict"]["answer"] == "shows" and content["format"] == 1
-    assert content["kurtosis"]["interval"].keys() == {"low", "high"}
-    with pytest.raises(ValueError, match="kurtosis"):
-        probe_found.from_json('{"name": "x"}')
+def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
+    found = probe(with_outlier(), RNG.normal(size=(5, 128)), name="<b> $x$ a&lt;b", recorded=[])
+    file = tmp_path / "numbers.json"
+    file.write_text(records.to_text(found.measurement), encoding="utf-8")
+    again = records.parse(file)
+    assert again == found.measurement and judge.judge(again, []) == found
+    assert judge.title(again) == "?b? ?x? a?lt;b"  # nothing that a page could read as markup
+    assert checkpoint.of_file(file).answer == found.answer == "shows"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: "", "cannot be read as JSON"),
+        (lambda text: "{}", "numbers.json: format: Field required"),
+        (lambda text: "[" * 100_000, "cannot be read as JSON"),
+        (lambda text: text.replace("images, given", "<script> given"), "plain words are expected"),
+        (lambda text: text.replace('"leaders"', '"followers"'), "no known quantity"),
+    ],
+)
+def test_numbers_that_anyone_may_have_written(change, said, tmp_path):
+    """They are shown in a notebook, whose viewer may read HTML in Markdown."""
+    file = tmp_path / "numbers.json"
+    file.write_text(change(records.to_text(probe(with_outlier()).measurement)), encoding="utf-8")
+    with pytest.raises(CompanionError, match=said):
+        checkpoint.of_file(file)
+
+
+def test_another_file_is_no_probe(tmp_path):
+    with pytest.raises(CompanionError, match="holds outlier_features, no probe"):
+        checkpoint.of_file(records.recorded_path(OTHER.model, OTHER.data.name, OTHER.experiment))
+    with pytest.raises(CompanionError, match=r"gone.json is not there"):
+        checkpoint.of_file(tmp_path / "gone.json")
 
 
 def check_page(text, figures):
@@ -343,24 +370,19 @@ def check_page(text, figures):
 
 
 def test_the_page_loads_nothing_and_takes_names_for_no_markup(tmp_path):
-    about = {
-        "checkpoint": "my <weights>.safetensors",
-        "command": "companion probe 'a b' --images é",
-        "data": {"name": "folder"},
-        "left_out": {"bad.png": "truncated"},
-        "model": {"name": "m", "weights_sha256": "ab" * 32, "level": "finetuned"},
-    }
-    recorded = [other("a & b", 2), other("c", 88)]
-    found = probe(
-        with_outlier(), RNG.normal(size=(5, 128)), name="<b>", recorded=recorded, about=about
-    )
-    probe_checkpoint.write_page(found, tmp_path / "page.html")
+    found = probe(with_outlier(), RNG.normal(size=(5, 128)), name="<b>")
+    source = found.measurement.provenance
+    typed = {checkpoint.COMMAND: "companion probe 'a b' --images é", "images left out": "bad.png"}
+    update = {"weights_sha256": "ab" * 32, "made_from": source.made_from | typed}
+    update = {"provenance": source.model_copy(update=update), "level": "finetuned"}
+    measured = found.measurement.model_copy(update=update)
+    checkpoint.write_page(replace(found, measurement=measured), tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     check_page(text, figures=4)
-    assert "<h1>Probe of &lt;b&gt;</h1>" in text and "<b>" not in text
-    assert text.index("&lt;b&gt; shows outlier features") < text.index("What was measured")
-    for words in ("my &lt;weights&gt;.safetensors", "bad.png: truncated", "abab", "a &amp; b"):
-        assert words in text
+    assert "<h1>Probe of ?b?</h1>" in text and "<b>" not in text
+    assert text.index("?b? shows outlier features") < text.index("What was measured")
+    for words in ("bad.png", "abab", "companion probe 'a b' --images é", "vit_b_16-openai"):
+        assert words in text, words
     assert all(caution in text for caution in ALWAYS)
 
 
@@ -421,23 +443,23 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys, monkeypat
     torch.save({"model": state, "model_ema": state}, both)
     assert run(both, *TINY, "--images", images, "--html", html, "--json", numbers) == 0
     said = capsys.readouterr().out
-    found = probe_found.from_json(numbers.read_text(encoding="utf-8"))
-    assert found.images == 12 and found.name == "das beste.pt"
-    assert said.split("\n\n")[0].replace("\n", " ") == found.verdict.sentence
+    found = checkpoint.of_file(numbers)
+    source, images_seen = found.measurement.provenance, found.measurement.counts["images"]
+    assert images_seen == 12 and judge.title(found.measurement) == "das beste.pt"
+    assert said.split("\n\n")[0].replace("\n", " ") == found.sentence
     assert all(caution in " ".join(said.split()) for caution in ALWAYS)
-    about = found.about
-    assert "the entry model was taken, model_ema left aside" in about["note"]
-    assert "module." in about["note"] and about["note"] in " ".join(said.split())
-    assert about["note"] in html.read_text(encoding="utf-8")
-    assert about["model"]["weights_sha256"] and about["versions"]["torch"]
-    assert about["command"].startswith("companion probe ")
+    note = source.weights_note
+    assert "the entry model was taken, model_ema left aside" in note and "module." in note
+    assert note in " ".join(said.split()) and note in html.read_text(encoding="utf-8")
+    assert source.weights_sha256 and source.libraries["torch"]
+    assert source.made_from["command"].startswith("companion probe ")
     check_page(html.read_text(encoding="utf-8"), figures=3)
     assert sorted(tmp_path.iterdir()) == sorted([html, numbers, both])
     assert not list(store.default_folder().rglob("*"))
     monkeypatch.chdir(images.parents[1])
     words = [str(path.relative_to(Path.cwd())).replace("/", "\\") for path in (both, images)]
     assert run(words[0], *TINY, "--images", words[1], "--quiet") == 0
-    assert capsys.readouterr() == (found.verdict.sentence + "\n", "")
+    assert capsys.readouterr() == (found.sentence + "\n", "")
 
 
 def test_features_in_the_store_are_used(tiny, images, monkeypatch):
@@ -446,76 +468,73 @@ def test_features_in_the_store_are_used(tiny, images, monkeypatch):
     model = checkpoints.find(str(tiny))
     listed = imagelist.unlabelled(images)
     settings = extract.Settings(device="cpu", progress=False)
-    fresh = probe_checkpoint.of_images(model, listed, settings)
+    fresh = checkpoint.of_images(model, listed, settings).measurement
     extract.extract([model], imagelist.folder(images), settings)
     monkeypatch.setattr(extract, "extract", lambda *a, **k: pytest.fail("extracted again"))
-    again = probe_checkpoint.of_images(model, listed, settings)
-    assert again.kurtosis == fresh.kurtosis
+    again = checkpoint.of_images(model, listed, settings).measurement
+    assert again.values == fresh.values
 
 
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
-    from companion.probe_encoder import probe as of_encoder
-
     torch = pytest.importorskip("torch")
     from analysis.features import checkpoints, encoders
 
     assert run(tiny, *TINY, "--images", images, "--json", tmp_path / "n.json") == 0
-    typed = probe_found.from_json((tmp_path / "n.json").read_bytes())
+    typed = checkpoint.of_file(tmp_path / "n.json")
     loaded = encoders.load(checkpoints.find(str(tiny)))
     listed = imagelist.unlabelled(images)
     pictures = [listed.image(row) for row in range(len(listed))]
     inputs = torch.stack([loaded.preprocess(picture) for picture in pictures])
     loaded.encoder.train()
     for given, how in ((images, loaded.preprocess), (pictures, loaded.preprocess), (inputs, None)):
-        for encoder in (loaded.encoder, lambda batch: loaded.encoder.forward(batch).numpy()):
-            found = of_encoder(encoder, given, preprocess=how)
-            assert found.kurtosis.mean == pytest.approx(typed.kurtosis.mean, rel=1e-6)
-            np.testing.assert_allclose(found.profile, typed.profile, rtol=1e-5)
-            assert found.verdict.answer == typed.verdict.answer
-            assert [o.model for o in found.place.others] == [o.model for o in typed.place.others]
+        for network in (loaded.encoder, lambda batch: loaded.encoder.forward(batch).numpy()):
+            found = encoder.probe(network, given, preprocess=how)
+            for name in ("kurtosis_mean", "profile"):
+                np.testing.assert_allclose(value(found, name), value(typed, name), rtol=1e-3)
+            assert (found.answer, found.among) == (typed.answer, typed.among)
     assert loaded.encoder.training
     with pytest.raises(imagelist.DatasetError, match="give preprocess, a function"):
-        of_encoder(loaded.encoder, images)
+        encoder.probe(loaded.encoder, images)
     with pytest.raises(imagelist.DatasetError, match="so pool or flatten what it gives"):
-        of_encoder(torch.nn.Identity(), inputs)
+        encoder.probe(torch.nn.Identity(), inputs)
     with pytest.raises(ProbeError, match="3 images are too few"):
-        of_encoder(loaded.encoder, inputs[:3])
+        encoder.probe(loaded.encoder, inputs[:3])
 
 
 def test_what_a_script_has_at_hand_just_works_or_is_one_sentence():
-    from companion.probe_encoder import probe as of_encoder
-
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 12), torch.nn.Linear(12, 5))
     x = torch.randn(40, 3, 4, 4)
-    found = of_encoder(net[:2], x, head=net[2].weight)
-    assert found.head.classes == 5 and found.images == 40
+    found = encoder.probe(net[:2], x, head=net[2].weight)
+    assert found.measurement.counts == {"images": 40, "components": 12, "classes": 5}
     features = net[:2](x)
     for same in (features, features.to(torch.bfloat16), torch.nn.Parameter(features)):
-        assert probe(same, net[2].weight).kurtosis.mean == pytest.approx(
-            found.kurtosis.mean, rel=1e-2
+        assert value(probe(same, net[2].weight), "kurtosis_mean") == pytest.approx(
+            value(found, "kurtosis_mean"), rel=1e-2
         )
-    assert of_encoder(net[:2], x.numpy()).profile == found.profile
+    assert (value(encoder.probe(net[:2], x.numpy()), "profile") == value(found, "profile")).all()
     drawn = np.random.default_rng(3).integers(0, 256, (9, 4, 4, 3), np.uint8)
     pictures = [Image.fromarray(one) for one in drawn]
 
     def preprocess(picture):
         return torch.tensor(np.asarray(picture), dtype=torch.float32)
 
-    both = [of_encoder(net[:2], given, preprocess=preprocess).profile
-            for given in (pictures, (one for one in pictures))]  # fmt: skip
-    assert both[0] == both[1]
-    for encoder, said in (
+    listed, made = (
+        value(encoder.probe(net[:2], given, preprocess=preprocess), "profile")
+        for given in (pictures, iter(pictures))
+    )
+    assert (listed == made).all()
+    for network, said in (
         (lambda batch: (net[:2](batch), 0), "gives a tuple of 2, where a tensor"),
         (lambda batch: None, "gives a NoneType, where a tensor"),
         (lambda batch: net[:2](batch) + 1j, "complex numbers"),
         ("resnet50", "is of type str, which cannot be called"),
     ):
         with pytest.raises(imagelist.DatasetError, match=said):
-            of_encoder(encoder, x)
+            encoder.probe(network, x)
     with pytest.raises(imagelist.DatasetError, match="the images are of type int: give a folder"):
-        of_encoder(net[:2], 3)
+        encoder.probe(net[:2], 3)
     masked = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
     for given, said in (
         (masked, "masked array"),
@@ -527,28 +546,6 @@ def test_what_a_script_has_at_hand_just_works_or_is_one_sentence():
             probe(given)
     with pytest.raises(ProbeError, match="the head are a masked array"):
         probe(np.asarray(features.detach()), np.ma.masked_array(np.ones((5, 12)), mask=True))
-
-
-def test_numbers_that_anyone_may_have_written_hold_no_markup(tmp_path):
-    """They are shown in a notebook, whose viewer may read HTML in Markdown."""
-    file = tmp_path / "numbers.json"
-    found = probe(with_outlier(), about={"data": {"name": "x"}, "left_out": {"<b>": "$x$"}})
-    script = "<script>window.ran=1</script> &lt;b&gt; [a](javascript:b) `c`"
-    verdict = replace(found.verdict, sentence=script)
-    file.write_text(probe_found.to_json(replace(found, name=script, verdict=verdict)), "utf-8")
-    read = probe_found.read_json(file)
-    for text in (read.verdict.sentence, read.name, *read.about["left_out"]):
-        rendered = MarkdownIt("commonmark").enable("table").render(text)
-        assert not re.search(r"<(?!/?p>)", rendered), rendered
-        assert html.unescape(rendered)[3:-5] in (script, "<b>")
-    file.write_text(probe_found.to_json(found), encoding="utf-8")
-    assert replace(probe_found.read_json(file), about={}) == replace(found, about={})
-    for content in ("", "{}", "[", "[" * 100_000, '{"name": 3}'):
-        file.write_text(content, encoding="utf-8")
-        with pytest.raises(CompanionError, match=r"as the numbers of a probe \(it holds some"):
-            probe_found.read_json(file)
-    with pytest.raises(CompanionError, match=r"gone.json cannot be read .* \(No such file"):
-        probe_found.read_json(tmp_path / "gone.json")
 
 
 def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):
@@ -582,9 +579,11 @@ def test_images_that_cannot_be_used_are_named_or_left_out(refused, tiny, images,
     assert "pixel.png (1 × 1 pixels show nothing" in said and "text.jpg" in said
     assert "notes.txt" not in said
     assert run(tiny, "--images", folder, "--leave-out-damaged", "--json", numbers) == 0
-    found = probe_found.from_json(numbers.read_text(encoding="utf-8"))
-    assert found.images == 12 and sorted(found.about["left_out"]) == ["pixel.png", "text.jpg"]
-    assert "2 left out" in capsys.readouterr().out
+    found = checkpoint.of_file(numbers)
+    assert found.measurement.counts["images"] == 12
+    told = checkpoint.left_out_of(found)
+    assert "pixel.png: 1 × 1 pixels" in told and "text.jpg: " in told
+    assert "2 damaged images left out; pixel.png" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_disk_error_is_told_with_its_file_and_reason(refused, tiny, monkeypatch):
@@ -616,13 +615,13 @@ def test_pocket_models_show_none(name, persistence):
     pytest.importorskip("open_clip", reason="extraction is not installed")
     from analysis.features import checkpoints, extract
 
-    listed = probe_checkpoint.find_images("pocket-twemoji-test")
+    listed = checkpoint.find_images("pocket-twemoji-test")
     settings = extract.Settings(device="cpu", progress=False)
-    found = probe_checkpoint.of_images(checkpoints.find(name), listed, settings)
-    assert found.verdict.answer == "none" and found.enough and found.head is not None
-    assert 2.7 < found.kurtosis.mean < 3.2 and not found.outliers
-    assert persistence[0] < found.persistence.fraction < persistence[1]
-    untrained = any("Make sure that the weights are trained" in c for c in found.verdict.cautions)
+    found = checkpoint.of_images(checkpoints.find(name), listed, settings)
+    assert found.answer == "none" and "classes" in found.measurement.counts
+    assert 2.7 < value(found, "kurtosis_mean") < 3.2
+    assert persistence[0] < value(found, "persistence_fraction") < persistence[1]
+    untrained = any("Make sure that the weights are trained" in c for c in found.cautions)
     assert untrained == (name == "pocket-cnn-random")
 
 
@@ -632,10 +631,10 @@ def test_public_embeddings_of_clip_show(artefacts, tmp_path):
     family = load_family("vit_b_16")
     published.into_store(family, tmp_path)
     clip, control = (
-        probe_checkpoint.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", folder=tmp_path)
+        checkpoint.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", tmp_path)
         for n in ("openai", "random")
     )
-    assert clip.verdict.answer == "shows" and control.verdict.answer == "none"
-    assert clip.kurtosis.mean == pytest.approx(87.24, abs=0.01)
-    assert [outlier.coordinate for outlier in clip.outliers] == [442]
-    assert clip.head is not None and clip.head.top == pytest.approx(161.8, abs=0.1)
+    assert clip.answer == "shows" and control.answer == "none"
+    assert value(clip, "kurtosis_mean") == pytest.approx(87.24, abs=0.01)
+    assert value(clip, "outlier_coordinates").tolist() == [442]
+    assert value(clip, "importance")[0] == pytest.approx(161.8, abs=0.1)

@@ -19,7 +19,7 @@ from analysis.code import hash_of
 from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
-from companion.measurements import measures, plausible, quantities, records, take
+from companion.measurements import measures, plausible, provenance, quantities, records
 from companion.measurements.due import STYLES
 from companion.measurements.records import (
     FOLDER,
@@ -45,7 +45,7 @@ def accuracy(images: int = 7500, what: str = "ImageNet-A"):
     """An accuracy on ImageNet-A, of 200 classes, as its measurement would be."""
     source = read(IMAGES)
     labels = np.arange(images) % 200
-    return take.build(
+    return provenance.build(
         "accuracy", source.family, FAMILIES["vit_b_16"].model(source.model),
         measures.accuracy(labels % 3 == 0, labels, 200),
         {"images": images, "components": 512, "classes": 200},

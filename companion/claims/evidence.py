@@ -34,7 +34,7 @@ from companion.measurements import accuracies, records, views
 from companion.measurements.due import TRAINING
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Experiment, Measured
 
 #: Images from which on a mean over images has an interval that a verdict may rest on.
 LEAST_IMAGES = 8
@@ -125,7 +125,7 @@ class Evidence:
         on_reference = measurement.data.name == self.reference
         return on_reference or measurement.provenance.head_classes == IMAGENET
 
-    def measured(self, experiment: Experiment, *levels: Level) -> list[Measurement]:
+    def measured(self, experiment: Measured, *levels: Level) -> list[Measurement]:
         """Measurements of some levels' models that saw every single image of a whole data set.
 
         Fewer than `LEAST_IMAGES` images measure nothing. If a model was measured on the data set

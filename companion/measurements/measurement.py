@@ -16,7 +16,7 @@ from analysis.common import CompanionError, Name, Plain, Sha256, Strict, Words
 from analysis.families.registry import Level
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
-from companion.measurements.quantities import LARGEST, WHOLE, Experiment, Quantity, declared
+from companion.measurements.quantities import LARGEST, WHOLE, Measured, Quantity, declared
 
 #: What `Provenance.head_classes` says of a head of ImageNet's 1,000 classes.
 IMAGENET = "ImageNet's"
@@ -101,7 +101,7 @@ class Measurement(_Strict):
     """One experiment's numbers for one model on one data set; `names`: what lists point to."""
 
     format: Literal[2]
-    experiment: Experiment
+    experiment: Measured
     family: Name
     model: Name
     level: Level

@@ -20,6 +20,8 @@ Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
     "accuracy", "basis", "interventions", "unread", "textures", "image_by_image",
 ]  # fmt: skip
+#: What is measured of a family's models, and of one checkpoint that `companion probe` judges.
+Measured = Experiment | Literal["probe"]
 
 FILE = ROOT / "data" / "quantities.yaml"
 #: What a sweep of pruning judges, and the orders in which directions are pruned.
@@ -68,13 +70,13 @@ class Kind(Strict):
 
 
 @cache
-def declared() -> dict[Experiment, Kind]:
+def declared() -> dict[Measured, Kind]:
     """All experiments as they are declared."""
-    return TypeAdapter(dict[Experiment, Kind]).validate_python(read_yaml(FILE))
+    return TypeAdapter(dict[Measured, Kind]).validate_python(read_yaml(FILE))
 
 
 def misfits(
-    experiment: Experiment, values: Mapping[str, NDArray[Any]], counts: Mapping[str, int]
+    experiment: Measured, values: Mapping[str, NDArray[Any]], counts: Mapping[str, int]
 ) -> Iterator[str]:
     """Which quantities cannot be as they are, in length or in value, a sentence each."""
     kind = declared()[experiment]

@@ -31,12 +31,12 @@ from companion.measurements.measurement import MeasurementError as MeasurementEr
 from companion.measurements.measurement import Origin as Origin
 from companion.measurements.measurement import Provenance as Provenance
 from companion.measurements.measurement import Value as Value
-from companion.measurements.quantities import Experiment, declared, misfits
+from companion.measurements.quantities import Experiment, Measured, declared, misfits
 
 FOLDER = ROOT / "data" / "measurements"
 
 
-def values_with_units(experiment: Experiment, numbers: Mapping[str, Any]) -> dict[str, Value]:
+def values_with_units(experiment: Measured, numbers: Mapping[str, Any]) -> dict[str, Value]:
     """Round numbers and arrays to the digits that are kept and attach their units."""
     known = declared()[experiment].quantities
     return {
@@ -50,7 +50,7 @@ def recorded_path(model: str, data: str, experiment: Experiment) -> Path:
     return FOLDER / experiment / f"{model}--{data}.json"
 
 
-def live_path(model: str, data: str, experiment: Experiment) -> Path:
+def live_path(model: str, data: str, experiment: Measured) -> Path:
     """Where the live measurement lies, or would lie, beside the features in the store."""
     return store.default_folder() / model / "measurements" / f"{experiment}--{data}.json"
 
@@ -76,8 +76,20 @@ def read(path: Path) -> Measurement:
     or missing fields, unknown quantities, wrong units, numbers that are impossible, a live one
     whose digest differs, or a name that does not fit the content.
     """
+    measurement = parse(path)
+    place = measurement.places[measurement.live]
+    if not path.as_posix().endswith(f"/{place}"):
+        raise MeasurementError(
+            f"{path.name} holds {measurement.experiment} of {measurement.model} on "
+            f"{measurement.data.name}, so it must be {place}."
+        )
+    return measurement
+
+
+def parse(path: Path) -> Measurement:
+    """Read one measurement whatever its file is called; raises as `read` does."""
     try:
-        return _read(path)
+        return _parse(path)
     except ValidationError as error:
         raise MeasurementError(f"{path.name}: {_first_problem(error)}.") from None
     except MeasurementError:
@@ -88,7 +100,7 @@ def read(path: Path) -> Measurement:
         ) from None
 
 
-def _read(path: Path) -> Measurement:
+def _parse(path: Path) -> Measurement:
     content, live = _content(path), path.parent.name == "measurements"
     if live and not common.is_intact(content):
         raise MeasurementError(
@@ -101,12 +113,6 @@ def _read(path: Path) -> Measurement:
     misfitting = misfits(measurement.experiment, numbers, measurement.counts)
     for problem in (*misfitting, *_misnamed(measurement)):
         raise MeasurementError(f"{path.name}: {problem}.")
-    place = measurement.places[live]
-    if not path.as_posix().endswith(f"/{place}"):
-        raise MeasurementError(
-            f"{path.name} holds {measurement.experiment} of {measurement.model} on "
-            f"{measurement.data.name}, so it must be {place}."
-        )
     return measurement.model_copy(update={"live": live})
 
 
@@ -230,7 +236,7 @@ def today() -> str:
 
 
 @cache
-def code_parts(experiment: Experiment) -> Mapping[str, str]:
+def code_parts(experiment: Measured) -> Mapping[str, str]:
     """A hash of what each module does that decides the experiment's numbers, by its name."""
     own, root = declared()[experiment].code, common.PACKAGES
     imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))

@@ -7,7 +7,6 @@ Which measurements there are to take is said in `due`.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,12 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.code import version_of
-from analysis.families.registry import Family, Model, shown_weights
+from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import emoji, imagenet
-from analysis.images.imagelist import LEFT_OUT
 from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Images, Integers
@@ -40,22 +37,9 @@ from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.due import Job
 from companion.measurements.measurement import IMAGENET
 from companion.measurements.measures import Quantities
+from companion.measurements.provenance import about_data, about_head, build, of_sidecars
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import (
-    Data,
-    Measurement,
-    MeasurementError,
-    Origin,
-    Provenance,
-    today,
-    values_with_units,
-)
-
-#: Where features were taken, as their sidecar says it, in words.
-LAYERS: dict[str | None, str] = {
-    None: "what the head sees (the encoder's output)",
-    "before_projection": "before CLIP's projection (behind the last normalisation)",
-}
+from companion.measurements.records import Data, Measurement, MeasurementError
 
 
 class Taken(NamedTuple):
@@ -98,14 +82,14 @@ def measure(job: Job) -> Measurement:
     except concept_probe.ConceptsMissingError as error:
         raise MeasurementError(str(error)) from None
     sidecars = [store.read_sidecar(path) for path in job.features()]
-    about = "" if head is None or place is None else _about_head(store.read_sidecar(place))
+    about = "" if head is None or place is None else about_head(store.read_sidecar(place))
     if head is not None and len(head.classes) > taken.counts.get("classes", len(head.classes)):
         about += f", of which the {taken.counts['classes']} classes of the data set took part"
-    what = taken.what or "; ".join(_about_data(sidecar) for sidecar in sidecars)
+    what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
     return build(
         job.experiment, job.family, job.model, taken.numbers, taken.counts,
         data=Data(name=job.data, what=what),
-        provenance=provenance(sidecars, due.made_from(job), about, _task_of(head)),
+        provenance=of_sidecars(sidecars, due.made_from(job), about, _task_of(head)),
         names=taken.names,
     )  # fmt: skip
 
@@ -156,7 +140,7 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
         one = store.read_head(path, job.model)
         own = path == job.head()
         texts.append(unread.Texts(one.weight, at_length=one.normalize, judge=own))
-        titles.append(_about_head(store.read_sidecar(path)))
+        titles.append(about_head(store.read_sidecar(path)))
     features = found.features
     if head is not None and head.normalize and head.bias is not None:
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -257,65 +241,6 @@ def _counts(features: NDArray[Any], head: store.Head | None = None) -> dict[str,
     return counts if head is None else counts | {"classes": len(head.classes)}
 
 
-def build(
-    experiment: Experiment,
-    family: str,
-    model: Model,
-    numbers: Quantities,
-    counts: dict[str, int],
-    data: Data,
-    provenance: Provenance,
-    names: Mapping[str, list[str]] = MappingProxyType({}),
-) -> Measurement:
-    """Put numbers and provenance together into a checked measurement."""
-    return Measurement(
-        format=2, experiment=experiment, family=family, model=model.name, level=model.level,
-        data=data, counts=counts, names=dict(names), provenance=provenance,
-        values=values_with_units(experiment, numbers),
-    )  # fmt: skip
-
-
-def provenance(
-    sidecars: Sequence[Mapping[str, Any]],
-    made_from: Mapping[str, str],
-    head: str = "",
-    head_classes: str = "",
-) -> Provenance:
-    """Carry sidecars of one model's features over: weights, files, layer, settings."""
-    first = sidecars[0]
-    described = first["model"]
-    weights = shown_weights(described["weights"] or "")
-    parts = (described["library"], described["architecture"], weights)
-    own: dict[str, Any] = {
-        "weights": " ".join(str(part) for part in parts if part),
-        "weights_note": "",
-        "inferred": "",
-        "files": [
-            {"name": f"features of {one['data']['name']}", "sha256": one["sha256"]}
-            for one in sidecars
-        ],
-        "layer": LAYERS[described.get("layer")],
-    }
-    origin = {**own, **first.get("origin", {})}
-    return Provenance(
-        weights=origin["weights"],
-        weights_sha256=described["weights_sha256"] or None,
-        weights_note=origin["weights_note"],
-        inferred=origin["inferred"],
-        origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
-        layer=origin["layer"],
-        head=head,
-        head_classes=head_classes,
-        version=version_of("interpreting-clip-companion"),
-        made_from=dict(made_from),
-        libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
-        device=first.get("device", "not known"),
-        precision=f"features computed in {first['precision']}, kept as {first['dtype']}; "
-        "measured in float64",
-        taken=today(),
-    )
-
-
 def seen(found: store.Features, head: store.Head, units: Integers | None = None) -> Images:
     """The images that have a class, as a head sees them: at length 1 where that changes a
     prediction. ``units`` (N,) as in `Images`.
@@ -377,32 +302,13 @@ def concepts_of(found: store.Features, data: str) -> Integers:
     return place
 
 
-def _about_data(sidecar: Mapping[str, Any]) -> str:
-    data = sidecar["data"]
-    what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
-    left_out = len(data.get("left_out") or ())
-    return what + f"; {left_out} {LEFT_OUT}" * bool(left_out)
-
-
 def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:
     """Which images, and which concepts; once if both are the same incomplete Broden."""
     what = sidecar["data"].get("what")
     if what and title.startswith(what):
         return title
-    return f"{_about_data(sidecar)}; concepts: {title}"
+    return f"{about_data(sidecar)}; concepts: {title}"
 
 
 def _task_of(head: store.Head | None) -> str:
     return IMAGENET if head is not None and head.classes == imagenet.classes() else ""
-
-
-def _about_head(sidecar: Mapping[str, Any]) -> str:
-    origin, classes = sidecar.get("origin"), len(sidecar["classes"])
-    if origin:
-        return str(origin["head"])
-    prompts = sidecar.get("prompts")
-    return (
-        f"zero-shot head of {classes} classes, prompts {prompts}"
-        if prompts
-        else f"the model's own classifier of {classes} classes"
-    )

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from companion import probe as of_features
-from companion.probe_checkpoint import known_models
-from companion.probe_found import Probe
+from companion.probe import judge
 
 if TYPE_CHECKING:
     from analysis.features.any_encoder import Encoder, Images, Preprocess
@@ -25,17 +23,17 @@ def probe(
     head: ArrayLike | None = None,
     name: str = "this encoder",
     batch_size: int = 32,
-) -> Probe:
+) -> judge.Probe:
     """Look for outlier features in what an encoder makes of images, as `companion probe` does.
 
     ``encoder`` is a ``torch.nn.Module`` or any function from a batch of inputs (n, ...) to features
     (n, d): what the model's head sees. ``images`` is a folder, a list of PIL pictures, or a tensor
     of inputs; of the first two, ``preprocess`` makes the input of one picture. ``head`` are the
-    weights (classes, d) of a classifier. Beside it stand the models of this book. Raises ProbeError
-    and DatasetError, in one sentence.
+    weights (classes, d) of a classifier. It is compared with the models of this book. Raises
+    ProbeError and DatasetError, in one sentence.
     """
     from analysis.features.any_encoder import features_of
 
     features = features_of(encoder, images, preprocess, batch_size=batch_size)
-    about = {"checkpoint": name, "data": {"images": len(features), "name": "images"}}
-    return of_features.probe(features, head, name=name, recorded=known_models(), about=about)
+    known = judge.known_models()
+    return judge.probe(features, head, name=name, recorded=known, rows_are_images=True)

@@ -10,22 +10,29 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.common import ROOT, temporary_folder, write_output, write_text
+from analysis.common import (
+    ROOT,
+    CompanionError,
+    as_words,
+    temporary_folder,
+    write_output,
+    write_text,
+)
 from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
-from companion.measurements import due, records
-from companion.measurements.records import Measurement
-from companion.probe import ProbeError, check_number, in_words, probe
-from companion.probe_found import Probe, Recorded, to_json
+from companion.measurements import due, provenance, records
+from companion.measurements.records import Data, Measurement
+from companion.probe import judge, measure
+from companion.probe.judge import Probe, in_words, known_models, layer, title
+from companion.probe.measure import ProbeError
 from companion.publish import report
 from companion.publish.style import digits
 from companion.publish.words import share
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
     from analysis.features.plan import Settings
 
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
+#: Names in `Provenance.made_from` of what a report lists besides.
+LEFT_OUT, INPUT, FOLDER, COMMAND = "images left out", "input", "folder", "command"
 
 
 def of_checkpoint(
@@ -53,41 +62,75 @@ def of_checkpoint(
     name = file.name if file.is_file() else checkpoint
     if model.level == "random" and name == "random":
         name = f"{model.architecture} with random weights"
-    found = of_images(model, listed, settings, name)
     options = {"architecture": architecture, "device": settings.device}
     words = ["companion", "probe", checkpoint, "--images", images]
     words += [word for k, v in options.items() if v for word in (f"--{k}", v)]
     words += ["--batch-size", str(settings.batch_size)]
     words += ["--leave-out-damaged"] * settings.leave_out_damaged
-    typed = {"checkpoint": checkpoint, "folder": images, "command": shlex.join(words)}
-    return replace(found, about=found.about | typed)
+    typed = {measure.CHECKPOINT: name, FOLDER: images, COMMAND: shlex.join(words)}
+    return of_images(model, listed, settings, typed)
 
 
-def of_images(model: Model, images: ImageList, settings: Settings, name: str = "") -> Probe:
-    """Probe what a model makes of images; errors as above."""
-    check_number(len(images))
+def of_images(
+    model: Model, images: ImageList, settings: Settings, typed: Mapping[str, str] | None = None
+) -> Probe:
+    """Probe what a model makes of images; errors as above. ``typed``: what a report names."""
+    measure.check_number(len(images))
     kept = store.features_path(model.name, images.name)
     if not store.problem(kept, model):
         data = store.read_features(kept, model).sidecar["data"]
         if data.get("manifest") == images.manifest:
-            return of_store(model, images.name, name)
+            return of_store(model, images.name, typed=typed)
     from analysis.features.extract import extract
 
     with temporary_folder() as made:
         extract([model], images, settings, folder=made)
-        return of_store(model, images.name, name, made)
+        return of_store(model, images.name, made, typed)
 
 
-def of_store(model: Model, data: str, name: str = "", folder: Path | None = None) -> Probe:
+def of_store(
+    model: Model,
+    data: str,
+    folder: Path | None = None,
+    typed: Mapping[str, str] | None = None,
+) -> Probe:
     """Probe the features of a data set by a model, with the head that lies beside them if any.
 
-    Raises StoreError if the features are not there or not sound, ProbeError as `probe` does.
+    Raises StoreError if the features are not there or not sound, ProbeError if there are too few.
     """
     found = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     head = store.read_head(path, model).weight if path.is_file() else None
-    known, about = known_models(), _about(found.sidecar) | {"note": model.note}
-    return probe(found.features, head, name=name or model.name, recorded=known, about=about)
+    what = Data(name=data, what=provenance.about_data(found.sidecar))
+    source = _source(found.sidecar, model, typed or {})
+    try:
+        measured = measure.measured(
+            found.features, head, "probe", model.name, model.level, what, source
+        )
+    except ProbeError:
+        raise
+    except ValueError as error:
+        raise ProbeError(f"{model.name} cannot be probed: {error}") from None
+    return judge.judge(measured, known_models())
+
+
+def _source(
+    sidecar: Mapping[str, Any], model: Model, typed: Mapping[str, str]
+) -> records.Provenance:
+    """Where numbers come from, as features, settings and the command line say it."""
+    left_out = sidecar["data"].get("left_out") or {}
+    spec = sidecar["model"].get("preprocessing")
+    known = {
+        LEFT_OUT: "; ".join(f"{name}: {why}" for name, why in left_out.items()),
+        INPUT: "{size} pixels, {interpolation}".format(**spec) if spec else "",
+        **typed,
+        "features": sidecar["sha256"],
+    }
+    made_from = {name: as_words(text) for name, text in known.items() if text}
+    whole = provenance.of_sidecars([sidecar], {**made_from, **records.code_parts("probe")})
+    notes = " ".join(filter(None, [whole.weights_note, model.note]))
+    libraries = whole.libraries | sidecar.get("versions", {})
+    return whole.model_copy(update={"weights_note": notes, "libraries": libraries})
 
 
 def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Model], list[str]]:
@@ -110,9 +153,19 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
     return probes, missing, failed
 
 
+def of_file(path: Path) -> Probe:
+    """Judge again what `companion probe --json` wrote; CompanionError if it is something else."""
+    measured = records.parse(path)
+    if measured.experiment != "probe":
+        raise CompanionError(
+            f"{path} holds {measured.experiment}, no probe: companion probe --json writes one."
+        )
+    return judge.judge(measured, known_models())
+
+
 def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
     """Which other features of a family the store has, and the command that probes them."""
-    shown = {found.about["data"]["name"] for found in probes.values()}
+    shown = {found.measurement.data.name for found in probes.values()}
     kept = dict.fromkeys(name for model in family.models for name in due.data_sets(model))
     others = [name for name in kept if name not in shown]
     if not others or not shown:
@@ -122,28 +175,6 @@ def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
         f"Features of other images are in the store, too: {listed}. `companion run "
         f"checkpoint_report {family.name} -p data {others[0]}` reports those."
     )
-
-
-def known_models() -> list[Recorded]:
-    """The models to compare with: those recorded, so that no verdict depends on the store."""
-    return recorded_of(records.read_all("outlier_features"))
-
-
-def recorded_of(measurements: Iterable[Measurement]) -> list[Recorded]:
-    """The models of measurements of outlier features, those per image; captions are no images."""
-    return [
-        Recorded(
-            model=m.model,
-            level=m.level,
-            data=m.data.title,
-            kurtosis=float(m.value("kurtosis_mean")),
-            persistence=float(m.value("persistence_fraction")),
-            images=m.counts["images"],
-            signed=m.value("negative_share") > 0,
-        )
-        for m in measurements
-        if "captions" not in m.data.name
-    ]
 
 
 def find_images(text: str) -> ImageList:
@@ -165,59 +196,73 @@ def write_page(found: Probe, path: Path) -> None:
     """Write the report as one page that loads nothing."""
     with temporary_folder() as folder:
         numbers = folder / "probe.json"
-        write_text(numbers, to_json(found))
+        write_text(numbers, records.to_text(found.measurement))
         parameters = {"numbers": str(numbers)}
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
-    write_output(path, report.page(executed, f"Probe of {found.name}"))
+    write_output(path, report.page(executed, f"Probe of {title(found.measurement)}"))
+
+
+# What a report says of probes
 
 
 def summary(found: Probe) -> str:
     """The verdict and the main numbers as plain text."""
-    words, head, left_out = in_words(found), found.head, found.about.get("left_out", {})
+    m, words = found.measurement, in_words(found.measurement)
+    left_out = f"; {m.data.what}; {named}" if (named := left_out_of(found)) else ""
+    head = "head: none"
+    if "importance" in m.values:
+        top = digits(m.value("importance")[0])
+        head = (
+            f"head: {words['privileged']} directions privileged, the most important {top} times "
+            "the mean"
+        )
     lines = [
         "κ {kurtosis}, 95 % interval {interval} (a Gaussian gives 3)".format(**words),
         "outlier coordinates: {named}; coordinate {leader} is the largest in {leads} of the "
         "images".format(**words),
-        f"last layer: {found.layer.kind}",
-        "head: none" if head is None else
-        f"head: {head.privileged} of {head.directions} directions privileged, the most important "
-        f"{digits(head.top)} times the mean",
-        f"images: {found.images}, {found.images_needed} give κ to ± 5 %"
-        + (f"; {len(left_out)} left out: {', '.join(left_out)}" if left_out else ""),
+        f"last layer: {layer(m)}",
+        head,
+        f"images: {m.counts['images']}, {words['needed']} give κ to ± 5 %{left_out}",
         in_place(found),
-    ]  # fmt: skip
+    ]
     numbers = [_bullet("  ", line) for line in lines]
     cautions = [_bullet("", caution) for caution in to_keep_in_mind(found)]
-    return "\n".join([textwrap.fill(found.verdict.sentence, 92), "", *numbers, "", *cautions])
+    return "\n".join([textwrap.fill(found.sentence, 92), "", *numbers, "", *cautions])
+
+
+def left_out_of(found: Probe) -> str:
+    """Which images were left out, and why; "" if none was."""
+    return found.measurement.provenance.made_from.get(LEFT_OUT, "")
 
 
 def to_keep_in_mind(found: Probe) -> list[str]:
     """The cautions of a verdict, and what there is to know about the checkpoint."""
-    note = found.about.get("note")
-    return [*found.verdict.cautions, *([f"Of the checkpoint: {note}"] if note else [])]
+    note = found.measurement.provenance.weights_note
+    return [*found.cautions, *([f"Of the checkpoint: {note}"] if note else [])]
 
 
 def in_place(found: Probe) -> str:
-    """Where a checkpoint stands among the recorded models, in words."""
-    kind = "signed" if found.layer.kind == "signed" else "not signed"
-    if found.place.among == 1:
+    """Where a checkpoint ranks among the recorded models, in words."""
+    kind = "signed" if layer(found.measurement) == "signed" else "not signed"
+    if found.among == 1:
         return f"There is no recorded model whose last layer is {kind}, so no rank is given."
     return (
-        f"By κ the model is number {found.place.rank} of {found.place.among} measurements of "
-        f"models whose last layer is {kind}, itself included. They are of other images, and κ "
-        "depends on the images: small differences mean nothing."
+        f"By κ the model is number {found.rank} of {found.among} measurements of models whose last "
+        f"layer is {kind}, itself included. They are of other images, and κ depends on the images: "
+        "small differences mean nothing."
     )
 
 
 def listed(probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[str]]) -> str:
     """What is said of probes, by title: each sentence with those it is about unless that is all."""
     who: dict[str, list[str]] = {}
-    for title, found in probes.items():
+    for key, found in probes.items():
+        name = title(found.measurement)
         for sentence in said(found):
             if len(probes) > 1:
-                each = "Each model" if sentence.startswith(found.name) else "each model"
-                sentence = sentence.replace(found.name, each)
-            who.setdefault(sentence, []).append(title)
+                each = "Each model" if sentence.startswith(name) else "each model"
+                sentence = sentence.replace(name, each)
+            who.setdefault(sentence, []).append(key)
     return "\n".join(
         f"- {sentence}" + ("" if len(titles) == len(probes) else f" *{'; '.join(titles)}*")
         for sentence, titles in who.items()
@@ -226,63 +271,45 @@ def listed(probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[str]]) 
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
     """Probes, by title in bold, among the models to compare with, by falling κ."""
-    names = {found.name for found in probes.values()}
-    others = [o for p in list(probes.values())[:1] for o in p.place.others if o.model not in names]
-    own = [
-        Recorded(
-            f"**{title}**", None, "images", p.kurtosis.mean,  # its level may be assumed
-            p.persistence.fraction, p.images, p.layer.kind == "signed",
-        )
-        for title, p in probes.items()
-    ]  # fmt: skip
+    names = {found.measurement.model for found in probes.values()}
+    rows = {f"**{key}**": found.measurement for key, found in probes.items()}
+    others = [m for m in known_models() if m.model not in names]
+    # the level of a checkpoint may be assumed
+    shown = [*rows.items(), *((m.model, m) for m in others)]
+    shown.sort(key=lambda row: row[1].value("kurtosis_mean"), reverse=True)
     return pd.DataFrame(
         {
-            "model": one.model,
-            "κ": digits(one.kurtosis),
-            "persistence": share(one.persistence),
-            "last layer": "signed" if one.signed else "not signed",
-            "level": LEVEL_TITLES[one.level] if one.level else "",
-            "images": one.data if f"{one.images:,}" in one.data else f"{one.images:,} {one.data}",
+            "model": name,
+            "κ": digits(m.value("kurtosis_mean")),
+            "persistence": share(m.value("persistence_fraction")),
+            "last layer": "signed" if m.value("negative_share") > 0 else "not signed",
+            "level": "" if name in rows else LEVEL_TITLES[m.level],
+            "images": "images" if name in rows else m.data.title,
         }
-        for one in sorted([*own, *others], key=lambda one: -one.kurtosis)
+        for name, m in shown
     )
 
 
-def provenance(probes: Mapping[str, Probe]) -> pd.DataFrame:
+def origins(probes: Mapping[str, Probe]) -> pd.DataFrame:
     """Where the models and the images of probes come from: a row for each fact."""
-    facts = {title: _facts(found.about) for title, found in probes.items()}
+    facts = {key: _facts(found.measurement) for key, found in probes.items()}
     return pd.DataFrame(facts).rename_axis("of").reset_index()
 
 
-def _facts(about: Mapping[str, Any]) -> dict[str, str]:
-    model, data = about.get("model", {}), about.get("data", {})
-    spec = model.get("preprocessing")
+def _facts(m: Measurement) -> dict[str, str]:
+    source, typed = m.provenance, m.provenance.made_from
     facts = {
-        "checkpoint": about.get("checkpoint") or model.get("name"),
-        "architecture": " ".join(str(model.get(k) or "") for k in ("library", "architecture")),
-        "weights": model.get("weights") or "none",
-        "sha256 of the weights": model.get("weights_sha256") or "not known",
-        "input": "{size} pixels, {interpolation}".format(**spec) if spec else "not known",
-        "images": f"{data.get('images', '')} of {about.get('folder') or data.get('name', '')}",
-        "left out": "; ".join(f"{k}: {why}" for k, why in about.get("left_out", {}).items()),
-        "arithmetic": f"{about.get('precision', '')} on {about.get('device', '')}",
-        "versions": ", ".join(f"{k} {v}" for k, v in about.get("versions", {}).items()),
-        "again": about.get("command", ""),
+        "checkpoint": title(m),
+        "weights": source.weights,
+        "sha256 of the weights": source.weights_sha256 or "not known",
+        "input": typed.get(INPUT, "not known"),
+        "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
+        "left out": typed.get(LEFT_OUT, ""),
+        "arithmetic": f"{source.precision}; on {source.device}",
+        "versions": ", ".join(f"{k} {v}" for k, v in source.libraries.items()),
+        "again": typed.get(COMMAND, ""),
     }
-    return {name: str(fact) for name, fact in facts.items() if fact}
-
-
-def _about(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """Where features come from, for `Probe.about`: model, images, settings, library versions."""
-    data = sidecar["data"]
-    return {
-        "model": dict(sidecar["model"]),
-        "data": {key: data[key] for key in ("name", "what", "manifest", "images") if key in data},
-        "left_out": dict(data.get("left_out", {})),
-        "precision": sidecar["precision"],
-        "device": sidecar["device"],
-        "versions": dict(sidecar.get("versions", {})),
-    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _bullet(indent: str, text: str) -> str:

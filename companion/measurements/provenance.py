@@ -1,0 +1,108 @@
+"""Numbers and where they come from, put together: from sidecars of the store to a measurement."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from analysis.code import version_of
+from analysis.families.registry import Model, shown_weights
+from analysis.images.imagelist import LEFT_OUT
+from companion.measurements.measures import Quantities
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import (
+    Data,
+    Measurement,
+    Origin,
+    Provenance,
+    today,
+    values_with_units,
+)
+
+#: Where features were taken, as their sidecar says it, in words.
+LAYERS: dict[str | None, str] = {
+    None: "what the head sees (the encoder's output)",
+    "before_projection": "before CLIP's projection (behind the last normalisation)",
+}
+
+
+def build(
+    experiment: Experiment,
+    family: str,
+    model: Model,
+    numbers: Quantities,
+    counts: dict[str, int],
+    data: Data,
+    provenance: Provenance,
+    names: Mapping[str, list[str]] = MappingProxyType({}),
+) -> Measurement:
+    """Put numbers and provenance together into a checked measurement."""
+    return Measurement(
+        format=2, experiment=experiment, family=family, model=model.name, level=model.level,
+        data=data, counts=counts, names=dict(names), provenance=provenance,
+        values=values_with_units(experiment, numbers),
+    )  # fmt: skip
+
+
+def of_sidecars(
+    sidecars: Sequence[Mapping[str, Any]],
+    made_from: Mapping[str, str],
+    head: str = "",
+    head_classes: str = "",
+) -> Provenance:
+    """Carry sidecars of one model's features over: weights, files, layer, settings."""
+    first = sidecars[0]
+    described = first["model"]
+    weights = shown_weights(described["weights"] or "")
+    parts = (described["library"], described["architecture"], weights)
+    own: dict[str, Any] = {
+        "weights": " ".join(str(part) for part in parts if part),
+        "weights_note": "",
+        "inferred": "",
+        "files": [
+            {"name": f"features of {one['data']['name']}", "sha256": one["sha256"]}
+            for one in sidecars
+        ],
+        "layer": LAYERS[described.get("layer")],
+    }
+    origin = {**own, **first.get("origin", {})}
+    return Provenance(
+        weights=origin["weights"],
+        weights_sha256=described["weights_sha256"] or None,
+        weights_note=origin["weights_note"],
+        inferred=origin["inferred"],
+        origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
+        layer=origin["layer"],
+        head=head,
+        head_classes=head_classes,
+        version=version_of("interpreting-clip-companion"),
+        made_from=dict(made_from),
+        libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
+        device=first.get("device", "not known"),
+        precision=f"features computed in {first['precision']}, kept as {first['dtype']}; "
+        "measured in float64",
+        taken=today(),
+    )
+
+
+def about_data(sidecar: Mapping[str, Any]) -> str:
+    """Which images a sidecar describes, and how many of them were left out."""
+    data = sidecar["data"]
+    what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
+    left_out = len(data.get("left_out") or ())
+    return what + f"; {left_out} {LEFT_OUT}" * bool(left_out)
+
+
+def about_head(sidecar: Mapping[str, Any]) -> str:
+    """Where a head comes from, and of how many classes it is."""
+    origin, classes = sidecar.get("origin"), len(sidecar["classes"])
+    if origin:
+        return str(origin["head"])
+    prompts = sidecar.get("prompts")
+    return (
+        f"zero-shot head of {classes} classes, prompts {prompts}"
+        if prompts
+        else f"the model's own classifier of {classes} classes"
+    )

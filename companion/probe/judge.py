@@ -1,0 +1,342 @@
+"""What the features of one checkpoint say of the sign of robustness that the paper found.
+
+`probe` is a pure function from arrays to a `Probe`: a measurement, and a verdict that claims no
+more than its numbers carry. How arrays come from a checkpoint and a folder of images is in
+`checkpoint`. The rules of the verdict, in `judge`, are ours, since the paper gives no cut-offs;
+what it says is in ``data/probe.yaml``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import scipy
+from numpy.typing import ArrayLike
+
+from analysis.common import ROOT, read_yaml
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion.measurements import records
+from companion.measurements.records import Measurement
+from companion.probe import measure
+from companion.probe.measure import FEWEST_IMAGES
+from companion.probe.measure import ProbeError as ProbeError
+from companion.publish.style import digits
+from companion.publish.words import outliers, share
+
+Answer = Literal["shows", "none", "cannot tell"]
+Interval = tuple[float, float]
+
+PERSISTENCE_THRESHOLD = 0.75
+"""An outlier feature is the same coordinate in nearly every image: in more than this share."""
+REACH_THRESHOLD = 0.5
+"""Below this a layer is not signed. Signed layers measured here have 0.76 and more, SiLU, GELU and
+leaky ReLU of Gaussian numbers at most 0.3 where they bend them noticeably, a ReLU has 0."""
+VARYING_THRESHOLD = 0.01
+"""Share of the features' squared length that should vary between images. Random weights have had
+0.0000 to 0.34, trained ones 0.08 and more: only extreme ones are reported."""
+LESS_MEAN_THRESHOLD = 3.45
+"""κ after mean subtraction above which more than the mean image makes the sign: the middle, on a
+log scale, of recorded signed controls (3.01 at most) and zero-shot models (3.95 at least)."""
+KURTOSIS_THRESHOLD = 6.0
+"""Where no recorded models separate high from low: twice the Gaussian's 3, and what a Laplace
+distribution has, heavy tails without outliers."""
+PRECISION = 0.05
+"""Half the width of the interval of κ that `images_needed` is for, as a share of κ."""
+
+#: κ after mean subtraction, and its standard error.
+LESS_MEAN = ("kurtosis_less_mean", "kurtosis_less_mean_error")
+
+_SAID = read_yaml(ROOT / "data" / "probe.yaml")
+_OFTEN = 100 * PERSISTENCE_THRESHOLD
+_THRESHOLDS = {"often": _OFTEN, "threshold": OUTLIER_THRESHOLD, "alone": LESS_MEAN_THRESHOLD}
+RULES: str = _SAID["rules"].format(**_THRESHOLDS)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A measurement of a checkpoint, the verdict on it, and its place among recorded models.
+
+    ``reasons``: what the verdict rests on; ``cautions``: what must be kept in mind. ``rank``: by κ,
+    1 the highest, of ``among`` measurements of models with the same kind of last layer.
+    """
+
+    measurement: Measurement
+    answer: Answer
+    sentence: str
+    reasons: tuple[str, ...]
+    cautions: tuple[str, ...]
+    rank: int
+    among: int
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The highest κ of recorded controls and the lowest of zero-shot models, of signed layers.
+
+    Controls have random weights or are supervised. Both are `KURTOSIS_THRESHOLD` if one sort is
+    absent, or if the two overlap; else ``plain_of`` and ``outlying_of`` name the two models.
+    """
+
+    plain: float = KURTOSIS_THRESHOLD
+    outlying: float = KURTOSIS_THRESHOLD
+    plain_of: str = ""
+    outlying_of: str = ""
+
+    def at(self, way: float) -> float:
+        """The κ that lies so far from the controls (0) to the zero-shot models (1), in logs."""
+        return float(self.plain * (self.outlying / self.plain) ** way)
+
+
+def probe(
+    features: ArrayLike,
+    head: ArrayLike | None = None,
+    *,
+    name: str = "this checkpoint",
+    recorded: Iterable[Measurement] = (),
+    rows_are_images: bool = False,
+) -> Probe:
+    """Look for outlier features in the features of unlabelled images: (N, d) → `Probe`.
+
+    `features`: what the model's head sees, one row per image, of any length (nothing here changes
+    when a row is scaled). `head`: its weights (classes, d), if it has one. `recorded`: measurements
+    of outlier features to place this one among; those of a model called `name` are left out.
+    `rows_are_images`: whether that is known, so that no guess about a transposed array is made.
+    Raises ProbeError for fewer than `FEWEST_IMAGES` images, other shapes, transposed arrays,
+    numbers that are not finite, and images whose features are all equal.
+    """
+    return judge(measure.of_arrays(features, head, name, rows_are_images), list(recorded))
+
+
+def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
+    """The verdict on a measurement of a probe, among recorded models. In order:
+
+    1. The last layer is not signed (`layer`): *cannot tell*. Sparse features have a raised κ
+       without outlier features, and those of CLIP's encoders are signed.
+    2. The interval of κ lies above two thirds of the way from controls to zero-shot models
+       (`Marks`), there are outlier coordinates, and the interval of the share of images that
+       they lead in lies above `PERSISTENCE_THRESHOLD`: *shows*; but *cannot tell* if the features
+       hardly vary between images (`VARYING_THRESHOLD`), which random weights do too, or if the
+       mean image alone makes the sign: the interval of κ after mean subtraction is not above
+       `LESS_MEAN_THRESHOLD`. A constant that a bias adds to one coordinate does that.
+    3. The interval of κ lies below one third of that way, and there is no outlier coordinate:
+       *none*, in this basis.
+    4. Anything else: *cannot tell*, because there are too few images, or because κ, outlier
+       coordinates and persistence do not go together.
+    """
+    others = among(m, recorded)
+    marks = marks_of(others)
+    answer, why = _answer(m, marks)
+    words = in_words(m) | _in_words(marks)
+    because = _SAID["because"][why].format(**words) if why else ""
+    alike = [other for other in others if _signed(other) == (layer(m) == "signed")]
+    return Probe(
+        m,
+        answer,
+        _SAID["sentences"][answer].format(name=title(m), because=because),
+        (*_reasons(m, marks, words), _SAID["layers"][layer(m)].format(**words)),
+        tuple(_cautions(m, others, answer, words)),
+        rank=1 + sum(_kurtosis(other) > _kurtosis(m) for other in alike),
+        among=1 + len(alike),
+    )
+
+
+def _reasons(m: Measurement, marks: Marks, words: dict[str, Any]) -> list[str]:
+    outlying = len(m.value("outlier_coordinates")) > 0
+    names = ["kurtosis" if marks.plain < marks.outlying else "kurtosis alone"]
+    names += ["outliers" if outlying else "no outliers", "leader", "mean"]
+    names += ["unread"] * bool("least" in words and m.value("least_directions"))
+    return [_SAID["reasons"][name].format(**words) for name in names]
+
+
+def _cautions(
+    m: Measurement, others: Sequence[Measurement], answer: Answer, words: dict[str, Any]
+) -> Iterable[str]:
+    said, signed = _SAID["cautions"], layer(m) == "signed"
+    yield from said["always"]
+    if answer == "none":
+        yield said["none"]
+    if not signed:
+        yield said["unfair"]
+    leading = _share_interval(m, "persistence_fraction")[0] > PERSISTENCE_THRESHOLD
+    if leading and not len(m.value("outlier_coordinates")):
+        yield said["untrained"]
+    if m.counts["images"] < images_needed(m):
+        yield said["few"].format(**words)
+    marks = marks_of(others)
+    for model in filter(None, (marks.plain_of, marks.outlying_of)):
+        rest = [other for other in others if other.model != model]
+        without = _answer(m, marks_of(rest))[0]
+        if without != answer:  # which this one model decides
+            yield said["marks"].format(model=model, without=without)
+
+
+def _answer(m: Measurement, marks: Marks) -> tuple[Answer, str]:
+    """The answer, and why there is none."""
+    why = _doubt(m, marks)
+    low = interval(m)[1] < marks.at(1 / 3)
+    return ("cannot tell" if why else "none" if low else "shows"), why
+
+
+def _doubt(m: Measurement, marks: Marks) -> str:
+    """Why there is no answer; "" if there is one."""
+    low, high = interval(m)
+    outlying = len(m.value("outlier_coordinates")) > 0
+    least, most = _share_interval(m, "outliers_lead")
+    if layer(m) != "signed":
+        return "not signed"
+    if high < marks.at(1 / 3):
+        return "low with outliers" if outlying else ""
+    if marks.at(1 / 3) <= low and high <= marks.at(2 / 3):
+        return "between"
+    if low <= marks.at(2 / 3):
+        return "few for kurtosis"
+    if not outlying or most < PERSISTENCE_THRESHOLD:
+        return "no persistence"
+    if least <= PERSISTENCE_THRESHOLD:
+        return "few for persistence"
+    if m.value("varying") < VARYING_THRESHOLD:
+        return "alike"
+    return "mean alone" if interval(m, *LESS_MEAN)[0] <= LESS_MEAN_THRESHOLD else ""
+
+
+# What a measurement says of one model, and of several
+
+
+def title(m: Measurement) -> str:
+    """What the checkpoint is called."""
+    return m.provenance.made_from.get(measure.CHECKPOINT, m.model)
+
+
+def layer(m: Measurement) -> str:
+    """The kind of last layer, judged from its values: signed, behind a (soft) rectifier."""
+    if not m.value("reach"):
+        return "behind a ReLU"
+    return "signed" if m.value("reach") >= REACH_THRESHOLD else "behind a soft rectifier"
+
+
+def interval(
+    m: Measurement, mean: str = "kurtosis_mean", error: str = "kurtosis_standard_error"
+) -> Interval:
+    """The 95 % interval of a mean over images (Student's t), by default of κ."""
+    middle, spread = m.value(mean), m.value(error)
+    if not spread:
+        return middle, middle
+    low, high = scipy.stats.t.interval(0.95, m.counts["images"] - 1, middle, spread)
+    return float(low), float(high)
+
+
+def images_needed(m: Measurement) -> int:
+    """How many images like these give an interval of κ of ± 5 %."""
+    deviation = m.value("kurtosis_standard_error") * math.sqrt(m.counts["images"])
+    wanted = float(1.96 * deviation / (PRECISION * _kurtosis(m))) ** 2
+    return max(FEWEST_IMAGES, math.ceil(wanted))
+
+
+def marks_of(recorded: Sequence[Measurement]) -> Marks:
+    """The marks that recorded models of signed layers set."""
+    signed = [m for m in recorded if _signed(m)]
+    high = [m for m in signed if m.level == "zero_shot"]
+    low = [m for m in signed if m.level in ("random", "supervised")]
+    if not (low and high):
+        return Marks()
+    plain, outlying = max(low, key=_kurtosis), min(high, key=_kurtosis)
+    if _kurtosis(plain) >= _kurtosis(outlying):
+        return Marks()
+    return Marks(_kurtosis(plain), _kurtosis(outlying), plain.model, outlying.model)
+
+
+def among(m: Measurement, recorded: Iterable[Measurement]) -> list[Measurement]:
+    """Measurements of other models, by falling κ."""
+    others = [other for other in recorded if other.model not in (m.model, title(m))]
+    return sorted(others, key=_kurtosis, reverse=True)
+
+
+def known_models() -> list[Measurement]:
+    """The models to compare with: those recorded, so that no verdict depends on the store.
+
+    Captions are no images.
+    """
+    found = records.read_all("outlier_features")
+    return [m for m in found if "captions" not in m.data.name]
+
+
+def _kurtosis(m: Measurement) -> float:
+    return float(m.value("kurtosis_mean"))
+
+
+def _signed(m: Measurement) -> bool:
+    return bool(m.value("negative_share") > 0)
+
+
+def _share_interval(m: Measurement, name: str) -> Interval:
+    """Wilson's 95 % interval of a share of images."""
+    images = m.counts["images"]
+    tested = scipy.stats.binomtest(round(m.value(name) * images), images)
+    ends = tested.proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
+
+
+# Words
+
+
+def in_words(m: Measurement) -> dict[str, Any]:
+    """What can be said of the numbers, by the names that ``data/probe.yaml`` uses."""
+    profile, coordinates = m.value("profile"), m.value("outlier_coordinates")
+    images, leaders = m.counts["images"], m.value("leaders")
+    return _THRESHOLDS | {
+        "images": images,
+        "needed": images_needed(m),
+        "kurtosis": digits(_kurtosis(m)),
+        "interval": _ends(interval(m), digits),
+        "named": outliers(profile, m.value("outlier_threshold")),
+        "largest": digits(profile.max()),
+        "they": "It leads" if len(coordinates) == 1 else "They lead",
+        "lead": round(m.value("outliers_lead") * images),
+        "outliers_lead": share(m.value("outliers_lead")),
+        "outliers_lead_interval": _ends(_share_interval(m, "outliers_lead")),
+        "leader": m.value("persistence_coordinate"),
+        "less_mean": digits(m.value("kurtosis_less_mean")),
+        "less_mean_interval": _ends(interval(m, *LESS_MEAN), digits),
+        "in_mean": share(1 - m.value("varying")),
+        "leads": share(m.value("persistence_fraction")),
+        "leads_interval": _ends(_share_interval(m, "persistence_fraction")),
+        "leaders": "no other one leads" if leaders == 1 else f"{leaders} different ones lead",
+        "negatives": share(m.value("negative_share")),
+        "zeros": share(m.value("zero_share")),
+        "reach": share(m.value("reach")),
+        "absent": "positive" if m.value("negative_share") else "negative",
+        "behind": layer(m).replace("behind a", "comes from behind a"),
+        **_head_in_words(m),
+    }
+
+
+def _head_in_words(m: Measurement) -> dict[str, str]:
+    if "importance" not in m.values:
+        return {"privileged": "no head", "importance": "no head"}
+    importance, centred = m.value("importance"), m.value("importance_head_centred")
+    classes, width, least = m.counts["classes"], m.counts["components"], m.value("least_directions")
+    few = " (too few to vary in every direction)" if classes <= width else ""
+    privileged = (importance >= m.value("privileged_threshold")).sum()
+    return {
+        "privileged": f"{privileged} of {len(importance)}",
+        "importance": f"{digits(importance[0])} ({digits(centred[0])})",
+        "least": f"{least} of {width}",
+        "least_energy": share(m.value("least_energy")),
+        "least_chance": share(least / width),
+        "least_kurtosis": digits(m.value("least_kurtosis")),
+        "rows": f"{classes} rows{few}",
+    }
+
+
+def _in_words(marks: Marks) -> dict[str, str]:
+    values = {"plain": marks.plain, "outlying": marks.outlying}
+    values |= {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
+    names = {"plain_of": marks.plain_of, "outlying_of": marks.outlying_of}
+    return {name: digits(value) for name, value in values.items()} | names
+
+
+def _ends(ends: Interval, form: Callable[[float], str] = "{:.1%}".format) -> str:
+    return f"{form(ends[0])} to {form(ends[1])}".replace("%", "")

@@ -1,0 +1,220 @@
+"""What a probe measures: features of unlabelled images, and a head if there is one → a measurement.
+
+Pure functions. The quantities are those of ``probe`` in ``data/quantities.yaml``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import Any
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.code import version_of
+from analysis.common import CompanionError, as_words
+from analysis.families.registry import Level
+from analysis.metrics import basis, directions, outliers
+from companion.measurements import measures, records
+from companion.measurements.measures import Quantities
+from companion.measurements.records import Data, Measurement, Origin, Provenance
+
+FEWEST_IMAGES = 8
+"""Fewer give no meaningful estimate."""
+UNEVEN_ROWS = 0.2
+"""Spread of the rows' lengths over their mean from which on an array may be transposed. Images have
+had 0.00 to 0.13, coordinates 0.24 and more, at least twice as much as the images."""
+LEAST_VARIANCE = 1e-4
+"""The directions along which a head's rows hardly vary: the share of the variance they hold."""
+SAMPLED_ROWS = 1000
+"""Images whose components say how far the two signs reach."""
+CHECKPOINT = "checkpoint"
+"""Under which name `Provenance.made_from` has what the checkpoint is called."""
+
+
+class ProbeError(CompanionError, ValueError):
+    """A probe cannot be made; the message says why and what to do."""
+
+
+def of_arrays(
+    features: ArrayLike, head: ArrayLike | None, name: str, rows_are_images: bool
+) -> Measurement:
+    """Measure arrays of which nothing else is known: (N, d), (classes, d) or no head.
+
+    Raises ProbeError, in one sentence, for what no probe can be made of.
+    """
+    try:
+        array = outliers.checked_features(_as_array("the features", features))
+        weights = None if head is None else _as_array("the head", head)
+        if not rows_are_images:
+            _check_orientation(array, weights)
+        sha256 = hashlib.sha256(array.tobytes()).hexdigest()
+        source = Provenance(
+            weights=as_words(name),
+            weights_sha256=None,
+            weights_note="The features were given as an array.",
+            origins=[Origin(name="features", sha256=sha256)],
+            layer="as given",
+            head="" if head is None else "as given",
+            version=version_of("interpreting-clip-companion"),
+            made_from={CHECKPOINT: as_words(name), **records.code_parts("probe")},
+            libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
+            device="not known",
+            precision=f"{array.dtype}; measured in float64",
+            taken=records.today(),
+        )
+        what = Data(name="images", what=f"{len(array)} images, given as features")
+        return measured(array, weights, "probe", "checkpoint", "zero_shot", what, source)
+    except ProbeError:
+        raise
+    except ValueError as error:
+        raise ProbeError(f"{name} cannot be probed: {error}") from None
+
+
+def measured(
+    features: NDArray[Any],
+    head: NDArray[Any] | None,
+    family: str,
+    model: str,
+    level: Level,
+    data: Data,
+    source: Provenance,
+) -> Measurement:
+    """Measure features that are sound, with the head if it has more than one class.
+
+    Raises ProbeError for too few images.
+    """
+    check_number(len(features))
+    if head is not None and len(np.atleast_1d(head)) < 2:  # nothing to choose between
+        head = None
+    counts = {"images": len(features), "components": features.shape[1]}
+    return Measurement(
+        format=2,
+        experiment="probe",
+        family=family,
+        model=model,
+        level=level,
+        data=data,
+        counts=counts if head is None else counts | {"classes": len(head)},
+        values=records.values_with_units("probe", quantities(features, head)),
+        provenance=source,
+    )
+
+
+def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:
+    """The numbers of a probe: (N, d), (classes, d) or no head.
+
+    ``kurtosis_less_mean``: mean κ once the mean image is subtracted, all at length 1.
+    ``outliers_lead``: how often an outlier coordinate is the largest. ``reach``: the 95th
+    percentile of the magnitudes on the side, negative or positive, that reaches less far, over that
+    of the other. ``varying``: 1 − |mean of h / |h||², the share of squared length that differs
+    between images. ``importance`` is sorted, the largest first. ``least_directions``: how many
+    directions, those along which the head's rows vary least, hold `LEAST_VARIANCE` of their
+    variance together; the images' energy in them, and κ without them.
+    """
+    found = outliers.outlier_features(features)
+    less_mean = _less_mean(features, found.kurtosis)
+    total = sum(h.sum(axis=0) for h in directions.unit_blocks(features, features.shape[1]))
+    return {
+        **measures.outlier_features(features),
+        "kurtosis_less_mean": less_mean.mean(),
+        "kurtosis_less_mean_error": scipy.stats.sem(less_mean),
+        "outliers_lead": found.leading[found.coordinates()].sum() / len(features),
+        "reach": _reach(features),
+        "varying": max(0.0, 1 - float(np.sum((total / len(features)) ** 2))),
+        **({} if head is None else _of_head(features, head)),
+    }
+
+
+def _less_mean(features: NDArray[Any], kurtosis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """κ of the images at length 1 less their mean; as they are if one of them is the mean."""
+    try:
+        return outliers.kurtosis(basis.less_mean(features))
+    except ValueError:
+        return kurtosis
+
+
+def _reach(features: NDArray[Any]) -> float:
+    rows = np.unique(np.linspace(0, len(features) - 1, SAMPLED_ROWS).round().astype(int))
+    values = np.asarray(features[rows], dtype=np.float64).ravel()
+    sides = [values[values > 0], -values[values < 0]]
+    far = [float(np.quantile(side, 0.95)) if side.size else 0.0 for side in sides]
+    return min(far) / max(far)
+
+
+def _of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
+    numbers = measures.privileged_directions(features, head)
+    rows = basis.text_directions(head, at_length=False)
+    least = rows.directions[: int((np.cumsum(rows.variance) <= LEAST_VARIANCE).sum())]
+    h = basis.at_length_one(features)
+    return {
+        "importance": np.sort(numbers["importance"])[::-1],
+        "importance_head_centred": numbers["importance_head_centred"],
+        "privileged_threshold": numbers["privileged_threshold"],
+        "least_directions": len(least),
+        "least_energy": ((h @ least.T) ** 2).sum(axis=1).mean(),
+        "least_kurtosis": outliers.kurtosis(basis.without(h, least)).mean(),
+    }
+
+
+def check_number(images: int) -> None:
+    """Raise ProbeError for fewer images than `FEWEST_IMAGES`."""
+    if images < FEWEST_IMAGES:
+        raise ProbeError(
+            f"{images} {'image is' if images == 1 else 'images are'} too few for a meaningful "
+            f"estimate: at least {FEWEST_IMAGES} are expected, better 100 and more; add images to "
+            "the folder."
+        )
+
+
+def _as_array(what: str, given: Any) -> NDArray[Any]:
+    """An array of what may be a tensor, on any device and of any precision, of parameters even.
+
+    Raises ValueError for anything that has no such numbers, and for masked ones.
+    """
+    if np.ma.isMaskedArray(given):
+        raise ValueError(f"{what} are a masked array, whose mask would be lost: leave rows out.")
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = given.float() if "bfloat16" in str(given.dtype) else given
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{what} are no array of numbers ({str(error).splitlines()[0]})."
+        ) from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{what} are {array.dtype}, where real numbers are expected.")
+    return array
+
+
+def _check_orientation(array: NDArray[Any], head: ArrayLike | None) -> None:
+    """Raise ValueError for what seems to be (components, images).
+
+    A head says so by its width. Without one the lengths do: images are about equally long, if not
+    at length 1, and coordinates are not.
+    """
+    width = np.shape(head)[-1] if head is not None and np.ndim(head) == 2 else array.shape[1]
+    if width != array.shape[1] and width == len(array):
+        raise ValueError(
+            f"the features have the shape {array.shape} and the head reads {width} components, as "
+            "many as there are rows; one row per image is expected: give features.T."
+        )
+    rows, columns = np.empty(len(array)), np.zeros(array.shape[1])
+    for place, h in outliers.finite_blocks(array):
+        rows[place] = np.einsum("ij,ij->i", h, h)
+        columns += np.einsum("ij,ij->j", h, h)
+    of_rows, of_columns = (_spread(np.sqrt(squares)) for squares in (rows, columns))
+    if of_rows > max(UNEVEN_ROWS, 2 * of_columns):
+        raise ValueError(
+            f"the features have the shape {array.shape} and seem to be transposed, since their "
+            "rows differ in length more than twice as much as their columns; one row per image is "
+            "expected: give features.T or, if rows are images, divide each by its length."
+        )
+
+
+def _spread(lengths: NDArray[np.float64]) -> float:
+    """Standard deviation of lengths over their mean; 0 where all are 0."""
+    return float(lengths.std() / lengths.mean()) if lengths.any() else 0.0
