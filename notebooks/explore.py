@@ -18,6 +18,7 @@ edition: str = "paper"  # whose recorded measurements stand beside the accuracie
 
 # %%
 import numpy as np
+import pandas as pd
 
 from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import fit_baseline
@@ -27,9 +28,10 @@ from companion.publish import explore, style
 table = accuracies.load()
 families = load_families(edition)
 measured = [
-    m for m in records.read_all("outlier_features")
+    m
+    for m in records.read_all("outlier_features")
     if m.family in families or m.family.startswith(f"{ZOO}-")
-]  # fmt: skip
+]
 data = explore.data(table, families, measured)
 
 # %% [markdown]
@@ -45,4 +47,14 @@ assert np.isclose(line.slope, kept["slope"])
 # %%
 style.explorer("models", data)
 style.text("count", f"{len(data['model']):,}")
-style.text("not-counted", str(len(atlas.set_aside(table))))
+
+# %%
+aside = atlas.set_aside(table)
+style.text("not-counted", str(len(aside)))
+names = (aside["model"] + " " + aside["weights"]).str.strip()
+style.table(
+    "aside",
+    pd.DataFrame({"model": names, "source": aside["source"], "why": aside["reason"]}),
+    None,
+    "Published rows that the atlas and the explorer do not count, each with its reason.",
+)

@@ -30,7 +30,7 @@ from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
-from companion.publish import accuracies, candidates, compared, dots, style, words
+from companion.publish import candidates, compared, dots, robustness, style, words
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence, anywhere=True)
@@ -63,7 +63,7 @@ contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidate
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
     "models", compared.candidates(shown.dropna(subset=["kurtosis"])),
-    words.kinds(accuracies.evidence(*evidence.robustness.values()), kind),
+    words.kinds(robustness.evidence(*evidence.robustness.values()), kind),
     """The models whose κ is measured per image, on the images without shift unless others are
     named. Repeated trainings appear with seed 0.""",
     more=f"""ER: effective robustness with its 95 % interval; robust: it exceeds what ordinary

@@ -24,7 +24,7 @@ family: str = "pocket_cnn"  # the model family that is shown
 import pandas as pd
 
 from analysis.families.registry import load_family
-from companion.measurements import views
+from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
 from companion.measurements.records import available
 from companion.publish import charts, inside, style, words
@@ -50,9 +50,8 @@ sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
 on, trained_on, name, source = SAMPLES[sample]
 evidence = words.kinds(source, words.kind(found))
-view = views.view(name)
-outside = view.where
-lowest = view.pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
+outside = "five shifts" if name == "five" else "unseen styles"
+lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
 
 # %% [markdown]
 # ## Accuracy and effective robustness against the share pruned

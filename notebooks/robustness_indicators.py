@@ -28,14 +28,14 @@ import pandas as pd
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.publish import accuracies, candidates, compared, dots, style, words
+from companion.publish import candidates, compared, dots, robustness, style, words
 
 evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
 known = candidates.measured(evidence)
 models = candidates.of_models(evidence, known).dropna(subset=["er"])  # NaN where unknown
 recorded = candidates.of_seeds(evidence.families, resamples, seed)  # of the pocket lab's seeds
 kinds = (words.kind([m]) for own in known.values() for m in own.values())
-kind = words.kinds(accuracies.evidence(*evidence.robustness.values()), *kinds)
+kind = words.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 
 # %% [markdown]

@@ -21,9 +21,10 @@ from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
-from companion.measurements import accuracies, due, measures, provenance, records, take, views
+from companion.measurements import accuracies, due, measures, provenance, records, take
+from companion.measurements.effective_robustness import effective, of_own_features, once, view
 from companion.measurements.records import MeasurementError
-from companion.publish.own import missing
+from companion.publish.reproduced import lacking
 from companion.publish.words import in_brief
 
 WIDTH = 24
@@ -157,7 +158,7 @@ def test_a_measurement_counts_the_right_images_of_every_class(own_store):
     assert found.value("top1_standard_error") == pytest.approx(error, rel=1e-3)
     family = Family.model_construct(name="mine", title="Mine", models=(described,))
     own = accuracies.measured([family], [found])
-    (exact,) = accuracies.compared(own, family, accuracies.load()).to_dict("records")
+    (exact,) = accuracies.with_published(own, family, accuracies.load()).to_dict("records")
     assert exact["accuracy"] == top1 and np.isnan(exact["published"])
     assert exact["limit"] == pytest.approx(NORMAL_95 * error, rel=1e-12)
 
@@ -167,17 +168,17 @@ def test_effective_robustness_from_the_store(own_store):
     a, *tops = (fill(described, data, head, seed) for seed, data in enumerate(DATA))
     family = Family.model_construct(name="mine", title="Mine", models=(described,))
     own = accuracies.measured([family], taken(described, *DATA))
-    (found,) = views.effective(own, accuracies.FIVE_SHIFTS).to_dict("records")
+    (found,) = effective(own, accuracies.FIVE_SHIFTS).to_dict("records")
     assert [found["imagenet"], *(found[shift] for shift in SHIFTS)] == [a, *tops]
     mean, line, n = sum(tops) / 5, on_line(a), COUNT - 6
     assert found["shifted"] == pytest.approx(mean, abs=1e-12)
     assert found["er"] == pytest.approx(mean - line, abs=1e-12)
     slope = 0.76 * line * (1 - line) / (a * (1 - a))
     variance = sum(top * (1 - top) / n for top in tops) / 25 + slope**2 * a * (1 - a) / n
-    assert found["er_95"] == pytest.approx(NORMAL_95 * variance**0.5)
+    assert (found["high"] - found["low"]) / 2 == pytest.approx(NORMAL_95 * variance**0.5)
     less = own[~own["dataset"].isin(["imagenet_r", "objectnet"])]
     assert accuracies.missing(less["dataset"]) == ["imagenet-r", "objectnet"]
-    assert views.effective(less, accuracies.FIVE_SHIFTS).empty
+    assert effective(less, accuracies.FIVE_SHIFTS).empty
 
 
 def test_one_pruned_head_classifies_all_six_data_sets(own_store):
@@ -291,7 +292,7 @@ def all_recorded(family, what=""):
 def test_own_accuracies_are_a_view_of_their_own():
     families = load_families("paper")
     measured = all_recorded(families["rn50"])
-    table = views.of_own_features(families, measured).set_index("name")
+    table = of_own_features(families, measured).set_index("name")
     assert list(table.index) == list(TOPS)
     for name, (inside, *shifts) in TOPS.items():
         row = table.loc[name]
@@ -299,15 +300,15 @@ def test_own_accuracies_are_a_view_of_their_own():
         assert row["er"] == pytest.approx(sum(shifts) / 5 - on_line(inside), abs=1e-4)
         assert [row[shift] for shift in SHIFTS] == pytest.approx(shifts, abs=1e-4)
         assert (row["source"], row["evidence"]) == ("own features", "recorded")
-    five, _ = views.of_family(families["rn50"], "matched_frequency", measured)
-    own = five.models[five.models["source"] == accuracies.OWN]
+    five = view("five").models(accuracies.known([families["rn50"]], measured))
+    own = five[five["source"] == accuracies.OWN]
     assert list(own["name"]) == list(TOPS)
-    again = own["name"].isin(five.models.loc[five.models["source"] != accuracies.OWN, "name"])
-    assert again.any() and len(views.once(five.models)) == len(five.models) - again.sum()
+    again = own["name"].isin(five.loc[five["source"] != accuracies.OWN, "name"])
+    assert again.any() and len(once(five)) == len(five) - again.sum()
     zero = recorded(families["rn50"], "rn50-openai", "imagenet", 0.0)
     others = [m for m in measured if (m.model, m.data.name) != ("rn50-openai", "imagenet")]
     drawn = [recorded(families["rn50"], "rn50-random", data, 0.01) for data in DATA]
-    left = views.of_own_features(families, [zero, *others[:-1], *drawn])
+    left = of_own_features(families, [zero, *others[:-1], *drawn])
     assert list(left["name"]) == ["rn50-openai-finetuned"]  # one without a logit, one without A
 
 
@@ -409,14 +410,14 @@ def rows_of(table):
     return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in table.split("\n")]
 
 
-@pytest.mark.parametrize(("inside", "told"), [(0, "where no"), (1, "where every"), (0.5, None)])
+@pytest.mark.parametrize(("inside", "told"), [(0, "no"), (1, "every"), (0.5, None)])
 def test_effective_robustness_needs_a_share_between_none_and_all(inside, told):
     family = load_families("paper")["rn50"]
     (model,) = [m for m in family.at_level("zero_shot") if m.loadable][:1]
     every = [(model.name, one, inside if one == "imagenet" else 0.5) for one in sets.published()]
-    said = missing(family, pd.DataFrame(every, columns=["name", "dataset", "accuracy"]))
-    assert (f"{model.title}: effective robustness is not defined" in said) == bool(told)
-    assert (told or "") in said
+    lacks = lacking(family, pd.DataFrame(every, columns=["name", "dataset", "accuracy"]))
+    lacks = lacks.set_index("model")["lacks"].get(model.title, "")
+    assert lacks.startswith(f"a logit: {told}") if told else not lacks
 
 
 @pytest.mark.slow
@@ -438,14 +439,13 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
             tops[name, data] = a = right / n
             half = 196 * (a * (1 - a) / n) ** 0.5
             wanted = f"{100 * a:.1f}" + (f" ± {half:.1f}" if half else "")
-            assert shown[level, title][2:] == [f"{n:,}", wanted], (name, data)
+            assert shown[level, title][2:4] == [f"{n:,}", wanted], (name, data)
     inside, *shifts = (tops["mini-own", data] for data in DATA)
     wanted = f"{100 * (np.mean(shifts) - on_line(inside)):+.1f}"
     header, _, *rows = rows_of(pages["own-robustness"])
     (row,) = (row for row in rows if row[0].startswith("supervised"))
     assert header[1] == "ER (points)" and row[1].startswith(f"{wanted} ±")
-    assert "every model whose weights can be loaded is measured" in pages["own-missing"]
-    assert "NOT the published set" in pages["own-copies"]
+    assert pages["own-missing"] == "" and "NOT the published set" in pages["own-accuracies"]
 
     table = rows_of(results(folder, "pruning_under_shift mini")["kept"])
     place = records.live_path("mini-own", "imagenet-and-shifts", "pruning_under_shift")

@@ -1,6 +1,7 @@
 """Every published model: what it was trained on, which rows are set aside, and what comes out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.stats import linregress, rankdata, spearmanr
@@ -15,7 +16,8 @@ from analysis.metrics.robustness import (
 )
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS, AccuracyError
-from companion.publish import atlas as charts
+from companion.measurements.effective_robustness import view
+from companion.publish import pictures, robustness
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +157,30 @@ def test_shifts_go_together_two_by_two(clip):
         assert np.corrcoef(off[one], off[other])[0, 1] == pytest.approx(r, abs=0.05)
 
 
-def test_figures_carry_their_values_in_words(clip):
+def test_accuracies_are_drawn_on_axes_on_which_equal_logits_are_equal_steps(clip):
     high = clip[clip["imagenet"] > 0.6]
-    shown = charts.two_axes(high["imagenet"], high["shifted"], high["group"], ("one", "other"))
-    mean = high.loc[high["group"] == "OpenAI", ["imagenet", "shifted"]].mean()
-    assert f"OpenAI {mean['imagenet']:.2f}, {mean['shifted']:.2f}" in shown.alt
     line = fit_baseline(high["imagenet"], high["shifted"])
-    few, rest = high[high["group"] == "OpenAI"], high[high["group"] != "OpenAI"]
-    shown = charts.one_line(rest, few, line, 20, 0, ("OpenAI's", "others"), np.array([0.0, 1, 0]))
-    low, top = 100 * few["imagenet"].min(), 100 * few["imagenet"].max()
-    assert f"OpenAI's from {low:.1f} to {top:.1f} % on ImageNet" in shown.alt
+    shown = high.assign(of=high["model"], series="CLIP", look="filled", label="")
+    shown.loc[high["model"] == "ViT-L-14", "label"] = "ViT-L/14"
+    drawing = robustness.on_logit_axes(shown, FIVE_SHIFTS, {"line": line.predict}, [line] * 3)
+    (axes,) = drawing.figure.axes
+    x, y = axes.get_xlabel(), axes.get_ylabel()
+    np.testing.assert_allclose(drawing.data[[x, y]], 100 * high[["imagenet", "shifted"]])
+    places = axes.transData.transform([[20, 50], [50, 50], [80, 50]])[:, 0]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1])
+    curve = axes.get_lines()[-1].get_xydata() / 100
+    np.testing.assert_allclose(curve[:, 1], line.predict(curve[:, 0]))
+    assert [text.get_text() for text in axes.texts] == ["ViT-L/14"]
+
+
+def test_an_arrow_is_as_long_as_effective_robustness(clip):
+    model = clip.set_index(["model", "weights"]).loc[("ViT-L-14", "openai")]
+    er = effective_robustness(model["shifted"], model["imagenet"])
+    model = pd.Series({**model, "level": "zero_shot", "er": float(er)})
+    drawing = pictures.arrow(view("five"), model, "ViT-L/14")
+    low, high = drawing.data["mean top-1 of five shifts (%)"]
+    assert high - low == pytest.approx(100 * model["er"]) == pytest.approx(36.7, abs=0.05)
+    assert "+36.7 points" in [text.get_text() for text in drawing.figure.axes[0].texts]
+    drawing = pictures.bars({"a line": 0.258, "equals": 0.062}, "finetuned")
+    assert [bar.get_width() for bar in drawing.figure.axes[0].patches] == [25.8, 6.2]
+    assert "a line +25.8; equals +6.2" in drawing.alt

@@ -12,8 +12,9 @@ from conftest import ROOT, what_axe_finds
 
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import PAPER_BASELINE, Baseline, effective_robustness
-from companion.measurements import atlas, records, views
+from companion.measurements import atlas, records
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
+from companion.measurements.effective_robustness import fit_choices, view
 from companion.publish import explore
 from companion.publish.svg import explorer
 
@@ -31,10 +32,10 @@ def test_the_lines_are_the_books(table, data):
     lines = {(o["view"], o["pool"], o["v2"]): o for o in data["lines"]}
     assert len(lines) == len(data["lines"])
     assert lines["five", "printed", "mean"]["slope"] == PAPER_BASELINE.slope
-    for choice in views.fit_choices(table).itertuples():
+    for choice in fit_choices(table).itertuples():
         line = lines["five", choice.kinds, choice.v2]
         assert (line["slope"], line["models"]) == (choice.slope, choice.models)
-    four = views.view("four", load_families("paper").values(), v2="matched_frequency").line
+    four = view("four").line
     assert lines["four", "all", "matched_frequency"]["intercept"] == four.intercept
     assert not {(o["view"], o["pool"]) for o in data["lines"]} & {("objectnet", "modern")}
 

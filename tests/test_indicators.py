@@ -15,7 +15,8 @@ from statsmodels.stats.multitest import multipletests
 from analysis.families.registry import load_families
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.measurements import views
+from companion.measurements import accuracies
+from companion.measurements.effective_robustness import view
 from companion.publish import candidates, compared
 
 
@@ -131,7 +132,7 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
     project = copy_checkout(tmp_path / "project")
     folder = project / "data/measurements/outlier_features"
     content = json.loads((folder / "vit_b_16-openai--coco_500_images.json").read_text("utf-8"))
-    er = views.view("five", load_families("paper").values()).models
+    er = view("five").models(accuracies.known(load_families("paper").values()))
     er = er.drop_duplicates("name", keep=False)
     kurtosis = 3 + np.random.default_rng(0).gamma(1, 20, len(er)).round(1)
     for value, row in zip(kurtosis, er.itertuples(), strict=True):

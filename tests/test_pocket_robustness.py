@@ -7,8 +7,9 @@ import pytest
 from analysis.families.registry import load_families, load_family
 from analysis.images import emoji
 from analysis.metrics.robustness import fit_baseline
-from companion.measurements import accuracies, views
+from companion.measurements import accuracies
 from companion.measurements.accuracies import AccuracyError
+from companion.measurements.effective_robustness import resampled, view, views
 
 KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'")
 
@@ -16,7 +17,7 @@ KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'"
 @pytest.mark.parametrize("family", ["pocket_cnn", "pocket_vit"])
 def test_rows_are_the_kept_accuracies_in_the_familys_order(family):
     backbone = load_family(family)
-    found = views.view("unseen", [backbone]).models
+    found = view("unseen").models(accuracies.pocket([backbone]))
     assert list(dict.fromkeys(found["name"])) == [model.name for model in backbone.models]
     for row in found.to_dict("records"):
         own = KEPT[(KEPT["model"] == row["name"]) & (KEPT["seed"] == row["seed"])]
@@ -33,7 +34,7 @@ def test_effective_robustness_is_the_distance_to_the_pools_line():
     slope, intercept = np.polyfit(
         *(np.log(pool[r] / (1 - pool[r])) for r in ("imagenet", "seen")), 1
     )
-    for row in views.view("seen", [family]).models.to_dict("records"):
+    for row in view("seen").models(accuracies.pocket([family])).to_dict("records"):
         logit = np.log(row["imagenet"] / (1 - row["imagenet"]))
         expected = 1 / (1 + np.exp(-(slope * logit + intercept)))
         assert row["er"] == pytest.approx(row["shifted"] - expected)
@@ -56,7 +57,9 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
     """One model, one style: draw concepts, count again, refit the pool, subtract."""
     family, seed, resamples = load_family("pocket_cnn"), 3, 5
     name = family.models[0].name
-    found = views.resampled(views.view("seen", [family]), resamples, seed)[name]
+    seen = view("seen")
+    models = seen.models(accuracies.pocket([family]))
+    found = resampled(seen, models, resamples, seed)[name]
     assert found.shape == (resamples, KEPT[KEPT["model"] == name]["seed"].nunique())
     table = emoji.load().table.query("split == 'test' and class_index >= 0")
     concepts = sorted(table["concept"].unique())
@@ -87,10 +90,11 @@ def test_packed_flags_come_back_and_a_wrong_length_is_an_error():
 
 def test_every_family_has_two_views_that_agree_with_their_own_lines():
     for family in load_families().values():
-        for view in views.of_family(family, "matched_frequency"):
-            line = fit_baseline(view.pool["imagenet"], view.pool["shifted"])
-            assert line == view.line
-            assert {"name", "level", "source", "imagenet", "shifted", "er"} <= set(view.models)
-            expected = view.models["shifted"] - view.reference.predict(view.models["imagenet"])
-            assert np.allclose(view.models["er"], expected.astype(float))
-            assert set(view.shifts) <= set(view.pool)
+        for each in views(family.edition):
+            line = fit_baseline(each.pool["imagenet"], each.pool["shifted"])
+            assert line == each.line
+            models = each.models(accuracies.known([family]))
+            assert {"name", "level", "source", "imagenet", "shifted", "er"} <= set(models)
+            expected = models["shifted"] - each.reference.predict(models["imagenet"])
+            assert np.allclose(models["er"], expected.astype(float))
+            assert set(each.shifts) <= set(each.pool)

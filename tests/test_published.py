@@ -1,4 +1,4 @@
-"""Published accuracies: the table, its views, and the paper's numbers that come out of it.
+"""Published accuracies: the table, and the paper's numbers that come out of it.
 
 The fits here are written out with NumPy, apart from ``analysis.metrics.robustness``, as a
 second opinion.
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.families.registry import load_families, load_family
-from companion.measurements import accuracies, views
+from companion.measurements import accuracies
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
     AccuracyError,
@@ -17,6 +17,7 @@ from companion.measurements.accuracies import (
     published,
     wide,
 )
+from companion.measurements.effective_robustness import effective, fit_choices, groups, view
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def families():
 
 @pytest.fixture(scope="module")
 def five(families):
-    return views.view("five", families.values()).models
+    return view("five").models(accuracies.known(families.values()))
 
 
 def logit(accuracy):
@@ -55,7 +56,7 @@ def test_the_baseline_pool_gives_the_known_fit(table, kinds, v2, models, known):
     line = np.linalg.lstsq(np.stack([x, np.ones(len(x))], axis=1), y, rcond=None)[0]
     fit = [*line, np.corrcoef(x, y)[0, 1]]
     assert fit == pytest.approx(known, abs=6e-6 if kinds == "all" else 6e-5)
-    row = views.fit_choices(table).set_index(["kinds", "v2"]).loc[(kinds, v2)]
+    row = fit_choices(table).set_index(["kinds", "v2"]).loc[(kinds, v2)]
     assert row.to_list() == pytest.approx([models, *fit], abs=1e-9)
 
 
@@ -80,24 +81,24 @@ def test_effective_robustness_is_its_definition_and_as_known(five):
 
 
 def test_of_a_model_that_several_sources_measured_the_first_counts(families):
-    four = views.view("four", families.values()).models
+    four = view("four").models(accuracies.known(families.values()))
     supervised = four[four["name"] == "rn101-supervised"]
     assert list(supervised["source"]) == ["imagenet_testbed"]  # timm has measured it, too
 
 
 def test_groups_leave_out_what_is_not_published(five, families):
-    groups = views.groups(five, families).set_index(["family", "pretraining"])
-    assert len(groups) == 16
+    found = groups(five, families).set_index(["family", "pretraining", "level"])
+    assert len(found) == 3 * 16
     soups = five[five["source"] == "model_soups"]["er"]
     assert len(soups) == 72 and soups.max() < 0.15  # well below zero-shot
-    row = groups.loc[("vit_b_32", "OpenAI WIT-400M")]
-    assert row["finetuned"] == pytest.approx(soups.median())
-    assert np.isnan(row["finetuned_95"])
-    assert np.isnan(row["supervised"])
-    assert groups["finetuned"].notna().sum() == 1
+    rows = found.loc[("vit_b_32", "OpenAI WIT-400M")]
+    assert rows.loc["finetuned", "er"] == pytest.approx(soups.median())
+    assert rows.loc["finetuned", ["low", "high"]].isna().all()
+    assert np.isnan(rows.loc["supervised", "er"])
+    assert found.xs("finetuned", level="level")["er"].notna().sum() == 1
 
 
-# Views.
+# Rows that count.
 
 
 def test_models_with_a_defect_are_in_no_view(table):
@@ -133,7 +134,7 @@ def test_every_published_key_names_rows_of_its_level(table, family):
 
 def test_a_family_without_published_models_gives_an_empty_table(table):
     pocket = published([load_family("pocket_cnn")], table)
-    assert pocket.empty and views.effective(pocket, FIVE_SHIFTS).empty
+    assert pocket.empty and effective(pocket, FIVE_SHIFTS).empty
     for v2 in ("mean", "threshold"):  # not the variant that CLIP models have
         assert wide(published([load_family("vit_l_14")], table), v2).empty
 
@@ -164,15 +165,21 @@ ROW = "timm,c,resnet50,tv_in1k,224,supervised,rn50,,imagenet,1000,0.761560,\n"
     "text, message",
     [
         (HEAD.replace("kind,", "") + ROW, "has the columns source, .* where source, .*rebuild"),
-        (HEAD + ROW.replace("0.76", "76"), "line 2 .timm resnet50.: accuracy 761.* a fraction"),
-        (HEAD + ROW.replace("0.761560", "high"), "line 2 .*: accuracy is 'high', which is not a n"),
-        (HEAD + ROW.replace("0.761560", ""), "line 2 .*: accuracy is '', which is not a number"),
-        (HEAD + ROW.replace(",224,", ",big,"), "line 2 .*: image_size is 'big'"),
-        (HEAD + ROW.replace(",1000,", ",200,"), "classes 200 is not that data set's number of c"),
-        (HEAD + ROW.replace("imagenet,", "imagenet_c,"), "dataset imagenet_c must be one of imag"),
-        (HEAD + ROW.replace("timm,", "tim,"), "source tim must be one of open_clip"),
-        (HEAD + ROW.replace("supervised", "standard"), "level standard must be empty or zero_shot"),
-        (HEAD + ROW + ROW, r"line 3 \(timm resnet50\): dataset imagenet is there twice"),
+        (HEAD + ROW.replace("0.76", "76"), "line 2 .timm resnet50.: accuracy '761.* a fraction"),
+        (HEAD + ROW.replace("0.761560", "high"), "line 2 .*: accuracy 'high' is not a n"),
+        (HEAD + ROW.replace("0.761560", ""), "line 2 .*: accuracy '' is not a number"),
+        (HEAD + ROW.replace(",224,", ",big,"), "line 2 .*: image_size 'big' is not a number"),
+        (HEAD + ROW.replace(",1000,", ",200,"), "classes '200' is not that data set's number of c"),
+        (
+            HEAD + ROW.replace("imagenet,", "imagenet_c,"),
+            "dataset 'imagenet_c' must be one of imag",
+        ),
+        (HEAD + ROW.replace("timm,", "tim,"), "source 'tim' must be one of open_clip"),
+        (
+            HEAD + ROW.replace("supervised", "standard"),
+            "level 'standard' must be empty or zero_shot",
+        ),
+        (HEAD + ROW + ROW, r"line 3 \(timm resnet50\): dataset 'imagenet' is there twice"),
     ],
 )
 def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, text, message):

@@ -14,7 +14,7 @@ from companion import cli
 from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import ClaimError, load_claims
 from companion.claims.rules import RULES, judge, judge_all
-from companion.measurements import views
+from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.quantities import declared
 from companion.publish.cards import badge, brief, card, flips, lines, rows, sentence
@@ -124,7 +124,7 @@ def frame(*models: tuple[str, float, float], limit: float = 0.05) -> pd.DataFram
     named = {model.name: model for model in ONE.models}
     return pd.DataFrame([
         {"family": "one", "name": n, "level": named[n].level, "pretraining": named[n].pretraining,
-         "title": "ONE", "er": er, "er_95": half, "low": er - half, "high": er + half,
+         "title": "ONE", "er": er, "low": er - half, "high": er + half,
          "excess": er, "excess_low": er - half, "excess_high": er + half, "limit": limit,
          "ordinary_models": 12, "robust": is_robust(er - half, er + half, limit)}
         for n, er, half in models
@@ -693,7 +693,7 @@ def test_no_model_is_robust_for_its_accuracy_alone(published, model, view, robus
 
 def test_hardly_any_ordinary_model_is_called_robust():
     """Of the baseline's models, a sixth of which lie above the line beyond their sets' error."""
-    five = views.view("five")
+    five = view("five")
     er = effective_robustness(five.pool["shifted"], five.pool["imagenet"], five.reference)
     judged = beside_ordinary(five.pool.assign(er=er, low=er, high=er), five)
     judged = judged.dropna(subset=["excess"])

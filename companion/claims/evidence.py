@@ -30,8 +30,16 @@ from analysis.metrics.robustness import (
     robust_at_every_reach,
 )
 from companion.claims.ledger import Aside, ClaimError, Interval, Number, numbers
-from companion.measurements import accuracies, records, views
+from companion.measurements import accuracies, records
 from companion.measurements.due import TRAINING
+from companion.measurements.effective_robustness import (
+    View,
+    fit_choices,
+    of_own_features,
+    resampled,
+    view,
+    with_interval,
+)
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.quantities import Experiment, Measured
@@ -272,13 +280,14 @@ def gather(
         if not pocket or m.data.name in (TRAINING, POCKET["probe"])
     ]
     if pocket:
-        unseen = views.view("unseen", families.values())
-        every = views.with_interval(unseen.models, views.resampled(unseen, RESAMPLES, SEED))
+        unseen = view("unseen")
+        models = unseen.models(accuracies.pocket(families.values()))
+        every = with_interval(models, resampled(unseen, models, RESAMPLES, SEED))
         shipped = every[every["seed"] == 0].reset_index(drop=True)
         found = {"unseen": beside_ordinary(shipped, unseen)}
         return Evidence(families, known, found, cuts=cuts, others=others, **POCKET)
     return Evidence(
-        families, known, _views(families, known), views.fit_choices(), _misread(families),
+        families, known, _views(families, known), fit_choices(), _misread(families),
         cuts=cuts, others=others,
     )  # fmt: skip
 
@@ -289,7 +298,7 @@ def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
     return Evidence({family.name: family}, list(measurements), **scope)
 
 
-def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
+def beside_ordinary(models: pd.DataFrame, view: View) -> pd.DataFrame:
     """Models of a view (with `imagenet`), compared with ordinary models of equal accuracy.
 
     Ordinary are, on the paper's four shifts, timm's models that were trained on ImageNet alone;
@@ -299,8 +308,8 @@ def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
     `excess_0.05` and `robust_0.05`.
     """
     pools = [view.pool]
-    if view.name == "four":
-        modern = accuracies.wide(accuracies.load(), accuracies.CLIP_V2, tuple(view.shifts))
+    if view.shifts == accuracies.FOUR_SHIFTS:
+        modern = accuracies.wide(accuracies.load(), accuracies.CLIP_V2, view.shifts)
         kept = (modern["source"] == "timm") & (modern["level"] == "supervised")
         pools.insert(0, modern[kept])
     matched = {reach: _matched(models, pools, view, reach) for reach in REACHES}
@@ -318,7 +327,7 @@ def beside_ordinary(models: pd.DataFrame, view: views.View) -> pd.DataFrame:
 
 
 def _matched(
-    models: pd.DataFrame, pools: Sequence[pd.DataFrame], view: views.View, reach: float
+    models: pd.DataFrame, pools: Sequence[pd.DataFrame], view: View, reach: float
 ) -> pd.DataFrame:
     """The excess of models at one reach, from the first pool that has ordinary models enough.
 
@@ -343,15 +352,12 @@ def _matched(
 
 def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict[str, pd.DataFrame]:
     """Published effective robustness on five and on four shifts, and that of own accuracies."""
-    five, four = (views.view(name, families.values()) for name in ("five", "four"))
-    found = {
-        "five": (five.models, five),
-        "four": (four.models, four),
-        "own": (views.of_own_features(families, known), five),
-    }
+    table = accuracies.known(families.values())
+    five, four = view("five"), view("four")
     return {
-        name: beside_ordinary(views.with_interval(rows), view)
-        for name, (rows, view) in found.items()
+        "five": beside_ordinary(five.models(table), five),
+        "four": beside_ordinary(four.models(table), four),
+        "own": beside_ordinary(of_own_features(families, known), five),
     }
 
 

@@ -22,7 +22,7 @@ from companion.claims.ledger import (
     numbers,
 )
 from companion.measurements.accuracies import CLIP_V2
-from companion.measurements.views import POOL_TITLES
+from companion.measurements.effective_robustness import POOL_TITLES
 
 
 def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Result]:

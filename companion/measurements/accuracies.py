@@ -2,7 +2,8 @@
 
 Three sources fill it: what others published (``data/published/accuracies.csv``, whose README gives
 the origin, commit, licence and known defects of each source), what the trainings of the pocket lab
-left (``data/pocket``), and what this book measured from features. `views` computes with them.
+left (``data/pocket``), and what this book measured from features. `effective_robustness` computes
+with them.
 
 A prediction chooses among the classes of its data set only: 200 for ImageNet-R and ImageNet-A, 113
 for ObjectNet. Of a head with more classes the other rows are left out. One class of ObjectNet may
@@ -20,9 +21,9 @@ that lacks one of them has none. No torch.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -94,11 +95,34 @@ def load(path: Path = PUBLISHED) -> pd.DataFrame:
             f"{path.name} has the columns {', '.join(table.columns)} where "
             f"{', '.join(COLUMNS)} are expected: rebuild it with data/published/make.py."
         )
-    table["accuracy"] = _numbers(table, "accuracy", path)
-    table["classes"] = _numbers(table, "classes", path).astype("Int64")
-    table["image_size"] = _numbers(table, "image_size", path, empty=True).astype("Int64")
-    _check_values(table, path)
-    return table
+    for column, broken, rule in _rules(table):
+        if broken.any():
+            line = int(broken.to_numpy().argmax())
+            row = table.iloc[line]
+            raise AccuracyError(
+                f"{path.name}, line {line + 2} ({row['source']} {row['model']}): "
+                f"{column} {row[column]!r} {rule}."
+            )
+    whole = {name: pd.to_numeric(table[name]).astype("Int64") for name in ("classes", "image_size")}
+    return table.assign(accuracy=pd.to_numeric(table["accuracy"]), **whole)
+
+
+def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series[bool], str]]:
+    """Each rule of the published table: column, the rows that break it, what it says."""
+    numbers = {
+        name: pd.to_numeric(table[name], errors="coerce")
+        for name in ("accuracy", "classes", "image_size")
+    }
+    for name, values in numbers.items():
+        empty = (table[name] == "") & (name == "image_size")
+        yield name, values.isna() & ~empty, "is not a number"
+    expected = table["dataset"].map(CLASSES)
+    yield "source", ~table["source"].isin(SOURCES), f"must be one of {', '.join(SOURCES)}"
+    yield "level", ~table["level"].isin(("", *LEVELS)), f"must be empty or {', '.join(LEVELS)}"
+    yield "dataset", expected.isna(), f"must be one of {', '.join(CLASSES)}"
+    yield "classes", numbers["classes"] != expected, "is not that data set's number of classes"
+    yield "accuracy", ~numbers["accuracy"].between(0, 1), "must be a fraction between 0 and 1"
+    yield "dataset", table.duplicated(KEY), "is there twice for this model"
 
 
 def claimed_by(table: pd.DataFrame, family: Family) -> pd.Series[bool]:
@@ -110,18 +134,28 @@ def claimed_by(table: pd.DataFrame, family: Family) -> pd.Series[bool]:
     return claimed
 
 
+def known(families: Iterable[Family], measurements: Sequence[Measurement] = ()) -> pd.DataFrame:
+    """Every accuracy of the families' models, below one another: `published`, `pocket`, `measured`.
+
+    Columns: those that describe a model, then dataset, accuracy, images (how many), what (which
+    images, of measured ones) and evidence.
+    """
+    families = list(families)
+    return _joined([published(families), pocket(families), measured(families, measurements)])
+
+
 def published(families: Iterable[Family], table: pd.DataFrame | None = None) -> pd.DataFrame:
     """The published accuracies of families' models, in the order of the families and their files.
 
-    The rows of `load` that have no defect, and of which model of the registry they are. One model
-    has several rows for a data set where several sources, or many checkpoints of one description,
-    were measured.
+    The rows of `load` that have no defect, with the model of the registry that they belong to. A
+    model has several rows for a data set where several sources, or many checkpoints of one
+    description, were measured.
     """
     rows = load() if table is None else table
     sound = rows[rows["defect"] == ""].drop(columns=["commit", "classes", "defect"])
     images = {name: sets.images(ours) for name, ours in sets.published().items()}
     sound = sound.assign(images=sound["dataset"].map(images), what="", evidence="published")
-    return joined(
+    return _joined(
         _named(sound[_matches(sound, key)], family, model)
         for family in families
         for model in family.models
@@ -132,16 +166,16 @@ def published(families: Iterable[Family], table: pd.DataFrame | None = None) -> 
 def of_checkpoint(table: pd.DataFrame, model: Model) -> pd.DataFrame:
     """What was published of this very checkpoint: dataset, accuracy (a fraction) and source.
 
-    Rows whose source names the same architecture and weights as the registry; for models that
-    stand in for another's there are none. A data set that several sources measured keeps the first.
+    Rows whose source names the same architecture and weights as the registry; there are none for
+    models that stand in for others. A data set that several sources measured keeps the first.
     """
-    found = [table.iloc[:0]]
+    parts = [table.iloc[:0]]
     for key in model.published:
         same = key.model.removesuffix(GELU) == (model.architecture or "").removesuffix(GELU)
         if same and (key.source, key.weights) == (model.library, model.weights):
             exact = (table["defect"] == "") & (table["model"] == key.model)
-            found.append(table[exact & _matches(table, key)])
-    rows = pd.concat(found)[["dataset", "accuracy", "source"]]
+            parts.append(table[exact & _matches(table, key)])
+    rows = pd.concat(parts)[["dataset", "accuracy", "source"]]
     return rows.drop_duplicates("dataset").reset_index(drop=True)
 
 
@@ -158,10 +192,11 @@ def pocket(families: Iterable[Family]) -> pd.DataFrame:
 
     The training style is the data set ``imagenet``.
     """
-    kept = _kept_of_trainings()
-    return joined(
+    in_pocket = [family for family in families if family.edition == "pocket"]
+    kept = _kept_of_trainings() if in_pocket else pd.DataFrame()
+    return _joined(
         _named(kept[kept["model"] == model.name], family, model)
-        for family in families
+        for family in in_pocket
         for model in family.models
     )
 
@@ -204,10 +239,10 @@ def _kept_of_trainings() -> pd.DataFrame:
     return kept.drop(columns=["style", "split", "role"])
 
 
-# This book's own
+# Measured from features
 
 
-def measured(families: Iterable[Family], measurements: Sequence[Measurement]) -> pd.DataFrame:
+def measured(families: Iterable[Family], measurements: Iterable[Measurement]) -> pd.DataFrame:
     """Measured accuracies on ImageNet and its shifts, in the order of the families' models.
 
     Exact: from counts, not from the rounded fraction. ``what`` says which images, ``evidence``
@@ -215,44 +250,46 @@ def measured(families: Iterable[Family], measurements: Sequence[Measurement]) ->
     data sets; others are left alone.
     """
     names = {ours: name for name, ours in sets.published().items() if ours in sets.GRID}
-    rows: dict[str, list[dict[str, object]]] = {}
-    for one in measurements:
-        if one.experiment == "accuracy" and one.data.name in names:
-            images = one.counts["images"]
-            row = {"dataset": names[one.data.name], "images": images, "what": one.data.what,
-                   "accuracy": int(one.value("right_per_class").sum()) / images,
-                   "evidence": "live" if one.live else "recorded"}  # fmt: skip
-            rows.setdefault(one.model, []).append(row | {"source": OWN, "model": one.model})
-    return joined(
-        _named(pd.DataFrame(rows[model.name]), family, model)
+    rows = pd.DataFrame(
+        {
+            "source": OWN,
+            "model": m.model,
+            "dataset": names[m.data.name],
+            "images": m.counts["images"],
+            "what": m.data.what,
+            "accuracy": int(m.value("right_per_class").sum()) / m.counts["images"],
+            "evidence": "live" if m.live else "recorded",
+        }
+        for m in measurements
+        if m.experiment == "accuracy" and m.data.name in names
+    )
+    if rows.empty:
+        return _joined([])
+    return _joined(
+        _named(rows[rows["model"] == model.name], family, model)
         for family in families
         for model in family.models
-        if model.name in rows
     )
 
 
-def compared(own: pd.DataFrame, family: Family, table: pd.DataFrame) -> pd.DataFrame:
-    """Measured accuracies of a family beside published ones: the rows of `measured`, and more.
+def with_published(own: pd.DataFrame, family: Family, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `measured`, each compared with the same checkpoint's published accuracy.
 
-    ``published``: the accuracy of the very same checkpoint in ``table``, NaN where there is none;
-    ``limit``: half the width of the 95 % interval of the own one, from the binomial standard error
-    of the finite number of images.
+    ``published``: from ``table``, NaN where there is none; ``limit``: half the width of the 95 %
+    interval of the measured one, from the binomial standard error of the number of images.
     """
-    theirs = {
-        (model.name, dataset): accuracy
+    theirs = [
+        of_checkpoint(table, model)[["dataset", "accuracy"]].assign(name=model.name)
         for model in family.models
-        for dataset, accuracy, _ in of_checkpoint(table, model).itertuples(index=False)
-    }
-    keys = zip(own["name"], own["dataset"], strict=True)
+    ]
+    same = pd.concat(theirs).rename(columns={"accuracy": "published"})
     variance = own["accuracy"] * (1 - own["accuracy"]) / own["images"]
-    return own.assign(
-        limit=NORMAL_95 * np.sqrt(variance.astype(float)),
-        published=[theirs.get(key, np.nan) for key in keys],
-    )
+    limit = NORMAL_95 * np.sqrt(variance.astype(float))
+    return own.assign(limit=limit).merge(same, "left", on=["name", "dataset"])
 
 
 def missing(datasets: Iterable[str]) -> list[str]:
-    """The data sets, by their names in the store, that effective robustness lacks beside these."""
+    """The data sets, by their names in the store, that effective robustness lacks besides these."""
     known = {sets.published()[name] for name in datasets}
     return [name for name in (sets.IMAGENET, *sets.SHIFTS) if name not in known]
 
@@ -289,29 +326,16 @@ def wide(
     return models.join(complete, how="inner").reset_index(drop=True)
 
 
-def joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of accuracies one below the other; with the columns of one if there is no row."""
-    found = [part for part in parts if len(part)]
-    named = ["family", "title", "name", "pretraining", "level", "seed", "source", "model"]
-    return (
-        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*named, *OF_DATA])
-    )
-
-
 def baseline_pool(table: pd.DataFrame, kinds: Pool = "all") -> pd.DataFrame:
     """Return the models of the testbed that a baseline is fitted on (Taori et al. 2020).
 
     ``table`` comes from :func:`wide`. ``all`` is every type except "Trained with more data", which
     gives the paper's printed constants; ``standard`` is the type "Standard training" alone.
     """
-    testbed = table["source"] == "imagenet_testbed"
-    if kinds == "all":
-        kept = testbed & (table["kind"] != MORE_DATA)
-    elif kinds == "standard":
-        kept = testbed & (table["kind"] == STANDARD)
-    else:
+    if kinds not in get_args(Pool):
         raise AccuracyError(f"unknown kinds {kinds!r}: expected 'all' or 'standard'.")
-    return table[kept].reset_index(drop=True)
+    kept = table["kind"] == STANDARD if kinds == "standard" else table["kind"] != MORE_DATA
+    return table[kept & (table["source"] == "imagenet_testbed")].reset_index(drop=True)
 
 
 def pocket_pool(role: Role) -> pd.DataFrame:
@@ -330,50 +354,22 @@ def _imagenet_v2(columns: pd.DataFrame, v2: str) -> pd.Series[float]:
     return columns[f"imagenet_v2_{v2}"]
 
 
+def _joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of accuracies below one another; an empty one has the columns that all share."""
+    filled = [part for part in parts if len(part)]
+    named = ["family", "title", "name", "pretraining", "level", "seed", "source", "model"]
+    empty = pd.DataFrame(columns=[*named, *OF_DATA])
+    return pd.concat(filled, ignore_index=True) if filled else empty
+
+
 def _named(rows: pd.DataFrame, family: Family, model: Model) -> pd.DataFrame:
     """Say of which model of the registry some accuracies are."""
-    return rows.assign(
-        family=family.name, title=family.title, name=model.name, pretraining=model.pretraining,
-        level=model.level, seed=rows.get("seed", 0),
-    )  # fmt: skip
+    about = {"family": family.name, "title": family.title, "name": model.name}
+    about |= {"pretraining": model.pretraining, "level": model.level}
+    return rows.assign(**about, seed=rows.get("seed", 0))
 
 
 def _matches(table: pd.DataFrame, key: PublishedKey) -> pd.Series[bool]:
     near = (table["source"] == key.source) & (table["weights"] == key.weights)
     names = [n for n in table["model"][near].unique() if fnmatch.fnmatchcase(n, key.model)]
     return near & table["model"].isin(names)
-
-
-def _numbers(table: pd.DataFrame, column: str, path: Path, empty: bool = False) -> pd.Series[float]:
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    wrong = numbers.isna() & ~((table[column] == "") & empty)
-    if wrong.any():
-        raise AccuracyError(
-            f"{path.name}, {_where(table, wrong)}: {column} is "
-            f"{table.loc[wrong, column].iloc[0]!r}, which is not a number."
-        )
-    return numbers
-
-
-def _check_values(table: pd.DataFrame, path: Path) -> None:
-    """Raise AccuracyError for the first rule that some row breaks."""
-    expected = table["dataset"].map(CLASSES)
-    rules = [
-        ("source", ~table["source"].isin(SOURCES), f"must be one of {', '.join(SOURCES)}"),
-        ("level", ~table["level"].isin(("", *LEVELS)), f"must be empty or {', '.join(LEVELS)}"),
-        ("dataset", expected.isna(), f"must be one of {', '.join(CLASSES)}"),
-        ("classes", table["classes"] != expected, "is not that data set's number of classes"),
-        ("accuracy", ~table["accuracy"].between(0, 1), "must be a fraction between 0 and 1"),
-        ("dataset", table.duplicated(KEY), "is there twice for this model"),
-    ]
-    for column, broken, rule in rules:
-        if broken.any():
-            value = table.loc[broken, column].iloc[0]
-            raise AccuracyError(f"{path.name}, {_where(table, broken)}: {column} {value} {rule}.")
-
-
-def _where(table: pd.DataFrame, rows: pd.Series[bool]) -> str:
-    """Return ``line n (source model)`` of the first of ``rows``; line 1 holds the column names."""
-    position = int(rows.to_numpy().argmax())
-    first = table.iloc[position]
-    return f"line {position + 2} ({first['source']} {first['model']})"

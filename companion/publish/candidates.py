@@ -14,8 +14,8 @@ import pandas as pd
 from analysis.families.registry import Family, Level
 from companion.claims.evidence import Evidence, beside_ordinary
 from companion.claims.ledger import Interval
-from companion.measurements import views
-from companion.measurements.accuracies import POCKET
+from companion.measurements.accuracies import POCKET, pocket
+from companion.measurements.effective_robustness import resampled, view, with_interval
 from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
@@ -118,8 +118,9 @@ def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.Da
     in_pocket = {name: f for name, f in families.items() if f.edition == "pocket"}
     if not in_pocket:
         return pd.DataFrame()
-    unseen = views.view("unseen", in_pocket.values())
-    models = views.with_interval(unseen.models, views.resampled(unseen, resamples, seed))
+    unseen = view("unseen")
+    models = unseen.models(pocket(in_pocket.values()))
+    models = with_interval(models, resampled(unseen, models, resamples, seed))
     models = beside_ordinary(models, unseen)
     models = models.assign(backbone=models["title"], imagenet=100 * models["imagenet"])
     models = models[["model", "seed", "er", "backbone", "low", "high", "imagenet", "robust"]]

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from analysis.families.registry import Edition, Level, level_title
 from analysis.metrics.indicators import rank_correlation
-from analysis.metrics.robustness import Baseline
 from companion.publish import style
 from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus, points, span
 
@@ -82,55 +80,6 @@ class Row(NamedTuple):
         values = {"value": self.value, "low": self.low, "high": self.high, "other": self.other}
         known = {name: value for name, value in values.items() if value == value}
         return {"of": self.title, "level": self.level, **known, **chance}
-
-
-def robustness(
-    pool: pd.DataFrame,
-    fitted: Baseline,
-    refits: Sequence[Baseline],
-    models: Sequence[Marks],
-    labels: tuple[str, str],
-    ends: tuple[tuple[float, float], tuple[float, float]],
-    printed: Baseline | None = None,
-) -> Drawing:
-    """Accuracy under shift against accuracy without, with a pool, its fit, and models.
-
-    `pool`: columns `imagenet` and `shifted`; `fitted` to it, `refits` to resampled pools, whose
-    95 % are the band. `printed`: a line by which to judge instead. `models`: x and y are
-    accuracies. All fractions. `labels`, `ends`: of the x and the y axis.
-    """
-    figure, axes = style.new_figure(height=5)
-    x = np.linspace(0.75 * ends[0][0], 1.02 * ends[0][1], 300)
-    band = np.percentile([line.predict(x) for line in refits], [2.5, 97.5], axis=0)
-    axes.scatter(
-        pool["imagenet"],
-        pool["shifted"],
-        s=9,
-        color=style.MUTED,
-        alpha=0.35,
-        linewidth=0,
-        label=f"baseline pool ({len(pool)} models)",
-    )
-    axes.fill_between(x, *band, color=style.INK, alpha=0.18, linewidth=0)
-    axes.plot(x, fitted.predict(x), color=style.INK, linewidth=1.3, label="fit to this pool")
-    if printed is not None:
-        look = {"linewidth": 1.1, "linestyle": (0, (4, 3)), "label": "the paper's printed line"}
-        axes.plot(x, printed.predict(x), color=style.INK, **look)
-    told = []
-    for marks in models:
-        _draw(axes, marks, 1)
-        apart = np.asarray(marks.y) - (printed or fitted).predict(marks.x)
-        told.append(f"{apart.size} {marks.title} at {span(apart, points)} points")
-    style.logit_scale(axes.xaxis, ends[0])
-    style.logit_scale(axes.yaxis, ends[1])
-    axes.set(xlim=ends[0], ylim=(0.75 * ends[1][0], ends[1][1]), xlabel=labels[0], ylabel=labels[1])
-    style.legend(figure, axes)
-    line = "printed line" if printed else "line fitted to the pool"
-    alt = f"Scatter plot on logit axes, {labels[1]}. Relative to the {line}: "
-    others = Marks("baseline pool", "", pool["imagenet"], pool["shifted"], names=pool.get("model"))
-    x_name, y_name = (label.replace(", logit scale", "") for label in labels)
-    every = [m._replace(x=100 * np.asarray(m.x)).rows(x_name, y_name) for m in (others, *models)]
-    return Drawing(figure, f"{alt}{'; '.join(told) or 'no models'}.", style.stacked(every))
 
 
 def scatter(

@@ -26,8 +26,8 @@ from companion.measurements.accuracies import (
     Pool,
 )
 from companion.measurements.atlas import SHIFT_TITLES
+from companion.measurements.effective_robustness import POOL_TITLES
 from companion.measurements.records import Measurement
-from companion.measurements.views import POOL_TITLES
 from companion.publish.style import LEVEL_STYLES
 
 #: Which accuracies are averaged, by the name that the page's link keeps.

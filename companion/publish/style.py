@@ -15,7 +15,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import matplotlib as mpl
@@ -128,16 +128,14 @@ def legend(figure: Figure, axes: Axes) -> None:
         figure.legend(handles, titles, loc="outside lower center", ncols=columns)
 
 
-def logit_scale(axis: Axis, accuracies: Sequence[float]) -> None:
-    """Give an axis of accuracies (fractions) logit spacing and ticks in percent."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    low, high = min(accuracies), max(accuracies)
-    ticks = [t for t in _PERCENT if low * 0.8 <= t <= 1 - (1 - high) * 0.8]
-    axis.axes.set(**{f"{axis.axis_name}scale": "logit"})  # type: ignore[attr-defined]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+def logit_scale(axis: Axis, low: float, high: float) -> None:
+    """Give an axis of percents, from `low` to `high`, the spacing of logits and plain ticks."""
+    stretched = (lambda p: np.log(p / (100 - p)), lambda x: 100 / (1 + np.exp(-x)))
+    ticks = [tick for tick in _PERCENT if low <= tick <= high]
+    name = axis.axis_name  # type: ignore[attr-defined]
+    getattr(axis.axes, f"set_{name}scale")("function", functions=stretched)
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.axes.set(**{f"{name}lim": (low, high)})
 
 
 def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
@@ -339,7 +337,7 @@ def _numeric(column: pd.Series[str]) -> bool:
     )
 
 
-_PERCENT = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_PERCENT = (0.5, 1, 2, 5, *range(10, 100, 10), 95)
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,

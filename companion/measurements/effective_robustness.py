@@ -1,0 +1,308 @@
+"""Effective robustness as a column of the accuracies, and its intervals.
+
+A view is the shifts whose accuracies are averaged and the pool of models that the baseline is
+fitted to. Values of different views are never compared. The paper's families have a view on five
+shifts and, for models without ObjectNet, which timm does not measure, one on four. Pocket families
+have one on unseen styles and one on the seen style. All views take the same steps: accuracies from
+one table (`accuracies`), the pool's line, and the distance to it (`analysis.metrics.robustness`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.families.registry import Edition, Family, Level
+from analysis.images import emoji
+from analysis.images.imagelist import is_whole
+from analysis.metrics.robustness import (
+    NORMAL_95,
+    PAPER_BASELINE,
+    Baseline,
+    bootstrap_baselines,
+    effective_robustness,
+    expected,
+    fit_baseline,
+    resampled_units,
+    sampling_error,
+    weighted_accuracy,
+)
+from companion.measurements import accuracies
+from companion.measurements.accuracies import (
+    CLIP_V2,
+    FIVE_SHIFTS,
+    FOUR_SHIFTS,
+    OWN,
+    TRAININGS,
+    V2,
+    Pool,
+)
+from companion.measurements.measurement import Measurement
+
+Array = NDArray[np.float64]
+Name = Literal["five", "four", "unseen", "seen"]
+
+#: What is averaged in each view.
+SHIFTS: dict[Name, tuple[str, ...]] = {
+    "five": FIVE_SHIFTS,
+    "four": FOUR_SHIFTS,
+    "unseen": accuracies.styles("unseen"),
+    "seen": accuracies.styles("seen"),
+}
+#: Which models of the testbed are in the pool, in words.
+POOL_TITLES = {"all": "all but more data", "standard": "standard training only"}
+#: The levels that the paper orders, the most robust first.
+ORDER: tuple[Level, ...] = ("zero_shot", "finetuned", "supervised")
+MODELS = ["family", "title", "name", "pretraining", "level", "seed", "source", "model"]
+
+
+class View(NamedTuple):
+    """The shifts that are averaged, and the models that the baseline is fitted to.
+
+    ``pool`` has a row for each model, as `accuracies.wide` gives them.
+    """
+
+    shifts: tuple[str, ...]
+    pool: pd.DataFrame
+
+    @property
+    def line(self) -> Baseline:
+        """The line through the pool."""
+        return _line(self.pool)
+
+    @property
+    def reference(self) -> Baseline:
+        """What effective robustness is measured from: the paper's printed line, if it has one."""
+        return PAPER_BASELINE if self.shifts == FIVE_SHIFTS else self.line
+
+    def models(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The `effective` robustness of the models of a long table of accuracies.
+
+        Measured and published accuracies share the view on five shifts. On four shifts only one
+        finetuning recipe counts, timm's, so neither model soups nor measured accuracies do.
+        """
+        if self.shifts == FOUR_SHIFTS:
+            table = table[~table["source"].isin(["model_soups", OWN])]
+        return effective(table, self.shifts, self.reference)
+
+
+def view(name: Name, v2: V2 = CLIP_V2) -> View:
+    """The view of that name. ``v2``: the variant of ImageNet-V2 in the published pool."""
+    if name == "five" or name == "four":
+        return View(
+            SHIFTS[name],
+            accuracies.baseline_pool(accuracies.wide(accuracies.load(), v2, SHIFTS[name])),
+        )
+    return View(SHIFTS[name], accuracies.pocket_pool(name))
+
+
+def views(edition: Edition, v2: V2 = CLIP_V2) -> tuple[View, View]:
+    """The two views of an edition, the main one first."""
+    return (
+        (view("unseen"), view("seen"))
+        if edition == "pocket"
+        else (view("five", v2), view("four", v2))
+    )
+
+
+def effective(
+    table: pd.DataFrame, shifts: Sequence[str], baseline: Baseline = PAPER_BASELINE
+) -> pd.DataFrame:
+    """Effective robustness of the models in a long table of accuracies, in its order.
+
+    Columns: `MODELS`, imagenet, the shifts, shifted, er, low, high and evidence; fractions. `low`
+    and `high` end the 95 % interval from the finite test sets, with the baseline held fixed; NaN in
+    the pocket lab, whose styles show the same concepts and are no independent samples. ImageNet-V2
+    is the matched-frequency variant. Left out are models that lack a data set; models that
+    recognise none or all of ImageNet's images, which has no logit; all but the first of several
+    published sources of a model; and measured models with random weights.
+    """
+    rows = accuracies.wide(table, CLIP_V2, shifts)
+    images = accuracies.wide(table, CLIP_V2, shifts, values="images")
+    measured, inside = rows["source"] == OWN, rows["imagenet"]
+    first = rows.groupby(["name", measured], sort=False)["source"].transform("first")
+    kept = (rows["source"] == first) & (inside > 0) & (inside < 1)
+    kept &= ~(measured & (rows["level"] == "random"))
+    rows, images = rows[kept].reset_index(drop=True), images[kept]
+    top1, tops = rows["imagenet"].to_numpy(float), rows[list(shifts)].to_numpy(float)
+    counts: Any = images["imagenet"].to_numpy(float)
+    error = sampling_error(tops, images[list(shifts)].to_numpy(float), top1, counts, baseline)
+    er = effective_robustness(rows["shifted"].to_numpy(float), top1, baseline)
+    error = np.where(rows["source"] == TRAININGS, np.nan, NORMAL_95 * error)
+    kinds = table.groupby(["name", "source"])["evidence"].min()  # live, if any of them is
+    rows = rows.assign(er=er, low=er - error, high=er + error).join(kinds, on=["name", "source"])
+    return rows[[*MODELS, "imagenet", *shifts, "shifted", "er", "low", "high", "evidence"]]
+
+
+def of_own_features(
+    families: Mapping[str, Family], measured: Iterable[Measurement]
+) -> pd.DataFrame:
+    """`effective` robustness on five shifts from measured accuracies.
+
+    Copies of a data set that differ from the published one are left out: they decide no claim.
+    """
+    table = accuracies.measured(families.values(), measured)
+    return effective(table[table["what"].map(is_whole).astype(bool)], FIVE_SHIFTS)
+
+
+def fit_choices(table: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Constants of the baseline on five shifts under every choice that the paper leaves open.
+
+    Columns: v2, kinds, models (in the pool), slope, intercept, r.
+    """
+    table = accuracies.load() if table is None else table
+    choices = [(v2, kinds) for kinds in get_args(Pool) for v2 in get_args(V2)]
+    pools = [accuracies.baseline_pool(accuracies.wide(table, v2), kinds) for v2, kinds in choices]
+    rows = [
+        (*choice, len(pool), line.slope, line.intercept, line.r)
+        for choice, pool in zip(choices, pools, strict=True)
+        for line in [_line(pool)]
+    ]
+    return pd.DataFrame(rows, columns=["v2", "kinds", "models", "slope", "intercept", "r"])
+
+
+def groups(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
+    """One row for each backbone, pretraining set and level: its effective robustness.
+
+    Columns: family, title, pretraining, level; er, low, high, NaN where no accuracy is known. The
+    median stands for several checkpoints of one description (model soups), with no interval. A
+    supervised model is its backbone's only one, so it is repeated for each pretraining set.
+    """
+    rows = []
+    for family in families.values():
+        for model in family.at_level("zero_shot"):
+            for level in ORDER:
+                same = er[(er["family"] == family.name) & (er["level"] == level)]
+                if level != "supervised":
+                    same = same[same["pretraining"] == model.pretraining]
+                known = same[["er", "low", "high"]].median()
+                known[["low", "high"]] *= 1 if len(same) == 1 else np.nan
+                names = (family.name, family.title, model.pretraining, level)
+                rows.append((*names, *known))
+    return pd.DataFrame(
+        rows, columns=["family", "title", "pretraining", "level", "er", "low", "high"]
+    )
+
+
+def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
+    """Whether zero-shot exceeds finetuned and that exceeds supervised, wherever all are known.
+
+    One answer for each pretraining set, in the pocket lab for each seed. Measured and published
+    accuracies are never compared across levels, so measured ones are left out.
+    """
+    answers: list[bool] = []
+    for _, same in er[er["source"] != OWN].groupby("seed"):
+        known = groups(same, {family.name: family}).pivot(
+            index="pretraining", columns="level", values="er"
+        )
+        known = known[list(ORDER)].dropna()
+        answers += (known.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).tolist()
+    return answers
+
+
+def once(models: pd.DataFrame) -> pd.DataFrame:
+    """The models without the measured ones that another source has, too."""
+    measured = models["source"] == OWN
+    return models[~measured | ~models["name"].isin(models.loc[~measured, "name"])]
+
+
+def by_shift(
+    views: Sequence[View], table: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Baseline]]:
+    """Effective robustness on each shift alone, against that shift's own line, and these lines.
+
+    One row for each model and shift: `MODELS`, imagenet, shift, accuracy and er. A shift that
+    several views have is taken from the first. Pool models that are never right on a shift have no
+    logit there and are left out of its line.
+    """
+    parts: list[pd.DataFrame] = []
+    lines: dict[str, Baseline] = {}
+    for view in views:
+        new = [shift for shift in view.shifts if shift not in lines]
+        lines |= {shift: _line(view.pool[view.pool[shift] > 0], shift) for shift in new}
+        models = once(view.models(table))
+        parts.append(models.melt([*MODELS, "imagenet"], list(view.shifts), "shift", "accuracy"))
+    found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    found = found.drop_duplicates(["name", "source", "model", "seed", "shift"])
+    expects = [
+        float(lines[str(shift)].predict(inside))
+        for shift, inside in found[["shift", "imagenet"]].itertuples(index=False)
+    ]
+    return found.assign(er=found["accuracy"].astype(float) - expects), lines
+
+
+# Intervals
+
+
+def with_interval(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
+    """Models of the pocket lab with ``low`` and ``high`` of the 95 % interval, as `resampled`."""
+    ends = [np.percentile(drawn[name], [2.5, 97.5], axis=0) for name in models["name"].unique()]
+    low, high = np.concatenate([np.empty((2, 0)), *ends], axis=1)
+    return models.assign(low=low, high=high)
+
+
+def averaged(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
+    """One row for each model and source, in their order, from `effective`.
+
+    Columns: name, level, source, er, imagenet, shifted, low, high and each, the effective
+    robustness of every seed or checkpoint. Of seeds the mean is given, with the 95 % interval from
+    `drawn` (`resampled`, empty outside the pocket lab); of several checkpoints of one description
+    the median, the lowest and the highest.
+    """
+    rows = []
+    for (name, source), own in models.groupby(["name", "source"], sort=False):
+        numbers = own[["er", "imagenet", "shifted", "low", "high"]]
+        row = (numbers.mean() if drawn else numbers.median()).to_dict()
+        if drawn:
+            row["low"], row["high"] = np.percentile(drawn[str(name)].mean(axis=1), [2.5, 97.5])
+        elif len(own) > 1:
+            row["low"], row["high"] = own["er"].min(), own["er"].max()
+        about = {"name": name, "level": own["level"].iloc[0], "source": source}
+        rows.append(about | row | {"each": list(own["er"])})
+    columns = ["name", "level", "source", "er", "imagenet", "shifted", "low", "high", "each"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def resampled(view: View, models: pd.DataFrame, resamples: int, seed: int) -> dict[str, Array]:
+    """Effective robustness in the pocket lab under resampled test concepts and resampled pools.
+
+    Model name → (resamples, seeds of training), fractions. Every resample draws the test concepts
+    with replacement, the same ones for all styles and models (near-duplicates are drawn alone),
+    and refits the baseline to a resample of the pool.
+    """
+    pool = view.pool
+    refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed + 1)
+    accuracy = _accuracy_resampled(resamples, seed)
+    found: dict[str, list[Array]] = {}
+    for name, number in models[["name", "seed"]].itertuples(index=False):
+        shifted = np.mean([accuracy[name, number, style] for style in view.shifts], axis=0)
+        inside = accuracy[name, number, emoji.IMAGENET]
+        column = shifted - expected(inside[:, None], refits)[:, 0]
+        found.setdefault(name, []).append(column)
+    return {name: np.column_stack(columns) for name, columns in found.items()}
+
+
+@lru_cache(maxsize=4)
+def _accuracy_resampled(resamples: int, seed: int) -> dict[tuple[str, int, str], Array]:
+    """(model, seed, style) → accuracy under every resample of the test concepts."""
+    table = emoji.metadata()
+    table = table[(table["split"] == "test") & (table["class_index"] >= 0)]
+    units = table.assign(unit=pd.factorize(table["concept"], sort=True)[0])
+    of_style = {str(style): rows["unit"] for style, rows in units.groupby("style", sort=False)}
+    drawn = resampled_units(list(of_style.values()), resamples, seed)
+    right = accuracies.recognised()
+    found: dict[tuple[str, int, str], Array] = {}
+    for style, weights in zip(of_style, drawn, strict=True):
+        keys = [key for key in right if key[2] == style]
+        accuracy = weighted_accuracy(np.array([right[key] for key in keys]), weights)
+        found |= zip(keys, accuracy.T, strict=True)
+    return found
+
+
+def _line(pool: pd.DataFrame, shifted: str = "shifted") -> Baseline:
+    return fit_baseline(pool["imagenet"], pool[shifted])

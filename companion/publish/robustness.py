@@ -1,0 +1,366 @@
+"""Accuracies and effective robustness as tidy frames for figures, and as cells of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.families.registry import LEVELS, Edition, Family, Level, level_title
+from analysis.metrics.indicators import interval
+from analysis.metrics.robustness import (
+    PAPER_BASELINE,
+    Baseline,
+    bootstrap_baselines,
+    effective_robustness,
+)
+from companion.measurements.accuracies import MODEL_KEY, OWN
+from companion.measurements.atlas import SHIFT_TITLES
+from companion.measurements.effective_robustness import (
+    ORDER,
+    POOL_TITLES,
+    SHIFTS,
+    View,
+    fit_choices,
+    once,
+)
+from companion.publish import plots, style, words
+from companion.publish.style import Drawing, Evidence, minus, percent, points, with_interval
+
+Array = NDArray[np.float64]
+ER = "effective robustness (points)"
+#: Where the public tables come from.
+ADDRESSES = {
+    "open_clip": "mlfoundations/open_clip",
+    "imagenet_testbed": "modestyachts/imagenet-testbed",
+    "timm": "huggingface/pytorch-image-models",
+    "model_soups": "mlfoundations/model-soups",
+}
+
+
+class Words(NamedTuple):
+    """What a view's axes and its shifts are called."""
+
+    inside: str
+    outside: str
+    shifts: str
+
+
+IN_POCKET = "accuracy in the training style"
+WORDS = {
+    SHIFTS["five"]: Words("ImageNet top-1", "mean top-1 of five shifts", "five shifts"),
+    SHIFTS["four"]: Words("ImageNet top-1", "mean top-1 of four shifts", "four shifts"),
+    SHIFTS["unseen"]: Words(IN_POCKET, "mean accuracy in unseen styles", "unseen styles"),
+    SHIFTS["seen"]: Words(IN_POCKET, "accuracy in the seen style", "the seen style"),
+}
+
+
+def evidence(*models: pd.DataFrame) -> Evidence:
+    """The kind of evidence that accuracies are, by their sources."""
+    return words.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
+
+
+# Figures
+
+
+def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
+    """The models by level, with the columns that a figure needs: `of`, `series` and `look`.
+
+    Many checkpoints of one description are small marks; measured accuracies, and those of the
+    pocket lab's second zero-shot model, are hollow ones.
+    """
+    soups = models.loc[models["source"] == "model_soups", "model"].nunique()
+    small = models["name"].str.endswith("web-small")
+    levels = {*models.loc[small, "level"]}
+
+    def series(level: Level, source: str, of_small: bool) -> tuple[str, str]:
+        title = level_title(level, edition)
+        if source == "model_soups":
+            return f"{title} (model soups, {soups} models)", "small"
+        if source == OWN:
+            return f"{title}, own features", "hollow"
+        return (
+            (f"{title}, small web", "hollow")
+            if of_small
+            else (f"{title}, large web" if level in levels else title, "filled")
+        )
+
+    named = [*map(series, models["level"], models["source"], small)]
+    columns = {"series": [name for name, _ in named], "look": [look for _, look in named]}
+    frame = models.assign(**columns, of=models["title"] + ", " + models["pretraining"])
+    several = frame["model"].where(frame["look"] == "small", frame["of"])
+    order = frame["level"].map(LEVELS.index)
+    return frame.assign(of=several, order=order).sort_values("order", kind="stable")
+
+
+def against_baseline(
+    view: View, models: pd.DataFrame, edition: Edition, resamples: int, seed: int, **names: str
+) -> Drawing | None:
+    """Accuracy under shift against accuracy without; None without any model.
+
+    The view's pool, the line through it with its 95 % band, the paper's printed line, and models
+    (`View.models`). ``names``: what to write at which model.
+    """
+    models = models[models["level"] != "random"]
+    if models.empty:
+        return None
+    pool = view.pool.assign(
+        of=view.pool["model"], level="", look="small", series=f"baseline pool ({len(view.pool)})"
+    )
+    shown = drawn(models, edition)
+    frame = pd.concat([pool, shown], ignore_index=True)
+    lines = {"fit to this pool": view.line.predict}
+    if view.reference != view.line:
+        lines["the paper's printed line"] = view.reference.predict
+    refits = bootstrap_baselines(view.pool["imagenet"], view.pool["shifted"], resamples, seed)
+    frame = frame.assign(label=frame["name"].map(names))
+    drawing = on_logit_axes(frame, view.shifts, lines, refits)
+    spans = (
+        f"{len(er)} {series} at {style.span(er, points)}"
+        for series, er in shown.groupby("series", sort=False)["er"]
+    )
+    what = f"Scatter plot on logit axes, {WORDS[view.shifts].outside}"
+    return drawing._replace(alt=f"{what}. Above the line, in points: {'; '.join(spans)}.")
+
+
+def on_logit_axes(
+    models: pd.DataFrame,
+    shifts: tuple[str, ...],
+    lines: Mapping[str, Callable[[Array], Array]],
+    refits: Sequence[Baseline],
+) -> Drawing:
+    """Accuracy under shift against accuracy without, with lines and the 95 % band of the first.
+
+    ``models``: `imagenet` and `shifted`, fractions; `of`, `level`, `series`, `look`, `label`.
+    ``lines``: what each expects of an accuracy. ``refits``: the first line, of resampled models.
+    """
+    x, y = (f"{label} (%)" for label in WORDS[shifts][:2])
+    about = models[["of", "level", "series", "look", "label"]].fillna("")
+    frame = about.assign(**{x: 100 * models["imagenet"], y: 100 * models["shifted"]})
+    drawing = plots.scatter(frame.drop(columns="label"), x, y, height=3.9)
+    (axes,) = drawing.figure.axes
+    ends = [(0.85 * frame[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in (x, y)]
+    at = np.linspace(*ends[0], 300)
+    band = np.percentile([line.predict(at / 100) for line in refits], [2.5, 97.5], axis=0)
+    axes.fill_between(at, *(100 * band), color=style.INK, alpha=0.18, linewidth=0)
+    for (name, expects), dash in zip(lines.items(), ("-", (0, (4, 3))), strict=False):
+        axes.plot(
+            at, 100 * expects(at / 100), color=style.INK, linewidth=1.2, linestyle=dash, label=name
+        )
+    for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
+        style.logit_scale(axis, *limits)
+    for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
+        several = {"xytext": (-60, -110), "arrowprops": {"arrowstyle": "-", "color": style.INK}}
+        look = several if len(places) > 1 else {"xytext": (-8, 0), "ha": "right", "va": "center"}
+        axes.annotate(
+            str(text), tuple(places.mean()), textcoords="offset points", fontsize=10, **look
+        )
+    drawing.figure.legends.clear()
+    style.legend(drawing.figure, axes)
+    return drawing
+
+
+def by_level(groups: Mapping[str, pd.DataFrame]) -> Drawing:
+    """Effective robustness by level, a panel for each title of `groups`, with 95 % intervals."""
+    parts = [rows.assign(panel=panel, of=short(rows)) for panel, rows in groups.items()]
+    return plots.marks(
+        in_points(pd.concat(parts)), ER, levels=level_names(reversed(ORDER)), limits=(-5, 41)
+    )
+
+
+def spans_of_lines(models: pd.DataFrame, view: View) -> Drawing:
+    """Effective robustness under the first of a view's candidate lines, and the range under all."""
+    under = np.array([er_under(models, line) for _, line, _ in candidate_lines(view)])
+    spans = models.assign(of=short(models), low=under.min(axis=0), high=under.max(axis=0))
+    return plots.marks(in_points(spans.assign(er=under[0])), ER, levels=level_names(spans["level"]))
+
+
+def each_shift(
+    models: pd.DataFrame, lines: Mapping[str, Baseline], edition: Edition
+) -> Drawing | None:
+    """Effective robustness on each shift alone (`by_shift`), with the correlation of its line."""
+    models = models[(models["level"] != "random") & models["er"].notna()]
+    if models.empty:
+        return None
+    titles = {shift: minus(f"{shift_title(shift)}: r = {lines[shift].r:.2f}") for shift in lines}
+    frame = drawn(
+        models.sort_values("shift", key=lambda s: s.map([*lines].index), kind="stable"), edition
+    )
+    frame = frame.assign(name=frame["of"], of=frame["shift"].map(titles))
+    frame = frame.sort_values("shift", key=lambda s: s.map([*lines].index), kind="stable")
+    levels = level_names(frame["level"], edition)
+    return plots.marks(in_points(frame), ER, levels=levels, dodge=0.16, verticals={"": 0})
+
+
+def level_names(levels: Iterable[Level], edition: Edition = "paper") -> dict[str, str]:
+    """The levels with their names, for a legend."""
+    return {level: level_title(level, edition) for level in levels}
+
+
+def in_points(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """What a figure shows of models: names and looks, and effective robustness in points."""
+    columns = [c for c in ("panel", "of", "level", "series", "look", "name", *more) if c in frame]
+    ends = {c: 100 * frame[c] for c in ("low", "high") if c in frame}
+    return frame[columns].assign(**{ER: 100 * frame["er"]}, **ends).dropna(subset=[ER])
+
+
+def shift_title(shift: str) -> str:
+    """A shift or a style in few words."""
+    return SHIFT_TITLES.get(shift, shift.replace("_", " "))
+
+
+def short(models: pd.DataFrame) -> list[str]:
+    """The backbone and the pretraining set of each model or group, in few words."""
+    names = models["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
+    return list(models["title"] + ", " + names)
+
+
+# Tables
+
+
+def sources(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each public table at its commit: how much of it there is, and is left out."""
+    return pd.DataFrame(
+        {
+            "source": f"[{ADDRESSES[name]}](https://github.com/{ADDRESSES[name]}/tree/{commit})",
+            "commit": f"`{commit[:10]}`",
+            "models": rows[MODEL_KEY].drop_duplicates().shape[0],
+            "accuracies": len(rows),
+            "left out": int((rows["defect"] != "").sum()),
+            "data sets": rows["dataset"].nunique(),
+        }
+        for key, rows in table.groupby(["source", "commit"], sort=False)
+        for name, commit in [map(str, key)]
+    )
+
+
+def er_cell(er: float, low: float, high: float, empty: str = "not published") -> str:
+    """Effective robustness in points with its interval, ± where that is symmetric."""
+    if not np.isfinite(er):
+        return empty
+    if not np.isfinite(low):
+        return points(er)
+    return (
+        points(er, high - er) if np.isclose(high - er, er - low) else with_interval(er, low, high)
+    )
+
+
+def er_cells(models: pd.DataFrame) -> list[str]:
+    """`er_cell` of each model, from its columns er, low and high."""
+    return [er_cell(*ends) for ends in models[["er", "low", "high"]].itertuples(index=False)]
+
+
+def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
+    """A row for each backbone and pretraining set (`groups`), with a column for each level.
+
+    `of_many` follows a value that is the median of many models.
+    """
+    cells = [
+        cell + of_many * (low != low and er == er)
+        for cell, er, low in zip(er_cells(groups), groups["er"], groups["low"], strict=True)
+    ]
+    rows = groups.assign(cell=cells)
+    first = rows[rows["level"] == ORDER[0]]
+    table = pd.DataFrame({"backbone": first["title"], "pretraining set": first["pretraining"]})
+    columns = {
+        lev.replace("_", "-"): rows.loc[rows["level"] == lev, "cell"].to_list() for lev in ORDER
+    }
+    return table.assign(**columns)
+
+
+def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFrame:
+    """Rows of Table 1: one for each model and source of a view (`averaged`)."""
+    each = averages["each"]
+    few = each.map(len).between(2, 9)
+    cells = [
+        " / ".join(map(points, er)) if some else f"{len(er)}"
+        for er, some in zip(each, few, strict=True)
+    ]
+    inside, _, shifts = WORDS[view.shifts]
+    columns = {
+        "model": [family.model(name).title for name in averages["name"]],
+        "shifts": shifts,
+        "ER (points)": er_cells(averages),
+        f"{inside} (%)": averages["imagenet"].map(percent),
+        "shifted (%)": averages["shifted"].map(percent),
+        "each" if few.any() else "checkpoints": cells,
+        "source": averages["source"],
+    }
+    return pd.DataFrame(columns)
+
+
+def views_table(rows: Iterable[tuple[View, Sequence[bool]]]) -> pd.DataFrame:
+    """How well each view's line fits its pool, and how often the paper's order of levels holds."""
+    return pd.DataFrame(
+        {
+            "shifts": WORDS[view.shifts].shifts,
+            "pool": len(view.pool),
+            "r": minus(f"{view.line.r:.2f}"),
+            "scatter (points)": f"{100 * np.std(er_under(view.pool, view.line)):.1f}",
+            "paper's order": f"{sum(answers)} of {len(answers)}" if answers else "not known",
+        }
+        for view, answers in rows
+    )
+
+
+def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.DataFrame:
+    """The lines that could be a view's baseline, and each model's effective robustness under it.
+
+    Checkpoints of one description are left out; of seeds the mean is given.
+    """
+    models = once(models)
+    models = models[models["source"] != "model_soups"]
+    keys = [models["name"], models["source"]]
+    rows = []
+    for title, line, count in candidate_lines(view):
+        means = pd.Series(er_under(models, line), models.index).groupby(keys, sort=False).mean()
+        titles = [family.model(name).title + " (own)" * (of == OWN) for name, of in means.index]
+        row = {"fit": title, "models in the pool": "" if count is None else count}
+        row |= {"slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}")}
+        row |= {"r": f"{line.r:.2f}"} | dict(zip(titles, means.map(points), strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def candidate_lines(view: View) -> list[tuple[str, Baseline, int | None]]:
+    """What could be a view's baseline: title, line, and how many models it is fitted to."""
+    if view.shifts != SHIFTS["five"]:
+        return [(WORDS[view.shifts].shifts, view.line, len(view.pool))]
+    choices = fit_choices()
+    names = "V2 " + choices["v2"].str.replace("_", " ") + ", " + choices["kinds"].map(POOL_TITLES)
+    lines = [Baseline(*c) for c in choices[["slope", "intercept", "r"]].to_numpy().tolist()]
+    first = ("printed constants", PAPER_BASELINE, None)
+    return [first, *zip(names, lines, choices["models"], strict=True)]
+
+
+def er_under(models: pd.DataFrame, line: Baseline) -> Array:
+    """Effective robustness of models under another line, from imagenet and shifted."""
+    return effective_robustness(
+        models["shifted"].astype(float), models["imagenet"].astype(float), line
+    )
+
+
+def fits(choices: pd.DataFrame) -> pd.DataFrame:
+    """The baseline's constants under every choice (`fit_choices`)."""
+    kinds = {"all": "all but “trained with more data”", "standard": "standard training only"}
+    constants = ("slope", "intercept", "r")
+    return pd.DataFrame(
+        {
+            "ImageNet-V2 in the mean": choices["v2"].str.replace("_", " "),
+            "pool": choices["kinds"].map(kinds),
+            "models": choices["models"],
+        }
+        | {name: [minus(f"{value:.3f}") for value in choices[name]] for name in constants}
+    )
+
+
+def statistic(
+    of: Callable[..., float], models: pd.DataFrame, *columns: str, resamples: int, seed: int
+) -> str:
+    """A statistic of columns, and its 95 % interval from resampled data families (`group`)."""
+    values = [models[column] for column in columns]
+    ends = interval(of, models["group"], *values, resamples=resamples, seed=seed)
+    return minus("{:.2f} ({:.2f} to {:.2f})".format(of(*values), *ends))

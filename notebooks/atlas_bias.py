@@ -1,0 +1,77 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: edition
+#     reads:
+#     - data/published/*.csv
+# ---
+
+# %% [markdown]
+# # The line's own bias
+#
+# How robust ordinary models look against the line, by their ImageNet accuracy. The page
+# {doc}`/robustness_atlas` shows these results and explains them.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # the atlas is one for all
+
+# %%
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from analysis.metrics.indicators import rank_correlation
+from analysis.metrics.robustness import effective_robustness
+from companion.measurements import accuracies, atlas
+from companion.measurements.accuracies import CLIP_V2, FOUR_SHIFTS
+from companion.measurements.effective_robustness import view
+from companion.publish import style
+from companion.publish.style import points
+
+table = accuracies.load()
+line = view("four").line
+timm = atlas.models(table, FOUR_SHIFTS).query("source == 'timm'")
+timm = timm.assign(er=effective_robustness(timm["shifted"], timm["imagenet"], line))
+supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
+weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
+ordinary = supervised["imagenet"], supervised["er"]
+
+# %% [markdown]
+# ## Mean effective robustness of ordinary models
+
+# %%
+pool = accuracies.baseline_pool(accuracies.wide(table, CLIP_V2))
+pool = pool.assign(er=effective_robustness(pool["shifted"], pool["imagenet"]))
+three = accuracies.baseline_pool(accuracies.wide(table, "mean"))  # the same models in this order
+easier = effective_robustness(three["shifted"], three["imagenet"]) - pool["er"]
+cuts = [0, 0.3, 0.6, 0.7, 0.76, 0.8, 0.84, 1]
+both = pd.concat({"pool": pool, "timm": supervised}, names=["of"]).reset_index("of")
+bins = pd.cut(both["imagenet"], cuts, right=False)
+cells = both.groupby(["of", bins], observed=False)["er"].agg(["size", "mean", "max"])
+columns = {"size": "models", "mean": "mean ER", "max": "highest"}
+rows = pd.concat(
+    {
+        f"{of}, {title}": cells.loc[of, name].map(str if name == "size" else points)
+        for of in ("pool", "timm")
+        for name, title in columns.items()
+    },
+    axis=1,
+)
+rows.insert(0, "ImageNet (%)", [f"{100 * a:.0f} to {100 * b:.0f}" for a, b in pairwise(cuts)])
+style.table(
+    "bias",
+    rows,
+    "published",
+    """Above 80 % the line expects too little of ordinary models: their mean effective robustness
+    (points) exceeds the 0 of a line without bias.""",
+    more=f"""Pool: the {len(pool)} models of the paper's line, five shifts. timm: {weights} models
+    trained on ImageNet-1k alone, four shifts, refitted line. ImageNet-V2: matched-frequency; the
+    mean of its three variants gives a pool model {points(easier.min())} to
+    {points(easier.max())} points more.""",
+)
+
+# %%
+style.text("supervised-rank", f"{rank_correlation(*ordinary):.2f}")
+slope = np.polyfit(*np.array(ordinary)[:, supervised["imagenet"] > 0.84], 1)[0]
+style.text("supervised-slope", f"{slope:.1f}")
