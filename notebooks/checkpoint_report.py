@@ -32,7 +32,7 @@ from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.probe import checkpoint as reports
 from companion.probe.judge import RULES, in_words, layer, title
-from companion.publish import charts, style, words
+from companion.publish import figures, style, words
 
 if numbers:
     judged = reports.of_file(Path(numbers))
@@ -97,22 +97,22 @@ style.text("reasons", reports.listed(probes, lambda found: found.reasons))
 
 # %%
 style.figure(
-    "kurtosis", charts.kurtosis(measured) if probes else None, "live",
+    "kurtosis", figures.kurtosis(measured) if probes else None, "live",
     "κ of single images: the share below each value. Vertical line: the Gaussian's 3.",
 )  # fmt: skip
 style.figure(
-    "profile", charts.profiles(measured, OUTLIER_THRESHOLD) if probes else None, "live",
+    "profile", figures.profiles(measured, OUTLIER_THRESHOLD) if probes else None, "live",
     f"""Coordinates above the dashed line ({OUTLIER_THRESHOLD:g}) count as outliers. Stem: how large
     a coordinate is on average over images, relative to the mean coordinate (1, thin line).""",
 )  # fmt: skip
 style.figure(
-    "heat-map", charts.heat_maps(measured) if probes else None, "live",
+    "heat-map", figures.heat_maps(measured) if probes else None, "live",
     """An outlier feature is a column far from zero in every image (row). Left of the line: the
     largest coordinates on average; right of it: others, spread over the rest.""",
 )  # fmt: skip
 heads = {name: m for name, m in measured.items() if "importance" in m.values}
 style.figure(
-    "importance", charts.importance(heads, PRIVILEGED_THRESHOLD) if heads else None, "live",
+    "importance", figures.importance(heads, PRIVILEGED_THRESHOLD) if heads else None, "live",
     f"""Directions above the dotted line ({PRIVILEGED_THRESHOLD:g} times the mean importance) count
     as privileged. Dashed curve: the head without its mean row, which predicts the same classes.""",
 )  # fmt: skip

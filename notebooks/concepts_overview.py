@@ -24,10 +24,10 @@ from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.claims import ledger
 from companion.measurements.measures import counts_of
-from companion.publish import charts, counts, overview, style, words
+from companion.publish import charts, counts, measured, style, words
 
 families = load_families(edition)
-found = overview.known("concepts", edition)
+found = measured.known("concepts", edition)
 stated = ledger.printed_regions(ledger.load_claims()["C-overlap"])
 printed = {name: stated[name] for name in families if name in stated}
 

@@ -5,6 +5,7 @@
 #     readers: true
 #     measurements: [outlier_features, privileged_directions]
 #     reads:
+#     - data/embeddings.yaml
 #     - notebooks/teach/embeddings.npz
 # ---
 
@@ -22,82 +23,111 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 import numpy as np
 import pandas as pd
 
-from companion.publish import charts, dots, overview, style, words
-from companion.publish.style import digits
+from companion.publish import figures, measured, style, words
+from companion.publish.style import digits, holds
 
-found = overview.known("privileged_directions", edition, "reader")
-example = overview.example(found)
-style.text("coverage", overview.coverage(found, edition, "reader"))
+found = measured.known("privileged_directions", edition, "reader")
+example = measured.example(found)
+clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
+style.text("coverage", measured.coverage(found, edition, "reader"))
 
 # %% [markdown]
 # ## Importance of every direction
 
 # %%
-counts = example[0].counts
-clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
-largest = digits(clip.value("importance").max())
+heads = {"ViT-B/16, 500 captions as the head": clip, "The same, random weights": control}
+heads |= {f"{measured.model_title(m)}, ImageNet's head": m
+          for m in measured.with_imagenets_head(found)}  # fmt: skip
+top = {name: m.value("importance").max() for name, m in heads.items()}
+holds(min(top.values()) > threshold, "one direction of each head far exceeds the mean")
+holds(max(top.values()) < 400, "no peak is higher than the figure")
 style.figure(
     "importance",
-    charts.importance(overview.titled(example), threshold),
-    words.kind(example),
-    f"""CLIP's most important direction has {largest} times the mean importance (the paper's
-    Figure 2, with captions as the head). Dashed: the mean-centred head, which predicts the same;
-    dotted: {threshold:g} times the mean.""",
-    more=f"The head has {counts['classes']} captions in place of ImageNet's classes.",
+    figures.importance(heads, threshold),
+    words.kind(heads.values()),
+    """One direction of each head far exceeds the mean importance, much less so once the head's mean
+    row is subtracted (dashed), which changes no prediction.""",
+    more="""The counterpart of the paper's Figure 2. ImageNet's head: 1,000 classes, each the mean
+    of 80 templates.""",
 )
 
 # %%
 rows = pd.DataFrame(
-    {"model": overview.title(m, data=m not in example)}
-    | words.top_direction(m)
+    {"model": measured.full_title(m, data=m not in example)}
+    | measured.top_direction(m)
     | {"sd": f"{m.value('top_cosine_deviation'):.3f}"}
     for m in found
 )
+chance = np.sqrt(2 / (np.pi * clip.counts["components"]))
 style.table(
-    "directions", rows, words.kind(found),
+    "directions",
+    rows,
+    words.kind(found),
     """The most important direction v: its importance over the mean, for the head as it is and for
     the mean-centred head, and what else v lies along.""",
-    more=f"""Cos: |cos| of v with images, mean over images (a random direction has about
-    {np.sqrt(2 / (np.pi * counts["components"])):.3f} in {counts["components"]} components); with
-    the mean image, the head's mean row, and the modality gap between them. In leader: share of v's
-    squared length in the dominant coordinate (in brackets). Sd: standard deviation of the cosine
-    over images.""",
-)  # fmt: skip
+    more=f"""Cos: mean |cos| of v with images (a random direction: about {chance:.3f} in 512
+    components), with the mean image, the head's mean row, and the modality gap. In dominant: share
+    of v's squared length in the dominant coordinate (in brackets). Sd: of the cosine over
+    images.""",
+)
 
 # %% [markdown]
 # ## What images and head share
 #
-# The figure shows where the example's embeddings, those of the teaching notebooks, lie along the
-# first two directions of the head that the captions make.
+# The example's embeddings, those of the teaching notebooks, along the first two directions of the
+# head that the captions make.
 
 # %%
 with np.load("notebooks/teach/embeddings.npz") as file:
-    at_length_one = {
+    unit = {
         name: h / np.linalg.norm(h, axis=1, keepdims=True)
         for name, h in {n: file[n].astype(float) for n in ("images", "captions")}.items()
     }
-v = np.linalg.svd(at_length_one["captions"], full_matrices=False)[2][:2]
-v *= np.sign(at_length_one["captions"].mean(axis=0) @ v.T)[:, None]  # captions on the right
-looks = {"images": "zero_shot", "captions": "captions"}
+v = np.linalg.svd(unit["captions"], full_matrices=False)[2][:2]
+v *= np.sign(unit["captions"].mean(axis=0) @ v.T)[:, None]  # captions on the right
 style.figure(
     "cone",
-    dots.clouds(
-        {name: (looks[name], h @ v.T) for name, h in at_length_one.items()},
-        ("component in the first direction", "in the second"),
+    figures.cone(
+        {"images": ("zero_shot", unit["images"] @ v.T),
+         "rows of the head (captions)": ("captions", unit["captions"] @ v.T)},
+        ("component in the head's first direction", "component in its second direction"),
+        "modality gap",
     ),
     "recorded",
-    """Images and captions, scaled to length 1, in the plane of the head's first two directions.
-    Arrows point from the origin to the two means; the modality gap lies between their ends.""",
-)
+    """Images and head rows share the first direction: no point lies near the origin. Arrows lead
+    from the origin to the two means; the bracket between them is the modality gap.""",
+)  # fmt: skip
 
 # %% [markdown]
 # ## The example and its control
 
 # %%
-style.text("importance-largest", largest)
-style.text("importance-centred", digits(clip.value("importance_head_centred")[0]))
-style.text("with-head-mean", f"{clip.value('top_with_head_mean'):.3f}")
-style.text("with-gap", f"{clip.value('top_with_gap'):.3f}")
-style.text("varies", overview.varying(clip))
-style.text("leader-in-top", overview.leader_in_top(clip))
-style.text("control", overview.privileged_control(control, threshold))
+cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
+spread = clip.value("top_cosine_deviation")
+holds(spread < cosine / 2, "it is mostly common to all images")
+holds(control.value("importance").max() > threshold, "random weights have such a direction, too")
+style.texts(
+    {
+        "importance-largest": digits(clip.value("importance").max()),
+        "importance-centred": digits(clip.value("importance_head_centred")[0]),
+        "with-head-mean": f"{clip.value('top_with_head_mean'):.3f}",
+        "with-gap": f"{clip.value('top_with_gap'):.3f}",
+        "cosine": f"{cosine:.3f}",
+        "spread": f"{spread:.3f}",
+        "spread-share": f"{100 * spread / cosine:.0f} %",
+        "control-largest": digits(control.value("importance").max()),
+        "control-centred": digits(control.value("importance_head_centred")[0]),
+    }
+)
+
+# %%
+parts = clip.value("top_components") ** 2
+of_data = words.of_same_model(clip, "outlier_features")
+dominant = {data: int(m.value("persistence_coordinate")) for data, m in of_data.items()}
+images, most = dominant[clip.data.name], int(parts.argmax())
+captions = next(c for data, c in dominant.items() if "captions" in data)
+holds(most == captions != images, "most of it lies in the coordinate dominant in captions")
+style.texts(
+    {"images-dominant": str(images), "images-part": f"{100 * parts[images]:.1f} %",
+     "captions-dominant": str(most), "captions-part": f"{100 * parts[most]:.1f} %"}
+)  # fmt: skip

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
-from companion.publish import dots, encoders, overview, style, words
-from companion.publish.style import digits, minus, percent
+from companion.publish import measured, plots, style, words
+from companion.publish.style import digits, holds, minus, percent
 
-found = overview.known("image_by_image", edition)
+found = measured.known("image_by_image", edition)
 kind = words.kind(found) if found else None
 trained = [m for m in found if m.level != "random"]
 
@@ -50,46 +50,46 @@ PANELS = {"kurtosis": "ρ with κ", "cosine": "ρ with the cosine"}
 
 def short(m):
     """A model and its images, short enough for a figure."""
-    name = encoders.told(m).replace(" OpenAI", "").replace(f" {encoders.INFERRED}", "*")
+    name = measured.model_title(m).replace(" OpenAI", "").replace(f" {measured.INFERRED}", "*")
     return f"{name}: {m.data.title.replace(' images', '').removesuffix(' (model inferred)')}"
 
 
-rows: dict[str, list[dots.Row]] = {}
+rows = []
 for name, panel in PANELS.items():
-    rhos = [float(m.value(f"correlation_{name}")) for m in trained]
-    counts = [m.counts["images"] for m in trained]
-    rows[panel] = [
-        dots.Row(short(m), m.level, *rank_interval(float(m.value(f"correlation_{name}")), n))
-        for m in found for n in [m.counts["images"]]
-    ]  # fmt: skip
-    above = [encoders.titled(m) for m, rho in zip(trained, rhos, strict=True) if rho > 0]
-    clear = sum(row.high < 0 for row in rows[panel])
-    within = [m.value(f"correlation_{name}_within") for m in trained]
-    style.text(f"{name}-below", f"{len(trained) - len(above)} of {len(trained)}")
-    style.text(f"{name}-clear", str(clear))
-    style.text(f"{name}-above", "; ".join(above) or "none")
-    known = [float(one[0]) for one in within if len(one)]
-    style.text(f"{name}-within", f"{sum(rho < 0 for rho in known)} of {len(known)}")
-    if len(trained) > 1:
-        every = pooled(rhos, counts)
-        assert every.high < 0  # the page says that such images are recognised less often
-        rows[panel].insert(0, dots.Row("all together", "zero_shot", *every))
-        style.text(f"{name}-pooled", minus("{:.2f} ({:.2f} to {:.2f})".format(*every)))
+    value = f"correlation_{name}"
+    each = [(m, rank_interval(float(m.value(value)), m.counts["images"])) for m in found]
+    above = [measured.set_title(m) for m in trained if m.value(value) > 0]
+    within = [m.value(f"{value}_within") for m in trained]
+    within = [float(rho[0]) for rho in within if len(rho)]
+    style.texts(
+        {f"{name}-below": f"{len(trained) - len(above)} of {len(trained)}",
+         f"{name}-clear": str(sum(rho.high < 0 for m, rho in each if m in trained)),
+         f"{name}-above": str(len(above)),
+         f"{name}-within": f"{sum(rho < 0 for rho in within)} of {len(within)}"}
+    )  # fmt: skip
+    every = pooled([float(m.value(value)) for m in trained], [m.counts["images"] for m in trained])
+    holds(every.high < 0, "such images are recognised less often")
+    style.text(f"{name}-pooled", minus("{:.2f} ({:.2f} to {:.2f})".format(*every)))
+    bars = [("all together", "zero_shot", every)] + [(short(m), m.level, rho) for m, rho in each]
+    for title, level, (rho, low, high) in bars:
+        rows.append({"panel": panel, "of": title, "level": level, "value": rho}
+                    | {"low": low, "high": high})  # fmt: skip
 style.figure(
-    "correlations", dots.rows(rows) if found else None,
+    "correlations",
+    plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15)),
     kind,
     """Images with a high κ, and images close to the mean image, are recognised less often on most
     labelled sets. Bars: 95 % intervals.""",
     more="""Spearman's rank correlation, image by image, between κ (left) or the cosine with the
-    mean image (right) and whether the image is recognised. All together: random effects over the
-    sets, random weights excluded. Models are OpenAI's; \\*: which one is inferred.""",
-)  # fmt: skip
+    mean image (right) and being recognised. All together: random effects over the sets, random
+    weights excluded. Models are OpenAI's; \\*: identity inferred.""",
+)
 
 # %%
 style.table(
     "fifths",
     pd.DataFrame(
-        {"images": encoders.titled(m),
+        {"images": measured.set_title(m),
          "judge": "the model's head" if m.provenance.head else "class means",
          "all (%)": percent(m.value("accuracy")),
          **{f"{part} (%)": percent(value)

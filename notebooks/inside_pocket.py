@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from companion.measurements import accuracies
-from companion.publish import dots, inside, style, words
+from companion.publish import dots, inside, measured, style, words
 from companion.publish.style import digits
 
 found = inside.models(edition)
@@ -89,7 +89,7 @@ style.figure(
 # %%
 directions = pd.DataFrame(
     {"model": one.title}
-    | words.top_direction(one.directions)
+    | measured.top_direction(one.directions)
     | {"by chance": f"{np.sqrt(2 / (np.pi * one.directions.counts['components'])):.3f}"}
     for one in found
 )

@@ -24,10 +24,10 @@ import pandas as pd
 
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.publish import encoders, overview, style, words
-from companion.publish.style import digits
+from companion.publish import measured, style, words
+from companion.publish.style import digits, holds
 
-changed = overview.known("interventions", edition)
+changed = measured.known("interventions", edition)
 
 # %% [markdown]
 # ## By hand
@@ -50,7 +50,7 @@ assert np.allclose((h - m) @ head.T + (b + head @ m), logits)
 # ## What predictions lose
 
 # %%
-tried = encoders.one_set_each([m for m in changed if m.level != "random"])
+tried = measured.one_set_each([m for m in changed if m.level != "random"])
 kind = words.kind(tried) if tried else None
 COSTS = {
     "mean subtracted, no bias": "less_mean", "dominant at its mean": "leader_at_mean",
@@ -71,7 +71,7 @@ def others(m, name):
 
 rows = pd.DataFrame(
     {
-        "model": encoders.told(m),
+        "model": measured.model_title(m),
         "accuracy (%)": style.percent(m.value("accuracy_whole")),
         "κ": digits(m.value("kurtosis_whole")),
         "κ, mean subtracted": digits(m.value("kurtosis_less_mean")),
@@ -85,10 +85,9 @@ rows = pd.DataFrame(
 style.table(
     "interventions", rows, kind,
     "What the head can undo with a bias, and what zeroing costs without one.",
-    more="""Accuracy on images that have a class. With the bias W m, subtracting the mean image m
-    changes no prediction. The other columns are differences of accuracy in points, with 95 %
-    intervals. Dominant: the coordinate that is the largest in most images, set to its mean over
-    images (mean ablation) or to zero. Another: the mean over 20 other coordinates.""",
+    more="""With the bias W m, subtracting the mean image m changes no prediction. Then: differences
+    of accuracy in points, with 95 % intervals. Dominant: the dominant coordinate, set to its mean
+    over images (mean ablation) or to zero. Another: the mean over 20 other coordinates.""",
 )  # fmt: skip
 
 # %% [markdown]
@@ -102,7 +101,7 @@ def cosine(m, name):
 
 rows = pd.DataFrame(
     {
-        "model": encoders.told(m),
+        "model": measured.model_title(m),
         "change": {
             "whole": "none", "rotated": "rotated", "shifted": "rotated, constant added",
             "less_mean": "mean subtracted",
@@ -119,19 +118,20 @@ style.table(
     "kept", rows, kind,
     """A rotation keeps every cosine and every prediction of a linear head; a constant keeps the
     predictions alone.""",
-    more="""The head follows each change: it is rotated along, or its bias takes the constant up.
-    Constant: five mean lengths of an image, added to one coordinate. Cosine: the mean over pairs of
-    images. κ in the eigenframe: κ along the eigenvectors of the second moments.""",
+    more="""The head follows each change: it is rotated along, or its bias absorbs the constant.
+    Constant: five mean feature norms, added to one coordinate. Cosine: mean over pairs of images.
+    κ in the eigenframe: along the eigenvectors of the second moments.""",
 )  # fmt: skip
 
 # %% [markdown]
 # ## The example in words
 
 # %%
-if any(m.level == "zero_shot" for m in changed):
-    front = overview.front(changed)
+zero_shot = [m for m in changed if m.level == "zero_shot"]
+if zero_shot:
+    front = sorted(zero_shot, key=lambda m: m.counts["images"])[-1]
     of_front = words.of_same_model(front, "basis")[front.data.name]
-    style.text("front", f"{encoders.told(front)} on {front.data.title}")
+    style.text("front", f"{measured.model_title(front)} on {front.data.title}")
     for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
         style.text(name.replace("_", "-"), digits(of_front.value(name)))
     for name in ("kurtosis_rotated", "kurtosis_shifted", "kurtosis_leader_at_mean",
@@ -143,4 +143,7 @@ if any(m.level == "zero_shot" for m in changed):
         style.text(f"cosine-{name.replace('_', '-')}", cosine(front, name))
     for name in COSTS.values():
         style.text(f"loss-{name.replace('_', '-')}", cost(front, name))
-style.text("changed", overview.predictions_changed(changed))
+every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in UNDONE)
+holds(not every, "no prediction changes", words.kind(changed))
+images = sum(m.counts["images"] for m in changed)
+style.text("changed", f"none of {images:,} predictions" if changed else "nothing (not measured)")

@@ -21,21 +21,20 @@ import pandas as pd
 
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
-from companion.publish import charts, overview, style, words
-from companion.publish.style import digits
+from companion.publish import figures, measured, style, words
+from companion.publish.style import digits, holds
 
-found = overview.known("outlier_features", edition, "reader")
-example = overview.example(found)
+found = measured.known("outlier_features", edition, "reader")
+example = measured.example(found)
 photographs = records.read_all("outlier_features", "efficientnet_lite0")
 sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
-SPARSE = "EfficientNet-Lite0, supervised"
-style.text("coverage", overview.coverage(found, edition, "reader"))
+style.text("coverage", measured.coverage(found, edition, "reader"))
 
 # %% [markdown]
 # ## Every model
 
 # %%
-shown = overview.titled([*found, *overview.known("outlier_features", "contrast")])
+shown = measured.titled([*found, *measured.known("outlier_features", "contrast")])
 rows = pd.DataFrame(
     {
         "model": title,
@@ -48,57 +47,80 @@ rows = pd.DataFrame(
     for title, m in shown.items()
 )
 style.table(
-    "kurtosis", rows, words.kind(shown.values()),
+    "kurtosis",
+    rows,
+    words.kind(shown.values()),
     """The counterpart of the paper's Table 2, on other images and captions. The last rows are
     supervised baselines, which are not in the paper.""",
-    more=f"""κ: mean ± 95 % interval of that mean. Persistence: how often the dominant coordinate is
-    the largest; in brackets, how many coordinates are so in some item. Outliers: mean |z| at least
-    {threshold:g} times that of the mean coordinate; then the largest such ratio. Zeros: components
-    that are exactly zero.""",
-)  # fmt: skip
+    more=f"""κ: mean ± 95 % interval. Persistence: share of the dominant coordinate (in brackets:
+    how many coordinates are the largest in some item). Outliers: mean |z| at least {threshold:g}
+    times the mean coordinate's. Zeros: components that are exactly zero.""",
+)
 
 # %% [markdown]
 # ## The example and its control
 
 # %%
-of_example = overview.titled(example) | {SPARSE: sparse}
-assert min(m.value("kurtosis_mean") for m in example if m.level == "zero_shot") > 6  # as below
+clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
+captions = next(m for m in example if m.model == clip.model and m is not clip)
+untrained = next(m for m in example if m.model == control.model and m is not control)
+four = {"CLIP, images": clip, "CLIP, captions": captions, "random weights": control,
+        "random weights, captions": untrained, "EfficientNet-Lite0": sparse}  # fmt: skip
+holds(
+    min(clip.value("kurtosis_mean"), captions.value("kurtosis_mean")) > 6,
+    "κ of CLIP's images and captions lies far above the Gaussian's 3",
+)
+places = {"CLIP, images": 96, "CLIP, captions": 8, "random weights": 80,
+          "random weights, captions": 25, "EfficientNet-Lite0": 60}  # fmt: skip
 style.figure(
-    "kurtosis-distribution", charts.kurtosis(of_example), words.kind(of_example.values()),
-    """κ of CLIP's images and captions lies far above the Gaussian's 3 (vertical line), that of
-    random weights near it. Curve: share of items below each value.""",
-    more="""The supervised network has few photographs; its curve is interpolated between them.""",
-)  # fmt: skip
-clip, control = (overview.of_level(level, example) for level in ("zero_shot", "random"))
-beside = {overview.title(m, data=False): m for m in (clip, control)}
+    "kurtosis-distribution",
+    figures.kurtosis(four, places),
+    words.kind(four.values()),
+    """κ of CLIP's images and captions lies far above the Gaussian's 3, κ of random weights near it.
+    Curve: share of items below each value.""",
+    more="""ViT-B/16 on COCO; the supervised network has few photographs, and its curve is
+    interpolated between them.""",
+)
+
+# %%
+pair = {"CLIP": clip, "random weights": control}
 style.figure(
-    "heat-map", charts.heat_maps(beside), words.kind(beside.values()),
+    "heat-map",
+    figures.heat_maps(pair),
+    words.kind(pair.values()),
     """An outlier feature is a column many standard deviations from zero in every image (row). Left
     of the line: the largest coordinates, the dominant one named; right: others.""",
-)  # fmt: skip
-captions = next(m for m in example if m.model == clip.model and m is not clip)
+)
+
+# %%
+lowest, highest = clip.value("kurtosis_percentiles")[0], control.value("kurtosis_percentiles")[-1]
+holds(lowest > highest, "every image of CLIP lies above every image of the control")
+leaders = [m.value("persistence_coordinate") for m in (clip, captions)]
+holds(leaders[0] != leaders[1], "the captions' dominant coordinate is another one")
+style.texts({"clip-images-lowest": digits(lowest), "control-images-highest": digits(highest)})
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
     style.text(f"{of}-kurtosis", digits(m.value("kurtosis_mean")))
     style.text(f"{of}-leader", str(m.value("persistence_coordinate")))
     style.text(f"{of}-persistence", f"{100 * m.value('persistence_fraction'):.0f} %")
-style.text("learned", overview.learned(clip, control))
-style.text("captions-leader", overview.captions_leader(clip, captions))
 
 # %% [markdown]
 # ## Outlier or merely sparse?
 
 # %%
-high, none = (len(far_above_mean(m.value("profile"), threshold)) for m in (clip, control))
-assert high and not none  # the caption says so
-beside |= {SPARSE: sparse}
+far = {name: len(far_above_mean(m.value("profile"), threshold)) for name, m in four.items()}
+holds(far["CLIP, images"] and not far["random weights"], "only CLIP reaches the dashed line")
+three = pair | {"EfficientNet-Lite0, supervised": sparse}
 style.figure(
     "outlier-or-sparse",
-    charts.profiles(
-        {f"{name} ({m.counts['images']} images)": m for name, m in beside.items()}, threshold
-    ),
-    words.kind(beside.values()),
-    f"""CLIP has coordinates above the dashed line ({threshold:g} times the mean coordinate), random
-    weights have none. Stem: mean over images of a coordinate's |z|, relative to the mean (1).""",
+    figures.profiles({f"{of} ({m.counts['images']} images)": m for of, m in three.items()},
+                     threshold),
+    words.kind(three.values()),
+    f"""CLIP has coordinates above {threshold:g} times the mean coordinate, random weights have
+    none. Stem: a coordinate's |z|, averaged over images, relative to the mean coordinate.""",
+)  # fmt: skip
+images = sparse.counts["images"]
+holds(not far["EfficientNet-Lite0"], "no coordinate of EfficientNet-Lite0 is an outlier")
+holds(sparse.value("leaders") == images, "each photograph has its own largest coordinate")
+style.texts(
+    {"sparse-kurtosis": digits(sparse.value("kurtosis_mean")), "sparse-images": str(images)}
 )
-style.text("sparse-leaders", overview.sparse_leaders(sparse, threshold))
-style.text("sparse-images", str(sparse.counts["images"]))

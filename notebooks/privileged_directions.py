@@ -25,12 +25,73 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.records import available
-from companion.publish import arrays, charts, style, words
+from companion.publish import arrays, figures, measured, plots, style, words
 from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("privileged_directions", backbone)
 shown = words.titled(found)
+
+# %% [markdown]
+# ## Importance of every direction
+
+# %%
+if found:
+    style.figure(
+        "importance",
+        figures.importance(shown, threshold),
+        words.kind(found),
+        f"""Importance of every direction of the {backbone.title} head relative to the mean
+        importance (counterpart of the paper's Figure 2). Dashed: the mean-centred head, which
+        predicts the same.""",
+        more=f"Head: {words.heads(found)}. A mean-centred head has its mean row subtracted.",
+    )
+
+# %%
+if found:
+    chance = np.sqrt(2 / (np.pi * found[0].counts["components"]))
+    rows = pd.DataFrame(
+        {"model": title}
+        | measured.top_direction(m)
+        | {"second": digits(np.sort(m.value("importance"))[-2])}
+        | {f"≥ {threshold:g} ×": str(len(far_above_mean(m.value("importance"), threshold)))}
+        for title, m in shown.items()
+    )
+    style.table(
+        "directions",
+        rows,
+        words.kind(found),
+        f"""The most important direction v of each {backbone.title} model: its importance and that
+        of the second direction, in multiples of the mean.""",
+        more=f"""Head centred: the largest importance of the mean-centred head. Cos: mean |cos| of v
+        with images (a random direction: about {chance:.3f}); with the mean image, the mean head
+        row, and the modality gap. In dominant: share of v's squared length in the dominant
+        coordinate (in brackets).""",
+    )
+
+# %% [markdown]
+# ## The top direction and the outlier coordinates
+
+# %%
+X, Y = "activation profile of the images, times the mean", "component in the top direction"
+parts = []
+for title, m in shown.items():
+    outliers = words.of_same_model(m, "outlier_features").get(m.data.name)
+    if outliers:
+        profile, size = outliers.value("profile"), np.abs(m.value("top_components"))
+        part = pd.DataFrame({"panel": title, "level": m.level, X: profile, Y: size})
+        part["of"] = part.index.map("coordinate {}".format)
+        named = part.index.isin([profile.argmax(), size.argmax()])
+        parts.append(part.assign(look="small", name=np.where(named, part.index.astype(str), "")))
+if parts:
+    style.figure(
+        "top-direction",
+        plots.scatter(pd.concat(parts), X, Y, log="x", labels="name"),
+        words.kind(found),
+        f"""How far each {backbone.title} coordinate stands out over images, against the size of its
+        component in the head's most important direction. Outlier features that carry it are at the
+        top right.""",
+    )
 
 # %% [markdown]
 # ## From a head and features to importance
@@ -52,58 +113,6 @@ style.text(
     f"{what}: of {len(of_package)} directions the most important has "
     f"{digits(by_hand.max() / by_hand.mean())} times the mean importance.",
 )
-
-# %% [markdown]
-# ## Importance of every direction
-
-# %%
-if found:
-    style.figure(
-        "importance", charts.importance(shown, threshold), words.kind(found),
-        f"""Importance of every direction of the {backbone.title} head relative to the mean
-        importance (counterpart of the paper's Figure 2). Dashed: the mean-centred head, which
-        predicts the same.""",
-        more=f"""Head: {words.heads(found)}. A mean-centred head has its mean row subtracted. Lines
-        mark the mean and {threshold:g} times the mean.""",
-    )  # fmt: skip
-
-# %%
-if found:
-    width = found[0].counts["components"]
-    rows = pd.DataFrame(
-        {"model": title}
-        | words.top_direction(m)
-        | {"second": digits(np.sort(m.value("importance"))[-2]),
-           f"≥ {threshold:g} ×": str(len(far_above_mean(m.value("importance"), threshold)))}
-        for title, m in shown.items()
-    )  # fmt: skip
-    style.table(
-        "directions", rows, words.kind(found),
-        f"""The most important direction v of each {backbone.title} model: its importance and that
-        of the second direction, in multiples of the mean. The head is that of the figure.""",
-        more=f"""Head centred: the largest importance of the mean-centred head. Cos: |cos| of v with
-        images, mean over images (a random direction has about {np.sqrt(2 / (np.pi * width)):.3f});
-        with the mean image, the mean head row, and the modality gap between them. In leader: share
-        of v's squared length in the dominant coordinate (in brackets); a random coordinate has
-        {100 / width:.1f} %.""",
-    )  # fmt: skip
-
-# %% [markdown]
-# ## The top direction and the outlier coordinates
-
-# %%
-profiles = {
-    title: (m, outliers.value("profile"))
-    for title, m in shown.items()
-    if (outliers := words.of_same_model(m, "outlier_features").get(m.data.name))
-}
-if profiles:
-    style.figure(
-        "top-direction", charts.top_directions(profiles), words.kind(found),
-        f"""How far each {backbone.title} coordinate stands out over images, against the size of its
-        component in the head's most important direction. Outlier features that carry that direction
-        lie at the top right.""",
-    )  # fmt: skip
 
 # %% tags=["remove-input"]
 words.missing("privileged_directions", backbone, found)

@@ -22,14 +22,60 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
 from companion.measurements.records import available
-from companion.publish import arrays, charts, style, words
-from companion.publish.style import percent, points
+from companion.publish import arrays, figures, style, tables, words
+from companion.publish.style import percent
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
 backbone = load_family(family)
 found = available("pruning", backbone)
 shown = words.titled(found)
+
+# %% [markdown]
+# ## Accuracy against the share pruned
+
+# %%
+if found:
+    style.figure(
+        "curve",
+        figures.pruning({title: figures.pruning_steps(m) for title, m in shown.items()}),
+        words.kind(found),
+        f"""Accuracy of {backbone.title} as directions are pruned, in four orders (counterpart of
+        the paper's Figure 3). Blue band: 95 % interval; grey: {found[0].value("random_orders")}
+        random orders; dashed: the claim's 80 %.""",
+        more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: accuracy minus that of
+        the whole head on the same images, with the interval of the paired difference; losses above
+        20 points are cut off.""",
+    )
+    tables_of = (tables.in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
+    style.table(
+        "kept",
+        pd.concat(tables_of)[lambda rows: ["model", *rows.columns.drop("model")]],
+        words.kind(found),
+        f"""Accuracy of {backbone.title} with some of the directions kept. Difference: from the
+        whole head on the same images, the least important directions pruned first, ± 95 %
+        interval.""",
+        more="At random: mean of several orders.",
+    )
+
+# %%
+rows = []
+for title, m in shown.items():
+    without = m.value("accuracy_without_each")
+    worst = int(without.argmin())
+    others = np.delete(without, worst)
+    rows.append(
+        {"model": title, "all (%)": percent(m.value("accuracy_importance")[-1])}
+        | {"direction": str(worst + 1), "without it (%)": percent(without[worst])}
+        | {"without any other (%)": f"{percent(others.min())} to {percent(others.max())}"}
+    )
+style.table(
+    "leave-one-out",
+    pd.DataFrame(rows),
+    words.kind(found),
+    "Accuracy without the one direction whose removal costs most, and without any other one.",
+    more="Directions are numbered by falling singular value.",
+)
 
 # %% [markdown]
 # ## From importance to a pruned head
@@ -53,42 +99,6 @@ style.text(
     f"{what}: {percent(of_package[-1].mean())} % are classified right with all {len(order)} "
     f"directions, {percent(by_hand)} % with the {len(kept)} most important ones.",
 )
-
-# %% [markdown]
-# ## Accuracy against the share pruned
-
-# %%
-if found:
-    style.figure(
-        "curve", charts.pruning({t: charts.pruning_curves(m) for t, m in shown.items()}),
-        words.kind(found),
-        f"""Accuracy of {backbone.title} as directions are pruned, in four orders (counterpart of
-        the paper's Figure 3). Blue band: 95 % interval; grey: {found[0].value("random_orders")}
-        random orders; dashed: the claim's 80 %.""",
-        more=f"""{words.task(found[0])} (head: {words.heads(found)}). The interval is of the paired
-        difference from the whole head; grey runs from the lowest to the highest. Right: accuracy
-        minus that of the whole head on the same images; losses above 20 points are cut off.""",
-    )  # fmt: skip
-    others = {"singular_value": "by singular value", "random": "at random", "reversed": "reversed"}
-    rows = pd.DataFrame(
-        {
-            "model": title,
-            "kept": str(k),
-            "by importance (%)": percent(best[k - 1]),
-            "difference (points)": points(lost[k - 1], half[k - 1]) if k < len(best) else "",
-        }
-        | {f"{how} (%)": percent(m.value(f"accuracy_{o}")[k - 1]) for o, how in others.items()}
-        for title, m in shown.items()
-        for best, lost, half in [charts.pruned(m)]
-        for k in dict.fromkeys(max(1, round(share * len(best))) for share in KEPT)
-    )
-    style.table(
-        "kept", rows, words.kind(found),
-        f"""Accuracy of {backbone.title} with some of the directions kept, in the figure's task.
-        Difference: from the whole head on the same images, by importance, ± 95 % interval. At
-        random: mean of several orders.""",
-    )  # fmt: skip
-    style.text("leave-one-out", "\n\n".join(words.left_out(t, m) for t, m in shown.items()))
 
 # %% tags=["remove-input"]
 words.missing("pruning", backbone, found, random=False)

@@ -21,50 +21,68 @@ import pandas as pd
 
 from analysis.images.imagelist import is_whole
 from companion.claims import rules
-from companion.publish import charts, overview, style, words
-from companion.publish.style import percent, points
+from companion.publish import figures, measured, style, tables, words
+from companion.publish.style import holds, percent, points
 
-found = overview.known("pruning", edition, "reader")
-example = overview.example(found)
+found = measured.known("pruning", edition, "reader")
+first = measured.example(found)[0]
 
 # %% [markdown]
 # ## The example
 
 # %%
-first = example[0]
 pruned = rules.pruned(first, share)  # as the claim is judged
 change = pruned["accuracy_change"]
+holds(change.high < 0, "pruning 80 % of the directions lowers accuracy")
 style.figure(
     "pruning",
-    charts.pruning(
-        {title: charts.pruning_curves(m) for title, m in overview.titled(example).items()}
-    ),
-    words.kind(example),
-    f"""Pruning {100 * share:g} % of the directions (dashed) changes the accuracy of
-    {overview.title(first, data=False)} by {points(change.value, change.high - change.value)}
-    points. Blue: 95 % interval; grey: {first.value("random_orders")} random orders.""",
+    figures.pruning({measured.full_title(first): figures.pruning_steps(first)}),
+    words.kind([first]),
+    f"""Pruning {100 * share:g} % of the directions lowers accuracy in retrieving captions. Right:
+    the change, with its 95 % interval; grey: {first.value("random_orders")} random orders, lowest
+    to highest.""",
     more=f"""The counterpart of the paper's Figure 3 in another task: find each image's own caption
-    among {first.counts["classes"]}. The interval is of the paired difference from the whole head,
-    which the right panel shows; grey runs from the lowest to the highest.""",
+    among {first.counts["classes"]}. The interval is of the paired difference from the whole
+    head.""",
 )
 
 # %%
 rank = len(first.value("accuracy_importance"))
 style.table(
-    "kept", overview.kept(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)), words.kind(example),
-    f"""Accuracy of {overview.title(first)} with some of its directions pruned, in four orders.""",
-    more="""Difference: between pruning the least important directions first and the whole head, on
-    the same images, ± 95 % interval.""",
-)  # fmt: skip
+    "kept",
+    tables.in_each_order(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)),
+    words.kind([first]),
+    """Accuracy falls as directions are pruned, in each of four orders.""",
+    more=f"""{measured.full_title(first)}. Difference: between pruning the least important
+    directions first and the whole head, on the same images, ± 95 % interval.""",
+)
 
 # %%
 at = {name: n.value for name, n in pruned.items()}
-limit = f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)"
-style.text("whole", f"{percent(at['accuracy_whole'])} %")
-style.text("limit", limit)
-style.text("outcome", overview.pruned_at(first, share))
+(outcome,) = tables.pruned_at([first], share).to_dict("records")
+holds(outcome["lost"] == "yes", "a loss of more than one point is established")
+style.texts(
+    {
+        "whole": f"{percent(at['accuracy_whole'])} %",
+        "limit": f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)",
+        "eighty-kept": f"{outcome['kept']} of {rank}",
+        "eighty": f"{outcome['accuracy (%)']} %",
+        "eighty-change": outcome["change (points)"],
+        "eighty-random": f"{outcome['at random (%)']} %",
+        "eighty-by-value": f"{outcome['by singular value (%)']} %",
+    }
+)
 directions = words.of_same_model(first, "privileged_directions")[first.data.name]
-style.text("without-first", overview.without_first(first, directions))
+without = first.value("accuracy_without_each")
+worst = int(without.argmin())
+holds(worst == directions.value("top_direction") == 0, "it is the top direction, the first one")
+style.texts(
+    {
+        "without-first": f"{percent(without[worst])} %",
+        "without-others": f"{percent(sorted(without)[1])} %",
+        "first-with-head-mean": f"{directions.value('top_with_head_mean'):.3f}",
+    }
+)
 
 # %% [markdown]
 # ## On ImageNet
@@ -76,7 +94,7 @@ def row(m) -> dict[str, str]:
     pruned = rules.pruned(m, share)
     at, change = {name: n.value for name, n in pruned.items()}, pruned["accuracy_change"]
     return {
-        "model": overview.title(m, data=False),
+        "model": measured.full_title(m, data=False),
         "whole (%)": percent(at["accuracy_whole"]),
         "kept": f"{at['kept']:.0f} of {at['rank']:.0f}",
         "difference (points)": points(change.value, change.high - change.value),

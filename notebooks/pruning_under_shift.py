@@ -27,7 +27,7 @@ from analysis.families.registry import load_family
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
 from companion.measurements.records import available
-from companion.publish import charts, inside, style, words
+from companion.publish import figures, inside, style, words
 from companion.publish.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -59,18 +59,23 @@ lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline 
 # %%
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
 curves = {
-    title: {label: inside.pruning_curves(own, part, lowest) for label, part in quantities.items()}
-    for title, own in sweeps.items()
-}
+    title: pd.concat(
+        figures.steps(label, order, c.values, *filter(lambda end: end is not None, (c.low, c.high)),
+                      kept=c.kept).assign(extrapolated=~c.sound)
+        for label, part in quantities.items()
+        for order, c in inside.pruning_curves(orders, part, lowest).items()
+    )
+    for title, orders in sweeps.items()
+}  # fmt: skip
 drawn = next((m.value("random_orders") for m in found), "no")
 style.figure(
-    "curve", charts.pruning(curves) if found else None, evidence,
+    "curve", figures.pruning(curves) if found else None, evidence,
     f"""Accuracy {on} {trained_on} (left) and effective robustness on the {outside} (right) of
     {backbone.title} as directions are pruned. Blue: 95 % interval; grey: {drawn} random orders;
     dashed: the claim's 80 %.""",
-    more=f"""Four orders, as in the paper's Figure 3; grey runs from the lowest to the highest. The
-    interval is {INTERVALS[sample]}. Thin: accuracy below {percent(lowest)} %, the pool's lowest, so
-    that the baseline is extrapolated.""",
+    more=f"""Four orders, as in the paper's Figure 3; grey: lowest to highest. The interval is
+    {INTERVALS[sample]}. A line ends where accuracy falls below {percent(lowest)} %, the pool's
+    lowest: there the baseline would be extrapolated.""",
 )  # fmt: skip
 
 # %%

@@ -24,11 +24,11 @@ import pandas as pd
 
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
-from companion.publish import encoders, overview, style, unread, words
-from companion.publish.style import digits
+from companion.publish import measured, style, unread, words
+from companion.publish.style import digits, holds
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
-found = overview.known("unread", *editions)
+found = measured.known("unread", *editions)
 kind = words.kind(found) if found else None
 
 # %% [markdown]
@@ -45,35 +45,36 @@ least = np.linalg.svd(texts - texts.mean(0))[2][::-1][:24]
 left = h - h @ least.T @ least
 assert (h @ texts.T).argmax(1).tolist() == (left @ texts.T).argmax(1).tolist()
 assert np.allclose(left, basis.without(h, basis.least_varying(texts, 0)))
-style.text("by-hand", f"κ from {digits(kurtosis(h).mean())} to {digits(kurtosis(left).mean())}")
+style.texts({"by-hand-before": digits(kurtosis(h).mean()),
+             "by-hand-after": digits(kurtosis(left).mean())})  # fmt: skip
 
 # %% [markdown]
 # ## Dropped, and next to random directions
 
 # %%
-one_each = encoders.one_set_each([m for m in found if m.level != "random"])
+one_each = measured.one_set_each([m for m in found if m.level != "random"])
 judged = [m for m in found if m.level != "random" and unread.Pair(m, 0).judged]
-shown = encoders.one_set_each(judged or one_each)
+shown = measured.one_set_each(judged or one_each)
 CAPTIONS = {
     "paper": (
         """κ falls and accuracy stays when the directions of least text variance are dropped; random
         directions do the opposite. Dotted: directions that hold 0.01 % of the texts' variance.""",
-        """The axis of the dominant coordinate (star) holds much of the images' energy and less of
+        """The axis of the dominant coordinate (cross) holds much of the images' energy and less of
         the texts' variance than an average axis. Dots: directions; dashed: average energy.""",
         "Dropping the directions along which texts hardly vary removes most of a large κ.",
     ),
     "pocket": (
         """κ and accuracy without directions, those of least text variance first and random ones.
         Dotted: directions that hold 0.01 % of the texts' variance.""",
-        """How much texts vary along a direction, and how much energy images have there. Star: axis
+        """How much texts vary along a direction, and how much energy images have there. Cross: axis
         of the dominant coordinate; dashed: an average direction.""",
         "Without the directions along which a head's rows hardly vary, κ stays.",
     ),
 }[edition]
 style.figure(
     "curves", unread.curves(shown[:4]) if shown else None, kind, CAPTIONS[0],
-    more="""The directions are chosen by texts that are not the task's own where there are any. The
-    table below names texts, images and tasks. Random: the mean of three sets of directions.""",
+    more="""Where possible, other texts than the task's own choose the directions; the table below
+    names texts, images and tasks. Random: the mean of three sets of directions.""",
 )  # fmt: skip
 style.figure(
     "directions", unread.directions(shown[:4]) if shown else None, kind, CAPTIONS[1],
@@ -82,17 +83,16 @@ style.figure(
 )  # fmt: skip
 
 # %%
-COLUMNS = """Dropped: directions that together hold 0.01 % of the texts' variance. κ: before,
-without them, without the same number of random ones (five sets). Energy: the images' share in
-them; in brackets, in average directions. Dominant: share of its axis in them. Equal: predictions
-that stay; in brackets, with random directions. *In sample*: the texts that chose the directions
-judge. Too few: no more texts than components."""
+COLUMNS = """Dropped: directions with 0.01 % of the texts' variance. κ, random: without the same
+number of random ones. Energy: the images' share there (in brackets: in average directions).
+Dominant: share of its axis. Equal: predictions that stay (random directions). Too few: no more
+texts than components."""
 tasks = {m.model: m for m in shown}
-first = [unread.Pair(tasks.get(m.model, m), 0) for m in encoders.one_set_each(found)]
+first = [unread.Pair(tasks.get(m.model, m), 0) for m in measured.one_set_each(found)]
 for name, some in (("first", first), ("every", unread.pairs(found))):
     style.table(name, pd.DataFrame(map(unread.row, some)), kind, CAPTIONS[2], more=COLUMNS)
 shares = [
-    {"model": encoders.told(m), "share (%)": f"{100 * share:g}"}
+    {"model": measured.model_title(m), "share (%)": f"{100 * share:g}"}
     | {name: value for name, value in unread.row(unread.Pair(m, 0), share, images=False).items()
        if name not in ("model", "texts", "accuracy (points)")}
     for m in shown for share in m.value("shares")
@@ -113,23 +113,23 @@ for name, random in (("trained", False), ("drawn", True)):
 # ## In words
 
 # %%
-whole = [p for p in unread.pairs(found) if "OpenAI" in encoders.told(p.m) and p.enough]
+whole = [p for p in unread.pairs(found) if "OpenAI" in measured.model_title(p.m) and p.enough]
 if edition == "paper" and whole:
-    for name, told in unread.ranges(whole).items():
-        style.text(name, told)
+    style.texts(unread.ranges(whole))
     front = max((p for p in whole if p.judged), key=lambda p: p.m.counts["images"])
     shown_front = {
-        "front": f"{encoders.told(front.m)} on {front.m.data.title}",
+        "front": f"{measured.model_title(front.m)} on {front.m.data.title}",
         "front-dropped": f"{front.at('dropped'):.0f} of {front.m.counts['components']}",
         "front-before": digits(front.m.value("kurtosis")),
         "front-after": digits(front.at("kurtosis_without")),
         "front-change": front.change(),
     }
-    for name, told in shown_front.items():
-        style.text(name, told)
-    above = [*unread.exceptions(whole)]
-    style.text("exceptions", style.items(above) or "- none")
+    style.texts(shown_front)
+    above = {measured.set_title(p.m): p.at("kurtosis_without") for p in whole
+             if p.at("kurtosis_without") > 6}  # fmt: skip
+    holds(all("ViT-B/16" in name for name in above), "κ stays above 6 for ViT-B/16 alone")
+    style.texts({"exceptions": str(len(above)), "exceptions-kappa": style.span(above.values())})
     control = [p for p in unread.pairs(found) if p.m.level == "random"]
     if control:
         inside, chance = (f"{100 * v:.0f} %" for v in (control[0].at("energy"), control[0].chance))
-        style.text("control", f"{inside}, where as many average directions have {chance}")
+        style.texts({"control": inside, "control-chance": chance})

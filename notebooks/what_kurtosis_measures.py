@@ -15,7 +15,7 @@
 # %% [markdown]
 # # What kurtosis measures
 #
-# What rotations and means do to κ and predictions: shown on {doc}`/what_kurtosis_measures`.
+# What rotations and means do to κ and predictions, for {doc}`/what_kurtosis_measures`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -24,17 +24,17 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
-from analysis.families.registry import level_title
 from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
 from companion.claims.evidence import gather
-from companion.publish import dots, encoders, overview, style, words
-from companion.publish.style import digits
+from companion.publish import figures, measured, plots, style, words
+from companion.publish.style import digits, holds, minus
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
-bases = [m for m in overview.known("basis", *editions) if "captions" not in m.data.name]
-one_each = encoders.one_set_each(bases)
+bases = [m for m in measured.known("basis", *editions) if not measured.of_captions(m)]
+one_each, kind = measured.one_set_each(bases), words.kind(bases)
+clip = [m for m in bases if m.level == "zero_shot"]
 
 # %% [markdown]
 # ## By hand
@@ -46,103 +46,105 @@ rng = np.random.default_rng(0)
 h, head = rng.normal(size=(500, 64)), rng.normal(size=(10, 64))
 h[:, 7] += 12
 turn = np.linalg.qr(rng.normal(size=(64, 64)))[0]
-assert ((h @ head.T).argmax(1) == ((h @ turn) @ (head @ turn).T).argmax(1)).all()
-unit = h / np.linalg.norm(h, axis=1, keepdims=True)
-assert np.isclose(np.sum(unit.mean(axis=0) ** 2), basis.mean_share(h))
+assert np.allclose(h @ head.T, (h @ turn) @ (head @ turn).T)
 assert np.isclose(basis.mean_share(h), basis.mean_share(h @ turn))
-style.text(
-    "by-hand",
-    f"κ = {digits(kurtosis(h).mean())} before and {digits(kurtosis(h @ turn).mean())} after",
-)
+for name, some in {"before": h, "after": h @ turn}.items():
+    style.text(f"by-hand-{name}", digits(kurtosis(some).mean()))
 
 # %% [markdown]
 # ## A rotation, and the mean image
 
 # %%
-PANELS = {
-    "κ, rotated (hollow)": ("kurtosis", "kurtosis_rotated"),
-    "Gaussian, mean subtracted (hollow)": ("kurtosis_gaussian", "kurtosis_less_mean"),
-}
-panels = {
-    title: [
-        dots.Row(encoders.told(m), m.level, m.value(filled),
-                 other=np.mean(m.value(hollow)))
-        for m in one_each
-    ]
-    for title, (filled, hollow) in PANELS.items()
-}  # fmt: skip
+GIVEN, CHANGED = "as the model gives it", "changed"
+CHANGES = {"after a rotation": "kurtosis_rotated", "without the mean": "kurtosis_less_mean"}
+rows = pd.DataFrame(
+    {"panel": title, "of": measured.model_title(m), "level": m.level}
+    | {GIVEN: m.value("kurtosis"), CHANGED: np.mean(m.value(name))}
+    for title, name in CHANGES.items()
+    for m in sorted(one_each, key=lambda m: -m.value("kurtosis"))
+)
 style.figure(
-    "turned", dots.rows(panels, lines=(3,), levels=edition, log=True) if one_each else None,
-    words.kind(one_each),
-    """A rotation removes a large κ, and so does subtracting the mean image (hollow marks). Filled:
-    features as published (left); Gaussian draws with their mean and covariance (right). Line:
-    3.""",
+    "turned",
+    plots.marks(rows, GIVEN, other=CHANGED, label="activation kurtosis κ", log=True,
+                verticals=figures.GAUSSIAN, limits=(2, 200)) if bases else None,
+    kind,
+    {"paper": """A rotation removes a large κ, and subtracting the mean image removes most of it
+     where the model is CLIP. Filled: as the model gives it; hollow: changed.""",
+     "pocket": """κ of the pocket models is near the Gaussian's 3 in every basis. Filled: as the
+     model gives it; hollow: changed."""}[edition],
+    more="Mean of ten random rotations. Colours: training regimes, as in all figures.",
 )  # fmt: skip
-style.text("gaussian", overview.gaussian_suffices(bases))
-style.text("moments", overview.from_moments(bases))
+table = {
+    "κ": "kurtosis", "rotated": "kurtosis_rotated", "mean subtracted": "kurtosis_less_mean",
+    "Gaussian": "kurtosis_gaussian", "in the mean (%)": "mean_share",
+    "eigenframe": "kurtosis_eigenframe", "rank": "effective_rank",
+}  # fmt: skip
 for name, some in (("statements", one_each), ("every-set", bases)):
+    cells = (
+        {"model": measured.model_title(m)}
+        | ({"images": m.data.title} if name == "every-set" else {})
+        | {title: digits(np.max(m.value(of))) for title, of in table.items()}
+        | {"in the mean (%)": f"{100 * m.value('mean_share'):.0f}"}
+        for m in some
+    )
     style.table(
-        name,
-        pd.DataFrame(
-            {
-                "model": encoders.told(m),
-                **({"images": m.data.title} if name == "every-set" else {}),
-                "κ": digits(m.value("kurtosis")),
-                "rotated": digits(max(m.value("kurtosis_rotated"))),
-                "mean subtracted": digits(m.value("kurtosis_less_mean")),
-                "Gaussian": digits(m.value("kurtosis_gaussian")),
-                "in the mean (%)": f"{100 * m.value('mean_share'):.0f}",
-                "eigenframe": digits(m.value("kurtosis_eigenframe")),
-                "rank": digits(m.value("effective_rank")),
-            }
-            for m in some
-        ),
-        words.kind(some),
+        name, pd.DataFrame(cells), kind,
         """No rotation changes the last three columns, and adding a constant leaves only the
         effective rank unchanged.""",
-        more="""Columns 2 to 5 are κ: of the images as they are; the largest in ten random bases;
-        after mean subtraction; of Gaussian draws with their mean and covariance. In the mean: share
-        of the images' energy. Eigenframe: κ along the eigenvectors of the second moments. Rank: the
-        effective rank of the covariance.""",
-    )
+        more="""κ as it is; the largest in ten random bases; after mean subtraction; of Gaussian
+        draws with the same mean and covariance. In the mean: share of the energy. Eigenframe: κ
+        along the eigenvectors of the second moments. Rank: of the covariance.""",
+    )  # fmt: skip
 
-style.text("eigenframe-share", overview.eigenframe_and_share(bases))
-style.text("random-weights", overview.shares_of_random(one_each))
+# %% [markdown]
+# ## In numbers
+
+# %%
+if len(clip) > 2:
+    apart = [abs(m.value("kurtosis_gaussian") / m.value("kurtosis") - 1) for m in clip]
+    share = [m.counts["components"] * m.value("mean_share") ** 2 for m in clip]
+    r = np.corrcoef(np.log([m.value("kurtosis_eigenframe") for m in clip]), np.log(share))[0, 1]
+    style.texts({"gaussian-apart": f"{100 * max(apart):.0f} %", "sets": str(len(clip)),
+                 "eigenframe-share": f"{r:.3f}"})  # fmt: skip
+for control in [m for m in one_each if m.level == "random"][:1]:
+    for name in ("mean_share", "kurtosis_eigenframe"):
+        of_clip = [m.value(name) for m in one_each if m.level == "zero_shot"]
+        holds(control.value(name) > max(of_clip), f"random weights exceed all in {name}", kind)
+        style.text(f"random-{name.replace('_', '-')}", digits(control.value(name)))
+
+# %%
+if edition == "paper":
+    sparse = next(m for m in one_each if m.model.startswith("efficientnet_lite0"))
+    holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
+    moments = pd.read_csv("data/moments/kurtosis.csv")
+    own = sorted(m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
+    (leader,) = set(moments["leader"])
+    style.texts(
+        {"sparse-kurtosis": digits(sparse.value("kurtosis")),
+         "sparse-gaussian": digits(sparse.value("kurtosis_gaussian")),
+         "moments": " or ".join(map(digits, moments["kurtosis"])), "moments-leader": str(leader),
+         "moments-images": style.span(own)}
+    )  # fmt: skip
 
 # %% [markdown]
 # ## Does a statement order robust and less robust models?
 
 # %%
-STATEMENTS = {
-    "kurtosis": "κ", "kurtosis_less_mean": "κ, mean subtracted",
-    "kurtosis_eigenframe": "κ in the eigenframe", "mean_share": "share in the mean",
-    "effective_rank": "effective rank",
-}  # fmt: skip
+STATEMENTS = {title: of for title, of in table.items() if title not in ("rotated", "Gaussian")}
 intervals = gather(edition, experiments=("accuracy",)).intervals
 trained = [m for m in bases if m.level != "random" and not m.provenance.inferred]
-own = [m for m in trained if m.model in intervals]
 frame = pd.DataFrame(
-    {"model": m.model, "level": m.level, "er": intervals[m.model].value}
-    | {statement: m.value(statement) for statement in STATEMENTS}
-    for m in own
-)
-enough = len(frame) > 2
-if enough:  # of a model on several sets of images the median
-    frame = frame.groupby(["model", "level"], as_index=False, sort=False).median()
-panels = {
-    title: [dots.Marks(level_title(own, edition), own, m[name], m["er"], names=m["model"])
-            for own, m in frame.groupby("level", sort=False)]
-    for name, title in STATEMENTS.items() if enough
-}  # fmt: skip
-style.figure(
-    "order", dots.scatter(panels, "effective robustness (points)") if panels else None,
-    words.kind(own) if own else None,
-    """Five statements about features against effective robustness. A mark is a model: the median
-    over its image sets.""",
+    {"model": m.model, "ER": intervals[m.model].value}
+    | {title: m.value(name) for title, name in STATEMENTS.items()}
+    for m in trained if m.model in intervals
 )  # fmt: skip
-told = "; ".join(
-    f"{title} {rank_correlation(frame[statement], frame['er']):.2f}"
-    for statement, title in STATEMENTS.items() if enough
-)  # fmt: skip
-of = f" ({len(frame)} models)" if enough else "not measured"
-style.text("correlations", style.minus(told + of))
+if len(frame) > 2:  # of a model on several sets of images the median
+    medians = frame.groupby("model").median()
+    rho = {title: rank_correlation(medians[title], medians["ER"]) for title in STATEMENTS}
+    holds(max(map(abs, rho.values())) < 1, "no statement orders all models", kind)
+    row = {title: minus(f"{value:.2f}") for title, value in rho.items()}
+    style.table(
+        "order", pd.DataFrame([{"models": str(len(medians))} | row]), kind,
+        """No quantity orders models by effective robustness. Spearman's correlation; one value per
+        model, the median over its image sets.""",
+    )  # fmt: skip

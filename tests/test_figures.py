@@ -14,7 +14,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import charts, dots, labels, plots, style
+from companion.publish import charts, dots, figures, labels, plots, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -41,7 +41,8 @@ def marks(level="zero_shot", look="filled"):
 
 LINE = Baseline(1.0, 0.0, 1.0)
 POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
-CURVE = charts.Curve(np.arange(1, 11), np.linspace(0.1, 0.6, 10), np.zeros(10), np.ones(10))
+CURVE = figures.steps("accuracy (%)", "importance", np.linspace(0.1, 0.6, 10), np.zeros(10),
+                      np.ones(10))  # fmt: skip
 ENDS = ((0.1, 0.9), (0.1, 0.9))
 ROW = dots.Row("CLIP", "zero_shot", 3.2, 2.1, 4.3, chance=((1.5, 1, 2), (0.5, 0, 1)))
 FRAME = pd.DataFrame(
@@ -54,32 +55,43 @@ FRAME = pd.DataFrame(
 #: its data as a file.
 DRAWN = {
     "kurtosis": (
-        lambda: charts.kurtosis({"CLIP": IMAGES}), "CLIP 85.6 (from 16.7 to 182)",
-        "of,kurtosis,share with less (%)\nCLIP,16.72,0\n",
+        lambda: figures.kurtosis({"CLIP": IMAGES}), "CLIP: 0.00 at 16.7, 50.0 at 85.6, 100 at 182",
+        "of,level,activation kurtosis κ,share with less (%)\nCLIP,zero_shot,16.72,0\n",
     ),
     "profiles": (
-        lambda: charts.profiles({"CLIP": IMAGES}, 6), "CLIP: coordinate 442 at 24.1, the second",
-        "of,coordinate,times the mean\nCLIP,0,1.133\n",
+        lambda: figures.profiles({"CLIP": IMAGES}, 6), "CLIP: coordinate 442 at 24.1, the second",
+        "of,level,coordinate,times the mean\nCLIP,zero_shot,0,1.133\n",
     ),
     "heat maps": (
-        lambda: charts.heat_maps({"CLIP": IMAGES}), "CLIP: coordinate 442 between 10.7 and 16.6",
-        "of,image,coordinate,z\nCLIP,0,442,13.13\n",
+        lambda: figures.heat_maps({"CLIP": IMAGES}), "CLIP: coordinate 442 from 10.7 to 16.6",
+        "of,image,z,coordinate\nCLIP,0,13.13,442\n",
     ),
     "importance": (
-        lambda: charts.importance({"CLIP": DIRECTIONS, "random": CONTROL}, 10),
-        "CLIP: first 162, second 24.6, first with the head centred 35.7; random: first 47.2",
-        'of,head,"direction, by importance","importance, times the mean"\n'
+        lambda: figures.importance({"CLIP": DIRECTIONS, "random": CONTROL}, 10),
+        "CLIP, head as it is: 162 at 1.00, 24.6 at 2.00",
+        'panel,of,"direction, by importance","importance, times the mean"\n'
         "CLIP,head as it is,1,161.8\n",
     ),
-    "top directions": (
-        lambda: charts.top_directions({"CLIP": (DIRECTIONS, IMAGES.value("profile"))}),
-        "the largest component, 0.830, is that of coordinate 362, at 3.66 times", "",
-    ),
     "pruning": (
-        lambda: charts.pruning({"CLIP": {"accuracy (%)": {"importance": CURVE}}}),
-        "CLIP, accuracy (%): least important first, 60.0 with all 10, 15.6 with 2",
-        "of,quantity,order,directions kept,value,low,high\n"
+        lambda: figures.pruning({"CLIP": CURVE.assign(extrapolated=CURVE["directions kept"] < 2)}),
+        "CLIP, least important first: 15.6 at 80.0, 60.0 at 0.00",
+        "panel,quantity,of,directions kept,value,low,high\n"
         "CLIP,accuracy (%),least important first,1,10,0,100\n",
+    ),
+    "cone": (
+        lambda: figures.cone({"images": ("zero_shot", np.array([[0.2, 0.1], [0.4, -0.3]])),
+                              "texts": ("captions", np.ones((2, 2)))}, ("v1", "v2"), "gap"),
+        "images: 2, mean at 0.30, −0.10; texts: 2, mean at 1.00, 1.00.",
+        "series,level,look,v1,v2\nimages,zero_shot,small,0.2,0.1\n",
+    ),
+    "turned": (
+        lambda: figures.turned({"κ = 3": np.array([[0.2, 0.1], [0.4, 0.3]])}, ("x", "y")),
+        "κ = 3: 0.200, 0.100", "panel,level,look,x,y\n",
+    ),
+    "strips": (
+        lambda: figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
+        "half: 2 of 4 strips in colour, accuracy 50.0 %.",
+        "of,direction,importance,kept\nhalf,1,4,True\n",
     ),
     "lines": (
         lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
@@ -100,16 +112,16 @@ DRAWN = {
         "κ, CLIP: 1.00, 90.0; κ, ResNet: 2.00, 3.00; ER, CLIP: 3.00, 12.0.", "panel,of,",
     ),
     "venn": (
-        lambda: charts.venn({"RN50": REGIONS}),
+        lambda: figures.venn({"RN50": REGIONS}),
         "RN50: zero-shot only 10, zero-shot and finetuned only 4, zero-shot and supervised only 0",
         "of,encoded by,concepts\nRN50,zero-shot only,10\n",
     ),
     "curves": (
         lambda: charts.curves({"loss": {"CLIP": ("zero_shot", [0, 1], [3, 1.5])}}, "step"),
-        "loss, first and last: CLIP 3.00 to 1.50", "",
+        "loss, CLIP: 3.00 at 0.00, 1.50 at 1.00", "",
     ),
     "pictures": (
-        lambda: charts.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
+        lambda: figures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
     ),
     "scatter": (
         lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),
@@ -120,12 +132,7 @@ DRAWN = {
         lambda: dots.scatter({"κ": [marks()._replace(names=["RN50", "RN101"])]}, "ER", "κ"), "κ",
         "panel,marks,name,κ,ER\nκ,CLIP,RN50,0.5,40\nκ,CLIP,RN101,0.7,62\n",
     ),
-    "clouds": (
-        lambda: dots.clouds({"images": ("zero_shot", [[0.2, 0.1], [0.4, -0.3]])}, ("v1", "v2")),
-        "images: 2, mean at 0.30, −0.10.",
-        "of,v1,v2\nimages,0.2,0.1\nimages,0.4,-0.3\n",
-    ),
-    "strips": (
+    "at places": (
         lambda: dots.strips(["R", "A"], [marks()._replace(x=[0, 1])], "ER"),
         "CLIP: R 40.0, A 62.0", "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
     ),
@@ -133,10 +140,6 @@ DRAWN = {
         lambda: dots.rows({"": [ROW]}, "concepts", levels="paper"),
         "CLIP: 3.20, 2.10, 4.30, 1.50, 0.500",
         'panel,of,level,value,low,high,"random directions, mean",',
-    ),
-    "noted": (
-        lambda: dots.noted([(ROW, "7, all")], "κ", "leader", 3),
-        "κ; leader. CLIP: 3.20 (2.10 to 4.30), 7, all.", "of,level,value,low,high,",
     ),
 }  # fmt: skip
 

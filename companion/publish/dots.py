@@ -122,43 +122,6 @@ def scatter(
     return Drawing(figure, minus(f"Scatter plots, {ylabel}. {'; '.join(told)}."), data)
 
 
-def clouds(shown: Mapping[str, tuple[str, ArrayLike]], axes_labels: tuple[str, str]) -> Drawing:
-    """Single items on a plane, each kind with an arrow from the origin to its mean.
-
-    `shown`: title → level, for the look, and items (n, 2).
-    """
-    figure, axes = style.new_figure(height=4.2)
-    told = []
-    for title, (level, items) in shown.items():
-        x, y = np.asarray(items, dtype=float).T
-        look = LEVEL_STYLES[level]
-        axes.scatter(x, y, s=9, color=look.colour, alpha=0.45, linewidth=0)
-        axes.scatter([], [], s=40, color=look.colour, label=title)
-        axes.annotate(
-            "",
-            (x.mean(), y.mean()),
-            (0, 0),
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": style.INK,
-                "linewidth": 1.4,
-                "shrinkA": 0,
-                "shrinkB": 0,
-            },
-        )
-        told.append(f"{title}: {len(x)}, mean at {x.mean():.2f}, {y.mean():.2f}")
-    axes.axhline(0, color=style.MUTED, linewidth=0.8)
-    axes.axvline(0, color=style.MUTED, linewidth=0.8)
-    axes.set(xlabel=axes_labels[0], ylabel=axes_labels[1], aspect="equal")
-    style.legend(figure, axes)
-    data = (
-        {"of": title, **dict(zip(axes_labels, np.asarray(items).T, strict=True))}
-        for title, (_, items) in shown.items()
-    )
-    alt = f"Two clouds of points, far from the origin. {'; '.join(told)}."
-    return Drawing(figure, minus(alt), style.stacked(data))
-
-
 def strips(places: Sequence[str], models: Sequence[Marks], ylabel: str, line: float = 0) -> Drawing:
     """Fractions, drawn in percent or points, at places along the x axis, levels side by side.
 
@@ -240,37 +203,6 @@ def rows(
         {"panel": panel or xlabel} | row.columns() for panel, own in shown.items() for row in own
     )
     return Drawing(figure, minus(f"Dot plots. {'; '.join(told)}."), data)
-
-
-def noted(shown: Sequence[tuple[Row, str]], xlabel: str, heading: str, line: float) -> Drawing:
-    """Values with intervals in rows on a log axis, each with a note at the right, below `heading`.
-
-    What follows a colon in a row's title stands below it. `line`: a vertical one.
-    """
-    figure, axes = style.new_figure(height=1.2 + 0.42 * len(shown))
-    places = range(len(shown))[::-1]
-    for place, (row, note) in zip(places, shown, strict=True):
-        colour = LEVEL_STYLES[row.level].colour
-        axes.hlines(place, row.low, row.high, color=colour, linewidth=1.4)
-        _draw(axes, Marks("", row.level, row.value, place), 1)
-        axes.annotate(
-            note, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=9
-        )
-    for level in dict.fromkeys(row.level for row, _ in shown):
-        _draw(axes, Marks(LEVEL_STYLES[level].title, level, [], []))
-    axes.axvline(line, color=style.INK, linewidth=0.8)
-    axes.annotate(heading, (1.01, 1), xycoords="axes fraction", va="bottom", fontsize=9)
-    axes.set_yticks(places, [row.title.replace(": ", "\n", 1) for row, _ in shown], fontsize=8.5)
-    ends = np.array([(row.low, row.high) for row, _ in shown])
-    style.log_scale(axes.xaxis, min(ends.min(), line), ends.max())
-    axes.set(xlabel=xlabel, ylim=(-0.6, len(shown) - 0.4))
-    style.legend(figure, axes)
-    told = (
-        f"{row.title}: {digits(row.value)} ({digits(row.low)} to {digits(row.high)}), {note}"
-        for row, note in shown
-    )
-    data = style.stacked(row.columns() | {heading: note} for row, note in shown)
-    return Drawing(figure, f"Dot plot, {xlabel}; {heading}. {'; '.join(told)}.", data)
 
 
 #: What chance is, how far from the row it is drawn, and in which colour and width.

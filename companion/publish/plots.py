@@ -33,6 +33,7 @@ Dash = str | tuple[float, ...]
 Panel = tuple["Axes", str, pd.DataFrame]
 #: Names of lines through the axes, and where they are.
 Places = Mapping[str, float]
+NO_MARKS = pd.DataFrame({"x": [], "y": []})
 NOWHERE: Places = MappingProxyType({})
 
 
@@ -82,7 +83,7 @@ def lines(
     figure, each = _panels(frame, columns, height, sharex=True)
     for axes, _, rows in each:
         _draw_lines(axes, rows, x, y, known, **options)
-        _lines_at(axes, verticals, horizontals)
+        lines_at(axes, verticals, horizontals)
         axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
     _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
     _outer_labels(each)
@@ -102,6 +103,7 @@ def marks(
     value: str,
     *,
     other: str = "",
+    label: str = "",
     note: str = "",
     log: bool | Sequence[str] = (),
     verticals: Places = NOWHERE,
@@ -113,24 +115,26 @@ def marks(
     """Quantity `value` in rows, one for each `of`, with intervals from `low` to `high`.
 
     Panels are side by side and share the rows. Where `value` is "value" the panel's title is the
-    name of its quantity. `other`: a second quantity as a hollow mark, joined to the first.
-    `note`: the heading of the notes. `log`: whether x is logarithmic, or in which panels.
-    `levels`: names of levels for a legend. `dodge`: how far the marks of levels that share a row
-    are apart, in rows. What follows a colon in a row's name stands on a second line.
+    name of its quantity. `other`: a second quantity as a hollow mark, joined to the first; then
+    the legend has the names of both, and `label` is the axis. `note`: the heading of the notes.
+    `log`: whether x is logarithmic, or in which panels. `levels`: names of levels for a legend.
+    `dodge`: how far levels that share a row are apart, in rows. A colon in a name breaks the line.
     """
     names, kinds = (list(dict.fromkeys(frame.get(c, []))) for c in ("of", "level"))
     width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
-    tall = 1.0 + height * len(names)
-    figure, each = _panels(frame, 9, tall, width, sharey=True, sharex=limits is not None)
+    alike, tall = limits is not None or value != "value", 1.0 + height * len(names)
+    figure, each = _panels(frame, 9, tall, width, sharey=True, sharex=alike)
     for axes, panel, rows in each:
         shift = [dodge * (kinds.index(lev) - (len(kinds) - 1) / 2) for lev in rows.get("level", [])]
         places = len(names) - 1 - rows["of"].map(names.index) - np.array(shift or 0.0)
         _draw_rows(axes, rows.assign(place=places), value, other)
         for at, words in zip(places, rows["note"] if note else [], strict=False):
             _write_outside(axes, words, at)
-        label = value if value != "value" else panel
-        axes.set(xlabel=label, ylabel="", title="" if label == panel else panel, xlim=limits)
-        _lines_at(axes, verticals, NOWHERE)
+        quantity = label or (value if value != "value" else panel)
+        axes.set(xlabel=quantity, ylabel="", title="" if quantity == panel else panel)
+        if limits:
+            axes.set_xlim(limits)
+        lines_at(axes, verticals, NOWHERE)
         drawn = rows[[c for c in (value, other, "low", "high") if c in rows]].stack()
         if log is True or (log and panel in log):
             _scales([(axes, panel, rows)], (limits or drawn, verticals), (), "x", 15 // len(each))
@@ -139,9 +143,7 @@ def marks(
     first.set_yticks(range(len(names))[::-1], titles, fontsize=10)
     first.set_ylim(-0.6, len(names) - 0.4)
     _write_outside(each[-1][0], note, len(names) - 0.4)
-    for kind in kinds if levels else ():
-        title = (levels or {}).get(kind, LEVEL_STYLES[kind].title)
-        _scatter(first, pd.DataFrame({"x": [], "y": []}), kind, "filled", title)
+    _legend_of_marks(first, levels or {}, (value, other) if other else ())
     style.legend(figure, first)
     columns = [c for c in (value, "low", "high", other, "note") if c in frame]
     return Drawing(figure, minus(f"Dot plot. {'; '.join(_rows_told(frame, columns))}."), frame)
@@ -167,7 +169,7 @@ def scatter(
     """
     figure, each = _panels(frame, columns, height, sharex=True, sharey=True)
     for axes, _, rows in each:
-        _lines_at(axes, verticals, horizontals)
+        lines_at(axes, verticals, horizontals)
         if "low" in rows:
             for _, row in rows.dropna(subset=["low"]).iterrows():
                 axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
@@ -191,13 +193,16 @@ def _panels(
     frame: pd.DataFrame, columns: int, height: float, width: float = 0, **options: Any
 ) -> tuple[Figure, list[Panel]]:
     """The figure, and of each panel the axes, the title and the rows, in order."""
-    parts = frame.assign(panel=frame.get("panel", "")).groupby("panel", sort=False)
-    columns = min(columns, len(parts))
-    figure, grid = style.panels([str(name) for name, _ in parts], columns, height, **options)
+    by = ["panel", "quantity"] if "quantity" in frame else ["panel"]
+    parts = frame.assign(panel=frame.get("panel", "")).groupby(by, sort=False)
+    names = [str(key[0]) for key, _ in parts]
+    titles = [name if name not in names[max(0, place - 1) : place] else "" for place, name
+              in enumerate(names)]  # fmt: skip
+    figure, grid = style.panels(titles, min(columns, len(names)), height, **options)
     if width:
         figure.set_figwidth(width)
-    each = [(axes, str(name), rows) for axes, (name, rows) in zip(grid.flat, parts, strict=False)]
-    return figure, each
+    rows = (part for _, part in parts)
+    return figure, list(zip(grid.flat, names, rows, strict=False))
 
 
 def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Look]]:
@@ -241,6 +246,14 @@ def _draw_lines(
         axes.fill_between(line[x], low, high, color=colour, alpha=0.18, linewidth=0)
 
 
+def _legend_of_marks(axes: Axes, levels: Mapping[str, str], looks: Sequence[str]) -> None:
+    """Entries for levels by their titles, and for filled and hollow marks."""
+    for level, title in levels.items():
+        _scatter(axes, NO_MARKS, level, "filled", title)
+    for look, title in zip(("filled", "hollow"), looks, strict=False):
+        _scatter(axes, NO_MARKS, "", look, title)
+
+
 def _colour(row: pd.Series) -> str:
     level = row.get("level", "")
     return LEVEL_STYLES[level].colour if level in LEVEL_STYLES else style.MUTED
@@ -278,9 +291,9 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
 
 
 def _write(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words at a place: right of it, or left of it in the right half of the axes."""
+    """Words at a place: right of it, or left of it near the right end of the axes."""
     inside = axes.transAxes.inverted().transform(axes.transData.transform(at))
-    left = inside[0] > 0.5
+    left = inside[0] > 0.7
     axes.annotate(
         words,
         at,
@@ -299,7 +312,7 @@ def _write_outside(axes: Axes, words: str, place: float) -> None:
     axes.annotate(words, (1.02, place), xycoords=coords, va="center", fontsize=10)
 
 
-def _lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
+def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
     """Thin lines through the axes, with their names at the end."""
     look: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
     words: dict[str, Any] = {"textcoords": "offset points", "fontsize": 10}
@@ -322,8 +335,11 @@ def _scales(
             values, lines = parts
             every = [*values, *lines.values()]
             for axes, _, _ in each:
-                scale = getattr(axes, f"{axis}axis")
-                style.log_scale(scale, np.nanmin(every), np.nanmax(every), ticks)
+                low, high = np.nanmin(every), np.nanmax(every)
+                if high > 1e5 * low:  # powers of ten do
+                    axes.set(**{f"{axis}scale": "log"})
+                else:
+                    style.log_scale(getattr(axes, f"{axis}axis"), low, high, ticks)
 
 
 def _outer_labels(each: Sequence[Panel]) -> None:

@@ -234,6 +234,12 @@ def text(name: str, markdown: str) -> None:
     _publish({"text/markdown": markdown, "text/plain": markdown}, "text", name)
 
 
+def texts(named: Mapping[str, str]) -> None:
+    """Publish numbers, each under its name, for a page to put into its sentences."""
+    for name, markdown in named.items():
+        text(name, markdown)
+
+
 class NotSoError(CompanionError):
     """What a page says of recorded numbers does not hold of them."""
 

@@ -1,4 +1,4 @@
-"""Images without what their model's texts do not vary along: rows, figures and sentences.
+"""Images without what their model's texts do not vary along: rows, figures and numbers.
 
 A *pair* is one measurement and one of its sets of texts, by place. A set with no more texts than
 components leaves directions in which nothing can vary, so "no variance" may be "too few texts".
@@ -7,14 +7,15 @@ components leaves directions in which nothing can vary, so "no variance" may be 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from companion.measurements.records import Measurement
-from companion.publish import encoders, style
-from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus, span
+from companion.publish import plots, style
+from companion.publish.measured import model_title
+from companion.publish.style import LEVEL_STYLES, Drawing, digits, span
 
 #: The share of the texts' variance, of those measured, that pages speak of.
 SHARE = 1e-4
@@ -44,7 +45,7 @@ class Pair(NamedTuple):
 
     @property
     def chance(self) -> float:
-        """The share of energy that as many random directions hold on average."""
+        """The share of energy that the same number of random directions hold on average."""
         return self.at("dropped") / self.m.counts["components"]
 
     @property
@@ -80,7 +81,7 @@ def row(pair: Pair, share: float = SHARE, images: bool = True) -> dict[str, str]
     low, high = (digits(at(f"kurtosis_random_{end}")) for end in ("lowest", "highest"))
     chance = at("dropped") / m.counts["components"]
     return {
-        "model": encoders.told(m) + f": {m.data.title}" * images,
+        "model": model_title(m) + f": {m.data.title}" * images,
         "texts": pair.title + " (too few)" * (not pair.enough),
         "dropped": f"{at('dropped'):.0f} of {m.counts['components']}",
         "κ": digits(m.value("kurtosis")),
@@ -94,75 +95,51 @@ def row(pair: Pair, share: float = SHARE, images: bool = True) -> dict[str, str]
 
 
 def curves(shown: Sequence[Measurement]) -> Drawing:
-    """κ and accuracy against the directions dropped, next to random ones: a column for each."""
-    figure, grid = style.new_figure(
-        len(shown), 2, 8.4, 5, sharex="col", sharey="row", squeeze=False
-    )
-    told, data = [], []
-    for column, m in zip(grid.T, shown, strict=True):
-        width = m.counts["components"]
-        share = 100 * m.value("steps")[1:] / width
-        pair, colour = Pair(m, 0), LEVEL_STYLES[m.level].colour
-        lines = {"kurtosis": "activation kurtosis κ", "accuracy": "accuracy (%)"}
-        for axes, (name, label) in zip(column, lines.items(), strict=True):
-            scale = 1 if name == "kurtosis" else 100
-            least, random = m.value(f"curve_{name}")[0], m.value(f"curve_{name}_random")
-            for values, look, who in (
-                (least, {"color": colour, "linewidth": 1.8}, "least text variance first"),
-                (random, {"color": style.MUTED, "linestyle": "--"}, "random directions"),
-            ):
-                axes.plot(share, scale * values[1:], label=who, **look)
-                data.append({"of": encoders.told(m), "quantity": label, "dropped": who,
-                             "directions (%)": share, label: scale * values[1:]})  # fmt: skip
-            axes.axvline(100 * pair.chance, color=style.INK, linewidth=0.8, linestyle=":")
-        style.log_scale(column[1].xaxis, share[0], share[-1], 4)
-        column[0].set_title(encoders.told(m).replace(" ", "\n", 1), fontsize=10)
-        told.append(
-            f"{encoders.told(m)} on {m.data.title}: κ {digits(m.value('kurtosis'))}, "
-            f"{digits(pair.at('kurtosis_without'))} without {pair.at('dropped'):.0f} of {width} "
-            f"directions, {digits(pair.at('kurtosis_random'))} without as many random ones, "
-            f"accuracy {pair.change()} points"
-        )
-    every = np.concatenate([m.value("curve_kurtosis")[0] for m in shown])
-    style.log_scale(grid[0, 0].yaxis, every.min(), every.max(), 6)
-    for axes, label in zip(grid[:, 0], ("κ (log scale)", "accuracy (%)"), strict=True):
-        axes.set(ylabel=label)
-    grid[1, 0].set_ylim(0, None)
-    for axes in grid[1]:
-        axes.set(xlabel="directions\ndropped (%)")
-    style.legend(figure, grid[0, 0])
-    return Drawing(figure, minus(f"Falling curves. {'; '.join(told)}."), style.stacked(data))
+    """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
+    x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
+    least, random = "least text variance first", "random directions"
+    looks = {
+        least: plots.Look(LEVEL_STYLES["zero_shot"].colour),
+        random: plots.Look(style.MUTED, (4, 2)),
+    }
+    frame = style.stacked(
+        {"panel": model_title(m), "quantity": label, "of": dropped, "value": scale * values[1:],
+         x: 100 * m.value("steps")[1:] / m.counts["components"]}
+        for m in shown
+        for (name, label), scale in zip(quantities.items(), (1, 100), strict=True)
+        for dropped, values in ((least, m.value(f"curve_{name}")[0]),
+                                (random, m.value(f"curve_{name}_random")))
+    )  # fmt: skip
+    drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
+    for place, axes in enumerate(drawing.figure.axes):
+        axes.axvline(100 * Pair(shown[place // 2], 0).chance, color=style.INK, linewidth=0.9,
+                     linestyle=":")  # fmt: skip
+        if place % 2:
+            axes.set_ylim(0, None)
+        else:
+            style.log_scale(axes.yaxis, 2, 200, 5)
+            axes.set_ylim(2, 200)
+    return drawing
 
 
 def directions(shown: Sequence[Measurement]) -> Drawing:
     """For each direction, how much texts vary along it and how much energy images have in it."""
-    figure, grid = style.panels([encoders.told(m) for m in shown], 2, 2.8, sharex=True, sharey=True)
-    told, data, floor = [], [], 1e-9
-    for axes, m in zip(grid.flat, shown, strict=False):
-        width, colour = m.counts["components"], LEVEL_STYLES[m.level].colour
-        variance, energy = (m.value(f"{of}") for of in ("text_variance", "image_energy"))
-        at = np.maximum(variance, floor)
-        axes.scatter(at, 100 * energy, s=10, color=colour, linewidth=0, alpha=0.7,
-                     label="text direction")  # fmt: skip
-        own = m.value("leader_variance")[0], m.value("leader_energy")
-        axes.scatter(max(own[0], floor), 100 * own[1], marker="*", s=130, color=style.INK, zorder=5,
-                     label="axis of the dominant coordinate")  # fmt: skip
-        axes.axhline(100 / width, color=style.MUTED, linewidth=0.8, linestyle="--")
-        axes.set(xscale="log", yscale="log")
-        told.append(
-            f"{encoders.told(m)}: the axis of coordinate {m.value('leader')} holds "
-            f"{100 * own[1]:.0f} % of the images' energy and {100 * own[0]:.2g} % of the texts' "
-            f"variance, an average direction {100 / width:.2g} %"
+    x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
+    frame = style.stacked(
+        {"panel": model_title(m), "series": series, "level": level, "look": look,
+         x: 100 * np.maximum(variance, 1e-9), y: 100 * np.atleast_1d(energy), "axis": words}
+        for m in shown
+        for series, level, look, variance, energy, words in (
+            ("text direction", m.level, "small", m.value("text_variance"), m.value("image_energy"),
+             ""),
+            ("axis of the dominant coordinate", "random", "filled", m.value("leader_variance")[:1],
+             m.value("leader_energy"), str(m.value("leader"))),
         )
-        data.append({"of": encoders.told(m), "share of text variance": variance,
-                     "share of image energy": energy})  # fmt: skip
-    for axes in grid[-1]:
-        axes.set(xlabel="share of the texts' variance (log scale)")
-    figure.supylabel("share of the images' energy (%, log scale)", fontsize=10)
-    style.legend(figure, grid[0, 0])
-    return Drawing(
-        figure, minus(f"Scatter plots of directions. {'; '.join(told)}."), style.stacked(data)
-    )
+    )  # fmt: skip
+    drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
+    for axes, m in zip(drawing.figure.axes, shown, strict=False):
+        axes.axhline(100 / m.counts["components"], color=style.INK, linewidth=0.9, linestyle="--")
+    return drawing
 
 
 def ranges(found: Sequence[Pair]) -> dict[str, str]:
@@ -180,13 +157,3 @@ def ranges(found: Sequence[Pair]) -> dict[str, str]:
         "dropped": span((100 * p.chance for p in found), "{:.0f}".format) + " %",
         "cost": "not measured" if largest is None else largest.change(),
     }
-
-
-def exceptions(found: Iterable[Pair], most: float = 6) -> Iterator[str]:
-    """Pairs whose κ stays above `most`, in words."""
-    for p in found:
-        if p.at("kurtosis_without") > most:
-            yield (
-                f"{encoders.told(p.m)} on {p.m.data.title}, directions by {p.title}: "
-                f"κ {digits(p.at('kurtosis_without'))}"
-            )

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis.common import as_markdown
@@ -17,7 +16,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.due import unusable as unusable_features
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
-from companion.publish.style import Evidence, admonition, digits, items, percent, span, text
+from companion.publish.style import Evidence, admonition, digits, items, text
 
 
 def whose(measurement: Measurement) -> tuple[Family, Model]:
@@ -121,69 +120,6 @@ def outliers(profile: ArrayLike, threshold: float) -> str:
     names = [str(c) for c in far_above_mean(profile, threshold)]
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more or "none"
-
-
-def top_direction(m: Measurement) -> dict[str, str]:
-    """The most important direction of a model, as the cells of a row.
-
-    The leader is the coordinate that leads in most of the same images, where that is measured.
-    """
-    top, own = m.value("top_direction"), of_same_model(m, "outlier_features").get(m.data.name)
-    leader = own.value("persistence_coordinate") if own else None
-    return {
-        "importance": digits(m.value("importance").max()),
-        "head centred": digits(m.value("importance_head_centred")[0]),
-        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
-        "with mean image": f"{m.value('top_with_mean'):.3f}",
-        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "with gap": f"{m.value('top_with_gap'):.3f}",
-        "in leader (%)": "not measured"
-        if leader is None
-        else f"{100 * m.value('top_components')[leader] ** 2:.1f} ({leader})",
-    }
-
-
-def control(measured: Sequence[Measurement]) -> str:
-    """What random weights tell about reading κ and persistence; "" without them, or without others.
-
-    `measured`: outlier features of a family's images.
-    """
-
-    short = "{:.3g}".format
-
-    def told(some: list[Measurement]) -> str:
-        leading = [100 * m.value("persistence_fraction") for m in some]
-        varying = [m.value("sample").std(axis=0).mean() for m in some]
-        return (
-            f"the commonest leader leads in {span(leading, '{:.1f}'.format)} % of the images, κ is "
-            f"{span((m.value('kurtosis_mean') for m in some), short)}, the largest profile "
-            f"{span((m.value('profile').max() for m in some), short)} times the mean, and a "
-            f"coordinate varies over images by {span(varying, '{:.2f}'.format)} standard "
-            "deviations of an image"
-        )
-
-    groups = [[m for m in measured if (m.level == "random") == random] for random in (True, False)]
-    if not all(groups):
-        return ""
-    untrained, trained = map(told, groups)
-    return (
-        f"With random weights {untrained}; in the trained models {trained}. Where all images are "
-        "mapped to similar vectors, some coordinate must lead in most of them: persistence by "
-        "itself is no sign of something learned, it says something only where κ is far above 3."
-    )
-
-
-def left_out(name: str, measurement: Measurement) -> str:
-    """What leaving out single directions does to a model's accuracy."""
-    without = measurement.value("accuracy_without_each")
-    worst = int(without.argmin())
-    others = np.delete(without, worst)
-    return (
-        f"**{name}:** leaving out direction {worst + 1} (by singular value) alone takes accuracy "
-        f"from {percent(measurement.value('accuracy_importance')[-1])} % to "
-        f"{percent(without[worst])} %, and no other takes it lower. Without any single one of the "
-        f"others it stays between {percent(others.min())} % and {percent(others.max())} %."
-    )
 
 
 def not_measured(missing: Iterable[Model]) -> str:

@@ -12,7 +12,7 @@ import html
 import re
 
 from analysis.common import ROOT, write_text
-from companion.publish import encoders, style
+from companion.publish import measured, style
 from companion.publish.style import Drawing
 from companion.publish.svg import inline_svg
 
@@ -43,6 +43,6 @@ def for_readme(drawing: Drawing) -> str:
 
 
 if __name__ == "__main__":
-    every = (measurements[0] for measurements in encoders.outliers().values())
-    write_text(FIGURE, for_readme(encoders.seven(every)))
+    first = [measurements[0] for measurements in measured.image_sets().values()]
+    write_text(FIGURE, for_readme(measured.kappa(first)))
     print(FIGURE)

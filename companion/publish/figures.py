@@ -1,0 +1,377 @@
+"""Figures of measurements, and those that no tidy frame describes.
+
+Data in; the figure, its alternative text and its data out. What is drawn of a model has a level and
+quantities by name (`Measured`): a measurement, or a probe. Mappings are from titles, in the order
+in which they are shown. Lines and marks are drawn by `plots`; a notebook writes the caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.metrics.concept_counts import REGIONS
+from analysis.metrics.outliers import far_above_mean
+from companion.publish import plots, style
+from companion.publish.plots import Look
+from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+KAPPA = "activation kurtosis κ"
+GAUSSIAN = {"Gaussian": 3.0}
+#: The orders of pruning, as a measurement calls them: name and look.
+ORDERS = {
+    "importance": ("least important first", Look("#1f83c4")),
+    "singular_value": ("smallest singular value first", Look("#d55e00", (4, 2))),
+    "random": ("random", Look("#7d7d7d")),
+    "reversed": ("most important first", Look("#c0609a", (1, 1.5))),
+}
+HEADS = {
+    "importance": ("head as it is", Look(style.INK)),
+    "importance_head_centred": ("mean-centred head", Look(style.MUTED, (4, 2), 1.2)),
+}
+
+
+class Measured(Protocol):
+    """What is known of one model: its level, and arrays and numbers by name."""
+
+    @property
+    def level(self) -> str:
+        """One of `LEVEL_STYLES`."""
+
+    def value(self, name: str) -> Any:
+        """One quantity."""
+
+
+def kurtosis(shown: Mapping[str, Measured], label_at: Mapping[str, int] | None = None) -> Drawing:
+    """Share of items below each kurtosis; `label_at`: at which percent a curve bears its name."""
+    frame = style.stacked(
+        {"of": title, "level": m.level, KAPPA: m.value("kurtosis_percentiles"),
+         "share with less (%)": np.arange(101)}
+        for title, m in shown.items()
+    )  # fmt: skip
+    return plots.lines(
+        frame, KAPPA, "share with less (%)", log="x", verticals=GAUSSIAN, label_at=label_at,
+        height=2.8,
+    )  # fmt: skip
+
+
+def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
+    """Sorted importance of each head's directions relative to its mean; the peak is named."""
+    rank, value = "direction, by importance", "importance, times the mean"
+    frame = style.stacked(
+        {"panel": title, "of": head, rank: np.arange(1, len(m.value(name)) + 1),
+         value: np.sort(m.value(name))[::-1]}
+        for title, m in shown.items()
+        for name, (head, _) in HEADS.items()
+    )  # fmt: skip
+    drawing = plots.lines(
+        frame, rank, value, looks=dict(HEADS.values()), log="xy", ticks=6, told=(1, 2),
+        horizontals={"mean": 1, f"{threshold:g} ×": threshold}, columns=2, height=2.4,
+    )  # fmt: skip
+    for axes, m in zip(drawing.figure.axes, shown.values(), strict=False):
+        largest = m.value("importance").max()
+        axes.set_ylim(0.05, 400)
+        axes.annotate(f"{digits(largest)} ×", (1, largest), xytext=(6, 0), fontsize=10,
+                      textcoords="offset points", va="center")  # fmt: skip
+    return drawing
+
+
+def pruning_steps(m: Measured) -> pd.DataFrame:
+    """Accuracy (%) in four orders of pruning, and what pruning by importance changes (points)."""
+    best, change, half = pruned(m)
+    ends = {
+        "importance": (best - half, best + half),
+        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
+    }
+    parts = [
+        steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
+        for name in ORDERS
+    ]
+    parts.append(steps("difference (points)", "importance", change, change - half, change + half))
+    return pd.concat(parts, ignore_index=True)
+
+
+def steps(
+    quantity: str, order: str, values: ArrayLike, *ends: ArrayLike, kept: ArrayLike | None = None
+) -> pd.DataFrame:
+    """One curve of pruning as rows, the last with all directions; fractions in, percent out.
+
+    `ends` of its interval, if any; `kept`: how many directions are left, without it 1, 2, …
+    """
+    columns = dict(zip(("value", "low", "high"), (values, *ends), strict=False))
+    frame = pd.DataFrame({name: 100 * np.asarray(part) for name, part in columns.items()})
+    left = np.arange(1, len(frame) + 1) if kept is None else np.asarray(kept)
+    about = {"quantity": quantity, "of": ORDERS[order][0], "directions kept": left}
+    return frame.assign(**about, **{"directions pruned (%)": 100 * (1 - left / left[-1])})
+
+
+def pruned(m: Measured) -> tuple[Array, Array, Array]:
+    """Accuracy with the 1, 2, … most important directions, its change from the whole head's, and
+    half of that change's 95 % interval; fractions, all (rank,).
+    """
+    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
+    return m.value("accuracy_importance"), difference, 1.96 * error
+
+
+def pruning(shown: Mapping[str, pd.DataFrame]) -> Drawing:
+    """Curves against the share of directions pruned, a row of panels for each model.
+
+    `shown`: model → rows of `steps`; what is `extrapolated` is not drawn. Vertical: the paper's
+    80 %. Losses above 20 points are cut off.
+    """
+    parts = [frame.assign(panel=title) for title, frame in shown.items()]
+    whole = pd.concat(parts, ignore_index=True)
+    drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
+    columns = whole["quantity"].nunique()
+    drawing = plots.lines(
+        drawn, "directions pruned (%)", "value", looks=dict(ORDERS.values()), columns=columns,
+        verticals={"80 %": 80}, told=(0, 80), height=2.4,
+    )  # fmt: skip
+    for axes in drawing.figure.axes:
+        low, high = axes.get_ylim()
+        signed = "points" in axes.get_ylabel()
+        axes.set(xlim=(0, 100), ylim=(max(low, -20) if signed else 0, high))
+        axes.axhline(0, color=style.INK, linewidth=0.8)
+    names = ["panel", "quantity", "of", "directions kept", "value", "low", "high"]
+    return drawing._replace(data=whole[[name for name in names if name in whole]])
+
+
+def profiles(shown: Mapping[str, Measured], threshold: float) -> Drawing:
+    """The activation profile of each model, in times its mean, with the `threshold`."""
+    frame = style.stacked(
+        {"of": title, "level": m.level, "coordinate": np.arange(len(m.value("profile"))),
+         "times the mean": m.value("profile")}
+        for title, m in shown.items()
+    )  # fmt: skip
+    return stems(frame, "times the mean", {"mean": 1, f"{threshold:g} ×": threshold})
+
+
+def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE) -> Drawing:
+    """A stem from 0 to `y` at each `coordinate`, a panel for each `of`; all have one scale.
+
+    Named are coordinates far above the mean one that are not much smaller than the largest.
+    """
+    titles = list(dict.fromkeys(frame["of"]))
+    figure, panels = style.panels(titles, 1, 1.5, sharey=True)
+    told = []
+    for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
+        values = rows[y].to_numpy()
+        axes.vlines(
+            rows["coordinate"], 0, values, color=LEVEL_STYLES[rows["level"].iloc[0]].colour,
+            linewidth=0.7,
+        )  # fmt: skip
+        size = np.abs(values)
+        far = (c for c in far_above_mean(size, 6) if size[c] > size.max() / 5)
+        _name_apart(axes, values, list(far), np.abs(frame[y]).max())
+        plots.lines_at(axes, plots.NOWHERE, horizontals)
+        axes.set(xlim=(-4, len(values) + 3), ylabel=y)
+        first, second = np.argsort(-size)[:2]
+        told.append(f"{title}: coordinate {first} at {digits(values[first])}, the second at "
+                    f"{digits(values[second])}")  # fmt: skip
+    panels[-1, 0].set(xlabel="coordinate")
+    alt = minus(f"Stem plots over all coordinates, {y}. {'; '.join(told)}.")
+    return Drawing(figure, alt, frame)
+
+
+def _name_apart(axes: Axes, values: Array, far: Sequence[int], most: float) -> None:
+    """Write the numbers of coordinates at their stems, but where a larger one's stands."""
+    named: list[int] = []
+    for c in far:
+        if any(abs(c - n) < len(values) / 25 and abs(values[n] - values[c]) < most / 5
+               for n in named):  # fmt: skip
+            continue
+        named.append(c)
+        right = c < 0.8 * len(values)
+        axes.annotate(
+            str(c), (c, values[c]), xytext=(5 if right else -5, -3), fontsize=10,
+            textcoords="offset points", ha="left" if right else "right",
+        )  # fmt: skip
+
+
+def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
+    """Single images (rows) at the coordinates of each measurement's sample, in one colour scale.
+
+    Left of the line are the coordinates of the highest profile. The scale is linear up to 1.
+    """
+    limit = max(np.abs(m.value("sample")).max() for m in shown.values())
+    figure, panels = style.panels(shown, min(3, len(shown)), 3.0)
+    told, data = [], []
+    for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
+        sample, coordinates = m.value("sample"), np.asarray(m.value("sample_coordinates"))
+        drawn = axes.imshow(
+            sample, aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
+            interpolation="nearest",
+        )  # fmt: skip
+        rows, columns = np.indices(np.shape(sample))
+        data.append({"of": title, "image": rows.ravel(), "z": np.ravel(sample),
+                     "coordinate": coordinates[columns.ravel()]})  # fmt: skip
+        axes.set_xticks([0], [coordinates[0]])  # all names would be too small to read
+        axes.grid(False)
+        axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
+        axes.set(xlabel="coordinate")
+        ends = style.span(sample[:, 0], "{:.1f}".format)
+        told.append(f"{title}: coordinate {coordinates[0]} from {ends}")
+    panels[0, 0].set(ylabel="image")
+    bar = figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
+    ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
+    bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
+    alt = f"Heat maps, images by coordinates. {'; '.join(told)} standard deviations."
+    return Drawing(figure, minus(alt), style.stacked(data))
+
+
+def cone(shown: Mapping[str, tuple[str, Array]], labels: tuple[str, str], gap: str = "") -> Drawing:
+    """Clouds of points on a plane, each with an arrow from the origin to its mean.
+
+    `shown`: title → level and points (n, 2). `gap`: the name of a bracket between the two means.
+    """
+    frame = style.stacked(
+        {"series": title, "level": level, "look": "small", labels[0]: points[:, 0],
+         labels[1]: points[:, 1]}
+        for title, (level, points) in shown.items()
+    )  # fmt: skip
+    drawing = plots.scatter(frame, *labels, height=3.4)
+    axes = drawing.figure.axes[0]
+    means = [points.mean(axis=0) for _, points in shown.values()]
+    arrow = {"arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+    for mean in means:
+        axes.annotate("", tuple(mean), (0, 0), arrowprops=arrow)
+    if gap:
+        bracket = arrow | {"arrowstyle": "|-|, widthA=0.4, widthB=0.4"}
+        below = 1.15 * frame[labels[1]].min()
+        axes.annotate("", (means[0][0], below), (means[1][0], below), arrowprops=bracket)
+        axes.annotate(gap, ((means[0][0] + means[1][0]) / 2, below), xytext=(0, -4), fontsize=10,
+                      textcoords="offset points", ha="center", va="top")  # fmt: skip
+        axes.set_ylim(bottom=1.4 * frame[labels[1]].min())
+    for zero in (axes.axhline, axes.axvline):
+        zero(0, color=style.MUTED, linewidth=0.8)
+    axes.set(aspect="equal")
+    told = (f"{title}: {len(points)}, mean at {mean[0]:.2f}, {mean[1]:.2f}"
+            for (title, (_, points)), mean in zip(shown.items(), means, strict=True))  # fmt: skip
+    return drawing._replace(alt=minus(f"Clouds of points with their means. {'; '.join(told)}."))
+
+
+def turned(panels: Mapping[str, Array], labels: tuple[str, str]) -> Drawing:
+    """The same images on a plane in several bases: title → points (n, 2), with their mean."""
+    frame = style.stacked(
+        {"panel": title, "level": "zero_shot", "look": "small", labels[0]: points[:, 0],
+         labels[1]: points[:, 1]}
+        for title, points in panels.items()
+    )  # fmt: skip
+    drawing = plots.scatter(frame, *labels, columns=len(panels), height=2.6)
+    for axes, points in zip(drawing.figure.axes, panels.values(), strict=True):
+        arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", tuple(points.mean(axis=0)), (0, 0), arrowprops=arrow)
+        low, high = np.min([*panels.values(), np.zeros_like(points)]), frame[[*labels]].max().max()
+        axes.set(aspect="equal", xlim=(low - 0.02, high + 0.02), ylim=(low - 0.02, high + 0.02))
+    return drawing
+
+
+def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawing:
+    """A head as a strip for each direction, the most important at the left; what is pruned is grey.
+
+    `shown`: title → how many directions are kept, and the accuracy that is left (fraction).
+    """
+    height = np.sort(importances)[::-1]
+    figure, panels = style.panels(shown, 1, 1.1, sharex=True, sharey=True)
+    place = np.arange(1, len(height) + 1)
+    for axes, (kept, accuracy) in zip(panels[:, 0], shown.values(), strict=True):
+        colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)
+        axes.bar(place, height, width=0.8, color=colours, linewidth=0)
+        axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
+        axes.minorticks_off()
+        axes.annotate(f"accuracy {style.percent(accuracy)} %", (0.98, 0.9), ha="right", va="top",
+                      xycoords="axes fraction", fontsize=12)  # fmt: skip
+    panels[-1, 0].set(xlabel="direction of the head, the most important first")
+    told = (f"{title}: {kept} of {len(height)} strips in colour, accuracy {100 * right:.1f} %"
+            for title, (kept, right) in shown.items())  # fmt: skip
+    data = style.stacked(
+        {"of": title, "direction": place, "importance": height, "kept": place <= kept}
+        for title, (kept, _) in shown.items()
+    )
+    return Drawing(figure, f"Bars, one for each direction of a head. {'; '.join(told)}.", data)
+
+
+def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
+    """Circles for three levels' concepts with the size of each of `REGIONS`; areas approximate."""
+    from matplotlib_venn import venn3
+
+    levels = ("zero_shot", "finetuned", "supervised")
+    names = [LEVEL_STYLES[level].title for level in levels]
+    figure, panels = style.panels(shown, min(2, len(shown)), 2.6)
+    for axes, regions in zip(panels.flat, shown.values(), strict=False):
+        codes = {"".join("01"[v in inside] for v in levels): inside for inside in REGIONS.values()}
+        sizes = dict(zip(codes, map(regions.__getitem__, REGIONS), strict=True))
+        drawn = venn3(sizes, set_labels=names, ax=axes)
+        for code, inside in codes.items():
+            patch = drawn.get_patch_by_id(code)
+            if patch is not None:  # an empty region has none
+                mixed = np.mean([to_rgb(LEVEL_STYLES[level].colour) for level in inside], axis=0)
+                patch.set(facecolor=mixed, edgecolor=style.PAPER, alpha=0.5)
+        for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
+            label.set(color=style.INK, fontsize=10)
+        for level, label in zip(levels, drawn.set_labels, strict=True):
+            if label and not sum(regions[n] for n, who in REGIONS.items() if level in who):
+                label.set_visible(False)  # next to another's circle it would name that one
+    where = {
+        name: "all three" if name == "all" else " and ".join(inside).replace("_", "-") + " only"
+        for name, inside in REGIONS.items()
+    }
+    frame = style.stacked(
+        {"of": title, "encoded by": where[name], "concepts": regions[name]}
+        for title, regions in shown.items()
+        for name in REGIONS
+    )
+    told = (
+        f"{title}: " + ", ".join(f"{by} {n}" for by, n in zip(rows["encoded by"], rows["concepts"],
+                                                             strict=True))
+        for title, rows in frame.groupby("of", sort=False)
+    )  # fmt: skip
+    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.", frame)
+
+
+def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]) -> Drawing:
+    """Pictures at both ends of a direction: title → rows of ``images``, the highest ones first."""
+    half = max(map(len, shown.values())) // 2
+    told = "; ".join(
+        f"{title}: highest {names[rows[0]]}, lowest {names[rows[-1]]}"
+        for title, rows in shown.items()
+    )
+    rows = {
+        title.replace(", ", ",\n"): [images[place] for place in places]
+        for title, places in shown.items()
+    }
+    alt = f"Rows of small drawings, one row for each model. {told}."
+    data = style.stacked(
+        {"of": title, "place": range(1, len(own) + 1), "picture": [names[row] for row in own]}
+        for title, own in shown.items()
+    )
+    return pictures(rows, alt, {0: "highest", half: "lowest"})._replace(data=data)
+
+
+def pictures(
+    shown: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
+) -> Drawing:
+    """Rows of small pictures; `titles` are above columns, `alt` says what is to be seen."""
+    columns = max(map(len, shown.values()))
+    height = 0.7 * len(shown) + 0.3
+    figure, grid = style.new_figure(columns, len(shown), 8, height, squeeze=False)
+    for panels, (title, images) in zip(grid, shown.items(), strict=True):
+        for axes, image in zip(panels, images, strict=True):
+            axes.imshow(np.asarray(image), interpolation="none")
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+        panels[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=10)
+    for column, text in (titles or {}).items():
+        grid[0, column].set_title(text, fontsize=10)
+    return Drawing(figure, alt)

@@ -1,0 +1,181 @@
+"""Which measurements a page shows, in which order, and what they are called there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
+
+import pandas as pd
+
+from analysis.families.registry import Edition, Family, Level, level_title, load_families
+from analysis.features.published import table
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import Measurement, MeasurementError, available
+from companion.publish import figures, plots, words
+from companion.publish.style import Drawing, digits
+
+#: The model and the data that the paper's pages discuss in detail.
+EXAMPLE, DATA = "vit_b_16", "coco_500_"
+INFERRED = "(inferred)"
+
+
+def known(experiment: Experiment, *editions: Edition) -> list[Measurement]:
+    """Measurements of the editions' models, in the order of families and models; captions last."""
+    found: list[Measurement] = []
+    for family in _families(editions):
+        order = [model.name for model in family.models]
+        of_family = available(experiment, family)
+        found += sorted(of_family, key=lambda m: (order.index(m.model), of_captions(m)))
+    return found
+
+
+def _families(editions: Iterable[Edition]) -> Iterator[Family]:
+    for edition in editions:
+        yield from load_families(edition).values()
+
+
+def of_captions(m: Measurement) -> bool:
+    """Whether a measurement is of texts instead of images."""
+    return "captions" in m.data.name
+
+
+def example(found: Sequence[Measurement]) -> list[Measurement]:
+    """Those of the example that the pages discuss; MeasurementError if none is sound."""
+    shown = [m for m in found if m.family == EXAMPLE and m.data.name.startswith(DATA)]
+    return shown or _absent(f"{EXAMPLE} on {DATA}images")
+
+
+def of_level(level: Level, found: Sequence[Measurement]) -> Measurement:
+    """The first of a level, on images; MeasurementError if there is none."""
+    on_images = (m for m in found if m.level == level and not of_captions(m))
+    return next(on_images, None) or _absent(f"a model of the level {level}")
+
+
+def _absent(what: str) -> NoReturn:
+    raise MeasurementError(
+        f"the page discusses {what}, of which no sound measurement is recorded: companion check "
+        "says what is wrong with a file, companion measure --record takes it."
+    )
+
+
+def image_sets() -> dict[str, list[Measurement]]:
+    """Outlier features on images by model, of the paper's families and the contrasts.
+
+    Models in the order of their families, image sets in that of `data/embeddings.yaml`. Features
+    before the projection are no other encoder, and left out.
+    """
+    found: dict[str, list[Measurement]] = {}
+    for m in known("outlier_features", "paper", "contrast"):
+        if not of_captions(m) and not words.whose(m)[1].own_layer:
+            found.setdefault(m.model, []).append(m)
+    return {model: _in_order(sets) for model, sets in found.items()}
+
+
+def _in_order(found: Sequence[Measurement]) -> list[Measurement]:
+    """In the order of `data/embeddings.yaml`, others last."""
+    order = {(entry.model, entry.data): place for place, entry in enumerate(table().embeddings)}
+    return sorted(found, key=lambda m: order.get((m.model, m.data.name), len(order)))
+
+
+def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
+    """Of several image sets of a model the first of `data/embeddings.yaml`, and its captions.
+
+    What is not listed there, a reader's own, goes before.
+    """
+    listed = {(entry.model, entry.data) for entry in table().embeddings}
+    first: dict[tuple[str, bool], Measurement] = {}
+    for m in sorted(_in_order(found), key=lambda m: (m.model, m.data.name) in listed):
+        first.setdefault((m.model, of_captions(m)), m)
+    return [m for m in found if m in first.values()]
+
+
+def with_imagenets_head(found: Sequence[Measurement]) -> list[Measurement]:
+    """Those of zero-shot models with the published 80-template head, on one set of each model."""
+    heads = {(entry.model, entry.data) for entry in table().embeddings if entry.head}
+    return one_set_each([m for m in found if (m.model, m.data.name) in heads])
+
+
+def model_title(m: Measurement) -> str:
+    """Backbone and pretraining set, or level where it is not zero-shot; inferred if it is."""
+    family, model = words.whose(m)
+    if family.edition == "pocket":
+        return f"{family.title}, {model.title}"
+    what = model.pretraining.split()[0] if m.level == "zero_shot" else model.title
+    title = family.title if family.edition == "contrast" else f"{family.title} {what}"
+    return f"{title} {INFERRED}" if m.provenance.inferred else title
+
+
+def set_title(m: Measurement) -> str:
+    """Model and images; that a model is inferred is said once."""
+    return f"{model_title(m)}: {m.data.title.removesuffix(' (model inferred)')}"
+
+
+def full_title(m: Measurement, data: bool = True) -> str:
+    """Backbone and model as the families call them, and the data if wanted."""
+    family, model = words.whose(m)
+    return f"{family.title}, {words.title(m) if data else model.title}"
+
+
+def titled(found: Sequence[Measurement]) -> dict[str, Measurement]:
+    """Measurements by backbone, model and data."""
+    return {full_title(m): m for m in found}
+
+
+def coverage(found: Sequence[Measurement], *editions: Edition) -> str:
+    """How many of the editions' zero-shot models are measured, and which of these are inferred."""
+    names = {model.name for f in _families(editions) for model in f.at_level("zero_shot")}
+    told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
+    inferred = dict.fromkeys(words.whose(m)[0].title for m in found if m.provenance.inferred)
+    return f"{told} (we inferred the identity of {', '.join(inferred)})" if inferred else told
+
+
+def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
+    """κ with the middle 90 % of single images, and the dominant coordinate, a row for each."""
+    rows = []
+    for m in found:
+        low, high = m.value("kurtosis_percentiles")[[5, 95]].tolist()
+        dominant, share = m.value("persistence_coordinate"), m.value("persistence_fraction")
+        rows.append(
+            {"of": set_title(m), "level": m.level, "κ": float(m.value("kurtosis_mean")),
+             "low": low, "high": high, "note": f"{dominant}, in {words.share(share)}"}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def kappa(found: Sequence[Measurement]) -> Drawing:
+    """Outlier features, a row for each measurement, the highest κ first."""
+    rows = of_outliers(found).sort_values("κ", ascending=False)
+    return plots.marks(
+        rows,
+        "κ",
+        note="dominant coordinate",
+        log=True,
+        verticals=figures.GAUSSIAN,
+        levels=titles_of_levels(found),
+    )
+
+
+def titles_of_levels(found: Iterable[Measurement], edition: Edition = "paper") -> dict[str, str]:
+    """Levels of measurements and their names in an edition, for a legend."""
+    return {m.level: level_title(m.level, edition) for m in found}
+
+
+def top_direction(m: Measurement) -> dict[str, str]:
+    """The most important direction of a model, as the cells of a row.
+
+    The dominant coordinate is that of the same images, where it is measured.
+    """
+    top = m.value("top_direction")
+    outliers = words.of_same_model(m, "outlier_features").get(m.data.name)
+    dominant = outliers.value("persistence_coordinate") if outliers else None
+    return {
+        "importance": digits(m.value("importance").max()),
+        "head centred": digits(m.value("importance_head_centred")[0]),
+        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
+        "with mean image": f"{m.value('top_with_mean'):.3f}",
+        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
+        "with gap": f"{m.value('top_with_gap'):.3f}",
+        "in dominant (%)": "not measured"
+        if dominant is None
+        else f"{100 * m.value('top_components')[dominant] ** 2:.1f} ({dominant})",
+    }

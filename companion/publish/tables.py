@@ -1,0 +1,212 @@
+"""Rows and numbers that the chapters on encoders show: measurements in, frames and texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from companion.claims.evidence import Cuts
+from companion.claims.ledger import Interval
+from companion.measurements.measures import counts_of
+from companion.measurements.records import Measurement
+from companion.publish import words
+from companion.publish.figures import ORDERS, pruned
+from companion.publish.measured import model_title, set_title
+from companion.publish.style import digits, percent, points, span
+
+ER = "effective robustness (points)"
+#: Lowest and highest mean κ that are known of a model from public features that are not recorded.
+KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
+#: Shares of a head's directions that are kept, for a table.
+KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
+
+
+def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
+    """κ and dominant coordinates of each model that has several image sets."""
+    return pd.DataFrame(
+        {
+            "model": model_title(sets[0]),
+            "image sets": str(len(sets)),
+            "κ": span(m.value("kurtosis_mean") for m in sets),
+            "dominant": " and ".join(
+                dict.fromkeys(str(m.value("persistence_coordinate")) for m in sets)
+            ),
+            "share of images": words.share(min(m.value("persistence_fraction") for m in sets)),
+        }
+        for sets in found.values()
+        if len(sets) > 1
+    )
+
+
+def kappa_and_robustness(
+    found: Mapping[str, Sequence[Measurement]], intervals: Mapping[str, Interval]
+) -> pd.DataFrame:
+    """Models by falling effective robustness, with κ on the first of their image sets.
+
+    `low` and `high`: the lowest and the highest mean κ of a model's image sets.
+    """
+    rows = []
+    for name, sets in found.items():
+        if name in intervals:
+            er, means = intervals[name], [float(m.value("kurtosis_mean")) for m in sets]
+            kappa = {"κ": means[0], "low": min(means), "high": max(means)}
+            ends = {ER: 100 * er.value, "ER low": 100 * er.low, "ER high": 100 * er.high}
+            rows.append({"of": model_title(sets[0]), "level": sets[0].level, **kappa, **ends})
+    return pd.DataFrame(rows).sort_values(ER, ascending=False, ignore_index=True)
+
+
+def with_known_range(models: pd.DataFrame) -> pd.DataFrame:
+    """The same with the range of κ that a model is known to have on other images."""
+    models = models.copy()
+    for title, ends in KNOWN_RANGE.items():
+        models.loc[models["of"] == title, ["low", "high"]] = ends
+    return models
+
+
+def orders(models: pd.DataFrame) -> dict[str, int]:
+    """Pairs of models by falling robustness: κ higher in the first, lower, or undecided."""
+    ends = models[["low", "high"]].to_numpy(dtype=float).tolist()
+    pairs = [*combinations(ends, 2)]
+    higher = sum(first[0] > second[1] for first, second in pairs)
+    lower = sum(first[1] < second[0] for first, second in pairs)
+    undecided = len(pairs) - higher - lower
+    return {"all": len(pairs), "higher": higher, "lower": lower, "open": undecided}
+
+
+def controls(found: Sequence[Measurement]) -> pd.DataFrame:
+    """The largest importance over the mean of each head, and with one thing changed at a time."""
+    return pd.DataFrame(
+        {"model": set_title(m)} | {name: digits(n) for name, n in _controls(m).items()}
+        for m in found
+    )
+
+
+def _controls(m: Measurement) -> dict[str, float]:
+    changed = {"features centred": "centred_features", "random features": "random_features",
+               "random head": "random_head", "both random": "random_both"}  # fmt: skip
+    return {
+        "as it is": m.value("importance").max(),
+        "head centred": m.value("importance_head_centred")[0],
+        **{title: m.value(f"control_{name}") for title, name in changed.items()},
+    }
+
+
+def control_ranges(found: Sequence[Measurement]) -> dict[str, str]:
+    """Lowest and highest of each column of `controls`, by its name with hyphens."""
+    frame = pd.DataFrame(map(_controls, found))
+    return {f"controls-{str(name).replace(' ', '-')}": span(frame[name]) for name in frame}
+
+
+def kept(found: Sequence[Measurement]) -> pd.DataFrame:
+    """Accuracy with some shares of a head's directions kept, and what a fifth of them loses."""
+    rows = []
+    for m in found:
+        best, lost, half = pruned(m)
+        steps = {f"{100 * share:g} %": round(share * len(best)) for share in KEPT}
+        fifth = steps["20 %"]
+        rows.append(
+            {"model": set_title(m), "directions": str(len(best))}
+            | {f"{share} kept": percent(best[step - 1]) for share, step in steps.items()}
+            | {"change at 20 % (points)": points(lost[fifth - 1], half[fifth - 1])}
+        )
+    return pd.DataFrame(rows)
+
+
+def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
+    """A row for each share of directions kept: accuracy in every order, and what is lost."""
+    best, difference, half = pruned(m)
+    rank = len(best)
+    return pd.DataFrame(
+        {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
+        | {
+            f"{title} (%)": percent(m.value(f"accuracy_{name}")[k - 1])
+            for name, (title, _) in ORDERS.items()
+        }
+        | {"difference (points)": points(difference[k - 1], half[k - 1]) if k < rank else ""}
+        for k in (round(share * rank) for share in shares)
+    )
+
+
+def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
+    """What pruning a share costs, next to other orders; a row for each model.
+
+    A second row of a model whose head has many fewer directions than it could have: the share of
+    the latter.
+    """
+    rows = []
+    for m in found:
+        best, change, half = pruned(m)
+        most = min(m.counts["components"], m.counts["classes"])
+        for of in dict.fromkeys((len(best), most if len(best) < 0.9 * most else len(best))):
+            at = round((1 - share) * of) - 1
+            others = (m.value(f"accuracy_{o}")[at] for o in ("random", "singular_value"))
+            rows.append(
+                {"model": set_title(m), "of all": f"{of:,}", "kept": str(at + 1)}
+                | {"accuracy (%)": percent(best[at])}
+                | {"change (points)": points(change[at], half[at])}
+                | {"lost": lost(change[at], half[at])}
+                | dict(zip(("at random (%)", "by singular value (%)"), map(percent, others),
+                           strict=True))
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def lost(change: float, half: float) -> str:
+    """Whether accuracy is lost, by the margin of the claim: fractions, ± half an interval."""
+    margin = Cuts().margin
+    if change + half < -margin:
+        return "yes"
+    return "no" if change - half >= -margin else "undecided"
+
+
+def encoded(m: Measurement) -> tuple[pd.DataFrame, str]:
+    """Concepts that some direction encodes: the head's, coordinates, and chance; mean and ends.
+
+    With the name of the quantity.
+    """
+    found, coordinates = counts_of(m), counts_of(m, "coordinates_")
+    draws = {
+        "singular vectors of the head": ("zero_shot", found.of("draws", "unique")),
+        "coordinates": ("zero_shot", coordinates.of("draws", "unique")),
+        "random directions": ("random", found.of("random", "unique")),
+        "singular vectors, permuted labels": ("random", found.of("permuted", "unique")),
+    }
+    axis = f"concepts with AP ≥ {m.value('threshold'):g}, of {m.counts['concepts']}"
+    rows = (
+        {"of": title, "level": level, axis: n.mean(), "low": n.min(), "high": n.max()}
+        for title, (level, n) in draws.items()
+    )
+    return pd.DataFrame(rows), axis
+
+
+def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
+    """The textures of highest average precision along the top direction; ``named``: these too."""
+    names, along = m.names["along_top"], m.value("along_top")
+    order = np.argsort(-along).tolist()
+    chosen = [*order[:shown], *(c for c in order[shown:] if names[c] in named)]
+    low, high = m.value("along_top_lowest"), m.value("along_top_highest")
+    return pd.DataFrame(
+        {
+            "texture": names[c] + " *" * (names[c] in named),
+            "rank": str(order.index(c) + 1),
+            "AP": f"{along[c]:.2f} ({low[c]:.2f} to {high[c]:.2f})",
+            "in the other sign": f"{m.value('against_top')[c]:.2f}",
+        }
+        for c in chosen
+    )
+
+
+def texture_numbers(m: Measurement) -> dict[str, str]:
+    """Where the top direction is among the head's directions and among random ones."""
+    head, random = m.value("per_direction"), m.value("per_random_direction")
+    top = head[m.value("top_direction")]
+    numbers = {
+        "mean": f"{top:.2f}", "better": f"{int((head > top).sum())}", "directions": f"{len(head)}",
+        "random-better": f"{int((random > top).sum())}", "median": f"{np.median(head):.2f}",
+        "random-median": f"{np.median(random):.2f}", "all": f"{len(m.value('along_top'))}",
+        "high": f"{int((m.value('along_top') >= 0.9).sum())}",
+    }  # fmt: skip
+    return {f"textures-{name}": number for name, number in numbers.items()}

@@ -1,0 +1,192 @@
+"""Rows and numbers of the chapters on encoders, on recorded measurements and on cases by hand."""
+
+import html
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from analysis.common import ROOT
+from analysis.families.registry import load_families
+from companion.claims.evidence import gather
+from companion.measurements.records import MeasurementError, available, read_all
+from companion.measurements.textures import textures
+from companion.publish import arrays, measured, tables, words
+
+FAMILIES = load_families("paper") | load_families("contrast")
+IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.known("outlier_features", "paper"))
+CLIP, CONTROL = measured.example(measured.known("privileged_directions", "paper"))
+(PRUNED,) = measured.example(measured.known("pruning", "paper"))
+
+
+def models(*rows):
+    """Models by falling robustness as (title, lowest κ, highest κ)."""
+    return pd.DataFrame(rows, columns=["of", "low", "high"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "higher", "lower", "undecided"),
+    [
+        ([("a", 70, 90), ("b", 8, 10), ("c", 3, 3)], 3, 0, 0),
+        ([("a", 8, 10), ("b", 40, 60), ("c", 70, 90)], 0, 3, 0),
+        ([("a", 8, 80), ("b", 70, 90), ("c", 5, 99)], 0, 0, 3),  # κ overlaps
+    ],
+)
+def test_whether_kurtosis_orders_robustness(rows, higher, lower, undecided):
+    found = tables.orders(models(*rows))
+    assert found == {"all": 3, "higher": higher, "lower": lower, "open": undecided}
+
+
+def test_image_sets_that_are_known_but_not_recorded_are_counted():
+    two = models(("a", 45, 55), ("ViT-B/32 OpenAI", 71, 128))
+    assert tables.orders(two)["lower"] == 1
+    assert tables.orders(tables.with_known_range(two))["open"] == 1
+    assert two["low"].tolist() == [45, 71]
+
+
+def test_the_seven_encoders_and_their_dominant_coordinates():
+    found = measured.image_sets()
+    clip = {name: sets for name, sets in found.items() if sets[0].level == "zero_shot"}
+    assert len(clip) == 7
+    assert found["vit_b_32-openai"][0].data.name == "imagenet_train_4000"
+    titles = [measured.model_title(sets[0]) for sets in found.values()]
+    assert len({*titles}) == len(titles)
+    assert [title for title in titles if "inferred" in title] == ["RN101 OpenAI (inferred)"]
+    rows = measured.of_outliers(sets[0] for sets in found.values()).set_index("of")
+    b32 = rows.loc["ViT-B/32 OpenAI: 4,000 ImageNet training images"]
+    assert f"{b32['κ']:.3g}" == "87.3" and b32["note"].startswith("92, in 100")
+    by_model = tables.by_model(clip).set_index("model")
+    assert by_model.loc["ViT-B/32 LAION-2B", "dominant"] == "307 and 152"
+    assert by_model.loc["ViT-B/32 OpenAI", "κ"] == "71.3 to 128"
+    both = tables.kappa_and_robustness(clip, gather("paper", experiments=("accuracy",)).intervals)
+    assert both[tables.ER].is_monotonic_decreasing and len(both) == 7
+
+
+def test_measurements_come_in_the_order_of_families_and_models():
+    names = [m.file_name for m in (IMAGES, CAPTIONS, RANDOM)]
+    assert names == [
+        "vit_b_16-openai--coco_500_images.json",
+        "vit_b_16-openai--coco_500_captions.json",
+        "vit_b_16-random--coco_500_images.json",
+    ]
+    assert measured.full_title(CLIP, data=False) in measured.full_title(CLIP)
+
+
+def test_what_pruning_costs_and_whether_that_is_a_loss():
+    assert [tables.lost(*case) for case in ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))] == [
+        "yes", "undecided", "no"
+    ]  # fmt: skip
+    (row,) = tables.pruned_at([PRUNED], 0.8).to_dict("records")
+    assert (row["kept"], row["of all"], row["lost"]) == ("100", "500", "yes")
+    (rn50,) = [m for m in measured.with_imagenets_head(measured.known("pruning", "paper"))
+               if m.family == "rn50"]  # fmt: skip
+    rows = tables.pruned_at([rn50], 0.8)
+    assert rows["of all"].tolist() == ["512", "1,000"] and rows["kept"].tolist() == ["102", "200"]
+    assert tables.in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == ["500", "100"]
+
+
+def test_the_ends_of_the_controls_are_those_of_the_table():
+    directions = measured.with_imagenets_head(measured.known("privileged_directions", "paper"))
+    shown = tables.controls(directions)["as it is"]
+    assert tables.control_ranges(directions)["controls-as-it-is"] == " to ".join(sorted(shown))
+
+
+def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
+    before = measured.image_sets()
+    own = before["vit_b_32-openai"][0]
+    early = own.model_copy(update={"model": "vit_b_32-openai-before-projection"})
+    known = measured.known("outlier_features", "paper", "contrast")
+    monkeypatch.setattr(measured, "known", lambda *_: [*known, early])
+    assert measured.image_sets() == before
+
+
+def test_one_set_of_images_each_and_a_models_captions():
+    found = available("outlier_features", FAMILIES["vit_b_16"])
+    kept = [m.file_name for m in measured.one_set_each(found)]
+    assert len(kept) == len(found) - 1 and "vit_b_16-openai--histology_1000.json" not in kept
+    own = found[0].model_copy(update={"data": found[0].data.model_copy(update={"name": "mine"})})
+    assert own in measured.one_set_each([*found, own])
+
+
+def test_textures_along_directions():
+    """Three textures of which two lie far along the head's first direction, on its lower side."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2, 3, 3, 3, 3], 20)
+    shown = sparse.csr_array(kind[:, None] == np.arange(3))
+    h = rng.normal(0, 0.1, (140, 6)) + 5 * np.eye(6)[4]
+    h[:, 0] += np.where(kind < 2, -3, -1)
+    head = np.vstack([10 * np.eye(6)[0], np.eye(6)[1:4]])
+    found = textures(h, shown, head)
+    assert found["top_direction"] == 0
+    np.testing.assert_allclose(found["along_top"][:2], 1)
+    assert found["along_top"][2] < 0.8 and (found["against_top"][:2] < 0.5).all()
+    assert found["textures_lie_at"] > found["others_lie_at"]
+    assert found["per_direction"].argmax() == 0 and len(found["per_direction"]) == 4
+    assert found["along_top"].mean() == pytest.approx(found["per_direction"][0])
+
+
+def recorded(experiment, model, quantity):
+    """One number of every recorded file of a model, by data set, read as plain JSON."""
+    found = {}
+    for path in (ROOT / "data/measurements" / experiment).glob(f"{model}--*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found[content["data"]["name"]] = content["values"][quantity]["value"]
+    return found
+
+
+def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
+    said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    openai, laion = (
+        recorded("outlier_features", f"vit_b_32-{name}", "kurtosis_mean")
+        for name in ("openai", "laion2b")
+    )
+    lowest, highest = min(openai.values()), max(laion.values())
+    assert f"({highest:.2f} at most against {lowest:.1f} at least)" in said
+    turned = recorded("interventions", "vit_b_32-openai", "kurtosis_rotated")
+    whole = openai["imagenet_train_4000"]
+    changed = f"from {whole:.1f} to {turned['imagenet_train_4000']:.2f}"
+    assert f"4,000 ImageNet training images and the head together lowers κ {changed}" in said
+    er = {name: 100 * gather("paper").intervals[f"vit_b_32-{name}"].value
+          for name in ("openai", "laion2b")}  # fmt: skip
+    assert f"(+{er['laion2b']:.1f} against +{er['openai']:.1f} points)" in said
+
+
+def test_readmes_figure_is_the_books(own_store):
+    first = [sets[0] for sets in measured.image_sets().values()]
+    drawing = measured.kappa(first)
+    kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
+    assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers
+
+
+def test_where_no_features_are_a_page_works_on_gaussian_numbers(own_store):
+    title, h, labels, weight, bias = arrays.of([IMAGES], FAMILIES["vit_b_16"])
+    assert title == "Gaussian numbers" and h.shape[1] == weight.shape[1] == 512
+    assert (labels == (h @ weight.T + bias).argmax(axis=1)).all()
+
+
+def test_the_share_in_the_leader_needs_outlier_features_of_the_same_images():
+    leader = IMAGES.value("persistence_coordinate")
+    assert measured.top_direction(CLIP)["in dominant (%)"].endswith(f"({leader})")
+    others = CLIP.data.model_copy(update={"name": "other_images"})
+    elsewhere = measured.top_direction(CLIP.model_copy(update={"data": others}))
+    assert elsewhere["in dominant (%)"] == "not measured"
+
+
+def test_a_familys_recorded_numbers_name_the_images_and_a_model_that_is_inferred():
+    found = read_all("outlier_features", "rn101")
+    (title,) = words.titled(found)
+    assert title.endswith(": 1,600 images of 100 ImageNet classes (model inferred)")
+    live = [m.model_copy(update={"live": True}) for m in found]
+    assert title.startswith(*words.titled(live))
+
+
+def test_an_example_that_is_not_there_is_named():
+    """Its file may be broken: the page says which evidence it lacks, not that a list is empty."""
+    with pytest.raises(
+        MeasurementError, match="discusses vit_b_16 on coco_500_images, of which no"
+    ):
+        measured.example([])
+    with pytest.raises(MeasurementError, match="a model of the level random, of which no sound"):
+        measured.of_level("random", measured.example(measured.known("pruning", "paper")))
