@@ -63,12 +63,12 @@ turned, (c, s) = images.copy(), (np.cos(np.pi / 4), np.sin(np.pi / 4))
 turned[:, [first, second]] = images[:, [first, second]] @ np.array([[c, s], [-s, c]])
 holds(kurtosis(turned).mean() < 0.7 * kurtosis(images).mean(), "κ is lower off the axis")
 clouds = {
-    f"mean off the axes: κ = {digits(kurtosis(turned).mean())}": turned[:, [first, second]],
-    f"mean on an axis: κ = {digits(kurtosis(images).mean())}": images[:, [first, second]],
+    f"{title}: κ = {digits(kurtosis(h).mean())}": ("zero_shot", h[:, [first, second]])
+    for title, h in {"mean off the axes": turned, "mean on an axis": images}.items()
 }
 style.figure(
     "clouds",
-    figures.turned(clouds, ("one coordinate", "another coordinate")),
+    figures.clouds(clouds, ("one coordinate", "another coordinate"), apart=True),
     "recorded",
     """The same cloud of images in two bases: κ is larger where the mean (arrow) lies on an axis. No
     distance and no angle between images differs.""",

@@ -14,7 +14,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import charts, dots, figures, labels, plots, style
+from companion.publish import charts, dots, figures, labels, pictures, plots, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -79,14 +79,15 @@ DRAWN = {
         "CLIP,accuracy (%),least important first,1,10,0,100\n",
     ),
     "cone": (
-        lambda: figures.cone({"images": ("zero_shot", np.array([[0.2, 0.1], [0.4, -0.3]])),
+        lambda: figures.clouds({"images": ("zero_shot", np.array([[0.2, 0.1], [0.4, -0.3]])),
                               "texts": ("captions", np.ones((2, 2)))}, ("v1", "v2"), "gap"),
         "images: 2, mean at 0.30, −0.10; texts: 2, mean at 1.00, 1.00.",
-        "series,level,look,v1,v2\nimages,zero_shot,small,0.2,0.1\n",
+        "v1,v2,series,level,look\n0.2,0.1,images,zero_shot,small\n",
     ),
     "turned": (
-        lambda: figures.turned({"κ = 3": np.array([[0.2, 0.1], [0.4, 0.3]])}, ("x", "y")),
-        "κ = 3: 0.200, 0.100", "panel,level,look,x,y\n",
+        lambda: figures.clouds({"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))},
+                               ("x", "y"), apart=True),
+        "κ = 3: 2, mean at 0.30, 0.20.", "x,y,panel,level,look\n",
     ),
     "strips": (
         lambda: figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
@@ -112,7 +113,7 @@ DRAWN = {
         "κ, CLIP: 1.00, 90.0; κ, ResNet: 2.00, 3.00; ER, CLIP: 3.00, 12.0.", "panel,of,",
     ),
     "venn": (
-        lambda: figures.venn({"RN50": REGIONS}),
+        lambda: pictures.venn({"RN50": REGIONS}),
         "RN50: zero-shot only 10, zero-shot and finetuned only 4, zero-shot and supervised only 0",
         "of,encoded by,concepts\nRN50,zero-shot only,10\n",
     ),
@@ -121,7 +122,7 @@ DRAWN = {
         "loss, CLIP: 3.00 at 0.00, 1.50 at 1.00", "",
     ),
     "pictures": (
-        lambda: figures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
+        lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
     ),
     "scatter": (
         lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.metrics.concept_counts import REGIONS
 from analysis.metrics.outliers import far_above_mean
 from companion.publish import plots, style
 from companion.publish.plots import Look
@@ -55,34 +53,55 @@ class Measured(Protocol):
 def kurtosis(shown: Mapping[str, Measured], label_at: Mapping[str, int] | None = None) -> Drawing:
     """Share of items below each kurtosis; `label_at`: at which percent a curve bears its name."""
     frame = style.stacked(
-        {"of": title, "level": m.level, KAPPA: m.value("kurtosis_percentiles"),
-         "share with less (%)": np.arange(101)}
+        {
+            "of": title,
+            "level": m.level,
+            KAPPA: m.value("kurtosis_percentiles"),
+            "share with less (%)": np.arange(101),
+        }
         for title, m in shown.items()
-    )  # fmt: skip
+    )
     return plots.lines(
-        frame, KAPPA, "share with less (%)", log="x", verticals=GAUSSIAN, label_at=label_at,
+        frame,
+        KAPPA,
+        "share with less (%)",
+        log="x",
+        verticals=GAUSSIAN,
+        label_at=label_at,
         height=2.8,
-    )  # fmt: skip
+    )
 
 
 def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     """Sorted importance of each head's directions relative to its mean; the peak is named."""
     rank, value = "direction, by importance", "importance, times the mean"
     frame = style.stacked(
-        {"panel": title, "of": head, rank: np.arange(1, len(m.value(name)) + 1),
-         value: np.sort(m.value(name))[::-1]}
+        {
+            "panel": title,
+            "of": head,
+            rank: np.arange(1, len(m.value(name)) + 1),
+            value: np.sort(m.value(name))[::-1],
+        }
         for title, m in shown.items()
         for name, (head, _) in HEADS.items()
-    )  # fmt: skip
+    )
     drawing = plots.lines(
-        frame, rank, value, looks=dict(HEADS.values()), log="xy", ticks=6, told=(1, 2),
-        horizontals={"mean": 1, f"{threshold:g} ×": threshold}, columns=2, height=2.4,
-    )  # fmt: skip
-    for axes, m in zip(drawing.figure.axes, shown.values(), strict=False):
-        largest = m.value("importance").max()
-        axes.set_ylim(0.05, 400)
-        axes.annotate(f"{digits(largest)} ×", (1, largest), xytext=(6, 0), fontsize=10,
-                      textcoords="offset points", va="center")  # fmt: skip
+        frame,
+        rank,
+        value,
+        looks=dict(HEADS.values()),
+        log="xy",
+        ticks=6,
+        told=(1, 2),
+        horizontals={"mean": 1, f"{threshold:g} ×": threshold},
+        columns=2,
+        height=2.4,
+    )
+    peaks = [m.value("importance").max() for m in shown.values()]
+    for axes, largest in zip(drawing.figure.axes, peaks, strict=False):
+        style.log_scale(axes.yaxis, 0.1, 100, 4)
+        axes.set_ylim(0.05, 2.4 * max(peaks))
+        plots.write(axes, f"{digits(largest)} ×", (1, largest), (6, 0), va="center")
     return drawing
 
 
@@ -134,9 +153,15 @@ def pruning(shown: Mapping[str, pd.DataFrame]) -> Drawing:
     drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
     columns = whole["quantity"].nunique()
     drawing = plots.lines(
-        drawn, "directions pruned (%)", "value", looks=dict(ORDERS.values()), columns=columns,
-        verticals={"80 %": 80}, told=(0, 80), height=2.4,
-    )  # fmt: skip
+        drawn,
+        "directions pruned (%)",
+        "value",
+        looks=dict(ORDERS.values()),
+        columns=columns,
+        verticals={"80 %": 80},
+        told=(0, 80),
+        height=2.4,
+    )
     for axes in drawing.figure.axes:
         low, high = axes.get_ylim()
         signed = "points" in axes.get_ylabel()
@@ -149,10 +174,14 @@ def pruning(shown: Mapping[str, pd.DataFrame]) -> Drawing:
 def profiles(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     """The activation profile of each model, in times its mean, with the `threshold`."""
     frame = style.stacked(
-        {"of": title, "level": m.level, "coordinate": np.arange(len(m.value("profile"))),
-         "times the mean": m.value("profile")}
+        {
+            "of": title,
+            "level": m.level,
+            "coordinate": np.arange(len(m.value("profile"))),
+            "times the mean": m.value("profile"),
+        }
         for title, m in shown.items()
-    )  # fmt: skip
+    )
     return stems(frame, "times the mean", {"mean": 1, f"{threshold:g} ×": threshold})
 
 
@@ -167,17 +196,22 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values = rows[y].to_numpy()
         axes.vlines(
-            rows["coordinate"], 0, values, color=LEVEL_STYLES[rows["level"].iloc[0]].colour,
+            rows["coordinate"],
+            0,
+            values,
+            color=LEVEL_STYLES[rows["level"].iloc[0]].colour,
             linewidth=0.7,
-        )  # fmt: skip
+        )
         size = np.abs(values)
         far = (c for c in far_above_mean(size, 6) if size[c] > size.max() / 5)
         _name_apart(axes, values, list(far), np.abs(frame[y]).max())
         plots.lines_at(axes, plots.NOWHERE, horizontals)
         axes.set(xlim=(-4, len(values) + 3), ylabel=y)
         first, second = np.argsort(-size)[:2]
-        told.append(f"{title}: coordinate {first} at {digits(values[first])}, the second at "
-                    f"{digits(values[second])}")  # fmt: skip
+        told.append(
+            f"{title}: coordinate {first} at {digits(values[first])}, the second at "
+            f"{digits(values[second])}"
+        )
     panels[-1, 0].set(xlabel="coordinate")
     alt = minus(f"Stem plots over all coordinates, {y}. {'; '.join(told)}.")
     return Drawing(figure, alt, frame)
@@ -187,15 +221,15 @@ def _name_apart(axes: Axes, values: Array, far: Sequence[int], most: float) -> N
     """Write the numbers of coordinates at their stems, but where a larger one's stands."""
     named: list[int] = []
     for c in far:
-        if any(abs(c - n) < len(values) / 25 and abs(values[n] - values[c]) < most / 5
-               for n in named):  # fmt: skip
+        if any(
+            abs(c - n) < len(values) / 25 and abs(values[n] - values[c]) < most / 5 for n in named
+        ):
             continue
         named.append(c)
         right = c < 0.8 * len(values)
-        axes.annotate(
-            str(c), (c, values[c]), xytext=(5 if right else -5, -3), fontsize=10,
-            textcoords="offset points", ha="left" if right else "right",
-        )  # fmt: skip
+        plots.write(
+            axes, str(c), (c, values[c]), (5 if right else -5, -3), ha="left" if right else "right"
+        )
 
 
 def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
@@ -209,12 +243,23 @@ def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
     for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
         sample, coordinates = m.value("sample"), np.asarray(m.value("sample_coordinates"))
         drawn = axes.imshow(
-            sample, aspect="auto", cmap="PuOr_r", norm="symlog", vmin=-limit, vmax=limit,
+            sample,
+            aspect="auto",
+            cmap="PuOr_r",
+            norm="symlog",
+            vmin=-limit,
+            vmax=limit,
             interpolation="nearest",
-        )  # fmt: skip
+        )
         rows, columns = np.indices(np.shape(sample))
-        data.append({"of": title, "image": rows.ravel(), "z": np.ravel(sample),
-                     "coordinate": coordinates[columns.ravel()]})  # fmt: skip
+        data.append(
+            {
+                "of": title,
+                "image": rows.ravel(),
+                "z": np.ravel(sample),
+                "coordinate": coordinates[columns.ravel()],
+            }
+        )
         axes.set_xticks([0], [coordinates[0]])  # all names would be too small to read
         axes.grid(False)
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
@@ -229,51 +274,44 @@ def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
     return Drawing(figure, minus(alt), style.stacked(data))
 
 
-def cone(shown: Mapping[str, tuple[str, Array]], labels: tuple[str, str], gap: str = "") -> Drawing:
+def clouds(
+    shown: Mapping[str, tuple[str, Array]],
+    labels: tuple[str, str],
+    gap: str = "",
+    apart: bool = False,
+) -> Drawing:
     """Clouds of points on a plane, each with an arrow from the origin to its mean.
 
-    `shown`: title → level and points (n, 2). `gap`: the name of a bracket between the two means.
+    `shown`: title → level and points (n, 2). `gap`: the name of a bracket between the first two
+    means. `apart`: each cloud has a panel.
     """
-    frame = style.stacked(
-        {"series": title, "level": level, "look": "small", labels[0]: points[:, 0],
-         labels[1]: points[:, 1]}
+    frame = pd.concat(
+        pd.DataFrame(points, columns=list(labels)).assign(
+            **{"panel" if apart else "series": title}, level=level, look="small"
+        )
         for title, (level, points) in shown.items()
-    )  # fmt: skip
-    drawing = plots.scatter(frame, *labels, height=3.4)
-    axes = drawing.figure.axes[0]
+    )
+    drawing = plots.scatter(frame, *labels, columns=len(shown), height=2.6 if apart else 3.4)
+    axes = [*drawing.figure.axes] if apart else [drawing.figure.axes[0]] * len(shown)
     means = [points.mean(axis=0) for _, points in shown.values()]
-    arrow = {"arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
-    for mean in means:
-        axes.annotate("", tuple(mean), (0, 0), arrowprops=arrow)
+    low, high = min(frame[[*labels]].min().min(), 0), frame[[*labels]].max().max()
+    arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
+    for panel, mean in zip(axes, means, strict=True):
+        panel.annotate("", tuple(mean), (0, 0), arrowprops=arrow, zorder=7)
+        panel.set(aspect="equal", xlim=(low - 0.02, high + 0.02))
+        if apart:
+            panel.set_ylim(low - 0.02, high + 0.02)
     if gap:
+        x, below = [mean[0] for mean in means[:2]], 1.15 * frame[labels[1]].min()
         bracket = arrow | {"arrowstyle": "|-|, widthA=0.4, widthB=0.4"}
-        below = 1.15 * frame[labels[1]].min()
-        axes.annotate("", (means[0][0], below), (means[1][0], below), arrowprops=bracket)
-        axes.annotate(gap, ((means[0][0] + means[1][0]) / 2, below), xytext=(0, -4), fontsize=10,
-                      textcoords="offset points", ha="center", va="top")  # fmt: skip
-        axes.set_ylim(bottom=1.4 * frame[labels[1]].min())
-    for zero in (axes.axhline, axes.axvline):
-        zero(0, color=style.MUTED, linewidth=0.8)
-    axes.set(aspect="equal")
-    told = (f"{title}: {len(points)}, mean at {mean[0]:.2f}, {mean[1]:.2f}"
-            for (title, (_, points)), mean in zip(shown.items(), means, strict=True))  # fmt: skip
+        axes[0].annotate("", (x[0], below), (x[1], below), arrowprops=bracket)
+        plots.write(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
+        axes[0].set(xlim=(-0.05, None), ylim=(1.4 * frame[labels[1]].min(), None))
+    told = (
+        f"{title}: {len(points)}, mean at {mean[0]:.2f}, {mean[1]:.2f}"
+        for (title, (_, points)), mean in zip(shown.items(), means, strict=True)
+    )
     return drawing._replace(alt=minus(f"Clouds of points with their means. {'; '.join(told)}."))
-
-
-def turned(panels: Mapping[str, Array], labels: tuple[str, str]) -> Drawing:
-    """The same images on a plane in several bases: title → points (n, 2), with their mean."""
-    frame = style.stacked(
-        {"panel": title, "level": "zero_shot", "look": "small", labels[0]: points[:, 0],
-         labels[1]: points[:, 1]}
-        for title, points in panels.items()
-    )  # fmt: skip
-    drawing = plots.scatter(frame, *labels, columns=len(panels), height=2.6)
-    for axes, points in zip(drawing.figure.axes, panels.values(), strict=True):
-        arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", tuple(points.mean(axis=0)), (0, 0), arrowprops=arrow)
-        low, high = np.min([*panels.values(), np.zeros_like(points)]), frame[[*labels]].max().max()
-        axes.set(aspect="equal", xlim=(low - 0.02, high + 0.02), ylim=(low - 0.02, high + 0.02))
-    return drawing
 
 
 def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawing:
@@ -289,89 +327,15 @@ def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawin
         axes.bar(place, height, width=0.8, color=colours, linewidth=0)
         axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
         axes.minorticks_off()
-        axes.annotate(f"accuracy {style.percent(accuracy)} %", (0.98, 0.9), ha="right", va="top",
-                      xycoords="axes fraction", fontsize=12)  # fmt: skip
+        words = f"accuracy {style.percent(accuracy)} %"
+        plots.write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
     panels[-1, 0].set(xlabel="direction of the head, the most important first")
-    told = (f"{title}: {kept} of {len(height)} strips in colour, accuracy {100 * right:.1f} %"
-            for title, (kept, right) in shown.items())  # fmt: skip
+    told = (
+        f"{title}: {kept} of {len(height)} strips in colour, accuracy {100 * right:.1f} %"
+        for title, (kept, right) in shown.items()
+    )
     data = style.stacked(
         {"of": title, "direction": place, "importance": height, "kept": place <= kept}
         for title, (kept, _) in shown.items()
     )
     return Drawing(figure, f"Bars, one for each direction of a head. {'; '.join(told)}.", data)
-
-
-def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
-    """Circles for three levels' concepts with the size of each of `REGIONS`; areas approximate."""
-    from matplotlib_venn import venn3
-
-    levels = ("zero_shot", "finetuned", "supervised")
-    names = [LEVEL_STYLES[level].title for level in levels]
-    figure, panels = style.panels(shown, min(2, len(shown)), 2.6)
-    for axes, regions in zip(panels.flat, shown.values(), strict=False):
-        codes = {"".join("01"[v in inside] for v in levels): inside for inside in REGIONS.values()}
-        sizes = dict(zip(codes, map(regions.__getitem__, REGIONS), strict=True))
-        drawn = venn3(sizes, set_labels=names, ax=axes)
-        for code, inside in codes.items():
-            patch = drawn.get_patch_by_id(code)
-            if patch is not None:  # an empty region has none
-                mixed = np.mean([to_rgb(LEVEL_STYLES[level].colour) for level in inside], axis=0)
-                patch.set(facecolor=mixed, edgecolor=style.PAPER, alpha=0.5)
-        for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
-            label.set(color=style.INK, fontsize=10)
-        for level, label in zip(levels, drawn.set_labels, strict=True):
-            if label and not sum(regions[n] for n, who in REGIONS.items() if level in who):
-                label.set_visible(False)  # next to another's circle it would name that one
-    where = {
-        name: "all three" if name == "all" else " and ".join(inside).replace("_", "-") + " only"
-        for name, inside in REGIONS.items()
-    }
-    frame = style.stacked(
-        {"of": title, "encoded by": where[name], "concepts": regions[name]}
-        for title, regions in shown.items()
-        for name in REGIONS
-    )
-    told = (
-        f"{title}: " + ", ".join(f"{by} {n}" for by, n in zip(rows["encoded by"], rows["concepts"],
-                                                             strict=True))
-        for title, rows in frame.groupby("of", sort=False)
-    )  # fmt: skip
-    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.", frame)
-
-
-def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]) -> Drawing:
-    """Pictures at both ends of a direction: title → rows of ``images``, the highest ones first."""
-    half = max(map(len, shown.values())) // 2
-    told = "; ".join(
-        f"{title}: highest {names[rows[0]]}, lowest {names[rows[-1]]}"
-        for title, rows in shown.items()
-    )
-    rows = {
-        title.replace(", ", ",\n"): [images[place] for place in places]
-        for title, places in shown.items()
-    }
-    alt = f"Rows of small drawings, one row for each model. {told}."
-    data = style.stacked(
-        {"of": title, "place": range(1, len(own) + 1), "picture": [names[row] for row in own]}
-        for title, own in shown.items()
-    )
-    return pictures(rows, alt, {0: "highest", half: "lowest"})._replace(data=data)
-
-
-def pictures(
-    shown: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
-) -> Drawing:
-    """Rows of small pictures; `titles` are above columns, `alt` says what is to be seen."""
-    columns = max(map(len, shown.values()))
-    height = 0.7 * len(shown) + 0.3
-    figure, grid = style.new_figure(columns, len(shown), 8, height, squeeze=False)
-    for panels, (title, images) in zip(grid, shown.items(), strict=True):
-        for axes, image in zip(panels, images, strict=True):
-            axes.imshow(np.asarray(image), interpolation="none")
-            axes.set(xticks=[], yticks=[])
-            axes.grid(False)
-            axes.spines[:].set_visible(False)
-        panels[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=10)
-    for column, text in (titles or {}).items():
-        grid[0, column].set_title(text, fontsize=10)
-    return Drawing(figure, alt)

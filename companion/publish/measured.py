@@ -136,9 +136,15 @@ def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
         low, high = m.value("kurtosis_percentiles")[[5, 95]].tolist()
         dominant, share = m.value("persistence_coordinate"), m.value("persistence_fraction")
         rows.append(
-            {"of": set_title(m), "level": m.level, "κ": float(m.value("kurtosis_mean")),
-             "low": low, "high": high, "note": f"{dominant}, in {words.share(share)}"}
-        )  # fmt: skip
+            {
+                "of": set_title(m),
+                "level": m.level,
+                "κ": float(m.value("kurtosis_mean")),
+                "low": low,
+                "high": high,
+                "note": f"{dominant}, in {words.share(share)}",
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -1,95 +1,91 @@
-"""Pictures that explain effective robustness: a loss, an arrow, three baselines."""
+"""Figures of which no frame is drawn: circles that overlap, and rows of small pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
+from matplotlib.colors import to_rgb
+from numpy.typing import ArrayLike, NDArray
 
-from analysis.images import sets
-from analysis.images.emoji import Emoji
-from companion.measurements.effective_robustness import View
-from companion.publish import plots, style
-from companion.publish.robustness import ER, WORDS
-from companion.publish.style import INK, LEVEL_STYLES, Drawing, percent, points
+from analysis.metrics.concept_counts import REGIONS
+from companion.publish import style
+from companion.publish.style import LEVEL_STYLES, Drawing
 
-ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
+Array = NDArray[np.float64]
 
 
-def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[float]]) -> Drawing:
-    """One concept in the training style and in others, and what models recognise in each style.
+def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
+    """Circles for three levels' concepts with the size of each of `REGIONS`; areas approximate."""
+    from matplotlib_venn import venn3
 
-    `accuracy`: the name of a model → its accuracy, a fraction, by style, the training style first.
-    """
-    styles = list(next(iter(accuracy.values())).index)
-    places = data.table.reset_index().set_index(["style", "concept"])["index"]
-    figure, axes = style.new_figure(height=2.6)
-    axes.set_axis_off()
-    for place, art in enumerate(styles):
-        axes.imshow(data.images[places[art, concept]], extent=(place, place + 0.8, 0, 0.8))
-        cells = [f"{percent(of_style[art])} %" for of_style in accuracy.values()]
-        for height, text in ((1.02, sets.styles()[art].title), (-0.2, cells[0]), (-0.42, cells[1])):
-            axes.text(
-                place + 0.4, height, text.replace(" high ", "\nhigh "), ha="center", va="center"
-            )
-    for height, text in zip((0.4, -0.2, -0.42), ("one object, one class", *accuracy), strict=True):
-        axes.text(-0.15, height, text.replace(", ", ",\n"), ha="right", va="center")
-    axes.annotate("", (len(styles) - 0.2, -0.68), (0.4, -0.68), arrowprops=ARROW)
-    axes.text(len(styles) / 2, -0.72, "accuracy lost", ha="center", va="top")
-    axes.set(xlim=(-1.1, len(styles)), ylim=(-0.95, 1.2), aspect="equal")
-    name = str(data.table.loc[data.table["concept"] == concept, "name"].iloc[0])
-    told = (
-        f"{model}: {', '.join(f'{art} {percent(value)} %' for art, value in of_style.items())}"
-        for model, of_style in accuracy.items()
-    )
-    frame = pd.DataFrame(accuracy).mul(100).rename_axis("style").reset_index()
-    alt = f"A drawing of {name} in {len(styles)} styles. Accuracy in each style: {'; '.join(told)}."
-    return Drawing(figure, alt, frame)
-
-
-def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
-    """One model's effective robustness as an arrow from the reference line up to its mark."""
-    x, y = (f"{label} (%)" for label in WORDS[view.shifts][:2])
-    expects = float(view.reference.predict(model["imagenet"]))
-    inside, low, high = (100 * value for value in (model["imagenet"], expects, model["shifted"]))
-    names = {
-        f"expected of a model with {inside:.1f} %: {low:.1f} %": low,
-        f"{name}: {high:.1f} %": high,
-        f"{points(model['er'])} points": (low + high) / 2,
+    levels = ("zero_shot", "finetuned", "supervised")
+    names = [LEVEL_STYLES[level].title for level in levels]
+    figure, panels = style.panels(shown, min(2, len(shown)), 2.6)
+    for axes, regions in zip(panels.flat, shown.values(), strict=False):
+        codes = {"".join("01"[v in inside] for v in levels): inside for inside in REGIONS.values()}
+        sizes = dict(zip(codes, map(regions.__getitem__, REGIONS), strict=True))
+        drawn = venn3(sizes, set_labels=names, ax=axes)
+        for code, inside in codes.items():
+            patch = drawn.get_patch_by_id(code)
+            if patch is not None:  # an empty region has none
+                mixed = np.mean([to_rgb(LEVEL_STYLES[level].colour) for level in inside], axis=0)
+                patch.set(facecolor=mixed, edgecolor=style.PAPER, alpha=0.5)
+        for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
+            label.set(color=style.INK, fontsize=10)
+        for level, label in zip(levels, drawn.set_labels, strict=True):
+            if label and not sum(regions[n] for n, who in REGIONS.items() if level in who):
+                label.set_visible(False)  # next to another's circle it would name that one
+    where = {
+        name: "all three" if name == "all" else " and ".join(inside).replace("_", "-") + " only"
+        for name, inside in REGIONS.items()
     }
-    ends = pd.DataFrame(
-        {
-            "of": [*names][:2],
-            "level": ["supervised", model["level"]],
-            "look": ["hollow", "filled"],
-            x: inside,
-            y: [low, high],
-        }
+    frame = style.stacked(
+        {"of": title, "encoded by": where[name], "concepts": regions[name]}
+        for title, regions in shown.items()
+        for name in REGIONS
     )
-    drawing = plots.scatter(ends, x, y, height=3.2)
-    (axes,) = drawing.figure.axes
-    at = np.linspace(0.4, 0.9, 100)
-    axes.plot(100 * at, 100 * view.reference.predict(at), color=INK, linestyle=(0, (4, 3)))
-    axes.annotate(
-        "", (inside, high), (inside, low), arrowprops=ARROW | {"shrinkA": 5, "shrinkB": 6}
+    told = (
+        f"{title}: "
+        + ", ".join(f"{by} {n}" for by, n in zip(rows["encoded by"], rows["concepts"], strict=True))
+        for title, rows in frame.groupby("of", sort=False)
     )
-    look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "va": "center"}
-    for text, height in names.items():
-        axes.annotate(text, (inside, height), xytext=(-12, 0), **look)
-    axes.set(xlim=(40, 90), ylim=(10, 85))
-    return drawing
+    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.", frame)
 
 
-def bars(er: Mapping[str, float], level: str) -> Drawing:
-    """Effective robustness of one model against several baselines, a bar for each."""
-    figure, axes = style.new_figure(height=0.6 + 0.55 * len(er))
-    names, lengths = list(er), 100 * np.array(list(er.values()))
-    drawn = axes.barh(names, lengths, 0.55, color=LEVEL_STYLES[level].colour)
-    axes.bar_label(drawn, [points(value) for value in er.values()], padding=5)
-    axes.set(xlabel=ER, xlim=(0, 1.15 * lengths.max()))
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    told = "; ".join(f"{name} {points(value)}" for name, value in er.items())
-    return Drawing(figure, f"Bars, {ER}: {told}.", pd.DataFrame({"baseline": names, ER: lengths}))
+def ends(shown: Mapping[str, Sequence[int]], images: Array, names: Sequence[str]) -> Drawing:
+    """Pictures at both ends of a direction: title → rows of ``images``, the highest ones first."""
+    half = max(map(len, shown.values())) // 2
+    told = "; ".join(
+        f"{title}: highest {names[rows[0]]}, lowest {names[rows[-1]]}"
+        for title, rows in shown.items()
+    )
+    rows = {
+        title.replace(", ", ",\n"): [images[place] for place in places]
+        for title, places in shown.items()
+    }
+    alt = f"Rows of small drawings, one row for each model. {told}."
+    data = style.stacked(
+        {"of": title, "place": range(1, len(own) + 1), "picture": [names[row] for row in own]}
+        for title, own in shown.items()
+    )
+    return pictures(rows, alt, {0: "highest", half: "lowest"})._replace(data=data)
+
+
+def pictures(
+    shown: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
+) -> Drawing:
+    """Rows of small pictures; `titles` are above columns, `alt` says what is to be seen."""
+    columns = max(map(len, shown.values()))
+    height = 0.7 * len(shown) + 0.3
+    figure, grid = style.new_figure(columns, len(shown), 8, height, squeeze=False)
+    for panels, (title, images) in zip(grid, shown.items(), strict=True):
+        for axes, image in zip(panels, images, strict=True):
+            axes.imshow(np.asarray(image), interpolation="none")
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+        panels[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=10)
+    for column, text in (titles or {}).items():
+        grid[0, column].set_title(text, fontsize=10)
+    return Drawing(figure, alt)

@@ -90,7 +90,7 @@ def lines(
     first = each[0][0]
     for name, step in (label_at or {}).items():
         at = frame[frame["of"] == name].iloc[step]
-        _write(first, name, (at[x], at[y]))
+        _write_at_mark(first, name, (at[x], at[y]))
     for name, look in known.items() if len(known) > 1 and not label_at else ():
         line = (0, look.dash) if isinstance(look.dash, tuple) else "-"
         first.plot([], [], color=look.colour, linestyle=line, label=name)
@@ -184,7 +184,7 @@ def scatter(
     _outer_labels(each)
     for axes, _, rows in each if labels else ():
         for _, row in rows.iterrows():
-            _write(axes, row[labels], (row[x], row[y]))
+            _write_at_mark(axes, row[labels], (row[x], row[y]))
     style.legend(figure, each[0][0])
     return Drawing(figure, minus(f"Scatter plot. {'; '.join(_points_told(frame, x, y))}."), frame)
 
@@ -196,8 +196,10 @@ def _panels(
     by = ["panel", "quantity"] if "quantity" in frame else ["panel"]
     parts = frame.assign(panel=frame.get("panel", "")).groupby(by, sort=False)
     names = [str(key[0]) for key, _ in parts]
-    titles = [name if name not in names[max(0, place - 1) : place] else "" for place, name
-              in enumerate(names)]  # fmt: skip
+    titles = [
+        name if name not in names[max(0, place - 1) : place] else ""
+        for place, name in enumerate(names)
+    ]
     figure, grid = style.panels(titles, min(columns, len(names)), height, **options)
     if width:
         figure.set_figwidth(width)
@@ -290,40 +292,33 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
         _scatter(axes, marks.assign(x=marks[value], y=marks["place"]), str(level), str(look))
 
 
-def _write(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words at a place: right of it, or left of it near the right end of the axes."""
+def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: Any) -> None:
+    """Words at a place, a few points off it; `options` of `annotate`."""
+    look: dict[str, Any] = {"fontsize": 10, "color": style.INK, "zorder": 6}
+    axes.annotate(words, at, xytext=offset, textcoords="offset points", **look | options)
+
+
+def _write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
+    """Words right of a mark, or left of it near the right end of the axes."""
     inside = axes.transAxes.inverted().transform(axes.transData.transform(at))
     left = inside[0] > 0.7
-    axes.annotate(
-        words,
-        at,
-        xytext=(-6 if left else 6, 4),
-        textcoords="offset points",
-        fontsize=10,
-        ha="right" if left else "left",
-        color=style.INK,
-        zorder=6,
-    )
+    write(axes, words, at, (-6 if left else 6, 4), ha="right" if left else "left")
 
 
 def _write_outside(axes: Axes, words: str, place: float) -> None:
     """Words at the right of a row."""
-    coords = ("axes fraction", "data")
-    axes.annotate(words, (1.02, place), xycoords=coords, va="center", fontsize=10)
+    write(axes, words, (1.02, place), (0, 0), xycoords=("axes fraction", "data"), va="center")
 
 
 def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
     """Thin lines through the axes, with their names at the end."""
     look: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
-    words: dict[str, Any] = {"textcoords": "offset points", "fontsize": 10}
     for name, place in verticals.items():
         axes.axvline(place, **look)
-        at = ("data", "axes fraction")
-        axes.annotate(name, (place, 1), xycoords=at, xytext=(3, -2), va="top", **words)
+        write(axes, name, (place, 1), (3, -2), xycoords=("data", "axes fraction"), va="top")
     for name, place in horizontals.items():
         axes.axhline(place, **look)
-        at = ("axes fraction", "data")
-        axes.annotate(name, (1, place), xycoords=at, xytext=(-2, 3), ha="right", **words)
+        write(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
 
 
 def _scales(

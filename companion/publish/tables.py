@@ -85,8 +85,12 @@ def controls(found: Sequence[Measurement]) -> pd.DataFrame:
 
 
 def _controls(m: Measurement) -> dict[str, float]:
-    changed = {"features centred": "centred_features", "random features": "random_features",
-               "random head": "random_head", "both random": "random_both"}  # fmt: skip
+    changed = {
+        "features centred": "centred_features",
+        "random features": "random_features",
+        "random head": "random_head",
+        "both random": "random_both",
+    }
     return {
         "as it is": m.value("importance").max(),
         "head centred": m.value("importance_head_centred")[0],
@@ -148,9 +152,14 @@ def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
                 | {"accuracy (%)": percent(best[at])}
                 | {"change (points)": points(change[at], half[at])}
                 | {"lost": lost(change[at], half[at])}
-                | dict(zip(("at random (%)", "by singular value (%)"), map(percent, others),
-                           strict=True))
-            )  # fmt: skip
+                | dict(
+                    zip(
+                        ("at random (%)", "by singular value (%)"),
+                        map(percent, others),
+                        strict=True,
+                    )
+                )
+            )
     return pd.DataFrame(rows)
 
 
@@ -204,9 +213,13 @@ def texture_numbers(m: Measurement) -> dict[str, str]:
     head, random = m.value("per_direction"), m.value("per_random_direction")
     top = head[m.value("top_direction")]
     numbers = {
-        "mean": f"{top:.2f}", "better": f"{int((head > top).sum())}", "directions": f"{len(head)}",
-        "random-better": f"{int((random > top).sum())}", "median": f"{np.median(head):.2f}",
-        "random-median": f"{np.median(random):.2f}", "all": f"{len(m.value('along_top'))}",
+        "mean": f"{top:.2f}",
+        "better": f"{int((head > top).sum())}",
+        "directions": f"{len(head)}",
+        "random-better": f"{int((random > top).sum())}",
+        "median": f"{np.median(head):.2f}",
+        "random-median": f"{np.median(random):.2f}",
+        "all": f"{len(m.value('along_top'))}",
         "high": f"{int((m.value('along_top') >= 0.9).sum())}",
-    }  # fmt: skip
+    }
     return {f"textures-{name}": number for name, number in numbers.items()}

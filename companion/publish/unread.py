@@ -103,17 +103,25 @@ def curves(shown: Sequence[Measurement]) -> Drawing:
         random: plots.Look(style.MUTED, (4, 2)),
     }
     frame = style.stacked(
-        {"panel": model_title(m), "quantity": label, "of": dropped, "value": scale * values[1:],
-         x: 100 * m.value("steps")[1:] / m.counts["components"]}
+        {
+            "panel": model_title(m),
+            "quantity": label,
+            "of": dropped,
+            "value": scale * values[1:],
+            x: 100 * m.value("steps")[1:] / m.counts["components"],
+        }
         for m in shown
         for (name, label), scale in zip(quantities.items(), (1, 100), strict=True)
-        for dropped, values in ((least, m.value(f"curve_{name}")[0]),
-                                (random, m.value(f"curve_{name}_random")))
-    )  # fmt: skip
+        for dropped, values in (
+            (least, m.value(f"curve_{name}")[0]),
+            (random, m.value(f"curve_{name}_random")),
+        )
+    )
     drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
     for place, axes in enumerate(drawing.figure.axes):
-        axes.axvline(100 * Pair(shown[place // 2], 0).chance, color=style.INK, linewidth=0.9,
-                     linestyle=":")  # fmt: skip
+        axes.axvline(
+            100 * Pair(shown[place // 2], 0).chance, color=style.INK, linewidth=0.9, linestyle=":"
+        )
         if place % 2:
             axes.set_ylim(0, None)
         else:
@@ -126,16 +134,35 @@ def directions(shown: Sequence[Measurement]) -> Drawing:
     """For each direction, how much texts vary along it and how much energy images have in it."""
     x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
     frame = style.stacked(
-        {"panel": model_title(m), "series": series, "level": level, "look": look,
-         x: 100 * np.maximum(variance, 1e-9), y: 100 * np.atleast_1d(energy), "axis": words}
+        {
+            "panel": model_title(m),
+            "series": series,
+            "level": level,
+            "look": look,
+            x: 100 * np.maximum(variance, 1e-9),
+            y: 100 * np.atleast_1d(energy),
+            "axis": words,
+        }
         for m in shown
         for series, level, look, variance, energy, words in (
-            ("text direction", m.level, "small", m.value("text_variance"), m.value("image_energy"),
-             ""),
-            ("axis of the dominant coordinate", "random", "filled", m.value("leader_variance")[:1],
-             m.value("leader_energy"), str(m.value("leader"))),
+            (
+                "text direction",
+                m.level,
+                "small",
+                m.value("text_variance"),
+                m.value("image_energy"),
+                "",
+            ),
+            (
+                "axis of the dominant coordinate",
+                "random",
+                "filled",
+                m.value("leader_variance")[:1],
+                m.value("leader_energy"),
+                str(m.value("leader")),
+            ),
         )
-    )  # fmt: skip
+    )
     drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
     for axes, m in zip(drawing.figure.axes, shown, strict=False):
         axes.axhline(100 / m.counts["components"], color=style.INK, linewidth=0.9, linestyle="--")
