@@ -141,6 +141,8 @@ if zero_shot:
         style.text(name.replace("_", "-"), f"{100 * of_front.value(name):.0f} %")
     for name in UNDONE:
         style.text(f"cosine-{name.replace('_', '-')}", cosine(front, name))
+    change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))
+    holds(abs(change) < 1.96 * error, "mean ablation changes no accuracy", words.kind([front]))
     for name in COSTS.values():
         style.text(f"loss-{name.replace('_', '-')}", cost(front, name))
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in UNDONE)

@@ -43,9 +43,8 @@ if found:
         f"""Accuracy of {backbone.title} as directions are pruned, in four orders (counterpart of
         the paper's Figure 3). Blue band: 95 % interval; grey: {found[0].value("random_orders")}
         random orders; dashed: the claim's 80 %.""",
-        more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: accuracy minus that of
-        the whole head on the same images, with the interval of the paired difference; losses above
-        20 points are cut off.""",
+        more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: change from the whole
+        head on the same images; losses above 20 points are cut off.""",
     )
     tables_of = (tables.in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
     style.table(

@@ -73,9 +73,9 @@ style.figure(
     f"""Accuracy {on} {trained_on} (left) and effective robustness on the {outside} (right) of
     {backbone.title} as directions are pruned. Blue: 95 % interval; grey: {drawn} random orders;
     dashed: the claim's 80 %.""",
-    more=f"""Four orders, as in the paper's Figure 3; grey: lowest to highest. The interval is
-    {INTERVALS[sample]}. A line ends where accuracy falls below {percent(lowest)} %, the pool's
-    lowest: there the baseline would be extrapolated.""",
+    more=f"""Grey: lowest to highest. The interval is {INTERVALS[sample]}. A line ends where
+    accuracy falls below {percent(lowest)} %, the pool's lowest: there the baseline would be
+    extrapolated.""",
 )  # fmt: skip
 
 # %%

@@ -59,6 +59,8 @@ style.figure(
 # %%
 images /= np.linalg.norm(images, axis=1, keepdims=True)
 first, second = np.argsort(-np.abs(images.mean(axis=0)))[[0, -1]]
+mean = images.mean(axis=0)
+holds(mean[first] ** 2 > 0.5 * np.sum(mean**2), "the mean image lies mostly on one axis")
 turned, (c, s) = images.copy(), (np.cos(np.pi / 4), np.sin(np.pi / 4))
 turned[:, [first, second]] = images[:, [first, second]] @ np.array([[c, s], [-s, c]])
 holds(kurtosis(turned).mean() < 0.7 * kurtosis(images).mean(), "κ is lower off the axis")

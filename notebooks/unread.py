@@ -128,6 +128,9 @@ if edition == "paper" and whole:
     above = {measured.set_title(p.m): p.at("kurtosis_without") for p in whole
              if p.at("kurtosis_without") > 6}  # fmt: skip
     holds(all("ViT-B/16" in name for name in above), "κ stays above 6 for ViT-B/16 alone")
+    for name, low, high in (("ViT-B/", 0.03, 0.08), ("ViT-L/14", 0.15, 0.25), ("RN50", 0.4, 0.6)):
+        part = [p.chance for p in whole if name in measured.set_title(p.m)]
+        holds(low < min(part) and max(part) < high, f"how many directions {name} has there")
     style.texts({"exceptions": str(len(above)), "exceptions-kappa": style.span(above.values())})
     control = [p for p in unread.pairs(found) if p.m.level == "random"]
     if control:
