@@ -48,8 +48,8 @@ style.figure(
     "styles",
     pictures.one_in_styles(emoji.load(), concept, accuracy),
     "recorded",
-    """One object in five drawing styles. A small network trained on the first style recognises far
-    fewer test objects in the others; a zero-shot model trained on other styles loses less.""",
+    """A shift costs accuracy: a small network trained on the first style recognises far fewer test
+    objects in other styles. A zero-shot model loses less.""",
     more="Accuracy on the pocket lab's test objects in each style, mean of three seeds.",
 )
 for name, values in accuracy.items():

@@ -32,10 +32,8 @@ def everything(families: Mapping[str, Family]) -> pd.DataFrame:
 
 
 def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
-    about = {
-        "experiment": m.experiment, "family": m.family, "model": m.model, "level": m.level,
-        "data": m.data.name, "images": m.data.what, "n": m.counts.get("images"),
-    }  # fmt: skip
+    about = {name: getattr(m, name) for name in ("experiment", "family", "model", "level")}
+    about |= {"data": m.data.name, "images": m.data.what, "n": m.counts.get("images")}
     after = {
         "evidence": "live" if m.live else "recorded",
         "inferred": m.provenance.inferred,
@@ -57,7 +55,7 @@ def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
 
 
 def _errors(m: Measurement, name: str, values: np.ndarray) -> np.ndarray:
-    """The standard errors that stand beside a quantity under its name, NaN where there are none."""
+    """The standard errors that a measurement gives for a quantity, NaN where there are none."""
     names = (
         f"{name}_error",
         f"{name}_standard_error",

@@ -8,12 +8,13 @@ that repeat are numbers into a list.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, get_args
 
 import pandas as pd
 
 from analysis.families.registry import LEVELS, Family
-from analysis.metrics.robustness import PAPER_BASELINE, Baseline, fit_baseline
+from analysis.metrics.robustness import PAPER_BASELINE, fit_baseline
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import (
     CLIP_V2,
@@ -47,7 +48,7 @@ LINES = {
     "modern": "timm, trained on ImageNet-1k alone",
     "clip": "zero-shot CLIP above 10 %",
 }
-#: Levels as they are told apart here; what has none of the book's is trained on more, or taught.
+#: The level of models that have none of the book's: trained on more data, or with a teacher.
 OTHER = ("other", "more data or a teacher", "#7d7d7d", "x")
 #: How each source's models are measured with this book's commands.
 COMMANDS = {
@@ -61,8 +62,7 @@ def data(
 ) -> dict[str, Any]:
     """Everything that the page needs; accuracies are fractions of 1e6, None where unpublished.
 
-    `measured`: outlier features, of which the mean κ is shown beside the published row of the very
-    same weights.
+    `measured`: outlier features, whose mean κ is shown with the published row of the same weights.
     """
     models = _models(table)
     columns = {name: models[name].tolist() for name in ("model", "weights", "size")}
@@ -94,11 +94,10 @@ def data(
 
 def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Every line that can be chosen: view, pool, variant of ImageNet-V2 in the pool, constants."""
-    found = [_line("five", "printed", "mean", PAPER_BASELINE, None)]
     four = atlas.models(table, FOUR_SHIFTS)
-    five = atlas.models(table)
+    clip = atlas.clip(table).query("imagenet > 0.1")
     modern = four[(four["source"] == "timm") & (four["level"] == "supervised")]
-    clip = five[(five["source"] == "open_clip") & (five["imagenet"] > 0.1)]
+    fitted = [("five", "printed", "mean", PAPER_BASELINE, None)]
     for view, (_, shifts) in VIEWS.items():
         variants = get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,)
         pools = [
@@ -112,20 +111,10 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
             shifted = models[list(shifts)].mean(axis=1)
             sound = shifted > 0  # a model that is never right has no logit
             line = fit_baseline(models["imagenet"][sound], shifted[sound])
-            found.append(_line(view, pool, v2, line, int(sound.sum())))
-    return found
-
-
-def _line(view: str, pool: str, v2: str, line: Baseline, models: int | None) -> dict[str, Any]:
-    return {
-        "view": view,
-        "pool": pool,
-        "v2": v2,
-        "slope": line.slope,
-        "intercept": line.intercept,
-        "r": line.r,
-        "models": models,
-    }
+            fitted.append((view, pool, v2, line, int(sound.sum())))
+    names = ("view", "pool", "v2", "line", "models")
+    rows = (dict(zip(names, row, strict=True)) for row in fitted)
+    return [row | asdict(row.pop("line")) for row in rows]
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
@@ -149,30 +138,24 @@ def _coded(column: pd.Series[str]) -> dict[str, Any]:
 def _kurtosis(
     models: pd.DataFrame, families: Mapping[str, Family], measured: Iterable[Measurement]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Row → κ and what it was measured on, of rows whose very weights were measured.
+    """Row → κ and the images it was measured on, for rows whose very weights were measured.
 
-    Those of the edition zoo are found by their names, which say the row.
+    Models of the edition zoo are found by their names, which name the row.
     """
-    place = {
-        (row.source, str(row.model).removesuffix(GELU), row.weights): index
-        for index, row in enumerate(models.itertuples())
-    }
-    known = {model.name: model for family in families.values() for model in family.models}
-    zoo = {
-        atlas.zoo_name(row): index
-        for index, row in enumerate(models.itertuples())
-        if row.source == "open_clip"
-    }
-    found: dict[str, list[dict[str, Any]]] = {}
-    for m in measured:
-        if "captions" in m.data.name:  # of texts
-            continue
-        index = zoo.get(m.model)
-        if m.model in known:
-            model = known[m.model]
+    places: dict[Any, int] = {}
+    for place, row in enumerate(models.itertuples()):
+        places[row.source, str(row.model).removesuffix(GELU), row.weights] = place
+        if row.source == "open_clip":
+            places[atlas.zoo_name(row)] = place
+    for family in families.values():
+        for model in family.models:
             architecture = (model.architecture or "").removesuffix(GELU)
-            index = place.get((model.library, architecture, model.weights))
-        if index is not None:
-            told = {"value": m.value("kurtosis_mean"), "data": m.data.title}
-            found.setdefault(str(index), []).append(told)
-    return found
+            key = (model.library, architecture, model.weights)
+            if key in places:
+                places[model.name] = places[key]
+    values: dict[str, list[dict[str, Any]]] = {}
+    for m in measured:
+        if m.model in places and "captions" not in m.data.name:  # κ of images, not of texts
+            value = {"value": m.value("kurtosis_mean"), "data": m.data.title}
+            values.setdefault(str(places[m.model]), []).append(value)
+    return values
