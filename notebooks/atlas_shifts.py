@@ -65,10 +65,7 @@ shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
 style.text("axes", f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
 
 # %%
-X, Y = (
-    "renditions: R and Sketch (logits off the line)",
-    "hard photographs: ObjectNet and A (logits)",
-)
+X, Y = "renditions (logits off the line)", "hard photographs (logits off the line)"
 shown = pd.DataFrame(
     {
         "of": high["model"] + " " + high["weights"],

@@ -22,6 +22,7 @@ seed: int = 0  # seed of the bootstrap
 
 # %%
 import numpy as np
+import pandas as pd
 
 from analysis.families.registry import load_families
 from analysis.images import sets
@@ -47,9 +48,6 @@ slope = ((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()
 intercept = y.mean() - slope * x.mean()
 assert np.isclose([slope, intercept], [line.slope, line.intercept]).all()
 
-# %% [markdown]
-# ## Five shifts
-
 # %%
 soups = five[five["source"] == "model_soups"]
 zero_shot = five[five["level"] == "zero_shot"].sort_values("er")
@@ -74,6 +72,10 @@ style.figure(
 # %%
 of_five, of_four = groups(five, families), groups(four, families)
 by_level = {"five shifts, printed line": of_five, "four shifts, refitted line": of_four}
+rows = pd.concat(by_level, names=["view"]).reset_index("view")
+er = rows.pivot(index=["view", "family", "pretraining"], columns="level", values="er")
+rises = er[["zero_shot", "finetuned", "supervised"]].diff(axis=1) >= 0
+style.holds(not rises.any(axis=None), "zero-shot models are more robust than finetuned models, …")
 style.figure(
     "levels",
     robustness.by_level(by_level),
@@ -94,7 +96,6 @@ style.table(
     linear probe. The supervised value belongs to the backbone, so it repeats.""",
 )
 
-# %%
 constants = "slope {0.slope:.3f}, intercept {0.intercept:.3f}, r {0.r:.3f}"
 style.table(
     "four-shifts",

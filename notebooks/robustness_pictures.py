@@ -27,7 +27,7 @@ from analysis.images import emoji
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
-from companion.publish import pictures, style
+from companion.publish import sketches, style
 
 # %% [markdown]
 # ## A shift, and what it costs
@@ -46,7 +46,7 @@ lost = {name: values.iloc[0] - values.iloc[1:].mean() for name, values in accura
 style.holds(lost["supervised"] > lost["zero-shot"] > 0, "the zero-shot model loses less")
 style.figure(
     "styles",
-    pictures.one_in_styles(emoji.load(), concept, accuracy),
+    sketches.one_in_styles(emoji.load(), concept, accuracy),
     "recorded",
     """A shift costs accuracy: a small network trained on the first style recognises far fewer test
     objects in other styles. A zero-shot model loses less.""",
@@ -65,7 +65,7 @@ er = five.models(accuracies.known(load_families(edition).values()))
 best = er[er["level"] == "zero_shot"].sort_values("er").iloc[-1]
 style.figure(
     "arrow",
-    pictures.arrow(five, best, f"{best['title']}, {best['pretraining']}"),
+    sketches.arrow(five, best, f"{best['title']}, {best['pretraining']}"),
     "published",
     f"""The effective robustness of one model is the length of the arrow:
     {style.points(best["er"])} points of accuracy under shift more than the line expects.""",
@@ -86,16 +86,14 @@ matched = matched_excess(
 )
 baselines = {
     "line of the testbed": model["er"],
-    "line of modern supervised models": effective_robustness(
-        model["shifted"], model["imagenet"], modern
-    ),
-    "supervised models of equal accuracy": matched.excess[0],
+    "line of modern models": effective_robustness(model["shifted"], model["imagenet"], modern),
+    "equally accurate models": matched.excess[0],
 }
 falling = list(baselines.values())
 style.holds(falling == sorted(falling, reverse=True), "the fairer the comparison, the less remains")
 style.figure(
     "three",
-    pictures.bars(baselines, "finetuned"),
+    sketches.bars(baselines, "finetuned"),
     "published",
     """The fairer the comparison, the less robustness remains: OpenAI's ViT-L/14, finetuned, against
     three baselines (four shifts).""",

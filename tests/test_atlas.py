@@ -17,7 +17,7 @@ from analysis.metrics.robustness import (
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS, AccuracyError
 from companion.measurements.effective_robustness import view
-from companion.publish import pictures, robustness
+from companion.publish import robustness, sketches
 
 
 @pytest.fixture(scope="module")
@@ -177,10 +177,10 @@ def test_an_arrow_is_as_long_as_effective_robustness(clip):
     model = clip.set_index(["model", "weights"]).loc[("ViT-L-14", "openai")]
     er = effective_robustness(model["shifted"], model["imagenet"])
     model = pd.Series({**model, "level": "zero_shot", "er": float(er)})
-    drawing = pictures.arrow(view("five"), model, "ViT-L/14")
+    drawing = sketches.arrow(view("five"), model, "ViT-L/14")
     low, high = drawing.data["mean top-1 of five shifts (%)"]
     assert high - low == pytest.approx(100 * model["er"]) == pytest.approx(36.7, abs=0.05)
     assert "+36.7 points" in [text.get_text() for text in drawing.figure.axes[0].texts]
-    drawing = pictures.bars({"a line": 0.258, "equals": 0.062}, "finetuned")
+    drawing = sketches.bars({"a line": 0.258, "equals": 0.062}, "finetuned")
     assert [bar.get_width() for bar in drawing.figure.axes[0].patches] == [25.8, 6.2]
     assert "a line +25.8; equals +6.2" in drawing.alt

@@ -28,12 +28,15 @@ from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 Dash = str | tuple[float, ...]
 Panel = tuple["Axes", str, pd.DataFrame]
 #: Names of lines through the axes, and where they are.
 Places = Mapping[str, float]
 NO_MARKS = pd.DataFrame({"x": [], "y": []})
+#: Marks in rows from which on the alternative text names ranges.
+MANY = 80
 NOWHERE: Places = MappingProxyType({})
 
 
@@ -167,7 +170,8 @@ def scatter(
     `labels`: a column of words that are written at the marks, "" at those that bear none. A column
     `series` is the legend. `log`: "x", "y" or both.
     """
-    figure, each = _panels(frame, columns, height, sharex=True, sharey=True)
+    width = 7.2 if "panel" in frame else 5.4
+    figure, each = _panels(frame, columns, height, width, sharex=True, sharey=True)
     for axes, _, rows in each:
         lines_at(axes, verticals, horizontals)
         if "low" in rows:
@@ -183,7 +187,7 @@ def scatter(
     _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
     _outer_labels(each)
     for axes, _, rows in each if labels else ():
-        for _, row in rows.iterrows():
+        for _, row in rows[rows[labels] != ""].iterrows():
             _write_at_mark(axes, row[labels], (row[x], row[y]))
     style.legend(figure, each[0][0])
     return Drawing(figure, minus(f"Scatter plot. {'; '.join(_points_told(frame, x, y))}."), frame)
@@ -292,17 +296,23 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
         _scatter(axes, marks.assign(x=marks[value], y=marks["place"]), str(level), str(look))
 
 
-def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: Any) -> None:
+def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: Any) -> Annotation:
     """Words at a place, a few points off it; `options` of `annotate`."""
     look: dict[str, Any] = {"fontsize": 10, "color": style.INK, "zorder": 6}
-    axes.annotate(words, at, xytext=offset, textcoords="offset points", **look | options)
+    return axes.annotate(words, at, xytext=offset, textcoords="offset points", **look | options)
 
 
 def _write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words right of a mark, or left of it near the right end of the axes."""
+    """Words right of a mark if they fit there, else where no other words are."""
     inside = axes.transAxes.inverted().transform(axes.transData.transform(at))
-    left = inside[0] > 0.7
-    write(axes, words, at, (-6 if left else 6, 4), ha="right" if left else "left")
+    sides = [(6, 4, "left"), (-6, 4, "right"), (6, -12, "left"), (-6, -12, "right")]
+    others = [text.get_window_extent() for text in axes.texts]
+    for dx, dy, side in sides[int(inside[0] > 0.7) :]:
+        text = write(axes, words, at, (dx, dy), ha=side)
+        if not text.get_window_extent().count_overlaps(others):
+            return
+        text.remove()
+    write(axes, words, at, (dx, dy), ha=side)
 
 
 def _write_outside(axes: Axes, words: str, place: float) -> None:
@@ -365,6 +375,12 @@ def _lines_told(frame: pd.DataFrame, x: str, y: str, told: Sequence[float]) -> I
 
 
 def _rows_told(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[str]:
+    """Each mark; where there are very many, the range of each row's levels."""
+    if len(frame) > MANY:
+        for _, rows in frame.groupby(["of", "level"], sort=False):
+            level = LEVEL_STYLES[rows["level"].iloc[0]].title
+            yield f"{rows['of'].iloc[0]}, {level}: {style.span(rows[columns[0]])}"
+        return
     for _, row in frame.iterrows():
         values = [row[c] for c in columns if row[c] == row[c] and row[c] != ""]
         yield f"{_named(row)}: {', '.join(v if isinstance(v, str) else digits(v) for v in values)}"

@@ -152,9 +152,12 @@ def on_logit_axes(
         )
     for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
         style.logit_scale(axis, *limits)
+    top = frame.loc[frame["label"] != "", y].max()
     for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
-        several = {"xytext": (-60, -110), "arrowprops": {"arrowstyle": "-", "color": style.INK}}
-        look = several if len(places) > 1 else {"xytext": (-8, 0), "ha": "right", "va": "center"}
+        several = {"xytext": (-85, -150), "arrowprops": {"arrowstyle": "-", "color": style.INK}}
+        higher = 5 if places[y].max() == top else -1
+        one = {"xytext": (-7, higher), "ha": "right", "va": "center"}
+        look = several if len(places) > 1 else one
         axes.annotate(
             str(text), tuple(places.mean()), textcoords="offset points", fontsize=10, **look
         )
