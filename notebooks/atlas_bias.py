@@ -73,5 +73,6 @@ style.table(
 
 # %%
 style.text("supervised-rank", f"{rank_correlation(*ordinary):.2f}")
-slope = np.polyfit(*np.array(ordinary)[:, supervised["imagenet"] > 0.84], 1)[0]
+accurate = supervised[supervised["imagenet"] > 0.84]
+slope = np.polyfit(accurate["imagenet"], accurate["er"], 1)[0]
 style.text("supervised-slope", f"{slope:.1f}")

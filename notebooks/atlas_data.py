@@ -46,9 +46,7 @@ def span(values, write):
 # %%
 backbones = clip["model"].isin(["ViT-B-32", "ViT-B-16", "ViT-L-14"])
 pools = clip[(clip["group"] == "DataComp") & backbones]
-slope, intercept = np.polyfit(logit(pools["imagenet"]), logit(pools["shifted"]), 1)
 line = fit_baseline(pools["imagenet"], pools["shifted"])
-assert np.allclose([slope, intercept], [line.slope, line.intercept])
 pools = pools.assign(off=pools["shifted"] - line.predict(pools["imagenet"]))
 bent = curvature(pools["imagenet"], pools["shifted"])
 others = clip[~clip.index.isin(pools.index)]

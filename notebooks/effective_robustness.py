@@ -38,7 +38,6 @@ from companion.measurements.records import available
 from companion.publish import robustness, style
 
 backbone = load_family(family)
-pocket = backbone.edition == "pocket"
 table = accuracies.known([backbone], available("accuracy", backbone, sets.GRID))
 views = er.views(backbone.edition, pool_v2)
 models = [view.models(table) for view in views]
@@ -62,11 +61,11 @@ for name, view, rows in zip(("figure-1", "figure-2"), views, models, strict=True
 # ## Effective robustness of each model
 
 # %%
-known = {"", *(name for rows in models for name in rows["name"])}
-absent = [m.title for m in backbone.models if m.name not in known and m.level != "random"]
+known = {*pd.concat(models)["name"]} | {m.name for m in backbone.at_level("random")}
+absent = [m.title for m in backbone.models if m.name not in known]
 parts = []
 for view, rows in zip(views, models, strict=True):
-    drawn = er.resampled(view, rows, resamples, seed) if pocket else {}
+    drawn = er.resampled(view, rows, resamples, seed) if backbone.edition == "pocket" else {}
     parts.append(robustness.model_table(backbone, view, er.averaged(rows, drawn)))
 style.table(
     "table-1",

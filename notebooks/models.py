@@ -61,8 +61,8 @@ style.table(
 notes: dict[str, list[str]] = {}
 for family, model in models:
     if model.note:
-        who = f"{family.title}, {model.title}"
-        notes.setdefault(" ".join(model.note.split()), []).append(who)
+        note = " ".join(model.note.split())
+        notes.setdefault(note, []).append(f"{family.title}, {model.title}")
 style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
 # %%
@@ -77,7 +77,6 @@ style.table(
 )
 
 # %%
-GITHUB = "https://github.com"
 everyone = families | load_families("contrast")
 whose = {model.name: f"{f.title}, {model.title}" for f in everyone.values() for model in f.models}
 files = [
@@ -85,7 +84,7 @@ files = [
         "model": whose[row.model],
         "images": row.what,
         "known from": row.known + " (inferred)" * row.inferred,
-        "file": f"[{file.repository}]({GITHUB}/{file.repository}/blob/{file.commit}/{file.path})",
+        "file": f"[{file.repository}](https://github.com/{file.repository}/blob/{file.commit}/{file.path})",
         "licence": file.licence,
     }
     for row in published.table().embeddings

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from analysis.families.registry import LEVELS, Family
-from analysis.metrics.robustness import PAPER_BASELINE, fit_baseline
+from analysis.metrics.robustness import PAPER_BASELINE, Baseline, fit_baseline
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import (
     CLIP_V2,
@@ -97,7 +97,7 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
     four = atlas.models(table, FOUR_SHIFTS)
     clip = atlas.clip(table).query("imagenet > 0.1")
     modern = four[(four["source"] == "timm") & (four["level"] == "supervised")]
-    fitted = [("five", "printed", "mean", PAPER_BASELINE, None)]
+    rows = [_line("five", "printed", "mean", PAPER_BASELINE, None)]
     for view, (_, shifts) in VIEWS.items():
         variants = get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,)
         pools = [
@@ -111,10 +111,12 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
             shifted = models[list(shifts)].mean(axis=1)
             sound = shifted > 0  # a model that is never right has no logit
             line = fit_baseline(models["imagenet"][sound], shifted[sound])
-            fitted.append((view, pool, v2, line, int(sound.sum())))
-    names = ("view", "pool", "v2", "line", "models")
-    rows = (dict(zip(names, row, strict=True)) for row in fitted)
-    return [row | asdict(row.pop("line")) for row in rows]
+            rows.append(_line(view, pool, v2, line, int(sound.sum())))
+    return rows
+
+
+def _line(view: str, pool: str, v2: str, line: Baseline, models: int | None) -> dict[str, Any]:
+    return {"view": view, "pool": pool, "v2": v2, "models": models} | asdict(line)
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
