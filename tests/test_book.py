@@ -498,7 +498,7 @@ style.table(f"of-{'models'}", pd.DataFrame({"end": [found]}), None, "Ends.")
         )
     built = build_book(small)
     assert built.returncode == 0, built.stderr[-2000:]
-    why = "told/paper is without the results that need a broken file: rn50-openai--"
+    why = "told/paper is without some results: rn50-openai--"
     assert why in built.stderr
     shown = text_of(small, "chapter")
     assert "An old claim." in shown and "That is not measured in this build" in shown

@@ -7,6 +7,7 @@ import operator
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ FAULTS = {
         ("provenance/taken", "2999-13-45", "month must be"),
         ("provenance/taken", "2999-01-01", "a day that is to come"),
         ("counts/images", 0, "counts.images"),
+        ("data/what", "x", "data.what is 'x': say how many images of what they are"),
         ("format", 1, "format"),
         ("level", "tuned", "level"),
         ("model", "vit_b_16-laion2b",
@@ -172,6 +174,8 @@ FAULTS = {
         ("names/top_concepts", lambda n: n[1:], "are of different lengths"),
         ("top_concepts", lambda c: [c[0] + 0.5, *c[1:]], "where whole numbers are expected"),
         ("draws", 0, "draws is 0, which is impossible"),
+        *((name, lambda draws: [0] * len(draws), f"{name} does not begin with how many")
+          for name in ("unique_draws", "lower_draws")),
     ],
     "interventions": [
         ("changed_rotated", 501, "it lies between 0 and 500 (predictions)"),
@@ -382,6 +386,25 @@ def test_the_command_says_how_many_are_sound(edited, tmp_path, capsys):
     status, said, _ = check()
     assert status == 1 and f"{bad.name}: random_orders is -1" in said
     assert f"{len(RECORDED) - 1} of {len(RECORDED)}" in said
+
+
+def test_a_deleted_file_is_missed_where_others_of_its_experiment_are(tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "measurements" / "pruning"
+    folder.mkdir(parents=True)
+    for model in ("a", "b"):
+        shutil.copy2(IMAGES, folder / f"{model}.json")
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setattr(records, "FOLDER", folder.parent)
+    assert not any("deleted" in problem for problem in records.unsound(["pruning"]))  # no checkout
+    for command in (["init", "-q"], ["add", "data"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    (folder / "a.json").unlink()
+    name = "data/measurements/pruning/a.json"
+    said = f"{name} was deleted: git restore {name} brings it back."
+    assert records.unsound(["pruning"])[-1] == said
+    assert records.unsound(["basis"]) == []
+    (folder / "b.json").unlink()  # nothing is left to build a page of
+    assert records.unsound(["pruning"]) == []
 
 
 # What a sound file says, and which are taken

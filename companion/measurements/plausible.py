@@ -156,6 +156,10 @@ def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
 def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if len(v["other_choices"]) < 7:
         yield "other_choices must have seven rows: three choices along both bases, and one more."
+    for name, at in (("unique_draws", "threshold"), ("lower_draws", "lower_threshold")):
+        near = [int((v["best"] >= v[at] + off).sum()) for off in (ROUNDING, -ROUNDING)]
+        if not near[0] <= v[name][0] <= near[1]:
+            yield f"{name} does not begin with how many concepts reach {at} in best."
 
 
 def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -212,6 +216,8 @@ def _published(m: Measurement) -> Iterator[str]:
     name, taken = m.data.name, m.provenance.taken
     if taken and date.fromisoformat(taken) > datetime.now(UTC).date() + timedelta(days=1):
         yield f"it was taken on {taken}, a day that is to come: correct `taken`, or this clock."
+    if len(m.data.what.split()) < 2 and m.data.what != sets.title(name):
+        yield f"data.what is {m.data.what!r}: say how many images of what they are."
     if name not in sets.descriptions() or not is_whole(m.data.what):
         return
     images, classes = sets.images(name), sets.classes(name)

@@ -11,8 +11,9 @@ it carries a digest of itself, because no git protects it. Pages read both, see 
 from __future__ import annotations
 
 import json
+import subprocess
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -159,9 +160,23 @@ def broken(experiment: Experiment, family: Family) -> list[str]:
 
 
 def unsound(experiments: Iterable[Experiment]) -> list[str]:
-    """What is wrong with recorded measurements of some experiments, a sentence each."""
-    paths = (path for one in experiments for path in sorted((FOLDER / one).glob("*.json")))
-    return [problem for _, problem in _tried(paths) if problem]
+    """What is wrong with recorded measurements of some experiments, a sentence each.
+
+    Those that git knows and that are gone count, where others of the experiment are there.
+    """
+    places = [FOLDER / one for one in experiments if any((FOLDER / one).glob("*.json"))]
+    paths = (path for place in places for path in sorted(place.glob("*.json")))
+    return [problem for _, problem in _tried(paths) if problem] + _deleted(places)
+
+
+def _deleted(places: Sequence[Path]) -> list[str]:
+    command = ["git", "-C", str(ROOT), "ls-files", "--deleted", "--", *map(str, places)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout of it
+        return []
+    names = done.stdout.split() if places else []
+    return [f"{name} was deleted: git restore {name} brings it back." for name in names]
 
 
 def _tried(paths: Iterable[Path]) -> Iterator[tuple[Measurement | None, str]]:

@@ -108,9 +108,9 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
 
 
 def _say_what_is_left_out(run: str, why: Sequence[str]) -> None:
-    """Say on the terminal that a run lacks results, and which broken files are the reason."""
+    """Say on the terminal that a run lacks results, and which files are the reason."""
     if why:
-        print(f"{run} is without the results that need a broken file: {why[0]}", file=sys.stderr)
+        print(f"{run} is without some results: {why[0]}", file=sys.stderr)
 
 
 def check_output(output: Path | None) -> None:
