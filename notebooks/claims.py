@@ -73,9 +73,11 @@ style.table(
     "ledger", ledger, words.kinds("published", words.kind(evidence.measurements)),
     "What came of the paper's claims in this build; the cards below give the evidence.",
     search="Find a claim", choose="verdict",
+    columns={"evidence": "How many of the claim's models were measured, and what they say."},
 )  # fmt: skip
 style.text("counts", cards.counts(verdicts))
 style.text("strip", cards.strip(claims, verdicts))
+style.text("cost", cards.cost(evidence.families.values()))
 brief = [cards.brief(claim, verdicts[name]) for name, claim in claims.items()]
 style.table(
     "brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brief}),

@@ -135,7 +135,9 @@ def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):
     runs, html = clone / "book" / "runs", clone / "book/_build/html/runs"
     made = {p.relative_to(runs).with_suffix("").as_posix() for p in runs.rglob("*") if p.is_file()}
     pages = {p.relative_to(html).with_suffix("").as_posix() for p in html.rglob("*.html")}
-    assert {name for name in made if "not_measured" not in name} == by_state["up to date"]
+    assert {name for name in made if name.split("/")[0] not in ("not_measured", "family")} == (
+        by_state["up to date"]
+    )
     assert pages <= made and not pages & by_state["not measured"]
     families = {path.stem for path in (clone / "families").glob("*.yaml")}
     shown = {name.split("/")[1] for name in by_state["up to date"]}
@@ -152,25 +154,31 @@ def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):
         assert page(clone, f"runs/effective_robustness/{family}").count("companion-figure") >= 2
 
 
-def test_captions_are_short_and_what_columns_mean_stands_below(clone):
-    long = []
-    for path in (clone / "book/runs").glob("*/*.ipynb"):
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            for output in cell.get("outputs", []):
-                note = output.get("metadata", {}).get("companion", {})
-                if len(note.get("caption", "").split()) > 60:
-                    long.append(f"{path.parent.name}/{path.stem}#{note['label']}")
-    assert not long, "say in `more` what columns mean"
-    assert 'class="companion-more' in page(clone, "outlier_features")
+FAMILIES = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "pocket_vit"]
 
 
-def test_the_menu_has_families_in_the_papers_order_and_says_on_what_evidence_they_rest(clone):
+def test_the_menu_has_families_and_below_each_its_runs_with_their_evidence(clone):
     menu = page(clone, "index").split('aria-label="Main"')[1].split("</nav>")[0]
-    links = re.findall(r'href="runs/effective_robustness/(\w+)\.html"', menu)
-    assert links == [
-        "rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "pocket_vit",
+    captions = re.findall(r'class="caption-text">([^<]+)', menu)
+    assert captions == [
+        "The paper", "Course", "Beyond the paper", "Reference", "For those who build it",
     ]  # fmt: skip
-    assert 'href="runs/outlier_features/rn101.html">RN101 · recorded<' in menu
+    assert re.findall(r'href="runs/family/(\w+)\.html"', menu) == FAMILIES
+    own = menu.split("runs/family/rn101.html")[1].split("runs/family/")[0]
+    assert 'href="runs/outlier_features/rn101.html">Outlier features · recorded<' in own
+    toggles = re.findall(r"<summary([^>]*)>", menu)
+    assert len(toggles) > 8 and all('aria-label="Pages below ' in one for one in toggles)
+
+
+def test_a_familys_page_leads_to_its_runs_and_a_runs_page_begins_with_what_was_found(clone):
+    text = page(clone, "runs/family/vit_b_16")
+    for name in ("effective_robustness", "outlier_features", "privileged_directions", "pruning"):
+        assert f'href="../{name}/vit_b_16.html"' in text
+    assert text.count('class="thumbnail"') >= 4
+    text = page(clone, "runs/pruning/vit_b_16").split("<article")[1]
+    figure, by_hand = text.index("companion-figure"), text.index("Gaussian numbers")
+    code = text.index("import numpy")
+    assert figure < by_hand < text.index(">The code<") < code and "cell_input" not in text
 
 
 def test_no_page_of_a_run_has_words_for_another_edition_or_an_empty_section(clone):
@@ -237,12 +245,17 @@ def test_the_pages_show_what_was_recorded_and_where_it_ends(clone):
         assert "admonition-title" in text and "Not measured yet" in text
 
 
-def test_figures_are_numbered_by_chapter_and_those_of_a_familys_page_by_family(clone):
+def test_figures_have_one_plain_number_by_chapter_or_by_family(clone):
     found = numbers(clone)
     assert found["measuring_robustness"][:3] == ["Fig. 2.1 ", "Table 2.1 ", "Table 2.2 "]
-    assert {"Fig. 2.RN50.1 ", "Table 2.RN50.1 "} <= {*found["runs/effective_robustness/rn50"]}
-    every = [one for name, own in found.items() for one in own if name.startswith("runs/")]
-    assert len(every) == len({*every}) > 50
+    assert found["introduction"] == ["Fig. 2.1 "]
+    assert {"Fig. R1.1 ", "Table R1.1 "} <= {*found["runs/effective_robustness/rn50"]}
+    every = [one for own in found.values() for one in own]
+    again = sum(page(clone, name).count("(Shown again.)") for name in found)
+    assert len(every) - again == len({*every}) > 150
+    assert all(
+        re.fullmatch(r"(?:Fig\.|Table) (?:[A-Z]?\d+|[A-Z])(?:\.\d+)? ", one) for one in every
+    )
 
 
 def test_below_each_figure_and_table_stand_its_data_its_citation_and_its_code(clone):
@@ -379,6 +392,7 @@ style.table("models", pd.DataFrame({"backbone": titles}), None, "The families.")
 PAGES = {
     "index": "# Home\n", "guide/contribute": "# To contribute\n",
     "guide/your_checkpoint": "# A checkpoint\n", "guide/train": "# Training\n",
+    "appendix/models": "# Models\n",
     "chapter": "# A chapter\n" + "".join(
         f"\n```{{result}} {name}\n```\n"
         for name in ("told/paper#claim", "told/paper#models", "shown/rn101#numbers")
@@ -391,10 +405,12 @@ parts:
   chapters:
   - file: chapter
     sections:
+    - glob: runs/family/*
     - glob: runs/shown/*
   - file: guide/contribute
   - file: guide/your_checkpoint
   - file: guide/train
+  - file: appendix/models
   - file: runs/not_measured
 """
 
@@ -427,7 +443,7 @@ def test_a_small_books_pages_follow_its_runs_and_its_families(small):
     """One build for three changes: a claim's text, a family that goes, a reader's that comes."""
     before = numbers(small)
     assert before["chapter"] == ["Table 1.1 "]
-    assert before["runs/shown/vit_b_32"] == ["Table 1.ViT-B/32.1 "]
+    assert before["runs/shown/vit_b_32"] == ["Table R3.1 "]
     (small / "data/claim.txt").write_text("A new claim.")
     (small / "families/rn50.yaml").unlink()
     family = (small / "families/rn101.yaml").read_text(encoding="utf-8").replace("rn101", "mine")
@@ -436,12 +452,13 @@ def test_a_small_books_pages_follow_its_runs_and_its_families(small):
     built = build_book(small)
     assert built.returncode == 0, built.stderr[-2000:]
     after = numbers(small)
-    assert {*before} - {*after} == {"runs/shown/rn50"}
+    assert {*before} - {*after} == {"runs/shown/rn50", "runs/family/rn50"}
     assert after == {name: before[name] for name in after}
     text = page(small, "chapter")
     assert "A new claim." in text and "An old claim." not in text
     assert "My backbone" in text and ">RN50<" not in text
     assert "runs/shown/rn50" not in page(small, "index")
+    assert 'href="../shown/vit_b_32.html"' in page(small, "runs/family/vit_b_32")
     shown = text_of(small, "runs/not_measured")
     assert "My backbone" in shown and "companion extract mine --data FOLDER" in shown
 
@@ -509,6 +526,20 @@ style.table(f"of-{'models'}", pd.DataFrame({"end": [found]}), None, "Ends.")
     assert failed.returncode != 0 and "in cell 3: StopIteration" in failed.stderr
 
 
+def test_an_empty_result_that_pages_refer_to_by_number_is_said_to_be_not_measured(small):
+    """As where all recorded files of an experiment are deleted: the page is built, and says so."""
+    empty = TOLD.replace('"backbone": titles', '"backbone": []')
+    (small / "notebooks/told.py").write_text(empty, encoding="utf-8")
+    built = build_book(small)
+    assert built.returncode == 0 and "not measured in this build" not in text_of(small, "chapter")
+    with (small / "book/chapter.md").open("a", encoding="utf-8") as file:
+        file.write("\nSee {numref}`told-paper-models`.\n")
+    built = build_book(small)
+    assert built.returncode == 0, built.stderr[-2000:]
+    shown = text_of(small, "chapter")
+    assert "See Table 1.1" in shown and "not measured in this build" in shown
+
+
 def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
     svg = '<?xml?>\n<svg width="5pt" height="5pt"><metadata>x</metadata><defs><path id="m1" '
     svg += 'style="fill: #1f2328"/></defs><use xlink:href="#m1" clip-path="url(#m1)"/></svg>'
@@ -524,6 +555,8 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
 
 def test_the_source_behind_a_result_is_on_the_page(clone):
     text = page(clone, "robustness_atlas")
-    assert text.count('<details class="companion-code">') == 4
+    assert text.count('href="results/atlas_') > 4 and ".html#L" in text
+    code = (clone / "book/_build/html/results/measuring_robustness.html").read_text("utf-8")
+    assert 'id="L12"' in code and "style" in code
     notebook = json.loads((clone / "book/runs/measuring_robustness/paper.ipynb").read_text("utf-8"))
     assert notebook["metadata"]["companion"]["subject"] == "paper"

@@ -118,11 +118,11 @@ def test_axe_finds_nothing_serious(browser, site, theme, options):
         f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
     )
     found = []
-    for name in ["index.html", *SCANNED, RUN]:
+    for name in ["index.html", "summary.html", "outlier_features.html", *SCANNED, RUN]:
         window.goto(f"{site}/{name}", wait_until="load")
         settle(window)
         assert window.evaluate("document.documentElement.dataset.theme") == theme
-        found += [(name, one) for one in what_axe_finds(window, "article.bd-article", options)]
+        found += [(name, one) for one in what_axe_finds(window, "body", options)]
     window.close()
     assert found == []
 
@@ -133,6 +133,7 @@ SORTED_BY = "(rows, i) => rows.map((row) => row.cells[i].dataset.sort ?? '')"
 
 def test_tables_of_the_book_sort(open_page, site):
     page = open_page(f"{site}/measuring_robustness.html", DESK)
+    page.evaluate("document.querySelectorAll('details').forEach((box) => (box.open = true))")
     tables = page.locator("table.sortable").all()
     assert tables, "the chapter has no table of class 'sortable'"
     for table in tables:
@@ -240,8 +241,8 @@ def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page, site):
     page = open_page(f"{site}/outlier_features.html", PHONE)
     drawings = page.locator("figure.companion-figure svg[role=img]")
     assert drawings.count()
-    for drawing in drawings.all():
-        box = drawing.bounding_box()
+    for frame in page.locator("figure.companion-figure > .companion-zoom").all():
+        box = frame.bounding_box()
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"])
     with page.context.expect_page() as opened:
         drawings.first.tap()
@@ -256,6 +257,65 @@ def test_a_table_that_scrolls_shows_that_there_is_more(open_page, site):
     assert edges.evaluate("e => getComputedStyle(e, '::after').content") != "none"
     edges.evaluate("e => e.firstElementChild.scrollTo(e.firstElementChild.scrollWidth, 0)")
     page.wait_for_function("e => e.className === 'companion-edges more-before'", arg=edges)
+
+
+FOUND_FIRST = [
+    ("Table 2", "appendix/paper.html#table-2"),
+    ("figure 3", "appendix/paper.html#figure-3"),
+    ("zero-shot", "appendix/glossary.html#term-zero-shot"),
+    ("what is logit", "appendix/glossary.html#term-logit"),
+]
+
+
+@pytest.mark.parametrize(("asked", "first"), FOUND_FIRST)
+def test_search_finds_counterparts_and_terms_first(asked, first, open_page, built_book):
+    page = open_page(f"{(built_book / 'search.html').as_uri()}?q={asked}", DESK)
+    page.get_by_text("Search finished").wait_for()
+    links = page.locator("ul.search > li > a")
+    assert first in [links.nth(i).get_attribute("href") for i in range(2)]
+
+
+def test_search_knows_abbreviations(open_page, built_book):
+    page = open_page(f"{(built_book / 'search.html').as_uri()}?q=llm", DESK)
+    page.get_by_text("Search finished").wait_for()
+    assert "language model" in page.locator("ul.search").inner_text().lower()
+
+
+def test_a_term_shows_its_definition_to_mouse_keyboard_and_finger(open_page, site):
+    page = open_page(f"{site}/outlier_features.html", DESK)
+    tip, term = page.get_by_role("tooltip"), page.locator("article a:has(.std-term)").first
+    term.hover()
+    assert len(tip.inner_text().split()) > 5
+    assert term.get_attribute("aria-describedby") == tip.get_attribute("id")
+    page.keyboard.press("Escape")
+    assert tip.count() == 0 or tip.is_hidden()
+    term.focus()
+    assert page.get_by_role("tooltip").is_visible()
+    page.keyboard.press("Tab")
+    assert not page.get_by_role("tooltip").is_visible()
+    page = open_page(f"{site}/outlier_features.html", PHONE)
+    term = page.locator("article a:has(.std-term)").first
+    term.tap()
+    assert page.get_by_role("tooltip").is_visible() and "glossary" not in page.url
+    term.tap()
+    page.wait_for_url("**/appendix/glossary.html#*")
+
+
+def test_buttons_say_of_which_exercise_they_show_the_solution(open_page, site):
+    page = open_page(f"{site}/outlier_features.html", DESK)
+    page.get_by_role("button", name="Solution of outlier-2").wait_for()
+    named = page.locator(".toggle-button").evaluate_all("all => all.map(b => b.ariaLabel)")
+    assert len(named) == len({*named}) > 5
+
+
+def test_a_caption_stays_when_its_table_scrolls(open_page, site):
+    page = open_page(f"{site}/measuring_robustness.html", PHONE)
+    box = page.locator(".pst-scrollable-table-container:has(caption)").first
+    caption = box.locator("caption")
+    before = caption.bounding_box()
+    box.evaluate("e => e.scrollTo(e.scrollWidth, 0)")
+    assert abs(caption.bounding_box()["x"] - before["x"]) < 1
+    assert before["width"] <= PHONE["width"]
 
 
 def test_search_shows_chapters_first_with_excerpts_from_a_file(open_page, built_book):

@@ -145,11 +145,11 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (5_800, 57_500),  # goal: 4,800 lines
-    "companion": (9_240, 100_020),  # goal: 6,600
+    "companion": (9_430, 102_200),  # goal: 6,600
     "training": (1_350, 14_000),  # goal: 1,150
-    "book/_extensions": (1_010, 11_000),  # goal: 850
-    "notebooks": (2_950, 27_230),  # goal: 2,100
-    "tests": (12_600, 148_620),  # goal: 9,000
+    "book/_extensions": (990, 10_930),  # goal: 850
+    "notebooks": (2_960, 27_420),  # goal: 2,100
+    "tests": (12_745, 150_200),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 475  # `fmt: skip` and `fmt: off`; goal: 60

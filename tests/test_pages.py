@@ -8,14 +8,18 @@ import sys
 import zipfile
 from types import SimpleNamespace
 
+import companion_cite
 import companion_pages
+import companion_paper
 import companion_results
+import pandas as pd
 import pikepdf
 import pytest
 from conftest import ROOT, build_book, run_in
 
 from analysis.common import CompanionError
-from companion.publish import pdf
+from companion.publish import downloads, pdf, style
+from companion.publish.labels import line_in_source
 
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
@@ -70,6 +74,61 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     )
     assert alone.returncode == 1
     assert alone.stderr.startswith("No module named 'analysis'. Get a copy of the companion's")
+
+
+def test_a_claim_without_a_verdict_is_said_to_be_not_measured(monkeypatch):
+    def lacking(reference):
+        raise companion_results.NotPublishedError("text", [])
+
+    monkeypatch.setattr(companion_paper, "find_result", lacking)
+    directive = SimpleNamespace(env=SimpleNamespace(note_dependency=lambda _: None))
+    told = companion_paper.CounterpartsDirective.claims(directive, SimpleNamespace(claims=["P-80"]))
+    assert told == "Claims: {ref}`P-80 <claim-P-80>` not measured in this build."
+
+
+def test_a_figure_has_one_number_and_a_family_counts_its_own():
+    numbers = {
+        "start": {"figure": {"a-x-1-in-start": (1, 1), "a-y-2": (1, 2)}},
+        "chapter": {"figure": {"a-x-1": (2, 1)}, "table": {"a-x-3": (2, 1)}},
+        "runs/a/x": {"figure": {"a-x-1-in-runs-a-x": ("C", 1), "a-x-4": ("C", 2)}},
+        "runs/b/x": {"figure": {"b-x-1": ("C", 3), "b-x-2-in-runs-b-x": ("C", 4)}},
+    }
+    assert downloads.renumber(numbers, ["w", "x"]) == {
+        "start": {"figure": {"a-x-1-in-start": (2, 1), "a-y-2": (1, 1)}},
+        "chapter": {"figure": {"a-x-1": (2, 1)}, "table": {"a-x-3": (2, 1)}},
+        "runs/a/x": {"figure": {"a-x-1-in-runs-a-x": (2, 1), "a-x-4": ("R2", 1)}},
+        "runs/b/x": {"figure": {"b-x-1": ("R2", 2), "b-x-2-in-runs-b-x": ("C", 4)}},
+    }
+
+
+def test_the_line_of_a_result_is_found_in_its_notebook():
+    source = 'import a\n\n# "kept"\na.table(\n    "kept", rows)\na.text(f"of-{name}-told", "x")\n'
+    found = [line_in_source(source, label) for label in ("kept", "of-rn50-told", "none")]
+    assert found == [5, 6, 1]
+    assert companion_cite.code_place("pruning/rn50#kept").startswith("results/pruning.html#L")
+    (line,) = re.findall(r"#L(\d+)", companion_cite.code_place("pruning/rn50#kept"))
+    text = (ROOT / "notebooks/pruning.py").read_text(encoding="utf-8").split("\n")
+    assert '"kept"' in text[int(line) - 1]
+
+
+def test_headers_carry_what_their_columns_mean(built_book, capsys):
+    frame = pd.DataFrame({"κ": ["3"], "model": ["a"]})
+    with pytest.raises(ValueError, match=r"table 'one' has no columns \['ER'\]; it has \['κ', 'mo"):
+        style.table("one", frame, None, "A caption.", columns={"ER": "Effective robustness."})
+    ledger = (built_book / "appendix/claims.html").read_text(encoding="utf-8")
+    assert '<abbr title="How many of the' in ledger
+
+
+def test_one_section_is_printed_alone(tmp_path):
+    page = tmp_path / "index.html"
+    page.write_text(
+        '<article><section id="a"><a href="#in">x</a><a href="#b">y</a><p id="in">z</p></section>'
+        '<section id="b"></section></article>', encoding="utf-8",
+    )  # fmt: skip
+    text = pdf.alone(page, "a").read_text(encoding="utf-8")
+    assert '<a href="#in">x</a>y' in text and 'id="b"' not in text
+    with pytest.raises(CompanionError, match=r"^index\.html has no section 'c' to print\.$"):
+        pdf.alone(page, "c")
 
 
 def test_badges_appear_with_a_repository_and_load_nothing():
@@ -138,6 +197,9 @@ def test_a_printed_page_is_tagged_and_keeps_links_and_vectors(tmp_path):
 def test_the_whole_book_is_one_pdf(clone):
     made = run_in(clone, "companion.publish.pdf")
     assert made.returncode == 0, made.stderr[-2000:]
+    six = clone / "book/_build/pdf/six-pages.pdf"
+    with pikepdf.open(six) as read:
+        assert 4 <= len(read.pages) <= 8
     path = clone / "book/_build/pdf/interpreting-clip-companion.pdf"
     assert path.stat().st_size < 20e6 and pdf.about(path).endswith("pages, tagged")
     with pikepdf.open(path) as read:

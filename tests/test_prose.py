@@ -21,7 +21,7 @@ PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]
 #: Left out, in this order.
 NO_PROSE = (
     r"^:::+\{admonition\} (?:Try it|Solution|Answer|(?:Exercise|Question) [^\n]*)$.*?^:::+$",
-    r"^\d+ minutes to read.*?$",  # test_exercises holds them
+    r"^\{\{ minutes \}\} to read.*?$",  # test_exercises holds them
     r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
     r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)",
     r"^\([^)\n]*\)=$", r"^\d+\. ",

@@ -1,19 +1,18 @@
 """Sphinx extension: results to cite, and to take along.
 
 Below each figure and table that a run published stands a menu: its data, the drawing, how to cite
-it, its code, the command that makes it again; and beside it, what in the paper it bears on
+it, its code, the command that makes it again; and what in the paper it bears on
 (`data/counterparts.yaml`). The files are written into the built book, under `results/`. Figures and
-tables of chapters are numbered within their chapter, those of a run's page by its family, so that a
-family which comes or goes changes no other number.
+tables of chapters are numbered within their chapter, those of a run's page within its family (R4.2
+is the second of the fourth family), and what is shown again keeps its number.
 """
 
 from __future__ import annotations
 
-import base64
 import html
 import json
+import re
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -28,19 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 from analysis.families.registry import load_families  # noqa: E402
 from companion.claims.counterparts import borne_on, load_counterparts  # noqa: E402
-from companion.publish.svg import plain  # noqa: E402
+from companion.publish import downloads  # noqa: E402
+from companion.publish.labels import line_in_source  # noqa: E402
 from companion.runs.experiments import NOTEBOOKS, OUTPUTS  # noqa: E402
 from companion.runs.keys import code_version  # noqa: E402
 
 FOLDER = "results"
-#: What an output holds → how its file's name ends.
-ENDINGS = {
-    "text/csv": "csv", "application/json": "json", "image/svg+xml": "svg", "image/png": "png",
-}  # fmt: skip
-KINDS = ("figure", "table", "explorer")
 counterparts = cache(load_counterparts)  # read once a build, not for every result
-
-Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
 
 
 class result_menu(nodes.General, nodes.Element):  # noqa: N801 - docutils' way to name nodes
@@ -58,32 +51,15 @@ def menu(
         items=[(item.id, item.place) for item in items],
         claims=claims,
         kind=note["kind"],
-        endings=[end for kind, end in ENDINGS.items() if kind in output["data"]],
+        endings=[end for kind, end in downloads.ENDINGS.items() if kind in output["data"]],
         rows=output["data"].get("text/csv", "").count("\n") - 1,
-        bibtex=bibtex(reference, note, code, config),
+        bibtex=downloads.bibtex(reference, note, code, _book(config)),
         code=code,
     )
 
 
-def bibtex(reference: str, note: Mapping[str, str], code: str, config: Config) -> str:
-    """How to cite a result: by its name, which stays, and the hash of the code that made it."""
-    title = plain(note.get("caption", reference)).split(". ")[0].rstrip(".")
-    fields = {
-        "author": "{" + _tex(config.author) + "}",
-        "title": "{" + _tex(title) + "}",
-        "howpublished": _tex(f"{note['kind'].capitalize()} {reference} in: {config.html_title}"),
-        "year": config.copyright.split(",")[0],
-        "note": f"Code {code}"
-        + (f", evidence: {kinds}" if (kinds := note.get("evidence")) else ""),
-    }
-    lines = "".join(f"  {name:12} = {{{text}}},\n" for name, text in fields.items())
-    key = "-".join(("companion", reference.replace("/", "-").replace("#", "-"), code))
-    return f"@misc{{{key},\n{lines}}}\n"
-
-
-def _tex(text: str) -> str:
-    """Text with the characters masked that TeX takes for commands."""
-    return "".join(f"\\{c}" if c in "%&#_$" else c for c in text)
+def _book(config: Config) -> downloads.Book:
+    return downloads.Book(config.author, config.html_title, config.copyright.split(",")[0])
 
 
 def write_menu(writer: Any, node: result_menu) -> None:
@@ -98,7 +74,7 @@ def write_menu(writer: Any, node: result_menu) -> None:
     links = {end: f'<a href="{at}.{end}">{end.upper()}</a>' for end in node["endings"]}
     drawing = " · ".join(links[end] for end in ("svg", "png") if end in links)
     data = " · ".join(links[end] for end in ("csv", "json") if end in links)
-    source = f'<a href="{up}{FOLDER}/{experiment}.py">notebooks/{experiment}.py</a>'
+    source = f'<a href="{up}{code_place(node["reference"])}">notebooks/{experiment}.py</a>'
     page = f"runs/{run}"
     if page in builder.env.found_docs and page != builder.current_docname:
         uri = builder.get_relative_uri(builder.current_docname, page)
@@ -137,6 +113,26 @@ def _borne_on(builder: Any, node: result_menu) -> str:
     return f"<p>In the paper: {', '.join(links)}</p>" if links else ""
 
 
+@cache
+def code_place(reference: str) -> str:
+    """Where the code of a result is in the built book, up to the line."""
+    experiment, _, label = re.split("[/#]", reference)
+    source = (NOTEBOOKS / f"{experiment}.py").read_text(encoding="utf-8")
+    return f"{FOLDER}/{experiment}.html#L{line_in_source(source, label)}"
+
+
+def pages_of_code(app: Sphinx) -> Iterable[tuple[str, dict[str, str], str]]:
+    """A page for each notebook's source, to link to its lines."""
+    for source in sorted(NOTEBOOKS.glob("*.py")):
+        lines = app.builder.highlighter.highlight_block(  # type: ignore[attr-defined]
+            source.read_text(encoding="utf-8"), "python"
+        ).split("<pre>", 1)[1]
+        numbered = (f'<span id="L{n}"></span>{line}' for n, line in enumerate(lines.split("\n"), 1))
+        title = f"notebooks/{source.name}"
+        body = f'<h1>{title}</h1><div class="highlight"><pre>{chr(10).join(numbered)}'
+        yield f"{FOLDER}/{source.stem}", {"title": title, "body": body}, "page.html"
+
+
 def leave_out(writer: Any, node: nodes.Element) -> None:
     """Where there are no files beside the text."""
     raise nodes.SkipNode
@@ -152,80 +148,37 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
         return
     folder = Path(app.outdir) / FOLDER
     wanted: dict[Path, bytes] = {}
+    book = _book(app.config)
     for path in sorted(OUTPUTS.glob("*/*.ipynb")):
         run = path.relative_to(OUTPUTS).with_suffix("").as_posix()
-        wanted |= {folder / run / name: text for name, text in files(path, run, app.config)}
-        source = NOTEBOOKS / f"{path.parent.name}.py"
-        wanted[folder / source.name] = source.read_bytes()
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        code = code_version(notebook["metadata"]["companion"]["made_from"])
+        found = downloads.files(notebook, run, code, book)
+        wanted |= {folder / run / name: text for name, text in found}
     for path, content in wanted.items():
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds, before the folder
-        if path.is_file() and path not in wanted:
+        if path.is_file() and path not in wanted and path.suffix != ".html":
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
 
 
-def files(path: Path, run: str, config: Config) -> Iterable[tuple[str, bytes]]:
-    """Name and content of the files of all results of an executed notebook."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    code = code_version(notebook["metadata"]["companion"]["made_from"])
-    for output in (o for cell in notebook["cells"] for o in cell.get("outputs", [])):
-        note = output.get("metadata", {}).get("companion", {})
-        if note.get("kind") not in KINDS:
-            continue
-        for kind, end in ENDINGS.items():
-            if kind in output["data"]:
-                yield f"{note['label']}.{end}", _content(output["data"][kind], end, note)
-        reference = f"{run}#{note['label']}"
-        yield f"{note['label']}.bib", bibtex(reference, note, code, config).encode()
-
-
-def _content(text: str, end: str, note: Mapping[str, str]) -> bytes:
-    """What stands in a file; a drawing that stands alone says itself what it shows."""
-    if end == "png":
-        return base64.b64decode(text)
-    if end == "svg":
-        opening, rest = text[: text.index("<svg")], text[text.index("<svg") :]
-        tag, rest = rest[: rest.index(">") + 1], rest[rest.index(">") + 1 :]
-        text = f"{opening}{tag}<title>{html.escape(note['alt'])}</title>{rest}"
-    return text.encode()
-
-
-def number_by_family(numbers: Numbers, titles: Mapping[str, str]) -> Numbers:
-    """Figures and tables of the runs' pages as (chapter, family, 1, 2, …), others as they are.
-
-    ``numbers``: page → kind → anchor → number, pages in the book's order; ``titles`` of families.
-    """
-    counts = Counter[tuple[Any, ...]]()
-    found: Numbers = {}
-    for page, kinds in numbers.items():
-        found[page] = kinds
-        if page.count("/") == 2 and page.startswith("runs/"):
-            subject = page.rpartition("/")[2]
-            found[page] = {}
-            for kind, places in kinds.items():
-                for anchor, number in places.items():
-                    own = (*number[:-1], titles.get(subject, subject))
-                    counts[kind, own] += 1
-                    found[page].setdefault(kind, {})[anchor] = (*own, counts[kind, own])
-    return found
-
-
 def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Show Sphinx the numbers that it gave, so that it sees which change."""
+    env.companion_shown = env.toc_fignumbers  # type: ignore[attr-defined]
     env.toc_fignumbers = getattr(env, "companion_numbers", env.toc_fignumbers)
     return []
 
 
-def give_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Number the runs' pages by family, after Sphinx has numbered everything."""
-    titles = {name: family.title for name, family in load_families().items()}
+def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """Number by chapter and family, after Sphinx has numbered everything."""
     env.companion_numbers = env.toc_fignumbers  # type: ignore[attr-defined]
-    env.toc_fignumbers = number_by_family(env.toc_fignumbers, titles)
-    return []
+    env.toc_fignumbers = downloads.renumber(env.toc_fignumbers, load_families())
+    same = env.toc_fignumbers == env.companion_shown  # type: ignore[attr-defined]
+    return [] if same else env.found_docs  # any page may refer to any number
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -233,5 +186,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(result_menu, html=(write_menu, None), **OTHER_BOOKS)
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
+    app.connect("html-collect-pages", pages_of_code)
     app.connect("build-finished", write_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

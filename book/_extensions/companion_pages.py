@@ -41,8 +41,14 @@ LANDMARKS = (
      r'<nav \1 aria-label="Previous and next page">\2</nav>'),
     (r'<footer (class="bd-footer-content.*?)>(.*?)</footer>', r"<div \1>\2</div>"),
     (r'<footer class="bd-footer">\s*</footer>', ""),
+    (r'<div role="list" class="citation-list">', '<div class="citation-list">'),  # of no items
+    (r'(internal" href="[^"]*">(?:\w+\. )?)([^<]*)(</a><details[^>]*><summary)>',
+     r'\1\2\3 aria-label="Pages below \2">'),
 )  # fmt: skip
 
+GLOSSARY = "appendix/glossary"
+#: Boxes that say themselves how long they take.
+TASKS = {"exercise", "solution", "instructor"}
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
@@ -88,6 +94,33 @@ def scope_headers(app: Sphinx, name: str, template: str, context: dict[str, Any]
     if "body" in context:
         body = re.sub(r'<th class="(head[^"]*)"', r'<th scope="col" class="\1"', context["body"])
         context["body"] = re.sub(r'<th class="(stub[^"]*)"', r'<th scope="row" class="\1"', body)
+
+
+def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Give each link to the glossary the term's definition as its title."""
+    links = [link for link in doctree.findall(nodes.reference) if "#term-" in _target(link)]
+    if links and GLOSSARY in app.env.found_docs:
+        told = {
+            item[0]["ids"][0]: item[-1].astext().split("\n\n")[0]
+            for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item)
+            if item[0]["ids"]
+        }
+        for link in links:
+            link["reftitle"] = told.get(_target(link).rpartition("#")[2], "")
+
+
+def _target(link: nodes.reference) -> str:
+    return str(link.get("refuri") or f"#{link.get('refid', '')}")
+
+
+def time_reading(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Say how long a page takes: 200 words a minute, half a minute a figure; tasks have theirs."""
+    boxes = [box for box in doctree.findall(nodes.admonition) if {*box["classes"]} & TASKS]
+    words = len(" ".join(_words(doctree, nested=True)).split())
+    words -= sum(len(" ".join(_words(box)).split()) for box in boxes)
+    minutes = round(words / 200 + sum(1 for _ in doctree.findall(nodes.figure)) / 2)
+    for place in [one for one in doctree.findall(nodes.inline) if "minutes" in one["classes"]]:
+        place[:] = [nodes.Text(f"{minutes} minutes")]
 
 
 # Search
@@ -142,18 +175,20 @@ def _texts_file(app: Sphinx) -> Path:
     return Path(app.outdir) / "searchtexts.js"
 
 
-def _words(section: nodes.Element) -> list[str]:
-    """The texts of a section's own paragraphs, those of its sections left out."""
+def _words(section: nodes.Element, nested: bool = False) -> list[str]:
+    """The texts of a section's own paragraphs; those of its sections if they are ``nested``."""
     found = []
     for child in section.children:
-        if isinstance(child, nodes.section | nodes.title | nodes.raw | nodes.literal_block):
+        if isinstance(child, nodes.title | nodes.raw | nodes.literal_block):
+            continue
+        if isinstance(child, nodes.section) and not nested:
             continue
         if isinstance(child, nodes.paragraph | nodes.caption):
             pieces = child.findall(nodes.Text)
             shown = (TEX.sub("", p) if _is_formula(p) else str(p) for p in pieces)
             found.append(" ".join("".join(shown).split()))
         elif isinstance(child, nodes.Element) and not isinstance(child, nodes.math_block):
-            found += _words(child)
+            found += _words(child, nested)
     return [text for text in found if text]
 
 
@@ -310,7 +345,8 @@ def name_version(app: Sphinx, config: Config) -> None:
     """Let pages give the version by ``{{ version }}``, as `CITATION.cff` has it."""
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     (version,) = re.findall(r"^version: (\S+)$", citation, re.MULTILINE)
-    config.myst_substitutions = config.myst_substitutions | {"version": version}
+    texts = {"version": version, "minutes": "[some minutes]{.minutes}"}
+    config.myst_substitutions = config.myst_substitutions | texts
 
 
 def title_once(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
@@ -326,6 +362,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", refuse_builders)
     app.connect("doctree-read", head_rows)
     app.connect("doctree-resolved", keep_text)
+    app.connect("doctree-resolved", define_terms)
+    app.connect("doctree-resolved", time_reading)
     app.connect("doctree-resolved", leave_out_files)
     app.connect("env-updated", write_all_without_texts)
     app.connect("html-page-context", scope_headers)

@@ -13,8 +13,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from companion_cite import OTHER_BOOKS, counterparts
-from companion_results import RUNS, ResultDirective, ResultError, badges, find_result, name_of
+from companion_cite import OTHER_BOOKS, code_place, counterparts
+from companion_results import (
+    LACKING,
+    RUNS,
+    NotMeasuredError,
+    ResultDirective,
+    ResultError,
+    badges,
+    find_result,
+    kinds_of_results,
+    name_of,
+)
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -22,12 +32,15 @@ from sphinx.util.docutils import SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `companion`, whichever one is installed
+from analysis.common import as_markdown  # noqa: E402
+from analysis.families.registry import load_family  # noqa: E402
 from companion.claims.counterparts import (  # noqa: E402
     COUNTERPARTS,
-    Counterpart,
     Item,
     bearing,
 )
+
+MODELS = "{doc}`/appendix/models` lists its models, {doc}`/runs/not_measured` what they lack."
 
 
 class thumbnail(nodes.General, nodes.Element):  # noqa: N801 - docutils' way to name nodes
@@ -51,7 +64,7 @@ class CounterpartsDirective(ResultDirective):
             f"*{versions(item)}.* {item.shows}\n\n{self.claims(item)}"
         )
         for one in item.counterparts:
-            anchor += self.beside(one)
+            anchor += self.beside(one.result, f"{one.closeness[0].upper()}{one.closeness[1:]}.")
         if not item.counterparts:
             anchor += nodes.paragraph("", "Nothing stands beside it.")
         return [anchor]
@@ -60,24 +73,49 @@ class CounterpartsDirective(ResultDirective):
         """The claims that rest on an item, each with its verdict and its coverage, as MyST."""
         told = []
         for name in item.claims:
-            path, output, _ = find_result(f"claims/paper#{name}-badge")
-            self.env.note_dependency(str(path))
-            told.append(f"{{ref}}`{name} <claim-{name}>` {output['data']['text/markdown']}")
+            self.env.note_dependency(str(RUNS / "claims/paper.ipynb"))
+            try:
+                verdict = find_result(f"claims/paper#{name}-badge")[1]["data"]["text/markdown"]
+            except NotMeasuredError:
+                verdict = LACKING
+            told.append(f"{{ref}}`{name} <claim-{name}>` {verdict}")
         return f"Claims: {'; '.join(told)}." if told else ""
 
-    def beside(self, one: Counterpart) -> list[nodes.Node]:
-        """One counterpart: its picture, its number as a link, its evidence, how close it is."""
-        note = noted(self.env, one.result)
-        if note is None:
-            text = f"`{one.result}`: not in this build; {one.closeness}."
-        else:
+    def beside(self, reference: str, below: str) -> list[nodes.Node]:
+        """One counterpart: its picture, its number as a link, its evidence, and what is said."""
+        note = noted(self.env, reference)
+        text = f"`{reference}`: not in this build."
+        if note is not None:
             title = " ".join(note.get("caption", "").split()).split(". ")[0].rstrip(".")
-            text = f"{{numref}}`{name_of(one.result)}` {title} {badges(note)}\n\n"
-            text += f":::{{div}} closeness\n{one.closeness[0].upper()}{one.closeness[1:]}.\n:::"
+            text = f"{{numref}}`{name_of(reference)}` {title} {badges(note)}"
+        text += f"\n\n:::{{div}} closeness\n{below}\n:::"
         (box,) = self.parse_text_to_nodes(f"::::{{div}} counterpart\n{text}\n::::")
         if note and note["kind"] == "figure":
-            box.insert(0, thumbnail(reference=one.result))
+            box.insert(0, thumbnail(reference=reference))
+        if note:
+            up = "../" * self.env.docname.count("/")
+            files = {
+                "data": f"results/{reference.replace('#', '/')}.csv",
+                "code": code_place(reference),
+            }
+            links = (nodes.reference("", text, refuri=up + at) for text, at in files.items())
+            box += nodes.paragraph("", "", *links, classes=["files"])
         return [box]
+
+
+class GlanceDirective(CounterpartsDirective):
+    """`{glance} FAMILY`: the pages of a family's runs, each with its first figure or table."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build a box for each page, in the order of the table of contents."""
+        self.env.note_reread()
+        family = load_family(self.arguments[0])
+        shown = self.parse_text_to_nodes(f"{as_markdown(family.backbone)}\n\n{MODELS}")
+        for page in self.env.external_site_map[self.env.docname].child_files():
+            kinds = kinds_of_results(page.removeprefix("runs/"))
+            first = min(kinds, key=lambda label: ("figure", "table", "text").index(kinds[label]))
+            shown += self.beside(f"{page.removeprefix('runs/')}#{first}", f"{{doc}}`/{page}`")
+        return shown
 
 
 class BearingRole(SphinxRole):
@@ -135,5 +173,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_node(thumbnail, html=(write_thumbnail, None), **OTHER_BOOKS)
     app.add_directive("counterparts", CounterpartsDirective)
+    app.add_directive("glance", GlanceDirective)
     app.add_role("bearing", BearingRole())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,6 +18,7 @@ import html
 import json
 import re
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -33,13 +35,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 from companion_cite import menu  # noqa: E402
 
-from analysis.families.registry import FAMILIES, load_family  # noqa: E402
+from companion.publish import runpage  # noqa: E402
+from companion.publish.downloads import shown_in  # noqa: E402
 from companion.publish.labels import kind_in_source  # noqa: E402
 from companion.publish.svg import explorer, inline_svg  # noqa: E402
 from companion.publish.words import unusable  # noqa: E402
 from companion.runs import experiments, status  # noqa: E402
 from companion.runs.experiments import OUTPUTS as RUNS  # noqa: E402
 
+#: A result on a page, and whether it is shown again; and a reference to one by its number.
+SHOWN = r"^```+\{result\} (\S+)\n(:again:)?"
+NUMBERED = r"\{numref\}`(?:[^`]*<)?([\w.-]+)>?`"
 LACKING = "not measured in this build"
 ABSENT = {"caption": "Not measured in this build."}
 
@@ -94,6 +100,24 @@ def name_of(reference: str) -> str:
     return reference.replace("/", "-").replace("#", "-")
 
 
+def find_places(app: Sphinx, env: BuildEnvironment, *_: Any) -> Iterable[str]:
+    """Note which page shows a result first, and what pages refer to by its number.
+
+    Where that is not as in the last build, every page is read again.
+    """
+    first: dict[str, str] = {}
+    numbered: set[str] = set()
+    for page in app.config.external_site_map:  # in the book's order
+        path = Path(env.doc2path(page))
+        text = path.read_text(encoding="utf-8") if path.suffix == ".md" else ""
+        for reference, again in re.findall(SHOWN, text, re.MULTILINE):
+            first |= {} if again else {reference: first.get(reference, page)}
+        numbered |= {*re.findall(NUMBERED, text)}
+    before = getattr(env, "companion_places", None)
+    env.companion_places = first, numbered  # type: ignore[attr-defined]
+    return [] if before == (first, numbered) else env.found_docs
+
+
 def page_instead(name: str) -> str:
     """The page of what is not measured, instead of a run's; "" if no such run is possible."""
     kind, experiment, subject = (*name.split("/"), "", "")[:3]
@@ -103,6 +127,13 @@ def page_instead(name: str) -> str:
         return ""
     absent = kind == "runs" and not experiments.has_evidence(run)
     return "runs/not_measured" if absent else ""
+
+
+def kinds_of_results(run: str) -> dict[str, str]:
+    """Label → kind, of all results of a run."""
+    path = RUNS / f"{run}.ipynb"
+    found = _results(path, path.stat().st_mtime_ns)
+    return {label: output["metadata"]["companion"]["kind"] for label, (output, _) in found.items()}
 
 
 @lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
@@ -148,17 +179,18 @@ class ResultDirective(SphinxDirective):
         else:
             shown = self.parse_text_to_nodes(data["text/markdown"])
             self.name_card(shown, note["label"])
+            if name_of(reference) in self.env.companion_places[1]:  # by a number, like a table
+                shown += self.not_published(reference, "table", [])
         more = " ".join(note.get("more", "").split())
         below = self.parse_text_to_nodes(f"```{{div}} companion-more\n{more}\n```") if more else []
-        code = self.code(cell, path) if "code" in self.options else []
         if note["kind"] == "text":
-            return [*shown, *code]
+            return shown
         below += [
             nodes.paragraph("", f"“{says}” does not hold of these numbers.", classes=["not-so"])
             for says in not_so(cell, note["label"])
         ]
         about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
-        return [*shown, *below, menu(reference, about, output, self.config), *code]
+        return [*shown, *below, menu(reference, about, output, self.config)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """What stands for the results of a run without evidence: once on a page, then nothing."""
@@ -180,9 +212,11 @@ class ResultDirective(SphinxDirective):
         shown = [] if run in said else self.parse_text_to_nodes(unusable(why))
         said.add(run)
         if kind == "text":
-            return shown or [nodes.paragraph("", ABSENT["caption"])]
-        again = f"-in-{self.env.docname.replace('/', '-')}" * ("again" in self.options)
-        box = self.table(f"| result |\n|---|\n| {LACKING} |", ABSENT, name_of(reference) + again)
+            told = shown or [nodes.paragraph("", ABSENT["caption"])]
+            card = nodes.container("", *told, classes=["claim-card"])
+            self.name_card([card], reference.split("#")[1])
+            return [card]
+        box = self.table(f"| result |\n|---|\n| {LACKING} |", ABSENT, self.target(reference))
         return [*shown, *box]
 
     def name_card(self, shown: list[nodes.Node], label: str) -> None:
@@ -196,37 +230,38 @@ class ResultDirective(SphinxDirective):
                     card["ids"].append(f"claim-{label}".lower())
 
     def target(self, reference: str) -> str:
-        """The name by which pages refer to a result: its own, on the run's own page if it has one.
+        """The name by which pages refer to a result: its own where it is shown first.
 
-        On another page a result of such a run gets another name, since a name stands for one place,
-        and so does what is shown `again`.
+        That is in a chapter, if one shows it, else on the page of its run. Elsewhere it is "shown
+        again", under the same number.
         """
-        name = name_of(reference)
-        own, here = f"runs/{reference.split('#')[0]}", self.env.docname
-        if "again" in self.options or (own in self.env.found_docs and here != own):
-            return f"{name}-in-{here.replace('/', '-')}"
-        return name
+        here, run = self.env.docname, f"runs/{reference.split('#')[0]}"
+        away = here != self.env.companion_places[0].get(reference, run)
+        return name_of(reference) + shown_in(here) * (away or "again" in self.options)
 
     def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned figure with the SVG inline."""
         figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
         figure["classes"].append("companion-figure")
-        told, messages = self.parse_inline(_caption(note))
+        told, messages = self.parse_inline(_caption(note, target))
         figure += nodes.caption("", "", *told)
         self.options["name"] = target
         self.add_name(figure)
         self.set_source_info(figure)
         return [figure, *messages]
 
-    def table(self, markdown: str, note: dict[str, str], target: str) -> list[nodes.Node]:
+    def table(self, markdown: str, note: dict[str, Any], target: str) -> list[nodes.Node]:
         """A numbered, captioned table that sorts, in a container that scrolls.
 
         A long one has a box above it to search in, and a column's values to choose from; both are
         made by the page's script.
         """
         look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
-        fence = f"::::{{table}} {_caption(note)}\n:name: {target}\n:class: {look}\n"
+        fence = f"::::{{table}} {_caption(note, target)}\n:name: {target}\n:class: {look}\n"
         shown = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
+        for cell in [cell for head in shown[0].findall(nodes.thead) for cell in head[0]]:
+            if told := note.get("columns", {}).get(cell.astext()):
+                cell[0][:] = [nodes.abbreviation("", "", *cell[0].children, explanation=told)]
         if note.get("search"):
             label, column = (html.escape(note.get(of, "")) for of in ("search", "choose"))
             told = f'data-label="{label}"' + f' data-choose="{column}"' * bool(column)
@@ -237,14 +272,6 @@ class ResultDirective(SphinxDirective):
     def is_page(self, run: str) -> bool:
         """Whether the table of contents has the run as a page of its own."""
         return f"runs/{run}" in self.env.found_docs
-
-    def code(self, cell: dict[str, Any], path: Path) -> list[nodes.Node]:
-        """The collapsed source of the cell that made the result."""
-        run = path.relative_to(RUNS).with_suffix("").as_posix()
-        summary = f"<summary>How this was computed: code of run <code>{run}</code></summary>"
-        source = nodes.literal_block("", cell["source"], language="python")
-        begin = nodes.raw("", f'<details class="companion-code">{summary}', format="html")
-        return [begin, source, nodes.raw("", "</details>", format="html")]
 
 
 class ResultRole(SphinxRole):
@@ -291,79 +318,16 @@ class LeadToNotMeasured(SphinxPostTransform):
                     node["refdomain"] = "doc" if node["reftype"] == "myst" else "std"
 
 
-def with_something_to_see(cells: list[dict[str, Any]], edition: str) -> list[dict[str, Any]]:
-    """A notebook's cells without words for another edition, without those that published nothing
-    but empty texts, and without the sections that show nothing.
-    """
-    others = {"paper", "pocket"} - {"pocket" if edition == "pocket" else "paper"}
-    sections: list[list[dict[str, Any]]] = [[]]
-    for cell in cells:
-        tags = {*cell["metadata"].get("tags", [])}
-        heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
-        if heading or "remove-input" in tags:  # what ends a page belongs to no section
-            sections.append([])
-        if _shows(cell) is not False and not others & tags:
-            sections[-1].append(cell)
-    first, *rest = sections
-    kept = [section for section in rest if any(_shows(cell) for cell in section)]
-    return [*first, *(cell for section in kept for cell in section)]
-
-
-def _shows(cell: dict[str, Any]) -> bool | None:
-    """Whether a cell's outputs can be seen; None of a cell that has none."""
-    outputs = cell.get("outputs", [])
-    texts = [output.get("text") or output.get("data", {}).get("text/plain") for output in outputs]
-    return any((text or "").strip() for text in texts) if outputs else None
-
-
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
-    """On a run's page, put the directive where the notebook holds a published result."""
-    if not docname.startswith("runs/") or docname == "runs/not_measured":
-        return
-    notebook = json.loads(source[0])
-    reference = "{experiment}/{subject}".format(**notebook["metadata"]["companion"])
-    subject = notebook["metadata"]["companion"]["subject"]
-    family = FAMILIES / f"{subject}.yaml"
-    edition = load_family(subject).edition if family.is_file() else subject
-    notebook["cells"] = with_something_to_see(notebook["cells"], edition)
-    for cell in notebook["cells"]:
-        tags = cell["metadata"].setdefault("tags", [])
-        if cell["cell_type"] == "code":
-            hidden = {"parameters", "injected-parameters"} & set(tags)
-            tags.append("remove-input" if hidden else "hide-input")
-        for output in cell.get("outputs", []):
-            note = output.get("metadata", {}).get("companion")
-            if note and note["kind"] != "not-so":
-                directive = f"```{{result}} {reference}#{note['label']}\n```"
-                output["data"] = {"text/markdown": directive}
-                output["metadata"] = {}
-    notebook["cells"].append(_rerun_cell(notebook))
-    if lacks := notebook["metadata"]["companion"].get("lacks"):
-        box = {"cell_type": "markdown", "id": "lacks", "metadata": {}, "source": unusable(lacks)}
-        notebook["cells"].insert(1, box)
-    source[0] = json.dumps(notebook)
+    """Make a page of a run's notebook."""
+    if docname.startswith("runs/") and source[0].startswith("{"):
+        source[0] = json.dumps(runpage.of(json.loads(source[0])))
 
 
-def _rerun_cell(notebook: dict[str, Any]) -> dict[str, Any]:
-    """A last cell that says how to run this notebook again, with its parameters."""
-    about = notebook["metadata"]["companion"]
-    parameters = next(
-        (c["source"] for c in notebook["cells"] if "parameters" in c["metadata"]["tags"]),
-        "",
-    )
-    text = (
-        ":::{dropdown} Run this page yourself\n\n```sh\n"
-        f"companion run {about['experiment']} {about['subject']}\n```\n\n"
-        "Its parameters, their types and defaults; set one with `-p NAME VALUE`:\n\n"
-        f"```python\n{parameters}\n```\n\n"
-        f"The source is `notebooks/{about['experiment']}.py`.\n:::"
-    )
-    return {"cell_type": "markdown", "id": "rerun", "metadata": {}, "source": text}
-
-
-def _caption(note: dict[str, str]) -> str:
+def _caption(note: dict[str, str], target: str) -> str:
     """The caption with the kind of evidence behind it, on one line."""
-    return f"{' '.join(note['caption'].split())} {badges(note)}".rstrip()
+    again = "(Shown again.) " * ("-in-" in target)
+    return f"{again}{' '.join(note['caption'].split())} {badges(note)}".rstrip()
 
 
 def badges(note: dict[str, str]) -> str:
@@ -414,5 +378,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("result", ResultRole())
     app.add_role("evidence", EvidenceRole())
     app.add_post_transform(LeadToNotMeasured)
+    app.connect("env-get-outdated", find_places)
     app.connect("source-read", show_results_in_runs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,10 @@
 """Sphinx extension: bring all runs up to date before the book is read.
 
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
-contents finds notebooks which are made here, and again after it, to put them in the families'
-order, under short titles that say on which evidence a page rests. One page, `runs/not_measured`,
-lists what chapters lack. If a run fails, the build stops and no book is published.
+contents finds notebooks which are made here, and again after it, to put them below the page of
+their family, under short titles that say on which evidence a page rests. One page,
+`runs/not_measured`, lists what chapters lack. If a run fails, the build stops and no book is
+published.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from sphinx.errors import SphinxError
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 
-from analysis.common import CompanionError, write_text  # noqa: E402
+from analysis.common import CompanionError, as_markdown, write_text  # noqa: E402
 from analysis.families.registry import load_families  # noqa: E402
 from companion.runs import experiments, status  # noqa: E402
 from companion.runs.engine import bring_up_to_date  # noqa: E402
 from companion.runs.experiments import OUTPUTS  # noqa: E402
 from companion.runs.jobs import alone  # noqa: E402
+
+FAMILY = "# {title} at a glance\n\n```{{glance}} {name}\n```\n"
 
 
 class RunsError(SphinxError):
@@ -43,57 +46,58 @@ def update_runs(app: Sphinx, config: Config) -> None:
     try:
         held.enter_context(alone("a build of the book"))
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
-        app.companion_runs = experiments.all_runs()  # type: ignore[attr-defined]
-        write_not_measured()
+        write_pages()
     except CompanionError as error:
         raise RunsError(str(error)) from None
 
 
-def write_not_measured() -> None:
-    """Write the page of what is not measured, if it is not the same as before."""
-    path, text = OUTPUTS / "not_measured.md", status.not_measured()
-    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
-        write_text(path, text)
+def write_pages() -> None:
+    """Write the page of what is not measured, and one for each family that has runs."""
+    texts, families = {"not_measured": status.not_measured()}, load_families()
+    for name in families.keys() & {run.subject for run in experiments.all_runs()}:
+        texts[f"family/{name}"] = FAMILY.format(name=name, title=as_markdown(families[name].title))
+    for name, text in texts.items():
+        path = OUTPUTS / f"{name}.md"
+        if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+            write_text(path, text)
+    for path in OUTPUTS.glob("family/*.md"):
+        if f"family/{path.stem}" not in texts:
+            path.unlink()
 
 
 def order_runs(app: Sphinx, config: Config) -> None:
-    """List a chapter's runs in the families' order where the table of contents has a glob."""
-    from sphinx_external_toc.api import Document, FileItem, GlobItem
+    """Where the table of contents has globs of runs, list families, and below each its runs."""
+    from sphinx_external_toc.api import Document, FileItem, GlobItem, TocTree
 
-    titles = short_titles(app)
-    documents = list(config.external_site_map)
-    for document in list(config.external_site_map.values()):
-        globs = [glob for tree in document.subtrees for glob in tree.globs()]
-        for tree in document.subtrees:
-            items: list[Any] = []
-            for item in tree.items:
-                if not (isinstance(item, GlobItem) and item.startswith("runs/")):
-                    items.append(item)
-                    continue
-                names = [name for name in titles if fnmatchcase(name, item)]
-                for name in names:  # the chapter's own experiment is named by the chapter
-                    short, whole = titles[name]
-                    title = short if item == globs[0] else whole
-                    config.external_site_map[name] = Document(name, title=title)
-                items += [FileItem(name) for name in names]
-                documents += names
-            tree.items = items
+    site, titles, families = config.external_site_map, short_titles(), load_families()
+    listed = [*site]
+    for tree in [tree for document in [*site.values()] for tree in document.subtrees]:
+        globs = [one for one in tree.items if isinstance(one, GlobItem) and one.startswith("runs/")]
+        found = [name for glob in globs for name in titles if fnmatchcase(name, glob)]
+        tree.items = [one for one in tree.items if one not in globs]
+        for family in families:
+            own = [name for name in found if name.endswith(f"/{family}")]
+            if own:
+                page = f"runs/family/{family}"
+                below = [TocTree([FileItem(name) for name in own])]
+                site[page] = Document(page, below, title=families[family].title)
+                site.update({name: Document(name, title=titles[name]) for name in own})
+                tree.items.append(FileItem(page))
+                listed += [page, *own]
     # No others are read; where the checkout's path has brackets, no glob would leave them out.
-    config.include_patterns = [f"{name}.*" for name in documents]
+    config.include_patterns = [f"{name}.*" for name in listed]
 
 
-def short_titles(app: Sphinx) -> dict[str, tuple[str, str]]:
-    """Page → how the table of contents calls it: in its chapter, and elsewhere."""
+def short_titles() -> dict[str, str]:
+    """Page → how the table of contents calls it below its family: with the evidence behind it."""
     found, families = {}, load_families()
-    for run in app.companion_runs:  # type: ignore[attr-defined]
+    for run in experiments.all_runs():
         notebook = experiments.executed(run)
-        if notebook is None or run.subject not in families:
-            continue
-        about = f"{families[run.subject].title}"
-        mark = " · " + (", ".join(status.kinds(notebook)) or "no evidence")
-        heading = next(c for c in notebook["cells"] if c["cell_type"] == "markdown")["source"]
-        title = heading.partition("\n")[0].removeprefix("# ")
-        found[f"runs/{run}"] = about + mark, title + mark
+        if notebook is not None and run.subject in families:
+            heading = next(c for c in notebook["cells"] if c["cell_type"] == "markdown")["source"]
+            title = heading.partition("\n")[0].removeprefix(f"# {families[run.subject].title}: ")
+            kinds = ", ".join(status.kinds(notebook)) or "no evidence"
+            found[f"runs/{run}"] = f"{title[:1].upper()}{title[1:]} · {kinds}"
     return found
 
 

@@ -4,6 +4,8 @@
 // Above a long table it puts a box that shows only the rows with what is typed in it, and, where a
 // column's values can be chosen from, a list of them. Cells of tables whose rows are cards on a
 // phone carry their column's name, and say that they are cells, which such a look would hide.
+// Terms of the glossary and headers of columns show their definition where a reader points, tabs or
+// taps. Buttons that show a solution name its exercise.
 // At the edge of a box that scrolls is a shadow. On a phone a tap on a figure opens its drawing alone.
 (() => {
   "use strict";
@@ -59,7 +61,7 @@
       }
       const button = document.createElement("button");
       button.type = "button";
-      button.title = "Sort by this column";
+      if (!header.querySelector("abbr")) button.title = "Sort by this column";
       const paragraph = header.querySelector(":scope > p:only-child");
       button.append(...(paragraph ?? header).childNodes);
       header.replaceChildren(button);
@@ -203,6 +205,69 @@
     show();
   };
 
+  /** One box for all definitions: it shows that of what is pointed at, focused or tapped. */
+  const makeTips = () => {
+    const tip = document.createElement("div");
+    tip.id = "companion-tip";
+    tip.setAttribute("role", "tooltip");
+    tip.hidden = true;
+    document.body.append(tip);
+    let own = null;
+    const hide = () => {
+      own?.removeAttribute("aria-describedby");
+      own = null;
+      tip.hidden = true;
+    };
+    const show = (of, text) => {
+      hide();
+      own = of;
+      tip.textContent = text;
+      tip.hidden = false;
+      of.setAttribute("aria-describedby", tip.id);
+      const at = of.getClientRects()[0] ?? of.getBoundingClientRect();
+      const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
+      tip.style.left = `${Math.max(8, Math.min(at.left, room)) + window.scrollX}px`;
+      const above = at.bottom + tip.offsetHeight + 8 > window.innerHeight && at.top > tip.offsetHeight;
+      tip.style.top = `${(above ? at.top - tip.offsetHeight - 4 : at.bottom + 4) + window.scrollY}px`;
+    };
+    for (const defined of document.querySelectorAll("article a[title]:has(.std-term), article abbr[title]")) {
+      const of = defined.closest("button") ?? defined;
+      const text = defined.title;
+      defined.removeAttribute("title"); // the browser's own box would lie over this one
+      if (defined.tagName === "ABBR" && of === defined) of.tabIndex = 0;
+      of.addEventListener("pointerenter", (e) => e.pointerType === "mouse" && show(of, text));
+      of.addEventListener("pointerleave", (e) => {
+        // to be read at leisure, the box may be pointed at as well
+        if (e.pointerType === "mouse" && e.relatedTarget !== tip) hide();
+      });
+      of.addEventListener("focus", () => own === of || show(of, text));
+      of.addEventListener("blur", hide);
+      let before = false; // whether the box was open when the finger came down
+      of.addEventListener("pointerdown", () => (before = own === of));
+      of.addEventListener("click", (e) => {
+        if (e.pointerType !== "touch" || before || of.tagName === "BUTTON") return;
+        e.preventDefault(); // the first tap shows the definition, the second follows the link
+        show(of, text);
+      });
+    }
+    tip.addEventListener("pointerleave", hide);
+    document.addEventListener("keydown", (e) => e.key === "Escape" && hide());
+    document.addEventListener("pointerdown", (e) => {
+      if (own && e.target !== tip && !own.contains(e.target)) hide();
+    });
+  };
+
+  /** Name the button of each hidden box: by what it hides, and of which exercise. */
+  const nameToggles = () => {
+    for (const button of document.querySelectorAll(".admonition > .admonition-title > .toggle-button")) {
+      const box = button.closest(".admonition");
+      let before = box.previousElementSibling;
+      while (before && !before.matches(".exercise[id]")) before = before.previousElementSibling;
+      const of = before && box.matches(".solution, .hint") ? ` of ${before.id}` : "";
+      button.setAttribute("aria-label", `${button.parentElement.textContent.trim()}${of}`);
+    }
+  };
+
   const start = () => {
     document.querySelectorAll("table.cards").forEach(markCards);
     document.querySelectorAll(".companion-search").forEach(makeSearch);
@@ -215,8 +280,10 @@
     }
     document.querySelectorAll(".pst-scrollable-table-container").forEach(showEdges);
     document.querySelectorAll("figure.companion-figure").forEach(makeZoom);
+    makeTips();
     findScrollable();
     window.addEventListener("resize", findScrollable);
+    window.addEventListener("load", nameToggles);
     window.addEventListener("load", () => window.MathJax?.startup?.promise?.then(findScrollable));
   };
 

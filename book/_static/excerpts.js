@@ -5,8 +5,12 @@
 
   const AROUND = 120; // characters before and after the first word found
 
-  const words = (new URLSearchParams(location.search).get("q") ?? "")
-    .toLowerCase()
+  const asked = new URLSearchParams(location.search).get("q") ?? "";
+  if (typeof Search !== "undefined") {
+    const search = Search.performSearch;
+    Search.performSearch = (text) => search(companionQuery(text)); // abbreviations in full
+  }
+  const words = companionQuery(asked)
     .split(/[^\p{L}\p{N}_]+/u)
     .filter(Boolean);
 

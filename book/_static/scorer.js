@@ -1,8 +1,26 @@
 // How the search orders what it finds: chapters first, then guides and the appendix, then the pages
-// of single runs. Otherwise as Sphinx does.
+// of single runs. Before them all come the counterpart of a figure or table of the paper that was
+// asked for by its number, and the glossary's entry of a term that was asked for by its name.
+// Abbreviations of the field are searched for in full. Otherwise as Sphinx does.
+var companionQuery = (text) =>
+  text
+    .toLowerCase()
+    .replace(/\bllms?\b/g, "language models")
+    .replace(/\bvlms?\b/g, "vision language models")
+    .replace(/\bfig\.?(?= ?\d)/g, "figure")
+    .replace(/\bood\b/g, "distribution shift")
+    .replace(/[^\p{L}\p{N}]+/gu, " ")
+    .replace(/^(what (is|are) )?(an? |the )?/, "")
+    .trim();
 var Scorer = {
-  score: ([page, , , , score]) =>
-    score + (page.startsWith("runs/") ? 0 : page.includes("/") ? 100 : 200),
+  score: ([page, title, anchor, , score]) => {
+    const asked = companionQuery(new URLSearchParams(location.search).get("q") ?? "");
+    const name = companionQuery((anchor || "").replace(/^#(term-)?/, ""));
+    const entry = page === "appendix/glossary" && `${name}s`.startsWith(asked);
+    const counterpart = page === "appendix/paper" && name === asked;
+    if (asked && (entry || counterpart)) return score + 1000;
+    return score + (page.startsWith("runs/") ? 0 : page.includes("/") ? 100 : 200);
+  },
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 15, 1: 5, 2: -5 },

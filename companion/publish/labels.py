@@ -23,6 +23,14 @@ def kind_in_source(notebook: dict[str, Any], label: str) -> str:
     return "text" if lacks or any(_may_be(node, label) for node in nodes) else ""
 
 
+def line_in_source(source: str, label: str) -> int:
+    """The first line of a notebook's source that names a label; 1 if none does."""
+    nodes = ast.walk(ast.parse(source))
+    return min(
+        (n.lineno for n in nodes if isinstance(n, ast.expr) and _may_be(n, label)), default=1
+    )
+
+
 def _may_be(node: ast.AST, label: str) -> bool:
     """Whether an expression is this text, up to what is filled in."""
     if isinstance(node, ast.Constant):

@@ -1,8 +1,9 @@
 """The book as one PDF: Sphinx's single page, printed by Chromium, tagged and with its links.
 
-`make pdf`, or ``python -m companion.publish.pdf``. Figures stay vectors; code is folded away by the
-book's own style for print. What Chromium prints spells out a hundred thousand small objects, most
-of them tags; packed into streams by pikepdf the file is smaller by a third.
+`make pdf`, or ``python -m companion.publish.pdf``. "The book in six pages" becomes a file of its
+own as well. Figures stay vectors; code is folded away by the book's own style for print. What
+Chromium prints spells out a hundred thousand small objects, most of them tags; packed into streams
+by pikepdf the file is smaller by a third.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import sys
 from pathlib import Path
 
 import pikepdf
+from bs4 import BeautifulSoup
 
-from analysis.common import ROOT, CompanionError, replaced, temporary_folder
+from analysis.common import ROOT, CompanionError, replaced, temporary_folder, write_text
 
 BUILD = ROOT / "book" / "_build"
 PAGE = BUILD / "singlehtml" / "index.html"
 PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
+#: The section of the page that is printed alone, and where.
+SUMMARY, SUMMARY_PDF = "the-book-in-six-pages", BUILD / "pdf" / "six-pages.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Milliseconds of the page's own time until it is printed: formulas are drawn by then.
 PATIENCE = 300_000
@@ -43,6 +47,24 @@ def build_page() -> Path:
     if done.returncode:
         raise CompanionError("the book was not built, see above, so no PDF was made.")
     return PAGE
+
+
+def alone(page: Path, section: str) -> Path:
+    """A page with nothing but one section of another; links that leave the section become text."""
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    own, article = soup.find(id=section), soup.find("article")
+    if own is None or article is None:
+        raise CompanionError(f"{page.name} has no section {section!r} to print.")
+    here = {element["id"] for element in own.find_all(id=True)}
+    for link in own.find_all("a", href=lambda to: to and to.startswith("#")):
+        if link["href"][1:] not in here:
+            link.unwrap()
+    own.extract()
+    article.clear()
+    article.append(own)
+    made = page.with_name(f"{section}.html")
+    write_text(made, str(soup))
+    return made
 
 
 def print_page(page: Path, pdf: Path) -> Path:
@@ -90,11 +112,13 @@ def main() -> int:
     """Build the page, print it, and say what came out."""
     try:
         browser()  # before minutes of building
-        pdf = print_page(build_page(), PDF)
+        page = build_page()
+        six = print_page(alone(page, SUMMARY), SUMMARY_PDF)
+        pdf = print_page(page, PDF)
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
         return 1
-    print(f"The book is at {pdf} ({about(pdf)}).")
+    print(f"The book is at {pdf} ({about(pdf)}), its six pages at {six} ({about(six)}).")
     return 0
 
 

@@ -209,12 +209,14 @@ def table(
     search: str = "",
     choose: str = "",
     missing: str = "",
+    columns: Mapping[str, str] | None = None,
 ) -> None:
     """Publish a data frame of finished text and numbers, its index left out, as result `name`.
 
     Of an empty one is published what is `missing` and how to get it, if the page does not say it.
     `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
-    `more`: what the columns mean, in small print below the table; the caption has at most 60 words.
+    `columns`: what columns mean, by their heading, shown where a reader points at it. `more`: small
+    print below the table; the caption has at most 35 words.
     `search`: for long tables, the label of a box that shows only rows with what is typed in it.
     `choose`: a column of few values, to see only rows with one; on a phone the rows are cards.
     """
@@ -225,7 +227,9 @@ def table(
         "text/plain": frame.to_string(index=False),
         "text/csv": to_csv(frame),
     }
-    about = {"caption": caption, "evidence": evidence or "", "more": more}
+    if unknown := [name for name in columns or {} if name not in frame]:
+        raise ValueError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
+    about = {"caption": caption, "evidence": evidence or "", "more": more, "columns": columns}
     _publish(data, "table", name, search=search, choose=choose, **about)
 
 
@@ -326,7 +330,7 @@ def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str
     return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
 
 
-def _publish(data: dict[str, str], kind: str, name: str, **about: str) -> None:
+def _publish(data: dict[str, str], kind: str, name: str, **about: Any) -> None:
     from IPython.display import display
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):

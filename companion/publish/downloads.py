@@ -1,0 +1,115 @@
+"""What a reader takes along of a result: its data, its drawing, how to cite it; and its number."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from companion.publish.svg import plain
+
+#: What an output holds → how its file's name ends.
+ENDINGS = {
+    "text/csv": "csv",
+    "application/json": "json",
+    "image/svg+xml": "svg",
+    "image/png": "png",
+}
+KINDS = ("figure", "table", "explorer")
+#: Page → kind → anchor → number, pages in the book's order.
+Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
+
+
+class Book(NamedTuple):
+    """What an entry of a bibliography says of the book."""
+
+    author: str
+    title: str
+    year: str
+
+
+def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> str:
+    """How to cite a result: by its name, which stays, and the hash of the code that made it."""
+    title = plain(note.get("caption", reference)).split(". ")[0].rstrip(".")
+    evidence = f", evidence: {note['evidence']}" if note.get("evidence") else ""
+    fields = {
+        "author": "{" + _tex(book.author) + "}",
+        "title": "{" + _tex(title) + "}",
+        "howpublished": _tex(f"{note['kind'].capitalize()} {reference} in: {book.title}"),
+        "year": book.year,
+        "note": f"Code {code}{evidence}",
+    }
+    lines = "".join(f"  {name:12} = {{{text}}},\n" for name, text in fields.items())
+    key = "-".join(("companion", reference.replace("/", "-").replace("#", "-"), code))
+    return f"@misc{{{key},\n{lines}}}\n"
+
+
+def _tex(text: str) -> str:
+    """Text with the characters masked that TeX takes for commands."""
+    return "".join(f"\\{c}" if c in "%&#_$" else c for c in text)
+
+
+def files(
+    notebook: Mapping[str, Any], run: str, code: str, book: Book
+) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the files of all results of an executed notebook."""
+    for output in (o for cell in notebook["cells"] for o in cell.get("outputs", [])):
+        note = output.get("metadata", {}).get("companion", {})
+        if note.get("kind") not in KINDS:
+            continue
+        for kind, end in ENDINGS.items():
+            if kind in output["data"]:
+                yield f"{note['label']}.{end}", _content(output["data"][kind], end, note)
+        reference = f"{run}#{note['label']}"
+        yield f"{note['label']}.bib", bibtex(reference, note, code, book).encode()
+
+
+def _content(text: str, end: str, note: Mapping[str, str]) -> bytes:
+    """What a file holds; a drawing on its own says what it shows."""
+    if end == "png":
+        return base64.b64decode(text)
+    if end == "svg":
+        title = f"<title>{html.escape(note['alt'])}</title>"
+        text = re.sub("<svg[^>]*>", lambda tag: tag[0] + title, text, count=1)
+    return text.encode()
+
+
+def renumber(numbers: Numbers, families: Iterable[str]) -> Numbers:
+    """Figures and tables by chapter; on the pages of the third family's runs R3.1, R3.2 and so on.
+
+    What is shown again, an anchor that ends with ``-in-PAGE``, has the number of its first place.
+
+    >>> first, again = {"table": {"a-b-c": (4, 2)}}, {"table": {"a-b-c-in-start": (1, 1)}}
+    >>> renumber({"start": again, "runs/a/b": first}, ["b"])["start"]
+    {'table': {'a-b-c-in-start': ('R1', 1)}}
+    """
+    prefixes = {family: (f"R{place}",) for place, family in enumerate(families, start=1)}
+    counts = Counter[tuple[Any, ...]]()
+    found: Numbers = {page: {kind: {} for kind in kinds} for page, kinds in numbers.items()}
+    for page, kind, anchor, number in _listed(numbers):
+        if not anchor.endswith(shown_in(page)):
+            of_family = page.startswith("runs/") and prefixes.get(page.rpartition("/")[2])
+            own = of_family or number[:-1]
+            counts[kind, own] += 1
+            found[page][kind][anchor] = (*own, counts[kind, own])
+    first = {(kind, anchor): number for _, kind, anchor, number in _listed(found)}
+    for page, kind, anchor, number in _listed(numbers):
+        if anchor.endswith(shown_in(page)):
+            home = anchor.removesuffix(shown_in(page))
+            found[page][kind][anchor] = first.get((kind, home), number)
+    return found
+
+
+def shown_in(page: str) -> str:
+    """How the anchor of a result ends that is shown again on a page."""
+    return f"-in-{re.sub('[^a-z0-9]+', '-', page.lower())}"
+
+
+def _listed(numbers: Numbers) -> Iterator[tuple[str, str, str, tuple[Any, ...]]]:
+    for page, kinds in numbers.items():
+        for kind, places in kinds.items():
+            for anchor, number in places.items():
+                yield page, kind, anchor, number

@@ -1,0 +1,102 @@
+"""An executed notebook as a page of the book: what was found first, all code at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.families.registry import FAMILIES, load_family
+from companion.publish.words import unusable
+
+#: The end of a run's page.
+RERUN = """## The code
+
+::::{{dropdown}} Run this page yourself
+```sh
+companion run {experiment} {subject}
+```
+
+Its parameters, their types and defaults; set one with `-p NAME VALUE`:
+
+```python
+{parameters}
+```
+
+The source is `notebooks/{experiment}.py`.
+::::
+
+::::{{dropdown}} The code behind this page
+```python
+{code}
+```
+::::
+"""
+
+
+def of(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The notebook with its results as directives of the book, and its code in one place."""
+    about = notebook["metadata"]["companion"]
+    family = FAMILIES / f"{about['subject']}.yaml"
+    edition = load_family(about["subject"]).edition if family.is_file() else about["subject"]
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = []
+    for cell in in_the_pages_order(notebook["cells"], edition):
+        labels = [note["label"] for note in _notes(cell)]
+        if labels:
+            run = "{experiment}/{subject}".format(**about)
+            by_hand = f"```python\n{cell['source']}\n```\n\n" * (labels == ["by-hand"])
+            shown = (f"```{{result}} {run}#{label}\n```" for label in labels)
+            cell = _markdown(cell["id"], by_hand + "\n\n".join(shown))
+        elif cell["cell_type"] == "code":
+            cell["metadata"]["tags"] = ["hide-input"]
+        if cell["cell_type"] == "markdown" or cell["outputs"]:
+            cells.append(cell)
+    if lacks := about.get("lacks"):
+        cells.insert(1, _markdown("lacks", unusable(lacks)))
+    given = next((c["source"] for c in code if "parameters" in c["metadata"].get("tags", [])), "")
+    rest = "\n\n".join(c["source"] for c in code if not c["metadata"].get("tags"))
+    cells.append(_markdown("rerun", RERUN.format(**about, parameters=given, code=rest)))
+    return notebook | {"cells": cells}
+
+
+def _markdown(name: str, text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text}
+
+
+def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[str, Any]]:
+    """A notebook's cells as a page shows them: what was found, what is worked out by hand, what is
+    missing. Words for another edition, empty texts and sections that show nothing are left out.
+    """
+    others = {"paper", "pocket"} - {"pocket" if edition == "pocket" else "paper"}
+    sections: list[list[dict[str, Any]]] = [[]]
+    for cell in cells:
+        tags = {*cell["metadata"].get("tags", [])}
+        heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
+        if heading or "remove-input" in tags:  # what ends a page belongs to no section
+            sections.append([])
+        if _shows(cell) is not False and not others & tags:
+            sections[-1].append(cell)
+    first, *rest = sections
+    kept = [section for section in rest if any(_shows(cell) for cell in section)]
+    return [*first, *(cell for section in sorted(kept, key=_rank) for cell in section)]
+
+
+def _rank(section: list[dict[str, Any]]) -> int:
+    """Where a section comes: 0 with results, 1 with what is worked out, 2 at the end."""
+    if any("remove-input" in cell["metadata"].get("tags", []) for cell in section):
+        return 2
+    labels = [note["label"] for cell in section for note in _notes(cell)]
+    return int({*labels} <= {"by-hand"})
+
+
+def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
+    """What a cell notes of the results that it published, figures first."""
+    outputs = [output.get("metadata", {}).get("companion") for output in cell.get("outputs", [])]
+    results = (note for note in outputs if note and note["kind"] != "not-so")
+    return sorted(results, key=lambda note: note["kind"] != "figure")
+
+
+def _shows(cell: dict[str, Any]) -> bool | None:
+    """Whether a cell's outputs can be seen; None of a cell that has none."""
+    outputs = cell.get("outputs", [])
+    texts = [output.get("text") or output.get("data", {}).get("text/plain") for output in outputs]
+    return any((text or "").strip() for text in texts) if outputs else None
