@@ -37,7 +37,7 @@ changed = measured.known("interventions", edition)
 
 # %%
 rng = np.random.default_rng(0)
-h, head, b = rng.normal(size=(500, 64)), rng.normal(size=(10, 64)), rng.normal(size=10)
+h, head, b = (rng.normal(size=shape) for shape in ((500, 64), (10, 64), 10))
 turn, constant = random_rotation(64, seed=1), 12 * np.eye(64)[7]
 there = h @ turn + constant
 logits = there @ (head @ turn).T + (b - head @ turn @ constant)
@@ -60,7 +60,6 @@ UNDONE = ("rotated", "shifted", "less_mean")
 
 
 def cost(m, name):
-    """What a change costs in accuracy, with its 95 % interval, in points."""
     change, error = (m.value(f"difference_{name}{part}") for part in ("", "_error"))
     return style.points(change, 1.96 * error)
 
@@ -84,7 +83,7 @@ rows = pd.DataFrame(
 )
 style.table(
     "interventions", rows, kind,
-    "What the head can undo with a bias, and what zeroing costs without one.",
+    "A bias undoes mean subtraction; zeroing the dominant coordinate without one costs accuracy.",
     more="""With the bias W m, subtracting the mean image m changes no prediction. Then: differences
     of accuracy in points, with 95 % intervals. Dominant: the dominant coordinate, set to its mean
     over images (mean ablation) or to zero. Another: the mean over 20 other coordinates.""",
