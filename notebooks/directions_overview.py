@@ -36,8 +36,9 @@ style.text("coverage", measured.coverage(found, edition, "reader"))
 
 # %%
 heads = {"ViT-B/16, 500 captions as the head": clip, "The same, random weights": control}
-heads |= {f"{measured.model_title(m)}, ImageNet's head": m
-          for m in measured.with_imagenets_head(found)}  # fmt: skip
+heads |= {
+    f"{measured.model_title(m)}, ImageNet's head": m for m in measured.with_imagenets_head(found)
+}
 peaks = [m.value("importance").max() for m in heads.values()]
 holds(min(peaks) > threshold, "one direction of each head far exceeds the mean")
 style.figure(
@@ -87,15 +88,17 @@ v *= np.sign(unit["captions"].mean(axis=0) @ v.T)[:, None]  # captions on the ri
 style.figure(
     "cone",
     figures.clouds(
-        {"images": ("zero_shot", unit["images"] @ v.T),
-         "rows of the head (captions)": ("captions", unit["captions"] @ v.T)},
+        {
+            "images": ("zero_shot", unit["images"] @ v.T),
+            "rows of the head (captions)": ("captions", unit["captions"] @ v.T),
+        },
         ("component in the head's first direction", "component in its second direction"),
         "modality gap",
     ),
     "recorded",
     """Images and head rows share the first direction: no point lies near the origin. Arrows lead
     from the origin to the two means; the bracket between them is the modality gap.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## The example and its control
@@ -127,6 +130,10 @@ images, most = dominant[clip.data.name], int(parts.argmax())
 captions = next(c for data, c in dominant.items() if "captions" in data)
 holds(most == captions != images, "most of it lies in the coordinate dominant in captions")
 style.texts(
-    {"images-dominant": str(images), "images-part": f"{100 * parts[images]:.1f} %",
-     "captions-dominant": str(most), "captions-part": f"{100 * parts[most]:.1f} %"}
-)  # fmt: skip
+    {
+        "images-dominant": str(images),
+        "images-part": f"{100 * parts[images]:.1f} %",
+        "captions-dominant": str(most),
+        "captions-part": f"{100 * parts[most]:.1f} %",
+    }
+)

@@ -42,7 +42,7 @@ style.figure(
     more="""None of the images are from ImageNet's validation set. *Inferred*: no source names the
     model and no head could confirm it, so no verdict rests on it alone. The supervised networks
     are not in the paper.""",
-)  # fmt: skip
+)
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]
@@ -60,7 +60,7 @@ style.figure(
     words.kind(several),
     """κ of one model changes with the image set; OpenAI's models keep their dominant coordinate
     (right, with its share of images). Dot: mean over images; bar: middle 90 %.""",
-)  # fmt: skip
+)
 style.table(
     "varies-by-model",
     rows,
@@ -83,14 +83,13 @@ most = both.loc[both[tables.ER].idxmax(), "κ"]
 holds(most < both["κ"].max(), "the most robust encoder does not have the highest κ")
 style.figure(
     "beside-robustness",
-    plots.scatter(both, tables.ER, "κ", log="y", labels="of",
-                  horizontals=figures.GAUSSIAN),
+    plots.scatter(both, tables.ER, "κ", log="y", labels="of", horizontals=figures.GAUSSIAN),
     words.kinds("published", words.kind(several)),
     """κ does not rise with effective robustness: the most robust of these encoders does not have
     the highest κ. Line: lowest to highest mean over a model's image sets.""",
     more="""Effective robustness is from published accuracies; the data have its 95 % intervals. The
     image sets differ between models; the figures above name them.""",
-)  # fmt: skip
+)
 for name, frame in (("pairs", certain), ("wider", wider)):
     style.texts({f"{name}-{key}": str(n) for key, n in tables.orders(frame).items()})
 two = certain.set_index("of").loc[["ViT-B/32 LAION-2B", "ViT-B/32 OpenAI"]]

@@ -62,18 +62,21 @@ for name, panel in PANELS.items():
     within = [m.value(f"{value}_within") for m in trained]
     within = [float(rho[0]) for rho in within if len(rho)]
     style.texts(
-        {f"{name}-below": f"{len(trained) - len(above)} of {len(trained)}",
-         f"{name}-clear": str(sum(rho.high < 0 for m, rho in each if m in trained)),
-         f"{name}-above": str(len(above)),
-         f"{name}-within": f"{sum(rho < 0 for rho in within)} of {len(within)}"}
-    )  # fmt: skip
+        {
+            f"{name}-below": f"{len(trained) - len(above)} of {len(trained)}",
+            f"{name}-clear": str(sum(rho.high < 0 for m, rho in each if m in trained)),
+            f"{name}-above": str(len(above)),
+            f"{name}-within": f"{sum(rho < 0 for rho in within)} of {len(within)}",
+        }
+    )
     every = pooled([float(m.value(value)) for m in trained], [m.counts["images"] for m in trained])
     holds(every.high < 0, "such images are recognised less often")
     style.text(f"{name}-pooled", minus("{:.2f} ({:.2f} to {:.2f})".format(*every)))
     bars = [("all together", "zero_shot", every)] + [(short(m), m.level, rho) for m, rho in each]
     for title, level, (rho, low, high) in bars:
-        rows.append({"panel": panel, "of": title, "level": level, "value": rho}
-                    | {"low": low, "high": high})  # fmt: skip
+        rows.append(
+            {"panel": panel, "of": title, "level": level, "value": rho} | {"low": low, "high": high}
+        )
 style.figure(
     "correlations",
     plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15)),
@@ -89,20 +92,29 @@ style.figure(
 style.table(
     "fifths",
     pd.DataFrame(
-        {"images": measured.set_title(m),
-         "judge": "the model's head" if m.provenance.head else "class means",
-         "all (%)": percent(m.value("accuracy")),
-         **{f"{part} (%)": percent(value)
-            for part, value in zip(["lowest fifth of κ", "2nd", "3rd", "4th", "highest"],
-                                   m.value("accuracy_by_kurtosis"), strict=True)},
-         "κ": f"{digits(m.value('kurtosis_of_fifths')[0])} to "
-              f"{digits(m.value('kurtosis_of_fifths')[-1])}",
-         "lowest and highest fifth of the cosine (%)":
-             " and ".join(percent(m.value("accuracy_by_cosine")[end]) for end in (0, -1))}
+        {
+            "images": measured.set_title(m),
+            "judge": "the model's head" if m.provenance.head else "class means",
+            "all (%)": percent(m.value("accuracy")),
+            **{
+                f"{part} (%)": percent(value)
+                for part, value in zip(
+                    ["lowest fifth of κ", "2nd", "3rd", "4th", "highest"],
+                    m.value("accuracy_by_kurtosis"),
+                    strict=True,
+                )
+            },
+            "κ": f"{digits(m.value('kurtosis_of_fifths')[0])} to "
+            f"{digits(m.value('kurtosis_of_fifths')[-1])}",
+            "lowest and highest fifth of the cosine (%)": " and ".join(
+                percent(m.value("accuracy_by_cosine")[end]) for end in (0, -1)
+            ),
+        }
         for m in found
-    ), kind,
+    ),
+    kind,
     "Share of images recognised, by fifths of κ.",
     more="""Class means: an image counts as recognised if the nearest mean of the other images of a
     class is that of its own class, which needs no text. κ: means of the lowest and of the highest
     fifth.""",
-)  # fmt: skip
+)

@@ -95,13 +95,15 @@ style.figure(
     "strips",
     figures.strips(
         importance,
-        {f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
-         f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1])},
+        {
+            f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
+            f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
+        },
     ),
     words.kind([b32]),
     f"""The head as strips, one for each direction, as high as its importance (log scale). Pruning
     {100 * share:g} % of them (grey) lowers ViT-B/32's accuracy.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Textures, and a warning about counts of concepts
@@ -119,10 +121,18 @@ style.figure(
     ViT-B/32; dot: mean; bar: lowest to highest draw.""",
     counts.probe([concepts]),
 )
-style.texts({f"concepts-{of}": f"{n:.4g}" for of, n in (
-    ("head", head), ("coordinates", coordinates), ("random", random), ("permuted", permuted),
-    ("all", concepts.counts["concepts"]),
-)})  # fmt: skip
+style.texts(
+    {
+        f"concepts-{of}": f"{n:.4g}"
+        for of, n in (
+            ("head", head),
+            ("coordinates", coordinates),
+            ("random", random),
+            ("permuted", permuted),
+            ("all", concepts.counts["concepts"]),
+        )
+    }
+)
 
 # %%
 (textures,) = records.read_all("textures", "vit_b_32")

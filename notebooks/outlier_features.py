@@ -64,14 +64,16 @@ style.table(
     coordinate's. Dominant coordinate: the one that is most often an item's largest; persistence:
     how often. Spread: how much a coordinate varies over items, in an item's standard
     deviations.""",
-)  # fmt: skip
+)
 titled = words.titled(drawn)
 style.figure(
-    "distribution", figures.kurtosis(titled) if titled else None, evidence,
+    "distribution",
+    figures.kurtosis(titled) if titled else None,
+    evidence,
     f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share of
     items below each value, on one set of images per model. The vertical line is the
     Gaussian's 3.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Which coordinates
@@ -79,17 +81,21 @@ style.figure(
 # %%
 images = [m for m in drawn if "captions" not in m.data.name]
 style.figure(
-    "profile", figures.profiles(titled, threshold) if titled else None, evidence,
+    "profile",
+    figures.profiles(titled, threshold) if titled else None,
+    evidence,
     f"""The activation profile shows how far each coordinate lies from its item's mean, relative to
     the mean coordinate (thin line, 1). A coordinate counts as an outlier from the dashed line
     upwards ({threshold:g}).""",
     more="The distance is |z|, in that item's standard deviations, averaged over items.",
-)  # fmt: skip
+)
 style.figure(
-    "heat-map", figures.heat_maps(words.titled(images)) if images else None, evidence,
+    "heat-map",
+    figures.heat_maps(words.titled(images)) if images else None,
+    evidence,
     """The first images (rows) at the same coordinates (columns): the highest of the profile left of
     the line, others right of it. An outlier feature is a column far from zero in every image.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## The control, and other styles
@@ -103,12 +109,14 @@ style.figure(
 styles = inside.by_style(found)
 some = " (or as many as the last column says)" * ("unseen styles" in styles)
 style.table(
-    "styles", styles, words.kind(found),
+    "styles",
+    styles,
+    words.kind(found),
     f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the seen
     style, and on average over the {len(STYLES["unseen"])} unseen styles{some}.""",
     more="""Seen: a shift whose style is in the web sets. Unseen: a shift whose style no model
     trains on.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## From features to κ

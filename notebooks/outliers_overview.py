@@ -64,14 +64,24 @@ style.table(
 clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
 captions = next(m for m in example if m.model == clip.model and m is not clip)
 untrained = next(m for m in example if m.model == control.model and m is not control)
-four = {"CLIP, images": clip, "CLIP, captions": captions, "random weights": control,
-        "random weights, captions": untrained, "EfficientNet-Lite0": sparse}  # fmt: skip
+four = {
+    "CLIP, images": clip,
+    "CLIP, captions": captions,
+    "random weights": control,
+    "random weights, captions": untrained,
+    "EfficientNet-Lite0": sparse,
+}
 holds(
     min(clip.value("kurtosis_mean"), captions.value("kurtosis_mean")) > 6,
     "κ of CLIP's images and captions lies far above the Gaussian's 3",
 )
-places = {"CLIP, images": 96, "CLIP, captions": 8, "random weights": 80,
-          "random weights, captions": 25, "EfficientNet-Lite0": 60}  # fmt: skip
+places = {
+    "CLIP, images": 96,
+    "CLIP, captions": 8,
+    "random weights": 80,
+    "random weights, captions": 25,
+    "EfficientNet-Lite0": 60,
+}
 style.figure(
     "kurtosis-distribution",
     figures.kurtosis(four, places),
@@ -112,12 +122,13 @@ holds(far["CLIP, images"] and not far["random weights"], "only CLIP reaches the 
 three = pair | {"EfficientNet-Lite0, supervised": sparse}
 style.figure(
     "outlier-or-sparse",
-    figures.profiles({f"{of} ({m.counts['images']} images)": m for of, m in three.items()},
-                     threshold),
+    figures.profiles(
+        {f"{of} ({m.counts['images']} images)": m for of, m in three.items()}, threshold
+    ),
     words.kind(three.values()),
     f"""CLIP has coordinates above {threshold:g} times the mean coordinate, random weights have
     none. Stem: a coordinate's |z|, averaged over images, relative to the mean coordinate.""",
-)  # fmt: skip
+)
 images = sparse.counts["images"]
 holds(not far["EfficientNet-Lite0"], "no coordinate of EfficientNet-Lite0 is an outlier")
 holds(sparse.value("leaders") == images, "each photograph has its own largest coordinate")

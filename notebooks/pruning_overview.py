@@ -105,11 +105,13 @@ def row(m) -> dict[str, str]:
 
 on_imagenet = [m for m in found if m.data.name == "imagenet" and is_whole(m.data.what)]
 style.table(
-    "imagenet", pd.DataFrame(map(row, on_imagenet)), words.kind(on_imagenet),
+    "imagenet",
+    pd.DataFrame(map(row, on_imagenet)),
+    words.kind(on_imagenet),
     f"""Accuracy on ImageNet with {100 * share:.0f} % of the directions pruned, the least important
     first, compared with the whole head and with pruning at random.""",
     more="""Difference: from the whole head on the same images, ± 95 % interval. The last column is
     the number of directions below which this interval lies below zero.""",
     missing="""Accuracy on ImageNet against the share of pruned directions: `companion extract
     FAMILY --data imagenet`, then `companion measure pruning FAMILY --record`.""",
-)  # fmt: skip
+)

@@ -60,23 +60,30 @@ lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline 
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
 curves = {
     title: pd.concat(
-        figures.steps(label, order, c.values, *filter(lambda end: end is not None, (c.low, c.high)),
-                      kept=c.kept).assign(extrapolated=~c.sound)
+        figures.steps(
+            label,
+            order,
+            c.values,
+            *filter(lambda end: end is not None, (c.low, c.high)),
+            kept=c.kept,
+        ).assign(extrapolated=~c.sound)
         for label, part in quantities.items()
         for order, c in inside.pruning_curves(orders, part, lowest).items()
     )
     for title, orders in sweeps.items()
-}  # fmt: skip
+}
 drawn = next((m.value("random_orders") for m in found), "no")
 style.figure(
-    "curve", figures.pruning(curves) if found else None, evidence,
+    "curve",
+    figures.pruning(curves) if found else None,
+    evidence,
     f"""Accuracy {on} {trained_on} (left) and effective robustness on the {outside} (right) of
     {backbone.title} as directions are pruned. Blue: 95 % interval; grey: {drawn} random orders;
     dashed: the claim's 80 %.""",
     more=f"""Grey: lowest to highest. The interval is {INTERVALS[sample]}. A line ends where
     accuracy falls below {percent(lowest)} %, the pool's lowest: there the baseline would be
     extrapolated.""",
-)  # fmt: skip
+)
 
 # %%
 rows = pd.DataFrame(
@@ -85,14 +92,16 @@ rows = pd.DataFrame(
     for row in inside.pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
 style.table(
-    "kept", rows, evidence,
+    "kept",
+    rows,
+    evidence,
     f"""{backbone.title} with the most important directions kept: accuracy {on} {trained_on}, mean
     accuracy over the {outside}, and effective robustness. The row with a fifth kept is the paper's
     80 %.""",
     more="""Changes: from the whole head, with the 95 % interval in brackets, paired within each
     resample or image by image; each head is judged alone. (*): the accuracy is below the pool's
     lowest, so the baseline is extrapolated.""",
-)  # fmt: skip
+)
 told = (inside.pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
 style.text("eighty", "\n".join(told))
 

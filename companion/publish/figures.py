@@ -192,6 +192,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     """
     titles = list(dict.fromkeys(frame["of"]))
     figure, panels = style.panels(titles, 1, 1.5, sharey=True)
+    figure.set_figwidth(6)
     told = []
     for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values = rows[y].to_numpy()
