@@ -14,7 +14,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import charts, concept_figures, dots, figures, labels, plots, style
+from companion.publish import charts, dots, figures, labels, pictures, plots, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -113,7 +113,7 @@ DRAWN = {
         "κ, CLIP: 1.00, 90.0; κ, ResNet: 2.00, 3.00; ER, CLIP: 3.00, 12.0.", "panel,of,",
     ),
     "venn": (
-        lambda: concept_figures.venn({"RN50": REGIONS}),
+        lambda: pictures.venn({"RN50": REGIONS}),
         "RN50: zero-shot only 10, zero-shot and finetuned only 4, zero-shot and supervised only 0",
         "of,encoded by,concepts\nRN50,zero-shot only,10\n",
     ),
@@ -122,7 +122,7 @@ DRAWN = {
         "loss, CLIP: 3.00 at 0.00, 1.50 at 1.00", "",
     ),
     "pictures": (
-        lambda: concept_figures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
+        lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
     ),
     "scatter": (
         lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from numpy.typing import ArrayLike
 
 from companion.publish import plots, style
-from companion.publish.concept_figures import ends, pictures, venn
 from companion.publish.figures import ORDERS
+from companion.publish.pictures import ends, pictures, venn
 from companion.publish.style import Drawing
 
 __all__ = ["ORDERS", "Curve", "curves", "ends", "pictures", "venn"]
