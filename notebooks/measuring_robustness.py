@@ -27,7 +27,7 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.images import sets
 from companion.measurements import accuracies, records
-from companion.measurements.effective_robustness import fit_choices, groups, of_own_features, view
+from companion.measurements.effective_robustness import fit_choices, groups, of_measured, view
 from companion.publish import robustness, style
 
 families = load_families(edition) | load_families("reader")
@@ -109,7 +109,7 @@ style.table(
 
 # %%
 measured = [m for f in families.values() for m in records.available("accuracy", f, sets.GRID)]
-own = of_own_features(families, measured)
+own = of_measured(families, measured)
 of_own = groups(own, families)
 of_own = of_own[of_own.groupby(["family", "pretraining"])["er"].transform("count") > 0]
 style.text("own-count", str(len(own)))

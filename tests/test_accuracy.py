@@ -22,7 +22,7 @@ from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
 from companion.measurements import accuracies, due, measures, provenance, records, take
-from companion.measurements.effective_robustness import effective, of_own_features, once, view
+from companion.measurements.effective_robustness import effective, of_measured, once, view
 from companion.measurements.records import MeasurementError
 from companion.publish.reproduced import lacking
 from companion.publish.words import in_brief
@@ -292,23 +292,23 @@ def all_recorded(family, what=""):
 def test_own_accuracies_are_a_view_of_their_own():
     families = load_families("paper")
     measured = all_recorded(families["rn50"])
-    table = of_own_features(families, measured).set_index("name")
+    table = of_measured(families, measured).set_index("name")
     assert list(table.index) == list(TOPS)
     for name, (inside, *shifts) in TOPS.items():
         row = table.loc[name]
         # accuracies are whole images: at most half an image from the wanted fraction
         assert row["er"] == pytest.approx(sum(shifts) / 5 - on_line(inside), abs=1e-4)
         assert [row[shift] for shift in SHIFTS] == pytest.approx(shifts, abs=1e-4)
-        assert (row["source"], row["evidence"]) == ("own features", "recorded")
+        assert (row["source"], row["evidence"]) == ("this book", "recorded")
     five = view("five").models(accuracies.known([families["rn50"]], measured))
-    own = five[five["source"] == accuracies.OWN]
+    own = five[five["source"] == accuracies.MEASURED]
     assert list(own["name"]) == list(TOPS)
-    again = own["name"].isin(five.loc[five["source"] != accuracies.OWN, "name"])
+    again = own["name"].isin(five.loc[five["source"] != accuracies.MEASURED, "name"])
     assert again.any() and len(once(five)) == len(five) - again.sum()
     zero = recorded(families["rn50"], "rn50-openai", "imagenet", 0.0)
     others = [m for m in measured if (m.model, m.data.name) != ("rn50-openai", "imagenet")]
     drawn = [recorded(families["rn50"], "rn50-random", data, 0.01) for data in DATA]
-    left = of_own_features(families, [zero, *others[:-1], *drawn])
+    left = of_measured(families, [zero, *others[:-1], *drawn])
     assert list(left["name"]) == ["rn50-openai-finetuned"]  # one without a logit, one without A
 
 

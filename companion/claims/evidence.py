@@ -35,7 +35,7 @@ from companion.measurements.due import TRAINING
 from companion.measurements.effective_robustness import (
     View,
     fit_choices,
-    of_own_features,
+    of_measured,
     resampled,
     view,
     with_interval,
@@ -357,7 +357,7 @@ def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict
     return {
         "five": beside_ordinary(five.models(table), five),
         "four": beside_ordinary(four.models(table), four),
-        "own": beside_ordinary(of_own_features(families, known), five),
+        "own": beside_ordinary(of_measured(families, known), five),
     }
 
 

@@ -53,7 +53,7 @@ CLIP_V2: V2 = "matched_frequency"
 
 SOURCES = ("open_clip", "imagenet_testbed", "timm", "model_soups")
 #: The sources of accuracies that were measured here, and of those of the pocket lab's trainings.
-OWN, TRAININGS = "own features", "pocket"
+MEASURED, TRAININGS = "this book", "pocket"
 Pool = Literal["all", "standard"]
 Role = Literal["unseen", "seen"]
 #: Testbed types that are outside the baseline pool, and the type that is "standard".
@@ -184,7 +184,7 @@ def of_checkpoint(table: pd.DataFrame, model: Model) -> pd.DataFrame:
 
 def styles(role: Role) -> tuple[str, ...]:
     """The styles of that role, in the order of `emoji.STYLES`."""
-    return tuple(style for style, own in emoji.STYLES.items() if own == role)
+    return tuple(style for style, plays in emoji.STYLES.items() if plays == role)
 
 
 def pocket(families: Iterable[Family]) -> pd.DataFrame:
@@ -252,7 +252,7 @@ def measured(families: Iterable[Family], measurements: Iterable[Measurement]) ->
     names = {ours: name for name, ours in sets.published().items() if ours in sets.GRID}
     rows = pd.DataFrame(
         {
-            "source": OWN,
+            "source": MEASURED,
             "model": m.model,
             "dataset": names[m.data.name],
             "images": m.counts["images"],
@@ -272,20 +272,20 @@ def measured(families: Iterable[Family], measurements: Iterable[Measurement]) ->
     )
 
 
-def with_published(own: pd.DataFrame, family: Family, table: pd.DataFrame) -> pd.DataFrame:
+def with_published(table: pd.DataFrame, family: Family, others: pd.DataFrame) -> pd.DataFrame:
     """The rows of `measured`, each compared with the same checkpoint's published accuracy.
 
-    ``published``: from ``table``, NaN where there is none; ``limit``: half the width of the 95 %
+    ``published``: from ``others``, NaN where there is none; ``limit``: half the width of the 95 %
     interval of the measured one, from the binomial standard error of the number of images.
     """
     theirs = [
-        of_checkpoint(table, model)[["dataset", "accuracy"]].assign(name=model.name)
+        of_checkpoint(others, model)[["dataset", "accuracy"]].assign(name=model.name)
         for model in family.models
     ]
     same = pd.concat(theirs).rename(columns={"accuracy": "published"})
-    variance = own["accuracy"] * (1 - own["accuracy"]) / own["images"]
+    variance = table["accuracy"] * (1 - table["accuracy"]) / table["images"]
     limit = NORMAL_95 * np.sqrt(variance.astype(float))
-    return own.assign(limit=limit).merge(same, "left", on=["name", "dataset"])
+    return table.assign(limit=limit).merge(same, "left", on=["name", "dataset"])
 
 
 def missing(datasets: Iterable[str]) -> list[str]:

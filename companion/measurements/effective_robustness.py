@@ -37,7 +37,7 @@ from companion.measurements.accuracies import (
     CLIP_V2,
     FIVE_SHIFTS,
     FOUR_SHIFTS,
-    OWN,
+    MEASURED,
     TRAININGS,
     V2,
     Pool,
@@ -87,7 +87,7 @@ class View(NamedTuple):
         finetuning recipe counts, timm's, so neither model soups nor measured accuracies do.
         """
         if self.shifts == FOUR_SHIFTS:
-            table = table[~table["source"].isin(["model_soups", OWN])]
+            table = table[~table["source"].isin(["model_soups", MEASURED])]
         return effective(table, self.shifts, self.reference)
 
 
@@ -124,7 +124,7 @@ def effective(
     """
     rows = accuracies.wide(table, CLIP_V2, shifts)
     images = accuracies.wide(table, CLIP_V2, shifts, values="images")
-    measured, inside = rows["source"] == OWN, rows["imagenet"]
+    measured, inside = rows["source"] == MEASURED, rows["imagenet"]
     first = rows.groupby(["name", measured], sort=False)["source"].transform("first")
     kept = (rows["source"] == first) & (inside > 0) & (inside < 1)
     kept &= ~(measured & (rows["level"] == "random"))
@@ -139,9 +139,7 @@ def effective(
     return rows[[*MODELS, "imagenet", *shifts, "shifted", "er", "low", "high", "evidence"]]
 
 
-def of_own_features(
-    families: Mapping[str, Family], measured: Iterable[Measurement]
-) -> pd.DataFrame:
+def of_measured(families: Mapping[str, Family], measured: Iterable[Measurement]) -> pd.DataFrame:
     """`effective` robustness on five shifts from measured accuracies.
 
     Copies of a data set that differ from the published one are left out: they decide no claim.
@@ -196,7 +194,7 @@ def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
     accuracies are never compared across levels, so measured ones are left out.
     """
     answers: list[bool] = []
-    for _, same in er[er["source"] != OWN].groupby("seed"):
+    for _, same in er[er["source"] != MEASURED].groupby("seed"):
         known = groups(same, {family.name: family}).pivot(
             index="pretraining", columns="level", values="er"
         )
@@ -207,7 +205,7 @@ def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
 
 def once(models: pd.DataFrame) -> pd.DataFrame:
     """The models without the measured ones that another source has, too."""
-    measured = models["source"] == OWN
+    measured = models["source"] == MEASURED
     return models[~measured | ~models["name"].isin(models.loc[~measured, "name"])]
 
 
@@ -255,15 +253,15 @@ def averaged(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
     the median, the lowest and the highest.
     """
     rows = []
-    for (name, source), own in models.groupby(["name", "source"], sort=False):
-        numbers = own[["er", "imagenet", "shifted", "low", "high"]]
+    for (name, source), same in models.groupby(["name", "source"], sort=False):
+        numbers = same[["er", "imagenet", "shifted", "low", "high"]]
         row = (numbers.mean() if drawn else numbers.median()).to_dict()
         if drawn:
             row["low"], row["high"] = np.percentile(drawn[str(name)].mean(axis=1), [2.5, 97.5])
-        elif len(own) > 1:
-            row["low"], row["high"] = own["er"].min(), own["er"].max()
-        about = {"name": name, "level": own["level"].iloc[0], "source": source}
-        rows.append(about | row | {"each": list(own["er"])})
+        elif len(same) > 1:
+            row["low"], row["high"] = same["er"].min(), same["er"].max()
+        about = {"name": name, "level": same["level"].iloc[0], "source": source}
+        rows.append(about | row | {"each": list(same["er"])})
     columns = ["name", "level", "source", "er", "imagenet", "shifted", "low", "high", "each"]
     return pd.DataFrame(rows, columns=columns)
 

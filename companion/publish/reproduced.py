@@ -27,7 +27,7 @@ def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
             "model": [family.model(name).title for name in compared["name"]],
             "data set": [sets.short(sets.published()[name]) for name in compared["dataset"]],
             "images": compared["images"].map("{:,}".format),
-            "own (%)": compared["accuracy"].map(percent) + error,
+            "this book (%)": compared["accuracy"].map(percent) + error,
             "published (%)": compared["published"].map(percent),
             "difference (points)": gap.map(lambda gap: minus(f"{100 * gap:+.2f}")),
             "within noise": (gap.abs() <= compared["limit"]).map({True: "yes", False: "no"}),

@@ -17,7 +17,7 @@ from analysis.metrics.robustness import (
     bootstrap_baselines,
     effective_robustness,
 )
-from companion.measurements.accuracies import MODEL_KEY, OWN
+from companion.measurements.accuracies import MEASURED, MODEL_KEY
 from companion.measurements.atlas import SHIFT_TITLES
 from companion.measurements.effective_robustness import (
     ORDER,
@@ -72,28 +72,19 @@ def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
     Many checkpoints of one description are small marks; measured accuracies, and those of the
     pocket lab's second zero-shot model, are hollow ones.
     """
-    soups = models.loc[models["source"] == "model_soups", "model"].nunique()
+    soups, measured = (models["source"] == name for name in ("model_soups", MEASURED))
     small = models["name"].str.endswith("web-small")
-    levels = {*models.loc[small, "level"]}
-
-    def series(level: Level, source: str, of_small: bool) -> tuple[str, str]:
-        title = level_title(level, edition)
-        if source == "model_soups":
-            return f"{title} (model soups, {soups} models)", "small"
-        if source == OWN:
-            return f"{title}, own features", "hollow"
-        return (
-            (f"{title}, small web", "hollow")
-            if of_small
-            else (f"{title}, large web" if level in levels else title, "filled")
-        )
-
-    named = [*map(series, models["level"], models["source"], small)]
-    columns = {"series": [name for name, _ in named], "look": [look for _, look in named]}
-    frame = models.assign(**columns, of=models["title"] + ", " + models["pretraining"])
-    several = frame["model"].where(frame["look"] == "small", frame["of"])
-    order = frame["level"].map(LEVELS.index)
-    return frame.assign(of=several, order=order).sort_values("order", kind="stable")
+    large = models["level"].isin(models.loc[small, "level"]) & ~small
+    many = f" (model soups, {models.loc[soups, 'model'].nunique()} models)"
+    which = [many, ", measured here", ", small web", ", large web"]
+    titles = models["level"].map(lambda level: level_title(level, edition))
+    columns = {
+        "series": titles + np.select([soups, measured, small, large], which, ""),
+        "look": np.select([soups, measured | small], ["small", "hollow"], "filled"),
+        "of": models["model"].where(soups, models["title"] + ", " + models["pretraining"]),
+        "order": models["level"].map(LEVELS.index),
+    }
+    return models.assign(**columns).sort_values("order", kind="stable")
 
 
 def against_baseline(
@@ -188,12 +179,12 @@ def each_shift(
     models = models[(models["level"] != "random") & models["er"].notna()]
     if models.empty:
         return None
-    titles = {shift: minus(f"{shift_title(shift)}: r = {lines[shift].r:.2f}") for shift in lines}
-    frame = drawn(
-        models.sort_values("shift", key=lambda s: s.map([*lines].index), kind="stable"), edition
-    )
+    titles = {
+        shift: minus(f"{shift_title(shift)}: r = {line.r:.2f}") for shift, line in lines.items()
+    }
+    frame = drawn(models, edition)
     frame = frame.assign(name=frame["of"], of=frame["shift"].map(titles))
-    frame = frame.sort_values("shift", key=lambda s: s.map([*lines].index), kind="stable")
+    frame = frame.sort_values("of", key=lambda of: of.map([*titles.values()].index), kind="stable")
     levels = level_names(frame["level"], edition)
     return plots.marks(in_points(frame), ER, levels=levels, dodge=0.16, verticals={"": 0})
 
@@ -320,7 +311,9 @@ def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.Data
     rows = []
     for title, line, count in candidate_lines(view):
         means = pd.Series(er_under(models, line), models.index).groupby(keys, sort=False).mean()
-        titles = [family.model(name).title + " (own)" * (of == OWN) for name, of in means.index]
+        titles = [
+            family.model(name).title + " (this book)" * (of == MEASURED) for name, of in means.index
+        ]
         row = {"fit": title, "models in the pool": "" if count is None else count}
         row |= {"slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}")}
         row |= {"r": f"{line.r:.2f}"} | dict(zip(titles, means.map(points), strict=True))
