@@ -45,14 +45,15 @@ evidence = robustness.evidence(*models)
 
 # %%
 for name, view, rows in zip(("figure-1", "figure-2"), views, models, strict=True):
+    trained = rows.loc[rows["level"] != "random", "er"]
     drawing = robustness.against_baseline(view, rows, backbone.edition, resamples, seed)
     style.figure(
         name,
         drawing,
         robustness.evidence(rows),
-        f"""The {backbone.title} models on {robustness.WORDS[view.shifts].shifts}. Effective
-        robustness is the vertical distance to the dashed line or, where none is printed, to the
-        line fitted to the pool.""",
+        f"""On {robustness.WORDS[view.shifts].shifts}, {(trained > 0).sum()} of {len(trained)}
+        {backbone.title} models do better than the line expects. Effective robustness is the
+        vertical distance to it: to the dashed line, if there is one.""",
         more=f"""Band: 95 % of {resamples} refits to resampled pools (seed {seed}). Do not compare
         values between the two figures. Models with random weights lie outside, near chance.""",
     )
@@ -71,10 +72,10 @@ style.table(
     "table-1",
     pd.concat(parts).fillna(""),
     evidence,
-    f"Effective robustness of the {backbone.title} models. Compare only rows on the same shifts.",
-    more=f"""±: 95 % interval from the finite test sets, with the baseline held fixed. Several
-    checkpoints: median (lowest to highest). Seeds: mean (95 % interval), then each seed. Without a
-    complete set of published accuracies: {"; ".join(absent) or "no model"}.""",
+    f"Effective robustness of the {backbone.title} models. Compare rows on the same shifts only.",
+    more=f"""±: 95 % interval from the finite test sets, baseline fixed. Checkpoints: median (lowest
+    to highest). Seeds: mean (95 % interval), then each. Not published on all shifts:
+    {"; ".join(absent) or "no model"}.""",
 )
 
 # %% [markdown] tags=["pocket"]

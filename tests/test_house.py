@@ -145,10 +145,10 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (5_800, 57_500),  # goal: 4,800 lines
-    "companion": (9_430, 102_200),  # goal: 6,600
+    "companion": (9_418, 102_160),  # goal: 6,600
     "training": (1_350, 14_000),  # goal: 1,150
     "book/_extensions": (990, 10_930),  # goal: 850
-    "notebooks": (3_020, 27_420),  # goal: 2,100
+    "notebooks": (3_018, 27_435),  # goal: 2,100
     "tests": (12_745, 150_200),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }

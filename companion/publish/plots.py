@@ -35,8 +35,8 @@ Panel = tuple["Axes", str, pd.DataFrame]
 #: Names of lines through the axes, and where they are.
 Places = Mapping[str, float]
 NO_MARKS = pd.DataFrame({"x": [], "y": []})
-#: Marks in rows from which on the alternative text names ranges.
-MANY = 80
+#: Marks from which on the alternative text names ranges; inches that a phone shows legibly.
+MANY, PHONE = 80, 4.85
 NOWHERE: Places = MappingProxyType({})
 
 
@@ -170,7 +170,7 @@ def scatter(
     `labels`: a column of words that are written at the marks, "" at those that bear none. A column
     `series` is the legend. `log`: "x", "y" or both.
     """
-    width = 7.2 if "panel" in frame else 5.4
+    width = 7.2 if "panel" in frame else PHONE
     figure, each = _panels(frame, columns, height, width, sharex=True, sharey=True)
     for axes, _, rows in each:
         lines_at(axes, verticals, horizontals)

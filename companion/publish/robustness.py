@@ -131,7 +131,7 @@ def on_logit_axes(
     x, y = (f"{label} (%)" for label in WORDS[shifts][:2])
     about = models[["of", "level", "series", "look", "label"]].fillna("")
     frame = about.assign(**{x: 100 * models["imagenet"], y: 100 * models["shifted"]})
-    drawing = plots.scatter(frame.drop(columns="label"), x, y, height=3.9)
+    drawing = plots.scatter(frame.drop(columns="label"), x, y, height=4.4)
     (axes,) = drawing.figure.axes
     ends = [(0.85 * frame[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in (x, y)]
     at = np.linspace(*ends[0], 300)
@@ -145,7 +145,7 @@ def on_logit_axes(
         style.logit_scale(axis, *limits)
     top = frame.loc[frame["label"] != "", y].max()
     for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
-        several = {"xytext": (-85, -150), "arrowprops": {"arrowstyle": "-", "color": style.INK}}
+        several = {"xytext": (-100, -130), "arrowprops": {"arrowstyle": "-", "color": style.INK}}
         higher = 5 if places[y].max() == top else -1
         one = {"xytext": (-7, higher), "ha": "right", "va": "center"}
         look = several if len(places) > 1 else one

@@ -25,24 +25,20 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
     """
     styles = list(next(iter(accuracy.values())).index)
     places = data.table.reset_index().set_index(["style", "concept"])["index"]
-    figure, axes = style.new_figure(width=5.4, height=2.4)
+    figure, axes = style.new_figure(width=5.3, height=2.5)
     axes.set_axis_off()
     for place, art in enumerate(styles):
         axes.imshow(data.images[places[art, concept]], extent=(place, place + 0.8, 0, 0.8))
-        cells = [f"{percent(of_style[art])} %" for of_style in accuracy.values()]
-        for height, text in ((1.02, sets.styles()[art].title), (-0.2, cells[0]), (-0.42, cells[1])):
-            axes.text(
-                place + 0.4,
-                height,
-                text.replace(" ", "\n").replace("\n%", " %"),
-                ha="center",
-                va="center",
-            )
-    for height, text in zip((0.4, -0.2, -0.42), ("one object, one class", *accuracy), strict=True):
-        axes.text(-0.15, height, text.replace(", ", ",\n"), ha="right", va="center")
+        title = sets.styles()[art].title.replace(" ", "\n")
+        axes.text(place + 0.4, 0.88, title, ha="center", va="bottom")
+    for height, (name, of_style) in zip((-0.2, -0.42), accuracy.items(), strict=True):
+        axes.text(-0.15, height, name, ha="right", va="center")
+        for place, value in enumerate(of_style):
+            axes.text(place + 0.4, height, f"{percent(value)} %", ha="center", va="center")
+    axes.text(-0.15, 0.4, "one object,\none class", ha="right", va="center")
     axes.annotate("", (len(styles) - 0.2, -0.68), (0.4, -0.68), arrowprops=ARROW)
     axes.text(len(styles) / 2, -0.72, "accuracy lost", ha="center", va="top")
-    axes.set(xlim=(-1.1, len(styles)), ylim=(-0.95, 1.2), aspect="equal")
+    axes.set(xlim=(-1.1, len(styles)), ylim=(-0.95, 1.5), aspect="equal")
     name = str(data.table.loc[data.table["concept"] == concept, "name"].iloc[0])
     told = (
         f"{model}: {', '.join(f'{art} {percent(value)} %' for art, value in of_style.items())}"
@@ -88,7 +84,7 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
 
 def bars(er: Mapping[str, float], level: str) -> Drawing:
     """Effective robustness of one model against several baselines, a bar for each."""
-    figure, axes = style.new_figure(width=5.4, height=0.6 + 0.5 * len(er))
+    figure, axes = style.new_figure(width=5.3, height=0.6 + 0.5 * len(er))
     names, lengths = list(er), 100 * np.array(list(er.values()))
     drawn = axes.barh(names, lengths, 0.55, color=LEVEL_STYLES[level].colour)
     axes.bar_label(drawn, [points(value) for value in er.values()], padding=5)
