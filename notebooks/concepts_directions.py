@@ -21,18 +21,17 @@ named: int = 5  # concepts that are named of the most important direction
 shown: int = 8  # images at each of its ends
 
 # %%
+import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.measurements.measures import counts_of
-from companion.publish import charts, counts, style, words
+from companion.publish import concept_tables, pictures, plots, style, words
 
 backbone = load_family(family)
-measured = counts.of_family(backbone)
+measured = concept_tables.of_family(backbone)
 live = {title: m for title, m in measured.items() if m.live}  # features of these are here
 evidence = words.kind(measured.values())
-thresholds = counts.thresholds(measured.values())
-BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 
 # %% [markdown]
 # ## What the choices do
@@ -42,43 +41,52 @@ BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 
 # %%
 CHOICES = [
-    f"{how}, {along}" for along in BASES.values() for how in ("as above", "both signs", "length 1")
+    f"{how}, {along}"
+    for along in ("right singular vectors", "coordinates")
+    for how in ("as above", "both signs", "length 1")
 ]
 CHOICES += ["look-alikes too", "annotated negatives", "1 % of a picture"]  # the last two: Broden
 choices = pd.DataFrame(
     {"model": title}
-    | {choice: "{:.0f} / {:.0f}".format(*both)
-       for choice, both in zip(CHOICES, m.value("other_choices"), strict=False)}
+    | {
+        choice: "{:.0f} / {:.0f}".format(*both)
+        for choice, both in zip(CHOICES, m.value("other_choices"), strict=False)
+    }
     for title, m in measured.items()
-)  # fmt: skip
+)
 style.table(
-    "choices", choices, evidence,
+    "choices",
+    choices,
+    evidence,
     """How the number of unique concepts depends on choices that the paper leaves open: at the
     higher / at the lower threshold, from one draw of negatives.""",
-    more="""*Both signs*: the better of a direction and its opposite. *Length 1*: features scaled to
-    length 1. *Look-alikes too*: concepts may rest on images that look alike. Only for Broden,
-    *annotated negatives*: from images annotated in the concept's category; *1 % of a picture*: a
-    smaller area shows no concept.""",
-)  # fmt: skip
+    more="""*Both signs*: the better of a direction and its opposite. *Length 1*: of features.
+    *Look-alikes too*: concepts may rest on images that look alike. Broden only, *annotated
+    negatives*: images annotated in the concept's category; *1 % of a picture*: less shows no
+    concept.""",
+)
 
 # %% [markdown]
 # ## Concepts per direction
 
 # %%
-each = {"": "per_direction", " (lower)": "per_direction_lower"}
-curves = {
-    f"concepts{which}": {
-        title: (m.level, *counts.ranked(m.value(name))) for title, m in measured.items()
-    }
-    for which, name in each.items()
-}
+parts = [
+    pd.DataFrame(
+        {"of": title, "level": m.level, "panel": f"AP ≥ {m.value(cut):g}"}
+        | {"concepts": np.sort(m.value(name))[::-1]}
+    )
+    for cut, name in (("threshold", "per_direction"), ("lower_threshold", "per_direction_lower"))
+    for title, m in measured.items()
+]
+place = "direction, most concepts first"
+curves = pd.concat(p.assign(**{place: np.arange(1, len(p) + 1)}) for p in parts) if parts else None
 style.figure(
     "polysemanticity",
-    charts.curves(curves, "direction, most concepts first", steps=True) if measured else None,
+    plots.lines(curves, place, "concepts", drawstyle="steps-mid") if parts else None,
     evidence,
     """Concepts per direction, the proxy for polysemanticity, at the two thresholds. A concept
     counts in every direction that encodes it. One draw of negatives.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Kinds of concepts
@@ -86,48 +94,56 @@ style.figure(
 # From here on each concept by itself, for which the features have to be on this disk.
 
 # %%
-probe = counts.chosen(live.values())
-of_kinds = pd.DataFrame(
-    {"model": title} | counts.kinds(counts_of(m), probe, thresholds) for title, m in live.items()
-)
+probe = concept_tables.chosen(live.values())
+cuts = [m.value(cut) for m in [*live.values()][:1] for cut in ("threshold", "lower_threshold")]
+kinds = ({"model": t} | concept_tables.kinds(counts_of(m), probe, cuts) for t, m in live.items())
 style.table(
-    "kinds", of_kinds, "live",
+    "kinds",
+    pd.DataFrame(kinds),
+    "live",
     """Concepts of each kind that some right singular vector encodes, at the higher / at the lower
     threshold, and the mean best average precision. One draw of negatives.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## The most important direction
 
 # %%
 along, ends = [], {}
-pictures, names = counts.emoji_of(probe)
+images, names = concept_tables.emoji_of(probe)
 for title, m in live.items():
-    row, order = counts.most_important(words.whose(m)[1], probe, named)
+    row, order = concept_tables.most_important(words.whose(m)[1], probe, named)
     along.append(row)
     ends[title] = [*order[:shown], *order[-shown:]]
 style.table(
-    "top-concepts", pd.DataFrame(along), "live",
+    "top-concepts",
+    pd.DataFrame(along),
+    "live",
     """The most important direction of each head and the concepts with the highest average precision
     along it. The direction is signed so that it points to where the images lie on average.""",
     more="Importance is for images of the training distribution where their features are here.",
-)  # fmt: skip
+)
 style.figure(
-    "pictures", charts.ends(ends, pictures, names) if len(pictures) else None, "live",
+    "pictures",
+    pictures.ends(ends, images, names) if len(images) else None,
+    "live",
     f"""The {shown} test images that score highest and the {shown} that score lowest on the most
     important direction, in all drawing styles. Artists and licences:
     {{doc}}`/appendix/licences`.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Every concept
 
 # %%
 style.table(
-    "every-concept", counts.lookup(probe, live), "live",
+    "every-concept",
+    concept_tables.lookup(probe, live),
+    "live",
     """Each concept's best average precision in percent; the right singular vector that reaches it
-    is in brackets. One draw of negatives.""", search="Find a concept",
-)  # fmt: skip
+    is in brackets. One draw of negatives.""",
+    search="Find a concept",
+)
 
 # %% tags=["remove-input"]
 words.missing("concepts", backbone, list(measured.values()))

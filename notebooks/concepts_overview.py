@@ -23,11 +23,10 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.claims import ledger
-from companion.measurements.measures import counts_of
-from companion.publish import charts, counts, measured, style, words
+from companion.publish import concept_tables, measured, pictures, style, words
 
 families = load_families(edition)
-found = measured.known("concepts", edition)
+on_broden = [m for m in measured.known("concepts", edition) if m.data.name == "broden"]
 stated = ledger.printed_regions(ledger.load_claims()["C-overlap"])
 printed = {name: stated[name] for name in families if name in stated}
 
@@ -47,22 +46,28 @@ rows = pd.DataFrame(
     for name, regions in printed.items()
 )
 style.table(
-    "printed", rows, "published",
+    "printed",
+    rows,
+    "published",
     """Unique concepts of OpenAI's models as version 1 of the paper prints them (Figure 4).
     **The paper's own numbers, not a measurement of this book.** The sums and shares are ours.""",
     more="FT: finetuned; ZS: zero-shot; SUP: supervised. Broden has 1,197 concepts.",
-)  # fmt: skip
+)
 style.figure(
-    "venn", charts.venn({families[name].title: regions for name, regions in printed.items()}),
+    "venn",
+    pictures.venn({families[name].title: regions for name, regions in printed.items()}),
     "published",
     """How the concepts of OpenAI's zero-shot, finetuned and supervised models overlap, redrawn
     from version 1's Figure 4. **The paper's own numbers, not a measurement of this book.** Areas
     are approximate.""",
-)  # fmt: skip
-shares = rows.set_index("backbone")["of FT, in ZS (%)"].astype(int)
-ends = " and ".join(f"{shares[name]} % ({name})" for name in (shares.idxmin(), shares.idxmax()))
-style.text("shares", f"between {ends} of what a finetuned model encodes")
-supervised = rows["of FT, in SUP (%)"].astype(int)
+)
+of_finetuned = rows.set_index("backbone")[[*SHARES][:2]].astype(int)
+zero_shot, supervised = (of_finetuned[title] for title in of_finetuned)
+style.holds(
+    (zero_shot > supervised).all(), "zero-shot shares more than supervised in each", "published"
+)
+ends = (f"{zero_shot[name]} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax()))
+style.text("shares", f"between {' and '.join(ends)} of what a finetuned model encodes")
 style.text("shares-supervised", f"{supervised.min()} to {supervised.max()} %")
 
 # %% [markdown]
@@ -70,33 +75,13 @@ style.text("shares-supervised", f"{supervised.min()} to {supervised.max()} %")
 #
 # Along the right singular vectors, compared with chance, on Broden.
 
-
 # %%
-def named(m) -> dict[str, str]:
-    """A measurement's backbone and model."""
-    family, model = words.whose(m)
-    return {"backbone": family.title, "model": model.title}
-
-
-def stated_for(m) -> str:
-    """What version 1 prints for a model: it names OpenAI's, those finetuned from it, supervised."""
-    pretraining = words.whose(m)[1].pretraining
-    counted = m.family in printed and (m.level == "supervised" or "OpenAI" in pretraining)
-    return str(totals(printed[m.family]).get(m.level, "–") if counted else "–")
-
-
-on_broden = [m for m in found if m.data.name == "broden"]
-of_broden = pd.DataFrame(
-    named(m)
-    | counts.beside_chance(counts_of(m), "unique")
-    | {"of": f"{m.counts['concepts']:,}", "printed, of 1,197": stated_for(m)}
-    for m in on_broden
-)
+titled = {", ".join((words.whose(m)[0].title, words.whose(m)[1].title)): m for m in on_broden}
 style.table(
-    "measured", of_broden, words.kind(on_broden),
-    """Concepts that some right singular vector encodes on Broden at the paper's threshold,
-    compared with the same number of random directions and with permuted labels.""",
-    more="""Mean (lowest to highest) over draws of negatives. *Of*: concepts with enough positive
-    images. *Printed*: version 1's number for the model; the minimum number of positives there is
-    not known.""",
-)  # fmt: skip
+    "measured",
+    concept_tables.beside_chance(titled),
+    words.kind(on_broden),
+    """Concepts that some right singular vector encodes on Broden, compared with the same number of
+    random directions and with permuted labels.""",
+    more="Mean (lowest to highest) over draws of negatives, sets of directions, and permutations.",
+)

@@ -20,7 +20,7 @@ share: float = 0.8  # of the directions pruned, the least important first: that 
 
 # %%
 from companion.measurements import records
-from companion.publish import counts, figures, measured, plots, style, tables, words
+from companion.publish import concept_tables, figures, measured, plots, style, tables, words
 from companion.publish.style import holds
 
 directions = measured.with_imagenets_head(measured.known("privileged_directions", edition))
@@ -119,7 +119,7 @@ style.figure(
     words.kind([concepts]),
     """The head's directions encode about the same number of concepts as random directions. OpenAI's
     ViT-B/32; dot: mean; bar: lowest to highest draw.""",
-    counts.probe([concepts]),
+    concept_tables.probe([concepts]),
 )
 style.texts(
     {

@@ -26,52 +26,81 @@ edition: str = "pocket"  # which families
 # %%
 import pandas as pd
 
+from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
-from companion.publish import candidates, compared, dots, robustness, style, words
+from companion.publish import diagrams, indicator_tables, plots, robustness, style, words
+from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 
-evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
-known = candidates.measured(evidence, anywhere=True)
-everywhere = candidates.of_models(evidence, known)  # one row per model, NaN where unknown
+evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
+known = indicator_tables.measured(evidence, anywhere=True)
+everywhere = indicator_tables.of_models(evidence, known)  # one row per model, NaN where unknown
 kind = words.kind(m for own in known.values() for m in own.values())
+of_robustness = robustness.evidence(*evidence.robustness.values())
 
 # %% [markdown]
 # ## What is known
 
 # %%
 style.table(
-    "coverage", compared.coverage(everywhere, edition), "recorded",
-    f"""How many models each quantity is known for. A candidate is judged once at least
-    {candidates.LEAST} models have it and effective robustness (ER), measured on the same images
-    without shift (ImageNet; concepts: Broden).""",
+    "coverage",
+    indicator_tables.coverage(everywhere, edition),
+    "recorded",
+    f"""How many models each quantity is known for. A candidate is judged once at least {LEAST}
+    models have it and effective robustness (ER), both on images without shift.""",
     more="""ER comes from published accuracies on all shifts or from features of this book's own,
-    the other quantities from single images.""",
-)  # fmt: skip
+    the other quantities from single images: of ImageNet, and of Broden for concepts.""",
+)
 
 # %%
 sparse = {
     experiment: m
-    for experiment in candidates.EXPERIMENTS
+    for experiment in EXPERIMENTS
     for m in records.read_all(experiment, "efficientnet_lite0")
     if m.data.name == "scikit_image_photographs"
 }
-contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised"} | candidates.quantities(
-    sparse, evidence
-)
+contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised", "robust": None}
+contrast |= indicator_tables.quantities(sparse, evidence)
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 style.table(
-    "models", compared.candidates(shown.dropna(subset=["kurtosis"])),
-    words.kinds(robustness.evidence(*evidence.robustness.values()), kind),
-    """The models whose κ is measured per image, on the images without shift unless others are
+    "models",
+    indicator_tables.candidates(shown.dropna(subset=["kurtosis"]).reset_index(drop=True)),
+    words.kinds(of_robustness, kind),
+    """The models whose κ is measured per image, on images without shift unless others are
     named. Repeated trainings appear with seed 0.""",
-    more=f"""ER: effective robustness with its 95 % interval; robust: it exceeds what ordinary
-    models of equal accuracy have (see the ledger). Largest coordinate of the activation profile,
-    and importance of the most important direction: multiples of the mean. Concepts: encoded along
-    the head's right singular vectors, mean over draws of negatives; *random*: along the same number
-    of random directions, mean of {candidates.CHANCE} sets.""",
-)  # fmt: skip
+    more=f"""ER: with its 95 % interval. Robust: above ordinary models of equal accuracy. Largest
+    coordinate, importance: multiples of the mean. Concepts: along the head's right singular
+    vectors; *random*: along the same number of random directions, mean of {CHANCE} sets.""",
+)
+
+# %% [markdown]
+# ## Language and robustness
+
+# %%
+LANGUAGE = {"zero_shot": "yes", "captions": "yes", "finetuned": "yes", "supervised": "no"}
+WORDS = {("no", "yes"): "no model", ("yes", "no"): "ImageNet-Captions:\nnot measured"}
+trained = everywhere[everywhere["level"].isin(LANGUAGE) & everywhere["er"].notna()]
+answer = trained["robust"].map({True: "yes", False: "no"}).fillna("not known")
+cells = pd.DataFrame(
+    {
+        "of": trained["backbone"] + ", " + trained["title"],
+        "level": trained["level"],
+        "series": trained["level"].map(lambda level: level_title(level, edition)),
+        "language": trained["level"].map(LANGUAGE),
+        "robust": answer,
+    }
+)
+style.figure(
+    "quadrants",
+    diagrams.grid(cells, "language", "robust", WORDS) if edition == "paper" else None,
+    of_robustness,
+    """No model here is robust without language, which leaves the two inseparable. One mark for each
+    trained model with an effective robustness; a finetuned model counts by its start.""",
+)
+robust_without = cells.query("language == 'no' and robust == 'yes'")
+style.holds(robust_without.empty, "no model is robust without language", of_robustness)
 
 # %% [markdown]
 # ## Why version 2 withdrew a claim of version 1
@@ -80,38 +109,39 @@ style.table(
 # neither. The model that separates the two explanations has language and no robustness.
 
 # %%
-trained = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"])
-rows = {
-    backbone: [
-        dots.Row(f"{row.title}{' (robust)' * (row.robust is True)}", row.level, row.n_unique,
-                 chance=((row.random_directions,) * 3,))
-        for row in own.itertuples()
-    ]
-    for backbone, own in trained.groupby("backbone", sort=False)
-}  # fmt: skip
-named = " *Robust*: as in the table above." * bool(trained["robust"].eq(True).any())
+counted = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"])
+rows = counted.assign(panel=counted["backbone"], of=counted["title"]).rename(
+    columns={"n_unique": "concepts", "random_directions": "random directions"}
+)[["panel", "of", "level", "concepts", "random directions"]]
 style.figure(
-    "captions-control", dots.rows(rows, "concepts") if rows else None, kind,
-    """How many concepts each model's head encodes; the strokes above show what the same number of
-    random directions reaches. Captions of one style is the control: language without many
-    styles.""",
-    more=f"""Random directions: in the same features, mean of {candidates.CHANCE} sets.{named}
-    Intervals are on the pages of the families.""",
-)  # fmt: skip
+    "captions-control",
+    plots.marks(rows, "concepts", other="random directions") if len(rows) else None,
+    kind,
+    """Captions of one style, the control with language and one style, encodes fewer concepts than
+    the zero-shot models. Filled: the head's directions; hollow: the same number of random
+    ones.""",
+    more=f"Mean over draws of negatives; random directions: mean of {CHANCE} sets.",
+)
 
 # %%
 regions = printed_regions(load_claims()["C-overlap"])
 printed = pd.DataFrame(
-    {"backbone": family.title,
-     "ER of zero-shot (points)": compared.robustness(*evidence.intervals[model.name])}
+    {
+        "backbone": family.title,
+        "ER of zero-shot (points)": style.with_interval(*evidence.intervals[model.name]),
+    }
     | {f"concepts, {style.LEVEL_STYLES[level].title}": n for level, n in totals(own).items()}
-    for family in evidence.families.values() if (own := regions.get(family.name))
-    for model in family.at_level("zero_shot") if "OpenAI" in model.pretraining
-)  # fmt: skip
+    for family in evidence.families.values()
+    if (own := regions.get(family.name))
+    for model in family.at_level("zero_shot")
+    if "OpenAI" in model.pretraining
+)
 style.table(
-    "printed", printed, "published",
+    "printed",
+    printed,
+    "published",
     """The numbers of concepts that version 1 prints for OpenAI's models (**the paper's own, not
     measured here**), with effective robustness from published accuracies. Four models are too few
     for a correlation.""",
     more="The numbers are read off its Figure 4.",
-)  # fmt: skip
+)

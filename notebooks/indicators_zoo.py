@@ -22,15 +22,17 @@ least: float = 0.1  # ImageNet accuracy above which a model counts
 
 # %%
 import numpy as np
+import pandas as pd
 
 from analysis.metrics.peers import expected_by_others, left_out_error
 from companion.measurements import accuracies, atlas
-from companion.publish import compared, dots, style
+from companion.publish import indicator_tables, plots, style
+from companion.publish.indicator_tables import LEAST_OF_THE_ZOO, STATISTICS, ZOO
 
 every, on = atlas.measured_zoo(accuracies.load())
 usable = every[every["imagenet"] > least].reset_index(drop=True)
-known = usable.dropna(subset=["kurtosis"])
-judged = compared.zoo(usable, resamples, seed)
+known = usable["kurtosis"].notna().sum()
+judged = indicator_tables.zoo(usable, resamples, seed)
 
 # %% [markdown]
 # ## The baseline by hand
@@ -46,29 +48,42 @@ assert np.isclose(np.sqrt((missed**2).mean()), left_out_error(*columns))
 # ## What each quantity adds
 
 # %%
-titles = {"kurtosis": "κ", "persistence": "persistence", "mean_share": "share in the mean image",
-          "top_importance": "top importance (× mean)"}  # fmt: skip
-panels = {
-    title: [dots.Marks("zero-shot CLIP", "zero_shot", own[name], own["er"], look="small")]
-    for name, title in titles.items() for own in [usable.dropna(subset=[name])] if len(own)
-}  # fmt: skip
-shown = panels if len(judged) else {}
-label = "effective robustness, five shifts (points)"
+ER = "ER, five shifts (points)"
+panels = [
+    pd.DataFrame(
+        {"panel": title, "of": own["model"], "level": "zero_shot", "look": "small"}
+        | {"value": own[name], ER: 100 * own["er"]}
+    )
+    for name, (title, _) in ZOO.items()
+    for own in [usable.dropna(subset=[name])]
+]
 style.figure(
-    "scatter", dots.scatter(shown, label) if shown else None, "published, recorded",
+    "scatter",
+    plots.scatter(pd.concat(panels), "value", ER) if len(judged) else None,
+    "published, recorded",
     f"""Each quantity of the published zero-shot CLIP models above {100 * least:.0f} % on ImageNet,
     measured on {on}, against effective robustness from published accuracies.""",
-)  # fmt: skip
+)
+TITLES = {
+    "rank": STATISTICS["rank"],
+    "given": STATISTICS["given"],
+    "missed": "family left out, accuracy alone (points)",
+    "missed_with": "with it (points)",
+    "explained": "explained by data (%)",
+    "explained_with": "with it (%)",
+}
+shown = indicator_tables.with_intervals(judged, TITLES)
 style.table(
-    "candidates", judged, "published, recorded",
+    "candidates",
+    judged[["quantity", "models", "families"]].join(shown) if len(judged) else judged,
+    "published, recorded",
     """A quantity worth measuring lowers the error on a family left out and raises the share
     explained. Brackets: 95 % intervals.""",
-    more=f"""{resamples} resamples of data families (seed {seed}). Given accuracy: partial rank
-    correlation. Family left out: root mean square error of a line through all other families, from
-    ImageNet accuracy alone and with the quantity (κ, importance: logarithms). Explained by data:
-    share of the distance from the common line (logits) that family explains, adjusted.""",
+    more=f"""{resamples} resamples of data families (seed {seed}). Family left out: root mean square
+    error of a line through all others. Explained by data: share of the distance from the line that
+    family explains, adjusted.""",
     missing=f"""κ, persistence, the share of the mean image and importance of the {len(usable)}
-    published CLIP models that the bar rests on; so far {len(known)} of them have a measurement
-    of the edition `zoo`, and {compared.LEAST_OF_THE_ZOO} are needed. On a machine with a GPU and
+    published CLIP models that the bar rests on; so far {known} of them have a measurement
+    of the edition `zoo`, and {LEAST_OF_THE_ZOO} are needed. On a machine with a GPU and
     ImageNet's validation images: `companion families zoo`, then `companion grid --edition zoo`.""",
-)  # fmt: skip
+)

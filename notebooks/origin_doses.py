@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Outlier features, dose by dose
 #
-# How κ follows wrong captions, temperature and length of training, and how it goes with robustness,
-# over all runs of `data/pocket/origin.csv`; see {doc}`/where_outlier_features_come_from`.
+# How κ follows wrong captions, temperature and length of training, over runs of
+# `data/pocket/origin.csv`; see {doc}`/where_outlier_features_come_from`.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families
@@ -20,34 +20,59 @@ edition: str = "pocket"  # which families
 # %%
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
-from companion.publish import origin, style
+from companion.publish import origin, plots, style
 from companion.publish.origin import interval, spread, varied
 from companion.publish.style import digits, minus
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
 
-runs, mechanism, models = map(origin.read, ("origin", "origin_mechanism", "origin_models"))
-runs = runs.assign(of=runs["towers"].str.contains("web").map(
-    {True: "captions of six styles", False: "captions of one style"}))  # fmt: skip
-vit = runs[(runs["towers"] == "vit-web") & runs["second_moment"].isin(["element", "shared"])]
+runs, mechanism = map(origin.read, ("origin", "origin_mechanism"))
+two = runs[runs["second_moment"].isin(["element", "shared"])]
+web = {name: two[two["towers"] == f"{name.lower()}-web"] for name in ("ViT", "CNN")}
+vit = web["ViT"]
+
+MESSAGE = "raises the mean share with either optimiser, and κ with Adam alone."
 
 # %% [markdown]
 # ## Doses
 
-# %%
-MESSAGE = "raises the mean share with either optimiser, and κ with Adam alone. ViT, seed 0."
-dose = varied(vit[vit["seed"] == 0], "second_moment", "caption_noise")
-x = ("caption_noise", "share of wrong captions")
-style.figure("wrong-captions", origin.lines(dose, x, origin.PANELS, "y"),
-             "recorded", f"A larger share of wrong captions {MESSAGE}")  # fmt: skip
 
 # %%
-sharp = varied(vit[vit["seed"] == 0], "second_moment", "scale").dropna(subset="scale")
-x = ("scale", "logit scale")
-style.figure("scale", origin.lines(sharp, x, origin.PANELS, "xy"),
-             "recorded", f"A sharper temperature {MESSAGE}")  # fmt: skip
+def doses(column, label, log):
+    """κ and mean share of both backbones against one setting, and the runs that are drawn."""
+    drawn = {name: varied(own, "second_moment", column) for name, own in web.items()}
+    drawn = {name: own.dropna(subset=column) for name, own in drawn.items()}
+    frames = [
+        origin.over_seeds(own, (column, label), {quantity: title}, f", {name}")
+        for quantity, title in origin.PANELS.items()
+        for name, own in drawn.items()
+    ]
+    every = pd.concat(drawn.values()).groupby(["towers", "second_moment", column])
+    style.holds((every["seed"].nunique() == 3).all(), "each dose has three seeds")
+    mean = every[["kurtosis", "mean_share"]].mean().groupby(["towers", "second_moment"])
+    risen, most = mean.last() / mean.first(), mean["kurtosis"].max().xs("shared", level=1)
+    style.holds((risen["mean_share"] > 1.4).all() and most.max() < 3.2, MESSAGE)
+    style.holds((risen["kurtosis"].xs("element", level=1) > 1.7).all(), MESSAGE)
+    accuracy = 100 * every["accuracy"].mean().groupby("towers").agg(["min", "max"])
+    told = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
+    style.text(f"accuracy-{column.replace('_', '-')}", " (ViT) and ".join(told) + " (CNN)")
+    frame = pd.concat(frames, ignore_index=True)
+    return plots.lines(frame, label, "value", looks=origin.LOOKS, log=log, columns=2, height=2.2)
+
+
+style.figure(
+    "wrong-captions",
+    doses("caption_noise", "share of wrong captions", ""),
+    "recorded",
+    f"A larger share of wrong captions {MESSAGE} Bands: lowest to highest of three seeds.",
+)
+style.figure(
+    "scale",
+    doses("scale", "logit scale", "x"),
+    "recorded",
+    f"A sharper temperature {MESSAGE} Bands: lowest to highest of three seeds.",
+)
 
 # %% [markdown]
 # ## Length
@@ -57,91 +82,66 @@ lab = load_recipes().recipe("pocket-vit-web-large")
 rising = round(lab.warmup * lab.steps)
 of_lab = sum(warmed_cosine(lab.learning_rate, step, rising, lab.steps) for step in range(lab.steps))
 of_clip = 32 * 400e6 / 32768 * 5e-4 / 2  # epochs × pairs / batch × the cosine's mean
-long = varied(vit, "second_moment", "steps", "learning_rate")
-adam = long[long["second_moment"] == "element"]
+long = varied(vit, "second_moment", "steps")
+SUMMED = ("summed_rate", "sum of all learning rates")
 style.figure(
     "length",
-    origin.lines(long, ("summed_rate", "sum of all learning rates"), origin.KAPPA, "xy",
-                 marks={"shipped pocket ViT": of_lab, "OpenAI's ViT-B/32": of_clip}),
+    plots.lines(
+        origin.over_seeds(long, SUMMED, origin.KAPPA),
+        SUMMED[1],
+        "value",
+        looks=origin.LOOKS,
+        log="xy",
+        verticals={"pocket ViT": of_lab, "OpenAI's ViT-B/32": of_clip},
+        height=3.2,
+    ),
     "recorded",
     """κ grows with the length of training with Adam alone. Dashed: the length of training of the
-    shipped pocket ViT and of OpenAI's CLIP. Band: lowest to highest seed.""",
-)  # fmt: skip
-slope = np.polyfit(np.log(adam["summed_rate"]), np.log(adam["kurtosis"]), 1)[0]
+    shipped pocket ViT and of OpenAI's CLIP.""",
+)
+longer = varied(vit, "steps", "learning_rate")  # and other learning rates, of seed 0
+slope = np.polyfit(*np.log(longer[["summed_rate", "kurtosis"]].to_numpy().T), 1)[0]
 style.text("slope", f"{slope:.2f}")
+style.text("kappa-long", spread(longer.query("steps == 16000")["kurtosis"]))
+style.text("kappa-fast", spread(longer.query("learning_rate > 0.005")["kurtosis"]))
 style.text("lab-rate", digits(of_lab))
 style.text("clip-rate", f"{of_clip:.0f}")
 
 # %%
-SINGLE = {"memory": "Adam's β₂", "width": "coordinates", "weight_decay": "weight decay",
-          "learning_rate": "learning rate"}  # fmt: skip
+SINGLE = {
+    "memory": "Adam's β₂",
+    "width": "coordinates",
+    "weight_decay": "weight decay",
+    "learning_rate": "learning rate",
+}
 single = [
-    {"setting": title, "value": f"{one[name]:g}", "κ": digits(one["kurtosis"]),
-     "in the mean (%)": digits(100 * one["mean_share"]),
-     "accuracy (%)": style.percent(one["accuracy"])}
+    {
+        "setting": title,
+        "value": f"{one[name]:g}",
+        "κ": digits(one["kurtosis"]),
+        "in the mean (%)": digits(100 * one["mean_share"]),
+        "accuracy (%)": style.percent(one["accuracy"]),
+    }
     for name, title in SINGLE.items()
     for one in varied(vit[vit["seed"] == 0], name).sort_values(name).to_dict("records")
-]  # fmt: skip
-style.table("single", pd.DataFrame(single), "recorded",
-            "Other settings change κ with Adam as well. ViT, seed 0.")  # fmt: skip
-
-# %% [markdown]
-# ## Robustness
-
-# %%
-style.figure(
-    "robustness",
-    origin.points(runs.assign(er=100 * runs["er"]), ("kurtosis", "activation kurtosis κ"),
-                  ("er", "ER, unseen styles (points)"), "of", "x"), "recorded",
-    """Captions decide effective robustness, whatever κ is. One mark for each run, both
-    backbones.""",
-)  # fmt: skip
-ers = [runs["er"][runs["of"] == f"captions of {styles}"] for styles in ("one style", "six styles")]
-assert ers[0].max() < ers[1].min()  # what the page says
-within = {of: spearmanr(own["kurtosis"], own["er"]).statistic for of, own in runs.groupby("of")}
-style.text("rank-within", ", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()))
-
-# %% [markdown]
-# ## All weights trained
-
-# %%
-TITLES = {
-    "grown-vit-element": "Adam", "grown-vit-shared": "shared second moment in the projections",
-    "grown-vit-right-captions": "Adam, right captions", "grown-vit-captions": "Adam, one style",
-    "grown-vit-finetuned": "Adam, then finetuned on labels",
-}  # fmt: skip
+]
 style.table(
-    "models",
-    pd.DataFrame(
-        {
-            "trained": TITLES[m.model], "κ": digits(m.kurtosis),
-            "dominant in (%)": digits(100 * m.persistence),
-            "in the mean (%)": digits(100 * m.mean_share),
-            "κ after mean subtraction": digits(m.kurtosis_less_mean),
-            "accuracy (%)": style.percent(m.accuracy), "ER (points)": style.points(m.er),
-        }
-        for m in models.itertuples()
-    ), "recorded",
-    """All weights trained on, from a shipped ViT: Adam grows an outlier, a shared second moment in
-    the two projections prevents it. One seed.""",
-    missing="`python data/pocket/origin.py` trains these models, in ten minutes of one core.",
-)  # fmt: skip
-
-for m in models.itertuples():
-    style.text(f"kappa-{m.model}", digits(m.kurtosis))
-    style.text(f"er-{m.model}", style.points(m.er))
+    "single",
+    pd.DataFrame(single),
+    "recorded",
+    "Other settings change κ with Adam as well. ViT, seed 0.",
+)
 
 # %% [markdown]
 # ## Numbers for the page
 
 # %%
-for towers, own in runs.groupby("towers"):
-    for step, some in varied(own, "second_moment").groupby("second_moment"):
-        style.text(f"kappa-{towers}-{step}", spread(some["kurtosis"]))
-        style.text(f"accuracy-{towers}-{step}", spread(some["accuracy"], 100))
-        style.text(f"share-{towers}-{step}", spread(some["mean_share"], 100))
-        style.text(f"quiet-{towers}-{step}", spread(some["quiet_texts"], 100))
-        style.text(f"er-{towers}-{step}", style.with_interval(*interval(some["er"])))
+SHARES = {"accuracy": "accuracy", "share": "mean_share", "quiet": "quiet_texts"}
+for (towers, step), some in varied(runs, "second_moment").groupby(["towers", "second_moment"]):
+    style.text(f"kappa-{towers}-{step}", spread(some["kurtosis"]))
+    for label, name in SHARES.items():
+        style.text(f"{label}-{towers}-{step}", spread(some[name], 100))
+    style.text(f"er-{towers}-{step}", style.with_interval(*interval(some["er"])))
 growth = mechanism.query("towers == 'vit-web'")
 style.text("mechanism-steps", ", ".join(f"{step:,}" for step in growth["step"].unique()))
 for name in mechanism.columns[3:-1]:

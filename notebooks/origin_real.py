@@ -24,23 +24,19 @@ import pandas as pd
 
 from analysis.common import ROOT
 from analysis.families.registry import load_families
-from companion.publish import dots, style
-from companion.publish.style import digits, minus, span
+from companion.publish import plots, style
+from companion.publish.style import LEVEL_STYLES, digits, minus, span
 
 models = {m.name: (f, m) for f in load_families().values() for m in f.models}
 found = pd.read_csv(ROOT / "data/modalities/quiet.csv")
+level = {name: model.level for name, (_, model) in models.items()}
+backbone = found["model"].map(lambda name: models[name][0].title)
+title = found["model"].map(lambda name: models[name][1].title)
+untrained = found["model"].map(level) == "random"
+found["level"] = found["model"].map(level)
+found["of"] = backbone + np.where(untrained, ", random", "") + np.where(found["inferred"], "*", "")
+found["named"] = backbone + ", " + title + np.where(found["inferred"], " (inferred)", "")
 primary, control = (found[found["role"] == role] for role in ("primary", "control"))
-
-
-def named(row):
-    family, model = models[row.model]
-    return f"{family.title}, {model.title}" + " (inferred)" * bool(row.inferred)
-
-
-def short(row):
-    family, model = models[row.model]
-    return family.title + ", random" * (model.level == "random") + "*" * bool(row.inferred)
-
 
 # %% [markdown]
 # ## By hand
@@ -61,35 +57,39 @@ assert dominant == 9 and (spread < spread[dominant]).sum() == 0  # none varies l
 # ## Real models
 
 # %%
-PANELS = {"spread of texts": "images", "spread of images": "texts"}
+RANK = "rank (%)"
 main = pd.concat([primary, control])
-rows = {
-    title: [
-        dots.Row(short(row), models[row.model][1].level,
-                 *(100 * np.array([row.quiet, row.low, row.high])))
-        for row in main[main["mean_of"] == side].itertuples()
-    ]
-    for title, side in PANELS.items()
-}  # fmt: skip
+main = main.assign(
+    panel=main["mean_of"].map({"images": "spread of texts", "texts": "spread of images"}),
+    **{RANK: 100 * main["quiet"], "low": 100 * main["low"], "high": 100 * main["high"]},
+)
 style.figure(
-    "quiet", dots.rows(rows, "rank (%)", (50,), edition), "recorded",
+    "quiet",
+    plots.marks(
+        main[["panel", "of", "level", RANK, "low", "high"]],
+        RANK,
+        verticals={"by chance": 50},
+        limits=(-2, 100),
+        levels={name: LEVEL_STYLES[name].title for name in main["level"].unique()},
+    ),
+    "recorded",
     """In trained models each modality varies little where the other's mean lies. Dot: rank among
-    all coordinates; bar: 95 % of resampled items; line: by chance. *: model inferred.""",
-)  # fmt: skip
+    all coordinates; bar: 95 % of resampled items. *: model inferred.""",
+)
 
 # %%
-assert (primary["quiet"] < 0.1).all()  # what the page says
+style.holds(
+    (primary["quiet"] < 0.1).all(), "each modality varies little where the other's mean lies"
+)
 # If mean and spread were unrelated, each rank would be any of 0 … d − 1, over d − 1.
 width = primary["width"].to_numpy()
 by_chance = rng.integers(0, width, size=(draws, len(width))) / (width - 1)
 p = (1 + (by_chance.mean(axis=1) <= primary["quiet"].mean()).sum()) / (1 + draws)
-ranks = [span(100 * t["quiet"], digits) for t in (primary, control)]
-style.text(
-    "told",
-    f"The ranks of {primary['model'].nunique()} trained models are {ranks[0]} % "
-    f"({len(primary)} coordinates; one-sided p ≤ {p:.0e} against coordinates drawn at random). "
-    f"With random weights they are {ranks[1]} %.",
-)
+style.text("models", f"{primary['model'].nunique()}")
+style.text("coordinates", f"{len(primary)}")
+style.text("ranks", span(100 * primary["quiet"]))
+style.text("p", f"{p:.0e}")
+style.text("ranks-random", span(100 * control["quiet"]))
 style.text(
     "correlation", minus("{:+.2f} to {:+.2f}".format(*primary["correlation"].quantile([0, 1])))
 )
@@ -99,16 +99,20 @@ style.table(
     "table",
     pd.DataFrame(
         {
-            "model": named(row), "images / texts": f"{row.images_what} / {row.texts_what}",
-            "mean of": row.mean_of, "coordinate": row.coordinate,
-            "share (%)": digits(100 * row.share), "stays (%)": digits(100 * row.stays),
+            "model": row.named,
+            "images / texts": f"{row.images_what} / {row.texts_what}",
+            "mean of": row.mean_of,
+            "coordinate": row.coordinate,
+            "share (%)": digits(100 * row.share),
+            "stays (%)": digits(100 * row.stays),
             "over the median": digits(row.over_median),
             "rank (%)": f"{100 * row.quiet:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})",
         }
         for row in found.itertuples()
-    ), "recorded",
+    ),
+    "recorded",
     "The dominant coordinate of each mean, and how much the other modality varies there.",
     more="""Share: of the mean's energy. Stays: resamples in which the same coordinate dominates.
     Over the median: the other modality's standard deviation there, over its median. Rank: among all
     coordinates, with its 95 % interval over images and texts.""",
-)  # fmt: skip
+)

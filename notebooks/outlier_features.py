@@ -26,7 +26,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
 from companion.measurements.due import STYLES, TRAINING
 from companion.measurements.records import available
-from companion.publish import arrays, figures, inside, measured, style, words
+from companion.publish import arrays, figures, measured, pocket_models, style, words
 from companion.publish.style import digits
 
 backbone = load_family(family)
@@ -106,7 +106,7 @@ style.figure(
 # Other styles, where there are some, show what the images contribute.
 
 # %%
-styles = inside.by_style(found)
+styles = pocket_models.by_style(found)
 some = " (or as many as the last column says)" * ("unseen styles" in styles)
 style.table(
     "styles",

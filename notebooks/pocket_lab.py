@@ -14,9 +14,8 @@
 # # The pocket lab
 #
 # The paper's experiment in miniature: emoji instead of photographs, drawing styles instead of
-# ImageNet's shifts, networks that a laptop trains in a minute. This page shows the data, how this
-# backbone's models were trained, and what they recognise. The page {doc}`/guide/pocket_lab` says
-# what this can and cannot show about the paper.
+# ImageNet's shifts. This page shows the data, the training of this backbone's models, and what they
+# recognise; {doc}`/guide/pocket_lab` says what this can and cannot show about the paper.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the model family that is shown
@@ -26,113 +25,126 @@ import numpy as np
 import pandas as pd
 
 from analysis.common import ROOT
-from analysis.families.registry import load_family
+from analysis.families.registry import level_title, load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
-from companion.publish import charts, pocket, style
+from companion.publish import plots, pocket, style
+from companion.publish.pocket_models import look
 
 backbone = load_family(family)
 data = emoji.load()
-table = data.table
 kept = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
-STYLE_TITLES = {name: style.title for name, style in sets.styles().items()}
-shown = [emoji.IMAGENET, *emoji.SHIFTS]
+test = kept[(kept["family"] == family) & (kept["split"] == "test")]
+styles = {name: sets.styles()[name].title for name in (emoji.IMAGENET, *emoji.SHIFTS)}
+models = {model.name: model for model in backbone.models}
 
 # %% [markdown]
 # ## The data
 #
-# There are ten sets of emoji, each by different artists. One style plays ImageNet and five play its
-# shifts; no model ever trains on four of these five. The concepts are split: no model has seen a
-# test concept in any style.
+# Ten sets of emoji, each by different artists. One style plays ImageNet and five play its shifts;
+# no model trains on four of these five, and no model has seen a test concept in any style.
 
 # %%
 style.figure(
-    "styles", pocket.some_emoji(data), "live",
+    "styles",
+    pocket.some_emoji(data),
+    "live",
     """The same emoji in ten drawing styles: each column is a test concept, each row a style.
     Artists and licences: {doc}`/appendix/licences`.""",
-    more="""*imagenet*: the training style; *seen*: a shift whose style is in both web sets;
-    *unseen*: a shift whose style no model trains on; *web*: only in a web set.""",
-)  # fmt: skip
+    more="*imagenet*: the training style; *seen*: in both web sets; *unseen*: in no training.",
+)
 
 # %%
-counts = emoji.sizes(data)
-columns = [(emoji.IMAGENET, "train"), *((art, "test") for art in shown)]
-sizes = counts[columns].set_axis([f"{STYLE_TITLES[art]}, {of}" for art, of in columns], axis=1)
+columns = [(emoji.IMAGENET, "train"), *((art, "test") for art in styles)]
+sizes = emoji.sizes(data)[columns].set_axis([f"{styles[art]}, {of}" for art, of in columns], axis=1)
 style.table(
-    "sizes", sizes.reset_index(names="class"), None,
-    f"""Images per class in the training style and in the five shifts. In all, there are
-    {len(data):,} images of {table["concept"].nunique():,} concepts, and {len(emoji.CLASSES)}
-    classes. The web sets train on the training concepts of their styles.""",
-)  # fmt: skip
+    "sizes",
+    sizes.reset_index(names="class"),
+    None,
+    f"""Images per class in the training style and in the five shifts, of {len(data):,} images of
+    {data.table["concept"].nunique():,} concepts in all. Classes: {len(emoji.CLASSES)}.""",
+)
 
 # %% [markdown]
 # ## Training
 
 # %%
-first = pd.read_csv(ROOT / "data/pocket/curves.csv").query("seed == 0")
-trained = [(m.title, m.level, first[first["model"] == m.name]) for m in backbone.models]
-trained = [(title, level, curve) for title, level, curve in trained if len(curve)]
-lines = {
-    "training loss": {t: (level, c["step"], c["loss"]) for t, level, c in trained},
-    "accuracy while training (%)": {t: (level, c["step"], 100 * c["accuracy"])
-                                    for t, level, c in trained},
-}  # fmt: skip
+curves = pd.read_csv(ROOT / "data/pocket/curves.csv").query("seed == 0 and model in @models")
+curves["of"] = curves["model"].map(lambda name: models[name].title)
+curves["level"] = curves["model"].map(lambda name: models[name].level)
+PANELS = {"training loss": curves["loss"], "accuracy while training (%)": 100 * curves["accuracy"]}
+parts = [curves.assign(panel=title, value=values, quantity="") for title, values in PANELS.items()]
+lines = pd.concat(parts)[["panel", "quantity", "of", "level", "step", "value"]]
 style.figure(
-    "curves", charts.curves(lines, "step"), "recorded",
-    """Loss and accuracy during the training of seed 0. The losses of different objectives are not
-    comparable.""",
-    more="""`data/pocket/README.md` says how the recipes were chosen, and on which images accuracy
-    was watched during training.""",
-)  # fmt: skip
+    "curves",
+    plots.lines(lines, "step", "value", columns=2),
+    "recorded",
+    "Loss and accuracy during the training of seed 0. Compare no losses of two objectives.",
+)
 
 # %% [markdown]
 # ## What the models recognise
 #
-# For one checkpoint (seed 0) and one style: an image is recognised if the head gives its own class
-# the highest logit. Then the same for every shipped checkpoint and every style, compared with what
-# was recorded.
+# An image is recognised if the head gives its own class the highest logit: for every shipped
+# checkpoint (seed 0) and every style, compared with what was recorded.
 
 # %%
-test = kept[(kept["family"] == family) & (kept["split"] == "test")]
 zero = test[test["seed"] == 0].set_index(["model", "style"])["accuracy"]
 again = {}
-for model in backbone.models:
-    names = {art: f"pocket-{art}-test" for art in shown}
-    for art in (art for art in shown if store.features_path(model.name, names[art]).exists()):
-        images = store.read_features(store.features_path(model.name, names[art]), model)
-        head = store.read_head(store.head_path(model.name, names[art]), model)
+for name, art in ((name, art) for name in models for art in styles):
+    place = store.features_path(name, f"pocket-{art}-test")
+    if place.exists():
+        images = store.read_features(place, models[name])
+        head = store.read_head(store.head_path(name, f"pocket-{art}-test"), models[name])
         h, labels = images.features[images.labels >= 0], images.labels[images.labels >= 0]
-        hits = head.logits(h).argmax(axis=1) == labels  # (N,)
-        if not again and not head.normalize:
-            assert np.isclose(hits.mean(), recognised(h, labels, head.weight, head.bias).mean())
-        again[model.name, art] = hits.mean()
+        again[name, art] = (head.logits(h).argmax(axis=1) == labels).mean()
+        if not head.normalize:
+            by_metric = recognised(h, labels, head.weight, head.bias).mean()
+            assert np.isclose(again[name, art], by_metric)
 gaps = 100 * np.abs([again[key] - zero[key] for key in again if key in zero.index])
-told = f"""Classified again in this build with the shipped checkpoints (seed 0):
-{(gaps < 5.1e-4).sum()} of {len(gaps)} accuracies are exactly those kept, the largest difference is
-{max(gaps, default=0):.2f} points."""
-style.text("live", told.replace("\n", " ") if len(gaps) else "")
+style.text(
+    "live",
+    f"""Classified again in this build with the shipped checkpoints (seed 0):
+    {(gaps < 5.1e-4).sum()} of {len(gaps)} accuracies are exactly those kept, the largest difference
+    is {max(gaps, default=0):.2f} points.""".replace("\n    ", " ")
+    * bool(len(gaps)),
+)
 
 # %%
-of_seeds = test.groupby(["model", "style"])["accuracy"]
-ends = of_seeds.agg(["mean", "min", "max"]).map(style.percent)
-with_class = table[(table["split"] == "test") & (table["class_index"] >= 0)]
-most = 100 * with_class["class_index"].value_counts(normalize=True).max()
+ends = test.groupby(["model", "style"])["accuracy"].agg(["mean", "min", "max"]).map(style.percent)
 cells = ends["mean"] + " (" + ends["min"] + " to " + ends["max"] + ")"
-accuracies = pd.DataFrame({"model": m.title} | {STYLE_TITLES[a]: cells[m.name, a] for a in shown}
-                          for m in backbone.models)  # fmt: skip
+classes = data.table.query("split == 'test' and class_index >= 0")["class_index"]
+most = 100 * classes.value_counts(normalize=True).max()
 style.table(
-    "accuracies", accuracies, "recorded",
+    "accuracies",
+    pd.DataFrame(
+        {"model": model.title} | {title: cells[name, art] for art, title in styles.items()}
+        for name, model in models.items()
+    ),
+    "recorded",
     f"""Accuracy in percent on the test concepts: mean (lowest to highest) of
-    {test["seed"].nunique()} seeds. {STYLE_TITLES[emoji.IMAGENET]} is the training style; chance is
+    {test["seed"].nunique()} seeds. {styles[emoji.IMAGENET]} is the training style; chance is
     {100 / len(emoji.CLASSES):.0f} %.""",
     more=f"""Classes are of unequal size: always naming the most frequent one is right in
     {most:.0f} %.""",
-)  # fmt: skip
+)
 
 # %%
+ACCURACY = "accuracy on test concepts (%)"
+marks = pd.concat(test[test["style"] == art].assign(of=pocket.titled(art)) for art in styles)
+marks = marks.assign(**{ACCURACY: 100 * marks["accuracy"]}, look=marks["model"].map(look))
 style.figure(
-    "by-style", pocket.by_style(backbone, test, shown), "recorded",
-    """Accuracy on the test concepts by style, one mark per seed. The dashed line is chance, if all
-    classes were equally frequent.""",
-)  # fmt: skip
+    "by-style",
+    plots.marks(
+        marks[["of", "level", "look", ACCURACY]],
+        ACCURACY,
+        verticals={"chance": 100 / len(emoji.CLASSES)},
+        levels={level: level_title(level, "pocket") for level in marks["level"].unique()},
+        dodge=0.14,
+        height=0.7,
+    ),
+    "recorded",
+    """Trained models lose accuracy in each style that they have not seen. One mark for each seed;
+    hollow: the small web.""",
+)

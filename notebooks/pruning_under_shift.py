@@ -27,7 +27,8 @@ from analysis.families.registry import load_family
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
 from companion.measurements.records import available
-from companion.publish import figures, inside, style, words
+from companion.publish import figures, style, words
+from companion.publish.pocket_models import pruning_rows, pruning_steps, pruning_told
 from companion.publish.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -58,20 +59,7 @@ lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline 
 
 # %%
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
-curves = {
-    title: pd.concat(
-        figures.steps(
-            label,
-            order,
-            c.values,
-            *filter(lambda end: end is not None, (c.low, c.high)),
-            kept=c.kept,
-        ).assign(extrapolated=~c.sound)
-        for label, part in quantities.items()
-        for order, c in inside.pruning_curves(orders, part, lowest).items()
-    )
-    for title, orders in sweeps.items()
-}
+curves = {title: pruning_steps(orders, quantities, lowest) for title, orders in sweeps.items()}
 drawn = next((m.value("random_orders") for m in found), "no")
 style.figure(
     "curve",
@@ -89,7 +77,7 @@ style.figure(
 rows = pd.DataFrame(
     row
     for title, orders in sweeps.items()
-    for row in inside.pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
+    for row in pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
 style.table(
     "kept",
@@ -102,7 +90,7 @@ style.table(
     resample or image by image; each head is judged alone. (*): the accuracy is below the pool's
     lowest, so the baseline is extrapolated.""",
 )
-told = (inside.pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
+told = (pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
 style.text("eighty", "\n".join(told))
 
 # %% tags=["remove-input"]

@@ -28,12 +28,13 @@ import pandas as pd
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.publish import candidates, compared, dots, robustness, style, words
+from companion.publish import indicator_tables, plots, robustness, style, words
+from companion.publish.indicator_tables import STATISTICS, TO_BEAT
 
-evidence = gather(edition, experiments=("accuracy", *candidates.EXPERIMENTS))
-known = candidates.measured(evidence)
-models = candidates.of_models(evidence, known).dropna(subset=["er"])  # NaN where unknown
-recorded = candidates.of_seeds(evidence.families, resamples, seed)  # of the pocket lab's seeds
+evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENTS))
+known = indicator_tables.measured(evidence)
+models = indicator_tables.of_models(evidence, known).dropna(subset=["er"])  # NaN where unknown
+recorded = indicator_tables.of_seeds(evidence.families, resamples, seed)  # of the pocket lab
 kinds = (words.kind([m]) for own in known.values() for m in own.values())
 kind = words.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
@@ -45,12 +46,12 @@ SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 # pairs of a robust model and another one in which the robust one has the higher value.
 
 # %%
-for candidate in [*candidates.judgeable(models)][:1]:
+for candidate in [*indicator_tables.judgeable(models)][:1]:
     rows = models.dropna(subset=[candidate])
     ranks, ranks_er = (rows[v].rank() - (len(rows) + 1) / 2 for v in (candidate, "er"))
     rho = (ranks * ranks_er).sum() / np.sqrt((ranks**2).sum() * (ranks_er**2).sum())
     assert np.isclose(rho, indicators.rank_correlation(rows[candidate], rows["er"]))
-    sure = compared.known(rows)  # robust or not
+    sure = indicator_tables.known(rows)  # robust or not
     if sure["robust"].nunique() == 2:
         x, robust = sure[candidate].to_numpy(), sure["robust"].to_numpy()
         pairs = np.sign(x[robust][:, None] - x[~robust])  # 1: the robust one is higher; a tie: 0
@@ -60,52 +61,84 @@ for candidate in [*candidates.judgeable(models)][:1]:
 # ## Candidates against effective robustness
 
 # %%
+ER = f"ER, {'unseen styles' if edition == 'pocket' else 'five shifts'} (points)"
+LARGE = ("kurtosis", TO_BEAT)  # shown first, each in a panel of its own
 for name, (frame, of_kind) in SHOWN.items():
-    panels = {
-        title: compared.marks(frame.dropna(subset=[candidate]), candidate, edition)
-        for candidate, title in candidates.judgeable(frame).items() if candidate != "best"
-    }  # fmt: skip
-    shifts = "unseen styles" if edition == "pocket" else "five shifts"
-    label = f"effective robustness, {shifts} (points)"
-    two = any(mark.look == "hollow" for marks in panels.values() for mark in marks)
-    concepts = any("oncepts" in title for title in panels)
-    style.figure(
-        f"scatter{name}", dots.scatter(panels, label) if panels else None, of_kind,
-        f"""Candidates against effective robustness, one mark for each model
-        {"and seed of training " * bool(name)}for which both are known. Vertical lines are 95 %
-        intervals{"; marks of the second backbone are hollow" * two}.""",
-        more="Concepts are counted along the right singular vectors." * concepts,
-    )  # fmt: skip
+    titles = indicator_tables.judgeable(frame)
+    for part, chosen in (("", [*LARGE]), ("-rest", [c for c in titles if c not in LARGE])):
+        rows = indicator_tables.against_robustness(
+            frame, {c: titles[c] for c in chosen if c in titles}, ER
+        )
+        style.figure(
+            f"scatter{name}{part}",
+            plots.scatter(rows, "value", ER) if len(rows) else None,
+            of_kind,
+            f"""Neither κ nor another candidate forms a separate group of robust models. One mark
+            for each model{" and seed" * bool(name)}; lines: 95 % intervals; hollow: the second
+            backbone.""",
+        )
 
 # %%
 for name, (frame, of_kind) in SHOWN.items():
-    judged = compared.judged(
-        frame, candidates.judgeable(frame), candidates.TO_BEAT, resamples, seed
-    )
-    robust = compared.known(frame)["robust"] if len(judged) else pd.Series(dtype=bool)
+    titles = indicator_tables.judgeable(frame)
+    judged = indicator_tables.judged(frame, titles, TO_BEAT, resamples, seed)
+    shown = indicator_tables.with_intervals(judged, STATISTICS)
+    if len(judged):
+        shown.insert(0, "candidate", judged["candidate"])
+        robust = indicator_tables.known(frame)["robust"]
+        for label, count in (
+            ("models", len(frame)),
+            ("robust", robust.sum()),
+            ("not", (~robust).sum()),
+        ):
+            style.text(f"{label}{name}", f"{count}")
+        few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
+        style.holds(few or edition == "paper", "separation cannot be judged", of_kind)
     style.table(
-        f"candidates{name}", judged.drop(columns="p"), of_kind,
-        f"""Does a candidate separate robust models from others? Known to be robust for their
-        accuracy: {robust.sum()} of {len(frame)} models; known not to be: {(~robust).sum()}. A
-        candidate has to beat the last row.""",
-        more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models (seed {seed}). p is
-        adjusted for the number of candidates. Among robust, among others: from
-        {compared.LEAST_WITHIN} models on. Area under ROC: from {indicators.LEAST_OF_A_SORT} models
-        of each sort on; 0.5 is no separation. Cut: 50 is chance. The chapter on indicators says how
-        each column is computed, and why the intervals are too narrow.""",
-    )  # fmt: skip
-    style.text(f"separating{name}", compared.separating(judged))
+        f"candidates{name}",
+        shown,
+        of_kind,
+        """No candidate correlates with effective robustness much better than accuracy without
+        shift, the last row, which each has to beat.""",
+        more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models (seed {seed}).
+        Columns that need more models whose robustness is known are left out.""",
+    )
 
 # %% [markdown]
 # ## What to expect of a model, over seeds
 
 # %%
-seeds = compared.over_seeds(recorded, evidence.families)
 style.table(
-    "seeds", seeds, "recorded",
+    "seeds",
+    indicator_tables.over_seeds(recorded, evidence.families),
+    "recorded",
     f"""How much results vary when training is repeated: lowest to highest of
     {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
-    more=f"""Accuracy: on the test emoji of the training style. ER: on unseen styles. Importance:
-    the largest, times the mean. Concepts: along the head's right singular vectors; *random*:
-    along the same number of random directions, mean of {candidates.CHANCE} sets.""",
-)  # fmt: skip
+    more=f"""Accuracy: test emoji of the training style. ER: unseen styles. Importance, largest
+    coordinate: times the mean. Concepts: along the head's right singular vectors; *random*: along
+    the same number of random directions, mean of {indicator_tables.CHANCE} sets.""",
+)
+
+# %%
+PREDICTED = {"web-large": "zero-shot", "finetuned": "finetuned", "supervised": "supervised"}
+place, names = "predicted order, from the most robust", [*PREDICTED.values()]
+orders = [
+    rows.assign(of=f"seed {run}", panel=backbone, **{place: range(3), ER: 100 * rows["er"]})
+    for (backbone, run), seeds in (recorded.groupby(["backbone", "seed"]) if len(recorded) else ())
+    for rows in [pd.concat(seeds[seeds["model"].str.endswith(name)] for name in PREDICTED)]
+]
+if orders:
+    frame = pd.concat(orders)[["panel", "of", place, ER]]
+    looks = {f"seed {run}": plots.Look(style.INK, plots.DASHES[run]) for run in range(3)}
+    drawing = plots.lines(frame, place, ER, looks=looks, columns=2)
+    for axes in drawing.figure.axes:
+        axes.set_xticks(range(3), names)
+    falls = [rows["er"].is_monotonic_decreasing for rows in orders]
+    style.text("orders", f"{sum(falls)} of {len(falls)}")
+    style.figure(
+        "order",
+        drawing,
+        "recorded",
+        f"""{sum(falls)} of {len(falls)} trainings show the predicted order of effective
+        robustness: their lines fall from left to right. One line for each seed.""",
+    )

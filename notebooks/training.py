@@ -28,10 +28,12 @@ known = {name: recipes.load(name) for name in recipes.names()}
 # %%
 rows = tables.settings(known)
 style.table(
-    "recipes", pd.DataFrame(rows), None,
+    "recipes",
+    pd.DataFrame(rows),
+    None,
     "Every setting of every recipe has a source, which the last column names.",
     search="Find a setting",
-)  # fmt: skip
+)
 ours = sum(row["source"].startswith("our choice") for row in rows)
 style.text("count", f"Of their {len(rows)} settings, {ours} are our choice.")
 
@@ -42,10 +44,11 @@ peaks = ", ".join(
     f"{gpu['peak'] / 1e12:.0f} for the [{gpu['name']}]({gpu['source']})" for gpu in assumed["gpus"]
 )
 style.table(
-    "cost", pd.DataFrame(tables.costs(known, load_families(edition).values())), None,
+    "cost",
+    pd.DataFrame(tables.costs(known, load_families(edition).values())),
+    None,
     "Estimated cost of one training, in hours of one GPU. Not measured.",
-    more=f"""Images: seen in all epochs. Operations are counted (forward and backward). The rest is
-    assumed: a peak of {peaks} × 10¹² operations a second (bf16, by the maker), of which
-    {100 * high:.0f} % down to {100 * low:.0f} % are reached. Images per second: the rate at which
-    the processors must then decode for one GPU.""",
-)  # fmt: skip
+    more=f"""Operations are counted (forward and backward). Assumed: a peak of {peaks} × 10¹²
+    operations a second (bf16, by the maker), of which {100 * high:.0f} % down to {100 * low:.0f} %
+    are reached. Images per second: what processors must then decode for one GPU.""",
+)

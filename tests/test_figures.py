@@ -14,7 +14,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import charts, dots, figures, labels, pictures, plots, style
+from companion.publish import diagrams, figures, labels, pictures, plots, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -35,21 +35,20 @@ IMAGES, DIRECTIONS, CONTROL = (
 )  # fmt: skip
 
 
-def marks(level="zero_shot", look="filled"):
-    return dots.Marks("CLIP", level, [0.5, 0.7], [0.4, 0.62], look=look)
-
-
 LINE = Baseline(1.0, 0.0, 1.0)
 POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
 CURVE = figures.steps("accuracy (%)", "importance", np.linspace(0.1, 0.6, 10), np.zeros(10),
                       np.ones(10))  # fmt: skip
 ENDS = ((0.1, 0.9), (0.1, 0.9))
-ROW = dots.Row("CLIP", "zero_shot", 3.2, 2.1, 4.3, chance=((1.5, 1, 2), (0.5, 0, 1)))
 FRAME = pd.DataFrame(
     {"panel": ["κ", "κ", "ER"], "of": ["CLIP", "ResNet", "CLIP"], "x": [1.0, 2, 3],
      "level": ["zero_shot", "supervised", "zero_shot"],
      "value": [90.0, 3, 12], "low": [80.0, 2, 11], "high": [99.0, 4, 13],
      "other": [3.0, 3, 5], "note": ["442", "none", ""]}
+)  # fmt: skip
+CELLS = pd.DataFrame(
+    {"of": ["a", "b", "c"], "level": ["zero_shot", "zero_shot", "supervised"],
+     "series": "s", "language": ["yes", "yes", "no"], "robust": ["yes", "yes", "no"]}
 )  # fmt: skip
 #: Each drawing with the same data, what its alternative text must say, and the first rows of
 #: its data as a file.
@@ -117,30 +116,12 @@ DRAWN = {
         "RN50: zero-shot only 10, zero-shot and finetuned only 4, zero-shot and supervised only 0",
         "of,encoded by,concepts\nRN50,zero-shot only,10\n",
     ),
-    "curves": (
-        lambda: charts.curves({"loss": {"CLIP": ("zero_shot", [0, 1], [3, 1.5])}}, "step"),
-        "loss, CLIP: 3.00 at 0.00, 1.50 at 1.00", "",
-    ),
     "pictures": (
         lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
     ),
-    "scatter": (
-        lambda: dots.scatter({"κ": [marks(), marks("supervised", "hollow")]}, "ER"),
-        "κ: 4 marks, rank correlation 1.00",
-        "panel,marks,value,ER\nκ,CLIP,0.5,40\nκ,CLIP,0.7,62\n",
-    ),
-    "scatter, named": (
-        lambda: dots.scatter({"κ": [marks()._replace(names=["RN50", "RN101"])]}, "ER", "κ"), "κ",
-        "panel,marks,name,κ,ER\nκ,CLIP,RN50,0.5,40\nκ,CLIP,RN101,0.7,62\n",
-    ),
-    "at places": (
-        lambda: dots.strips(["R", "A"], [marks()._replace(x=[0, 1])], "ER"),
-        "CLIP: R 40.0, A 62.0", "marks,at,ER\nCLIP,R,40\nCLIP,A,62\n",
-    ),
-    "rows": (
-        lambda: dots.rows({"": [ROW]}, "concepts", levels="paper"),
-        "CLIP: 3.20, 2.10, 4.30, 1.50, 0.500",
-        'panel,of,level,value,low,high,"random directions, mean",',
+    "cells": (
+        lambda: diagrams.grid(CELLS, "language", "robust", {("no", "yes"): "no model"}),
+        "language no, robust no: 1; language yes, robust yes: 2.", "of,level,series,language,",
     ),
 }  # fmt: skip
 
@@ -190,9 +171,12 @@ def test_a_cell_in_a_file_has_no_markup(cell, text):
     assert plain(cell) == text
 
 
-def test_a_legend_calls_the_pocket_labs_captions_by_their_name():
-    (legend,) = dots.rows({"": [ROW._replace(level="captions")]}, levels="pocket").figure.legends
-    assert "captions of one style" in [text.get_text() for text in legend.get_texts()]
+def test_what_shares_no_quantity_shares_no_axis():
+    """Two candidates in two panels: each has an x axis of its own, which its name labels."""
+    frame = FRAME.drop(columns=["low", "high"])
+    left, right = plots.scatter(frame, "value", "x").figure.axes
+    assert (left.get_xlabel(), right.get_xlabel()) == ("κ", "ER")
+    assert left.get_xlim() != right.get_xlim()
 
 
 def test_every_level_has_a_colour_and_a_marker_of_its_own():

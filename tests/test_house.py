@@ -145,14 +145,14 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (5_800, 57_500),  # goal: 4,800 lines
-    "companion": (9_418, 102_160),  # goal: 6,600
+    "companion": (9_175, 100_250),  # goal: 6,600
     "training": (1_350, 14_000),  # goal: 1,150
     "book/_extensions": (990, 10_930),  # goal: 850
-    "notebooks": (3_018, 27_435),  # goal: 2,100
-    "tests": (12_745, 150_200),  # goal: 9,000
+    "notebooks": (3_205, 28_760),  # goal: 2,100
+    "tests": (12_740, 150_150),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
-FOLDED = 475  # `fmt: skip` and `fmt: off`; goal: 60
+FOLDED = 344  # `fmt: skip` and `fmt: off`; goal: 60
 #: Functions above 50 lines and modules above 400, which are to be divided; there are no others.
 LONG = set(
     [
@@ -163,7 +163,6 @@ LONG = set(
         "interventions",
         "unread",
         "average_precision",
-        "charts",
         "checkpoints",
         "commands",
         "common",

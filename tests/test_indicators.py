@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from analysis.metrics import indicators
 from companion.claims.evidence import gather
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from companion.publish import candidates, compared
+from companion.publish import indicator_tables
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -91,24 +90,21 @@ def test_what_a_candidate_has_to_beat_stands_beside_it():
         "kurtosis": accuracy + generator.normal(0, 0.1, 24), "best": generator.random(24),
         "robust": [None, None] * 2 + [False] * 10 + [True] * 10,
     })  # fmt: skip
-    titles = candidates.judgeable(models)
+    titles = indicator_tables.judgeable(models)
     assert [*titles] == ["kurtosis", "best", "imagenet"]
-    found = compared.judged(models, titles, candidates.TO_BEAT, 100, 0).set_index("candidate")
-    assert found.loc["κ", "area under ROC"] == "1.00"
-    assert found.loc["κ", "p"] == pytest.approx(2 / 252)  # of five and five models, two candidates
-    assert float(found.loc["κ", "rank correlation with ER"].split()[0]) > 0.8
-    given, low, high = map(
-        float, re.findall(r"-?[\d.]+", found.loc["κ", "given accuracy"].replace("−", "-"))
-    )
-    assert abs(given) < 0.5 and low < 0 < high
-    assert found.loc["κ", "trained only"] == found.loc["κ", "rank correlation with ER"]
-    assert np.isnan(found.loc[titles["imagenet"], "p"])
-    assert "by κ (1.00; rank" in compared.separating(found.reset_index())
+    judged = indicator_tables.judged(models, titles, "imagenet", 100, 0)
+    kappa, _, accuracy = judged.to_dict("records")
+    assert kappa["area"] == 1
+    assert kappa["p"] == pytest.approx(2 / 252)  # of five and five models, two candidates
+    assert kappa["rank"] > 0.8 and kappa["trained"] == kappa["rank"]
+    assert abs(kappa["given"]) < 0.5 and kappa["given_low"] < 0 < kappa["given_high"]
+    assert np.isnan(accuracy["p"]) and np.isnan(accuracy["given"])
+    shown = indicator_tables.with_intervals(judged, indicator_tables.STATISTICS)
+    assert shown["given accuracy"].tolist()[2] == "n/a"
+    assert "cut from other backbones (%)" not in shown, "one backbone: no row has it"
     few = models[models["er"].rank() <= 20].assign(robust=[True, False] + [None] * 18)
-    none = compared.judged(few, titles, candidates.TO_BEAT, 100, 0)
-    assert compared.separating(none).endswith(
-        "fewer than 3 models are known to be robust, or known not to be."
-    )
+    none = indicator_tables.judged(few, titles, "imagenet", 100, 0)
+    assert none[["area", "p", "among_robust", "among_others", "cut"]].isna().all(axis=None)
 
 
 def test_a_cut_is_chosen_between_values():
@@ -119,7 +115,8 @@ def test_a_cut_is_chosen_between_values():
 
 
 def test_what_stands_in_one_row_is_measured_on_the_same_images():
-    known = candidates.measured(gather("paper", experiments=candidates.EXPERIMENTS), anywhere=True)
+    evidence = gather("paper", experiments=indicator_tables.EXPERIMENTS)
+    known = indicator_tables.measured(evidence, anywhere=True)
     for model, images in {"vit_b_16-openai": "coco_500_images",
                           "vit_b_32-openai": "imagenet_train_4000"}.items():  # fmt: skip
         own = known[model]["outlier_features"], known[model]["privileged_directions"]

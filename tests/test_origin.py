@@ -17,6 +17,7 @@ from test_train import TOWERS, recipe
 from analysis.common import sha256_of
 from analysis.images import public
 from analysis.metrics import modalities
+from companion.publish import diagrams
 from companion.publish import origin as figures
 from training import objectives, origin, pocket
 from training.optimizers import ProjectionAdamW, projections
@@ -213,20 +214,26 @@ def test_a_recorded_run_comes_out_again(kept):
     assert turned == pytest.approx(3, abs=0.5), "in random axes nothing stands out"
 
 
-def test_figures_of_runs_say_what_they_show():
+def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
     runs = pd.DataFrame(
-        {"second_moment": ["element", "element", "shared"] * 2, "seed": [0, 1, 0] * 2,
-         "step": [1, 1, 1, 9, 9, 9], "kurtosis": [3, 3, 3, 8, 12, 2.9], "er": [1.0, 2, 3, 4, 5, 6]}
-    )  # fmt: skip
-    drawn = figures.lines(runs, ("step", "step"), figures.KAPPA, "xy", {"CLIP": 20})
-    assert "Adam 3.00 to 10.0; Adam, shared second moment 3.00 to 2.90." in drawn.alt
-    assert [*drawn.data] == ["second_moment", "seed", "step", "kurtosis"] and len(drawn.data) == 6
-    assert drawn.figure.axes[0].get_xlim()[1] > 20, "the mark is in sight"
-    scatter = figures.points(runs, ("kurtosis", "κ"), ("er", "ER"), "second_moment", "x")
-    assert "shared: 2 marks, κ 2.90 to 3.00, ER 3.00 to 6.00" in scatter.alt
-    assert figures.spread(runs["kurtosis"][3:5]) == "10.0 (8.00 to 12.0)"
+        {
+            "optimiser": ["Adam", "Adam", "sign"],
+            "seed": [0, 1, 0],
+            "step": [1, 1, 1],
+            "kurtosis": [8, 12, 2.9],
+        }
+    )
+    lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA, ", ViT")
+    adam, _ = lines.to_dict("records")
+    assert adam["of"] == "Adam" and adam["steps"] == 1
+    assert (adam["value"], adam["low"], adam["high"]) == (10, 8, 12)
+    assert adam["panel"] == "activation kurtosis κ, ViT"
+    assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA).empty
+    assert figures.spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
     mean, low, high = figures.interval(pd.Series([1.0, 2.0, 3.0]))
     assert (mean, high - mean) == (2, pytest.approx(4.303 / 3**0.5, rel=1e-3)) and low < 0
+    drawn = diagrams.chain({"data": "tested: yes", "κ": ""})
+    assert drawn.alt == "A chain. data, then: tested: yes κ."
 
 
 def test_runs_that_vary_in_more_are_left_out():

@@ -14,7 +14,8 @@ from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements import concept_probe, records
 from companion.measurements.concept_probe import ConceptsMissingError
 from companion.measurements.due import CONCEPTS
-from companion.publish import counts, words
+from companion.measurements.measures import counts_of
+from companion.publish import concept_tables, words
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 
@@ -56,8 +57,8 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
     recorded = records.read_all("concepts")[0]
     data = recorded.data.model_copy(update={"name": "pocket"})
     live = recorded.model_copy(update={"live": True, "data": data})
-    assert counts.chosen([recorded]) is None and not len(counts.emoji_of(None)[0])
-    assert counts.chosen([recorded, live]).data == CONCEPTS["pocket"]
+    assert concept_tables.chosen([recorded]) is None and not len(concept_tables.emoji_of(None)[0])
+    assert concept_tables.chosen([recorded, live]).data == CONCEPTS["pocket"]
 
 
 def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
@@ -67,14 +68,24 @@ def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     assert words.not_measured([]) == ""
 
 
-def test_an_interval_from_halves_says_what_they_do_to_the_count():
-    """Recorded halves of one model: a level of their own."""
+def test_a_table_of_counts_has_each_number_of_the_measurement():
     (m,) = records.read_all("concepts", "vit_b_32")
-    found = counts.counts_of(m)
-    mean, whole = found.of("halves", "lower").mean(), found.frequent("lower").value
-    told = counts.in_halves([found])
-    assert f"{mean:.0f} on average and {whole:.0f} in all images" in told
-    assert counts.in_halves([]) == ""
+    found = counts_of(m)
+    rows = concept_tables.beside_chance({"one": m}).set_index("concepts with")
+    assert [*rows.index] == ["AP ≥ 0.9", "AP ≥ 0.8", "mean best AP"]
+    encoded, low = (
+        rows.loc["AP ≥ 0.9", "encoded"].split(" (")[0],
+        found.of("random", "best").min(),
+    )
+    assert float(encoded) == pytest.approx(found.value("unique"), abs=0.05)
+    assert f"({100 * low:.4g} to " in rows.loc["mean best AP", "random directions"]
+    value, error = found.frequent("lower")
+    assert rows.loc["AP ≥ 0.8", "frequent, ± 95 %"] == f"{value:.3g} ± {1.96 * error:.1f}"
+    panels = concept_tables.against_chance({"one": m}, "lower").set_index("panel")
+    assert panels.loc["permuted labels", "chance"] == found.chance("lower", "permuted").mean
+    assert concept_tables.excess({"one": m}).empty and concept_tables.excess({}).empty
+    twins = concept_tables.excess({"one": m, "other": m})
+    assert twins["AP ≥ 0.9"].tolist() == ["+0.0 ± 0.0"]
 
 
 def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():

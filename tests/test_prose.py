@@ -123,7 +123,7 @@ FORBIDDEN = {
     r"\bthe like\b": "name it",
 }
 #: Pages that still have some of them; a name leaves this list and never enters it.
-UNEDITED = {"discussion"}
+UNEDITED: set[str] = set()
 
 
 def idiolect(text: str) -> dict[str, str]:

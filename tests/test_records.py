@@ -30,7 +30,7 @@ from companion.measurements.records import (
     differences,
     read,
 )
-from companion.publish import inside, words
+from companion.publish import pocket_models, words
 from companion.runs import execute, experiments
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
@@ -422,8 +422,8 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
         relu.model_copy(update={"data": relu.data.model_copy(update={"name": name})})
         for name in STYLES["unseen"]
     ]
-    assert inside.by_style(styles[:2])["unseen styles"].tolist() == [2]
-    assert "unseen styles" not in inside.by_style(styles)
+    assert pocket_models.by_style(styles[:2])["unseen styles"].tolist() == [2]
+    assert "unseen styles" not in pocket_models.by_style(styles)
 
 
 def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_path, monkeypatch):

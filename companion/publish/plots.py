@@ -168,11 +168,12 @@ def scatter(
     """Quantity `y` against `x`, a mark for each row, with intervals of y from `low` to `high`.
 
     `labels`: a column of words that are written at the marks, "" at those that bear none. A column
-    `series` is the legend. `log`: "x", "y" or both.
+    `series` is the legend. `log`: "x", "y" or both. Where `x` is "value" the panel's title is the
+    name of its quantity.
     """
-    width = 7.2 if "panel" in frame else PHONE
-    figure, each = _panels(frame, columns, height, width, sharex=True, sharey=True)
-    for axes, _, rows in each:
+    alike, width = x != "value", 7.2 if "panel" in frame else PHONE
+    figure, each = _panels(frame, columns, height, width, sharex=alike, sharey=True)
+    for axes, panel, rows in each:
         lines_at(axes, verticals, horizontals)
         if "low" in rows:
             for _, row in rows.dropna(subset=["low"]).iterrows():
@@ -183,7 +184,7 @@ def scatter(
             points = marks.assign(x=marks[x], y=marks[y])
             look, series = kind.get("look", "filled"), kind.get("series", "")
             _scatter(axes, points, kind.get("level", ""), look, series)
-        axes.set(xlabel=x, ylabel=y)
+        axes.set(xlabel=x if alike else panel, ylabel=y, title=panel if alike else "")
     _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
     _outer_labels(each)
     for axes, _, rows in each if labels else ():
@@ -349,15 +350,12 @@ def _scales(
 
 def _outer_labels(each: Sequence[Panel]) -> None:
     """Leave out labels of axes that the next panel repeats."""
-    for axes, _, _ in each:
-        place = axes.get_subplotspec()
-        if place and not place.is_last_row():
-            axes.set_xlabel("")
-    labels = {axes.get_ylabel() for axes, _, _ in each}
-    for axes, _, _ in each:
-        place = axes.get_subplotspec()
-        if place and len(labels) == 1 and not place.is_first_col():
-            axes.set_ylabel("")
+    for side, outer in (("x", "is_last_row"), ("y", "is_first_col")):
+        labels = {getattr(axes, f"get_{side}label")() for axes, _, _ in each}
+        for axes, _, _ in each:
+            place = axes.get_subplotspec()
+            if place and len(labels) == 1 and not getattr(place, outer)():
+                axes.set(**{f"{side}label": ""})
 
 
 def _named(row: pd.Series) -> str:

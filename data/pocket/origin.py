@@ -4,7 +4,8 @@
     python data/pocket/origin.py --ship          # the tables of what is finished
     python data/pocket/origin.py --check 3       # three runs again, compared with what is kept
 
-A call that was stopped goes on where it was: finished projections lie under --work. The tables are
+A call that was stopped goes on where it was: finished projections lie under --work. A run that is
+in the tables is not trained again, unless other towers are shipped now. The tables are
 `origin.csv` (a row for each run), `origin_curves.csv` (during training), `origin_mechanism.csv` and
 `origin_coordinates.csv` (speeds and means of single coordinates), `origin_models.csv` (all weights
 trained), and `origin.json` says what they were made from.
@@ -96,9 +97,10 @@ def main() -> int:
     if options.ship:
         return ship(runs, options.work)
     began, spent = time.monotonic(), time.process_time()
+    known = kept("origin")
     for number, run in enumerate(runs, 1):
         target = options.work / f"{run.key}.safetensors"
-        if not target.is_file():
+        if not target.is_file() and not is_in(known, run):
             train(run, target)
             print(f"{number}/{len(runs)}  {time.monotonic() - began:.0f} s  "
                   f"{time.process_time() - spent:.0f} s of processor  {run.towers} {run.seed}",
@@ -345,14 +347,15 @@ def ship(runs: Sequence[Run], work: Path) -> int:
     tables = {
         "origin": pd.DataFrame(rows), "origin_curves": pd.DataFrame(curves),
         "origin_mechanism": pd.DataFrame(mechanism),
-        "origin_coordinates": pd.concat(coordinates, ignore_index=True),
+        "origin_coordinates": pd.concat([pd.DataFrame(), *coordinates], ignore_index=True),
         "origin_models": pd.DataFrame(model_row(*task, work) for task in trained),
     }  # fmt: skip
+    tables = {name: with_kept(name, table) for name, table in tables.items()}
     for name, table in tables.items():
         write_text(HERE / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     about = {
         "plan": sha256_of(HERE / "origin.yaml"),
-        "not trained": [run.about() for run in runs if run not in finished],
+        "not trained": [run.about() for run in runs if not is_in(tables["origin"], run)],
         "checkpoints": {t: sha256_of(checkpoint(t)) for t in PLAN["towers"]},
         "emoji": pocket_lab.world().digest,
         "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in tables},
@@ -360,8 +363,36 @@ def ship(runs: Sequence[Run], work: Path) -> int:
         "machine": f"{platform.machine()}, one thread",
     }
     write_text(HERE / "origin.json", json.dumps(about, indent=1) + "\n")
-    print(f"{len(finished)} of {len(runs)} runs and {len(trained)} models are in the tables.")
+    of_models = len(tables["origin_models"])
+    print(f"{len(tables['origin'])} of {len(runs)} runs and {of_models} models are in the tables.")
     return 0
+
+
+def kept(name: str) -> pd.DataFrame:
+    """A table as it was written before; without rows if other towers are shipped now."""
+    table = pd.read_csv(HERE / f"{name}.csv")
+    about = json.loads((HERE / "origin.json").read_text(encoding="utf-8"))
+    same = about["checkpoints"] == {
+        towers: sha256_of(checkpoint(towers)) for towers in PLAN["towers"]
+    }
+    return table if same else table.iloc[:0]
+
+
+def is_in(table: pd.DataFrame, run: Run) -> bool:
+    """Whether the table has a row for this run."""
+    if table.empty:
+        return False
+    about = pd.Series(run.about(), dtype=object)
+    rows = table[about.index].astype(object)
+    return bool(((rows == about) | (rows.isna() & about.isna())).all(axis=1).any())
+
+
+def with_kept(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows written before and these, which replace those of the same run or model."""
+    before = kept(name)
+    settings = {"towers", "model", "seed", "step", "coordinate", *Settings.model_fields}
+    same = [column for column in before if column in settings]
+    return pd.concat([before, table], ignore_index=True).drop_duplicates(same, keep="last")
 
 
 def of_speeds(run: Run, noted: Mapping[str, Array]) -> Iterator[dict[str, Any]]:

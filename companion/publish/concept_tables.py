@@ -1,0 +1,267 @@
+"""Counts of concepts as tidy tables, and what lies along single directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.families.registry import Family, Model
+from analysis.features import store
+from analysis.images import emoji
+from analysis.metrics import concept_counts
+from analysis.metrics.average_precision import (
+    balanced_sample,
+    project,
+    random_directions,
+    top_concepts,
+)
+from analysis.metrics.concept_counts import ConceptImages, Found, Kind, Quantity
+from analysis.metrics.directions import decompose, importance
+from companion.measurements import concept_probe
+from companion.measurements.due import CONCEPTS, TRAINING
+from companion.measurements.measures import counts_of
+from companion.measurements.records import Measurement, available
+from companion.publish import words
+from companion.publish.style import digits, minus
+
+#: What is counted, and by what it could come about without a meaning.
+KINDS: dict[Kind, str] = {
+    "draws": "encoded",
+    "random": "random directions",
+    "permuted": "permuted labels",
+}
+
+
+def of_family(family: Family) -> dict[str, Measurement]:
+    """Title of a model → its counts, of those on the same concepts of the same images.
+
+    Those that go with the first live measurement, or else with the first.
+    """
+    every = available("concepts", family, ["pocket", "broden"])
+    first = next((m for m in every if m.live), every[0] if every else None)
+    return {
+        words.whose(m)[1].title: m
+        for m in every
+        if first and np.array_equal(m.value("positives"), first.value("positives"))
+    }
+
+
+def probe(measured: Iterable[Measurement]) -> str:
+    """Which images and concepts were counted (MyST)."""
+    m = next(iter(measured), None)
+    if m is None:
+        return ""
+    count = f"{m.counts['images']:,}"
+    images = m.data.what if count in m.data.what.split() else f"{count} images ({m.data.what})"
+    return (
+        f"Probe: {images}, with {m.counts['concepts']:,} concepts of at least "
+        f"{m.value('least_positives')} positive images each."
+    )
+
+
+def quantities(measured: Iterable[Measurement]) -> dict[Quantity, str]:
+    """Which numbers there are, with their titles; none where nothing was measured."""
+    for m in measured:
+        cuts = (f"AP ≥ {m.value(name):g}" for name in ("threshold", "lower_threshold"))
+        return dict(zip(concept_counts.QUANTITIES, (*cuts, "mean best AP"), strict=True))
+    return {}
+
+
+def scaled(quantity: Quantity) -> int:
+    """By what a quantity is multiplied to be shown: counts stay, a precision is in percent."""
+    return 100 if quantity == "best" else 1
+
+
+def counted(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFrame:
+    """A row for each model, quantity and kind of `KINDS`: mean, lowest and highest.
+
+    ``basis``: as in `counts_of`.
+    """
+    rows = []
+    for title, m in measured.items():
+        found = counts_of(m, basis)
+        for (quantity, named), kind in product(quantities([m]).items(), KINDS):
+            values = scaled(quantity) * found.of(kind, quantity)
+            ends = {"value": values.mean(), "low": values.min(), "high": values.max()}
+            row = {"model": title, "level": m.level, "concepts with": named, "kind": KINDS[kind]}
+            rows.append(row | ends)
+    return pd.DataFrame(rows)
+
+
+def beside_chance(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFrame:
+    """`counted` as text, a column for each kind: the mean, the lowest and the highest.
+
+    Of singular vectors also the count among frequent concepts ± 95 %, where images were halved.
+    """
+    table: dict[tuple[str, str], dict[str, str]] = {}
+    for model, _, concepts, kind, *values in counted(measured, basis).itertuples(index=False):
+        cells = table.setdefault((model, concepts), {"model": model, "concepts with": concepts})
+        cells[kind] = "{:.1f} ({:.4g} to {:.4g})".format(*values)
+    for title, m in () if basis else measured.items():
+        for quantity, named in quantities([m]).items():
+            value, error = scaled(quantity) * np.array(counts_of(m).frequent(quantity))
+            if np.isfinite(error):
+                table[title, named]["frequent, ± 95 %"] = f"{value:.3g} ± {1.96 * error:.1f}"
+    return pd.DataFrame(table.values())
+
+
+def against_chance(measured: Mapping[str, Measurement], quantity: Quantity) -> pd.DataFrame:
+    """Each model's count with its range, a panel for each kind of chance, what that reaches."""
+    rows = counted(measured)
+    if rows.empty:
+        return rows
+    rows = rows[rows["concepts with"] == quantities(measured.values())[quantity]]
+    reached = rows.pivot(index="model", columns="kind", values="value")
+    heads = rows[rows["kind"] == KINDS["draws"]].rename(
+        columns={"model": "of", "value": "concepts"}
+    )
+    panels = [
+        heads.assign(panel=str(by), chance=reached[by][heads["of"]].array)
+        for by in reached
+        if by != KINDS["draws"]
+    ]
+    return pd.concat(panels, ignore_index=True)
+
+
+def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
+    """What the first model's count exceeds each other's by, among frequent concepts, ± 95 %."""
+    rows, (first, *others) = [], [*measured] or [""]
+    for other in others:
+        one, two = (counts_of(measured[title]) for title in (first, other))
+        row = {"models": f"{first} minus {other}"}
+        for quantity, named in quantities(measured.values()).items():
+            if len(one.halves) == len(two.halves) > 0:
+                value, error = concept_counts.difference(one, two, quantity)
+                value, error = scaled(quantity) * value, scaled(quantity) * 1.96 * error
+                row[named] = minus(f"{value:+.1f} ± {error:.1f}")
+        rows.append(row)
+    return pd.DataFrame(rows).dropna(axis="columns")
+
+
+def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
+    """By level a finetuned model, the zero-shot one that it started from, and a supervised one."""
+    levels: dict[str, list[Measurement]] = {}
+    for m in measured:
+        levels.setdefault(m.level, []).append(m)
+    needed = ("zero_shot", "finetuned", "supervised")
+    for found in product(*(levels.get(level, []) for level in needed)):
+        if len({words.whose(m)[1].pretraining for m in found[:2]}) == 1:
+            return dict(zip(needed, found, strict=True))
+    return {}
+
+
+# What lies along directions, of models whose features are here
+
+
+def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
+    """The images that live measurements are of, with the concepts that count; None without any."""
+    live = [m for m in measured if m.live]
+    if not live:
+        return None
+    images = concept_probe.of_data(live[0].data.name, [words.whose(m)[1] for m in live])
+    return images.select(concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS)
+
+
+def kinds(found: Found, images: ConceptImages, cuts: Iterable[float]) -> dict[str, str]:
+    """Kind of concept → encoded at each threshold, and the mean of the best average precisions."""
+    best = pd.Series(concept_counts.best_of(found.ap)).groupby(np.array(images.kinds))
+    cut = [concept_counts.by_kind(found.ap, images.kinds, at) for at in cuts]
+    return {
+        f"{kind} (of {best.size()[kind]})": " / ".join(str(own[kind]) for own in cut)
+        + f" ({100 * best.mean()[kind]:.0f} %)"
+        for kind in dict.fromkeys(images.kinds)
+    }
+
+
+def lookup(images: ConceptImages | None, measured: Mapping[str, Measurement]) -> pd.DataFrame:
+    """One row per concept: its best average precision by each model, and along which direction.
+
+    In the order of the first model's; empty where nothing was measured.
+    """
+    if images is None or not measured:
+        return pd.DataFrame()
+    table = {"concept": images.names, "kind": images.kinds, "images": images.positives.astype(str)}
+    for title, m in measured.items():
+        pairs = zip(m.value("best"), m.value("best_direction"), strict=True)
+        table[title] = [f"{100 * ap:.0f} (v{int(v) + 1})" for ap, v in pairs]
+    first = np.array(next(iter(measured.values())).value("best"))
+    return pd.DataFrame(table).iloc[np.argsort(-first, kind="stable")]
+
+
+def most_important(
+    model: Model, images: ConceptImages, named: int
+) -> tuple[dict[str, str], NDArray[np.intp]]:
+    """A head's most important direction: the row of its best concepts, and images by their score.
+
+    ``named``: how many concepts. The images (N,) from the highest score to the lowest, in the sign
+    in which they score above zero on average.
+    """
+    h = concept_probe.features(model, images)
+    parts = decompose(concept_probe.head(model, images.data).weight)
+    weights = importance(training_features(model, h), parts)
+    settings = concept_counts.settings_for(images)
+    drawn = balanced_sample(images.labels, settings.seed)
+    top, ap = concept_counts.along_most_important(h, parts, drawn, settings, weights)
+    scores = project(h, parts.directions[[top]], normalise=False)[:, 0]
+    best = top_concepts(ap[None], 0, named)
+    row = {
+        "model": model.title,
+        "direction": f"v{top + 1}",
+        "importance (× mean)": digits(weights[top] / weights.mean()),
+        "concepts of the highest AP (%)": ", ".join(
+            f"{images.names[c]} ({images.kinds[c]}, {100 * ap[c]:.0f})" for c in best
+        ),
+    }
+    return row, np.argsort(-scores * np.sign(scores.mean()), kind="stable")
+
+
+def top_images(
+    model: Model, images: ConceptImages, count: int
+) -> tuple[str, dict[str, NDArray[np.intp]]]:
+    """The concept that the head's directions rank best, and the first images of two directions.
+
+    These are the best of the head's directions for it and the best of the same number of random
+    ones, each with its average precision as title → rows of ``count`` images.
+    """
+    h = concept_probe.features(model, images)
+    own = decompose(concept_probe.head(model, images.data).weight).directions
+    drawn, settings = balanced_sample(images.labels, 0), concept_counts.Settings()
+    found, concept = {}, -1
+    for name, directions in (
+        ("head's", own),
+        ("random", random_directions(len(own), own.shape[1], 0)),
+    ):
+        scores = project(h, directions, normalise=False)
+        ap = concept_counts.average_precision(scores, drawn, settings)
+        if concept < 0:
+            concept = int(ap.max(axis=0).argmax())
+        best = ap[:, concept].argmax()
+        first = np.argsort(-scores[:, best], kind="stable")[:count]
+        hits = int(images.labels[first][:, [concept]].sum())
+        found[f"{name} direction\nAP {ap[best, concept]:.2f}\n{hits} of {count} show it"] = first
+    return images.names[concept], found
+
+
+def training_features(model: Model, otherwise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of images of the model's training distribution, if the store has them."""
+    for data in (TRAINING, "imagenet"):
+        path = store.features_path(model.name, data)
+        if not store.problem(path, model):
+            return store.read_features(path, model).features
+    return otherwise
+
+
+def emoji_of(images: ConceptImages | None) -> tuple[NDArray[np.uint8], Sequence[str]]:
+    """Pictures (N, height, width, 3) and names (N,) of the pocket lab's probe, in its order.
+
+    Of any other probe there are none.
+    """
+    if images is None or images.data != CONCEPTS["pocket"]:
+        return np.empty(0, np.uint8), []
+    every = emoji.load()
+    test = np.flatnonzero(every.table["split"] == "test")
+    return every.images[test], every.table["name"].to_numpy()[test].tolist()

@@ -1,0 +1,62 @@
+"""Pictures that no axes measure: cells with marks, a chain of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from companion.publish import style
+from companion.publish.style import LEVEL_STYLES, Drawing
+
+
+def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], str]) -> Drawing:
+    """A cell for each pair of values of two columns, with a mark for each row in it.
+
+    `words`: what is written in a cell, by its values of x and y. Of `frame` the columns
+    `level` and `series` give the marks and the legend.
+    """
+    order = [sorted({*frame[c], *(key[at] for key in words)}) for at, c in enumerate((x, y))]
+    place = frame.groupby([x, y]).cumcount()
+    at = frame.assign(
+        x=frame[x].map(order[0].index) + 0.12 * (place % 7 - 3),
+        y=frame[y].map(order[1].index) + 0.2 * (1 - place // 7),
+    )
+    figure, axes = style.new_figure(width=6.4, height=1.2 + 0.9 * len(order[1]))
+    for (series, level), rows in at.groupby(["series", "level"], sort=False):
+        _, colour, marker = LEVEL_STYLES[str(level)]
+        axes.scatter(rows["x"], rows["y"], s=46, color=colour, marker=marker, label=series)
+    for (column, row), text in words.items():
+        places = order[0].index(column), order[1].index(row)
+        axes.annotate(text, places, ha="center", va="center", fontsize=10, color=style.MUTED)
+    for axis, values in zip((axes.xaxis, axes.yaxis), order, strict=True):
+        axis.set_ticks(range(len(values)), labels=values)
+        axis.set_ticks([n + 0.5 for n in range(-1, len(values))], minor=True)
+    axes.grid(False)
+    axes.grid(True, which="minor", color=style.MUTED)
+    axes.tick_params(which="both", length=0)
+    ends = [(-0.5, len(values) - 0.5) for values in order]
+    axes.set(xlabel=x, ylabel=y, xlim=ends[0], ylim=ends[1])
+    style.legend(figure, axes)
+    counts = frame.groupby([x, y]).size().reset_index(name="marks")
+    told = (f"{x} {a}, {y} {b}: {n}" for a, b, n in counts.itertuples(index=False))
+    return Drawing(figure, f"Models in cells. {'; '.join(told)}.", frame)
+
+
+def chain(steps: Mapping[str, str]) -> Drawing:
+    """Boxes below one another, each with what was tested of the arrow to the next, "" at the last.
+
+    It is narrow, so that its words stay legible on a phone.
+    """
+    figure, axes = style.new_figure(width=4.8, height=1.25 * len(steps))
+    axes.set(xlim=(0, 1), ylim=(0.4 - len(steps), 0.4))
+    axes.axis("off")
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "none", "edgecolor": style.MUTED}
+    arrow = {"arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4}
+    for place, (name, tested) in enumerate(steps.items()):
+        axes.text(0.2, -place, name, ha="center", va="center", fontsize=11, bbox=box)
+        if tested:
+            axes.annotate("", (0.2, -place - 0.78), (0.2, -place - 0.22), arrowprops=arrow)
+            axes.text(0.26, -place - 0.5, tested, va="center", fontsize=10)
+    told = (f"{name}, then: {tested}" if tested else name for name, tested in steps.items())
+    return Drawing(figure, f"A chain. {' '.join(told)}.".replace("\n", " "))

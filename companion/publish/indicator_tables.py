@@ -1,0 +1,352 @@
+"""Candidates for an indicator of robustness: tables of models, and how well each candidate does.
+
+A table of models has a row for each model (and seed), NaN where a quantity is not known; shares
+are in percent. What is computed of it is numbers, which `cells` and `with_intervals` write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+
+from analysis.families.registry import Edition, Family, Level, level_title
+from analysis.metrics import indicators
+from analysis.metrics.peers import left_out_error, off_the_line, share_explained
+from analysis.metrics.robustness import logit
+from companion.claims.evidence import Evidence, beside_ordinary
+from companion.claims.ledger import Interval
+from companion.measurements.accuracies import POCKET, pocket
+from companion.measurements.effective_robustness import resampled, view, with_interval
+from companion.measurements.measures import counts_of
+from companion.measurements.quantities import Experiment
+from companion.measurements.records import Measurement
+from companion.publish import style, unread
+from companion.publish.measured import one_set_each
+from companion.publish.style import digits, minus, points, span
+
+CANDIDATES = {
+    "kurtosis": "κ",
+    "persistence": "persistence (%)",
+    "top_importance": "top importance (× mean)",
+    "n_unique": "concepts",
+    "best": "mean best AP (%)",
+    "unread": "energy where texts hardly vary (%)",
+    "imagenet": "accuracy without shift (%)",
+}
+#: No candidate, but what each has to beat: it needs labels, and no shifted data either.
+TO_BEAT = "imagenet"
+EXPERIMENTS: list[Experiment] = ["outlier_features", "privileged_directions", "concepts", "unread"]
+#: Sets of random directions that are averaged, as in the recorded table.
+CHANCE = 5
+#: Models that a comparison takes at least; those of one group, of the zoo, families of the zoo.
+LEAST, LEAST_WITHIN, LEAST_OF_THE_ZOO, LEAST_FAMILIES = 6, 5, 12, 3
+#: Statistic of a candidate → its title.
+STATISTICS = {
+    "rank": "rank correlation with ER",
+    "given": "given accuracy",
+    "trained": "trained only",
+    "among_robust": "among robust",
+    "among_others": "among others",
+    "area": "area under ROC",
+    "cut": "cut from other backbones (%)",
+    "p": "p (Holm)",
+}
+#: Quantity of the zoo → its title, and the scale on which a line may depend on it.
+ZOO: dict[str, tuple[str, Callable[..., Any]]] = {
+    "imagenet": ("ImageNet accuracy", logit),
+    "kurtosis": ("κ", np.log),
+    "persistence": ("persistence", np.asarray),
+    "mean_share": ("share in the mean image", np.asarray),
+    "top_importance": ("top importance", np.log),
+}
+#: Column of a table → what it shows, and how that is written.
+Columns = Mapping[str, tuple[str, Callable[[float], str]]]
+COLUMNS: Columns = {
+    "accuracy (%)": ("imagenet", "{:.1f}".format),
+    "ER (points)": ("er", points),
+    "κ": ("kurtosis", digits),
+    "largest": ("largest", digits),
+    "persistence (%)": ("persistence", "{:.1f}".format),
+    "importance": ("top_importance", digits),
+    "concepts": ("n_unique", "{:.1f}".format),
+    "of": ("probed", "{:.0f}".format),
+    "random": ("random_directions", "{:.1f}".format),
+    "mean best AP (%)": ("best", "{:.1f}".format),
+}
+
+Measured = dict[str, dict[Experiment, Measurement]]
+
+
+# Tables of models
+
+
+def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
+    """Model → experiment → its measurement on the data that claims are about.
+
+    ``anywhere``: on other data where there is none on those, on the images that figures show.
+    """
+    found: Measured = {}
+    for experiment in EXPERIMENTS:
+        wanted = evidence.probe if experiment == "concepts" else evidence.reference
+        known = evidence.measured(experiment, *get_args(Level))
+        on_wanted = [m for m in known if m.data.name == wanted]
+        for m in on_wanted + (one_set_each(known) if anywhere else []):
+            found.setdefault(m.model, {}).setdefault(experiment, m)
+    return found
+
+
+def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
+    """Each model's effective robustness, whether it is robust (None: not known), and candidates."""
+    accuracies = [rows for view, rows in evidence.robustness.items() if view != "four"]
+    accuracy = pd.concat(accuracies).groupby("name")["imagenet"].last()
+    rows = [
+        {"backbone": family.title, "model": model.name, "title": model.title, "level": model.level}
+        | quantities(known.get(model.name, {}), evidence)
+        | evidence.intervals.get(model.name, Interval(*[np.nan] * 3))._asdict()
+        | {"robust": evidence.robust[model.name].robust if model.name in evidence.robust else None}
+        for family in evidence.families.values()
+        for model in family.models
+    ]
+    models = pd.DataFrame(rows).rename(columns={"value": "er"})
+    robust = models["robust"].astype(object).where(models["er"].notna(), None)
+    inside = 100 * models["model"].map(accuracy).where(models["er"].notna())
+    return models.assign(imagenet=inside, robust=robust)
+
+
+def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
+    """The candidates of one model, and what is shown with them."""
+    found: dict[str, Any] = {"on": "", "probe": ""}
+    found |= dict.fromkeys([*CANDIDATES, "largest", "random_directions", "probed"], np.nan)
+    if m := known.get("outlier_features"):
+        found["on"] = "" if m.data.name == evidence.reference else f": {m.data.title}"
+        found["kurtosis"] = m.value("kurtosis_mean")
+        found["persistence"] = 100 * m.value("persistence_fraction")
+        found["largest"] = m.value("profile").max()
+    if m := known.get("privileged_directions"):
+        found["top_importance"] = m.value("importance").max()
+    if m := known.get("unread"):
+        found["unread"] = 100 * unread.Pair(m, 0).at("energy")
+    if m := known.get("concepts"):
+        counts = counts_of(m)
+        found["n_unique"] = counts.value(evidence.counts)
+        found["best"] = 100 * counts.value("best")
+        found["random_directions"] = counts.of("random", evidence.counts)[:CHANCE].mean()
+        found["probed"] = len(m.value("positives"))
+        found["probe"] = "" if m.data.name == evidence.probe else m.data.title
+    return found
+
+
+def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
+    """The recorded candidates of every seed of pocket families; of others there are none."""
+    in_pocket = {name: f for name, f in families.items() if f.edition == "pocket"}
+    if not in_pocket:
+        return pd.DataFrame()
+    unseen = view("unseen")
+    models = unseen.models(pocket(in_pocket.values()))
+    models = with_interval(models, resampled(unseen, models, resamples, seed))
+    models = beside_ordinary(models, unseen)
+    models = models.assign(backbone=models["title"], imagenet=100 * models["imagenet"])
+    models = models[["model", "seed", "er", "backbone", "low", "high", "imagenet", "robust"]]
+    recorded = pd.read_csv(POCKET / "representations.csv")
+    recorded[["persistence", "best"]] *= 100  # kept as fractions
+    return recorded.merge(models, on=["model", "seed"])
+
+
+def judgeable(models: pd.DataFrame) -> dict[str, str]:
+    """Candidates, with titles, of enough models, and what they have to beat."""
+    return {
+        candidate: title
+        for candidate, title in CANDIDATES.items()
+        if candidate in models
+        if models.dropna(subset=[candidate, "er"])["model"].nunique() >= LEAST
+    }
+
+
+def against_robustness(models: pd.DataFrame, titles: Mapping[str, str], er: str) -> pd.DataFrame:
+    """A row for each model and candidate: `value`, and effective robustness as ``er`` in points.
+
+    Marks of the second backbone are hollow.
+    """
+    first = models["backbone"].iloc[0] if len(models) else ""
+    two = models["backbone"].nunique() == 2 if len(models) else False
+    parts = [
+        pd.DataFrame(
+            {
+                "panel": title,
+                "of": models["model"],
+                "level": models["level"],
+                "look": np.where(two & (models["backbone"] != first), "hollow", "filled"),
+                "value": models[candidate],
+                er: 100 * models["er"],
+                "low": 100 * models["low"],
+                "high": 100 * models["high"],
+            }
+        ).dropna(subset=["value"])
+        for candidate, title in titles.items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def known(models: pd.DataFrame) -> pd.DataFrame:
+    """The models of which it is known whether they are robust."""
+    return models.dropna(subset=["robust"]).astype({"robust": bool})
+
+
+def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
+    """For how many models of each level a quantity is known."""
+    titles = {
+        "model": "models",
+        "er": "with ER",
+        "kurtosis": "with κ per image",
+        "top_importance": "with importance",
+        "n_unique": "with concepts",
+        "both": "with ER and κ",
+    }
+    both = models.assign(both=models["er"].where(models["kurtosis"].notna()))
+    counted = both.groupby("level")[[*titles]].count().reindex(get_args(Level), fill_value=0)
+    counted.insert(0, "level", [level_title(level, edition) for level in counted.index])
+    return counted.rename(columns=titles)
+
+
+# What is said of candidates
+
+
+def judged(
+    models: pd.DataFrame, titles: Mapping[str, str], to_beat: str, resamples: int, seed: int
+) -> pd.DataFrame:
+    """A row of `STATISTICS` for each candidate, NaN where nothing is stated.
+
+    The first three have the ends of a 95 % interval from ``resamples`` of models, all rows of a
+    model together. ``to_beat`` is no candidate: its p-value is not among those that are adjusted
+    for how many there are.
+    """
+    columns = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
+    rows = [_judged(models, candidate, to_beat, resamples, seed) for candidate in titles]
+    found = pd.DataFrame(rows, columns=columns, dtype=float)
+    found.insert(0, "candidate", [*titles.values()])
+    found["p"] = indicators.holm(found["p"].where(np.array([*titles]) != to_beat))
+    return found
+
+
+def _judged(
+    models: pd.DataFrame, candidate: str, to_beat: str, resamples: int, seed: int
+) -> dict[str, float]:
+    """The statistics of one candidate."""
+    rows = models.dropna(subset=[candidate, "er"])
+    sure = known(rows)
+    each = sure.groupby("model").agg({candidate: "mean", "robust": "mean"})
+    robust = each["robust"] > 0.5
+    rank, given = indicators.rank_correlation, indicators.partial_rank_correlation
+    found: dict[str, float] = {}
+    for name, statistic, some, more in (
+        ("rank", rank, rows, ()),
+        ("given", given, rows.dropna(subset=[to_beat]), (to_beat,)),
+        ("trained", rank, rows[rows["level"] != "random"], ()),
+    ):
+        values = [some[column] for column in (candidate, "er", *more)]
+        ends = indicators.interval(
+            statistic, some["model"], *values, resamples=resamples, seed=seed
+        )
+        found |= {name: statistic(*values), f"{name}_low": ends[0], f"{name}_high": ends[1]}
+    for name, group in (("robust", sure[sure["robust"]]), ("others", sure[~sure["robust"]])):
+        if len(group) >= LEAST_WITHIN:
+            found[f"among_{name}"] = rank(group[candidate], group["er"])
+    if min(robust.sum(), (~robust).sum()) >= indicators.LEAST_OF_A_SORT:
+        found["area"] = indicators.separation(each[candidate], robust)
+    p = indicators.permutation_p(each[candidate], robust)
+    return found | {"cut": 100 * transfer(sure, candidate), "p": p}
+
+
+def transfer(models: pd.DataFrame, candidate: str) -> float:
+    """Balanced accuracy at the cut chosen on all other backbones, the mean over backbones."""
+    right = []
+    for backbone, group in models.groupby("backbone", sort=False):
+        others = models[models["backbone"] != backbone]
+        if min(group["robust"].nunique(), others["robust"].nunique()) == 2:
+            cut = indicators.best_cut(others[candidate], others["robust"])
+            right.append(indicators.balanced_accuracy(group[candidate], group["robust"], cut))
+    return float(np.mean(right)) if right else float("nan")
+
+
+def zoo(models: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """How each quantity of `atlas.measured_zoo` goes with ER, and what it adds to accuracy.
+
+    One row each, and one of ImageNet accuracy; those of too few models or data families are left
+    out, and without any other there is no table.
+    """
+    rows, rank = [], indicators.rank_correlation
+    for name, (title, scaled) in ZOO.items():
+        known = models.dropna(subset=[name])
+        if len(known) < LEAST_OF_THE_ZOO or known["group"].nunique() < LEAST_FAMILIES:
+            continue
+        pair, group, inside = (known[name], known["er"]), known["group"], known["imagenet"]
+        line = inside, known["shifted"]
+        more = () if name == "imagenet" else (scaled(known[name]),)
+        ends = indicators.interval(rank, group, *pair, resamples=resamples, seed=seed)
+        row = {"quantity": title, "models": len(known), "families": group.nunique()}
+        row |= {"rank": rank(*pair), "rank_low": ends[0], "rank_high": ends[1]}
+        row["given"] = indicators.partial_rank_correlation(*pair, inside)
+        row["missed"] = 100 * left_out_error(*line, group)
+        row["missed_with"] = 100 * left_out_error(*line, group, *more)
+        row["explained"] = 100 * share_explained(off_the_line(*line), group)
+        row["explained_with"] = 100 * share_explained(off_the_line(*line), group, *more)
+        rows.append(row)
+    return pd.DataFrame(rows if len(rows) > 1 else [])
+
+
+# Numbers as text
+
+
+def with_ends(value: float, ends: Iterable[float] = ()) -> str:
+    """A statistic with its interval, if it has one."""
+    interval = " ({:.2f} to {:.2f})".format(*ends) if np.isfinite([*ends] or np.nan).all() else ""
+    return minus(f"{value:.2f}{interval}") if np.isfinite(value) else "n/a"
+
+
+def with_intervals(found: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Statistics by their titles, each with its interval; those that no row has are left out."""
+    shown = {}
+    for name, title in titles.items():
+        ends = found.reindex(columns=[name, f"{name}_low", f"{name}_high"]).to_numpy(float)
+        if np.isfinite(ends[:, 0]).any():
+            shown[title] = [with_ends(value, interval) for value, *interval in ends]
+    return pd.DataFrame(shown)
+
+
+def cells(models: pd.DataFrame, columns: Columns, missing: str = "not measured") -> pd.DataFrame:
+    """Columns by their titles, as text; those that no model has are left out."""
+    shown = {
+        title: models[name].map(write, na_action="ignore").fillna(missing)
+        for title, (name, write) in columns.items()
+        if models[name].notna().any()
+    }
+    return pd.DataFrame(shown)
+
+
+def candidates(models: pd.DataFrame) -> pd.DataFrame:
+    """Each model's effective robustness and candidates as text."""
+    named = models["backbone"].str.removeprefix("Pocket ") + ", " + models["title"] + models["on"]
+    er = models[["er", "low", "high"]].apply(
+        lambda ends: style.with_interval(*ends), axis="columns"
+    )
+    robust = models["robust"].map({True: "yes", False: "no"}).fillna("not known")
+    shown = cells(models, COLUMNS)
+    shown["ER (points)"] = er.where(models["er"].notna(), "not known")
+    shown.insert(0, "model", named)
+    return shown.assign(robust=robust)
+
+
+def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
+    """Lowest to highest over seeds of what `of_seeds` has, a row per model."""
+    columns = {title: of for title, of in COLUMNS.items() if of[0] in rows}
+    shown = [
+        {"model": f"{family.title.removeprefix('Pocket ')}, {model.title}"}
+        | {title: minus(span(seeds[name], write)) for title, (name, write) in columns.items()}
+        for family in families.values()
+        for model in family.models
+        if len(rows) and len(seeds := rows[rows["model"] == model.name])
+    ]
+    return pd.DataFrame(shown)

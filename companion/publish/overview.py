@@ -1,5 +1,0 @@
-"""Names that moved to `measured`."""
-
-from companion.publish.measured import known
-
-__all__ = ["known"]

@@ -1,0 +1,168 @@
+"""The pocket lab's models, a row each, and what pruning their directions changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.families.registry import Edition
+from analysis.metrics.pruning import Sweep
+from companion.measurements.due import STYLES, TRAINING
+from companion.measurements.measures import sweeps_of
+from companion.measurements.records import Measurement
+from companion.publish import figures, measured, words
+from companion.publish.style import digits, percent, points, with_interval
+
+
+def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
+    """A row for each model of which everything is measured, on the training images and all sets.
+
+    Shares, accuracies and effective robustness are in percent and points; what pruning
+    ``pruned_share`` of the directions changes is in columns with `_change`.
+    """
+    rows = []
+    for m in measured.known("outlier_features", edition):
+        directions = words.of_same_model(m, "privileged_directions").get(TRAINING)
+        pruned = words.of_same_model(m, "pruning_under_shift").get("pocket")
+        if m.data.name == TRAINING and directions and pruned:
+            rows.append(
+                _row(m, directions) | _pruned(sweeps_of(pruned)["importance"], pruned_share)
+            )
+    return pd.DataFrame(rows)
+
+
+def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
+    """What a model's features and head are like."""
+    family, model = words.whose(m)
+    return {
+        "backbone": family.title,
+        "of": f"{family.title.removeprefix('Pocket ')}, {model.title}",
+        "title": model.title,
+        "level": model.level,
+        "look": look(model.name),
+        "kurtosis": m.value("kurtosis_mean"),
+        "persistence": 100 * m.value("persistence_fraction"),
+        "importance": directions.value("importance").max(),
+        "centred": directions.value("importance_head_centred")[0],
+    }
+
+
+def _pruned(sweep: Sweep, share: float) -> dict[str, Any]:
+    """Accuracy and effective robustness, and how they change as a share of directions is pruned."""
+    kept = round((1 - share) * len(sweep.steps))
+    found: dict[str, Any] = {"rank": len(sweep.steps), "kept": kept}
+    found["pruned"] = 100 * sweep.curves.inside[sweep.at(kept)]
+    for name, quantity in (("accuracy", "inside"), ("er", "robustness")):
+        whole = (getattr(end, quantity)[-1] for end in (sweep.curves, sweep.low, sweep.high))
+        of_change = (100 * end for end in change(sweep, quantity, kept))
+        ends = ("", "_low", "_high")
+        found |= {f"{name}{end}": 100 * v for end, v in zip(ends, whole, strict=True)}
+        found |= {f"{name}_change{end}": v for end, v in zip(ends, of_change, strict=True)}
+    return found
+
+
+def look(model: str) -> str:
+    """Of a model's marks: hollow for the small web, the pocket lab's second zero-shot model."""
+    return "hollow" if model.endswith("web-small") else "filled"
+
+
+def change(sweep: Sweep, quantity: str, kept: int) -> tuple[float, float, float]:
+    """What keeping so many directions changes, and its 95 % interval; fractions."""
+    ends = (sweep.change, sweep.change_low, sweep.change_high)
+    value, low, high = (float(getattr(end, quantity)[sweep.at(kept)]) for end in ends)
+    return value, low, high
+
+
+def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
+    """κ and persistence P (%) of a family's models, on average over groups of the pocket styles.
+
+    Where a model was measured on some of the unseen styles, a column says of each on how many.
+    Empty for measurements of other images.
+    """
+    every = pd.DataFrame(
+        {
+            "model": words.whose(m)[1].title,
+            "group": group,
+            "κ": m.value("kurtosis_mean"),
+            "P": 100 * m.value("persistence_fraction"),
+        }
+        for m in found
+        for group, names in STYLES.items()
+        if m.data.name in names
+    )
+    if every.empty:
+        return every
+    grouped = every.groupby(["model", "group"], sort=False)
+    means, counts = grouped.mean().unstack(), grouped.size().unstack(fill_value=0)
+    cells = {
+        f"{quantity}, {group}": means[quantity, group].map(form, "ignore").fillna("n/a")
+        for group in STYLES
+        for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
+        if (quantity, group) in means
+    }
+    if "unseen" in counts and not counts["unseen"].isin((0, len(STYLES["unseen"]))).all():
+        cells["unseen styles"] = counts["unseen"]
+    return pd.DataFrame(cells).reset_index()
+
+
+def pruning_steps(
+    orders: Mapping[str, Sweep], quantities: Mapping[str, str], lowest: float
+) -> pd.DataFrame:
+    """Quantities, by their labels, in each order of pruning; with an interval in two of them.
+
+    ``lowest``: the accuracy below which the baseline is extrapolated.
+    """
+    parts = []
+    for (label, quantity), order in product(quantities.items(), figures.ORDERS):
+        sweep = orders[order]
+        drawn = (sweep.curves, sweep.low, sweep.high)[
+            : 3 if order in ("importance", "random") else 1
+        ]
+        values = (getattr(end, quantity) for end in drawn)
+        part = figures.steps(label, order, *values, kept=sweep.steps)
+        below = sweep.curves.inside < (lowest if quantity == "robustness" else 0)
+        parts.append(part.assign(extrapolated=below))
+    return pd.concat(parts)
+
+
+def pruning_rows(
+    title: str, sweep: Sweep, shares: Iterable[float], inside: str, outside: str, lowest: float
+) -> Iterator[dict[str, str]]:
+    """A row for each share of directions kept: accuracies, robustness, and how they change.
+
+    ``inside``, ``outside``: what the training distribution and its shifts are called.
+    """
+    rank = int(sweep.steps[-1])
+    for kept in dict.fromkeys(max(1, round(share * rank)) for share in shares):
+        top1, mean, er = (values[sweep.at(kept)] for values in sweep.curves)
+        of_whole = [
+            "" if kept == rank else with_interval(*change(sweep, quantity, kept))
+            for quantity in ("inside", "robustness")
+        ]
+        yield {
+            "model": title,
+            "kept": str(kept),
+            f"{inside} (%)": percent(top1),
+            "change (points)": of_whole[0],
+            f"{outside.removesuffix(' styles')} (%)": percent(mean),
+            "ER (points)": points(er) + " (*)" * bool(top1 < lowest),
+            "change of ER": of_whole[1],
+        }
+
+
+def pruning_told(title: str, sweep: Sweep, share: float) -> str:
+    """What pruning a share of the directions changes, and from where on a loss is established."""
+    rank, least = int(sweep.steps[-1]), sweep.fewest_without_loss("inside")
+    kept, high = round((1 - share) * rank), sweep.change_high
+    lost = 0 if high is None else np.sum(high.robustness < 0)
+    return (
+        f"- **{title}:** with {kept} of {rank} directions kept accuracy changes by "
+        f"{with_interval(*change(sweep, 'inside', kept))} points, effective robustness by "
+        f"{with_interval(*change(sweep, 'robustness', kept))} points. A loss of accuracy is "
+        f"established below {least} directions ({100 * (1 - least / rank):.0f} % pruned), one of "
+        f"effective robustness with {lost} of the {len(sweep.steps) - 1} smaller heads."
+    )
