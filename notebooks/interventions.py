@@ -12,8 +12,7 @@
 # %% [markdown]
 # # What the head can undo
 #
-# Changes of features, and what they do to κ and to predictions. The page
-# {doc}`/what_kurtosis_measures` shows these results and explains them.
+# What changes of features do to κ and to predictions, for {doc}`/what_kurtosis_measures`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -43,25 +42,30 @@ there = h @ turn + constant
 logits = there @ (head @ turn).T + (b - head @ turn @ constant)
 assert np.allclose(logits, h @ head.T + b)
 style.text("by-hand", f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).mean())}")
-m = h.mean(axis=0)
-assert np.allclose((h - m) @ head.T + (b + head @ m), logits)
+assert np.allclose((h - h.mean(0)) @ head.T + (b + head @ h.mean(0)), logits)
 
 # %% [markdown]
 # ## What predictions lose
 
 # %%
 tried = measured.one_set_each([m for m in changed if m.level != "random"])
-kind = words.kind(tried) if tried else None
+kind = words.kind(tried)
 COSTS = {
-    "mean subtracted, no bias": "less_mean", "dominant at its mean": "leader_at_mean",
+    "mean subtracted, no bias": "less_mean",
+    "dominant at its mean": "leader_at_mean",
     "dominant at zero": "without_leader",
-}  # fmt: skip
-UNDONE = ("rotated", "shifted", "less_mean")
+}
+CHANGES = {"rotated": "rotated", "shifted": "rotated, constant added"}
+CHANGES |= {"less_mean": "mean subtracted"}
 
 
 def cost(m, name):
     change, error = (m.value(f"difference_{name}{part}") for part in ("", "_error"))
     return style.points(change, 1.96 * error)
+
+
+def cosine(m, name):
+    return f"{round(m.value(f'cosine_{name}'), 2) + 0:.2f}"
 
 
 def others(m, name):
@@ -82,69 +86,65 @@ rows = pd.DataFrame(
     for m in tried
 )
 style.table(
-    "interventions", rows, kind,
-    "A bias undoes mean subtraction; zeroing the dominant coordinate without one costs accuracy.",
+    "interventions",
+    rows,
+    kind,
+    "What a bias undoes (subtracting the mean), and what setting a coordinate costs without one.",
     more="""With the bias W m, subtracting the mean image m changes no prediction. Then: differences
     of accuracy in points, with 95 % intervals. Dominant: the dominant coordinate, set to its mean
     over images (mean ablation) or to zero. Another: the mean over 20 other coordinates.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## What each change keeps
 
-
 # %%
-def cosine(m, name):
-    return f"{round(m.value(f'cosine_{name}'), 2) + 0:.2f}"
-
-
 rows = pd.DataFrame(
     {
         "model": measured.model_title(m),
-        "change": {
-            "whole": "none", "rotated": "rotated", "shifted": "rotated, constant added",
-            "less_mean": "mean subtracted",
-        }[name],
+        "change": change,
         "κ": digits(np.ravel(m.value(f"kurtosis_{name}"))[-1]),
         "cosine": cosine(m, name),
         "κ in the eigenframe": digits(m.value(f"eigenframe_{name}")),
-        "predictions changed": "" if name == "whole"
-        else f"{np.ravel(m.value(f'changed_{name}'))[-1]:.0f}",
+        "predictions changed": f"{np.ravel(m.value(f'changed_{name}'))[-1]:.0f}"
+        if name in CHANGES
+        else "",
     }
-    for m in tried for name in ("whole", *UNDONE)
-)  # fmt: skip
+    for m in tried
+    for name, change in ({"whole": "none"} | CHANGES).items()
+)
 style.table(
-    "kept", rows, kind,
+    "kept",
+    rows,
+    kind,
     """A rotation keeps every cosine and every prediction of a linear head; a constant keeps the
     predictions alone.""",
     more="""The head follows each change: it is rotated along, or its bias absorbs the constant.
     Constant: five mean feature norms, added to one coordinate. Cosine: mean over pairs of images.
     κ in the eigenframe: along the eigenvectors of the second moments.""",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## The example in words
 
 # %%
 zero_shot = [m for m in changed if m.level == "zero_shot"]
-if zero_shot:
-    front = sorted(zero_shot, key=lambda m: m.counts["images"])[-1]
+for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_front = words.of_same_model(front, "basis")[front.data.name]
     style.text("front", f"{measured.model_title(front)} on {front.data.title}")
-    for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian", "kurtosis_eigenframe"):
+    for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian"):
         style.text(name.replace("_", "-"), digits(of_front.value(name)))
-    for name in ("kurtosis_rotated", "kurtosis_shifted", "kurtosis_leader_at_mean",
-                 "mean_importance", "mean_importance_shifted"):  # fmt: skip
+    kappas = (f"kurtosis_{name}" for name in ("rotated", "shifted", "leader_at_mean"))
+    for name in (*kappas, "mean_importance", "mean_importance_shifted"):
         style.text(name.replace("_", "-"), digits(np.ravel(front.value(name))[-1]))
     for name in ("mean_share", "mean_coordinate_share"):
         style.text(name.replace("_", "-"), f"{100 * of_front.value(name):.0f} %")
-    for name in UNDONE:
+    for name in CHANGES:
         style.text(f"cosine-{name.replace('_', '-')}", cosine(front, name))
     change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))
     holds(abs(change) < 1.96 * error, "mean ablation changes no accuracy", words.kind([front]))
     for name in COSTS.values():
         style.text(f"loss-{name.replace('_', '-')}", cost(front, name))
-every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in UNDONE)
+every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
 holds(not every, "no prediction changes", words.kind(changed))
-images = sum(m.counts["images"] for m in changed)
-style.text("changed", f"none of {images:,} predictions" if changed else "nothing (not measured)")
+style.text("changed", f"none of {sum(m.counts['images'] for m in changed):,} predictions")

@@ -45,8 +45,9 @@ least = np.linalg.svd(texts - texts.mean(0))[2][::-1][:24]
 left = h - h @ least.T @ least
 assert (h @ texts.T).argmax(1).tolist() == (left @ texts.T).argmax(1).tolist()
 assert np.allclose(left, basis.without(h, basis.least_varying(texts, 0)))
-style.texts({"by-hand-before": digits(kurtosis(h).mean()),
-             "by-hand-after": digits(kurtosis(left).mean())})  # fmt: skip
+style.texts(
+    {"by-hand-before": digits(kurtosis(h).mean()), "by-hand-after": digits(kurtosis(left).mean())}
+)
 
 # %% [markdown]
 # ## Dropped, and next to random directions
@@ -72,15 +73,21 @@ CAPTIONS = {
     ),
 }[edition]
 style.figure(
-    "curves", unread.curves(shown[:4]) if shown else None, kind, CAPTIONS[0],
+    "curves",
+    unread.curves(shown[:4]) if shown else None,
+    kind,
+    CAPTIONS[0],
     more="""Where possible, other texts than the task's own choose the directions; the table below
     names texts, images and tasks. Random: the mean of three sets of directions.""",
-)  # fmt: skip
+)
 style.figure(
-    "directions", unread.directions(shown[:4]) if shown else None, kind, CAPTIONS[1],
+    "directions",
+    unread.directions(shown[:4]) if shown else None,
+    kind,
+    CAPTIONS[1],
     more="""Directions with less than a billionth of the variance are drawn there. Along those whose
     variance may be rounding, energy is their mean.""",
-)  # fmt: skip
+)
 
 # %%
 COLUMNS = """Dropped: directions with 0.01 % of the texts' variance. κ, random: without the same
@@ -91,16 +98,18 @@ tasks = {m.model: m for m in shown}
 first = [unread.Pair(tasks.get(m.model, m), 0) for m in measured.one_set_each(found)]
 for name, some in (("first", first), ("every", unread.pairs(found))):
     style.table(name, pd.DataFrame(map(unread.row, some)), kind, CAPTIONS[2], more=COLUMNS)
-shares = [
-    {"model": measured.model_title(m), "share (%)": f"{100 * share:g}"}
-    | {name: value for name, value in unread.row(unread.Pair(m, 0), share, images=False).items()
-       if name not in ("model", "texts", "accuracy (points)")}
-    for m in shown for share in m.value("shares")
-]  # fmt: skip
+shares = pd.DataFrame(
+    {"model": "", "share (%)": f"{100 * share:g}"}
+    | unread.row(unread.Pair(m, 0), share, images=False)
+    for m in shown
+    for share in m.value("shares")
+)
 style.table(
-    "shares", pd.DataFrame(shares), kind,
+    "shares",
+    shares.drop(columns=["texts", "accuracy (points)"], errors="ignore"),
+    kind,
     "The same for four shares of the texts' variance, fixed before anything was measured.",
-)  # fmt: skip
+)
 
 # %%
 for name, random in (("trained", False), ("drawn", True)):
@@ -125,13 +134,13 @@ if edition == "paper" and whole:
         "front-change": front.change(),
     }
     style.texts(shown_front)
-    above = {measured.set_title(p.m): p.at("kurtosis_without") for p in whole
-             if p.at("kurtosis_without") > 6}  # fmt: skip
-    holds(all("ViT-B/16" in name for name in above), "κ stays above 6 for ViT-B/16 alone")
+    above = [p for p in whole if p.at("kurtosis_without") > 6]
+    holds({p.m.family for p in above} == {"vit_b_16"}, "κ stays above 6 for ViT-B/16 alone")
     for name, low, high in (("ViT-B/", 0.03, 0.08), ("ViT-L/14", 0.15, 0.25), ("RN50", 0.4, 0.6)):
         part = [p.chance for p in whole if name in measured.set_title(p.m)]
         holds(low < min(part) and max(part) < high, f"how many directions {name} has there")
-    style.texts({"exceptions": str(len(above)), "exceptions-kappa": style.span(above.values())})
+    kappa = style.span(p.at("kurtosis_without") for p in above)
+    style.texts({"exceptions": str(len(above)), "exceptions-kappa": kappa})
     control = [p for p in unread.pairs(found) if p.m.level == "random"]
     if control:
         inside, chance = (f"{100 * v:.0f} %" for v in (control[0].at("energy"), control[0].chance))
