@@ -119,12 +119,11 @@ if edition == "paper":
     holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
     moments = pd.read_csv("data/moments/kurtosis.csv")
     own = sorted(m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
-    style.texts(
-        {"sparse-kurtosis": digits(sparse.value("kurtosis")),
-         "sparse-gaussian": digits(sparse.value("kurtosis_gaussian")),
-         "moments": " or ".join(map(digits, moments["kurtosis"])), "moments-leader": f"{moments.leader[0]}",
-         "moments-images": style.span(own)}
-    )  # fmt: skip
+    for name in ("kurtosis", "kurtosis_gaussian"):
+        style.text(f"sparse-{name.split('_')[-1]}", digits(sparse.value(name)))
+    style.text("moments", " or ".join(map(digits, moments["kurtosis"])))
+    style.text("moments-leader", str(moments["leader"][0]))
+    style.text("moments-images", style.span(own))
 
 # %% [markdown]
 # ## Does a statement order robust and less robust models?
