@@ -193,12 +193,7 @@ def pocket(families: Iterable[Family]) -> pd.DataFrame:
     The training style is the data set ``imagenet``.
     """
     in_pocket = [family for family in families if family.edition == "pocket"]
-    kept = _kept_of_trainings() if in_pocket else pd.DataFrame()
-    return _joined(
-        _named(kept[kept["model"] == model.name], family, model)
-        for family in in_pocket
-        for model in family.models
-    )
+    return _of_models(_kept_of_trainings(), in_pocket) if in_pocket else _joined([])
 
 
 def recognised() -> dict[tuple[str, int, str], NDArray[np.bool_]]:
@@ -263,13 +258,7 @@ def measured(families: Iterable[Family], measurements: Iterable[Measurement]) ->
         for m in measurements
         if m.experiment == "accuracy" and m.data.name in names
     )
-    if rows.empty:
-        return _joined([])
-    return _joined(
-        _named(rows[rows["model"] == model.name], family, model)
-        for family in families
-        for model in family.models
-    )
+    return _joined([]) if rows.empty else _of_models(rows, families)
 
 
 def with_published(table: pd.DataFrame, family: Family, others: pd.DataFrame) -> pd.DataFrame:
@@ -290,8 +279,8 @@ def with_published(table: pd.DataFrame, family: Family, others: pd.DataFrame) ->
 
 def missing(datasets: Iterable[str]) -> list[str]:
     """The data sets, by their names in the store, that effective robustness lacks besides these."""
-    known = {sets.published()[name] for name in datasets}
-    return [name for name in (sets.IMAGENET, *sets.SHIFTS) if name not in known]
+    here = {sets.published()[name] for name in datasets}
+    return [name for name in (sets.IMAGENET, *sets.SHIFTS) if name not in here]
 
 
 # One row for each model
@@ -311,10 +300,10 @@ def wide(
     without the variant that was asked for is absent; nothing is substituted, so ask for
     ``matched_frequency`` to see CLIP models, of which no other variant is published.
     """
-    known = (*FIVE_SHIFTS, *emoji.STYLES)
+    allowed = (*FIVE_SHIFTS, *emoji.STYLES)
     for shift in shifts:
-        if shift not in known:
-            raise AccuracyError(f"unknown shift {shift!r}: {suggestion(shift, known)}.")
+        if shift not in allowed:
+            raise AccuracyError(f"unknown shift {shift!r}: {suggestion(shift, allowed)}.")
     sound = table[table["defect"] == ""] if "defect" in table else table
     keys = [name for name in sound if name not in OF_DATA and name != "commit"]
     number = sound.groupby(keys, sort=False, dropna=False).ngroup()
@@ -349,8 +338,8 @@ def _imagenet_v2(columns: pd.DataFrame, v2: str) -> pd.Series[float]:
         variants = [f"imagenet_v2_{variant}" for variant in V2_VARIANTS]
         return columns[variants].mean(axis="columns", skipna=False)
     if v2 not in V2_VARIANTS:
-        known = ("mean", *V2_VARIANTS)
-        raise AccuracyError(f"unknown ImageNet-V2 variant {v2!r}: {suggestion(v2, known)}.")
+        nearest = suggestion(v2, ("mean", *V2_VARIANTS))
+        raise AccuracyError(f"unknown ImageNet-V2 variant {v2!r}: {nearest}.")
     return columns[f"imagenet_v2_{v2}"]
 
 
@@ -360,6 +349,15 @@ def _joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     named = ["family", "title", "name", "pretraining", "level", "seed", "source", "model"]
     empty = pd.DataFrame(columns=[*named, *OF_DATA])
     return pd.concat(filled, ignore_index=True) if filled else empty
+
+
+def _of_models(rows: pd.DataFrame, families: Iterable[Family]) -> pd.DataFrame:
+    """The rows that bear the name of a family's model, in the order of the models."""
+    return _joined(
+        _named(rows[rows["model"] == model.name], family, model)
+        for family in families
+        for model in family.models
+    )
 
 
 def _named(rows: pd.DataFrame, family: Family, model: Model) -> pd.DataFrame:

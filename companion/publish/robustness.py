@@ -145,13 +145,12 @@ def on_logit_axes(
         style.logit_scale(axis, *limits)
     top = frame.loc[frame["label"] != "", y].max()
     for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
-        several = {"xytext": (-100, -130), "arrowprops": {"arrowstyle": "-", "color": style.INK}}
-        higher = 5 if places[y].max() == top else -1
-        one = {"xytext": (-7, higher), "ha": "right", "va": "center"}
-        look = several if len(places) > 1 else one
-        axes.annotate(
-            str(text), tuple(places.mean()), textcoords="offset points", fontsize=10, **look
-        )
+        place, line = tuple(places.mean()), {"arrowstyle": "-", "color": style.INK}
+        if len(places) > 1:
+            plots.write(axes, str(text), place, (-100, -130), arrowprops=line)
+        else:
+            higher = 5 if place[1] == top else -1
+            plots.write(axes, str(text), place, (-7, higher), ha="right", va="center")
     drawing.figure.legends.clear()
     style.legend(drawing.figure, axes)
     return drawing

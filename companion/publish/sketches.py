@@ -75,9 +75,8 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
     axes.annotate(
         "", (inside, high), (inside, low), arrowprops=ARROW | {"shrinkA": 5, "shrinkB": 6}
     )
-    look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "va": "center"}
     for text, height in names.items():
-        axes.annotate(text, (inside, height), xytext=(-12, 0), **look)
+        plots.write(axes, text, (inside, height), (-12, 0), ha="right", va="center")
     axes.set(xlim=(30, 90), ylim=(10, 80))
     return drawing
 
