@@ -73,10 +73,7 @@ pdf: ## Print the whole book to one PDF (needs Chromium)
 
 lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
 	@sh -c "$$set_up" set_up teach
-	@mkdir -p lab
-	@for source in notebooks/teach/*.py; do copy="lab/$$(basename "$$source" .py).ipynb"; \
-		test -e "$$copy" || $(IN_VENV) jupytext --quiet --to ipynb --output "$$copy" "$$source"; done
-	@cp notebooks/teach/*.npz notebooks/teach/*.csv lab/
+	@$(IN_VENV) python -m companion.publish.course lab
 	@$(IN_VENV) jupyter lab lab
 
 # conf.py is what Jupyter Book makes of its settings; without its extension, and with the runs made

@@ -110,6 +110,29 @@ def test_nothing_is_wrong_on_any_page(what, visits):
     assert {page: seen[what] for page, seen in visits.items() if seen[what]} == {}
 
 
+#: Texts of the slide shown that are not on the screen, and a figure that is too low to be read.
+OFF_SCREEN = """() => [...document.querySelectorAll(
+    "section.shown :is(h1, p, li, td, th, pre, footer, figure, svg text)")].filter((e) => {
+  const box = e.getBoundingClientRect();
+  return box.width && (box.top < 0 || box.left < 0 || box.bottom > innerHeight
+    || box.right > innerWidth || e.scrollWidth > e.clientWidth + 1 && e.tagName == "PRE"
+    || e.tagName == "FIGURE" && box.height < 200);
+}).map((e) => `${e.tagName} ${e.textContent.trim().slice(0, 60)}`)"""
+
+
+def test_slides_fit_their_screen(browser, site, built_book):
+    window = browser.new_page(viewport={"width": 1280, "height": 720})
+    wrong, decks = {}, sorted((built_book / "slides").glob("*.html"))
+    for deck in decks:
+        window.goto(f"{site}/slides/{deck.name}", wait_until="load")
+        for number in range(window.locator("section").count()):
+            if found := window.evaluate(OFF_SCREEN):
+                wrong[deck.stem, number + 1] = found
+            window.keyboard.press("ArrowRight")
+    window.close()
+    assert len(decks) == 9 and wrong == {}
+
+
 @pytest.mark.parametrize(("theme", "options"), [("light", {}), ("dark", {"runOnly": COLOURS})])
 def test_axe_finds_nothing_serious(browser, site, theme, options):
     """In the light, and what a theme changes in the dark."""

@@ -20,7 +20,8 @@ REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text(encoding="utf-8"
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
 #: Left out, in this order.
 NO_PROSE = (
-    r"^:::+\{admonition\} (?:Try it|Solution|Answer|(?:Exercise|Question) [^\n]*)$.*?^:::+$",
+    r"^:::+\{admonition\} (?:Try it|Hint|Solution|(?:Answer|A model|Exercise|Question)[^\n]*)$"
+    r".*?^:::+$",
     r"^\{\{ minutes \}\} to read.*?$",  # test_exercises holds them
     r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
     r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)",
@@ -133,7 +134,8 @@ def idiolect(text: str) -> dict[str, str]:
 
 
 def test_pages_do_without_the_books_idiolect():
-    pages = {name_of(page): prose(page.read_text(encoding="utf-8")) for page in PAGES}
+    paths = [*PAGES, *(ROOT / "book/guide/slides").glob("*.md")]
+    pages = {name_of(page): prose(page.read_text(encoding="utf-8")) for page in paths}
     found = {name: idiolect(text) for name, text in pages.items() if idiolect(text)}
     assert {name: found[name] for name in found.keys() - UNEDITED} == {}, "write it plainly"
     assert found.keys() >= UNEDITED, "edited: take it off the list"

@@ -2,10 +2,11 @@
 
 import ast
 import importlib.util
+import json
 import re
-import runpy
 import shutil
 import sys
+from functools import partial
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ from conftest import ROOT, python_in
 from scipy import sparse
 
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
+from companion.publish import course
 from companion.publish.slides import deck
 from companion.runs.grid import NEEDED
 
@@ -24,18 +26,20 @@ NOTEBOOKS = sorted(TEACH.glob("*.py"))
 LONGEST = 60
 
 
-def run_alone(name, folder, monkeypatch):
+def run_alone(name, folder, monkeypatch, make=course.teachers):
     """What a notebook defines, run in a folder with the data that it names and nothing else."""
     source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
-    for file in TEACH.iterdir():
-        if file.suffix in (".npz", ".csv") and f'"{file.name}"' in source:
-            assert f"`{file.name}`" in source.split("# %%\n")[0], "its first cell names its data"
-            shutil.copy2(file, folder)
+    for file in course.needs(source)[2:]:
+        assert f"`{file}`" in source.split("# %%\n")[0], "its first cell names its data"
+        shutil.copy2(TEACH / file, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(ROOT))])
     mpl.use("agg")
-    found = runpy.run_path(str(TEACH / f"{name}.py"))
-    plt.close("all")
+    found = {"__name__": "alone"}
+    try:
+        exec(compile(make(source), name, "exec"), found)
+    finally:
+        plt.close("all")
     return found
 
 
@@ -111,10 +115,114 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
-def test_a_notebook_runs_alone_and_computes_what_the_metrics_do(name, tmp_path, monkeypatch):
-    for own, reference in CHECKS[name](run_alone(name, tmp_path, monkeypatch)):
+@pytest.mark.parametrize("name", course.names())
+def test_a_notebook_runs_alone_computes_what_the_metrics_do_and_passes_its_checks(
+    name, tmp_path, monkeypatch
+):
+    solved = partial(course.students, solved=True)
+    for own, reference in CHECKS[name](run_alone(name, tmp_path, monkeypatch, solved)):
         np.testing.assert_allclose(own, reference, rtol=1e-9, atol=1e-12)
+
+
+BLANKS = [
+    (name, place)
+    for name in course.names()
+    for place in range(len(course.BLANK.findall((TEACH / f"{name}.py").read_text("utf-8"))))
+]
+
+
+@pytest.mark.parametrize(("name", "place"), BLANKS)
+def test_a_blank_that_is_left_fails_a_check_that_says_why(name, place, tmp_path, monkeypatch):
+    assert 4 <= len([one for one, _ in BLANKS if one == name]) <= 5
+
+    def all_but_one(source):
+        blanks = iter(range(9))
+        kept = course.BLANK.sub(
+            lambda m: f"{m[1]} np.nan" if next(blanks) == place else m[0], source
+        )
+        return course.students(kept, solved=True)
+
+    with pytest.raises(AssertionError, match=r"\.$"), np.errstate(all="ignore"):
+        run_alone(name, tmp_path, monkeypatch, all_but_one)
+
+
+@pytest.mark.parametrize("name", course.names())
+def test_the_teachers_has_no_marks_and_the_students_has_no_solution(name):
+    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    teachers, students = course.teachers(source), course.students(source)
+    assert "#:" not in teachers + students and "np.nan" not in teachers
+    assert teachers.count("assert ") == 0 and students.count("np.nan  # your turn: ") >= 4
+    for line in course.BLANK.finditer(source):
+        code = line[0].split("  #: ")[0]
+        assert code in teachers and f"{code}\n" not in students
+
+
+@pytest.mark.parametrize("name", course.names())
+def test_exercises_and_cells_name_each_other(name):
+    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    page = (ROOT / "book" / f"{course.CHAPTERS.get(name, name)}.md").read_text(encoding="utf-8")
+    named = {}
+    for one in course.exercises(page):
+        if cell := re.search(r"notebook: \*(.*?)\*", one.task):
+            named[one.label] = cell[1]
+    cells = re.split(r"^# %% \[markdown\]\n", source, flags=re.M)
+    asked = {
+        label: re.search(r"\*\*(.*?)\*\*", cell, re.S)[1].replace("\n# ", " ")
+        for cell in cells
+        for label in re.findall(r"\b([a-z]+-\d)\b(?=[ .])", cell.split("# %%")[0])
+    }
+    assert named == asked and asked
+
+
+def test_an_archive_has_all_that_a_venv_with_numpy_and_matplotlib_needs(tmp_path):
+    for name, content in course.files("pruning").items():
+        (tmp_path / name).write_bytes(content)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "pruning.ipynb", "pruning_blanks.ipynb", "embeddings.npz", "check.py", "check.json",
+        "requirements.txt", "LICENCE.txt", "README.md",
+    }  # fmt: skip
+    assert "exam-" not in (tmp_path / "check.json").read_text(encoding="utf-8")
+    assert "pruning.ipynb" not in course.files("pruning", solved=False)
+    cells = json.loads((tmp_path / "pruning.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
+    hidden = dict.fromkeys(["analysis", "companion", "pandas", "scipy", "yaml", "pydantic"])
+    (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}", "utf-8")
+    done = python_in(tmp_path, "run.py", MPLBACKEND="agg", PYTHONPATH="")
+    assert done.returncode == 0, done.stderr
+    assert "37 images fewer" in done.stdout and "pruning-2, value 1: not yet." in done.stdout
+
+
+def test_on_github_a_notebook_fetches_its_files_and_its_exercises_are_links():
+    text = course.files("pruning", "someone/the-book")["pruning_blanks.ipynb"].decode()
+    assert "https://raw.githubusercontent.com/someone/the-book/teach/" in text
+    assert "[pruning-3](https://someone.github.io/the-book/pruning.html#pruning-3)" in text
+    (fetching,) = [
+        "".join(c["source"]) for c in json.loads(text)["cells"] if "urlretrieve" in str(c["source"])
+    ]
+    assert "'check.json', 'check.py', 'embeddings.npz'" in fetching and compile(
+        fetching, "c", "exec"
+    )
+
+
+def test_all_files_can_be_laid_out_and_notebooks_that_are_there_stay(tmp_path):
+    (tmp_path / "pruning.ipynb").write_text("mine", encoding="utf-8")
+    course.main(tmp_path)
+    assert (tmp_path / "pruning.ipynb").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "words.csv").is_file() and len([*tmp_path.glob("*_blanks.ipynb")]) == 7
+
+
+def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
+    page = (ROOT / "book/where_outlier_features_come_from.md").read_text(encoding="utf-8")
+    programs = {one.label: one.program for one in course.exercises(page)}
+    defined = (TEACH / "grow_an_outlier.py").read_text("utf-8").split("# **Predict both")[0]
+    found = {}
+    exec(defined.removesuffix("# %% [markdown]\n"), found)
+    kappas = []
+    found["told"] = lambda name, h, t: kappas.append(found["kurtosis"](h))
+    found["print"] = lambda *values: kappas.extend(values)
+    exec(programs["origin-5"] + programs["origin-6"], found)
+    sgd, sign, z, h = kappas
+    assert sgd < 3.1 < 3.5 < sign < 6 < z and 2.8 < h < 3.2
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -148,16 +256,22 @@ def test_slides_stand_alone_and_show_results():
         deck("# T\n\n{result}`a/b#x`", results.__getitem__)
 
 
-def test_the_slides_of_the_book_are_beside_its_pages(built_book):
-    page = (built_book / "slides.html").read_text(encoding="utf-8")
-    assert page.count("<section") >= 12 and page.count("<figure>") >= 9
-    assert "+36.7 points (ViT-L/14, OpenAI WIT-400M)" in page and "{" not in re.sub(
-        r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S
-    )
+def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
+    decks = sorted((built_book / "slides").glob("*.html"))
+    assert [path.stem for path in decks] == ["afternoon", *(f"meeting_{i}" for i in range(1, 9))]
+    for path in decks:
+        page = path.read_text(encoding="utf-8")
+        assert 10 <= page.count("<section") <= (15 if path.stem == "afternoon" else 12)
+        shown = re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S)
+        assert "{" not in shown and "Not measured in this build" not in shown
+        if path.stem != "afternoon":
+            for part in ("prove it wrong", "Exercise", "language-formula", "<figure>"):
+                assert part in page, (path.stem, part)
     teach = (built_book / "guide/teach.html").read_text(encoding="utf-8")
-    assert 'href="../slides.html"' in teach and "Forty" not in teach
+    assert all(f'href="../slides/{path.name}"' in teach for path in decks)
     source = (built_book / "_sources/guide/teach.md").read_text(encoding="utf-8")
     assert "Question 6" in source and "exam-1" not in teach + source
+    assert "Answer key" not in teach + source
 
 
 def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):

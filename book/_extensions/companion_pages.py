@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,10 @@ from sphinx.errors import SphinxError
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 from analysis.common import write_text  # noqa: E402
+from companion.publish import course  # noqa: E402
 
-TEACH = ROOT / "notebooks" / "teach"
 #: Where the teaching notebooks with their data are, below the book's folder.
 OFFERED = "_downloads/teach"
-#: The branch to which the site's workflow publishes that folder.
-BRANCH = "teach"
 
 # What the theme's templates have, and what is there instead.
 LANDMARKS = (
@@ -220,13 +217,14 @@ def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, An
             button for button in group["buttons"]
             if not (markdown and button.get("label") == "download-source-button")
         ]  # fmt: skip
-        if not (TEACH / f"{name}.py").is_file():
+        own = [one for one in course.names() if course.CHAPTERS.get(one, one) == name]
+        if not own:
             continue
-        place = f"{context['pathto'](OFFERED, 1)}/{name}"
+        place = f"{context['pathto'](OFFERED, 1)}/{own[0]}"
         offers = [
-            ("notebook + data", f"{place}.zip", "The teaching notebook with its data", "box"),
-            ("notebook", f"{place}.ipynb", "The teaching notebook alone", "code"),
-            *_launchers(app, name),
+            ("notebook + data", f"{place}.zip", "Solved, with blanks, and with its data", "box"),
+            ("notebook", f"{place}_blanks.ipynb", "The notebook alone, with blanks", "code"),
+            *_launchers(app, f"{own[0]}_blanks"),
         ]
         group["buttons"][:0] = [
             {"type": "link", "text": text, "url": url, "tooltip": tooltip, "icon": f"fas fa-{icon}"}
@@ -239,8 +237,12 @@ def _launchers(app: Sphinx, name: str) -> list[tuple[str, str, str, str]]:
     repository = github(app)
     if not repository:
         return []
-    colab = f"https://colab.research.google.com/github/{repository}/blob/{BRANCH}/{name}.ipynb"
-    binder = f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?urlpath=lab/tree/{name}.ipynb"
+    colab = (
+        f"https://colab.research.google.com/github/{repository}/blob/{course.BRANCH}/{name}.ipynb"
+    )
+    binder = (
+        f"https://mybinder.org/v2/gh/{repository}/{course.BRANCH}?urlpath=lab/tree/{name}.ipynb"
+    )
     return [("Colab", colab, "Open the notebook on Colab", "rocket"),
             ("Binder", binder, "Open the notebook on Binder", "rocket")]  # fmt: skip
 
@@ -258,35 +260,14 @@ def write_downloads(app: Sphinx, exception: Exception | None) -> None:
         return
     folder = Path(app.outdir) / OFFERED
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "requirements.txt").write_text("matplotlib\nnumpy\n", encoding="utf-8")
-    for source in sorted(TEACH.glob("*.py")):
-        text = source.read_text(encoding="utf-8")
-        data = [p for p in sorted(TEACH.iterdir()) if f'"{p.name}"' in text]
-        notebook = json.loads((Path(app.srcdir) / f"_build/teach/{source.stem}.ipynb").read_text())
-        if github(app):
-            notebook["cells"].insert(1, _fetching(github(app), [p.name for p in data]))
-        alone = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-        (folder / f"{source.stem}.ipynb").write_text(alone, encoding="utf-8")
-        with zipfile.ZipFile(folder / f"{source.stem}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in [
-                (f"{source.stem}.ipynb", alone.encode()), *((p.name, p.read_bytes()) for p in data)
-            ]:  # fmt: skip
-                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-        for path in data:
-            (folder / path.name).write_bytes(path.read_bytes())
+    for name in course.names():
+        contents = course.files(name, github(app), app.config.companion_for != "students")
+        for path, content in (contents | {f"{name}.zip": course.packed(contents)}).items():
+            (folder / path).write_bytes(content)
     for path in sorted((Path(app.outdir) / "_sources/runs").glob("*/*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if notebook["cells"][0]["id"] != "get":
             write_text(path, json.dumps(to_take_along(app, notebook), indent=1) + "\n")
-
-
-def _fetching(repository: str, names: list[str]) -> dict[str, Any]:
-    """A cell that gets a teaching notebook's data, where the notebook came alone."""
-    base = f"https://raw.githubusercontent.com/{repository}/{BRANCH}/"
-    lines = ["from pathlib import Path", "from urllib.request import urlretrieve", "",
-             f"for name in {names!r}:", "    if not Path(name).exists():",
-             f"        urlretrieve({base!r} + name, name)"]  # fmt: skip
-    return _code("data", "\n".join(lines))
 
 
 def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:

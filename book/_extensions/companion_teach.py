@@ -1,9 +1,9 @@
 """Sphinx extension: what to teach with. Notebooks and slides, and exercises with answers.
 
-The percent sources in `notebooks/teach` become `.ipynb` files in `_build/teach` before the book is
-read; pages offer them with the role `download`. Equal sources give equal bytes. `guide/slides.md`
-becomes `slides.html` beside the pages, to which the role `slides` leads. The role `answer` takes an
-exercise, and which of its values, and shows what `companion.exercises` computes.
+The percent sources in `notebooks/teach` become archives in `_build/teach` before the book is read;
+pages offer them with the role `download`. Equal sources give equal bytes. `guide/slides/NAME.md`
+becomes `slides/NAME.html` next to the pages, to which the role `slides` leads. The role `answer`
+takes an exercise, and which of its values, and shows what `companion/publish/check.json` has.
 
 Whom a build is for says the setting `companion_for` or the environment variable COMPANION_FOR:
 *readers* find solutions hidden below exercises, *students* find none, *instructors* also the
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,52 +28,50 @@ from sphinx.util.docutils import SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `companion`, whichever one is installed
-from companion import exercises  # noqa: E402
+from companion.publish import check, course  # noqa: E402
 from companion.publish.slides import deck  # noqa: E402
 
-SOURCES = ROOT / "notebooks" / "teach"
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
 
 
-def as_notebook(source: Path) -> str:
-    """A percent notebook as the text of an `.ipynb` file, not executed."""
-    import jupytext
-
-    notebook = jupytext.read(source)
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{source.stem}-{number}"
-    text: str = jupytext.writes(notebook, fmt="ipynb")
-    return text
-
-
 def write_files(app: Sphinx, config: Config) -> None:
-    """Write each notebook, and the slides, whose text has changed."""
+    """Write each notebook with what it needs, and the slides, if they have changed."""
     if config.companion_for not in LEFT_OUT:
         allowed = ", ".join(LEFT_OUT)
         raise ConfigError(f"companion_for is {config.companion_for!r}; it is one of {allowed}.")
     folder = Path(app.srcdir) / "_build" / "teach"
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {f"{path.stem}.ipynb": as_notebook(path) for path in sorted(SOURCES.glob("*.py"))}
-    slides = Path(app.srcdir) / "guide" / "slides.md"
-    if slides.is_file():
-        texts["slides.html"] = deck(slides.read_text(encoding="utf-8"), _published)
-        config.html_extra_path = [*config.html_extra_path, str(folder / "slides.html")]
-    for name, text in texts.items():
+    solved = config.companion_for != "students"
+    contents = {name: course.files(name, solved=solved) for name in course.names()}
+    contents["check"] = {name: contents["pruning"][name] for name in ("check.py", "check.json")}
+    files = {f"{name}.zip": course.packed(content) for name, content in contents.items()}
+    for source in sorted((Path(app.srcdir) / "guide" / "slides").glob("*.md")):
+        page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
+        files[f"site/slides/{source.stem}.html"] = page.encode()
+    for name, content in files.items():
         target = folder / name
-        if not target.is_file() or target.read_text(encoding="utf-8") != text:
-            target.write_text(text, encoding="utf-8")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_file() or target.read_bytes() != content:
+            target.write_bytes(content)
+    if (folder / "site").is_dir():
+        config.html_extra_path = [*config.html_extra_path, str(folder / "site")]
 
 
-def _published(reference: str) -> tuple[dict[str, str], dict[str, str]]:
+def _published(deck: str, reference: str) -> tuple[dict[str, str], dict[str, str]]:
     """A result for the slides; a sentence where this build has no evidence of it."""
     try:
         _, output, _ = find_result(reference)
     except NotMeasuredError:
         return {"kind": "text"}, {"text/markdown": "*Not measured in this build.*"}
     except ResultError as error:
-        raise ConfigError(f"guide/slides.md: {error}") from error
+        raise ConfigError(f"guide/slides/{deck}: {error}") from error
     return output["metadata"]["companion"], output["data"]
+
+
+def shown(label: str, place: int) -> str:
+    """One value of an answer, counted from 0, as pages write it."""
+    value = check.ANSWERS[label]["answer"][place]
+    return f"{value:{',.0f' if abs(value) >= 1000 else '.3g'}}".replace("-", "−")
 
 
 class AnswerRole(SphinxRole):
@@ -82,21 +81,25 @@ class AnswerRole(SphinxRole):
         """Build the number."""
         label, _, place = self.text.partition(" ")
         try:
-            value = exercises.shown(label, int(place or 1) - 1)
-        except (ValueError, IndexError) as error:
-            message = self.inliner.reporter.error(f"answer: {error}", line=self.lineno)
+            value = shown(label, int(place or 1) - 1)
+        except (ValueError, LookupError):
+            message = self.inliner.reporter.error(
+                f"answer: check.json has no {self.text!r}; after a change to an exercise, run "
+                "`python data/teach/make.py --answers`.",
+                line=self.lineno,
+            )
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
-        self.env.note_dependency(exercises.__file__)
+        self.env.note_dependency(str(course.CHECK.with_suffix(".json")))
         return [nodes.inline("", value)], []
 
 
 class SlidesRole(SphinxRole):
-    """The role `slides`: a link with this text to the slides."""
+    """The role `slides`: a link to the slides of this name."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the link."""
-        up = "../" * self.env.docname.count("/")
-        return [nodes.reference("", self.text, refuri=f"{up}slides.html", internal=True)], []
+        address = "../" * self.env.docname.count("/") + f"slides/{self.text}.html"
+        return [nodes.reference("", "slides", refuri=address, internal=True)], []
 
 
 def leave_out(app: Sphinx, doctree: nodes.document) -> None:

@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Concepts: average precision, and what chance gives
 #
-# Needs NumPy, matplotlib, and the files `embeddings.npz` and `words.csv` in the same folder: 500
-# photographs of COCO as CLIP ViT-B/16 of OpenAI sees them, and which words a caption of each has.
-# One question per cell: answer it for yourself, then run the cell.
+# This notebook needs NumPy, matplotlib, and the files `embeddings.npz` and `words.csv` in the same
+# folder: 500 photographs of COCO as OpenAI's CLIP ViT-B/16 represents them, and the words of a
+# caption of each. Each cell asks one question: answer it for yourself, then run the cell.
 
 # %%
 from itertools import combinations
@@ -26,37 +26,41 @@ words, shown = table[0], table[1:] == "1"
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# **How well does an order find a word?** Walk down the images, the highest score first. At each one
-# that shows the word, note which share of those seen so far does. The mean is average precision.
+# **How well does an order find a word?** Go through the images, the highest score first. At each
+# image with the word, note the share of images with the word so far. The mean of these shares is
+# average precision.
 
 
 # %%
 def average_precision(scores, positive):
     """Average precision by column: (images, d), (images,) → (d,)."""
     hits = positive[np.argsort(-scores, axis=0)]
-    precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]
-    return (precision * hits).sum(axis=0) / positive.sum()
+    precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]  #: hits so far / place
+    return (precision * hits).sum(axis=0) / positive.sum()  #: mean precision at the positives
 
 
-by_hand = average_precision(np.array([[4.0], [3], [2], [1]]), np.array([1, 0, 1, 0]))[0]
-print(f"positives in places 1 and 3: {by_hand:.3f} (by hand: (1/1 + 2/3) / 2)")
+#: by_hand = average_precision(np.array([[4.0], [3], [2], [1]]), np.array([1, 0, 1, 0]))
+#: assert np.all(abs(by_hand - 5 / 6) < 1e-9), "Places 1 and 3: (1/1 + 2/3) / 2."
 
 # %% [markdown]
-# **How often does chance reach 0.9?** With n positives and n negatives every set of n places is
-# equally likely, so count them all. How many positives would you ask for?
+# **How often does chance reach 0.9?** With n positives and n negatives, every set of n places is
+# equally likely, so count them all. How many positives would you require? Exercises concepts-4 and
+# concepts-5 ask for such probabilities.
 
 # %%
 passes = {}
 for n in (2, 3, 5, 8):
-    places = np.array(list(combinations(range(2 * n), n)))  # each row: where the positives stand
+    places = np.array(list(combinations(range(2 * n), n)))  # each row: places of the positives
     precision = np.arange(1, n + 1) / (places + 1)
-    passes[n] = (precision.mean(axis=1) >= 0.9 - 1e-12).mean()
-    some = 1 - (1 - passes[n]) ** 500
+    passes[n] = (precision.mean(axis=1) >= 0.9 - 1e-12).mean()  #: the share of rows that reach 0.9
+    #: assert 0 < passes[n] <= 1 / 6, "With n = 2 one order of six passes."
+    some = 1 - (1 - passes[n]) ** 500  #: that at least one of 500 independent directions passes
+    #: assert passes[n] < some <= 1, "First compute the probability that none passes."
     print(f"n = {n}: {passes[n]:.5f}, for at least one of 500 directions {some:.3f}")
 
 # %% [markdown]
 # **Which words lie along a direction of the head?** For each word take all photographs that show
-# it and as many that do not, and look for the best of the directions that the captions span.
+# it and the same number that do not. Which of the directions that the captions span is the best?
 
 
 # %%
@@ -75,8 +79,8 @@ for i in np.argsort(-along_head)[:5]:
     print(f"{words[i]}: {along_head[i]:.2f} with {shown[:, i].sum()} photographs")
 
 # %% [markdown]
-# **Would any directions do?** Take as many random ones. A count of words is worth what it has
-# beyond theirs.
+# **Would any directions do?** Take the same number of random directions. Only the excess over their
+# count says something about the head's directions.
 
 # %%
 along_random = best(rng.normal(size=captions.shape), draw=0)
@@ -84,5 +88,5 @@ plt.scatter(along_random, along_head, s=10 + shown.sum(axis=0))
 plt.plot([0.5, 1], [0.5, 1], color="grey")
 plt.xlabel("best of 500 random directions")
 plt.ylabel("best of the head's directions")
-encoded, by_chance = (along_head >= 0.9).sum(), (along_random >= 0.9).sum()
+encoded, by_chance = ((ap >= 0.9).sum() for ap in (along_head, along_random))
 print(f"words at 0.9: {encoded} along the head's directions, {by_chance} along random ones")

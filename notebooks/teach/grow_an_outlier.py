@@ -9,14 +9,14 @@
 # %% [markdown]
 # # Grow an outlier, and prevent it
 #
-# Needs NumPy and matplotlib alone. CLIP in miniature: what two towers might say of 2,000 images and
-# of their captions is drawn at random, and only the last two matrices learn. A training takes a
-# second or two. One question per cell: answer it for yourself, then run the cell.
+# This notebook needs only NumPy and matplotlib. It is CLIP in miniature: the outputs of two towers
+# for 2,000 images and their captions are drawn at random, and only the last two matrices learn. A
+# training takes a second or two. Each cell asks one question: answer it for yourself, then run it.
 #
-# These data were chosen after their κ had been seen: their sizes, the number of steps and the
-# learning rate are such that the effect shows. With both seeds, that of the data and that of the
-# training, set to 0, 1, …, 9 in turn, κ of the images was 6.2 to 13.1 with Adam and 2.7 to 3.3 with
-# the shared second moment. One run is no evidence; the chapter has runs on images.
+# We chose these data after we had seen their κ: their sizes, the number of steps and the learning
+# rate are such that the effect shows. With both seeds, that of the data and that of the training,
+# set to 0, 1, …, 9 in turn, κ of the images was 6.2 to 13.1 with Adam and 2.7 to 3.3 with the
+# shared second moment. One run is no evidence; the chapter has runs on images.
 
 # %%
 import matplotlib.pyplot as plt
@@ -38,25 +38,32 @@ x, y = tower(96), tower(64)
 
 # %% [markdown]
 # **How concentrated is a vector, and how much do all vectors share?** κ is about 3 for Gaussian
-# numbers. The share is that of the mean's energy in the energy of vectors of length 1.
+# numbers. The share is the energy of the mean of all vectors, each scaled to length 1.
 
 
 # %%
 def unit(h):
-    return h / np.linalg.norm(h, axis=1, keepdims=True)
+    return h / np.linalg.norm(h, axis=1, keepdims=True)  #: each row scaled to length 1
+
+
+#: assert np.all(unit(np.array([[3, 4]])) == [0.6, 0.8]), "Divide each row by its length."
 
 
 def kurtosis(h):
     centred = h - h.mean(axis=1, keepdims=True)
-    return ((centred / centred.std(axis=1, keepdims=True)) ** 4).mean()
+    return ((centred / centred.std(axis=1, keepdims=True)) ** 4).mean()  #: mean fourth power
 
 
 def mean_share(h):
-    return (unit(h).mean(axis=0) ** 2).sum()
+    return (unit(h).mean(axis=0) ** 2).sum()  #: energy of the mean of the scaled vectors
+
+
+#: assert abs(kurtosis(rng.normal(size=(99, 999))) - 3) < 0.1, "Gaussian numbers have a κ near 3."
+#: assert mean_share(np.array([[3, 4], [6, 8]])) > 0.99, "Equal directions share everything."
 
 
 # %% [markdown]
-# **CLIP's loss by hand.** Cosines times a scale, softmax in both directions, the right answer on
+# **CLIP's loss by hand.** Cosines times a scale, a softmax in both directions, the right answers on
 # the diagonal. The gradient of a vector of length 1 leaves out what only changes the length.
 
 
@@ -73,15 +80,21 @@ def gradients(w, v, images, texts, scale):
 
 
 # %% [markdown]
-# **Adam, with one switch.** `per_coordinate` is Adam as everybody uses it: each number of a matrix
-# has its own second moment. Otherwise the second moment is averaged over the output coordinates:
-# they all move at one speed. A share of the images gets the caption of another one, drawn anew in
-# every step.
+# **Adam, with one switch.** With `per_coordinate`, each number of a matrix has its own second
+# moment, as Adam is used everywhere. Otherwise the second moment is averaged over the output
+# coordinates, which then all move at the same speed. A share of the images gets the caption of
+# another image, drawn again in every step. Exercise origin-5 puts in another `rule`.
 
 
 # %%
-def train(per_coordinate, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, seed=0):
-    draw = np.random.default_rng(seed)
+def adam(m, s):
+    """The step, before the learning rate, for running means of a gradient and of its square."""
+    return m / (np.sqrt(s) + 1e-8)  #: the first mean over the root of the second
+
+
+#: assert abs(adam(3, 4) - 1.5) < 1e-6, "Divide by the root of the second moment."
+def train(per_coordinate, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, rule=adam):
+    draw = np.random.default_rng(0)
     sides = [draw.normal(size=(n, width)) / np.sqrt(n) for n in (x.shape[1], y.shape[1])]
     sides = [side.astype(np.float32) for side in sides]
     mean, square = [0 * side for side in sides], [0 * side for side in sides]
@@ -93,13 +106,13 @@ def train(per_coordinate, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, 
             g2 = g**2 if per_coordinate else (g**2).mean(axis=1, keepdims=True)
             mean[i] += 0.1 * (g - mean[i])
             square[i] += 0.02 * (g2 - square[i])
-            root = np.sqrt(square[i] / (1 - 0.98**step)) + 1e-8
-            sides[i] = sides[i] * (1 - 0.1 * now) - now * mean[i] / (1 - 0.9**step) / root
+            change = rule(mean[i] / (1 - 0.9**step), square[i] / (1 - 0.98**step))
+            sides[i] = sides[i] * (1 - 0.1 * now) - now * change
     return x @ sides[0], y @ sides[1]
 
 
 # %% [markdown]
-# **Predict both κ before you run this.** Which of the two recognises its captions better?
+# **Predict both κ before you run this.** Which of the two models finds its captions more often?
 
 
 # %%
@@ -114,18 +127,18 @@ grown = told("Adam", images, captions)
 prevented = told("shared second moment", *train(False))
 
 # %% [markdown]
-# **Which cause is which?** Take the wrong captions away; then make the temperature mild instead.
+# **Which cause has which effect?** Remove the wrong captions; then lower the logit scale instead.
 
 # %%
 clean = told("Adam, right captions", *train(True, wrong_captions=0))
 mild = told("Adam, scale 14", *train(True, scale=14))
 
 # %% [markdown]
-# **Where is it?** The mean image, and the mean caption, over all coordinates.
+# **Where is the outlier?** Plot the mean image and the mean caption over all coordinates. Exercise
+# origin-6 asks to which axes it belongs.
 
 # %%
-figure, axes = plt.subplots(2, 1, figsize=(8, 4), sharex=True)
+figure, axes = plt.subplots(2, 1, sharex=True, layout="tight")
 for axis, h, name in zip(axes, (images, captions), ("images", "captions"), strict=True):
     axis.bar(np.arange(width), np.abs(unit(h).mean(axis=0)), width=1)
     axis.set_title(f"mean of the {name}")
-figure.tight_layout()

@@ -9,9 +9,10 @@
 # %% [markdown]
 # # Privileged directions: importance in five lines
 #
-# Needs NumPy, matplotlib, and the file `embeddings.npz` in the same folder: 500 photographs of COCO
-# and a caption of each, as CLIP ViT-B/16 of OpenAI sees them. The captions are the head: each is a
-# class of one image. One question per cell: answer it for yourself, then run the cell.
+# This notebook needs NumPy, matplotlib, and the file `embeddings.npz` in the same folder: 500
+# photographs of COCO and a caption of each, as OpenAI's CLIP ViT-B/16 represents them. The captions
+# are the head: each is a class of one image. Each cell asks one question: answer it for yourself,
+# then run the cell.
 
 # %%
 import matplotlib.pyplot as plt
@@ -23,7 +24,8 @@ rng = np.random.default_rng(0)
 
 # %% [markdown]
 # **Which directions does the head read, and where do the images lie?** Importance is a product of
-# two shares: of the head's weight, and of the cosine between direction and image.
+# two shares: a singular value as a share of their sum, and the mean absolute cosine between the
+# direction and the images. Exercise directions-2 computes it for Gaussian numbers.
 
 
 # %%
@@ -31,11 +33,13 @@ def importance(h, head):
     """By right singular vector: (images, d), (classes, d) → (rank,)."""
     _, weights, directions = np.linalg.svd(head, full_matrices=False)
     unit = h / np.linalg.norm(h, axis=1, keepdims=True)
-    return weights / weights.sum() * np.abs(unit @ directions.T).mean(axis=0)
+    return weights / weights.sum() * np.abs(unit @ directions.T).mean(axis=0)  #: share × |cosine|
 
 
+#: assert np.allclose(importance(np.eye(2), np.diag([3, 1])), [3 / 8, 1 / 8]), "Multiply."
 found = importance(images, captions)
-ratio = found.max() / found.mean()
+ratio = found.max() / found.mean()  #: the largest importance over the mean
+#: assert 100 < ratio < 200, "Divide the largest importance by the mean importance."
 print(f"the largest importance is {ratio:.0f} times the mean")
 
 # %% [markdown]
@@ -50,22 +54,25 @@ plt.ylabel("importance")
 plt.legend()
 
 # %% [markdown]
-# **Is the first direction just the mean caption?** Rows of a head that resemble each other have a
-# common part, and the first direction follows it. How well?
+# **Is the first direction just the mean caption?** The rows of a head resemble each other if they
+# have a common part. How close is the first direction to it? Exercise directions-3 adds one.
 
 # %%
 first = np.linalg.svd(captions)[2][0]
 mean_caption = captions.mean(axis=0)
-with_mean = abs(first @ mean_caption) / np.linalg.norm(mean_caption)
+with_mean = abs(first @ mean_caption) / np.linalg.norm(mean_caption)  #: |cosine| of the two
+#: assert 0.9 < with_mean <= 1, "Divide by the length of the mean caption."
 print(f"|cos| with the mean caption: {with_mean:.3f}")
 
 # %% [markdown]
 # **Does a prediction need it?** Subtract the mean caption from every row of the head. For one image
-# all scores fall by the same number, so the same class wins. And the importance?
+# all scores fall by the same number, so the same class wins. What is the largest importance now?
+# Exercise directions-4 asks why.
 
 # %%
 centred = captions - mean_caption
 same = (images @ centred.T).argmax(axis=1) == (images @ captions.T).argmax(axis=1)
 less = importance(images, centred)
-ratio_centred = less.max() / less.mean()
+ratio_centred = less.max() / less.mean()  #: the same ratio with the centred head
+#: assert 30 < ratio_centred < 45, "Use the importances of the centred head."
 print(f"{same.mean():.0%} of the predictions stay; now {ratio_centred:.0f} times the mean")

@@ -9,9 +9,9 @@
 # %% [markdown]
 # # What the head does not read
 #
-# Needs NumPy, matplotlib, and the file `embeddings.npz` in the same folder: 500 photographs of COCO
-# and a caption of each, as CLIP ViT-B/16 of OpenAI sees them, 512 numbers for each. One question
-# per cell: answer it for yourself, then run the cell.
+# This notebook needs NumPy, matplotlib, and the file `embeddings.npz` in the same folder: 500
+# photographs of COCO and a caption of each, as OpenAI's CLIP ViT-B/16 represents them, 512 numbers
+# for each. Each cell asks one question: answer it for yourself, then run the cell.
 
 # %%
 import matplotlib.pyplot as plt
@@ -24,25 +24,28 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # **Along which directions do captions vary least?** Subtract their mean; the last right singular
 # vectors are these directions. There are only 500 captions for 512 numbers. What follows for the
-# last dozen?
+# last twelve directions? Exercise frame-6 does this with Gaussian numbers.
 
 # %%
 _, sigma, v = np.linalg.svd(captions - captions.mean(axis=0))
 variance = np.zeros(512)
-variance[:500] = sigma**2 / (sigma**2).sum()
+variance[:500] = sigma**2 / (sigma**2).sum()  #: each direction's share of the variance
+#: assert abs(variance.sum() - 1) < 1e-9, "The shares should add up to 1."
 least = v[np.cumsum(variance[::-1])[::-1] <= 1e-4][::-1]
 print(f"{len(least)} directions hold at most 0.01 % of the captions' variance")
 
 # %% [markdown]
-# **How much of the images lies there?** And how much in as many average directions?
+# **How much of the images' energy lies there?** Compare it with the share of an average direction,
+# times their number.
 
 # %%
-energy = ((images @ least.T) ** 2).sum() / (images**2).sum()
+energy = ((images @ least.T) ** 2).sum() / (images**2).sum()  #: energy along `least` / all energy
+#: assert len(least) / 512 < energy < 1, "Project the images onto the directions, and square."
 print(f"{energy:.0%} of the energy, against {len(least) / 512:.0%}")
 
 # %% [markdown]
-# **What is left without them?** κ, and how often an image finds its own caption. Guess both before
-# you run the cell; then compare with as many random directions.
+# **What is left without them?** Guess κ, and how often an image finds its own caption, before you
+# run the cell. Then compare with the same number of random directions, as exercise frame-7 does.
 
 
 # %%
@@ -50,14 +53,16 @@ def kurtosis(h):
     """Mean over images of the kurtosis of each: (images, d) → a number."""
     centred = h - h.mean(axis=1, keepdims=True)
     z = centred / centred.std(axis=1, keepdims=True)
-    return (z**4).mean(axis=1).mean()
+    return (z**4).mean(axis=1).mean()  #: the mean of the fourth powers of z
 
 
 def recall(h):
-    """How often the own caption is the nearest."""
-    return ((h @ captions.T).argmax(axis=1) == np.arange(500)).mean()
+    """How often an image's own caption is the nearest."""
+    return ((h @ captions.T).argmax(axis=1) == np.arange(500)).mean()  #: share of images
 
 
+#: assert abs(kurtosis(np.eye(1, 512)) - 510) < 1, "A single large number gives the largest κ."
+#: assert recall(images) == 0.552, "Caption i belongs to image i."
 random = np.linalg.qr(rng.normal(size=(512, len(least))))[0].T
 without, without_random = (images - images @ d.T @ d for d in (least, random))
 kappa, kappa_random = kurtosis(without), kurtosis(without_random)
@@ -65,8 +70,8 @@ for name, h in (("all", images), ("least", without), ("random", without_random))
     print(f"{name}: κ {kurtosis(h):.1f}, own caption found {recall(h):.1%}")
 
 # %% [markdown]
-# **Would other captions say the same?** Choose the directions with the first 250 captions, judge
-# with the last 250 images and captions. Is the answer more convincing, or less?
+# **Would other captions give the same result?** Choose the directions with the first 250 captions,
+# and evaluate on the last 250 images and captions. Is the answer more convincing, or less?
 
 # %%
 half = np.linalg.svd(captions[:250] - captions[:250].mean(axis=0))[2][-250:]
@@ -76,8 +81,8 @@ for name, h in (("all", images[250:]), ("least", held_out)):
     print(f"{name}: κ {kurtosis(h):.1f}, own caption found {found.mean():.1%}")
 
 # %% [markdown]
-# **What does it look like?** For each direction, how much captions vary along it, and how much
-# energy images have there. Where is the outlier?
+# **What does it look like?** Plot, for each direction, how much captions vary along it, and how
+# much energy images have there. Where is the outlier?
 
 # %%
 plt.loglog(variance[:500], ((images @ v[:500].T) ** 2).mean(axis=0), ".")

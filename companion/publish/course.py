@@ -1,0 +1,176 @@
+"""The course: exercises as pages have them, and the teaching notebooks as files to hand out.
+
+A teaching notebook is a percent source in `notebooks/teach`. Marks in it make two notebooks of one
+source. The student's has a blank where a line ends in `#: what to compute`, and the code of a line
+that is nothing but `#: code`, which checks the blank; the teacher's has neither.
+
+    python -m companion.publish.course FOLDER    # writes all of them, with what they need
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from analysis.common import CODE, ROOT
+from companion.publish.check import ANSWERS
+
+TEACH = ROOT / "notebooks" / "teach"
+CHECK = CODE / "companion/publish/check.py"
+#: Teaching notebook → the chapter whose exercises it goes with.
+CHAPTERS = {
+    "effective_robustness": "measuring_robustness",
+    "unread": "what_kurtosis_measures",
+    "grow_an_outlier": "where_outlier_features_come_from",
+}
+#: The branch of a repository on GitHub to which the site's workflow publishes all files.
+BRANCH = "teach"
+REQUIREMENTS = "matplotlib\nnumpy\n"
+LICENCE = """Notebooks and check.py: Apache License 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
+Data: embeddings.npz, controls.npz and accuracies.csv MIT, words.csv CC BY 4.0 (captions of COCO,
+Lin et al. 2014); README.md names their sources.
+"""
+BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
+CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
+BOX = re.compile(
+    r"^:::\{admonition\} Exercise (?P<label>\S+) · (?P<level>read|compute|design) · "
+    r"(?P<minutes>\d+) minutes\n:class: tip exercise\n:name: (?P=label)\n(?P<task>.*?)^:::\n\n"
+    r"(?:^:::\{admonition\} Hint\n:class: dropdown hint\n(?P<hint>.*?)\n^:::\n\n)?"
+    r"^:::\{admonition\} Solution\n:class: dropdown solution\n(?P<solution>.*?)^:::$",
+    re.MULTILINE | re.DOTALL,
+)
+PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Exercise(NamedTuple):
+    """An exercise with what is folded below it; not every one has a hint."""
+
+    label: str
+    level: str
+    minutes: str
+    task: str
+    hint: str | None
+    solution: str
+
+    @property
+    def program(self) -> str:
+        """The code of the solution."""
+        return "\n".join(PROGRAM.findall(self.solution))
+
+
+def exercises(page: str) -> list[Exercise]:
+    """The exercises of a page's text, in order.
+
+    Raises ValueError if one lacks a part that every exercise has.
+    """
+    found = [Exercise(**box.groupdict()) for box in BOX.finditer(page)]
+    if len(found) != page.count("{admonition} Exercise"):
+        known = [one.label for one in found]
+        raise ValueError(f"an exercise lacks a level, minutes, a name or a solution; not: {known}")
+    return found
+
+
+def teachers(source: str) -> str:
+    """A teaching notebook's source with every line, without the marks."""
+    return re.sub(r"^[ ]*#: [^\n]*\n|  #: [^\n]*$", "", source, flags=re.MULTILINE)
+
+
+def students(source: str, solved: bool = False) -> str:
+    """The same with blanks, which are numbers that are none, and checks; or solved, with checks."""
+    text = source if solved else BLANK.sub(r"\1 np.nan  # your turn: \2", source)
+    return CHECK_LINE.sub(r"\1", text)
+
+
+def notebook(name: str, source: str, repository: str = "") -> str:
+    """A percent source as the text of an `.ipynb` file, not executed; its last cell checks answers.
+
+    With a repository on GitHub its exercises are links, and a cell gets the files that it needs.
+    """
+    import jupytext
+
+    chapter = CHAPTERS.get(name, name)
+    page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
+    first = next(one.label for one in exercises(page) if one.level == "compute")
+    values = ", ".join(["2.5"] * len(ANSWERS[first]["answer"]))
+    source += (
+        "\n# %% [markdown]\n# **Are your answers to the chapter's exercises right?** Put your own "
+        f'label and values in.\n\n# %%\nfrom check import check\n\ncheck("{first}", {values})\n'
+    )
+    if repository:
+        owner, _, project = repository.partition("/")
+        site = f"https://{owner}.github.io/{project}/{chapter}.html"
+        source = re.sub(r"\b([Ee]xercise )([a-z]+-\d)\b", rf"\1[\2]({site}#\2)", source)
+        head, _, rest = source.partition("\n# %%\n")
+        source = f"{head}\n# %%\n{_fetching(repository, needs(source))}\n# %%\n{rest}"
+    cells = jupytext.reads(source, fmt="py:percent")
+    for number, cell in enumerate(cells.cells):
+        cell["id"] = f"{name}-{number}"
+    return str(jupytext.writes(cells, fmt="ipynb"))
+
+
+def needs(source: str) -> list[str]:
+    """The names of the files that a notebook reads."""
+    data = [path.name for path in sorted(TEACH.iterdir()) if f'"{path.name}"' in source]
+    return ["check.json", "check.py", *data]
+
+
+def _fetching(repository: str, names: list[str]) -> str:
+    """The code of a cell that gets files, where a notebook came alone."""
+    base = f"https://raw.githubusercontent.com/{repository}/{BRANCH}/"
+    return (
+        "from pathlib import Path\nfrom urllib.request import urlretrieve\n\n"
+        f"for name in {names!r}:\n    if not Path(name).exists():\n"
+        f"        urlretrieve({base!r} + name, name)\n"
+    )
+
+
+def files(name: str, repository: str = "", solved: bool = True) -> dict[str, bytes]:
+    """What a teaching notebook is handed out with, by file name; without solutions if so asked."""
+    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    checked = {label: of for label, of in ANSWERS.items() if not label.startswith("exam-")}
+    texts = {
+        f"{name}_blanks.ipynb": notebook(name, students(source), repository),
+        "check.py": CHECK.read_text(encoding="utf-8"),
+        "check.json": json.dumps(checked, ensure_ascii=False),
+        "requirements.txt": REQUIREMENTS,
+        "LICENCE.txt": LICENCE,
+        "README.md": (TEACH / "README.md").read_text(encoding="utf-8"),
+    }
+    if solved:
+        texts[f"{name}.ipynb"] = notebook(name, teachers(source), repository)
+    data = {path: (TEACH / path).read_bytes() for path in needs(source) if "check." not in path}
+    return {path: text.encode() for path, text in sorted(texts.items())} | data
+
+
+def names() -> list[str]:
+    """All teaching notebooks."""
+    return sorted(path.stem for path in TEACH.glob("*.py"))
+
+
+def packed(contents: dict[str, bytes]) -> bytes:
+    """Files as a zip: equal contents give equal bytes."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return target.getvalue()
+
+
+def main(folder: Path) -> None:
+    """Write all files into a folder; a notebook that is there already stays as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names():
+        for path, content in files(name).items():
+            if not (path.endswith(".ipynb") and (folder / path).exists()):
+                (folder / path).write_bytes(content)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Name one folder: python -m companion.publish.course lab")
+    main(Path(sys.argv[1]))
