@@ -2,13 +2,14 @@
 
     python data/pocket/origin.py                 # all that is not finished, then the tables
     python data/pocket/origin.py --ship          # the tables of what is finished
+    python data/pocket/origin.py --models        # the models of which all weights are trained, alone
     python data/pocket/origin.py --check 3       # three runs again, compared with what is kept
 
 A call that was stopped goes on where it was: finished projections lie under --work. A run that is
 in the tables is not trained again, unless other towers are shipped now. The tables are
 `origin.csv` (a row for each run), `origin_curves.csv` (during training), `origin_mechanism.csv` and
 `origin_coordinates.csv` (speeds and means of single coordinates), `origin_models.csv` (all weights
-trained), and `origin.json` says what they were made from.
+trained; `grown/` has the weights of seed 0), and `origin.json` says what they were made from.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from analysis.common import ROOT, fingerprint, sha256_of, write_text
+from analysis.common import ROOT, fingerprint, replaced, sha256_of, write_text
 from analysis.features.store import Head
 from analysis.features.weights import read_weights
 from analysis.images import emoji
@@ -47,6 +48,8 @@ from training.pocket import Recipe, Recipes
 HERE = Path(__file__).resolve().parent
 PLAN = yaml.safe_load((HERE / "origin.yaml").read_text(encoding="utf-8"))
 WORK = ROOT / ".companion" / "origin"
+#: Weights of seed 0 of the models of which all weights were trained.
+GROWN = HERE / "grown"
 #: Directions that hold together at most this share of the captions' variance are hardly read.
 UNREAD = 0.01
 #: Largest relative difference of κ that --check accepts from another machine.
@@ -88,11 +91,15 @@ def main() -> int:
     )
     parser.add_argument("--check", type=int, default=0, metavar="N", help="train N runs again")
     parser.add_argument("--ship", action="store_true", help="train nothing, write the tables")
+    parser.add_argument("--models", action="store_true", help="train and ship whole models alone")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished trainings lie")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.check:
         return compare(options.check)
+    if options.models:
+        train_models(options.work)
+        return ship_models(options.work)
     runs = list(planned())
     if options.ship:
         return ship(runs, options.work)
@@ -289,9 +296,11 @@ def models() -> Iterator[tuple[Recipe, int]]:
 
 
 def train_models(work: Path) -> None:
-    """Train all weights of the plan's models, and of what they start from, if not shipped."""
-    recipes = model_recipes()
+    """Train all weights of the plan's models that are not in the table, and their beginnings."""
+    recipes, known = model_recipes(), kept("origin_models")
     for recipe, seed in models():
+        if ((known["model"] == recipe.name) & (known["seed"] == seed)).any():
+            continue
         begin(recipe, seed, recipes, work)
         print(pocket_lab.run(recipe, recipes, seed, work).name, flush=True)
 
@@ -339,16 +348,10 @@ def ship(runs: Sequence[Run], work: Path) -> int:
             table = {n: t.double().numpy() for n, t in tensors.items() if n[0].isdigit()}
             mechanism += of_speeds(run, table)
             coordinates += [of_coordinates(run, table)] * (run.seed == 0)
-    trained = [
-        (recipe, seed)
-        for recipe, seed in models()
-        if pocket_lab.weights_of(recipe.name, seed, work).is_file()
-    ]
     tables = {
         "origin": pd.DataFrame(rows), "origin_curves": pd.DataFrame(curves),
         "origin_mechanism": pd.DataFrame(mechanism),
         "origin_coordinates": pd.concat([pd.DataFrame(), *coordinates], ignore_index=True),
-        "origin_models": pd.DataFrame(model_row(*task, work) for task in trained),
     }  # fmt: skip
     tables = {name: with_kept(name, table) for name, table in tables.items()}
     for name, table in tables.items():
@@ -363,8 +366,30 @@ def ship(runs: Sequence[Run], work: Path) -> int:
         "machine": f"{platform.machine()}, one thread",
     }
     write_text(HERE / "origin.json", json.dumps(about, indent=1) + "\n")
-    of_models = len(tables["origin_models"])
-    print(f"{len(tables['origin'])} of {len(runs)} runs and {of_models} models are in the tables.")
+    print(f"{len(tables['origin'])} of {len(runs)} runs are in the tables.")
+    return ship_models(work)
+
+
+def ship_models(work: Path) -> int:
+    """Write the table of the whole models that are finished, and the weights of seed 0."""
+    trained = [
+        (recipe, seed)
+        for recipe, seed in models()
+        if pocket_lab.weights_of(recipe.name, seed, work).is_file()
+    ]
+    new = pd.DataFrame([model_row(*task, work) for task in trained])
+    table = with_kept("origin_models", new)
+    write_text(HERE / "origin_models.csv", table.to_csv(index=False, float_format="%.6g"))
+    for recipe, seed in trained:
+        if seed == 0:
+            weights = pocket_lab.weights_of(recipe.name, seed, work).read_bytes()
+            with replaced(GROWN / f"{recipe.name}.safetensors") as target:
+                target.write_bytes(weights)
+    about = json.loads((HERE / "origin.json").read_text(encoding="utf-8"))
+    about["tables"]["origin_models.csv"] = sha256_of(HERE / "origin_models.csv")
+    about["grown"] = {path.name: sha256_of(path) for path in sorted(GROWN.glob("*.safetensors"))}
+    write_text(HERE / "origin.json", json.dumps(about, indent=1) + "\n")
+    print(f"{len(table)} models are in the table.")
     return 0
 
 
