@@ -15,11 +15,12 @@ from scipy.stats import percentileofscore
 from test_train import TOWERS, recipe
 
 from analysis.common import sha256_of
-from analysis.images import public
+from analysis.images import emoji, public
 from analysis.metrics import modalities
+from companion.probe import judge, measure
 from companion.publish import diagrams
 from companion.publish import origin as figures
-from training import objectives, origin, pocket
+from training import objectives, origin, pocket, pocket_lab
 from training.optimizers import ProjectionAdamW, projections
 
 torch.set_num_threads(1)
@@ -212,6 +213,29 @@ def test_a_recorded_run_comes_out_again(kept):
         assert now[name] == pytest.approx(row[name], rel=0.1), name
     turned = now["kurtosis_rotated"]
     assert turned == pytest.approx(3, abs=0.5), "in random axes nothing stands out"
+
+
+def test_shipped_whole_models_are_those_of_the_table():
+    table = pd.read_csv(pocket.POCKET / "origin_models.csv").query("seed == 0").set_index("model")
+    about = json.loads((pocket.POCKET / "origin.json").read_text(encoding="utf-8"))["grown"]
+    files = {path.name: path for path in sorted(MAKE["GROWN"].iterdir())}
+    assert about == {name: sha256_of(path) for name, path in files.items()}
+    assert [*files] == sorted(f"{name}.safetensors" for name in table.index)
+    assert max(path.stat().st_size for path in files.values()) < 2e6
+    tested = (emoji.metadata()["split"] == "test").to_numpy()
+    features, head = pocket_lab.represented(files["grown-vit-element.safetensors"], tested)
+    found = MAKE["representation"](features.astype(np.float64), head)
+    for name, value in found.items():
+        assert value == pytest.approx(table.loc["grown-vit-element", name], rel=1e-3), name
+
+
+def test_an_outlier_that_was_grown_does_not_look_like_a_rectifier():
+    """Few tall coordinates, most of one sign, in signed features of one style."""
+    tested = (emoji.metadata()["split"] == "test") & (emoji.metadata()["style"] == emoji.IMAGENET)
+    weights = MAKE["GROWN"] / "grown-vit-element.safetensors"
+    features, head = pocket_lab.represented(weights, tested.to_numpy())
+    found = measure.quantities(features[:120], head.weight)
+    assert found["kurtosis_mean"] > 8 and found["reach"] > judge.REACH_THRESHOLD
 
 
 def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():

@@ -30,6 +30,8 @@ LEAST_VARIANCE = 1e-4
 """The directions along which a head's rows hardly vary: the share of the variance they hold."""
 SAMPLED_ROWS = 1000
 """Images whose components say how far the two signs reach."""
+REACHES = (0.95, 0.99)
+"""Percentiles of the magnitudes on either side of zero that are compared."""
 CHECKPOINT = "checkpoint"
 """Under which name `Provenance.made_from` has what the checkpoint is called."""
 
@@ -107,12 +109,13 @@ def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:
     """The numbers of a probe: (N, d), (classes, d) or no head.
 
     ``kurtosis_less_mean``: mean κ once the mean image is subtracted, all at length 1.
-    ``outliers_lead``: how often an outlier coordinate is the largest. ``reach``: the 95th
-    percentile of the magnitudes on the side, negative or positive, that reaches less far, over that
-    of the other. ``varying``: 1 − |mean of h / |h||², the share of squared length that differs
-    between images. ``importance`` is sorted, the largest first. ``least_directions``: how many
-    directions, those along which the head's rows vary least, hold `LEAST_VARIANCE` of their
-    variance together; the images' energy in them, and κ without them.
+    ``outliers_lead``: how often an outlier coordinate is the largest. ``reach``: a percentile of
+    the magnitudes on the side, negative or positive, that reaches less far, over that of the other;
+    the larger ratio of the 95th and the 99th percentile, since a few tall coordinates of one sign
+    make a signed layer unequal at one of them. ``varying``: 1 − |mean of h / |h||², the share of
+    squared length that differs between images. ``importance`` is sorted, the largest first.
+    ``least_directions``: how many directions, those along which the head's rows vary least, hold
+    `LEAST_VARIANCE` of their variance together; the images' energy in them, and κ without them.
     """
     found = outliers.outlier_features(features)
     less_mean = _less_mean(features, found.kurtosis)
@@ -140,8 +143,8 @@ def _reach(features: NDArray[Any]) -> float:
     rows = np.unique(np.linspace(0, len(features) - 1, SAMPLED_ROWS).round().astype(int))
     values = np.asarray(features[rows], dtype=np.float64).ravel()
     sides = [values[values > 0], -values[values < 0]]
-    far = [float(np.quantile(side, 0.95)) if side.size else 0.0 for side in sides]
-    return min(far) / max(far)
+    far = [np.quantile(side, REACHES) if side.size else np.zeros(len(REACHES)) for side in sides]
+    return float((np.minimum(*far) / np.maximum(*far)).max())
 
 
 def _of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:

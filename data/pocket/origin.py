@@ -2,7 +2,7 @@
 
     python data/pocket/origin.py                 # all that is not finished, then the tables
     python data/pocket/origin.py --ship          # the tables of what is finished
-    python data/pocket/origin.py --models        # the models of which all weights are trained, alone
+    python data/pocket/origin.py --models        # only the models trained with all weights
     python data/pocket/origin.py --check 3       # three runs again, compared with what is kept
 
 A call that was stopped goes on where it was: finished projections lie under --work. A run that is
