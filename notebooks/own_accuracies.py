@@ -97,4 +97,6 @@ for name in robustness["name"][:1]:
     shifted = np.mean(list(top1.values()))
     logit = np.log(inside / (1 - inside))
     expected = 1 / (1 + np.exp(-(PAPER_BASELINE.slope * logit + PAPER_BASELINE.intercept)))
-    assert np.isclose(shifted - expected, effective_robustness(shifted, inside))
+    by_hand = shifted - expected
+    assert np.isclose(by_hand, effective_robustness(shifted, inside))
+    style.text("by-hand", f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")
