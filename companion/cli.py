@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
+from analysis.code import version_of
 from analysis.common import (
     ROOT,
     ROOT_WAS_THERE,
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     if words and words[0].startswith("-") and words[0] not in ALONE:
         parser.error(f"{words[0]} is no command, nor one of {', '.join(ALONE)}")
+    if words[:1] == ["--version"]:
+        print(f"companion {version_of('interpreting-clip-companion')}")
+        return 0
     parsed = parser.parse_args(words)
     one = VERBS[parsed.verb]
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
@@ -110,7 +114,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the commands that the words name."""
     style: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("companion", description=__doc__, epilog=EXAMPLES, **style)
-    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
+    parser.add_argument("--version", action="store_true", help="say which version this is")
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for name, one in VERBS.items():
         text = " ".join((one.do.__doc__ or "").split())
@@ -211,16 +215,6 @@ def _whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
-
-
-class _Version(argparse.Action):
-    """Looked up when asked for: reading the package's metadata takes a while."""
-
-    def __call__(self, *_: Any) -> None:
-        import importlib.metadata
-
-        print(f"companion {importlib.metadata.version('interpreting-clip-companion')}")
-        sys.exit(0)
 
 
 @contextlib.contextmanager

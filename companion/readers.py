@@ -8,7 +8,6 @@ own are edited by hand.
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,8 +38,6 @@ from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
 
-#: Names that Windows gives to devices, whatever their ending.
-DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")
 LONGEST_NAME = 80
 #: No weight of a trained network is nearly as large.
 LARGEST_WEIGHT = 1e10
@@ -135,7 +132,7 @@ def _model_of(family: Family, wish: Wish) -> Model:
 
 
 def check_name(name: str, what: str = "family") -> None:
-    """Raise AddError if ``name`` cannot name a family or a model on every system."""
+    """Raise AddError if ``name`` cannot name a family or a model."""
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError:
@@ -143,20 +140,13 @@ def check_name(name: str, what: str = "family") -> None:
             f"{name!r} is not a valid name of a {what}: lower-case letters, digits, _ . and - are "
             "expected, starting with a letter."
         ) from None
-    if DEVICES.fullmatch(name):
-        raise AddError(
-            f"{name!r} cannot be the name of a {what}, because Windows has no file of that name: "
-            "choose another."
-        )
     if len(name) > LONGEST_NAME:
         raise AddError(
             f"the name {name[:20]}… has {len(name)} characters, {LONGEST_NAME} at most are "
             f"expected: choose a shorter one for the {what}."
         )
-    of_zoo = name.startswith(f"{ZOO}-")
-    if name in (*get_args(Edition), "not_measured") or of_zoo:
-        what = "a page" if name == "not_measured" else "an edition"
-        raise AddError(f"{name!r} is the name of {what} of the book: choose another name.")
+    if name in get_args(Edition) or name.startswith(f"{ZOO}-"):
+        raise AddError(f"{name!r} is the name of an edition of the book: choose another name.")
 
 
 def _published(model: Model) -> tuple[PublishedKey, ...]:

@@ -176,11 +176,6 @@ def test_published_accuracies_are_found(folder, monkeypatch):
         ("Mine", "'Mine' is not a valid name of a family: lower-case letters"),
         ("../x", "is not a valid name"),
         ("", "is not a valid name"),
-        (
-            "com1.x",
-            "'com1.x' cannot be the name of a family, because Windows has no file of that name",
-        ),
-        ("x.", "Windows has no file of that name"),
         ("paper", "'paper' is the name of an edition of the book"),
         ("a" * 81, "has 81 characters, 80 at most are expected"),
         ("rn50", "rn50 is one of the book's own families, which are edited by hand"),
@@ -422,7 +417,6 @@ LINES = [
     ("rerun pruning -p kept 3 ...", 1, "notebook pruning has no parameter 'kept'|Its parameters"),
     ("rerun pruning --data nowhere ...", 1, "nowhere is neither a folder of images nor a data"),
     ("rerun pruning --name rn50 ...", 1, "family rn50 is there already, and is not of x.pt"),
-    ("rerun pruning --name nul ...", 1, "Windows has no file of that name"),
 ]  # fmt: skip
 
 
@@ -489,9 +483,8 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_the_version(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["--version"])
-    assert caught.value.code == 0 and re.match(r"companion \d+\.\d+", capsys.readouterr().out)
+    assert main(["--version"]) == 0
+    assert re.match(r"companion \d+\.\d+", capsys.readouterr().out)
 
 
 def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):

@@ -208,7 +208,7 @@ def test_unknown_names_are_refused_before_anything_is_fetched(server):
 
 def test_the_list_is_complete_and_unambiguous():
     catalogue = public.load_catalogue()
-    assert len(catalogue) == 62
+    assert len(catalogue) == 61
     places = {(item.repository, item.path) for item in catalogue.values()}
     assert len(places) == len(catalogue)
     licences = {item.licence for item in catalogue.values()}

@@ -53,10 +53,6 @@ def test_a_model_of_the_book():
         ("RN50-quickgelu/yfcc15m", "rn50-yfcc15m"),
         ("vit_base_patch32_clip_224.openai_ft_in1k", "vit_b_32-openai-finetuned"),
         ("vit_base_patch32_224.augreg_in1k", "vit_b_32-supervised"),
-        # as people paste them
-        ("ViT-B-32-quickgelu,openai", "vit_b_32-openai"),
-        ("openai, ViT-B-32-quickgelu", "vit_b_32-openai"),
-        ("timm/vit_base_patch32_224.augreg_in1k", "vit_b_32-supervised"),
     ],
 )
 def test_what_is_found_is_what_the_family_files_say(text, own):
@@ -135,8 +131,7 @@ def test_random_weights_of_an_architecture():
         ("/dev/zero", r"/dev/zero is no regular file: give a file of weights"),
         ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
         ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
-        ("hf_hub:a/b", r"of a/b is not on this machine"),
-        ("https://huggingface.co/a/b/tree/main", r"of a/b is not on this machine"),
+        ("https://huggingface.co/a/b/tree/main", r"repository of the Hugging Face hub as hf-hub:"),
         ("local-dir:/absent/folder", r"there is no file local-dir:/absent/folder: check the path"),
     ],
 )
@@ -362,7 +357,7 @@ def test_files_that_are_no_weights(tmp_path, file):
         ("cut.safetensors", file.read_bytes()[:-100], "is not a sound file"),
         ("other.safetensors", whole.read_bytes(), "is not a sound file"),
         ("README.md", b"# text", "is not a safetensors file, nor one of PyTorch's, by its content"),
-        ("two.pt", {"student": state, "teacher": state}, "the tensors of student and of teacher, "),
+        ("two.pt", {"student": state, "teacher": state}, "it holds student, teacher where a dic"),
     ]
     for name, content, message in cases:
         path = tmp_path / name

@@ -39,8 +39,6 @@ from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
 
-#: What the hub's pages are called in a browser, up to the repository.
-PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/([^/\s]+/[^/\s?#]+).*")
 #: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
 FOLDER_FILES = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
@@ -71,7 +69,7 @@ def find(
     CheckpointError when there is no such checkpoint, ModelError when the hub cannot be reached or a
     file cannot be read.
     """
-    text = spelled(text)
+    text = text.strip()
     if not text:
         raise CheckpointError("the checkpoint's name is empty: give a tag, a model or a file.")
     fields = _found(text, architecture)
@@ -99,26 +97,6 @@ def _before_projection(text: str, model: Model) -> Model:
         width = networks.without_projection(text, net.visual)
     taken = {"layer": "before_projection", "width": width, "head": model.head or "none"}
     return Model.model_validate(_fields(model) | taken)
-
-
-def spelled(text: str) -> str:
-    """Return a checkpoint's name as this book writes it, of other spellings that are clear.
-
-    >>> [spelled(one) for one in ("hf_hub:timm/x", "openai,ViT-B-32", "timm/resnet50.a1_in1k")]
-    ['hf-hub:timm/x', 'ViT-B-32/openai', 'resnet50.a1_in1k']
-    >>> spelled("https://huggingface.co/laion/CLIP-ViT-B/tree/main")
-    'hf-hub:laion/CLIP-ViT-B'
-    """
-    text = PAGE.sub(rf"{HUB}\1", text.strip())
-    if text.startswith(("hf_hub:", "hf-hub/")):
-        text = HUB + text[len(HUB) :]
-    first, comma, second = (part.strip() for part in text.partition(","))
-    if comma and first and second and not set("/\\,") & {*text.replace(",", "", 1)}:
-        known = networks.open_clip_architectures()
-        text = f"{second}/{first}" if second in known else f"{first}/{second}"
-    if text.startswith("timm/") and timm.is_model(text[5:].partition(".")[0]):
-        text = text[5:]
-    return text
 
 
 def of_published(architecture: str, tag: str, name: str) -> Model:
@@ -154,7 +132,6 @@ def default_name(text: str) -> str:
 
 def short_name(text: str) -> str:
     """Return a checkpoint's name without what says of which kind it is, a path's last part."""
-    text = spelled(text)
     path = text.removeprefix(LOCAL_DIR)
     last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
     if path != text or _is_file(text):

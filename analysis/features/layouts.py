@@ -59,34 +59,23 @@ class Weights(NamedTuple):
 def taken(content: Any) -> Weights:
     """Take the network's tensors out of what a file holds, with a note on what is left aside.
 
-    Raises ValueError if there are none, or if which are meant cannot be told.
+    Raises ValueError if there are none, or if which are meant is open.
     """
     content = content if isinstance(content, Mapping) else {}
     if _is_state(content):
         return Weights(dict(content))
-    found = {str(name): _inner(entry) for name, entry in content.items()}
-    sets = {name: state for name, state in found.items() if state}
-    own = [name for name in ENTRIES if name in sets] or list(sets)
-    if not own:
-        entries = ", ".join(map(shown, content)) or "nothing"
+    sets = {str(name): state for name, entry in content.items() if (state := _inner(entry))}
+    known = [name for name in ENTRIES if name in sets]
+    if not known and len(sets) != 1:
+        entries = ", ".join(map(shown, sets or content)) or "nothing"
         raise ValueError(
             f"it holds {entries[:60]} where a dictionary of tensors is expected, or one with such "
-            "a dictionary under state_dict or model"
+            "a dictionary under state_dict or model: save the network's as a file of its own"
         )
-    if own[0] not in ENTRIES and len(own) > 1:
-        raise ValueError(
-            f"it holds the tensors of {' and of '.join(map(shown, own))}, and which are meant "
-            "cannot be told: save one of them as a file of its own"
-        )
-    others = ", ".join(shown(name) for name in sets if name != own[0])
-    note = (
-        f"Of the file's tensors the entry {shown(own[0])} was taken, {others} left aside: to look "
-        "at that, save it as a file of its own."
-    )
-    notes = [note] if others else []
-    if not others and own[0] not in ENTRIES:
-        notes = [f"The file's tensors are its entry {shown(own[0])}."]
-    return Weights(sets[own[0]], {}, tuple(notes))
+    name = next(iter(known or sets))
+    others = ", ".join(shown(other) for other in sets if other != name)
+    note = f"Of the file's tensors the entry {shown(name)} was taken, {others} left aside."
+    return Weights(sets[name], {}, (note,) if others else ())
 
 
 def arranged(weights: Weights, wanted: Collection[str]) -> Weights:

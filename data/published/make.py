@@ -1,6 +1,6 @@
 """Build ``accuracies.csv``: published top-1 accuracies of four projects in one tidy table.
 
-Next to it ``open_clip_sizes.csv``, parameters and operations of open_clip's architectures, and
+Next to it ``open_clip_sizes.csv``, parameters of open_clip's architectures, and
 ``open_clip_others.csv``, its models on data sets that are not ImageNet's.
 
     python data/published/make.py           # write the tables
@@ -31,7 +31,6 @@ OTHERS = HERE / "open_clip_others.csv"
 TYPES = HERE / "imagenet_testbed_types.csv"
 
 OPEN_CLIP = "open_clip/openclip_results.csv"
-OPEN_CLIP_PROFILE = "open_clip/model_profile.csv"
 TESTBED = "imagenet-testbed/robustness_top1s.csv"
 TIMM = "pytorch-image-models/results-{}.csv"
 SOUPS = "model-soups/{}_results.jsonl"
@@ -192,16 +191,11 @@ def build() -> pd.DataFrame:
 
 
 def open_clip_sizes() -> pd.DataFrame:
-    """By architecture: millions of parameters, both encoders together, and 10⁹ operations an image.
-
-    Operations are those of the image encoder, a multiplication and an addition being two.
-    """
+    """By architecture: millions of parameters, both encoders together."""
     table = pd.read_csv(fetch(OPEN_CLIP)).rename(
         columns={"name": "model", "params (M)": "parameters"}
     )
-    sizes = table[["model", "parameters"]].drop_duplicates().sort_values("model")
-    profile = pd.read_csv(fetch(OPEN_CLIP_PROFILE))[["model", "image_gflops"]]
-    return sizes.merge(profile, how="left")
+    return table[["model", "parameters"]].drop_duplicates().sort_values("model")
 
 
 def open_clip_others() -> pd.DataFrame:
