@@ -93,14 +93,11 @@ def _check_root(command: str, needs_checkout: bool) -> None:
     """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
     named = os.environ.get("COMPANION_ROOT")
     folder = Path(named).expanduser() if named else ROOT
-    if named and not ROOT_WAS_THERE:
+    if named and not (ROOT_WAS_THERE and (is_checkout(folder) or ROOT == SHIPPED)):
+        what = "no checkout of the companion" if ROOT_WAS_THERE else "not there"
         raise CompanionError(
-            f"COMPANION_ROOT is {named!r}, which is not there: correct it, or unset it."
-        )
-    if named and not (is_checkout(folder) or ROOT == SHIPPED):
-        raise CompanionError(
-            f"COMPANION_ROOT is {named!r}, which is no checkout of the companion (a folder with "
-            "families/, notebooks/ and a Snakefile): set it to one, or unset it."
+            f"COMPANION_ROOT is {named!r}, which is {what}: set it to a checkout (a folder with "
+            "families/, notebooks/ and a Snakefile), or unset it."
         )
     if needs_checkout and ROOT == SHIPPED:
         raise CompanionError(

@@ -38,7 +38,6 @@ from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
 
-LONGEST_NAME = 80
 #: No weight of a trained network is nearly as large.
 LARGEST_WEIGHT = 1e10
 #: Reader families come after the book's own.
@@ -140,11 +139,6 @@ def check_name(name: str, what: str = "family") -> None:
             f"{name!r} is not a valid name of a {what}: lower-case letters, digits, _ . and - are "
             "expected, starting with a letter."
         ) from None
-    if len(name) > LONGEST_NAME:
-        raise AddError(
-            f"the name {name[:20]}… has {len(name)} characters, {LONGEST_NAME} at most are "
-            f"expected: choose a shorter one for the {what}."
-        )
     if name in get_args(Edition) or name.startswith(f"{ZOO}-"):
         raise AddError(f"{name!r} is the name of an edition of the book: choose another name.")
 

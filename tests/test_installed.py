@@ -107,7 +107,7 @@ def test_where_the_root_is(python, tmp_path):
         str(tmp_path / "mine"),
     ]
     done = companion(python, tmp_path, "fetch", "--list", COMPANION_ROOT=str(tmp_path / "absent"))
-    assert "absent', which is not there: correct it, or unset it" in done.stderr
+    assert "absent', which is not there: set it to a checkout" in done.stderr
 
 
 def test_a_checkout_is_not_another_folder(tmp_path):

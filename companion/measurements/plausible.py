@@ -157,8 +157,8 @@ def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if len(v["other_choices"]) < 7:
         yield "other_choices must have seven rows: three choices along both bases, and one more."
     for name, at in (("unique_draws", "threshold"), ("lower_draws", "lower_threshold")):
-        near = [int((v["best"] >= v[at] + off).sum()) for off in (ROUNDING, -ROUNDING)]
-        if not near[0] <= v[name][0] <= near[1]:
+        least, most = ((v["best"] >= v[at] + off).sum() for off in (ROUNDING, -ROUNDING))
+        if not least <= v[name][0] <= most:
             yield f"{name} does not begin with how many concepts reach {at} in best."
 
 

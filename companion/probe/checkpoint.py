@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 #: Names in `Provenance.made_from` of what a report lists besides.
-LEFT_OUT, INPUT, FOLDER, COMMAND = "images left out", "input", "folder", "command"
+LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"
 
 
 def of_checkpoint(
@@ -62,9 +62,8 @@ def of_checkpoint(
     name = file.name if file.is_file() else checkpoint
     if model.level == "random" and name == "random":
         name = f"{model.architecture} with random weights"
-    options = {"architecture": architecture, "device": settings.device}
-    words = ["companion", "probe", checkpoint, "--images", images]
-    words += [word for k, v in options.items() if v for word in (f"--{k}", v)]
+    words = ["companion", "probe", checkpoint, "--images", images, "--device", settings.device]
+    words += ["--architecture", architecture] if architecture else []
     words += ["--batch-size", str(settings.batch_size)]
     words += ["--leave-out-damaged"] * settings.leave_out_damaged
     typed = {measure.CHECKPOINT: name, FOLDER: images, COMMAND: shlex.join(words)}
@@ -77,10 +76,9 @@ def of_images(
     """Probe what a model makes of images; errors as above. ``typed``: what a report names."""
     measure.check_number(len(images))
     kept = store.features_path(model.name, images.name)
-    if not store.problem(kept, model):
-        data = store.read_features(kept, model).sidecar["data"]
-        if data.get("manifest") == images.manifest:
-            return of_store(model, images.name, typed=typed)
+    sound = not store.problem(kept, model)
+    if sound and store.read_sidecar(kept)["data"].get("manifest") == images.manifest:
+        return of_store(model, images.name, typed=typed)
     from analysis.features.extract import extract
 
     with temporary_folder() as made:
@@ -119,10 +117,8 @@ def _source(
 ) -> records.Provenance:
     """Where numbers come from, as features, settings and the command line say it."""
     left_out = sidecar["data"].get("left_out") or {}
-    spec = sidecar["model"].get("preprocessing")
     known = {
         LEFT_OUT: "; ".join(f"{name}: {why}" for name, why in left_out.items()),
-        INPUT: "{size} pixels, {interpolation}".format(**spec) if spec else "",
         **typed,
         "features": sidecar["sha256"],
     }
@@ -155,12 +151,12 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
 
 def of_file(path: Path) -> Probe:
     """Judge again what `companion probe --json` wrote; CompanionError if it is something else."""
-    measured = records.parse(path)
-    if measured.experiment != "probe":
+    m = records.parse(path)
+    if m.experiment != "probe":
         raise CompanionError(
-            f"{path} holds {measured.experiment}, no probe: companion probe --json writes one."
+            f"{path} holds {m.experiment}, no probe: companion probe --json writes one."
         )
-    return judge.judge(measured, known_models())
+    return judge.judge(m, known_models())
 
 
 def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
@@ -208,23 +204,19 @@ def write_page(found: Probe, path: Path) -> None:
 def summary(found: Probe) -> str:
     """The verdict and the main numbers as plain text."""
     m, words = found.measurement, in_words(found.measurement)
-    left_out = f"; {m.data.what}; {named}" if (named := left_out_of(found)) else ""
-    head = "head: none"
-    if "importance" in m.values:
-        top = digits(m.value("importance")[0])
-        head = (
-            f"head: {words['privileged']} directions privileged, the most important {top} times "
-            "the mean"
-        )
+    has_head = "importance" in m.values
     lines = [
-        "κ {kurtosis}, 95 % interval {interval} (a Gaussian gives 3)".format(**words),
-        "outlier coordinates: {named}; coordinate {leader} is the largest in {leads} of the "
-        "images".format(**words),
+        "κ {kurtosis}, 95 % interval {interval} (a Gaussian gives 3)",
+        "outlier coordinates: {named}; coordinate {leader} is the largest in {leads} of the images",
         f"last layer: {layer(m)}",
-        head,
-        f"images: {m.counts['images']}, {words['needed']} give κ to ± 5 %{left_out}",
-        in_place(found),
+        "head: {privileged} directions privileged, the largest importance {importance} times the "
+        "mean, in brackets with the head centred"
+        if has_head
+        else "head: none",
+        "images: {images}, {needed} give κ to ± 5 %",
     ]
+    lines = [*(line.format(**words) for line in lines), in_place(found)]
+    lines += [f"{m.data.what}: {named}"] if (named := left_out_of(found)) else []
     numbers = [_bullet("  ", line) for line in lines]
     cautions = [_bullet("", caution) for caution in to_keep_in_mind(found)]
     return "\n".join([textwrap.fill(found.sentence, 92), "", *numbers, "", *cautions])
@@ -271,11 +263,10 @@ def listed(probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[str]]) 
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
     """Probes, by title in bold, among the models to compare with, by falling κ."""
-    names = {found.measurement.model for found in probes.values()}
     rows = {f"**{key}**": found.measurement for key, found in probes.items()}
-    others = [m for m in known_models() if m.model not in names]
+    names = {m.model for m in rows.values()}
     # the level of a checkpoint may be assumed
-    shown = [*rows.items(), *((m.model, m) for m in others)]
+    shown = [*rows.items(), *((m.model, m) for m in known_models() if m.model not in names)]
     shown.sort(key=lambda row: row[1].value("kurtosis_mean"), reverse=True)
     return pd.DataFrame(
         {
@@ -302,7 +293,6 @@ def _facts(m: Measurement) -> dict[str, str]:
         "checkpoint": title(m),
         "weights": source.weights,
         "sha256 of the weights": source.weights_sha256 or "not known",
-        "input": typed.get(INPUT, "not known"),
         "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
         "left out": typed.get(LEFT_OUT, ""),
         "arithmetic": f"{source.precision}; on {source.device}",

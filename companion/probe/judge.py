@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import scipy
 from numpy.typing import ArrayLike
@@ -26,7 +26,6 @@ from companion.probe.measure import ProbeError as ProbeError
 from companion.publish.style import digits
 from companion.publish.words import outliers, share
 
-Answer = Literal["shows", "none", "cannot tell"]
 Interval = tuple[float, float]
 
 PERSISTENCE_THRESHOLD = 0.75
@@ -59,12 +58,13 @@ RULES: str = _SAID["rules"].format(**_THRESHOLDS)
 class Probe:
     """A measurement of a checkpoint, the verdict on it, and its place among recorded models.
 
-    ``reasons``: what the verdict rests on; ``cautions``: what must be kept in mind. ``rank``: by κ,
-    1 the highest, of ``among`` measurements of models with the same kind of last layer.
+    ``answer``: shows, none or cannot tell; ``reasons``: what it rests on; ``cautions``: what must
+    be kept in mind. ``rank``: by κ, 1 the highest, of ``among`` measurements of models with the
+    same kind of last layer.
     """
 
     measurement: Measurement
-    answer: Answer
+    answer: str
     sentence: str
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
@@ -152,7 +152,7 @@ def _reasons(m: Measurement, marks: Marks, words: dict[str, Any]) -> list[str]:
 
 
 def _cautions(
-    m: Measurement, others: Sequence[Measurement], answer: Answer, words: dict[str, Any]
+    m: Measurement, others: Sequence[Measurement], answer: str, words: dict[str, Any]
 ) -> Iterable[str]:
     said, signed = _SAID["cautions"], layer(m) == "signed"
     yield from said["always"]
@@ -173,7 +173,7 @@ def _cautions(
             yield said["marks"].format(model=model, without=without)
 
 
-def _answer(m: Measurement, marks: Marks) -> tuple[Answer, str]:
+def _answer(m: Measurement, marks: Marks) -> tuple[str, str]:
     """The answer, and why there is none."""
     why = _doubt(m, marks)
     low = interval(m)[1] < marks.at(1 / 3)
@@ -259,8 +259,7 @@ def known_models() -> list[Measurement]:
 
     Captions are no images.
     """
-    found = records.read_all("outlier_features")
-    return [m for m in found if "captions" not in m.data.name]
+    return [m for m in records.read_all("outlier_features") if "captions" not in m.data.name]
 
 
 def _kurtosis(m: Measurement) -> float:
@@ -332,10 +331,8 @@ def _head_in_words(m: Measurement) -> dict[str, str]:
 
 
 def _in_words(marks: Marks) -> dict[str, str]:
-    values = {"plain": marks.plain, "outlying": marks.outlying}
-    values |= {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
-    names = {"plain_of": marks.plain_of, "outlying_of": marks.outlying_of}
-    return {name: digits(value) for name, value in values.items()} | names
+    values = vars(marks) | {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
+    return {name: v if isinstance(v, str) else digits(v) for name, v in values.items()}
 
 
 def _ends(ends: Interval, form: Callable[[float], str] = "{:.1%}".format) -> str:

@@ -29,7 +29,7 @@ had 0.00 to 0.13, coordinates 0.24 and more, at least twice as much as the image
 LEAST_VARIANCE = 1e-4
 """The directions along which a head's rows hardly vary: the share of the variance they hold."""
 SAMPLED_ROWS = 1000
-"""Images whose components say how far the two signs reach."""
+"""At most so many images whose components say how far the two signs reach."""
 REACHES = (0.95, 0.99)
 """Percentiles of the magnitudes on either side of zero that are compared."""
 CHECKPOINT = "checkpoint"
@@ -59,7 +59,7 @@ def of_arrays(
             weights_note="The features were given as an array.",
             origins=[Origin(name="features", sha256=sha256)],
             layer="as given",
-            head="" if head is None else "as given",
+            head="",
             version=version_of("interpreting-clip-companion"),
             made_from={CHECKPOINT: as_words(name), **records.code_parts("probe")},
             libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
@@ -140,8 +140,8 @@ def _less_mean(features: NDArray[Any], kurtosis: NDArray[np.float64]) -> NDArray
 
 
 def _reach(features: NDArray[Any]) -> float:
-    rows = np.unique(np.linspace(0, len(features) - 1, SAMPLED_ROWS).round().astype(int))
-    values = np.asarray(features[rows], dtype=np.float64).ravel()
+    some = features[:: -(-len(features) // SAMPLED_ROWS)]
+    values = np.asarray(some, dtype=np.float64).ravel()
     sides = [values[values > 0], -values[values < 0]]
     far = [np.quantile(side, REACHES) if side.size else np.zeros(len(REACHES)) for side in sides]
     return float((np.minimum(*far) / np.maximum(*far)).max())
