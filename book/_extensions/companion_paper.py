@@ -39,6 +39,7 @@ from companion.claims.counterparts import (  # noqa: E402
     Item,
     bearing,
 )
+from companion.publish.downloads import ENDINGS  # noqa: E402
 
 MODELS = "{doc}`/appendix/models` lists its models, {doc}`/runs/not_measured` what they lack."
 
@@ -93,11 +94,10 @@ class CounterpartsDirective(ResultDirective):
         if note and note["kind"] == "figure":
             box.insert(0, thumbnail(reference=reference))
         if note:
-            up = "../" * self.env.docname.count("/")
-            files = {
-                "data": f"results/{reference.replace('#', '/')}.csv",
-                "code": code_place(reference),
-            }
+            up, data = "../" * self.env.docname.count("/"), find_result(reference)[1]["data"]
+            (end, *_) = (end for kind, end in ENDINGS.items() if kind in data)
+            files = {"data": f"results/{reference.replace('#', '/')}.{end}"}
+            files["code"] = code_place(reference)
             links = (nodes.reference("", text, refuri=up + at) for text, at in files.items())
             box += nodes.paragraph("", "", *links, classes=["files"])
         return [box]

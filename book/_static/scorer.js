@@ -9,13 +9,14 @@ var companionQuery = (text) =>
     .replace(/\bvlms?\b/g, "vision language models")
     .replace(/\bfig\.?(?= ?\d)/g, "figure")
     .replace(/\bood\b/g, "distribution shift")
-    .replace(/[^\p{L}\p{N}]+/gu, " ")
+    .replace(/[^\p{L}\p{N}-]+/gu, " ")
     .replace(/^(what (is|are) )?(an? |the )?/, "")
     .trim();
 var Scorer = {
   score: ([page, title, anchor, , score]) => {
-    const asked = companionQuery(new URLSearchParams(location.search).get("q") ?? "");
-    const name = companionQuery((anchor || "").replace(/^#(term-)?/, ""));
+    const query = companionQuery(new URLSearchParams(location.search).get("q") ?? "");
+    const asked = query.replace(/-/g, " ");
+    const name = (anchor || "").replace(/^#(term-)?/, "").replace(/-/g, " ").toLowerCase();
     const entry = page === "appendix/glossary" && `${name}s`.startsWith(asked);
     const counterpart = page === "appendix/paper" && name === asked;
     if (asked && (entry || counterpart)) return score + 1000;

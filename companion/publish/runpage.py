@@ -10,6 +10,8 @@ from companion.publish.words import unusable
 #: The end of a run's page.
 RERUN = """## The code
 
+One notebook, executed for one family, made this page. It can be run again, whole or in parts.
+
 ::::{{dropdown}} Run this page yourself
 ```sh
 companion run {experiment} {subject}
