@@ -95,10 +95,10 @@ class CounterpartsDirective(ResultDirective):
             box.insert(0, thumbnail(reference=reference))
         if note:
             up, data = "../" * self.env.docname.count("/"), find_result(reference)[1]["data"]
-            (end, *_) = (end for kind, end in ENDINGS.items() if kind in data)
-            files = {"data": f"results/{reference.replace('#', '/')}.{end}"}
-            files["code"] = code_place(reference)
-            links = (nodes.reference("", text, refuri=up + at) for text, at in files.items())
+            end = next(end for kind, end in ENDINGS.items() if kind in data)
+            files = f"results/{reference.replace('#', '/')}.{end}", code_place(reference)
+            named = zip(("data", "code"), files, strict=True)
+            links = (nodes.reference("", text, refuri=up + at) for text, at in named)
             box += nodes.paragraph("", "", *links, classes=["files"])
         return [box]
 

@@ -152,7 +152,7 @@ class ResultDirective(SphinxDirective):
     """`{result} EXPERIMENT/SUBJECT#LABEL`: a figure, a table or a block of text."""
 
     required_arguments = 1
-    option_spec = {"code": directives.flag, "again": directives.flag}  # noqa: RUF012 - docutils' interface
+    option_spec = {"again": directives.flag}  # noqa: RUF012 - docutils' interface
 
     def run(self) -> list[nodes.Node]:
         """Build the nodes of the result."""
@@ -355,11 +355,8 @@ class StatusDirective(ResultDirective):
             cells = [experiment.replace("_", " "), shown, kinds, f"`{entry.code}`",
                      ", ".join(entry.days), ", ".join(entry.machines)]  # fmt: skip
             rows.append(f"| {' | '.join(cells)} |")
-        table = "\n".join(rows)
         caption = "Every run of this build: what it rests on, and with which code it was made."
-        return self.parse_text_to_nodes(
-            f"::::{{table}} {caption}\n:name: run-status\n:class: sortable\n\n{table}\n\n::::"
-        )
+        return self.table("\n".join(rows), {"caption": caption}, "run-status")
 
 
 class EvidenceRole(SphinxRole):

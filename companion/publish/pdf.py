@@ -55,15 +55,15 @@ def alone(page: Path, section: str) -> Path:
     own, article = soup.find(id=section), soup.find("article")
     if own is None or article is None:
         raise CompanionError(f"{page.name} has no section {section!r} to print.")
+    for other in soup.find_all(id="jb-print-docs-body") + own.find_all(class_="headerlink"):
+        other.decompose()
     here = {element["id"] for element in own.find_all(id=True)}
     for link in own.find_all("a", href=lambda to: to and to.startswith("#")):
         if link["href"][1:] not in here:
             link.unwrap()
-    own.extract()
     article.clear()
     article.append(own)
-    made = page.with_name(f"{section}.html")
-    write_text(made, str(soup))
+    write_text(made := page.with_name(f"{section}.html"), str(soup))
     return made
 
 

@@ -40,6 +40,8 @@ def of(notebook: dict[str, Any]) -> dict[str, Any]:
     family = FAMILIES / f"{about['subject']}.yaml"
     edition = load_family(about["subject"]).edition if family.is_file() else about["subject"]
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    given = next((c["source"] for c in code if "parameters" in c["metadata"].get("tags", [])), "")
+    rest = "\n\n".join(c["source"] for c in code if not c["metadata"].get("tags"))
     cells = []
     for cell in in_the_pages_order(notebook["cells"], edition):
         labels = [note["label"] for note in _notes(cell)]
@@ -54,8 +56,6 @@ def of(notebook: dict[str, Any]) -> dict[str, Any]:
             cells.append(cell)
     if lacks := about.get("lacks"):
         cells.insert(1, _markdown("lacks", unusable(lacks)))
-    given = next((c["source"] for c in code if "parameters" in c["metadata"].get("tags", [])), "")
-    rest = "\n\n".join(c["source"] for c in code if not c["metadata"].get("tags"))
     cells.append(_markdown("rerun", RERUN.format(**about, parameters=given, code=rest)))
     return notebook | {"cells": cells}
 
