@@ -78,7 +78,7 @@ def test_a_table_of_counts_has_each_number_of_the_measurement():
         found.of("random", "best").min(),
     )
     assert float(encoded) == pytest.approx(found.value("unique"), abs=0.05)
-    assert f"({100 * low:.4g} to " in rows.loc["mean best AP", "random directions"]
+    assert f"({100 * low:.1f} to " in rows.loc["mean best AP", "random directions"]
     value, error = found.frequent("lower")
     assert rows.loc["AP ≥ 0.8", "frequent, ± 95 %"] == f"{value:.3g} ± {1.96 * error:.1f}"
     panels = concept_tables.against_chance({"one": m}, "lower").set_index("panel")

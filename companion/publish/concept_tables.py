@@ -100,7 +100,7 @@ def beside_chance(measured: Mapping[str, Measurement], basis: str = "") -> pd.Da
     table: dict[tuple[str, str], dict[str, str]] = {}
     for model, _, concepts, kind, *values in counted(measured, basis).itertuples(index=False):
         cells = table.setdefault((model, concepts), {"model": model, "concepts with": concepts})
-        cells[kind] = "{:.1f} ({:.4g} to {:.4g})".format(*values)
+        cells[kind] = "{} ({} to {})".format(*(f"{v:.1f}".removesuffix(".0") for v in values))
     for title, m in () if basis else measured.items():
         for quantity, named in quantities([m]).items():
             value, error = scaled(quantity) * np.array(counts_of(m).frequent(quantity))

@@ -33,6 +33,14 @@ def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
                 patch.set(facecolor=mixed, edgecolor=style.PAPER, alpha=0.5)
         for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
             label.set(color=style.INK, fontsize=10)
+        middle, whole = (
+            np.mean(np.array([[c.x, c.y] for c in drawn.centers]), axis=0),
+            sum(sizes.values()),
+        )
+        for code, size in sizes.items():
+            label = drawn.get_label_by_id(code)
+            if label and size < 0.02 * whole and code != "111":  # a sliver: next to it
+                label.set_position(middle + 1.13 * (np.array(label.get_position()) - middle))
         for level, label in zip(levels, drawn.set_labels, strict=True):
             if label and not sum(regions[n] for n, who in REGIONS.items() if level in who):
                 label.set_visible(False)  # next to another's circle it would name that one
