@@ -7,6 +7,7 @@ from functools import cache
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from companion_teach import shown
@@ -300,6 +301,15 @@ def test_wrong_questions_are_refused(label, values, message):
 def test_a_typical_error_is_named(label, values, named, capsys):
     assert not check(label, *values)
     assert named in capsys.readouterr().out
+
+
+def test_what_the_solution_of_lab_1_says_of_styles():
+    table = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
+    own = table.query("split == 'test' and role == 'unseen' and family == 'pocket_cnn'")
+    by_style = own.pivot_table("accuracy", "style", "model").drop(columns="pocket-cnn-random")
+    orders = {tuple(by_style[model].sort_values().index) for model in by_style}
+    ((hardest, *_, easiest),) = orders
+    assert (hardest, easiest, by_style.shape[1]) == ("fluent_high_contrast", "fluent_flat", 5)
 
 
 def test_numbers_on_pages_are_short():
