@@ -138,7 +138,6 @@ mild = told("Adam, scale 14", *train(True, scale=14))
 # origin-6 asks to which axes it belongs.
 
 # %%
-figure, axes = plt.subplots(2, 1, sharex=True, layout="tight")
-for axis, h, name in zip(axes, (images, captions), ("images", "captions"), strict=True):
-    axis.bar(np.arange(width), np.abs(unit(h).mean(axis=0)), width=1)
-    axis.set_title(f"mean of the {name}")
+for name, h in (("images", images), ("captions", captions)):
+    plt.plot(np.abs(unit(h).mean(axis=0)), label=f"mean of the {name}")
+plt.legend()

@@ -71,10 +71,9 @@ for name, h in (("Gaussian", gaussian), ("random", untrained), ("supervised", su
 # weights.
 
 # %%
-figure, axes = plt.subplots(2, 1, figsize=(8, 4), sharex=True, layout="tight")
-for axis, h, name in zip(axes, (images, untrained), ("CLIP", "random weights"), strict=True):
-    axis.bar(np.arange(h.shape[1]), np.abs(h).mean(axis=0), width=1)
-    axis.set_title(name)
+for name, h in (("CLIP", images), ("random weights", untrained)):
+    plt.plot(np.abs(h).mean(axis=0), label=name)
+plt.legend()
 
 # %% [markdown]
 # **Does κ depend on the axes?** Rotate all vectors by one random rotation. Distances and angles
