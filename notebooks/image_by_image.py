@@ -57,19 +57,18 @@ def short(m):
 rows = []
 for name, panel in PANELS.items():
     value = f"correlation_{name}"
-    each = [(m, rank_interval(float(m.value(value)), m.counts["images"])) for m in found]
-    above = [measured.set_title(m) for m in trained if m.value(value) > 0]
+    each = [(m, rank_interval(m.value(value), m.counts["images"])) for m in found]
+    below = [m for m in trained if m.value(value) <= 0]
     within = [m.value(f"{value}_within") for m in trained]
     within = [float(rho[0]) for rho in within if len(rho)]
     style.texts(
         {
-            f"{name}-below": f"{len(trained) - len(above)} of {len(trained)}",
+            f"{name}-below": f"{len(below)} of {len(trained)}",
             f"{name}-clear": str(sum(rho.high < 0 for m, rho in each if m in trained)),
-            f"{name}-above": str(len(above)),
             f"{name}-within": f"{sum(rho < 0 for rho in within)} of {len(within)}",
         }
     )
-    every = pooled([float(m.value(value)) for m in trained], [m.counts["images"] for m in trained])
+    every = pooled([m.value(value) for m in trained], [m.counts["images"] for m in trained])
     holds(every.high < 0, "such images are recognised less often")
     style.text(f"{name}-pooled", minus("{:.2f} ({:.2f} to {:.2f})".format(*every)))
     bars = [("all together", "zero_shot", every)] + [(short(m), m.level, rho) for m, rho in each]

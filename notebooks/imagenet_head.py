@@ -111,7 +111,6 @@ style.figure(
 # %%
 (concepts,) = (m for m in records.read_all("concepts", "vit_b_32") if m.data.name == "textures")
 rows, axis = tables.encoded(concepts)
-head, coordinates, random, permuted = rows[axis]
 holds(rows["low"][0] <= rows["high"][2], "the head's directions encode no more than random ones")
 style.figure(
     "concepts",
@@ -121,18 +120,9 @@ style.figure(
     ViT-B/32; dot: mean; bar: lowest to highest draw.""",
     concept_tables.probe([concepts]),
 )
-style.texts(
-    {
-        f"concepts-{of}": f"{n:.4g}"
-        for of, n in (
-            ("head", head),
-            ("coordinates", coordinates),
-            ("random", random),
-            ("permuted", permuted),
-            ("all", concepts.counts["concepts"]),
-        )
-    }
-)
+for name, row in {"head": 0, "random": 2, "permuted": 3}.items():
+    style.text(f"concepts-{name}", f"{rows[axis][row]:.4g}")
+style.text("concepts-all", str(concepts.counts["concepts"]))
 
 # %%
 (textures,) = records.read_all("textures", "vit_b_32")

@@ -192,7 +192,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     """
     titles = list(dict.fromkeys(frame["of"]))
     figure, panels = style.panels(titles, 1, 1.5, sharey=True)
-    figure.set_figwidth(6)
+    figure.set_figwidth(plots.PHONE)
     told = []
     for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values = rows[y].to_numpy()
@@ -292,7 +292,7 @@ def clouds(
         )
         for title, (level, points) in shown.items()
     )
-    drawing = plots.scatter(frame, *labels, columns=len(shown), height=2.6 if apart else 3.4)
+    drawing = plots.scatter(frame, *labels, columns=len(shown), height=3.1 if apart else 3.4)
     axes = [*drawing.figure.axes] if apart else [drawing.figure.axes[0]] * len(shown)
     means = [points.mean(axis=0) for _, points in shown.values()]
     low, high = min(frame[[*labels]].min().min(), 0), frame[[*labels]].max().max()
@@ -322,6 +322,7 @@ def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawin
     """
     height = np.sort(importances)[::-1]
     figure, panels = style.panels(shown, 1, 1.1, sharex=True, sharey=True)
+    figure.set_figwidth(plots.PHONE)
     place = np.arange(1, len(height) + 1)
     for axes, (kept, accuracy) in zip(panels[:, 0], shown.values(), strict=True):
         colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)

@@ -83,7 +83,8 @@ def lines(
     """
     by_name = dict(looks or _looks_by_level(frame))
     known = {name: look for name, look in by_name.items() if name in set(frame["of"])}
-    figure, each = _panels(frame, columns, height, sharex=True)
+    width = 0 if "panel" in frame else PHONE
+    figure, each = _panels(frame, columns, height, width, sharex=True)
     for axes, _, rows in each:
         _draw_lines(axes, rows, x, y, known, **options)
         lines_at(axes, verticals, horizontals)
