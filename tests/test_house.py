@@ -149,7 +149,7 @@ BUDGETS = {
     "training": (1_350, 14_000),  # goal: 1,150
     "book/_extensions": (975, 10_820),  # goal: 850
     "notebooks": (3_210, 28_900),  # goal: 2,100
-    "tests": (12_930, 152_700),  # goal: 9,000
+    "tests": (12_930, 152_810),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 344  # `fmt: skip` and `fmt: off`; goal: 60

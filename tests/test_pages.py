@@ -16,6 +16,7 @@ import pandas as pd
 import pikepdf
 import pytest
 from conftest import ROOT, build_book, run_in
+from docutils import nodes
 
 from analysis.common import CompanionError
 from companion.publish import course, downloads, pdf, style
@@ -210,3 +211,21 @@ def test_the_whole_book_is_one_pdf(clone):
         stopped = build_book(clone, "--builder", builder)
         assert stopped.returncode != 0 and "`make pdf` makes a PDF of it." in stopped.stderr
         assert (clone / "book/_build/html/index.html").read_bytes() == before
+
+
+def test_a_sentence_that_a_readers_numbers_contradict_is_marked(monkeypatch):
+    result = {"data": {"text/markdown": "4.2"}, "metadata": {"companion": {"kind": "text"}}}
+    result["metadata"]["companion"]["label"] = "kappa"
+    guards = [{"kind": "not-so", "label": of, "says": of} for of in ("kappa", "not-so", "other")]
+    cell = {"outputs": [result, *({"metadata": {"companion": guard}} for guard in guards)]}
+    monkeypatch.setattr(companion_results, "find_result", lambda _: ("run", result, cell))
+    role = companion_results.ResultRole()
+    env = SimpleNamespace(note_dependency=lambda _: None)
+    role.inliner = SimpleNamespace(
+        document=SimpleNamespace(settings=SimpleNamespace(env=env)), parent=None,
+        parse=lambda text, *_: ([nodes.Text(text)], []),
+    )  # fmt: skip
+    role.text, role.lineno = "a/b#kappa", 1
+    ((shown,), _) = role.run()
+    told = [f" [“{of}” does not hold of these numbers]" for of in ("kappa", "not-so")]
+    assert shown.astext() == "4.2" + "".join(told)

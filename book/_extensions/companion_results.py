@@ -295,7 +295,7 @@ class ResultRole(SphinxRole):
         text = output["data"]["text/markdown"]
         shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
         marks = [
-            nodes.inline("", " [does not hold of these numbers]", title=says, classes=["not-so"])
+            nodes.inline("", f" [“{says}” does not hold of these numbers]", classes=["not-so"])
             for says in not_so(cell, output["metadata"]["companion"]["label"])
         ]
         return [nodes.inline("", "", *shown, *marks)], messages
