@@ -86,12 +86,8 @@ for name, (frame, of_kind) in SHOWN.items():
     if len(judged):
         shown.insert(0, "candidate", judged["candidate"])
         robust = indicator_tables.known(frame)["robust"]
-        for label, count in (
-            ("models", len(frame)),
-            ("robust", robust.sum()),
-            ("not", (~robust).sum()),
-        ):
-            style.text(f"{label}{name}", f"{count}")
+        counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
+        style.texts({f"{label}{name}": f"{count}" for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
         style.holds(few or edition == "paper", "separation cannot be judged", of_kind)
     style.table(
