@@ -110,8 +110,8 @@ style.table(
     "recorded",
     f"""How much results vary when training is repeated: lowest to highest of
     {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
-    more=f"""Accuracy: test emoji of the training style. ER: unseen styles. Importance, largest
-    coordinate: times the mean. Concepts: along the head's right singular vectors; *random*: along
+    more=f"""Accuracy: test emoji of the training style. ER: unseen styles. Importance:
+    times the mean. Concepts: along the head's right singular vectors; *random*: along
     the same number of random directions, mean of {indicator_tables.CHANCE} sets.""",
 )
 

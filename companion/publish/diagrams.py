@@ -48,15 +48,15 @@ def chain(steps: Mapping[str, str]) -> Drawing:
 
     It is narrow, so that its words stay legible on a phone.
     """
-    figure, axes = style.new_figure(width=4.8, height=1.25 * len(steps))
+    figure, axes = style.new_figure(width=3.8, height=1.25 * len(steps))
     axes.set(xlim=(0, 1), ylim=(0.4 - len(steps), 0.4))
     axes.axis("off")
     box = {"boxstyle": "round,pad=0.5", "facecolor": "none", "edgecolor": style.MUTED}
     arrow = {"arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4}
     for place, (name, tested) in enumerate(steps.items()):
-        axes.text(0.2, -place, name, ha="center", va="center", fontsize=11, bbox=box)
+        axes.text(0.22, -place, name, ha="center", va="center", fontsize=11, bbox=box)
         if tested:
-            axes.annotate("", (0.2, -place - 0.78), (0.2, -place - 0.22), arrowprops=arrow)
-            axes.text(0.26, -place - 0.5, tested, va="center", fontsize=10)
+            axes.annotate("", (0.22, -place - 0.78), (0.22, -place - 0.22), arrowprops=arrow)
+            axes.text(0.3, -place - 0.5, tested, va="center", fontsize=10)
     told = (f"{name}, then: {tested}" if tested else name for name, tested in steps.items())
     return Drawing(figure, f"A chain. {' '.join(told)}.".replace("\n", " "))

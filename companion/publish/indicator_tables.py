@@ -341,7 +341,8 @@ def candidates(models: pd.DataFrame) -> pd.DataFrame:
 
 def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
     """Lowest to highest over seeds of what `of_seeds` has, a row per model."""
-    columns = {title: of for title, of in COLUMNS.items() if of[0] in rows}
+    named = ("accuracy (%)", "ER (points)", "κ", "importance", "concepts", "random")
+    columns = {title: COLUMNS[title] for title in named}
     shown = [
         {"model": f"{family.title.removeprefix('Pocket ')}, {model.title}"}
         | {title: minus(span(seeds[name], write)) for title, (name, write) in columns.items()}
