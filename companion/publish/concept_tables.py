@@ -203,8 +203,7 @@ def most_important(
     h = concept_probe.features(model, images)
     parts = decompose(concept_probe.head(model, images.data).weight)
     weights = importance(training_features(model, h), parts)
-    settings = concept_counts.settings_for(images)
-    drawn = balanced_sample(images.labels, settings.seed)
+    drawn = balanced_sample(images.labels, (settings := concept_counts.settings_for(images)).seed)
     top, ap = concept_counts.along_most_important(h, parts, drawn, settings, weights)
     scores = project(h, parts.directions[[top]], normalise=False)[:, 0]
     best = top_concepts(ap[None], 0, named)
