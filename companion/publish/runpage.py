@@ -71,6 +71,8 @@ def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[s
     others = {"paper", "pocket"} - {"pocket" if edition == "pocket" else "paper"}
     sections: list[list[dict[str, Any]]] = [[]]
     for cell in cells:
+        if "outputs" in cell:
+            cell["outputs"] = [one for one in cell["outputs"] if not _is_bare(one)]
         tags = {*cell["metadata"].get("tags", [])}
         heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
         if heading or "remove-input" in tags:  # what ends a page belongs to no section
@@ -95,6 +97,14 @@ def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
     outputs = [output.get("metadata", {}).get("companion") for output in cell.get("outputs", [])]
     results = (note for note in outputs if note and note["kind"] != "not-so")
     return sorted(results, key=lambda note: note["kind"] != "figure")
+
+
+def _is_bare(output: dict[str, Any]) -> bool:
+    """Whether it is a number or a name, published for a sentence of another page."""
+    note = output.get("metadata", {}).get("companion", {})
+    if note.get("kind") != "text" or note["label"] == "by-hand":
+        return False
+    return 0 < len(output["data"]["text/plain"].split()) < 5
 
 
 def _shows(cell: dict[str, Any]) -> bool | None:
