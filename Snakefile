@@ -8,7 +8,7 @@
 # (profiles/README.md). A job is a file that says what to call; its output is a receipt.
 import sys
 
-from companion.runs import experiments, keys
+from companion.runs import experiments, fingerprints
 
 PYTHON = sys.executable
 
@@ -24,7 +24,7 @@ rule all:
 
 rule run:
     input:
-        lambda w: keys.inputs(experiments.find_run(w.experiment, w.subject)),
+        lambda w: fingerprints.inputs(experiments.find_run(w.experiment, w.subject)),
     output:
         "book/runs/{experiment}/{subject}.ipynb",
     shell:

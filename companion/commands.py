@@ -88,11 +88,12 @@ def status(
         fields = [one.fields for one in found]
         print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, found)))
         return 0
-    from companion.runs import keys, status
+    from companion.runs import fingerprints, status
 
     rows = [
         {"experiment": s.run.experiment.name, "family": s.run.subject, "state": s.state,
-         "why": s.why} for s in [*keys.statuses(experiments.all_runs()), *status.without_evidence()]
+         "why": s.why}
+        for s in [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
     ]  # fmt: skip
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -307,10 +308,10 @@ def export(
     """Write every number that is measured, recorded and live, as one table: a row for each, with
     model, images, quantity, unit and kind of evidence.
     """
-    from companion.measurements import tidy
+    from companion.measurements import export as exporting
 
     check_writable(file, suffix=".csv")
-    table = tidy.everything(registry.load_families() | registry.load_families("zoo"))
+    table = exporting.everything(registry.load_families() | registry.load_families("zoo"))
     write_output(file, table.to_csv(index=False))
     said = sys.stderr if is_stream(file) else sys.stdout
     print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)

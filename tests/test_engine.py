@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import companion_in, make_project, run_in, start_in, wait_until_nobody_works_in
 
-from companion.runs import engine, experiments, keys
+from companion.runs import engine, experiments, fingerprints
 
 HEADER = """# ---
 # jupyter:
@@ -418,7 +418,7 @@ def test_the_clock_decides_nothing(project):
 def test_a_familys_run_reads_no_other_family(monkeypatch):
     """Else status and builds are quadratic in their number."""
     calls = []
-    monkeypatch.setattr(keys, "load_families", lambda: calls.append(1) or {})
+    monkeypatch.setattr(fingerprints, "load_families", lambda: calls.append(1) or {})
     own = [run for run in experiments.all_runs() if run.experiment.scope == "family"]
-    assert len(keys.statuses(own[:4])) == 4
+    assert len(fingerprints.statuses(own[:4])) == 4
     assert not calls

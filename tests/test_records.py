@@ -484,7 +484,7 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     """Into a device or a pipe, which stay; through a link, which stays one."""
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     monkeypatch.setattr(
-        "companion.measurements.tidy.everything", lambda _: pd.DataFrame({"model": ["a"]})
+        "companion.measurements.export.everything", lambda _: pd.DataFrame({"model": ["a"]})
     )
     assert cli.main(["export", "-"]) == 0
     assert capsys.readouterr() == ("model\na\n", "-: 1 numbers of 1 models\n")

@@ -30,7 +30,7 @@ from companion.claims.counterparts import borne_on, load_counterparts  # noqa: E
 from companion.publish import downloads  # noqa: E402
 from companion.publish.labels import line_in_source  # noqa: E402
 from companion.runs.experiments import NOTEBOOKS, OUTPUTS  # noqa: E402
-from companion.runs.keys import code_version  # noqa: E402
+from companion.runs.fingerprints import code_version  # noqa: E402
 
 FOLDER = "results"
 counterparts = cache(load_counterparts)  # read once a build, not for every result

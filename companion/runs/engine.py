@@ -15,11 +15,11 @@ from typing import Any
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, check_writable, fingerprint, remove_parts, sha256_of, write_text
 from analysis.features.store import default_folder
-from companion.runs import experiments, keys, status
+from companion.runs import experiments, fingerprints, status
 from companion.runs.execute import check_parameters, show_as_written
 from companion.runs.experiments import STATE, Run, RunError
+from companion.runs.fingerprints import Parts, Status
 from companion.runs.jobs import Call, alone, attempt, do_all
-from companion.runs.keys import Parts, Status
 from companion.runs.process_pool import ProcessPool
 
 #: How often runs are made again whose features came or went while they were.
@@ -52,7 +52,7 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
     prepare(experiments.possible_runs(), jobs)
     everything = experiments.all_runs()  # what was just measured is evidence, too
     _remove_leftovers(everything)
-    before = keys.statuses(everything)
+    before = fingerprints.statuses(everything)
     for one in before:
         if not one.as_written:
             show_as_written(one.run)
@@ -63,7 +63,7 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
         for name, why in done.items():
             _say_what_is_left_out(name, why)
     failed = [one for one in outdated if not one.parts]
-    again = keys.statuses(one.run for one in ready)
+    again = fingerprints.statuses(one.run for one in ready)
     failed += [one for one in again if one.state != "up to date"]
     return len(outdated), failed, len(everything)
 
@@ -74,8 +74,10 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     That nothing is to be done is remembered by the content of all that it follows from: to find it
     out anew takes seconds. Raises RunError, after all others have finished, if a job failed.
     """
-    reading = [run for run in runs if keys.folders_in_store(run)]
-    families = {family.name: family for run in reading for family in keys.families_read(run)}
+    reading = [run for run in runs if fingerprints.folders_in_store(run)]
+    families = {
+        family.name: family for run in reading for family in fingerprints.families_read(run)
+    }
     if not families or _known(families).exists():
         return
     from companion.runs import grid
@@ -98,11 +100,13 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     if not experiments.has_evidence(wanted):
         raise RunError(status.nothing_to_show(wanted))
     if not given and output is None:
-        why = attempt(_for_book(wanted, keys.parts(wanted)))
+        why = attempt(_for_book(wanted, fingerprints.parts(wanted)))
         _say_what_is_left_out(str(wanted), why)
         return wanted.output
     output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-    why = ProcessPool().call(EXECUTE, *_arguments(wanted, values, output, keys.parts(wanted)))
+    why = ProcessPool().call(
+        EXECUTE, *_arguments(wanted, values, output, fingerprints.parts(wanted))
+    )
     _say_what_is_left_out(str(wanted), why)
     return output
 

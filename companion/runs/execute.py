@@ -24,10 +24,10 @@ from analysis.common import ROOT, sha256_of, temporary_folder, write_text
 from analysis.families import registry
 from analysis.families.registry import load_family
 from companion.measurements import records
-from companion.runs import experiments, keys
+from companion.runs import experiments, fingerprints
 from companion.runs.experiments import Run, RunError
+from companion.runs.fingerprints import Parts
 from companion.runs.jobs import log_of
-from companion.runs.keys import Parts
 
 Parameter = str | int | float | bool
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -85,14 +85,14 @@ def execute(
 ) -> list[str]:
     """Execute a run in this process and write the notebook to `output`, or leave what was there.
 
-    `parameters` come from `check_parameters`, `made_from` from `keys.parts`. Raises RunError if a
-    cell fails or an undeclared file is read; the full log is then where the message says. Where a
-    recorded measurement is broken, a run for the book leaves out what fails: returns why, a
-    sentence for each such file.
+    `parameters` come from `check_parameters`, `made_from` from `fingerprints.parts`. Raises
+    RunError if a cell fails or an undeclared file is read; the full log is then where the message
+    says. Where a recorded measurement is broken, a run for the book leaves out what fails: returns
+    why, a sentence for each such file.
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
-    hidden = keys.files_of_readers() if run.hides_readers else set()
+    hidden = fingerprints.files_of_readers() if run.hides_readers else set()
     registry.HIDDEN |= {"reader"} if run.hides_readers else set()
     notebook, lacks = _papermill(run, parameters, reads)
     given = {ROOT / str(value) for value in parameters.values()}
@@ -162,7 +162,7 @@ def in_this_process(
     import papermill
     from papermill.engines import papermill_engines
 
-    from companion.runs.shell import engine
+    from companion.runs.cell_engine import engine
 
     papermill_engines.register(ENGINE, engine(reads, lost))
     with temporary_folder() as folder:
@@ -228,12 +228,12 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
 
     Or be `given` as a parameter: a run by hand is no part of the book, and is never current.
     """
-    parts, stored = {ROOT / name for name in made_from}, keys.from_store(run)
+    parts, stored = {ROOT / name for name in made_from}, fingerprints.from_store(run)
     declared = {*given, *parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
     declared |= {ROOT / f"{name.replace('.', '/')}.py" for name in made_from}  # what measures
     modules = {path for path in parts if path.suffix == ".py"} - {run.experiment.notebook}
     listed = {ROOT, *(path.parent for path in modules)}  # as an import does
-    listed |= {*keys.folders_in_store(run), *keys.recorded(run)}
+    listed |= {*fingerprints.folders_in_store(run), *fingerprints.recorded(run)}
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
     listed |= {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     for event, name in sorted(reads):

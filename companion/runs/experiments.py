@@ -1,8 +1,8 @@
 """Experiments and runs: one notebook, and one notebook executed for one subject.
 
 The subject is a family, or an edition for notebooks that look at all families at once. What a run
-is made from, and whether it is current, is a matter of `keys`; executing is one of `execute` and
-`engine`.
+is made from, and whether it is current, is a matter of `fingerprints`; executing is one of
+`execute` and `engine`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from companion.measurements import due, records
 from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
-from companion.runs import experiments, keys
+from companion.runs import experiments, fingerprints
 from companion.runs.experiments import Experiment, Run
 
 #: Chapters whose measurements are called otherwise.
@@ -58,13 +58,13 @@ def _entry(run: Run, notebook: dict[str, Any], recorded: list[Measurement]) -> E
         shown = [m.provenance for m in recorded if (m.family, m.experiment) == (run.subject, name)]
         sources += [(one.taken or "", one.device) for one in shown]
     if "live" in named:
-        read = [path for path in keys.from_store(run) if path.suffix == ".json"]
+        read = [path for path in fingerprints.from_store(run) if path.suffix == ".json"]
         sidecars = [json.loads(path.read_text(encoding="utf-8")) for path in read]
         sources += [(one["made"], one["device"]) for one in sidecars if "made" in one]
     return Entry(
         run,
         named,
-        keys.code_version(notebook["metadata"]["companion"]["made_from"]),
+        fingerprints.code_version(notebook["metadata"]["companion"]["made_from"]),
         _distinct(day for day, _ in sources),
         _distinct(machine for _, machine in sources),
     )
@@ -84,10 +84,10 @@ class Lack:
     command: str
 
 
-def without_evidence() -> list[keys.Status]:
+def without_evidence() -> list[fingerprints.Status]:
     """The possible runs that the book has no page of, and what each family lacks."""
     runs = (run for run in experiments.possible_runs() if not experiments.has_evidence(run))
-    return [keys.Status(run, "not measured", _in_words(run)) for run in runs]
+    return [fingerprints.Status(run, "not measured", _in_words(run)) for run in runs]
 
 
 def nothing_to_show(run: Run) -> str:
