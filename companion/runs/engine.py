@@ -75,9 +75,8 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     out anew takes seconds. Raises RunError, after all others have finished, if a job failed.
     """
     reading = [run for run in runs if fingerprints.folders_in_store(run)]
-    families = {
-        family.name: family for run in reading for family in fingerprints.families_read(run)
-    }
+    read = fingerprints.families_read
+    families = {family.name: family for run in reading for family in read(run)}
     if not families or _known(families).exists():
         return
     from companion.runs import grid
@@ -104,9 +103,8 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
         _say_what_is_left_out(str(wanted), why)
         return wanted.output
     output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-    why = ProcessPool().call(
-        EXECUTE, *_arguments(wanted, values, output, fingerprints.parts(wanted))
-    )
+    given = _arguments(wanted, values, output, fingerprints.parts(wanted))
+    why = ProcessPool().call(EXECUTE, *given)
     _say_what_is_left_out(str(wanted), why)
     return output
 
