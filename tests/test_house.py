@@ -147,7 +147,7 @@ BUDGETS = {
     "analysis": (5_800, 57_500),  # goal: 4,800 lines
     "companion": (9_115, 98_830),  # goal: 6,600
     "training": (1_350, 14_000),  # goal: 1,150
-    "book/_extensions": (976, 10_830),  # goal: 850
+    "book/_extensions": (976, 10_842),  # goal: 850
     "notebooks": (3_210, 28_900),  # goal: 2,100
     "tests": (12_930, 152_810),  # goal: 9,000
     "benchmarks": (350, 3_800),
