@@ -67,7 +67,7 @@ for name, (frame, of_kind) in SHOWN.items():
     titles = indicator_tables.judgeable(frame)
     for part, chosen in (("", [*LARGE]), ("-rest", [c for c in titles if c not in LARGE])):
         rows = indicator_tables.against_robustness(
-            frame, {c: titles[c] for c in chosen if c in titles}, ER
+            frame, {c: titles[c] for c in chosen if c in titles}, ER, edition
         )
         style.figure(
             f"scatter{name}{part}",

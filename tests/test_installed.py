@@ -112,4 +112,4 @@ def test_where_the_root_is(python, tmp_path):
 
 def test_a_checkout_is_not_another_folder(tmp_path):
     done = python_in(ROOT, "-m", "companion.cli", "status", COMPANION_ROOT=str(tmp_path))
-    assert done.returncode == 1 and "set it to one, or unset it" in done.stderr
+    assert done.returncode == 1 and "which is no checkout" in done.stderr

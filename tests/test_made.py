@@ -7,15 +7,19 @@ import pytest
 from conftest import ROOT
 
 from analysis.images.public import ArtifactError
+from companion import cli
 
 MADE = ["imagenet", "moments", "published", "teach"]
 SLOW = [pytest.param("recipes/cost", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("folder", MADE + SLOW)
-def test_what_is_committed_is_what_its_script_makes(folder, monkeypatch, capsys):
+def test_what_is_committed_is_what_its_script_makes(folder, own_store, monkeypatch, capsys):
     pytest.importorskip("timm", reason="extraction is not installed")
     pytest.importorskip("open_clip")
+    if folder == "teach":  # one of its controls is extracted
+        extract = ["extract", "efficientnet_lite0", "--data", "scikit_image_photographs", "-q"]
+        assert cli.main([*extract, "--device", "cpu", "--workers", "1"]) == 0
     monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
     try:
         runpy.run_path(str(ROOT / "data" / folder / "make.py"), run_name="__main__")

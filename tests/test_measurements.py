@@ -17,6 +17,7 @@ from companion import cli
 from companion.measurements import invariance, measures, provenance, records, take, textures, unread
 from companion.measurements.quantities import ORDERS, declared
 from companion.measurements.records import FOLDER, read, read_all
+from companion.probe.measure import quantities
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 IMAGES = FOLDER / "outlier_features" / "vit_b_16-openai--coco_500_images.json"
@@ -148,6 +149,7 @@ def test_every_measure_returns_the_known_quantities():
         "interventions": invariance.interventions(h, labels, w),
         "unread": unread.unread(h, [unread.Texts(w)]),
         "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
+        "probe": quantities(h, w),
         "image_by_image": image_by_image.by_image(h, labels, labels % 2 == 0),
     }
     assert {

@@ -62,8 +62,8 @@ def test_workflows_are_valid_and_call_what_is_here():
 
 def test_everything_imported_is_declared():
     """A library that comes along with another may go with it."""
-    names = {"PIL": "pillow", "yaml": "pyyaml", "open_clip": "open-clip-torch",
-             "markdown_it": "markdown-it-py"}  # fmt: skip
+    names = {"PIL": "pillow", "bs4": "beautifulsoup4", "yaml": "pyyaml",
+             "open_clip": "open-clip-torch", "markdown_it": "markdown-it-py"}  # fmt: skip
     folders = ("analysis", "companion", "training", "notebooks", "book/_extensions")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     found = {name.split(".")[0] for path in paths for name, _ in imports(path)}

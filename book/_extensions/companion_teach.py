@@ -43,14 +43,14 @@ def write_files(app: Sphinx, config: Config) -> None:
     folder = Path(app.srcdir) / "_build" / "teach"
     solved = config.companion_for != "students"
     contents = {name: course.files(name, solved=solved) for name in course.names()}
-    given = contents.get("pruning", {})  # absent from a book without that notebook
-    contents["check"] = {name: given[name] for name in given if name.startswith("check.")}
+    contents["check"] = {name: text.encode() for name, text in course.checking().items()}
     files = {f"{name}.zip": course.packed(content) for name, content in contents.items()}
     for source in sorted((Path(app.srcdir) / "guide" / "slides").glob("*.md")):
         page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
         files[f"site/slides/{source.stem}.html"] = page.encode()
     for name, content in files.items():
-        (target := folder / name).parent.mkdir(parents=True, exist_ok=True)
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_file() or target.read_bytes() != content:
             target.write_bytes(content)
     if (folder / "site").is_dir():

@@ -129,14 +129,21 @@ def _fetching(repository: str, names: list[str]) -> str:
     )
 
 
+def checking() -> dict[str, str]:
+    """The program that checks answers, and the answers of all exercises but the exam's."""
+    checked = {label: of for label, of in ANSWERS.items() if not label.startswith("exam-")}
+    return {
+        "check.py": CHECK.read_text(encoding="utf-8"),
+        "check.json": json.dumps(checked, ensure_ascii=False),
+    }
+
+
 def files(name: str, repository: str = "", solved: bool = True) -> dict[str, bytes]:
     """What a teaching notebook is handed out with, by file name; without solutions if so asked."""
     source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
-    checked = {label: of for label, of in ANSWERS.items() if not label.startswith("exam-")}
     texts = {
         f"{name}_blanks.ipynb": notebook(name, students(source), repository),
-        "check.py": CHECK.read_text(encoding="utf-8"),
-        "check.json": json.dumps(checked, ensure_ascii=False),
+        **checking(),
         "requirements.txt": REQUIREMENTS,
         "LICENCE.txt": LICENCE,
         "README.md": (TEACH / "README.md").read_text(encoding="utf-8"),

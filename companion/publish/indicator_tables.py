@@ -165,20 +165,25 @@ def judgeable(models: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def against_robustness(models: pd.DataFrame, titles: Mapping[str, str], er: str) -> pd.DataFrame:
+def against_robustness(
+    models: pd.DataFrame, titles: Mapping[str, str], er: str, edition: Edition
+) -> pd.DataFrame:
     """A row for each model and candidate: `value`, and effective robustness as ``er`` in points.
 
-    Marks of the second backbone are hollow.
+    Marks of the second backbone are hollow; the legend names the levels of the first.
     """
     first = models["backbone"].iloc[0] if len(models) else ""
     two = models["backbone"].nunique() == 2 if len(models) else False
+    second = two & (models["backbone"] != first)
+    levels = models["level"].map(lambda level: level_title(level, edition))
     parts = [
         pd.DataFrame(
             {
                 "panel": title,
                 "of": models["model"],
                 "level": models["level"],
-                "look": np.where(two & (models["backbone"] != first), "hollow", "filled"),
+                "series": levels.mask(second, ""),
+                "look": np.where(second, "hollow", "filled"),
                 "value": models[candidate],
                 er: 100 * models["er"],
                 "low": 100 * models["low"],
