@@ -16,8 +16,10 @@
 # # Effective robustness
 #
 # How much more accurate are this backbone's models under the shifts than their ImageNet accuracy
-# predicts? {doc}`/measuring_robustness` explains the question. In the
-# {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
+# predicts? {doc}`/measuring_robustness` explains the question.
+
+# %% [markdown] tags=["pocket"]
+# In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
 
 # %% tags=["parameters"]
 family: str = "rn50"  # the model family that is shown

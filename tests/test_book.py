@@ -330,7 +330,7 @@ def test_the_pocket_lab_stands_beside_the_papers_models(clone):
     if live:
         text = text_of(clone, "runs/outlier_features/pocket_cnn")
         assert "99.6" in text and "2.76" in text  # the random control
-        assert "7 of 34" in text_of(clone, "guide/pocket_lab")
+        assert "7 of 34" in text_of(clone, "runs/inside_pocket/pocket")
 
 
 def test_what_the_paper_prints_is_not_taken_for_a_measurement(clone):
@@ -352,7 +352,7 @@ def test_the_pocket_lab_counts_concepts_beside_chance(clone):
     shown = page(clone, "runs/concepts_directions/pocket_vit")
     assert 'data-label="Find a concept"' in shown and "searchable" in shown
     text = text_of(clone, "indicators")
-    assert re.search(r"robust for their\s+accuracy: \d+ of \d+ models", text)
+    assert re.search(r"Of \d+ pocket models, .*, \d+ are demonstrably robust", text)
 
 
 def test_a_second_execution_gives_the_same_bytes(clone, tmp_path):
