@@ -90,10 +90,10 @@ def status(
         return 0
     from companion.runs import fingerprints, status
 
-    found = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
+    known = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
     rows = [
         {"experiment": s.run.experiment.name, "family": s.run.subject, "state": s.state,
-         "why": s.why} for s in found
+         "why": s.why} for s in known
     ]  # fmt: skip
     if as_json:
         print(json.dumps(rows, indent=1))

@@ -103,8 +103,8 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
         _say_what_is_left_out(str(wanted), why)
         return wanted.output
     output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-    given = _arguments(wanted, values, output, fingerprints.parts(wanted))
-    why = ProcessPool().call(EXECUTE, *given)
+    arguments = _arguments(wanted, values, output, fingerprints.parts(wanted))
+    why = ProcessPool().call(EXECUTE, *arguments)
     _say_what_is_left_out(str(wanted), why)
     return output
 
