@@ -172,9 +172,10 @@ def against_robustness(
 
     Marks of the second backbone are hollow; the legend names the levels of the first.
     """
-    first = models["backbone"].iloc[0] if len(models) else ""
-    two = models["backbone"].nunique() == 2 if len(models) else False
-    second = two & (models["backbone"] != first)
+    if models.empty:
+        return pd.DataFrame()
+    two = models["backbone"].nunique() == 2
+    second = two & (models["backbone"] != models["backbone"].iloc[0])
     levels = models["level"].map(lambda level: level_title(level, edition))
     parts = [
         pd.DataFrame(
