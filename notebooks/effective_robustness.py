@@ -18,9 +18,6 @@
 # How much more accurate are this backbone's models under the shifts than their ImageNet accuracy
 # predicts? {doc}`/measuring_robustness` explains the question.
 
-# %% [markdown] tags=["pocket"]
-# In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
-
 # %% tags=["parameters"]
 family: str = "rn50"  # the model family that is shown
 pool_v2: str = "matched_frequency"  # ImageNet-V2 variant of the published pool that is refitted
@@ -81,6 +78,7 @@ style.table(
 )
 
 # %% [markdown] tags=["pocket"]
+# In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
 # Intervals come from resamples of the pool's models and of the test concepts. They are slightly too
 # narrow, because near-duplicates are drawn one by one, and exclude the variation between seeds.
 
