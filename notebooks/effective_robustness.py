@@ -98,8 +98,7 @@ style.table(
 # ## Shift by shift
 #
 # The mean hides that the shifts differ. Here each shift has its own baseline, fitted to the pool's
-# accuracies on that shift alone. A line fits poorly on ImageNet-A, whose images were chosen because
-# one ResNet-50 fails on them.
+# accuracies on that shift alone.
 
 # %%
 alone, lines = er.by_shift(views, table)

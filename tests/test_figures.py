@@ -280,11 +280,11 @@ for name in ("mean_share", "kurtosis"):
 def test_what_fails_takes_along_what_follows_from_it():
     """An older value of a name is not shown for the one that could not be made."""
     script = '''
-from companion.runs import shell
+from companion.runs import cell_engine
 from traitlets.config import Config
-run = shell._Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+run = cell_engine._Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 run.brief = True
-print(shell.what_it_can(run, """a, b = 1, [1]
+print(cell_engine.what_it_can(run, """a, b = 1, [1]
 print("a", a)
 a = 1 / 0
 b[0] = 2 / 0
@@ -295,7 +295,7 @@ print("c", c(), "b", b)
 2 + 2
 print("end")
 3 + 4"""))
-print([one.get("text") or one.data["text/plain"] for one in shell._outputs])
+print([one.get("text") or one.data["text/plain"] for one in cell_engine._outputs])
 '''
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
