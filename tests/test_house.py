@@ -147,7 +147,7 @@ BUDGETS = {
     "analysis": (5_640, 55_400),  # goal: 4,800 lines
     "companion": (9_130, 98_900),  # goal: 6,600
     "training": (1_315, 13_750),  # goal: 1,150
-    "book/_extensions": (976, 10_842),  # goal: 850
+    "book/_extensions": (979, 10_880),  # goal: 850
     "notebooks": (3_210, 28_900),  # goal: 2,100
     "tests": (12_935, 152_900),  # goal: 9,000
     "benchmarks": (350, 3_800),

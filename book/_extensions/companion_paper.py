@@ -110,11 +110,14 @@ class GlanceDirective(CounterpartsDirective):
         """Build a box for each page, in the order of the table of contents."""
         self.env.note_reread()
         family = load_family(self.arguments[0])
-        shown = self.parse_text_to_nodes(f"{as_markdown(family.backbone)}\n\n{MODELS}")
+        links = MODELS if "appendix/models" in self.env.found_docs else ""
+        shown = self.parse_text_to_nodes(f"{as_markdown(family.backbone)}\n\n{links}")
         for page in self.env.external_site_map[self.env.docname].child_files():
-            kinds = kinds_of_results(page.removeprefix("runs/"))
-            first = min(kinds, key=lambda label: ("figure", "table", "text").index(kinds[label]))
-            shown += self.beside(f"{page.removeprefix('runs/')}#{first}", f"{{doc}}`/{page}`")
+            run, link = page.removeprefix("runs/"), f"{{doc}}`/{page}`"
+            kinds = kinds_of_results(run)
+            first = min((k for k in kinds if kinds[k] != "text"), key=kinds.__getitem__, default="")
+            box = self.beside(f"{run}#{first}", link) if first else self.parse_text_to_nodes(link)
+            shown += box
         return shown
 
 
