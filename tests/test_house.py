@@ -149,7 +149,7 @@ BUDGETS = {
     "training": (1_315, 13_750),  # goal: 1,150
     "book/_extensions": (979, 10_880),  # goal: 850
     "notebooks": (3_210, 28_900),  # goal: 2,100
-    "tests": (12_935, 152_900),  # goal: 9,000
+    "tests": (12_945, 152_990),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 342  # `fmt: skip` and `fmt: off`; goal: 60

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import runpy
 
 import numpy as np
@@ -213,6 +214,14 @@ def test_a_recorded_run_comes_out_again(kept):
         assert now[name] == pytest.approx(row[name], rel=0.1), name
     turned = now["kurtosis_rotated"]
     assert turned == pytest.approx(3, abs=0.5), "in random axes nothing stands out"
+
+
+def test_the_pages_program_grows_an_outlier(capsys):
+    page = (ROOT / "book/where_outlier_features_come_from.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"Grow one with PyTorch.*?```python\n(.*?)```", page, re.DOTALL)
+    exec(program.replace("=second_moment)", "=second_moment, steps=800)"), {})
+    element, shared = (float(line.split()[1]) for line in capsys.readouterr().out.splitlines())
+    assert element > shared
 
 
 def test_shipped_whole_models_are_those_of_the_table():
