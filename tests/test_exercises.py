@@ -224,7 +224,7 @@ def test_a_chapter_opens_with_goals_and_the_time_that_its_exercises_take(page):
         work
     )
     (last,) = re.findall(
-        r"^:::\{admonition\} Take away\n:class: take-away\n(.*?)^:::$", text, re.M | re.S
+        r"^:::\{admonition\} Key points\n:class: key-points\n(.*?)^:::$", text, re.M | re.S
     )
     assert "{result}" in last
 
