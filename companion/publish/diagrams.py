@@ -16,26 +16,26 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
     `words`: what is written in a cell, by its values of x and y. Of `frame` the columns
     `level` and `series` give the marks and the legend.
     """
-    order = [sorted({*frame[c], *(key[at] for key in words)}) for at, c in enumerate((x, y))]
-    place = frame.groupby([x, y]).cumcount()
-    at = frame.assign(
-        x=frame[x].map(order[0].index) + 0.12 * (place % 7 - 3),
-        y=frame[y].map(order[1].index) + 0.2 * (1 - place // 7),
+    columns, rows = (
+        sorted({*frame[name], *(cell[place] for cell in words)}) for place, name in ((0, x), (1, y))
     )
-    figure, axes = style.new_figure(width=6.4, height=1.2 + 0.9 * len(order[1]))
-    for (series, level), rows in at.groupby(["series", "level"], sort=False):
-        _, colour, marker = LEVEL_STYLES[str(level)]
-        axes.scatter(rows["x"], rows["y"], s=46, color=colour, marker=marker, label=series)
+    place = frame.groupby([x, y]).cumcount()
+    at_x = frame[x].map(columns.index) + 0.12 * (place % 7 - 3)
+    at_y = frame[y].map(rows.index) + 0.2 * (1 - place // 7)
+    figure, axes = style.new_figure(width=6.4, height=1.2 + 0.9 * len(rows))
+    for (series, level), of in frame.groupby(["series", "level"], sort=False).groups.items():
+        _, colour, marker = LEVEL_STYLES[level]
+        axes.scatter(at_x[of], at_y[of], s=46, color=colour, marker=marker, label=series)
     for (column, row), text in words.items():
-        places = order[0].index(column), order[1].index(row)
-        axes.annotate(text, places, ha="center", va="center", fontsize=10, color=style.MUTED)
-    for axis, values in zip((axes.xaxis, axes.yaxis), order, strict=True):
+        cell = columns.index(column), rows.index(row)
+        axes.annotate(text, cell, ha="center", va="center", fontsize=10, color=style.MUTED)
+    for axis, values in ((axes.xaxis, columns), (axes.yaxis, rows)):
         axis.set_ticks(range(len(values)), labels=values)
         axis.set_ticks([n + 0.5 for n in range(-1, len(values))], minor=True)
     axes.grid(False)
     axes.grid(True, which="minor", color=style.MUTED)
     axes.tick_params(which="both", length=0)
-    ends = [(-0.5, len(values) - 0.5) for values in order]
+    ends = (-0.5, len(columns) - 0.5), (-0.5, len(rows) - 0.5)
     axes.set(xlabel=x, ylabel=y, xlim=ends[0], ylim=ends[1])
     style.legend(figure, axes)
     counts = frame.groupby([x, y]).size().reset_index(name="marks")

@@ -1,20 +1,20 @@
 """Figures of measurements, and those that no tidy frame describes.
 
-Data in; the figure, its alternative text and its data out. What is drawn of a model has a level and
-quantities by name (`Measured`): a measurement, or a probe. Mappings are from titles, in the order
-in which they are shown. Lines and marks are drawn by `plots`; a notebook writes the caption.
+Data in; the figure, its alternative text and its data out. Mappings are from titles, in the order
+in which they are shown. Lines and marks are drawn by `plots`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.outliers import far_above_mean
+from companion.measurements.records import Measurement
 from companion.publish import plots, style
 from companion.publish.plots import Look
 from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-KAPPA = "activation kurtosis κ"
+KAPPA, PRUNED = "activation kurtosis κ", "directions pruned (%)"
 GAUSSIAN = {"Gaussian": 3.0}
 #: The orders of pruning, as a measurement calls them: name and look.
 ORDERS = {
@@ -39,61 +39,40 @@ HEADS = {
 }
 
 
-class Measured(Protocol):
-    """What is known of one model: its level, and arrays and numbers by name."""
-
-    @property
-    def level(self) -> str:
-        """One of `LEVEL_STYLES`."""
-
-    def value(self, name: str) -> Any:
-        """One quantity."""
-
-
-def kurtosis(shown: Mapping[str, Measured], label_at: Mapping[str, int] | None = None) -> Drawing:
+def kurtosis(
+    shown: Mapping[str, Measurement], label_at: Mapping[str, int] | None = None
+) -> Drawing:
     """Share of items below each kurtosis; `label_at`: at which percent a curve bears its name."""
+    share = "share with less (%)"
     frame = style.stacked(
-        {
-            "of": title,
-            "level": m.level,
-            KAPPA: m.value("kurtosis_percentiles"),
-            "share with less (%)": np.arange(101),
-        }
+        {"of": title, "level": m.level}
+        | {KAPPA: m.value("kurtosis_percentiles"), share: np.arange(101)}
         for title, m in shown.items()
     )
     return plots.lines(
-        frame,
-        KAPPA,
-        "share with less (%)",
-        log="x",
-        verticals=GAUSSIAN,
-        label_at=label_at,
-        height=2.8,
+        frame, KAPPA, share, log="x", verticals=GAUSSIAN, label_at=label_at, height=2.8
     )
 
 
-def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
+def importance(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
     """Sorted importance of each head's directions relative to its mean; the peak is named."""
     rank, value = "direction, by importance", "importance, times the mean"
     frame = style.stacked(
-        {
-            "panel": title,
-            "of": head,
-            rank: np.arange(1, len(m.value(name)) + 1),
-            value: np.sort(m.value(name))[::-1],
-        }
+        {"panel": title, "of": head}
+        | {rank: np.arange(1, len(m.value(name)) + 1), value: np.sort(m.value(name))[::-1]}
         for title, m in shown.items()
         for name, (head, _) in HEADS.items()
     )
+    looks, at = dict(HEADS.values()), {"mean": 1, f"{threshold:g} ×": threshold}
     drawing = plots.lines(
         frame,
         rank,
         value,
-        looks=dict(HEADS.values()),
+        looks=looks,
         log="xy",
         ticks=6,
         told=(1, 2),
-        horizontals={"mean": 1, f"{threshold:g} ×": threshold},
+        horizontals=at,
         columns=2,
         height=2.4,
     )
@@ -105,19 +84,17 @@ def importance(shown: Mapping[str, Measured], threshold: float) -> Drawing:
     return drawing
 
 
-def pruning_steps(m: Measured) -> pd.DataFrame:
+def pruning_steps(m: Measurement) -> pd.DataFrame:
     """Accuracy (%) in four orders of pruning, and what pruning by importance changes (points)."""
     best, change, half = pruned(m)
-    ends = {
-        "importance": (best - half, best + half),
-        "random": (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest")),
-    }
-    parts = [
+    random = (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest"))
+    ends = {"importance": (best - half, best + half), "random": random}
+    accuracy = (
         steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
         for name in ORDERS
-    ]
-    parts.append(steps("difference (points)", "importance", change, change - half, change + half))
-    return pd.concat(parts, ignore_index=True)
+    )
+    difference = steps("difference (points)", "importance", change, change - half, change + half)
+    return pd.concat([*accuracy, difference], ignore_index=True)
 
 
 def steps(
@@ -131,10 +108,10 @@ def steps(
     frame = pd.DataFrame({name: 100 * np.asarray(part) for name, part in columns.items()})
     left = np.arange(1, len(frame) + 1) if kept is None else np.asarray(kept)
     about = {"quantity": quantity, "of": ORDERS[order][0], "directions kept": left}
-    return frame.assign(**about, **{"directions pruned (%)": 100 * (1 - left / left[-1])})
+    return frame.assign(**about, **{PRUNED: 100 * (1 - left / left[-1])})
 
 
-def pruned(m: Measured) -> tuple[Array, Array, Array]:
+def pruned(m: Measurement) -> tuple[Array, Array, Array]:
     """Accuracy with the 1, 2, … most important directions, its change from the whole head's, and
     half of that change's 95 % interval; fractions, all (rank,).
     """
@@ -151,16 +128,9 @@ def pruning(shown: Mapping[str, pd.DataFrame]) -> Drawing:
     parts = [frame.assign(panel=title) for title, frame in shown.items()]
     whole = pd.concat(parts, ignore_index=True)
     drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
-    columns = whole["quantity"].nunique()
+    looks, columns, at = dict(ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
     drawing = plots.lines(
-        drawn,
-        "directions pruned (%)",
-        "value",
-        looks=dict(ORDERS.values()),
-        columns=columns,
-        verticals={"80 %": 80},
-        told=(0, 80),
-        height=2.4,
+        drawn, PRUNED, "value", looks=looks, columns=columns, verticals=at, told=(0, 80), height=2.4
     )
     for axes in drawing.figure.axes:
         low, high = axes.get_ylim()
@@ -171,15 +141,11 @@ def pruning(shown: Mapping[str, pd.DataFrame]) -> Drawing:
     return drawing._replace(data=whole[[name for name in names if name in whole]])
 
 
-def profiles(shown: Mapping[str, Measured], threshold: float) -> Drawing:
+def profiles(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
     """The activation profile of each model, in times its mean, with the `threshold`."""
     frame = style.stacked(
-        {
-            "of": title,
-            "level": m.level,
-            "coordinate": np.arange(len(m.value("profile"))),
-            "times the mean": m.value("profile"),
-        }
+        {"of": title, "level": m.level, "coordinate": np.arange(len(m.value("profile")))}
+        | {"times the mean": m.value("profile")}
         for title, m in shown.items()
     )
     return stems(frame, "times the mean", {"mean": 1, f"{threshold:g} ×": threshold})
@@ -195,17 +161,11 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     figure.set_figwidth(plots.PHONE)
     told = []
     for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
-        values = rows[y].to_numpy()
-        axes.vlines(
-            rows["coordinate"],
-            0,
-            values,
-            color=LEVEL_STYLES[rows["level"].iloc[0]].colour,
-            linewidth=0.7,
-        )
+        values, colour = rows[y].to_numpy(), LEVEL_STYLES[rows["level"].iloc[0]].colour
+        axes.vlines(rows["coordinate"], 0, values, color=colour, linewidth=0.7)
         size = np.abs(values)
         far = (c for c in far_above_mean(size, 6) if size[c] > size.max() / 5)
-        _name_apart(axes, values, list(far), np.abs(frame[y]).max())
+        _name_apart(axes, values, far, np.abs(frame[y]).max())
         plots.lines_at(axes, plots.NOWHERE, horizontals)
         axes.set(xlim=(-4, len(values) + 3), ylabel=y)
         first, second = np.argsort(-size)[:2]
@@ -218,49 +178,32 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     return Drawing(figure, alt, frame)
 
 
-def _name_apart(axes: Axes, values: Array, far: Sequence[int], most: float) -> None:
+def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> None:
     """Write the numbers of coordinates at their stems, but where a larger one's stands."""
     named: list[int] = []
     for c in far:
-        if any(
-            abs(c - n) < len(values) / 25 and abs(values[n] - values[c]) < most / 5 for n in named
-        ):
-            continue
-        named.append(c)
-        right = c < 0.8 * len(values)
-        plots.write(
-            axes, str(c), (c, values[c]), (5 if right else -5, -3), ha="left" if right else "right"
-        )
+        near = (n for n in named if abs(c - n) < len(values) / 25)
+        if all(abs(values[n] - values[c]) >= most / 5 for n in near):
+            named.append(c)
+            offset, side = (5, "left") if c < 0.8 * len(values) else (-5, "right")
+            plots.write(axes, str(c), (c, values[c]), (offset, -3), ha=side)
 
 
-def heat_maps(shown: Mapping[str, Measured]) -> Drawing:
+def heat_maps(shown: Mapping[str, Measurement]) -> Drawing:
     """Single images (rows) at the coordinates of each measurement's sample, in one colour scale.
 
     Left of the line are the coordinates of the highest profile. The scale is linear up to 1.
     """
     limit = max(np.abs(m.value("sample")).max() for m in shown.values())
+    colours = {"cmap": "PuOr_r", "norm": "symlog", "vmin": -limit, "vmax": limit}
     figure, panels = style.panels(shown, min(3, len(shown)), 3.0)
     told, data = [], []
     for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
         sample, coordinates = m.value("sample"), np.asarray(m.value("sample_coordinates"))
-        drawn = axes.imshow(
-            sample,
-            aspect="auto",
-            cmap="PuOr_r",
-            norm="symlog",
-            vmin=-limit,
-            vmax=limit,
-            interpolation="nearest",
-        )
-        rows, columns = np.indices(np.shape(sample))
-        data.append(
-            {
-                "of": title,
-                "image": rows.ravel(),
-                "z": np.ravel(sample),
-                "coordinate": coordinates[columns.ravel()],
-            }
-        )
+        drawn = axes.imshow(sample, aspect="auto", interpolation="nearest", **colours)
+        image, column = (at.ravel() for at in np.indices(sample.shape))
+        cells = {"of": title, "image": image, "z": sample.ravel()}
+        data.append(cells | {"coordinate": coordinates[column]})
         axes.set_xticks([0], [coordinates[0]])  # all names would be too small to read
         axes.grid(False)
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
@@ -286,10 +229,9 @@ def clouds(
     `shown`: title → level and points (n, 2). `gap`: the name of a bracket between the first two
     means. `apart`: each cloud has a panel.
     """
+    by = "panel" if apart else "series"
     frame = pd.concat(
-        pd.DataFrame(points, columns=list(labels)).assign(
-            **{"panel" if apart else "series": title}, level=level, look="small"
-        )
+        pd.DataFrame(points, columns=[*labels]).assign(**{by: title}, level=level, look="small")
         for title, (level, points) in shown.items()
     )
     drawing = plots.scatter(frame, *labels, columns=len(shown), height=3.1 if apart else 3.4)
@@ -298,10 +240,9 @@ def clouds(
     low, high = min(frame[[*labels]].min().min(), 0), frame[[*labels]].max().max()
     arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
     for panel, mean in zip(axes, means, strict=True):
+        ends = (low - 0.02, high + 0.02)
         panel.annotate("", tuple(mean), (0, 0), arrowprops=arrow, zorder=7)
-        panel.set(aspect="equal", xlim=(low - 0.02, high + 0.02))
-        if apart:
-            panel.set_ylim(low - 0.02, high + 0.02)
+        panel.set(aspect="equal", xlim=ends, ylim=ends if apart else None)
     if gap:
         x, below = [mean[0] for mean in means[:2]], 1.15 * frame[labels[1]].min()
         bracket = arrow | {"arrowstyle": "|-|, widthA=0.4, widthB=0.4"}

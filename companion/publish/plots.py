@@ -15,7 +15,7 @@ Names of marks are tooltips in the book. What no frame describes is drawn in `fi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +34,9 @@ Dash = str | tuple[float, ...]
 Panel = tuple["Axes", str, pd.DataFrame]
 #: Names of lines through the axes, and where they are.
 Places = Mapping[str, float]
-NO_MARKS = pd.DataFrame({"x": [], "y": []})
+#: What a frame without these columns means, and marks of no level.
+DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
+NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
 #: Marks from which on the alternative text names ranges; inches that a phone shows legibly.
 MANY, PHONE = 80, 4.85
 NOWHERE: Places = MappingProxyType({})
@@ -46,6 +48,11 @@ class Look(NamedTuple):
     colour: str
     dash: Dash = ""
     width: float = 1.8
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and dashes as matplotlib's options."""
+        return {"color": self.colour, "linestyle": (0, self.dash) if self.dash else "-"}
 
 
 #: Dashes of the first, second, … line of one level in one figure.
@@ -79,25 +86,30 @@ def lines(
     `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both. `verticals`, `horizontals`:
     lines at these values, with their names. `label_at`: of which step a line bears its name,
     instead of a legend. `told`: values of x that the alternative text names, besides both ends.
-    `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
+    `options` go to `Axes.plot`. A column `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
-    known = {name: look for name, look in by_name.items() if name in set(frame["of"])}
-    width = 0 if "panel" in frame else PHONE
-    figure, each = _panels(frame, columns, height, width, sharex=True)
-    for axes, _, rows in each:
-        _draw_lines(axes, rows, x, y, known, **options)
+    drawn = {name: look for name, look in by_name.items() if name in set(frame["of"])}
+    figure, panels = _panels(frame, columns, height, 0 if "panel" in frame else PHONE, sharex=True)
+    for axes, _, rows in panels:
+        for name, look in drawn.items():
+            line = rows[rows["of"] == name].dropna(subset=[x, y])
+            if line.empty:
+                continue
+            axes.plot(line[x], line[y], linewidth=look.width, **look.line, **options)
+            if "low" in line:
+                low, high = line["low"].astype(float), line["high"].astype(float)
+                axes.fill_between(line[x], low, high, color=look.colour, alpha=0.18, linewidth=0)
         lines_at(axes, verticals, horizontals)
         axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
-    _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
-    _outer_labels(each)
-    first = each[0][0]
+    places = {"x": [*frame[x], *verticals.values()], "y": [*frame[y], *horizontals.values()]}
+    _finish(panels, {axis: places[axis] for axis in log}, ticks)
+    first = panels[0][0]
     for name, step in (label_at or {}).items():
         at = frame[frame["of"] == name].iloc[step]
         _write_at_mark(first, name, (at[x], at[y]))
-    for name, look in known.items() if len(known) > 1 and not label_at else ():
-        line = (0, look.dash) if isinstance(look.dash, tuple) else "-"
-        first.plot([], [], color=look.colour, linestyle=line, label=name)
+    for name, look in drawn.items() if len(drawn) > 1 and not label_at else ():
+        first.plot([], [], label=name, **look.line)
     style.legend(figure, first)
     return Drawing(figure, minus(f"Lines. {'; '.join(_lines_told(frame, x, y, told))}."), frame)
 
@@ -124,13 +136,13 @@ def marks(
     `log`: whether x is logarithmic, or in which panels. `levels`: names of levels for a legend.
     `dodge`: how far levels that share a row are apart, in rows. A colon in a name breaks the line.
     """
-    names, kinds = (list(dict.fromkeys(frame.get(c, []))) for c in ("of", "level"))
+    names, kinds = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
     width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
     alike, tall = limits is not None or value != "value", 1.0 + height * len(names)
-    figure, each = _panels(frame, 9, tall, width, sharey=True, sharex=alike)
-    for axes, panel, rows in each:
-        shift = [dodge * (kinds.index(lev) - (len(kinds) - 1) / 2) for lev in rows.get("level", [])]
-        places = len(names) - 1 - rows["of"].map(names.index) - np.array(shift or 0.0)
+    figure, panels = _panels(frame, 9, tall, width, sharey=True, sharex=alike)
+    for axes, panel, rows in panels:
+        shift = dodge * (rows["level"].map(kinds.index) - (len(kinds) - 1) / 2)
+        places = len(names) - 1 - rows["of"].map(names.index) - shift
         _draw_rows(axes, rows.assign(place=places), value, other)
         for at, words in zip(places, rows["note"] if note else [], strict=False):
             _write_outside(axes, words, at)
@@ -141,13 +153,18 @@ def marks(
         lines_at(axes, verticals, NOWHERE)
         drawn = rows[[c for c in (value, other, "low", "high") if c in rows]].stack()
         if log is True or (log and panel in log):
-            _scales([(axes, panel, rows)], (limits or drawn, verticals), (), "x", 15 // len(each))
-    first = each[0][0]
+            ends = [*(limits or drawn), *verticals.values()]
+            _finish([(axes, panel, rows)], {"x": ends}, 15 // len(panels))
+    first = panels[0][0]
     titles = [name.replace(": ", "\n", 1) for name in names]
     first.set_yticks(range(len(names))[::-1], titles, fontsize=10)
     first.set_ylim(-0.6, len(names) - 0.4)
-    _write_outside(each[-1][0], note, len(names) - 0.4)
-    _legend_of_marks(first, levels or {}, (value, other) if other else ())
+    _write_outside(panels[-1][0], note, len(names) - 0.4)
+    looks = {"filled": value, "hollow": other} if other else {}
+    for level, title in (levels or {}).items():
+        _scatter(first, (level, "filled", title), [], [])
+    for look, title in looks.items():
+        _scatter(first, ("", look, title), [], [])
     style.legend(figure, first)
     columns = [c for c in (value, "low", "high", other, "note") if c in frame]
     return Drawing(figure, minus(f"Dot plot. {'; '.join(_rows_told(frame, columns))}."), frame)
@@ -173,25 +190,20 @@ def scatter(
     name of its quantity.
     """
     alike, width = x != "value", 7.2 if "panel" in frame else PHONE
-    figure, each = _panels(frame, columns, height, width, sharex=alike, sharey=True)
-    for axes, panel, rows in each:
+    figure, panels = _panels(frame, columns, height, width, sharex=alike, sharey=True)
+    for axes, panel, rows in panels:
         lines_at(axes, verticals, horizontals)
-        if "low" in rows:
-            for _, row in rows.dropna(subset=["low"]).iterrows():
-                axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
-        by = [name for name in ("series", "level", "look") if name in rows]
-        for _, marks in rows.groupby(by, sort=False) if by else [("", rows)]:
-            kind = marks.iloc[0]
-            points = marks.assign(x=marks[x], y=marks[y])
-            look, series = kind.get("look", "filled"), kind.get("series", "")
-            _scatter(axes, points, kind.get("level", ""), look, series)
+        for _, row in rows.dropna(subset=["low"]).iterrows() if "low" in rows else ():
+            axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
+        for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
+            _scatter(axes, kind, marks[x], marks[y], marks["of"])
         axes.set(xlabel=x if alike else panel, ylabel=y, title=panel if alike else "")
-    _scales(each, (frame[x], verticals), (frame[y], horizontals), log, ticks)
-    _outer_labels(each)
-    for axes, _, rows in each if labels else ():
+    places = {"x": [*frame[x], *verticals.values()], "y": [*frame[y], *horizontals.values()]}
+    _finish(panels, {axis: places[axis] for axis in log}, ticks)
+    for axes, _, rows in panels if labels else ():
         for _, row in rows[rows[labels] != ""].iterrows():
             _write_at_mark(axes, row[labels], (row[x], row[y]))
-    style.legend(figure, each[0][0])
+    style.legend(figure, panels[0][0])
     return Drawing(figure, minus(f"Scatter plot. {'; '.join(_points_told(frame, x, y))}."), frame)
 
 
@@ -200,12 +212,10 @@ def _panels(
 ) -> tuple[Figure, list[Panel]]:
     """The figure, and of each panel the axes, the title and the rows, in order."""
     by = ["panel", "quantity"] if "quantity" in frame else ["panel"]
-    parts = frame.assign(panel=frame.get("panel", "")).groupby(by, sort=False)
+    missing = {name: value for name, value in DEFAULTS.items() if name not in frame}
+    parts = list(frame.assign(**missing).groupby(by, sort=False))
     names = [str(key[0]) for key, _ in parts]
-    titles = [
-        name if name not in names[max(0, place - 1) : place] else ""
-        for place, name in enumerate(names)
-    ]
+    titles = [name * (name != last) for name, last in zip(names, ["", *names], strict=False)]
     figure, grid = style.panels(titles, min(columns, len(names)), height, **options)
     if width:
         figure.set_figwidth(width)
@@ -221,68 +231,24 @@ def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Look]]:
         seen[level] += 1
 
 
-def _draw_lines(
-    axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
-) -> None:
-    """Each line in its look, with its band."""
-    import seaborn
-
-    parts = ({name: look[part] for name, look in looks.items()} for part in range(3))
-    palette, dashes, sizes = parts
-    order = list(looks)
-    seaborn.lineplot(
-        rows,
-        x=x,
-        y=y,
-        hue="of",
-        style="of",
-        size="of",
-        hue_order=order,
-        style_order=order,
-        palette=palette,
-        dashes=dashes,
-        sizes=sizes,
-        estimator=None,
-        sort=False,
-        legend=False,
-        ax=axes,
-        **options,
-    )
-    for name, line in rows.groupby("of", sort=False) if "low" in rows else ():
-        low, high = line["low"].astype(float), line["high"].astype(float)
-        colour = looks[str(name)].colour
-        axes.fill_between(line[x], low, high, color=colour, alpha=0.18, linewidth=0)
-
-
-def _legend_of_marks(axes: Axes, levels: Mapping[str, str], looks: Sequence[str]) -> None:
-    """Entries for levels by their titles, and for filled and hollow marks."""
-    for level, title in levels.items():
-        _scatter(axes, NO_MARKS, level, "filled", title)
-    for look, title in zip(("filled", "hollow"), looks, strict=False):
-        _scatter(axes, NO_MARKS, "", look, title)
-
-
 def _colour(row: pd.Series) -> str:
-    level = row.get("level", "")
-    return LEVEL_STYLES[level].colour if level in LEVEL_STYLES else style.MUTED
+    return LEVEL_STYLES.get(row["level"], NO_LEVEL).colour
 
 
-def _scatter(axes: Axes, rows: pd.DataFrame, level: str, look: str, title: str = "") -> None:
-    """Marks of one level and look at `x` and `y`, with their names as tooltips."""
-    _, colour, marker = LEVEL_STYLES.get(level, style.LevelStyle("", style.MUTED, "o"))
-    options = {"facecolor": colour, "edgecolor": colour} | LOOKS[look]
-    drawn = axes.scatter(
-        rows["x"], rows["y"], marker=marker, zorder=4, label=title or None, **options
-    )
-    if "of" in rows:
-        drawn.set_urls([style.TOOLTIP + str(name) for name in rows["of"]])
+def _scatter(axes: Axes, kind: Any, x: Any, y: Any, names: Iterable[str] = ()) -> None:
+    """Marks of one kind (level, look and name in the legend); their names are tooltips."""
+    level, look, title = kind
+    _, colour, marker = LEVEL_STYLES.get(level, NO_LEVEL)
+    options = {"facecolor": colour, "edgecolor": colour, "marker": marker} | LOOKS[look]
+    drawn = axes.scatter(x, y, zorder=4, label=title or None, **options)
+    if any(names):
+        drawn.set_urls([style.TOOLTIP + str(name) for name in names])
 
 
 def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
     """Marks with intervals at each row's `place`; bars are thick, grey and a little above it."""
-    looks = rows["look"] if "look" in rows else pd.Series("filled", rows.index)
-    for (_, row), look in zip(rows.iterrows(), looks, strict=True):
-        colour, bar = (_colour(row), 0.0) if look != "bar" else (style.MUTED, 0.24)
+    for _, row in rows.iterrows():
+        colour, bar = (_colour(row), 0.0) if row["look"] != "bar" else (style.MUTED, 0.24)
         if "low" in row and row["low"] == row["low"]:
             line = axes.hlines(row["place"] + bar, row["low"], row["high"], color=colour)
             line.set(linewidth=4 if bar else 1.4, alpha=0.6 if bar else 1)
@@ -290,12 +256,11 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
             axes.plot(row[value], row["place"] + bar, "|", color=colour, markersize=7)
         if other:
             axes.plot([row[value], row[other]], [row["place"]] * 2, color=colour, linewidth=1)
-    levels = rows["level"] if "level" in rows else pd.Series("", rows.index)
-    for (level, look), marks in rows[looks != "bar"].groupby([levels, looks], sort=False):
+    marks = rows[rows["look"] != "bar"]
+    for (level, look), some in marks.groupby(["level", "look"], sort=False):
         if other:
-            hollow = marks.assign(x=marks[other], y=marks["place"])
-            _scatter(axes, hollow, str(level), "hollow")
-        _scatter(axes, marks.assign(x=marks[value], y=marks["place"]), str(level), str(look))
+            _scatter(axes, (level, "hollow", ""), some[other], some["place"], some["of"])
+        _scatter(axes, (level, look, ""), some[value], some["place"], some["of"])
 
 
 def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: Any) -> Annotation:
@@ -333,29 +298,19 @@ def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
         write(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
 
 
-def _scales(
-    each: Sequence[Panel], x: Sequence[Any], y: Sequence[Any], log: str, ticks: int
-) -> None:
-    """Log axes over what all panels have; `x`, `y`: values and places of lines."""
-    for axis, parts in zip("xy", (x, y), strict=True):
-        if axis in log:
-            values, lines = parts
-            every = [*values, *lines.values()]
-            for axes, _, _ in each:
-                low, high = np.nanmin(every), np.nanmax(every)
-                if high > 1e5 * low:  # powers of ten do
-                    axes.set(**{f"{axis}scale": "log"})
-                else:
-                    style.log_scale(getattr(axes, f"{axis}axis"), low, high, ticks)
-
-
-def _outer_labels(each: Sequence[Panel]) -> None:
-    """Leave out labels of axes that the next panel repeats."""
-    for side, outer in (("x", "is_last_row"), ("y", "is_first_col")):
-        labels = {getattr(axes, f"get_{side}label")() for axes, _, _ in each}
-        for axes, _, _ in each:
-            place = axes.get_subplotspec()
-            if place and len(labels) == 1 and not getattr(place, outer)():
+def _finish(panels: Sequence[Panel], logs: Mapping[str, Iterable[float]], ticks: int) -> None:
+    """Log axes over values, the same in all panels; labels that the next panel repeats go."""
+    for axis, values in logs.items():
+        low, high = np.nanmin(list(values)), np.nanmax(list(values))
+        for axes, _, _ in panels:
+            if high > 1e5 * low:  # powers of ten do
+                axes.set(**{f"{axis}scale": "log"})
+            else:
+                style.log_scale(getattr(axes, f"{axis}axis"), low, high, ticks)
+    for side, is_outer in (("x", "is_last_row"), ("y", "is_first_col")):
+        labels = {getattr(axes, f"get_{side}label")() for axes, _, _ in panels}
+        for axes, _, _ in panels if len(labels) == 1 else ():
+            if not getattr(axes.get_subplotspec(), is_outer)():
                 axes.set(**{f"{side}label": ""})
 
 
