@@ -26,6 +26,8 @@ near_gaussian: float = 6.0  # mean kurtosis below which one counts as close to t
 privileged_threshold: float = 10.0  # times the mean importance: from there one is privileged
 
 # %%
+from dataclasses import replace
+
 import pandas as pd
 
 from analysis.metrics.robustness import REACHES
@@ -36,7 +38,7 @@ from companion.publish import cards, style, words
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
-evidence = gather(edition, cuts=cuts)
+evidence = replace(gather(edition), cuts=cuts)
 verdicts = judge_all(evidence, claims)
 
 # %% [markdown]
@@ -97,23 +99,18 @@ titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() fo
 answers = {True: "robust", False: "not robust", None: "not known"}
 signs = {True: "+", False: "−", None: "?"}
 reaches = f"within {', '.join(f'{100 * reach:.0f}' for reach in REACHES)} points"
-judged = [
-    (titles[name], known, next(row for row in evidence.robustness[known.view].to_dict("records")
-                               if row["name"] == name))
-    for name, known in evidence.robust.items()
-]  # fmt: skip
 robust = pd.DataFrame(
     {
-        "model": title,
+        "model": titles[name],
         "shifts": known.view,
         "ER": style.points(known.er.value),
         "excess": style.with_interval(*known.excess) if known.ordinary_models else "n/a",
         "limit": style.points(known.limit),
         "ordinary models": f"{known.ordinary_models:.0f}",
         "answer": answers[known.robust],
-        reaches: " ".join(signs[row[f"robust_{reach:g}"]] for reach in REACHES),
+        reaches: " ".join(signs[answer] for answer in known.answers),
     }
-    for title, known, row in judged
+    for name, known in evidence.robust.items()
 )
 style.table(
     "robust", robust, words.kinds("published", words.kind(evidence.measurements)),

@@ -58,13 +58,12 @@ style.table(
 )
 
 # %%
-at = {name: n.value for name, n in pruned.items()}
 (outcome,) = tables.pruned_at([first], share).to_dict("records")
 holds(outcome["lost"] == "yes", "a loss of more than one point is established")
 style.texts(
     {
-        "whole": f"{percent(at['accuracy_whole'])} %",
-        "limit": f"{at['fewest']:.0f} of {rank} ({100 * at['without_loss']:.0f} % pruned)",
+        "whole": f"{percent(pruned['accuracy_whole'])} %",
+        "limit": f"{pruned['fewest']:.0f} of {rank} ({100 * pruned['without_loss']:.0f} % pruned)",
         "eighty-kept": f"{outcome['kept']} of {rank}",
         "eighty": f"{outcome['accuracy (%)']} %",
         "eighty-change": outcome["change (points)"],
@@ -92,14 +91,14 @@ style.texts(
 def row(m) -> dict[str, str]:
     """One model's ImageNet head with that share of the directions pruned."""
     pruned = rules.pruned(m, share)
-    at, change = {name: n.value for name, n in pruned.items()}, pruned["accuracy_change"]
+    change = pruned["accuracy_change"]
     return {
         "model": measured.full_title(m, data=False),
-        "whole (%)": percent(at["accuracy_whole"]),
-        "kept": f"{at['kept']:.0f} of {at['rank']:.0f}",
+        "whole (%)": percent(pruned["accuracy_whole"]),
+        "kept": f"{pruned['kept']:.0f} of {pruned['rank']:.0f}",
         "difference (points)": points(change.value, change.high - change.value),
-        "at random (%)": percent(at["accuracy_random"]),
-        "interval below zero from": f"{at['fewest']:.0f}",
+        "at random (%)": percent(pruned["accuracy_random"]),
+        "interval below zero from": f"{pruned['fewest']:.0f}",
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from analysis.families.registry import Family, Level, Model
+from analysis.families.registry import Model
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import encoded
 from analysis.metrics.concept_counts import Found
@@ -50,30 +50,32 @@ def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     finetuned model must have fewer textures among them than the zero-shot one. Where only textures
     were ranked, among themselves and against other images than the probe's, a model stands aside.
     """
-    pairs = [
-        (start, finetuned, printed)
-        for start, finetuned in evidence.partners("finetuned")
-        if "OpenAI" in start.pretraining and (printed := _printed_names(claim, evidence, start))
-    ]
-    covered = {model.name for *pair, _ in pairs for model in pair}
-    yield Scope(len(covered), parts=("zero_shot", "finetuned"))
+    names_of = {
+        model.name: names
+        for family, names in claim.names.items()
+        for model in (evidence.families[family].models if family in evidence.families else ())
+        if "OpenAI" in model.pretraining
+    }
+    pairs = [p for p in evidence.pairs("zero_shot", "finetuned") if p[0].name in names_of]
+    yield Scope(len({model.name for pair in pairs for model in pair}))
     ranked = {m.model: m for m in evidence.measured("textures", "zero_shot")}
-    for start, finetuned, printed in pairs:
-        own = evidence.concepts.get(start.name)
-        if own:
-            found = _top_names(own)
-            shared = len({*found} & {*printed})
-            known: Result = "holds" if 2 * shared > len(printed) else "undecided"
-            result = "fails" if found and not shared else known
-            yield start.name, Case(result, "zero_shot", evidence.aside(own))
-            yield from _textures(own)
-            yield from numbers(start.name, printed=len(printed), found=shared) if found else ()
+    for start, finetuned in pairs:
+        before, printed = evidence.concepts.get(start.name), names_of[start.name]
+        if before:
+            top = [n.removesuffix(" (texture)") for n in before.names.get("top_concepts", ())]
+            shared = len({*top} & {*printed})
+            result: Result = "holds" if 2 * shared > len(printed) else "undecided"
+            if top and not shared:
+                result = "fails"
+            yield start.name, Case(result, evidence.aside(before))
+            yield from _textures(before)
+            yield from numbers(start.name, printed=len(printed), found=shared) if top else ()
         elif start.name in ranked:
             yield from _among_textures(ranked[start.name], printed, evidence)
-        if own and _same_probe(evidence, start, finetuned):
+        if before and _same_probe(evidence, start, finetuned):
             after = evidence.concepts[finetuned.name]
-            fewer = holds(after.value("top_textures") < own.value("top_textures"))
-            yield finetuned.name, Case(fewer, "finetuned", evidence.aside(own, after))
+            fewer = holds(after.value("top_textures") < before.value("top_textures"))
+            yield finetuned.name, Case(fewer, evidence.aside(before, after))
             yield from _textures(after)
 
 
@@ -84,29 +86,26 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
     number of comparisons that decide, which share models; those aside are corrected apart. Where no
     model was probed, the smallest leads in the paper's own printed numbers are given.
     """
-    compared = [*evidence.partners("finetuned"), *evidence.partners("supervised")]
-    yield Scope(len(compared), "pairs", LOWER)
-    gaps = {}
+    compared = [pair for level in LOWER for pair in evidence.pairs("zero_shot", level)]
+    yield Scope(len(compared), "pairs")
+    gaps, asides = {}, {}
     for pair in compared:
         if _same_probe(evidence, *pair):
             one, other = _found(evidence, *pair)
             gaps[pair] = concept_counts.difference(one, other, evidence.counts)
-    asides = {
-        pair: evidence.aside(*pair, *(evidence.concepts[model.name] for model in pair))
-        for pair in gaps
-    }
+            asides[pair] = evidence.aside(*_probed(evidence, *pair))
     for decides in (True, False):
         chosen = [pair for pair in gaps if (asides[pair] is None) == decides]
         p = holm([_p_value(gaps[pair].value, gaps[pair].error) for pair in chosen])
         for pair, beyond in zip(chosen, p <= SIGNIFICANCE, strict=True):
             gap, names = gaps[pair], ", ".join(model.name for model in pair)
             more = holds(gap.value > 0) if beyond else "undecided"
-            yield names, Case(more, pair[1].level, asides[pair])
+            yield names, Case(more, asides[pair])
             yield from numbers(names, more=Interval.around(gap.value, NORMAL_95 * gap.error))
     if gaps:
         yield from _counts(evidence)
         return
-    for family in _printed(claim, evidence, "_zero_shot"):
+    for family in (f for f in evidence.families if f"{f}_zero_shot" in claim.values):
         own, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
         yield from numbers(family, printed_lead=own - max(others))
 
@@ -119,34 +118,36 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
     exact binomial tests (the second is McNemar's) that take concepts as a sample; equal shares
     establish nothing. Where no model was probed, the paper's own printed shares are given.
     """
-    pairs = evidence.partners("finetuned")
+    pairs = evidence.pairs("zero_shot", "finetuned")
     yield Scope(len(pairs))
     probed = [
         pair for pair in pairs if _same_probe(evidence, *pair) and _encoded(evidence, pair[1]).any()
     ]
     for start, finetuned in probed:
         before, after = (_encoded(evidence, m) for m in (start, finetuned))
-        share = float((before & after).sum() / after.sum())
+        both, encoded_after = int((before & after).sum()), int(after.sum())
         leads = [
             _more_shared(before[after], _encoded(evidence, rival)[after])
-            for one, rival in evidence.partners("supervised")
+            for one, rival in evidence.pairs("zero_shot", "supervised")
             if one == start and _same_probe(evidence, start, rival)
         ]
-        both = int((before & after).sum())
-        most = _more_often(both, int(after.sum()) - both)
+        most = _more_often(both, encoded_after - both)
         result = all_hold([most, *(lead for _, lead in leads)] if leads else [most, "undecided"])
-        aside = evidence.aside(*(evidence.concepts[m.name] for m in (start, finetuned)))
-        yield finetuned.name, Case(result, aside=aside)
+        aside = evidence.aside(*_probed(evidence, start, finetuned))
+        yield finetuned.name, Case(result, aside)
         for more, _ in leads:
             yield from numbers(finetuned.name, share_more=more)
         yield from numbers(
-            finetuned.name, share=share, shared=int((before & after).sum()),
-            shared_by_chance=float(before.mean() * after.sum()), encoded=int(after.sum()),
-        )  # fmt: skip
+            finetuned.name,
+            share=both / encoded_after,
+            shared=both,
+            shared_by_chance=before.mean() * encoded_after,
+            encoded=encoded_after,
+        )
     if probed:
         return
     regions = printed_regions(claim)
-    for family in _printed(claim, evidence, "_all"):
+    for family in (f for f in evidence.families if f in regions):
         of_family, whole = regions[family], concept_counts.totals(regions[family])["finetuned"]
         for level, end in (("zero_shot", ""), ("supervised", "_supervised")):
             common = concept_counts.shared(of_family, "finetuned", level)
@@ -161,30 +162,26 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     whether the model is robust, it is undecided. A robust model is no test.
     """
     yield Scope(len(evidence.at("captions")))
-
-    def probed(family: Family, level: Level) -> list[Model]:
-        return [model for model in family.at_level(level) if model.name in evidence.concepts]
-
-    compared = [
-        (model, top, low)
-        for family in evidence.families.values()
-        for model in family.at_level("captions")
-        if (top := probed(family, "zero_shot")) and (low := probed(family, "supervised"))
-        if _same_probe(evidence, model, *top, *low)
-    ]
-    for model, top, low in compared:
-        own, above, below = (_found(evidence, *some) for some in ([model], top, low))
-        order, nearer = _nearer(own[0], above, below, evidence.counts)
-        robust = not_robust(model.name, evidence)
-        aside: Aside | None = "no test" if robust == "fails" else None
-        known = order.above(0) == "holds"
-        result = all_hold([nearer.above(0), robust]) if known else "undecided"
-        yield model.name, Case(result, aside=evidence.aside(model) or aside)
-        yield from numbers(
-            model.name,
-            zero_shot=mean(one.value(evidence.counts) for one in above),
-            supervised=mean(one.value(evidence.counts) for one in below),
+    compared = 0
+    for family in evidence.families.values():
+        above, below = (
+            [model for model in family.at_level(level) if model.name in evidence.concepts]
+            for level in ("zero_shot", "supervised")
         )
+        for model in family.at_level("captions"):
+            if not (above and below and _same_probe(evidence, model, *above, *below)):
+                continue
+            compared += 1
+            groups = [_found(evidence, *group) for group in ([model], above, below)]
+            order, nearer = _nearer(groups, evidence.counts)
+            robust = not_robust(model.name, evidence)
+            aside: Aside | None = "no test" if robust == "fails" else None
+            known = order.above(0) == "holds"
+            result = all_hold([nearer.above(0), robust]) if known else "undecided"
+            stand_in = evidence.aside(evidence.concepts[model.name])
+            yield model.name, Case(result, stand_in or aside)
+            zero_shot, supervised = (mean(f.value(evidence.counts) for f in g) for g in groups[1:])
+            yield from numbers(model.name, zero_shot=zero_shot, supervised=supervised)
     yield from _counts(evidence) if compared else ()
 
 
@@ -198,24 +195,29 @@ def _p_value(value: float, error: float) -> float:
     return erfc(abs(value) / error / sqrt(2))
 
 
+def _probed(evidence: Evidence, *models: Model) -> list[Measurement]:
+    return [evidence.concepts[model.name] for model in models]
+
+
 def _found(evidence: Evidence, *models: Model) -> list[Found]:
-    return [counts_of(evidence.concepts[model.name]) for model in models]
+    return [counts_of(m) for m in _probed(evidence, *models)]
 
 
 def _nearer(
-    own: Found, above: Sequence[Found], below: Sequence[Found], quantity: concept_counts.Quantity
+    groups: Sequence[Sequence[Found]], quantity: concept_counts.Quantity
 ) -> tuple[Interval, Interval]:
-    """How far the mean count of `above` exceeds that of `below`, and `own` the middle of the two.
+    """How far the mean count of zero-shot exceeds that of supervised, and captions their middle.
 
-    Of frequent concepts, as `concept_counts.difference`.
+    ``groups``: of models trained on captions, zero-shot, supervised. Of frequent concepts, as
+    `concept_counts.difference`.
     """
 
-    def difference(of: Callable[[Found], Any]) -> tuple[Any, Any]:
-        top, low = (np.mean([of(one) for one in group], axis=0) for group in (above, below))
-        return top - low, of(own) - (top + low) / 2
+    def difference(count: Callable[[Found], Any]) -> tuple[Any, Any]:
+        own, top, low = (np.mean([count(found) for found in group], axis=0) for group in groups)
+        return top - low, own - (top + low) / 2
 
-    values = difference(lambda one: one.frequent(quantity).value)
-    halves = difference(lambda one: one.of("halves", quantity))
+    values = difference(lambda found: found.frequent(quantity).value)
+    halves = difference(lambda found: found.of("halves", quantity))
     order, nearer = (
         Interval.around(float(value), NORMAL_95 * apart.std(ddof=1) if len(apart) > 1 else np.nan)
         for value, apart in zip(values, halves, strict=True)
@@ -241,17 +243,6 @@ def _more_often(first: int, second: int) -> Result:
     return holds(first > second)
 
 
-def _printed_names(claim: Claim, evidence: Evidence, model: Model) -> tuple[str, ...]:
-    """The textures that the paper prints for a model's backbone; none for other backbones."""
-    family = next(f for f in evidence.families.values() if model in f.models)
-    return claim.names.get(family.name, ())
-
-
-def _top_names(measurement: Measurement) -> list[str]:
-    """The concepts of highest average precision by name, if the measurement has them."""
-    return [name.removesuffix(" (texture)") for name in measurement.names.get("top_concepts", ())]
-
-
 def _among_textures(m: Measurement, printed: Sequence[str], evidence: Evidence) -> Findings:
     """Whether most printed names are surely among the highest textures.
 
@@ -260,24 +251,30 @@ def _among_textures(m: Measurement, printed: Sequence[str], evidence: Evidence) 
     printed ones can be among them. Numbers: places; how many are there on average and surely; how
     many of the head's directions set textures apart better than the most important one does.
     """
-    names = m.names["along_top"]
+    names, per_direction = m.names["along_top"], m.value("per_direction")
     mean, low, high = (m.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
     rows = [names.index(name) for name in printed]
-    others = ~np.eye(len(names), dtype=bool)
-    among = [int((mean > mean[row]).sum()) < TOP_CONCEPTS for row in rows]
-    sure = [int((high > low[row])[others[row]].sum()) < TOP_CONCEPTS for row in rows]
-    out = [int((low > high[row]).sum()) >= TOP_CONCEPTS for row in rows]
-    known: Result = "holds" if 2 * sum(sure) > len(printed) else "undecided"
-    aside = evidence.aside(m) or "another probe"
-    yield m.model, Case("fails" if all(out) else known, "zero_shot", aside)
-    every = m.value("per_direction")
+    among = sum((mean > mean[row]).sum() < TOP_CONCEPTS for row in rows)
+    # of those that reach its lowest it is one itself
+    sure = sum((high > low[row]).sum() - (high[row] > low[row]) < TOP_CONCEPTS for row in rows)
+    out = sum((low > high[row]).sum() >= TOP_CONCEPTS for row in rows)
+    result: Result = "holds" if 2 * sure > len(printed) else "undecided"
+    if out == len(printed):
+        result = "fails"
+    yield m.model, Case(result, evidence.aside(m) or "another probe")
     yield from numbers_of(
-        m, printed=len(printed), among_textures=sum(among), surely_among=sum(sure),
-        places=TOP_CONCEPTS, textures_ranked=len(names), directions=len(every),
+        m,
+        printed=len(printed),
+        among_textures=among,
+        surely_among=sure,
+        places=TOP_CONCEPTS,
+        textures_ranked=len(names),
+        directions=len(per_direction),
         draws=m.value("draws"),
-        directions_better=(every > every[m.value("top_direction")]).sum(),
-        images=m.counts["images"], among_by_chance=TOP_CONCEPTS * len(printed) / len(names),
-    )  # fmt: skip
+        directions_better=(per_direction > per_direction[m.value("top_direction")]).sum(),
+        images=m.counts["images"],
+        among_by_chance=TOP_CONCEPTS * len(printed) / len(names),
+    )
 
 
 def _textures(measurement: Measurement) -> tuple[Number, ...]:
@@ -287,11 +284,13 @@ def _textures(measurement: Measurement) -> tuple[Number, ...]:
 
 def _same_probe(evidence: Evidence, *models: Model) -> bool:
     """Whether the models were probed with the very same images and concepts."""
-    known = [evidence.concepts[m.name] for m in models if m.name in evidence.concepts]
-    return len(known) == len(models) and all(
-        one.counts["images"] == known[0].counts["images"]
-        and np.array_equal(one.value("positives"), known[0].value("positives"))
-        for one in known
+    if not all(model.name in evidence.concepts for model in models):
+        return False
+    first, *others = _probed(evidence, *models)
+    return all(
+        m.counts["images"] == first.counts["images"]
+        and np.array_equal(m.value("positives"), first.value("positives"))
+        for m in others
     )
 
 
@@ -299,8 +298,9 @@ def _counts(evidence: Evidence) -> Iterator[Number]:
     """How many concepts each model encodes, and as many random directions of its features."""
     for name, measurement in evidence.concepts.items():
         found = counts_of(measurement)
-        own, drawn = found.value(evidence.counts), found.chance(evidence.counts, "random").mean
-        yield from numbers(name, concepts=own, concepts_of_random_directions=drawn)
+        drawn = found.chance(evidence.counts, "random").mean
+        concepts = found.value(evidence.counts)
+        yield from numbers(name, concepts=concepts, concepts_of_random_directions=drawn)
 
 
 def _encoded(evidence: Evidence, model: Model) -> Flags:
@@ -308,8 +308,3 @@ def _encoded(evidence: Evidence, model: Model) -> Flags:
     found = evidence.concepts[model.name]
     threshold = found.value("threshold" if evidence.counts == "unique" else "lower_threshold")
     return np.asarray(encoded(found.value("best"), threshold))
-
-
-def _printed(claim: Claim, evidence: Evidence, end: str) -> list[str]:
-    """Families of which the claim states a printed number whose name ends so."""
-    return [family for family in evidence.families if f"{family}{end}" in claim.values]

@@ -10,17 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from analysis.common import ROOT, Strict
-from companion.claims.ledger import Entry, entries
+from analysis.common import ROOT, Strict, read_yaml
+from companion.claims.ledger import ClaimError, Entry, entries
 
 COUNTERPARTS = ROOT / "data" / "counterparts.yaml"
 
-Quantity = Literal["same", "other", "printed"]
-QUANTITIES: dict[Quantity, str] = {
-    "same": "the same quantity",
-    "other": "another quantity",
-    "printed": "the paper's own numbers, redrawn",
-}
+Quantity = Literal["the same quantity", "another quantity", "the paper's own numbers, redrawn"]
 
 
 class Counterpart(Strict):
@@ -38,7 +33,7 @@ class Counterpart(Strict):
         """How close it is to the paper's, in words."""
         of = f"; other {', '.join(self.other)}" if self.other else ""
         mini = "; in miniature, by the pocket lab" if self.miniature else ""
-        return f"{QUANTITIES[self.quantity]}{of}{mini}{f' ({self.says})' if self.says else ''}"
+        return f"{self.quantity}{of}{mini}{f' ({self.says})' if self.says else ''}"
 
 
 class Item(Entry):
@@ -57,7 +52,7 @@ class Item(Entry):
 
 def load_counterparts(path: Path = COUNTERPARTS) -> dict[str, Item]:
     """All items by id, in the file's order; ClaimError names the entry and the field."""
-    return entries(path, Item)
+    return entries(read_yaml(path, ClaimError), Item, path.name)
 
 
 def bearing(items: Mapping[str, Item], claim: str) -> list[str]:

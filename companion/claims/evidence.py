@@ -53,7 +53,8 @@ class Robustness(NamedTuple):
 
     ``view``: on which shifts; ``excess``: above what ordinary models of equal accuracy are expected
     to have, NaN where too few are known; ``limit``: the largest excess that counts as ordinary;
-    ``ordinary_models``: how many were compared; ``robust``: the answer, None if it is not known.
+    ``ordinary_models``: how many were compared; ``robust``: the answer, None if it is not known;
+    ``answers``: the same with ordinary models within each of `REACHES`.
     """
 
     er: Interval
@@ -62,6 +63,7 @@ class Robustness(NamedTuple):
     limit: float
     ordinary_models: int
     robust: bool | None
+    answers: tuple[bool | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,29 +111,29 @@ class Evidence:
     def at(self, *levels: Level) -> list[Model]:
         """The families' models at some levels, in the order of the levels; one checkpoint each."""
         every = self.families.values()
-        found = [m for level in levels for family in every for m in family.at_level(level)]
-        return [model for model in found if model.is_one]
+        models = [m for level in levels for family in every for m in family.at_level(level)]
+        return [model for model in models if model.is_one]
 
     @cached_property
     def models(self) -> dict[str, Model]:
         """All models of the families by name."""
         return {m.name: m for family in self.families.values() for m in family.models}
 
-    def aside(self, *of: Measurement | Model) -> Aside | None:
-        """Why a case that rests on these measurements or models decides nothing, if it does not."""
-        inferred = (isinstance(one, Measurement) and one.provenance.inferred for one in of)
-        if any(inferred):
+    def aside(self, *measurements: Measurement) -> Aside | None:
+        """Why a case that rests on these measurements decides nothing, if it does not."""
+        if any(m.provenance.inferred for m in measurements):
             return "inferred"
-        names = [one.model if isinstance(one, Measurement) else one.name for one in of]
-        return "stand-in" if any(self.models[name].stand_in for name in names) else None
+        return "stand-in" if any(self.models[m.model].stand_in for m in measurements) else None
 
-    def in_task(self, measurement: Measurement) -> bool:
-        """Whether a head is for the task that claims are about, whatever the images.
+    def other_task(self, measurement: Measurement) -> Aside | None:
+        """Whether a head is for another task than the one that claims are about.
 
-        That is so if its list of classes is ImageNet's; having 1,000 rows is not enough.
+        It is for that one, whatever the images, if its list of classes is ImageNet's; having 1,000
+        rows is not enough.
         """
-        on_reference = measurement.data.name == self.reference
-        return on_reference or measurement.provenance.head_classes == IMAGENET
+        classes = measurement.provenance.head_classes
+        in_task = measurement.data.name == self.reference or classes == IMAGENET
+        return None if in_task else "another task"
 
     def measured(self, experiment: Measured, *levels: Level) -> list[Measurement]:
         """Measurements of some levels' models that saw every single image of a whole data set.
@@ -140,7 +142,7 @@ class Evidence:
         that claims are about, only that measurement counts.
         Features before the projection are left out: see `zero_shot_at_layer`.
         """
-        found = [
+        sound = [
             m
             for level in levels
             for m in self.measurements
@@ -151,14 +153,14 @@ class Evidence:
             and is_whole(m.data.what)
             and m.counts["images"] >= LEAST_IMAGES
         ]
-        known = {m.model for m in found if m.data.name == self.reference}
-        return [m for m in found if m.data.name == self.reference or m.model not in known]
+        on_reference = {m.model for m in sound if m.data.name == self.reference}
+        return [m for m in sound if m.data.name == self.reference or m.model not in on_reference]
 
     def control(self, measurement: Measurement) -> list[Measurement]:
         """The same measurement of the same backbone with random weights: one, or none."""
         same = (measurement.family, measurement.data.name)
-        found = self.measured(measurement.experiment, "random")
-        return [m for m in found if (m.family, m.data.name) == same]
+        drawn = self.measured(measurement.experiment, "random")
+        return [m for m in drawn if (m.family, m.data.name) == same]
 
     def zero_shot_at_layer(self, measurement: Measurement) -> list[Measurement]:
         """The same of zero-shot models of the backbone, before the projection, on the same images.
@@ -166,31 +168,40 @@ class Evidence:
         Empty for a model that does not end at that layer. With a finetuned model those of the same
         pretraining.
         """
-        own = self.models[measurement.model]
-        same = (measurement.experiment, measurement.family, measurement.data)
+        model = self.models[measurement.model]
+        same = (measurement.experiment, measurement.family, measurement.data, "zero_shot")
         return [
             m
             for m in self.measurements
-            if (m.experiment, m.family, m.data, m.level) == (*same, "zero_shot")
-            and (model := self.models[m.model]).own_layer
-            and model.layer == own.layer
-            and (own.level != "finetuned" or model.pretraining == own.pretraining)
+            if (m.experiment, m.family, m.data, m.level) == same
+            and (other := self.models[m.model]).own_layer
+            and other.layer == model.layer
+            and (model.level != "finetuned" or other.pretraining == model.pretraining)
         ]
 
     def on_reference(self, measured: Sequence[Measurement]) -> int:
         """How many of some measurements are of the data set that claims are about."""
         return sum(m.data.name == self.reference for m in measured)
 
-    def partners(self, level: Level) -> list[tuple[Model, Model]]:
-        """Each zero-shot model with the models of a level that it is compared with."""
-        every = self.families.values()
-        return [pair for family in every for pair in compared(family, "zero_shot", level)]
+    def pairs(self, higher: Level, lower: Level) -> list[tuple[Model, Model]]:
+        """Models of two levels of one backbone that are compared, of one checkpoint each.
+
+        A finetuned model is compared with those of its own pretraining set, any other with all.
+        """
+        return [
+            (one, other)
+            for family in self.families.values()
+            for one in family.at_level(higher)
+            for other in family.at_level(lower)
+            if one.is_one and other.is_one
+            if lower != "finetuned" or one.pretraining == other.pretraining
+        ]
 
     @cached_property
     def concepts(self) -> dict[str, Measurement]:
         """Model → its measurement of the probe's concepts."""
-        found = self.measured("concepts", *get_args(Level))
-        return {m.model: m for m in found if m.data.name == self.probe}
+        every = self.measured("concepts", *get_args(Level))
+        return {m.model: m for m in every if m.data.name == self.probe}
 
     @cached_property
     def by_view(self) -> dict[str, dict[str, Robustness]]:
@@ -198,14 +209,15 @@ class Evidence:
         return {
             view: {
                 row["name"]: Robustness(
-                    Interval(row["er"], row["low"], row["high"]), view,
+                    Interval(*(row[end] for end in ("er", "low", "high"))),
+                    view,
                     Interval(*(row[f"excess{end}"] for end in ("", "_low", "_high"))),
-                    row["limit"], row["ordinary_models"], row["robust"],
+                    *(row[rest] for rest in ("limit", "ordinary_models", "robust", "answers")),
                 )
                 for row in rows.drop_duplicates("name", keep=False).to_dict("records")
             }
             for view, rows in self.robustness.items()
-        }  # fmt: skip
+        }
 
     @cached_property
     def robust(self) -> dict[str, Robustness]:
@@ -216,27 +228,13 @@ class Evidence:
         """
         order = sorted(self.by_view, key=lambda view: view != "four")
         every = [each for view in order for each in self.by_view[view].items()]
-        return dict(every) | {name: own for name, own in every if not np.isnan(own.limit)}
+        return dict(every) | {name: found for name, found in every if not np.isnan(found.limit)}
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Model → effective robustness on all shifts, of those that are one checkpoint."""
-        views = (known for view, known in self.by_view.items() if view != "four")
-        return {name: own.er for known in views for name, own in known.items()}
-
-
-def compared(family: Family, higher: Level, lower: Level) -> list[tuple[Model, Model]]:
-    """Models of two levels that are compared, of one checkpoint each.
-
-    A finetuned model is compared with those of its own pretraining set, any other with all.
-    """
-    return [
-        (one, other)
-        for one in family.at_level(higher)
-        for other in family.at_level(lower)
-        if one.is_one and other.is_one
-        if lower != "finetuned" or one.pretraining == other.pretraining
-    ]
+        views = (models for view, models in self.by_view.items() if view != "four")
+        return {name: found.er for models in views for name, found in models.items()}
 
 
 def numbers_of(measurement: Measurement, **values: Any) -> tuple[Number, ...]:
@@ -252,7 +250,6 @@ POCKET: dict[str, Any] = {"reference": TRAINING, "probe": "pocket", "counts": "l
 def gather(
     edition: Edition = "paper",
     folder: Path | None = None,
-    cuts: Cuts = Cuts(),
     experiments: Collection[Experiment] = get_args(Experiment),
 ) -> Evidence:
     """All that is known of an edition's models now, live beside features in the store or recorded.
@@ -261,13 +258,12 @@ def gather(
     nothing live. ``experiments``: look at these only. Raises ClaimError if the
     folder holds no measurements.
     """
-    if folder is not None and not any((folder / one).is_dir() for one in get_args(Experiment)):
+    if folder is not None and not any((folder / name).is_dir() for name in get_args(Experiment)):
         raise ClaimError(
             f"{folder} is no folder of measurements: give one that holds them as data/measurements "
             "does, in a folder for each experiment."
         )
     families, others = load_families(edition), load_families("contrast")
-    pocket = edition == "pocket"
     known = [
         m
         for family in (families | others).values()
@@ -277,19 +273,26 @@ def gather(
             if folder
             else records.available(experiment, family)
         )
-        if not pocket or m.data.name in (TRAINING, POCKET["probe"])
     ]
-    if pocket:
-        unseen = view("unseen")
-        models = unseen.models(accuracies.pocket(families.values()))
-        every = with_interval(models, resampled(unseen, models, RESAMPLES, SEED))
-        shipped = every[every["seed"] == 0].reset_index(drop=True)
-        found = {"unseen": beside_ordinary(shipped, unseen)}
-        return Evidence(families, known, found, cuts=cuts, others=others, **POCKET)
-    return Evidence(
-        families, known, _views(families, known), fit_choices(), _misread(families),
-        cuts=cuts, others=others,
-    )  # fmt: skip
+    if edition == "pocket":
+        known = [m for m in known if m.data.name in (TRAINING, POCKET["probe"])]
+        return Evidence(families, known, {"unseen": _shipped(families)}, others=others, **POCKET)
+    five, four = view("five"), view("four")
+    table = accuracies.known(families.values())
+    robustness = {
+        "five": beside_ordinary(five.models(table), five),
+        "four": beside_ordinary(four.models(table), four),
+        "own": beside_ordinary(of_measured(families, known), five),
+    }
+    return Evidence(families, known, robustness, fit_choices(), _misread(families), others=others)
+
+
+def _shipped(families: Mapping[str, Family]) -> pd.DataFrame:
+    """Effective robustness of the pocket lab's shipped checkpoints on unseen styles."""
+    unseen = view("unseen")
+    models = unseen.models(accuracies.pocket(families.values()))
+    every = with_interval(models, resampled(unseen, models, RESAMPLES, SEED))
+    return beside_ordinary(every[every["seed"] == 0].reset_index(drop=True), unseen)
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
@@ -304,61 +307,46 @@ def beside_ordinary(models: pd.DataFrame, view: View) -> pd.DataFrame:
     Ordinary are, on the paper's four shifts, timm's models that were trained on ImageNet alone;
     elsewhere, or where these are too few, the models that the baseline is fitted to. Adds what
     `Robustness` has, with the excess and its interval in columns `excess`, `excess_low` and
-    `excess_high`, and for each of `REACHES` (0.05, say) the excess and the answer in columns
-    `excess_0.05` and `robust_0.05`.
+    `excess_high`.
     """
     pools = [view.pool]
     if view.shifts == accuracies.FOUR_SHIFTS:
         modern = accuracies.wide(accuracies.load(), accuracies.CLIP_V2, view.shifts)
         kept = (modern["source"] == "timm") & (modern["level"] == "supervised")
         pools.insert(0, modern[kept])
-    matched = {reach: _matched(models, pools, view, reach) for reach in REACHES}
-    columns = {
-        f"{name}_{reach:g}": table[name]
-        for reach, table in matched.items()
-        for name in ("excess", "robust")
-    }
-    answers = [table["robust"].tolist() for table in matched.values()]
-    main = REACHES.index(REACH)
-    robust = [robust_at_every_reach(each, main) for each in zip(*answers, strict=True)]
-    found = models.assign(**columns)
-    found[list(matched[REACH].columns)] = matched[REACH]
-    return found.assign(robust=pd.Series(robust, found.index, dtype=object))
+    answers = []
+    for reach in REACHES:
+        tables = pd.concat([_matched(models, pool, view, reach) for pool in pools])
+        known = tables[tables["limit"].notna()]
+        matched = known[~known.index.duplicated()].reindex(models.index)
+        ends = matched[["excess_low", "excess_high", "limit"]].to_numpy().tolist()
+        answers.append([is_robust(*each) for each in ends])
+        if reach == REACH:
+            models = models.join(matched.fillna({"ordinary_models": 0}))
+    models["answers"] = list(zip(*answers, strict=True))
+    robust = [robust_at_every_reach(each, REACHES.index(REACH)) for each in models["answers"]]
+    return models.assign(robust=pd.Series(robust, models.index, dtype=object))
 
 
-def _matched(
-    models: pd.DataFrame, pools: Sequence[pd.DataFrame], view: View, reach: float
-) -> pd.DataFrame:
-    """The excess of models at one reach, from the first pool that has ordinary models enough.
+def _matched(models: pd.DataFrame, pool: pd.DataFrame, view: View, reach: float) -> pd.DataFrame:
+    """The excess of models over the ordinary ones of a pool at one reach.
 
     The interval adds the model's own and the fit's error, taken as independent.
     """
-    columns = ["excess", "excess_low", "excess_high", "limit", "ordinary_models"]
-    found = pd.DataFrame(np.nan, models.index, columns).astype({"ordinary_models": float})
-    for pool in pools:
-        er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
-        own = matched_excess(models["imagenet"], models["er"], pool["imagenet"], er, reach)
-        below, above = (
-            np.hypot(apart, NORMAL_95 * own.error)
-            for apart in (models["er"] - models["low"], models["high"] - models["er"])
-        )
-        new = found["limit"].isna().to_numpy() & ~np.isnan(own.limit)
-        rows = [own.excess, own.excess - below, own.excess + above, own.limit, own.models]
-        found.loc[new] = np.array(rows).T[new]
-    ends = found[["excess_low", "excess_high", "limit"]].to_numpy().tolist()
-    robust = pd.Series([is_robust(*each) for each in ends], found.index, dtype=object)
-    return found.assign(ordinary_models=found["ordinary_models"].fillna(0), robust=robust)
-
-
-def _views(families: Mapping[str, Family], known: Sequence[Measurement]) -> dict[str, pd.DataFrame]:
-    """Published effective robustness on five and on four shifts, and that of own accuracies."""
-    table = accuracies.known(families.values())
-    five, four = view("five"), view("four")
-    return {
-        "five": beside_ordinary(five.models(table), five),
-        "four": beside_ordinary(four.models(table), four),
-        "own": beside_ordinary(of_measured(families, known), five),
+    er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
+    found = matched_excess(models["imagenet"], models["er"], pool["imagenet"], er, reach)
+    below, above = (
+        np.hypot(apart, NORMAL_95 * found.error)
+        for apart in (models["er"] - models["low"], models["high"] - models["er"])
+    )
+    columns = {
+        "excess": found.excess,
+        "excess_low": found.excess - below,
+        "excess_high": found.excess + above,
+        "limit": found.limit,
+        "ordinary_models": found.models.astype(float),
     }
+    return pd.DataFrame(columns, models.index)
 
 
 def _misread(families: Mapping[str, Family]) -> pd.DataFrame:
@@ -366,14 +354,15 @@ def _misread(families: Mapping[str, Family]) -> pd.DataFrame:
     table = accuracies.load()
     wrong = table[table["defect"].str.contains("QuickGELU")].assign(defect="")
     rows = accuracies.wide(wrong, accuracies.CLIP_V2)
-    names = {
-        (key.model.removesuffix(accuracies.GELU), key.weights): model.name
-        for family in families.values()
-        for model in family.models
-        for key in model.published
-        if key.model.endswith(accuracies.GELU)
-    }
-    keys = zip(rows["model"], rows["weights"], strict=True)
     er = effective_robustness(rows["shifted"], rows["imagenet"])
-    found = pd.DataFrame({"name": [names.get(key, "") for key in keys], "er": er})
-    return found[found["name"] != ""]
+    names = pd.DataFrame(
+        [
+            (key.model.removesuffix(accuracies.GELU), key.weights, model.name)
+            for family in families.values()
+            for model in family.models
+            for key in model.published
+            if key.model.endswith(accuracies.GELU)
+        ],
+        columns=["model", "weights", "name"],
+    )
+    return rows[["model", "weights"]].assign(er=er).merge(names)[["name", "er"]]

@@ -6,8 +6,7 @@ case what the claim says *holds* if the evidence establishes it, *fails* if the 
 the contrary, and is *undecided* otherwise: the 95 % interval holds the cut, there is no control, or
 a part is missing. From the cases follows the outcome:
 
-- *reproduced*: it holds in every case, every part of the claim has a case, and everything that the
-  claim speaks of was measured;
+- *reproduced*: it holds in every case, and everything that the claim speaks of was measured;
 - *agrees so far*: it holds in some case and fails in none, but not everything was measured or
   decided;
 - *differs*: it fails in some case and holds in none;
@@ -30,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar, get_args
 
@@ -46,29 +46,13 @@ CLAIMS = ROOT / "data" / "claims.yaml"
 Result = Literal["holds", "fails", "undecided"]
 #: Why a case decides nothing.
 Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
+ASIDES: tuple[Aside, ...] = get_args(Aside)
 Outcome = Literal["reproduced", "agrees so far", "mixed", "differs", "undecided", "not measured"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-Unit = Literal["dimensionless", "times the mean", "fraction", "count"]
-#: Names of the numbers that carry verdicts, by unit; all others are counts.
-UNITS: dict[Unit, tuple[str, ...]] = {
-    "dimensionless": (
-        *("kurtosis", "low_kurtosis", "lowest_kurtosis", "highest_kurtosis", "ratio"),
-        *("slope", "intercept", "r"),
-    ),
-    "times the mean": ("importance", "importance_centred", "importance_head_centred"),
-    "fraction": (
-        *("robustness", "lowest_robustness", "highest_robustness", "robustness_change"),
-        *("excess", "smallest_gap", "printed_lowest", "printed_highest", "plain_gelu"),
-        *("refitted_lowest", "refitted_highest", "mean_of_yfcc"),
-        *("share", "share_more", "printed_share", "printed_share_supervised"),
-        *("accuracy_whole", "accuracy_kept", "accuracy_random", "accuracy_change", "without_loss"),
-        "change_of_all",
-    ),
-}  # fmt: skip
 
 
 class ClaimError(CompanionError, ValueError):
-    """The table of claims is wrong, or a claim is judged by what it does not state."""
+    """The table of claims is wrong, or there is nothing by which to judge one."""
 
 
 class Entry(Strict):
@@ -92,12 +76,12 @@ class Claim(Entry):
     rule: str
     note: str = ""
     shown: dict[str, str]
-    cut: str = ""
+    cuts: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float]
     names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     order: tuple[Level, ...]
-    tolerance: float | None
+    tolerance: float = 0
     tolerance_reason: str
     needs: str
 
@@ -152,34 +136,31 @@ class Number:
     high: float | None = None
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> str:
         """The unit of the value and of the interval's ends."""
-        return next((unit for unit, names in UNITS.items() if self.name in names), "count")
+        return next((unit for unit, names in _units().items() if self.name in names), "count")
 
 
 @dataclass(frozen=True)
 class Case:
     """What one model, or two that are compared, say of a claim.
 
-    ``part``: the part of the claim that it is of, if the claim has parts; ``aside``: why it decides
-    nothing, if it does not.
+    ``aside``: why it decides nothing, if it does not.
     """
 
     result: Result
-    part: str = ""
     aside: Aside | None = None
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Of how many things, called ``unit``, a claim speaks, and of which parts it consists.
+    """Of how many things, called ``unit``, a claim speaks.
 
     ``measured``: how many of them are known, if that is not the number of cases that decide.
     """
 
     covered: int
     unit: str = "models"
-    parts: Collection[str] = ()
     measured: int | None = None
 
 
@@ -204,61 +185,49 @@ class Verdict:
     unit: str = "models"
     numbers: tuple[Number, ...] = ()
 
-    def count(self, result: Result, aside: Aside | None = None) -> int:
-        """How many cases have that result: of those that decide, or that stand so aside."""
-        return sum((c.result, c.aside) == (result, aside) for c in self.cases.values())
-
-    def of(self, name: str) -> dict[str, Number]:
-        """What the numbers of that name are of → the number, in the order in which they came."""
-        return {one.of: one for one in self.numbers if one.name == name}
+    def count(self, aside: Aside | None = None) -> dict[Result, int]:
+        """How many cases have each result: of those that decide, or that stand so aside."""
+        results = [case.result for case in self.cases.values() if case.aside == aside]
+        return {result: results.count(result) for result in get_args(Result)}
 
 
 def verdict(findings: Findings) -> Verdict:
     """The verdict that follows from what a rule tells; a number that is told twice is given once.
 
-    Several cases of one name are one: those that decide go before those aside. ValueError if more
-    cases decide than the claim covers.
+    Several cases of one name are one: those that decide go before those aside.
     """
-    told = list(findings)
-    (scope,) = (one for one in told if isinstance(one, Scope))
-    by_name: dict[str, list[Case]] = {}
-    for one in told:
-        if isinstance(one, tuple):
-            by_name.setdefault(one[0], []).append(one[1])
-    cases = {name: _one(found) for name, found in by_name.items()}
-    measured = sum(case.aside is None for case in cases.values())
-    if measured > scope.covered:
-        raise ValueError(
-            f"{measured} {scope.unit} were judged, but the claim covers {scope.covered}."
-        )
-    if scope.measured is not None:
-        measured = scope.measured
-    carried = tuple(dict.fromkeys(one for one in told if isinstance(one, Number)))
-    outcome = outcome_of(cases.values(), scope.parts, measured >= scope.covered)
-    return Verdict(outcome, cases, scope.covered, measured, scope.unit, carried)
+    scope, by_name, numbers = Scope(0), dict[str, list[Case]](), dict[Number, None]()
+    for finding in findings:
+        if isinstance(finding, Scope):
+            scope = finding
+        elif isinstance(finding, Number):
+            numbers[finding] = None
+        else:
+            by_name.setdefault(finding[0], []).append(finding[1])
+    cases = {name: _one(of_name) for name, of_name in by_name.items()}
+    measured = scope.measured
+    if measured is None:
+        measured = sum(case.aside is None for case in cases.values())
+    outcome = outcome_of(cases.values(), measured >= scope.covered)
+    return Verdict(outcome, cases, scope.covered, measured, scope.unit, tuple(numbers))
 
 
 def _one(cases: Collection[Case]) -> Case:
-    order: tuple[Aside | None, ...] = (None, *get_args(Aside))
-    aside = min((case.aside for case in cases), key=order.index)
+    aside = min((case.aside for case in cases), key=(None, *ASIDES).index)
     kept = [case for case in cases if case.aside == aside]
     return replace(kept[0], result=combined(case.result for case in kept))
 
 
-def outcome_of(
-    cases: Collection[Case], parts: Collection[str] = (), everything: bool = True
-) -> Outcome:
+def outcome_of(cases: Collection[Case], everything: bool) -> Outcome:
     """The outcome by the rules at the top of this module; ``everything``: all was measured."""
     if not cases:
         return "not measured"
-    deciding = [case for case in cases if case.aside is None]
-    results = {case.result for case in deciding}
+    results = {case.result for case in cases if case.aside is None}
     if "fails" in results:
         return "mixed" if "holds" in results else "differs"
     if "holds" not in results:
         return "undecided"
-    complete = everything and {case.part for case in deciding} >= set(parts)
-    return "reproduced" if complete and results == {"holds"} else "agrees so far"
+    return "reproduced" if everything and results == {"holds"} else "agrees so far"
 
 
 def holds(condition: bool) -> Result:
@@ -268,8 +237,8 @@ def holds(condition: bool) -> Result:
 
 def all_hold(results: Iterable[Result]) -> Result:
     """What follows where several things have to hold: one that fails is enough to fail."""
-    found = set(results)
-    return "fails" if "fails" in found else "holds" if found == {"holds"} else "undecided"
+    each = set(results)
+    return "fails" if "fails" in each else "holds" if each == {"holds"} else "undecided"
 
 
 def combined(results: Iterable[Result]) -> Result:
@@ -277,43 +246,49 @@ def combined(results: Iterable[Result]) -> Result:
 
     Undecided if none decides, or if two contradict each other.
     """
-    found = set(results) - {"undecided"}
-    return found.pop() if len(found) == 1 else "undecided"
+    decided = set(results) - {"undecided"}
+    return decided.pop() if len(decided) == 1 else "undecided"
 
 
 def numbers(
     of: str = "", data: str = "", /, **values: float | tuple[float, float, float]
 ) -> tuple[Number, ...]:
     """Numbers by their names, of one thing: a value, or a value with the ends of its interval."""
-    found = []
-    for name, given in values.items():
-        value, *ends = map(float, given if isinstance(given, tuple) else (given,))
-        found.append(Number(name, value, of, data, *ends))
-    return tuple(found)
+    arrays = {name: np.atleast_1d(np.asarray(value, float)) for name, value in values.items()}
+    return tuple(
+        Number(name, array[0].item(), of, data, *array[1:].tolist())
+        for name, array in arrays.items()
+    )
 
 
 def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
     """All claims by id, in the file's order; ClaimError names the entry and the field."""
-    return entries(path, Claim)
+    return entries(read_yaml(path, ClaimError)["claims"], Claim, path.name)
 
 
-def entries(path: Path, kind: type[E]) -> dict[str, E]:
-    """A file's list of entries by their ``id``; ClaimError as above."""
-    content = read_yaml(path, ClaimError)
+@cache
+def _units() -> dict[str, tuple[str, ...]]:
+    """Unit → names of the numbers in it."""
+    units: dict[str, tuple[str, ...]] = read_yaml(CLAIMS, ClaimError)["units"]
+    return units
+
+
+def entries(content: object, kind: type[E], file: str) -> dict[str, E]:
+    """A list of entries by their ``id``; ClaimError as above."""
     try:
-        found: list[E] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
+        listed: list[E] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
     except ValidationError as error:
-        raise ClaimError(f"{path.name}, entry {first_reason(error)}.") from None
-    by_id = {entry.id: entry for entry in found}
-    if len(by_id) < len(found):
-        raise ClaimError(f"{path.name} gives the same id to two entries; ids must differ.")
+        raise ClaimError(f"{file}, entry {first_reason(error)}.") from None
+    by_id = {entry.id: entry for entry in listed}
+    if len(by_id) < len(listed):
+        raise ClaimError(f"{file} gives the same id to two entries; ids must differ.")
     return by_id
 
 
 def printed_regions(claim: Claim) -> dict[str, dict[str, int]]:
     """Family → region → number of concepts, as printed in version 1's Venn diagrams."""
-    found: dict[str, dict[str, int]] = {}
+    printed: dict[str, dict[str, int]] = {}
     for name, value in claim.values.items():
         region = max((r for r in REGIONS if name.endswith(f"_{r}")), key=len)
-        found.setdefault(name.removesuffix(f"_{region}"), {})[region] = int(value)
-    return found
+        printed.setdefault(name.removesuffix(f"_{region}"), {})[region] = int(value)
+    return printed

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import chain, combinations
 
 import pandas as pd
 
 from analysis.metrics.robustness import Baseline, effective_robustness
-from companion.claims.evidence import Evidence, compared
+from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
     Case,
     Claim,
-    ClaimError,
     Findings,
     Interval,
     Result,
@@ -23,23 +21,6 @@ from companion.claims.ledger import (
 )
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
-
-
-def judge_values(claim: Claim, measured: Mapping[str, float]) -> dict[str, Result]:
-    """Whether measured numbers agree with the claim's printed ones, within its tolerance.
-
-    `measured` must name numbers that the claim states, in its units; ClaimError otherwise.
-    """
-    unknown = sorted(set(measured) - set(claim.values))
-    if unknown or not claim.values or claim.tolerance is None:
-        raise ClaimError(
-            f"claim {claim.id} cannot be judged by {sorted(measured)}: it states "
-            f"{sorted(claim.values) or 'no numbers'}, with tolerance {claim.tolerance}."
-        )
-    return {
-        name: holds(abs(value - claim.values[name]) <= claim.tolerance)
-        for name, value in measured.items()
-    }
 
 
 def er_order(claim: Claim, evidence: Evidence) -> Findings:
@@ -53,38 +34,39 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
     """
     pairs = {
         (one.name, other.name): f"{higher} over {lower}"
-        for family in evidence.families.values()
         for higher, lower in combinations(claim.order, 2)
-        for one, other in compared(family, higher, lower)
+        for one, other in evidence.pairs(higher, lower)
     }
-    parts = tuple(dict.fromkeys(pairs.values()))
-    yield Scope(len(pairs), "pairs", parts)
+    yield Scope(len(pairs), "pairs")
     gaps = {
         view: {
-            (one, other): known[one].er.less(known[other].er)
-            for one, other in pairs
-            if one in known and other in known
+            pair: models[pair[0]].er.less(models[pair[1]].er)
+            for pair in pairs
+            if models.keys() >= {*pair}
         }
-        for view, known in evidence.by_view.items()
+        for view, models in evidence.by_view.items()
     }
     results: dict[tuple[str, str], Result] = {}
-    for pair, part in pairs.items():
-        found = [of_view[pair] for of_view in gaps.values() if pair in of_view]
-        if found:
-            decided = {gap.above(0) for gap in found} - {"undecided"}
-            results[pair] = all_hold(decided or ["undecided"])
-            aside = evidence.aside(*(evidence.models[name] for name in pair))
-            yield ", ".join(pair), Case(results[pair], part, aside)
+    for pair in pairs:
+        answers = {of_view[pair].above(0) for of_view in gaps.values() if pair in of_view}
+        if answers:
+            results[pair] = all_hold(answers - {"undecided"} or answers)
+            stand_in = any(evidence.models[name].stand_in for name in pair)
+            yield ", ".join(pair), Case(results[pair], "stand-in" if stand_in else None)
     yield from numbers(pairs=len(results), pairs_in_order=[*results.values()].count("holds"))
     levels = [evidence.models[name].level for name in {*chain(*results)}]
     yield from numbers(**{f"models_{level}": levels.count(level) for level in claim.order})
-    for part in parts:
-        of_part = [own[pair].value for own in gaps.values() for pair in own if pairs[pair] == part]
+    for part in dict.fromkeys(pairs.values()):
+        of_part = [
+            gap.value for of in gaps.values() for pair, gap in of.items() if pairs[pair] == part
+        ]
         yield from numbers(part, smallest_gap=min(of_part)) if of_part else ()
-    if evidence.by_view.get("own"):
-        own = [gap.above(0) for gap in gaps["own"].values()]
-        yield from numbers("own", models=len(evidence.by_view["own"]), own_pairs=len(own),
-                           own_pairs_in_order=own.count("holds"))  # fmt: skip
+    if own := evidence.by_view.get("own"):
+        decided = [gap.above(0) for gap in gaps["own"].values()]
+        in_order = decided.count("holds")
+        yield from numbers(
+            "own", models=len(own), own_pairs=len(decided), own_pairs_in_order=in_order
+        )
 
 
 def er_range(claim: Claim, evidence: Evidence) -> Findings:
@@ -95,54 +77,46 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
     against the line of the pool on the variant of ImageNet-V2 that CLIP's accuracies are of.
     """
     models = evidence.at("zero_shot")
-    zero_shot = {
-        view: rows[rows["level"] == "zero_shot"]
+    views = [
+        rows.assign(view=view)
         for view, rows in evidence.robustness.items()
-        if view in ("five", "own") and (rows["level"] == "zero_shot").any()
-    }
-    if not zero_shot:
-        yield Scope(len(models))
-        return
-    every = pd.concat(list(zero_shot.values()), ignore_index=True).drop_duplicates("name")
+        if view in ("five", "own") and len(rows)
+    ]
+    rows = pd.concat(views or [pd.DataFrame(columns=["view", "name", "level"])], ignore_index=True)
+    zero_shot = rows[rows["level"] == "zero_shot"]
+    every = zero_shot.drop_duplicates("name")
     yield Scope(len(models), measured=len(every))
-    low, high = (every.iloc[place] for place in (every["er"].argmin(), every["er"].argmax()))
-    agree = judge_values(claim, {"lowest": low["er"], "highest": high["er"]})
+    if every.empty:
+        return
+    by_er = every.sort_values("er", kind="stable").to_dict("records")
+    low, high = by_er[0], by_er[-1]
     named = {"lowest": "YFCC" in low["pretraining"], "highest": high["family"] == "vit_l_14"}
-    beyond = {
-        "lowest": claim.values["lowest"] - low["er"],
-        "highest": high["er"] - claim.values["highest"],
-    }
-    whole = len(every) == len(models)
-    for end, row in (("lowest", low), ("highest", high)):
-        result = agree[end] if named[end] else "fails"
-        passed = beyond[end] > (claim.tolerance or 0)
-        yield end, Case(result if whole or passed else "undecided", end)
+    for end, row, sign in (("lowest", low, -1), ("highest", high, 1)):
+        printed = claim.values[end]
+        beyond = sign * (row["er"] - printed)
+        result = holds(named[end] and abs(beyond) <= claim.tolerance)
+        decides = len(every) == len(models) or beyond > claim.tolerance
+        yield end, Case(result if decides else "undecided")
         er = Interval(row["er"], row["low"], row["high"])
         yield from numbers(row["name"], **{f"{end}_robustness": er})
-        yield from numbers(row["name"], **{f"printed_{end}": claim.values[end]})
+        yield from numbers(row["name"], **{f"printed_{end}": printed})
     for fit in evidence.fits.to_dict("records"):
         if (fit["v2"], fit["kinds"]) == (CLIP_V2, "all"):
             line = Baseline(fit["slope"], fit["intercept"], fit["r"])
-            refitted = effective_robustness(every["shifted"], every["imagenet"], line)
-            yield from numbers(
-                "line", refitted_lowest=refitted.min(), refitted_highest=refitted.max()
-            )
+            refit = effective_robustness(every["shifted"], every["imagenet"], line)
+            yield from numbers("line", refitted_lowest=refit.min(), refitted_highest=refit.max())
     yfcc = [model.name for model in models if "YFCC" in model.pretraining]
     of_yfcc = every.loc[every["name"].isin(yfcc), "er"]
     if len(of_yfcc) == len(yfcc) > 1:
         yield from numbers("YFCC", mean_of_yfcc=of_yfcc.mean())
-    for one in evidence.misread.to_dict("records"):
-        yield from numbers(one["name"], plain_gelu=one["er"]) if one["name"] in yfcc else ()
-    if "own" in zero_shot:
-        own = zero_shot["own"]
-        yield from numbers(
-            "own",
-            models=len(own),
-            known=len(every),
-            unpublished=len(every) - len(zero_shot.get("five", ())),
-            lowest_robustness=own["er"].min(),
-            highest_robustness=own["er"].max(),
-        )
+    for row in evidence.misread.to_dict("records"):
+        yield from numbers(row["name"], plain_gelu=row["er"]) if row["name"] in yfcc else ()
+    measured = zero_shot.loc[zero_shot["view"] == "own", "er"]
+    if len(measured):
+        unpublished = (every["view"] == "own").sum()
+        yield from numbers("own", models=len(measured), known=len(every), unpublished=unpublished)
+        ends = {"lowest_robustness": measured.min(), "highest_robustness": measured.max()}
+        yield from numbers("own", **ends)
 
 
 def er_fit(claim: Claim, evidence: Evidence) -> Findings:
@@ -154,20 +128,12 @@ def er_fit(claim: Claim, evidence: Evidence) -> Findings:
     fits = evidence.fits
     if fits.empty:
         return
-    constants = {
-        f"V2 {fit.v2}, {POOL_TITLES[str(fit.kinds)]}": {
-            name: float(getattr(fit, name)) for name in claim.values
-        }
-        for fit in fits.itertuples()
-    }
-    judged = {fit: all_hold(judge_values(claim, own).values()) for fit, own in constants.items()}
-    nearest = min(
-        constants, key=lambda f: abs(constants[f]["intercept"] - claim.values["intercept"])
-    )
-    agreeing = [fit for fit, own in judged.items() if own == "holds"]
-    shown = agreeing or [nearest]
-    yield "line", Case(judged[shown[0]])
-    sizes = dict(zip(constants, fits["models"], strict=True))
-    for fit in shown:
-        yield from numbers(fit, models=sizes[fit], **constants[fit])
-    yield from numbers(fits=len(fits), fits_agreeing=len(agreeing))
+    constants = [*claim.values]
+    off = (fits[constants] - pd.Series(claim.values)).abs()
+    agree = (off <= claim.tolerance).all(axis=1)
+    yield "line", Case(holds(bool(agree.any())))
+    shown = fits[agree] if agree.any() else fits.loc[[off["intercept"].idxmin()]]
+    for fit in shown.to_dict("records"):
+        name = f"V2 {fit['v2']}, {POOL_TITLES[fit['kinds']]}"
+        yield from numbers(name, **{each: fit[each] for each in ("models", *constants)})
+    yield from numbers(fits=len(fits), fits_agreeing=int(agree.sum()))

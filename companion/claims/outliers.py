@@ -21,6 +21,7 @@ from companion.claims.ledger import (
     Scope,
     all_hold,
     combined,
+    holds,
     numbers,
 )
 from companion.measurements.records import Measurement
@@ -41,19 +42,18 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     nothing, every backbone with random weights; without any a model is undecided.
     """
     yield Scope(len(evidence.at("zero_shot")))
-    found = evidence.measured("outlier_features", "zero_shot")
+    measured = evidence.measured("outlier_features", "zero_shot")
     drawn = evidence.measured("outlier_features", "random")
-    for m in found:
+    for m in measured:
         controls = evidence.control(m)
-        exceeds = _exceeds(m, controls)
-        if exceeds == "undecided":
-            controls, exceeds = drawn, _exceeds(m, drawn)
+        if _exceeds(m, controls) == "undecided":
+            controls = drawn
         far_above = _kurtosis(m).above(evidence.cuts.near_gaussian)
-        yield m.model, Case(all_hold([far_above, exceeds]), aside=evidence.aside(m))
+        result = all_hold([far_above, _exceeds(m, controls)])
+        yield m.model, Case(result, evidence.aside(m))
         for one in (m, *controls):
-            yield from _carried(one)
-            yield from numbers_of(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
-    yield from numbers(on_reference=evidence.on_reference(found))
+            yield from _numbers(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
+    yield from numbers(on_reference=evidence.on_reference(measured))
 
 
 def k_others(claim: Claim, evidence: Evidence) -> Findings:
@@ -63,34 +63,33 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
     have a kurtosis far above 3 on the same images, so that the layer tells the two apart. Models at
     another layer are undecided otherwise; those of other families stand beside them.
     """
-    yield Scope(len(evidence.at(*LOWER)), parts=LOWER)
+    yield Scope(len(evidence.at(*LOWER)))
     for m in evidence.measured("outlier_features", *LOWER):
-        yield m.model, Case(_near_gaussian(m, evidence), m.level, evidence.aside(m))
+        yield m.model, Case(_near_gaussian(m, evidence), evidence.aside(m))
         for one in (m, *evidence.zero_shot_at_layer(m)):
-            yield from _carried(one)
+            yield from _numbers(one)
     for m in evidence.measurements:
         if m.experiment == "outlier_features" and m.family not in evidence.families:
-            yield from _carried(m)
-            yield from numbers_of(m, images=m.counts["images"], leaders=m.value("leaders"))
+            yield from _numbers(m, images=m.counts["images"], leaders=m.value("leaders"))
 
 
 def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     """The ratio of the mean kurtoses on the same data is at least the cut."""
     pairs = [
         (rich.name, poor.name)
-        for rich, poor in evidence.partners("zero_shot")
+        for rich, poor in evidence.pairs("zero_shot", "zero_shot")
         if "OpenAI" in rich.pretraining and poor.pretraining in ("YFCC-15M", "CC-12M")
     ]
     yield Scope(len(pairs), "pairs")
     known = {(m.model, m.data.name): m for m in evidence.measured("outlier_features", "zero_shot")}
-    for (rich, poor), data in product(pairs, dict.fromkeys(data for _, data in known)):
-        if (rich, data) in known and (poor, data) in known:
-            both = known[rich, data], known[poor, data]
-            ratio, names = _ratio(*map(_kurtosis, both)), f"{rich}, {poor}"
+    for pair, data in product(pairs, dict.fromkeys(data for _, data in known)):
+        both = [known[name, data] for name in pair if (name, data) in known]
+        if len(both) == 2:
+            ratio, names = _ratio(*map(_kurtosis, both)), ", ".join(pair)
             far_above = ratio.above(evidence.cuts.far_above)
-            yield names, Case(far_above, aside=evidence.aside(*both))
-            for one in both:
-                yield from _carried(one)
+            yield names, Case(far_above, evidence.aside(*both))
+            for m in both:
+                yield from _numbers(m)
             yield from numbers(names, data, ratio=ratio)
 
 
@@ -99,10 +98,9 @@ def k_captions(claim: Claim, evidence: Evidence) -> Findings:
     yield Scope(len(evidence.at("captions")))
     for m in evidence.measured("outlier_features", "captions"):
         results = [no_outliers(m, evidence), not_robust(m.model, evidence)]
-        yield m.model, Case(all_hold(results), aside=evidence.aside(m))
-        yield from _carried(m)
+        yield m.model, Case(all_hold(results), evidence.aside(m))
+        yield from _with_robustness(m, evidence)
         if known := evidence.robust.get(m.model):
-            yield from numbers(m.model, robustness=known.er, excess=known.excess)
             yield from numbers(m.model, ordinary_models=known.ordinary_models)
 
 
@@ -116,26 +114,24 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     levels: tuple[Level, ...] = ("zero_shot", "captions", *LOWER)
     every = evidence.at(*levels)
     yield Scope(sum(not_robust(model.name, evidence) != "fails" for model in every))
-    found: dict[str, list[Result]] = {}
+    clean: dict[str, list[Result]] = {}
     for m in evidence.measured("outlier_features", *levels):
-        test, clean = not_robust(m.model, evidence), no_outliers(m, evidence)
+        test, result = not_robust(m.model, evidence), no_outliers(m, evidence)
         aside: Aside | None = "no test" if test == "fails" else evidence.aside(m)
-        yield m.model, Case(clean if test == "holds" else "undecided", aside=aside)
-        found.setdefault(m.model, []).append(clean)
-        yield from _carried(m)
-        if known := evidence.robust.get(m.model):
-            yield from numbers(m.model, robustness=known.er, excess=known.excess)
-    cells = Counter((not_robust(name, evidence), combined(own)) for name, own in found.items())
-    for (test, row), (clean, column) in product(ROWS.items(), COLUMNS.items()):
-        yield from numbers(**{f"{row}_{column}": cells[test, clean]})
-    yield from numbers(known=len(found))
+        yield m.model, Case(result if test == "holds" else "undecided", aside)
+        clean.setdefault(m.model, []).append(result)
+        yield from _with_robustness(m, evidence)
+    cells = Counter((not_robust(name, evidence), combined(each)) for name, each in clean.items())
+    for (test, row), (result, column) in product(ROWS.items(), COLUMNS.items()):
+        yield from numbers(**{f"{row}_{column}": cells[test, result]})
+    yield from numbers(known=len(clean))
 
 
 def not_robust(model: str, evidence: Evidence) -> Result:
     """Whether a model is known not to be robust."""
     known = evidence.robust.get(model)
     robust = known.robust if known else None
-    return "undecided" if robust is None else "fails" if robust else "holds"
+    return "undecided" if robust is None else holds(not robust)
 
 
 def no_outliers(m: Measurement, evidence: Evidence) -> Result:
@@ -154,7 +150,7 @@ def _near_gaussian(m: Measurement, evidence: Evidence) -> Result:
     kurtosis far above 3 on the same images.
     """
     cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
-    told_apart = bool(alike) and all(_kurtosis(one).low > cut for one in alike)
+    told_apart = bool(alike) and all(_kurtosis(other).low > cut for other in alike)
     if evidence.models[m.model].layer != COMPARED and not told_apart:
         return "undecided"
     return _kurtosis(m).below(cut)
@@ -162,7 +158,7 @@ def _near_gaussian(m: Measurement, evidence: Evidence) -> Result:
 
 def _exceeds(m: Measurement, controls: Sequence[Measurement]) -> Result:
     """Whether the mean kurtosis exceeds that of controls."""
-    return combined(_kurtosis(m).less(_kurtosis(one)).above(0) for one in controls)
+    return combined(_kurtosis(m).less(_kurtosis(control)).above(0) for control in controls)
 
 
 def _kurtosis(m: Measurement) -> Interval:
@@ -171,8 +167,14 @@ def _kurtosis(m: Measurement) -> Interval:
     return Interval.of_mean(*values, m.counts["images"])
 
 
-def _carried(m: Measurement) -> tuple[Number, ...]:
-    return numbers_of(m, kurtosis=_kurtosis(m))
+def _numbers(m: Measurement, **more: float) -> tuple[Number, ...]:
+    return numbers_of(m, kurtosis=_kurtosis(m), **more)
+
+
+def _with_robustness(m: Measurement, evidence: Evidence) -> Findings:
+    yield from _numbers(m)
+    if known := evidence.robust.get(m.model):
+        yield from numbers(m.model, robustness=known.er, excess=known.excess)
 
 
 def _ratio(one: Interval, other: Interval) -> Interval:

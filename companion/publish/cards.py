@@ -11,14 +11,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import groupby
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
 from analysis.families.registry import Family
 from analysis.images import sets
 from companion.claims.evidence import Evidence
-from companion.claims.ledger import OUTCOMES, Aside, Claim, Number, Outcome, Result, Verdict
+from companion.claims.ledger import (
+    OUTCOMES,
+    Aside,
+    Case,
+    Claim,
+    Number,
+    Outcome,
+    Result,
+    Verdict,
+)
 from companion.claims.rules import judge
 from companion.publish.style import digits, minus, to_markdown
 
@@ -35,13 +44,6 @@ ASIDES: dict[Aside, str] = {
     "another task": "{unit} with a head for another task",
     "another probe": "{unit} by another probe",
     "no test": "robust {unit}, which cannot test the claim",
-}
-#: For each cut of `Cuts` that a verdict may hang on, the values that its card tries.
-OTHER_CUTS: dict[str, tuple[float, ...]] = {
-    "near_gaussian": (3.5, 4, 5, 6, 8, 9, 10, 12, 15, 20, 30),
-    "privileged": (5, 8, 10, 12, 15, 20, 30),
-    "far_above": (1.5, 2, 3, 5, 10),
-    "margin": (0.005, 0.01, 0.02, 0.03, 0.05, 0.1),
 }
 
 
@@ -104,9 +106,9 @@ def cost(families: Iterable[Family]) -> str:
 
 def rule(claim: Claim, evidence: Evidence) -> str:
     """How the claim is judged, with its cuts and tolerance filled in."""
-    tolerance = claim.tolerance or 0
     values = asdict(evidence.cuts) | claim.values
-    return claim.rule.format(**values, tolerance=tolerance, points=100 * tolerance)
+    points = 100 * claim.tolerance
+    return claim.rule.format(**values, tolerance=claim.tolerance, points=points)
 
 
 def chip(verdict: Verdict) -> str:
@@ -121,22 +123,19 @@ def badge(verdict: Verdict) -> str:
 
 def sentence(verdict: Verdict) -> str:
     """How much was measured and how many agree, without a full stop."""
-    unit = verdict.unit
-    deciding = {result: verdict.count(result) for result in RESULTS}
-    told = [f"{verdict.measured} of {verdict.covered} {unit} measured"]
+    unit, deciding = verdict.unit, verdict.count()
+    number, apart = sum(deciding.values()), [case.aside for case in verdict.cases.values()]
+    text = f"{verdict.measured} of {verdict.covered} {unit} measured"
     if not verdict.measured:
-        apart = any(case.aside == "stand-in" for case in verdict.cases.values())
-        told = [f"none of the paper's own {unit}" if apart else f"none of {verdict.covered} {unit}"]
-    elif number := sum(deciding.values()):
-        whole = _counted(deciding)
-        told.append(whole if number == verdict.measured else f"{number} values: {whole}")
-    text = ", ".join(told)
-    for aside in get_args(Aside):
-        results = {result: verdict.count(result, aside) for result in RESULTS}
-        if number := sum(results.values()):
-            who = ASIDES[aside].format(unit=unit if number > 1 else unit.removesuffix("s"))
-            said = "" if aside == "no test" else f": {_counted(results)}"
-            text += f"; {number} {who}{said}"
+        paper = "stand-in" in apart
+        text = f"none of the paper's own {unit}" if paper else f"none of {verdict.covered} {unit}"
+    elif number:
+        text += ", " if number == verdict.measured else f", {number} values: "
+        text += _counted(deciding)
+    for aside, who in ASIDES.items():
+        if number := apart.count(aside):
+            text += f"; {number} {who.format(unit=unit if number > 1 else unit.removesuffix('s'))}"
+            text += "" if aside == "no test" else f": {_counted(verdict.count(aside))}"
     return text
 
 
@@ -162,18 +161,16 @@ def outcome(verdict: Verdict) -> str:
 
 def flips(claim: Claim, evidence: Evidence) -> str:
     """Which outcome follows with other values of the cut that the claim hangs on; "" if none."""
-    if not claim.cut or judge(claim, evidence).outcome == "not measured":
-        return ""
-    tried = [
-        (value, judge(claim, replace(evidence, cuts=replace(evidence.cuts, **{claim.cut: value}))))
-        for value in OTHER_CUTS[claim.cut]
-    ]
-    told = []
-    for found, group in groupby(tried, lambda one: one[1].outcome):
-        values = [value for value, _ in group]
-        ends = dict.fromkeys(f"{value:.2g}" for value in (values[0], values[-1]))
-        told.append(f"*{found}* at {' to '.join(ends)}")
-    return f"{', '.join(told)}."
+    tried = []
+    for name, values in claim.cuts.items():
+        for value in values:
+            cuts = replace(evidence.cuts, **{name: value})
+            tried.append((value, judge(claim, replace(evidence, cuts=cuts)).outcome))
+    parts = []
+    for outcome, group in groupby(tried, lambda each: each[1]):
+        first, *others = (f"{value:.2g}" for value, _ in group)
+        parts.append(f"*{outcome}* at {' to '.join([first, *others[-1:]])}")
+    return f"{', '.join(parts)}." if parts and not parts[0].startswith("*not measured") else ""
 
 
 def shown(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
@@ -226,31 +223,20 @@ def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
     them were measured; ``agreement``: in how many cases that decide it holds; ``aside``: the same
     of those that do not decide, by the reason.
     """
+
+    def given(thing: Case | Number) -> dict[str, Any]:
+        return {key: value for key, value in asdict(thing).items() if value not in ("", None)}
+
     return [
         {
             "id": name,
             "outcome": verdict.outcome,
             "sentence": sentence(verdict),
-            "coverage": {
-                "measured": verdict.measured,
-                "of": verdict.covered,
-                "unit": verdict.unit,
-            },
-            "agreement": {result: verdict.count(result) for result in RESULTS},
-            "aside": {
-                aside: {result: verdict.count(result, aside) for result in RESULTS}
-                for aside in get_args(Aside)
-                if any(case.aside == aside for case in verdict.cases.values())
-            },
-            "cases": {
-                case: {key: value for key, value in asdict(found).items() if value}
-                for case, found in verdict.cases.items()
-            },
-            "numbers": [
-                {key: value for key, value in asdict(number).items() if value not in ("", None)}
-                | {"unit": number.unit}
-                for number in verdict.numbers
-            ],
+            "coverage": {"measured": verdict.measured, "of": verdict.covered, "unit": verdict.unit},
+            "agreement": verdict.count(),
+            "aside": {a: verdict.count(a) for a in ASIDES if any(verdict.count(a).values())},
+            "cases": {of: given(case) for of, case in verdict.cases.items()},
+            "numbers": [given(number) | {"unit": number.unit} for number in verdict.numbers],
         }
         for name, verdict in verdicts.items()
     ]
