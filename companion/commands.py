@@ -234,7 +234,7 @@ def measure(
     Other readings of Broden than the plain one are kept under names of their own.
     """
     from analysis.features import published
-    from companion.measurements import due, records, take
+    from companion.measurements import from_store, pending, records
     from companion.measurements.concept_probe import Reading
     from companion.publish.words import in_brief
 
@@ -252,9 +252,9 @@ def measure(
     registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
     published.into_store(described)
-    taken = take.of_family(experiment, described, reading=reading)
+    taken = from_store.of_family(experiment, described, reading=reading)
     if not taken:
-        why = due.why_nothing(experiment, described)
+        why = pending.why_nothing(experiment, described)
         raise RunError(f"there is nothing to measure {experiment} of {family} from: {why}.")
     differ = 0
     for measurement in taken:

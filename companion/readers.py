@@ -33,7 +33,7 @@ from analysis.families.registry import (
 from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import accuracies
-from companion.measurements.due import data_sets
+from companion.measurements.pending import data_sets
 from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish

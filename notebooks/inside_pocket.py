@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from companion.measurements import accuracies
-from companion.measurements.due import TRAINING
+from companion.measurements.pending import TRAINING
 from companion.publish import measured, plots, pocket_models, style, words
 from companion.publish.style import percent, span, with_interval
 

@@ -24,7 +24,7 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
-from companion.measurements.due import STYLES, TRAINING
+from companion.measurements.pending import STYLES, TRAINING
 from companion.measurements.records import available
 from companion.publish import arrays, figures, measured, pocket_models, style, words
 from companion.publish.style import digits

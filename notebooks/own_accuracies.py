@@ -27,8 +27,8 @@ from analysis.families.registry import load_family
 from analysis.images import sets
 from analysis.metrics.robustness import PAPER_BASELINE, effective_robustness
 from companion.measurements import accuracies
-from companion.measurements.due import unusable
 from companion.measurements.effective_robustness import effective, view
+from companion.measurements.pending import unusable
 from companion.measurements.records import available
 from companion.publish import reproduced, style, words
 

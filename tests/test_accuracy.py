@@ -21,7 +21,7 @@ from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
-from companion.measurements import accuracies, due, measures, provenance, records, take
+from companion.measurements import accuracies, from_store, measures, pending, provenance, records
 from companion.measurements.effective_robustness import effective, of_measured, once, view
 from companion.measurements.records import MeasurementError
 from companion.publish.reproduced import lacking
@@ -62,7 +62,9 @@ def recognised(features, labels, head, classes):
     """Of which images the class is predicted, as measurements see it."""
     about = {"data": {"name": "the data set", "classes": classes}}
     rows = np.arange(len(labels), dtype=np.uint64)
-    return take.recognised_by(head, take.seen(Features(features, labels, rows, about), head))
+    return from_store.recognised_by(
+        head, from_store.seen(Features(features, labels, rows, about), head)
+    )
 
 
 def logits(h, head):
@@ -128,14 +130,14 @@ def fill(model, data, head, seed, what="made up"):
 
 
 def taken(model, *names):
-    jobs = [due.Job("accuracy", "mine", model, name, (name,)) for name in names]
-    return [take.measure(job) for job in jobs]
+    jobs = [pending.Job("accuracy", "mine", model, name, (name,)) for name in names]
+    return [from_store.measure(job) for job in jobs]
 
 
 def possible(*models):
     """Which experiments can be measured of models, and on what."""
     family = Family.model_construct(name="mine", models=models)
-    return {(job.experiment, job.data) for job in due.jobs(family)}
+    return {(job.experiment, job.data) for job in pending.jobs(family)}
 
 
 def test_a_measurement_counts_the_right_images_of_every_class(own_store):
@@ -186,9 +188,9 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     for seed, data in enumerate(DATA):
         fill(described, data, head, seed)
     family = Family.model_construct(name="mine", models=(described,))
-    (job,) = due.jobs(family, ["pruning_under_shift"])
+    (job,) = pending.jobs(family, ["pruning_under_shift"])
     assert job.data == "imagenet-and-shifts" and job.parts == DATA
-    pruned = take.measure(job)
+    pruned = from_store.measure(job)
     assert pruned.data.what.startswith("imagenet, made up; imagenet-v2, made up; ")
     assert pruned.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 1000,
                              "shifted_images": 5 * (COUNT - 6)}  # fmt: skip
@@ -217,7 +219,7 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     assert found["random"].change is None and found["random"].at(24) == 23
     assert (pruned.value("robustness_importance")[1:] <= 1).all()
     store.head_path(described.name, "imagenet").unlink()
-    assert due.jobs(family, ["pruning_under_shift"]) == []
+    assert pending.jobs(family, ["pruning_under_shift"]) == []
 
 
 def test_what_can_be_measured_of_what(own_store):
@@ -231,7 +233,7 @@ def test_what_can_be_measured_of_what(own_store):
     drawn = model("drawn", level="random", weights=None, width=WIDTH)
     fill(drawn, "imagenet", imagenet_head(), seed=1)
     assert possible(drawn) == whole - {("pruning", "imagenet")}  # chance, too
-    assert not due.knows_some(("cat", "dog"), ("n01440764", "alarm_clock"))
+    assert not pending.knows_some(("cat", "dog"), ("n01440764", "alarm_clock"))
     # a set whose classes the head has under other names is not pruned on
     named = model("named", width=WIDTH)
     fill(named, "objectnet", imagenet_head(), seed=1)

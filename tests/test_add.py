@@ -487,11 +487,11 @@ def test_the_version(capsys):
 
 
 def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
-    from companion.measurements import due
+    from companion.measurements import pending
     from companion.runs import experiments, status
 
     def why(experiment):
-        return due.why_nothing(experiment, load_family("mine", folder))
+        return pending.why_nothing(experiment, load_family("mine", folder))
 
     def add_it(**more):
         return add(wished("mine", str(file), replace=True, **more), folder)[0]

@@ -14,7 +14,7 @@ from analysis.features import published, store
 from analysis.images import broden, sets
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
-from companion.measurements import concept_probe, due, measures, records, take
+from companion.measurements import concept_probe, from_store, measures, pending, records
 from companion.measurements.records import MeasurementError
 
 NAMES = (
@@ -262,7 +262,9 @@ def extract(data, *more, models=MODELS):
 def measured(model):
     """The measurement of a model as it is now, or what hinders it."""
     described = load_family("pocket_cnn").model(model)
-    return take.measure(due.Job("concepts", "pocket_cnn", described, "broden", ("broden",)))
+    return from_store.measure(
+        pending.Job("concepts", "pocket_cnn", described, "broden", ("broden",))
+    )
 
 
 def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, capsys):
@@ -328,7 +330,7 @@ def test_images_that_are_not_in_the_features(painted):
     with pytest.raises(MeasurementError, match="none of broden1_224"):
         measured(MODELS[0])
     family = load_family("pocket_cnn")
-    assert due.jobs(family, ["concepts"]) == []
+    assert pending.jobs(family, ["concepts"]) == []
     assert records.available("concepts", family) == []  # a page says that it is missing
 
 

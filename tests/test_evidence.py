@@ -10,7 +10,7 @@ from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
-from companion.measurements import due, records, take
+from companion.measurements import from_store, pending, records
 from companion.measurements.records import MeasurementError
 
 N, D = 40, 12
@@ -29,22 +29,22 @@ def nothing_recorded(own_store, tmp_path, monkeypatch):
 
 
 def measured(experiment, model=MODEL):
-    return take.measure(due.Job(experiment, "small", model, "images", ("images",)))
+    return from_store.measure(pending.Job(experiment, "small", model, "images", ("images",)))
 
 
 def take_pending(family):
     """Write the live files that are wanting, and remove outdated ones; how many were wanting."""
-    jobs = due.pending([family])
+    jobs = pending.jobs_to_take([family])
     for job in jobs:
-        records.write_live(take.measure(job))
-    due.remove_outdated([family])
+        records.write_live(from_store.measure(job))
+    pending.remove_outdated([family])
     return len(jobs)
 
 
 def gather(experiment, family=SMALL):
     """What pages read once the live files are there."""
     take_pending(family)
-    assert due.pending([family]) == []
+    assert pending.jobs_to_take([family]) == []
     return records.available(experiment, family)
 
 
@@ -81,23 +81,23 @@ def test_features_are_measured_live_once_in_the_familys_order(own_store):
 
 def test_other_code_damage_and_other_features_make_a_measurement_pending(monkeypatch):
     put(MODEL)
-    job, *others = due.pending([SMALL])
-    place = records.write_live(take.measure(job))
+    job, *others = pending.jobs_to_take([SMALL])
+    place = records.write_live(from_store.measure(job))
     for other in others:
-        records.write_live(take.measure(other))
+        records.write_live(from_store.measure(other))
     assert place == records.live_path("small-zero-shot", "images", "outlier_features")
-    assert due.pending([SMALL]) == []
+    assert pending.jobs_to_take([SMALL]) == []
     for change in (lambda text: text[:100], lambda text: text.replace("kurtosis_mean", "mean")):
         place.write_text(change(place.read_text(encoding="utf-8")), encoding="utf-8")
-    assert due.pending([SMALL]) == [job]
-    records.write_live(take.measure(job))
+    assert pending.jobs_to_take([SMALL]) == [job]
+    records.write_live(from_store.measure(job))
     code, name = records.code_parts, "analysis.metrics.outliers"
     changed = {job.experiment: {name: "0" * 16}}
     with monkeypatch.context() as patch:
         patch.setattr(records, "code_parts", lambda of: {**code(of), **changed.get(of, {})})
-        assert due.pending([SMALL]) == [job]
+        assert pending.jobs_to_take([SMALL]) == [job]
     put(MODEL, seed=5)
-    assert due.pending([SMALL]) == [job, *others]
+    assert pending.jobs_to_take([SMALL]) == [job, *others]
 
 
 def test_live_beats_recorded_unless_it_rests_on_the_same_features(own_store):
@@ -137,10 +137,10 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     changed = MODELS[1].model_copy(update={"architecture": "tiny-cnn"})
     now = SMALL.model_copy(update={"models": (MODEL, changed, MODELS[2])})
     assert [m.level for m in gather("outlier_features", now)] == ["random"]
-    cut, old = due.unusable(now)
+    cut, old = pending.unusable(now)
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
-    assert due.unusable(SMALL) == [cut]
+    assert pending.unusable(SMALL) == [cut]
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -156,7 +156,9 @@ def test_pruning_with_all_directions_predicts_as_the_head_does(normalize):
 def test_classes_are_matched_by_name_and_unknown_ones_refused():
     head = a_head(classes=("blue", "red", "green"))
     _, labels = put(MODEL, head=head)
-    images = take.seen(store.read_features(store.features_path(MODEL.name, "images"), MODEL), head)
+    images = from_store.seen(
+        store.read_features(store.features_path(MODEL.name, "images"), MODEL), head
+    )
     rows = images.class_subset[images.labels]
     assert [head.classes[row] for row in rows] == [CLASSES[label] for label in labels]
     put(MODEL, head=head, classes=("red", "green", "mauve"))
@@ -172,7 +174,7 @@ def test_a_concept_has_one_number_in_every_style():
         rows = store.row_numbers([f"{concept}/{style}" for concept in concepts])
         nothing = np.zeros((len(rows), 2), np.float32)
         found = store.Features(nothing, np.zeros(len(rows), np.int64), rows, {})
-        return take.concepts_of(found, f"pocket-{style}-test")
+        return from_store.concepts_of(found, f"pocket-{style}-test")
 
     found = numbers("twemoji", known)
     np.testing.assert_array_equal(found, numbers("openmoji", known))

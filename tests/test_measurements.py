@@ -14,7 +14,15 @@ from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions, image_by_image
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
 from companion import cli
-from companion.measurements import invariance, measures, provenance, records, take, textures, unread
+from companion.measurements import (
+    from_store,
+    invariance,
+    measures,
+    provenance,
+    records,
+    textures,
+    unread,
+)
 from companion.measurements.quantities import ORDERS, declared
 from companion.measurements.records import FOLDER, read, read_all
 from companion.probe.measure import quantities
@@ -54,7 +62,7 @@ def recorded(experiment, name):
 def test_recorded_equals_taken_again(artefacts, own_store, experiment, family):
     described = load_family(family)
     published.into_store(described)
-    taken = take.of_family(experiment, described)
+    taken = from_store.of_family(experiment, described)
     assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
     for fresh in taken:
         assert records.compare_with_recorded(fresh) == []
@@ -64,7 +72,7 @@ def test_the_photographs_taken_again(own_store):
     pytest.importorskip("timm", reason="extraction is not installed")
     extract = ["extract", "efficientnet_lite0", "--data", "scikit_image_photographs", "-q"]
     assert cli.main([*extract, "--device", "cpu", "--workers", "1"]) == 0
-    (fresh,) = take.of_family("outlier_features", load_family("efficientnet_lite0"))
+    (fresh,) = from_store.of_family("outlier_features", load_family("efficientnet_lite0"))
     found = recorded("outlier_features", fresh.file_name.removesuffix(".json"))
     # another version of torch or Pillow rounds differently
     assert fresh.value("kurtosis_mean") == pytest.approx(found.value("kurtosis_mean"), rel=0.01)

@@ -21,7 +21,7 @@ from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
 from companion.measurements import measures, plausible, provenance, quantities, records
-from companion.measurements.due import STYLES
+from companion.measurements.pending import STYLES
 from companion.measurements.records import (
     FOLDER,
     MeasurementError,

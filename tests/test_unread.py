@@ -10,7 +10,7 @@ from analysis.features import published, store
 from analysis.images.public import ArtifactError, fetch
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.measurements import due, unread
+from companion.measurements import pending, unread
 from companion.measurements.records import FOLDER, available, read, read_all
 from companion.publish import unread as shown
 
@@ -134,13 +134,13 @@ def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
     family = load_family("rn50")
     published.into_store(family)
     model = family.model("rn50-openai")
-    (job,) = [j for j in due.jobs(family, ["unread"]) if j.data == "imagenet_100_classes_500"]
+    (job,) = [j for j in pending.jobs(family, ["unread"]) if j.data == "imagenet_100_classes_500"]
     names = [path.name.split(".")[0] for path in job.texts()]
     assert names == ["texts_lvis_1230", "texts_openimages_500", "imagenet_100_classes_500"]
     found = store.read_head(job.texts()[0], model)
     assert found.weight.shape == (1230, 1024) and found.normalize
-    assert len(store.read_sidecar(due.largest_head(model))["classes"]) == 1000
-    (other,) = [j for j in due.jobs(family, ["unread"]) if j.data == "caltech101_val"]
+    assert len(store.read_sidecar(pending.largest_head(model))["classes"]) == 1000
+    (other,) = [j for j in pending.jobs(family, ["unread"]) if j.data == "caltech101_val"]
     assert other.head() is None and len(other.texts()) == 3
 
 

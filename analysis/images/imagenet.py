@@ -3,7 +3,7 @@
 A class is known by its WordNet id, since two names of ImageNet stand for two classes each; an
 ObjectNet class by its folder. Of ObjectNet's 313 classes the 113 that ImageNet has are used. One of
 them may be several classes of ImageNet (``chair``: barber chair, folding chair, rocking chair);
-`companion.measurements.take` says how these are counted. The images are listed by `copies`.
+`companion.measurements.from_store` says how these are counted. The images are listed by `copies`.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from analysis.metrics.robustness import (
 )
 from companion.claims.ledger import Aside, ClaimError, Interval, Number, numbers
 from companion.measurements import accuracies, records
-from companion.measurements.due import TRAINING
 from companion.measurements.effective_robustness import (
     View,
     fit_choices,
@@ -42,6 +41,7 @@ from companion.measurements.effective_robustness import (
 )
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
+from companion.measurements.pending import TRAINING
 from companion.measurements.quantities import Experiment, Measured
 
 #: Images from which on a mean over images has an interval that a verdict may rest on.

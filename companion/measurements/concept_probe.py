@@ -31,7 +31,7 @@ from analysis.images import emoji
 from analysis.images.broden import CATEGORIES, concepts, find_root
 from analysis.images.imagelist import DatasetError
 from analysis.metrics.concept_counts import ConceptImages
-from companion.measurements.due import CONCEPTS, largest_head
+from companion.measurements.pending import CONCEPTS, largest_head
 
 Rows = NDArray[np.intp]
 #: Less than the share of any pixel.
@@ -169,7 +169,7 @@ def textures(model: Model) -> ConceptImages:
 def of_data(name: str, models: Sequence[Model] = ()) -> ConceptImages:
     """The probe that consists of data sets of the store, by its name.
 
-    Names are those in `due.CONCEPTS`, and what a `Reading` of Broden is called. `models`: those
+    Names are those in `pending.CONCEPTS`, and what a `Reading` of Broden is called. `models`: those
     whose features are looked at, see `broden`.
     """
     if name.startswith("broden"):

@@ -2,7 +2,7 @@
 
 ``data/measurements/<experiment>/<model>--<data>.json`` keeps numbers with their units and their
 provenance: enough to judge them, to take them again and to review them as text. A file with a
-field, a number or a unit that is not known here is refused. Taking them is not done here: `take`.
+field, a number or a unit that is not known here is refused. How they are taken is in `from_store`.
 
 A live one is the same, next to the features in the store that it was taken from, see `live_path`;
 it carries a digest of itself, because no git protects it. Pages read both, see `available`.

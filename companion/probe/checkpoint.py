@@ -28,7 +28,7 @@ from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
-from companion.measurements import due, provenance, records
+from companion.measurements import pending, provenance, records
 from companion.measurements.records import Data, Measurement
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, in_words, known_models, layer, title
@@ -137,7 +137,7 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
     """
     probes, missing, failed = {}, [], []
     for model in family.models:
-        known = due.data_sets(model)
+        known = pending.data_sets(model)
         wanted = data or next(iter(known), "")
         if wanted not in known:
             missing.append(model)
@@ -162,7 +162,7 @@ def of_file(path: Path) -> Probe:
 def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
     """Which other features of a family the store has, and the command that probes them."""
     shown = {found.measurement.data.name for found in probes.values()}
-    kept = dict.fromkeys(name for model in family.models for name in due.data_sets(model))
+    kept = dict.fromkeys(name for model in family.models for name in pending.data_sets(model))
     others = [name for name in kept if name not in shown]
     if not others or not shown:
         return ""

@@ -22,8 +22,8 @@ from analysis.metrics.average_precision import (
 from analysis.metrics.concept_counts import ConceptImages, Found, Kind, Quantity
 from analysis.metrics.directions import decompose, importance
 from companion.measurements import concept_probe
-from companion.measurements.due import CONCEPTS, TRAINING
 from companion.measurements.measures import counts_of
+from companion.measurements.pending import CONCEPTS, TRAINING
 from companion.measurements.records import Measurement, available
 from companion.publish import words
 from companion.publish.style import digits, minus

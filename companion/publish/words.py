@@ -13,7 +13,7 @@ from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import shared, totals
 from analysis.metrics.outliers import far_above_mean
-from companion.measurements.due import unusable as unusable_features
+from companion.measurements.pending import unusable as unusable_features
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
 from companion.publish.style import Evidence, admonition, digits, items, text

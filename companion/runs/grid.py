@@ -26,7 +26,7 @@ from analysis.features import store
 from analysis.features.plan import head_is_current, is_current
 from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
-from companion.measurements import due, records, take
+from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Experiment
 from companion.runs import cluster
 from companion.runs.experiments import RunError
@@ -108,9 +108,9 @@ class Plan:
         found: dict[Job, list[Model]] = {}
         here = {images.name for images in self.images}
         for family in self.families if self.choice.records else ():
-            for one in due.jobs(family, experiments=MEASURED.get(self.choice.edition)):
+            for one in pending.jobs(family, experiments=MEASURED.get(self.choice.edition)):
                 chosen = one.model in self.choice.of(family) and here & {*one.parts}
-                if chosen and not due.is_recorded(one):
+                if chosen and not pending.is_recorded(one):
                     found.setdefault(Job("measure", family.name, one.data), []).append(one.model)
         return found
 
@@ -119,7 +119,7 @@ class Plan:
         here = {images.name for images in self.images}
         found: dict[str, str] = {}
         for family in self.families if self.choice.records else ():
-            for one in due.waiting_for_concepts(family):
+            for one in pending.waiting_for_concepts(family):
                 if one.model in self.choice.of(family) and here & {*one.parts}:
                     try:
                         one.head()
@@ -141,7 +141,7 @@ def plan(choice: Choice) -> Plan:
     data: dict[str, Sequence[ImageList]] = {}
     absent: dict[str, str] = {}
     for text in _texts(choice):
-        why = due.why_absent(text)
+        why = pending.why_absent(text)
         if why:
             absent[text] = why
         else:
@@ -239,11 +239,13 @@ def measure_live(families: Iterable[Family], cores: int) -> None:
     What cannot be measured is said, and stops nothing: pages show what there is.
     """
     families = list(families)
-    waiting = dict.fromkeys(Job("measure", one.family, one.data) for one in due.pending(families))
+    waiting = dict.fromkeys(
+        Job("measure", one.family, one.data) for one in pending.jobs_to_take(families)
+    )
     if waiting:
         for problem in _do("measurements", list(waiting), Choice(record=False), cores, None):
             print(problem, file=sys.stderr)
-    due.remove_outdated(families)
+    pending.remove_outdated(families)
 
 
 def _do(
@@ -330,12 +332,14 @@ def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     """Measure, recorded or live; returns the models for which that was not possible, and why."""
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     whole = load_family(family)
-    is_done: Callable[[due.Job], bool] = due.is_recorded if wanted.records else due.current
-    for one in due.jobs(whole, experiments=MEASURED.get(wanted.edition)):
+    is_done: Callable[[pending.Job], bool] = (
+        pending.is_recorded if wanted.records else pending.current
+    )
+    for one in pending.jobs(whole, experiments=MEASURED.get(wanted.edition)):
         if one.data == data and one.model in wanted.of(whole) and not is_done(one):
             try:
                 write = records.write if wanted.records else records.write_live
-                write(take.measure(one))
+                write(from_store.measure(one))
             except CompanionError as error:
                 left_out[one.model.name] = str(error)
     return left_out

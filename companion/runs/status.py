@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
-from companion.measurements import due, records
+from companion.measurements import pending, records
 from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
@@ -94,7 +94,7 @@ def nothing_to_show(run: Run) -> str:
     """A sentence on why a run has no page, and what to do."""
     family = load_family(run.subject)
     told = f"there is nothing to show of {run.experiment.name} for {family.name}: {_in_words(run)}"
-    problems = "".join(f" {problem}" for problem in due.unusable(family))
+    problems = "".join(f" {problem}" for problem in pending.unusable(family))
     return f"{told}, then run this again.{problems}" if problems else f"{told}."
 
 
@@ -167,7 +167,7 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     if not model.loadable:
         return Lack(family, model, f"{published}public weights", "")
     kinds = {kind.partition("--")[0] for kind in experiment.evidence}
-    for job in due.jobs(family, [one for one in get_args(Measured) if one in kinds]):
+    for job in pending.jobs(family, [one for one in get_args(Measured) if one in kinds]):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
             command = f"companion run {experiment.name} {family.name}"
@@ -175,7 +175,7 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     needs = [declared()[one].head for one in get_args(Measured) if one in kinds]
     if model.head == "none" and needs and not {"none", "optional"} & {*needs}:
         return Lack(family, model, f"{published}a head (its file says `head: none`)", "")
-    groups = {**due.CONCEPTS, **due.SHIFTED}
+    groups = {**pending.CONCEPTS, **pending.SHIFTED}
     parts = (kind.partition("--")[2] for kind in experiment.evidence)
     named = [
         one for part in parts if part not in ("", "pocket") for one in groups.get(part, [part])
@@ -183,8 +183,8 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     data = "pocket" if family.edition == "pocket" else " ".join(named) or "FOLDER"
     here = [
         one
-        for one in due.data_sets(model)
-        if one in named or (not named and {*experiment.evidence} & {*due.experiments_on(one)})
+        for one in pending.data_sets(model)
+        if one in named or (not named and {*experiment.evidence} & {*pending.experiments_on(one)})
     ]
     problems = (store.problem(store.features_path(model.name, one), model) for one in here)
     otherwise = "labels, or a head of their classes" if here else f"{published}features"
@@ -198,7 +198,7 @@ def _in_words(run: Run) -> str:
     commands = dict.fromkeys(lack.command for lack in found if lack.command)
     missing = dict.fromkeys(lack.what for lack in found if lack.command)
     if not commands and any(lack.model.loadable for lack in found):
-        return due.why_headless(family)
+        return pending.why_headless(family)
     if not commands:
         return "no public weights of its models are known, and nothing was published"
     return f"no {' or '.join(missing)} yet; get them by `{'`, `'.join(commands)}`"

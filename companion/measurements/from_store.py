@@ -2,7 +2,7 @@
 
 What is computed is in `measures`; here the arrays are found, and what the store's sidecars say
 about them is carried over, so that a measurement can be traced to weights, images and settings.
-Which measurements there are to take is said in `due`.
+Which measurements there are to take is said in `pending`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from analysis.metrics.robustness import recognised
 from companion.measurements import (
     accuracies,
     concept_probe,
-    due,
     invariance,
     measures,
+    pending,
     textures,
     unread,
 )
 from companion.measurements.concept_probe import PLAIN, Reading
-from companion.measurements.due import Job
 from companion.measurements.measurement import IMAGENET
 from companion.measurements.measures import Quantities
+from companion.measurements.pending import Job
 from companion.measurements.provenance import about_data, about_head, build, of_sidecars
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Data, Measurement, MeasurementError
@@ -62,9 +62,9 @@ def of_family(
     ``reading`` is how Broden is read. Raises MeasurementError if features of concepts wait for
     their images or for a head.
     """
-    found = due.jobs(family, [experiment])
+    found = pending.jobs(family, [experiment])
     if experiment == "concepts" and not found:
-        found = due.waiting_for_concepts(family)
+        found = pending.waiting_for_concepts(family)
     names = {"broden": reading.data}
     return [measure(replace(job, data=names.get(job.data, job.data))) for job in found]
 
@@ -89,7 +89,7 @@ def measure(job: Job) -> Measurement:
     return build(
         job.experiment, job.family, job.model, taken.numbers, taken.counts,
         data=Data(name=job.data, what=what),
-        provenance=of_sidecars(sidecars, due.made_from(job), about, _task_of(head)),
+        provenance=of_sidecars(sidecars, pending.made_from(job), about, _task_of(head)),
         names=taken.names,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What there is to measure: experiments on features in the store, and which files are not current.
 
-Only descriptions of features are read here, hardly an array; measuring is done in `take`. A
+Only descriptions of features are read here, hardly an array; measuring is done in `from_store`. A
 measurement carries what it was made from, so whether it is current is a comparison.
 """
 
@@ -197,7 +197,7 @@ def waiting_for_concepts(family: Family) -> list[Job]:
     return [job for job in _on_features("concepts", family) if job.model.head != "none"]
 
 
-def pending(families: Iterable[Family]) -> list[Job]:
+def jobs_to_take(families: Iterable[Family]) -> list[Job]:
     """What is to be measured: features are there, and neither a live file nor a recorded one is
     current. A recorded measurement of the very same features and head is, whatever code took it.
     """
