@@ -33,7 +33,7 @@ from companion.claims import ledger
 from companion.claims.evidence import of_family
 from companion.claims.rules import judge
 from companion.measurements import concept_probe
-from companion.measurements.measures import counts_of
+from companion.measurements.tables import counts_of
 from companion.publish import cards, concept_tables, pictures, plots, style, words
 
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}

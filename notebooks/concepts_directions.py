@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from companion.measurements.measures import counts_of
+from companion.measurements.tables import counts_of
 from companion.publish import concept_tables, pictures, plots, style, words
 
 backbone = load_family(family)

@@ -25,8 +25,9 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.measurements.effective_robustness import view
-from companion.measurements.measures import RESAMPLES, SEED, sweeps_of
+from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
+from companion.measurements.tables import sweeps_of
 from companion.publish import figures, style, words
 from companion.publish.pocket_models import pruning_rows, pruning_steps, pruning_told
 from companion.publish.style import percent

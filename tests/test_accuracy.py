@@ -21,7 +21,15 @@ from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
-from companion.measurements import accuracies, from_store, measures, pending, provenance, records
+from companion.measurements import (
+    accuracies,
+    from_store,
+    measures,
+    pending,
+    provenance,
+    records,
+    tables,
+)
 from companion.measurements.effective_robustness import effective, of_measured, once, view
 from companion.measurements.records import MeasurementError
 from companion.publish.reproduced import lacking
@@ -194,7 +202,7 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     assert pruned.data.what.startswith("imagenet, made up; imagenet-v2, made up; ")
     assert pruned.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 1000,
                              "shifted_images": 5 * (COUNT - 6)}  # fmt: skip
-    found = measures.sweeps_of(pruned)
+    found = tables.sweeps_of(pruned)
     sweep = found["importance"]
     assert sweep.steps.tolist() == list(range(1, 25))
     left, values, vectors = np.linalg.svd(head.weight.astype(np.float64), full_matrices=False)
@@ -451,7 +459,7 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
 
     table = rows_of(results(folder, "pruning_under_shift mini")["kept"])
     place = records.live_path("mini-own", "imagenet-and-shifts", "pruning_under_shift")
-    sweep = measures.sweeps_of(records.read(place))["importance"]
+    sweep = tables.sweeps_of(records.read(place))["importance"]
     rows = [row for row in table if row[0].startswith("supervised")]
     assert [row[1] for row in rows] == ["128", "64", "38", "26", "13"]
     for _, kept, top1, _, shifted, *_ in rows:

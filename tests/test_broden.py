@@ -14,7 +14,7 @@ from analysis.features import published, store
 from analysis.images import broden, sets
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
-from companion.measurements import concept_probe, from_store, measures, pending, records
+from companion.measurements import concept_probe, from_store, pending, records, tables
 from companion.measurements.records import MeasurementError
 
 NAMES = (
@@ -293,7 +293,7 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, capsys):
     assert one.value("positives").tolist() == chosen.positives.tolist()
     best = chosen.names[int(one.value("best").argmax())]
     assert best.endswith("-c") or chosen.kinds[chosen.names.index(best)] == "texture"
-    found = measures.counts_of(one)
+    found = tables.counts_of(one)
     assert found.directions == one.value("directions") == 34
     assert found.value("unique") == pytest.approx(one.value("unique_draws").mean())
     assert found.frequent("best").error > 0 and found.ap.shape == (1, 16)

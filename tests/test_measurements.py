@@ -20,6 +20,7 @@ from companion.measurements import (
     measures,
     provenance,
     records,
+    tables,
     textures,
     unread,
 )
@@ -187,7 +188,7 @@ def test_a_sweep_comes_back_from_its_measurement(pool):
         load_family("vit_b_16").model("vit_b_16-openai"), numbers, {"images": 30}, source.data,
         source.provenance,
     )  # fmt: skip
-    sweeps = measures.sweeps_of(made)
+    sweeps = tables.sweeps_of(made)
     assert [*sweeps] == [*ORDERS] and sweeps["random"].change is None
     parts = directions.decompose(w)
     order = pruning_order(directions.importance(sets[0].features, parts), "importance")

@@ -13,8 +13,8 @@ from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements import concept_probe, records
 from companion.measurements.concept_probe import ConceptsMissingError
-from companion.measurements.measures import counts_of
 from companion.measurements.pending import CONCEPTS
+from companion.measurements.tables import counts_of
 from companion.publish import concept_tables, words
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]

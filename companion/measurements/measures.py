@@ -26,15 +26,13 @@ from analysis.metrics.pruning import (
     Curves,
     Images,
     Order,
-    Sweep,
     accuracy_without_each,
     paired_difference,
     pruning_order,
     right_at_every_step,
 )
 from analysis.metrics.robustness import PAPER_BASELINE, bootstrap_baselines, fit_baseline
-from companion.measurements.quantities import ORDERS, SWEPT
-from companion.measurements.records import Measurement
+from companion.measurements.quantities import ORDERS
 
 Array = NDArray[np.float64]
 Quantities = dict[str, Any]
@@ -203,28 +201,12 @@ def pruning_under_shift(
             lambda flags: sweeping.resampled(flags, units, baseline, refits, SEED), drawn,
         )  # fmt: skip
     tables: Quantities = {"kept": found[ORDERS[0]].steps, "random_orders": drawn}
-    for part, (order, sweep) in product(SWEPT, found.items()):
+    for part, (order, sweep) in product(Curves._fields, found.items()):
         tables[f"{part}_{order}"] = _table(part, sweep.curves, sweep.low, sweep.high)
         if sweep.change is not None:
             change = (sweep.change, sweep.change_low, sweep.change_high)
             tables[f"{part}_change_{order}"] = _table(part, *change)
     return tables
-
-
-def sweeps_of(measurement: Measurement) -> dict[str, Sweep]:
-    """Order → its sweep, from a measurement of pruning under shift."""
-    kept = measurement.value("kept")
-
-    def rows(name: str) -> list[Curves]:
-        tables = [measurement.value(f"{part}_{name}") for part in SWEPT]
-        return [Curves(*(table[row] for table in tables)) for row in range(3)]
-
-    return {
-        order: Sweep(
-            *rows(order), *(rows(f"change_{order}") if order != "random" else ()), kept=kept
-        )
-        for order in ORDERS
-    }
 
 
 def concepts(
@@ -310,36 +292,6 @@ def _along_most_important(
         "top_average_precision": along[best],
         "top_textures": [kinds[c] for c in best].count("texture"),
     }
-
-
-def counts_of(measurement: Measurement, basis: str = "") -> Found:
-    """The counts that a measurement of concepts holds, rounded as it keeps numbers.
-
-    ``basis``: "" for singular vectors, "coordinates_" for coordinates. Of the average precisions
-    there is one row, each concept's best.
-    """
-
-    def table(kind: str) -> Array:
-        names = [f"{basis}{quantity}_{kind}" for quantity in concept_counts.QUANTITIES]
-        lists = [measurement.value(name) for name in names if name in measurement.values]
-        return np.array(lists, dtype=np.float64).reshape(len(names), -1).T
-
-    best = np.array(measurement.value(f"{basis}best"), dtype=np.float64)[None]
-    frequent = np.array(measurement.value("positives")) >= measurement.value("frequent_positives")
-    settings = concept_counts.Settings(
-        measurement.value("threshold"), measurement.value("lower_threshold")
-    )
-    return Found(
-        directions=measurement.counts["components"]
-        if basis
-        else int(measurement.value("directions")),
-        ap=best,
-        draws=table("draws"),
-        random=table("random"),
-        permuted=table("permuted"),
-        halves=table("halves"),
-        of_frequent=concept_counts.tally(best[:, frequent], settings),
-    )
 
 
 def accuracy(right: ArrayLike, labels: ArrayLike, classes: int) -> Quantities:

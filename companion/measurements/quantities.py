@@ -24,8 +24,7 @@ Experiment = Literal[
 Measured = Experiment | Literal["probe"]
 
 FILE = ROOT / "data" / "quantities.yaml"
-#: What a sweep of pruning judges, and the orders in which directions are pruned.
-SWEPT = ("inside", "outside", "robustness")
+#: The orders in which directions are pruned.
 ORDERS: tuple[Order, ...] = ("importance", "singular_value", "random", "reversed")
 
 

@@ -22,9 +22,9 @@ from analysis.metrics.average_precision import (
 from analysis.metrics.concept_counts import ConceptImages, Found, Kind, Quantity
 from analysis.metrics.directions import decompose, importance
 from companion.measurements import concept_probe
-from companion.measurements.measures import counts_of
 from companion.measurements.pending import CONCEPTS, TRAINING
 from companion.measurements.records import Measurement, available
+from companion.measurements.tables import counts_of
 from companion.publish import words
 from companion.publish.style import digits, minus
 

@@ -20,9 +20,9 @@ from companion.claims.evidence import Evidence, beside_ordinary
 from companion.claims.ledger import Interval
 from companion.measurements.accuracies import POCKET, pocket
 from companion.measurements.effective_robustness import resampled, view, with_interval
-from companion.measurements.measures import counts_of
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
+from companion.measurements.tables import counts_of
 from companion.publish import style, unread
 from companion.publish.measured import one_set_each
 from companion.publish.style import digits, minus, points, span

@@ -11,9 +11,9 @@ import pandas as pd
 
 from analysis.families.registry import Edition
 from analysis.metrics.pruning import Sweep
-from companion.measurements.measures import sweeps_of
 from companion.measurements.pending import STYLES, TRAINING
 from companion.measurements.records import Measurement
+from companion.measurements.tables import sweeps_of
 from companion.publish import figures, measured, words
 from companion.publish.style import digits, percent, points, with_interval
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from companion.claims.evidence import Cuts
 from companion.claims.ledger import Interval
-from companion.measurements.measures import counts_of
 from companion.measurements.records import Measurement
+from companion.measurements.tables import counts_of
 from companion.publish import words
 from companion.publish.figures import ORDERS, pruned
 from companion.publish.measured import model_title, set_title

@@ -1,0 +1,52 @@
+"""From the tables that a measurement holds back to sweeps of pruning and counts of concepts.
+
+`measures` writes these tables, one for each quantity and statistic. What pages and claims compute
+with are the objects of `analysis.metrics`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.metrics.concept_counts import QUANTITIES, Found, Settings, tally
+from analysis.metrics.pruning import Curves, Sweep
+from companion.measurements.quantities import ORDERS
+from companion.measurements.records import Measurement
+
+
+def sweeps_of(measurement: Measurement) -> dict[str, Sweep]:
+    """Order → its sweep, from a measurement of pruning under shift."""
+
+    def curves(name: str) -> list[Curves]:
+        parts = [measurement.value(f"{part}_{name}") for part in Curves._fields]
+        return [Curves(*rows) for rows in zip(*parts, strict=True)]
+
+    sweeps = dict[str, Sweep]()
+    for order in ORDERS:
+        changes = [] if order == "random" else curves(f"change_{order}")
+        sweeps[order] = Sweep(*curves(order), *changes, kept=measurement.value("kept"))
+    return sweeps
+
+
+def counts_of(measurement: Measurement, basis: str = "") -> Found:
+    """The counts that a measurement of concepts holds, rounded as it keeps numbers.
+
+    ``basis``: "" for singular vectors, "coordinates_" for coordinates. Of the average precisions
+    there is one row, each concept's best.
+    """
+
+    def table(kind: str) -> np.ndarray:
+        names = [f"{basis}{quantity}_{kind}" for quantity in QUANTITIES]
+        lists = [measurement.value(name) for name in names if name in measurement.values]
+        return np.array(lists, dtype=np.float64).reshape(len(names), -1).T
+
+    best = np.array(measurement.value(f"{basis}best"), dtype=np.float64)[None]
+    frequent = measurement.value("positives") >= measurement.value("frequent_positives")
+    settings = Settings(measurement.value("threshold"), measurement.value("lower_threshold"))
+    kinds = {kind: table(kind) for kind in ("draws", "random", "permuted", "halves")}
+    return Found(
+        directions=measurement.counts["components"] if basis else measurement.value("directions"),
+        ap=best,
+        of_frequent=tally(best[:, frequent], settings),
+        **kinds,
+    )
