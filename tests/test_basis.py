@@ -87,7 +87,9 @@ def test_what_the_head_undoes_changes_no_prediction(spiked, with_bias):
 
     labels = predicted(spiked)
     labels[:30] = (labels[:30] + 1) % 5
-    found = invariance.interventions(spiked, labels, head[:6], bias, owners)
+    found = invariance.interventions(
+        spiked, invariance.Judge(head[:6], bias, np.array(owners), labels)
+    )
     assert set(found) == set(declared()["interventions"].quantities)
     assert found["accuracy_whole"] == found["accuracy_rotated"] == pytest.approx(0.9)
     assert found["changed_rotated"] == 0 and not any(found["changed_shifted"])
@@ -134,7 +136,7 @@ def test_at_its_mean_a_constant_coordinate_costs_nothing_and_zeroed_it_does():
     head = np.eye(8)[:4] - 0.5 * np.arange(4)[:, None] * np.eye(8)[5]
     bias = 0.5 * np.arange(4) * h[:, 5].mean()
     labels = np.arange(400) % 4
-    found = invariance.interventions(h, labels, head, bias)
+    found = invariance.interventions(h, invariance.Judge(head, bias, np.arange(4), labels))
     assert found["leader"] == 5 and found["accuracy_whole"] > 0.9
     assert found["difference_without_leader"] < -0.3
     assert abs(found["difference_leader_at_mean"]) < 0.05 and found["changed_less_mean"] == 0

@@ -155,7 +155,9 @@ def test_every_measure_returns_the_known_quantities():
         "concepts": measures.concepts(scores, head, probe),
         "accuracy": measures.accuracy(labels % 2 == 0, labels, 10),
         "basis": invariance.basis(h),
-        "interventions": invariance.interventions(h, labels, w),
+        "interventions": invariance.interventions(
+            h, invariance.Judge(w, None, np.arange(len(w)), labels)
+        ),
         "unread": unread.unread(h, [unread.Texts(w)]),
         "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
         "probe": quantities(h, w),

@@ -12,7 +12,6 @@ from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements import concept_probe, records
-from companion.measurements.concept_probe import ConceptsMissingError
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.tables import counts_of
 from companion.publish import concept_tables, words
@@ -30,26 +29,26 @@ def probe():
     )  # fmt: skip
 
 
-def test_features_are_lined_up_by_the_names_of_the_images(probe, tmp_path):
+def test_features_are_lined_up_by_the_names_of_the_images(probe, own_store):
     values = np.random.default_rng(0).normal(size=(13, 4)).astype(np.float32)
-    with pytest.raises(ConceptsMissingError, match="companion extract"):
-        concept_probe.features(model(), probe, tmp_path)
-    keep(model(), "first", values[:7], keys=KEYS[:7], folder=tmp_path)
-    keep(model(), "second", values[7:], keys=KEYS[7:], folder=tmp_path)
-    np.testing.assert_array_equal(concept_probe.features(model(), probe, tmp_path), values)
-    keep(model(), "second", values[7:], keys=KEYS[:6:-1], folder=tmp_path)
-    with pytest.raises(ConceptsMissingError, match="not of the probe's images in its order"):
-        concept_probe.features(model(), probe, tmp_path)
+    with pytest.raises(store.StoreError, match="companion extract"):
+        concept_probe.features(model(), probe)
+    keep(model(), "first", values[:7], keys=KEYS[:7])
+    keep(model(), "second", values[7:], keys=KEYS[7:])
+    np.testing.assert_array_equal(concept_probe.features(model(), probe), values)
+    keep(model(), "second", values[7:], keys=KEYS[:6:-1])
+    with pytest.raises(store.StoreError, match="not of the probe's images in its order"):
+        concept_probe.features(model(), probe)
 
 
-def test_the_head_is_that_of_the_data_or_the_largest(tmp_path):
-    with pytest.raises(ConceptsMissingError, match="no head of tiny"):
-        concept_probe.head(model(), folder=tmp_path)
+def test_the_head_is_that_of_the_data_or_the_largest(own_store):
+    with pytest.raises(store.StoreError, match="no head of tiny"):
+        concept_probe.head(model())
     for data, classes in (("small", 2), ("large", 5)):
         head = store.Head(np.eye(5, dtype=np.float32)[:classes], tuple("abcde"[:classes]))
-        keep(model(), data, np.eye(5), head=head, folder=tmp_path)
-    assert len(concept_probe.head(model(), ("small",), tmp_path).classes) == 2
-    assert len(concept_probe.head(model(), ("other",), tmp_path).classes) == 5
+        keep(model(), data, np.eye(5), head=head)
+    assert len(concept_probe.head(model(), ("small",)).classes) == 2
+    assert len(concept_probe.head(model(), ("other",)).classes) == 5
 
 
 def test_what_was_measured_says_which_images_a_page_looks_at():

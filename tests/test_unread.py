@@ -11,6 +11,7 @@ from analysis.images.public import ArtifactError, fetch
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.measurements import pending, unread
+from companion.measurements.invariance import Judge
 from companion.measurements.records import FOLDER, available, read, read_all
 from companion.publish import unread as shown
 
@@ -46,7 +47,7 @@ def naive(h, texts, share, labels, head):
 
 def test_measured_as_independent_code_says(clip):
     texts, h, labels = clip
-    judge = unread.Judge(texts, None, np.arange(90), labels)
+    judge = Judge(texts, None, np.arange(90), labels)
     found = unread.unread(h, [unread.Texts(texts), unread.Texts(texts[:30])], judge)
     for place, rows in enumerate((texts, texts[:30])):
         for at, share in enumerate(unread.SHARES):
@@ -71,7 +72,7 @@ def test_measured_as_independent_code_says(clip):
 def test_a_rotation_changes_the_kurtosis_and_not_what_is_read(clip):
     texts, h, labels = clip
     turn = random_rotation(32, 8)
-    judges = (unread.Judge(w, None, np.arange(90), labels) for w in (texts, texts @ turn))
+    judges = (Judge(w, None, np.arange(90), labels) for w in (texts, texts @ turn))
     before, after = (
         unread.unread(features, [unread.Texts(rows)], judge)
         for features, rows, judge in zip((h, h @ turn), (texts, texts @ turn), judges, strict=True)
@@ -104,7 +105,7 @@ def test_without_a_head_other_texts_judge(clip):
 def test_a_head_with_a_bias_sees_images_at_their_length(clip):
     texts, h, labels = clip
     bias = np.linspace(-3, 3, 90)
-    judge = unread.Judge(texts, bias, np.arange(90), labels)
+    judge = Judge(texts, bias, np.arange(90), labels)
     found = unread.unread(h, [unread.Texts(texts, at_length=False, judge=True)], judge)
     right = ((h @ texts.T + bias).argmax(axis=1) == labels).mean()
     assert found["curve_accuracy"][0][0] == pytest.approx(right)

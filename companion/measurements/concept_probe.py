@@ -13,33 +13,27 @@ these two drawings. So besides a least number of positive images a concept needs
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from analysis.common import CompanionError
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images import emoji
 from analysis.images.broden import CATEGORIES, concepts, find_root
-from analysis.images.imagelist import DatasetError
 from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements.pending import CONCEPTS, largest_head
 
 Rows = NDArray[np.intp]
 #: Less than the share of any pixel.
 SOME = 1e-9
-
-
-class ConceptsMissingError(CompanionError, RuntimeError):
-    """The probe's images, or a model's features of them, are not there; the message says how."""
 
 
 @functools.cache
@@ -96,20 +90,17 @@ PLAIN = Reading()
 
 
 def broden(models: Sequence[Model] = (), reading: Reading = PLAIN) -> ConceptImages:
-    """The paper's probe; ConceptsMissingError, saying how to get it, where Broden is not there.
+    """The paper's probe; DatasetError, saying how to get it, where Broden is not there.
 
     Where the store's features by one of the models were made of an incomplete copy, accepted as it
     was, or without damaged images, the probe is what these features are of; its title says so.
     """
-    made_of = [data for model in models if (data := _described(model, "broden"))]
-    try:
-        table = concepts(
-            find_root(),
-            store.default_folder() / "concepts",
-            accept_counts=any(data.get("what") for data in made_of),
-        )
-    except DatasetError as error:
-        raise ConceptsMissingError(str(error)) from None
+    made_of = []
+    for model in models:
+        with contextlib.suppress(store.StoreError):
+            made_of.append(_read(model, "broden").sidecar["data"])
+    accepted = any(data.get("what") for data in made_of)
+    table = concepts(find_root(), store.default_folder() / "concepts", accept_counts=accepted)
     left_out = {name for data in made_of for name in data["left_out"]}
     kept = np.flatnonzero([image not in left_out for image in table.images])
     numbers = store.row_numbers(table.images)
@@ -140,8 +131,8 @@ KINDS = {"dtd": "texture", "caltech101": "object", "sun397": "scene"}
 def textures(model: Model) -> ConceptImages:
     """Photographs of textures, objects and places that others embedded, with their classes.
 
-    The store's features by the model say which images and classes these are; raises
-    ConceptsMissingError if they are not there.
+    The store's features by the model say which images and classes these are; raises StoreError if
+    they are not there.
     """
     parts = {name: _read(model, name) for name in CONCEPTS["textures"]}
     shown = [(name, part.classes[row]) for name, part in parts.items() for row in part.labels]
@@ -179,13 +170,12 @@ def of_data(name: str, models: Sequence[Model] = ()) -> ConceptImages:
     return pocket()
 
 
-def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> NDArray[np.float32]:
+def features(model: Model, probe: ConceptImages) -> NDArray[np.float32]:
     """Features (N, d) of the probe's images by a model, in the probe's order.
 
-    Raises ConceptsMissingError if they are not in the store, or are of other images or in another
-    order.
+    Raises StoreError if they are not in the store, or are of other images or in another order.
     """
-    found = [_read(model, name, folder) for name in probe.data]
+    found = [_read(model, name) for name in probe.data]
     rows = np.concatenate([part.rows for part in found])
     parts = [np.asarray(part.features, dtype=np.float32) for part in found]
     features = parts[0] if len(parts) == 1 else np.concatenate(parts)  # one stays on disk
@@ -193,38 +183,23 @@ def features(model: Model, probe: ConceptImages, folder: Path | None = None) -> 
         kept = np.isin(rows, probe.left_out, invert=True)
         rows, features = rows[kept], features[kept]
     if not np.array_equal(rows, probe.numbers):
-        raise ConceptsMissingError(
+        raise store.StoreError(
             f"the store's features of {', '.join(probe.data)} by {model.name} are not of the "
             "probe's images in its order: remove them and extract again."
         )
     return features
 
 
-def head(model: Model, data: Sequence[str] = (), folder: Path | None = None) -> store.Head:
+def head(model: Model, data: Sequence[str] = ()) -> store.Head:
     """The head that a model uses on one of the data sets, else the one of most classes.
 
-    Raises ConceptsMissingError if the store has none.
+    Raises StoreError if the store has none.
     """
-    try:
-        return store.read_head(largest_head(model, data, folder), model)
-    except store.StoreError as error:
-        raise ConceptsMissingError(str(error)) from None
+    return store.read_head(largest_head(model, data), model)
 
 
-def _described(model: Model, data: str) -> dict[str, Any] | None:
-    """What the store says of the images that a model's features are of; None without features."""
-    try:
-        found = store.read_features(store.features_path(model.name, data), model)
-    except store.StoreError:
-        return None
-    return dict(found.sidecar["data"])
-
-
-def _read(model: Model, data: str, folder: Path | None = None) -> store.Features:
-    try:
-        return store.read_features(store.features_path(model.name, data, folder), model)
-    except store.StoreError as error:
-        raise ConceptsMissingError(str(error)) from None
+def _read(model: Model, data: str) -> store.Features:
+    return store.read_features(store.features_path(model.name, data), model)
 
 
 def _codes(column: pd.Series) -> Rows:

@@ -34,6 +34,7 @@ from companion.measurements import (
     unread,
 )
 from companion.measurements.concept_probe import PLAIN, Reading
+from companion.measurements.invariance import Judge
 from companion.measurements.measurement import IMAGENET
 from companion.measurements.measures import Quantities
 from companion.measurements.pending import Job
@@ -73,14 +74,11 @@ def measure(job: Job) -> Measurement:
     """Take one measurement from the store.
 
     Raises StoreError if features or head are not sound, MeasurementError if they do not go
-    together, or if the concepts of the images cannot be had.
+    together, and DatasetError if the concepts of the images cannot be had.
     """
-    try:
-        place = job.head()
-        head = store.read_head(place, job.model) if place else None
-        taken = TAKE[job.experiment](job, head)
-    except concept_probe.ConceptsMissingError as error:
-        raise MeasurementError(str(error)) from None
+    place = job.head()
+    head = store.read_head(place, job.model) if place else None
+    taken = TAKE[job.experiment](job, head)
     sidecars = [store.read_sidecar(path) for path in job.features()]
     about = "" if head is None or place is None else about_head(store.read_sidecar(place))
     if head is not None and len(head.classes) > taken.counts.get("classes", len(head.classes)):
@@ -119,22 +117,22 @@ def _basis(job: Job, head: None) -> Taken:
 
 
 def _interventions(job: Job, head: store.Head) -> Taken:
-    images = seen(_read(job), head)
-    rows = images.class_subset
+    found = _read(job)
+    images = seen(found, head)
+    judge = _judge(head, found, images.labels)
+    return Taken(invariance.interventions(images.features, judge), _counts(images.features, head))
+
+
+def _judge(head: store.Head, found: store.Features, labels: Integers) -> Judge:
+    rows, owners = rows_of(head, found.classes, found.sidecar["data"]["name"])
     bias = None if head.bias is None else head.bias[rows]
-    numbers = invariance.interventions(
-        images.features, images.labels, head.weight[rows], bias, images.owners
-    )
-    return Taken(numbers, _counts(images.features, head))
+    return Judge(head.weight[rows], bias, owners, labels)
 
 
 def _unread(job: Job, head: store.Head | None) -> Taken:
     found, judge = _read(job), None
     if head is not None:
-        rows, owners = rows_of(head, found.classes, job.data)
-        bias = None if head.bias is None else head.bias[rows].astype(np.float64)
-        labels = found.labels.astype(np.intp)
-        judge = unread.Judge(head.weight[rows].astype(np.float64), bias, owners, labels)
+        judge = _judge(head, found, found.labels.astype(np.intp))
     texts, titles = [], []
     for path in job.texts():
         one = store.read_head(path, job.model)

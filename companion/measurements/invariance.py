@@ -6,7 +6,7 @@ Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,16 +38,16 @@ def basis(features: ArrayLike) -> Quantities:
     h = invariants.at_length_one(features)
     mean = h.mean(axis=0)
     most = int(np.abs(mean).argmax())
-    less = outliers.outlier_features(h - mean)
+    less_mean = outliers.outlier_features(h - mean)
     frames = (h @ invariants.random_rotation(h.shape[1], seed) for seed in range(ROTATIONS))
-    turned = [outliers.outlier_features(frame) for frame in frames]
+    rotated = [outliers.outlier_features(frame) for frame in frames]
     return {
         "kurtosis": outliers.kurtosis(h).mean(),
-        "kurtosis_less_mean": less.kurtosis_mean,
-        "persistence_less_mean": less.persistence.fraction,
+        "kurtosis_less_mean": less_mean.kurtosis_mean,
+        "persistence_less_mean": less_mean.persistence.fraction,
         "kurtosis_of_mean": outliers.kurtosis(mean[None])[0],
-        "kurtosis_rotated": [found.kurtosis_mean for found in turned],
-        "persistence_rotated": [found.persistence.fraction for found in turned],
+        "kurtosis_rotated": [turned.kurtosis_mean for turned in rotated],
+        "persistence_rotated": [turned.persistence.fraction for turned in rotated],
         "kurtosis_gaussian": outliers.kurtosis(invariants.gaussian(h, len(h), SEED)).mean(),
         "kurtosis_eigenframe": outliers.kurtosis(invariants.eigenframe(h)).mean(),
         "mean_share": invariants.mean_share(h),
@@ -57,22 +57,38 @@ def basis(features: ArrayLike) -> Quantities:
     }
 
 
-def interventions(
-    features: ArrayLike,
-    labels: ArrayLike,
-    head: ArrayLike,
-    bias: ArrayLike | None = None,
-    owners: ArrayLike | None = None,
-) -> Quantities:
-    """Changes of the features, and what they do to kurtosis and accuracy: (N, d), (rows, d).
+class Judge(NamedTuple):
+    """A linear head (rows, d) with a bias (rows,) or None, and the classes of the images.
 
-    Images are taken as the head sees them, and at length 1 where it has no `bias`, which changes
-    no prediction; `owners`: the class that each row of the head stands for. The head undoes three
-    changes, and `changed_…` counts the predictions that differ after each: a random rotation of
-    features and head (`rotated`); after it a constant, in `CONSTANTS` of the mean length of an
-    image, added to one coordinate and subtracted in the head's bias (`shifted`); and the images
-    minus their mean m with W m added to the bias (`less_mean`). `cosine_…` is the mean cosine
-    between two images, `eigenframe_…` κ in the eigenframe, after the largest constant.
+    `owners`: (rows,) the class that each row stands for. `labels`: (N,), −1 where there is none.
+    """
+
+    weight: NDArray[np.floating]
+    bias: NDArray[np.floating] | None
+    owners: Integers
+    labels: Integers
+
+    def sees(self, features: ArrayLike) -> Array:
+        """Images (N, d) at length 1 if there is no bias, which changes no prediction."""
+        h = np.asarray(features, dtype=np.float64)
+        return invariants.at_length_one(h) if self.bias is None else h
+
+    def predicted(self, h: Array) -> Integers:
+        """The class of each image: (N, d) → (N,)."""
+        logits = h @ self.weight.T.astype(np.float64) + (0 if self.bias is None else self.bias)
+        classes: Integers = self.owners[np.argmax(logits, axis=1)]
+        return classes
+
+
+def interventions(features: ArrayLike, judge: Judge) -> Quantities:
+    """Changes of the features, and what they do to kurtosis and accuracy: (N, d), a judge.
+
+    Images are taken as the judge sees them. The head undoes three changes, and `changed_…` counts
+    the predictions that differ after each: a random rotation of features and head (`rotated`);
+    after it a constant, in `CONSTANTS` of the mean length of an image, added to one coordinate and
+    subtracted in the head's bias (`shifted`); and the images minus their mean m with W m added to
+    the bias (`less_mean`). `cosine_…` is the mean cosine between two images, `eigenframe_…` κ in
+    the eigenframe, after the largest constant.
 
     The head does not undo four others, and `difference_…` is what they cost: `less_mean` without
     the bias, `without_leader`, where the dominant coordinate is set to zero, and `leader_at_mean`,
@@ -81,74 +97,64 @@ def interventions(
     (‖W m‖ / Σ σ) · mean |cos(m, h)| over the mean importance of the head's directions:
     `eq-importance` with ‖W m‖ where a singular value is; `mean_importance_shifted` after the shift.
     """
-    h = np.asarray(features, dtype=np.float64)
-    h = invariants.at_length_one(h) if bias is None else h
-    weight, targets = np.asarray(head, dtype=np.float64), np.asarray(labels)
-    offset = np.zeros(len(weight)) if bias is None else np.asarray(bias, dtype=np.float64)
-    classes = np.arange(len(weight)) if owners is None else np.asarray(owners)
-    mean, leader = h.mean(axis=0), outliers.persistence(h).coordinate
-
-    def predicted(seen: Array, by: Array = weight, plus: Array = offset) -> Integers:
-        found: Integers = classes[np.argmax(seen @ by.T + plus, axis=1)]
-        return found
+    h = judge.sees(features)
+    mean, leader, places = h.mean(axis=0), outliers.persistence(h).coordinate, np.arange(h.shape[1])
 
     def put(coordinate: int, value: float) -> Array:
-        return np.where(np.arange(h.shape[1]) == coordinate, value, h)
+        return np.where(places == coordinate, value, h)
 
-    def accuracy(seen: Array) -> float:
-        return float((predicted(seen) == targets).mean())
+    def right(images: Array) -> NDArray[np.bool_]:
+        flags: NDArray[np.bool_] = judge.predicted(images) == judge.labels
+        return flags
 
-    others = np.delete(np.arange(h.shape[1]), leader)
+    left, at_mean = put(leader, 0), put(leader, mean[leader])
+    changed = {"less_mean": h - mean, "without_leader": left, "leader_at_mean": at_mean}
+    frames = {"whole": h} | changed
+    hits = {name: right(images) for name, images in frames.items()}
+    costs = {name: paired_difference(hits[name], hits["whole"]) for name in changed}
+    others = np.delete(places, leader)
     drawn = np.random.default_rng(SEED).choice(others, min(OTHERS, len(others)), replace=False)
-    changed = {
-        "whole": h,
-        "less_mean": h - mean,
-        "without_leader": put(leader, 0),
-        "leader_at_mean": put(leader, mean[leader]),
-    }
-    right = {name: predicted(one) == targets for name, one in changed.items()}
-    differences = {
-        name: paired_difference(flags, right["whole"])
-        for name, flags in right.items()
-        if name != "whole"
-    }
     return {
-        **{f"kurtosis_{name}": outliers.kurtosis(one).mean() for name, one in changed.items()},
-        **{f"accuracy_{name}": flags.mean() for name, flags in right.items()},
-        **{f"difference_{name}": found[0] for name, found in differences.items()},
-        **{f"difference_{name}_error": found[1] for name, found in differences.items()},
-        **_undone(h, weight, offset, targets, predicted),
-        "mean_importance": _importance(h, head),
+        **{f"kurtosis_{name}": outliers.kurtosis(images).mean() for name, images in frames.items()},
+        **{f"accuracy_{name}": hit.mean() for name, hit in hits.items()},
+        **{f"difference_{name}": cost for name, (cost, _) in costs.items()},
+        **{f"difference_{name}_error": error for name, (_, error) in costs.items()},
+        **_undone(h, judge),
+        "mean_importance": _importance(h, judge.weight),
         "leader": leader,
-        "accuracy_without_other": [accuracy(put(c, 0)) for c in drawn],
-        "accuracy_other_at_mean": [accuracy(put(c, mean[c])) for c in drawn],
+        "accuracy_without_other": [right(put(c, 0)).mean() for c in drawn],
+        "accuracy_other_at_mean": [right(put(c, mean[c])).mean() for c in drawn],
     }
 
 
-def _undone(
-    h: Array, weight: Array, offset: Array, targets: Integers, predicted: Callable[..., Integers]
-) -> Quantities:
+def _undone(h: Array, judge: Judge) -> Quantities:
     """The changes that the head undoes: `rotated`, after it `shifted`, and `less_mean`."""
-    before, turn, mean = predicted(h), invariants.random_rotation(h.shape[1], SEED), h.mean(axis=0)
-    turned, by = h @ turn, weight @ turn
-    after = predicted(turned, by)
+    before, centred = judge.predicted(h), h - h.mean(axis=0)
+    turn = invariants.random_rotation(h.shape[1], SEED)
+    weight, bias = judge.weight.astype(np.float64), 0 if judge.bias is None else judge.bias
+    turned, turning = h @ turn, judge._replace(weight=weight @ turn)
+    after = turning.predicted(turned)
     sizes = [size * float(np.linalg.norm(h, axis=1).mean()) for size in CONSTANTS]
-    first = np.arange(h.shape[1]) == 0
-    moved = [(turned + size * first, offset - size * by[:, 0]) for size in sizes]
-    frames = {"whole": h, "rotated": turned, "shifted": moved[-1][0], "less_mean": h - mean}
+    moved = [turned + size * (np.arange(h.shape[1]) == 0) for size in sizes]
+    moving = [turning._replace(bias=bias - size * turning.weight[:, 0]) for size in sizes]
+    centring = judge._replace(bias=bias + weight @ h.mean(axis=0))
+    frames = {"whole": h, "rotated": turned, "shifted": moved[-1], "less_mean": centred}
     return {
         "kurtosis_rotated": outliers.kurtosis(turned).mean(),
-        "accuracy_rotated": (after == targets).mean(),
+        "accuracy_rotated": (after == judge.labels).mean(),
         "changed_rotated": (after != before).sum(),
         "constants": list(CONSTANTS),
-        "kurtosis_shifted": [outliers.kurtosis(one).mean() for one, _ in moved],
-        "changed_shifted": [(predicted(one, by, plus) != before).sum() for one, plus in moved],
-        "changed_less_mean": (predicted(h - mean, weight, offset + weight @ mean) != before).sum(),
-        "mean_importance_shifted": _importance(moved[-1][0], by),
-        **{f"cosine_{name}": _mean_cosine(one) for name, one in frames.items()},
+        "kurtosis_shifted": [outliers.kurtosis(images).mean() for images in moved],
+        "changed_shifted": [
+            (head.predicted(images) != before).sum()
+            for head, images in zip(moving, moved, strict=True)
+        ],
+        "changed_less_mean": (centring.predicted(centred) != before).sum(),
+        "mean_importance_shifted": _importance(moved[-1], turning.weight),
+        **{f"cosine_{name}": _mean_cosine(images) for name, images in frames.items()},
         **{
-            f"eigenframe_{name}": outliers.kurtosis(invariants.eigenframe(one)).mean()
-            for name, one in frames.items()
+            f"eigenframe_{name}": outliers.kurtosis(invariants.eigenframe(images)).mean()
+            for name, images in frames.items()
         },
     }
 
@@ -158,14 +164,12 @@ def _mean_cosine(h: Array) -> float:
     return (len(h) * invariants.mean_share(h) - 1) / (len(h) - 1)
 
 
-def _importance(h: Array, head: ArrayLike) -> float:
+def _importance(h: Array, head: NDArray[np.floating]) -> float:
     """Importance of the direction of the images' mean, over the mean of the head's directions."""
     parts = directions.decompose(head)  # as it is kept: its type says what is rounding
     mean = invariants.at_length_one(h).mean(axis=0)
-    m = (mean / np.linalg.norm(mean))[None]
-    own = (
-        np.linalg.norm(np.asarray(head, dtype=np.float64) @ m[0])
-        * directions.mean_absolute_cosine(h, m)[0]
-    )
+    m = mean / np.linalg.norm(mean)
+    along = directions.mean_absolute_cosine(h, m[None])[0]
+    own = np.linalg.norm(head.astype(np.float64) @ m) * along
     whole = directions.importance(h, parts).mean() * parts.singular_values.sum()
     return float(own / whole)

@@ -1,12 +1,12 @@
-"""What each experiment of section 3 measures, from arrays to named quantities.
+"""What each experiment of section 3 measures: arrays in, a mapping of numbers and arrays out.
 
-Pure functions: arrays in, a mapping of numbers and arrays out, no files. `data/quantities.yaml`
-says, per experiment, which quantities there are and in which unit.
+Pure functions, no files. `data/quantities.yaml` says, per experiment, which quantities there are
+and in which unit; `tables` reads the larger ones back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics import average_precision, concept_counts, directions, outliers
 from analysis.metrics import pruning as sweeping
+from analysis.metrics.average_precision import BalancedSample
 from analysis.metrics.concept_counts import (
     LEAST_CLUSTERS,
     LEAST_POSITIVES,
     ConceptImages,
     Found,
+    Settings,
 )
 from analysis.metrics.pruning import (
     Curves,
@@ -31,7 +33,11 @@ from analysis.metrics.pruning import (
     pruning_order,
     right_at_every_step,
 )
-from analysis.metrics.robustness import PAPER_BASELINE, bootstrap_baselines, fit_baseline
+from analysis.metrics.robustness import (
+    PAPER_BASELINE,
+    bootstrap_baselines,
+    fit_baseline,
+)
 from companion.measurements.quantities import ORDERS
 
 Array = NDArray[np.float64]
@@ -59,28 +65,28 @@ def outlier_features(features: ArrayLike) -> Quantities:
     What the quantities are is said by `outliers.OutlierFeatures`; `sample` by the function of that
     name.
     """
-    found = outliers.outlier_features(features)
-    most, fraction = found.persistence
-    shown, values = sample(features, found.profile)
+    result = outliers.outlier_features(features)
+    coordinate, fraction = result.persistence
+    sampled, values = sample(features, result.profile)
     return {
-        "kurtosis_mean": found.kurtosis_mean,
-        "kurtosis_standard_error": found.kurtosis_standard_error,
-        "kurtosis_percentiles": found.kurtosis_percentiles,
-        "profile": found.profile,
+        "kurtosis_mean": result.kurtosis_mean,
+        "kurtosis_standard_error": result.kurtosis_standard_error,
+        "kurtosis_percentiles": result.kurtosis_percentiles,
+        "profile": result.profile,
         "outlier_threshold": outliers.OUTLIER_THRESHOLD,
-        "outlier_coordinates": found.coordinates(),
-        "persistence_coordinate": most,
+        "outlier_coordinates": result.coordinates(),
+        "persistence_coordinate": coordinate,
         "persistence_fraction": fraction,
-        "leaders": found.leaders,
-        "zero_share": found.zero_share,
-        "negative_share": found.negative_share,
-        "sample_coordinates": shown,
+        "leaders": result.leaders,
+        "zero_share": result.zero_share,
+        "negative_share": result.negative_share,
+        "sample_coordinates": sampled,
         "sample": values,
     }
 
 
 def sample(features: ArrayLike, profile: Array) -> tuple[NDArray[np.intp], Array]:
-    """Some coordinates, and z of the first images there: (N, d), (d,) → (shown,), (images, shown).
+    """Some coordinates (k,), and z of the first images there (images, k), of features (N, d).
 
     Half of the coordinates are those of the highest profile, the others evenly spread over the
     rest, in rank order.
@@ -88,9 +94,9 @@ def sample(features: ArrayLike, profile: Array) -> tuple[NDArray[np.intp], Array
     order = np.argsort(-profile, kind="stable")
     half = min(SAMPLE_COORDINATES, len(order)) // 2
     others = np.linspace(half, len(order) - 1, half).round().astype(int)
-    shown: NDArray[np.intp] = order[np.unique(np.concatenate([np.arange(half), others]))]
+    sampled: NDArray[np.intp] = order[np.unique(np.concatenate([np.arange(half), others]))]
     first = np.array(outliers.checked_features(features)[:SAMPLE_IMAGES], dtype=np.float64)
-    return shown, outliers.standardised(first)[:, shown]
+    return sampled, outliers.standardised(first)[:, sampled]
 
 
 def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
@@ -120,7 +126,7 @@ def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
         "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
         "importance_centred": both.importance,
         "importance_centred_error": both.error,
-        **{f"control_{name}": top for name, top in controls.items()},
+        **{f"control_{name}": largest for name, largest in controls.items()},
         "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
         "privileged_threshold": directions.PRIVILEGED_THRESHOLD,
         "privileged_directions": directions.privileged(importance),
@@ -185,23 +191,26 @@ def pruning_under_shift(
     directions are kept. Where there is no interval its ends are −1 and 1.
     """
     parts = directions.decompose(head)
+    kept, refits = None, []
     if pool is None:
-        baseline, drawn = PAPER_BASELINE, RANDOM_ORDERS_ON_IMAGENET
+        baseline, random_orders = PAPER_BASELINE, RANDOM_ORDERS_ON_IMAGENET
         kept = np.unique([max(1, round(share * parts.rank)) for share in SHARES]).astype(np.intp)
-        found = sweeping.sweeps(
-            sets, parts, bias, ORDERS, baseline,
-            lambda flags: sweeping.sampled(flags, baseline, kept), drawn, kept,
-        )  # fmt: skip
     else:
-        baseline, drawn = fit_baseline(*pool), RANDOM_ORDERS
+        baseline, random_orders = fit_baseline(*pool), RANDOM_ORDERS
         refits = bootstrap_baselines(*pool, RESAMPLES, SEED + 1)
-        units = [one.units for one in sets if one.units is not None]
-        found = sweeping.sweeps(
-            sets, parts, bias, ORDERS, baseline,
-            lambda flags: sweeping.resampled(flags, units, baseline, refits, SEED), drawn,
-        )  # fmt: skip
-    tables: Quantities = {"kept": found[ORDERS[0]].steps, "random_orders": drawn}
-    for part, (order, sweep) in product(Curves._fields, found.items()):
+
+    def judge(flags: Sequence[sweeping.Flags]) -> sweeping.Sweep:
+        if pool is None:
+            return sweeping.sampled(flags, baseline, kept)
+        units = [images.units for images in sets if images.units is not None]
+        return sweeping.resampled(flags, units, baseline, refits, SEED)
+
+    sweeps = sweeping.sweeps(sets, parts, bias, ORDERS, baseline, judge, random_orders, kept)
+    tables: Quantities = {
+        "kept": sweeps[ORDERS[0]].steps,
+        "random_orders": random_orders,
+    }
+    for part, (order, sweep) in product(Curves._fields, sweeps.items()):
         tables[f"{part}_{order}"] = _table(part, sweep.curves, sweep.low, sweep.high)
         if sweep.change is not None:
             change = (sweep.change, sweep.change_low, sweep.change_high)
@@ -216,58 +225,66 @@ def concepts(
 
     Concepts with fewer than `LEAST_POSITIVES` positive images, or `LEAST_CLUSTERS` clusters, are
     left out before any count; without the condition on clusters `concepts_of_few_clusters` more
-    would remain.
-    `positives`, `best` (average precision of the best direction, first draw of negatives) and
-    `best_direction` are lists over the concepts that remain, `per_direction` and
-    `per_direction_lower` (concepts that each direction encodes at both thresholds) over directions.
-    `unique_…`, `lower_…`: how many concepts some direction encodes at the threshold and at the
-    lower one; `best_…`: the mean over concepts of the best average precision. Each is a list: over
-    draws of negatives (`draws`), sets of as many random directions, permutations of the labels, and
-    random halves of the images, in which only concepts of at least `frequent_positives` are looked
-    for: their standard deviation estimates the standard error of the count of these (see
-    `concept_counts.draw`). `coordinates_…`: the same along coordinates instead of singular vectors.
-    `top_…`: see `_along_most_important`; `other_choices`: see `_other_choices`. ``annotated``:
-    negatives from images in which somebody looked for the concept.
+    would remain. `positives` is a list over the concepts that remain. `unique_…`, `lower_…`: how
+    many concepts some direction encodes at the threshold and at the lower one; `best_…`: the mean
+    over concepts of the best average precision. Each is a list: over draws of negatives (`draws`),
+    sets of as many random directions, permutations of the labels, and random halves of the images,
+    in which only concepts of at least `frequent_positives` are looked for: their standard deviation
+    estimates the standard error of the count of these (see `concept_counts.draw`).
+    `coordinates_…`: the same along coordinates instead of singular vectors. The other quantities
+    are explained by the functions below. ``annotated``: negatives from images in which somebody
+    looked for the concept.
     """
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
     settings = concept_counts.settings_for(chosen, annotated=annotated)
     parts = directions.decompose(head)
     axes = np.eye(parts.directions.shape[1])
     drawn = concept_counts.draw(chosen, settings)
-    found = concept_counts.count(features, parts.directions, drawn, settings)
+    sample, bases = drawn.own[0], (parts.directions, axes)
+    counts = concept_counts.count(features, parts.directions, drawn, settings)
     along_axes = concept_counts.count(features, axes, replace(drawn, halves=()), settings)
-    ap = np.nan_to_num(found.ap)
-    encoded = [average_precision.encoded(ap, at) for at in (settings.threshold, settings.lower)]
     return {
-        **_lists(found),
+        **_lists(counts),
         **_lists(along_axes, "coordinates_"),
-        **_along_most_important(features, parts, drawn.own[0], settings, chosen.kinds),
+        **_along_most_important(features, parts, sample, settings, chosen.kinds),
         "threshold": settings.threshold,
         "lower_threshold": settings.lower,
         "least_positives": LEAST_POSITIVES,
         "frequent_positives": settings.frequent,
-        "directions": found.directions,
+        "directions": counts.directions,
         "draws": settings.draws,
         "chance_sets": settings.chance,
         "positives": chosen.positives,
-        "best": ap.max(axis=0),
-        "best_direction": ap.argmax(axis=0),
-        "per_direction": average_precision.polysemanticity(encoded[0]),
-        "per_direction_lower": average_precision.polysemanticity(encoded[1]),
+        **_of_each(counts, settings),
         "coordinates_best": np.nan_to_num(along_axes.ap).max(axis=0),
-        "other_choices": _other_choices(
-            features, (parts.directions, axes), probe, drawn.own[0], settings, annotated
-        ),
+        "other_choices": _other_choices(features, bases, probe, sample, settings),
         "concepts_of_few_clusters": len(probe.select(LEAST_POSITIVES).names) - len(chosen.names),
     }
 
 
-def _lists(found: Found, basis: str = "") -> Quantities:
+def _of_each(counts: Found, settings: Settings) -> Quantities:
+    """What is found for each concept and each direction.
+
+    `best`: a concept's average precision along its `best_direction`, first draw of negatives;
+    `per_direction` and `per_direction_lower`: how many concepts a direction encodes at both
+    thresholds.
+    """
+    ap = np.nan_to_num(counts.ap)
+    at, lower = (average_precision.encoded(ap, t) for t in (settings.threshold, settings.lower))
+    return {
+        "best": ap.max(axis=0),
+        "best_direction": ap.argmax(axis=0),
+        "per_direction": average_precision.polysemanticity(at),
+        "per_direction_lower": average_precision.polysemanticity(lower),
+    }
+
+
+def _lists(counts: Found, basis: str = "") -> Quantities:
     """What was counted repeatedly, by the names that `concepts` gives."""
     return {
         f"{basis}{quantity}_{kind}": values[:, column]
         for kind in ("draws", "random", "permuted", "halves")
-        if len(values := getattr(found, kind))
+        if len(values := getattr(counts, kind))
         for column, quantity in enumerate(concept_counts.QUANTITIES)
     }
 
@@ -275,8 +292,8 @@ def _lists(found: Found, basis: str = "") -> Quantities:
 def _along_most_important(
     features: ArrayLike,
     parts: directions.Decomposition,
-    own: average_precision.BalancedSample,
-    settings: concept_counts.Settings,
+    sample: BalancedSample,
+    settings: Settings,
     kinds: Sequence[str],
 ) -> Quantities:
     """Concepts along the most important direction for these images, `top_direction`.
@@ -284,7 +301,7 @@ def _along_most_important(
     It points to where the images lie on average. `top_concepts`: those of highest average
     precision, the best first, as places in `positives`; `top_textures`: how many are textures.
     """
-    top, along = concept_counts.along_most_important(features, parts, own, settings)
+    top, along = concept_counts.along_most_important(features, parts, sample, settings)
     best = average_precision.top_concepts(along[None], 0, TOP_CONCEPTS)
     return {
         "top_direction": top,
@@ -297,18 +314,12 @@ def _along_most_important(
 def accuracy(right: ArrayLike, labels: ArrayLike, classes: int) -> Quantities:
     """Top-1 accuracy from what was classified right: flags (N,), labels (N,) from 0 to classes − 1.
 
-    `top1`: the fraction of all images that is right, not balanced over classes. Its standard error
-    is the binomial one, sqrt(a(1 − a) / N), as in `robustness.sampling_error`: the images are taken
-    as an independent sample. `right_per_class` and `images_per_class` follow the data set's order
-    of classes, so that a class-balanced accuracy can be computed from them. Raises ValueError
-    without images, and if flags and labels are not one per image.
+    `top1`: the fraction of all images that is right, not balanced over classes, with the binomial
+    standard error of an independent sample, sqrt(a(1 − a) / N), as in `robustness.sampling_error`.
+    `right_per_class` and `images_per_class` follow the data set's order of classes, so that a
+    class-balanced accuracy can be computed from them.
     """
     flags, numbers = np.asarray(right, dtype=bool), np.asarray(labels)
-    if not flags.size or flags.shape != numbers.shape or flags.ndim != 1:
-        raise ValueError(
-            f"an accuracy needs a flag and a label for each image, got shapes {flags.shape} and "
-            f"{numbers.shape}."
-        )
     top1 = float(flags.mean())
     return {
         "top1": top1,
@@ -328,9 +339,8 @@ def _other_choices(
     features: ArrayLike,
     bases: Sequence[Array],
     probe: ConceptImages,
-    own: average_precision.BalancedSample,
-    settings: concept_counts.Settings,
-    annotated: bool,
+    sample: BalancedSample,
+    settings: Settings,
 ) -> list[list[int]]:
     """Unique concepts at both thresholds (columns), first draw; in each row one choice is changed.
 
@@ -339,30 +349,25 @@ def _other_choices(
     for a concept, negatives from these, and positives from `LEAST_SHARE` of the picture on, of
     concepts that then have enough of them.
     """
-    changes: tuple[dict[str, Any], ...] = ({}, {"both_signs": True}, {"normalise": True})
-    choices = [(vectors, change, own) for vectors in bases for change in changes]
-    samples = [probe.select(LEAST_POSITIVES).sample(settings.seed, annotated)]
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"both_signs": True},
+        {"normalise": True},
+    )
+    choices = [(vectors, replace(settings, **c), sample) for vectors in bases for c in changes]
+    samples = [probe.select(LEAST_POSITIVES).sample(settings.seed, settings.annotated)]
     if probe.shares is not None:
         chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
         strict = probe.at_least(LEAST_SHARE).select(LEAST_POSITIVES, LEAST_CLUSTERS)
         samples.append(chosen.sample(settings.seed, annotated=True))
-        samples.append(strict.sample(settings.seed, annotated))
-    choices += [(bases[0], {}, sample) for sample in samples]
-    return [_first_counts(features, *choice, settings) for choice in choices]
-
-
-def _first_counts(
-    features: ArrayLike,
-    vectors: Array,
-    change: Mapping[str, Any],
-    sample: average_precision.BalancedSample,
-    settings: concept_counts.Settings,
-) -> list[int]:
-    """Unique concepts along directions at both thresholds, with one choice changed."""
-    changed = replace(settings, **change)
-    scores = average_precision.project(features, vectors, normalise=changed.normalise)
-    ap = concept_counts.average_precision(scores, sample, changed)
-    return [int(count) for count in concept_counts.tally(ap, changed)[:2]]
+        samples.append(strict.sample(settings.seed, settings.annotated))
+    choices += [(bases[0], settings, other) for other in samples]
+    rows = []
+    for vectors, changed, drawn in choices:
+        scores = average_precision.project(features, vectors, normalise=changed.normalise)
+        ap = concept_counts.average_precision(scores, drawn, changed)
+        rows.append([int(count) for count in concept_counts.tally(ap, changed)[:2]])
+    return rows
 
 
 def _unit_mean(features: ArrayLike) -> Array:

@@ -45,12 +45,12 @@ def textures(features: ArrayLike, shown: Any, head: ArrayLike) -> dict[str, Any]
         scores = project(h, vectors, normalise=False)
         gap = scores[is_texture].mean(axis=0) - scores[~is_texture].mean(axis=0)
         scores *= np.where(gap < 0, -1, 1)
-        return np.array([
-            [average_precision_on(sign * scores, one) for sign in (1, -1)] for one in samples
-        ])  # fmt: skip
+        return np.array(
+            [[average_precision_on(sign * scores, drawn) for sign in (1, -1)] for drawn in samples]
+        )
 
-    own = both_ways(parts.directions)
-    along, against = own[:, 0, top], own[:, 1, top]
+    along_all = both_ways(parts.directions)
+    along, against = along_all[:, 0, top], along_all[:, 1, top]
     cosines = h @ parts.directions[top]
     sign = np.sign(cosines[is_texture].mean() - cosines[~is_texture].mean())
     return {
@@ -63,7 +63,7 @@ def textures(features: ArrayLike, shown: Any, head: ArrayLike) -> dict[str, Any]
         "textures_lie_at": sign * cosines[is_texture].mean(),
         "others_lie_at": sign * cosines[~is_texture].mean(),
         "importance": importance / importance.mean(),
-        "per_direction": own[:, 0].mean(axis=(0, 2)),
+        "per_direction": along_all[:, 0].mean(axis=(0, 2)),
         "per_random_direction": both_ways(frame)[:, 0].mean(axis=(0, 2)),
     }
 

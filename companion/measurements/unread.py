@@ -7,18 +7,17 @@ Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics import basis, outliers
 from analysis.metrics.pruning import paired_difference
+from companion.measurements.invariance import Judge
 from companion.measurements.measures import Quantities
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.intp]
 
 #: Shares of the texts' variance that dropped directions hold together; sets of random directions,
 #: of which the whole curve sees the first.
@@ -38,35 +37,18 @@ class Texts(NamedTuple):
     judge: bool = False
 
 
-@dataclass(frozen=True)
-class Judge:
-    """A linear head (rows, d) with a bias (rows,) or None, which says what is lost.
+class Left(NamedTuple):
+    """What is left of images without some directions; accuracies of images that have a class.
 
-    `owners`: (rows,) the class that each row stands for. `labels`: (N,) the images' classes, −1
-    where there is none.
+    Numbers, or arrays of them.
     """
 
-    weight: Array
-    bias: Array | None
-    owners: Integers
-    labels: Integers
-
-    def predicted(self, h: Array) -> Integers:
-        """The class of each image: (N, d) → (N,)."""
-        logits = h @ self.weight.T + (0 if self.bias is None else self.bias)
-        classes: Integers = self.owners[np.argmax(logits, axis=1)]
-        return classes
-
-
-class Left(NamedTuple):
-    """What is left of images without some directions; accuracies of images that have a class."""
-
-    kurtosis: float
-    persistence: float
-    equal: float
-    accuracy: float
-    difference: float
-    error: float
+    kurtosis: Any
+    persistence: Any
+    equal: Any
+    accuracy: Any = np.nan
+    difference: Any = np.nan
+    error: Any = np.nan
 
 
 def unread(features: ArrayLike, texts: Sequence[Texts], judge: Judge | None = None) -> Quantities:
@@ -83,83 +65,102 @@ def unread(features: ArrayLike, texts: Sequence[Texts], judge: Judge | None = No
     `image_energy`: along each direction of the first set of texts, the least varying first;
     `leader_variance` and `leader_energy`: along the axis of the dominant coordinate.
     """
-    h = np.asarray(features, dtype=np.float64)
-    h = h if judge is not None and judge.bias is not None else basis.at_length_one(h)
-    found = [basis.text_directions(one.rows, one.at_length) for one in texts]
-    looks = [_looking(h, judge or _nearest(texts, place, len(h))) for place in range(len(texts))]
-    counts = [[int((np.cumsum(one.variance) <= share).sum()) for share in SHARES] for one in found]
-    sets = list(zip(looks, [one.directions for one in found], counts, strict=True))
-    frames = [basis.random_rotation(h.shape[1], seed) for seed in range(DRAWS)]
-    steps = [step for step in STEPS if step < h.shape[1]]
-    without = np.array([[look(v[:k]) for k in own] for look, v, own in sets])
-    random = np.array([[[look(f[:k]) for f in frames] for k in own] for look, _, own in sets])
-    curves = np.array([[look(v[:k]) for k in steps] for look, v, _ in sets])
-    drawn = np.array([[looks[0](f[:k]) for f in frames[:CURVE_DRAWS]] for k in steps]).mean(axis=1)
-    whole, own = outliers.outlier_features(h), basis.energy_by_text_variance(h, found[0])
+    h = basis.at_length_one(features) if judge is None else judge.sees(features)
+    found = [basis.text_directions(some.rows, some.at_length) for some in texts]
+    counts = [[int((np.cumsum(v.variance) <= share).sum()) for share in SHARES] for v in found]
+    whole, first = outliers.outlier_features(h), basis.energy_by_text_variance(h, found[0])
     leader = whole.persistence.coordinate
-    inside = [[_inside(h, v[:k], leader) for k in own_counts] for _, v, own_counts in sets]
-    energy, mean_inside, leader_inside = np.moveaxis(inside, 2, 0)  # type: ignore[type-var]
-    kurtosis, persistence, equal, accuracy, difference, error = range(len(Left._fields))
-    scored = judge is not None and bool((judge.labels >= 0).any())
-    judged = {
-        "accuracy_without": without[..., accuracy],
-        "difference_without": without[..., difference],
-        "difference_without_error": without[..., error],
-        "difference_random": random[..., difference].mean(axis=2),
-        "curve_accuracy": curves[..., accuracy],
-    }
+    inside = [
+        [_inside(h, v.directions[:k], leader) for k in dropped]
+        for v, dropped in zip(found, counts, strict=True)
+    ]
+    names = ("energy", "mean_inside", "leader_inside")
     return {
         "kurtosis": whole.kurtosis_mean,
         "persistence": whole.persistence.fraction,
         "leader": leader,
         "shares": list(SHARES),
-        "text_rows": [one.texts for one in found],
-        "spanned": [one.spanned for one in found],
-        "judged_by_itself": [int(one.judge or (len(texts) == 1 and not judge)) for one in texts],
+        "text_rows": [v.texts for v in found],
+        "spanned": [v.spanned for v in found],
+        "judged_by_itself": [int(t.judge or (len(texts) == 1 and judge is None)) for t in texts],
         "leader_variance": [(v.directions[:, leader] ** 2) @ v.variance for v in found],
         "leader_energy": (basis.at_length_one(h)[:, leader] ** 2).mean(),
         "dropped": counts,
-        "energy": energy,
-        "mean_inside": mean_inside,
-        "leader_inside": leader_inside,
-        "kurtosis_without": without[..., kurtosis],
-        "persistence_without": without[..., persistence],
-        "equal_without": without[..., equal],
-        "kurtosis_random": random[..., kurtosis].mean(axis=2),
-        "kurtosis_random_lowest": random[..., kurtosis].min(axis=2),
-        "kurtosis_random_highest": random[..., kurtosis].max(axis=2),
-        "equal_random": random[..., equal].mean(axis=2),
-        "steps": steps,
-        "curve_kurtosis": curves[..., kurtosis],
-        "curve_kurtosis_random": drawn[:, kurtosis],
-        **{name: values if scored else [[]] for name, values in judged.items()},
-        "curve_accuracy_random": drawn[:, accuracy] if scored else [],
-        "text_variance": own.variance,
-        "image_energy": own.energy,
+        **dict(zip(names, np.moveaxis(np.array(inside), 2, 0), strict=True)),
+        **_losses(h, [v.directions for v in found], counts, _judges(texts, judge, len(h))),
+        "text_variance": first.variance,
+        "image_energy": first.energy,
     }
 
 
-def _nearest(texts: Sequence[Texts], place: int, images: int) -> Judge:
-    """A judge where there is no head: which text of another set is nearest, else of the same."""
-    others = [*texts[:place], *texts[place + 1 :], texts[place]]
-    rows = basis.at_length_one(others[0].rows)
-    return Judge(rows, None, np.arange(len(rows)), np.full(images, -1))
+def _losses(
+    h: Array, sets: Sequence[Array], counts: Sequence[Sequence[int]], judges: Sequence[Judge]
+) -> Quantities:
+    """What images (N, d) lose without directions of each set, so many of them, by its judge."""
+    looks = [_looking(h, judge) for judge in judges]
+    frames = [basis.random_rotation(h.shape[1], seed) for seed in range(DRAWS)]
+    steps = [step for step in STEPS if step < h.shape[1]]
+    each = list(zip(looks, sets, counts, strict=True))
+    without = _stacked([[look(v[:k]) for k in dropped] for look, v, dropped in each])
+    random = _stacked(
+        [[[look(f[:k]) for f in frames] for k in dropped] for look, _, dropped in each]
+    )
+    curves = _stacked([[look(v[:k]) for k in steps] for look, v, _ in each])
+    drawn = _stacked([[looks[0](f[:k]) for f in frames[:CURVE_DRAWS]] for k in steps])
+    judged = {
+        "accuracy_without": without.accuracy,
+        "difference_without": without.difference,
+        "difference_without_error": without.error,
+        "difference_random": random.difference.mean(axis=2),
+        "curve_accuracy": curves.accuracy,
+    }
+    scored = (judges[0].labels >= 0).any()
+    return {
+        "kurtosis_without": without.kurtosis,
+        "persistence_without": without.persistence,
+        "equal_without": without.equal,
+        "kurtosis_random": random.kurtosis.mean(axis=2),
+        "kurtosis_random_lowest": random.kurtosis.min(axis=2),
+        "kurtosis_random_highest": random.kurtosis.max(axis=2),
+        "equal_random": random.equal.mean(axis=2),
+        "steps": steps,
+        "curve_kurtosis": curves.kurtosis,
+        "curve_kurtosis_random": drawn.kurtosis.mean(axis=1),
+        **{name: values if scored else [[]] for name, values in judged.items()},
+        "curve_accuracy_random": drawn.accuracy.mean(axis=1) if scored else [],
+    }
+
+
+def _stacked(looks: Any) -> Left:
+    """Nested lists of what is left, as arrays."""
+    return Left(*np.moveaxis(np.array(looks), -1, 0))
+
+
+def _judges(texts: Sequence[Texts], judge: Judge | None, images: int) -> list[Judge]:
+    """Who judges each set of texts: without a head the nearest text of another set, else its own.
+
+    So no set judges itself, unless it is the only one.
+    """
+    if judge is not None:
+        return [judge] * len(texts)
+    others = [texts[0 if place else 1 % len(texts)].rows for place in range(len(texts))]
+    rows = [basis.at_length_one(some) for some in others]
+    return [Judge(some, None, np.arange(len(some)), np.full(images, -1)) for some in rows]
 
 
 def _looking(h: Array, judge: Judge) -> Callable[[Array], Left]:
     """How to look at images without directions (k, d), by one judge."""
-    before, known = judge.predicted(h), judge.labels >= 0
-    right = (before == judge.labels)[known]
+    before, labelled = judge.predicted(h), judge.labels >= 0
+    right = (before == judge.labels)[labelled]
 
     def look(directions: Array) -> Left:
-        seen = basis.without(h, directions)
-        found, now = outliers.outlier_features(seen), judge.predicted(seen)
-        after = (now == judge.labels)[known]
-        change = paired_difference(after, right) if known.any() else (np.nan, np.nan)
-        return Left(
-            float(found.kurtosis_mean), found.persistence.fraction, float((now == before).mean()),
-            float(after.mean()) if known.any() else np.nan, float(change[0]), float(change[1]),
-        )  # fmt: skip
+        rest = basis.without(h, directions)
+        result, now = outliers.outlier_features(rest), judge.predicted(rest)
+        kept = (result.kurtosis_mean, result.persistence.fraction, (now == before).mean())
+        if not labelled.any():
+            return Left(*kept)
+        after = (now == judge.labels)[labelled]
+        return Left(*kept, after.mean(), *paired_difference(after, right))
 
     return look
 
