@@ -15,7 +15,6 @@ from analysis.images import broden, sets
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
 from companion.measurements import concept_probe, from_store, pending, records, tables
-from companion.measurements.records import MeasurementError
 
 NAMES = (
     *("black-c", "red-c", "wall", "bench", "leg", "fabric", "head"),
@@ -324,10 +323,10 @@ def test_images_that_are_not_in_the_features(painted):
     assert taken.data.what.endswith("18 of 1,197 labels, damaged images left out: 1")
     # Features of another copy than the one at hand are of no use, and one sentence says so.
     (painted / "images" / "ade20k" / "0002.jpg").unlink()
-    with pytest.raises(MeasurementError, match="not of the probe's images in its order"):
+    with pytest.raises(store.StoreError, match="not of the probe's images in its order"):
         measured(MODELS[0])
     shutil.rmtree(painted)
-    with pytest.raises(MeasurementError, match="none of broden1_224"):
+    with pytest.raises(DatasetError, match="none of broden1_224"):
         measured(MODELS[0])
     family = load_family("pocket_cnn")
     assert pending.jobs(family, ["concepts"]) == []

@@ -112,7 +112,7 @@ def recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
 def representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
     """Return what the features of each model are like."""
     probe = concept_probe.pocket().select(
-        concept_probe.LEAST_POSITIVES, concept_probe.LEAST_CLUSTERS
+        concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS
     )
     draws = concept_counts.draw(probe, COUNTING)
     tested = (emoji.metadata()["split"] == "test").to_numpy()
