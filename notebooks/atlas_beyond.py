@@ -26,6 +26,7 @@ import scipy
 from analysis.metrics.indicators import interval, partial_rank_correlation, rank_correlation
 from companion.measurements import accuracies, atlas
 from companion.publish import plots, robustness, style
+from companion.publish.page import Page
 
 table = accuracies.load()
 every = atlas.clip(table)
@@ -34,6 +35,7 @@ elsewhere = atlas.elsewhere(high)
 high["others"] = elsewhere.mean(axis=1)
 families = high["group"].nunique()
 drawn = {"resamples": resamples, "seed": seed}
+page = Page("atlas_beyond", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## Data set by data set
@@ -53,15 +55,13 @@ given = given.sort_values("rank correlation", ascending=False, kind="stable")
 place = {name: number for number, name in enumerate(given["of"])}
 of_set = of_set.sort_values("of", key=lambda names: names.map(place), kind="stable")
 of_set = of_set.sort_values("panel", kind="stable")
-style.figure(
+page.figure(
     "by-set",
     plots.marks(of_set, "rank correlation", verticals={"": 0}, limits=(-1, 1), height=0.26),
-    "published",
-    f"""Effective robustness goes with accuracy on most of {len(place)} other data sets; given
-    ImageNet accuracy (right) it goes with few. Bars: 95 % intervals.""",
-    more=f"""{len(high)} zero-shot CLIP models above {100 * least:.0f} % on ImageNet. Spearman's
-    correlations with effective robustness; intervals from {resamples} bootstrap resamples of
-    {families} data families (seed {seed}), each data set by itself. Flickr, MSCOCO: recall.""",
+    sets=len(place),
+    models=len(high),
+    least=100 * least,
+    families=families,
 )
 above, below = given[given["low"] > 0], given[given["high"] < 0]
 for name, apart in (("above", above), ("below", below)):
@@ -69,8 +69,8 @@ for name, apart in (("above", above), ("below", below)):
         f"{of} {value:.2f} ({low:.2f} to {top:.2f})"
         for of, value, low, top in apart[["of", "rank correlation", "low", "high"]].to_numpy()
     ]
-    style.text(name, style.minus(", ".join(cells)) or "none")
-style.text("expected", f"{0.05 * len(given):.1f}")
+    page.texts({name: style.minus(", ".join(cells)) or "none"})
+page.texts(expected=f"{0.05 * len(given):.1f}")
 
 # %% [markdown]
 # ## The mean of all other data sets
@@ -83,13 +83,11 @@ for name, (statistic, *columns) in {
     "er-given": (partial_rank_correlation, "er", "others", "imagenet"),
     "imagenet-given": (partial_rank_correlation, "imagenet", "others", "er"),
 }.items():
-    style.text(name, robustness.statistic(statistic, high, *columns, **drawn))
+    page.texts({name: robustness.statistic(statistic, high, *columns, **drawn)})
 columns = (high[name] for name in ("er", "others", "imagenet"))
 low, top = interval(partial_rank_correlation, high["group"], *columns, **drawn)
-style.holds(low < 0 < top, "given ImageNet accuracy, ER adds nothing measurable")
-style.text("models", str(len(high)))
-style.text("families", str(families))
-style.text("sets", str(elsewhere.shape[1]))
+page.holds(low < 0 < top, "effective robustness adds nothing measurable")
+page.texts(models=len(high), families=families, sets=elsewhere.shape[1])
 
 # %% [markdown]
 # ## A partial correlation by hand

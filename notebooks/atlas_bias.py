@@ -26,7 +26,7 @@ from analysis.metrics.robustness import effective_robustness
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2, FOUR_SHIFTS
 from companion.measurements.effective_robustness import view
-from companion.publish import style
+from companion.publish.page import Page
 from companion.publish.style import points
 
 table = accuracies.load()
@@ -36,6 +36,7 @@ timm = timm.assign(er=effective_robustness(timm["shifted"], timm["imagenet"], li
 supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
 weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
 ordinary = supervised["imagenet"], supervised["er"]
+page = Page("atlas_bias", "published")
 
 # %% [markdown]
 # ## Mean effective robustness of ordinary models
@@ -59,20 +60,17 @@ rows = pd.concat(
     axis=1,
 )
 rows.insert(0, "ImageNet (%)", [f"{100 * a:.0f} to {100 * b:.0f}" for a, b in pairwise(cuts)])
-style.table(
+page.table(
     "bias",
     rows,
-    "published",
-    """Above 80 % the line expects too little of ordinary models: their mean effective robustness
-    (points) exceeds the 0 of a line without bias.""",
-    more=f"""Pool: the {len(pool)} models of the paper's line, five shifts. timm: {weights} models
-    trained on ImageNet-1k alone, four shifts, refitted line. ImageNet-V2: matched-frequency; the
-    mean of its three variants gives a pool model {points(easier.min())} to
-    {points(easier.max())} points more.""",
+    pool=len(pool),
+    weights=weights,
+    lowest=points(easier.min()),
+    highest=points(easier.max()),
 )
 
 # %%
-style.text("supervised-rank", f"{rank_correlation(*ordinary):.2f}")
+page.texts(supervised_rank=f"{rank_correlation(*ordinary):.2f}")
 accurate = supervised[supervised["imagenet"] > 0.84]
 slope = np.polyfit(accurate["imagenet"], accurate["er"], 1)[0]
-style.text("supervised-slope", f"{slope:.1f}")
+page.texts(supervised_slope=f"{slope:.1f}")

@@ -26,7 +26,8 @@ from analysis.metrics.peers import curvature, left_out_error, off_the_line, shar
 from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inverse_logit, logit
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
-from companion.publish import robustness, style
+from companion.publish import robustness
+from companion.publish.page import Page
 from companion.publish.style import minus, percent, points
 
 table = accuracies.load()
@@ -39,6 +40,8 @@ def span(values, write):
     """Lowest to highest, also where they are equal."""
     return f"{write(values.min())} to {write(values.max())}"
 
+
+page = Page("atlas_data", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## A line of one collection: DataComp's and CommonPool's models on that project's three backbones
@@ -59,25 +62,24 @@ lines = {
 }
 refits = bootstrap_baselines(pools["imagenet"], pools["shifted"], resamples, seed)
 constants = minus(f"slope {line.slope:.3f}, intercept {line.intercept:.3f}, r {line.r:.3f}")
-style.figure(
+page.figure(
     "line",
     robustness.on_logit_axes(
         shown.assign(of=shown["model"] + " " + shown["weights"]), FIVE_SHIFTS, lines, refits
     ),
-    "published",
-    """Models of one collection, from four sizes of the pool and with several filters, lie near one
-    line, and nearer to a bent curve (dashed). Grey: other zero-shot models.""",
-    more=f"""Line through {len(pools)} models: {constants}. Band: 95 % of {resamples} refits to
-    resampled models (seed {seed}).""",
+    models=len(pools),
+    constants=constants,
 )
-style.holds(bent.p_value < 0.001, "the relation is bent", "published")
+page.holds(bent.p_value < 0.001, "the relation is bent", evidence="published")
 figures, power = f"{bent.p_value:.1e}".split("e")
-style.text("bent", rf"$p = {figures} \cdot 10^{{{int(power)}}}$")
-style.text("misses", f"{bent.line_misses:.3f} to {bent.parabola_misses:.3f}")
+page.texts(
+    bent=rf"$p = {figures} \cdot 10^{{{int(power)}}}$",
+    misses=f"{bent.line_misses:.3f} to {bent.parabola_misses:.3f}",
+)
 scale = pools["data"].replace("DataComp-1B", "CommonPool extra large")
 share = share_explained(off_the_line(pools["imagenet"], pools["shifted"]), scale)
-style.text("explained-scale", f"{100 * share:.0f} %")
-style.table(
+page.texts(explained_scale=f"{100 * share:.0f} %")
+page.table(
     "scales",
     pd.DataFrame(
         {
@@ -90,10 +92,6 @@ style.table(
         }
         for name, rows in pools.sort_values("imagenet").groupby("data", sort=False)
     ),
-    "published",
-    """Within most sizes of the pool the slope is lower than that of the line through them all.""",
-    more="""Lowest to highest. ER: five shifts, printed line. Off the line: accuracy under shift
-    minus what the line through all of these models expects. Slope: of the row's models alone.""",
 )
 
 # %% [markdown]
@@ -103,7 +101,7 @@ style.table(
 common = fit_baseline(usable["imagenet"], usable["shifted"])
 usable = usable.assign(off=usable["shifted"] - common.predict(usable["imagenet"]))
 ordered = usable.groupby("data")["off"].mean().sort_values(ascending=False).index
-style.table(
+page.table(
     "families",
     pd.DataFrame(
         {
@@ -117,11 +115,9 @@ style.table(
         for name in ordered
         for rows in [usable[usable["data"] == name]]
     ),
-    "published",
-    """Most data sets leave their models within a few points of one line on average; models of one
-    data set differ more. Off: mean distance of accuracy under shift from the line.""",
-    more=f"""The {len(usable)} zero-shot CLIP models above 10 % on ImageNet, and the line through
-    them (slope {common.slope:.3f}, r {common.r:.3f}). A family is left out or resampled as one.""",
+    models=len(usable),
+    slope=common.slope,
+    r=common.r,
 )
 
 # %%
@@ -133,16 +129,22 @@ for name, causes in {"data": ["group"], "size": ["size"], "both": ["group", "siz
         100 * share_explained(off_the_line(m["imagenet"], m["shifted"]), *[m[c] for c in causes])
         for m in (strong, rest)
     ]
-    style.text(f"explained-{name}", "{:.0f} % ({:.0f} %)".format(*shares))
-style.text("explained-models", str(len(strong)))
-style.text("rank", robustness.statistic(rank_correlation, usable, "imagenet", "er", **drawn))
+    page.texts({f"explained-{name}": "{:.0f} % ({:.0f} %)".format(*shares)})
+page.texts(
+    explained_models=len(strong),
+    rank=robustness.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
+)
 slopes = usable, "imagenet", "shifted"
-style.text("slope", robustness.statistic(lambda x, y: fit_baseline(x, y).slope, *slopes, **drawn))
+page.texts(slope=robustness.statistic(lambda x, y: fit_baseline(x, y).slope, *slopes, **drawn))
 for name, rows in {
     "left-out": usable,
     "left-out-less": usable[usable["group"] != "NLLB-CLIP"],
 }.items():
     error = left_out_error(rows["imagenet"], rows["shifted"], rows["group"])
-    style.text(name, f"{100 * error:.1f}")
-    style.text(f"{name}-spread", f"{100 * rows['er'].std():.1f}")
-    style.text(f"{name}-models", f"{len(rows)} models, {rows['group'].nunique()} families")
+    page.texts(
+        {
+            name: f"{100 * error:.1f}",
+            f"{name}-spread": f"{100 * rows['er'].std():.1f}",
+            f"{name}-models": f"{len(rows)} models, {rows['group'].nunique()} families",
+        }
+    )

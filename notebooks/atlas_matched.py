@@ -28,7 +28,8 @@ from analysis.metrics.robustness import effective_robustness, fit_baseline, matc
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FOUR_SHIFTS
 from companion.measurements.effective_robustness import view
-from companion.publish import plots, robustness, style
+from companion.publish import plots, robustness
+from companion.publish.page import Page
 from companion.publish.style import percent, points, with_interval
 
 table = accuracies.load()
@@ -39,6 +40,7 @@ timm = four[four["source"] == "timm"]
 supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
 finetuned = timm[timm["level"] == "finetuned"].sort_values("imagenet")
 weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
+page = Page("atlas_matched", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## Equal accuracy by hand
@@ -74,7 +76,7 @@ def excess(model):
     return with_interval(model.excess, low, high)
 
 
-style.table(
+page.table(
     "matched",
     pd.DataFrame(
         {
@@ -90,13 +92,11 @@ style.table(
         }
         for m in finetuned.itertuples()
     ),
-    "published",
-    """Finetuned CLIP models are more robust than supervised models of their accuracy are expected
-    to be (points, four shifts). Expected: local fit to supervised models; excess: ER minus it.""",
-    more=f"""Quadratic fit in logit accuracy to models within {100 * reach:g} points; brackets:
-    {resamples} resamples of {kinds.nunique()} kinds of model (seed {seed}). †: more accurate than
-    every supervised model. Refitted line:
-    slope {modern.slope:.3f}, intercept −{-modern.intercept:.3f}; {weights} models.""",
+    reach=100 * reach,
+    kinds=kinds.nunique(),
+    slope=modern.slope,
+    minus_intercept=-modern.intercept,
+    weights=weights,
 )
 
 # %%
@@ -115,26 +115,30 @@ parts = {
 shown = pd.concat([rows.assign(series=name) for name, rows in parts.items()], ignore_index=True)
 shown = shown[(shown["imagenet"] > 0.6)].assign(of=shown["model"], **{X: 100 * shown["imagenet"]})
 counts = shown["series"].value_counts()
-style.figure(
+page.figure(
     "equals",
     plots.scatter(
         robustness.in_points(shown, X), X, robustness.ER, horizontals={"": 0}, height=3.8
     ),
-    "published",
-    """Accurate supervised models have effective robustness, too. Vertical line: what a finetuned
-    CLIP model has beyond the ER expected at its accuracy.""",
-    more=f"""Four shifts, above 60 % on ImageNet: {counts["supervised"]} marks of supervised models,
-    one for each image size, {counts["zero-shot CLIP"]} zero-shot and {len(finetuned)} finetuned
-    CLIP models.""",
+    supervised=counts["supervised"],
+    zero_shot=counts["zero-shot CLIP"],
+    finetuned=len(finetuned),
 )
 
 # %%
 comparable = (finetuned["excess"] - finetuned["limit"]).dropna()
-style.holds((comparable > 0).all(), "all lie further above it than 97.5 % of the supervised models")
-style.text("exceed", str(len(comparable)))
+page.holds(
+    (comparable > 0).all(),
+    "lie further above the expectation than 97.5 % of the supervised models do",
+)
+page.texts(exceed=len(comparable))
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
     m = openai.loc[f"vit_{tag}_clip_224"]
-    style.text(name, points(m["er"]))
-    style.text(f"{name}-excess", points(m["excess"]))
-    style.text(f"{name}-limit", points(m["limit"]))
+    page.texts(
+        {
+            name: points(m["er"]),
+            f"{name}-excess": points(m["excess"]),
+            f"{name}-limit": points(m["limit"]),
+        }
+    )

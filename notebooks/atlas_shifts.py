@@ -28,11 +28,13 @@ from analysis.metrics.peers import off_the_line
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.measurements.atlas import SHIFT_TITLES
-from companion.publish import plots, robustness, style
+from companion.publish import plots, robustness
+from companion.publish.page import Page
 from companion.publish.style import minus
 
 every = atlas.models(accuracies.load())
 clip = every[every["source"] == "open_clip"]
+page = Page("atlas_shifts", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## Above the lines
@@ -51,18 +53,9 @@ for first, second in combinations(FIVE_SHIFTS, 2):
     rho = partial_rank_correlation(high[first], high[second], high["imagenet"])
     names = f"{SHIFT_TITLES[first]} and {SHIFT_TITLES[second]}"
     rows.append({"shifts": names, "r": r, "of ranks": minus(f"{rho:.2f}")})
-style.table(
-    "shifts",
-    pd.DataFrame(rows),
-    "published",
-    """R and Sketch agree about which models are robust, and so do ObjectNet and A; most pairs do
-    not. Correlation given ImageNet accuracy, with its 95 % interval.""",
-    more=f"""{len(high)} zero-shot CLIP models above 60 %, accuracies as logits. Intervals:
-    {resamples} bootstrap resamples of {high["group"].nunique()} data families (seed {seed}), lines
-    held fixed, each pair by itself. Of ranks: partial rank correlation.""",
-)
+page.table("shifts", pd.DataFrame(rows), models=len(high), families=high["group"].nunique())
 shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
-style.text("axes", f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
+page.texts(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
 
 # %%
 X, Y = "renditions (logits off the line)", "hard photographs (logits off the line)"
@@ -81,7 +74,7 @@ parts = [
     shown.assign(look="small", label="", series="a model"),
     named.assign(look="filled", series="mean of a data family"),
 ]
-style.figure(
+page.figure(
     "kinds",
     plots.scatter(
         pd.concat(parts, ignore_index=True),
@@ -92,12 +85,7 @@ style.figure(
         horizontals={"": 0},
         height=3.8,
     ),
-    "published",
-    """Robustness to renditions and to hard photographs are two quantities, given ImageNet accuracy:
-    data families that lead in one need not lead in the other. Named: means of families.""",
-    more=f"""Axes: mean distance (logits) above the lines of ImageNet-R and ImageNet-Sketch, and
-    above those of ObjectNet and ImageNet-A. {len(high)} zero-shot CLIP models above 60 %; families
-    with two models or more are named.""",
+    models=len(high),
 )
 
 # %%
@@ -113,11 +101,5 @@ for title, (openai, laion, tag) in PAIRS.items():
     cells = {SHIFT_TITLES[s]: minus(f"{difference[s]:+.2f}") for s in FIVE_SHIFTS}
     rows.append({"backbone": title} | cells)
     ahead = difference["imagenet_a"] > 0 > difference["imagenet_sketch"]
-    style.holds(ahead, "OpenAI's models are ahead on ImageNet-A, LAION-2B's on Sketch")
-style.table(
-    "openai-laion",
-    pd.DataFrame(rows),
-    "published",
-    """OpenAI's models are ahead on ImageNet-A, LAION-2B's on Sketch (OpenAI's minus LAION-2B's
-    distance from the line of each shift, logits). Single models, so no intervals.""",
-)
+    page.holds(ahead, at="openai-laion")
+page.table("openai-laion", pd.DataFrame(rows))

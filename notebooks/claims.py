@@ -35,11 +35,13 @@ from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
 from companion.publish import cards, style, words
+from companion.publish.page import Page
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
 evidence = replace(gather(edition), cuts=cuts)
 verdicts = judge_all(evidence, claims)
+page = Page("claims", words.kind(evidence.measurements))
 
 # %% [markdown]
 # ## What a verdict rests on
@@ -56,10 +58,14 @@ verdicts["K-zero-shot"].cases, verdicts["K-zero-shot"].covered, verdicts["K-zero
 
 # %%
 for name, claim in claims.items():
-    style.text(name, cards.card(claim, verdicts[name], evidence))
-    style.text(f"{name}-line", cards.line(claim, verdicts[name]))
-    style.text(f"{name}-outcome", cards.outcome(verdicts[name]))
-    style.text(f"{name}-badge", cards.badge(verdicts[name]))
+    page.texts(
+        {
+            name: cards.card(claim, verdicts[name], evidence),
+            f"{name}-line": cards.line(claim, verdicts[name]),
+            f"{name}-outcome": cards.outcome(verdicts[name]),
+            f"{name}-badge": cards.badge(verdicts[name]),
+        }
+    )
 
 # %%
 ledger = pd.DataFrame(
@@ -71,21 +77,14 @@ ledger = pd.DataFrame(
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
     }
 )
-style.table(
-    "ledger", ledger, words.kinds("published", words.kind(evidence.measurements)),
-    "What came of the paper's claims in this build; the cards below give the evidence.",
-    search="Find a claim", choose="verdict",
-    columns={"evidence": "How many of the claim's models were measured, and what they say."},
-)  # fmt: skip
-style.text("counts", cards.counts(verdicts))
-style.text("strip", cards.strip(claims, verdicts))
-style.text("cost", cards.cost(evidence.families.values()))
+page.table("ledger", ledger, words.kinds("published", words.kind(evidence.measurements)))
+page.texts(
+    counts=cards.counts(verdicts),
+    strip=cards.strip(claims, verdicts),
+    cost=cards.cost(evidence.families.values()),
+)
 brief = [cards.brief(claim, verdicts[name]) for name, claim in claims.items()]
-style.table(
-    "brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brief}),
-    words.kind(evidence.measurements),
-    "The paper's claims, judged by the same rules for the pocket lab's models.",
-)  # fmt: skip
+page.table("brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brief}))
 
 # %% [markdown]
 # ## Who is robust
@@ -112,9 +111,4 @@ robust = pd.DataFrame(
     }
     for name, known in evidence.robust.items()
 )
-style.table(
-    "robust", robust, words.kinds("published", words.kind(evidence.measurements)),
-    "Which models are robust: their excess over ordinary models of equal accuracy, in points.",
-    more="""Limit: 97.5 % of the ordinary models have less. Last column: the answer with ordinary
-    models within so many points of ImageNet accuracy: + robust, − not robust, ? not known.""",
-)  # fmt: skip
+page.table("robust", robust, words.kinds("published", words.kind(evidence.measurements)))

@@ -34,7 +34,8 @@ from companion.claims.evidence import of_family
 from companion.claims.rules import judge
 from companion.measurements import concept_probe
 from companion.measurements.tables import counts_of
-from companion.publish import cards, concept_tables, pictures, plots, style, words
+from companion.publish import cards, concept_tables, pictures, plots, words
+from companion.publish.page import Page
 
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 backbone = load_family(family)
@@ -42,6 +43,7 @@ measured = concept_tables.of_family(backbone)
 probe = concept_tables.chosen(measured.values())  # None without features on this disk
 live = [words.whose(m)[1] for m in measured.values() if m.live]
 evidence = words.kind(measured.values())
+page = Page("concepts", evidence, backbone=backbone.title)
 
 # %% [markdown]
 # ## How many concepts
@@ -49,35 +51,20 @@ evidence = words.kind(measured.values())
 # %%
 known = of_family(backbone, measured.values())
 rows = concept_tables.against_chance(measured, known.counts)
-style.figure(
+page.figure(
     "counts",
     plots.marks(rows, "concepts", other="chance") if len(rows) else None,
-    evidence,
-    f"""Permuted labels reach few concepts, random directions about as many as each
-    {backbone.title} head. Filled: the head, with its range over draws; hollow: chance.""",
-    more=concept_tables.probe(measured.values()),
+    probe=concept_tables.probe(measured.values()),
 )
 
 # %%
-MORE = """Mean (lowest to highest): over draws of negatives, sets of random directions,
-permutations of the labels. Mean best AP: percent. *Frequent*: concepts of many positives, in one
-draw; the interval, from random halves of the images, is rough."""
 for basis, along in BASES.items():
-    style.table(
+    page.table(
         f"table-3{'-coordinates' * bool(basis)}",
         concept_tables.beside_chance(measured, basis),
-        evidence,
-        f"""Unique concepts that the {along} of each {backbone.title} model encode, compared with
-        two kinds of chance: the counterpart of the paper's Table 3.""",
-        more=MORE,
+        along=along,
     )
-style.table(
-    "differences",
-    concept_tables.excess(measured),
-    evidence,
-    """The first model's excess over each other model, among frequent concepts, with its 95 %
-    interval from random halves of the images. Mean best AP: points.""",
-)
+page.table("differences", concept_tables.excess(measured))
 
 # %% [markdown]
 # ## What the levels share
@@ -90,19 +77,12 @@ shared = {
     for basis, along in BASES.items()
     for cut in cuts
 }
-style.table(
+page.table(
     "regions",
     pd.DataFrame({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items()),
-    evidence,
-    """Concepts that the zero-shot model (ZS), the model finetuned from it (FT) and the supervised
-    model (SUP) encode: the numbers of the paper's Figure 4. One draw of negatives.""",
 )
-style.figure(
-    "venn",
-    pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None,
-    evidence,
-    f"""How the concepts of three levels overlap: the paper's Figure 4 for {backbone.title},
-    measured here. Areas are approximate; a level that encodes nothing has no circle.""",
+page.figure(
+    "venn", pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None
 )
 
 # %% [markdown]
@@ -123,21 +103,17 @@ for model in live[:1]:
     by_hand = share[in_order].mean()
     scores = project(h, v, normalise=False)
     assert np.isclose(by_hand, average_precision_on(scores, drawn)[0, 0], atol=1e-3)
-    style.text(
-        "by-hand", f"{model.title}, v1, *{probe.names[0]}*: average precision {by_hand:.2f}."
-    )
+    page.texts(by_hand=f"{model.title}, v1, *{probe.names[0]}*: average precision {by_hand:.2f}.")
 
 # %%
 images, _ = concept_tables.emoji_of(probe)
 concept, top = concept_tables.top_images(live[0], probe, shown) if len(images) else ("", {})
 alt = f"Two rows of emoji, the {shown} that score highest for {concept}."
-style.figure(
+page.figure(
     "top-images",
     pictures.pictures({by: images[rows] for by, rows in top.items()}, alt) if top else None,
     "live",
-    f"""Five images at the top do not show what a direction means. Concept: *{concept}*; rows: the
-    best of the head's directions for it, and the best of the same number of random ones.""",
-    more="AP: average precision. Artists and licences: {doc}`/appendix/licences`.",
+    concept=concept,
 )
 
 # %% [markdown]
@@ -146,5 +122,5 @@ style.figure(
 # %%
 for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
-        style.text(f"claim-{name}", f"**{name}.** {cards.brief(claim, judge(claim, known))}")
-words.missing("concepts", backbone, list(measured.values()))
+        page.texts({f"claim-{name}": f"**{name}.** {cards.brief(claim, judge(claim, known))}"})
+page.texts(words.missing("concepts", backbone, list(measured.values())))

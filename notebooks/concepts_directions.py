@@ -26,12 +26,14 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.measurements.tables import counts_of
-from companion.publish import concept_tables, pictures, plots, style, words
+from companion.publish import concept_tables, pictures, plots, words
+from companion.publish.page import Page
 
 backbone = load_family(family)
 measured = concept_tables.of_family(backbone)
 live = {title: m for title, m in measured.items() if m.live}  # features of these are here
 evidence = words.kind(measured.values())
+page = Page("concepts_directions", evidence, shown=shown)
 
 # %% [markdown]
 # ## What the choices do
@@ -54,17 +56,7 @@ choices = pd.DataFrame(
     }
     for title, m in measured.items()
 )
-style.table(
-    "choices",
-    choices,
-    evidence,
-    """How the number of unique concepts depends on choices that the paper leaves open: at the
-    higher / at the lower threshold, from one draw of negatives.""",
-    more="""*Both signs*: the better of a direction and its opposite. *Length 1*: of features.
-    *Look-alikes too*: concepts may rest on images that look alike. Broden only, *annotated
-    negatives*: images annotated in the concept's category; *1 % of a picture*: less shows no
-    concept.""",
-)
+page.table("choices", choices)
 
 # %% [markdown]
 # ## Concepts per direction
@@ -80,12 +72,9 @@ parts = [
 ]
 place = "direction, most concepts first"
 curves = pd.concat(p.assign(**{place: np.arange(1, len(p) + 1)}) for p in parts) if parts else None
-style.figure(
+page.figure(
     "polysemanticity",
     plots.lines(curves, place, "concepts", drawstyle="steps-mid") if parts else None,
-    evidence,
-    """Concepts per direction, the proxy for polysemanticity, at the two thresholds. A concept
-    counts in every direction that encodes it. One draw of negatives.""",
 )
 
 # %% [markdown]
@@ -97,13 +86,7 @@ style.figure(
 probe = concept_tables.chosen(live.values())
 cuts = [m.value(cut) for m in [*live.values()][:1] for cut in ("threshold", "lower_threshold")]
 kinds = ({"model": t} | concept_tables.kinds(counts_of(m), probe, cuts) for t, m in live.items())
-style.table(
-    "kinds",
-    pd.DataFrame(kinds),
-    "live",
-    """Concepts of each kind that some right singular vector encodes, at the higher / at the lower
-    threshold, and the mean best average precision. One draw of negatives.""",
-)
+page.table("kinds", pd.DataFrame(kinds), "live")
 
 # %% [markdown]
 # ## The most important direction
@@ -115,35 +98,14 @@ for title, m in live.items():
     row, order = concept_tables.most_important(words.whose(m)[1], probe, named)
     along.append(row)
     ends[title] = [*order[:shown], *order[-shown:]]
-style.table(
-    "top-concepts",
-    pd.DataFrame(along),
-    "live",
-    """The most important direction of each head and the concepts with the highest average precision
-    along it. The direction is signed so that it points to where the images lie on average.""",
-    more="Importance is for images of the training distribution where their features are here.",
-)
-style.figure(
-    "pictures",
-    pictures.ends(ends, images, names) if len(images) else None,
-    "live",
-    f"""The {shown} test images that score highest and the {shown} that score lowest on the most
-    important direction, in all drawing styles. Artists and licences:
-    {{doc}}`/appendix/licences`.""",
-)
+page.table("top-concepts", pd.DataFrame(along), "live")
+page.figure("pictures", pictures.ends(ends, images, names) if len(images) else None, "live")
 
 # %% [markdown]
 # ## Every concept
 
 # %%
-style.table(
-    "every-concept",
-    concept_tables.lookup(probe, live),
-    "live",
-    """Each concept's best average precision in percent; the right singular vector that reaches it
-    is in brackets. One draw of negatives.""",
-    search="Find a concept",
-)
+page.table("every-concept", concept_tables.lookup(probe, live), "live")
 
 # %% tags=["remove-input"]
-words.missing("concepts", backbone, list(measured.values()))
+page.texts(words.missing("concepts", backbone, list(measured.values())))

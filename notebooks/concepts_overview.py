@@ -24,11 +24,13 @@ from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.claims import ledger
 from companion.publish import concept_tables, measured, pictures, style, words
+from companion.publish.page import Page
 
 families = load_families(edition)
 on_broden = [m for m in measured.known("concepts", edition) if m.data.name == "broden"]
 stated = ledger.printed_regions(ledger.load_claims()["C-overlap"])
 printed = {name: stated[name] for name in families if name in stated}
+page = Page("concepts_overview", "published")
 
 # %% [markdown]
 # ## What the paper prints
@@ -45,30 +47,22 @@ rows = pd.DataFrame(
     | {title: words.share_of(regions, *levels) for title, levels in SHARES.items()}
     for name, regions in printed.items()
 )
-style.table(
-    "printed",
-    rows,
-    "published",
-    """Unique concepts of OpenAI's models as version 1 of the paper prints them (Figure 4).
-    **The paper's own numbers, not a measurement of this book.** The sums and shares are ours.""",
-    more="FT: finetuned; ZS: zero-shot; SUP: supervised. Broden has 1,197 concepts.",
-)
-style.figure(
-    "venn",
-    pictures.venn({families[name].title: regions for name, regions in printed.items()}),
-    "published",
-    """How the concepts of OpenAI's zero-shot, finetuned and supervised models overlap, redrawn
-    from version 1's Figure 4. **The paper's own numbers, not a measurement of this book.** Areas
-    are approximate.""",
+page.table("printed", rows)
+page.figure(
+    "venn", pictures.venn({families[name].title: regions for name, regions in printed.items()})
 )
 of_finetuned = rows.set_index("backbone")[[*SHARES][:2]].astype(int)
 zero_shot, supervised = (of_finetuned[title] for title in of_finetuned)
-style.holds(
-    (zero_shot > supervised).all(), "zero-shot shares more than supervised in each", "published"
+page.holds(
+    (zero_shot > supervised).all(),
+    "The first share is larger for every backbone",
+    evidence="published",
 )
 ends = (f"{zero_shot[name]} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax()))
-style.text("shares", f"between {' and '.join(ends)} of what a finetuned model encodes")
-style.text("shares-supervised", f"{supervised.min()} to {supervised.max()} %")
+page.texts(
+    shares=f"between {' and '.join(ends)} of what a finetuned model encodes",
+    shares_supervised=f"{supervised.min()} to {supervised.max()} %",
+)
 
 # %% [markdown]
 # ## What is measured
@@ -77,11 +71,4 @@ style.text("shares-supervised", f"{supervised.min()} to {supervised.max()} %")
 
 # %%
 titled = {", ".join((words.whose(m)[0].title, words.whose(m)[1].title)): m for m in on_broden}
-style.table(
-    "measured",
-    concept_tables.beside_chance(titled),
-    words.kind(on_broden),
-    """Concepts that some right singular vector encodes on Broden, compared with the same number of
-    random directions and with permuted labels.""",
-    more="Mean (lowest to highest) over draws of negatives, sets of directions, and permutations.",
-)
+page.table("measured", concept_tables.beside_chance(titled), words.kind(on_broden))

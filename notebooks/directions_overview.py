@@ -23,13 +23,15 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 import numpy as np
 import pandas as pd
 
-from companion.publish import figures, measured, style, words
-from companion.publish.style import digits, holds
+from companion.publish import figures, measured, words
+from companion.publish.page import Page
+from companion.publish.style import digits
 
 found = measured.known("privileged_directions", edition, "reader")
 example = measured.example(found)
 clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
-style.text("coverage", measured.coverage(found, edition, "reader"))
+page = Page("directions_overview", words.kind(found))
+page.texts(coverage=measured.coverage(found, edition, "reader"))
 
 # %% [markdown]
 # ## Importance of every direction
@@ -40,16 +42,8 @@ heads |= {
     f"{measured.model_title(m)}, ImageNet's head": m for m in measured.with_imagenets_head(found)
 }
 peaks = [m.value("importance").max() for m in heads.values()]
-holds(min(peaks) > threshold, "one direction of each head far exceeds the mean")
-style.figure(
-    "importance",
-    figures.importance(heads, threshold),
-    words.kind(heads.values()),
-    """One direction of each head far exceeds the mean importance, much less so once the head's mean
-    row is subtracted (dashed), which changes no prediction.""",
-    more="""The counterpart of the paper's Figure 2. ImageNet's head: 1,000 classes, each the mean
-    of 80 templates.""",
-)
+page.holds(min(peaks) > threshold, at="importance")
+page.figure("importance", figures.importance(heads, threshold), words.kind(heads.values()))
 
 # %%
 rows = pd.DataFrame(
@@ -59,17 +53,7 @@ rows = pd.DataFrame(
     for m in found
 )
 chance = np.sqrt(2 / (np.pi * clip.counts["components"]))
-style.table(
-    "directions",
-    rows,
-    words.kind(found),
-    """The most important direction v: its importance over the mean, for the head as it is and for
-    the mean-centred head, and what else v lies along.""",
-    more=f"""Cos: mean |cos| of v with images (a random direction: about {chance:.3f} in 512
-    components), with the mean image, the head's mean row, and the modality gap. In dominant: share
-    of v's squared length in the dominant coordinate (in brackets). Sd: of the cosine over
-    images.""",
-)
+page.table("directions", rows, chance=chance)
 
 # %% [markdown]
 # ## What images and head share
@@ -85,7 +69,7 @@ with np.load("notebooks/teach/embeddings.npz") as file:
     }
 v = np.linalg.svd(unit["captions"], full_matrices=False)[2][:2]
 v *= np.sign(unit["captions"].mean(axis=0) @ v.T)[:, None]  # captions on the right
-style.figure(
+page.figure(
     "cone",
     figures.clouds(
         {
@@ -96,8 +80,6 @@ style.figure(
         "modality gap",
     ),
     "recorded",
-    """Images and head rows share the first direction: no point lies near the origin. Arrows lead
-    from the origin to the two means; the bracket between them is the modality gap.""",
 )
 
 # %% [markdown]
@@ -106,20 +88,18 @@ style.figure(
 # %%
 cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
 spread = clip.value("top_cosine_deviation")
-holds(spread < cosine / 2, "it is mostly common to all images")
-holds(control.value("importance").max() > threshold, "random weights have such a direction, too")
-style.texts(
-    {
-        "importance-largest": digits(clip.value("importance").max()),
-        "importance-centred": digits(clip.value("importance_head_centred")[0]),
-        "with-head-mean": f"{clip.value('top_with_head_mean'):.3f}",
-        "with-gap": f"{clip.value('top_with_gap'):.3f}",
-        "cosine": f"{cosine:.3f}",
-        "spread": f"{spread:.3f}",
-        "spread-share": f"{100 * spread / cosine:.0f} %",
-        "control-largest": digits(control.value("importance").max()),
-        "control-centred": digits(control.value("importance_head_centred")[0]),
-    }
+page.holds(spread < cosine / 2, "it is mostly common to all images")
+page.holds(control.value("importance").max() > threshold, "a large importance alone does not show")
+page.texts(
+    importance_largest=digits(clip.value("importance").max()),
+    importance_centred=digits(clip.value("importance_head_centred")[0]),
+    with_head_mean=f"{clip.value('top_with_head_mean'):.3f}",
+    with_gap=f"{clip.value('top_with_gap'):.3f}",
+    cosine=f"{cosine:.3f}",
+    spread=f"{spread:.3f}",
+    spread_share=f"{100 * spread / cosine:.0f} %",
+    control_largest=digits(control.value("importance").max()),
+    control_centred=digits(control.value("importance_head_centred")[0]),
 )
 
 # %%
@@ -128,12 +108,10 @@ of_data = words.of_same_model(clip, "outlier_features")
 dominant = {data: int(m.value("persistence_coordinate")) for data, m in of_data.items()}
 images, most = dominant[clip.data.name], int(parts.argmax())
 captions = next(c for data, c in dominant.items() if "captions" in data)
-holds(most == captions != images, "most of it lies in the coordinate dominant in captions")
-style.texts(
-    {
-        "images-dominant": str(images),
-        "images-part": f"{100 * parts[images]:.1f} %",
-        "captions-dominant": str(most),
-        "captions-part": f"{100 * parts[most]:.1f} %",
-    }
+page.holds(most == captions != images, "which is dominant in captions")
+page.texts(
+    images_dominant=images,
+    images_part=f"{100 * parts[images]:.1f} %",
+    captions_dominant=most,
+    captions_part=f"{100 * parts[most]:.1f} %",
 )

@@ -34,27 +34,29 @@ from analysis.metrics.robustness import effective_robustness
 from companion.measurements import accuracies
 from companion.measurements import effective_robustness as er
 from companion.measurements.records import available
-from companion.publish import robustness, style
+from companion.publish import robustness
+from companion.publish.page import Page
 
 backbone = load_family(family)
 table = accuracies.known([backbone], available("accuracy", backbone, sets.GRID))
 views = er.views(backbone.edition, pool_v2)
 models = [view.models(table) for view in views]
 evidence = robustness.evidence(*models)
+page = Page(
+    "effective_robustness", evidence, backbone=backbone.title, resamples=resamples, seed=seed
+)
 
 # %%
 for name, view, rows in zip(("figure-1", "figure-2"), views, models, strict=True):
     trained = rows.loc[rows["level"] != "random", "er"]
     drawing = robustness.against_baseline(view, rows, backbone.edition, resamples, seed)
-    style.figure(
+    page.figure(
         name,
         drawing,
         robustness.evidence(rows),
-        f"""On {robustness.WORDS[view.shifts].shifts}, {(trained > 0).sum()} of {len(trained)}
-        {backbone.title} models do better than the line expects. Effective robustness is the
-        vertical distance to it: to the dashed line, if there is one.""",
-        more=f"""Band: 95 % of {resamples} refits to resampled pools (seed {seed}). Do not compare
-        values between the two figures. Models with random weights lie outside, near chance.""",
+        shifts=robustness.WORDS[view.shifts].shifts,
+        above=(trained > 0).sum(),
+        models=len(trained),
     )
 
 # %% [markdown]
@@ -67,15 +69,7 @@ parts = []
 for view, rows in zip(views, models, strict=True):
     drawn = er.resampled(view, rows, resamples, seed) if backbone.edition == "pocket" else {}
     parts.append(robustness.model_table(backbone, view, er.averaged(rows, drawn)))
-style.table(
-    "table-1",
-    pd.concat(parts).fillna(""),
-    evidence,
-    f"Effective robustness of the {backbone.title} models. Compare rows on the same shifts only.",
-    more=f"""±: 95 % interval from the finite test sets, baseline fixed. Checkpoints: median (lowest
-    to highest). Seeds: mean (95 % interval), then each. Not published on all shifts:
-    {"; ".join(absent) or "no model"}.""",
-)
+page.table("table-1", pd.concat(parts).fillna(""), absent="; ".join(absent) or "no model")
 
 # %% [markdown] tags=["pocket"]
 # In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.
@@ -84,15 +78,7 @@ style.table(
 
 # %%
 orders = (er.in_paper_order(backbone, rows) for rows in models)
-style.table(
-    "views",
-    robustness.views_table(zip(views, orders, strict=True)),
-    evidence,
-    """How well each baseline fits its pool, and how often the paper's order of levels holds:
-    zero-shot above finetuned above supervised.""",
-    more="""r: correlation of the pool's logits. Scatter: standard deviation of the pool's distances
-    from the line. Order: of pretraining sets or seeds with all three levels.""",
-)
+page.table("views", robustness.views_table(zip(views, orders, strict=True)))
 
 # %% [markdown]
 # ## Shift by shift
@@ -104,13 +90,8 @@ style.table(
 alone, lines = er.by_shift(views, table)
 first = views[0]
 never_right = int((first.pool[[*first.shifts]] == 0).to_numpy().sum())
-style.figure(
-    "by-shift",
-    robustness.each_shift(alone, lines, backbone.edition),
-    evidence,
-    f"""Effective robustness of the {backbone.title} models on each shift alone, against the pool's
-    line on that shift. One mark per model and seed; r: the fit's correlation.""",
-    more=f"Accuracies of exactly 0 % have no logit and are left out ({never_right}).",
+page.figure(
+    "by-shift", robustness.each_shift(alone, lines, backbone.edition), never_right=never_right
 )
 
 # %% [markdown]
@@ -125,13 +106,7 @@ style.figure(
 
 # %%
 fits = [robustness.under_each_line(backbone, *pair) for pair in zip(views, models, strict=True)]
-style.table(
-    "fits",
-    pd.concat(fits).fillna(""),
-    evidence,
-    f"""Lines that could be the baseline, in logits, and the effective robustness (points) of the
-    {backbone.title} models under each. The last row is for other shifts.""",
-)
+page.table("fits", pd.concat(fits).fillna(""))
 
 # %% [markdown]
 # ## From accuracies to effective robustness, by hand
@@ -146,4 +121,4 @@ for model in models[0].to_dict("records")[:1]:
     expected = 1 / (1 + np.exp(-(first.reference.slope * logit + first.reference.intercept)))
     by_hand = shifted - expected
     assert np.isclose(by_hand, effective_robustness(shifted, model["imagenet"], first.reference))
-    style.text("by-hand", f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")
+    page.texts(by_hand=f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")

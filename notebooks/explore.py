@@ -23,7 +23,8 @@ import pandas as pd
 from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import fit_baseline
 from companion.measurements import accuracies, atlas, records
-from companion.publish import explore, style
+from companion.publish import explore
+from companion.publish.page import Page
 
 table = accuracies.load()
 families = load_families(edition)
@@ -33,6 +34,7 @@ measured = [
     if m.family in families or m.family.startswith(f"{ZOO}-")
 ]
 data = explore.data(table, families, measured)
+page = Page("explore")
 
 # %% [markdown]
 # ## One line by hand
@@ -45,16 +47,13 @@ line = fit_baseline(clip["imagenet"], clip["shifted"])
 assert np.isclose(line.slope, kept["slope"])
 
 # %%
-style.explorer("models", data)
-style.text("count", f"{len(data['model']):,}")
+page.explorer("models", data)
+page.texts(count=f"{len(data['model']):,}")
 
 # %%
 aside = atlas.set_aside(table)
-style.text("not-counted", str(len(aside)))
+page.texts(not_counted=len(aside))
 names = (aside["model"] + " " + aside["weights"]).str.strip()
-style.table(
-    "aside",
-    pd.DataFrame({"model": names, "source": aside["source"], "why": aside["reason"]}),
-    None,
-    "Published rows that the atlas and the explorer do not count, each with its reason.",
+page.table(
+    "aside", pd.DataFrame({"model": names, "source": aside["source"], "why": aside["reason"]}), ""
 )

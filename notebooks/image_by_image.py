@@ -22,12 +22,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
-from companion.publish import measured, plots, style, words
-from companion.publish.style import digits, holds, minus, percent
+from companion.publish import measured, plots, words
+from companion.publish.page import Page
+from companion.publish.style import digits, minus, percent
 
 found = measured.known("image_by_image", edition)
-kind = words.kind(found) if found else None
 trained = [m for m in found if m.level != "random"]
+page = Page("image_by_image", words.kind(found))
 
 # %% [markdown]
 # ## By hand
@@ -61,7 +62,7 @@ for name, panel in PANELS.items():
     below = [m for m in trained if m.value(value) <= 0]
     within = [m.value(f"{value}_within") for m in trained]
     within = [float(rho[0]) for rho in within if len(rho)]
-    style.texts(
+    page.texts(
         {
             f"{name}-below": f"{len(below)} of {len(trained)}",
             f"{name}-clear": str(sum(rho.high < 0 for m, rho in each if m in trained)),
@@ -69,26 +70,19 @@ for name, panel in PANELS.items():
         }
     )
     every = pooled([m.value(value) for m in trained], [m.counts["images"] for m in trained])
-    holds(every.high < 0, "such images are recognised less often")
-    style.text(f"{name}-pooled", minus("{:.2f} ({:.2f} to {:.2f})".format(*every)))
+    page.holds(every.high < 0, at="correlations")
+    page.texts({f"{name}-pooled": minus("{:.2f} ({:.2f} to {:.2f})".format(*every))})
     bars = [("all together", "zero_shot", every)] + [(short(m), m.level, rho) for m, rho in each]
     for title, level, (rho, low, high) in bars:
         rows.append(
             {"panel": panel, "of": title, "level": level, "value": rho} | {"low": low, "high": high}
         )
-style.figure(
-    "correlations",
-    plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15)),
-    kind,
-    """Images with a high κ, and images close to the mean image, are recognised less often on most
-    labelled sets. Bars: 95 % intervals.""",
-    more="""Spearman's rank correlation, image by image, between κ (left) or the cosine with the
-    mean image (right) and being recognised. All together: random effects over the sets, random
-    weights excluded. Models are OpenAI's; \\*: identity inferred.""",
+page.figure(
+    "correlations", plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15))
 )
 
 # %%
-style.table(
+page.table(
     "fifths",
     pd.DataFrame(
         {
@@ -111,9 +105,4 @@ style.table(
         }
         for m in found
     ),
-    kind,
-    "Share of images recognised, by fifths of κ.",
-    more="""Class means: an image counts as recognised if the nearest mean of the other images of a
-    class is that of its own class, which needs no text. κ: means of the lowest and of the highest
-    fifth.""",
 )

@@ -33,26 +33,20 @@ from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
 from companion.publish import diagrams, indicator_tables, plots, robustness, style, words
 from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
+from companion.publish.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
 known = indicator_tables.measured(evidence, anywhere=True)
 everywhere = indicator_tables.of_models(evidence, known)  # one row per model, NaN where unknown
 kind = words.kind(m for own in known.values() for m in own.values())
 of_robustness = robustness.evidence(*evidence.robustness.values())
+page = Page("indicators_known", kind, sets=CHANCE)
 
 # %% [markdown]
 # ## What is known
 
 # %%
-style.table(
-    "coverage",
-    indicator_tables.coverage(everywhere, edition),
-    "recorded",
-    f"""How many models each quantity is known for. A candidate is judged once at least {LEAST}
-    models have it and effective robustness (ER), both on images without shift.""",
-    more="""ER comes from published accuracies on all shifts or from features of this book's own,
-    the other quantities from single images: of ImageNet, and of Broden for concepts.""",
-)
+page.table("coverage", indicator_tables.coverage(everywhere, edition), "recorded", least=LEAST)
 
 # %%
 sparse = {
@@ -64,15 +58,10 @@ sparse = {
 contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised", "robust": None}
 contrast |= indicator_tables.quantities(sparse, evidence)
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
-style.table(
+page.table(
     "models",
     indicator_tables.candidates(shown.dropna(subset=["kurtosis"]).reset_index(drop=True)),
     words.kinds(of_robustness, kind),
-    """The models whose κ is measured per image, on images without shift unless others are
-    named. Repeated trainings appear with seed 0.""",
-    more=f"""ER: with its 95 % interval. Robust: above ordinary models of equal accuracy. Largest
-    coordinate, importance: multiples of the mean. Concepts: along the head's right singular
-    vectors; *random*: along the same number of random directions, mean of {CHANCE} sets.""",
 )
 
 # %% [markdown]
@@ -92,15 +81,13 @@ cells = pd.DataFrame(
         "robust": answer,
     }
 )
-style.figure(
+page.figure(
     "quadrants",
     diagrams.grid(cells, "language", "robust", WORDS) if edition == "paper" else None,
     of_robustness,
-    """No model here is robust without language, which leaves the two inseparable. One mark for each
-    trained model with an effective robustness; a finetuned model counts by its start.""",
 )
 robust_without = cells.query("language == 'no' and robust == 'yes'")
-style.holds(robust_without.empty, "no model is robust without language", of_robustness)
+page.holds(robust_without.empty, at="quadrants", evidence=of_robustness)
 
 # %% [markdown]
 # ## Why version 2 withdrew a claim of version 1
@@ -113,14 +100,9 @@ counted = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"]
 rows = counted.assign(panel=counted["backbone"], of=counted["title"]).rename(
     columns={"n_unique": "concepts", "random_directions": "random directions"}
 )[["panel", "of", "level", "concepts", "random directions"]]
-style.figure(
+page.figure(
     "captions-control",
     plots.marks(rows, "concepts", other="random directions") if len(rows) else None,
-    kind,
-    """Captions of one style, the control with language and one style, encodes fewer concepts than
-    the zero-shot models. Filled: the head's directions; hollow: the same number of random
-    ones.""",
-    more=f"Mean over draws of negatives; random directions: mean of {CHANCE} sets.",
 )
 
 # %%
@@ -136,12 +118,4 @@ printed = pd.DataFrame(
     for model in family.at_level("zero_shot")
     if "OpenAI" in model.pretraining
 )
-style.table(
-    "printed",
-    printed,
-    "published",
-    """The numbers of concepts that version 1 prints for OpenAI's models (**the paper's own, not
-    measured here**), with effective robustness from published accuracies. Four models are too few
-    for a correlation.""",
-    more="The numbers are read off its Figure 4.",
-)
+page.table("printed", printed, "published")

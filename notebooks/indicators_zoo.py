@@ -26,13 +26,15 @@ import pandas as pd
 
 from analysis.metrics.peers import expected_by_others, left_out_error
 from companion.measurements import accuracies, atlas
-from companion.publish import indicator_tables, plots, style
+from companion.publish import indicator_tables, plots
 from companion.publish.indicator_tables import LEAST_OF_THE_ZOO, STATISTICS, ZOO
+from companion.publish.page import Page
 
 every, on = atlas.measured_zoo(accuracies.load())
 usable = every[every["imagenet"] > least].reset_index(drop=True)
 known = usable["kurtosis"].notna().sum()
 judged = indicator_tables.zoo(usable, resamples, seed)
+page = Page("indicators_zoo", "published, recorded", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## The baseline by hand
@@ -57,12 +59,11 @@ panels = [
     for name, (title, _) in ZOO.items()
     for own in [usable.dropna(subset=[name])]
 ]
-style.figure(
+page.figure(
     "scatter",
     plots.scatter(pd.concat(panels), "value", ER) if len(judged) else None,
-    "published, recorded",
-    f"""Each quantity of the published zero-shot CLIP models above {100 * least:.0f} % on ImageNet,
-    measured on {on}, against effective robustness from published accuracies.""",
+    least=100 * least,
+    on=on,
 )
 TITLES = {
     "rank": STATISTICS["rank"],
@@ -73,17 +74,10 @@ TITLES = {
     "explained_with": "with it (%)",
 }
 shown = indicator_tables.with_intervals(judged, TITLES)
-style.table(
+page.table(
     "candidates",
     judged[["quantity", "models", "families"]].join(shown) if len(judged) else judged,
-    "published, recorded",
-    """A quantity worth measuring lowers the error on a family left out and raises the share
-    explained. Brackets: 95 % intervals.""",
-    more=f"""{resamples} resamples of data families (seed {seed}). Family left out: root mean square
-    error of a line through all others. Explained by data: share of the distance from the line that
-    family explains, adjusted.""",
-    missing=f"""κ, persistence, the share of the mean image and importance of the {len(usable)}
-    published CLIP models that the bar rests on; so far {known} of them have a measurement
-    of the edition `zoo`, and {LEAST_OF_THE_ZOO} are needed. On a machine with a GPU and
-    ImageNet's validation images: `companion families zoo`, then `companion grid --edition zoo`.""",
+    models=len(usable),
+    known=known,
+    needed=LEAST_OF_THE_ZOO,
 )

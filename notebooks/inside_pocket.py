@@ -28,7 +28,8 @@ import pandas as pd
 
 from companion.measurements import accuracies
 from companion.measurements.pending import TRAINING
-from companion.publish import measured, plots, pocket_models, style, words
+from companion.publish import measured, plots, pocket_models, words
+from companion.publish.page import Page
 from companion.publish.style import percent, span, with_interval
 
 found = pocket_models.models(edition, pruned_share)
@@ -42,6 +43,8 @@ def with_ends(rows, name):
     return [with_interval(*each) for each in ends]
 
 
+page = Page("inside_pocket", "recorded, live")
+
 # %% [markdown]
 # ## Outlier features
 
@@ -50,29 +53,28 @@ ER = "ER, unseen styles (points)"
 columns = {"backbone": "panel", "kurtosis": "activation kurtosis κ", "er": ER}
 ends = {"er_low": "low", "er_high": "high"}
 marks = trained[["of", "level", "look", *columns, *ends]].rename(columns=columns | ends)
-style.figure(
+page.figure(
     "indicator",
     plots.scatter(
         marks, "activation kurtosis κ", ER, log="x", verticals={"Gaussian": 3, "CLIP": 87}
     ),
-    "recorded, live",
-    """No pocket model has a κ far above the Gaussian's 3, robust or not. One mark for each model;
-    bars: 95 % intervals.""",
-    more="""The intervals are from resamples of the test concepts and of the baseline's pool. One
-    seed of training.""",
 )
-style.text("random-persistence", span(untrained["persistence"]))
-style.text("random-kurtosis", span(untrained["kurtosis"]))
-style.text("trained-persistence", span(trained["persistence"]))
+page.texts(
+    random_persistence=span(untrained["persistence"]),
+    random_kurtosis=span(untrained["kurtosis"]),
+    trained_persistence=span(trained["persistence"]),
+)
 low, high = trained["persistence"].max(), untrained["persistence"].min()
-style.holds(high > low and found["kurtosis"].max() < 4, "persistence without a high κ", "live")
+page.holds(
+    high > low and found["kurtosis"].max() < 4, "persistence without a high κ", evidence="live"
+)
 
 # %% [markdown]
 # ## Privileged directions
 
 # %%
 shown = {"importance": "largest importance (times the mean)", "centred": "head mean-centred"}
-style.figure(
+page.figure(
     "importance",
     plots.marks(
         found[["backbone", "title", "level", *shown]].rename(
@@ -84,13 +86,11 @@ style.figure(
         limits=(0, 1.1 * found["importance"].max()),
     ),
     "live",
-    """Mean-centring the head, which changes no prediction, lowers the top direction's importance
-    in zero-shot models. Filled: the head as it is; hollow: mean-centred.""",
 )
 directions = [
     m for m in measured.known("privileged_directions", edition) if m.data.name == TRAINING
 ]
-style.table(
+page.table(
     "directions",
     pd.DataFrame(
         {"model": f"{words.whose(m)[0].title.removeprefix('Pocket ')}, {words.whose(m)[1].title}"}
@@ -99,11 +99,6 @@ style.table(
         for m in directions
     ),
     "live",
-    """The most important direction of each pocket model: its importance over the mean, for the head
-    as it is and for the mean-centred head.""",
-    more="""Cos, with: its |cos| with images, the mean image, the head's mean row and the modality
-    gap. In leader: the share of its squared length in the images' dominant coordinate. By chance:
-    about the |cos| of a random direction with images.""",
 )
 
 # %% [markdown]
@@ -118,18 +113,14 @@ changes = [
     )
     for panel, name in PANELS.items()
 ]
-style.figure(
+page.figure(
     "pruning",
     plots.marks(pd.concat(changes), "change (points)", verticals={"": 0}),
-    "recorded, live",
-    f"""Pruning the least important {100 * pruned_share:g} % of the directions costs accuracy in the
-    training style, and hardly changes effective robustness. Bars: 95 % intervals of the paired
-    change from the whole head.""",
-    more="The intervals are from resamples of the test concepts and of the baseline's pool.",
+    share=100 * pruned_share,
 )
 lowest = accuracies.pocket_pool("unseen")["imagenet"].min()
 sparse = (trained["pruned"] < 100 * lowest).map({True: " (*)", False: ""})
-style.table(
+page.table(
     "pruning-80",
     pd.DataFrame(
         {
@@ -141,10 +132,5 @@ style.table(
             "change of ER": with_ends(trained, "er_change"),
         }
     ),
-    "recorded, live",
-    """Accuracy in the training style with all directions and with the most important ones, and the
-    changes of accuracy and of effective robustness on the unseen styles, in points with 95 %
-    intervals.""",
-    more=f"""(*): less accurate than every model of the baseline's pool ({percent(lowest)} %), so
-    the baseline is extrapolated and ER says little.""",
+    lowest=percent(lowest),
 )

@@ -24,9 +24,12 @@ import pandas as pd
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.publish import measured, style, words
-from companion.publish.style import digits, holds
+from companion.publish.page import Page
+from companion.publish.style import digits
 
 changed = measured.known("interventions", edition)
+tried = measured.one_set_each([m for m in changed if m.level != "random"])
+page = Page("interventions", words.kind(tried))
 
 # %% [markdown]
 # ## By hand
@@ -41,15 +44,13 @@ turn, constant = random_rotation(64, seed=1), 12 * np.eye(64)[7]
 there = h @ turn + constant
 logits = there @ (head @ turn).T + (b - head @ turn @ constant)
 assert np.allclose(logits, h @ head.T + b)
-style.text("by-hand", f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).mean())}")
+page.texts(by_hand=f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).mean())}")
 assert np.allclose((h - h.mean(0)) @ head.T + (b + head @ h.mean(0)), logits)
 
 # %% [markdown]
 # ## What predictions lose
 
 # %%
-tried = measured.one_set_each([m for m in changed if m.level != "random"])
-kind = words.kind(tried)
 COSTS = {
     "mean subtracted, no bias": "less_mean",
     "dominant at its mean": "leader_at_mean",
@@ -85,15 +86,7 @@ rows = pd.DataFrame(
     }
     for m in tried
 )
-style.table(
-    "interventions",
-    rows,
-    kind,
-    "What a bias undoes (subtracting the mean), and what setting a coordinate costs without one.",
-    more="""With the bias W m, subtracting the mean image m changes no prediction. Then: differences
-    of accuracy in points, with 95 % intervals. Dominant: the dominant coordinate, set to its mean
-    over images (mean ablation) or to zero. Another: the mean over 20 other coordinates.""",
-)
+page.table("interventions", rows)
 
 # %% [markdown]
 # ## What each change keeps
@@ -113,16 +106,7 @@ rows = pd.DataFrame(
     for m in tried
     for name, change in ({"whole": "none"} | CHANGES).items()
 )
-style.table(
-    "kept",
-    rows,
-    kind,
-    """A rotation keeps every cosine and every prediction of a linear head; a constant keeps the
-    predictions alone.""",
-    more="""The head follows each change: it is rotated along, or its bias absorbs the constant.
-    Constant: five mean feature norms, added to one coordinate. Cosine: mean over pairs of images.
-    κ in the eigenframe: along the eigenvectors of the second moments.""",
-)
+page.table("kept", rows)
 
 # %% [markdown]
 # ## The example in words
@@ -131,20 +115,24 @@ style.table(
 zero_shot = [m for m in changed if m.level == "zero_shot"]
 for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_front = words.of_same_model(front, "basis")[front.data.name]
-    style.text("front", f"{measured.model_title(front)} on {front.data.title}")
+    page.texts(front=f"{measured.model_title(front)} on {front.data.title}")
     for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian"):
-        style.text(name.replace("_", "-"), digits(of_front.value(name)))
+        page.texts({name: digits(of_front.value(name))})
     kappas = (f"kurtosis_{name}" for name in ("rotated", "shifted", "leader_at_mean"))
     for name in (*kappas, "mean_importance", "mean_importance_shifted"):
-        style.text(name.replace("_", "-"), digits(np.ravel(front.value(name))[-1]))
+        page.texts({name: digits(np.ravel(front.value(name))[-1])})
     for name in ("mean_share", "mean_coordinate_share"):
-        style.text(name.replace("_", "-"), f"{100 * of_front.value(name):.0f} %")
+        page.texts({name: f"{100 * of_front.value(name):.0f} %"})
     for name in CHANGES:
-        style.text(f"cosine-{name.replace('_', '-')}", cosine(front, name))
+        page.texts({f"cosine-{name}": cosine(front, name)})
     change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))
-    holds(abs(change) < 1.96 * error, "mean ablation changes no accuracy", words.kind([front]))
+    page.holds(
+        abs(change) < 1.96 * error,
+        "this head hardly uses what the coordinate says about a single image",
+        evidence=words.kind([front]),
+    )
     for name in COSTS.values():
-        style.text(f"loss-{name.replace('_', '-')}", cost(front, name))
+        page.texts({f"loss-{name}": cost(front, name)})
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
-holds(not every, "no prediction changes", words.kind(changed))
-style.text("changed", f"none of {sum(m.counts['images'] for m in changed):,} predictions")
+page.holds(not every, "no prediction changes", evidence=words.kind(changed))
+page.texts(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")

@@ -29,11 +29,13 @@ from analysis.images import sets
 from companion.measurements import accuracies, records
 from companion.measurements.effective_robustness import fit_choices, groups, of_measured, view
 from companion.publish import robustness, style
+from companion.publish.page import Page
 
 families = load_families(edition) | load_families("reader")
 table = accuracies.known(families.values())
 view_five, view_four = view("five"), view("four")
 five, four = view_five.models(table), view_four.models(table)
+page = Page("measuring_robustness", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## A baseline by hand
@@ -50,23 +52,19 @@ assert np.isclose([slope, intercept], [line.slope, line.intercept]).all()
 # %%
 soups = five[five["source"] == "model_soups"]
 zero_shot = five[five["level"] == "zero_shot"].sort_values("er")
-style.holds((zero_shot["er"] > 0).all(), "all zero-shot CLIP models lie above the dashed line")
-style.holds((five["high"] - five["er"]).max() < 0.0055, "intervals are at most half a point")
+page.holds((zero_shot["er"] > 0).all(), at="figure-1")
+page.holds(
+    (five["high"] - five["er"]).max() < 0.0055,
+    "an ER over five shifts are at most about half a point",
+)
 NAMED = {
     "vit_l_14-openai": "ViT-L/14 OpenAI",
     "vit_l_14-datacomp": "ViT-L/14 DataComp-1B",
     "rn50-yfcc15m": "RN50 YFCC",
     "vit_b_32-openai-soup-members": "ViT-B/32, mean of soups",
 }
-style.figure(
-    "figure-1",
-    robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED),
-    "published",
-    """All zero-shot CLIP models lie above the dashed line of ordinary models (the paper's Figure 1,
-    from published accuracies). The vertical distance to that line is a model's effective
-    robustness, in percentage points.""",
-    more=f"""ImageNet-V2 is the matched-frequency variant throughout. Band: 95 % of {resamples}
-    refits to resampled pools (seed {seed}).""",
+page.figure(
+    "figure-1", robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED)
 )
 
 # %%
@@ -75,36 +73,16 @@ by_level = {"five shifts, printed line": of_five, "four shifts, refitted line": 
 rows = pd.concat(by_level, names=["view"]).reset_index("view")
 er = rows.pivot(index=["view", "family", "pretraining"], columns="level", values="er")
 rises = er[["zero_shot", "finetuned", "supervised"]].diff(axis=1) >= 0
-style.holds(not rises.any(axis=None), "zero-shot models are more robust than finetuned models, …")
-style.figure(
-    "levels",
-    robustness.by_level(by_level),
-    "published",
-    """Zero-shot models are more robust than finetuned models, and these more than supervised ones,
-    wherever accuracies are published. One row per backbone and pretraining set.""",
-    more="A missing mark means that no accuracies are published. Bars: 95 % intervals.",
-)
+page.holds(not rises.any(axis=None), at="levels")
+page.figure("levels", robustness.by_level(by_level))
 spread = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
-style.table(
-    "table-1",
-    robustness.level_table(of_five, spread),
-    "published",
-    """Effective robustness in percentage points on five shifts, against the paper's printed
-    line.""",
-    more=f"""±: 95 % interval from the finite test sets, with the line held fixed. Finetuned
-    ViT-B/32: median (lowest to highest) of the {len(soups)} models of model soups, one of them a
-    linear probe. The supervised value belongs to the backbone, so it repeats.""",
-)
+page.table("table-1", robustness.level_table(of_five, spread), soups=len(soups))
 
 constants = "slope {0.slope:.3f}, intercept {0.intercept:.3f}, r {0.r:.3f}"
-style.table(
+page.table(
     "four-shifts",
     robustness.level_table(of_four),
-    "published",
-    """Effective robustness in percentage points on four shifts (without ObjectNet), against a line
-    refitted to the same four. These values are not comparable with those on five shifts.""",
-    more=f"""Line: {style.minus(constants.format(view_four.line))}. ±: 95 % interval from the finite
-    test sets. The supervised ViT-L, which stands in for ViT-L/14, has patches of 16 pixels.""",
+    line=style.minus(constants.format(view_four.line)),
 )
 
 # %%
@@ -112,39 +90,22 @@ measured = [m for f in families.values() for m in records.available("accuracy", 
 own = of_measured(families, measured)
 of_own = groups(own, families)
 of_own = of_own[of_own.groupby(["family", "pretraining"])["er"].transform("count") > 0]
-style.text("own-count", str(len(own)))
-style.table(
-    "own",
-    robustness.level_table(of_own),
-    robustness.evidence(own),
-    """Effective robustness (points) of the models that this book itself measured on all six data
-    sets, against the paper's printed line. ±: 95 % interval from the finite test sets.""",
-)
+page.texts(own_count=len(own))
+page.table("own", robustness.level_table(of_own), robustness.evidence(own))
 
 # %%
 choices = fit_choices()
-style.table(
-    "fits",
-    robustness.fits(choices),
-    "published",
-    """The baseline's constants under each choice that the paper leaves open: the variant of
-    ImageNet-V2 (“mean”: of all three), and the models in the pool.""",
-    more="The paper prints slope 0.76, intercept −1.49, r 0.99.",
-)
-style.figure(
-    "fit-choice",
-    robustness.spans_of_lines(five[five["source"] != "model_soups"], view_five),
-    "published",
-    """The choice of baseline changes every effective robustness by a few points. Mark: the printed
-    line; bar: lowest to highest under it and the eight refits.""",
+page.table("fits", robustness.fits(choices))
+page.figure(
+    "fit-choice", robustness.spans_of_lines(five[five["source"] != "model_soups"], view_five)
 )
 
 # %%
 for name, place in {"er-lowest": 0, "er-highest": -1}.items():
     model = zero_shot.iloc[place]
-    style.text(
-        name, "{0} points ({1.title}, {1.pretraining})".format(style.points(model["er"]), model)
+    page.texts(
+        {name: "{0} points ({1.title}, {1.pretraining})".format(style.points(model["er"]), model)}
     )
-style.text("pool-size", str(len(pool)))
+page.texts(pool_size=len(pool))
 mean = choices[(choices["v2"] == "mean") & (choices["kinds"] == "all")].iloc[0]
-style.text("fit-constants", style.minus(constants.format(mean)))
+page.texts(fit_constants=style.minus(constants.format(mean)))

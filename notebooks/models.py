@@ -25,8 +25,10 @@ from analysis.features import published
 from analysis.images import public
 from companion.measurements import accuracies
 from companion.publish import robustness, style
+from companion.publish.page import Page
 
 families = load_families(edition) | load_families("reader")
+page = Page("models", "published")
 models = [(family, model) for family in families.values() for model in family.models]
 
 
@@ -39,7 +41,7 @@ def weights(model) -> str:
     return f"{model.library}: `{model.architecture}`, `{model.shown_weights}`"
 
 
-style.table(
+page.table(
     "models",
     pd.DataFrame(
         {
@@ -52,9 +54,9 @@ style.table(
         }
         for family, model in models
     ),
-    None,
-    f"""This book has {len(models)} models in {len(families)} families. Width: components of the
-    representation that the head sees. Pixels: side of the square input image.""",
+    "",
+    models=len(models),
+    families=len(families),
 )
 
 # %%
@@ -63,18 +65,10 @@ for family, model in models:
     if model.note:
         note = " ".join(model.note.split())
         notes.setdefault(note, []).append(f"{family.title}, {model.title}")
-style.text("notes", "\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
+page.texts(notes="\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
 # %%
-style.table(
-    "sources",
-    robustness.sources(accuracies.load()),
-    "published",
-    """The published accuracies come from these tables, each pinned to one commit. A model that was
-    evaluated at two image sizes counts twice.""",
-    more="""Left out: accuracies with a known defect; they stay in the table with the reason and
-    enter no figure.""",
-)
+page.table("sources", robustness.sources(accuracies.load()))
 
 # %%
 everyone = families | load_families("contrast")
@@ -91,13 +85,4 @@ files = [
     if row.model in whose
     for file in [public.artifact(row.artifact)]
 ]
-style.table(
-    "features",
-    pd.DataFrame(files),
-    "published",
-    """Others published these features of single images and captions; each file is pinned to a
-    commit and a checksum. *Inferred*: no source names the model.""",
-    more="""Known from: how we know whose features they are. Where no licence is stated, this book
-    keeps only the address and the numbers that it computed, and a reader's machine fetches the
-    file.""",
-)
+page.table("features", pd.DataFrame(files))

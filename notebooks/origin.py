@@ -23,6 +23,7 @@ import pandas as pd
 
 from companion.publish import origin, plots, style
 from companion.publish.origin import interval, spread, varied
+from companion.publish.page import Page
 
 kind = family.removeprefix("pocket_")
 runs, curves, coordinates = (
@@ -31,6 +32,7 @@ runs, curves, coordinates = (
 )
 web, one_style = (runs[runs["towers"] == f"{kind}-{which}"] for which in ("web", "captions"))
 same = varied(web, "second_moment")  # wrong captions, scale 100, 4,000 steps
+page = Page("origin")
 
 # %% [markdown]
 # ## During training
@@ -40,14 +42,11 @@ watched = curves[(curves["towers"] == f"{kind}-web")].query(
     "second_moment in ('element', 'shared', 'none')"
 )
 panels = origin.PANELS | {"accuracy": "accuracy, training style (share)"}
-style.figure(
+page.figure(
     "curves",
     plots.lines(
         origin.over_seeds(watched, ("step", "step"), panels), "step", "value", looks=origin.LOOKS
     ),
-    "recorded",
-    """Adam grows an outlier while mean share and accuracy resemble those of the others. Lines: mean
-    over seeds; bands: lowest to highest.""",
 )
 
 # %% [markdown]
@@ -77,9 +76,6 @@ def rows(frame, more=True, **by):
     return pd.DataFrame(found)
 
 
-MORE = """Test emoji in the training style, mean (lowest to highest seed). Dominant in: images in
-which the dominant coordinate is the largest. Unread: energy in directions that together hold at
-most 1 % of the captions' variance. ER: unseen styles, 95 % interval over seeds (Student's t)."""
 SETTING = {"wrong": "wrong captions (%)", "temperature": "logit scale", "optimiser": "optimiser"}
 corners = varied(web, "second_moment", "caption_noise", "scale").query(
     "second_moment in ('element', 'shared') and caption_noise in (0, 0.3)"
@@ -90,45 +86,26 @@ LOSS = {
     "30 % wrong captions, scale 100": ("30", "100"),
 }
 both = corners.groupby(["wrong", "temperature", "optimiser"])["kurtosis"].agg(spread)
-style.table(
+page.table(
     "two-by-two",
     pd.DataFrame(
         {"loss": loss} | {f"κ, {name}": value for name, value in both[key].items()}
         for loss, key in LOSS.items()
     ),
-    "recorded",
-    """κ is large only where both causes meet: a loss that wants a common vector, and a second
-    moment for each number.""",
 )
-style.table(
-    "corners",
-    rows(corners, **SETTING),
-    "recorded",
-    "κ is large only where a sharp temperature meets Adam's second moment for each coordinate.",
-    more=MORE,
-)
+page.table("corners", rows(corners, **SETTING))
 
 # %%
 grown, prevented = (same[same["second_moment"] == step] for step in ("element", "shared"))
-style.holds(grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(), "Adam's κ is far higher")
+page.holds(grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(), at="steps")
 apart = abs(grown["accuracy"].mean() - prevented["accuracy"].mean())
-style.holds(apart < 0.02, "accuracy stays")
-style.table(
-    "steps",
-    rows(same, more=False, optimiser="optimiser"),
-    "recorded",
-    "Only optimisers that look at single elements grow an outlier.",
-    more=MORE,
-)
+page.holds(apart < 0.02, "Accuracy hardly differs")
+page.table("steps", rows(same, more=False, optimiser="optimiser"))
 
 # %%
 del SETTING["temperature"]
-style.table(
-    "one-style",
-    rows(varied(one_style, "second_moment", "caption_noise"), more=False, **SETTING),
-    "recorded",
-    "Captions of one style grow outlier features as well, without effective robustness.",
-    more=MORE,
+page.table(
+    "one-style", rows(varied(one_style, "second_moment", "caption_noise"), more=False, **SETTING)
 )
 
 # %% [markdown]
@@ -138,12 +115,9 @@ style.table(
 names = {"inverse_root": "1/√v of the images' column", "growth": "growth of the mean"}
 marks = coordinates[coordinates["towers"] == f"{kind}-web"].rename(columns=names)
 marks = marks.assign(level="zero_shot", look="small", of=marks["coordinate"].astype(str))
-style.figure(
+page.figure(
     "coordinates",
     plots.scatter(
         marks[["of", "level", "look", *names.values()]], *names.values(), log="x", columns=1
     ),
-    "recorded",
-    """The mean image grows fastest on coordinates with a small second moment v. One mark for each
-    coordinate, seed 0.""",
 )

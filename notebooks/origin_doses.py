@@ -23,6 +23,7 @@ import pandas as pd
 
 from companion.publish import origin, plots, style
 from companion.publish.origin import interval, spread, varied
+from companion.publish.page import Page
 from companion.publish.style import digits, minus
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
@@ -31,15 +32,14 @@ runs, mechanism = map(origin.read, ("origin", "origin_mechanism"))
 two = runs[runs["second_moment"].isin(["element", "shared"])]
 web = {name: two[two["towers"] == f"{name.lower()}-web"] for name in ("ViT", "CNN")}
 vit = web["ViT"]
-
-MESSAGE = "raises the mean share with either optimiser, and κ with Adam alone."
+page = Page("origin_doses")
 
 # %% [markdown]
 # ## Doses
 
 
 # %%
-def doses(column, label, log):
+def doses(name, column, label, log):
     """κ and mean share of both backbones against one setting, and the runs that are drawn."""
     drawn = {name: varied(own, "second_moment", column) for name, own in web.items()}
     drawn = {name: own.dropna(subset=column) for name, own in drawn.items()}
@@ -49,30 +49,22 @@ def doses(column, label, log):
         for name, own in drawn.items()
     ]
     every = pd.concat(drawn.values()).groupby(["towers", "second_moment", column])
-    style.holds((every["seed"].nunique() == 3).all(), "each dose has three seeds")
+    page.holds((every["seed"].nunique() == 3).all(), "each dose has three seeds")
     mean = every[["kurtosis", "mean_share"]].mean().groupby(["towers", "second_moment"])
     risen, most = mean.last() / mean.first(), mean["kurtosis"].max().xs("shared", level=1)
-    style.holds((risen["mean_share"] > 1.4).all() and most.max() < 3.2, MESSAGE)
-    style.holds((risen["kurtosis"].xs("element", level=1) > 1.7).all(), MESSAGE)
+    page.holds((risen["mean_share"] > 1.4).all() and most.max() < 3.2, at=name)
+    page.holds((risen["kurtosis"].xs("element", level=1) > 1.7).all(), at=name)
     accuracy = 100 * every["accuracy"].mean().groupby("towers").agg(["min", "max"])
     told = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
-    style.text(f"accuracy-{column.replace('_', '-')}", " (ViT) and ".join(told) + " (CNN)")
+    page.texts({f"accuracy-{column}": " (ViT) and ".join(told) + " (CNN)"})
     frame = pd.concat(frames, ignore_index=True)
     return plots.lines(frame, label, "value", looks=origin.LOOKS, log=log, columns=2, height=2.2)
 
 
-style.figure(
-    "wrong-captions",
-    doses("caption_noise", "share of wrong captions", ""),
-    "recorded",
-    f"A larger share of wrong captions {MESSAGE} Bands: lowest to highest of three seeds.",
+page.figure(
+    "wrong-captions", doses("wrong-captions", "caption_noise", "share of wrong captions", "")
 )
-style.figure(
-    "scale",
-    doses("scale", "logit scale", "x"),
-    "recorded",
-    f"A sharper temperature {MESSAGE} Bands: lowest to highest of three seeds.",
-)
+page.figure("scale", doses("scale", "scale", "logit scale", "x"))
 
 # %% [markdown]
 # ## Length
@@ -84,7 +76,7 @@ of_lab = sum(warmed_cosine(lab.learning_rate, step, rising, lab.steps) for step 
 of_clip = 32 * 400e6 / 32768 * 5e-4 / 2  # epochs × pairs / batch × the cosine's mean
 long = varied(vit, "second_moment", "steps")
 SUMMED = ("summed_rate", "sum of all learning rates")
-style.figure(
+page.figure(
     "length",
     plots.lines(
         origin.over_seeds(long, SUMMED, origin.KAPPA),
@@ -95,17 +87,16 @@ style.figure(
         verticals={"pocket ViT": of_lab, "OpenAI's ViT-B/32": of_clip},
         height=3.2,
     ),
-    "recorded",
-    """κ grows with the length of training with Adam alone. Dashed: the length of training of the
-    shipped pocket ViT and of OpenAI's CLIP.""",
 )
 longer = varied(vit, "steps", "learning_rate")  # and other learning rates, of seed 0
 slope = np.polyfit(*np.log(longer[["summed_rate", "kurtosis"]].to_numpy().T), 1)[0]
-style.text("slope", f"{slope:.2f}")
-style.text("kappa-long", spread(longer.query("steps == 16000")["kurtosis"]))
-style.text("kappa-fast", spread(longer.query("learning_rate > 0.005")["kurtosis"]))
-style.text("lab-rate", digits(of_lab))
-style.text("clip-rate", f"{of_clip:.0f}")
+page.texts(
+    slope=f"{slope:.2f}",
+    kappa_long=spread(longer.query("steps == 16000")["kurtosis"]),
+    kappa_fast=spread(longer.query("learning_rate > 0.005")["kurtosis"]),
+    lab_rate=digits(of_lab),
+    clip_rate=f"{of_clip:.0f}",
+)
 
 # %%
 SINGLE = {
@@ -125,12 +116,7 @@ single = [
     for name, title in SINGLE.items()
     for one in varied(vit[vit["seed"] == 0], name).sort_values(name).to_dict("records")
 ]
-style.table(
-    "single",
-    pd.DataFrame(single),
-    "recorded",
-    "Other settings change κ with Adam as well. ViT, seed 0.",
-)
+page.table("single", pd.DataFrame(single))
 
 # %% [markdown]
 # ## Numbers for the page
@@ -138,13 +124,13 @@ style.table(
 # %%
 SHARES = {"accuracy": "accuracy", "share": "mean_share", "quiet": "quiet_texts"}
 for (towers, step), some in varied(runs, "second_moment").groupby(["towers", "second_moment"]):
-    style.text(f"kappa-{towers}-{step}", spread(some["kurtosis"]))
+    page.texts({f"kappa-{towers}-{step}": spread(some["kurtosis"])})
     for label, name in SHARES.items():
-        style.text(f"{label}-{towers}-{step}", spread(some[name], 100))
-    style.text(f"er-{towers}-{step}", style.with_interval(*interval(some["er"])))
+        page.texts({f"{label}-{towers}-{step}": spread(some[name], 100)})
+    page.texts({f"er-{towers}-{step}": style.with_interval(*interval(some["er"]))})
 growth = mechanism.query("towers == 'vit-web'")
-style.text("mechanism-steps", ", ".join(f"{step:,}" for step in growth["step"].unique()))
+page.texts(mechanism_steps=", ".join(f"{step:,}" for step in growth["step"].unique()))
 for name in mechanism.columns[3:-1]:
     means = growth.groupby("step")[name].mean()
     label = name.replace(", ", "-").replace(" ", "-").replace("1/", "inverse-")
-    style.text(f"rho-{label}", " → ".join(minus(f"{value:+.2f}") for value in means))
+    page.texts({f"rho-{label}": " → ".join(minus(f"{value:+.2f}") for value in means)})

@@ -24,7 +24,8 @@ import pandas as pd
 
 from analysis.common import ROOT
 from analysis.families.registry import load_families
-from companion.publish import plots, style
+from companion.publish import plots
+from companion.publish.page import Page
 from companion.publish.style import LEVEL_STYLES, digits, minus, span
 
 models = {m.name: (f, m) for f in load_families().values() for m in f.models}
@@ -37,6 +38,7 @@ found["level"] = found["model"].map(level)
 found["of"] = backbone + np.where(untrained, ", random", "") + np.where(found["inferred"], "*", "")
 found["named"] = backbone + ", " + title + np.where(found["inferred"], " (inferred)", "")
 primary, control = (found[found["role"] == role] for role in ("primary", "control"))
+page = Page("origin_real")
 
 # %% [markdown]
 # ## By hand
@@ -63,7 +65,7 @@ main = main.assign(
     panel=main["mean_of"].map({"images": "spread of texts", "texts": "spread of images"}),
     **{RANK: 100 * main["quiet"], "low": 100 * main["low"], "high": 100 * main["high"]},
 )
-style.figure(
+page.figure(
     "quiet",
     plots.marks(
         main[["panel", "of", "level", RANK, "low", "high"]],
@@ -72,30 +74,27 @@ style.figure(
         limits=(-2, 100),
         levels={name: LEVEL_STYLES[name].title for name in main["level"].unique()},
     ),
-    "recorded",
-    """In trained models each modality varies little where the other's mean lies. Dot: rank among
-    all coordinates; bar: 95 % of resampled items. *: model inferred.""",
 )
 
 # %%
-style.holds(
+page.holds(
     (primary["quiet"] < 0.1).all(), "each modality varies little where the other's mean lies"
 )
 # If mean and spread were unrelated, each rank would be any of 0 … d − 1, over d − 1.
 width = primary["width"].to_numpy()
 by_chance = rng.integers(0, width, size=(draws, len(width))) / (width - 1)
 p = (1 + (by_chance.mean(axis=1) <= primary["quiet"].mean()).sum()) / (1 + draws)
-style.text("models", f"{primary['model'].nunique()}")
-style.text("coordinates", f"{len(primary)}")
-style.text("ranks", span(100 * primary["quiet"]))
-style.text("p", f"{p:.0e}")
-style.text("ranks-random", span(100 * control["quiet"]))
-style.text(
-    "correlation", minus("{:+.2f} to {:+.2f}".format(*primary["correlation"].quantile([0, 1])))
+page.texts(
+    models=primary["model"].nunique(),
+    coordinates=len(primary),
+    ranks=span(100 * primary["quiet"]),
+    p=f"{p:.0e}",
+    ranks_random=span(100 * control["quiet"]),
+    correlation=minus("{:+.2f} to {:+.2f}".format(*primary["correlation"].quantile([0, 1]))),
 )
 
 # %%
-style.table(
+page.table(
     "table",
     pd.DataFrame(
         {
@@ -110,9 +109,4 @@ style.table(
         }
         for row in found.itertuples()
     ),
-    "recorded",
-    "The dominant coordinate of each mean, and how much the other modality varies there.",
-    more="""Share: of the mean's energy. Stays: resamples in which the same coordinate dominates.
-    Over the median: the other modality's standard deviation there, over its median. Rank: among all
-    coordinates, with its 95 % interval over images and texts.""",
 )

@@ -21,13 +21,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from companion.publish import diagrams, origin, plots, style
+from companion.publish import diagrams, origin, plots
 from companion.publish.origin import spread
+from companion.publish.page import Page
 from companion.publish.style import digits, minus
 
 CAPTIONS = {True: "captions of six styles", False: "captions of one style"}
 runs, models = map(origin.read, ("origin", "origin_models"))
 runs = runs.assign(of=runs["towers"].str.contains("web").map(CAPTIONS))
+page = Page("origin_robustness")
 
 # %% [markdown]
 # ## Robustness
@@ -37,17 +39,16 @@ names = {"kurtosis": "activation kurtosis κ", "er": "ER, unseen styles (points)
 marks = runs.assign(er=100 * runs["er"], series=runs["of"]).rename(columns=names)
 marks["level"] = np.where(marks["of"] == CAPTIONS[True], "zero_shot", "captions")
 marks["of"] = marks["towers"] + ", " + marks["optimiser"]
-style.figure(
+page.figure(
     "robustness",
     plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values(), log="x"),
-    "recorded",
-    "Captions decide effective robustness, whatever κ is. One mark for each run, both backbones.",
 )
 of_one, of_six = (runs["er"][runs["of"] == CAPTIONS[many]] for many in (False, True))
-style.holds(of_one.max() < of_six.min(), "captions decide effective robustness")
+page.holds(of_one.max() < of_six.min(), at="robustness")
 within = {of: spearmanr(own["kurtosis"], own["er"]).statistic for of, own in runs.groupby("of")}
-style.text("rank-within", ", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()))
-style.text("runs", f"{len(runs)}")
+page.texts(
+    rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
+)
 
 # %% [markdown]
 # ## All weights trained
@@ -61,7 +62,7 @@ TITLES = {
     "grown-vit-finetuned": "Adam, then finetuned on labels",
 }
 of = models.groupby("model", sort=False)
-style.table(
+page.table(
     "models",
     pd.DataFrame(
         {
@@ -75,19 +76,17 @@ style.table(
         }
         for name, m in of
     ),
-    "recorded",
-    """All weights trained on, from a shipped ViT: Adam grows an outlier, a shared second moment in
-    the two projections prevents it. Means of three seeds, in brackets lowest to highest.""",
-    missing="`python data/pocket/origin.py --models` trains these models, in half an hour.",
 )
 kappa, er = ({name: m.set_index("seed")[column] for name, m in of} for column in ("kurtosis", "er"))
 for name in kappa:
-    style.text(f"kappa-{name}", spread(kappa[name]))
-    style.text(f"er-{name}", spread(er[name], 100))
+    page.texts({f"kappa-{name}": spread(kappa[name]), f"er-{name}": spread(er[name], 100)})
 before, after = "grown-vit-element", "grown-vit-finetuned"
-style.holds((kappa[after] < kappa[before]).all(), "finetuning lowers κ with every seed")
-style.holds(kappa["grown-vit-shared"].max() < kappa[before].min() / 3, "sharing prevents it")
-style.text("er-falls", f"{(er[after] < er[before]).sum()} of {len(er[after])}")
+page.holds((kappa[after] < kappa[before]).all(), "Finetuning the models trained with Adam lowers κ")
+page.holds(
+    kappa["grown-vit-shared"].max() < kappa[before].min() / 3,
+    "The twins with a shared second moment stay near the Gaussian's value",
+)
+page.texts(er_falls=f"{(er[after] < er[before]).sum()} of {len(er[after])}")
 
 # %% [markdown]
 # ## From data to predictions
@@ -95,7 +94,7 @@ style.text("er-falls", f"{(er[after] < er[before]).sum()} of {len(er[after])}")
 # %%
 six = origin.varied(runs[runs["towers"] == "vit-web"], "second_moment")
 means = six.groupby("second_moment")["kurtosis"].mean().map(digits)
-style.figure(
+page.figure(
     "chain",
     diagrams.chain(
         {
@@ -107,7 +106,4 @@ style.figure(
             "robustness?": "",
         }
     ),
-    "recorded",
-    """The data and the optimiser explain a large κ in small models; nothing here leads from κ to
-    robustness. Next to each arrow is what was tested.""",
 )

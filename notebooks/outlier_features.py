@@ -26,7 +26,8 @@ from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
 from companion.measurements.pending import STYLES, TRAINING
 from companion.measurements.records import available
-from companion.publish import arrays, figures, measured, pocket_models, style, words
+from companion.publish import arrays, figures, measured, pocket_models, words
+from companion.publish.page import Page
 from companion.publish.style import digits
 
 backbone = load_family(family)
@@ -36,6 +37,7 @@ looked_at = [m for m in found if m.data.name == TRAINING] or found
 shown = words.titled(looked_at)
 drawn = measured.one_set_each(looked_at)
 evidence = words.kind(looked_at)
+page = Page("outlier_features", evidence, backbone=backbone.title, threshold=threshold)
 
 # %% [markdown]
 # ## Every model of the family
@@ -53,49 +55,17 @@ rows = pd.DataFrame(
     }
     for title, m in shown.items()
 )
-style.table(
-    "kurtosis",
-    rows,
-    evidence,
-    f"""Activation kurtosis of the {backbone.title} models (counterpart of the paper's Table 2, on
-    other data). κ: mean over images or captions ± 95 % interval of that mean; a Gaussian
-    gives 3.""",
-    more=f"""Outliers: coordinates whose mean |z| is at least {threshold:g} times the mean
-    coordinate's. Dominant coordinate: the one that is most often an item's largest; persistence:
-    how often. Spread: how much a coordinate varies over items, in an item's standard
-    deviations.""",
-)
+page.table("kurtosis", rows)
 titled = words.titled(drawn)
-style.figure(
-    "distribution",
-    figures.kurtosis(titled) if titled else None,
-    evidence,
-    f"""How the activation kurtosis of single items is distributed, {backbone.title}: the share of
-    items below each value, on one set of images per model. The vertical line is the
-    Gaussian's 3.""",
-)
+page.figure("distribution", figures.kurtosis(titled) if titled else None)
 
 # %% [markdown]
 # ## Which coordinates
 
 # %%
 images = [m for m in drawn if "captions" not in m.data.name]
-style.figure(
-    "profile",
-    figures.profiles(titled, threshold) if titled else None,
-    evidence,
-    f"""The activation profile shows how far each coordinate lies from its item's mean, relative to
-    the mean coordinate (thin line, 1). A coordinate counts as an outlier from the dashed line
-    upwards ({threshold:g}).""",
-    more="The distance is |z|, in that item's standard deviations, averaged over items.",
-)
-style.figure(
-    "heat-map",
-    figures.heat_maps(words.titled(images)) if images else None,
-    evidence,
-    """The first images (rows) at the same coordinates (columns): the highest of the profile left of
-    the line, others right of it. An outlier feature is a column far from zero in every image.""",
-)
+page.figure("profile", figures.profiles(titled, threshold) if titled else None)
+page.figure("heat-map", figures.heat_maps(words.titled(images)) if images else None)
 
 # %% [markdown]
 # ## The control, and other styles
@@ -108,15 +78,7 @@ style.figure(
 # %%
 styles = pocket_models.by_style(found)
 some = " (or as many as the last column says)" * ("unseen styles" in styles)
-style.table(
-    "styles",
-    styles,
-    words.kind(found),
-    f"""κ and persistence P (%) of the {backbone.title} models in the training style, in the seen
-    style, and on average over the {len(STYLES["unseen"])} unseen styles{some}.""",
-    more="""Seen: a shift whose style is in the web sets. Unseen: a shift whose style no model
-    trains on.""",
-)
+page.table("styles", styles, words.kind(found), unseen=len(STYLES["unseen"]), some=some)
 
 # %% [markdown]
 # ## From features to κ
@@ -130,7 +92,7 @@ what, h, *_ = arrays.of(looked_at, backbone)
 z = (h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True)
 of_each_image = (z**4).mean(axis=1)
 assert np.allclose(of_each_image, kurtosis(h))
-style.text("by-hand", f"{what}: κ = {of_each_image.mean():.3f} over {len(h):,} rows.")
+page.texts(by_hand=f"{what}: κ = {of_each_image.mean():.3f} over {len(h):,} rows.")
 
 # %% tags=["remove-input"]
-words.missing("outlier_features", backbone, found)
+page.texts(words.missing("outlier_features", backbone, found))

@@ -30,7 +30,8 @@ from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.pending import unusable
 from companion.measurements.records import available
-from companion.publish import reproduced, style, words
+from companion.publish import reproduced, words
+from companion.publish.page import Page
 
 backbone = load_family(family)
 table = accuracies.load()
@@ -38,6 +39,7 @@ recorded = available("accuracy", backbone, sets.GRID)
 measured = accuracies.measured([backbone], recorded)  # one row for each model and data set
 compared = accuracies.with_published(measured, backbone, table)
 evidence = reproduced.evidence(compared, words.kind(recorded))
+page = Page("own_accuracies", evidence, backbone=backbone.title)
 
 # %% [markdown]
 # ## Accuracy on each data set, compared with what was published
@@ -47,17 +49,7 @@ evidence = reproduced.evidence(compared, words.kind(recorded))
 # copy. Accuracies on other images than the published ones decide no claim.
 
 # %%
-style.table(
-    "own-accuracies",
-    reproduced.rows(backbone, compared),
-    evidence,
-    f"""Top-1 accuracy of {backbone.title} from features that this book extracted, among each data
-    set's classes, compared with published accuracies of the same checkpoint.""",
-    more="""±: 95 % of the binomial sampling error, omitted where no image is recognised. V2 is the
-    matched-frequency variant; ObjectNet is without its red border, which open_clip's published
-    values kept.""",
-    search="Find a model or data set",
-)
+page.table("own-accuracies", reproduced.rows(backbone, compared))
 
 # %% [markdown]
 # ## Effective robustness
@@ -65,24 +57,10 @@ style.table(
 # %%
 robustness = effective(measured, accuracies.FIVE_SHIFTS)
 of_published = view("five").models(accuracies.known([backbone]))
-style.table(
-    "own-robustness",
-    reproduced.robustness(backbone, robustness, of_published, table),
-    evidence,
-    f"""Effective robustness of {backbone.title} from features that this book extracted, on five
-    shifts against the paper's printed line, compared with the same checkpoint's from published
-    accuracies.""",
-    more="±: 95 % interval from the finite test sets, with the line held fixed.",
-)
-style.table(
-    "own-missing",
-    reproduced.lacking(backbone, measured),
-    None,
-    """Data sets that a model lacks for an effective robustness. `companion extract FAMILY --data
-    grid` and `companion measure accuracy FAMILY --record` bring them.""",
-)
+page.table("own-robustness", reproduced.robustness(backbone, robustness, of_published, table))
+page.table("own-missing", reproduced.lacking(backbone, measured), "")
 if problems := words.unusable(unusable(backbone)):
-    style.text("unusable", problems)
+    page.texts(unusable=problems)
 
 # %% [markdown]
 # ## From recognised images to effective robustness, by hand
@@ -99,4 +77,4 @@ for name in robustness["name"][:1]:
     expected = 1 / (1 + np.exp(-(PAPER_BASELINE.slope * logit + PAPER_BASELINE.intercept)))
     by_hand = shifted - expected
     assert np.isclose(by_hand, effective_robustness(shifted, inside))
-    style.text("by-hand", f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")
+    page.texts(by_hand=f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")

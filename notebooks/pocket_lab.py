@@ -30,6 +30,7 @@ from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
 from companion.publish import plots, pocket, style
+from companion.publish.page import Page
 from companion.publish.pocket_models import look
 
 backbone = load_family(family)
@@ -38,6 +39,7 @@ kept = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
 test = kept[(kept["family"] == family) & (kept["split"] == "test")]
 styles = {name: sets.styles()[name].title for name in (emoji.IMAGENET, *emoji.SHIFTS)}
 models = {model.name: model for model in backbone.models}
+page = Page("pocket_lab")
 
 # %% [markdown]
 # ## The data
@@ -46,24 +48,18 @@ models = {model.name: model for model in backbone.models}
 # no model trains on four of these five, and no model has seen a test concept in any style.
 
 # %%
-style.figure(
-    "styles",
-    pocket.some_emoji(data),
-    "live",
-    """The same emoji in ten drawing styles: each column is a test concept, each row a style.
-    Artists and licences: {doc}`/appendix/licences`.""",
-    more="*imagenet*: the training style; *seen*: in both web sets; *unseen*: in no training.",
-)
+page.figure("styles", pocket.some_emoji(data), "live")
 
 # %%
 columns = [(emoji.IMAGENET, "train"), *((art, "test") for art in styles)]
 sizes = emoji.sizes(data)[columns].set_axis([f"{styles[art]}, {of}" for art, of in columns], axis=1)
-style.table(
+page.table(
     "sizes",
     sizes.reset_index(names="class"),
-    None,
-    f"""Images per class in the training style and in the five shifts, of {len(data):,} images of
-    {data.table["concept"].nunique():,} concepts in all. Classes: {len(emoji.CLASSES)}.""",
+    "",
+    images=len(data),
+    concepts=data.table["concept"].nunique(),
+    classes=len(emoji.CLASSES),
 )
 
 # %% [markdown]
@@ -76,12 +72,7 @@ curves["level"] = curves["model"].map(lambda name: models[name].level)
 PANELS = {"training loss": curves["loss"], "accuracy while training (%)": 100 * curves["accuracy"]}
 parts = [curves.assign(panel=title, value=values, quantity="") for title, values in PANELS.items()]
 lines = pd.concat(parts)[["panel", "quantity", "of", "level", "step", "value"]]
-style.figure(
-    "curves",
-    plots.lines(lines, "step", "value", columns=2),
-    "recorded",
-    "Loss and accuracy during the training of seed 0. Compare no losses of two objectives.",
-)
+page.figure("curves", plots.lines(lines, "step", "value", columns=2))
 
 # %% [markdown]
 # ## What the models recognise
@@ -103,12 +94,11 @@ for name, art in ((name, art) for name in models for art in styles):
             by_metric = recognised(h, labels, head.weight, head.bias).mean()
             assert np.isclose(again[name, art], by_metric)
 gaps = 100 * np.abs([again[key] - zero[key] for key in again if key in zero.index])
-style.text(
-    "live",
-    f"""Classified again in this build with the shipped checkpoints (seed 0):
+page.texts(
+    live=f"""Classified again in this build with the shipped checkpoints (seed 0):
     {(gaps < 5.1e-4).sum()} of {len(gaps)} accuracies are exactly those kept, the largest difference
     is {max(gaps, default=0):.2f} points.""".replace("\n    ", " ")
-    * bool(len(gaps)),
+    * bool(len(gaps))
 )
 
 # %%
@@ -116,25 +106,23 @@ ends = test.groupby(["model", "style"])["accuracy"].agg(["mean", "min", "max"]).
 cells = ends["mean"] + " (" + ends["min"] + " to " + ends["max"] + ")"
 classes = data.table.query("split == 'test' and class_index >= 0")["class_index"]
 most = 100 * classes.value_counts(normalize=True).max()
-style.table(
+page.table(
     "accuracies",
     pd.DataFrame(
         {"model": model.title} | {title: cells[name, art] for art, title in styles.items()}
         for name, model in models.items()
     ),
-    "recorded",
-    f"""Accuracy in percent on the test concepts: mean (lowest to highest) of
-    {test["seed"].nunique()} seeds. {styles[emoji.IMAGENET]} is the training style; chance is
-    {100 / len(emoji.CLASSES):.0f} %.""",
-    more=f"""Classes are of unequal size: always naming the most frequent one is right in
-    {most:.0f} %.""",
+    seeds=test["seed"].nunique(),
+    training=styles[emoji.IMAGENET],
+    chance=100 / len(emoji.CLASSES),
+    most=most,
 )
 
 # %%
 ACCURACY = "accuracy on test concepts (%)"
 marks = pd.concat(test[test["style"] == art].assign(of=pocket.titled(art)) for art in styles)
 marks = marks.assign(**{ACCURACY: 100 * marks["accuracy"]}, look=marks["model"].map(look))
-style.figure(
+page.figure(
     "by-style",
     plots.marks(
         marks[["of", "level", "look", ACCURACY]],
@@ -144,7 +132,4 @@ style.figure(
         dodge=0.14,
         height=0.7,
     ),
-    "recorded",
-    """Trained models lose accuracy in each style that they have not seen. One mark for each seed;
-    hollow: the small web.""",
 )

@@ -25,27 +25,21 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.records import available
-from companion.publish import arrays, figures, measured, plots, style, words
+from companion.publish import arrays, figures, measured, plots, words
+from companion.publish.page import Page
 from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("privileged_directions", backbone)
 shown = words.titled(found)
+page = Page("privileged_directions", words.kind(found), backbone=backbone.title)
 
 # %% [markdown]
 # ## Importance of every direction
 
 # %%
 if found:
-    style.figure(
-        "importance",
-        figures.importance(shown, threshold),
-        words.kind(found),
-        f"""Importance of every direction of the {backbone.title} head relative to the mean
-        importance (counterpart of the paper's Figure 2). Dashed: the mean-centred head, which
-        predicts the same.""",
-        more=f"Head: {words.heads(found)}. A mean-centred head has its mean row subtracted.",
-    )
+    page.figure("importance", figures.importance(shown, threshold), heads=words.heads(found))
 
 # %%
 if found:
@@ -57,17 +51,7 @@ if found:
         | {f"≥ {threshold:g} ×": str(len(far_above_mean(m.value("importance"), threshold)))}
         for title, m in shown.items()
     )
-    style.table(
-        "directions",
-        rows,
-        words.kind(found),
-        f"""The most important direction v of each {backbone.title} model: its importance and that
-        of the second direction, in multiples of the mean.""",
-        more=f"""Head centred: the largest importance of the mean-centred head. Cos: mean |cos| of v
-        with images (a random direction: about {chance:.3f}); with the mean image, the mean head
-        row, and the modality gap. In dominant: share of v's squared length in the dominant
-        coordinate (in brackets).""",
-    )
+    page.table("directions", rows, chance=chance)
 
 # %% [markdown]
 # ## The top direction and the outlier coordinates
@@ -84,14 +68,7 @@ for title, m in shown.items():
         named = part.index.isin([profile.argmax(), size.argmax()])
         parts.append(part.assign(look="small", name=np.where(named, part.index.astype(str), "")))
 if parts:
-    style.figure(
-        "top-direction",
-        plots.scatter(pd.concat(parts), X, Y, log="x", labels="name"),
-        words.kind(found),
-        f"""How far each {backbone.title} coordinate stands out over images, against the size of its
-        component in the head's most important direction. Outlier features that carry it are at the
-        top right.""",
-    )
+    page.figure("top-direction", plots.scatter(pd.concat(parts), X, Y, log="x", labels="name"))
 
 # %% [markdown]
 # ## From a head and features to importance
@@ -108,11 +85,10 @@ sigma, V = sigma[: len(of_package)], V[: len(of_package)]  # what follows is rou
 cosines = np.abs(h @ V.T) / np.linalg.norm(h, axis=1, keepdims=True)
 by_hand = sigma / sigma.sum() * cosines.mean(axis=0)
 assert np.allclose(by_hand, of_package, atol=1e-6)
-style.text(
-    "by-hand",
-    f"{what}: of {len(of_package)} directions the most important has "
-    f"{digits(by_hand.max() / by_hand.mean())} times the mean importance.",
+page.texts(
+    by_hand=f"{what}: of {len(of_package)} directions the most important has "
+    f"{digits(by_hand.max() / by_hand.mean())} times the mean importance."
 )
 
 # %% tags=["remove-input"]
-words.missing("privileged_directions", backbone, found)
+page.texts(words.missing("privileged_directions", backbone, found))

@@ -22,7 +22,8 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
 from companion.measurements.records import available
-from companion.publish import arrays, figures, style, tables, words
+from companion.publish import arrays, figures, tables, words
+from companion.publish.page import Page
 from companion.publish.style import percent
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -30,32 +31,22 @@ KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the ta
 backbone = load_family(family)
 found = available("pruning", backbone)
 shown = words.titled(found)
+page = Page("pruning", words.kind(found), backbone=backbone.title)
 
 # %% [markdown]
 # ## Accuracy against the share pruned
 
 # %%
 if found:
-    style.figure(
+    page.figure(
         "curve",
         figures.pruning({title: figures.pruning_steps(m) for title, m in shown.items()}),
-        words.kind(found),
-        f"""Accuracy of {backbone.title} as directions are pruned, in four orders (counterpart of
-        the paper's Figure 3). Blue band: 95 % interval; grey: {found[0].value("random_orders")}
-        random orders; dashed: the claim's 80 %.""",
-        more=f"""{words.task(found[0])} (head: {words.heads(found)}). Right: change from the whole
-        head on the same images; losses above 20 points are cut off.""",
+        orders=found[0].value("random_orders"),
+        task=words.task(found[0]),
+        heads=words.heads(found),
     )
     tables_of = (tables.in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
-    style.table(
-        "kept",
-        pd.concat(tables_of)[lambda rows: ["model", *rows.columns.drop("model")]],
-        words.kind(found),
-        f"""Accuracy of {backbone.title} with some of the directions kept. Difference: from the
-        whole head on the same images, the least important directions pruned first, ± 95 %
-        interval.""",
-        more="At random: mean of several orders.",
-    )
+    page.table("kept", pd.concat(tables_of)[lambda rows: ["model", *rows.columns.drop("model")]])
 
 # %%
 rows = []
@@ -68,13 +59,7 @@ for title, m in shown.items():
         | {"direction": str(worst + 1), "without it (%)": percent(without[worst])}
         | {"without any other (%)": f"{percent(others.min())} to {percent(others.max())}"}
     )
-style.table(
-    "leave-one-out",
-    pd.DataFrame(rows),
-    words.kind(found),
-    "Accuracy without the one direction whose removal costs most, and without any other one.",
-    more="Directions are numbered by falling singular value.",
-)
+page.table("leave-one-out", pd.DataFrame(rows))
 
 # %% [markdown]
 # ## From importance to a pruned head
@@ -93,11 +78,14 @@ pruned = (U[:, kept] * sigma[kept]) @ V[kept]  # a head of classes × components
 by_hand = ((h @ pruned.T + b).argmax(axis=1) == labels).mean()
 of_package = pruning.right_at_every_step(h, labels, directions.decompose(W), order, bias=b)
 assert np.isclose(by_hand, of_package[len(kept) - 1].mean(), atol=0.01)
-style.text(
+page.sentence(
     "by-hand",
-    f"{what}: {percent(of_package[-1].mean())} % are classified right with all {len(order)} "
-    f"directions, {percent(by_hand)} % with the {len(kept)} most important ones.",
+    what=what,
+    whole=percent(of_package[-1].mean()),
+    all=len(order),
+    pruned=percent(by_hand),
+    kept=len(kept),
 )
 
 # %% tags=["remove-input"]
-words.missing("pruning", backbone, found, random=False)
+page.texts(words.missing("pruning", backbone, found, random=False))

@@ -21,11 +21,13 @@ import pandas as pd
 
 from analysis.images.imagelist import is_whole
 from companion.claims import rules
-from companion.publish import figures, measured, style, tables, words
-from companion.publish.style import holds, percent, points
+from companion.publish import figures, measured, tables, words
+from companion.publish.page import Page
+from companion.publish.style import percent, points
 
 found = measured.known("pruning", edition, "reader")
 first = measured.example(found)[0]
+page = Page("pruning_overview", words.kind([first]), share=100 * share)
 
 # %% [markdown]
 # ## The example
@@ -33,54 +35,45 @@ first = measured.example(found)[0]
 # %%
 pruned = rules.pruned(first, share)  # as the claim is judged
 change = pruned["accuracy_change"]
-holds(change.high < 0, "pruning 80 % of the directions lowers accuracy")
-style.figure(
+page.holds(change.high < 0, at="pruning")
+page.figure(
     "pruning",
     figures.pruning({measured.full_title(first): figures.pruning_steps(first)}),
-    words.kind([first]),
-    f"""Pruning {100 * share:g} % of the directions lowers accuracy in retrieving captions. Right:
-    the change, with its 95 % interval; grey: {first.value("random_orders")} random orders, lowest
-    to highest.""",
-    more=f"""The counterpart of the paper's Figure 3 in another task: find each image's own caption
-    among {first.counts["classes"]}. The interval is of the paired difference from the whole
-    head.""",
+    orders=first.value("random_orders"),
+    classes=first.counts["classes"],
 )
 
 # %%
 rank = len(first.value("accuracy_importance"))
-style.table(
+page.table(
     "kept",
     tables.in_each_order(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)),
-    words.kind([first]),
-    """Accuracy falls as directions are pruned, in each of four orders.""",
-    more=f"""{measured.full_title(first)}. Difference: between pruning the least important
-    directions first and the whole head, on the same images, ± 95 % interval.""",
+    model=measured.full_title(first),
 )
 
 # %%
 (outcome,) = tables.pruned_at([first], share).to_dict("records")
-holds(outcome["lost"] == "yes", "a loss of more than one point is established")
-style.texts(
-    {
-        "whole": f"{percent(pruned['accuracy_whole'])} %",
-        "limit": f"{pruned['fewest']:.0f} of {rank} ({100 * pruned['without_loss']:.0f} % pruned)",
-        "eighty-kept": f"{outcome['kept']} of {rank}",
-        "eighty": f"{outcome['accuracy (%)']} %",
-        "eighty-change": outcome["change (points)"],
-        "eighty-random": f"{outcome['at random (%)']} %",
-        "eighty-by-value": f"{outcome['by singular value (%)']} %",
-    }
+page.holds(outcome["lost"] == "yes", "a loss of more than one point is established")
+page.texts(
+    whole=f"{percent(pruned['accuracy_whole'])} %",
+    limit=f"{pruned['fewest']:.0f} of {rank} ({100 * pruned['without_loss']:.0f} % pruned)",
+    eighty_kept=f"{outcome['kept']} of {rank}",
+    eighty=f"{outcome['accuracy (%)']} %",
+    eighty_change=outcome["change (points)"],
+    eighty_random=f"{outcome['at random (%)']} %",
+    eighty_by_value=f"{outcome['by singular value (%)']} %",
 )
 directions = words.of_same_model(first, "privileged_directions")[first.data.name]
 without = first.value("accuracy_without_each")
 worst = int(without.argmin())
-holds(worst == directions.value("top_direction") == 0, "it is the top direction, the first one")
-style.texts(
-    {
-        "without-first": f"{percent(without[worst])} %",
-        "without-others": f"{percent(sorted(without)[1])} %",
-        "first-with-head-mean": f"{directions.value('top_with_head_mean'):.3f}",
-    }
+page.holds(
+    worst == directions.value("top_direction") == 0,
+    "Leaving out the top direction alone lowers accuracy",
+)
+page.texts(
+    without_first=f"{percent(without[worst])} %",
+    without_others=f"{percent(sorted(without)[1])} %",
+    first_with_head_mean=f"{directions.value('top_with_head_mean'):.3f}",
 )
 
 # %% [markdown]
@@ -103,14 +96,4 @@ def row(m) -> dict[str, str]:
 
 
 on_imagenet = [m for m in found if m.data.name == "imagenet" and is_whole(m.data.what)]
-style.table(
-    "imagenet",
-    pd.DataFrame(map(row, on_imagenet)),
-    words.kind(on_imagenet),
-    f"""Accuracy on ImageNet with {100 * share:.0f} % of the directions pruned, the least important
-    first, compared with the whole head and with pruning at random.""",
-    more="""Difference: from the whole head on the same images, ± 95 % interval. The last column is
-    the number of directions below which this interval lies below zero.""",
-    missing="""Accuracy on ImageNet against the share of pruned directions: `companion extract
-    FAMILY --data imagenet`, then `companion measure pruning FAMILY --record`.""",
-)
+page.table("imagenet", pd.DataFrame(map(row, on_imagenet)), words.kind(on_imagenet))

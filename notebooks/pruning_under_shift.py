@@ -28,7 +28,8 @@ from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
 from companion.measurements.tables import sweeps_of
-from companion.publish import figures, style, words
+from companion.publish import figures, words
+from companion.publish.page import Page
 from companion.publish.pocket_models import pruning_rows, pruning_steps, pruning_told
 from companion.publish.style import percent
 
@@ -54,6 +55,14 @@ on, trained_on, name, source = SAMPLES[sample]
 evidence = words.kinds(source, words.kind(found))
 outside = "five shifts" if name == "five" else "unseen styles"
 lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
+page = Page(
+    "pruning_under_shift",
+    evidence,
+    backbone=backbone.title,
+    on=on,
+    trained_on=trained_on,
+    outside=outside,
+)
 
 # %% [markdown]
 # ## Accuracy and effective robustness against the share pruned
@@ -62,16 +71,12 @@ lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline 
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
 curves = {title: pruning_steps(orders, quantities, lowest) for title, orders in sweeps.items()}
 drawn = next((m.value("random_orders") for m in found), "no")
-style.figure(
+page.figure(
     "curve",
     figures.pruning(curves) if found else None,
-    evidence,
-    f"""Accuracy {on} {trained_on} (left) and effective robustness on the {outside} (right) of
-    {backbone.title} as directions are pruned. Blue: 95 % interval; grey: {drawn} random orders;
-    dashed: the claim's 80 %.""",
-    more=f"""Grey: lowest to highest. The interval is {INTERVALS[sample]}. A line ends where
-    accuracy falls below {percent(lowest)} %, the pool's lowest: there the baseline would be
-    extrapolated.""",
+    drawn=drawn,
+    intervals=INTERVALS[sample],
+    lowest=percent(lowest),
 )
 
 # %%
@@ -80,19 +85,9 @@ rows = pd.DataFrame(
     for title, orders in sweeps.items()
     for row in pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
-style.table(
-    "kept",
-    rows,
-    evidence,
-    f"""{backbone.title} with the most important directions kept: accuracy {on} {trained_on}, mean
-    accuracy over the {outside}, and effective robustness. The row with a fifth kept is the paper's
-    80 %.""",
-    more="""Changes: from the whole head, with the 95 % interval in brackets, paired within each
-    resample or image by image; each head is judged alone. (*): the accuracy is below the pool's
-    lowest, so the baseline is extrapolated.""",
-)
+page.table("kept", rows)
 told = (pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
-style.text("eighty", "\n".join(told))
+page.texts(eighty="\n".join(told))
 
 # %% tags=["remove-input"]
-words.missing("pruning_under_shift", backbone, found, random=False)
+page.texts(words.missing("pruning_under_shift", backbone, found, random=False))

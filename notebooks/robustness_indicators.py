@@ -30,6 +30,7 @@ from analysis.metrics import indicators
 from companion.claims.evidence import gather
 from companion.publish import indicator_tables, plots, robustness, style, words
 from companion.publish.indicator_tables import STATISTICS, TO_BEAT
+from companion.publish.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENTS))
 known = indicator_tables.measured(evidence)
@@ -38,6 +39,7 @@ recorded = indicator_tables.of_seeds(evidence.families, resamples, seed)  # of t
 kinds = (words.kind([m]) for own in known.values() for m in own.values())
 kind = words.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
+page = Page("robustness_indicators", resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## Two statistics by hand
@@ -69,13 +71,11 @@ for name, (frame, of_kind) in SHOWN.items():
         rows = indicator_tables.against_robustness(
             frame, {c: titles[c] for c in chosen if c in titles}, ER, edition
         )
-        style.figure(
+        page.figure(
             f"scatter{name}{part}",
             plots.scatter(rows, "value", ER) if len(rows) else None,
             of_kind,
-            f"""Neither κ nor another candidate forms a separate group of robust models. One mark
-            for each model{" and seed" * bool(name)}; lines: 95 % intervals; hollow: the second
-            backbone.""",
+            and_seed=" and seed" * bool(name),
         )
 
 # %%
@@ -87,32 +87,20 @@ for name, (frame, of_kind) in SHOWN.items():
         shown.insert(0, "candidate", judged["candidate"])
         robust = indicator_tables.known(frame)["robust"]
         counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
-        style.texts({f"{label}{name}": f"{count}" for label, count in counts.items()})
+        page.texts({f"{label}{name}": f"{count}" for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
-        style.holds(few or edition == "paper", "separation cannot be judged", of_kind)
-    style.table(
-        f"candidates{name}",
-        shown,
-        of_kind,
-        """No candidate correlates with effective robustness much better than accuracy without
-        shift, the last row, which each has to beat.""",
-        more=f"""In brackets: 95 % of {resamples} bootstrap resamples of models (seed {seed}).
-        Columns that need more models whose robustness is known are left out.""",
-    )
+        page.holds(few or edition == "paper", "separation cannot be judged", evidence=of_kind)
+    page.table(f"candidates{name}", shown, of_kind)
 
 # %% [markdown]
 # ## What to expect of a model, over seeds
 
 # %%
-style.table(
+page.table(
     "seeds",
     indicator_tables.over_seeds(recorded, evidence.families),
-    "recorded",
-    f"""How much results vary when training is repeated: lowest to highest of
-    {recorded["seed"].nunique() if len(recorded) else 0} seeds.""",
-    more=f"""Accuracy: test emoji of the training style. ER: unseen styles. Importance:
-    times the mean. Concepts: along the head's right singular vectors; *random*: along
-    the same number of random directions, mean of {indicator_tables.CHANCE} sets.""",
+    seeds=recorded["seed"].nunique() if len(recorded) else 0,
+    sets=indicator_tables.CHANCE,
 )
 
 # %%
@@ -130,13 +118,7 @@ if orders:
     for axes in drawing.figure.axes:
         axes.set_xticks(range(3), names)
     falls = [rows["er"].is_monotonic_decreasing for rows in orders]
-    style.text("orders", f"{sum(falls)} of {len(falls)}")
+    page.texts(orders=f"{sum(falls)} of {len(falls)}")
     last = [rows["er"].idxmin() == rows.index[-1] for rows in orders]
-    style.holds(all(last), "supervised models are the least robust in each training")
-    style.figure(
-        "order",
-        drawing,
-        "recorded",
-        f"""{sum(falls)} of {len(falls)} trainings show the predicted order of effective
-        robustness: their lines fall from left to right. One line for each seed.""",
-    )
+    page.holds(all(last), "Supervised models are the least robust in each of them")
+    page.figure("order", drawing, falling=sum(falls), trainings=len(falls))

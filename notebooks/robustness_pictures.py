@@ -28,6 +28,9 @@ from analysis.metrics.robustness import effective_robustness, fit_baseline, matc
 from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
 from companion.publish import sketches, style
+from companion.publish.page import Page
+
+page = Page("robustness_pictures", "published")
 
 # %% [markdown]
 # ## A shift, and what it costs
@@ -43,18 +46,15 @@ accuracy = {
     for level in ("supervised", "zero_shot")
 }
 lost = [values.iloc[0] - values.iloc[1:].mean() for values in accuracy.values()]
-style.holds(lost[0] > lost[1] > 0, "the zero-shot model loses less")
-style.figure(
-    "styles",
-    sketches.one_in_styles(emoji.load(), concept, accuracy),
-    "recorded",
-    """A shift costs accuracy: a small network trained on the first style recognises far fewer test
-    objects in other styles. A zero-shot model loses less.""",
-    more="Accuracy on the pocket lab's test objects in each style, mean of three seeds.",
-)
+page.holds(lost[0] > lost[1] > 0, at="styles")
+page.figure("styles", sketches.one_in_styles(emoji.load(), concept, accuracy), "recorded")
 for name, values in accuracy.items():
-    style.text(f"{name}-inside", f"{style.percent(values.iloc[0])} %")
-    style.text(f"{name}-outside", f"{style.percent(values.iloc[1:].mean())} %")
+    page.texts(
+        {
+            f"{name}-inside": f"{style.percent(values.iloc[0])} %",
+            f"{name}-outside": f"{style.percent(values.iloc[1:].mean())} %",
+        }
+    )
 
 # %% [markdown]
 # ## Effective robustness as an arrow
@@ -63,12 +63,10 @@ for name, values in accuracy.items():
 five = view("five")
 er = five.models(accuracies.known(load_families(edition).values()))
 best = er[er["level"] == "zero_shot"].sort_values("er").iloc[-1]
-style.figure(
+page.figure(
     "arrow",
     sketches.arrow(five, best, f"{best['title']}, {best['pretraining']}"),
-    "published",
-    f"""The effective robustness of one model is the length of the arrow:
-    {style.points(best["er"])} points of accuracy under shift more than the line expects.""",
+    er=style.points(best["er"]),
 )
 
 # %% [markdown]
@@ -90,11 +88,5 @@ baselines = {
     "equally accurate models": matched.excess[0],
 }
 falling = list(baselines.values())
-style.holds(falling == sorted(falling, reverse=True), "the fairer the comparison, the less remains")
-style.figure(
-    "three",
-    sketches.bars(baselines, "finetuned"),
-    "published",
-    """The fairer the comparison, the less robustness remains: OpenAI's ViT-L/14, finetuned, against
-    three baselines (four shifts).""",
-)
+page.holds(falling == sorted(falling, reverse=True), at="three")
+page.figure("three", sketches.bars(baselines, "finetuned"))

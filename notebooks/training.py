@@ -20,22 +20,17 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.publish import style
+from companion.publish.page import Page
 from training import recipes, tables
 
 known = {name: recipes.load(name) for name in recipes.names()}
+page = Page("training", "")
 
 # %%
 rows = tables.settings(known)
-style.table(
-    "recipes",
-    pd.DataFrame(rows),
-    None,
-    "Every setting of every recipe has a source, which the last column names.",
-    search="Find a setting",
-)
+page.table("recipes", pd.DataFrame(rows), "")
 ours = sum(row["source"].startswith("our choice") for row in rows)
-style.text("count", f"Of their {len(rows)} settings, {ours} are our choice.")
+page.texts(count=f"Of their {len(rows)} settings, {ours} are our choice.")
 
 # %%
 assumed = recipes.assumptions()
@@ -43,12 +38,11 @@ low, high = assumed["utilisation"]
 peaks = ", ".join(
     f"{gpu['peak'] / 1e12:.0f} for the [{gpu['name']}]({gpu['source']})" for gpu in assumed["gpus"]
 )
-style.table(
+page.table(
     "cost",
     pd.DataFrame(tables.costs(known, load_families(edition).values())),
-    None,
-    "Estimated cost of one training, in hours of one GPU. Not measured.",
-    more=f"""Operations are counted (forward and backward). Assumed: a peak of {peaks} × 10¹²
-    operations a second (bf16, by the maker), of which {100 * high:.0f} % down to {100 * low:.0f} %
-    are reached. Images per second: what processors must then decode for one GPU.""",
+    "",
+    peaks=peaks,
+    high=100 * high,
+    low=100 * low,
 )

@@ -29,12 +29,14 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
 from companion.claims.evidence import gather
 from companion.publish import figures, measured, plots, style, words
-from companion.publish.style import digits, holds, minus
+from companion.publish.page import Page
+from companion.publish.style import digits, minus
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.known("basis", *editions) if not measured.of_captions(m)]
 one_each, kind = measured.one_set_each(bases), words.kind(bases)
 clip = [m for m in bases if m.level == "zero_shot"]
+page = Page("what_kurtosis_measures", kind, edition=edition)
 
 # %% [markdown]
 # ## By hand
@@ -49,7 +51,7 @@ turn = np.linalg.qr(rng.normal(size=(64, 64)))[0]
 assert np.allclose(h @ head.T, (h @ turn) @ (head @ turn).T)
 assert np.isclose(basis.mean_share(h), basis.mean_share(h @ turn))
 for name, some in {"before": h, "after": h @ turn}.items():
-    style.text(f"by-hand-{name}", digits(kurtosis(some).mean()))
+    page.texts({f"by-hand-{name}": digits(kurtosis(some).mean())})
 
 # %% [markdown]
 # ## A rotation, and the mean image
@@ -63,22 +65,29 @@ rows = pd.DataFrame(
     for title, name in CHANGES.items()
     for m in sorted(one_each, key=lambda m: -m.value("kurtosis"))
 )
-style.figure(
+page.figure(
     "turned",
-    plots.marks(rows, GIVEN, other=CHANGED, label="activation kurtosis κ", log=True,
-                verticals=figures.GAUSSIAN, limits=(2, 200)) if bases else None,
-    kind,
-    {"paper": """A rotation removes a large κ, and subtracting the mean image removes most of it
-     where the model is CLIP. Filled: as the model gives it; hollow: changed.""",
-     "pocket": """κ of the pocket models is near the Gaussian's 3 in every basis. Filled: as the
-     model gives it; hollow: changed."""}[edition],
-    more="Mean of ten random rotations. Colours: training regimes, as in all figures.",
-)  # fmt: skip
+    plots.marks(
+        rows,
+        GIVEN,
+        other=CHANGED,
+        label="activation kurtosis κ",
+        log=True,
+        verticals=figures.GAUSSIAN,
+        limits=(2, 200),
+    )
+    if bases
+    else None,
+)
 table = {
-    "κ": "kurtosis", "rotated": "kurtosis_rotated", "mean subtracted": "kurtosis_less_mean",
-    "Gaussian": "kurtosis_gaussian", "in the mean (%)": "mean_share",
-    "eigenframe": "kurtosis_eigenframe", "rank": "effective_rank",
-}  # fmt: skip
+    "κ": "kurtosis",
+    "rotated": "kurtosis_rotated",
+    "mean subtracted": "kurtosis_less_mean",
+    "Gaussian": "kurtosis_gaussian",
+    "in the mean (%)": "mean_share",
+    "eigenframe": "kurtosis_eigenframe",
+    "rank": "effective_rank",
+}
 for name, some in (("statements", one_each), ("every-set", bases)):
     cells = (
         {"model": measured.model_title(m)}
@@ -87,14 +96,7 @@ for name, some in (("statements", one_each), ("every-set", bases)):
         | {"in the mean (%)": f"{100 * m.value('mean_share'):.0f}"}
         for m in some
     )
-    style.table(
-        name, pd.DataFrame(cells), kind,
-        """No rotation changes the last three columns, and adding a constant leaves only the
-        effective rank unchanged.""",
-        more="""κ as it is; the largest in ten random bases; after mean subtraction; of Gaussian
-        draws with the same mean and covariance. In the mean: share of the energy. Eigenframe: κ
-        along the eigenvectors of the second moments. Rank: of the covariance.""",
-    )  # fmt: skip
+    page.table(name, pd.DataFrame(cells))
 
 # %% [markdown]
 # ## In numbers
@@ -104,26 +106,29 @@ if len(clip) > 2:
     apart = [abs(m.value("kurtosis_gaussian") / m.value("kurtosis") - 1) for m in clip]
     share = [m.counts["components"] * m.value("mean_share") ** 2 for m in clip]
     r = np.corrcoef(np.log([m.value("kurtosis_eigenframe") for m in clip]), np.log(share))[0, 1]
-    style.texts({"gaussian-apart": f"{100 * max(apart):.0f} %", "sets": str(len(clip)),
-                 "eigenframe-share": f"{r:.3f}"})  # fmt: skip
+    page.texts(
+        gaussian_apart=f"{100 * max(apart):.0f} %", sets=len(clip), eigenframe_share=f"{r:.3f}"
+    )
 for control in [m for m in one_each if m.level == "random"][:1]:
     for name in ("mean_share", "kurtosis_eigenframe"):
         of_clip = [m.value(name) for m in one_each if m.level == "zero_shot"]
         above = control.value(name) > max(of_clip, default=0)
-        holds(above, f"random weights exceed all zero-shot models in {name}", kind)
-        style.text(f"random-{name.replace('_', '-')}", digits(control.value(name)))
+        page.holds(above, "both above those of all zero-shot models")
+        page.texts({f"random-{name}": digits(control.value(name))})
 
 # %%
 if edition == "paper":
     sparse = next(m for m in one_each if m.model.startswith("efficientnet_lite0"))
-    holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
+    page.holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
     moments = pd.read_csv("data/moments/kurtosis.csv")
     own = sorted(m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
     for name in ("kurtosis", "kurtosis_gaussian"):
-        style.text(f"sparse-{name.split('_')[-1]}", digits(sparse.value(name)))
-    style.text("moments", " or ".join(map(digits, moments["kurtosis"])))
-    style.text("moments-leader", str(moments["leader"][0]))
-    style.text("moments-images", style.span(own))
+        page.texts({f"sparse-{name.split('_')[-1]}": digits(sparse.value(name))})
+    page.texts(
+        moments=" or ".join(map(digits, moments["kurtosis"])),
+        moments_leader=moments["leader"][0],
+        moments_images=style.span(own),
+    )
 
 # %% [markdown]
 # ## Does a statement order robust and less robust models?
@@ -135,15 +140,12 @@ trained = [m for m in bases if m.level != "random" and not m.provenance.inferred
 frame = pd.DataFrame(
     {"model": m.model, "ER": intervals[m.model].value}
     | {title: m.value(name) for title, name in STATEMENTS.items()}
-    for m in trained if m.model in intervals
-)  # fmt: skip
+    for m in trained
+    if m.model in intervals
+)
 if len(frame) > 2:  # of a model on several sets of images the median
     medians = frame.groupby("model").median()
     rho = {title: rank_correlation(medians[title], medians["ER"]) for title in STATEMENTS}
-    holds(max(map(abs, rho.values())) < 1, "no statement orders all models", kind)
+    page.holds(max(map(abs, rho.values())) < 1, at="order", evidence=kind)
     row = {title: minus(f"{value:.2f}") for title, value in rho.items()}
-    style.table(
-        "order", pd.DataFrame([{"models": str(len(medians))} | row]), kind,
-        """No quantity orders models by effective robustness. Spearman's correlation; one value per
-        model, the median over its image sets.""",
-    )  # fmt: skip
+    page.table("order", pd.DataFrame([{"models": str(len(medians))} | row]))

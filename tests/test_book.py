@@ -370,11 +370,11 @@ SHOWN = HEADER.format(
     code="""import pandas as pd
 
 from analysis.families.registry import load_family
-from companion.publish import style
+from companion.publish.page import Page
 
 known = pd.read_csv("data/shown.csv")
 own = known[known["model"].isin([model.name for model in load_family(family).models])]
-style.table("numbers", own, "published", f"Numbers of {load_family(family).title}.")""",
+Page("shown", "published").table("numbers", own, family=load_family(family).title)""",
 )  # fmt: skip
 TOLD = HEADER.format(
     scope="edition", reads="data/claim.txt, families/*.yaml", title="All",
@@ -384,11 +384,12 @@ TOLD = HEADER.format(
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.publish import style
+from companion.publish.page import Page
 
+page = Page("told", "")
 titles = [family.title for family in load_families().values()]
-style.text("claim", Path("data/claim.txt").read_text())
-style.table("models", pd.DataFrame({"backbone": titles}), None, "The families.")""",
+page.texts(claim=Path("data/claim.txt").read_text())
+page.table("models", pd.DataFrame({"backbone": titles}))""",
 ).replace("scope: edition", "scope: edition\n#     readers: true")  # fmt: skip
 PAGES = {
     "index": "# Home\n", "guide/contribute": "# To contribute\n",
@@ -424,6 +425,8 @@ def kept(tmp_path_factory):
         families=dict.fromkeys(("rn50", "rn101", "vit_b_32")),
         notebooks={"shown": SHOWN, "told": TOLD},
         files={f"book/{name}.md": text for name, text in PAGES.items()} | {
+            "book/captions/shown.yaml": 'numbers: {caption: "Numbers of {family}."}',
+            "book/captions/told.yaml": "models, of-models: {caption: The families.}",
             "book/_toc.yml": TOC, "data/claim.txt": "An old claim.",
             "data/shown.csv": "model,number\nrn50-openai,1\nvit_b_32-openai,2\n",
         },
@@ -500,8 +503,8 @@ def test_a_broken_measurement_stops_no_book(small):
         "titles = [", "from companion.measurements.records import FOLDER\n\n"
         "found = next((FOLDER / 'pruning').glob('*.json')).read_text().index('}')\ntitles = [",
     ) + """
-style.text("after", f"It ends at {found}.")
-style.table(f"of-{'models'}", pd.DataFrame({"end": [found]}), None, "Ends.")
+page.texts(after=f"It ends at {found}.")
+page.table(f"of-{'models'}", pd.DataFrame({"end": [found]}))
 """  # fmt: skip
     path = small / "data/measurements/pruning/rn50-openai--<i>.json"
     path.parent.mkdir(parents=True)

@@ -1,7 +1,6 @@
 """What a notebook publishes: equal bytes, tables that align, drawings that tell what they show."""
 
 import ast
-import base64
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from conftest import contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import diagrams, figures, labels, pictures, plots, style
+from companion.publish import diagrams, figures, pictures, plots, style
 from companion.publish.svg import plain
 
 REGIONS = dict(
@@ -145,17 +144,6 @@ def test_text_in_a_drawing_is_text_and_marks_bear_their_names():
     assert "tooltip:" not in svg
 
 
-def test_what_a_page_says_stops_a_run_or_is_marked(shown):
-    style.holds(3 > 2, "three is more")
-    with pytest.raises(style.NotSoError, match="“two is more”, which does not hold"):
-        style.holds(2 > 3, "two is more", "published, recorded")
-    style.holds(2 > 3, "two is more", "recorded, live", at="more")
-    ((_, about),) = shown
-    assert about["metadata"]["companion"] == {
-        "kind": "not-so", "label": "more", "says": "two is more"
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
@@ -221,60 +209,6 @@ def test_tables_align_numbers_and_escape_pipes():
 def test_points_have_minus_signs_and_names_hyphens(value, text):
     assert style.points(*value) == text
     assert style.minus("ImageNet-1k -0.5 (-1 to -0.2)") == "ImageNet-1k −0.5 (−1 to −0.2)"
-
-
-def test_what_lacks_a_caption_an_alternative_text_or_a_proper_name_is_refused():
-    figure, _ = style.new_figure()
-    for alt, caption in ((" ", "A caption."), ("Five marks.", " ")):
-        with pytest.raises(ValueError, match="needs a caption and an alternative text"):
-            style.figure("one", style.Drawing(figure, alt), "published", caption)
-    with pytest.raises(ValueError, match="must consist of letters"):
-        style.text("two words", "x")
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What is displayed: data and what is said about it."""
-    found = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda data, **about: found.append((data, about))
-    )
-    return found
-
-
-def test_what_was_not_measured_is_said_at_most_once(shown):
-    style.table("three", pd.DataFrame(), None, "A caption.")
-    style.figure("four", None, None, "A caption.")
-    style.table("five", pd.DataFrame(), None, "A caption.", missing="Kurtosis: `measure`.")
-    told = style.not_measured("Kurtosis: `measure`.")
-    assert [data["text/markdown"] for data, _ in shown] == ["", "", told]
-
-
-def test_published_outputs_carry_their_note(shown):
-    figure, _ = style.new_figure()
-    frame = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
-    style.figure("one", style.Drawing(figure, "Five marks.", frame), "published", "A caption.")
-    style.table("two", frame, "published", "A caption.")
-    assert [data["text/csv"] for data, _ in shown] == ["x,of\n0.333333,a\n"] * 2
-    data, about = shown[0]
-    assert data["image/svg+xml"].startswith("<?xml")
-    assert about["metadata"]["companion"] == {
-        "kind": "figure", "label": "one", "caption": "A caption.", "alt": "Five marks.",
-        "evidence": "published",
-    }  # fmt: skip
-    assert re.search(style.INK, data["image/svg+xml"])
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-
-
-def test_a_result_that_a_notebook_names_is_known_by_its_kind():
-    source = """style.figure("curve", of(m), None, "A curve.")
-for name in ("mean_share", "kurtosis"):
-    style.text(name.replace("_", "-"), "1")
-    style.table(f"{name}-rows", rows, None, f"{name} of {m}")"""
-    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": source}]}
-    known = {"curve": "figure", "mean-share": "text", "b-rows": "table", "mean-shape": "", "b": ""}
-    for label, kind in known.items():
-        assert labels.kind_in_source(notebook, label) == kind, label
 
 
 def test_what_fails_takes_along_what_follows_from_it():

@@ -8,13 +8,14 @@ held against `prose.yaml`, where a person has said of each why it stands there. 
 and are left out, and so are code, formulas, citations and what results put in.
 """
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+
+from companion.publish.page import CAPTIONS, read_captions
 
 REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text(encoding="utf-8"))
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
@@ -82,33 +83,6 @@ def test_the_list_is_of_pages_and_what_is_typed_is_seen():
     assert unexplained(text, ["κ is 87", "4 of", "It clearly holds"]) == []
 
 
-#: Words that a caption has at most: its message, and how to read the marks.
-LONGEST_CAPTION = 35
-
-
-def words_of(text: ast.expr) -> int:
-    """How many words a string has; what is put into it counts as one word each."""
-    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
-    values = (getattr(part, "value", None) for part in parts)
-    return len("".join(v if isinstance(v, str) else "x" for v in values).split())
-
-
-def captions(code: str) -> list[int]:
-    """The words of each caption that a notebook gives to `style.figure` or `style.table`."""
-    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
-    shown = {"style.figure", "style.table"}
-    return [words_of(c.args[3]) for c in calls if len(c.args) > 3 and ast.unparse(c.func) in shown]
-
-
-def test_captions_are_short():
-    longest = {
-        path.stem: max(captions(path.read_text(encoding="utf-8")), default=0)
-        for path in (ROOT / "notebooks").glob("*.py")
-    }
-    assert {name: words for name, words in longest.items() if words > LONGEST_CAPTION} == {}
-    assert captions('style.table("a", b, None, f"Two {c} words.")') == [3]
-
-
 #: What the pages' first readers marked as no English of the field, and what to write.
 FORBIDDEN = {
     r"\bbeside\b": "next to, compared with, as well as",
@@ -119,7 +93,7 @@ FORBIDDEN = {
     r"\bof those whose\b": "name what they are",
     r"\btells? \w+(?: \w+)? (?:apart|from)\b": "separates",
     r"\bis told\b": "sees, is given",
-    r"\bstands? (?!in\b)": "is, appears",
+    r"\bstands? (?!in\b|out\b)": "is, appears",
     r"\banew\b": "again",
     r"\bthe like\b": "name it",
 }
@@ -140,3 +114,19 @@ def test_pages_do_without_the_books_idiolect():
     assert {name: found[name] for name in found.keys() - UNEDITED} == {}, "write it plainly"
     assert found.keys() >= UNEDITED, "edited: take it off the list"
     assert [*idiolect("It stands beside it; it stands in for it.")] == ["beside", "stands "]
+
+
+#: Words that a caption has at most, its message and how to read the marks; and its small print.
+LONGEST = {"caption": 35, "pocket": 35, "more": 50}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(CAPTIONS.glob("*.yaml"))])
+def test_captions_are_short_and_plain(name):
+    texts = {
+        (result, field): getattr(caption, field)
+        for result, caption in read_captions(name).items()
+        for field in (*LONGEST, "missing")
+    }
+    long = [key for key, text in texts.items() if len(text.split()) > LONGEST.get(key[1], 99)]
+    assert long == []
+    assert {key: idiolect(prose(text)) for key, text in texts.items() if idiolect(text)} == {}

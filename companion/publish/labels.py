@@ -25,14 +25,14 @@ def kind_in_source(notebook: dict[str, Any], label: str) -> str:
 
 def line_in_source(source: str, label: str) -> int:
     """The first line of a notebook's source that names a label; 1 if none does."""
-    nodes = ast.walk(ast.parse(source))
-    return min(
-        (n.lineno for n in nodes if isinstance(n, ast.expr) and _may_be(n, label)), default=1
-    )
+    named = (n for n in ast.walk(ast.parse(source)) if _may_be(n, label))
+    return min((n.lineno for n in named if isinstance(n, ast.expr | ast.keyword)), default=1)
 
 
 def _may_be(node: ast.AST, label: str) -> bool:
-    """Whether an expression is this text, up to what is filled in."""
+    """Whether an expression is this text, up to what is filled in; or an argument has its name."""
+    if isinstance(node, ast.keyword):
+        return (node.arg or "").replace("_", "-") == label
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str) and node.value.replace("_", "-") == label
     if not isinstance(node, ast.JoinedStr):

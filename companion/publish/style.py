@@ -1,8 +1,6 @@
-"""The book's visual language: one colour and one marker per level, one way to publish a result.
+"""The book's visual language: one colour and one marker per level, one way to write a number.
 
-A notebook draws with `plots` and `figures`, and publishes with `figure`, `table` or `text`. Each
-gives the output a label by which the book's pages embed it. `holds` guards what a page says of the
-numbers. Nothing is computed here.
+A notebook draws with `plots` and `figures`, and publishes with `page`. Nothing is computed here.
 
 The colours follow Okabe and Ito (2008), lightened or darkened to a contrast of at least 3:1 on
 the book's light and its dark page. `INK`, `MUTED`, `GRID` and `PAPER` are stand-ins: the book
@@ -13,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -22,7 +19,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from analysis.common import CompanionError
 from analysis.families.registry import LEVEL_TITLES
 from companion.publish.svg import plain
 
@@ -179,93 +175,6 @@ def to_csv(frame: pd.DataFrame) -> str:
     return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def figure(
-    name: str, drawing: Drawing | None, evidence: Evidence | None, caption: str, more: str = ""
-) -> None:
-    """Publish a drawing as the result `name`; of None an empty text, the page says what is missing.
-
-    `evidence`: what kind of evidence it rests on, if any. `caption`: MyST text that says what is
-    seen and what the uncertainty is, in at most 60 words; `more` stands below in small print.
-    """
-    if drawing is None:
-        return text(name, "")
-    if not caption.strip() or not drawing.alt.strip():
-        raise ValueError(f"figure {name!r} needs a caption and an alternative text.")
-    data = {"image/svg+xml": to_svg(drawing.figure), "text/plain": drawing.alt}
-    drawing.figure.set_layout_engine(None)  # all is in its place: the picture takes it from there
-    data["image/png"] = to_png(drawing.figure)
-    if drawing.data is not None:
-        data["text/csv"] = to_csv(drawing.data)
-    about = {"caption": caption, "alt": drawing.alt, "evidence": evidence or "", "more": more}
-    _publish(data, "figure", name, **about)
-
-
-def table(
-    name: str,
-    frame: pd.DataFrame,
-    evidence: Evidence | None,
-    caption: str,
-    *,
-    more: str = "",
-    search: str = "",
-    choose: str = "",
-    missing: str = "",
-    columns: Mapping[str, str] | None = None,
-) -> None:
-    """Publish a data frame of finished text and numbers, its index left out, as result `name`.
-
-    Of an empty one is published what is `missing` and how to get it, if the page does not say it.
-    `evidence`: the kind that the numbers rest on; None for a table that holds no measurement.
-    `columns`: what columns mean, by their heading, shown where a reader points at it. `more`: small
-    print below the table; the caption has at most 35 words.
-    `search`: for long tables, the label of a box that shows only rows with what is typed in it.
-    `choose`: a column of few values, to see only rows with one; on a phone the rows are cards.
-    """
-    if frame.empty:
-        return text(name, not_measured(missing) if missing else "")
-    data = {
-        "text/markdown": to_markdown(frame),
-        "text/plain": frame.to_string(index=False),
-        "text/csv": to_csv(frame),
-    }
-    if unknown := [name for name in columns or {} if name not in frame]:
-        raise ValueError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
-    about = {"caption": caption, "evidence": evidence or "", "more": more, "columns": columns}
-    _publish(data, "table", name, search=search, choose=choose, **about)
-
-
-def text(name: str, markdown: str) -> None:
-    """Publish MyST text, for a page to embed as a block or inside a sentence."""
-    _publish({"text/markdown": markdown, "text/plain": markdown}, "text", name)
-
-
-def texts(named: Mapping[str, str]) -> None:
-    """Publish numbers, each under its name, for a page to put into its sentences."""
-    for name, markdown in named.items():
-        text(name, markdown)
-
-
-class NotSoError(CompanionError):
-    """What a page says of recorded numbers does not hold of them."""
-
-
-def holds(condition: object, says: str, evidence: str = "recorded", at: str = "") -> None:
-    """Guard what the book says of the results of this cell, or of the one labelled ``at``.
-
-    Where it does not hold of recorded or published numbers, NotSoError stops the run. Numbers that
-    are this build's own, a reader's, are ``live`` evidence: the book marks such results.
-    """
-    if condition:
-        return
-    if "live" not in evidence:
-        raise NotSoError(
-            f"the book says “{says}”, which does not hold of these numbers: correct the page and "
-            "the guard in its notebook."
-        )
-    note = f"*“{says}” does not hold of these numbers.*"
-    _publish({"text/markdown": note, "text/plain": note}, "not-so", at or "not-so", says=says)
-
-
 def admonition(title: str, body: str, kind: str = "warning", fence: str = ":::") -> str:
     """A box with a title (MyST); "" around nothing. ``fence``: longer than those inside it."""
     return f"{fence}{{admonition}} {title}\n:class: {kind}\n{body}\n{fence}" if body else ""
@@ -279,12 +188,6 @@ def items(told: Iterable[str]) -> str:
 def not_measured(what: str) -> str:
     """An admonition (MyST) on what is missing, and how to get it."""
     return admonition("Not measured yet", " ".join(what.split()), "not-measured")
-
-
-def explorer(name: str, data: Mapping[str, Any]) -> None:
-    """Publish numbers for a page on which a reader chooses what to see (`_static/explorer.js`)."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    _publish({"application/json": text, "text/plain": f"{len(text)} characters"}, "explorer", name)
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
@@ -329,15 +232,6 @@ def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str
     """Lowest to highest, or the one value, as they are written."""
     found = list(values)
     return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
-
-
-def _publish(data: dict[str, str], kind: str, name: str, **about: Any) -> None:
-    from IPython.display import display
-
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
-        raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
-    note = {"kind": kind, "label": name} | {key: told for key, told in about.items() if told}
-    display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]
 
 
 def _numeric(column: pd.Series[str]) -> bool:

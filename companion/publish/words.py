@@ -16,7 +16,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.pending import unusable as unusable_features
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
-from companion.publish.style import Evidence, admonition, digits, items, text
+from companion.publish.style import Evidence, admonition, digits, items
 
 
 def whose(measurement: Measurement) -> tuple[Family, Model]:
@@ -134,19 +134,20 @@ def not_measured(missing: Iterable[Model]) -> str:
 
 def missing(
     experiment: Experiment, family: Family, measured: Sequence[Measurement], random: bool = True
-) -> None:
-    """Publish the end of a family's page: what is not measured, and what is unusable.
+) -> dict[str, str]:
+    """The end of a family's page, its texts by name: what is not measured, and what is unusable.
 
     Models of random weights count if ``random`` says so.
     """
     known = {m.model for m in measured}
     absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
-    text("not-measured", not_measured(absent) or "Every model of this family was measured.")
-    problems = unusable([*unusable_features(family), *broken(experiment, family)])
-    notes = {"cautions": cautions(measured), "older-code": code_notes(measured)}
-    for name, note in (*notes.items(), ("unusable", problems)):
-        if note:
-            text(name, note)
+    notes = {
+        "not-measured": not_measured(absent) or "Every model of this family was measured.",
+        "cautions": cautions(measured),
+        "older-code": code_notes(measured),
+        "unusable": unusable([*unusable_features(family), *broken(experiment, family)]),
+    }
+    return {name: note for name, note in notes.items() if note}
 
 
 def cautions(measured: Sequence[Measurement]) -> str:

@@ -105,9 +105,11 @@ class Run:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The declared patterns, and what every run reads: family files, and what is `NAMED`."""
+        """The declared patterns, and what every run reads: captions, family files, `NAMED`."""
         own = self.subject if self.experiment.scope == "family" else "*"
-        return (*self.experiment.reads, f"families/{own}.yaml", *NAMED)
+        captions = f"book/captions/{self.experiment.name}.yaml"
+        written = [captions] * (ROOT / captions).is_file()
+        return (*self.experiment.reads, *written, f"families/{own}.yaml", *NAMED)
 
 
 def load_experiments() -> dict[str, Experiment]:

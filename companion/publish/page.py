@@ -1,0 +1,217 @@
+"""The results of one notebook, published with the sentences that a writer keeps for them.
+
+A notebook computes and draws; what a reader is told lies in `book/captions/NAME.yaml`, by the name
+of the result under which the book's pages embed it. A `{name}` in such a text is filled with what
+the notebook gives under that name. `Page.holds` guards what the book says of the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
+from companion.publish import style
+from companion.publish.style import Drawing, Evidence
+
+#: What a result rests on; a description rests on no measurement.
+Kind = Evidence | Literal[""]
+CAPTIONS = ROOT / "book" / "captions"
+#: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
+FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")
+
+
+class CaptionError(CompanionError):
+    """A captions file that does not fit its notebook; the message is for who edits either."""
+
+
+class NotSoError(CompanionError):
+    """What a page says of recorded numbers does not hold of them."""
+
+
+class Caption(Strict):
+    """What stands below a result, MyST.
+
+    `caption` says what is seen and what the uncertainty is, in at most 35 words; `more` is small
+    print below it. `pocket` is the caption of the pocket lab's edition, where it is another.
+    Of a table: `missing` stands for an empty one and says how to get its numbers, where the page
+    does not; `columns` tell what headings mean, to who points at one; `search` labels a box that
+    shows only rows with what is typed in it; `choose` names a column of few values, to see only
+    rows with one.
+    """
+
+    caption: str
+    more: str = ""
+    pocket: str = ""
+    missing: str = ""
+    columns: Mapping[str, str] = {}
+    search: str = ""
+    choose: str = ""
+
+
+def read_captions(notebook: str) -> dict[str, Caption]:
+    """The captions of a notebook by result. A key may name several results, with commas between.
+
+    A text alone, instead of fields, is a sentence that the notebook fills and publishes.
+    """
+    where = f"book/captions/{notebook}.yaml"
+    content = parse_yaml((CAPTIONS / f"{notebook}.yaml").read_bytes(), where, CaptionError)
+    try:
+        entries = TypeAdapter(dict[str, Caption | str]).validate_python(content)
+    except ValidationError as error:
+        raise CaptionError(f"{where}: {first_reason(error)}.") from None
+    return {
+        name: Caption(caption=entry) if isinstance(entry, str) else entry
+        for names, entry in entries.items()
+        for name in names.split(", ")
+    }
+
+
+class Page:
+    """What a notebook publishes: figures, tables and texts, each under a name.
+
+    `evidence` is the kind that its numbers rest on, unless a result says otherwise; "" is for a
+    result that holds no measurement. `values` may be named in any of its captions. With
+    ``edition="pocket"`` among them captions are those of the pocket lab.
+    """
+
+    def __init__(self, notebook: str, evidence: Kind = "recorded", **values: object) -> None:
+        self.notebook, self.evidence, self.values = notebook, evidence, values
+        self.captions = read_captions(notebook)
+
+    def figure(
+        self,
+        name: str,
+        drawing: Drawing | None,
+        evidence: Kind | None = None,
+        **values: object,
+    ) -> None:
+        """Publish a drawing; of None an empty text, the page says what is missing."""
+        caption = self._filled(name, values)
+        if drawing is None:
+            return self.texts({name: ""})
+        if not drawing.alt.strip():
+            raise ValueError(f"figure {name!r} needs an alternative text.")
+        data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
+        drawing.figure.set_layout_engine(
+            None
+        )  # all is in its place: the picture takes it from there
+        data["image/png"] = style.to_png(drawing.figure)
+        if drawing.data is not None:
+            data["text/csv"] = style.to_csv(drawing.data)
+        self._publish("figure", name, data, evidence, caption, alt=drawing.alt)
+
+    def table(
+        self, name: str, frame: pd.DataFrame, evidence: Kind | None = None, **values: object
+    ) -> None:
+        """Publish a data frame of finished text and numbers, its index left out."""
+        caption = self._filled(name, values)
+        if frame.empty:
+            missing = caption.missing
+            return self.texts({name: missing and style.not_measured(missing)})
+        if unknown := [heading for heading in caption.columns if heading not in frame]:
+            raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
+        data = {
+            "text/markdown": style.to_markdown(frame),
+            "text/plain": frame.to_string(index=False),
+            "text/csv": style.to_csv(frame),
+        }
+        self._publish("table", name, data, evidence, caption)
+
+    def sentence(self, name: str, **values: object) -> None:
+        """Publish a sentence of the captions file."""
+        self.texts({name: self._filled(name, values).caption})
+
+    def texts(self, computed: Mapping[str, object] | None = None, /, **named: object) -> None:
+        """Publish numbers and texts (MyST), for a page to put into its sentences.
+
+        `computed` has names that are put together. Underscores become hyphens.
+        """
+        for name, value in {**(computed or {}), **named}.items():
+            data = {"text/markdown": str(value), "text/plain": str(value)}
+            _display("text", name.replace("_", "-"), data)
+
+    def explorer(self, name: str, data: Mapping[str, Any]) -> None:
+        """Publish numbers for a page on which a reader chooses what to see."""
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        shown = {"application/json": text, "text/plain": f"{len(text)} characters"}
+        _display("explorer", name, shown)
+
+    def holds(
+        self, condition: object, says: str = "", *, at: str = "", evidence: str | None = None
+    ) -> None:
+        """Guard what the book says of the results of this cell, or the message of the result `at`.
+
+        That is the first sentence of its caption. Where it does not hold of recorded or published
+        numbers, NotSoError stops the run. Numbers that are this build's own, a reader's, are
+        ``live`` evidence: the book marks such results.
+        """
+        says = says or re.split(r"[.:](?: |$)", self._caption(at).caption)[0]
+        if condition:
+            return
+        if "live" not in (evidence or self.evidence):
+            raise NotSoError(
+                f"the book says “{says}”, which does not hold of these numbers: correct the page "
+                "and the guard in its notebook."
+            )
+        note = f"*“{says}” does not hold of these numbers.*"
+        data = {"text/markdown": note, "text/plain": note}
+        _display("not-so", at or "not-so", data, says=says)
+
+    def _caption(self, name: str) -> Caption:
+        """The caption of a result, for this edition."""
+        if name not in self.captions:
+            raise CaptionError(
+                f"book/captions/{self.notebook}.yaml has no caption for the result {name!r}."
+            )
+        caption = self.captions[name]
+        if self.values.get("edition") == "pocket" and caption.pocket:
+            return caption.model_copy(update={"caption": caption.pocket})
+        return caption
+
+    def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
+        """The caption of a result with its values, in one line each."""
+        caption = self._caption(name)
+        texts = {key: getattr(caption, key) for key in ("caption", "more", "missing")}
+        given = {**self.values, **values}
+        where = f"book/captions/{self.notebook}.yaml, {name}"
+        if unknown := sorted(_fields(*texts.values()) - given.keys()):
+            raise CaptionError(f"{where}: the notebook gives no value for {unknown}.")
+        if unused := sorted(values.keys() - _fields(*texts.values(), self.captions[name].caption)):
+            raise CaptionError(f"{where}: the notebook gives {unused}, which no text names.")
+        filled = {
+            key: FIELD.sub(lambda field: format(given[field[1]], field[2] or ""), text)
+            for key, text in texts.items()
+        }
+        return caption.model_copy(update=filled)
+
+    def _publish(
+        self,
+        kind: str,
+        name: str,
+        data: dict[str, str],
+        evidence: Kind | None,
+        caption: Caption,
+        **about: str,
+    ) -> None:
+        about["evidence"] = self.evidence if evidence is None else evidence
+        _display(kind, name, data, **about, **caption.model_dump(exclude={"pocket", "missing"}))
+
+
+def _fields(*texts: str) -> set[str]:
+    return {name for text in texts for name, _ in FIELD.findall(text)}
+
+
+def _display(kind: str, name: str, data: dict[str, str], **about: Any) -> None:
+    """Publish an output with what it is and under which name."""
+    from IPython.display import display
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
+        raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
+    note = {"kind": kind, "label": name} | {key: told for key, told in about.items() if told}
+    display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]

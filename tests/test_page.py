@@ -1,0 +1,163 @@
+"""What a notebook publishes: results with the sentences of its captions file, and guards."""
+
+import ast
+import base64
+import re
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from companion.publish import labels, page, style
+from companion.publish.page import CaptionError, NotSoError, Page
+
+FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
+CAPTIONS = """
+line:
+  caption: "{models} models lie near a line: {slope:.2f}. Grey: others."
+  more: "See {doc}`/pruning`, seed {seed}."
+  pocket: Pocket models.
+first, every:
+  caption: Rows.
+  columns: {x: An input.}
+  missing: "Kurtosis: {command}."
+by-hand: "{models} by hand."
+"""
+
+
+@pytest.fixture
+def outputs(monkeypatch, tmp_path):
+    """What is displayed, data and what is said about it, with the captions above."""
+    (tmp_path / "chapter.yaml").write_text(CAPTIONS, encoding="utf-8")
+    monkeypatch.setattr(page, "CAPTIONS", tmp_path)
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda data, raw, metadata: shown.append((data, metadata["companion"])),
+    )
+    return shown
+
+
+def drawing(alt="Five marks."):
+    return style.Drawing(style.new_figure()[0], alt, FRAME)
+
+
+def test_results_carry_their_captions_filled(outputs):
+    chapter = Page("chapter", "published", seed=0)
+    chapter.figure("line", drawing(), models=7, slope=0.756)
+    chapter.table("every", FRAME, "", command="measure")
+    chapter.sentence("by-hand", models=7)
+    chapter.texts({"er-rn50": 1.5}, er_all="2 points")
+    (figure, about), (table, of_table), *texts = outputs
+    assert about == {
+        "kind": "figure",
+        "label": "line",
+        "caption": "7 models lie near a line: 0.76. Grey: others.",
+        "more": "See {doc}`/pruning`, seed 0.",
+        "alt": "Five marks.",
+        "evidence": "published",
+    }
+    assert figure["text/csv"] == table["text/csv"] == "x,of\n0.333333,a\n"
+    assert figure["image/svg+xml"].startswith("<?xml") and style.INK in figure["image/svg+xml"]
+    assert base64.b64decode(figure["image/png"]).startswith(b"\x89PNG")
+    assert of_table["columns"] == {"x": "An input."} and "evidence" not in of_table
+    told = {about["label"]: data["text/markdown"] for data, about in texts}
+    assert told == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
+
+
+def test_the_pocket_lab_has_captions_of_its_own(outputs):
+    Page("chapter", seed=0, edition="pocket").figure("line", drawing(), models=1, slope=1)
+    assert outputs[0][1]["caption"] == "Pocket models."
+
+
+def test_what_was_not_measured_is_said_at_most_once(outputs):
+    chapter = Page("chapter", seed=0)
+    chapter.table("first", pd.DataFrame(), command="measure")
+    chapter.figure("line", None, models=1, slope=1)
+    told = style.not_measured("Kurtosis: measure.")
+    assert [data["text/markdown"] for data, _ in outputs] == [told, ""]
+
+
+@pytest.mark.parametrize(
+    ("publish", "says"),
+    [
+        (lambda c: c.table("third", FRAME), "has no caption for the result 'third'"),
+        (lambda c: c.sentence("by-hand"), r"by-hand: the notebook gives no value for \['models'\]"),
+        (lambda c: c.sentence("by-hand", models=1, r=2), r"gives \['r'\], which no text names"),
+        (
+            lambda c: c.table("every", FRAME[["of"]], command=""),
+            r"no columns \['x'\]; it has \['of",
+        ),
+        (lambda c: c.figure("line", drawing(" "), models=1, slope=1), "needs an alternative text"),
+        (lambda c: c.texts({"two words": 1}), "must consist of letters, digits and hyphens"),
+    ],
+)
+def test_a_result_and_its_caption_fit_each_other(publish, says, outputs):
+    with pytest.raises((CaptionError, ValueError), match=says):
+        publish(Page("chapter", seed=0))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("line:\n  captoin: x", "captions/chapter.yaml: line"), ("a: [", "not readable as YAML")],
+)
+def test_a_captions_file_that_is_none_is_an_error_of_one_sentence(text, says, outputs):
+    (page.CAPTIONS / "chapter.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(CaptionError, match=says):
+        Page("chapter")
+
+
+def test_what_a_page_says_stops_a_run_or_is_marked(outputs):
+    chapter = Page("chapter")
+    chapter.holds(3 > 2, "three is more")
+    with pytest.raises(NotSoError, match="“two is more”, which does not hold"):
+        chapter.holds(2 > 3, "two is more", evidence="published, recorded")
+    chapter.holds(2 > 3, at="first", evidence="recorded, live")
+    ((_, about),) = outputs
+    assert about == {"kind": "not-so", "label": "first", "says": "Rows"}
+
+
+def test_a_result_that_a_notebook_names_is_known_by_its_kind():
+    source = """page.figure("curve", of(m))
+for name in ("mean_share", "kurtosis"):
+    page.texts({name: "1"}, er_all=2)
+    page.table(f"{name}-rows", rows)"""
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": source}]}
+    known = {"curve": "figure", "mean-share": "text", "er-all": "text", "b-rows": "table"}
+    for label, kind in (known | {"mean-shape": "", "b": ""}).items():
+        assert labels.kind_in_source(notebook, label) == kind, label
+
+
+def plain(text):
+    """Words alone: without roles, markup and numbers, which pages take from results."""
+    text = re.sub(r"\{result\}`[^`]*`", "#", text)
+    text = re.sub(r"\{[\w:-]+\}`([^`<]*?)(?: ?<[^`]*>)?`", r"\1", text)
+    text = re.sub(r"[−+-]?\d[\d.,]*\d|\d", "#", text)
+    return " ".join(text.replace("*", "").casefold().split())
+
+
+def test_what_notebooks_guard_is_said_on_a_page():
+    """Or by the caption of a result, which `at` names."""
+    pages = [plain(path.read_text(encoding="utf-8")) for path in (ROOT / "book").glob("*.md")]
+    pages += [plain((ROOT / "book/guide/pocket_lab.md").read_text(encoding="utf-8"))]
+    for notebook in (ROOT / "notebooks").glob("*.py"):
+        calls = [
+            n for n in ast.walk(ast.parse(notebook.read_text("utf-8"))) if isinstance(n, ast.Call)
+        ]
+        for call in [call for call in calls if ast.unparse(call.func) == "page.holds"]:
+            if len(call.args) > 1:
+                sentence = ast.literal_eval(call.args[1])
+                assert any(plain(sentence) in page for page in pages), (notebook.stem, sentence)
+
+
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_caption_is_of_a_result(name):
+    """The other way round, a run says it: a result without a caption is an error there."""
+    source = (ROOT / f"notebooks/{name}.py").read_text(encoding="utf-8")
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": source}]}
+    assert f'Page("{name}"' in source or f'Page(\n    "{name}"' in source
+    named = page.read_captions(name)
+    assert [label for label in named if not labels.kind_in_source(notebook, label)] == []
