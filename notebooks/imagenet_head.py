@@ -22,6 +22,7 @@ share: float = 0.8  # of the directions pruned, the least important first: that 
 from companion.measurements import records
 from companion.publish import concept_tables, figures, measured, plots, tables, words
 from companion.publish.page import Page
+from companion.publish.style import digits, span
 
 directions = measured.with_imagenets_head(measured.known("privileged_directions", edition))
 pruning = measured.with_imagenets_head(measured.known("pruning", edition))
@@ -34,8 +35,9 @@ page = Page("imagenet_head")
 for m in directions:
     centred = max(m.value("importance_head_centred")[0], m.value("control_centred_features"))
     page.holds(centred < m.value("control_random_features"), at="controls")
-page.table("controls", tables.controls(directions), words.kind(directions))
-page.texts(tables.control_ranges(directions))
+controls = tables.controls(directions)
+page.table("controls", controls.map(digits).reset_index(), words.kind(directions))
+page.texts({f"controls-{name.replace(' ', '-')}": span(controls[name]) for name in controls})
 
 # %% [markdown]
 # ## Pruning

@@ -87,12 +87,6 @@ def test_what_pruning_costs_and_whether_that_is_a_loss():
     assert tables.in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == ["500", "100"]
 
 
-def test_the_ends_of_the_controls_are_those_of_the_table():
-    directions = measured.with_imagenets_head(measured.known("privileged_directions", "paper"))
-    shown = tables.controls(directions)["as it is"]
-    assert tables.control_ranges(directions)["controls-as-it-is"] == " to ".join(sorted(shown))
-
-
 def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
     before = measured.image_sets()
     own = before["vit_b_32-openai"][0]

@@ -28,6 +28,8 @@ from companion.measurements.tables import counts_of
 from companion.publish import words
 from companion.publish.style import digits, minus
 
+#: By what a quantity is multiplied to be shown: counts stay, a precision is in percent.
+SCALE: dict[Quantity, int] = {"unique": 1, "lower": 1, "best": 100}
 #: What is counted, and by what it could come about without a meaning.
 KINDS: dict[Kind, str] = {
     "draws": "encoded",
@@ -52,15 +54,12 @@ def of_family(family: Family) -> dict[str, Measurement]:
 
 def probe(measured: Iterable[Measurement]) -> str:
     """Which images and concepts were counted (MyST)."""
-    m = next(iter(measured), None)
-    if m is None:
-        return ""
-    count = f"{m.counts['images']:,}"
-    images = m.data.what if count in m.data.what.split() else f"{count} images ({m.data.what})"
-    return (
-        f"Probe: {images}, with {m.counts['concepts']:,} concepts of at least "
-        f"{m.value('least_positives')} positive images each."
-    )
+    for m in measured:
+        count = f"{m.counts['images']:,}"
+        images = m.data.what if count in m.data.what.split() else f"{count} images ({m.data.what})"
+        concepts, least = f"{m.counts['concepts']:,} concepts", m.value("least_positives")
+        return f"Probe: {images}, with {concepts} of at least {least} positive images each."
+    return ""
 
 
 def quantities(measured: Iterable[Measurement]) -> dict[Quantity, str]:
@@ -71,11 +70,6 @@ def quantities(measured: Iterable[Measurement]) -> dict[Quantity, str]:
     return {}
 
 
-def scaled(quantity: Quantity) -> int:
-    """By what a quantity is multiplied to be shown: counts stay, a precision is in percent."""
-    return 100 if quantity == "best" else 1
-
-
 def counted(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFrame:
     """A row for each model, quantity and kind of `KINDS`: mean, lowest and highest.
 
@@ -83,13 +77,12 @@ def counted(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFram
     """
     rows = []
     for title, m in measured.items():
-        found = counts_of(m, basis)
+        counts = counts_of(m, basis)
         for (quantity, named), kind in product(quantities([m]).items(), KINDS):
-            values = scaled(quantity) * found.of(kind, quantity)
-            ends = {"value": values.mean(), "low": values.min(), "high": values.max()}
-            row = {"model": title, "level": m.level, "concepts with": named, "kind": KINDS[kind]}
-            rows.append(row | ends)
-    return pd.DataFrame(rows)
+            n = SCALE[quantity] * counts.of(kind, quantity)
+            rows.append((title, m.level, named, KINDS[kind], n.mean(), n.min(), n.max()))
+    columns = ["model", "level", "concepts with", "kind", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def beside_chance(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFrame:
@@ -103,7 +96,7 @@ def beside_chance(measured: Mapping[str, Measurement], basis: str = "") -> pd.Da
         cells[kind] = "{} ({} to {})".format(*(f"{v:.1f}".removesuffix(".0") for v in values))
     for title, m in () if basis else measured.items():
         for quantity, named in quantities([m]).items():
-            value, error = scaled(quantity) * np.array(counts_of(m).frequent(quantity))
+            value, error = SCALE[quantity] * np.array(counts_of(m).frequent(quantity))
             if np.isfinite(error):
                 table[title, named]["frequent, ± 95 %"] = f"{value:.3g} ± {1.96 * error:.1f}"
     return pd.DataFrame(table.values())
@@ -111,20 +104,14 @@ def beside_chance(measured: Mapping[str, Measurement], basis: str = "") -> pd.Da
 
 def against_chance(measured: Mapping[str, Measurement], quantity: Quantity) -> pd.DataFrame:
     """Each model's count with its range, a panel for each kind of chance, what that reaches."""
-    rows = counted(measured)
-    if rows.empty:
-        return rows
-    rows = rows[rows["concepts with"] == quantities(measured.values())[quantity]]
-    reached = rows.pivot(index="model", columns="kind", values="value")
-    heads = rows[rows["kind"] == KINDS["draws"]].rename(
-        columns={"model": "of", "value": "concepts"}
-    )
-    panels = [
-        heads.assign(panel=str(by), chance=reached[by][heads["of"]].array)
-        for by in reached
-        if by != KINDS["draws"]
+    rows = counted(measured).rename(columns={"model": "of", "value": "concepts"})
+    rows = rows[rows["concepts with"] == quantities(measured.values()).get(quantity)]
+    encodes = rows["kind"] == KINDS["draws"]
+    chance = rows[~encodes].rename(columns={"kind": "panel", "concepts": "chance"})
+    chance = chance.sort_values("panel", kind="stable")
+    return chance[["of", "panel", "chance"]].merge(rows[encodes], on="of")[
+        ["of", "level", "concepts with", "kind", "concepts", "low", "high", "panel", "chance"]
     ]
-    return pd.concat(panels, ignore_index=True)
 
 
 def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
@@ -136,8 +123,8 @@ def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
         for quantity, named in quantities(measured.values()).items():
             if len(one.halves) == len(two.halves) > 0:
                 value, error = concept_counts.difference(one, two, quantity)
-                value, error = scaled(quantity) * value, scaled(quantity) * 1.96 * error
-                row[named] = minus(f"{value:+.1f} ± {error:.1f}")
+                scale = SCALE[quantity]
+                row[named] = minus(f"{scale * value:+.1f} ± {scale * 1.96 * error:.1f}")
         rows.append(row)
     return pd.DataFrame(rows).dropna(axis="columns")
 
@@ -159,8 +146,7 @@ def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
 
 def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
     """The images that live measurements are of, with the concepts that count; None without any."""
-    live = [m for m in measured if m.live]
-    if not live:
+    if not (live := [m for m in measured if m.live]):
         return None
     images = concept_probe.of_data(live[0].data.name, [words.whose(m)[1] for m in live])
     return images.select(concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS)
@@ -207,14 +193,10 @@ def most_important(
     top, ap = concept_counts.along_most_important(h, parts, drawn, settings, weights)
     scores = project(h, parts.directions[[top]], normalise=False)[:, 0]
     best = top_concepts(ap[None], 0, named)
-    row = {
-        "model": model.title,
-        "direction": f"v{top + 1}",
-        "importance (× mean)": digits(weights[top] / weights.mean()),
-        "concepts of the highest AP (%)": ", ".join(
-            f"{images.names[c]} ({images.kinds[c]}, {100 * ap[c]:.0f})" for c in best
-        ),
-    }
+    concepts = (f"{images.names[c]} ({images.kinds[c]}, {100 * ap[c]:.0f})" for c in best)
+    row = {"model": model.title, "direction": f"v{top + 1}"}
+    row["importance (× mean)"] = digits(weights[top] / weights.mean())
+    row["concepts of the highest AP (%)"] = ", ".join(concepts)
     return row, np.argsort(-scores * np.sign(scores.mean()), kind="stable")
 
 
@@ -227,22 +209,20 @@ def top_images(
     ones, each with its average precision as title → rows of ``count`` images.
     """
     h = concept_probe.features(model, images)
-    own = decompose(concept_probe.head(model, images.data).weight).directions
+    heads = decompose(concept_probe.head(model, images.data).weight).directions
+    directions = {"head's": heads, "random": random_directions(len(heads), heads.shape[1], 0)}
     drawn, settings = balanced_sample(images.labels, 0), concept_counts.Settings()
-    found, concept = {}, -1
-    for name, directions in (
-        ("head's", own),
-        ("random", random_directions(len(own), own.shape[1], 0)),
-    ):
-        scores = project(h, directions, normalise=False)
-        ap = concept_counts.average_precision(scores, drawn, settings)
-        if concept < 0:
-            concept = int(ap.max(axis=0).argmax())
-        best = ap[:, concept].argmax()
-        first = np.argsort(-scores[:, best], kind="stable")[:count]
+    scores = {name: project(h, v, normalise=False) for name, v in directions.items()}
+    ap = {n: concept_counts.average_precision(s, drawn, settings) for n, s in scores.items()}
+    concept = int(ap["head's"].max(axis=0).argmax())
+    rows = {}
+    for name in directions:
+        best = ap[name][:, concept].argmax()
+        first = np.argsort(-scores[name][:, best], kind="stable")[:count]
         hits = int(images.labels[first][:, [concept]].sum())
-        found[f"{name} direction\nAP {ap[best, concept]:.2f}\n{hits} of {count} show it"] = first
-    return images.names[concept], found
+        title = f"{name} direction\nAP {ap[name][best, concept]:.2f}\n{hits} of {count} show it"
+        rows[title] = first
+    return images.names[concept], rows
 
 
 def training_features(model: Model, otherwise: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,9 +23,10 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
     at_x = frame[x].map(columns.index) + 0.12 * (place % 7 - 3)
     at_y = frame[y].map(rows.index) + 0.2 * (1 - place // 7)
     figure, axes = style.new_figure(width=6.4, height=1.2 + 0.9 * len(rows))
-    for (series, level), of in frame.groupby(["series", "level"], sort=False).groups.items():
-        _, colour, marker = LEVEL_STYLES[level]
-        axes.scatter(at_x[of], at_y[of], s=46, color=colour, marker=marker, label=series)
+    for (series, level), some in frame.groupby(["series", "level"], sort=False):
+        _, colour, marker = LEVEL_STYLES[str(level)]
+        places = at_x[some.index], at_y[some.index]
+        axes.scatter(*places, s=46, color=colour, marker=marker, label=series)
     for (column, row), text in words.items():
         cell = columns.index(column), rows.index(row)
         axes.annotate(text, cell, ha="center", va="center", fontsize=10, color=style.MUTED)

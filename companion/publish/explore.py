@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 
 from analysis.families.registry import LEVELS, Family
-from analysis.metrics.robustness import PAPER_BASELINE, Baseline, fit_baseline
+from analysis.metrics.robustness import PAPER_BASELINE, fit_baseline
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import (
     CLIP_V2,
@@ -65,31 +66,26 @@ def data(
     `measured`: outlier features, whose mean κ is shown with the published row of the same weights.
     """
     models = _models(table)
-    columns = {name: models[name].tolist() for name in ("model", "weights", "size")}
-    coded = {name: _coded(models[name]) for name in ("source", "data", "group")}
-    levels = [(name, *LEVEL_STYLES[name]) for name in LEVELS if name in set(models["level"])]
-    names = [name for name, *_ in [*levels, OTHER]]
-    measured_on = {
-        name: [None if value != value else round(1e6 * value) for value in models[name]]
-        for name in ("imagenet", *FIVE_SHIFTS)
-    }
-    return {
+    known = [(name, *LEVEL_STYLES[name]) for name in LEVELS if name in set(models["level"])]
+    levels = pd.DataFrame([*known, OTHER], columns=["name", "title", "colour", "marker"])
+    shown: dict[str, Any] = {
         "views": {name: {"title": t, "shifts": list(s)} for name, (t, s) in VIEWS.items()},
         "shifts": SHIFT_TITLES,
         "pools": LINES,
         "variants": {name: name.replace("_", " ") for name in ("mean", *V2_VARIANTS)},
         "lines": lines(table),
-        "levels": [
-            dict(zip(("name", "title", "colour", "marker"), level, strict=True))
-            for level in [*levels, OTHER]
-        ],
-        "level": [names.index(level) for level in models["level"]],
+        "levels": levels.to_dict("records"),
+        "level": models["level"].map([*levels["name"]].index).tolist(),
         "commands": COMMANDS,
         "kurtosis": _kurtosis(models, families, measured),
-        **columns,
-        **coded,
-        **measured_on,
     }
+    shown |= {name: models[name].tolist() for name in ("model", "weights", "size")}
+    for name in ("source", "data", "group"):  # each name once, and the number of each row's
+        codes, names = pd.factorize(models[name])
+        shown[name] = {"names": list(names), "of": codes.tolist()}
+    for name in ("imagenet", *FIVE_SHIFTS):
+        shown[name] = [None if value != value else round(1e6 * value) for value in models[name]]
+    return shown
 
 
 def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -97,13 +93,13 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
     four = atlas.models(table, FOUR_SHIFTS)
     clip = atlas.clip(table).query("imagenet > 0.1")
     modern = four[(four["source"] == "timm") & (four["level"] == "supervised")]
-    rows = [_line("five", "printed", "mean", PAPER_BASELINE, None)]
+    printed = {"view": "five", "pool": "printed", "v2": "mean", "models": None}
+    rows = [printed | asdict(PAPER_BASELINE)]
     for view, (_, shifts) in VIEWS.items():
-        variants = get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,)
         pools = [
             (kinds, v2, accuracies.baseline_pool(accuracies.wide(table, v2), kinds))
             for kinds in get_args(Pool)
-            for v2 in variants
+            for v2 in (get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,))
         ]
         pools += [("clip", CLIP_V2, clip)]
         pools += [("modern", CLIP_V2, modern)] * ("objectnet" not in shifts)
@@ -111,12 +107,9 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
             shifted = models[list(shifts)].mean(axis=1)
             sound = shifted > 0  # a model that is never right has no logit
             line = fit_baseline(models["imagenet"][sound], shifted[sound])
-            rows.append(_line(view, pool, v2, line, int(sound.sum())))
+            row = {"view": view, "pool": pool, "v2": v2, "models": int(sound.sum())}
+            rows.append(row | asdict(line))
     return rows
-
-
-def _line(view: str, pool: str, v2: str, line: Baseline, models: int | None) -> dict[str, Any]:
-    return {"view": view, "pool": pool, "v2": v2, "models": models} | asdict(line)
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
@@ -126,15 +119,8 @@ def _models(table: pd.DataFrame) -> pd.DataFrame:
     models = four.merge(five, on=MODEL_KEY, how="left")
     models["level"] = models["level"].where(models["level"] != "", OTHER[0])
     models["size"] = models["image_size"].fillna(0).astype(int)
-    order = {name: place for place, name in enumerate(LEVELS)}
-    place = models["level"].map(lambda name: order.get(name, len(order)))
-    return models.assign(place=place).sort_values("place", kind="stable").reset_index(drop=True)
-
-
-def _coded(column: pd.Series[str]) -> dict[str, Any]:
-    """Each name once, and the number of each row's."""
-    codes, names = pd.factorize(column)
-    return {"names": list(names), "of": codes.tolist()}
+    place = models["level"].map([*LEVELS, OTHER[0]].index)
+    return models.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
 
 
 def _kurtosis(

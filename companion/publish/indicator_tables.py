@@ -88,14 +88,14 @@ def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
 
     ``anywhere``: on other data where there is none on those, on the images that figures show.
     """
-    found: Measured = {}
+    measurements: Measured = {}
     for experiment in EXPERIMENTS:
         wanted = evidence.probe if experiment == "concepts" else evidence.reference
-        known = evidence.measured(experiment, *get_args(Level))
-        on_wanted = [m for m in known if m.data.name == wanted]
-        for m in on_wanted + (one_set_each(known) if anywhere else []):
-            found.setdefault(m.model, {}).setdefault(experiment, m)
-    return found
+        every = evidence.measured(experiment, *get_args(Level))
+        on_wanted = [m for m in every if m.data.name == wanted]
+        for m in on_wanted + (one_set_each(every) if anywhere else []):
+            measurements.setdefault(m.model, {}).setdefault(experiment, m)
+    return measurements
 
 
 def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
@@ -118,25 +118,22 @@ def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
 
 def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
     """The candidates of one model, and what is shown with them."""
-    found: dict[str, Any] = {"on": "", "probe": ""}
-    found |= dict.fromkeys([*CANDIDATES, "largest", "random_directions", "probed"], np.nan)
+    row: dict[str, Any] = {"on": ""}
+    row |= dict.fromkeys([*CANDIDATES, "largest", "random_directions", "probed"], np.nan)
     if m := known.get("outlier_features"):
-        found["on"] = "" if m.data.name == evidence.reference else f": {m.data.title}"
-        found["kurtosis"] = m.value("kurtosis_mean")
-        found["persistence"] = 100 * m.value("persistence_fraction")
-        found["largest"] = m.value("profile").max()
+        row["on"] = "" if m.data.name == evidence.reference else f": {m.data.title}"
+        row["kurtosis"], row["largest"] = m.value("kurtosis_mean"), m.value("profile").max()
+        row["persistence"] = 100 * m.value("persistence_fraction")
     if m := known.get("privileged_directions"):
-        found["top_importance"] = m.value("importance").max()
+        row["top_importance"] = m.value("importance").max()
     if m := known.get("unread"):
-        found["unread"] = 100 * unread.Pair(m, 0).at("energy")
+        row["unread"] = 100 * unread.Pair(m, 0).at("energy")
     if m := known.get("concepts"):
         counts = counts_of(m)
-        found["n_unique"] = counts.value(evidence.counts)
-        found["best"] = 100 * counts.value("best")
-        found["random_directions"] = counts.of("random", evidence.counts)[:CHANCE].mean()
-        found["probed"] = len(m.value("positives"))
-        found["probe"] = "" if m.data.name == evidence.probe else m.data.title
-    return found
+        row["n_unique"], row["best"] = counts.value(evidence.counts), 100 * counts.value("best")
+        row["random_directions"] = counts.of("random", evidence.counts)[:CHANCE].mean()
+        row["probed"] = len(m.value("positives"))
+    return row
 
 
 def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
@@ -177,23 +174,13 @@ def against_robustness(
     two = models["backbone"].nunique() == 2
     second = two & (models["backbone"] != models["backbone"].iloc[0])
     levels = models["level"].map(lambda level: level_title(level, edition))
-    parts = [
-        pd.DataFrame(
-            {
-                "panel": title,
-                "of": models["model"],
-                "level": models["level"],
-                "series": levels.mask(second, ""),
-                "look": np.where(second, "hollow", "filled"),
-                "value": models[candidate],
-                er: 100 * models["er"],
-                "low": 100 * models["low"],
-                "high": 100 * models["high"],
-            }
-        ).dropna(subset=["value"])
-        for candidate, title in titles.items()
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    marks = models.rename(columns={"model": "of", "er": er} | {**titles})
+    marks[[er, "low", "high"]] *= 100
+    marks = marks.assign(series=levels.mask(second, ""), look=np.where(second, "hollow", "filled"))
+    about, ends = ["of", "level", "series", "look"], [er, "low", "high"]
+    shown = marks.melt([*about, *ends], [*titles.values()], var_name="panel")
+    columns = ["panel", *about, "value", *ends]
+    return shown[columns].dropna(subset=["value"]).reset_index(drop=True)
 
 
 def known(models: pd.DataFrame) -> pd.DataFrame:
@@ -203,18 +190,18 @@ def known(models: pd.DataFrame) -> pd.DataFrame:
 
 def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
     """For how many models of each level a quantity is known."""
-    titles = {
-        "model": "models",
-        "er": "with ER",
-        "kurtosis": "with κ per image",
-        "top_importance": "with importance",
-        "n_unique": "with concepts",
-        "both": "with ER and κ",
+    shown = {
+        "models": models["model"],
+        "with ER": models["er"],
+        "with κ per image": models["kurtosis"],
+        "with importance": models["top_importance"],
+        "with concepts": models["n_unique"],
+        "with ER and κ": models["er"].where(models["kurtosis"].notna()),
     }
-    both = models.assign(both=models["er"].where(models["kurtosis"].notna()))
-    counted = both.groupby("level")[[*titles]].count().reindex(get_args(Level), fill_value=0)
+    counted = pd.DataFrame(shown).groupby(models["level"]).count()
+    counted = counted.reindex(get_args(Level), fill_value=0)
     counted.insert(0, "level", [level_title(level, edition) for level in counted.index])
-    return counted.rename(columns=titles)
+    return counted
 
 
 # What is said of candidates
@@ -246,24 +233,25 @@ def _judged(
     each = sure.groupby("model").agg({candidate: "mean", "robust": "mean"})
     robust = each["robust"] > 0.5
     rank, given = indicators.rank_correlation, indicators.partial_rank_correlation
-    found: dict[str, float] = {}
+    row: dict[str, float] = {}
     for name, statistic, some, more in (
         ("rank", rank, rows, ()),
         ("given", given, rows.dropna(subset=[to_beat]), (to_beat,)),
         ("trained", rank, rows[rows["level"] != "random"], ()),
     ):
         values = [some[column] for column in (candidate, "er", *more)]
-        ends = indicators.interval(
-            statistic, some["model"], *values, resamples=resamples, seed=seed
+        draws = {"resamples": resamples, "seed": seed}
+        row[name] = statistic(*values)
+        row[f"{name}_low"], row[f"{name}_high"] = indicators.interval(
+            statistic, some["model"], *values, **draws
         )
-        found |= {name: statistic(*values), f"{name}_low": ends[0], f"{name}_high": ends[1]}
     for name, group in (("robust", sure[sure["robust"]]), ("others", sure[~sure["robust"]])):
         if len(group) >= LEAST_WITHIN:
-            found[f"among_{name}"] = rank(group[candidate], group["er"])
+            row[f"among_{name}"] = rank(group[candidate], group["er"])
     if min(robust.sum(), (~robust).sum()) >= indicators.LEAST_OF_A_SORT:
-        found["area"] = indicators.separation(each[candidate], robust)
+        row["area"] = indicators.separation(each[candidate], robust)
     p = indicators.permutation_p(each[candidate], robust)
-    return found | {"cut": 100 * transfer(sure, candidate), "p": p}
+    return row | {"cut": 100 * transfer(sure, candidate), "p": p}
 
 
 def transfer(models: pd.DataFrame, candidate: str) -> float:
@@ -285,20 +273,18 @@ def zoo(models: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     """
     rows, rank = [], indicators.rank_correlation
     for name, (title, scaled) in ZOO.items():
-        known = models.dropna(subset=[name])
-        if len(known) < LEAST_OF_THE_ZOO or known["group"].nunique() < LEAST_FAMILIES:
+        some = models.dropna(subset=[name])
+        if len(some) < LEAST_OF_THE_ZOO or some["group"].nunique() < LEAST_FAMILIES:
             continue
-        pair, group, inside = (known[name], known["er"]), known["group"], known["imagenet"]
-        line = inside, known["shifted"]
-        more = () if name == "imagenet" else (scaled(known[name]),)
+        pair, line = (some[name], some["er"]), (some["imagenet"], some["shifted"])
+        group = some["group"]
         ends = indicators.interval(rank, group, *pair, resamples=resamples, seed=seed)
-        row = {"quantity": title, "models": len(known), "families": group.nunique()}
+        row = {"quantity": title, "models": len(some), "families": group.nunique()}
         row |= {"rank": rank(*pair), "rank_low": ends[0], "rank_high": ends[1]}
-        row["given"] = indicators.partial_rank_correlation(*pair, inside)
-        row["missed"] = 100 * left_out_error(*line, group)
-        row["missed_with"] = 100 * left_out_error(*line, group, *more)
-        row["explained"] = 100 * share_explained(off_the_line(*line), group)
-        row["explained_with"] = 100 * share_explained(off_the_line(*line), group, *more)
+        row["given"] = indicators.partial_rank_correlation(*pair, some["imagenet"])
+        for end, more in (("", ()), ("_with", () if name == "imagenet" else (scaled(some[name]),))):
+            row[f"missed{end}"] = 100 * left_out_error(*line, group, *more)
+            row[f"explained{end}"] = 100 * share_explained(off_the_line(*line), group, *more)
         rows.append(row)
     return pd.DataFrame(rows if len(rows) > 1 else [])
 
@@ -334,26 +320,23 @@ def cells(models: pd.DataFrame, columns: Columns, missing: str = "not measured")
 
 def candidates(models: pd.DataFrame) -> pd.DataFrame:
     """Each model's effective robustness and candidates as text."""
+    shown, ends = cells(models, COLUMNS), models[["er", "low", "high"]].to_numpy(float)
     named = models["backbone"].str.removeprefix("Pocket ") + ", " + models["title"] + models["on"]
-    er = models[["er", "low", "high"]].apply(
-        lambda ends: style.with_interval(*ends), axis="columns"
-    )
-    robust = models["robust"].map({True: "yes", False: "no"}).fillna("not known")
-    shown = cells(models, COLUMNS)
-    shown["ER (points)"] = er.where(models["er"].notna(), "not known")
     shown.insert(0, "model", named)
-    return shown.assign(robust=robust)
+    er = pd.Series([style.with_interval(*er) for er in ends], models.index)
+    shown["ER (points)"] = er.where(models["er"].notna(), "not known")
+    shown["robust"] = models["robust"].map({True: "yes", False: "no"}).fillna("not known")
+    return shown
 
 
 def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
     """Lowest to highest over seeds of what `of_seeds` has, a row per model."""
     named = ("accuracy (%)", "ER (points)", "κ", "importance", "concepts", "random")
-    columns = {title: COLUMNS[title] for title in named}
-    shown = [
+    columns = [(title, *COLUMNS[title]) for title in named]
+    return pd.DataFrame(
         {"model": f"{family.title.removeprefix('Pocket ')}, {model.title}"}
-        | {title: minus(span(seeds[name], write)) for title, (name, write) in columns.items()}
+        | {title: minus(span(seeds[name], write)) for title, name, write in columns}
         for family in families.values()
         for model in family.models
         if len(rows) and len(seeds := rows[rows["model"] == model.name])
-    ]
-    return pd.DataFrame(shown)
+    )

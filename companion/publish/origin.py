@@ -67,13 +67,12 @@ def over_seeds(
     ``x``: a column and its label; ``panels``: columns and titles, to which ``suffix`` is added.
     """
     each = runs.groupby(["optimiser", x[0]])[[*panels]].agg(["mean", "min", "max"])
-    ends = {"mean": "value", "min": "low", "max": "high"}
-    parts = [
-        pd.DataFrame(each[column]).rename(columns=ends).assign(panel=title + suffix, quantity="")
-        for column, title in panels.items()
-    ]
-    drawn = pd.concat(parts) if len(runs) else pd.DataFrame()
-    return drawn.reset_index().rename(columns={"optimiser": "of", x[0]: x[1]})
+    names = {"mean": "value", "min": "low", "max": "high", "optimiser": "of", x[0]: x[1]}
+    parts = (
+        each[column].assign(panel=title + suffix, quantity="") for column, title in panels.items()
+    )
+    drawn: pd.DataFrame = pd.concat(parts)
+    return drawn.reset_index().rename(columns=names)
 
 
 def spread(values: pd.Series[float], scale: float = 1.0) -> str:

@@ -29,9 +29,8 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
         directions = words.of_same_model(m, "privileged_directions").get(TRAINING)
         pruned = words.of_same_model(m, "pruning_under_shift").get("pocket")
         if m.data.name == TRAINING and directions and pruned:
-            rows.append(
-                _row(m, directions) | _pruned(sweeps_of(pruned)["importance"], pruned_share)
-            )
+            sweep = sweeps_of(pruned)["importance"]
+            rows.append(_row(m, directions) | _pruned(sweep, pruned_share))
     return pd.DataFrame(rows)
 
 
@@ -54,15 +53,15 @@ def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
 def _pruned(sweep: Sweep, share: float) -> dict[str, Any]:
     """Accuracy and effective robustness, and how they change as a share of directions is pruned."""
     kept = round((1 - share) * len(sweep.steps))
-    found: dict[str, Any] = {"rank": len(sweep.steps), "kept": kept}
-    found["pruned"] = 100 * sweep.curves.inside[sweep.at(kept)]
+    row: dict[str, Any] = {"rank": len(sweep.steps), "kept": kept}
+    row["pruned"] = 100 * sweep.curves.inside[sweep.at(kept)]
     for name, quantity in (("accuracy", "inside"), ("er", "robustness")):
-        whole = (getattr(end, quantity)[-1] for end in (sweep.curves, sweep.low, sweep.high))
-        of_change = (100 * end for end in change(sweep, quantity, kept))
-        ends = ("", "_low", "_high")
-        found |= {f"{name}{end}": 100 * v for end, v in zip(ends, whole, strict=True)}
-        found |= {f"{name}_change{end}": v for end, v in zip(ends, of_change, strict=True)}
-    return found
+        changes = change(sweep, quantity, kept)
+        for place, end in enumerate(("", "_low", "_high")):
+            whole = (sweep.curves, sweep.low, sweep.high)[place]
+            row[f"{name}{end}"] = 100 * getattr(whole, quantity)[-1]
+            row[f"{name}_change{end}"] = 100 * changes[place]
+    return row
 
 
 def look(model: str) -> str:
@@ -84,12 +83,8 @@ def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
     Empty for measurements of other images.
     """
     every = pd.DataFrame(
-        {
-            "model": words.whose(m)[1].title,
-            "group": group,
-            "κ": m.value("kurtosis_mean"),
-            "P": 100 * m.value("persistence_fraction"),
-        }
+        {"model": words.whose(m)[1].title, "group": group, "κ": m.value("kurtosis_mean")}
+        | {"P": 100 * m.value("persistence_fraction")}
         for m in found
         for group, names in STYLES.items()
         if m.data.name in names
@@ -119,10 +114,8 @@ def pruning_steps(
     parts = []
     for (label, quantity), order in product(quantities.items(), figures.ORDERS):
         sweep = orders[order]
-        drawn = (sweep.curves, sweep.low, sweep.high)[
-            : 3 if order in ("importance", "random") else 1
-        ]
-        values = (getattr(end, quantity) for end in drawn)
+        ends = (sweep.low, sweep.high) if order in ("importance", "random") else ()
+        values = (getattr(curve, quantity) for curve in (sweep.curves, *ends))
         part = figures.steps(label, order, *values, kept=sweep.steps)
         below = sweep.curves.inside < (lowest if quantity == "robustness" else 0)
         parts.append(part.assign(extrapolated=below))
@@ -136,22 +129,17 @@ def pruning_rows(
 
     ``inside``, ``outside``: what the training distribution and its shifts are called.
     """
-    rank = int(sweep.steps[-1])
+    rank, outside = int(sweep.steps[-1]), outside.removesuffix(" styles")
     for kept in dict.fromkeys(max(1, round(share * rank)) for share in shares):
         top1, mean, er = (values[sweep.at(kept)] for values in sweep.curves)
-        of_whole = [
+        top1_change, er_change = (
             "" if kept == rank else with_interval(*change(sweep, quantity, kept))
             for quantity in ("inside", "robustness")
-        ]
-        yield {
-            "model": title,
-            "kept": str(kept),
-            f"{inside} (%)": percent(top1),
-            "change (points)": of_whole[0],
-            f"{outside.removesuffix(' styles')} (%)": percent(mean),
-            "ER (points)": points(er) + " (*)" * bool(top1 < lowest),
-            "change of ER": of_whole[1],
-        }
+        )
+        row = {"model": title, "kept": str(kept), f"{inside} (%)": percent(top1)}
+        row |= {"change (points)": top1_change, f"{outside} (%)": percent(mean)}
+        row["ER (points)"] = points(er) + " (*)" * bool(top1 < lowest)
+        yield row | {"change of ER": er_change}
 
 
 def pruning_told(title: str, sweep: Sweep, share: float) -> str:

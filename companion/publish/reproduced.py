@@ -22,19 +22,16 @@ def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
     """One row per model and data set (`with_published`), without columns that would be empty."""
     error = compared["limit"].map(lambda limit: f" ± {100 * limit:.1f}" if limit else "")
     gap = compared["accuracy"] - compared["published"]
-    table = pd.DataFrame(
-        {
-            "model": [family.model(name).title for name in compared["name"]],
-            "data set": [sets.short(sets.published()[name]) for name in compared["dataset"]],
-            "images": compared["images"].map("{:,}".format),
-            "this book (%)": compared["accuracy"].map(percent) + error,
-            "published (%)": compared["published"].map(percent),
-            "difference (points)": gap.map(lambda gap: minus(f"{100 * gap:+.2f}")),
-            "within noise": (gap.abs() <= compared["limit"]).map({True: "yes", False: "no"}),
-            "not the published set": compared["what"].map(lambda w: "" if is_whole(w) else w),
-        }
-    )
+    table = pd.DataFrame({"model": compared["name"].map(lambda name: family.model(name).title)})
+    table["data set"] = compared["dataset"].map(lambda name: sets.short(sets.published()[name]))
+    table["images"] = compared["images"].map("{:,}".format)
+    table["this book (%)"] = compared["accuracy"].map(percent) + error
+    table["published (%)"] = compared["published"].map(percent)
+    table["difference (points)"] = (100 * gap).map("{:+.2f}".format).map(minus)
+    table["within noise"] = (gap.abs() <= compared["limit"]).map({True: "yes", False: "no"})
     table.loc[gap.isna(), ["published (%)", "difference (points)", "within noise"]] = ""
+    whole = compared["what"].map(is_whole).astype(bool)
+    table["not the published set"] = compared["what"].mask(whole, "")
     return table.loc[:, (table != "").any()]
 
 
@@ -52,18 +49,14 @@ def robustness(
         if not accuracies.missing(accuracies.of_checkpoint(table, family.model(name))["dataset"])
     }
     rows = published[published["name"].isin(same)]
-    theirs = dict(zip(rows["name"], er_cells(rows), strict=True))
-    return pd.DataFrame(
-        {
-            "model": [family.model(name).title for name in measured["name"]],
-            "ER (points)": er_cells(measured),
-            **(
-                {"published ER (points)": measured["name"].map(theirs).fillna("")} if theirs else {}
-            ),
-            "ImageNet (%)": measured["imagenet"].map(percent),
-            "shifted (%)": measured["shifted"].map(percent),
-        }
-    )
+    table = pd.DataFrame({"model": measured["name"].map(lambda name: family.model(name).title)})
+    table["ER (points)"] = er_cells(measured)
+    if len(rows):
+        theirs = dict(zip(rows["name"], er_cells(rows), strict=True))
+        table["published ER (points)"] = measured["name"].map(theirs).fillna("")
+    table["ImageNet (%)"] = measured["imagenet"].map(percent)
+    table["shifted (%)"] = measured["shifted"].map(percent)
+    return table
 
 
 def lacking(family: Family, measured: pd.DataFrame) -> pd.DataFrame:

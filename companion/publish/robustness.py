@@ -78,13 +78,12 @@ def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
     many = f" (model soups, {models.loc[soups, 'model'].nunique()} models)"
     which = [many, ", measured here", ", small web", ", large web"]
     titles = models["level"].map(lambda level: level_title(level, edition))
-    columns = {
-        "series": titles + np.select([soups, measured, small, large], which, ""),
-        "look": np.select([soups, measured | small], ["small", "hollow"], "filled"),
-        "of": models["model"].where(soups, models["title"] + ", " + models["pretraining"]),
-        "order": models["level"].map(LEVELS.index),
-    }
-    return models.assign(**columns).sort_values("order", kind="stable")
+    models = models.assign(
+        series=titles + np.select([soups, measured, small, large], which, ""),
+        look=np.select([soups, measured | small], ["small", "hollow"], "filled"),
+        of=models["model"].where(soups, models["title"] + ", " + models["pretraining"]),
+    )
+    return models.sort_values("level", key=lambda level: level.map(LEVELS.index), kind="stable")
 
 
 def against_baseline(
@@ -98,15 +97,13 @@ def against_baseline(
     models = models[models["level"] != "random"]
     if models.empty:
         return None
-    pool = view.pool.assign(
-        of=view.pool["model"], level="", look="small", series=f"baseline pool ({len(view.pool)})"
-    )
-    shown = drawn(models, edition)
+    pool, shown = view.pool.assign(of=view.pool["model"]), drawn(models, edition)
+    pool = pool.assign(level="", look="small", series=f"baseline pool ({len(pool)})")
     frame = pd.concat([pool, shown], ignore_index=True)
     lines = {"fit to this pool": view.line.predict}
     if view.reference != view.line:
         lines["the paper's printed line"] = view.reference.predict
-    refits = bootstrap_baselines(view.pool["imagenet"], view.pool["shifted"], resamples, seed)
+    refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
     frame = frame.assign(label=frame["name"].map(names))
     drawing = on_logit_axes(frame, view.shifts, lines, refits)
     spans = (
@@ -138,18 +135,17 @@ def on_logit_axes(
     band = np.percentile([line.predict(at / 100) for line in refits], [2.5, 97.5], axis=0)
     axes.fill_between(at, *(100 * band), color=style.INK, alpha=0.18, linewidth=0)
     for (name, expects), dash in zip(lines.items(), ("-", (0, (4, 3))), strict=False):
-        axes.plot(
-            at, 100 * expects(at / 100), color=style.INK, linewidth=1.2, linestyle=dash, label=name
-        )
+        (drawn_line,) = axes.plot(at, 100 * expects(at / 100), color=style.INK, linewidth=1.2)
+        drawn_line.set(linestyle=dash, label=name)
     for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
         style.logit_scale(axis, *limits)
-    top = frame.loc[frame["label"] != "", y].max()
-    for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
+    labelled = frame[frame["label"] != ""]
+    for text, places in labelled.groupby("label")[[x, y]]:
         place, line = tuple(places.mean()), {"arrowstyle": "-", "color": style.INK}
         if len(places) > 1:
             plots.write(axes, str(text), place, (-100, -130), arrowprops=line)
         else:
-            higher = 5 if place[1] == top else -1
+            higher = 5 if place[1] == labelled[y].max() else -1
             plots.write(axes, str(text), place, (-7, higher), ha="right", va="center")
     drawing.figure.legends.clear()
     style.legend(drawing.figure, axes)
@@ -178,12 +174,11 @@ def each_shift(
     models = models[(models["level"] != "random") & models["er"].notna()]
     if models.empty:
         return None
-    titles = {
-        shift: minus(f"{shift_title(shift)}: r = {line.r:.2f}") for shift, line in lines.items()
-    }
+    names = {shift: SHIFT_TITLES.get(shift, shift.replace("_", " ")) for shift in lines}
+    titles = {shift: minus(f"{names[shift]}: r = {line.r:.2f}") for shift, line in lines.items()}
     frame = drawn(models, edition)
+    frame = frame.sort_values("shift", key=lambda of: of.map([*titles].index), kind="stable")
     frame = frame.assign(name=frame["of"], of=frame["shift"].map(titles))
-    frame = frame.sort_values("of", key=lambda of: of.map([*titles.values()].index), kind="stable")
     levels = level_names(frame["level"], edition)
     return plots.marks(in_points(frame), ER, levels=levels, dodge=0.16, verticals={"": 0})
 
@@ -200,11 +195,6 @@ def in_points(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
     return frame[columns].assign(**{ER: 100 * frame["er"]}, **ends).dropna(subset=[ER])
 
 
-def shift_title(shift: str) -> str:
-    """A shift or a style in few words."""
-    return SHIFT_TITLES.get(shift, shift.replace("_", " "))
-
-
 def short(models: pd.DataFrame) -> list[str]:
     """The backbone and the pretraining set of each model or group, in few words."""
     names = models["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
@@ -216,29 +206,25 @@ def short(models: pd.DataFrame) -> list[str]:
 
 def sources(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each public table at its commit: how much of it there is, and is left out."""
-    return pd.DataFrame(
-        {
-            "source": f"[{ADDRESSES[name]}](https://github.com/{ADDRESSES[name]}/tree/{commit})",
-            "commit": f"`{commit[:10]}`",
-            "models": rows[MODEL_KEY].drop_duplicates().shape[0],
-            "accuracies": len(rows),
-            "left out": int((rows["defect"] != "").sum()),
-            "data sets": rows["dataset"].nunique(),
-        }
-        for key, rows in table.groupby(["source", "commit"], sort=False)
-        for name, commit in [map(str, key)]
-    )
+    rows = []
+    for (name, commit), of_source in table.groupby(["source", "commit"], sort=False):
+        url = f"https://github.com/{ADDRESSES[str(name)]}/tree/{commit}"
+        models = len(of_source[MODEL_KEY].drop_duplicates())
+        row = {"source": f"[{ADDRESSES[str(name)]}]({url})", "commit": f"`{str(commit)[:10]}`"}
+        counts = {"models": models, "accuracies": len(of_source)}
+        counts["left out"] = int((of_source["defect"] != "").sum())
+        rows.append({**row, **counts, "data sets": of_source["dataset"].nunique()})
+    return pd.DataFrame(rows)
 
 
-def er_cell(er: float, low: float, high: float, empty: str = "not published") -> str:
+def er_cell(er: float, low: float, high: float) -> str:
     """Effective robustness in points with its interval, ± where that is symmetric."""
     if not np.isfinite(er):
-        return empty
+        return "not published"
     if not np.isfinite(low):
         return points(er)
-    return (
-        points(er, high - er) if np.isclose(high - er, er - low) else with_interval(er, low, high)
-    )
+    symmetric = np.isclose(high - er, er - low)
+    return points(er, high - er) if symmetric else with_interval(er, low, high)
 
 
 def er_cells(models: pd.DataFrame) -> list[str]:
@@ -266,37 +252,28 @@ def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
 
 def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFrame:
     """Rows of Table 1: one for each model and source of a view (`averaged`)."""
-    each = averages["each"]
-    few = each.map(len).between(2, 9)
-    cells = [
-        " / ".join(map(points, er)) if some else f"{len(er)}"
-        for er, some in zip(each, few, strict=True)
-    ]
+    few = averages["each"].map(len).between(2, 9)
+    each = averages["each"].map(lambda er: " / ".join(map(points, er)))
     inside, _, shifts = WORDS[view.shifts]
-    columns = {
-        "model": [family.model(name).title for name in averages["name"]],
-        "shifts": shifts,
-        "ER (points)": er_cells(averages),
-        f"{inside} (%)": averages["imagenet"].map(percent),
-        "shifted (%)": averages["shifted"].map(percent),
-        "each" if few.any() else "checkpoints": cells,
-        "source": averages["source"],
-    }
-    return pd.DataFrame(columns)
+    table = pd.DataFrame({"model": averages["name"].map(lambda name: family.model(name).title)})
+    table["shifts"], table["ER (points)"] = shifts, er_cells(averages)
+    table[f"{inside} (%)"] = averages["imagenet"].map(percent)
+    table["shifted (%)"] = averages["shifted"].map(percent)
+    column = "each" if few.any() else "checkpoints"
+    table[column] = each.where(few, averages["each"].map(len).astype(str))
+    return table.assign(source=averages["source"])
 
 
 def views_table(rows: Iterable[tuple[View, Sequence[bool]]]) -> pd.DataFrame:
     """How well each view's line fits its pool, and how often the paper's order of levels holds."""
-    return pd.DataFrame(
-        {
-            "shifts": WORDS[view.shifts].shifts,
-            "pool": len(view.pool),
-            "r": minus(f"{view.line.r:.2f}"),
-            "scatter (points)": f"{100 * np.std(er_under(view.pool, view.line)):.1f}",
-            "paper's order": f"{sum(answers)} of {len(answers)}" if answers else "not known",
-        }
-        for view, answers in rows
-    )
+    table = []
+    for view, answers in rows:
+        row = {"shifts": WORDS[view.shifts].shifts, "pool": len(view.pool)}
+        row["r"] = minus(f"{view.line.r:.2f}")
+        row["scatter (points)"] = f"{100 * np.std(er_under(view.pool, view.line)):.1f}"
+        order = f"{sum(answers)} of {len(answers)}" if answers else "not known"
+        table.append(row | {"paper's order": order})
+    return pd.DataFrame(table)
 
 
 def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.DataFrame:
@@ -306,17 +283,14 @@ def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.Data
     """
     models = once(models)
     models = models[models["source"] != "model_soups"]
-    keys = [models["name"], models["source"]]
+    titles = models["name"].map(lambda name: family.model(name).title)
+    titles += np.where(models["source"] == MEASURED, " (this book)", "")
     rows = []
     for title, line, count in candidate_lines(view):
-        means = pd.Series(er_under(models, line), models.index).groupby(keys, sort=False).mean()
-        titles = [
-            family.model(name).title + " (this book)" * (of == MEASURED) for name, of in means.index
-        ]
+        means = pd.Series(er_under(models, line), models.index).groupby(titles, sort=False).mean()
         row = {"fit": title, "models in the pool": "" if count is None else count}
         row |= {"slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}")}
-        row |= {"r": f"{line.r:.2f}"} | dict(zip(titles, means.map(points), strict=True))
-        rows.append(row)
+        rows.append(row | {"r": f"{line.r:.2f}"} | means.map(points).to_dict())
     return pd.DataFrame(rows)
 
 
@@ -333,23 +307,18 @@ def candidate_lines(view: View) -> list[tuple[str, Baseline, int | None]]:
 
 def er_under(models: pd.DataFrame, line: Baseline) -> Array:
     """Effective robustness of models under another line, from imagenet and shifted."""
-    return effective_robustness(
-        models["shifted"].astype(float), models["imagenet"].astype(float), line
-    )
+    shifted, inside = (models[name].astype(float) for name in ("shifted", "imagenet"))
+    return effective_robustness(shifted, inside, line)
 
 
 def fits(choices: pd.DataFrame) -> pd.DataFrame:
     """The baseline's constants under every choice (`fit_choices`)."""
     kinds = {"all": "all but “trained with more data”", "standard": "standard training only"}
-    constants = ("slope", "intercept", "r")
-    return pd.DataFrame(
-        {
-            "ImageNet-V2 in the mean": choices["v2"].str.replace("_", " "),
-            "pool": choices["kinds"].map(kinds),
-            "models": choices["models"],
-        }
-        | {name: [minus(f"{value:.3f}") for value in choices[name]] for name in constants}
-    )
+    table = pd.DataFrame({"ImageNet-V2 in the mean": choices["v2"].str.replace("_", " ")})
+    table["pool"], table["models"] = choices["kinds"].map(kinds), choices["models"]
+    for name in ("slope", "intercept", "r"):
+        table[name] = choices[name].map("{:.3f}".format).map(minus)
+    return table
 
 
 def statistic(

@@ -68,7 +68,7 @@ def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[s
     """A notebook's cells as a page shows them: what was found, what is worked out by hand, what is
     missing. Words for another edition, empty texts and sections that show nothing are left out.
     """
-    others = {"paper", "pocket"} - {"pocket" if edition == "pocket" else "paper"}
+    other = "paper" if edition == "pocket" else "pocket"
     sections: list[list[dict[str, Any]]] = [[]]
     for cell in cells:
         if "outputs" in cell:
@@ -77,19 +77,17 @@ def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[s
         heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
         if heading or "remove-input" in tags:  # what ends a page belongs to no section
             sections.append([])
-        if _shows(cell) is not False and not others & tags:
+        if _shows(cell) is not False and other not in tags:
             sections[-1].append(cell)
     first, *rest = sections
     kept = [section for section in rest if any(_shows(cell) for cell in section)]
     return [*first, *(cell for section in sorted(kept, key=_rank) for cell in section)]
 
 
-def _rank(section: list[dict[str, Any]]) -> int:
-    """Where a section comes: 0 with results, 1 with what is worked out, 2 at the end."""
-    if any("remove-input" in cell["metadata"].get("tags", []) for cell in section):
-        return 2
-    labels = [note["label"] for cell in section for note in _notes(cell)]
-    return int({*labels} <= {"by-hand"})
+def _rank(section: list[dict[str, Any]]) -> tuple[bool, bool]:
+    """Where a section comes: first those with results, then what is worked out, then the end."""
+    ends = any("remove-input" in cell["metadata"].get("tags", []) for cell in section)
+    return ends, {note["label"] for cell in section for note in _notes(cell)} <= {"by-hand"}
 
 
 def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
@@ -101,10 +99,9 @@ def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
 
 def _is_bare(output: dict[str, Any]) -> bool:
     """Whether it is a number or a name, published for a sentence of another page."""
-    note = output.get("metadata", {}).get("companion", {})
-    if note.get("kind") != "text" or note["label"] == "by-hand":
-        return False
-    return 0 < len(output["data"]["text/plain"].split()) < 5
+    note = output.get("metadata", {}).get("companion", {"kind": "", "label": ""})
+    is_text = note["kind"] == "text" and note["label"] != "by-hand"
+    return is_text and 0 < len(output["data"]["text/plain"].split()) < 5
 
 
 def _shows(cell: dict[str, Any]) -> bool | None:

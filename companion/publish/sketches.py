@@ -59,22 +59,14 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
         f"{name}: {high:.1f} %": high,
         f"{points(model['er'])} points": (low + high) / 2,
     }
-    ends = pd.DataFrame(
-        {
-            "of": [*names][:2],
-            "level": ["supervised", model["level"]],
-            "look": ["hollow", "filled"],
-            x: inside,
-            y: [low, high],
-        }
-    )
+    ends = pd.DataFrame({"of": [*names][:2], "level": ["supervised", model["level"]]})
+    ends = ends.assign(look=["hollow", "filled"], **{x: inside, y: [low, high]})
     drawing = plots.scatter(ends, x, y, height=3.2)
     (axes,) = drawing.figure.axes
     at = np.linspace(0.3, 0.9, 100)
     axes.plot(100 * at, 100 * view.reference.predict(at), color=INK, linestyle=(0, (4, 3)))
-    axes.annotate(
-        "", (inside, high), (inside, low), arrowprops=ARROW | {"shrinkA": 5, "shrinkB": 6}
-    )
+    shrunk = ARROW | {"shrinkA": 5, "shrinkB": 6}
+    axes.annotate("", (inside, high), (inside, low), arrowprops=shrunk)
     for text, height in names.items():
         plots.write(axes, text, (inside, height), (-12, 0), ha="right", va="center")
     axes.set(xlim=(30, 90), ylim=(10, 80))

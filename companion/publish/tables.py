@@ -15,30 +15,33 @@ from companion.measurements.tables import counts_of
 from companion.publish import words
 from companion.publish.figures import ORDERS, pruned
 from companion.publish.measured import model_title, set_title
-from companion.publish.style import digits, percent, points, span
+from companion.publish.style import percent, points, span
 
 ER = "effective robustness (points)"
 #: Lowest and highest mean κ that are known of a model from public features that are not recorded.
 KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
+#: Controls of importance, as tables and as measurements call them.
+CONTROLS = {
+    "features centred": "centred_features",
+    "random features": "random_features",
+    "random head": "random_head",
+    "both random": "random_both",
+}
 #: Shares of a head's directions that are kept, for a table.
 KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
 def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
     """κ and dominant coordinates of each model that has several image sets."""
-    return pd.DataFrame(
-        {
-            "model": model_title(sets[0]),
-            "image sets": str(len(sets)),
-            "κ": span(m.value("kurtosis_mean") for m in sets),
-            "dominant": " and ".join(
-                dict.fromkeys(str(m.value("persistence_coordinate")) for m in sets)
-            ),
-            "share of images": words.share(min(m.value("persistence_fraction") for m in sets)),
-        }
-        for sets in found.values()
-        if len(sets) > 1
-    )
+    rows = []
+    for sets in (sets for sets in found.values() if len(sets) > 1):
+        row = {"model": model_title(sets[0]), "image sets": str(len(sets))}
+        row["κ"] = span(m.value("kurtosis_mean") for m in sets)
+        coordinates = dict.fromkeys(str(m.value("persistence_coordinate")) for m in sets)
+        row["dominant"] = " and ".join(coordinates)
+        row["share of images"] = words.share(min(m.value("persistence_fraction") for m in sets))
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def kappa_and_robustness(
@@ -79,29 +82,11 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
 def controls(found: Sequence[Measurement]) -> pd.DataFrame:
     """The largest importance over the mean of each head, and with one thing changed at a time."""
     return pd.DataFrame(
-        {"model": set_title(m)} | {name: digits(n) for name, n in _controls(m).items()}
+        {"model": set_title(m), "as it is": m.value("importance").max()}
+        | {"head centred": m.value("importance_head_centred")[0]}
+        | {title: m.value(f"control_{name}") for title, name in CONTROLS.items()}
         for m in found
-    )
-
-
-def _controls(m: Measurement) -> dict[str, float]:
-    changed = {
-        "features centred": "centred_features",
-        "random features": "random_features",
-        "random head": "random_head",
-        "both random": "random_both",
-    }
-    return {
-        "as it is": m.value("importance").max(),
-        "head centred": m.value("importance_head_centred")[0],
-        **{title: m.value(f"control_{name}") for title, name in changed.items()},
-    }
-
-
-def control_ranges(found: Sequence[Measurement]) -> dict[str, str]:
-    """Lowest and highest of each column of `controls`, by its name with hyphens."""
-    frame = pd.DataFrame(map(_controls, found))
-    return {f"controls-{str(name).replace(' ', '-')}": span(frame[name]) for name in frame}
+    ).set_index("model")
 
 
 def kept(found: Sequence[Measurement]) -> pd.DataFrame:
@@ -123,12 +108,10 @@ def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
     """A row for each share of directions kept: accuracy in every order, and what is lost."""
     best, difference, half = pruned(m)
     rank = len(best)
+    accuracy = {f"{title} (%)": m.value(f"accuracy_{name}") for name, (title, _) in ORDERS.items()}
     return pd.DataFrame(
         {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
-        | {
-            f"{title} (%)": percent(m.value(f"accuracy_{name}")[k - 1])
-            for name, (title, _) in ORDERS.items()
-        }
+        | {title: percent(of_order[k - 1]) for title, of_order in accuracy.items()}
         | {"difference (points)": points(difference[k - 1], half[k - 1]) if k < rank else ""}
         for k in (round(share * rank) for share in shares)
     )
@@ -144,22 +127,15 @@ def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
     for m in found:
         best, change, half = pruned(m)
         most = min(m.counts["components"], m.counts["classes"])
-        for of in dict.fromkeys((len(best), most if len(best) < 0.9 * most else len(best))):
+        for of in (len(best), most) if len(best) < 0.9 * most else (len(best),):
             at = round((1 - share) * of) - 1
-            others = (m.value(f"accuracy_{o}")[at] for o in ("random", "singular_value"))
-            rows.append(
-                {"model": set_title(m), "of all": f"{of:,}", "kept": str(at + 1)}
-                | {"accuracy (%)": percent(best[at])}
-                | {"change (points)": points(change[at], half[at])}
-                | {"lost": lost(change[at], half[at])}
-                | dict(
-                    zip(
-                        ("at random (%)", "by singular value (%)"),
-                        map(percent, others),
-                        strict=True,
-                    )
-                )
-            )
+            row = {"model": set_title(m), "of all": f"{of:,}", "kept": str(at + 1)}
+            row["accuracy (%)"] = percent(best[at])
+            row["change (points)"] = points(change[at], half[at])
+            row["lost"] = lost(change[at], half[at])
+            row["at random (%)"] = percent(m.value("accuracy_random")[at])
+            row["by singular value (%)"] = percent(m.value("accuracy_singular_value")[at])
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -177,18 +153,15 @@ def encoded(m: Measurement) -> tuple[pd.DataFrame, str]:
     With the name of the quantity.
     """
     found, coordinates = counts_of(m), counts_of(m, "coordinates_")
-    draws = {
-        "singular vectors of the head": ("zero_shot", found.of("draws", "unique")),
-        "coordinates": ("zero_shot", coordinates.of("draws", "unique")),
-        "random directions": ("random", found.of("random", "unique")),
-        "singular vectors, permuted labels": ("random", found.of("permuted", "unique")),
-    }
+    draws = [
+        ("singular vectors of the head", "zero_shot", found.of("draws", "unique")),
+        ("coordinates", "zero_shot", coordinates.of("draws", "unique")),
+        ("random directions", "random", found.of("random", "unique")),
+        ("singular vectors, permuted labels", "random", found.of("permuted", "unique")),
+    ]
     axis = f"concepts with AP ≥ {m.value('threshold'):g}, of {m.counts['concepts']}"
-    rows = (
-        {"of": title, "level": level, axis: n.mean(), "low": n.min(), "high": n.max()}
-        for title, (level, n) in draws.items()
-    )
-    return pd.DataFrame(rows), axis
+    rows = [(title, level, n.mean(), n.min(), n.max()) for title, level, n in draws]
+    return pd.DataFrame(rows, columns=["of", "level", axis, "low", "high"]), axis
 
 
 def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
@@ -212,14 +185,9 @@ def texture_numbers(m: Measurement) -> dict[str, str]:
     """Where the top direction is among the head's directions and among random ones."""
     head, random = m.value("per_direction"), m.value("per_random_direction")
     top = head[m.value("top_direction")]
-    numbers = {
-        "mean": f"{top:.2f}",
-        "better": f"{int((head > top).sum())}",
-        "directions": f"{len(head)}",
-        "random-better": f"{int((random > top).sum())}",
-        "median": f"{np.median(head):.2f}",
-        "random-median": f"{np.median(random):.2f}",
-        "all": f"{len(m.value('along_top'))}",
-        "high": f"{int((m.value('along_top') >= 0.9).sum())}",
-    }
-    return {f"textures-{name}": number for name, number in numbers.items()}
+    numbers = {"mean": top, "median": np.median(head), "random-median": np.median(random)}
+    counts = {"better": (head > top).sum(), "random-better": (random > top).sum()}
+    counts |= {"directions": len(head), "all": len(m.value("along_top"))}
+    counts["high"] = (m.value("along_top") >= 0.9).sum()
+    written = {name: f"{number:.2f}" for name, number in numbers.items()} | counts
+    return {f"textures-{name}": str(number) for name, number in written.items()}
