@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,15 @@ from analysis.common import CompanionError, Name, Plain, Sha256, Strict, Words
 from analysis.families.registry import Level
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
-from companion.measurements.quantities import LARGEST, WHOLE, Measured, Quantity, declared
+from companion.measurements.quantities import (
+    LARGEST,
+    NONE_OR_MORE,
+    WHOLE,
+    Measured,
+    Quantity,
+    declared,
+    possible,
+)
 
 #: What `Provenance.head_classes` says of a head of ImageNet's 1,000 classes.
 IMAGENET = "ImageNet's"
@@ -113,13 +122,6 @@ class Measurement(_Strict):
     #: Whether it lies beside the features in the store, or is recorded; the file does not say it.
     live: bool = Field(default=False, exclude=True)
 
-    @model_validator(mode="after")
-    def _known_quantities(self) -> Measurement:
-        known = declared()[self.experiment].quantities
-        for name in [*self.values, *known]:
-            _check_quantity(name, known.get(name), self.values.get(name))
-        return self
-
     @property
     def lacks(self) -> list[str]:
         """Quantities that are not in the file, because they came after it was recorded."""
@@ -131,10 +133,11 @@ class Measurement(_Strict):
         return f"{self.model}--{self.data.name}.json"
 
     @property
-    def places(self) -> tuple[str, str]:
-        """Where its file can lie: the ends of its path, recorded and live."""
-        live = f"{self.model}/measurements/{self.experiment}--{self.data.name}.json"
-        return f"{self.experiment}/{self.file_name}", live
+    def place(self) -> str:
+        """The end of its file's path, recorded or live."""
+        if self.live:
+            return f"{self.model}/measurements/{self.experiment}--{self.data.name}.json"
+        return f"{self.experiment}/{self.file_name}"
 
     def value(self, name: str) -> Any:
         """One quantity: a number, or an array for a list or table.
@@ -153,22 +156,64 @@ class Measurement(_Strict):
         return value
 
 
-def _check_quantity(name: str, known: Quantity | None, given: Value | None) -> None:
-    if known is None:
-        raise ValueError(f"values.{name} is no known quantity of this experiment")
-    if given is None:
-        if known.optional:
-            return
-        raise ValueError(f"values.{name} is missing")
-    if given.unit != known.unit:
-        raise ValueError(f"values.{name} is in {given.unit!r}, expected {known.unit!r}")
+def misfits(m: Measurement) -> Iterator[str]:
+    """What a measurement's numbers cannot be: by name, unit, length or value, a clause each.
+
+    Only the first is certain: what comes after may rest on it.
+    """
+    kind = declared()[m.experiment]
+    for name in m.values.keys() - kind.quantities.keys():
+        yield f"values.{name} is no known quantity of this experiment"
+    wanted = [name for name in m.lacks if not kind.quantities[name].optional]
+    for name in (
+        *(f"counts.{n}" for n in kind.counted if n not in m.counts),
+        *(f"values.{n}" for n in wanted),
+    ):
+        yield f"{name} is missing"
+    known = {name: quantity for name, quantity in kind.quantities.items() if name in m.values}
+    for name, quantity in known.items():
+        yield from _misfit(name, quantity, m.values[name], m.counts)
+    shapes = {name: np.shape(m.values[name].value) for name in known}
+    sizes = m.counts | {name: m.value(name) for name, shape in shapes.items() if not shape}
+    for name, quantity in known.items():
+        for size, of in zip(shapes[name], quantity.shape, strict=True):
+            expected = of if isinstance(of, int) else sizes.setdefault(of, size)
+            if not size and of != NONE_OR_MORE:
+                yield f"values.{name} is empty"
+            elif size != expected and of not in (NONE_OR_MORE, "any"):
+                yield f"values.{name} has {size} numbers for {expected} {of}"
+    most = min(m.counts["components"], m.counts.get("classes", LARGEST))
+    if not 0 < sizes.get("rank", 1) <= most:
+        yield f"there are {sizes['rank']} directions, a head has 1 to {most}"
+    for name in {*kind.names} ^ {*m.names}:
+        yield f"names.{name} {'is missing' if name in kind.names else 'is of no such list'}"
+    for name in kind.names:
+        if len(m.names[name]) != np.size(m.values[name].value):
+            yield f"names.{name} and values.{name} are of different lengths"
+
+
+def _misfit(
+    name: str, quantity: Quantity, given: Value, counts: Mapping[str, int]
+) -> Iterator[str]:
+    """What is wrong with one quantity alone."""
+    if given.unit != quantity.unit:
+        yield f"values.{name} is in {given.unit!r}, expected {quantity.unit!r}"
     try:
         array = np.asarray(given.value, dtype=np.float64)
     except ValueError:
-        raise ValueError(f"values.{name} has rows of different lengths") from None
+        yield f"values.{name} has rows of different lengths"
+        return
     except OverflowError:
-        array = np.full([1] * len(known.shape), np.inf)
-    if array.ndim != len(known.shape):
-        raise ValueError(f"values.{name} needs {len(known.shape)} dimensions, it has {array.ndim}")
+        array = np.full([1] * len(quantity.shape), np.inf)
+    if array.ndim != len(quantity.shape):
+        yield f"values.{name} needs {len(quantity.shape)} dimensions, it has {array.ndim}"
+    low, high = possible(quantity, counts)
     if not (np.abs(array) <= LARGEST).all():
-        raise ValueError(f"values.{name} holds a number beyond ±{LARGEST:g}")
+        yield f"values.{name} holds a number beyond ±{LARGEST:g}"
+    elif (outside := array[(array < low) | (array > high)]).size:
+        yield (
+            f"{name} is {outside.flat[0]:g}, which is impossible: it lies between {low:g} and "
+            f"{high:g} ({quantity.unit})"
+        )
+    elif quantity.unit in WHOLE and (parts := array[array % 1 != 0]).size:
+        yield f"{name} has {parts.flat[0]:g}, where whole numbers are expected"

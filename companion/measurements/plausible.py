@@ -8,8 +8,8 @@ coherent and traceable, not that its numbers are right: only taking them again c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import accuracies, atlas, records
+from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement, MeasurementError
 
 Array = NDArray[np.float64]
@@ -28,6 +29,10 @@ Array = NDArray[np.float64]
 ROUNDING = 2e-3
 #: Of more images, the percentiles are as good as those of so many.
 MOST_RANKS = 100_000
+#: What of a list can be 1, as `Quantity.one` says.
+ONE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum, "length": np.linalg.norm}
+#: Ends of ranges: what they are called, and which of them is the lower one.
+ENDS = {"_lowest": -1, "_highest": 1}
 
 
 def files(given: Sequence[Path]) -> list[Path]:
@@ -35,14 +40,11 @@ def files(given: Sequence[Path]) -> list[Path]:
 
     Raises MeasurementError if there is none.
     """
-    for place in given:
+    found: list[Path] = []
+    for place in given or [records.FOLDER]:
         if not place.exists():
             raise MeasurementError(f"{place} is not there: check the path.")
-    found = [
-        path
-        for place in given or [records.FOLDER]
-        for path in (sorted(place.rglob("*.json")) if place.is_dir() else [place])
-    ]
+        found += sorted(place.rglob("*.json")) if place.is_dir() else [place]
     if not found:
         raise MeasurementError(f"there is no measurement file in {', '.join(map(str, given))}.")
     return found
@@ -50,15 +52,14 @@ def files(given: Sequence[Path]) -> list[Path]:
 
 def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[str], int]:
     """What to say of measurement files, and how many are not sound."""
-    lines, wrong, older = [], 0, 0
+    lines: list[str] = []
+    wrong = older = 0
     for path in paths:
-        if found := problems(path, families):
-            wrong += 1
-            lines += found
-            continue
-        lacks = records.read(path).lacks
-        older += bool(lacks)
-        lines.append(f"{path.name}: sound" + f", not measured: {', '.join(lacks)}" * bool(lacks))
+        faults = problems(path, families)
+        lacks = [] if faults else records.read(path).lacks
+        sound = f"{path.name}: sound" + f", not measured: {', '.join(lacks)}" * bool(lacks)
+        lines += faults or [sound]
+        wrong, older = wrong + bool(faults), older + bool(lacks)
     lines.append(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
     if older:
         lines.append(
@@ -89,11 +90,11 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
     if family is None:
         yield f"its family {m.family!r} has no file: {suggestion(m.family, families)}."
         return
-    known = {model.name: model for model in family.models}
-    if m.model not in known:
-        yield f"families/{m.family}.yaml has no model {m.model!r}: {suggestion(m.model, known)}."
+    models = {model.name: model for model in family.models}
+    if m.model not in models:
+        yield f"families/{m.family}.yaml has no model {m.model!r}: {suggestion(m.model, models)}."
         return
-    model, weights = known[m.model], m.provenance.weights_sha256
+    model, weights = models[m.model], m.provenance.weights_sha256
     if m.level != model.level:
         yield f"its level is {m.level}, that of {model.name} is {model.level}."
     if (width := m.counts.get("components", model.width)) != model.width:
@@ -108,9 +109,17 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
 def _coherence(m: Measurement) -> Iterator[str]:
     """What must hold between the numbers, and is said if it does not."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
-    check = _COHERENT.get(m.experiment)
-    yield from check(m, v) if check else ()
-    yield from _ordered(v)
+    yield from _COHERENT.get(m.experiment, lambda m, v: iter(()))(m, v)
+    for name, values in v.items():
+        one = declared()[m.experiment].quantities[name].one
+        if one and not _near(ONE[one](values), 1):
+            yield f"{name} must have the {one} 1."
+        for end, sign in ENDS.items():
+            middle = v.get(name.removesuffix(end)) if name.endswith(end) else None
+            if middle is None or middle.shape != values.shape:
+                continue
+            if (sign * (values - middle) < -ROUNDING).any():
+                yield f"{name} is not the {end[1:]} of {name.removesuffix(end)}."
 
 
 def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -124,24 +133,18 @@ def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     else:
         error = v["kurtosis_standard_error"]
         yield from _mean_of(p, v["kurtosis_mean"], error, m.counts["images"])
-    if not _near(v["profile"].mean(), 1):
-        yield "profile is relative to the mean coordinate, so its mean must be 1."
     if {*v["outlier_coordinates"].tolist()} != {*np.flatnonzero(reached).tolist()}:
         yield "outlier_coordinates are not those whose profile reaches outlier_threshold."
 
 
 def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
-    shares, importance, top = v["singular_value_share"], v["importance"], v["top_direction"]
-    if not _near(importance.mean(), 1):
-        yield "importance is relative to its mean, so its mean must be 1."
+    importance, top = v["importance"], v["top_direction"]
     if importance[min(int(top), len(importance) - 1)] != importance.max():
         yield "top_direction is not the direction of the largest importance."
     if {*v["privileged_directions"]} != {*np.flatnonzero(importance >= v["privileged_threshold"])}:
         yield "privileged_directions are not those whose importance reaches the threshold."
-    if not _near(shares.sum(), 1) or (np.diff(shares) > 0).any():
-        yield "singular_value_share must fall and add up to 1."
-    if not _near((v["top_components"] ** 2).sum(), 1):
-        yield "top_components must be a vector of length 1."
+    if (np.diff(v["singular_value_share"]) > 0).any():
+        yield "singular_value_share must fall."
 
 
 def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -169,33 +172,28 @@ def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
 
 
 def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
-    like = {"accuracy_without": "dropped", "difference_without": "dropped",
-            "difference_without_error": "dropped", "difference_random": "dropped",
-            "curve_accuracy": "curve_kurtosis",
-            "curve_accuracy_random": "curve_kurtosis_random"}  # fmt: skip
     scored = v["accuracy_without"].size > 0
+    like = dict.fromkeys([n for n in v if n.startswith(("accuracy_", "difference_"))], "dropped")
+    like |= {f"curve_accuracy{end}": f"curve_kurtosis{end}" for end in ("", "_random")}
     for name, other in like.items():
         if v[name].size != scored * v[other].size:
             yield f"{name} must have a number for each of {other}, or all accuracies be empty."
-    if not (_near(v["text_variance"].sum(), 1) and _near(v["image_energy"].sum(), 1)):
-        yield "text_variance and image_energy must each add up to 1."
 
 
 def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     right, images = v["right_per_class"], v["images_per_class"]
+    n, classes = int(images.sum()), len(images)
+    top1 = min(right.sum() / max(n, 1), 1.0)
     if (right > images).any():
         yield "no class can have more right (right_per_class) than images (images_per_class)."
-    n = images.sum()
-    top1 = min(right.sum() / max(n, 1), 1.0)
     if not np.isclose(v["top1"], top1, rtol=1e-3):
         yield "top1 is not the share of right_per_class in images_per_class."
     if not np.isclose(v["top1_standard_error"], (top1 * (1 - top1) / max(n, 1)) ** 0.5, rtol=1e-3):
         yield "top1_standard_error is not the binomial one of right_per_class in images_per_class."
-    said, found = (m.counts.get("images"), m.counts.get("classes")), (int(n), len(images))
-    if found != said:
+    if (n, classes) != (m.counts["images"], m.counts["classes"]):
         yield (
-            f"images_per_class adds up to {found[0]} images of {found[1]} classes, `counts` says "
-            f"{said[0]} of {said[1]}."
+            f"images_per_class adds up to {n} images of {classes} classes, `counts` says "
+            f"{m.counts['images']} of {m.counts['classes']}."
         )
 
 
@@ -212,26 +210,22 @@ _COHERENT: dict[str, Callable[[Measurement, Mapping[str, Array]], Iterator[str]]
 
 
 def _published(m: Measurement) -> Iterator[str]:
-    """Whether it saw a published data set as it was published, and was not taken tomorrow."""
-    name, taken = m.data.name, m.provenance.taken
-    if taken and date.fromisoformat(taken) > datetime.now(UTC).date() + timedelta(days=1):
-        yield f"it was taken on {taken}, a day that is to come: correct `taken`, or this clock."
+    """Whether it saw a published data set as it was published."""
+    name = m.data.name
     if len(m.data.what.split()) < 2 and m.data.what != sets.title(name):
         yield f"data.what is {m.data.what!r}: say how many images of what they are."
     if name not in sets.descriptions() or not is_whole(m.data.what):
         return
-    images, classes = sets.images(name), sets.classes(name)
-    said, found = f"{images} images", f"{m.counts['images']}"
-    right = m.counts["images"] == images
+    published = {"images": sets.images(name)}
     if m.experiment == "accuracy":  # which all classes of the set take part in
-        said, found = f"{said} of {classes} classes", f"{found} of {m.counts['classes']}"
-        right = right and m.counts["classes"] == classes
-    if not right:
-        yield (
-            f"{name} was published with {said}, this saw {found}, and `data.what` does not say "
-            "that the copy differs: measure the published set, or take the copy with "
-            "--accept-counts."
-        )
+        published["classes"] = sets.classes(name)
+    for what, count in published.items():
+        if m.counts[what] != count:
+            yield (
+                f"{name} was published with {count} {what}, this saw {m.counts[what]}, and "
+                "`data.what` does not say that the copy differs: measure the published set, or "
+                "take the copy with --accept-counts."
+            )
 
 
 def _mean_of(percentiles: Array, mean: Array, error: Array, images: int) -> Iterator[str]:
@@ -252,21 +246,6 @@ def _mean_of(percentiles: Array, mean: Array, error: Array, images: int) -> Iter
     slack /= images**0.5
     if not least * (1 - ROUNDING) - slack <= error <= most * (1 + ROUNDING) + slack:
         yield "kurtosis_standard_error is not that of single images (kurtosis_percentiles)."
-
-
-#: Ends of ranges: what they are called, and which of them is the lower one.
-ENDS = {"_lowest": -1, "_highest": 1}
-
-
-def _ordered(v: Mapping[str, Array]) -> Iterator[str]:
-    """Whether what was lowest and highest in several draws has the value between them."""
-    for name, values in v.items():
-        for end, sign in ENDS.items():
-            middle = v.get(name.removesuffix(end)) if name.endswith(end) else None
-            if middle is None or middle.shape != values.shape:
-                continue
-            if (sign * (values - middle) < -ROUNDING).any():
-                yield f"{name} is not the {end[1:]} of {name.removesuffix(end)}."
 
 
 def _near(values: ArrayLike, wanted: ArrayLike) -> bool:

@@ -5,12 +5,11 @@ The fields are explained at the top of that file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from math import inf, sqrt
-from typing import Any, Literal
+from typing import Literal
 
-from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
 from analysis.common import ROOT, Strict, read_yaml
@@ -39,14 +38,15 @@ NONE_OR_MORE = "none or more"
 class Quantity(Strict):
     """The unit of a number, or of each number in a list or table, and how many there are.
 
-    ``least``: what each number is at least, where its unit does not say so. A quantity is
-    ``optional`` if files that were recorded before it came may lack it.
+    ``least``: what each number is at least, where its unit does not say so. ``one``: what of a list
+    is 1. A quantity is ``optional`` if files that were recorded before it came may lack it.
     """
 
     unit: str
     shape: tuple[int | str, ...] = ()
     digits: int = 4
     least: float | None = None
+    one: Literal["mean", "sum", "length"] | None = None
     optional: bool = False
 
 
@@ -72,48 +72,6 @@ class Kind(Strict):
 def declared() -> dict[Measured, Kind]:
     """All experiments as they are declared."""
     return TypeAdapter(dict[Measured, Kind]).validate_python(read_yaml(FILE))
-
-
-def misfits(
-    experiment: Measured, values: Mapping[str, NDArray[Any]], counts: Mapping[str, int]
-) -> Iterator[str]:
-    """Which quantities cannot be as they are, in length or in value, a sentence each."""
-    kind = declared()[experiment]
-    absent = [name for name in kind.counted if name not in counts]
-    if absent:
-        yield f"counts.{absent[0]} is missing"
-        return
-    given = {name: q for name, q in kind.quantities.items() if name in values}
-    for name, quantity in given.items():
-        yield from _impossible(name, quantity, values[name], counts)
-    sizes = dict(counts) | {name: int(v) for name, v in values.items() if v.ndim == 0}
-    for name, quantity in given.items():
-        for size, of in zip(values[name].shape, quantity.shape, strict=True):
-            expected = of if isinstance(of, int) else sizes.setdefault(of, size)
-            if of == "any":
-                expected = size
-            if not size and of != NONE_OR_MORE:
-                yield f"values.{name} is empty"
-            elif size != expected and of != NONE_OR_MORE:
-                yield f"values.{name} has {size} numbers for {expected} {of}"
-    most = min(counts["components"], counts.get("classes", inf))
-    if not 0 < sizes.get("rank", 1) <= most:
-        yield f"there are {sizes['rank']} directions, a head has 1 to {most}"
-
-
-def _impossible(
-    name: str, quantity: Quantity, values: NDArray[Any], counts: Mapping[str, int]
-) -> Iterator[str]:
-    """Numbers that are not whole though their unit is, or outside their range."""
-    low, high = possible(quantity, counts)
-    outside = values[(values < low) | (values > high)]
-    if outside.size:
-        yield (
-            f"{name} is {outside.flat[0]:g}, which is impossible: it lies between {low:g} and "
-            f"{high:g} ({quantity.unit})"
-        )
-    elif quantity.unit in WHOLE and (values % 1).any():
-        yield f"{name} has {values[values % 1 != 0].flat[0]:g}, where whole numbers are expected"
 
 
 def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, float]:

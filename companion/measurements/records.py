@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic_core import from_json
 
 from analysis import code, common
 from analysis.common import ROOT, write_text
@@ -32,7 +32,8 @@ from companion.measurements.measurement import MeasurementError as MeasurementEr
 from companion.measurements.measurement import Origin as Origin
 from companion.measurements.measurement import Provenance as Provenance
 from companion.measurements.measurement import Value as Value
-from companion.measurements.quantities import Experiment, Measured, declared, misfits
+from companion.measurements.measurement import misfits
+from companion.measurements.quantities import Experiment, Measured, declared
 
 FOLDER = ROOT / "data" / "measurements"
 
@@ -77,65 +78,42 @@ def read(path: Path) -> Measurement:
     or missing fields, unknown quantities, wrong units, numbers that are impossible, a live one
     whose digest differs, or a name that does not fit the content.
     """
-    measurement = parse(path)
-    place = measurement.places[measurement.live]
-    if not path.as_posix().endswith(f"/{place}"):
+    m = parse(path)
+    if not path.as_posix().endswith(f"/{m.place}"):
         raise MeasurementError(
-            f"{path.name} holds {measurement.experiment} of {measurement.model} on "
-            f"{measurement.data.name}, so it must be {place}."
+            f"{path.name} holds {m.experiment} of {m.model} on {m.data.name}, so it must be "
+            f"{m.place}."
         )
-    return measurement
+    return m
 
 
 def parse(path: Path) -> Measurement:
     """Read one measurement whatever its file is called; raises as `read` does."""
-    try:
-        return _parse(path)
-    except ValidationError as error:
-        raise MeasurementError(f"{path.name}: {_first_problem(error)}.") from None
-    except MeasurementError:
-        raise
-    except Exception as error:  # whatever such a file is, the pages of the others are to be built
-        raise MeasurementError(
-            f"{path.name} cannot be read as a measurement ({type(error).__name__})."
-        ) from None
-
-
-def _parse(path: Path) -> Measurement:
-    content, live = _content(path), path.parent.name == "measurements"
-    if live and not common.is_intact(content):
-        raise MeasurementError(
-            f"{path.name}: it is not what was written (its digest differs): take it again."
-        )
-    if live:
-        del content["digest"]
-    measurement = Measurement.model_validate(content)
-    numbers = {name: np.asarray(kept.value) for name, kept in measurement.values.items()}
-    misfitting = misfits(measurement.experiment, numbers, measurement.counts)
-    for problem in (*misfitting, *_misnamed(measurement)):
-        raise MeasurementError(f"{path.name}: {problem}.")
-    return measurement.model_copy(update={"live": live})
-
-
-def _content(path: Path) -> Any:
     if not path.is_file():  # nor a pipe, which would be waited for
         what = "is no file" if path.exists() else "is not there: check the path"
         raise MeasurementError(f"{path} {what}.")
     try:
-        return json.loads(
-            path.read_text(encoding="utf-8"), parse_constant=_refuse_constant,
-            object_pairs_hook=_once,
-        )  # fmt: skip
-    except (OSError, ValueError, RecursionError) as error:
+        content = from_json(path.read_bytes(), allow_inf_nan=False)
+        live = path.parent.name == "measurements"
+        if live and not common.is_intact(content):
+            raise MeasurementError(
+                f"{path.name}: it is not what was written (its digest differs): take it again."
+            )
+        if live:
+            del content["digest"]
+        measurement = common.checked(Measurement, content, path.name, MeasurementError)
+        for problem in misfits(measurement):
+            raise MeasurementError(f"{path.name}: {problem}.")
+    except MeasurementError:
+        raise
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise MeasurementError(f"{path.name} cannot be read as JSON: {reason}.") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"a field is given twice, one of {', '.join(found)}")
-    return found
+    except Exception as error:  # whatever such a file is, the pages of the others are to be built
+        raise MeasurementError(
+            f"{path.name} cannot be read as a measurement ({type(error).__name__})."
+        ) from None
+    return measurement.model_copy(update={"live": live})
 
 
 def available(
@@ -317,24 +295,3 @@ def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
         return array.tolist()
     texts = np.vectorize(lambda v: float(f"{v:.{digits}g}"), otypes=[float])
     return texts(array).tolist() if array.size else array.tolist()
-
-
-def _misnamed(measurement: Measurement) -> Iterator[str]:
-    """Which names are absent, of nothing, or not as many as there are numbers."""
-    wanted, given = declared()[measurement.experiment].names, measurement.names
-    for name in {*wanted} ^ {*given}:
-        yield f"names.{name} {'is missing' if name in wanted else 'is of no such list'}"
-    for name in {*wanted} & {*given}:
-        if len(given[name]) != np.size(measurement.values[name].value):
-            yield f"names.{name} and values.{name} are of different lengths"
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number")
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {reason}" if place else reason
