@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -44,13 +45,15 @@ from companion.measurements.records import Data, Measurement, MeasurementError
 
 
 class Taken(NamedTuple):
-    """Numbers, how much they were taken from, and what the images are (as the store says if "").
+    """Numbers, the features of the images that they were taken from, and what else is counted.
 
-    ``names``: what the numbers in a list point to, by the list.
+    ``what`` the images are, as the store says if "". ``names``: what the numbers in a list point
+    to, by the list.
     """
 
     numbers: Quantities
-    counts: dict[str, int]
+    features: NDArray[Any]
+    counts: Mapping[str, int] = MappingProxyType({})
     what: str = ""
     names: Mapping[str, list[str]] = MappingProxyType({})
 
@@ -79,48 +82,44 @@ def measure(job: Job) -> Measurement:
     place = job.head()
     head = store.read_head(place, job.model) if place else None
     taken = TAKE[job.experiment](job, head)
+    images, components = taken.features.shape
+    counts = {"images": images, "components": components}
+    about = ""
+    if head is not None and place is not None:
+        counts["classes"] = len(head.classes)
+        about = about_head(store.read_sidecar(place))
+    counts |= taken.counts
+    if head is not None and counts["classes"] < len(head.classes):
+        about += f", of which the {counts['classes']} classes of the data set took part"
     sidecars = [store.read_sidecar(path) for path in job.features()]
-    about = "" if head is None or place is None else about_head(store.read_sidecar(place))
-    if head is not None and len(head.classes) > taken.counts.get("classes", len(head.classes)):
-        about += f", of which the {taken.counts['classes']} classes of the data set took part"
     what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
     return build(
-        job.experiment, job.family, job.model, taken.numbers, taken.counts,
+        job.experiment, job.family, job.model, taken.numbers, counts,
         data=Data(name=job.data, what=what),
         provenance=of_sidecars(sidecars, pending.made_from(job), about, _task_of(head)),
         names=taken.names,
     )  # fmt: skip
 
 
-def _outlier_features(job: Job, head: None) -> Taken:
+def _of_features(measure: Callable[..., Quantities], job: Job, head: store.Head | None) -> Taken:
+    """What needs the features, and perhaps the head's weights, as they are."""
     features = _read(job).features
-    return Taken(measures.outlier_features(features), _counts(features))
-
-
-def _privileged_directions(job: Job, head: store.Head) -> Taken:
-    features = _read(job).features
-    numbers = measures.privileged_directions(features, head.weight)
-    return Taken(numbers, _counts(features, head))
+    return Taken(measure(features, *([] if head is None else [head.weight])), features)
 
 
 def _pruning(job: Job, head: store.Head) -> Taken:
     images = seen(_read(job), head)
-    rows = images.class_subset
-    assert rows is not None
-    numbers = measures.pruning(images.features, rows[images.labels], head.weight, rows, head.bias)
-    return Taken(numbers, _counts(images.features, head))
-
-
-def _basis(job: Job, head: None) -> Taken:
-    features = _read(job).features
-    return Taken(invariance.basis(features), _counts(features))
+    rows: Any = images.class_subset
+    labels = rows[images.labels]
+    numbers = measures.pruning(images.features, labels, head.weight, rows, head.bias)
+    return Taken(numbers, images.features)
 
 
 def _interventions(job: Job, head: store.Head) -> Taken:
     found = _read(job)
     images = seen(found, head)
     judge = _judge(head, found, images.labels)
-    return Taken(invariance.interventions(images.features, judge), _counts(images.features, head))
+    return Taken(invariance.interventions(images.features, judge), images.features)
 
 
 def _judge(head: store.Head, found: store.Features, labels: Integers) -> Judge:
@@ -131,20 +130,17 @@ def _judge(head: store.Head, found: store.Features, labels: Integers) -> Judge:
 
 def _unread(job: Job, head: store.Head | None) -> Taken:
     found, judge = _read(job), None
+    features = found.features
     if head is not None:
         judge = _judge(head, found, found.labels.astype(np.intp))
+        features = _as_seen(features, head)
     texts, titles = [], []
     for path in job.texts():
-        one = store.read_head(path, job.model)
-        own = path == job.head()
-        texts.append(unread.Texts(one.weight, at_length=one.normalize, judge=own))
+        rows = store.read_head(path, job.model)
+        texts.append(unread.Texts(rows.weight, rows.normalize, judge=path == job.head()))
         titles.append(about_head(store.read_sidecar(path)))
-    features = found.features
-    if head is not None and head.normalize and head.bias is not None:
-        features = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return Taken(
-        unread.unread(features, texts, judge), _counts(features, head), "", {"text_rows": titles}
-    )
+    numbers = unread.unread(features, texts, judge)
+    return Taken(numbers, features, names={"text_rows": titles})
 
 
 def _accuracy(job: Job, head: store.Head) -> Taken:
@@ -154,38 +150,39 @@ def _accuracy(job: Job, head: store.Head) -> Taken:
         raise MeasurementError(
             f"{job.data} has no image with a class, so there is no accuracy on it."
         )
-    right = recognised_by(head, images)
-    counts = _counts(images.features) | {"classes": len(found.classes)}
-    return Taken(measures.accuracy(right, images.labels, len(found.classes)), counts)
+    classes = len(found.classes)
+    numbers = measures.accuracy(recognised_by(head, images), images.labels, classes)
+    return Taken(numbers, images.features, {"classes": classes})
 
 
 def _pruning_under_shift(job: Job, head: store.Head) -> Taken:
-    paths, sets, pool = job.features(), [], None
-    for part, path in zip(job.parts, paths, strict=True):
+    sets, pool, what = [], None, ""
+    for part, path in zip(job.parts, job.features(), strict=True):
         found = store.read_features(path, job.model)
         units = concepts_of(found, part) if job.data == "pocket" else None
         sets.append(seen(found, head, units))
     if job.data == "pocket":
         models = accuracies.pocket_pool("unseen")
         pool = (models["imagenet"], models["shifted"])
+        what = "the pocket lab's training style and unseen styles"
     numbers = measures.pruning_under_shift(sets, head.weight, head.bias, pool)
-    shifted = sum(len(one.labels) for one in sets[1:])
-    counts = _counts(sets[0].features, head) | {"shifted_images": shifted}
-    return Taken(numbers, counts, "the pocket lab's training style and unseen styles" * bool(pool))
+    shifted = sum(len(images.labels) for images in sets[1:])
+    return Taken(numbers, sets[0].features, {"shifted_images": shifted}, what)
 
 
 def _concepts(job: Job, head: store.Head) -> Taken:
     probe = concept_probe.of_data(job.data, [job.model])
     features = concept_probe.features(job.model, probe)
-    reading = concept_probe.Reading.of(job.data)
-    numbers = measures.concepts(features, head.weight, probe, reading.annotated)
-    counts = _counts(features, head) | {"concepts": len(numbers["positives"])}
+    annotated = Reading.of(job.data).annotated
+    numbers = measures.concepts(features, head.weight, probe, annotated)
+    what = probe.title
+    if len(job.parts) == 1:  # once if both are the same incomplete Broden
+        sidecar = store.read_sidecar(job.features()[0])
+        same = sidecar["data"].get("what") and what.startswith(sidecar["data"]["what"])
+        what = what if same else f"{about_data(sidecar)}; concepts: {what}"
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS).names
     names = {"top_concepts": [chosen[place] for place in numbers["top_concepts"]]}
-    if len(job.parts) > 1:
-        return Taken(numbers, counts, probe.title, names)
-    sidecar = store.read_sidecar(job.features()[0])
-    return Taken(numbers, counts, _about_probe(sidecar, probe.title), names)
+    return Taken(numbers, features, {"concepts": len(numbers["positives"])}, what, names)
 
 
 def _textures(job: Job, head: store.Head) -> Taken:
@@ -193,8 +190,8 @@ def _textures(job: Job, head: store.Head) -> Taken:
     features = concept_probe.features(job.model, probe)
     of_kind = np.flatnonzero(np.array(probe.kinds) == "texture")
     numbers = textures.textures(features, probe.labels[:, of_kind], head.weight)
-    counts = _counts(features, head) | {"textures": len(of_kind)}
-    return Taken(numbers, counts, probe.title, {"along_top": [probe.names[c] for c in of_kind]})
+    names = {"along_top": [probe.names[c] for c in of_kind]}
+    return Taken(numbers, features, {"textures": len(of_kind)}, probe.title, names)
 
 
 def _image_by_image(job: Job, head: store.Head | None) -> Taken:
@@ -207,22 +204,22 @@ def _image_by_image(job: Job, head: store.Head | None) -> Taken:
         kept = (found.labels >= 0) & (sizes[found.labels] > 1)
         features, labels = found.features[kept], found.labels[kept]
         right = image_by_image.by_class_means(features, labels)
-    counts = _counts(features) | {"classes": len(found.classes)}
     try:
-        return Taken(image_by_image.by_image(features, labels, right), counts)
+        numbers = image_by_image.by_image(features, labels, right)
     except ValueError as error:
         raise MeasurementError(f"{job.model.name} on {job.data}: {error}") from None
+    return Taken(numbers, features, {"classes": len(found.classes)})
 
 
 #: How each experiment is measured: from a job and the head that it needs, or none.
 TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
-    "outlier_features": _outlier_features,
-    "privileged_directions": _privileged_directions,
+    "outlier_features": partial(_of_features, measures.outlier_features),
+    "privileged_directions": partial(_of_features, measures.privileged_directions),
     "pruning": _pruning,
     "pruning_under_shift": _pruning_under_shift,
     "concepts": _concepts,
     "accuracy": _accuracy,
-    "basis": _basis,
+    "basis": partial(_of_features, invariance.basis),
     "interventions": _interventions,
     "unread": _unread,
     "textures": _textures,
@@ -234,14 +231,16 @@ def _read(job: Job) -> store.Features:
     return store.read_features(job.features()[0], job.model)
 
 
-def _counts(features: NDArray[Any], head: store.Head | None = None) -> dict[str, int]:
-    counts = {"images": features.shape[0], "components": features.shape[1]}
-    return counts if head is None else counts | {"classes": len(head.classes)}
+def _as_seen(features: NDArray[Any], head: store.Head) -> NDArray[Any]:
+    """Features as a head sees them: at length 1 where that changes a prediction."""
+    if not head.normalize or head.bias is None:
+        return features
+    scaled: NDArray[Any] = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return scaled
 
 
 def seen(found: store.Features, head: store.Head, units: Integers | None = None) -> Images:
-    """The images that have a class, as a head sees them: at length 1 where that changes a
-    prediction. ``units`` (N,) as in `Images`.
+    """The images that have a class, as a head sees them. ``units`` (N,) as in `Images`.
 
     Labels count through the data set's classes, of which one may be several rows of the head: of
     ObjectNet's, where the head has ImageNet's (see `accuracies`). Raises MeasurementError if the
@@ -249,9 +248,7 @@ def seen(found: store.Features, head: store.Head, units: Integers | None = None)
     """
     rows, owners = rows_of(head, found.classes, found.sidecar["data"]["name"])
     labelled = found.labels >= 0
-    features = found.features if labelled.all() else found.features[labelled]
-    if head.normalize and head.bias is not None:  # without a bias lengths change none
-        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    features = _as_seen(found.features if labelled.all() else found.features[labelled], head)
     labels = found.labels[labelled].astype(np.intp)
     return Images(features, labels, None if units is None else units[labelled], rows, owners)
 
@@ -272,13 +269,13 @@ def rows_of(
     rows: list[int] = []
     owners: list[int] = []
     for owner, name in enumerate(classes):
-        own = (name,) if name in index else several.get(name, ())
-        if not own or any(one not in index for one in own):
+        names = (name,) if name in index else several.get(name, (name,))
+        if any(own not in index for own in names):
             raise MeasurementError(
                 f"the head has no class {name!r} of {data}; use the head that belongs to it."
             )
-        rows += [index[one] for one in own]
-        owners += [owner] * len(own)
+        rows += [index[own] for own in names]
+        owners += [owner] * len(names)
     return np.array(rows, dtype=np.intp), np.array(owners, dtype=np.intp)
 
 
@@ -298,14 +295,6 @@ def concepts_of(found: store.Features, data: str) -> Integers:
             "extract the features again."
         )
     return place
-
-
-def _about_probe(sidecar: Mapping[str, Any], title: str) -> str:
-    """Which images, and which concepts; once if both are the same incomplete Broden."""
-    what = sidecar["data"].get("what")
-    if what and title.startswith(what):
-        return title
-    return f"{about_data(sidecar)}; concepts: {title}"
 
 
 def _task_of(head: store.Head | None) -> str:

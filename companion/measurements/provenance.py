@@ -54,27 +54,23 @@ def of_sidecars(
 ) -> Provenance:
     """Carry sidecars of one model's features over: weights, files, layer, settings."""
     first = sidecars[0]
-    described = first["model"]
-    weights = shown_weights(described["weights"] or "")
-    parts = (described["library"], described["architecture"], weights)
-    own: dict[str, Any] = {
+    model = first["model"]
+    parts = (model["library"], model["architecture"], shown_weights(model["weights"] or ""))
+    origin: dict[str, Any] = {
         "weights": " ".join(str(part) for part in parts if part),
         "weights_note": "",
         "inferred": "",
         "files": [
-            {"name": f"features of {one['data']['name']}", "sha256": one["sha256"]}
-            for one in sidecars
+            {"name": f"features of {sidecar['data']['name']}", "sha256": sidecar["sha256"]}
+            for sidecar in sidecars
         ],
-        "layer": LAYERS[described.get("layer")],
+        "layer": LAYERS[model.get("layer")],
+        **first.get("origin", {}),
     }
-    origin = {**own, **first.get("origin", {})}
     return Provenance(
-        weights=origin["weights"],
-        weights_sha256=described["weights_sha256"] or None,
-        weights_note=origin["weights_note"],
-        inferred=origin["inferred"],
+        **{name: origin[name] for name in ("weights", "weights_note", "inferred", "layer")},
+        weights_sha256=model["weights_sha256"] or None,
         origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
-        layer=origin["layer"],
         head=head,
         head_classes=head_classes,
         version=version_of("interpreting-clip-companion"),
