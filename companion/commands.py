@@ -414,13 +414,13 @@ def train(options: TrainOptions) -> int:
     train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose numbers
     name their sources. Stopped at any time, the same command goes on.
     """
-    from training import captions, full_size, recipes
+    from training import captions, full_size, recipes, results
 
     room = captions if recipes.load(options.recipe).level == "captions" else full_size
     if options.dry_run:
         print(room.describe(options))
     elif path := room.run(options):
-        print(full_size.next_commands(path))
+        print(results.next_commands(path))
     return 0
 
 

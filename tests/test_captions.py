@@ -80,10 +80,10 @@ def test_the_table_is_what_open_clip_will_read(train_set):
     "content, sentence",
     [
         (ENTRIES, "4 captions where 463,622 were published"),
-        ({}, "entry 0 has no sound filename"),
-        ([{**ENTRIES[0], "tags": "lake"}], "entry 0 has no sound tags"),
+        ({}, "Input should be a valid array"),
+        ([{**ENTRIES[0], "tags": "lake"}], "0.tags Input should be a valid array"),
         (ENTRIES[:1] * 2, "two captions of one image"),
-        ("[", "is not readable as JSON"),
+        ("[", "Invalid JSON"),
         (None, "cannot be read"),
     ],
 )

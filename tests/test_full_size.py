@@ -26,7 +26,7 @@ from analysis.features.weights import read_weights
 from analysis.images import find, imagelist
 from companion.cli import main
 from companion.readers import Wish, add
-from training import full_size, objectives, recipes
+from training import full_size, objectives, recipes, results
 from training.recipes import TrainingError, TrainOptions
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
@@ -207,7 +207,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji, tmp_path):
     assert end["accuracy"] > begin["accuracy"] + 0.05 and end["step"] == 16
     assert said["made_from"]["start"] == encoders.load(checkpoints.find(CLIP)).weights_sha256
     (tmp_path / "families").mkdir()
-    line = shlex.split(full_size.next_commands(path).splitlines()[1])
+    line = shlex.split(results.next_commands(path).splitlines()[1])
     assert line[:3] == ["next:", "companion", "add"]
     wish = Wish(name=line[3], checkpoint=line[4], model=line[line.index("--model") + 1])
     added = add(wish, tmp_path / "families")[1]

@@ -196,19 +196,11 @@ def test_checkpoints_load_only_into_their_architecture(architecture, prompts, tm
     objectives.load_weights(open_clip.CLIP(**architecture), weights)
     wider = json.loads(json.dumps(architecture))
     wider["embed_dim"] = 24
-    with pytest.raises(PocketError, match=r"another architecture: .* has shape .*16.* and .*24"):
+    with pytest.raises(PocketError, match=r"another architecture .size mismatch for .*16.*24"):
         objectives.load_weights(open_clip.CLIP(**wider), weights)
     del weights["logit_scale"]
-    with pytest.raises(PocketError, match="logit_scale has shape nothing"):
+    with pytest.raises(PocketError, match=r"Missing key.*logit_scale"):
         objectives.load_weights(open_clip.CLIP(**architecture), weights)
-
-
-def test_finetuning_and_empty_styles_say_what_is_missing(architecture, examples, prompts):
-    with pytest.raises(PocketError, match="train that model first"):
-        objectives.build(recipe(objective="finetuned", start="clip"), architecture, prompts)
-    nothing = examples.where(examples.labels > 99)
-    with pytest.raises(PocketError, match="no images to learn from"):
-        objectives.train(recipe(), architecture, nothing, prompts, seed=0)
 
 
 # Captions and recipes

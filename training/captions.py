@@ -18,17 +18,27 @@ from typing import Any
 
 import pandas as pd
 import torch
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from analysis.common import replaced, sha256_of, write_text
 from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
 from analysis.images import find
 from analysis.images.imagelist import ImageList
-from training import full_size, recipes
+from training import full_size, recipes, results
 from training.recipes import CaptionSettings, Plan, Recipe, TrainingError, TrainOptions
 
 ORIGIN = "https://github.com/mlfoundations/imagenet-captions"
-FIELDS = {"filename": str, "wnid": str, "title": str, "description": str, "tags": list}
+
+
+class Caption(BaseModel):
+    """What the published file says of one image."""
+
+    filename: str
+    wnid: str
+    title: str
+    description: str
+    tags: list[Any]
 
 
 def read(path: Path, parts: Sequence[str], accept_counts: bool = False) -> pd.DataFrame:
@@ -39,21 +49,19 @@ def read(path: Path, parts: Sequence[str], accept_counts: bool = False) -> pd.Da
     """
     again = f"get the JSON file of ImageNet-Captions from {ORIGIN}"
     try:
-        entries = json.loads(path.read_bytes())
+        entries = TypeAdapter(list[Caption]).validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise TrainingError(f"{path} cannot be read ({error.strerror}): {again}.") from None
-    except ValueError:
-        raise TrainingError(f"{path} is not readable as JSON: {again}.") from None
-    for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
-        for name, kind in FIELDS.items():
-            if not isinstance(entry, dict) or not isinstance(entry.get(name), kind):
-                raise TrainingError(f"{path}: entry {number} has no sound {name}: {again}.")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise TrainingError(f"{path}: {place} {first['msg']}: {again}.") from None
     if len(entries) != recipes.CAPTIONS and not accept_counts:
         raise TrainingError(
             f"{len(entries):,} captions where {recipes.CAPTIONS:,} were published ({path}): "
             f"{again}, or take it as it is with --accept-counts; the result then says so."
         )
-    frame = pd.DataFrame(entries)
+    frame = pd.DataFrame([dict(entry) for entry in entries])
     frame["tags"] = [" ".join(map(str, tags)) for tags in frame["tags"]]
     texts = [" ".join(" ".join(row).split()) for row in frame[list(parts)].to_numpy()]
     found = pd.DataFrame({"key": frame["wnid"] + "/" + frame["filename"], "title": texts})
@@ -151,7 +159,7 @@ def run(options: TrainOptions) -> Path:
         "table": sha256_of(table),
     }
     if note.exists():
-        full_size.check_same(note, made_from)
+        results.check_same(note, made_from)
     write_text(note, json.dumps({"made_from": made_from}))
     subprocess.run(line, check=False)
     last = out / "open_clip" / "checkpoints" / f"epoch_{recipe.settings.epochs}.pt"
@@ -189,9 +197,9 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
     encoders.load(model)
     weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     notes = {"architecture": architecture, "level": "captions"}
-    own = model.model_copy(update={"note": ""})  # which is about the file as it was
-    entry = own.model_dump(mode="json", exclude_defaults=True)
-    full_size.write_result(result, weights, notes, about, entry)
+    # a note is about the file as it was
+    entry = model.model_dump(mode="json", exclude_defaults=True, exclude={"note"})
+    results.write(result, weights, notes, about, entry)
 
 
 def describe(options: TrainOptions) -> str:

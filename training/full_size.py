@@ -14,15 +14,12 @@ import json
 import logging
 import math
 import os
-import pickle
-import shlex
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +34,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from torchvision.transforms import InterpolationMode, v2
 
-from analysis.common import CompanionError, changes, replaced, sha256_of, write_text
+from analysis.common import CompanionError, replaced
 from analysis.families.registry import Model
 from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.plan import head_prompts
 from analysis.features.preprocess import to_pixels
 from analysis.images import find, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
-from training import objectives, recipes
+from training import recipes, results
 from training.objectives import Classifier
 from training.recipes import ClassifierSettings, TrainingError, TrainOptions
 
 TRAIN_SET, VAL_SET = "imagenet-train", "imagenet"
-LIBRARIES = ("torch", "torchvision", "lightning", "open_clip_torch", "numpy", "pillow")
 
 
 class ImageError(TrainingError):
@@ -291,7 +287,7 @@ class Training(LightningModule):
     def write(self) -> None:
         """Write the checkpoint, and beside it what it is."""
         model, name = self.model, self.images.name
-        of = "ImageNet-1k" if name == TRAIN_SET else name
+        labels = f"{'ImageNet-1k' if name == TRAIN_SET else name} labels"
         notes = {
             "architecture": model.architecture or "", "level": self.recipe.level,
             "classes": json.dumps(self.images.classes), "normalize": json.dumps(self.finetuned),
@@ -304,10 +300,10 @@ class Training(LightningModule):
         entry = {
             "name": self.result.stem, "level": self.recipe.level, "library": "open_clip",
             "architecture": model.architecture, "width": model.width, "head": "own",
-            "pretraining": model.pretraining if self.finetuned else f"{of} labels",
+            "pretraining": model.pretraining if self.finetuned else labels,
             "preprocessing": model.preprocessing.model_dump(mode="json", exclude_defaults=True),
         }  # fmt: skip
-        write_result(self.result, self.net.weights(), notes, about, entry)
+        results.write(self.result, self.net.weights(), notes, about, entry)
 
 
 def find_model(options: TrainOptions) -> Model:
@@ -342,11 +338,11 @@ def run(options: TrainOptions) -> Path | None:
     training.build()
     result, state, plan = training.result, training.state, training.plan
     if result.exists():
-        check_same(result.with_suffix(".json"), training.made_from)
+        results.check_same(result.with_suffix(".json"), training.made_from)
         return result
     begun = state.exists()
     if begun:
-        check_same(state, training.made_from)
+        results.check_same(state, training.made_from)
     trainer = Trainer(
         accelerator=training.kind, devices=plan.processes // options.nodes,
         num_nodes=options.nodes, strategy="ddp" if plan.processes > 1 else "auto",
@@ -376,61 +372,6 @@ def run(options: TrainOptions) -> Path | None:
     training.write()
     state.unlink()
     return result
-
-
-# Files
-
-
-def check_same(path: Path, made_from: Mapping[str, Any]) -> None:
-    """Raise TrainingError if what a state or result was made from differs, or cannot be read."""
-    try:
-        if path.suffix == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
-        else:
-            content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        different = changes(content["made_from"], json.loads(json.dumps(made_from)))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError):
-        raise TrainingError(
-            f"{path} is not a sound state or result of a training: remove it to begin anew."
-        ) from None
-    if different:
-        raise TrainingError(
-            f"{path} is of another training ({different}): give the same, or another folder with "
-            "--out."
-        )
-
-
-def write_result(
-    path: Path,
-    weights: Mapping[str, Tensor],
-    notes: Mapping[str, str],
-    about: Mapping[str, Any],
-    entry: Mapping[str, Any],
-) -> None:
-    """Write a checkpoint and what it is, in the reverse order: with the first all is there.
-
-    ``entry`` is for a family file that is edited by hand; where the weights lie is added to it.
-    """
-    with replaced(path) as part:
-        objectives.write_tensors(weights, part, notes)
-        sha256 = sha256_of(part)
-        content = {
-            "name": path.stem, "level": notes["level"], "sha256": sha256, **about,
-            "libraries": {name: version(name) for name in LIBRARIES},
-            "entry": {**entry, "weights": str(path.resolve()), "weights_sha256": sha256},
-        }  # fmt: skip
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        write_text(path.with_suffix(".json"), text)
-
-
-def next_commands(path: Path) -> str:
-    """Say how to make a finished checkpoint part of a family."""
-    beside = path.with_suffix(".json")
-    entry = json.loads(beside.read_text(encoding="utf-8"))["entry"]
-    name = entry["name"].replace(".", "-")
-    line = ["companion", "add", name, str(path), "--model", f"{name}-trained", "--level",
-            entry["level"], "--pretraining", entry["pretraining"]]  # fmt: skip
-    return f"{path}\nnext: {shlex.join(line)}\nor put `entry` of {beside.name} into a family file"
 
 
 def describe(options: TrainOptions) -> str:

@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import open_clip
 import torch
@@ -61,8 +61,7 @@ class Examples:
         )
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """One measurement of a training: mean loss since the last one, accuracy as a fraction."""
 
     step: int
@@ -70,8 +69,7 @@ class Point:
     accuracy: float | None
 
 
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """The weights that a training ended with, by their names in a checkpoint, and its curve."""
 
     weights: dict[str, Tensor]
@@ -200,15 +198,9 @@ def build(
     """Make the untrained model of a recipe; ``prompts`` as for `zero_shot_head`.
 
     ``start``: the weights of the CLIP model from which the recipe starts, if it names one.
-    PocketError if they are missing.
     """
     model = Contrastive(architecture, prompts)
-    if recipe.start is not None:
-        if start is None:
-            raise PocketError(
-                f"{recipe.name} starts from {recipe.start}, whose weights are missing: "
-                "train that model first."
-            )
+    if start is not None:
         load_weights(model.clip, start)
     if recipe.objective == "contrastive":
         return model
@@ -224,17 +216,14 @@ def build(
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put a checkpoint's tensors into ``module``; PocketError unless all fit and none is left."""
-    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in weights.items()}
-    wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-    if wrong:
-        name = wrong[0]
+    try:
+        module.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        reason = " ".join(str(error).splitlines()[1].split())
         raise PocketError(
-            f"The checkpoint is of another architecture: {name} has shape "
-            f"{given.get(name, 'nothing')} in it and {own.get(name, 'nothing')} in the model "
-            f"({len(wrong)} tensors differ); load it into the architecture that its metadata names."
-        )
-    module.load_state_dict(dict(weights))
+            f"The checkpoint is of another architecture ({reason}): load it into the one that its "
+            "metadata names."
+        ) from None
 
 
 # The loop
@@ -253,13 +242,10 @@ def train(
 ) -> Trained:
     """Train one model.
 
-    ``watched`` are labelled examples on which the accuracy is measured ten times. PocketError if
-    there are no examples.
+    ``watched`` are labelled examples on which the accuracy is measured ten times.
     """
     if recipe.objective != "contrastive":
         examples = examples.where(examples.labels >= 0)
-    if len(examples) == 0:
-        raise PocketError(f"{recipe.name} has no images to learn from: check its styles.")
     torch.manual_seed(seed)
     model = build(recipe, architecture, prompts, start)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -267,18 +253,16 @@ def train(
     first_scale = model.clip.logit_scale.item() if isinstance(model, Contrastive) else 0.0
     examples = _on(examples, device)
     curve: list[Point] = []
-    sum_loss = torch.zeros((), device=device)
-    since = 0
+    losses: list[Tensor] = []
     for step in range(recipe.steps):
         if isinstance(model, Contrastive) and recipe.final_scale is not None:
             model.clip.logit_scale.data.fill_(log_scale(recipe, first_scale, step))
-        sum_loss += _update(model, optimizers, examples, recipe, seed, step)
+        losses.append(_update(model, optimizers, examples, recipe, seed, step))
         done = step + 1
         if done == recipe.steps or done % max(1, recipe.steps // MEASUREMENTS) == 0:
             score = None if watched is None else accuracy(model, _on(watched, device))
-            curve.append(Point(done, float(sum_loss) / (done - since), score))
-            sum_loss.zero_()
-            since = done
+            curve.append(Point(done, float(sum(losses)) / len(losses), score))
+            losses = []
     weights = {name: value.detach().cpu().clone() for name, value in model.weights().items()}
     return Trained(weights, curve)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -96,22 +96,20 @@ class Job:
         return found
 
 
-def largest_head(model: Model, data: Iterable[str] = (), folder: Path | None = None) -> Path:
+def largest_head(model: Model, data: Iterable[str] = ()) -> Path:
     """The head that a model uses on one of the data sets, else the one of most classes.
 
     Raises StoreError if the store has none.
     """
-    own = [store.head_path(model.name, name, folder) for name in data]
-    place = store.head_path(model.name, "any", folder).parent
-    beside = sorted(p for p in place.glob("*.head.json") if not p.name.startswith(published.TEXTS))
-    for group in (own, [path.with_suffix(".safetensors") for path in beside]):
-        found = [path for path in group if path.is_file()]
-        if found:
-            return max(found, key=lambda path: len(store.read_sidecar(path, model)["classes"]))
-    raise StoreError(
-        f"the store has no head of {model.name}: run `companion extract` on a data set with "
-        "classes, such as ImageNet's validation images."
-    )
+    own = [path for name in data if (path := store.head_path(model.name, name)).is_file()]
+    beside = sorted(store.head_path(model.name, "any").parent.glob("*.head.safetensors"))
+    heads = own or [path for path in beside if not path.name.startswith(published.TEXTS)]
+    if not heads:
+        raise StoreError(
+            f"the store has no head of {model.name}: run `companion extract` on a data set with "
+            "classes, such as ImageNet's validation images."
+        )
+    return max(heads, key=lambda path: len(store.read_sidecar(path, model)["classes"]))
 
 
 def experiments_on(data: str) -> tuple[Experiment, ...]:
@@ -167,13 +165,13 @@ def why_headless(family: Family) -> str:
 
 def why_nothing(experiment: Experiment, family: Family) -> str:
     """What is lacking where there is nothing to measure, and what brings it."""
-    known, kind = [m for m in family.models if m.loadable or data_sets(m)], declared()[experiment]
+    models = [model for model in family.models if model.loadable or data_sets(model)]
     brings = f"companion extract {family.name} --data {data_for(experiment, family)}"
-    if not known:
+    if not models:
         return "no public weights of its models are known"
-    if kind.head != "none" and all(model.head == "none" for model in known):
+    if declared()[experiment].head != "none" and all(model.head == "none" for model in models):
         return why_headless(family)
-    if experiment == "pruning" and all(model.level == "random" for model in known):
+    if experiment == "pruning" and all(model.level == "random" for model in models):
         return "its models are of random weights, of which nothing is pruned"
     if problems := unusable(family):
         return problems[0].removesuffix(".")
@@ -213,8 +211,8 @@ def remove_outdated(families: Iterable[Family]) -> None:
             if current(job) and not is_recorded(job)
         }
         for model in family.models:
-            place = records.live_path(model.name, "any", "accuracy").parent
-            for path in {*place.glob("*.json")} - wanted:
+            beside = records.live_path(model.name, "any", "accuracy").parent
+            for path in {*beside.glob("*.json")} - wanted:
                 path.unlink(missing_ok=True)
 
 
@@ -249,12 +247,6 @@ def unusable(family: Family) -> list[str]:
     return [problem for problem in found if problem]
 
 
-def knows_some(head: Collection[str], classes: Iterable[str]) -> bool:
-    """Whether a head has any of a data set's classes, under its own name or ImageNet's."""
-    several, known = imagenet.objectnet_to_imagenet(), set(head)
-    return any(name in known or known & {*several.get(name, ())} for name in classes)
-
-
 def _on_features(experiment: Experiment, family: Family) -> list[Job]:
     """An experiment on all features of the family that are in the store."""
     return [
@@ -277,7 +269,7 @@ def _possible(job: Job) -> bool:
     try:
         sidecars = [store.read_sidecar(path, job.model) for path in job.features()]
         place, _ = job.head(), job.texts()
-        head = store.read_sidecar(place, job.model)["classes"] if place else ()
+        head = {*store.read_sidecar(place, job.model)["classes"]} if place else set[str]()
     except StoreError:
         return False
     if job.experiment == "unread" and "captions" in job.data:
@@ -286,30 +278,31 @@ def _possible(job: Job) -> bool:
         return not why_absent("broden")
     if not declared()[job.experiment].labels:
         return True
+    classes = [sidecar["data"]["classes"] for sidecar in sidecars]
     # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
-    common = {*head} & {*sidecars[0]["data"]["classes"]}
-    if job.experiment == "pruning" and (job.model.level == "random" or not common):
+    if job.experiment == "pruning" and (job.model.level == "random" or not head & {*classes[0]}):
         return False
     labels = [store.map_tensors(path)["labels"] for path in job.features()]
     if place is None:  # images of one class take the head's part
-        return all((np.bincount(one[one >= 0], minlength=1) > 1).any() for one in labels)
-    return all(knows_some(head, sidecar["data"]["classes"]) for sidecar in sidecars) and all(
-        (one >= 0).any() for one in labels
-    )
+        return all((np.bincount(rows[rows >= 0], minlength=1) > 1).any() for rows in labels)
+    several = imagenet.objectnet_to_imagenet()
+    known = [any(head & {name, *several.get(name, ())} for name in names) for names in classes]
+    return all(known) and all((rows >= 0).any() for rows in labels)
 
 
 def _arrays(job: Job) -> dict[str, str]:
-    features = zip(job.parts, job.features(), strict=True)
     head = job.head()
-    found = {f"features of {part}": path for part, path in features}
-    found |= {"head": head} if head else {}
-    found |= {f"texts {path.name.split('.')[0]}": path for path in job.texts() if path != head}
-    return {name: _content(store.read_sidecar(path, job.model)) for name, path in found.items()}
-
-
-def _content(sidecar: Mapping[str, Any]) -> str:
-    files = sidecar.get("origin", {}).get("files")
-    return fingerprint(files) if files else str(sidecar["sha256"])
+    paths = {
+        f"features of {part}": path for part, path in zip(job.parts, job.features(), strict=True)
+    }
+    paths |= {"head": head} if head else {}
+    paths |= {f"texts {path.name.split('.')[0]}": path for path in job.texts() if path != head}
+    sidecars = {name: store.read_sidecar(path, job.model) for name, path in paths.items()}
+    files = {name: sidecar.get("origin", {}).get("files") for name, sidecar in sidecars.items()}
+    return {
+        name: fingerprint(files[name]) if files[name] else str(sidecar["sha256"])
+        for name, sidecar in sidecars.items()
+    }
 
 
 def _files(job: Job) -> dict[str, str]:

@@ -109,7 +109,8 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
 def _coherence(m: Measurement) -> Iterator[str]:
     """What must hold between the numbers, and is said if it does not."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
-    yield from _COHERENT.get(m.experiment, lambda m, v: iter(()))(m, v)
+    if rules := _COHERENT.get(m.experiment):
+        yield from rules(m, v)
     for name, values in v.items():
         one = declared()[m.experiment].quantities[name].one
         if one and not _near(ONE[one](values), 1):
