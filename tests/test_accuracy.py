@@ -330,7 +330,7 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
 
     before = judged([])
     assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)
-    assert before.count("holds", "stand-in") == 28
+    assert before.count("stand-in")["holds"] == 28
     assert (
         before.cases == judged(all_recorded(families["rn50"], f"; {imagelist.DIFFERS}: few")).cases
     )
