@@ -70,7 +70,7 @@ page.figure(
     models=len(pools),
     constants=constants,
 )
-page.holds(bent.p_value < 0.001, "the relation is bent", evidence="published")
+page.holds(bent.p_value < 0.001, "the relation is bent", "published")
 figures, power = f"{bent.p_value:.1e}".split("e")
 page.texts(
     bent=rf"$p = {figures} \cdot 10^{{{int(power)}}}$",
@@ -81,7 +81,7 @@ share = share_explained(off_the_line(pools["imagenet"], pools["shifted"]), scale
 page.texts(explained_scale=f"{100 * share:.0f} %")
 page.table(
     "scales",
-    pd.DataFrame(
+    (
         {
             "data": name,
             "models": len(rows),
@@ -103,7 +103,7 @@ usable = usable.assign(off=usable["shifted"] - common.predict(usable["imagenet"]
 ordered = usable.groupby("data")["off"].mean().sort_values(ascending=False).index
 page.table(
     "families",
-    pd.DataFrame(
+    (
         {
             "data": name,
             "family": rows["group"].iloc[0],

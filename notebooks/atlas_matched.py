@@ -78,7 +78,7 @@ def excess(model):
 
 page.table(
     "matched",
-    pd.DataFrame(
+    (
         {
             "finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels"
             + " †" * bool(m.imagenet > ordinary[0].max()),

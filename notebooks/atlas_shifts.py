@@ -53,7 +53,7 @@ for first, second in combinations(FIVE_SHIFTS, 2):
     rho = partial_rank_correlation(high[first], high[second], high["imagenet"])
     names = f"{SHIFT_TITLES[first]} and {SHIFT_TITLES[second]}"
     rows.append({"shifts": names, "r": r, "of ranks": minus(f"{rho:.2f}")})
-page.table("shifts", pd.DataFrame(rows), models=len(high), families=high["group"].nunique())
+page.table("shifts", rows, models=len(high), families=high["group"].nunique())
 shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
 page.texts(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
 
@@ -95,11 +95,10 @@ PAIRS = {
     "ViT-L/14": ("ViT-L-14", "ViT-L-14", "laion2b_s32b_b82k"),
 }
 at = pd.concat([high[["model", "weights"]], off], axis=1).set_index(["model", "weights"])
-rows = []
+rows, ahead = [], []
 for title, (openai, laion, tag) in PAIRS.items():
     difference = at.loc[(openai, "openai")] - at.loc[(laion, tag)]
     cells = {SHIFT_TITLES[s]: minus(f"{difference[s]:+.2f}") for s in FIVE_SHIFTS}
     rows.append({"backbone": title} | cells)
-    ahead = difference["imagenet_a"] > 0 > difference["imagenet_sketch"]
-    page.holds(ahead, at="openai-laion")
-page.table("openai-laion", pd.DataFrame(rows))
+    ahead.append(difference["imagenet_a"] > 0 > difference["imagenet_sketch"])
+page.table("openai-laion", rows, holds=all(ahead))

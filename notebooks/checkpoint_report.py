@@ -25,8 +25,6 @@ numbers: str = ""  # what `companion probe --json` wrote of one checkpoint, to r
 # %%
 from pathlib import Path
 
-import pandas as pd
-
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
@@ -60,7 +58,7 @@ page.texts(
 # %%
 page.table(
     "verdicts",
-    pd.DataFrame(
+    (
         {
             "model": name,
             "outlier features": found.answer,
@@ -85,7 +83,7 @@ columns = {
 }
 page.table(
     "numbers",
-    pd.DataFrame(
+    (
         {"model": name} | {column: told[key] for column, key in columns.items()}
         for name, told in said.items()
     ),

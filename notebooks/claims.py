@@ -34,14 +34,14 @@ from analysis.metrics.robustness import REACHES
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
-from companion.publish import cards, style, words
+from companion.publish import cards, style
 from companion.publish.page import Page
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
 evidence = replace(gather(edition), cuts=cuts)
 verdicts = judge_all(evidence, claims)
-page = Page("claims", words.kind(evidence.measurements))
+page = Page("claims", evidence.measurements)
 
 # %% [markdown]
 # ## What a verdict rests on
@@ -77,7 +77,7 @@ ledger = pd.DataFrame(
         "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
     }
 )
-page.table("ledger", ledger, words.kinds("published", words.kind(evidence.measurements)))
+page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
 page.texts(
     counts=cards.counts(verdicts),
     strip=cards.strip(claims, verdicts),
@@ -111,4 +111,4 @@ robust = pd.DataFrame(
     }
     for name, known in evidence.robust.items()
 )
-page.table("robust", robust, words.kinds("published", words.kind(evidence.measurements)))
+page.table("robust", robust, style.kinds("published", style.kind(evidence.measurements)))

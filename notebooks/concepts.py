@@ -23,7 +23,6 @@ shown: int = 5  # images at the top of a direction
 
 # %%
 import numpy as np
-import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics.average_precision import average_precision_on, balanced_sample, project
@@ -34,7 +33,7 @@ from companion.claims.evidence import of_family
 from companion.claims.rules import judge
 from companion.measurements import concept_probe
 from companion.measurements.tables import counts_of
-from companion.publish import cards, concept_tables, pictures, plots, words
+from companion.publish import cards, concept_tables, pictures, plots, style, words
 from companion.publish.page import Page
 
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
@@ -42,7 +41,7 @@ backbone = load_family(family)
 measured = concept_tables.of_family(backbone)
 probe = concept_tables.chosen(measured.values())  # None without features on this disk
 live = [words.whose(m)[1] for m in measured.values() if m.live]
-evidence = words.kind(measured.values())
+evidence = style.kind(measured.values())
 page = Page("concepts", evidence, backbone=backbone.title)
 
 # %% [markdown]
@@ -79,7 +78,7 @@ shared = {
 }
 page.table(
     "regions",
-    pd.DataFrame({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items()),
+    ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items()),
 )
 page.figure(
     "venn", pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None

@@ -26,13 +26,13 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.measurements.tables import counts_of
-from companion.publish import concept_tables, pictures, plots, words
+from companion.publish import concept_tables, pictures, plots, style, words
 from companion.publish.page import Page
 
 backbone = load_family(family)
 measured = concept_tables.of_family(backbone)
 live = {title: m for title, m in measured.items() if m.live}  # features of these are here
-evidence = words.kind(measured.values())
+evidence = style.kind(measured.values())
 page = Page("concepts_directions", evidence, shown=shown)
 
 # %% [markdown]
@@ -86,7 +86,7 @@ page.figure(
 probe = concept_tables.chosen(live.values())
 cuts = [m.value(cut) for m in [*live.values()][:1] for cut in ("threshold", "lower_threshold")]
 kinds = ({"model": t} | concept_tables.kinds(counts_of(m), probe, cuts) for t, m in live.items())
-page.table("kinds", pd.DataFrame(kinds), "live")
+page.table("kinds", kinds, "live")
 
 # %% [markdown]
 # ## The most important direction
@@ -98,7 +98,7 @@ for title, m in live.items():
     row, order = concept_tables.most_important(words.whose(m)[1], probe, named)
     along.append(row)
     ends[title] = [*order[:shown], *order[-shown:]]
-page.table("top-concepts", pd.DataFrame(along), "live")
+page.table("top-concepts", along, "live")
 page.figure("pictures", pictures.ends(ends, images, names) if len(images) else None, "live")
 
 # %% [markdown]

@@ -56,7 +56,7 @@ zero_shot, supervised = (of_finetuned[title] for title in of_finetuned)
 page.holds(
     (zero_shot > supervised).all(),
     "The first share is larger for every backbone",
-    evidence="published",
+    "published",
 )
 ends = (f"{zero_shot[name]} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax()))
 page.texts(
@@ -71,4 +71,4 @@ page.texts(
 
 # %%
 titled = {", ".join((words.whose(m)[0].title, words.whose(m)[1].title)): m for m in on_broden}
-page.table("measured", concept_tables.beside_chance(titled), words.kind(on_broden))
+page.table("measured", concept_tables.beside_chance(titled), on_broden)

@@ -30,7 +30,7 @@ from companion.publish.style import digits
 found = measured.known("privileged_directions", edition, "reader")
 example = measured.example(found)
 clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
-page = Page("directions_overview", words.kind(found))
+page = Page("directions_overview", found)
 page.texts(coverage=measured.coverage(found, edition, "reader"))
 
 # %% [markdown]
@@ -42,8 +42,9 @@ heads |= {
     f"{measured.model_title(m)}, ImageNet's head": m for m in measured.with_imagenets_head(found)
 }
 peaks = [m.value("importance").max() for m in heads.values()]
-page.holds(min(peaks) > threshold, at="importance")
-page.figure("importance", figures.importance(heads, threshold), words.kind(heads.values()))
+page.figure(
+    "importance", figures.importance(heads, threshold), heads.values(), holds=min(peaks) > threshold
+)
 
 # %%
 rows = pd.DataFrame(

@@ -20,7 +20,7 @@ edition: str = "paper"  # which families
 
 # %%
 from companion.claims.evidence import gather
-from companion.publish import figures, measured, plots, style, tables, words
+from companion.publish import figures, measured, plots, style, tables
 from companion.publish.page import Page
 from companion.publish.style import digits
 
@@ -34,8 +34,7 @@ page = Page("encoders")
 # %%
 first = [sets[0] for sets in found.values()]
 lowest = min(sets[0].value("kurtosis_mean") for sets in clip.values())
-page.holds(len(clip) == 7 and lowest > 6, at="seven")
-page.figure("seven", measured.kappa(first), words.kind(first))
+page.figure("seven", measured.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]
@@ -49,9 +48,13 @@ page.texts(supervised=len(supervised))
 several = [m for sets in clip.values() if len(sets) > 1 for m in sets]
 rows = tables.by_model(clip)
 of_openai = rows[rows["model"].str.contains("OpenAI")]
-page.holds(~of_openai["dominant"].str.contains("and").any(), at="varies")
-page.figure("varies", measured.kappa(several), words.kind(several))
-page.table("varies-by-model", rows, words.kind(several))
+page.figure(
+    "varies",
+    measured.kappa(several),
+    several,
+    holds=~of_openai["dominant"].str.contains("and").any(),
+)
+page.table("varies-by-model", rows, several)
 
 # %% [markdown]
 # ## Compared with effective robustness
@@ -66,11 +69,11 @@ page.holds(
     robust == len(both), "All seven encoders are more robust than their ImageNet accuracy predicts"
 )
 most = both.loc[both[tables.ER].idxmax(), "κ"]
-page.holds(most < both["κ"].max(), at="beside-robustness")
 page.figure(
     "beside-robustness",
     plots.scatter(both, tables.ER, "κ", log="y", labels="of", horizontals=figures.GAUSSIAN),
-    words.kinds("published", words.kind(several)),
+    style.kinds("published", style.kind(several)),
+    holds=most < both["κ"].max(),
 )
 for name, frame in (("pairs", certain), ("wider", wider)):
     page.texts({f"{name}-{key}": str(n) for key, n in tables.orders(frame).items()})

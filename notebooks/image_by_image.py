@@ -22,13 +22,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
-from companion.publish import measured, plots, words
+from companion.publish import measured, plots
 from companion.publish.page import Page
 from companion.publish.style import digits, minus, percent
 
 found = measured.known("image_by_image", edition)
 trained = [m for m in found if m.level != "random"]
-page = Page("image_by_image", words.kind(found))
+page = Page("image_by_image", found)
 
 # %% [markdown]
 # ## By hand
@@ -55,7 +55,7 @@ def short(m):
     return f"{name}: {m.data.title.replace(' images', '').removesuffix(' (model inferred)')}"
 
 
-rows = []
+rows, fewer = [], []
 for name, panel in PANELS.items():
     value = f"correlation_{name}"
     each = [(m, rank_interval(m.value(value), m.counts["images"])) for m in found]
@@ -70,7 +70,7 @@ for name, panel in PANELS.items():
         }
     )
     every = pooled([m.value(value) for m in trained], [m.counts["images"] for m in trained])
-    page.holds(every.high < 0, at="correlations")
+    fewer.append(every.high < 0)
     page.texts({f"{name}-pooled": minus("{:.2f} ({:.2f} to {:.2f})".format(*every))})
     bars = [("all together", "zero_shot", every)] + [(short(m), m.level, rho) for m, rho in each]
     for title, level, (rho, low, high) in bars:
@@ -78,13 +78,15 @@ for name, panel in PANELS.items():
             {"panel": panel, "of": title, "level": level, "value": rho} | {"low": low, "high": high}
         )
 page.figure(
-    "correlations", plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15))
+    "correlations",
+    plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15)),
+    holds=all(fewer),
 )
 
 # %%
 page.table(
     "fifths",
-    pd.DataFrame(
+    (
         {
             "images": measured.set_title(m),
             "judge": "the model's head" if m.provenance.head else "class means",

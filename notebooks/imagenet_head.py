@@ -20,7 +20,7 @@ share: float = 0.8  # of the directions pruned, the least important first: that 
 
 # %%
 from companion.measurements import records
-from companion.publish import concept_tables, figures, measured, plots, tables, words
+from companion.publish import concept_tables, figures, measured, plots, tables
 from companion.publish.page import Page
 from companion.publish.style import digits, span
 
@@ -32,11 +32,13 @@ page = Page("imagenet_head")
 # ## Privileged directions
 
 # %%
-for m in directions:
-    centred = max(m.value("importance_head_centred")[0], m.value("control_centred_features"))
-    page.holds(centred < m.value("control_random_features"), at="controls")
 controls = tables.controls(directions)
-page.table("controls", controls.map(digits).reset_index(), words.kind(directions))
+lower = all(
+    max(m.value("importance_head_centred")[0], m.value("control_centred_features"))
+    < m.value("control_random_features")
+    for m in directions
+)
+page.table("controls", controls.map(digits).reset_index(), directions, holds=lower)
 page.texts({f"controls-{name.replace(' ', '-')}": span(controls[name]) for name in controls})
 
 # %% [markdown]
@@ -45,18 +47,17 @@ page.texts({f"controls-{name.replace(' ', '-')}": span(controls[name]) for name 
 # %%
 cost = tables.pruned_at(pruning, share)
 lost = cost.drop_duplicates("model")["lost"]
-page.holds(lost.eq("yes").all(), at="eighty")
 apart = cost["accuracy (%)"].astype(float) - cost["by singular value (%)"].astype(float)
 page.holds(apart.max() < 0.5, "weighting by the images adds next to nothing")
 page.holds(cost["lost"].tolist()[1] == "undecided", "a loss is undecided")
 page.figure(
     "pruning",
     figures.pruning({measured.set_title(m): figures.pruning_steps(m) for m in pruning}),
-    words.kind(pruning),
+    pruning,
     orders=pruning[0].value("random_orders"),
 )
-page.table("kept", tables.kept(pruning), words.kind(pruning))
-page.table("eighty", cost, words.kind(pruning), share=100 * share)
+page.table("kept", tables.kept(pruning), pruning)
+page.table("eighty", cost, pruning, share=100 * share, holds=lost.eq("yes").all())
 
 # %% [markdown]
 # ## The head, direction by direction
@@ -75,7 +76,7 @@ page.figure(
             f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
         },
     ),
-    words.kind([b32]),
+    [b32],
     share=100 * share,
 )
 
@@ -85,12 +86,12 @@ page.figure(
 # %%
 (concepts,) = (m for m in records.read_all("concepts", "vit_b_32") if m.data.name == "textures")
 rows, axis = tables.encoded(concepts)
-page.holds(rows["low"][0] <= rows["high"][2], at="concepts")
 page.figure(
     "concepts",
     plots.marks(rows, axis, limits=(0, concepts.counts["concepts"])),
-    words.kind([concepts]),
+    [concepts],
     probe=concept_tables.probe([concepts]),
+    holds=rows["low"][0] <= rows["high"][2],
 )
 for name, row in {"head": 0, "random": 2, "permuted": 3}.items():
     page.texts({f"concepts-{name}": f"{rows[axis][row]:.4g}"})
@@ -102,7 +103,7 @@ PAPER = ("meshed", "flecked", "perforated")  # what version 1 names of this mode
 page.table(
     "textures",
     tables.textures(textures, 8, PAPER),
-    words.kind([textures]),
+    [textures],
     textures=textures.counts["textures"],
     draws=textures.value("draws"),
 )

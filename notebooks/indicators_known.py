@@ -31,14 +31,14 @@ from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
-from companion.publish import diagrams, indicator_tables, plots, robustness, style, words
+from companion.publish import diagrams, indicator_tables, plots, robustness, style
 from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 from companion.publish.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
 known = indicator_tables.measured(evidence, anywhere=True)
 everywhere = indicator_tables.of_models(evidence, known)  # one row per model, NaN where unknown
-kind = words.kind(m for own in known.values() for m in own.values())
+kind = style.kind(m for own in known.values() for m in own.values())
 of_robustness = robustness.evidence(*evidence.robustness.values())
 page = Page("indicators_known", kind, sets=CHANCE)
 
@@ -61,7 +61,7 @@ shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 page.table(
     "models",
     indicator_tables.candidates(shown.dropna(subset=["kurtosis"]).reset_index(drop=True)),
-    words.kinds(of_robustness, kind),
+    style.kinds(of_robustness, kind),
 )
 
 # %% [markdown]
@@ -81,13 +81,13 @@ cells = pd.DataFrame(
         "robust": answer,
     }
 )
+robust_without = cells.query("language == 'no' and robust == 'yes'")
 page.figure(
     "quadrants",
     diagrams.grid(cells, "language", "robust", WORDS) if edition == "paper" else None,
     of_robustness,
+    holds=robust_without.empty,
 )
-robust_without = cells.query("language == 'no' and robust == 'yes'")
-page.holds(robust_without.empty, at="quadrants", evidence=of_robustness)
 
 # %% [markdown]
 # ## Why version 2 withdrew a claim of version 1

@@ -65,9 +65,7 @@ page.texts(
     trained_persistence=span(trained["persistence"]),
 )
 low, high = trained["persistence"].max(), untrained["persistence"].min()
-page.holds(
-    high > low and found["kurtosis"].max() < 4, "persistence without a high κ", evidence="live"
-)
+page.holds(high > low and found["kurtosis"].max() < 4, "persistence without a high κ", "live")
 
 # %% [markdown]
 # ## Privileged directions
@@ -92,7 +90,7 @@ directions = [
 ]
 page.table(
     "directions",
-    pd.DataFrame(
+    (
         {"model": f"{words.whose(m)[0].title.removeprefix('Pocket ')}, {words.whose(m)[1].title}"}
         | measured.top_direction(m)
         | {"by chance": f"{np.sqrt(2 / (np.pi * m.counts['components'])):.3f}"}

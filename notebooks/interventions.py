@@ -29,7 +29,7 @@ from companion.publish.style import digits
 
 changed = measured.known("interventions", edition)
 tried = measured.one_set_each([m for m in changed if m.level != "random"])
-page = Page("interventions", words.kind(tried))
+page = Page("interventions", tried)
 
 # %% [markdown]
 # ## By hand
@@ -129,10 +129,10 @@ for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     page.holds(
         abs(change) < 1.96 * error,
         "this head hardly uses what the coordinate says about a single image",
-        evidence=words.kind([front]),
+        [front],
     )
     for name in COSTS.values():
         page.texts({f"loss-{name}": cost(front, name)})
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
-page.holds(not every, "no prediction changes", evidence=words.kind(changed))
+page.holds(not every, "no prediction changes", changed)
 page.texts(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")

@@ -52,7 +52,6 @@ assert np.isclose([slope, intercept], [line.slope, line.intercept]).all()
 # %%
 soups = five[five["source"] == "model_soups"]
 zero_shot = five[five["level"] == "zero_shot"].sort_values("er")
-page.holds((zero_shot["er"] > 0).all(), at="figure-1")
 page.holds(
     (five["high"] - five["er"]).max() < 0.0055,
     "an ER over five shifts are at most about half a point",
@@ -64,7 +63,9 @@ NAMED = {
     "vit_b_32-openai-soup-members": "ViT-B/32, mean of soups",
 }
 page.figure(
-    "figure-1", robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED)
+    "figure-1",
+    robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED),
+    holds=(zero_shot["er"] > 0).all(),
 )
 
 # %%
@@ -73,8 +74,7 @@ by_level = {"five shifts, printed line": of_five, "four shifts, refitted line": 
 rows = pd.concat(by_level, names=["view"]).reset_index("view")
 er = rows.pivot(index=["view", "family", "pretraining"], columns="level", values="er")
 rises = er[["zero_shot", "finetuned", "supervised"]].diff(axis=1) >= 0
-page.holds(not rises.any(axis=None), at="levels")
-page.figure("levels", robustness.by_level(by_level))
+page.figure("levels", robustness.by_level(by_level), holds=not rises.any(axis=None))
 spread = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 page.table("table-1", robustness.level_table(of_five, spread), soups=len(soups))
 

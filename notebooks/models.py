@@ -18,7 +18,6 @@
 edition: str = "paper"  # which families
 
 # %%
-import pandas as pd
 
 from analysis.families.registry import load_families
 from analysis.features import published
@@ -43,7 +42,7 @@ def weights(model) -> str:
 
 page.table(
     "models",
-    pd.DataFrame(
+    (
         {
             "backbone": family.title,
             "level": style.LEVEL_STYLES[model.level].title,
@@ -85,4 +84,4 @@ files = [
     if row.model in whose
     for file in [public.artifact(row.artifact)]
 ]
-page.table("features", pd.DataFrame(files))
+page.table("features", files)

@@ -39,8 +39,8 @@ page = Page("origin_doses")
 
 
 # %%
-def doses(name, column, label, log):
-    """κ and mean share of both backbones against one setting, and the runs that are drawn."""
+def publish_doses(name, column, label, log=""):
+    """κ and mean share of both backbones against one setting."""
     drawn = {name: varied(own, "second_moment", column) for name, own in web.items()}
     drawn = {name: own.dropna(subset=column) for name, own in drawn.items()}
     frames = [
@@ -52,19 +52,18 @@ def doses(name, column, label, log):
     page.holds((every["seed"].nunique() == 3).all(), "each dose has three seeds")
     mean = every[["kurtosis", "mean_share"]].mean().groupby(["towers", "second_moment"])
     risen, most = mean.last() / mean.first(), mean["kurtosis"].max().xs("shared", level=1)
-    page.holds((risen["mean_share"] > 1.4).all() and most.max() < 3.2, at=name)
-    page.holds((risen["kurtosis"].xs("element", level=1) > 1.7).all(), at=name)
+    either = (risen["mean_share"] > 1.4).all() and most.max() < 3.2
+    adam = (risen["kurtosis"].xs("element", level=1) > 1.7).all()
     accuracy = 100 * every["accuracy"].mean().groupby("towers").agg(["min", "max"])
     told = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
     page.texts({f"accuracy-{column}": " (ViT) and ".join(told) + " (CNN)"})
     frame = pd.concat(frames, ignore_index=True)
-    return plots.lines(frame, label, "value", looks=origin.LOOKS, log=log, columns=2, height=2.2)
+    looks = {"looks": origin.LOOKS, "columns": 2, "height": 2.2}
+    page.figure(name, plots.lines(frame, label, "value", log=log, **looks), holds=either and adam)
 
 
-page.figure(
-    "wrong-captions", doses("wrong-captions", "caption_noise", "share of wrong captions", "")
-)
-page.figure("scale", doses("scale", "scale", "logit scale", "x"))
+publish_doses("wrong-captions", "caption_noise", "share of wrong captions")
+publish_doses("scale", "scale", "logit scale", "x")
 
 # %% [markdown]
 # ## Length
@@ -116,7 +115,7 @@ single = [
     for name, title in SINGLE.items()
     for one in varied(vit[vit["seed"] == 0], name).sort_values(name).to_dict("records")
 ]
-page.table("single", pd.DataFrame(single))
+page.table("single", single)
 
 # %% [markdown]
 # ## Numbers for the page

@@ -96,7 +96,7 @@ page.texts(
 # %%
 page.table(
     "table",
-    pd.DataFrame(
+    (
         {
             "model": row.named,
             "images / texts": f"{row.images_what} / {row.texts_what}",

@@ -18,7 +18,6 @@ edition: str = "pocket"  # which families
 
 # %%
 import numpy as np
-import pandas as pd
 from scipy.stats import spearmanr
 
 from companion.publish import diagrams, origin, plots
@@ -39,12 +38,12 @@ names = {"kurtosis": "activation kurtosis κ", "er": "ER, unseen styles (points)
 marks = runs.assign(er=100 * runs["er"], series=runs["of"]).rename(columns=names)
 marks["level"] = np.where(marks["of"] == CAPTIONS[True], "zero_shot", "captions")
 marks["of"] = marks["towers"] + ", " + marks["optimiser"]
+of_one, of_six = (runs["er"][runs["of"] == CAPTIONS[many]] for many in (False, True))
 page.figure(
     "robustness",
     plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values(), log="x"),
+    holds=of_one.max() < of_six.min(),
 )
-of_one, of_six = (runs["er"][runs["of"] == CAPTIONS[many]] for many in (False, True))
-page.holds(of_one.max() < of_six.min(), at="robustness")
 within = {of: spearmanr(own["kurtosis"], own["er"]).statistic for of, own in runs.groupby("of")}
 page.texts(
     rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
@@ -64,7 +63,7 @@ TITLES = {
 of = models.groupby("model", sort=False)
 page.table(
     "models",
-    pd.DataFrame(
+    (
         {
             "trained": TITLES[name],
             "κ": spread(m["kurtosis"]),

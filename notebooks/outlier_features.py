@@ -26,7 +26,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
 from companion.measurements.pending import STYLES, TRAINING
 from companion.measurements.records import available
-from companion.publish import arrays, figures, measured, pocket_models, words
+from companion.publish import arrays, figures, measured, pocket_models, style, words
 from companion.publish.page import Page
 from companion.publish.style import digits
 
@@ -36,7 +36,7 @@ found = available("outlier_features", backbone)
 looked_at = [m for m in found if m.data.name == TRAINING] or found
 shown = words.titled(looked_at)
 drawn = measured.one_set_each(looked_at)
-evidence = words.kind(looked_at)
+evidence = style.kind(looked_at)
 page = Page("outlier_features", evidence, backbone=backbone.title, threshold=threshold)
 
 # %% [markdown]
@@ -78,7 +78,7 @@ page.figure("heat-map", figures.heat_maps(words.titled(images)) if images else N
 # %%
 styles = pocket_models.by_style(found)
 some = " (or as many as the last column says)" * ("unseen styles" in styles)
-page.table("styles", styles, words.kind(found), unseen=len(STYLES["unseen"]), some=some)
+page.table("styles", styles, found, unseen=len(STYLES["unseen"]), some=some)
 
 # %% [markdown]
 # ## From features to κ

@@ -48,7 +48,7 @@ rows = pd.DataFrame(
     }
     for title, m in shown.items()
 )
-page.table("kurtosis", rows, words.kind(shown.values()))
+page.table("kurtosis", rows, shown.values())
 
 # %% [markdown]
 # ## The example and its control
@@ -64,16 +64,17 @@ four = {
     "random, captions": untrained,
     "EfficientNet": sparse,
 }
-page.holds(
-    min(clip.value("kurtosis_mean"), captions.value("kurtosis_mean")) > 6,
-    at="kurtosis-distribution",
-)
 places = dict(zip(four, (10, 100, 80, 25, 42), strict=True))  # where no curve is in the way
-page.figure("kurtosis-distribution", figures.kurtosis(four, places), words.kind(four.values()))
+page.figure(
+    "kurtosis-distribution",
+    figures.kurtosis(four, places),
+    four.values(),
+    holds=min(clip.value("kurtosis_mean"), captions.value("kurtosis_mean")) > 6,
+)
 
 # %%
 pair = {"CLIP": clip, "random weights": control}
-page.figure("heat-map", figures.heat_maps(pair), words.kind(pair.values()))
+page.figure("heat-map", figures.heat_maps(pair), pair.values())
 
 # %%
 lowest, highest = clip.value("kurtosis_percentiles")[0], control.value("kurtosis_percentiles")[-1]
@@ -95,14 +96,14 @@ for of, m in {"clip-images": clip, "control-images": control, "clip-captions": c
 
 # %%
 far = {name: len(far_above_mean(m.value("profile"), threshold)) for name, m in four.items()}
-page.holds(far["CLIP, images"] and not far["random weights"], at="outlier-or-sparse")
 three = pair | {"EfficientNet-Lite0, supervised": sparse}
 page.figure(
     "outlier-or-sparse",
     figures.profiles(
         {f"{of} ({m.counts['images']} images)": m for of, m in three.items()}, threshold
     ),
-    words.kind(three.values()),
+    three.values(),
+    holds=far["CLIP, images"] and not far["random weights"],
 )
 images = sparse.counts["images"]
 page.holds(not far["EfficientNet"], "no coordinate crosses the dashed line")

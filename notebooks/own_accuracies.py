@@ -30,7 +30,7 @@ from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.pending import unusable
 from companion.measurements.records import available
-from companion.publish import reproduced, words
+from companion.publish import reproduced, style, words
 from companion.publish.page import Page
 
 backbone = load_family(family)
@@ -38,7 +38,7 @@ table = accuracies.load()
 recorded = available("accuracy", backbone, sets.GRID)
 measured = accuracies.measured([backbone], recorded)  # one row for each model and data set
 compared = accuracies.with_published(measured, backbone, table)
-evidence = reproduced.evidence(compared, words.kind(recorded))
+evidence = reproduced.evidence(compared, style.kind(recorded))
 page = Page("own_accuracies", evidence, backbone=backbone.title)
 
 # %% [markdown]

@@ -108,7 +108,7 @@ classes = data.table.query("split == 'test' and class_index >= 0")["class_index"
 most = 100 * classes.value_counts(normalize=True).max()
 page.table(
     "accuracies",
-    pd.DataFrame(
+    (
         {"model": model.title} | {title: cells[name, art] for art, title in styles.items()}
         for name, model in models.items()
     ),

@@ -32,7 +32,7 @@ from companion.publish.style import digits
 backbone = load_family(family)
 found = available("privileged_directions", backbone)
 shown = words.titled(found)
-page = Page("privileged_directions", words.kind(found), backbone=backbone.title)
+page = Page("privileged_directions", found, backbone=backbone.title)
 
 # %% [markdown]
 # ## Importance of every direction

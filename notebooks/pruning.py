@@ -31,7 +31,7 @@ KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the ta
 backbone = load_family(family)
 found = available("pruning", backbone)
 shown = words.titled(found)
-page = Page("pruning", words.kind(found), backbone=backbone.title)
+page = Page("pruning", found, backbone=backbone.title)
 
 # %% [markdown]
 # ## Accuracy against the share pruned
@@ -59,7 +59,7 @@ for title, m in shown.items():
         | {"direction": str(worst + 1), "without it (%)": percent(without[worst])}
         | {"without any other (%)": f"{percent(others.min())} to {percent(others.max())}"}
     )
-page.table("leave-one-out", pd.DataFrame(rows))
+page.table("leave-one-out", rows)
 
 # %% [markdown]
 # ## From importance to a pruned head

@@ -17,7 +17,6 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
-import pandas as pd
 
 from analysis.images.imagelist import is_whole
 from companion.claims import rules
@@ -27,7 +26,7 @@ from companion.publish.style import percent, points
 
 found = measured.known("pruning", edition, "reader")
 first = measured.example(found)[0]
-page = Page("pruning_overview", words.kind([first]), share=100 * share)
+page = Page("pruning_overview", [first], share=100 * share)
 
 # %% [markdown]
 # ## The example
@@ -35,12 +34,12 @@ page = Page("pruning_overview", words.kind([first]), share=100 * share)
 # %%
 pruned = rules.pruned(first, share)  # as the claim is judged
 change = pruned["accuracy_change"]
-page.holds(change.high < 0, at="pruning")
 page.figure(
     "pruning",
     figures.pruning({measured.full_title(first): figures.pruning_steps(first)}),
     orders=first.value("random_orders"),
     classes=first.counts["classes"],
+    holds=change.high < 0,
 )
 
 # %%
@@ -96,4 +95,4 @@ def row(m) -> dict[str, str]:
 
 
 on_imagenet = [m for m in found if m.data.name == "imagenet" and is_whole(m.data.what)]
-page.table("imagenet", pd.DataFrame(map(row, on_imagenet)), words.kind(on_imagenet))
+page.table("imagenet", map(row, on_imagenet), on_imagenet)

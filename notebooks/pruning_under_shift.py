@@ -28,7 +28,7 @@ from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
 from companion.measurements.tables import sweeps_of
-from companion.publish import figures, words
+from companion.publish import figures, style, words
 from companion.publish.page import Page
 from companion.publish.pocket_models import pruning_rows, pruning_steps, pruning_told
 from companion.publish.style import percent
@@ -52,7 +52,7 @@ found = [m for m in available("pruning_under_shift", backbone) if m.level != "ra
 sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
 on, trained_on, name, source = SAMPLES[sample]
-evidence = words.kinds(source, words.kind(found))
+evidence = style.kinds(source, style.kind(found))
 outside = "five shifts" if name == "five" else "unseen styles"
 lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
 page = Page(

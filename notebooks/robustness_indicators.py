@@ -28,7 +28,7 @@ import pandas as pd
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.publish import indicator_tables, plots, robustness, style, words
+from companion.publish import indicator_tables, plots, robustness, style
 from companion.publish.indicator_tables import STATISTICS, TO_BEAT
 from companion.publish.page import Page
 
@@ -36,8 +36,8 @@ evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENT
 known = indicator_tables.measured(evidence)
 models = indicator_tables.of_models(evidence, known).dropna(subset=["er"])  # NaN where unknown
 recorded = indicator_tables.of_seeds(evidence.families, resamples, seed)  # of the pocket lab
-kinds = (words.kind([m]) for own in known.values() for m in own.values())
-kind = words.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
+kinds = (style.kind([m]) for own in known.values() for m in own.values())
+kind = style.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 page = Page("robustness_indicators", resamples=resamples, seed=seed)
 
@@ -89,7 +89,7 @@ for name, (frame, of_kind) in SHOWN.items():
         counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
         page.texts({f"{label}{name}": f"{count}" for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
-        page.holds(few or edition == "paper", "separation cannot be judged", evidence=of_kind)
+        page.holds(few or edition == "paper", "separation cannot be judged", of_kind)
     page.table(f"candidates{name}", shown, of_kind)
 
 # %% [markdown]

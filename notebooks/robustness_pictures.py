@@ -46,8 +46,12 @@ accuracy = {
     for level in ("supervised", "zero_shot")
 }
 lost = [values.iloc[0] - values.iloc[1:].mean() for values in accuracy.values()]
-page.holds(lost[0] > lost[1] > 0, at="styles")
-page.figure("styles", sketches.one_in_styles(emoji.load(), concept, accuracy), "recorded")
+page.figure(
+    "styles",
+    sketches.one_in_styles(emoji.load(), concept, accuracy),
+    "recorded",
+    holds=lost[0] > lost[1] > 0,
+)
 for name, values in accuracy.items():
     page.texts(
         {
@@ -88,5 +92,6 @@ baselines = {
     "equally accurate models": matched.excess[0],
 }
 falling = list(baselines.values())
-page.holds(falling == sorted(falling, reverse=True), at="three")
-page.figure("three", sketches.bars(baselines, "finetuned"))
+page.figure(
+    "three", sketches.bars(baselines, "finetuned"), holds=falling == sorted(falling, reverse=True)
+)

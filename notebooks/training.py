@@ -17,7 +17,6 @@
 edition: str = "paper"  # which families
 
 # %%
-import pandas as pd
 
 from analysis.families.registry import load_families
 from companion.publish.page import Page
@@ -28,7 +27,7 @@ page = Page("training", "")
 
 # %%
 rows = tables.settings(known)
-page.table("recipes", pd.DataFrame(rows), "")
+page.table("recipes", rows, "")
 ours = sum(row["source"].startswith("our choice") for row in rows)
 page.texts(count=f"Of their {len(rows)} settings, {ours} are our choice.")
 
@@ -40,7 +39,7 @@ peaks = ", ".join(
 )
 page.table(
     "cost",
-    pd.DataFrame(tables.costs(known, load_families(edition).values())),
+    tables.costs(known, load_families(edition).values()),
     "",
     peaks=peaks,
     high=100 * high,

@@ -38,14 +38,13 @@ page = Page("two_bases")
 image = images[:1]
 turned = image @ random_rotation(image.shape[1], seed=0)
 before, after = kurtosis(image)[0], kurtosis(turned)[0]
-page.holds(before > 10 > after, at="one-image")
 frames = {f"as CLIP gives it, κ = {digits(before)}": image}
 frames |= {f"after a random rotation, κ = {digits(after)}": turned}
 numbers = (
     {"of": title, "level": "zero_shot", "coordinate": np.arange(h.size), "number": h[0]}
     for title, h in frames.items()
 )
-page.figure("one-image", figures.stems(style.stacked(numbers), "number"))
+page.figure("one-image", figures.stems(style.stacked(numbers), "number"), holds=before > 10 > after)
 
 # %% [markdown]
 # ## The same cloud in two bases
@@ -59,7 +58,6 @@ mean = images.mean(axis=0)
 page.holds(mean[first] ** 2 > 0.5 * np.sum(mean**2), "CLIP's mean image lies mostly")
 turned, (c, s) = images.copy(), (np.cos(np.pi / 4), np.sin(np.pi / 4))
 turned[:, [first, second]] = images[:, [first, second]] @ np.array([[c, s], [-s, c]])
-page.holds(kurtosis(turned).mean() < 0.7 * kurtosis(images).mean(), at="clouds")
 clouds = {
     f"{title}: κ = {digits(kurtosis(h).mean())}": ("zero_shot", h[:, [first, second]])
     for title, h in {"mean off the axes": turned, "mean on an axis": images}.items()
@@ -69,4 +67,5 @@ page.figure(
     figures.clouds(clouds, ("one coordinate", "another coordinate"), apart=True),
     first=first,
     second=second,
+    holds=kurtosis(turned).mean() < 0.7 * kurtosis(images).mean(),
 )

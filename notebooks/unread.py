@@ -24,13 +24,13 @@ import pandas as pd
 
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
-from companion.publish import measured, style, unread, words
+from companion.publish import measured, style, unread
 from companion.publish.page import Page
 from companion.publish.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 found = measured.known("unread", *editions)
-page = Page("unread", words.kind(found), edition=edition)
+page = Page("unread", found, edition=edition)
 
 # %% [markdown]
 # ## By hand
@@ -62,7 +62,7 @@ page.figure("directions", unread.directions(shown[:4]) if shown else None)
 tasks = {m.model: m for m in shown}
 first = [unread.Pair(tasks.get(m.model, m), 0) for m in measured.one_set_each(found)]
 for name, some in (("first", first), ("every", unread.pairs(found))):
-    page.table(name, pd.DataFrame(map(unread.row, some)))
+    page.table(name, map(unread.row, some))
 shares = pd.DataFrame(
     {"model": "", "share (%)": f"{100 * share:g}"}
     | unread.row(unread.Pair(m, 0), share, images=False)

@@ -28,13 +28,13 @@ from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
 from companion.claims.evidence import gather
-from companion.publish import figures, measured, plots, style, words
+from companion.publish import figures, measured, plots, style
 from companion.publish.page import Page
 from companion.publish.style import digits, minus
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.known("basis", *editions) if not measured.of_captions(m)]
-one_each, kind = measured.one_set_each(bases), words.kind(bases)
+one_each, kind = measured.one_set_each(bases), style.kind(bases)
 clip = [m for m in bases if m.level == "zero_shot"]
 page = Page("what_kurtosis_measures", kind, edition=edition)
 
@@ -96,7 +96,7 @@ for name, some in (("statements", one_each), ("every-set", bases)):
         | {"in the mean (%)": f"{100 * m.value('mean_share'):.0f}"}
         for m in some
     )
-    page.table(name, pd.DataFrame(cells))
+    page.table(name, cells)
 
 # %% [markdown]
 # ## In numbers
@@ -146,6 +146,6 @@ frame = pd.DataFrame(
 if len(frame) > 2:  # of a model on several sets of images the median
     medians = frame.groupby("model").median()
     rho = {title: rank_correlation(medians[title], medians["ER"]) for title in STATEMENTS}
-    page.holds(max(map(abs, rho.values())) < 1, at="order", evidence=kind)
     row = {title: minus(f"{value:.2f}") for title, value in rho.items()}
-    page.table("order", pd.DataFrame([{"models": str(len(medians))} | row]))
+    apart = max(map(abs, rho.values())) < 1
+    page.table("order", [{"models": len(medians)} | row], holds=apart)

@@ -111,10 +111,13 @@ def test_what_a_page_says_stops_a_run_or_is_marked(outputs):
     chapter = Page("chapter")
     chapter.holds(3 > 2, "three is more")
     with pytest.raises(NotSoError, match="“two is more”, which does not hold"):
-        chapter.holds(2 > 3, "two is more", evidence="published, recorded")
-    chapter.holds(2 > 3, at="first", evidence="recorded, live")
-    ((_, about),) = outputs
-    assert about == {"kind": "not-so", "label": "first", "says": "Rows"}
+        chapter.holds(2 > 3, "two is more", "published, recorded")
+    chapter.holds(2 > 3, "two is more", "recorded, live")
+    chapter.table("first", FRAME, "live", command="", holds=2 > 3)
+    (_, about), (_, of_table), (_, table) = outputs
+    assert about == {"kind": "not-so", "label": "not-so", "says": "two is more"}
+    assert of_table == {"kind": "not-so", "label": "first", "says": "Rows"}
+    assert table["label"] == "first"
 
 
 def test_a_result_that_a_notebook_names_is_known_by_its_kind():
@@ -137,7 +140,6 @@ def plain(text):
 
 
 def test_what_notebooks_guard_is_said_on_a_page():
-    """Or by the caption of a result, which `at` names."""
     pages = [plain(path.read_text(encoding="utf-8")) for path in (ROOT / "book").glob("*.md")]
     pages += [plain((ROOT / "book/guide/pocket_lab.md").read_text(encoding="utf-8"))]
     for notebook in (ROOT / "notebooks").glob("*.py"):
@@ -145,9 +147,8 @@ def test_what_notebooks_guard_is_said_on_a_page():
             n for n in ast.walk(ast.parse(notebook.read_text("utf-8"))) if isinstance(n, ast.Call)
         ]
         for call in [call for call in calls if ast.unparse(call.func) == "page.holds"]:
-            if len(call.args) > 1:
-                sentence = ast.literal_eval(call.args[1])
-                assert any(plain(sentence) in page for page in pages), (notebook.stem, sentence)
+            sentence = ast.literal_eval(call.args[1])
+            assert any(plain(sentence) in page for page in pages), (notebook.stem, sentence)
 
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -19,8 +19,11 @@ from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_ya
 from companion.publish import style
 from companion.publish.style import Drawing, Evidence
 
-#: What a result rests on; a description rests on no measurement.
-Kind = Evidence | Literal[""]
+if TYPE_CHECKING:
+    from companion.measurements.records import Measurement
+
+#: What a result rests on: a kind of evidence, none for a description, or measurements.
+Basis = Evidence | Literal[""] | Iterable["Measurement"]
 CAPTIONS = ROOT / "book" / "captions"
 #: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
 FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")
@@ -80,37 +83,48 @@ class Page:
     ``edition="pocket"`` among them captions are those of the pocket lab.
     """
 
-    def __init__(self, notebook: str, evidence: Kind = "recorded", **values: object) -> None:
-        self.notebook, self.evidence, self.values = notebook, evidence, values
+    def __init__(self, notebook: str, evidence: Basis = "recorded", **values: object) -> None:
+        self.notebook, self.values = notebook, values
+        self.evidence = self._kind(evidence)
         self.captions = read_captions(notebook)
 
     def figure(
         self,
         name: str,
         drawing: Drawing | None,
-        evidence: Kind | None = None,
+        evidence: Basis | None = None,
+        *,
+        holds: object = True,
         **values: object,
     ) -> None:
-        """Publish a drawing; of None an empty text, the page says what is missing."""
+        """Publish a drawing; of None an empty text, the page says what is missing.
+
+        `holds`: whether what its caption says holds of the numbers.
+        """
         caption = self._filled(name, values)
         if drawing is None:
             return self.texts({name: ""})
         if not drawing.alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
-        drawing.figure.set_layout_engine(
-            None
-        )  # all is in its place: the picture takes it from there
+        drawing.figure.set_layout_engine(None)  # all is in its place: the picture takes it from it
         data["image/png"] = style.to_png(drawing.figure)
         if drawing.data is not None:
             data["text/csv"] = style.to_csv(drawing.data)
-        self._publish("figure", name, data, evidence, caption, alt=drawing.alt)
+        self._publish("figure", name, data, evidence, caption, holds, alt=drawing.alt)
 
     def table(
-        self, name: str, frame: pd.DataFrame, evidence: Kind | None = None, **values: object
+        self,
+        name: str,
+        rows: pd.DataFrame | Iterable[dict[Any, Any]],
+        evidence: Basis | None = None,
+        *,
+        holds: object = True,
+        **values: object,
     ) -> None:
-        """Publish a data frame of finished text and numbers, its index left out."""
+        """Publish rows of finished text and numbers, their index left out; `holds` as above."""
         caption = self._filled(name, values)
+        frame = pd.DataFrame(rows)
         if frame.empty:
             missing = caption.missing
             return self.texts({name: missing and style.not_measured(missing)})
@@ -121,7 +135,7 @@ class Page:
             "text/plain": frame.to_string(index=False),
             "text/csv": style.to_csv(frame),
         }
-        self._publish("table", name, data, evidence, caption)
+        self._publish("table", name, data, evidence, caption, holds)
 
     def sentence(self, name: str, **values: object) -> None:
         """Publish a sentence of the captions file."""
@@ -142,26 +156,29 @@ class Page:
         shown = {"application/json": text, "text/plain": f"{len(text)} characters"}
         _display("explorer", name, shown)
 
-    def holds(
-        self, condition: object, says: str = "", *, at: str = "", evidence: str | None = None
-    ) -> None:
-        """Guard what the book says of the results of this cell, or the message of the result `at`.
+    def holds(self, condition: object, says: str, evidence: Basis | None = None) -> None:
+        """Guard what a page of the book says of the results of this cell.
 
-        That is the first sentence of its caption. Where it does not hold of recorded or published
-        numbers, NotSoError stops the run. Numbers that are this build's own, a reader's, are
-        ``live`` evidence: the book marks such results.
+        Where it does not hold of recorded or published numbers, NotSoError stops the run. Numbers
+        that are this build's own, a reader's, are ``live`` evidence: the book marks such results.
         """
-        says = says or re.split(r"[.:](?: |$)", self._caption(at).caption)[0]
+        self._guard(condition, says, self._kind(evidence), "not-so")
+
+    def _guard(self, condition: object, says: str, kind: str, label: str) -> None:
         if condition:
             return
-        if "live" not in (evidence or self.evidence):
+        if "live" not in kind:
             raise NotSoError(
                 f"the book says “{says}”, which does not hold of these numbers: correct the page "
                 "and the guard in its notebook."
             )
         note = f"*“{says}” does not hold of these numbers.*"
-        data = {"text/markdown": note, "text/plain": note}
-        _display("not-so", at or "not-so", data, says=says)
+        _display("not-so", label, {"text/markdown": note, "text/plain": note}, says=says)
+
+    def _kind(self, evidence: Basis | None) -> str:
+        if evidence is None:
+            return self.evidence
+        return evidence if isinstance(evidence, str) else style.kind(evidence)
 
     def _caption(self, name: str) -> Caption:
         """The caption of a result, for this edition."""
@@ -195,11 +212,15 @@ class Page:
         kind: str,
         name: str,
         data: dict[str, str],
-        evidence: Kind | None,
+        evidence: Basis | None,
         caption: Caption,
+        holds: object,
         **about: str,
     ) -> None:
-        about["evidence"] = self.evidence if evidence is None else evidence
+        """Publish a result with its caption, and mark it if what this says does not hold."""
+        about["evidence"] = self._kind(evidence)
+        message = caption.caption.split(". ")[0].rstrip(".")
+        self._guard(holds, message, about["evidence"], name)
         _display(kind, name, data, **about, **caption.model_dump(exclude={"pocket", "missing"}))
 
 

@@ -8,14 +8,14 @@ from analysis.families.registry import Family
 from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from companion.measurements import accuracies
-from companion.publish import words
+from companion.publish import style
 from companion.publish.robustness import er_cells
 from companion.publish.style import Evidence, minus, percent
 
 
 def evidence(compared: pd.DataFrame, measured: Evidence) -> Evidence:
     """The kind of the measured accuracies, and published if any is compared with one."""
-    return words.kinds(measured, *["published"] * bool(compared["published"].notna().any()))
+    return style.kinds(measured, *["published"] * bool(compared["published"].notna().any()))
 
 
 def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from companion.measurements.effective_robustness import (
     fit_choices,
     once,
 )
-from companion.publish import plots, style, words
+from companion.publish import plots, style
 from companion.publish.style import Drawing, Evidence, minus, percent, points, with_interval
 
 Array = NDArray[np.float64]
@@ -60,7 +60,7 @@ WORDS = {
 
 def evidence(*models: pd.DataFrame) -> Evidence:
     """The kind of evidence that accuracies are, by their sources."""
-    return words.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
+    return style.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
 
 
 # Figures

@@ -13,7 +13,7 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+    from companion.measurements.records import Measurement
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
@@ -173,6 +175,17 @@ def to_csv(frame: pd.DataFrame) -> str:
     rows = frame.map(lambda cell: plain(cell) if isinstance(cell, str) else cell)
     rows.columns = [plain(str(name)) for name in frame]
     return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def kind(measured: Iterable[Measurement]) -> Evidence:
+    """What kind of evidence measurements are, for the badge of a figure or table of them."""
+    return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
+
+
+def kinds(*each: str) -> Evidence:
+    """Kinds of evidence together: those of "published", "recorded" and "live" that are in any."""
+    found = ", ".join(k for k in ("published", "recorded", "live") if k in ", ".join(each))
+    return cast(Evidence, found)
 
 
 def admonition(title: str, body: str, kind: str = "warning", fence: str = ":::") -> str:

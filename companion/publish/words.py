@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
 
 from numpy.typing import ArrayLike
 
@@ -16,7 +15,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.pending import unusable as unusable_features
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
-from companion.publish.style import Evidence, admonition, digits, items
+from companion.publish.style import admonition, digits, items
 
 
 def whose(measurement: Measurement) -> tuple[Family, Model]:
@@ -63,17 +62,6 @@ def task(measurement: Measurement) -> str:
     own = "own caption" if captions else "class"
     here = "" if measurement.data.name.startswith("imagenet") else "The task is not ImageNet: each"
     return f"{here or 'Each'} image is to be given its {own} out of {classes}"
-
-
-def kind(measured: Iterable[Measurement]) -> Evidence:
-    """What kind of evidence measurements are, for the badge of a figure or table of them."""
-    return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
-
-
-def kinds(*each: str) -> Evidence:
-    """Kinds of evidence together: those of "published", "recorded" and "live" that are in any."""
-    found = ", ".join(k for k in ("published", "recorded", "live") if k in ", ".join(each))
-    return cast(Evidence, found)
 
 
 def in_brief(measurement: Measurement) -> str:
