@@ -338,7 +338,8 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     # of RN50 with OpenAI's data a finetuned model that is no stand-in: one pair without the
     # supervised model, which is one; and that one's with zero-shot was known
     assert (len(after.cases), after.measured, after.outcome) == (30, 1, "agrees so far")
-    assert after.of("own_pairs")["own"].value == after.of("own_pairs_in_order")["own"].value == 3
+    own = {number.name: number.value for number in after.numbers if number.of == "own"}
+    assert own["own_pairs"] == own["own_pairs_in_order"] == 3
     turned = dict(zip(TOPS, reversed(TOPS.values()), strict=True))
     monkeypatch.setitem(globals(), "TOPS", turned)
     assert judged(all_recorded(families["rn50"])).outcome == "differs"

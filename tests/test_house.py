@@ -162,8 +162,6 @@ LONG = set(
         "commands",
         "common",
         "concept_counts",
-        "full_size",
-        "objectives",
         "pruning",
         "published",
         "registry",

@@ -168,15 +168,14 @@ class Classifier(nn.Module):
         self, visual: nn.Module, head: nn.Linear, *, normalised: bool, label_smoothing: float
     ) -> None:
         super().__init__()
-        self.visual = visual
-        self.head = head
-        self.normalised = normalised
-        self.label_smoothing = label_smoothing
+        self.visual, self.head = visual, head
+        self.normalised, self.label_smoothing = normalised, label_smoothing
 
     def loss(self, pixels: Tensor, batch: Examples) -> Tensor:
         """Cross-entropy with the class labels."""
-        smoothing = self.label_smoothing
-        return cross_entropy(self.logits(pixels), batch.labels, label_smoothing=smoothing)
+        return cross_entropy(
+            self.logits(pixels), batch.labels, label_smoothing=self.label_smoothing
+        )
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Class scores of the linear head."""
@@ -289,26 +288,20 @@ def make_optimizers(model: Contrastive | Classifier, recipe: Recipe) -> list[tor
 
     An imposed logit scale does not learn. Weight decay is for matrices only, as usual for CLIP.
     """
+    full, decay = recipe.learning_rate, recipe.weight_decay
     apart: list[tuple[nn.Parameter, int]] = []
     if isinstance(model, Contrastive):
         model.clip.logit_scale.requires_grad_(recipe.final_scale is None)
         apart = projections(model.clip) if recipe.second_moment != "element" else []
     for weight, _ in apart:
         weight.requires_grad_(False)
-    rest = create_optimizer_v2(
-        model, "adamw", recipe.learning_rate, recipe.weight_decay, betas=(0.9, 0.98), fused=True
-    )
-    if not apart:
-        return [rest]
+    rest = create_optimizer_v2(model, "adamw", full, decay, betas=(0.9, 0.98), fused=True)
     for weight, _ in apart:
         weight.requires_grad_(True)
-    of_projections = ProjectionAdamW(
-        apart,
-        recipe.second_moment,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-    )
-    return [rest, of_projections]
+    if not apart:
+        return [rest]
+    moment = recipe.second_moment
+    return [rest, ProjectionAdamW(apart, moment, learning_rate=full, weight_decay=decay)]
 
 
 def log_scale(recipe: Recipe, first: float, step: int) -> float:
