@@ -361,15 +361,6 @@ def test_published_values_of_the_very_same_checkpoint(family, model, source, cou
     found = accuracies.of_checkpoint(accuracies.load(), described)
     assert len(found) == count and set(found["source"]) == ({source} if source else set())
     assert set(found["dataset"]) <= {*accuracies.CLASSES}
-    if count == 6:
-        table = accuracies.load()
-        rows = table[(table["model"] == described.published[0].model)
-                     & (table["weights"] == described.published[0].weights)]  # fmt: skip
-        wanted = rows.set_index("dataset")["accuracy"]
-        kept = found.set_index("dataset")["accuracy"]
-        assert kept["objectnet"] == wanted["objectnet"]
-        v2 = "imagenet_v2_matched_frequency"
-        assert kept[v2] == wanted[v2]
 
 
 # A reader's family, from pictures to its pages

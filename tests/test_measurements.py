@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from analysis.families.registry import load_family
-from analysis.features import published, store
+from analysis.features import published
 from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, directions, image_by_image
 from analysis.metrics.pruning import Images, pruning_curve, pruning_order
@@ -115,22 +115,6 @@ def test_public_files_that_are_no_plain_arrays_are_refused(tmp_path):
         with pytest.raises(ArtifactError, match=f"^{name} {said}"):
             published.read_array(tmp_path / name)
     assert not (tmp_path / "ran").exists()
-
-
-def test_public_embeddings_enter_the_store_as_a_models_own(artefacts, own_store):
-    family = load_family("vit_b_16")
-    published.into_store(family)
-    model = family.model("vit_b_16-openai")
-    found = store.read_features(store.features_path(model.name, "coco_500_images"), model)
-    assert found.features.shape == (500, model.width)
-    assert found.sidecar["origin"]["files"][0]["name"] == "Modality-Gap/features_clip.npy"
-    head = store.read_head(store.head_path(model.name, "coco_500_images"), model)
-    np.testing.assert_array_equal(found.labels, np.arange(500))
-    assert (head.logits(found.features).argmax(1) == found.labels).mean() == 0.552
-    paths = [*store.default_folder().rglob("*.safetensors")]
-    before = [path.stat().st_mtime_ns for path in paths]
-    published.into_store(family)
-    assert paths and [path.stat().st_mtime_ns for path in paths] == before
 
 
 # Quantities from arrays

@@ -80,11 +80,6 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
         assert found[number, 0] == pytest.approx(literal)
 
 
-def test_packed_flags_come_back():
-    flags = np.random.default_rng(0).random(19) < 0.5
-    assert (accuracies.unpacked(accuracies.packed(flags), 19) == flags).all()
-
-
 def test_every_family_has_two_views_that_agree_with_their_own_lines():
     for family in load_families().values():
         for each in views(family.edition):

@@ -1,9 +1,7 @@
 """Measurement files: what `companion check` refuses, what differs, what is old, the export."""
 
 import contextlib
-import functools
 import json
-import operator
 import os
 import re
 import shutil
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT
 from markdown_it import MarkdownIt
 
@@ -39,7 +38,6 @@ CLIP = {path.parent.name: path for path in RECORDED if path.stem.startswith("vit
         and path.stem.endswith("coco_500_images")}  # fmt: skip
 CLIP["concepts"] = FOLDER / "concepts" / "vit_b_32-openai--textures.json"
 IMAGES = CLIP["outlier_features"]
-MISSING = object()
 
 
 def accuracy(images: int = 7500, what: str = "ImageNet-A"):
@@ -58,19 +56,24 @@ def accuracy(images: int = 7500, what: str = "ImageNet-A"):
 def edited(tmp_path):
     """A recorded measurement, or an accuracy, with something else at some places; its path.
 
-    A place is fields separated by "/", or the name of a quantity, whose value is meant.
+    A place is as in `cases/measurement_faults.yaml`.
     """
 
     def edit(experiment, *changes):
         made = accuracy() if experiment == "accuracy" else read(CLIP[experiment])
         path = records.write(made, tmp_path)
         whole = json.loads(path.read_text(encoding="utf-8"))
-        for where, new in changes:
-            place = f"values/{where}/value" if where in whole["values"] else where
-            *fields, last = place.split("/")
-            at = functools.reduce(operator.getitem, fields, whole)
-            at[last] = new(at[last]) if callable(new) else new
-            if new is MISSING:
+        for where, *new in changes:
+            first, *rest = where.split("/")
+            quantity = first in whole["values"]
+            *fields, last = (*(["values", first, "value"] if quantity else [first]), *rest)
+            at = whole
+            for field in fields:
+                at = at[field]
+            last = int(last) if isinstance(at, list) else last
+            if new:
+                at[last] = new[0]
+            else:
                 del at[last]
         path.write_text(json.dumps(whole), encoding="utf-8")
         return path
@@ -88,115 +91,15 @@ def test_recorded_files_are_as_they_are_written(tmp_path):
 
 # What is refused
 
-#: Experiment → place, what is there instead, and what is said.
-FAULTS = {
-    "outlier_features": [
-        ("mood", "good", "mood: Extra inputs are not permitted"),
-        ("values/charm", {"unit": "dimensionless", "value": 1}, "values.charm is no known quanti"),
-        ("values/kurtosis_mean", MISSING, "values.kurtosis_mean is missing"),
-        ("values/kurtosis_mean/unit", "percent", "is in 'percent', expected 'kurtosis'"),
-        ("values/kurtosis_mean/note", "nice", "values.kurtosis_mean.note"),
-        ("kurtosis_mean", "87", "values.kurtosis_mean.value"),
-        ("kurtosis_mean", [87.2], "needs 0 dimensions, it has 1"),
-        ("kurtosis_mean", float("nan"), "holds a number beyond"),
-        ("kurtosis_mean", 0.5, "kurtosis_mean is 0.5, which is impossible"),
-        *(("kurtosis_mean", lambda k, by=by: by * k, "is not that of single images")
-          for by in (0.5, 2)),
-        *(("kurtosis_standard_error", new, "kurtosis_standard_error is not that of single")
-          for new in (0, 1e9)),
-        *((name, new, f"values.{name} holds a number beyond ±1e+15")
-          for name in ("kurtosis_standard_error", "leaders") for new in (10**309, -10**400, 2e15)),
-        ("profile", lambda p: [10**309, *p[1:]], "values.profile holds a number beyond ±1e+15"),
-        ("counts/components", 10**400, "counts.components: Input should be less than or equal"),
-        ("persistence_coordinate", 3.5, "has 3.5, where whole numbers are expected"),
-        ("leaders", 1.5, "has 1.5, where whole numbers are expected"),
-        ("sample", [], "needs 2 dimensions, it has 1"),
-        ("sample", [[]], "values.sample is empty"),
-        ("counts/images", MISSING, "counts.images is missing"),
-        ("names", {"<b>": ["x"]}, "names.<b>"),
-        ("names", {"profile": ["x"]}, "names.profile is of no such list"),
-        ("kurtosis_percentiles", lambda p: p[::-1], "rising numbers"),
-        ("profile", 3, "values.profile needs 1 dimensions"),
-        ("profile", lambda p: [2 * v for v in p], "profile must have the mean 1"),
-        ("sample", [[1, 2], [3]], "rows of different lengths"),
-        ("persistence_fraction", 1.2, "between 0 and 1"),
-        ("persistence_coordinate", 512, "between 0 and 511"),
-        ("outlier_coordinates", [3], "whose profile reaches"),
-        ("outlier_threshold", 1.0, "must be this book's 6"),
-        ("leaders", 5000, "no more than there are images or components"),
-        ("leaders", 0, "leaders is 0, which is impossible"),
-        ("provenance", MISSING, "provenance: Field required"),
-        ("provenance/device", MISSING, "provenance.device: Field required"),
-        ("provenance/weights", "", "provenance.weights"),
-        ("provenance/weights_note", "", "weights_note must say why"),
-        ("provenance/weights_sha256", "abc", "provenance.weights_sha256"),
-        ("provenance/origins", [], "provenance.origins"),
-        ("provenance/version", "", "provenance.version"),
-        ("provenance/made_from", {}, "provenance.made_from"),
-        ("provenance/libraries", {}, "libraries must give 'numpy'"),
-        ("provenance/taken", "2999-13-45", "month must be"),
-        ("counts/images", 0, "counts.images"),
-        ("data/what", "x", "data.what is 'x': say how many images of what they are"),
-        ("format", 1, "format"),
-        ("level", "tuned", "level"),
-        ("model", "vit_b_16-laion2b",
-         "must be outlier_features/vit_b_16-laion2b--coco_500_images.json"),
-    ],
-    "privileged_directions": [
-        ("importance", lambda i: [i[0] * 3, *i[1:]], "importance must have the mean 1"),
-        ("top_direction", 4, "not the direction of the largest"),
-        ("top_direction", -1e308, "values.top_direction holds a number beyond"),
-        ("top_direction", -1, "top_direction is -1, which is impossible"),
-        ("importance_head_centred", [], "values.importance_head_centred is empty"),
-        ("top_components", lambda v: [0.9, *v[1:]], "must have the length 1"),
-        ("singular_value_share", lambda s: [s[1], s[0], *s[2:]], "must fall"),
-        ("top_with_gap", 1.5, "between 0 and 1"),
-    ],
-    "pruning": [
-        ("accuracy_random", lambda a: [*a[:-1], 0.9], "must be equal when"),
-        ("accuracy_random_highest", lambda a: [0.0] * len(a), "is not the highest of accuracy_ran"),
-        ("random_orders", 0, "random_orders is 0, which is impossible"),
-        ("difference_importance", lambda d: [-0.5, *d[1:]], "less that of the whole head"),
-        ("family", "vit_b_17", "did you mean 'vit_b_16'"),
-        ("level", "supervised", "its level is supervised, that of"),
-        ("counts/components", 1024, "it has 1024 components, vit_b_16-openai has 512"),
-        ("provenance/device", "<script>P=1</script>",
-         "provenance.device: plain words are expected, without '<'"),
-        ("data/what", "![x](http://x.org/y.png)",
-         "data.what: plain words are expected, without '['"),
-        ("data/what", "&lt;img src=x onerror=P&gt;", "plain words are expected, without '&lt;'"),
-        ("provenance/made_from", {"analysis.`x`": "1"}, "plain words are expected, without '`'"),
-    ],
-    "concepts": [
-        ("counts/concepts", MISSING, "counts.concepts is missing"),
-        ("names", MISSING, "names.top_concepts is missing"),
-        ("names/top_concepts", lambda n: n[1:], "are of different lengths"),
-        ("top_concepts", lambda c: [c[0] + 0.5, *c[1:]], "where whole numbers are expected"),
-        ("draws", 0, "draws is 0, which is impossible"),
-        *((name, lambda draws: [0] * len(draws), f"{name} does not begin with how many")
-          for name in ("unique_draws", "lower_draws")),
-    ],
-    "interventions": [
-        ("changed_rotated", 501, "it lies between 0 and 500 (predictions)"),
-        ("changed_shifted", lambda c: [10**30, *c[1:]], "holds a number beyond"),
-    ],
-    "basis": [("effective_rank", 513.0, "it lies between 1 and 512 (directions)")],
-    "accuracy": [
-        ("top1", 0.5, "top1 is not the share of right_per_class"),
-        ("top1_standard_error", 0.01, "top1_standard_error is not the binomial one"),
-        ("right_per_class", lambda r: [*r[:-1], 38], "no class can have more right"),
-        ("right_per_class", lambda r: r[1:], "has 199 numbers for 200 classes"),
-        ("counts/classes", 113, "has 200 numbers for 113 classes"),
-    ],
-}  # fmt: skip
+FAULTS = yaml.safe_load((ROOT / "tests/cases/measurement_faults.yaml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
-    ("experiment", "where", "new", "sentence"),
-    [(experiment, *fault) for experiment, faults in FAULTS.items() for fault in faults],
+    ("experiment", "change", "sentence"),
+    [(kind, fault[:-1], fault[-1]) for kind, faults in FAULTS.items() for fault in faults],
 )
-def test_each_fault_is_named_in_one_sentence(edited, experiment, where, new, sentence):
-    path = edited(experiment, (where, new))
+def test_each_fault_is_named_in_one_sentence(edited, experiment, change, sentence):
+    path = edited(experiment, change)
     found = plausible.problems(path, FAMILIES)
     assert any(sentence.lower() in problem.lower() for problem in found), found
     assert all(path.name in problem and "\n" not in problem for problem in found)
@@ -258,21 +161,6 @@ def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
             )
             assert plausible.problems(copy, FAMILIES) or free, (name, length)
         kept["value"] = old
-
-
-def test_what_is_called_a_published_set_has_its_images(tmp_path):
-    def problems(experiment, images, what="50,000 images of ImageNet (validation)"):
-        made = read(CLIP[experiment])
-        renamed = made.data.model_copy(update={"name": "imagenet", "what": what})
-        counts = made.counts | {"images": images}
-        made = made.model_copy(update={"data": renamed, "counts": counts})
-        return plausible.problems(records.write(made, tmp_path), FAMILIES)
-
-    for experiment in ("basis", "interventions", "pruning", "privileged_directions"):
-        assert problems(experiment, 50_000) == []
-        (problem,) = problems(experiment, 7)
-        assert "imagenet was published with 50000 images, this saw 7" in problem
-        assert problems(experiment, 7, f"ImageNet; {imagelist.DIFFERS}: 7 images") == []
 
 
 def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatch, capsys):
@@ -440,7 +328,7 @@ def test_an_earlier_version_of_the_code_is_shown(edited):
     module = "analysis.metrics.outliers"
     found = read(edited(
         "outlier_features", ("provenance/version", "0.0.9"),
-        ("provenance/made_from", lambda parts: parts | {module: "0" * 16}),
+        (f"provenance/made_from/{module}", "0" * 16),
     ))  # fmt: skip
     assert module in changed_code(found)
     assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
@@ -468,10 +356,6 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr() == ("model\na\n", "-: 1 numbers of 1 models\n")
     assert cli.main(["export", "/dev/null"]) == 0
     assert Path("/dev/null").is_char_device()
-    if Path("/dev/full").exists():
-        capsys.readouterr()
-        assert cli.main(["export", "/dev/full"]) == 1
-        assert "No space left" in capsys.readouterr().err and Path("/dev/full").is_char_device()
     (tmp_path / "link.csv").symlink_to(tmp_path / "far.csv")
     for _ in range(2):
         assert cli.main(["export", str(tmp_path / "link.csv")]) == 0

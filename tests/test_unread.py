@@ -1,21 +1,17 @@
 """Images without the directions that texts do not vary along: measured, fetched, shown."""
 
-import csv
-
 import numpy as np
 import pytest
 
 from analysis.families.registry import load_family
 from analysis.features import published, store
-from analysis.images.public import ArtifactError, fetch
+from analysis.images.public import ArtifactError
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.measurements import pending, unread
 from companion.measurements.invariance import Judge
-from companion.measurements.records import FOLDER, available, read, read_all
+from companion.measurements.records import available, read_all
 from companion.publish import unread as shown
-
-RECORDED = sorted((FOLDER / "unread").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +65,10 @@ def test_measured_as_independent_code_says(clip):
     assert found["text_variance"].sum() == pytest.approx(found["image_energy"].sum()) == 1
 
 
-def test_a_rotation_changes_the_kurtosis_and_not_what_is_read(clip):
-    texts, h, labels = clip
-    turn = random_rotation(32, 8)
-    judges = (Judge(w, None, np.arange(90), labels) for w in (texts, texts @ turn))
-    before, after = (
-        unread.unread(features, [unread.Texts(rows)], judge)
-        for features, rows, judge in zip((h, h @ turn), (texts, texts @ turn), judges, strict=True)
-    )
-    for name in ("energy", "mean_inside", "accuracy_without", "equal_without", "image_energy"):
-        assert np.allclose(before[name], after[name]), name
-    assert not np.allclose(before["kurtosis"], after["kurtosis"])
-
-
 def test_without_a_head_other_texts_judge(clip):
     texts, h, _ = clip
     one, two = unread.Texts(texts), unread.Texts(texts[10:])
     found = unread.unread(h, [one, two])
-    least = np.linalg.svd(texts - texts.mean(axis=0))[2][24:]
-    unit = texts / np.linalg.norm(texts, axis=1, keepdims=True)
     assert np.shape(found["accuracy_without"]) == (1, 0) and found["curve_accuracy_random"] == []
     assert found["judged_by_itself"] == [0, 0]
     assert unread.unread(h, [one])["judged_by_itself"] == [1]
@@ -99,7 +80,7 @@ def test_without_a_head_other_texts_judge(clip):
     kept = h - h @ rows[::-1][:k].T @ rows[::-1][:k]
     by = texts[10:] / np.linalg.norm(texts[10:], axis=1, keepdims=True)
     same = ((kept @ by.T).argmax(axis=1) == (h @ by.T).argmax(axis=1)).mean()
-    assert found["equal_without"][0][3] == pytest.approx(same) and least.shape == (8, 32)
+    assert found["equal_without"][0][3] == pytest.approx(same)
 
 
 def test_a_head_with_a_bias_sees_images_at_their_length(clip):
@@ -115,22 +96,6 @@ def test_a_head_with_a_bias_sees_images_at_their_length(clip):
 # What is recorded, and public files
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_what_is_recorded_is_coherent(path):
-    m = read(path)
-    dropped, energy = m.value("dropped"), m.value("energy")
-    assert (np.diff(dropped, axis=1) >= 0).all() and (np.diff(energy, axis=1) >= 0).all()
-    assert m.value("curve_kurtosis")[:, 0] == pytest.approx(m.value("kurtosis"), rel=1e-3)
-    for low, mean, high in zip(
-        *(m.value(f"kurtosis_random{end}").ravel() for end in ("_lowest", "", "_highest")),
-        strict=True,
-    ):
-        assert low <= mean * 1.001 and mean <= high * 1.001
-    cumulative = np.cumsum(m.value("image_energy"))
-    for k, share in zip(dropped[0], energy[0], strict=True):
-        assert (cumulative[k - 1] if k else 0) == pytest.approx(share, abs=2e-3)
-
-
 def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
     family = load_family("rn50")
     published.into_store(family)
@@ -143,27 +108,6 @@ def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
     assert len(store.read_sidecar(pending.largest_head(model))["classes"]) == 1000
     (other,) = [j for j in pending.jobs(family, ["unread"]) if j.data == "caltech101_val"]
     assert other.head() is None and len(other.texts()) == 3
-
-
-def test_pairs_keep_each_image_once_and_true_captions(artefacts, own_store):
-    family = load_family("vit_l_14")
-    published.into_store(family)
-    model = family.model("vit_l_14-openai")
-    found = store.read_features(store.features_path(model.name, "news_663"), model)
-    head = store.read_head(store.head_path(model.name, "news_663"), model)
-    folder = "image-text-verification"
-    with fetch(f"{folder}/VERITE.csv").open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
-    images, captions = (
-        np.load(fetch(f"{folder}/VERITE_clip_{kind}_embeddings_ViTL14.npy"))
-        for kind in ("image", "text")
-    )
-    true = [n for n, row in enumerate(table) if row["label"] == "true"]
-    assert len(found.features) == len({row["image_path"] for row in table}) == 663
-    np.testing.assert_array_equal(found.features[found.labels >= 0], images[true])
-    np.testing.assert_array_equal(head.weight, captions[true])
-    right = head.logits(found.features[found.labels >= 0]).argmax(axis=1) == np.arange(338)
-    assert right.mean() == pytest.approx(0.967, abs=1e-3)
 
 
 def test_texts_of_another_width_are_refused_in_a_sentence(artefacts):
