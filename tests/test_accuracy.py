@@ -4,7 +4,6 @@ Numbers are compared with literal computations, one image and one class at a tim
 """
 
 import json
-import re
 
 import miniatures
 import numpy as np
@@ -446,15 +445,6 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
     assert header[1] == "ER (points)" and row[1].startswith(f"{wanted} ±")
     assert pages["own-missing"] == "" and "NOT the published set" in pages["own-accuracies"]
 
-    table = rows_of(results(folder, "pruning_under_shift mini")["kept"])
-    place = records.live_path("mini-own", "imagenet-and-shifts", "pruning_under_shift")
-    sweep = tables.sweeps_of(records.read(place))["importance"]
-    rows = [row for row in table if row[0].startswith("supervised")]
-    assert [row[1] for row in rows] == ["128", "64", "38", "26", "13"]
-    for _, kept, top1, _, shifted, *_ in rows:
-        inside, outside, _ = (curve[sweep.at(int(kept))] for curve in sweep.curves)
-        assert (top1, shifted) == (f"{100 * inside:.1f}", f"{100 * outside:.1f}")
-
     companion(folder, "measure", "accuracy", "mini", "--record")
     checked = companion(folder, "check", "data/measurements/accuracy").splitlines()
     assert sum(line.startswith("mini-") and line.endswith(": sound") for line in checked) == 18
@@ -462,12 +452,3 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
     again = results(folder, "own_accuracies mini")
     assert again["own-accuracies"] == pages["own-accuracies"]
     assert again["own-robustness"] == pages["own-robustness"]
-
-    family = load_families("paper")["rn50"]
-    for one in all_recorded(family):
-        records.write(one, folder / "data/measurements")
-    cards = results(folder, "claims paper")
-    assert re.search(r"\| own features \|.*\| 3 \| 3 \|", cards["ER-order"])
-    assert "| own features |" in cards["ER-range"]
-    shown = results(folder, "measuring_robustness paper")
-    assert shown["own-count"] == "3" and "| RN50 " in shown["own"]

@@ -11,20 +11,18 @@ from scipy import sparse
 from analysis.families.registry import load_family
 from analysis.features import published
 from analysis.images.public import ArtifactError
-from analysis.metrics import concept_counts, directions, image_by_image
-from analysis.metrics.pruning import Images, pruning_curve, pruning_order
+from analysis.metrics import concept_counts, image_by_image
+from analysis.metrics.pruning import Images
 from companion import cli
 from companion.measurements import (
     from_store,
     invariance,
     measures,
-    provenance,
     records,
-    tables,
     textures,
     unread,
 )
-from companion.measurements.quantities import ORDERS, declared
+from companion.measurements.quantities import declared
 from companion.measurements.records import FOLDER, read, read_all
 from companion.probe.measure import quantities
 
@@ -154,39 +152,6 @@ def test_every_measure_returns_the_known_quantities():
         experiment: {name: len(one.shape) for name, one in kind.quantities.items()}
         for experiment, kind in declared().items()
     }
-
-
-@pytest.mark.parametrize(
-    "pool", [None, (np.linspace(0.2, 0.8, 12), np.linspace(0.1, 0.6, 12) ** 1.1)]
-)
-def test_a_sweep_comes_back_from_its_measurement(pool):
-    rng = np.random.default_rng(0)
-    w = rng.normal(size=(6, 9))
-    sets = []
-    for shift in range(3):
-        labels = np.arange(30) % 6
-        h = w[labels] + (1 + shift) * rng.normal(size=(30, 9))
-        sets.append(Images(h, labels, None if pool is None else np.arange(30)))
-    numbers = measures.pruning_under_shift(sets, w, pool=pool)
-    source = read(IMAGES)
-    made = provenance.build(
-        "pruning_under_shift", "vit_b_16",
-        load_family("vit_b_16").model("vit_b_16-openai"), numbers, {"images": 30}, source.data,
-        source.provenance,
-    )  # fmt: skip
-    sweeps = tables.sweeps_of(made)
-    assert [*sweeps] == [*ORDERS] and sweeps["random"].change is None
-    parts = directions.decompose(w)
-    order = pruning_order(directions.importance(sets[0].features, parts), "importance")
-    found = sweeps["importance"]
-    curves = [pruning_curve(one.features, one.labels, parts, order) for one in sets]
-    inside, *outside = (curve[found.steps - 1] for curve in curves)
-    np.testing.assert_allclose(found.curves.inside, inside, rtol=1e-5)
-    np.testing.assert_allclose(found.curves.outside, np.mean(outside, axis=0), rtol=1e-5)
-    change = found.curves.inside - found.curves.inside[-1]
-    np.testing.assert_allclose(found.change.inside, change, atol=1e-5)
-    assert (found.low.inside <= found.curves.inside).all()
-    assert (found.change_low.robustness <= found.change_high.robustness).all()
 
 
 @pytest.mark.parametrize("side", [1, -1])
