@@ -187,7 +187,7 @@ def families(
     """
     from companion import zoo
 
-    print(*zoo.make(weights).lines, sep="\n")
+    print(*zoo.make(weights), sep="\n")
     return 0
 
 

@@ -29,7 +29,7 @@ from analysis.families.registry import (
     PublishedKey,
     load_families,
     load_family,
-)  # fmt: skip
+)
 from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import accuracies
@@ -38,8 +38,6 @@ from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
 
-#: No weight of a trained network is nearly as large.
-LARGEST_WEIGHT = 1e10
 #: Reader families come after the book's own.
 FIRST_ORDER = 100
 HEADER = """# Added by `companion add`, which writes this file anew when it adds to the family.
@@ -60,14 +58,8 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     check_name(wish.name)
     check_name(wish.model or f"{wish.name}-x", "model")
     _existing(wish, wish.model or "", folder)
-    from analysis.features import checkpoints  # which takes seconds
-
-    described = checkpoints.find(
-        wish.checkpoint, architecture=wish.architecture, level=wish.level, head=wish.head,
-        pretraining=wish.pretraining, name="unnamed", layer=wish.layer,
-    )  # fmt: skip
+    described = _described(wish, wish.level)
     name = wish.model or f"{wish.name}-{described.level}"
-    _existing(wish, name, folder)
     named = described.model_copy(update={"name": name, "published": _published(described)})
     model = _checked(_with_texts(named, wish))
     path = folder / f"{wish.name}.yaml"
@@ -75,6 +67,20 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
         family = _family(wish, _existing(wish, name, folder), model, folder)
         write_text(path, HEADER.format(name=family.name) + as_yaml(family))
     return family, model, path
+
+
+def _described(wish: Wish, level: Level | None) -> Model:
+    from analysis.features import checkpoints  # which takes seconds
+
+    return checkpoints.find(
+        wish.checkpoint,
+        architecture=wish.architecture,
+        level=level,
+        head=wish.head,
+        pretraining=wish.pretraining,
+        name="unnamed",
+        layer=wish.layer,
+    )
 
 
 def find_or_add(
@@ -90,39 +96,33 @@ def find_or_add(
     default = checkpoints.default_name(checkpoint) + "-before-projection" * bool(about.layer)
     wish = Wish(name=name or default, checkpoint=checkpoint, **about.model_dump())
     holders = [f for f in load_families().values() if checkpoint in {m.name for m in f.models}]
-    family, model = None, None
+    there: tuple[Family, Model] | None = None
     if holders and name is None and about.layer is None:
-        family, model = holders[0], holders[0].model(checkpoint)
+        there = holders[0], holders[0].model(checkpoint)
     else:
         check_name(wish.name)
         if (FAMILIES / f"{wish.name}.yaml").is_file():
             family = load_family(wish.name)
-            model = _model_of(family, wish)
-    if with_features and not (model and data_sets(model)):
+            there = family, _model_of(family, wish)
+    if with_features and not (there and data_sets(there[1])):
         raise AddError(
             f"the chapter looks at features of images, of which there are none by {checkpoint}: "
             "say which images with --data, a folder or pocket."
         )
-    if family is not None and model is not None:
-        return family, model, None
-    return add(wish)
+    return (*there, None) if there else add(wish)
 
 
 def _model_of(family: Family, wish: Wish) -> Model:
     """Return the model of a reader's family that is the wished checkpoint; AddError if none is."""
-    from analysis.features import checkpoints
 
     def origin(model: Model) -> tuple[str | None, ...]:
         weights = (model.weights or "").partition("@")[0]
         return model.library, model.architecture, weights, model.own_layer
 
     level: Level = wish.level or ("random" if wish.checkpoint == "random" else "zero_shot")
-    wanted = checkpoints.find(
-        wish.checkpoint, architecture=wish.architecture, level=level, name="unnamed",
-        layer=wish.layer,
-    )  # fmt: skip
+    wanted = origin(_described(wish, level))
     for model in family.models:
-        if origin(model) == origin(wanted):
+        if origin(model) == wanted:
             return model
     raise AddError(
         f"the family {wish.name} is there already, and is not of {wish.checkpoint}: give another "
@@ -222,7 +222,6 @@ def _checked(model: Model) -> Model:
     from analysis.features import encoders
 
     loaded = encoders.load(model)
-    _check_size(loaded)
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.level == "random" else loaded.weights_sha256
@@ -233,26 +232,13 @@ def _checked(model: Model) -> Model:
     return found
 
 
-def _check_size(loaded: Any) -> None:
-    """Refuse weights that no training gives: all zero, or without measure."""
-    largest = max(
-        (float(p.abs().max()) for p in loaded.encoder.parameters() if p.numel()), default=1
-    )
-    if not 0 < largest < LARGEST_WEIGHT:
-        what = f"reach {largest:.3g}" if largest else "are all zero"
-        raise AddError(
-            f"the weights of {loaded.model.weights} {what}, which is no trained network: check the "
-            "file."
-        )
-
-
 def _check_text_encoder(loaded: Any) -> None:
-    """Encode one text: tokenizer and text encoder must work, and fit the image encoder."""
+    """Encode one text: tokenizer and text encoder must work."""
     from analysis.features.heads import zero_shot_head
     from analysis.features.weights import ModelError
 
     try:
-        head = zero_shot_head(loaded, class_prompts(("thing",)))
+        zero_shot_head(loaded, class_prompts(("thing",)))
     except ModelError:
         raise
     except Exception as error:
@@ -261,11 +247,6 @@ def _check_text_encoder(loaded: Any) -> None:
             f"the text encoder of {loaded.model.architecture} does not work here ({reason}): go "
             "online if its tokenizer is not on this machine, or give --head none."
         ) from None
-    if head.weight.shape[1] != loaded.model.width:
-        raise AddError(
-            f"the text encoder gives {head.weight.shape[1]} components, the image encoder "
-            f"{loaded.model.width}: give --head none."
-        )
 
 
 def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Family:
@@ -279,12 +260,10 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
     order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
     title = wish.title or checkpoints.short_name(wish.checkpoint)
     try:
-        return Family.model_validate({
-            "name": wish.name, "title": " ".join(title.split()), "edition": "reader",
-            "order": order,
-            "backbone": f"{model.architecture} of {model.library}, added by a reader.",
-            "models": [model],
-        })  # fmt: skip
+        backbone = f"{model.architecture} of {model.library}, added by a reader."
+        about = {"name": wish.name, "title": " ".join(title.split()), "edition": "reader"}
+        more = {"order": order, "backbone": backbone, "models": [model]}
+        return Family.model_validate(about | more)
     except ValidationError as error:
         raise AddError(f"{wish.name}: {first_reason(error)}.") from None
 
@@ -292,7 +271,6 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
 def as_yaml(family: Family) -> str:
     """A family file like the book's own: short lists on one line."""
     content = family.model_dump(mode="json", exclude_defaults=True)
-    content["models"] = [m.model_dump(mode="json", exclude_defaults=True) for m in family.models]
     return yaml.safe_dump(
         content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
     )
@@ -319,11 +297,11 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     measurements. Raises AddError for one of the book's own families,
     RegistryError for one that does not exist.
     """
-    file = FAMILIES / f"{name}.yaml"
-    if not file.is_file() and name not in (known := load_families()):
-        yours = [one for one, of in known.items() if of.edition == "reader"]
+    file, families = FAMILIES / f"{name}.yaml", load_families()
+    if name not in families:
+        yours = [known for known, family in families.items() if family.edition == "reader"]
         raise AddError(f"there is no family {name!r} of yours: {suggestion(name, yours)}.")
-    family = load_family(name)
+    family = families[name]
     if family.edition != "reader":
         raise AddError(
             f"{name} is one of the book's own families (edition {family.edition}), which are not "
@@ -331,16 +309,17 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
         )
     folders = (store.default_folder() / model.name for model in family.models)
     kept = [folder for folder in folders if folder.is_dir()]
-    recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
-    own = tuple(f"{model.name}--" for model in family.models)
+    going = kept if features else []
     book = WORKSPACE / "book"
     made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
     gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
-    held = [lock for folder in kept if features for lock in folder.glob("*.lock")]
-    with writing(file), store.locked(held):  # an extraction finishes first
-        for folder in kept if features else ():
+    locks = [lock for folder in going for lock in folder.glob("*.lock")]
+    with writing(file), store.locked(locks):  # an extraction finishes first
+        for folder in going:
             shutil.rmtree(folder)
         for path in gone:
             path.unlink()
-    measurements = [path for path in recorded if path.name.startswith(own)]
+    recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
+    models = tuple(f"{model.name}--" for model in family.models)
+    measurements = [path for path in recorded if path.name.startswith(models)]
     return gone, [] if features else kept, measurements

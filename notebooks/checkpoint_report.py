@@ -32,6 +32,7 @@ from companion.probe import checkpoint as reports
 from companion.probe.judge import RULES, in_words, layer, title
 from companion.publish import figures, words
 from companion.publish.page import Page
+from companion.publish.style import items
 
 if numbers:
     judged = reports.of_file(Path(numbers))
@@ -47,10 +48,8 @@ page = Page("checkpoint_report", "live")
 # ## Verdict
 
 # %%
-page.texts(
-    sentences=reports.listed(probes, lambda found: [found.sentence]),
-    cautions=reports.listed(probes, reports.to_keep_in_mind),
-)
+page.texts(sentences=items(found.sentence for found in probes.values()))
+page.table("notes", reports.listed(probes, reports.notes))
 
 # %% [markdown]
 # ## What was measured
@@ -62,9 +61,9 @@ page.table(
         {
             "model": name,
             "outlier features": found.answer,
-            "κ": "{kurtosis} ({interval})".format(**said[name]),
+            "κ": "{kurtosis_mean} ({interval})".format(**said[name]),
             "outliers": said[name]["named"],
-            "persistence": said[name]["leads"],
+            "persistence": said[name]["persistence_fraction"],
             "last layer": layer(measured[name]),
         }
         for name, found in probes.items()
@@ -73,12 +72,12 @@ page.table(
     threshold=OUTLIER_THRESHOLD,
 )
 columns = {
-    "negative": "negatives",
+    "negative": "negative_share",
     "images": "images",
     "needed": "needed",
     "privileged": "privileged",
     "largest importance": "importance",
-    "κ after mean subtraction": "less_mean",
+    "κ after mean subtraction": "kurtosis_less_mean",
     "in the mean": "in_mean",
 }
 page.table(
@@ -88,7 +87,6 @@ page.table(
         for name, told in said.items()
     ),
 )
-page.texts(reasons=reports.listed(probes, lambda found: found.reasons))
 
 # %% [markdown]
 # ## Pictures
@@ -112,7 +110,6 @@ page.figure(
 # ## Among the recorded models
 
 # %%
-page.texts(place=reports.listed(probes, lambda found: [reports.in_place(found)]))
 page.table("recorded", reports.among_recorded(probes), "recorded, live")
 
 # %% [markdown]
@@ -120,7 +117,7 @@ page.table("recorded", reports.among_recorded(probes), "recorded, live")
 
 # %%
 page.texts(rules=RULES)
-page.table("provenance", reports.origins(probes))
+page.table("provenance", reports.listed(probes, reports.facts))
 
 # %% [markdown] tags=["book"]
 # ## What is missing
@@ -128,6 +125,4 @@ page.table("provenance", reports.origins(probes))
 # %% tags=["remove-input", "book"]
 if failed:
     page.texts(unusable=words.unusable(failed))
-absent = words.not_measured(missing)
-end = [absent or "Every model was probed.", reports.other_sets(load_family(family), probes)]
-page.texts(not_measured="\n\n".join(filter(None, end)))
+page.texts(not_measured=words.not_measured(missing) or "Every model was probed.")

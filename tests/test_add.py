@@ -5,7 +5,6 @@ import functools
 import importlib.util
 import io
 import json
-import os
 import re
 import shutil
 import time
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import yaml
 from conftest import ROOT, companion_in, copy_checkout, python_in, start_in
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
@@ -260,9 +260,8 @@ def test_classes_that_a_head_does_not_know_stop_the_extraction(file, folder, pic
     path = Path(extract(folder, pictures, "--without-labels")[1])
     found = store.read_features(path)
     assert found.classes == () and (found.labels == -1).all() and len(found.labels) == 9
-    assert store.read_head(path.with_name(f"{path.stem}.head.safetensors")).classes == (
-        "red", "blue",
-    )  # fmt: skip
+    head = path.with_name(f"{path.stem}.head.safetensors")
+    assert store.read_head(head).classes == ("red", "blue")
 
 
 def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(file, folder, pictures):
@@ -314,20 +313,6 @@ def test_a_head_that_changed_is_made_again_without_the_features(file, folder, pi
     assert path.stat().st_ino == inode
 
 
-def test_no_room_for_features_is_a_sentence(file, folder, pictures, tmp_path):
-    add(wished("mine", str(file)), folder)
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        status, _, errors = extract(folder, pictures)
-    assert status == 1 and re.search(r"No space left .*\.safetensors\): make room and", errors)
-    assert not [p for p in (tmp_path / "store").rglob("*") if p.suffix in (".part", ".safetensors")]
-    assert extract(folder, pictures)[0] == 0
-
-
 # The command line.
 
 
@@ -347,76 +332,29 @@ def test_every_command_says_what_it_does_with_an_example(capsys):
         )
 
 
-@pytest.mark.parametrize(("fill", "said"), [(0.0, "are all zero"), (1e30, "reach 1e+30")])
-def test_weights_that_no_training_gives_are_refused(fill, said, file, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    state = load_file(file)
-    filled = {name: torch.full_like(value, fill) for name, value in state.items()}
-    save_file(filled, "filled.safetensors")
-    wish = Wish(name="odd", checkpoint="filled.safetensors", architecture="tiny-vit", head="none")
-    with pytest.raises((AddError, ModelError), match=rf"not finite numbers|{re.escape(said)}"):
-        add(wish, tmp_path)
-    assert not list(tmp_path.glob("*.yaml"))
-
-
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "what", "extras"),
     [
-        ("train captions --model rn50-openai",
-         "training needs lightning, which is not installed: pip install -e '.[extract,train]'."),
-        ("add mine random",
-         "adding a checkpoint needs lightning, which is not installed: "
-         "pip install -e '.[extract]'."),
+        ("train captions --model rn50-openai", "training", "extract,train"),
+        ("add mine random", "adding a checkpoint", "extract"),
     ],
-)  # fmt: skip
+)
 def test_a_library_that_is_missing_is_named_with_what_installs_it(
-    words, sentence, capsys, monkeypatch
+    words, what, extras, capsys, monkeypatch
 ):
     def missing(**_):
         raise ModuleNotFoundError("no lightning", name="lightning")
 
     name = words.split()[0]
-    one = commands.VERBS[name]
-    broken = replace(one, do=functools.wraps(one.do)(missing))
+    known = commands.VERBS[name]
+    broken = replace(known, do=functools.wraps(known.do)(missing))
     monkeypatch.setitem(commands.VERBS, name, broken)
     assert main(words.split()) == 1
-    assert capsys.readouterr().err == f"companion: {sentence}\n"
+    said = f"{what} needs lightning, which is not installed: pip install -e '.[{extras}]'."
+    assert capsys.readouterr().err == f"companion: {said}\n"
 
 
-#: A command line → its exit status, and parts of what it says. Three dots: ... --checkpoint x.pt.
-LINES = [
-    ("", 2, "the following arguments are required: COMMAND"),
-    ("--frobnicate", 2, "--frobnicate is no command, nor one of -h, --help, --version"),
-    ("-v", 2, "-v is no command"),
-    ("check missing.json", 1, "missing.json is not there: check the path."),
-    ("families zoo --weights nowhere", 1, "--weights nowhere is no folder: make it"),
-    ("remove nope", 1, "there is no family 'nope' of yours: none is known"),
-    ("run outlier_feature rn50", 1, "no experiment 'outlier_feature'|outlier_features"),
-    ("run outlier_features rn5", 1, "does not run for 'rn5'|rn50"),
-    ("probe x.pt --images . --html a --json ./a", 1, "a is to be written twice: give each"),
-    ("rerun pruning -o x.txt ...", 1, "--output must name an .ipynb file, got x.txt"),
-    ("rerun pruning -p threshold inf ...", 1, "has no parameter 'threshold'|Its parameters"),
-    ("statu", 2, "invalid choice: 'statu'"),
-    ("run models paper -p one", 2, "expected 2 arguments"),
-    ("build --jobs 0", 2, "argument -j/--jobs: expected a whole number of at least 1, got '0'"),
-    ("build --jobs few", 2, "expected a whole number of at least 1, got 'few'"),
-    ("add x y --level random", 2, "argument --level: invalid choice: 'random'"),
-    ("grid --edition papr", 2, "argument --edition: invalid choice: 'papr'"),
-    ("grid --dry-run --profile nope", 1, "no profile 'nope': known are local, slurm"),
-    pytest.param(
-        "train supervised_vit --model rn50-openai --dry-run", 1,
-        "a recipe for the kind of tower vit, and this one is a ModifiedResNet",
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec("lightning") is None,
-            reason="training at full size needs the extra `train`",
-        ),
-    ),
-    ("rerun outlier_featurs ...", 1, "chapter 'outlier_featurs' is unknown:|mean 'outlier_feat"),
-    ("rerun models ...", 1, "the chapter 'models' runs for no checkpoint alone: known are "),
-    ("rerun pruning -p kept 3 ...", 1, "notebook pruning has no parameter 'kept'|Its parameters"),
-    ("rerun pruning --data nowhere ...", 1, "nowhere is neither a folder of images nor a data"),
-    ("rerun pruning --name rn50 ...", 1, "family rn50 is there already, and is not of x.pt"),
-]  # fmt: skip
+LINES = yaml.safe_load((ROOT / "tests/cases/lines.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -428,7 +366,10 @@ def x_pt(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("words", "status", "message"), LINES)
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [row[:3] for row in LINES if all(map(importlib.util.find_spec, row[3:]))],
+)
 def test_a_line_that_cannot_be_done_is_refused_before_anything_is_loaded(
     words, status, message, x_pt, monkeypatch, capsys
 ):
@@ -463,20 +404,19 @@ def test_a_line_that_cannot_be_done_is_refused_before_anything_is_loaded(
 def test_completion(line, expected, tmp_path):
     """As bash asks for it: argcomplete answers on a file, or on a descriptor of its own."""
     line, answers = f"companion {line}", tmp_path / "answers"
-    python_in(
-        ROOT, "-m", "companion.cli", _ARGCOMPLETE="1", COMP_LINE=line, COMP_POINT=str(len(line)),
-        COMP_TYPE="9", IFS="\x0b", _ARGCOMPLETE_IFS="\x0b",
-        _ARGCOMPLETE_STDOUT_FILENAME=str(answers),
-    )  # fmt: skip
+    asking = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9", "IFS": "\x0b"}
+    answering = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\x0b"}
+    answering["_ARGCOMPLETE_STDOUT_FILENAME"] = str(answers)
+    python_in(ROOT, "-m", "companion.cli", **asking, **answering)
     found = answers.read_text().split("\x0b") if answers.exists() else []
     assert {word.strip() for word in found if word.strip()} == expected
 
 
 def test_a_root_that_is_not_there_is_not_made(tmp_path):
     """A typing error in COMPANION_ROOT: whatever is asked for, nothing is written anywhere."""
-    for line in (["status"], ["add", "mine", "random", "--architecture", "pocket-cnn"]):
-        done = python_in(tmp_path, "-m", "companion.cli", *line, PYTHONPATH=str(ROOT),
-                         COMPANION_ROOT=str(tmp_path / "nowhere"))  # fmt: skip
+    environment = {"PYTHONPATH": str(ROOT), "COMPANION_ROOT": str(tmp_path / "nowhere")}
+    for line in ("status", "add mine random --architecture pocket-cnn"):
+        done = python_in(tmp_path, "-m", "companion.cli", *line.split(), **environment)
         assert done.returncode == 1 and "nowhere', which is not there: set it to" in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -537,44 +477,51 @@ def runs_of(family, answer):
     return {row["experiment"] for row in json.loads(answer) if row["family"] == family}
 
 
-def test_a_checkpoint_goes_through_the_chapters_and_out_again(project):
-    """Two are added, one of them by `rerun`; three processes."""
+@pytest.fixture(scope="module")
+def mine(project):
+    """A file of weights in the project, added as a family."""
     weights = project / "my wéights" / "mine (1).safetensors"
     weights.parent.mkdir()
     shutil.copy2(project / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors", weights)
-    early = "pocket-vit-web-large-before-projection"
-    rerun = ["rerun", "outlier_features", "--checkpoint", "pocket-vit-web-large", "--layer",
-             "before_projection", "--data", "pocket-noto-test", "-q"]  # fmt: skip
-    (code, added, _), (_, listed, _), (again, said, errors) = companion_in(
+    (code, added, _), (_, listed, _) = companion_in(
         project,
         ["add", "mine", weights, "--architecture", "pocket-cnn", "--title", "My CNN"],
         ["status", "--json"],
-        rerun,
     )
     assert code == 0 and "mine-zero_shot: pocket-cnn (open_clip), zero_shot, 128 comp" in added
     assert runs_of("mine", listed) >= CHAPTERS
-    assert again == 0 and f"outlier_features/{early}.ipynb" in said, errors
+    return weights
+
+
+def test_a_chapter_adds_a_checkpoint_extracts_and_measures_it(project):
+    early = "pocket-vit-web-large-before-projection"
+    line = "rerun outlier_features --checkpoint pocket-vit-web-large --layer before_projection"
+    (code, said, errors), removed = companion_in(
+        project,
+        [*line.split(), "--data", "pocket-noto-test", "-q"],
+        ["remove", early],
+    )
+    assert code == 0 and f"outlier_features/{early}.ipynb" in said, errors
     assert "jupyter-book build book/" in said
     (found,) = (project / f"store/{early}-zero_shot/measurements").glob("outlier_features--*")
     told = json.loads(found.read_text())
     assert told["provenance"]["layer"].startswith("before CLIP's projection")
     assert told["counts"]["components"] == 96
+    assert removed[0] == 0 and f"kept its features: {found.parents[1]}" in removed[1]
 
-    pruning = ["rerun", "pruning", "--checkpoint", weights, "--name", "mine", "--architecture",
-               "pocket-cnn", "--data"]  # fmt: skip
-    removed, extracted, listed, run, no_run, shifted, pruned, ours = companion_in(
+
+def test_a_checkpoint_goes_through_the_chapters_and_out_again(project, mine):
+    pruning = ["rerun", "pruning", "--checkpoint", mine, "--name", "mine", "--architecture"]
+    extracted, listed, run, no_run, shifted, pruned, ours = companion_in(
         project,
-        ["remove", early, "--features"],
         ["extract", "mine", "--data", "pocket-noto-test", "--quiet"],
         ["status", "--json"],
         ["run", "outlier_features", "mine"],
         ["run", "effective_robustness", "mine"],
-        [*pruning, "pocket-noto-test"],
-        [*pruning, "pocket-twemoji-test"],
+        [*pruning, "pocket-cnn", "--data", "pocket-noto-test"],
+        [*pruning, "pocket-cnn", "--data", "pocket-twemoji-test"],
         ["remove", "rn50"],
     )
-    assert removed[0] == 0 and "kept" not in removed[1]
-    assert not (project / f"store/{early}-zero_shot").exists()
     features = project / "store/mine-zero_shot/pocket-noto-test.safetensors"
     assert extracted[:2] == (0, f"{features}\n"), extracted
     assert features.with_suffix(".head.safetensors").is_file()
@@ -594,19 +541,18 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project):
     stale.parent.mkdir(parents=True)
     stale.write_text("a page")
     removed, listed, gone = companion_in(
-        project, ["remove", "mine"], ["status", "--json"], ["remove", "mine"]
+        project, ["remove", "mine", "--features"], ["status", "--json"], ["remove", "mine"]
     )
-    assert f"kept its features: {features.parent}" in removed[1] and gone[0] == 1
+    assert removed[0] == 0 and "kept" not in removed[1] and gone[0] == 1
     assert not stale.exists() and not list((project / "book/runs").rglob("mine.*"))
-    assert runs_of("mine", listed[1]) == set()
+    assert not features.parent.exists() and runs_of("mine", listed[1]) == set()
     assert (project / "families/rn50.yaml").is_file()
 
 
 def test_two_processes_extract_into_the_same_store(project, tmp_path):
     pictures = save_folder(tmp_path / "pictures", 60)
-    line = ("extract", "pocket_cnn", "--data", pictures, "--without-labels", "--quiet",
-            "--workers", "1")  # fmt: skip
-    both = [start_in(project, *line, COMPANION_STORE=str(tmp_path / "s")) for _ in range(2)]
+    words = ["extract", "pocket_cnn", "--without-labels", "--quiet", "--data", pictures]
+    both = [start_in(project, *words, COMPANION_STORE=str(tmp_path / "s")) for _ in range(2)]
     outputs = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]

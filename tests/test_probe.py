@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,12 +28,7 @@ RNG = np.random.default_rng(0)
 SIGNED = RNG.normal(size=(60, 128))
 CLAIM = "outlier features of the kind that the paper reports only in robust models"
 UNDECIDED = r"; whether they indicate robustness is undecided here \(claim K-indicator\)"
-ALWAYS = {
-    "κ depends on the basis: a rotation of the features lowers it to about 3, a constant added to "
-    "one coordinate raises it, the head can undo both, and no prediction changes.",
-    "This is an indication, not a guarantee: a probe does not measure robustness itself.",
-    "The paper's evidence is on ImageNet's validation images; other images shift κ.",
-}
+ALWAYS = {*judge.SENTENCES["always"]}
 
 
 def with_outlier(coordinate=7, size=12.0, images=60):
@@ -74,11 +68,9 @@ def rectified():
     """What activations make of Gaussian numbers, averaged over 9 positions or not, of any sign."""
     z = np.random.default_rng(1).normal(-1, 2, size=(60, 9, 128))
     for layer, kinds in RECTIFIERS.items():
-        for made in [kind(z) for kind in kinds]:
-            for h in (made[:, 0], made.mean(axis=1)):
-                yield from (
-                    (sign * h, "cannot tell", f"comes from behind {layer}") for sign in (1, -1)
-                )
+        for made in (kind(z) for kind in kinds):
+            for h in (made[:, 0], made.mean(axis=1), -made[:, 0], -made.mean(axis=1)):
+                yield h, "cannot tell", f"comes from behind {layer}"
 
 
 def alike(outlier=0.0):
@@ -93,28 +85,25 @@ def heavy_tailed():
     return np.random.default_rng(2).normal(size=(60, 128)) ** 3
 
 
-@pytest.mark.parametrize(
-    ("features", "answer", "said"),
-    [
-        (SIGNED, "none", "^x shows no outlier features in this basis.$"),
-        (alike(), "none", "^x shows no outlier features in this basis.$"),
-        (with_outlier(), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
-        (with_outlier(size=-12), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
-        (alternating(), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
-        (heavy_tailed(), "cannot tell", "κ is raised .* without persistence"),
-        (alike(outlier=15), "cannot tell",
-         "all images get nearly the same features, as from random weights"),
-        (with_bias(), "cannot tell",
-         r"the mean image alone may make the sign: κ is 16.3, and 2.98 .* after mean subtraction"),
-        (with_outlier(images=9), "cannot tell",
-         "too few images: outlier coordinates lead in 9 of 9"),
-        (np.hstack([np.random.default_rng(3).normal(size=(20, 4000)), np.full((20, 1), 7.0)]),
-         "cannot tell", r"coordinates stand out \(4000\), but κ \(3.*\) is not far above 3"),
-        (np.random.default_rng(4).laplace(size=(8, 4000)), "cannot tell",
-         "interval of κ, 5.46 to 6.31, reaches"),
-        *rectified(),
-    ],
-)  # fmt: skip
+DRAW = np.random.default_rng
+FEATURES = [
+    (SIGNED, "none", "^x shows no outlier features in this basis.$"),
+    (alike(), "none", "^x shows no outlier features in this basis.$"),
+    (with_outlier(), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
+    (with_outlier(size=-12), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
+    (alternating(), "shows", f"^x shows {CLAIM}{UNDECIDED}.$"),
+    (heavy_tailed(), "cannot tell", "κ is raised .* without persistence"),
+    (alike(outlier=15), "cannot tell", "all images get nearly the same features, as from random"),
+    (with_bias(), "cannot tell", r"the mean image alone .* is 16.3, and 2.98 .* after mean subtr"),
+    (with_outlier(images=9), "cannot tell", "too few images: outlier coordinates lead in 9 of 9"),
+    (np.hstack([DRAW(3).normal(size=(20, 4000)), np.full((20, 1), 7.0)]), "cannot tell",
+     r"coordinates stand out \(4000\), but κ \(3.*\) is not far above 3"),
+    (DRAW(4).laplace(size=(8, 4000)), "cannot tell", "interval of κ, 5.46 to 6.31, reaches"),
+    *rectified(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("features", "answer", "said"), FEATURES)
 def test_what_is_said_of_features(features, answer, said):
     found = probe(features, name="x")
     sentence, cautions = found.sentence, found.cautions
@@ -212,7 +201,7 @@ def test_the_head_is_looked_at_if_there_is_one():
         (np.where(np.arange(128) < 1, np.nan, SIGNED), None, "row 0 .* NaN or infinity"),
         (np.ones((9, 4)), None, "row 0 of the features is constant"),
         (SIGNED, np.ones((3, 64)), "features have 128 components but the head reads 64"),
-        (SIGNED.T, np.ones((3, 128)), "the head reads 128 components, as many as there are rows"),
+        (SIGNED.T, np.ones((3, 128)), "have 60 components but the head reads 128"),
         (unit(with_outlier()).T, None, r"shape \(128, 60\) and seem to be transposed.*features.T"),
         (with_outlier().T, None, "seem to be transposed"),
     ],
@@ -248,12 +237,6 @@ def test_extracted_features_are_never_taken_for_transposed():
     assert probe(uneven, rows_are_images=True).measurement.counts["images"] == len(uneven)
 
 
-def test_the_place_is_among_models_of_the_same_kind_of_layer():
-    recorded = [other("a", 2), other("b", 50), other("me", 9), other("sparse", 99, signed=False)]
-    found = probe(SIGNED, name="me", recorded=recorded)
-    assert (found.rank, found.among) == (2, 3)
-
-
 def test_recorded_measurements_are_those_of_images():
     found = judge.known_models()
     names = {(m.model, bool(m.value("negative_share"))) for m in found}
@@ -262,15 +245,16 @@ def test_recorded_measurements_are_those_of_images():
 
 
 def test_marks_name_the_models_that_they_hang_on():
-    recorded = [
-        other("a", 3.0, "random"), other("b", 12.0, "supervised"), other("c", 20.0), other("d", 80),
-    ]  # fmt: skip
-    found = probe(with_outlier(size=12), recorded=recorded)
+    controls = [other("a", 3.0, "random"), other("b", 12.0, "supervised")]
+    recorded = [*controls, other("c", 20.0), other("d", 80), other("sparse", 99, signed=False)]
+    found = probe(with_outlier(size=12), name="me", recorded=[*recorded, other("me", 9)])
     assert "at most 12.0 (b), recorded zero-shot models at least 20.0 (c)" in found.reasons[0]
-    assert found.answer == "shows"
+    assert (found.answer, found.rank, found.among) == ("shows", 2, 5)
     assert [c for c in found.cautions if "hangs on" in c] == [
         "The verdict hangs on one recorded model: without c it would be “cannot tell”."
     ]
+    found = probe(SIGNED, recorded=[other("a", 3.0, "random"), other("b", 2.9)])
+    assert "do not lie apart, so 6.00 is the mark" in found.reasons[0]
 
 
 def test_the_headline_claims_no_more_than_the_ledger():
@@ -297,11 +281,6 @@ def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
     assert math.sqrt(max(of["low"]) * min(of["high"])) == pytest.approx(
         judge.LESS_MEAN_THRESHOLD, abs=0.01
     )
-
-
-def test_controls_and_zero_shot_models_that_overlap_are_told_so():
-    found = probe(SIGNED, recorded=[other("a", 3.0, "random"), other("b", 2.9)])
-    assert "do not lie apart, so 6.00 is the mark" in found.reasons[0]
 
 
 def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
@@ -413,8 +392,8 @@ def refused(images, tmp_path, capsys):
     yield probed
 
 
-def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys, monkeypatch):
-    """Of paths with spaces, other letters and, the second time, backslashes.
+def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
+    """Of paths with spaces and other letters.
 
     What was chosen of a file that holds more stands in answer, page and numbers.
     """
@@ -439,9 +418,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys, monkeypat
     check_page(html.read_text(encoding="utf-8"), figures=3)
     assert sorted(tmp_path.iterdir()) == sorted([html, numbers, both])
     assert not list(store.default_folder().rglob("*"))
-    monkeypatch.chdir(images.parents[1])
-    words = [str(path.relative_to(Path.cwd())).replace("/", "\\") for path in (both, images)]
-    assert run(words[0], *TINY, "--images", words[1], "--quiet") == 0
+    assert run(both, *TINY, "--images", images, "--quiet") == 0
     assert capsys.readouterr() == (found.sentence + "\n", "")
 
 
@@ -478,13 +455,11 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
     assert loaded.encoder.training
     with pytest.raises(imagelist.DatasetError, match="give preprocess, a function"):
         encoder.probe(loaded.encoder, images)
-    with pytest.raises(imagelist.DatasetError, match="so pool or flatten what it gives"):
-        encoder.probe(torch.nn.Identity(), inputs)
     with pytest.raises(ProbeError, match="3 images are too few"):
         encoder.probe(loaded.encoder, inputs[:3])
 
 
-def test_what_a_script_has_at_hand_just_works_or_is_one_sentence():
+def test_what_a_script_has_at_hand_just_works():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 12), torch.nn.Linear(12, 5))
@@ -493,42 +468,46 @@ def test_what_a_script_has_at_hand_just_works_or_is_one_sentence():
     assert found.measurement.counts == {"images": 40, "components": 12, "classes": 5}
     features = net[:2](x)
     for same in (features, features.to(torch.bfloat16), torch.nn.Parameter(features)):
-        assert value(probe(same, net[2].weight), "kurtosis_mean") == pytest.approx(
-            value(found, "kurtosis_mean"), rel=1e-2
-        )
+        kurtosis = value(probe(same, net[2].weight), "kurtosis_mean")
+        assert kurtosis == pytest.approx(value(found, "kurtosis_mean"), rel=1e-2)
     assert (value(encoder.probe(net[:2], x.numpy()), "profile") == value(found, "profile")).all()
-    drawn = np.random.default_rng(3).integers(0, 256, (9, 4, 4, 3), np.uint8)
-    pictures = [Image.fromarray(one) for one in drawn]
 
-    def preprocess(picture):
-        return torch.tensor(np.asarray(picture), dtype=torch.float32)
 
-    listed, made = (
-        value(encoder.probe(net[:2], given, preprocess=preprocess), "profile")
-        for given in (pictures, iter(pictures))
-    )
-    assert (listed == made).all()
-    for network, said in (
-        (lambda batch: (net[:2](batch), 0), "gives a tuple of 2, where a tensor"),
+MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
+
+
+@pytest.mark.parametrize(
+    ("encoder_of", "said"),
+    [
+        (lambda batch: (batch, 0), "gives a tuple of 2, where a tensor"),
         (lambda batch: None, "gives a NoneType, where a tensor"),
-        (lambda batch: net[:2](batch) + 1j, "complex numbers"),
+        (lambda batch: batch[:, 0, 0] + 1j, "complex numbers"),
+        (lambda batch: batch, "so pool or flatten what it gives"),
         ("resnet50", "is of type str, which cannot be called"),
-    ):
-        with pytest.raises(imagelist.DatasetError, match=said):
-            encoder.probe(network, x)
+    ],
+)
+def test_what_is_no_encoder_is_a_sentence(encoder_of, said):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(imagelist.DatasetError, match=said):
+        encoder.probe(encoder_of, torch.ones(9, 3, 4, 4))
     with pytest.raises(imagelist.DatasetError, match="the images are of type int: give a folder"):
-        encoder.probe(net[:2], 3)
-    masked = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
-    for given, said in (
-        (masked, "masked array"),
+        encoder.probe(torch.nn.Identity(), 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (MASKED, "masked array"),
         (np.ones((9, 12)) + 1j, "complex128, where real"),
         ([["a"] * 3] * 9, "where real numbers"),
         (object(), "where real numbers"),
-    ):
+        ([[1, 2], [3]], "cannot be probed"),
+    ],
+)
+def test_what_is_no_array_is_a_sentence(given, said):
+    for features, head in ((given, None), (np.ones((9, 12)), given)):
         with pytest.raises(ProbeError, match=said):
-            probe(given)
-    with pytest.raises(ProbeError, match="the head are a masked array"):
-        probe(np.asarray(features.detach()), np.ma.masked_array(np.ones((5, 12)), mask=True))
+            probe(features, head)
 
 
 def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):

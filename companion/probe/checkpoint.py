@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,9 @@ from analysis.features import store
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
 from companion.measurements import pending, provenance, records
-from companion.measurements.records import Data, Measurement
+from companion.measurements.records import Data
 from companion.probe import judge, measure
-from companion.probe.judge import Probe, in_words, known_models, layer, title
+from companion.probe.judge import Probe, in_words, known_models, title
 from companion.probe.measure import ProbeError
 from companion.publish import report
 from companion.publish.style import digits
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 #: Names in `Provenance.made_from` of what a report lists besides.
 LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"
+#: What the notes of a report are about.
+REASON, CAUTION, NOTE, PLACE = "why", "to keep in mind", "checkpoint", "place"
 
 
 def of_checkpoint(
@@ -55,7 +57,7 @@ def of_checkpoint(
     """
     from analysis.features import checkpoints
 
-    listed, file = find_images(images), find_path(checkpoint)
+    listed, file = find_images(images), Path(checkpoint).expanduser()
     text = str(file) if file.is_file() else checkpoint
     # No number needs the level that is assumed.
     model = checkpoints.find(text, architecture=architecture, assumed_level="supervised")
@@ -96,20 +98,16 @@ def of_store(
 
     Raises StoreError if the features are not there or not sound, ProbeError if there are too few.
     """
-    found = store.read_features(store.features_path(model.name, data, folder), model)
+    kept = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     head = store.read_head(path, model).weight if path.is_file() else None
-    what = Data(name=data, what=provenance.about_data(found.sidecar))
-    source = _source(found.sidecar, model, typed or {})
+    what = Data(name=data, what=provenance.about_data(kept.sidecar))
+    source = _source(kept.sidecar, model, typed or {})
     try:
-        measured = measure.measured(
-            found.features, head, "probe", model.name, model.level, what, source
-        )
-    except ProbeError:
-        raise
+        m = measure.measured(kept.features, head, model.name, model.level, what, source)
     except ValueError as error:
         raise ProbeError(f"{model.name} cannot be probed: {error}") from None
-    return judge.judge(measured, known_models())
+    return judge.judge(m, known_models())
 
 
 def _source(
@@ -159,33 +157,12 @@ def of_file(path: Path) -> Probe:
     return judge.judge(m, known_models())
 
 
-def other_sets(family: Family, probes: Mapping[str, Probe]) -> str:
-    """Which other features of a family the store has, and the command that probes them."""
-    shown = {found.measurement.data.name for found in probes.values()}
-    kept = dict.fromkeys(name for model in family.models for name in pending.data_sets(model))
-    others = [name for name in kept if name not in shown]
-    if not others or not shown:
-        return ""
-    listed = ", ".join(f"`{name}`" for name in others)
-    return (
-        f"Features of other images are in the store, too: {listed}. `companion run "
-        f"checkpoint_report {family.name} -p data {others[0]}` reports those."
-    )
-
-
 def find_images(text: str) -> ImageList:
     """The images of a folder and the folders below it; also `pocket-STYLE-SPLIT`. DatasetError."""
-    path = find_path(text)
+    path = Path(text).expanduser()
     if not path.exists() and text.startswith("pocket-"):
         return find.find(text)[0]
     return imagelist.unlabelled(path)
-
-
-def find_path(text: str) -> Path:
-    r"""The path that a text names: `~`, and `\` between folders wherever it comes from."""
-    path = Path(text).expanduser()
-    other = Path(PureWindowsPath(text).as_posix()).expanduser()
-    return other if not path.exists() and other.exists() else path
 
 
 def write_page(found: Probe, path: Path) -> None:
@@ -203,23 +180,22 @@ def write_page(found: Probe, path: Path) -> None:
 
 def summary(found: Probe) -> str:
     """The verdict and the main numbers as plain text."""
-    m, words = found.measurement, in_words(found.measurement)
-    has_head = "importance" in m.values
-    lines = [
-        "κ {kurtosis}, 95 % interval {interval} (a Gaussian gives 3)",
-        "outlier coordinates: {named}; coordinate {leader} is the largest in {leads} of the images",
-        f"last layer: {layer(m)}",
-        "head: {privileged} directions privileged, the largest importance {importance} times the "
-        "mean, in brackets with the head centred"
-        if has_head
-        else "head: none",
-        "images: {images}, {needed} give κ to ± 5 %",
-    ]
-    lines = [*(line.format(**words) for line in lines), in_place(found)]
-    lines += [f"{m.data.what}: {named}"] if (named := left_out_of(found)) else []
-    numbers = [_bullet("  ", line) for line in lines]
-    cautions = [_bullet("", caution) for caution in to_keep_in_mind(found)]
-    return "\n".join([textwrap.fill(found.sentence, 92), "", *numbers, "", *cautions])
+    words = in_words(found.measurement)
+    numbers = [line.format(**words) for line in judge.SENTENCES["summary"]] + [found.place]
+    left_out = left_out_of(found)
+    numbers += [f"{found.measurement.data.what}: {left_out}"] if left_out else []
+    cautions = [text for about, text in notes(found) if about in (CAUTION, NOTE)]
+    return "\n".join(
+        [
+            *(textwrap.fill(found.sentence, 92), ""),
+            *(
+                textwrap.fill(n, 92, initial_indent="  - ", subsequent_indent="    ")
+                for n in numbers
+            ),
+            "",
+            *(textwrap.fill(c, 92, initial_indent="- ", subsequent_indent="  ") for c in cautions),
+        ]
+    )
 
 
 def left_out_of(found: Probe) -> str:
@@ -227,80 +203,61 @@ def left_out_of(found: Probe) -> str:
     return found.measurement.provenance.made_from.get(LEFT_OUT, "")
 
 
-def to_keep_in_mind(found: Probe) -> list[str]:
-    """The cautions of a verdict, and what there is to know about the checkpoint."""
+def notes(found: Probe) -> list[tuple[str, str]]:
+    """What a verdict rests on, what must be kept in mind, and what is known of the checkpoint."""
     note = found.measurement.provenance.weights_note
-    return [*found.cautions, *([f"Of the checkpoint: {note}"] if note else [])]
+    return [
+        *((REASON, reason) for reason in found.reasons),
+        *((CAUTION, caution) for caution in found.cautions),
+        *([(NOTE, f"Of the checkpoint: {note}")] if note else []),
+        (PLACE, found.place),
+    ]
 
 
-def in_place(found: Probe) -> str:
-    """Where a checkpoint ranks among the recorded models, in words."""
-    kind = "signed" if layer(found.measurement) == "signed" else "not signed"
-    if found.among == 1:
-        return f"There is no recorded model whose last layer is {kind}, so no rank is given."
-    return (
-        f"By κ the model is number {found.rank} of {found.among} measurements of models whose last "
-        f"layer is {kind}, itself included. They are of other images, and κ depends on the images: "
-        "small differences mean nothing."
-    )
+def facts(found: Probe) -> list[tuple[str, str]]:
+    """Where the model and the images of a probe come from, and the command that repeats it."""
+    m = found.measurement
+    source, typed = m.provenance, m.provenance.made_from
+    named = {
+        "checkpoint": title(m),
+        "weights": source.weights,
+        "sha256 of the weights": source.weights_sha256 or "not known",
+        "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
+        "left out": left_out_of(found),
+        "arithmetic": f"{source.precision}; on {source.device}",
+        "versions": ", ".join(f"{k} {v}" for k, v in source.libraries.items()),
+        "again": typed.get(COMMAND, ""),
+    }
+    return [(name, fact) for name, fact in named.items() if fact]
 
 
-def listed(probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[str]]) -> str:
-    """What is said of probes, by title: each sentence with those it is about unless that is all."""
-    who: dict[str, list[str]] = {}
-    for key, found in probes.items():
-        name = title(found.measurement)
-        for sentence in said(found):
-            if len(probes) > 1:
-                each = "Each model" if sentence.startswith(name) else "each model"
-                sentence = sentence.replace(name, each)
-            who.setdefault(sentence, []).append(key)
-    return "\n".join(
-        f"- {sentence}" + ("" if len(titles) == len(probes) else f" *{'; '.join(titles)}*")
-        for sentence, titles in who.items()
-    )
+def listed(
+    probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[tuple[str, str]]]
+) -> pd.DataFrame:
+    """What is said of probes, by title: each text once, with those it is about if not of all."""
+    rows = [(*row, key) for key, found in probes.items() for row in said(found)]
+    frame = pd.DataFrame(rows, columns=["", "what", "of"])
+    frame = frame.groupby(["", "what"], sort=False)["of"].agg("; ".join).reset_index()
+    frame["of"] = frame["of"].replace("; ".join(probes), "all")
+    frame = frame.sort_values("", kind="stable", key=lambda about: pd.factorize(about)[0])
+    return frame if len(probes) > 1 else frame.drop(columns="of")
 
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
     """Probes, by title in bold, among the models to compare with, by falling κ."""
-    rows = {f"**{key}**": found.measurement for key, found in probes.items()}
-    names = {m.model for m in rows.values()}
+    measured = {f"**{key}**": found.measurement for key, found in probes.items()}
+    names = {m.model for m in measured.values()}
     # the level of a checkpoint may be assumed
-    shown = [*rows.items(), *((m.model, m) for m in known_models() if m.model not in names)]
-    shown.sort(key=lambda row: row[1].value("kurtosis_mean"), reverse=True)
+    rows = [*measured.items(), *((m.model, m) for m in known_models() if m.model not in names)]
+    rows.sort(key=lambda row: row[1].value("kurtosis_mean"), reverse=True)
     return pd.DataFrame(
         {
             "model": name,
             "κ": digits(m.value("kurtosis_mean")),
             "persistence": share(m.value("persistence_fraction")),
             "last layer": "signed" if m.value("negative_share") > 0 else "not signed",
-            "level": "" if name in rows else LEVEL_TITLES[m.level],
-            "images": "images" if name in rows else m.data.title,
+            "level": "" if name in measured else LEVEL_TITLES[m.level],
+            "images": "images" if name in measured else m.data.title,
         }
-        for name, m in shown
+        for name, m in rows
     )
-
-
-def origins(probes: Mapping[str, Probe]) -> pd.DataFrame:
-    """Where the models and the images of probes come from: a row for each fact."""
-    facts = {key: _facts(found.measurement) for key, found in probes.items()}
-    return pd.DataFrame(facts).rename_axis("of").reset_index()
-
-
-def _facts(m: Measurement) -> dict[str, str]:
-    source, typed = m.provenance, m.provenance.made_from
-    facts = {
-        "checkpoint": title(m),
-        "weights": source.weights,
-        "sha256 of the weights": source.weights_sha256 or "not known",
-        "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
-        "left out": typed.get(LEFT_OUT, ""),
-        "arithmetic": f"{source.precision}; on {source.device}",
-        "versions": ", ".join(f"{k} {v}" for k, v in source.libraries.items()),
-        "again": typed.get(COMMAND, ""),
-    }
-    return {name: fact for name, fact in facts.items() if fact}
-
-
-def _bullet(indent: str, text: str) -> str:
-    return textwrap.fill(text, 92, initial_indent=f"{indent}- ", subsequent_indent=f"{indent}  ")

@@ -28,30 +28,33 @@ from companion.publish.words import outliers, share
 
 Interval = tuple[float, float]
 
+#: An outlier feature is the same coordinate in nearly every image: in more than this share.
 PERSISTENCE_THRESHOLD = 0.75
-"""An outlier feature is the same coordinate in nearly every image: in more than this share."""
+#: Below this a layer is not signed. Signed layers measured here have 0.76 and more, SiLU, GELU
+#: and leaky ReLU of Gaussian numbers at most 0.3 where they bend them noticeably, a ReLU has 0.
 REACH_THRESHOLD = 0.5
-"""Below this a layer is not signed. Signed layers measured here have 0.76 and more, SiLU, GELU and
-leaky ReLU of Gaussian numbers at most 0.3 where they bend them noticeably, a ReLU has 0."""
+#: Share of the features' squared length that should vary between images. Random weights have
+#: had 0.0000 to 0.34, trained ones 0.08 and more: only extreme ones are reported.
 VARYING_THRESHOLD = 0.01
-"""Share of the features' squared length that should vary between images. Random weights have had
-0.0000 to 0.34, trained ones 0.08 and more: only extreme ones are reported."""
+#: κ after mean subtraction above which more than the mean image makes the sign: the middle, on
+#: a log scale, of recorded signed controls (3.01 at most) and zero-shot models (3.95 at least).
 LESS_MEAN_THRESHOLD = 3.45
-"""κ after mean subtraction above which more than the mean image makes the sign: the middle, on a
-log scale, of recorded signed controls (3.01 at most) and zero-shot models (3.95 at least)."""
+#: Where no recorded models separate high from low: twice the Gaussian's 3, and what a Laplace
+#: distribution has, heavy tails without outliers.
 KURTOSIS_THRESHOLD = 6.0
-"""Where no recorded models separate high from low: twice the Gaussian's 3, and what a Laplace
-distribution has, heavy tails without outliers."""
+#: Half the width of the interval of κ that `images_needed` is for, as a share of κ.
 PRECISION = 0.05
-"""Half the width of the interval of κ that `images_needed` is for, as a share of κ."""
 
 #: κ after mean subtraction, and its standard error.
 LESS_MEAN = ("kurtosis_less_mean", "kurtosis_less_mean_error")
 
-_SAID = read_yaml(ROOT / "data" / "probe.yaml")
-_OFTEN = 100 * PERSISTENCE_THRESHOLD
-_THRESHOLDS = {"often": _OFTEN, "threshold": OUTLIER_THRESHOLD, "alone": LESS_MEAN_THRESHOLD}
-RULES: str = _SAID["rules"].format(**_THRESHOLDS)
+SENTENCES = read_yaml(ROOT / "data" / "probe.yaml")
+_THRESHOLDS = {
+    "often": 100 * PERSISTENCE_THRESHOLD,
+    "threshold": OUTLIER_THRESHOLD,
+    "alone": LESS_MEAN_THRESHOLD,
+}
+RULES: str = SENTENCES["rules"].format(**_THRESHOLDS)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Probe:
 
     ``answer``: shows, none or cannot tell; ``reasons``: what it rests on; ``cautions``: what must
     be kept in mind. ``rank``: by κ, 1 the highest, of ``among`` measurements of models with the
-    same kind of last layer.
+    same kind of last layer; ``place`` says so.
     """
 
     measurement: Measurement
@@ -70,6 +73,13 @@ class Probe:
     cautions: tuple[str, ...]
     rank: int
     among: int
+
+    @property
+    def place(self) -> str:
+        """Where the checkpoint ranks among the recorded models, in words."""
+        kind = "signed" if layer(self.measurement) == "signed" else "not signed"
+        place: str = SENTENCES["place"]["alone" if self.among == 1 else "among"]
+        return place.format(rank=self.rank, among=self.among, kind=kind)
 
 
 @dataclass(frozen=True)
@@ -81,13 +91,19 @@ class Marks:
     """
 
     plain: float = KURTOSIS_THRESHOLD
-    outlying: float = KURTOSIS_THRESHOLD
     plain_of: str = ""
+    outlying: float = KURTOSIS_THRESHOLD
     outlying_of: str = ""
 
     def at(self, way: float) -> float:
         """The κ that lies so far from the controls (0) to the zero-shot models (1), in logs."""
         return float(self.plain * (self.outlying / self.plain) ** way)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The marks by the names that ``data/probe.yaml`` uses."""
+        values = vars(self) | {"below": self.at(1 / 3), "above": self.at(2 / 3)}
+        return {name: v if isinstance(v, str) else digits(v) for name, v in values.items()}
 
 
 def probe(
@@ -107,7 +123,7 @@ def probe(
     Raises ProbeError for fewer than `FEWEST_IMAGES` images, other shapes, transposed arrays,
     numbers that are not finite, and images whose features are all equal.
     """
-    return judge(measure.of_arrays(features, head, name, rows_are_images), list(recorded))
+    return judge(measure.of_arrays(features, head, name, rows_are_images), [*recorded])
 
 
 def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
@@ -126,51 +142,48 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
     4. Anything else: *cannot tell*, because there are too few images, or because κ, outlier
        coordinates and persistence do not go together.
     """
-    others = among(m, recorded)
-    marks = marks_of(others)
+    others = [other for other in recorded if other.model not in (m.model, title(m))]
+    marks, of_layer = marks_of(others), layer(m)
     answer, why = _answer(m, marks)
-    words = in_words(m) | _in_words(marks)
-    because = _SAID["because"][why].format(**words) if why else ""
-    alike = [other for other in others if _signed(other) == (layer(m) == "signed")]
+    words = in_words(m) | marks.words
+    because = SENTENCES["because"][why].format(**words) if why else ""
+    outlying = len(m.value("outlier_coordinates")) > 0
+    reasons = ["kurtosis" if marks.plain < marks.outlying else "kurtosis alone"]
+    reasons += ["outliers" if outlying else "no outliers", "leader", "mean"]
+    reasons += ["unread"] * bool("least" in words and m.value("least_directions"))
+    leading = _share_interval(m, "persistence_fraction")[0] > PERSISTENCE_THRESHOLD
+    cautions = {
+        "none": answer == "none",
+        "unfair": of_layer != "signed",
+        "untrained": leading and not outlying,
+        "few": m.counts["images"] < images_needed(m),
+    }
+    alike = [_kurtosis(other) for other in others if _signed(other) == (of_layer == "signed")]
     return Probe(
         m,
         answer,
-        _SAID["sentences"][answer].format(name=title(m), because=because),
-        (*_reasons(m, marks, words), _SAID["layers"][layer(m)].format(**words)),
-        tuple(_cautions(m, others, answer, words)),
-        rank=1 + sum(_kurtosis(other) > _kurtosis(m) for other in alike),
+        SENTENCES["sentences"][answer].format(name=title(m), because=because),
+        (
+            *(SENTENCES["reasons"][name].format(**words) for name in reasons),
+            SENTENCES["layers"][of_layer].format(**words),
+        ),
+        (
+            *SENTENCES["always"],
+            *(SENTENCES["cautions"][name].format(**words) for name in cautions if cautions[name]),
+            *_hanging(m, others, answer),
+        ),
+        rank=1 + sum(kurtosis > _kurtosis(m) for kurtosis in alike),
         among=1 + len(alike),
     )
 
 
-def _reasons(m: Measurement, marks: Marks, words: dict[str, Any]) -> list[str]:
-    outlying = len(m.value("outlier_coordinates")) > 0
-    names = ["kurtosis" if marks.plain < marks.outlying else "kurtosis alone"]
-    names += ["outliers" if outlying else "no outliers", "leader", "mean"]
-    names += ["unread"] * bool("least" in words and m.value("least_directions"))
-    return [_SAID["reasons"][name].format(**words) for name in names]
-
-
-def _cautions(
-    m: Measurement, others: Sequence[Measurement], answer: str, words: dict[str, Any]
-) -> Iterable[str]:
-    said, signed = _SAID["cautions"], layer(m) == "signed"
-    yield from said["always"]
-    if answer == "none":
-        yield said["none"]
-    if not signed:
-        yield said["unfair"]
-    leading = _share_interval(m, "persistence_fraction")[0] > PERSISTENCE_THRESHOLD
-    if leading and not len(m.value("outlier_coordinates")):
-        yield said["untrained"]
-    if m.counts["images"] < images_needed(m):
-        yield said["few"].format(**words)
+def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iterable[str]:
+    """Which recorded model alone decides the answer."""
     marks = marks_of(others)
     for model in filter(None, (marks.plain_of, marks.outlying_of)):
-        rest = [other for other in others if other.model != model]
-        without = _answer(m, marks_of(rest))[0]
-        if without != answer:  # which this one model decides
-            yield said["marks"].format(model=model, without=without)
+        without = _answer(m, marks_of([other for other in others if other.model != model]))[0]
+        if without != answer:
+            yield SENTENCES["cautions"]["marks"].format(model=model, without=without)
 
 
 def _answer(m: Measurement, marks: Marks) -> tuple[str, str]:
@@ -221,11 +234,8 @@ def interval(
     m: Measurement, mean: str = "kurtosis_mean", error: str = "kurtosis_standard_error"
 ) -> Interval:
     """The 95 % interval of a mean over images (Student's t), by default of κ."""
-    middle, spread = m.value(mean), m.value(error)
-    if not spread:
-        return middle, middle
-    low, high = scipy.stats.t.interval(0.95, m.counts["images"] - 1, middle, spread)
-    return float(low), float(high)
+    half = float(scipy.stats.t.ppf(0.975, m.counts["images"] - 1) * m.value(error))
+    return m.value(mean) - half, m.value(mean) + half
 
 
 def images_needed(m: Measurement) -> int:
@@ -238,20 +248,10 @@ def images_needed(m: Measurement) -> int:
 def marks_of(recorded: Sequence[Measurement]) -> Marks:
     """The marks that recorded models of signed layers set."""
     signed = [m for m in recorded if _signed(m)]
-    high = [m for m in signed if m.level == "zero_shot"]
-    low = [m for m in signed if m.level in ("random", "supervised")]
-    if not (low and high):
-        return Marks()
-    plain, outlying = max(low, key=_kurtosis), min(high, key=_kurtosis)
-    if _kurtosis(plain) >= _kurtosis(outlying):
-        return Marks()
-    return Marks(_kurtosis(plain), _kurtosis(outlying), plain.model, outlying.model)
-
-
-def among(m: Measurement, recorded: Iterable[Measurement]) -> list[Measurement]:
-    """Measurements of other models, by falling κ."""
-    others = [other for other in recorded if other.model not in (m.model, title(m))]
-    return sorted(others, key=_kurtosis, reverse=True)
+    low = [(_kurtosis(m), m.model) for m in signed if m.level in ("random", "supervised")]
+    high = [(_kurtosis(m), m.model) for m in signed if m.level == "zero_shot"]
+    apart = low and high and max(low)[0] < min(high)[0]
+    return Marks(*max(low), *min(high)) if apart else Marks()
 
 
 def known_models() -> list[Measurement]:
@@ -281,32 +281,43 @@ def _share_interval(m: Measurement, name: str) -> Interval:
 # Words
 
 
+#: How numbers of a unit are written.
+WRITTEN: dict[str, Callable[[float], str]] = {
+    "kurtosis": digits,
+    "fraction": share,
+    "fraction of the whole": share,
+    "coordinate": "{:.0f}".format,
+}
+
+
 def in_words(m: Measurement) -> dict[str, Any]:
-    """What can be said of the numbers, by the names that ``data/probe.yaml`` uses."""
-    profile, coordinates = m.value("profile"), m.value("outlier_coordinates")
-    images, leaders = m.counts["images"], m.value("leaders")
-    return _THRESHOLDS | {
+    """What can be said of the numbers, by the names that ``data/probe.yaml`` uses.
+
+    Single numbers have the names of the measurement.
+    """
+    profile, images, leaders = m.value("profile"), m.counts["images"], m.value("leaders")
+    words = {
+        name: WRITTEN[value.unit](value.value)
+        for name, value in m.values.items()
+        if value.unit in WRITTEN and not isinstance(value.value, list)
+    }
+    return {
+        **_THRESHOLDS,
+        **words,
         "images": images,
         "needed": images_needed(m),
-        "kurtosis": digits(_kurtosis(m)),
         "interval": _ends(interval(m), digits),
         "named": outliers(profile, m.value("outlier_threshold")),
         "largest": digits(profile.max()),
-        "they": "It leads" if len(coordinates) == 1 else "They lead",
+        "they": "It leads" if len(m.value("outlier_coordinates")) == 1 else "They lead",
         "lead": round(m.value("outliers_lead") * images),
-        "outliers_lead": share(m.value("outliers_lead")),
         "outliers_lead_interval": _ends(_share_interval(m, "outliers_lead")),
-        "leader": m.value("persistence_coordinate"),
-        "less_mean": digits(m.value("kurtosis_less_mean")),
         "less_mean_interval": _ends(interval(m, *LESS_MEAN), digits),
         "in_mean": share(1 - m.value("varying")),
-        "leads": share(m.value("persistence_fraction")),
         "leads_interval": _ends(_share_interval(m, "persistence_fraction")),
         "leaders": "no other one leads" if leaders == 1 else f"{leaders} different ones lead",
-        "negatives": share(m.value("negative_share")),
-        "zeros": share(m.value("zero_share")),
-        "reach": share(m.value("reach")),
         "absent": "positive" if m.value("negative_share") else "negative",
+        "layer": layer(m),
         "behind": layer(m).replace("behind a", "comes from behind a"),
         **_head_in_words(m),
     }
@@ -314,25 +325,19 @@ def in_words(m: Measurement) -> dict[str, Any]:
 
 def _head_in_words(m: Measurement) -> dict[str, str]:
     if "importance" not in m.values:
-        return {"privileged": "no head", "importance": "no head"}
+        return {"head": "none", "privileged": "no head", "importance": "no head"}
     importance, centred = m.value("importance"), m.value("importance_head_centred")
     classes, width, least = m.counts["classes"], m.counts["components"], m.value("least_directions")
     few = " (too few to vary in every direction)" if classes <= width else ""
     privileged = (importance >= m.value("privileged_threshold")).sum()
-    return {
+    words = {
         "privileged": f"{privileged} of {len(importance)}",
         "importance": f"{digits(importance[0])} ({digits(centred[0])})",
         "least": f"{least} of {width}",
-        "least_energy": share(m.value("least_energy")),
         "least_chance": share(least / width),
-        "least_kurtosis": digits(m.value("least_kurtosis")),
         "rows": f"{classes} rows{few}",
     }
-
-
-def _in_words(marks: Marks) -> dict[str, str]:
-    values = vars(marks) | {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
-    return {name: v if isinstance(v, str) else digits(v) for name, v in values.items()}
+    return words | {"head": SENTENCES["head"].format(**words)}
 
 
 def _ends(ends: Interval, form: Callable[[float], str] = "{:.1%}".format) -> str:
