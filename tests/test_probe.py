@@ -297,8 +297,8 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
     ("change", "said"),
     [
         (lambda text: "", "cannot be read as JSON"),
-        (lambda text: "{}", "numbers.json: format: Field required"),
-        (lambda text: "[" * 100_000, "cannot be read as JSON"),
+        (lambda text: "{}", "numbers.json: format: field required"),
+        (lambda text: "[" * 100_000, "cannot be read as a measurement"),
         (lambda text: text.replace("images, given", "<script> given"), "plain words are expected"),
         (lambda text: text.replace('"leaders"', '"followers"'), "no known quantity"),
     ],
