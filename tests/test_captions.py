@@ -14,8 +14,7 @@ import torch
 from PIL import Image
 from tiny import recipe
 
-from analysis.families.registry import Model
-from analysis.features import encoders, networks
+from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
 from analysis.images import find
 from companion.cli import main
@@ -128,7 +127,7 @@ def test_captions_from_one_command(train_set, monkeypatch, capsys):
     assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
     said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert (said["captions"], said["trained_on"], said["without_text"]) == (4, 2, 2)
-    loaded = encoders.load(Model.model_validate(said["entry"]))
+    loaded = encoders.load(checkpoints.find(str(path), level="captions"))
     assert loaded.model.level == "captions" and loaded.weights_sha256 == said["sha256"]
     torch.testing.assert_close(loaded.encoder.conv1.weight, clip.visual.conv1.weight)
     assert main(given) == 1 and "is there already" in capsys.readouterr().err

@@ -187,19 +187,10 @@ def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any
             f"{path.name} has numbers in {wrong[0]} that are not finite: the training failed; use "
             "a lower learning rate, in a recipe of your own."
         )
-    model = checkpoints.find(
-        str(path),
-        architecture=architecture,
-        name=result.stem,
-        level="captions",
-        pretraining="ImageNet-Captions",
-    )
-    encoders.load(model)
+    encoders.load(checkpoints.find(str(path), architecture=architecture, level="captions"))
     weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     notes = {"architecture": architecture, "level": "captions"}
-    # a note is about the file as it was
-    entry = model.model_dump(mode="json", exclude_defaults=True, exclude={"note"})
-    results.write(result, weights, notes, about, entry)
+    results.write(result, weights, notes, {"pretraining": "ImageNet-Captions", **about})
 
 
 def describe(options: TrainOptions) -> str:

@@ -154,11 +154,15 @@ class Training(LightningModule):
         processes = options.nodes * here
         self.plan = recipes.plan(settings, len(self.images), processes, options.micro_batch)
         self.made_from = {
-            "recipe": self.recipe.model_dump(mode="json"), "seed": options.seed,
-            "architecture": architecture, "processes": processes,
-            "micro_batch": self.plan.micro_batch, "data": self.images.what or self.images.name,
-            "images": self.images.manifest, "start": None,
-        }  # fmt: skip
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": options.seed,
+            "architecture": architecture,
+            "processes": processes,
+            "micro_batch": self.plan.micro_batch,
+            "data": self.images.what or self.images.name,
+            "images": self.images.manifest,
+            "start": None,
+        }
         self.curve: list[dict[str, float | int | None]] = []
 
     def build(self) -> None:
@@ -197,10 +201,13 @@ class Training(LightningModule):
         if settings.optimizer == "sgd":
             own = {"momentum": settings.momentum}
         optimizer = create_optimizer_v2(
-            self.net, "momentum" if settings.optimizer == "sgd" else settings.optimizer, lr=full,
-            weight_decay=settings.weight_decay, filter_bias_and_bn=settings.decayed == "matrices",
+            self.net,
+            "momentum" if settings.optimizer == "sgd" else settings.optimizer,
+            lr=full,
+            weight_decay=settings.weight_decay,
+            filter_bias_and_bn=settings.decayed == "matrices",
             **own,
-        )  # fmt: skip
+        )
         rate = LambdaLR(optimizer, lambda step: recipes.rate(settings, self.plan, step) / full)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
@@ -286,24 +293,23 @@ class Training(LightningModule):
 
     def write(self) -> None:
         """Write the checkpoint, and beside it what it is."""
-        model, name = self.model, self.images.name
+        name = self.images.name
         labels = f"{'ImageNet-1k' if name == TRAIN_SET else name} labels"
         notes = {
-            "architecture": model.architecture or "", "level": self.recipe.level,
-            "classes": json.dumps(self.images.classes), "normalize": json.dumps(self.finetuned),
-        }  # fmt: skip
+            "architecture": self.model.architecture or "",
+            "level": self.recipe.level,
+            "classes": json.dumps(self.images.classes),
+            "normalize": json.dumps(self.finetuned),
+        }
         about = {
-            "made_from": self.made_from, "images": len(self.images), "curve": self.curve,
+            "pretraining": self.model.pretraining if self.finetuned else labels,
+            "made_from": self.made_from,
+            "images": len(self.images),
+            "curve": self.curve,
             "accuracy": self.curve[-1]["accuracy"],
             "measured_on": self.val and (self.val.what or self.val.name),
-        }  # fmt: skip
-        entry = {
-            "name": self.result.stem, "level": self.recipe.level, "library": "open_clip",
-            "architecture": model.architecture, "width": model.width, "head": "own",
-            "pretraining": model.pretraining if self.finetuned else labels,
-            "preprocessing": model.preprocessing.model_dump(mode="json", exclude_defaults=True),
-        }  # fmt: skip
-        results.write(self.result, self.net.weights(), notes, about, entry)
+        }
+        results.write(self.result, self.net.weights(), notes, about)
 
 
 def find_model(options: TrainOptions) -> Model:
@@ -344,16 +350,23 @@ def run(options: TrainOptions) -> Path | None:
     if begun:
         results.check_same(state, training.made_from)
     trainer = Trainer(
-        accelerator=training.kind, devices=plan.processes // options.nodes,
-        num_nodes=options.nodes, strategy="ddp" if plan.processes > 1 else "auto",
+        accelerator=training.kind,
+        devices=plan.processes // options.nodes,
+        num_nodes=options.nodes,
+        strategy="ddp" if plan.processes > 1 else "auto",
         precision="bf16-mixed" if training.settings.precision == "bf16" else "32-true",
-        max_epochs=training.settings.epochs, accumulate_grad_batches=plan.accumulation,
+        max_epochs=training.settings.epochs,
+        accumulate_grad_batches=plan.accumulation,
         limit_train_batches=plan.epoch_steps * plan.accumulation,
-        reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0 if begun else -1,
-        use_distributed_sampler=False, default_root_dir=state.parent, logger=False,
-        enable_checkpointing=False, enable_model_summary=False,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0 if begun else -1,
+        use_distributed_sampler=False,
+        default_root_dir=state.parent,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
-    )  # fmt: skip
+    )
     try:
         trainer.fit(training, ckpt_path=state if begun else None, weights_only=True)
     except SystemExit as stop:  # how Lightning passes an interruption on

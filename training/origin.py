@@ -125,9 +125,13 @@ def grow(
     """
     s, own = settings, begun or drawn(locked, settings.width, seed)
     optimizer = ProjectionAdamW(
-        [(own.image, 1), (own.text, 1)], s.second_moment, learning_rate=s.learning_rate,
-        weight_decay=s.weight_decay, betas=(0.9, s.memory), gain=s.gain,
-    )  # fmt: skip
+        [(own.image, 1), (own.text, 1)],
+        s.second_moment,
+        learning_rate=s.learning_rate,
+        weight_decay=s.weight_decay,
+        betas=(0.9, s.memory),
+        gain=s.gain,
+    )
     of_scale = torch.optim.Adam([own.log_scale], s.learning_rate, betas=(0.9, s.memory))
     for step in range(s.steps):
         rows = batch_rows(len(locked.images), s.batch, seed, step)

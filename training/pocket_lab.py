@@ -138,21 +138,29 @@ def run(
     begun = recipe.start and weights_of(recipe.start, seed, folder)
     final = "val" in splits
     trained = objectives.train(
-        recipe, networks.architecture(recipe.architecture),
-        world().examples(emoji.CAPTIONS[recipe.styles], splits), world().prompts,
-        seed=seed, start=read_weights(begun).state if begun else None, device=device,
+        recipe,
+        networks.architecture(recipe.architecture),
+        world().examples(emoji.CAPTIONS[recipe.styles], splits),
+        world().prompts,
+        seed=seed,
+        start=read_weights(begun).state if begun else None,
+        device=device,
         watched=world().examples([emoji.IMAGENET], ["test" if final else "val"]),
-    )  # fmt: skip
+    )
     curve = [
         (recipe.name, seed, point.step, f"{point.loss:.5f}", f"{point.accuracy:.5f}")
         for point in trained.curve
     ]
     write_text(place / "curve.csv", pd.DataFrame(curve, columns=CURVE).to_csv(index=False))
     metadata = {
-        "architecture": recipe.architecture, "level": recipe.level, "seed": str(seed),
-        "recipe": key, "classes": json.dumps(emoji.CLASSES),
-        "normalize": json.dumps(recipe.objective != "supervised"), "image_size": str(POCKET.size),
-    }  # fmt: skip
+        "architecture": recipe.architecture,
+        "level": recipe.level,
+        "seed": str(seed),
+        "recipe": key,
+        "classes": json.dumps(emoji.CLASSES),
+        "normalize": json.dumps(recipe.objective != "supervised"),
+        "image_size": str(POCKET.size),
+    }
     with replaced(result) as part:
         objectives.write_tensors(objectives.halved(trained.weights), part, metadata)
         rows = [
@@ -222,10 +230,11 @@ def run_all(
         for rank in sorted(set(ranks)):
             part = [task for task, own in zip(tasks, ranks, strict=True) if own == rank]
             running = {
-                pool.submit(run, recipe, recipes, seed, folder, splits=splits, device=device):
-                f"{recipe.name} seed {seed}"
+                pool.submit(
+                    run, recipe, recipes, seed, folder, splits=splits, device=device
+                ): f"{recipe.name} seed {seed}"
                 for recipe, seed in sorted(part, key=lambda task: -task[0].steps)
-            }  # fmt: skip
+            }
             for future in as_completed(running):
                 done += 1
                 curve = pd.read_csv(future.result() / "curve.csv")

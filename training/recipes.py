@@ -308,12 +308,14 @@ def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
             f"{high:.0%} down to {low:.0%} of the peak (an estimate: not measured)"
         )
     values = recipe.settings.model_dump(exclude_none=True)
-    return "\n".join([
-        f"{recipe.title}: {architecture}, from {model}",
-        *(f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()),
-        *(f"  ({name}: {address})" for name, address in recipe.references.items()),
-        f"images: {made.images:,}",
-        f"{made.steps:,} updates of {made.batch:,} images: {made.processes} process"
-        f"{'es' * (made.processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
-        f"cost: {cost}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"{recipe.title}: {architecture}, from {model}",
+            *(f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()),
+            *(f"  ({name}: {address})" for name, address in recipe.references.items()),
+            f"images: {made.images:,}",
+            f"{made.steps:,} updates of {made.batch:,} images: {made.processes} process"
+            f"{'es' * (made.processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
+            f"cost: {cost}",
+        ]
+    )

@@ -40,33 +40,21 @@ def check_same(path: Path, made_from: Mapping[str, Any]) -> None:
 
 
 def write(
-    path: Path,
-    weights: Mapping[str, Tensor],
-    notes: Mapping[str, str],
-    about: Mapping[str, Any],
-    entry: Mapping[str, Any],
+    path: Path, weights: Mapping[str, Tensor], notes: Mapping[str, str], about: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint and what it is, in the reverse order: with the first all is there.
-
-    ``entry`` is for a family file that is edited by hand; where the weights lie is added to it.
-    """
+    """Write a checkpoint and what it is, in the reverse order: with the first all is there."""
     with replaced(path) as part:
         write_tensors(weights, part, notes)
-        sha256 = sha256_of(part)
-        content = {
-            "name": path.stem, "level": notes["level"], "sha256": sha256, **about,
-            "libraries": {name: version(name) for name in LIBRARIES},
-            "entry": {**entry, "weights": str(path.resolve()), "weights_sha256": sha256},
-        }  # fmt: skip
+        content = {"name": path.stem, "level": notes["level"], "sha256": sha256_of(part), **about}
+        content["libraries"] = {name: version(name) for name in LIBRARIES}
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         write_text(path.with_suffix(".json"), text)
 
 
 def next_commands(path: Path) -> str:
-    """Say how to make a finished checkpoint part of a family."""
-    beside = path.with_suffix(".json")
-    entry = json.loads(beside.read_text(encoding="utf-8"))["entry"]
-    name = entry["name"].replace(".", "-")
-    line = ["companion", "add", name, str(path), "--model", f"{name}-trained", "--level",
-            entry["level"], "--pretraining", entry["pretraining"]]  # fmt: skip
-    return f"{path}\nnext: {shlex.join(line)}\nor put `entry` of {beside.name} into a family file"
+    """Say how to make a finished checkpoint a family."""
+    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    name = about["name"].replace(".", "-")
+    line = ["companion", "add", name, str(path), "--model", f"{name}-trained"]
+    line += ["--level", about["level"], "--pretraining", about["pretraining"]]
+    return f"{path}\nnext: {shlex.join(line)}"

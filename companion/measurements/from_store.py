@@ -94,11 +94,15 @@ def measure(job: Job) -> Measurement:
     sidecars = [store.read_sidecar(path) for path in job.features()]
     what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
     return build(
-        job.experiment, job.family, job.model, taken.numbers, counts,
+        job.experiment,
+        job.family,
+        job.model,
+        taken.numbers,
+        counts,
         data=Data(name=job.data, what=what),
         provenance=of_sidecars(sidecars, pending.made_from(job), about, _task_of(head)),
         names=taken.names,
-    )  # fmt: skip
+    )
 
 
 def _of_features(measure: Callable[..., Quantities], job: Job, head: store.Head | None) -> Taken:

@@ -40,10 +40,17 @@ def build(
 ) -> Measurement:
     """Put numbers and provenance together into a checked measurement."""
     return Measurement(
-        format=2, experiment=experiment, family=family, model=model.name, level=model.level,
-        data=data, counts=counts, names=dict(names), provenance=provenance,
+        format=2,
+        experiment=experiment,
+        family=family,
+        model=model.name,
+        level=model.level,
+        data=data,
+        counts=counts,
+        names=dict(names),
+        provenance=provenance,
         values=values_with_units(experiment, numbers),
-    )  # fmt: skip
+    )
 
 
 def of_sidecars(

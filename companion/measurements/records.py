@@ -281,9 +281,13 @@ def _json(value: Any, depth: int) -> str:
         # between items only: no line ends within a text
         items = ", ".join(json.dumps(item).replace(" ", "\0") for item in value)
         wrapped = textwrap.fill(
-            items, 98, initial_indent=inner, subsequent_indent=inner, break_long_words=False,
+            items,
+            98,
+            initial_indent=inner,
+            subsequent_indent=inner,
+            break_long_words=False,
             break_on_hyphens=False,
-        ).replace("\0", " ")  # fmt: skip
+        ).replace("\0", " ")
         return f"[\n{wrapped}\n{' ' * depth}]"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
