@@ -26,9 +26,11 @@ SECOND_IMAGE = 7
 RED = (255, 0, 0)
 #: How files are called in the true sets, where it matters or differs.
 NAMES = {
-    "imagenet": "ILSVRC2012_val_{:08}.JPEG", "imagenet-v2": "{:040x}.jpeg",
-    "imagenet-sketch": "sketch_{}.JPEG", "objectnet": "{:015x}.png",
-}  # fmt: skip
+    "imagenet": "ILSVRC2012_val_{:08}.JPEG",
+    "imagenet-v2": "{:040x}.jpeg",
+    "imagenet-sketch": "sketch_{}.JPEG",
+    "objectnet": "{:015x}.png",
+}
 
 
 def damaged(images: ImageList) -> list[DamagedImageError]:
@@ -104,10 +106,13 @@ def save_parquet(
     names = list(names or images.classes)
     features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    kinds = pa.schema([
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        ("label", pa.int64()),
-    ], metadata=about)  # fmt: skip
+    kinds = pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("label", pa.int64()),
+        ],
+        metadata=about,
+    )
     order = np.random.default_rng(0).permutation(len(images))
     for number, rows in enumerate(np.array_split(order, files)):
         made = [_file(images, i) for i in rows.tolist()]

@@ -268,16 +268,22 @@ def recorded(family, model, data, top1, what=""):
     numbers = measures.accuracy(right, np.arange(used.images) % used.classes, used.classes)
     one = family.model(model)
     sidecar = {
-        "model": store.describe(one, one.weights_sha256 or "0" * 64), "precision": "fp32",
-        "dtype": "float32", "sha256": "1" * 64, "data": {"name": data},
+        "model": store.describe(one, one.weights_sha256 or "0" * 64),
+        "precision": "fp32",
+        "dtype": "float32",
+        "sha256": "1" * 64,
+        "data": {"name": data},
         "origin": {"weights": f"those of {model}"},
-    }  # fmt: skip
+    }
     return provenance.build(
-        "accuracy", family.name, one, numbers,
+        "accuracy",
+        family.name,
+        one,
+        numbers,
         {"images": used.images, "components": one.width, "classes": used.classes},
         records.Data(name=data, what=f"{described.title}{what}"),
         provenance.of_sidecars([sidecar], {"features": "1" * 64}, "made up"),
-    )  # fmt: skip
+    )
 
 
 TOPS = {
@@ -322,9 +328,11 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     families, claim = load_families("paper"), load_claims()["ER-order"]
 
     def judged(measured):
-        monkeypatch.setattr(records, "available", lambda experiment, family, data=None: [
-            m for m in measured if m.family == family.name
-        ])  # fmt: skip
+        monkeypatch.setattr(
+            records,
+            "available",
+            lambda experiment, family, data=None: [m for m in measured if m.family == family.name],
+        )
         return judge(claim, gather("paper", experiments=("accuracy",)))
 
     before = judged([])

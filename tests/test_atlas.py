@@ -87,9 +87,10 @@ def test_finetuned_models_beside_equally_accurate_ones(table):
     finetuned = timm.set_index(["model", "weights"])
     pool = supervised["imagenet"], supervised["er"]
     for name, er, excess, limit in (
-        ("base_patch32", 8.9, 6.0, 2.9), ("base_patch16", 15.9, 5.4, 3.0),
+        ("base_patch32", 8.9, 6.0, 2.9),
+        ("base_patch16", 15.9, 5.4, 3.0),
         ("large_patch14", 25.8, 6.2, 3.0),
-    ):  # fmt: skip
+    ):
         model = finetuned.loc[(f"vit_{name}_clip_224", "openai_ft_in1k")]
         found = matched_excess([model["imagenet"]], [model["er"]], *pool)
         told = 100 * np.array([model["er"], found.excess[0], found.limit[0]])

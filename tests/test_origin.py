@@ -161,9 +161,10 @@ def kept():
 def test_the_tables_are_of_the_plan_and_say_what_is_missing(kept):
     about = json.loads((pocket.POCKET / "origin.json").read_text(encoding="utf-8"))
     assert about["plan"] == sha256_of(pocket.POCKET / "origin.yaml")
-    assert about["tables"] == {
-        name: sha256_of(pocket.POCKET / name) for name in about["tables"]
-    } and len(about["tables"]) == 5  # fmt: skip
+    assert (
+        about["tables"] == {name: sha256_of(pocket.POCKET / name) for name in about["tables"]}
+        and len(about["tables"]) == 5
+    )
     assert about["checkpoints"] == {
         t: sha256_of(MAKE["checkpoint"](t)) for t in MAKE["PLAN"]["towers"]
     }

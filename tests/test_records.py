@@ -34,8 +34,11 @@ from companion.runs import execute, experiments
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
-CLIP = {path.parent.name: path for path in RECORDED if path.stem.startswith("vit_b_16-openai--")
-        and path.stem.endswith("coco_500_images")}  # fmt: skip
+CLIP = {
+    path.parent.name: path
+    for path in RECORDED
+    if path.stem.startswith("vit_b_16-openai--") and path.stem.endswith("coco_500_images")
+}
 CLIP["concepts"] = FOLDER / "concepts" / "vit_b_32-openai--textures.json"
 IMAGES = CLIP["outlier_features"]
 
@@ -45,11 +48,14 @@ def accuracy(images: int = 7500, what: str = "ImageNet-A"):
     source = read(IMAGES)
     labels = np.arange(images) % 200
     return provenance.build(
-        "accuracy", source.family, FAMILIES["vit_b_16"].model(source.model),
+        "accuracy",
+        source.family,
+        FAMILIES["vit_b_16"].model(source.model),
         measures.accuracy(labels % 3 == 0, labels, 200),
         {"images": images, "components": 512, "classes": 200},
-        source.data.model_copy(update={"name": "imagenet-a", "what": what}), source.provenance,
-    )  # fmt: skip
+        source.data.model_copy(update={"name": "imagenet-a", "what": what}),
+        source.provenance,
+    )
 
 
 @pytest.fixture
@@ -316,20 +322,26 @@ def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_p
         ("kurtosis_mean", 87.25, []),  # no more than rounding
         ("kurtosis_mean", 88.0, ["kurtosis_mean: 87.24 → 88"]),
         ("outlier_coordinates", [1, 442], ["outlier_coordinates: shape (1,) → (2,)"]),
-        ("counts/images", 400, ["counts: {'images': 500, 'components': 512} → "
-                                "{'images': 400, 'components': 512}"]),
+        (
+            "counts/images",
+            400,
+            ["counts: {'images': 500, 'components': 512} → {'images': 400, 'components': 512}"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_differences_are_more_than_rounding(edited, where, new, said):
     assert differences(read(IMAGES), read(edited("outlier_features", (where, new)))) == said
 
 
 def test_an_earlier_version_of_the_code_is_shown(edited):
     module = "analysis.metrics.outliers"
-    found = read(edited(
-        "outlier_features", ("provenance/version", "0.0.9"),
-        (f"provenance/made_from/{module}", "0" * 16),
-    ))  # fmt: skip
+    found = read(
+        edited(
+            "outlier_features",
+            ("provenance/version", "0.0.9"),
+            (f"provenance/made_from/{module}", "0" * 16),
+        )
+    )
     assert module in changed_code(found)
     assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
     assert module in code_note(found)
@@ -362,8 +374,11 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "far.csv").read_text("utf-8") == "model\na\n"
     capsys.readouterr()
-    for name, said in (("", "is a folder"), ("x.xlsx", "is written as .csv: give a name that ends"),
-                       ("no/x.csv", "there is no folder no")):  # fmt: skip
+    for name, said in (
+        ("", "is a folder"),
+        ("x.xlsx", "is written as .csv: give a name that ends"),
+        ("no/x.csv", "there is no folder no"),
+    ):
         assert cli.main(["export", name]) == 1
         assert said in capsys.readouterr().err
 

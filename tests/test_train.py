@@ -62,9 +62,12 @@ def examples(tokenizer):
 @pytest.fixture(scope="module", params=TOWERS)
 def architecture(request, tokenizer):
     text = {
-        "context_length": 8, "vocab_size": tokenizer.vocab_size, "width": 32, "heads": 2,
+        "context_length": 8,
+        "vocab_size": tokenizer.vocab_size,
+        "width": 32,
+        "heads": 2,
         "layers": 1,
-    }  # fmt: skip
+    }
     return {"embed_dim": 16, "vision_cfg": TOWERS[request.param], "text_cfg": text}
 
 

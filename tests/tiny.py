@@ -21,9 +21,12 @@ WIDTH = 24
 CLASSES = ("red", "green", "blue")
 PROMPTS = Prompts(CLASSES, CLASSES, ("a {} picture", "{}"))
 PREPROCESSING = {
-    "size": SIZE, "resize": 36, "interpolation": "bicubic", "mean": (0.5, 0.4, 0.3),
+    "size": SIZE,
+    "resize": 36,
+    "interpolation": "bicubic",
+    "mean": (0.5, 0.4, 0.3),
     "std": (0.2, 0.3, 0.4),
-}  # fmt: skip
+}
 TEXT = {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 2, "layers": 1}
 ARCHITECTURES = {
     "tiny-cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": SIZE},
@@ -98,11 +101,12 @@ def keep(model, data, features, labels=None, head=None, *, keys=(), folder=None,
     described = {"model": store.describe(model, "f" * 64), "precision": "fp32"}
     count = len(features)
     store.write_features(
-        store.features_path(model.name, data, folder), features,
+        store.features_path(model.name, data, folder),
+        features,
         np.full(count, -1) if labels is None else labels,
         store.row_numbers(keys or [str(i) for i in range(count)]),
         sidecar=described | {"data": {"name": data, "manifest": "m", "classes": (), **about}},
-    )  # fmt: skip
+    )
     if head is not None:
         store.write_head(store.head_path(model.name, data, folder), head, described)
 
@@ -132,11 +136,14 @@ def in_parts(state, folder, name="model"):
     from safetensors.torch import save_file
 
     names = sorted(state)
-    where = {key: f"{name}-0000{1 + (i > len(names) // 2)}-of-00002.safetensors"
-             for i, key in enumerate(names)}  # fmt: skip
+    where = {
+        key: f"{name}-0000{1 + (i > len(names) // 2)}-of-00002.safetensors"
+        for i, key in enumerate(names)
+    }
     for part in {*where.values()}:
-        save_file({key: state[key].contiguous() for key in names if where[key] == part},
-                  folder / part)  # fmt: skip
+        save_file(
+            {key: state[key].contiguous() for key in names if where[key] == part}, folder / part
+        )
     index = folder / f"{name}.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": where}))
     return index

@@ -90,22 +90,17 @@ def measured_zoo(table: pd.DataFrame, folder: Path = records.FOLDER) -> tuple[pd
     """
     zoo = clip(table)
     names = [zoo_name(row) for row in zoo.itertuples()]
-    experiments = dict.fromkeys(experiment for experiment, _ in ZOO_QUANTITIES.values())
     rows = [
         (m.data.title, m.model, column, float(np.max(m.value(quantity))))
-        for experiment in experiments
+        for column, (experiment, quantity) in ZOO_QUANTITIES.items()
         for m in records.read_all(experiment, folder=folder)
         if m.model in names
-        for column, (of, quantity) in ZOO_QUANTITIES.items()
-        if of == experiment
     ]
     numbers = pd.DataFrame(rows, columns=["images", "model", "quantity", "value"])
     numbers = numbers.drop_duplicates(["images", "model", "quantity"], keep="last")
     title = "" if numbers.empty else str(numbers["images"].value_counts(sort=True).index[0])
-    chosen = numbers[numbers["images"] == title].pivot(
-        index="model", columns="quantity", values="value"
-    )
-    chosen = chosen.reindex(index=names, columns=[*ZOO_QUANTITIES])
+    of_title = numbers[numbers["images"] == title].set_index(["model", "quantity"])["value"]
+    chosen = of_title.unstack("quantity").reindex(index=names, columns=[*ZOO_QUANTITIES])
     return zoo.join(chosen.set_axis(zoo.index)), title
 
 

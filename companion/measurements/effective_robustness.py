@@ -9,6 +9,7 @@ one table (`accuracies`), the pool's line, and the distance to it (`analysis.met
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
@@ -93,21 +94,17 @@ class View(NamedTuple):
 
 def view(name: Name, v2: V2 = CLIP_V2) -> View:
     """The view of that name. ``v2``: the variant of ImageNet-V2 in the published pool."""
-    if name == "five" or name == "four":
-        return View(
-            SHIFTS[name],
-            accuracies.baseline_pool(accuracies.wide(accuracies.load(), v2, SHIFTS[name])),
-        )
-    return View(SHIFTS[name], accuracies.pocket_pool(name))
+    if name == "unseen" or name == "seen":
+        return View(SHIFTS[name], accuracies.pocket_pool(name))
+    every = accuracies.wide(accuracies.load(), v2, SHIFTS[name])
+    return View(SHIFTS[name], accuracies.baseline_pool(every))
 
 
 def views(edition: Edition, v2: V2 = CLIP_V2) -> tuple[View, View]:
     """The two views of an edition, the main one first."""
-    return (
-        (view("unseen"), view("seen"))
-        if edition == "pocket"
-        else (view("five", v2), view("four", v2))
-    )
+    if edition == "pocket":
+        return view("unseen"), view("seen")
+    return view("five", v2), view("four", v2)
 
 
 def effective(
@@ -154,13 +151,11 @@ def fit_choices(table: pd.DataFrame | None = None) -> pd.DataFrame:
     Columns: v2, kinds, models (in the pool), slope, intercept, r.
     """
     table = accuracies.load() if table is None else table
-    choices = [(v2, kinds) for kinds in get_args(Pool) for v2 in get_args(V2)]
-    pools = [accuracies.baseline_pool(accuracies.wide(table, v2), kinds) for v2, kinds in choices]
-    rows = [
-        (*choice, len(pool), line.slope, line.intercept, line.r)
-        for choice, pool in zip(choices, pools, strict=True)
-        for line in [_line(pool)]
-    ]
+    rows = []
+    for kinds, v2 in itertools.product(get_args(Pool), get_args(V2)):
+        pool = accuracies.baseline_pool(accuracies.wide(table, v2), kinds)
+        line = _line(pool)
+        rows.append((v2, kinds, len(pool), line.slope, line.intercept, line.r))
     return pd.DataFrame(rows, columns=["v2", "kinds", "models", "slope", "intercept", "r"])
 
 
@@ -178,13 +173,11 @@ def groups(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
                 same = er[(er["family"] == family.name) & (er["level"] == level)]
                 if level != "supervised":
                     same = same[same["pretraining"] == model.pretraining]
-                known = same[["er", "low", "high"]].median()
-                known[["low", "high"]] *= 1 if len(same) == 1 else np.nan
-                names = (family.name, family.title, model.pretraining, level)
-                rows.append((*names, *known))
-    return pd.DataFrame(
-        rows, columns=["family", "title", "pretraining", "level", "er", "low", "high"]
-    )
+                median = same[["er", "low", "high"]].median()
+                median[["low", "high"]] *= 1 if len(same) == 1 else np.nan
+                rows.append((family.name, family.title, model.pretraining, level, *median))
+    columns = ["family", "title", "pretraining", "level", "er", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
@@ -195,10 +188,8 @@ def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
     """
     answers: list[bool] = []
     for _, same in er[er["source"] != MEASURED].groupby("seed"):
-        known = groups(same, {family.name: family}).pivot(
-            index="pretraining", columns="level", values="er"
-        )
-        known = known[list(ORDER)].dropna()
+        each = groups(same, {family.name: family}).set_index(["pretraining", "level"])["er"]
+        known = each.unstack("level")[list(ORDER)].dropna()
         answers += (known.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).tolist()
     return answers
 
@@ -227,10 +218,8 @@ def by_shift(
         parts.append(models.melt([*MODELS, "imagenet"], list(view.shifts), "shift", "accuracy"))
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     found = found.drop_duplicates(["name", "source", "model", "seed", "shift"])
-    expects = [
-        float(lines[str(shift)].predict(inside))
-        for shift, inside in found[["shift", "imagenet"]].itertuples(index=False)
-    ]
+    pairs = found[["shift", "imagenet"]].itertuples(index=False)
+    expects = [float(lines[str(shift)].predict(inside)) for shift, inside in pairs]
     return found.assign(er=found["accuracy"].astype(float) - expects), lines
 
 

@@ -22,13 +22,13 @@ def everything(families: Mapping[str, Family]) -> pd.DataFrame:
     unit, error (the standard error that the measurement gives for it, if any), evidence, inferred
     (why the model's identity is not certain, if it is not), code_changed (since it was taken).
     """
-    found = (
-        m
+    return pd.DataFrame(
+        row
         for experiment in get_args(Experiment)
         for family in families.values()
         for m in records.available(experiment, family)
+        for row in _rows(m)
     )
-    return pd.DataFrame([row for m in found for row in _rows(m)])
 
 
 def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
@@ -56,14 +56,8 @@ def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
 
 def _errors(m: Measurement, name: str, values: np.ndarray) -> np.ndarray:
     """The standard errors that a measurement gives for a quantity, NaN where there are none."""
-    names = (
-        f"{name}_error",
-        f"{name}_standard_error",
-        f"{name.removesuffix('_mean')}_standard_error",
-    )
-    for other in names:
-        if other in m.values and other != name:
-            found = np.asarray(m.value(other), dtype=np.float64)
-            if found.shape == values.shape:
-                return found
+    stem = name.removesuffix("_mean")
+    for other in (f"{name}_error", f"{name}_standard_error", f"{stem}_standard_error"):
+        if other in m.values and np.shape(m.value(other)) == values.shape:
+            return np.asarray(m.value(other), dtype=np.float64)
     return np.full(values.shape, np.nan)

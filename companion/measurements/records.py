@@ -267,29 +267,23 @@ def to_text(measurement: Measurement, *, seal: bool = False) -> str:
 
 
 def _json(value: Any, depth: int) -> str:
-    inner = " " * (depth + 1)
-    if isinstance(value, dict) and value:
+    inner, outer = " " * (depth + 1), " " * depth
+    if not isinstance(value, dict | list) or not value:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, dict):
         lines = [f"{inner}{json.dumps(k)}: {_json(v, depth + 1)}" for k, v in value.items()]
-        return "{\n" + ",\n".join(lines) + f"\n{' ' * depth}}}"
-    if isinstance(value, list) and value and isinstance(value[0], (list, dict)):
+        return "{\n" + ",\n".join(lines) + f"\n{outer}}}"
+    if isinstance(value[0], list | dict):
         lines = [inner + _json(item, depth + 1) for item in value]
-        return "[\n" + ",\n".join(lines) + f"\n{' ' * depth}]"
-    if isinstance(value, list) and value:
-        flat = ", ".join(json.dumps(item) for item in value)
-        if len(flat) + depth < 80:
-            return f"[{flat}]"
-        # between items only: no line ends within a text
-        items = ", ".join(json.dumps(item).replace(" ", "\0") for item in value)
-        wrapped = textwrap.fill(
-            items,
-            98,
-            initial_indent=inner,
-            subsequent_indent=inner,
-            break_long_words=False,
-            break_on_hyphens=False,
-        ).replace("\0", " ")
-        return f"[\n{wrapped}\n{' ' * depth}]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return "[\n" + ",\n".join(lines) + f"\n{outer}]"
+    flat = ", ".join(map(json.dumps, value))
+    if len(flat) + depth < 80:
+        return f"[{flat}]"
+    wrap = textwrap.TextWrapper(98, initial_indent=inner, subsequent_indent=inner)
+    wrap.break_long_words = wrap.break_on_hyphens = False
+    # between items only: no line ends within a text
+    items = ", ".join(json.dumps(item).replace(" ", "\0") for item in value)
+    return "[\n" + wrap.fill(items).replace("\0", " ") + f"\n{outer}]"
 
 
 def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
