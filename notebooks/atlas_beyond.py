@@ -28,14 +28,12 @@ from companion.measurements import accuracies, atlas
 from companion.publish import plots, robustness, style
 from companion.publish.page import Page
 
-table = accuracies.load()
-every = atlas.clip(table)
-high = every[every["imagenet"] > least].reset_index(drop=True)
+high = atlas.clip(accuracies.load()).query("imagenet > @least").reset_index(drop=True)
 elsewhere = atlas.elsewhere(high)
 high["others"] = elsewhere.mean(axis=1)
 families = high["group"].nunique()
 drawn = {"resamples": resamples, "seed": seed}
-page = Page("atlas_beyond", "published", resamples=resamples, seed=seed)
+page = Page("atlas_beyond", "published", **drawn)
 
 # %% [markdown]
 # ## Data set by data set
@@ -63,14 +61,14 @@ page.figure(
     least=100 * least,
     families=families,
 )
-above, below = given[given["low"] > 0], given[given["high"] < 0]
-for name, apart in (("above", above), ("below", below)):
-    cells = [
-        f"{of} {value:.2f} ({low:.2f} to {top:.2f})"
-        for of, value, low, top in apart[["of", "rank correlation", "low", "high"]].to_numpy()
-    ]
-    page.texts({name: style.minus(", ".join(cells)) or "none"})
-page.texts(expected=f"{0.05 * len(given):.1f}")
+cells = given.drop(columns=["panel", "level"]).apply(
+    lambda row: style.minus("{} {:.2f} ({:.2f} to {:.2f})".format(*row)), axis=1
+)
+page.texts(
+    above=", ".join(cells[given["low"] > 0]) or "none",
+    below=", ".join(cells[given["high"] < 0]) or "none",
+    expected=f"{0.05 * len(given):.1f}",
+)
 
 # %% [markdown]
 # ## The mean of all other data sets

@@ -24,18 +24,12 @@ import pandas as pd
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import effective_robustness
 from companion.measurements import accuracies, atlas
-from companion.measurements.accuracies import CLIP_V2, FOUR_SHIFTS
-from companion.measurements.effective_robustness import view
+from companion.measurements.accuracies import CLIP_V2
 from companion.publish.page import Page
 from companion.publish.style import points
 
 table = accuracies.load()
-line = view("four").line
-timm = atlas.models(table, FOUR_SHIFTS).query("source == 'timm'")
-timm = timm.assign(er=effective_robustness(timm["shifted"], timm["imagenet"], line))
-supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
-weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
-ordinary = supervised["imagenet"], supervised["er"]
+supervised = atlas.ordinary(atlas.on_four_shifts(table))
 page = Page("atlas_bias", "published")
 
 # %% [markdown]
@@ -64,13 +58,13 @@ page.table(
     "bias",
     rows,
     pool=len(pool),
-    weights=weights,
+    weights=supervised.groupby(["model", "weights"]).ngroups,  # each at its image sizes
     lowest=points(easier.min()),
     highest=points(easier.max()),
 )
 
 # %%
-page.texts(supervised_rank=f"{rank_correlation(*ordinary):.2f}")
+rank = rank_correlation(supervised["imagenet"], supervised["er"])
 accurate = supervised[supervised["imagenet"] > 0.84]
 slope = np.polyfit(accurate["imagenet"], accurate["er"], 1)[0]
-page.texts(supervised_slope=f"{slope:.1f}")
+page.texts(supervised_rank=f"{rank:.2f}", supervised_slope=f"{slope:.1f}")

@@ -28,12 +28,13 @@ from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.publish import robustness
 from companion.publish.page import Page
-from companion.publish.style import minus, percent, points
+from companion.publish.style import percent, points
 
 table = accuracies.load()
 clip = atlas.clip(table)
 usable = clip[clip["imagenet"] > 0.1]  # the smallest pools give models near chance
 drawn = {"resamples": resamples, "seed": seed}
+page = Page("atlas_data", "published", **drawn)
 
 
 def span(values, write):
@@ -41,7 +42,10 @@ def span(values, write):
     return f"{write(values.min())} to {write(values.max())}"
 
 
-page = Page("atlas_data", "published", resamples=resamples, seed=seed)
+def slope_of(imagenet, shifted):
+    """How steep the line through some models is."""
+    return fit_baseline(imagenet, shifted).slope
+
 
 # %% [markdown]
 # ## A line of one collection: DataComp's and CommonPool's models on that project's three backbones
@@ -52,23 +56,21 @@ pools = clip[(clip["group"] == "DataComp") & backbones]
 line = fit_baseline(pools["imagenet"], pools["shifted"])
 pools = pools.assign(off=pools["shifted"] - line.predict(pools["imagenet"]))
 bent = curvature(pools["imagenet"], pools["shifted"])
-others = clip[~clip.index.isin(pools.index)]
+others = clip.drop(pools.index)
 others = others.assign(level="", look="small", series=f"other zero-shot models ({len(others)})")
 large = pools.assign(look="filled", series=f"DataComp and CommonPool ({len(pools)})")
-shown = pd.concat([others, large]).assign(label="")
+shown = pd.concat([others, large])
+shown = shown.assign(label="", of=shown["model"] + " " + shown["weights"])
 lines = {
     "their line": line.predict,
     "their parabola": lambda x: inverse_logit(np.polyval(bent.coefficients, logit(x))),
 }
 refits = bootstrap_baselines(pools["imagenet"], pools["shifted"], resamples, seed)
-constants = minus(f"slope {line.slope:.3f}, intercept {line.intercept:.3f}, r {line.r:.3f}")
 page.figure(
     "line",
-    robustness.on_logit_axes(
-        shown.assign(of=shown["model"] + " " + shown["weights"]), FIVE_SHIFTS, lines, refits
-    ),
+    robustness.on_logit_axes(shown, FIVE_SHIFTS, lines, refits),
     models=len(pools),
-    constants=constants,
+    **vars(line),
 )
 page.holds(bent.p_value < 0.001, "the relation is bent", "published")
 figures, power = f"{bent.p_value:.1e}".split("e")
@@ -88,7 +90,7 @@ page.table(
             "ImageNet (%)": span(rows["imagenet"], percent),
             "ER (points)": span(rows["er"], points),
             "off the line (points)": span(rows["off"], points),
-            "slope": f"{fit_baseline(rows['imagenet'], rows['shifted']).slope:.2f}",
+            "slope": f"{slope_of(rows['imagenet'], rows['shifted']):.2f}",
         }
         for name, rows in pools.sort_values("imagenet").groupby("data", sort=False)
     ),
@@ -100,7 +102,7 @@ page.table(
 # %%
 common = fit_baseline(usable["imagenet"], usable["shifted"])
 usable = usable.assign(off=usable["shifted"] - common.predict(usable["imagenet"]))
-ordered = usable.groupby("data")["off"].mean().sort_values(ascending=False).index
+by_data = sorted(usable.groupby("data"), key=lambda group: -group[1]["off"].mean())
 page.table(
     "families",
     (
@@ -112,8 +114,7 @@ page.table(
             "off (points)": points(rows["off"].mean()),
             "lowest to highest": span(rows["off"], points),
         }
-        for name in ordered
-        for rows in [usable[usable["data"] == name]]
+        for name, rows in by_data
     ),
     models=len(usable),
     slope=common.slope,
@@ -133,13 +134,10 @@ for name, causes in {"data": ["group"], "size": ["size"], "both": ["group", "siz
 page.texts(
     explained_models=len(strong),
     rank=robustness.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
+    slope=robustness.statistic(slope_of, usable, "imagenet", "shifted", **drawn),
 )
-slopes = usable, "imagenet", "shifted"
-page.texts(slope=robustness.statistic(lambda x, y: fit_baseline(x, y).slope, *slopes, **drawn))
-for name, rows in {
-    "left-out": usable,
-    "left-out-less": usable[usable["group"] != "NLLB-CLIP"],
-}.items():
+less = usable[usable["group"] != "NLLB-CLIP"]
+for name, rows in {"left-out": usable, "left-out-less": less}.items():
     error = left_out_error(rows["imagenet"], rows["shifted"], rows["group"])
     page.texts(
         {

@@ -26,20 +26,13 @@ from analysis.metrics import robustness as metrics
 from analysis.metrics.indicators import interval
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.measurements import accuracies, atlas
-from companion.measurements.accuracies import FOUR_SHIFTS
-from companion.measurements.effective_robustness import view
 from companion.publish import plots, robustness
 from companion.publish.page import Page
 from companion.publish.style import percent, points, with_interval
 
-table = accuracies.load()
-line = view("four").line
-four = atlas.models(table, FOUR_SHIFTS)
-four = four.assign(er=effective_robustness(four["shifted"], four["imagenet"], line))
-timm = four[four["source"] == "timm"]
-supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
-finetuned = timm[timm["level"] == "finetuned"].sort_values("imagenet")
-weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
+four = atlas.on_four_shifts(accuracies.load())
+supervised = atlas.ordinary(four)
+finetuned = four.query("source == 'timm' and level == 'finetuned'").sort_values("imagenet")
 page = Page("atlas_matched", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
@@ -95,8 +88,8 @@ page.table(
     reach=100 * reach,
     kinds=kinds.nunique(),
     slope=modern.slope,
-    minus_intercept=-modern.intercept,
-    weights=weights,
+    intercept=modern.intercept,
+    weights=supervised.groupby(["model", "weights"]).ngroups,  # each at its image sizes
 )
 
 # %%
@@ -108,12 +101,12 @@ parts = {
     "finetuned CLIP": finetuned.assign(
         look="filled", low=finetuned["expected"], high=finetuned["er"]
     ),
-    "expected at that accuracy": finetuned.assign(
+    "expected at that accuracy": finetuned.dropna(subset="expected").assign(
         level="supervised", look="hollow", er=finetuned["expected"]
-    ).dropna(subset="er"),
+    ),
 }
-shown = pd.concat([rows.assign(series=name) for name, rows in parts.items()], ignore_index=True)
-shown = shown[(shown["imagenet"] > 0.6)].assign(of=shown["model"], **{X: 100 * shown["imagenet"]})
+shown = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet > 0.6")
+shown = shown.assign(of=shown["model"], **{X: 100 * shown["imagenet"]})
 counts = shown["series"].value_counts()
 page.figure(
     "equals",
@@ -126,11 +119,9 @@ page.figure(
 )
 
 # %%
-comparable = (finetuned["excess"] - finetuned["limit"]).dropna()
-page.holds(
-    (comparable > 0).all(),
-    "lie further above the expectation than 97.5 % of the supervised models do",
-)
+comparable = finetuned.dropna(subset=["excess", "limit"])
+further = "lie further above the expectation than 97.5 % of the supervised models do"
+page.holds((comparable["excess"] > comparable["limit"]).all(), further)
 page.texts(exceed=len(comparable))
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():

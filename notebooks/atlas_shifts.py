@@ -32,8 +32,7 @@ from companion.publish import plots, robustness
 from companion.publish.page import Page
 from companion.publish.style import minus
 
-every = atlas.models(accuracies.load())
-clip = every[every["source"] == "open_clip"]
+clip = atlas.clip(accuracies.load())
 page = Page("atlas_shifts", "published", resamples=resamples, seed=seed)
 
 # %% [markdown]
@@ -68,24 +67,17 @@ shown = pd.DataFrame(
         Y: off[["objectnet", "imagenet_a"]].mean(axis=1),
     }
 )
-means = shown.groupby("group").filter(lambda own: len(own) > 1).groupby("group")[[X, Y]].mean()
-named = means.reset_index().assign(of=means.index, level="zero_shot", label=means.index)
+several = shown[shown["group"].duplicated(keep=False)]
+means = several.groupby("group", as_index=False)[[X, Y]].mean()
+named = means.assign(of=means["group"], level="zero_shot", label=means["group"])
 parts = [
     shown.assign(look="small", label="", series="a model"),
     named.assign(look="filled", series="mean of a data family"),
 ]
+shown = pd.concat(parts, ignore_index=True)
+axes = {"verticals": {"": 0}, "horizontals": {"": 0}}
 page.figure(
-    "kinds",
-    plots.scatter(
-        pd.concat(parts, ignore_index=True),
-        X,
-        Y,
-        labels="label",
-        verticals={"": 0},
-        horizontals={"": 0},
-        height=3.8,
-    ),
-    models=len(high),
+    "kinds", plots.scatter(shown, X, Y, labels="label", height=3.8, **axes), models=len(high)
 )
 
 # %%

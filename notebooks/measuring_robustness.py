@@ -52,10 +52,8 @@ assert np.isclose([slope, intercept], [line.slope, line.intercept]).all()
 # %%
 soups = five[five["source"] == "model_soups"]
 zero_shot = five[five["level"] == "zero_shot"].sort_values("er")
-page.holds(
-    (five["high"] - five["er"]).max() < 0.0055,
-    "an ER over five shifts are at most about half a point",
-)
+half = (five["high"] - five["er"]).max() < 0.0055
+page.holds(half, "an ER over five shifts are at most about half a point")
 NAMED = {
     "vit_l_14-openai": "ViT-L/14 OpenAI",
     "vit_l_14-datacomp": "ViT-L/14 DataComp-1B",
@@ -78,11 +76,10 @@ page.figure("levels", robustness.by_level(by_level), holds=not rises.any(axis=No
 spread = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 page.table("table-1", robustness.level_table(of_five, spread), soups=len(soups))
 
-constants = "slope {0.slope:.3f}, intercept {0.intercept:.3f}, r {0.r:.3f}"
 page.table(
     "four-shifts",
     robustness.level_table(of_four),
-    line=style.minus(constants.format(view_four.line)),
+    **vars(view_four.line),
 )
 
 # %%
@@ -101,11 +98,15 @@ page.figure(
 )
 
 # %%
-for name, place in {"er-lowest": 0, "er-highest": -1}.items():
-    model = zero_shot.iloc[place]
-    page.texts(
-        {name: "{0} points ({1.title}, {1.pretraining})".format(style.points(model["er"]), model)}
-    )
-page.texts(pool_size=len(pool))
-mean = choices[(choices["v2"] == "mean") & (choices["kinds"] == "all")].iloc[0]
-page.texts(fit_constants=style.minus(constants.format(mean)))
+ends = [
+    f"{style.points(model.er)} points ({model.title}, {model.pretraining})"
+    for model in zero_shot.iloc[[0, -1]].itertuples()
+]
+mean = choices.query("v2 == 'mean' and kinds == 'all'").iloc[0]
+constants = f"slope {mean['slope']:.3f}, intercept {mean['intercept']:.3f}, r {mean['r']:.3f}"
+page.texts(
+    er_lowest=ends[0],
+    er_highest=ends[1],
+    pool_size=len(pool),
+    fit_constants=style.minus(constants),
+)

@@ -45,20 +45,17 @@ accuracy = {
     level.replace("_", "-"): of_style[named.at_level(level)[0].name].reindex(shown)
     for level in ("supervised", "zero_shot")
 }
-lost = [values.iloc[0] - values.iloc[1:].mean() for values in accuracy.values()]
+inside = {name: values.iloc[0] for name, values in accuracy.items()}
+outside = {name: values.iloc[1:].mean() for name, values in accuracy.items()}
+lost = [inside[name] - outside[name] for name in accuracy]
 page.figure(
     "styles",
     sketches.one_in_styles(emoji.load(), concept, accuracy),
     "recorded",
     holds=lost[0] > lost[1] > 0,
 )
-for name, values in accuracy.items():
-    page.texts(
-        {
-            f"{name}-inside": f"{style.percent(values.iloc[0])} %",
-            f"{name}-outside": f"{style.percent(values.iloc[1:].mean())} %",
-        }
-    )
+for where, shares in {"inside": inside, "outside": outside}.items():
+    page.texts({f"{name}-{where}": f"{style.percent(share)} %" for name, share in shares.items()})
 
 # %% [markdown]
 # ## Effective robustness as an arrow
@@ -77,21 +74,17 @@ page.figure(
 # ## One model, three baselines
 
 # %%
-four = atlas.models(accuracies.load(), accuracies.FOUR_SHIFTS)
-four = four.assign(er=effective_robustness(four["shifted"], four["imagenet"], view("four").line))
-timm = four[four["source"] == "timm"]
-supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
-modern = fit_baseline(supervised["imagenet"], supervised["shifted"])
-model = timm.set_index(["model", "weights"]).loc[("vit_large_patch14_clip_224", "openai_ft_in1k")]
-matched = matched_excess(
-    [model["imagenet"]], [model["er"]], supervised["imagenet"], supervised["er"]
-)
+four = atlas.on_four_shifts(accuracies.load())
+ordinary = atlas.ordinary(four)
+modern = fit_baseline(ordinary["imagenet"], ordinary["shifted"])
+(model,) = four.query(
+    "model == 'vit_large_patch14_clip_224' and weights == 'openai_ft_in1k'"
+).itertuples()
+matched = matched_excess([model.imagenet], [model.er], ordinary["imagenet"], ordinary["er"])
 baselines = {
-    "line of the testbed": model["er"],
-    "line of modern models": effective_robustness(model["shifted"], model["imagenet"], modern),
+    "line of the testbed": model.er,
+    "line of modern models": effective_robustness(model.shifted, model.imagenet, modern),
     "equally accurate models": matched.excess[0],
 }
-falling = list(baselines.values())
-page.figure(
-    "three", sketches.bars(baselines, "finetuned"), holds=falling == sorted(falling, reverse=True)
-)
+falling = pd.Series(baselines).is_monotonic_decreasing
+page.figure("three", sketches.bars(baselines, "finetuned"), holds=falling)

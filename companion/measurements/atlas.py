@@ -24,10 +24,12 @@ from companion.measurements.accuracies import (
     CLASSES,
     CLIP_V2,
     FIVE_SHIFTS,
+    FOUR_SHIFTS,
     MODEL_KEY,
     AccuracyError,
     wide,
 )
+from companion.measurements.effective_robustness import view
 from companion.measurements.quantities import Experiment
 
 PRETRAINING = ROOT / "data" / "published" / "pretraining.csv"
@@ -65,6 +67,21 @@ def clip(table: pd.DataFrame) -> pd.DataFrame:
     every = models(table)
     zero_shot = every[every["source"] == "open_clip"].reset_index(drop=True)
     return zero_shot.assign(er=effective_robustness(zero_shot["shifted"], zero_shot["imagenet"]))
+
+
+def on_four_shifts(table: pd.DataFrame) -> pd.DataFrame:
+    """`models` with accuracies on all shifts but ObjectNet, and their robustness, `er`.
+
+    Against the line that is refitted to these shifts, a fraction.
+    """
+    every = models(table, FOUR_SHIFTS)
+    er = effective_robustness(every["shifted"], every["imagenet"], view("four").line)
+    return every.assign(er=er)
+
+
+def ordinary(models: pd.DataFrame) -> pd.DataFrame:
+    """timm's supervised models that were trained on ImageNet-1k alone."""
+    return models.query("source == 'timm' and level == 'supervised' and group == 'ImageNet-1k'")
 
 
 def elsewhere(models: pd.DataFrame) -> pd.DataFrame:

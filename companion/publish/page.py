@@ -202,7 +202,7 @@ class Page:
         if unused := sorted(values.keys() - _fields(*texts.values(), self.captions[name].caption)):
             raise CaptionError(f"{where}: the notebook gives {unused}, which no text names.")
         filled = {
-            key: FIELD.sub(lambda field: format(given[field[1]], field[2] or ""), text)
+            key: FIELD.sub(lambda field: _written(given[field[1]], field[2] or ""), text)
             for key, text in texts.items()
         }
         return caption.model_copy(update=filled)
@@ -222,6 +222,11 @@ class Page:
         message = caption.caption.split(". ")[0].rstrip(".")
         self._guard(holds, message, about["evidence"], name)
         _display(kind, name, data, **about, **caption.model_dump(exclude={"pocket", "missing"}))
+
+
+def _written(value: object, form: str) -> str:
+    """A text as it is, or a number with a true minus sign."""
+    return value if isinstance(value, str) else style.minus(format(value, form))
 
 
 def _fields(*texts: str) -> set[str]:
