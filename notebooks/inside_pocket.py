@@ -28,7 +28,7 @@ import pandas as pd
 
 from companion.measurements import accuracies
 from companion.measurements.pending import TRAINING
-from companion.publish import measured, plots, pocket_models, words
+from companion.publish import measured, plots, pocket_models
 from companion.publish.page import Page
 from companion.publish.style import percent, span, with_interval
 
@@ -50,15 +50,10 @@ page = Page("inside_pocket", "recorded, live")
 
 # %%
 ER = "ER, unseen styles (points)"
-columns = {"backbone": "panel", "kurtosis": "activation kurtosis κ", "er": ER}
-ends = {"er_low": "low", "er_high": "high"}
-marks = trained[["of", "level", "look", *columns, *ends]].rename(columns=columns | ends)
-page.figure(
-    "indicator",
-    plots.scatter(
-        marks, "activation kurtosis κ", ER, log="x", verticals={"Gaussian": 3, "CLIP": 87}
-    ),
-)
+KAPPA, MARKED = "activation kurtosis κ", {"Gaussian": 3, "CLIP": 87}
+columns = {"backbone": "panel", "kurtosis": KAPPA, "er": ER, "er_low": "low", "er_high": "high"}
+marks = trained[["of", "level", "look", *columns]].rename(columns=columns)
+page.figure("indicator", plots.scatter(marks, KAPPA, ER, log="x", verticals=MARKED))
 page.texts(
     random_persistence=span(untrained["persistence"]),
     random_kurtosis=span(untrained["kurtosis"]),
@@ -71,15 +66,15 @@ page.holds(high > low and found["kurtosis"].max() < 4, "persistence without a hi
 # ## Privileged directions
 
 # %%
-shown = {"importance": "largest importance (times the mean)", "centred": "head mean-centred"}
+GIVEN, CENTRED = "largest importance (times the mean)", "head mean-centred"
+columns = {"importance": GIVEN, "centred": CENTRED}
+marks = found.assign(panel=found["backbone"], of=found["title"]).rename(columns=columns)
 page.figure(
     "importance",
     plots.marks(
-        found[["backbone", "title", "level", *shown]].rename(
-            columns=shown | {"backbone": "panel", "title": "of"}
-        ),
-        shown["importance"],
-        other=shown["centred"],
+        marks[["panel", "of", "level", GIVEN, CENTRED]],
+        GIVEN,
+        other=CENTRED,
         verticals={"privileged": privileged_threshold},
         limits=(0, 1.1 * found["importance"].max()),
     ),
@@ -91,7 +86,7 @@ directions = [
 page.table(
     "directions",
     (
-        {"model": f"{words.whose(m)[0].title.removeprefix('Pocket ')}, {words.whose(m)[1].title}"}
+        {"model": measured.full_title(m, data=False).removeprefix("Pocket ")}
         | measured.top_direction(m)
         | {"by chance": f"{np.sqrt(2 / (np.pi * m.counts['components'])):.3f}"}
         for m in directions

@@ -19,7 +19,6 @@ edition: str = "paper"  # which families
 
 # %%
 import numpy as np
-import pandas as pd
 
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
@@ -56,8 +55,11 @@ COSTS = {
     "dominant at its mean": "leader_at_mean",
     "dominant at zero": "without_leader",
 }
-CHANGES = {"rotated": "rotated", "shifted": "rotated, constant added"}
-CHANGES |= {"less_mean": "mean subtracted"}
+CHANGES = {
+    "rotated": "rotated",
+    "shifted": "rotated, constant added",
+    "less_mean": "mean subtracted",
+}
 
 
 def cost(m, name):
@@ -73,7 +75,7 @@ def others(m, name):
     return style.points(m.value(f"accuracy_{name}").mean() - m.value("accuracy_whole"))
 
 
-rows = pd.DataFrame(
+rows = (
     {
         "model": measured.model_title(m),
         "accuracy (%)": style.percent(m.value("accuracy_whole")),
@@ -92,7 +94,7 @@ page.table("interventions", rows)
 # ## What each change keeps
 
 # %%
-rows = pd.DataFrame(
+rows = (
     {
         "model": measured.model_title(m),
         "change": change,
@@ -116,23 +118,18 @@ zero_shot = [m for m in changed if m.level == "zero_shot"]
 for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_front = words.of_same_model(front, "basis")[front.data.name]
     page.texts(front=f"{measured.model_title(front)} on {front.data.title}")
-    for name in ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian"):
-        page.texts({name: digits(of_front.value(name))})
     kappas = (f"kurtosis_{name}" for name in ("rotated", "shifted", "leader_at_mean"))
-    for name in (*kappas, "mean_importance", "mean_importance_shifted"):
-        page.texts({name: digits(np.ravel(front.value(name))[-1])})
-    for name in ("mean_share", "mean_coordinate_share"):
-        page.texts({name: f"{100 * of_front.value(name):.0f} %"})
-    for name in CHANGES:
-        page.texts({f"cosine-{name}": cosine(front, name)})
+    of_head = (*kappas, "mean_importance", "mean_importance_shifted")
+    page.texts({name: digits(np.ravel(front.value(name))[-1]) for name in of_head})
+    of_images = ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian")
+    page.texts({name: digits(of_front.value(name)) for name in of_images})
+    shares = ("mean_share", "mean_coordinate_share")
+    page.texts({name: f"{100 * of_front.value(name):.0f} %" for name in shares})
+    page.texts({f"cosine-{name}": cosine(front, name) for name in CHANGES})
+    page.texts({f"loss-{name}": cost(front, name) for name in COSTS.values()})
     change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))
-    page.holds(
-        abs(change) < 1.96 * error,
-        "this head hardly uses what the coordinate says about a single image",
-        [front],
-    )
-    for name in COSTS.values():
-        page.texts({f"loss-{name}": cost(front, name)})
+    hardly = "this head hardly uses what the coordinate says about a single image"
+    page.holds(abs(change) < 1.96 * error, hardly, [front])
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
 page.holds(not every, "no prediction changes", changed)
 page.texts(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")

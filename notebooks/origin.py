@@ -19,7 +19,6 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-import pandas as pd
 
 from companion.publish import origin, plots, style
 from companion.publish.origin import interval, spread, varied
@@ -56,26 +55,21 @@ page.figure(
 
 
 # %%
-def rows(frame, more=True, **by):
+def rows(frame, **by):
     """A row for each combination of the columns `by`: what runs of several seeds have."""
-    found = []
-    for key, own in frame.groupby(list(by), sort=False):
-        er = interval(own["er"])
-        row = dict(zip(by.values(), key, strict=True)) | {
-            "κ": spread(own["kurtosis"]),
-            "dominant in (%)": spread(own["persistence"], 100),
-            "in the mean (%)": spread(own["mean_share"], 100),
-            "κ after mean subtraction": spread(own["kurtosis_less_mean"]),
-        }
-        if more:
-            row["κ, eigenbasis"] = spread(own["kurtosis_eigenframe"])
-            row["unread (%)"] = spread(own["energy_unread"], 100)
-        row["accuracy (%)"] = spread(own["accuracy"], 100)
-        row["ER (points)"] = style.with_interval(*er) if len(own) > 1 else style.points(er[0])
-        found.append(row | {"seeds": len(own)})
-    return pd.DataFrame(found)
+    er = frame.groupby(list(by), sort=False)["er"].agg(er_of_seeds)
+    found = origin.spreads(frame, list(by)).assign(**{"ER (points)": er})
+    found["seeds"] = frame.groupby(list(by), sort=False).size()
+    return found.rename_axis(list(by.values())).reset_index()
 
 
+def er_of_seeds(values):
+    """Effective robustness, with its interval if there are several seeds."""
+    er = interval(values)
+    return style.with_interval(*er) if len(values) > 1 else style.points(er[0])
+
+
+MORE = ["κ, eigenbasis", "unread (%)"]  # in the first table alone
 SETTING = {"wrong": "wrong captions (%)", "temperature": "logit scale", "optimiser": "optimiser"}
 corners = varied(web, "second_moment", "caption_noise", "scale").query(
     "second_moment in ('element', 'shared') and caption_noise in (0, 0.3)"
@@ -101,15 +95,14 @@ apart = abs(grown["accuracy"].mean() - prevented["accuracy"].mean())
 page.holds(apart < 0.02, "Accuracy hardly differs")
 page.table(
     "steps",
-    rows(same, more=False, optimiser="optimiser"),
+    rows(same, optimiser="optimiser").drop(columns=MORE),
     holds=grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(),
 )
 
 # %%
 del SETTING["temperature"]
-page.table(
-    "one-style", rows(varied(one_style, "second_moment", "caption_noise"), more=False, **SETTING)
-)
+of_one_style = varied(one_style, "second_moment", "caption_noise")
+page.table("one-style", rows(of_one_style, **SETTING).drop(columns=MORE))
 
 # %% [markdown]
 # ## Coordinate by coordinate

@@ -60,31 +60,15 @@ TITLES = {
     "grown-vit-captions": "Adam, one style",
     "grown-vit-finetuned": "Adam, then finetuned on labels",
 }
-of = models.groupby("model", sort=False)
-page.table(
-    "models",
-    (
-        {
-            "trained": TITLES[name],
-            "κ": spread(m["kurtosis"]),
-            "dominant in (%)": spread(m["persistence"], 100),
-            "in the mean (%)": spread(m["mean_share"], 100),
-            "κ after mean subtraction": spread(m["kurtosis_less_mean"]),
-            "accuracy (%)": spread(m["accuracy"], 100),
-            "ER (points)": spread(m["er"], 100),
-        }
-        for name, m in of
-    ),
-)
-kappa, er = ({name: m.set_index("seed")[column] for name, m in of} for column in ("kurtosis", "er"))
-for name in kappa:
-    page.texts({f"kappa-{name}": spread(kappa[name]), f"er-{name}": spread(er[name], 100)})
+rows = origin.spreads(models, ["model"]).drop(columns="κ, eigenbasis")
+rows["ER (points)"] = models.groupby("model")["er"].agg(spread, 100)
+page.table("models", rows.rename(TITLES).reset_index(names="trained"))
+page.texts(rows["κ"].add_prefix("kappa-"), rows["ER (points)"].add_prefix("er-"))
+kappa, er = (models.pivot(index="seed", columns="model", values=of) for of in ("kurtosis", "er"))
 before, after = "grown-vit-element", "grown-vit-finetuned"
 page.holds((kappa[after] < kappa[before]).all(), "Finetuning the models trained with Adam lowers κ")
-page.holds(
-    kappa["grown-vit-shared"].max() < kappa[before].min() / 3,
-    "The twins with a shared second moment stay near the Gaussian's value",
-)
+near = kappa["grown-vit-shared"].max() < kappa[before].min() / 3
+page.holds(near, "The twins with a shared second moment stay near the Gaussian's value")
 page.texts(er_falls=f"{(er[after] < er[before]).sum()} of {len(er[after])}")
 
 # %% [markdown]

@@ -81,6 +81,27 @@ def spread(values: pd.Series[float], scale: float = 1.0) -> str:
     return minus(mean if len(values) < 2 else f"{mean} ({low} to {high})")
 
 
+#: Column of a table → a quantity of runs, and the factor to its unit.
+COLUMNS = {
+    "κ": ("kurtosis", 1),
+    "dominant in (%)": ("persistence", 100),
+    "in the mean (%)": ("mean_share", 100),
+    "κ after mean subtraction": ("kurtosis_less_mean", 1),
+    "κ, eigenbasis": ("kurtosis_eigenframe", 1),
+    "unread (%)": ("energy_unread", 100),
+    "accuracy (%)": ("accuracy", 100),
+}
+
+
+def spreads(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """What runs have that differ in their seed alone, a row for each combination of settings."""
+    groups = runs.groupby(by, sort=False)
+    known = {title: column for title, column in COLUMNS.items() if column[0] in runs}
+    return pd.DataFrame(
+        {title: groups[name].agg(spread, unit) for title, (name, unit) in known.items()}
+    )
+
+
 def interval(values: pd.Series[float]) -> tuple[float, float, float]:
     """The mean over seeds, and its 95 % interval by Student's t; NaN for a single one."""
     from scipy.stats import t

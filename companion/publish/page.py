@@ -141,14 +141,15 @@ class Page:
         """Publish a sentence of the captions file."""
         self.texts({name: self._filled(name, values).caption})
 
-    def texts(self, computed: Mapping[str, object] | None = None, /, **named: object) -> None:
+    def texts(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
         """Publish numbers and texts (MyST), for a page to put into its sentences.
 
         `computed` has names that are put together. Underscores become hyphens.
         """
-        for name, value in {**(computed or {}), **named}.items():
-            data = {"text/markdown": str(value), "text/plain": str(value)}
-            _display("text", name.replace("_", "-"), data)
+        for names in (*computed, named):
+            for name, value in names.items():
+                data = {"text/markdown": str(value), "text/plain": str(value)}
+                _display("text", str(name).replace("_", "-"), data)
 
     def explorer(self, name: str, data: Mapping[str, Any]) -> None:
         """Publish numbers for a page on which a reader chooses what to see."""
