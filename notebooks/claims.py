@@ -98,7 +98,7 @@ titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() fo
 answers = {True: "robust", False: "not robust", None: "not known"}
 signs = {True: "+", False: "−", None: "?"}
 reaches = f"within {', '.join(f'{100 * reach:.0f}' for reach in REACHES)} points"
-robust = pd.DataFrame(
+robust = (
     {
         "model": titles[name],
         "shifts": known.view,

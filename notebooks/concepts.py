@@ -76,10 +76,8 @@ shared = {
     for basis, along in BASES.items()
     for cut in cuts
 }
-page.table(
-    "regions",
-    ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items()),
-)
+rows = ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items())
+page.table("regions", rows)
 page.figure(
     "venn", pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None
 )
@@ -102,7 +100,7 @@ for model in live[:1]:
     by_hand = share[in_order].mean()
     scores = project(h, v, normalise=False)
     assert np.isclose(by_hand, average_precision_on(scores, drawn)[0, 0], atol=1e-3)
-    page.texts(by_hand=f"{model.title}, v1, *{probe.names[0]}*: average precision {by_hand:.2f}.")
+    page.sentence("by-hand", model=model.title, concept=probe.names[0], precision=by_hand)
 
 # %%
 images, _ = concept_tables.emoji_of(probe)

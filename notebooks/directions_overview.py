@@ -21,7 +21,6 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 
 # %%
 import numpy as np
-import pandas as pd
 
 from companion.publish import figures, measured, words
 from companion.publish.page import Page
@@ -38,23 +37,19 @@ page.texts(coverage=measured.coverage(found, edition, "reader"))
 
 # %%
 heads = {"ViT-B/16, 500 captions as the head": clip, "The same, random weights": control}
-heads |= {
-    f"{measured.model_title(m)}, ImageNet's head": m for m in measured.with_imagenets_head(found)
-}
-peaks = [m.value("importance").max() for m in heads.values()]
-page.figure(
-    "importance", figures.importance(heads, threshold), heads.values(), holds=min(peaks) > threshold
-)
+for m in measured.with_imagenets_head(found):
+    heads[f"{measured.model_title(m)}, ImageNet's head"] = m
+exceeds = min(m.value("importance").max() for m in heads.values()) > threshold
+page.figure("importance", figures.importance(heads, threshold), heads.values(), holds=exceeds)
 
 # %%
-rows = pd.DataFrame(
+rows = (
     {"model": measured.full_title(m, data=m not in example)}
     | measured.top_direction(m)
     | {"sd": f"{m.value('top_cosine_deviation'):.3f}"}
     for m in found
 )
-chance = np.sqrt(2 / (np.pi * clip.counts["components"]))
-page.table("directions", rows, chance=chance)
+page.table("directions", rows, chance=np.sqrt(2 / (np.pi * clip.counts["components"])))
 
 # %% [markdown]
 # ## What images and head share
@@ -64,24 +59,16 @@ page.table("directions", rows, chance=chance)
 
 # %%
 with np.load("notebooks/teach/embeddings.npz") as file:
-    unit = {
-        name: h / np.linalg.norm(h, axis=1, keepdims=True)
-        for name, h in {n: file[n].astype(float) for n in ("images", "captions")}.items()
-    }
-v = np.linalg.svd(unit["captions"], full_matrices=False)[2][:2]
-v *= np.sign(unit["captions"].mean(axis=0) @ v.T)[:, None]  # captions on the right
-page.figure(
-    "cone",
-    figures.clouds(
-        {
-            "images": ("zero_shot", unit["images"] @ v.T),
-            "rows of the head (captions)": ("captions", unit["captions"] @ v.T),
-        },
-        ("component in the head's first direction", "component in its second direction"),
-        "modality gap",
-    ),
-    "recorded",
-)
+    arrays = [file[name].astype(float) for name in ("images", "captions")]
+images, captions = (h / np.linalg.norm(h, axis=1, keepdims=True) for h in arrays)
+v = np.linalg.svd(captions, full_matrices=False)[2][:2]
+v *= np.sign(captions.mean(axis=0) @ v.T)[:, None]  # captions on the right
+clouds = {
+    "images": ("zero_shot", images @ v.T),
+    "rows of the head (captions)": ("captions", captions @ v.T),
+}
+axes = ("component in the head's first direction", "component in its second direction")
+page.figure("cone", figures.clouds(clouds, axes, "modality gap"), "recorded")
 
 # %% [markdown]
 # ## The example and its control

@@ -38,22 +38,16 @@ page.figure("seven", measured.kappa(first), first, holds=len(clip) == 7 and lowe
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]
-page.holds(
-    len(high) == 2 and not often,
-    "have a κ above 6 as well, but no coordinate is dominant in most of their images",
-)
+as_well = "have a κ above 6 as well, but no coordinate is dominant in most of their images"
+page.holds(len(high) == 2 and not often, as_well)
 page.texts(supervised=len(supervised))
 
 # %%
 several = [m for sets in clip.values() if len(sets) > 1 for m in sets]
 rows = tables.by_model(clip)
 of_openai = rows[rows["model"].str.contains("OpenAI")]
-page.figure(
-    "varies",
-    measured.kappa(several),
-    several,
-    holds=~of_openai["dominant"].str.contains("and").any(),
-)
+one_coordinate = not of_openai["dominant"].str.contains("and").any()
+page.figure("varies", measured.kappa(several), several, holds=one_coordinate)
 page.table("varies-by-model", rows, several)
 
 # %% [markdown]
@@ -64,10 +58,8 @@ evidence = gather(edition, experiments=("accuracy",))
 both = tables.kappa_and_robustness(clip, evidence.intervals)
 certain = both[~both["of"].str.contains("inferred")]
 wider = tables.with_known_range(certain)
-robust = sum(known.robust is True for name, known in evidence.robust.items() if name in clip)
-page.holds(
-    robust == len(both), "All seven encoders are more robust than their ImageNet accuracy predicts"
-)
+robust = [evidence.robust[name].robust is True for name in clip]
+page.holds(all(robust), "All seven encoders are more robust than their ImageNet accuracy predicts")
 most = both.loc[both[tables.ER].idxmax(), "κ"]
 page.figure(
     "beside-robustness",
@@ -76,16 +68,16 @@ page.figure(
     holds=most < both["κ"].max(),
 )
 for name, frame in (("pairs", certain), ("wider", wider)):
-    page.texts({f"{name}-{key}": str(n) for key, n in tables.orders(frame).items()})
-two = certain.set_index("of").loc[["ViT-B/32 LAION-2B", "ViT-B/32 OpenAI"]]
-page.holds(
-    two["high"].iloc[0] < two["low"].iloc[1],
-    "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set",
-)
-page.holds(two["ER low"].iloc[0] > two["ER high"].iloc[1], "is the more robust of the two")
+    page.texts({f"{name}-{key}": n for key, n in tables.orders(frame).items()})
+laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
+lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
+page.holds(laion["high"] < openai["low"], lower)
+page.holds(laion["ER low"] > openai["ER high"], "is the more robust of the two")
 page.texts(
-    {"certain": str(len(certain)), "laion-highest": digits(two["high"].iloc[0])}
-    | {"openai-lowest": digits(two["low"].iloc[1])}
-    | dict(zip(("laion-er", "openai-er"), two[tables.ER].map("+{:.1f}".format), strict=True)),
+    certain=len(certain),
+    laion_highest=digits(laion["high"]),
+    openai_lowest=digits(openai["low"]),
+    laion_er=f"+{laion[tables.ER]:.1f}",
+    openai_er=f"+{openai[tables.ER]:.1f}",
     wider_range=style.span(tables.KNOWN_RANGE["ViT-B/32 OpenAI"], "{:g}".format),
 )

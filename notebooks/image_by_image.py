@@ -55,35 +55,34 @@ def short(m):
     return f"{name}: {m.data.title.replace(' images', '').removesuffix(' (model inferred)')}"
 
 
-rows, fewer = [], []
+ENDS = ["value", "low", "high"]
+parts = []
 for name, panel in PANELS.items():
-    value = f"correlation_{name}"
-    each = [(m, rank_interval(m.value(value), m.counts["images"])) for m in found]
-    below = [m for m in trained if m.value(value) <= 0]
-    within = [m.value(f"{value}_within") for m in trained]
-    within = [float(rho[0]) for rho in within if len(rho)]
+    each = (rank_interval(m.value(f"correlation_{name}"), m.counts["images"]) for m in found)
+    rho = pd.DataFrame(each, columns=ENDS).assign(of=[*map(short, found)])
+    rho["level"], rho["images"] = zip(*((m.level, m.counts["images"]) for m in found), strict=True)
+    of_trained = rho[rho["level"] != "random"]
+    within = np.concatenate([m.value(f"correlation_{name}_within")[:1] for m in trained])
+    every = pooled(of_trained["value"], of_trained["images"])
     page.texts(
         {
-            f"{name}-below": f"{len(below)} of {len(trained)}",
-            f"{name}-clear": str(sum(rho.high < 0 for m, rho in each if m in trained)),
-            f"{name}-within": f"{sum(rho < 0 for rho in within)} of {len(within)}",
+            f"{name}-below": f"{(of_trained['value'] <= 0).sum()} of {len(of_trained)}",
+            f"{name}-clear": (of_trained["high"] < 0).sum(),
+            f"{name}-within": f"{(within < 0).sum()} of {len(within)}",
+            f"{name}-pooled": minus("{:.2f} ({:.2f} to {:.2f})".format(*every)),
         }
     )
-    every = pooled([m.value(value) for m in trained], [m.counts["images"] for m in trained])
-    fewer.append(every.high < 0)
-    page.texts({f"{name}-pooled": minus("{:.2f} ({:.2f} to {:.2f})".format(*every))})
-    bars = [("all together", "zero_shot", every)] + [(short(m), m.level, rho) for m, rho in each]
-    for title, level, (rho, low, high) in bars:
-        rows.append(
-            {"panel": panel, "of": title, "level": level, "value": rho} | {"low": low, "high": high}
-        )
+    whole = pd.DataFrame([every], columns=ENDS).assign(of="all together", level="zero_shot")
+    parts.append(pd.concat([whole, rho]).assign(panel=panel))
+bars = pd.concat(parts)[["panel", "of", "level", *ENDS]]
 page.figure(
     "correlations",
-    plots.marks(pd.DataFrame(rows), "value", verticals={"": 0}, limits=(-0.3, 0.15)),
-    holds=all(fewer),
+    plots.marks(bars, "value", verticals={"": 0}, limits=(-0.3, 0.15)),
+    holds=bars.query("of == 'all together'")["high"].max() < 0,
 )
 
 # %%
+PARTS = ("lowest fifth of κ (%)", "2nd (%)", "3rd (%)", "4th (%)", "highest (%)")
 page.table(
     "fifths",
     (
@@ -91,18 +90,12 @@ page.table(
             "images": measured.set_title(m),
             "judge": "the model's head" if m.provenance.head else "class means",
             "all (%)": percent(m.value("accuracy")),
-            **{
-                f"{part} (%)": percent(value)
-                for part, value in zip(
-                    ["lowest fifth of κ", "2nd", "3rd", "4th", "highest"],
-                    m.value("accuracy_by_kurtosis"),
-                    strict=True,
-                )
-            },
-            "κ": f"{digits(m.value('kurtosis_of_fifths')[0])} to "
-            f"{digits(m.value('kurtosis_of_fifths')[-1])}",
+        }
+        | dict(zip(PARTS, map(percent, m.value("accuracy_by_kurtosis")), strict=True))
+        | {
+            "κ": " to ".join(map(digits, m.value("kurtosis_of_fifths")[[0, -1]])),
             "lowest and highest fifth of the cosine (%)": " and ".join(
-                percent(m.value("accuracy_by_cosine")[end]) for end in (0, -1)
+                map(percent, m.value("accuracy_by_cosine")[[0, -1]])
             ),
         }
         for m in found

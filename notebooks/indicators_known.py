@@ -97,17 +97,15 @@ page.figure(
 
 # %%
 counted = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"])
-rows = counted.assign(panel=counted["backbone"], of=counted["title"]).rename(
-    columns={"n_unique": "concepts", "random_directions": "random directions"}
-)[["panel", "of", "level", "concepts", "random directions"]]
-page.figure(
-    "captions-control",
-    plots.marks(rows, "concepts", other="random directions") if len(rows) else None,
-)
+titles = {"backbone": "panel", "title": "of", "level": "level", "n_unique": "concepts"}
+titles |= {"random_directions": "random directions"}
+rows = counted[[*titles]].rename(columns=titles)
+drawing = plots.marks(rows, "concepts", other="random directions") if len(rows) else None
+page.figure("captions-control", drawing)
 
 # %%
 regions = printed_regions(load_claims()["C-overlap"])
-printed = pd.DataFrame(
+printed = (
     {
         "backbone": family.title,
         "ER of zero-shot (points)": style.with_interval(*evidence.intervals[model.name]),

@@ -17,7 +17,6 @@ edition: str = "paper"  # which families
 threshold: float = 6.0  # times the mean coordinate: from there a coordinate is an outlier
 
 # %%
-import pandas as pd
 
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
@@ -37,7 +36,7 @@ page.texts(coverage=measured.coverage(found, edition, "reader"))
 
 # %%
 shown = measured.titled([*found, *measured.known("outlier_features", "contrast")])
-rows = pd.DataFrame(
+rows = (
     {
         "model": title,
         "κ": words.kurtosis(m),
@@ -97,11 +96,10 @@ for of, m in {"clip-images": clip, "control-images": control, "clip-captions": c
 # %%
 far = {name: len(far_above_mean(m.value("profile"), threshold)) for name, m in four.items()}
 three = pair | {"EfficientNet-Lite0, supervised": sparse}
+titled = {f"{of} ({m.counts['images']} images)": m for of, m in three.items()}
 page.figure(
     "outlier-or-sparse",
-    figures.profiles(
-        {f"{of} ({m.counts['images']} images)": m for of, m in three.items()}, threshold
-    ),
+    figures.profiles(titled, threshold),
     three.values(),
     holds=far["CLIP, images"] and not far["random weights"],
 )

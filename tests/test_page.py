@@ -143,11 +143,13 @@ def test_what_notebooks_guard_is_said_on_a_page():
     pages = [plain(path.read_text(encoding="utf-8")) for path in (ROOT / "book").glob("*.md")]
     pages += [plain((ROOT / "book/guide/pocket_lab.md").read_text(encoding="utf-8"))]
     for notebook in (ROOT / "notebooks").glob("*.py"):
+        nodes = [*ast.walk(ast.parse(notebook.read_text(encoding="utf-8")))]
+        named = {ast.unparse(n.targets[0]): n.value for n in nodes if isinstance(n, ast.Assign)}
         calls = [
-            n for n in ast.walk(ast.parse(notebook.read_text("utf-8"))) if isinstance(n, ast.Call)
+            n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) == "page.holds"
         ]
-        for call in [call for call in calls if ast.unparse(call.func) == "page.holds"]:
-            sentence = ast.literal_eval(call.args[1])
+        for said in [call.args[1] for call in calls]:
+            sentence = ast.literal_eval(named.get(ast.unparse(said), said))
             assert any(plain(sentence) in page for page in pages), (notebook.stem, sentence)
 
 
