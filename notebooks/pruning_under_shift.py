@@ -30,7 +30,7 @@ from companion.measurements.records import available
 from companion.measurements.tables import sweeps_of
 from companion.publish import figures, style, words
 from companion.publish.page import Page
-from companion.publish.pocket_models import pruning_rows, pruning_steps, pruning_told
+from companion.publish.pocket_models import pruning_losses, pruning_rows, pruning_steps
 from companion.publish.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
@@ -86,8 +86,8 @@ rows = pd.DataFrame(
     for row in pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
 page.table("kept", rows)
-told = (pruning_told(title, orders["importance"], 0.8) for title, orders in sweeps.items())
-page.texts(eighty="\n".join(told))
+losses = (pruning_losses(title, orders["importance"]) for title, orders in sweeps.items())
+page.table("losses", pd.DataFrame(losses))
 
 # %% tags=["remove-input"]
 page.texts(words.missing("pruning_under_shift", backbone, found, random=False))

@@ -52,59 +52,65 @@ page.texts(by_hand_before=digits(kurtosis(h).mean()), by_hand_after=digits(kurto
 # ## Dropped, and next to random directions
 
 # %%
-one_each = measured.one_set_each([m for m in found if m.level != "random"])
-judged = [m for m in found if m.level != "random" and unread.Pair(m, 0).judged]
-shown = measured.one_set_each(judged or one_each)
+trained = [m for m in found if m.level != "random"]
+judged = [m for m in trained if unread.pairs([m])["judged"].iloc[0]]
+shown = measured.one_set_each(judged or trained)
 page.figure("curves", unread.curves(shown[:4]) if shown else None)
 page.figure("directions", unread.directions(shown[:4]) if shown else None)
 
 # %%
 tasks = {m.model: m for m in shown}
-first = [unread.Pair(tasks.get(m.model, m), 0) for m in measured.one_set_each(found)]
-for name, some in (("first", first), ("every", unread.pairs(found))):
-    page.table(name, map(unread.row, some))
-shares = pd.DataFrame(
-    {"model": "", "share (%)": f"{100 * share:g}"}
-    | unread.row(unread.Pair(m, 0), share, images=False)
-    for m in shown
-    for share in m.value("shares")
-)
-page.table("shares", shares.drop(columns=["texts", "accuracy (points)"], errors="ignore"))
+first = unread.pairs(tasks.get(m.model, m) for m in measured.one_set_each(found))
+pairs = unread.pairs(found)
+page.table("first", unread.table(first.query("place == 0")))
+page.table("every", unread.table(pairs))
+shares = [unread.pairs([m], m.value("shares")) for m in shown]
+if shares:
+    of_shares = pd.concat(shares).query("place == 0")
+    cells = unread.table(of_shares).drop(columns=["texts", "accuracy (points)"])
+    cells["model"] = of_shares["model"]
+    cells.insert(1, "share (%)", (100 * of_shares["share"]).map("{:g}".format))
+    page.table("shares", cells)
 
 # %%
-for name, random in (("trained", False), ("drawn", True)):
-    own = [m for m in found if (m.level == "random") == random]
-    values = [100 * unread.Pair(m, 0).at("energy") for m in own]
-    told = f"{style.span(values, '{:.0f}'.format)} %" if values else "not measured"
+for name, which in (("trained", "!="), ("drawn", "==")):
+    energy = 100 * pairs.query(f"place == 0 and level {which} 'random'")["energy"]
+    told = f"{style.span(energy, '{:.0f}'.format)} %" if len(energy) else "not measured"
     page.texts({f"energy-{name}": told})
 
 # %% [markdown]
 # ## In words
 
 # %%
-whole = [p for p in unread.pairs(found) if "OpenAI" in measured.model_title(p.m) and p.enough]
-if edition == "paper" and whole:
-    page.texts(unread.ranges(whole))
-    front = max((p for p in whole if p.judged), key=lambda p: p.m.counts["images"])
-    shown_front = {
-        "front": f"{measured.model_title(front.m)} on {front.m.data.title}",
-        "front-dropped": f"{front.at('dropped'):.0f} of {front.m.counts['components']}",
-        "front-before": digits(front.m.value("kurtosis")),
-        "front-after": digits(front.at("kurtosis_without")),
-        "front-change": front.change(),
-    }
-    page.texts(shown_front)
-    above = [p for p in whole if p.at("kurtosis_without") > 6]
-    page.holds({p.m.family for p in above} == {"vit_b_16"}, "For ViT-B/16, κ stays above 6")
+whole = pairs[pairs["model"].str.contains("OpenAI") & pairs["enough"]]
+if edition == "paper" and len(whole):
+    of_others = whole[whole["judged"]]
+    largest = of_others.loc[of_others["change"].abs().idxmax()]
+    kappa = {"before": "kurtosis", "after": "kurtosis_without", "random": "kurtosis_random"}
+    shares = {"energy": "energy", "leader": "leader_inside", "dropped": "chance"}
+    page.texts(
+        {"pairs": len(whole), "models": whole["model"].nunique(), "cost": unread.change(largest)}
+        | {name: style.span(whole[of]) for name, of in kappa.items()}
+    )
+    for name, of in shares.items():
+        page.texts({name: f"{style.span(100 * whole[of], '{:.0f}'.format)} %"})
+    front = of_others.loc[of_others["images"].idxmax()]
+    page.texts(
+        front=f"{front['model']} on {front['data']}",
+        front_dropped=f"{front['dropped']:.0f} of {front['components']}",
+        front_before=digits(front["kurtosis"]),
+        front_after=digits(front["kurtosis_without"]),
+        front_change=unread.change(front),
+    )
+    above = whole[whole["kurtosis_without"] > 6]
+    page.holds({*above["family"]} == {"vit_b_16"}, "For ViT-B/16, κ stays above 6")
     for name, low, high in (("ViT-B/", 0.03, 0.08), ("ViT-L/14", 0.15, 0.25), ("RN50", 0.4, 0.6)):
-        part = [p.chance for p in whole if name in measured.set_title(p.m)]
+        part = whole.loc[whole["model"].str.contains(name), "chance"]
         page.holds(
-            low < min(part) and max(part) < high,
+            low < part.min() and part.max() < high,
             "about a twentieth in the ViT-B models, a fifth in ViT-L/14 and half in RN50",
         )
-    kappa = style.span(p.at("kurtosis_without") for p in above)
-    page.texts(exceptions=len(above), exceptions_kappa=kappa)
-    control = [p for p in unread.pairs(found) if p.m.level == "random"]
-    if control:
-        inside, chance = (f"{100 * v:.0f} %" for v in (control[0].at("energy"), control[0].chance))
+    page.texts(exceptions=len(above), exceptions_kappa=style.span(above["kurtosis_without"]))
+    for _, control in pairs[pairs["level"] == "random"].head(1).iterrows():
+        inside, chance = (f"{100 * control[name]:.0f} %" for name in ("energy", "chance"))
         page.texts(control=inside, control_chance=chance)

@@ -35,16 +35,17 @@ def of(found: Iterable[Measurement], family: Family) -> Arrays:
     """
     for m in found:
         features, head = (
-            place(m.model, m.data.name) for place in (store.features_path, store.head_path)
+            path(m.model, m.data.name) for path in (store.features_path, store.head_path)
         )
         if features.is_file():
             images = store.read_features(features)
-            drawn = _gaussian(images.features.shape[1])
-            read = store.read_head(head) if head.is_file() else None
-            weight = drawn.W if read is None else read.weight
-            bias = np.zeros(len(weight)) if read is None or read.bias is None else read.bias
-            title, h = words.title(m), _double(images.features)
-            return Arrays(title, h, images.labels, weight, _double(bias))
+            h = images.features.astype(np.float64)
+            arrays = _gaussian(h.shape[1])._replace(title=words.title(m), h=h, labels=images.labels)
+            if not head.is_file():
+                return arrays
+            weight, bias = (read := store.read_head(head)).weight, read.bias
+            b = np.zeros(len(weight)) if bias is None else bias.astype(np.float64)
+            return arrays._replace(W=weight, b=b)
     return _gaussian(family.models[0].width)
 
 
@@ -52,7 +53,3 @@ def _gaussian(width: int) -> Arrays:
     rng = np.random.default_rng(0)
     h, weight = rng.normal(size=(500, width)), rng.normal(size=(100, width))
     return Arrays("Gaussian numbers", h, (h @ weight.T).argmax(axis=1), weight, np.zeros(100))
-
-
-def _double(array: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(array, dtype=np.float64)

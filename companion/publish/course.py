@@ -30,11 +30,6 @@ CHAPTERS = {
 }
 #: The branch of a repository on GitHub to which the site's workflow publishes all files.
 BRANCH = "teach"
-REQUIREMENTS = "matplotlib\nnumpy\n"
-LICENCE = """Notebooks and check.py: Apache License 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
-Data: embeddings.npz, controls.npz and accuracies.csv MIT, words.csv CC BY 4.0 (captions of COCO,
-Lin et al. 2014); README.md names their sources.
-"""
 BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
 CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
 BOX = re.compile(
@@ -141,17 +136,13 @@ def checking() -> dict[str, str]:
 def files(name: str, repository: str = "", solved: bool = True) -> dict[str, bytes]:
     """What a teaching notebook is handed out with, by file name; without solutions if so asked."""
     source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
-    texts = {
-        f"{name}_blanks.ipynb": notebook(name, students(source), repository),
-        **checking(),
-        "requirements.txt": REQUIREMENTS,
-        "LICENCE.txt": LICENCE,
-        "README.md": (TEACH / "README.md").read_text(encoding="utf-8"),
-    }
+    texts = checking() | {"requirements.txt": "matplotlib\nnumpy\n"}
+    texts[f"{name}_blanks.ipynb"] = notebook(name, students(source), repository)
     if solved:
         texts[f"{name}.ipynb"] = notebook(name, teachers(source), repository)
-    data = {path: (TEACH / path).read_bytes() for path in needs(source) if "check." not in path}
-    return {path: text.encode() for path, text in sorted(texts.items())} | data
+    copied = ["LICENCE.txt", "README.md", *needs(source)[2:]]
+    contents = {path: text.encode() for path, text in texts.items()}
+    return contents | {path: (TEACH / path).read_bytes() for path in copied}
 
 
 def names() -> list[str]:

@@ -127,7 +127,7 @@ def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> d
     if m := known.get("privileged_directions"):
         row["top_importance"] = m.value("importance").max()
     if m := known.get("unread"):
-        row["unread"] = 100 * unread.Pair(m, 0).at("energy")
+        row["unread"] = 100 * unread.pairs([m])["energy"].iloc[0]
     if m := known.get("concepts"):
         counts = counts_of(m)
         row["n_unique"], row["best"] = counts.value(evidence.counts), 100 * counts.value("best")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import pandas as pd
 
-from analysis.families.registry import Edition, Family, Level, level_title, load_families
+from analysis.families.registry import LEVEL_TITLES, Edition, Level, load_families
 from analysis.features.published import table
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, MeasurementError, available
@@ -22,16 +22,11 @@ INFERRED = "(inferred)"
 def known(experiment: Experiment, *editions: Edition) -> list[Measurement]:
     """Measurements of the editions' models, in the order of families and models; captions last."""
     found: list[Measurement] = []
-    for family in _families(editions):
+    for family in (f for edition in editions for f in load_families(edition).values()):
         order = [model.name for model in family.models]
         of_family = available(experiment, family)
         found += sorted(of_family, key=lambda m: (order.index(m.model), of_captions(m)))
     return found
-
-
-def _families(editions: Iterable[Edition]) -> Iterator[Family]:
-    for edition in editions:
-        yield from load_families(edition).values()
 
 
 def of_captions(m: Measurement) -> bool:
@@ -123,7 +118,8 @@ def titled(found: Sequence[Measurement]) -> dict[str, Measurement]:
 
 def coverage(found: Sequence[Measurement], *editions: Edition) -> str:
     """How many of the editions' zero-shot models are measured, and which of these are inferred."""
-    names = {model.name for f in _families(editions) for model in f.at_level("zero_shot")}
+    families = [f for edition in editions for f in load_families(edition).values()]
+    names = {model.name for f in families for model in f.at_level("zero_shot")}
     told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
     inferred = dict.fromkeys(words.whose(m)[0].title for m in found if m.provenance.inferred)
     return f"{told} (we inferred the identity of {', '.join(inferred)})" if inferred else told
@@ -133,37 +129,19 @@ def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
     """κ with the middle 90 % of single images, and the dominant coordinate, a row for each."""
     rows = []
     for m in found:
-        low, high = m.value("kurtosis_percentiles")[[5, 95]].tolist()
-        dominant, share = m.value("persistence_coordinate"), m.value("persistence_fraction")
-        rows.append(
-            {
-                "of": set_title(m),
-                "level": m.level,
-                "κ": float(m.value("kurtosis_mean")),
-                "low": low,
-                "high": high,
-                "note": f"{dominant}, in {words.share(share)}",
-            }
-        )
-    return pd.DataFrame(rows)
+        ends = m.value("kurtosis_percentiles")[[5, 95]].tolist()
+        share = words.share(m.value("persistence_fraction"))
+        note = f"{m.value('persistence_coordinate')}, in {share}"
+        rows.append((set_title(m), m.level, float(m.value("kurtosis_mean")), *ends, note))
+    return pd.DataFrame(rows, columns=["of", "level", "κ", "low", "high", "note"])
 
 
 def kappa(found: Sequence[Measurement]) -> Drawing:
     """Outlier features, a row for each measurement, the highest κ first."""
     rows = of_outliers(found).sort_values("κ", ascending=False)
-    return plots.marks(
-        rows,
-        "κ",
-        note="dominant coordinate",
-        log=True,
-        verticals=figures.GAUSSIAN,
-        levels=titles_of_levels(found),
-    )
-
-
-def titles_of_levels(found: Iterable[Measurement], edition: Edition = "paper") -> dict[str, str]:
-    """Levels of measurements and their names in an edition, for a legend."""
-    return {m.level: level_title(m.level, edition) for m in found}
+    levels = {str(m.level): LEVEL_TITLES[m.level] for m in found}
+    note = "dominant coordinate"
+    return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)
 
 
 def top_direction(m: Measurement) -> dict[str, str]:
@@ -171,17 +149,15 @@ def top_direction(m: Measurement) -> dict[str, str]:
 
     The dominant coordinate is that of the same images, where it is measured.
     """
-    top = m.value("top_direction")
-    outliers = words.of_same_model(m, "outlier_features").get(m.data.name)
-    dominant = outliers.value("persistence_coordinate") if outliers else None
-    return {
-        "importance": digits(m.value("importance").max()),
-        "head centred": digits(m.value("importance_head_centred")[0]),
-        "cos with images": f"{m.value('cosine_with_images')[top]:.3f}",
-        "with mean image": f"{m.value('top_with_mean'):.3f}",
-        "with mean head row": f"{m.value('top_with_head_mean'):.3f}",
-        "with gap": f"{m.value('top_with_gap'):.3f}",
-        "in dominant (%)": "not measured"
-        if dominant is None
-        else f"{100 * m.value('top_components')[dominant] ** 2:.1f} ({dominant})",
-    }
+    row = {"importance": digits(m.value("importance").max())}
+    row["head centred"] = digits(m.value("importance_head_centred")[0])
+    row["cos with images"] = f"{m.value('cosine_with_images')[m.value('top_direction')]:.3f}"
+    row["with mean image"] = f"{m.value('top_with_mean'):.3f}"
+    row["with mean head row"] = f"{m.value('top_with_head_mean'):.3f}"
+    row["with gap"] = f"{m.value('top_with_gap'):.3f}"
+    row["in dominant (%)"] = "not measured"
+    if outliers := words.of_same_model(m, "outlier_features").get(m.data.name):
+        dominant = outliers.value("persistence_coordinate")
+        share = 100 * m.value("top_components")[dominant] ** 2
+        row["in dominant (%)"] = f"{share:.1f} ({dominant})"
+    return row

@@ -40,15 +40,6 @@ def browser() -> str:
     return found
 
 
-def build_page() -> Path:
-    """Bring the book on a single page up to date; CompanionError if it cannot be built."""
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
-    done = subprocess.run([*command, "--builder", "singlehtml"], cwd=ROOT, check=False)
-    if done.returncode:
-        raise CompanionError("the book was not built, see above, so no PDF was made.")
-    return PAGE
-
-
 def alone(page: Path, section: str) -> Path:
     """A page with nothing but one section of another; links that leave the section become text."""
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
@@ -91,11 +82,13 @@ def about(pdf: Path) -> str:
 
 def main() -> int:
     """Build the page, print it, and say what came out."""
+    build = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
     try:
         browser()  # before minutes of building
-        page = build_page()
-        six = print_page(alone(page, SUMMARY), SUMMARY_PDF)
-        pdf = print_page(page, PDF)
+        if subprocess.run([*build, "--builder", "singlehtml"], cwd=ROOT, check=False).returncode:
+            raise CompanionError("the book was not built, see above, so no PDF was made.")
+        six = print_page(alone(PAGE, SUMMARY), SUMMARY_PDF)
+        pdf = print_page(PAGE, PDF)
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
         return 1

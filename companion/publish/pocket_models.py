@@ -142,15 +142,11 @@ def pruning_rows(
         yield row | {"change of ER": er_change}
 
 
-def pruning_told(title: str, sweep: Sweep, share: float) -> str:
-    """What pruning a share of the directions changes, and from where on a loss is established."""
+def pruning_losses(title: str, sweep: Sweep) -> dict[str, Any]:
+    """Below how many directions accuracy is lost, and how many smaller heads have a lower ER."""
     rank, least = int(sweep.steps[-1]), sweep.fewest_without_loss("inside")
-    kept, high = round((1 - share) * rank), sweep.change_high
-    lost = 0 if high is None else np.sum(high.robustness < 0)
-    return (
-        f"- **{title}:** with {kept} of {rank} directions kept accuracy changes by "
-        f"{with_interval(*change(sweep, 'inside', kept))} points, effective robustness by "
-        f"{with_interval(*change(sweep, 'robustness', kept))} points. A loss of accuracy is "
-        f"established below {least} directions ({100 * (1 - least / rank):.0f} % pruned), one of "
-        f"effective robustness with {lost} of the {len(sweep.steps) - 1} smaller heads."
-    )
+    high = sweep.change_high
+    row = {"model": title, "directions": rank}
+    row["accuracy is lost below"] = f"{least} ({100 * (1 - least / rank):.0f} % pruned)"
+    lower = 0 if high is None else int(np.sum(high.robustness < 0))
+    return row | {"heads with a lower ER": f"{lower} of {len(sweep.steps) - 1}"}

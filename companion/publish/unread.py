@@ -1,127 +1,111 @@
 """Images without what their model's texts do not vary along: rows, figures and numbers.
 
-A *pair* is one measurement and one of its sets of texts, by place. A set with no more texts than
-components leaves directions in which nothing can vary, so "no variance" may be "too few texts".
+A *pair* is one measurement and one of its sets of texts. A set with no more texts than components
+leaves directions in which nothing can vary, so "no variance" may be "too few texts".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import product
 
 import numpy as np
+import pandas as pd
 
 from companion.measurements.records import Measurement
 from companion.publish import plots, style
 from companion.publish.measured import model_title
-from companion.publish.style import LEVEL_STYLES, Drawing, digits, span
+from companion.publish.style import LEVEL_STYLES, Drawing, digits
 
 #: The share of the texts' variance, of those measured, that pages speak of.
 SHARE = 1e-4
+#: What is known of a pair, and what was measured of it at a share.
+ABOUT = ["model", "data", "family", "level", "images", "components", "kurtosis", "place", "texts"]
+ABOUT += ["enough", "judged", "in_sample", "share", "change", "error"]
+AT_SHARE = ["dropped", "energy", "leader_inside", "kurtosis_without", "kurtosis_random"]
+AT_SHARE += ["kurtosis_random_lowest", "kurtosis_random_highest", "equal_without", "equal_random"]
 
 
-class Pair(NamedTuple):
-    """What one set of texts found for one model's images, at `SHARE`."""
+def pairs(found: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> pd.DataFrame:
+    """A row for each pair and share: of each measurement those texts first that are no head of it.
 
-    m: Measurement
-    texts: int
-
-    @property
-    def title(self) -> str:
-        """Which texts, without what they are not, and without checksums."""
-        told = re.sub(r", prompts [0-9a-f]{64}", "", self.m.names["text_rows"][self.texts])
-        return told.partition(";")[0].partition(", one per")[0]
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are more texts than components."""
-        return bool(self.m.value("text_rows")[self.texts] > self.m.counts["components"])
-
-    def at(self, name: str, share: float = SHARE) -> float:
-        """A quantity of these texts at a share of their variance."""
-        place = int(np.abs(self.m.value("shares") - share).argmin())
-        return float(self.m.value(name)[self.texts][place])
-
-    @property
-    def chance(self) -> float:
-        """The share of energy that the same number of random directions hold on average."""
-        return self.at("dropped") / self.m.counts["components"]
-
-    @property
-    def judged(self) -> bool:
-        """Whether images have classes, and other texts than these judge."""
-        return bool(self.m.value("accuracy_without").size) and not self.in_sample
-
-    @property
-    def in_sample(self) -> bool:
-        """Whether those texts judge that chose the directions."""
-        return bool(self.m.value("judged_by_itself")[self.texts])
-
-    def change(self) -> str:
-        """What dropping changes in accuracy, with its 95 % interval, and what random ones do."""
-        if not self.m.value("accuracy_without").size:
-            return "no classes"
-        value, error = (self.at(f"difference_without{part}") for part in ("", "_error"))
-        return style.points(value, 1.96 * error) + ", in sample" * self.in_sample
+    `enough`: whether there are more texts than components. `in_sample`: whether those texts judge
+    that chose the directions; `judged`: whether images have classes and other texts judge. `change`
+    of accuracy with its standard error. `chance`: the share of energy that the same number of
+    random directions hold on average.
+    """
+    rows = []
+    for m in found:
+        names, components = m.names["text_rows"], m.counts["components"]
+        classes = bool(m.value("accuracy_without").size)
+        about = (model_title(m), m.data.title, m.family, m.level, m.counts["images"], components)
+        for place, share in product(range(len(names)), shares):
+            at = int(np.abs(m.value("shares") - share).argmin())
+            # without what the texts are not, and without checksums
+            texts = re.split(";|, one per", re.sub(", prompts [0-9a-f]{64}", "", names[place]))[0]
+            enough = bool(m.value("text_rows")[place] > components)
+            itself = bool(m.value("judged_by_itself")[place])
+            known = (m.value("kurtosis"), place, texts, enough, classes and not itself, itself)
+            change = (
+                m.value(f"difference_without{part}")[place][at] if classes else np.nan
+                for part in ("", "_error")
+            )
+            values = (m.value(name)[place][at] for name in AT_SHARE)
+            rows.append((*about, *known, share, *change, *values))
+    table = pd.DataFrame(rows, columns=ABOUT + AT_SHARE)
+    return table.assign(chance=table["dropped"] / table["components"])
 
 
-def pairs(found: Iterable[Measurement]) -> list[Pair]:
-    """Every pair: of each measurement those sets first that are no head of its images."""
-    return [Pair(m, place) for m in found for place in range(len(m.names["text_rows"]))]
+def change(pair: pd.Series) -> str:
+    """What dropping changes in accuracy, with its 95 % interval."""
+    if np.isnan(pair["change"]):
+        return "no classes"
+    return style.points(pair["change"], 1.96 * pair["error"]) + ", in sample" * bool(
+        pair["in_sample"]
+    )
 
 
-def row(pair: Pair, share: float = SHARE, images: bool = True) -> dict[str, str]:
-    """A pair as the cells of a row."""
-    m = pair.m
-
-    def at(name: str) -> float:
-        return pair.at(name, share)
-
-    low, high = (digits(at(f"kurtosis_random_{end}")) for end in ("lowest", "highest"))
-    chance = at("dropped") / m.counts["components"]
-    return {
-        "model": model_title(m) + f": {m.data.title}" * images,
-        "texts": pair.title + " (too few)" * (not pair.enough),
-        "dropped": f"{at('dropped'):.0f} of {m.counts['components']}",
-        "κ": digits(m.value("kurtosis")),
-        "κ without": digits(at("kurtosis_without")),
-        "κ, random": f"{low} to {high}",
-        "accuracy (points)": pair.change() if share == SHARE else "",
-        "energy (%)": f"{100 * at('energy'):.0f} ({100 * chance:.0f})",
-        "dominant (%)": f"{100 * at('leader_inside'):.0f}",
-        "equal (%)": f"{100 * at('equal_without'):.1f} ({100 * at('equal_random'):.1f})",
-    }
+def table(some: pd.DataFrame) -> pd.DataFrame:
+    """Pairs as text."""
+    whole, tenths = "{:.0f}".format, "{:.1f}".format
+    cells = pd.DataFrame({"model": some["model"] + ": " + some["data"]})
+    cells["texts"] = some["texts"].where(some["enough"], some["texts"] + " (too few)")
+    cells["dropped"] = some["dropped"].map(whole) + " of " + some["components"].astype(str)
+    cells["κ"] = some["kurtosis"].map(digits)
+    cells["κ without"] = some["kurtosis_without"].map(digits)
+    ends = (some[f"kurtosis_random_{end}"].map(digits) for end in ("lowest", "highest"))
+    cells["κ, random"] = next(ends) + " to " + next(ends)
+    cells["accuracy (points)"] = [change(pair) for _, pair in some.iterrows()]
+    energy, chance, inside, equal, random = (
+        100 * some[name]
+        for name in ("energy", "chance", "leader_inside", "equal_without", "equal_random")
+    )
+    cells["energy (%)"] = energy.map(whole) + " (" + chance.map(whole) + ")"
+    cells["dominant (%)"] = inside.map(whole)
+    cells["equal (%)"] = equal.map(tenths) + " (" + random.map(tenths) + ")"
+    return cells
 
 
 def curves(shown: Sequence[Measurement]) -> Drawing:
     """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
     x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
-    least, random = "least text variance first", "random directions"
-    looks = {
-        least: plots.Look(LEVEL_STYLES["zero_shot"].colour),
-        random: plots.Look(style.MUTED, (4, 2)),
-    }
+    orders = {"": "least text variance first", "_random": "random directions"}
+    lines = (plots.Look(LEVEL_STYLES["zero_shot"].colour), plots.Look(style.MUTED, (4, 2)))
+    looks = dict(zip(orders.values(), lines, strict=True))
     frame = style.stacked(
-        {
-            "panel": model_title(m),
-            "quantity": label,
-            "of": dropped,
-            "value": scale * values[1:],
-            x: 100 * m.value("steps")[1:] / m.counts["components"],
-        }
+        {"panel": model_title(m), "quantity": label, "of": order}
+        | {"value": scale * np.atleast_2d(m.value(f"curve_{name}{end}"))[0][1:]}
+        | {x: 100 * m.value("steps")[1:] / m.counts["components"]}
         for m in shown
         for (name, label), scale in zip(quantities.items(), (1, 100), strict=True)
-        for dropped, values in (
-            (least, m.value(f"curve_{name}")[0]),
-            (random, m.value(f"curve_{name}_random")),
-        )
+        for end, order in orders.items()
     )
     drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
+    every = pairs(shown)
+    chance = 100 * every.loc[every["place"] == 0, "chance"]
     for place, axes in enumerate(drawing.figure.axes):
-        axes.axvline(
-            100 * Pair(shown[place // 2], 0).chance, color=style.INK, linewidth=0.9, linestyle=":"
-        )
+        axes.axvline(chance.iloc[place // 2], color=style.INK, linewidth=0.9, linestyle=":")
         if place % 2:
             axes.set_ylim(0, None)
         else:
@@ -133,54 +117,24 @@ def curves(shown: Sequence[Measurement]) -> Drawing:
 def directions(shown: Sequence[Measurement]) -> Drawing:
     """For each direction, how much texts vary along it and how much energy images have in it."""
     x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
-    frame = style.stacked(
-        {
-            "panel": model_title(m),
-            "series": series,
-            "level": level,
-            "look": look,
-            x: 100 * np.maximum(variance, 1e-9),
-            y: 100 * np.atleast_1d(energy),
-            "axis": words,
-        }
-        for m in shown
-        for series, level, look, variance, energy, words in (
+    parts = []
+    for m in shown:
+        about = {"panel": model_title(m)}
+        each = about | {"series": "text direction", "level": m.level, "look": "small"}
+        leader = about | {"series": "axis of the dominant coordinate", "level": "random"}
+        for part, variance, energy, axis in (
+            (each, m.value("text_variance"), m.value("image_energy"), ""),
             (
-                "text direction",
-                m.level,
-                "small",
-                m.value("text_variance"),
-                m.value("image_energy"),
-                "",
-            ),
-            (
-                "axis of the dominant coordinate",
-                "random",
-                "filled",
+                leader | {"look": "filled"},
                 m.value("leader_variance")[:1],
                 m.value("leader_energy"),
                 str(m.value("leader")),
             ),
-        )
-    )
+        ):
+            at = {x: 100 * np.maximum(variance, 1e-9), y: 100 * np.atleast_1d(energy)}
+            parts.append(part | at | {"axis": axis})
+    frame = style.stacked(parts)
     drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
     for axes, m in zip(drawing.figure.axes, shown, strict=False):
         axes.axhline(100 / m.counts["components"], color=style.INK, linewidth=0.9, linestyle="--")
     return drawing
-
-
-def ranges(found: Sequence[Pair]) -> dict[str, str]:
-    """What the pairs have in common, as pieces of a sentence, by name."""
-    known = [p for p in found if p.judged]
-    largest = max(known, key=lambda p: abs(p.at("difference_without")), default=None)
-    return {
-        "pairs": f"{len(found)}",
-        "models": f"{len({p.m.model for p in found})}",
-        "before": span(p.m.value("kurtosis") for p in found),
-        "after": span(p.at("kurtosis_without") for p in found),
-        "random": span(p.at("kurtosis_random") for p in found),
-        "energy": span((100 * p.at("energy") for p in found), "{:.0f}".format) + " %",
-        "leader": span((100 * p.at("leader_inside") for p in found), "{:.0f}".format) + " %",
-        "dropped": span((100 * p.chance for p in found), "{:.0f}".format) + " %",
-        "cost": "not measured" if largest is None else largest.change(),
-    }

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from analysis.common import as_markdown
 from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
-from analysis.metrics.concept_counts import shared, totals
+from analysis.metrics.concept_counts import REGIONS, shared, totals
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.pending import unusable as unusable_features
 from companion.measurements.quantities import Experiment
@@ -127,12 +127,13 @@ def missing(
 
     Models of random weights count if ``random`` says so.
     """
+    older = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
     known = {m.model for m in measured}
     absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
     notes = {
         "not-measured": not_measured(absent) or "Every model of this family was measured.",
         "cautions": cautions(measured),
-        "older-code": code_notes(measured),
+        "older-code": admonition("Older code", items(older)),
         "unusable": unusable([*unusable_features(family), *broken(experiment, family)]),
     }
     return {name: note for name, note in notes.items() if note}
@@ -153,27 +154,16 @@ def cautions(measured: Sequence[Measurement]) -> str:
     return admonition("To be kept in mind", items(notes))
 
 
-def code_notes(measured: Iterable[Measurement]) -> str:
-    """An admonition (MyST) that lists measurements taken with other code; "" if there is none."""
-    notes = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
-    return admonition("Older code", items(notes))
-
-
-#: Titles of the regions of three levels' concepts: ZS zero-shot, FT finetuned, SUP supervised.
-_REGIONS = {
-    "zero_shot_only": "ZS only",
-    "zero_shot_finetuned": "ZS ∩ FT",
-    "zero_shot_supervised": "ZS ∩ SUP",
-    "all": "all three",
-    "finetuned_only": "FT only",
-    "finetuned_supervised": "FT ∩ SUP",
-    "supervised_only": "SUP only",
-}
-
-
 def regions(of_regions: Mapping[str, int]) -> dict[str, str]:
-    """The seven regions, and the share of the finetuned model's concepts that zero-shot has too."""
-    cells = {title: str(of_regions[name]) for name, title in _REGIONS.items()}
+    """The seven regions, and the share of the finetuned model's concepts that zero-shot has too.
+
+    ZS: zero-shot, FT: finetuned, SUP: supervised.
+    """
+    short = {"zero_shot": "ZS", "finetuned": "FT", "supervised": "SUP"}
+    cells = {}
+    for name, levels in REGIONS.items():
+        title = " ∩ ".join(short[level] for level in levels) + " only" * (len(levels) == 1)
+        cells["all three" if name == "all" else title] = str(of_regions[name])
     return cells | {"of FT, in ZS (%)": share_of(of_regions, "finetuned", "zero_shot")}
 
 
