@@ -31,7 +31,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import scipy
@@ -138,7 +138,8 @@ class Number:
     @property
     def unit(self) -> str:
         """The unit of the value and of the interval's ends."""
-        return next((unit for unit, names in _units().items() if self.name in names), "count")
+        units = claims_file()["units"]
+        return next((unit for unit, names in units.items() if self.name in names), "count")
 
 
 @dataclass(frozen=True)
@@ -263,14 +264,14 @@ def numbers(
 
 def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
     """All claims by id, in the file's order; ClaimError names the entry and the field."""
-    return entries(read_yaml(path, ClaimError)["claims"], Claim, path.name)
+    return entries(claims_file(path)["claims"], Claim, path.name)
 
 
 @cache
-def _units() -> dict[str, tuple[str, ...]]:
-    """Unit → names of the numbers in it."""
-    units: dict[str, tuple[str, ...]] = read_yaml(CLAIMS, ClaimError)["units"]
-    return units
+def claims_file(path: Path = CLAIMS) -> dict[str, Any]:
+    """What the file says, its parts by name."""
+    content: dict[str, Any] = read_yaml(path, ClaimError)
+    return content
 
 
 def entries(content: object, kind: type[E], file: str) -> dict[str, E]:

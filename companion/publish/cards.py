@@ -27,24 +27,15 @@ from companion.claims.ledger import (
     Outcome,
     Result,
     Verdict,
+    claims_file,
 )
 from companion.claims.rules import judge
 from companion.publish.style import digits, minus, to_markdown
 
 #: A result in words, of one case and of several.
-RESULTS: dict[Result, tuple[str, str]] = {
-    "holds": ("agrees", "agree"),
-    "fails": ("differs", "differ"),
-    "undecided": ("is undecided", "are undecided"),
-}
+RESULTS: dict[Result, tuple[str, str]] = claims_file()["results"]
 #: Who the cases are that are excluded from the verdict, before what they say.
-ASIDES: dict[Aside, str] = {
-    "stand-in": "stand-in {unit}",
-    "inferred": "{unit} of inferred identity",
-    "another task": "{unit} with a head for another task",
-    "another probe": "{unit} by another probe",
-    "no test": "robust {unit}, which cannot test the claim",
-}
+ASIDES: dict[Aside, str] = claims_file()["asides"]
 
 
 def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
