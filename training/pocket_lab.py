@@ -8,7 +8,6 @@ side by side in processes of one thread each: the number of workers changes no n
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from analysis.common import fingerprint, replaced, write_text
 from analysis.features import checkpoints, encoders, heads, networks
@@ -223,24 +223,17 @@ def run_all(
     device: str = "cpu",
 ) -> None:
     """Do many trainings, ``workers`` at a time; what starts from another comes after it."""
-    done, began = 0, time.monotonic()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
     try:
-        ranks = [recipes.starts(recipe) for recipe, _ in tasks]
-        for rank in sorted(set(ranks)):
-            part = [task for task, own in zip(tasks, ranks, strict=True) if own == rank]
-            running = {
-                pool.submit(
-                    run, recipe, recipes, seed, folder, splits=splits, device=device
-                ): f"{recipe.name} seed {seed}"
-                for recipe, seed in sorted(part, key=lambda task: -task[0].steps)
-            }
-            for future in as_completed(running):
-                done += 1
-                curve = pd.read_csv(future.result() / "curve.csv")
-                last = f"{curve['accuracy'].iloc[-1]:.3f}" if len(curve) else "not trained"
-                seconds = time.monotonic() - began
-                text = f"{done:3d}/{len(tasks)}  {seconds:6.0f} s  {running[future]}: {last}"
-                print(text, flush=True)
+        with tqdm(total=len(tasks), unit=" trainings") as progress:
+            for rank in sorted({recipes.starts(recipe) for recipe, _ in tasks}):
+                running = [
+                    pool.submit(run, recipe, recipes, seed, folder, splits=splits, device=device)
+                    for recipe, seed in sorted(tasks, key=lambda task: -task[0].steps)
+                    if recipes.starts(recipe) == rank
+                ]
+                for future in as_completed(running):
+                    progress.set_postfix_str(future.result().name)
+                    progress.update()
     finally:
         pool.shutdown(cancel_futures=True)

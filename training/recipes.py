@@ -274,8 +274,7 @@ def warmed_cosine(full: float, step: int, rising: int, steps: int) -> float:
 @lru_cache
 def assumptions() -> dict[str, Any]:
     """Return what estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these."""
-    content: dict[str, Any] = read_yaml(COST / "assumptions.yaml")
-    return content
+    return dict(read_yaml(COST / "assumptions.yaml"))
 
 
 def operations(recipe: Recipe, architecture: str) -> int | None:
