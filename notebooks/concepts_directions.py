@@ -48,14 +48,10 @@ CHOICES = [
     for how in ("as above", "both signs", "length 1")
 ]
 CHOICES += ["look-alikes too", "annotated negatives", "1 % of a picture"]  # the last two: Broden
-choices = pd.DataFrame(
-    {"model": title}
-    | {
-        choice: "{:.0f} / {:.0f}".format(*both)
-        for choice, both in zip(CHOICES, m.value("other_choices"), strict=False)
-    }
-    for title, m in measured.items()
-)
+choices = []
+for title, m in measured.items():
+    counts = ("{:.0f} / {:.0f}".format(*both) for both in m.value("other_choices"))
+    choices.append({"model": title} | dict(zip(CHOICES, counts, strict=False)))
 page.table("choices", choices)
 
 # %% [markdown]

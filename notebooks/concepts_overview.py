@@ -53,16 +53,10 @@ page.figure(
 )
 of_finetuned = rows.set_index("backbone")[[*SHARES][:2]].astype(int)
 zero_shot, supervised = (of_finetuned[title] for title in of_finetuned)
-page.holds(
-    (zero_shot > supervised).all(),
-    "The first share is larger for every backbone",
-    "published",
-)
+page.holds((zero_shot > supervised).all(), "The first share is larger for every backbone")
 ends = (f"{zero_shot[name]} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax()))
-page.texts(
-    shares=f"between {' and '.join(ends)} of what a finetuned model encodes",
-    shares_supervised=f"{supervised.min()} to {supervised.max()} %",
-)
+page.sentence("shares", ends=" and ".join(ends))
+page.texts(shares_supervised=f"{supervised.min()} to {supervised.max()} %")
 
 # %% [markdown]
 # ## What is measured
@@ -70,5 +64,5 @@ page.texts(
 # Along the right singular vectors, compared with chance, on Broden.
 
 # %%
-titled = {", ".join((words.whose(m)[0].title, words.whose(m)[1].title)): m for m in on_broden}
+titled = {measured.full_title(m, data=False): m for m in on_broden}
 page.table("measured", concept_tables.beside_chance(titled), on_broden)

@@ -18,7 +18,6 @@ edition: str = "paper"  # whose recorded measurements stand beside the accuracie
 
 # %%
 import numpy as np
-import pandas as pd
 
 from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import fit_baseline
@@ -40,20 +39,15 @@ page = Page("explore")
 # ## One line by hand
 
 # %%
-models = atlas.models(table)
-clip = models[(models["source"] == "open_clip") & (models["imagenet"] > 0.1)]
+clip = atlas.clip(table).query("imagenet > 0.1")
 line = fit_baseline(clip["imagenet"], clip["shifted"])
 (kept,) = [o for o in data["lines"] if (o["view"], o["pool"]) == ("five", "clip")]
 assert np.isclose(line.slope, kept["slope"])
 
 # %%
 page.explorer("models", data)
-page.texts(count=f"{len(data['model']):,}")
-
-# %%
 aside = atlas.set_aside(table)
-page.texts(not_counted=len(aside))
+page.texts(count=f"{len(data['model']):,}", not_counted=len(aside))
 names = (aside["model"] + " " + aside["weights"]).str.strip()
-page.table(
-    "aside", pd.DataFrame({"model": names, "source": aside["source"], "why": aside["reason"]}), ""
-)
+rows = aside.assign(model=names, why=aside["reason"])[["model", "source", "why"]]
+page.table("aside", rows, "")

@@ -67,18 +67,11 @@ page.table("eighty", cost, pruning, share=100 * share, holds=lost.eq("yes").all(
 (importance,) = (m.value("importance") for m in directions if m.model == b32.model)
 accuracy = b32.value("accuracy_importance")
 kept = round((1 - share) * len(accuracy))
-page.figure(
-    "strips",
-    figures.strips(
-        importance,
-        {
-            f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
-            f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
-        },
-    ),
-    [b32],
-    share=100 * share,
-)
+strips = {
+    f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
+    f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
+}
+page.figure("strips", figures.strips(importance, strips), [b32], share=100 * share)
 
 # %% [markdown]
 # ## Textures, and a warning about counts of concepts
@@ -93,9 +86,12 @@ page.figure(
     probe=concept_tables.probe([concepts]),
     holds=rows["low"][0] <= rows["high"][2],
 )
-for name, row in {"head": 0, "random": 2, "permuted": 3}.items():
-    page.texts({f"concepts-{name}": f"{rows[axis][row]:.4g}"})
-page.texts(concepts_all=concepts.counts["concepts"])
+page.texts(
+    concepts_all=concepts.counts["concepts"],
+    concepts_head=f"{rows[axis][0]:.4g}",
+    concepts_random=f"{rows[axis][2]:.4g}",
+    concepts_permuted=f"{rows[axis][3]:.4g}",
+)
 
 # %%
 (textures,) = records.read_all("textures", "vit_b_32")

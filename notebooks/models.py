@@ -18,7 +18,6 @@
 edition: str = "paper"  # which families
 
 # %%
-
 from analysis.families.registry import load_families
 from analysis.features import published
 from analysis.images import public

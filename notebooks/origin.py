@@ -19,7 +19,6 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-
 from companion.publish import origin, plots, style
 from companion.publish.origin import interval, spread, varied
 from companion.publish.page import Page

@@ -92,7 +92,7 @@ what, h, *_ = arrays.of(looked_at, backbone)
 z = (h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True)
 of_each_image = (z**4).mean(axis=1)
 assert np.allclose(of_each_image, kurtosis(h))
-page.texts(by_hand=f"{what}: κ = {of_each_image.mean():.3f} over {len(h):,} rows.")
+page.sentence("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
 
 # %% tags=["remove-input"]
 page.texts(words.missing("outlier_features", backbone, found))

@@ -17,7 +17,6 @@ edition: str = "paper"  # which families
 threshold: float = 6.0  # times the mean coordinate: from there a coordinate is an outlier
 
 # %%
-
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
 from companion.publish import figures, measured, words

@@ -39,6 +39,7 @@ kept = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
 test = kept[(kept["family"] == family) & (kept["split"] == "test")]
 styles = {name: sets.styles()[name].title for name in (emoji.IMAGENET, *emoji.SHIFTS)}
 models = {model.name: model for model in backbone.models}
+CHANCE = 100 / len(emoji.CLASSES)
 page = Page("pocket_lab")
 
 # %% [markdown]
@@ -94,18 +95,15 @@ for name, art in ((name, art) for name in models for art in styles):
             by_metric = recognised(h, labels, head.weight, head.bias).mean()
             assert np.isclose(again[name, art], by_metric)
 gaps = 100 * np.abs([again[key] - zero[key] for key in again if key in zero.index])
-page.texts(
-    live=f"""Classified again in this build with the shipped checkpoints (seed 0):
-    {(gaps < 5.1e-4).sum()} of {len(gaps)} accuracies are exactly those kept, the largest difference
-    is {max(gaps, default=0):.2f} points.""".replace("\n    ", " ")
-    * bool(len(gaps))
-)
+if len(gaps):
+    page.sentence("live", exact=(gaps < 5.1e-4).sum(), accuracies=len(gaps), largest=max(gaps))
+else:
+    page.texts(live="")
 
 # %%
 ends = test.groupby(["model", "style"])["accuracy"].agg(["mean", "min", "max"]).map(style.percent)
 cells = ends["mean"] + " (" + ends["min"] + " to " + ends["max"] + ")"
 classes = data.table.query("split == 'test' and class_index >= 0")["class_index"]
-most = 100 * classes.value_counts(normalize=True).max()
 page.table(
     "accuracies",
     (
@@ -114,8 +112,8 @@ page.table(
     ),
     seeds=test["seed"].nunique(),
     training=styles[emoji.IMAGENET],
-    chance=100 / len(emoji.CLASSES),
-    most=most,
+    chance=CHANCE,
+    most=100 * classes.value_counts(normalize=True).max(),
 )
 
 # %%
@@ -127,7 +125,7 @@ page.figure(
     plots.marks(
         marks[["of", "level", "look", ACCURACY]],
         ACCURACY,
-        verticals={"chance": 100 / len(emoji.CLASSES)},
+        verticals={"chance": CHANCE},
         levels={level: level_title(level, "pocket") for level in marks["level"].unique()},
         dodge=0.14,
         height=0.7,

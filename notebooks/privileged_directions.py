@@ -41,10 +41,8 @@ page = Page("privileged_directions", found, backbone=backbone.title)
 if found:
     page.figure("importance", figures.importance(shown, threshold), heads=words.heads(found))
 
-# %%
-if found:
     chance = np.sqrt(2 / (np.pi * found[0].counts["components"]))
-    rows = pd.DataFrame(
+    rows = (
         {"model": title}
         | measured.top_direction(m)
         | {"second": digits(np.sort(m.value("importance"))[-2])}
@@ -85,10 +83,8 @@ sigma, V = sigma[: len(of_package)], V[: len(of_package)]  # what follows is rou
 cosines = np.abs(h @ V.T) / np.linalg.norm(h, axis=1, keepdims=True)
 by_hand = sigma / sigma.sum() * cosines.mean(axis=0)
 assert np.allclose(by_hand, of_package, atol=1e-6)
-page.texts(
-    by_hand=f"{what}: of {len(of_package)} directions the most important has "
-    f"{digits(by_hand.max() / by_hand.mean())} times the mean importance."
-)
+largest = digits(by_hand.max() / by_hand.mean())
+page.sentence("by-hand", what=what, directions=len(by_hand), largest=largest)
 
 # %% tags=["remove-input"]
 page.texts(words.missing("privileged_directions", backbone, found))

@@ -17,7 +17,6 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
-
 from analysis.images.imagelist import is_whole
 from companion.claims import rules
 from companion.publish import figures, measured, tables, words
@@ -43,16 +42,13 @@ page.figure(
 )
 
 # %%
-rank = len(first.value("accuracy_importance"))
-page.table(
-    "kept",
-    tables.in_each_order(first, (1, 0.6, 0.4, 0.3, 0.2, 0.1)),
-    model=measured.full_title(first),
-)
+KEPT = (1, 0.6, 0.4, 0.3, 0.2, 0.1)
+page.table("kept", tables.in_each_order(first, KEPT), model=measured.full_title(first))
 
 # %%
 (outcome,) = tables.pruned_at([first], share).to_dict("records")
 page.holds(outcome["lost"] == "yes", "a loss of more than one point is established")
+rank = len(first.value("accuracy_importance"))
 page.texts(
     whole=f"{percent(pruned['accuracy_whole'])} %",
     limit=f"{pruned['fewest']:.0f} of {rank} ({100 * pruned['without_loss']:.0f} % pruned)",
@@ -65,10 +61,8 @@ page.texts(
 directions = words.of_same_model(first, "privileged_directions")[first.data.name]
 without = first.value("accuracy_without_each")
 worst = int(without.argmin())
-page.holds(
-    worst == directions.value("top_direction") == 0,
-    "Leaving out the top direction alone lowers accuracy",
-)
+is_top = worst == directions.value("top_direction") == 0
+page.holds(is_top, "Leaving out the top direction alone lowers accuracy")
 page.texts(
     without_first=f"{percent(without[worst])} %",
     without_others=f"{percent(sorted(without)[1])} %",

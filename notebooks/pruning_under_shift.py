@@ -21,8 +21,6 @@
 family: str = "pocket_cnn"  # the model family that is shown
 
 # %%
-import pandas as pd
-
 from analysis.families.registry import load_family
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
@@ -34,35 +32,21 @@ from companion.publish.pocket_models import pruning_losses, pruning_rows, prunin
 from companion.publish.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
-#: What the training distribution is called, the view with its shifts and baseline, and what
-#: evidence the baseline rests on.
+#: What the training distribution is called, and the shifts; the view with the shifts' baseline,
+#: and the evidence that this rests on.
 SAMPLES = {
-    "pocket": ("in the", "training style", "unseen", "recorded"),
-    "imagenet-and-shifts": ("on", "ImageNet", "five", "published"),
-}
-#: What the intervals are from.
-INTERVALS = {
-    "pocket": f"from {RESAMPLES} resamples (seed {SEED}) of the test concepts, the same in every "
-    "style, and of the baseline's pool",
-    "imagenet-and-shifts": "from the finite test sets, the paper's printed line held fixed",
+    "pocket": ("training style", "unseen styles", "unseen", "recorded"),
+    "imagenet-and-shifts": ("ImageNet", "five shifts", "five", "published"),
 }
 
 backbone = load_family(family)
 found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
 sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
 sample = next((m.data.name for m in found), "pocket")
-on, trained_on, name, source = SAMPLES[sample]
-evidence = style.kinds(source, style.kind(found))
-outside = "five shifts" if name == "five" else "unseen styles"
+trained_on, outside, name, source = SAMPLES[sample]
 lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
-page = Page(
-    "pruning_under_shift",
-    evidence,
-    backbone=backbone.title,
-    on=on,
-    trained_on=trained_on,
-    outside=outside,
-)
+evidence = style.kinds(source, style.kind(found))
+page = Page("pruning_under_shift", evidence, edition=sample, backbone=backbone.title)
 
 # %% [markdown]
 # ## Accuracy and effective robustness against the share pruned
@@ -70,24 +54,24 @@ page = Page(
 # %%
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
 curves = {title: pruning_steps(orders, quantities, lowest) for title, orders in sweeps.items()}
-drawn = next((m.value("random_orders") for m in found), "no")
 page.figure(
     "curve",
     figures.pruning(curves) if found else None,
-    drawn=drawn,
-    intervals=INTERVALS[sample],
+    orders=next((m.value("random_orders") for m in found), "no"),
     lowest=percent(lowest),
+    resamples=RESAMPLES,
+    seed=SEED,
 )
 
 # %%
-rows = pd.DataFrame(
+rows = (
     row
     for title, orders in sweeps.items()
     for row in pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
 )
 page.table("kept", rows)
 losses = (pruning_losses(title, orders["importance"]) for title, orders in sweeps.items())
-page.table("losses", pd.DataFrame(losses))
+page.table("losses", losses)
 
 # %% tags=["remove-input"]
 page.texts(words.missing("pruning_under_shift", backbone, found, random=False))

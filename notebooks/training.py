@@ -17,7 +17,6 @@
 edition: str = "paper"  # which families
 
 # %%
-
 from analysis.families.registry import load_families
 from companion.publish.page import Page
 from training import recipes, tables
@@ -27,9 +26,9 @@ page = Page("training", "")
 
 # %%
 rows = tables.settings(known)
-page.table("recipes", rows, "")
+page.table("recipes", rows)
 ours = sum(row["source"].startswith("our choice") for row in rows)
-page.texts(count=f"Of their {len(rows)} settings, {ours} are our choice.")
+page.sentence("count", settings=len(rows), ours=ours)
 
 # %%
 assumed = recipes.assumptions()
@@ -40,7 +39,6 @@ peaks = ", ".join(
 page.table(
     "cost",
     tables.costs(known, load_families(edition).values()),
-    "",
     peaks=peaks,
     high=100 * high,
     low=100 * low,

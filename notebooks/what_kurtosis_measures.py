@@ -50,8 +50,8 @@ h[:, 7] += 12
 turn = np.linalg.qr(rng.normal(size=(64, 64)))[0]
 assert np.allclose(h @ head.T, (h @ turn) @ (head @ turn).T)
 assert np.isclose(basis.mean_share(h), basis.mean_share(h @ turn))
-for name, some in {"before": h, "after": h @ turn}.items():
-    page.texts({f"by-hand-{name}": digits(kurtosis(some).mean())})
+before, after = (digits(kurtosis(some).mean()) for some in (h, h @ turn))
+page.texts(by_hand_before=before, by_hand_after=after)
 
 # %% [markdown]
 # ## A rotation, and the mean image
@@ -65,20 +65,10 @@ rows = pd.DataFrame(
     for title, name in CHANGES.items()
     for m in sorted(one_each, key=lambda m: -m.value("kurtosis"))
 )
-page.figure(
-    "turned",
-    plots.marks(
-        rows,
-        GIVEN,
-        other=CHANGED,
-        label="activation kurtosis κ",
-        log=True,
-        verticals=figures.GAUSSIAN,
-        limits=(2, 200),
-    )
-    if bases
-    else None,
-)
+axis = {"label": "activation kurtosis κ", "log": True, "limits": (2, 200)}
+if bases:
+    marks = plots.marks(rows, GIVEN, other=CHANGED, verticals=figures.GAUSSIAN, **axis)
+page.figure("turned", marks if bases else None)
 table = {
     "κ": "kurtosis",
     "rotated": "kurtosis_rotated",
@@ -121,10 +111,10 @@ if edition == "paper":
     sparse = next(m for m in one_each if m.model.startswith("efficientnet_lite0"))
     page.holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
     moments = pd.read_csv("data/moments/kurtosis.csv")
-    own = sorted(m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
-    for name in ("kurtosis", "kurtosis_gaussian"):
-        page.texts({f"sparse-{name.split('_')[-1]}": digits(sparse.value(name))})
+    own = (m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
     page.texts(
+        sparse_kurtosis=digits(sparse.value("kurtosis")),
+        sparse_gaussian=digits(sparse.value("kurtosis_gaussian")),
         moments=" or ".join(map(digits, moments["kurtosis"])),
         moments_leader=moments["leader"][0],
         moments_images=style.span(own),

@@ -16,7 +16,7 @@ CAPTIONS = """
 line:
   caption: "{models} models lie near a line: {slope:.2f}. Grey: others."
   more: "See {doc}`/pruning`, seed {seed}."
-  pocket: Pocket models.
+  pocket: {caption: Pocket models.}
 first, every:
   caption: Rows.
   columns: {x: An input.}

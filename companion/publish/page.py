@@ -41,7 +41,7 @@ class Caption(Strict):
     """What stands below a result, MyST.
 
     `caption` says what is seen and what the uncertainty is, in at most 35 words; `more` is small
-    print below it. `pocket` is the caption of the pocket lab's edition, where it is another.
+    print below it. `pocket` is what they are in the pocket lab, where that is another text.
     Of a table: `missing` stands for an empty one and says how to get its numbers, where the page
     does not; `columns` tell what headings mean, to who points at one; `search` labels a box that
     shows only rows with what is typed in it; `choose` names a column of few values, to see only
@@ -50,7 +50,7 @@ class Caption(Strict):
 
     caption: str
     more: str = ""
-    pocket: str = ""
+    pocket: Mapping[str, str] = {}
     missing: str = ""
     columns: Mapping[str, str] = {}
     search: str = ""
@@ -188,8 +188,8 @@ class Page:
                 f"book/captions/{self.notebook}.yaml has no caption for the result {name!r}."
             )
         caption = self.captions[name]
-        if self.values.get("edition") == "pocket" and caption.pocket:
-            return caption.model_copy(update={"caption": caption.pocket})
+        if self.values.get("edition") == "pocket":
+            return Caption(**caption.model_dump() | dict(caption.pocket))
         return caption
 
     def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
@@ -200,7 +200,8 @@ class Page:
         where = f"book/captions/{self.notebook}.yaml, {name}"
         if unknown := sorted(_fields(*texts.values()) - given.keys()):
             raise CaptionError(f"{where}: the notebook gives no value for {unknown}.")
-        if unused := sorted(values.keys() - _fields(*texts.values(), self.captions[name].caption)):
+        other = self.captions[name]
+        if unused := sorted(values.keys() - _fields(*texts.values(), other.caption, other.more)):
             raise CaptionError(f"{where}: the notebook gives {unused}, which no text names.")
         filled = {
             key: FIELD.sub(lambda field: _written(given[field[1]], field[2] or ""), text)
