@@ -22,31 +22,12 @@ RUN = "runs/effective_robustness/rn50.html"
 #: The rules of axe that depend on the theme.
 COLOURS = ["color-contrast", "link-in-text-block"]
 
-# What is wrong with a page once it has settled: sideways scrolling; main headings beyond one;
-# images that are broken or have no words; equations that were not rendered; and, of what a screen
-# reader's user jumps to, rows without a header and landmarks without a name.
-INSPECT = """() => ({
-  headings: [...document.querySelectorAll("h1")].filter((h) => h.checkVisibility()).length - 1,
-  overflow: Math.max(
-    0, document.documentElement.scrollWidth - document.documentElement.clientWidth),
-  broken: [...document.images].filter((i) => !i.complete || i.naturalWidth === 0)
-    .map((i) => i.src),
-  silent: [
-    ...[...document.querySelectorAll("img")].filter((i) => !i.hasAttribute("alt")),
-    ...[...document.querySelectorAll("article img")].filter((i) => !i.alt.trim()),
-    ...[...document.querySelectorAll("article figure svg, article svg[role=img]")].filter(
-      (s) => !s.closest("mjx-container, [aria-hidden=true]") &&
-        !(s.getAttribute("aria-label") || s.querySelector("title")?.textContent || "").trim()),
-  ].map((e) => e.outerHTML.slice(0, 120)),
-  equations: document.querySelectorAll("article .math").length,
-  unrendered: Math.max(0, document.querySelectorAll("article .math").length -
-    document.querySelectorAll("article mjx-container").length),
-  headless: [...document.querySelectorAll("article table:has(> thead) > tbody > tr")].filter(
-    (row) => !row.querySelector("th[scope=row]")).length,
-  unnamed: [...document.querySelectorAll("nav, body > footer, [role=contentinfo]")].filter(
-    (mark) => !mark.closest("dialog") && !mark.getAttribute("aria-label") &&
-      !document.getElementById(mark.getAttribute("aria-labelledby"))).map((m) => m.outerHTML),
-})"""
+CASES = Path(__file__).with_name("cases")
+#: Programs that run in a page, and a page of one table.
+INSPECT, OFF_SCREEN, TABLE = (
+    (CASES / name).read_text(encoding="utf-8")
+    for name in ("inspect_page.js", "off_screen.js", "table.html")
+)
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -110,16 +91,6 @@ def test_nothing_is_wrong_on_any_page(what, visits):
     assert {page: seen[what] for page, seen in visits.items() if seen[what]} == {}
 
 
-#: Texts of the slide shown that are not on the screen, and a figure that is too low to be read.
-OFF_SCREEN = """() => [...document.querySelectorAll(
-    "section.shown :is(h1, p, li, td, th, pre, footer, figure, svg text)")].filter((e) => {
-  const box = e.getBoundingClientRect();
-  return box.width && (box.top < 0 || box.left < 0 || box.bottom > innerHeight
-    || box.right > innerWidth || e.scrollWidth > e.clientWidth + 1 && e.tagName == "PRE"
-    || e.tagName == "FIGURE" && box.height < 200);
-}).map((e) => `${e.tagName} ${e.textContent.trim().slice(0, 60)}`)"""
-
-
 def test_slides_fit_their_screen(browser, site, built_book):
     window = browser.new_page(viewport={"width": 1280, "height": 720})
     wrong, decks = {}, sorted((built_book / "slides").glob("*.html"))
@@ -168,26 +139,6 @@ def test_tables_of_the_book_sort(open_page, site):
             present = [float(value) for value in numbers if value]
             assert present == sorted(present)
             assert not any(numbers[len(present) :]), "a cell without a number is not last"
-
-
-#: Signs, uncertainties, thousands and a gap; and what is chosen by its first word.
-TABLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>
-<link rel="stylesheet" href="/companion.css"><article class="bd-article">
-<div class="companion-search" data-label="Find a model" data-choose="verdict"></div>
-<div class="pst-scrollable-table-container"><table class="sortable searchable cards">
-<thead><tr><th><p>Model</p></th><th><p>ER (points)</p></th><th><p>verdict</p></th><th>outliers</th>
-</tr></thead>
-<tbody>
-<tr><td>b naïf</td><td>9.5 ± 0.2</td><td><p><span>differs</span> <span>2 of 16</span></p></td>
-<td>92, 8</td></tr>
-<tr><td>a red cat</td><td>−1.5 (v2)</td><td><span>reproduced</span> <span>1 of 1</span></td>
-<td>92</td></tr>
-<tr><td>d</td><td>not measured</td><td><span>not measured</span></td>
-<td>n/a</td></tr>
-<tr><td>c cat</td><td>1,200.0</td><td><span>reproduced</span> <span>16 of 16</span></td>
-<td>7</td></tr>
-</tbody></table></div></article>
-<script src="/vendor/sortable/sortable.js"></script><script src="/companion.js"></script></html>"""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import zipfile
+from fractions import Fraction
 from functools import cache
 from itertools import combinations
 
@@ -37,41 +38,8 @@ TEMPLATE = (
 )  # fmt: skip
 #: Found by formula or by hand.
 FOUND = {
-    "start-1": (34.2,),
-    "start-3": (3, 0.978),
-    "start-4": (11,),
-    "atlas-2": (6, 4.24, 7.26),
-    "atlas-3": (13 / 18, 1 / 6),
-    "atlas-5": (21, -2.32),
-    "frame-2": (100 / 612,),
-    "frame-3": (2.99, 100 / 612),
-    "origin-2": (3 * 512 / 514,),
-    "origin-3": (1, 0.849),
-    "origin-4": (8.13,),
-    "lab-2": (2.33, 4.56),
-    "lab-3": (27.2, 17.8),
-    "lab-5": (1 / 36, 16 / 216),
-    "probe-3": (159,),
-    "probe-4": (3.16,),
-    "probe-5": (33,),
-    "train-2": (25020,),
-    "train-4": (1, 0),
-    "exam-1": (18.0,),
-    "exam-2": (510,),
-    "exam-3": (11 / 12, 0.1),
-    "exam-4": (-5, 0.97),
-    "robustness-2": (0.235, 0.545),
-    "robustness-3": (36.5, 40.7, 27.1),
-    "robustness-4": (36.7,),
-    "outlier-2": (3 * 511 / 513,),
-    "outlier-3": (16.3, 35),
-    "outlier-6": (2.98,),
-    "concepts-2": (125.3,),
-    "concepts-4": (1 / 6, 8 / 252, 0.00135),
-    "concepts-5": (0.74,),
-    "indicators-3": (100 / 114, 7**-0.5),
-    "indicators-4": (0.5135,),
-    "indicators-5": (2 / 20, 2 / 924),
+    label: [float(Fraction(str(value))) for value in values]
+    for label, values in yaml.safe_load((ROOT / "tests/cases/answers.yaml").read_text()).items()
 }
 
 
