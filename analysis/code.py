@@ -47,8 +47,7 @@ def libraries_of(sources: Iterable[str]) -> list[str]:
 @cache
 def version_of(library: str) -> str:
     """The installed version of an imported library, by its import name."""
-    known = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython",
-             "open_clip": "open_clip_torch"}  # fmt: skip
+    known = {"yaml": "pyyaml", "PIL": "pillow", "open_clip": "open_clip_torch"}
     try:
         return importlib.metadata.version(known.get(library, library))
     except importlib.metadata.PackageNotFoundError:
@@ -105,11 +104,7 @@ def _modules(source: str) -> tuple[Path, ...]:
 
 
 def _is_text(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
 
 
 def _write_canonical(node: Any, add: Callable[[str], None]) -> None:

@@ -255,10 +255,8 @@ def alive(process: int) -> bool:
     """Whether there is a process of that number on this machine."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True
 
 
@@ -292,27 +290,20 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
     if len({path.absolute() for path in paths}) < len(paths):
         raise CompanionError(f"{paths[0]} is to be written twice: give each file its own name.")
     for path in paths:
-        if not is_stream(path):
-            _check_writable(path, suffix)
-
-
-def _check_writable(path: Path, suffix: str) -> None:
-    if path.is_dir():
-        raise CompanionError(f"{path} is a folder: give the name of the file to write.")
-    if suffix and path.suffix != suffix:
-        raise CompanionError(f"{path} is written as {suffix}: give a name that ends so.")
-    if not path.parent.is_dir():
-        raise CompanionError(
-            f"there is no folder {path.parent} to write {path.name} into: make it."
-        )
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise CompanionError(
-            f"{path.name} cannot be written into {path.parent} ({error.strerror}): give another "
-            "folder, or the right to write there."
-        ) from None
+        if is_stream(path):
+            continue
+        if path.is_dir():
+            raise CompanionError(f"{path} is a folder: give the name of the file to write.")
+        if suffix and path.suffix != suffix:
+            raise CompanionError(f"{path} is written as {suffix}: give a name that ends so.")
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise CompanionError(
+                f"{path.name} cannot be written into {path.parent} ({error.strerror}): give a "
+                "folder that is there, and the right to write into it."
+            ) from None
 
 
 def sha256_of(path: Path) -> str:
@@ -361,18 +352,6 @@ def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in named if names)
 
 
-def in_short(text: str) -> str:
-    """What `changes` says, with three names of each kind and how many more there are.
-
-    >>> in_short("changed: a, b, c, d, e; new: f")
-    'changed: a, b, c and 2 more; new: f'
-    """
-    parts = [part.split(", ") for part in text.split("; ")]
-    return "; ".join(
-        ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3) for names in parts
-    )
-
-
 def aligned(rows: Iterable[Iterable[str]]) -> list[str]:
     """Rows of a table as lines, their columns one below the other; of a cell its first line."""
     cells = [[text.split("\n")[0] for text in row] for row in rows]
@@ -399,13 +378,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def first_reason(error: ValidationError) -> str:
     """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
-    problems = [  # pydantic calls a list too short, too, whose entries are wrong
-        one
-        for one in error.errors(include_url=False)
-        if one["type"] != "too_short" or len(one["input"]) < one["ctx"]["min_length"]
-    ]
+    errors = error.errors(include_url=False)
+    # pydantic calls a list too short, too, whose entries are wrong
+    problems = [problem for problem in errors if problem["type"] != "too_short"] or errors
     first = problems[0]
-    field = _dotted(first["loc"]) or "the family"
+    path = "".join(f"[{n}]" if isinstance(n, int) else f".{n}" for n in first["loc"])
+    field = path.removeprefix(".") or "the family"
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
@@ -413,11 +391,3 @@ def first_reason(error: ValidationError) -> str:
         reason += f", got {given if len(given) < 100 else given[:80] + '…'}"
     more = len(problems) - 1
     return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    """Return the path of a field, ``("models", 2, "width")`` as ``models[2].width``."""
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")

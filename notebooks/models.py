@@ -19,10 +19,9 @@ edition: str = "paper"  # which families
 
 # %%
 from analysis.families.registry import load_families
-from analysis.features import published
 from analysis.images import public
 from companion.measurements import accuracies
-from companion.publish import robustness, style
+from companion.publish import measured, robustness, style
 from companion.publish.page import Page
 
 families = load_families(edition) | load_families("reader")
@@ -73,14 +72,14 @@ everyone = families | load_families("contrast")
 whose = {model.name: f"{f.title}, {model.title}" for f in everyone.values() for model in f.models}
 files = [
     {
-        "model": whose[row.model],
-        "images": row.what,
-        "known from": row.known + " (inferred)" * row.inferred,
+        "model": whose[row["model"]],
+        "images": row["what"],
+        "known from": row["known"] + " (inferred)" * ("inferred" in row),
         "file": f"[{file.repository}](https://github.com/{file.repository}/blob/{file.commit}/{file.path})",
         "licence": file.licence,
     }
-    for row in published.table().embeddings
-    if row.model in whose
-    for file in [public.artifact(row.artifact)]
+    for row in measured.published_embeddings()
+    if row["model"] in whose
+    for file in [public.artifact(row["artifact"])]
 ]
 page.table("features", files)

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -324,16 +325,16 @@ def table() -> Any:
 
 
 @pytest.fixture(scope="session")
-def artefacts() -> None:
-    """Skip unless the public features can be had from a mirror, the cache or the network."""
-    from analysis.features import published
+def artefacts() -> dict[str, Any]:
+    """The script that enters others' features into the store, where these can be had."""
     from analysis.images import public
 
+    pytest.importorskip("torch", reason="extraction is not installed")
     try:
-        for name in published.files():
-            public.fetch(name)
+        public.fetch_all()
     except public.ArtifactError as error:
         pytest.skip(str(error))
+    return runpy.run_path(str(ROOT / "data/embeddings/make.py"))
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,6 @@ ELSEWHERE = {
     "analysis.features.encoders": {"normalize"},
     "analysis.features.extract": {"device_for"},
     "analysis.features.plan": {"head_is_current", "head_prompts"},
-    "analysis.features.published": {"files", "into_store", "read_array"},
     "analysis.features.store": {"default_folder", "features_path", "features", "problem",
                                 "write_features", "write_head", "locked"},
     "analysis.features.weights": {"read_weights", "weights_file", "checked"},

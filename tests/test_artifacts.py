@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import yaml
 
 from analysis.images import public
 from analysis.images.public import Artifact, ArtifactError, fetch, fetch_all
@@ -164,14 +165,6 @@ def test_a_busy_server_is_asked_again(server):
     assert len(server.asked) == 3
 
 
-def test_downloading_is_silent_unless_asked(server, capfd, tmp_path, monkeypatch):
-    fetch(NAME)
-    assert capfd.readouterr() == ("", "")
-    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path / "other"))
-    fetch(NAME, progress=True)
-    assert "B/s" in capfd.readouterr().err
-
-
 def test_a_mirror_is_used_in_place_and_what_it_lacks_is_downloaded(server, cache, mirror):
     assert fetch(NAME).read_bytes() == CONTENT
     assert len(server.asked) == 1 and not mirror.exists()
@@ -179,15 +172,11 @@ def test_a_mirror_is_used_in_place_and_what_it_lacks_is_downloaded(server, cache
     mirror.write_bytes(CONTENT)
     assert fetch(NAME) == mirror
     assert len(server.asked) == 1 and not cache.exists()
-
-
-def test_a_wrong_file_in_the_mirror_is_refused_not_replaced(server, mirror):
-    mirror.write_bytes(CONTENT[:-1])
-    problem = f"another checksum .*, and {len(CONTENT) - 1} of {len(CONTENT)} bytes"
-    with pytest.raises(ArtifactError, match=problem) as caught:
+    mirror.write_bytes(CONTENT[:-1])  # which is refused, and not replaced
+    problem = f"{re.escape(str(mirror))} has another .*, and {len(CONTENT) - 1} of {len(CONTENT)} b"
+    with pytest.raises(ArtifactError, match=problem):
         fetch(NAME)
-    assert str(mirror) in str(caught.value)
-    assert mirror.read_bytes() == CONTENT[:-1] and not server.asked
+    assert mirror.read_bytes() == CONTENT[:-1] and len(server.asked) == 1
 
 
 def test_a_mirror_that_is_no_folder_is_an_error(monkeypatch, tmp_path):
@@ -208,55 +197,38 @@ def test_unknown_names_are_refused_before_anything_is_fetched(server):
 
 def test_the_list_is_complete_and_unambiguous():
     catalogue = public.load_catalogue()
-    assert len(catalogue) == 61
-    places = {(item.repository, item.path) for item in catalogue.values()}
-    assert len(places) == len(catalogue)
-    licences = {item.licence for item in catalogue.values()}
-    stated = {licence for licence in licences if not licence.startswith("none stated")}
+    assert len({(item.repository, item.path) for item in catalogue.values()}) == 61
+    stated = {i.licence for i in catalogue.values() if not i.licence.startswith("none stated")}
     notice = "notice of the University of Maryland (license.txt)"
     assert stated == {"CC-BY-4.0", "MIT", "MIT-style", "Apache-2.0", notice}
-    table = catalogue["open_clip/openclip_results.csv"]
-    assert re.fullmatch(
-        r"https://raw.githubusercontent.com/mlfoundations/open_clip/[0-9a-f]{40}"
-        r"/docs/openclip_results.csv",
-        table.url,
+    origin, *mirrors = catalogue["open_clip/openclip_results.csv"].urls
+    place = re.fullmatch(
+        r"https://raw\.githubusercontent\.com/mlfoundations/open_clip/([0-9a-f]{40})(/docs/.*)",
+        origin,
     )
-    assert table.urls[1] == table.url.replace(
-        "raw.githubusercontent.com/mlfoundations/open_clip/",
-        "cdn.jsdelivr.net/gh/mlfoundations/open_clip@",
-    )
-    assert table.sha256 in table.urls[2]
+    assert mirrors[0] == f"https://cdn.jsdelivr.net/gh/mlfoundations/open_clip@{place[1]}{place[2]}"
 
 
-LIST = """
-sources:
-  - repository: someone/tables
-    commit: "0123456789abcdef0123456789abcdef01234567"
-    licence: MIT
-    citation: Someone 2020
-    files:
-      - {name: one, path: one.csv, sha256: "%s", bytes: 3, what: a table}
-""" % ("0" * 64)
+FILE = {"name": "one", "path": "one.csv", "sha256": "0" * 64, "bytes": 3, "what": "a table"}
+LIST = {"repository": "someone/tables", "commit": "0" * 40, "licence": "MIT", "citation": "Someone"}
 
 
 @pytest.mark.parametrize(
-    "old, new",
+    "wrong",
     [
-        ("path: one.csv", "path: ../../one.csv"),
-        ("licence: MIT", "license: MIT"),
-        ("sources:", "files:"),
-        ("sources:", "mirrors: ['http://x/{path}']\nsources:"),
-        ("sources:", "mirrors: ['https://x/{name}']\nsources:"),
+        {"sources": [LIST | {"files": [FILE | {"path": "../../one.csv"}]}]},
+        {"sources": [LIST | {"license": "MIT", "files": [FILE]}]},
+        {"sources": [LIST | {"files": [FILE]}], "mirrors": ["http://x/{path}"]},
+        {"sources": [LIST | {"files": [FILE]}], "mirrors": ["https://x/{name}"]},
+        {"sources": [LIST | {"files": [FILE, FILE]}]},
+        {"files": []},
     ],
 )
-def test_a_wrong_list_is_refused_in_one_line(tmp_path, old, new):
+def test_a_wrong_list_is_refused_in_one_line(tmp_path, wrong):
     path = tmp_path / "artifacts.yaml"
-    path.write_text(LIST)
+    path.write_text(yaml.safe_dump({"sources": [LIST | {"files": [FILE]}]}))
     assert list(public.load_catalogue(path)) == ["one"]
-    path.write_text(LIST.replace(old, new))
-    with pytest.raises(ArtifactError, match=r"artifacts\.yaml is not a list") as caught:
+    path.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(ArtifactError, match=r"artifacts\.yaml (is not a list|gives one)") as caught:
         public.load_catalogue(path)
     assert "\n" not in str(caught.value)
-    path.write_text(LIST + LIST.strip().splitlines()[-1].join(["", "\n"]))
-    with pytest.raises(ArtifactError, match="one artefact name twice"):
-        public.load_catalogue(path)

@@ -10,7 +10,7 @@ from conftest import companion, copy_checkout, results
 from PIL import Image
 
 from analysis.families.registry import load_family
-from analysis.features import published, store
+from analysis.features import store
 from analysis.images import broden, sets
 from analysis.images.imagelist import DatasetError
 from companion.cli import main
@@ -249,7 +249,6 @@ def painted(own_store, tmp_path, monkeypatch):
     for name in ("write", "read_all"):
         kept_apart = functools.partial(getattr(records, name), folder=records.FOLDER)
         monkeypatch.setattr(records, name, kept_apart)
-    monkeypatch.setattr(published, "into_store", lambda family, folder=None: [])
     return broden_miniature.save_painted(tmp_path / "data" / "broden1_224")
 
 

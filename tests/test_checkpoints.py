@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import zipfile
 
 import huggingface_hub
 import open_clip
@@ -11,6 +10,7 @@ import pytest
 import timm
 import tiny
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 - a fixture
 
@@ -39,8 +39,7 @@ def fails(text, **given):
 
 
 def test_a_model_of_the_book():
-    own = registry.load_family("vit_b_32").model("vit_b_32-openai")
-    assert find("vit_b_32-openai") == own
+    assert find("vit_b_32-openai") == registry.load_family("vit_b_32").model("vit_b_32-openai")
     renamed = find("vit_b_32-openai", name="other", level="captions", pretraining="Mine")
     assert (renamed.name, renamed.level, renamed.pretraining) == ("other", "captions", "Mine")
 
@@ -81,10 +80,10 @@ def test_other_inputs_of_open_clip(name, tag):
 
 def test_timm_resizes_before_it_crops():
     found = find("tf_efficientnet_lite0.in1k")
+    assert found == find("tf_efficientnet_lite0", name=found.name)
     config = timm.get_pretrained_cfg("tf_efficientnet_lite0.in1k")
     assert found.preprocessing.resize == math.floor(224 / config.crop_pct)
     assert (found.level, found.width, found.head) == ("supervised", 1280, None)
-    assert find("tf_efficientnet_lite0").weights == "in1k"
 
 
 def test_image_encoders_of_clip_in_timm_have_no_classifier():
@@ -103,37 +102,11 @@ def test_a_level_that_cannot_be_guessed_is_asked_for():
 def test_random_weights_of_an_architecture():
     found = find("random", architecture="ViT-B-32", name="control")
     assert (found.level, found.weights, found.width) == ("random", None, 512)
-    assert "name it with --architecture" in fails("random")
+    assert "give --architecture" in fails("random")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("ViT-B32/openai", r"no architecture 'ViT-B32' .* nearest .* ViT-B-32,"),
-        ("ViT-B-32/laion3b_s34b_b79k", r"no weights 'laion3b_s34b_b79k' for ViT-B-32: .*laion2b_s"),
-        ("ViT-B-32/openai", r"trained with QuickGELU, .*: give ViT-B-32-quickgelu/openai\."),
-        ("vit_b_32-opnai", r"no checkpoint 'vit_b_32-opnai', .* nearest .* vit_b_32-openai,"),
-        ("resnet5", r"no checkpoint 'resnet5', neither .* nor of timm.* resnet50"),
-        ("resnet50.a1_in2k", r"no checkpoint 'resnet50\.a1_in2k'.*resnet50\.a1_in1k"),
-        ("laion/CLIP-ViT-L-14", r"nor open_clip's .*: did you mean hf-hub:laion/CLIP-ViT-L-14,"),
-        ("hf-hub:laion", r"hf-hub:ORGANISATION/NAME is expected"),
-        ("", "the checkpoint's name is empty"),
-        ("absent.pt", r"there is no file absent\.pt: check the path"),
-        (r"C:\my models\vit.safetensors", r"there is no file C:\\my models\\vit\.safetensors"),
-        ("families", r"families is a folder without a file of weights: give the file .* in it"),
-        (
-            "ViT-B-32",
-            r"ViT-B-32 is an architecture of open_clip, with weights of \d+ trainings: give "
-            r"ViT-B-32/TAG, one of .*laion2b_s34b_b79k",
-        ),
-        ("ViT-B-32/", r"ViT-B-32 is an architecture of open_clip"),
-        ("https://example.org/m.pt", r"is an address: download the file and give its path"),
-        ("/dev/zero", r"/dev/zero is no regular file: give a file of weights"),
-        ("README.md", r"README\.md is not a safetensors file, nor one of PyTorch's"),
-        ("timm/ViT-B-16-SigLIP", r"did you mean hf-hub:timm/ViT-B-16-SigLIP"),
-        ("https://huggingface.co/a/b/tree/main", r"repository of the Hugging Face hub as hf-hub:"),
-        ("local-dir:/absent/folder", r"there is no file local-dir:/absent/folder: check the path"),
-    ],
+    "text, message", yaml.safe_load((ROOT / "tests/cases/checkpoint_names.yaml").read_text("utf-8"))
 )
 def test_typing_errors_are_answered_with_the_nearest(hub, text, message):
     assert re.search(message, fails(text)), fails(text)
@@ -167,20 +140,18 @@ def test_paths_of_this_machine_are_not_shown():
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """A folder for what the hub has, laid out as the hub's cache."""
-    from huggingface_hub.errors import EntryNotFoundError
-
     cache = tmp_path / "hub"
 
-    def download(repository, name, revision=REVISION):
-        folder = cache / repository.replace("/", "--") / "snapshots" / revision
-        if not folder.is_dir():
+    def download(repository, name, *, revision, local_files_only, **_):
+        folder = cache / repository.replace("/", "--") / "snapshots" / (revision or REVISION)
+        if local_files_only or not folder.is_dir():
             raise ConnectionError("offline")
         if not (folder / name).is_file():
-            raise EntryNotFoundError(name)
+            raise huggingface_hub.errors.EntryNotFoundError(name)
         return str(folder / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(weights, "_reachable", lambda _: True)
+    monkeypatch.setattr(weights, "_online", lambda: True)
     return cache
 
 
@@ -213,20 +184,14 @@ INPUT = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bili
          "resize_mode": "squash", "size": 32}  # fmt: skip
 
 
-def test_a_repository_of_weights_in_parts(hub):
+def test_a_repository_of_weights_in_parts(hub, file):
     config = {"model_cfg": TINY, "preprocess_cfg": INPUT}
     folder = put(hub, "someone/large", "open_clip_config.json", config)
-    save_clip(folder / "whole.safetensors")
-    state = load_file(folder / "whole.safetensors")
-    (folder / "whole.safetensors").unlink()
-    index = in_parts(state, folder, "open_clip_model")
+    index = in_parts(load_file(file), folder, "open_clip_model")
     found = find("hf-hub:someone/large")
-    assert weights_file(found) == index
     assert load(found).weights_sha256 == parts.checksum(index)
     next(folder.glob("*-00002-*")).unlink()
-    with pytest.raises(
-        ModelError, match=r"open_clip_model-00002-of-00002.safetensors of someone/l"
-    ):
+    with pytest.raises(ModelError, match=r"model-00002-of-00002.safetensors of someone/l"):
         weights_file(found)
 
 
@@ -248,8 +213,7 @@ def test_an_open_clip_repository(hub):
 
     assert not torch.allclose(configured(quick_gelu=True), plain.encoder(picture))
     other = tiny.ARCHITECTURES["tiny-vit"] | {"patch_size": 16}
-    sentence = r"is not of the architecture someone/tiny: visual\.(posi|conv1)"
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises(ModelError, match=r"another shape \(first visual\.conv1"):
         configured(vision_cfg=other)
 
 
@@ -268,7 +232,6 @@ def test_a_timm_repository(hub):
     assert (found.architecture, found.level, found.width) == ("resnet18", "supervised", 512)
     assert (found.preprocessing.size, found.preprocessing.resize) == (64, 128)
     loaded = load(found)
-    assert loaded.head is not None and len(loaded.head.classes) == 5
     picture = loaded.preprocess(tiny.pictures(1)[0])[None]
     with torch.inference_mode():
         scores = loaded.head.logits(loaded.encoder(picture).numpy())
@@ -282,7 +245,7 @@ def test_a_timm_repository(hub):
         ("config.json", {"architecture": "no_such"}, "timm cannot build what it configures ("),
         ("open_clip_config.json", "{", "open_clip cannot build what it configures ("),
         ("open_clip_config.json", {"model_cfg": TINY, "preprocess_cfg": {"resize_mode": "longest"}},
-         "padded (longest)"),
+         "takes an input that this book does not know: squash: "),
         ("other.json", {}, "open_clip_config.json or config.json of someone/odd is not on this ma"),
     ],
 )  # fmt: skip
@@ -320,12 +283,6 @@ def test_files_in_the_repository_are_described_from_its_root():
         assert (found.preprocessing, found.width) == (own.preprocessing, own.width)
 
 
-def test_backslashes_between_folders(file, monkeypatch):
-    monkeypatch.chdir(file.parent.parent)
-    found = find(rf"{file.parent.name}\{file.name}")
-    assert found.weights == file.resolve().as_posix() and found.name == "tiny"
-
-
 class Bomb:
     def __reduce__(self):
         return pytest.fail, ("a pickle was opened",)
@@ -338,25 +295,17 @@ def test_files_that_are_no_weights(tmp_path, file):
     whole = tmp_path / "whole.pt"
     torch.save(state, whole)
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "program.pt"))
-    with zipfile.ZipFile(whole) as stored, zipfile.ZipFile(
-        tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED
-    ) as packed:  # fmt: skip
-        for entry in stored.namelist():
-            packed.writestr(entry, stored.read(entry))
     cases = [
-        ("bomb.pt", None, "it is compressed"),
-        ("program.pt", None, "is a TorchScript program, which may run code when it is opened"),
-        ("pickle.pt", Bomb(), "holds more than tensors and plain values: _pytest.outcomes"),
+        ("program.pt", None, "TorchScript"),
+        ("pickle.pt", Bomb(), "holds more than tensors and plain values"),
         ("within.bin", {"state_dict": state, "arguments": Bomb()}, "holds more than tensors and"),
         ("optimizer.pt", optimizer, "it holds state, param_groups where a dictionary of tensors"),
-        ("list.pth", [torch.ones(1)], "is not a sound file of tensors alone"),
-        ("empty.pt", {}, "it holds nothing where"),
+        ("list.pth", [torch.ones(1)], "it holds nothing where"),
         ("cut.pt", whole.read_bytes()[: whole.stat().st_size // 2], "if it was cut short get it"),
-        ("text.pt", b"these are not weights", "is not a sound file"),
-        ("nothing.pt", b"", "is not a sound file"),
-        ("cut.safetensors", file.read_bytes()[:-100], "is not a sound file"),
-        ("other.safetensors", whole.read_bytes(), "is not a sound file"),
-        ("README.md", b"# text", "is not a safetensors file, nor one of PyTorch's, by its content"),
+        ("text.pt", b"these are not weights", "it cannot be read"),
+        ("nothing.pt", b"", "it cannot be read"),
+        ("cut.safetensors", file.read_bytes()[:-100], "tensors alone"),
+        ("other.safetensors", whole.read_bytes(), "tensors alone"),
         ("two.pt", {"student": state, "teacher": state}, "it holds student, teacher where a dic"),
     ]
     for name, content, message in cases:
@@ -365,20 +314,10 @@ def test_files_that_are_no_weights(tmp_path, file):
             path.write_bytes(content)
         elif content is not None:
             torch.save(content, path)
-        with pytest.raises(ModelError) as caught:
+        with pytest.raises(ModelError, match=rf"^{name} is not a sound .*{message}") as caught:
             read_weights(path)
-        sentence = str(caught.value)
-        assert name in sentence and message in sentence and "\n" not in sentence, sentence
-        assert "weights_only=False" not in sentence
+        assert "\n" not in str(caught.value) and "weights_only=False" not in str(caught.value)
     assert "is not a sound file" in fails(str(tmp_path / "cut.pt"), architecture="tiny-vit")
-
-
-def test_an_old_pytorch_reads_no_pickles(file, monkeypatch):
-    path = file.with_name("weights.pt")
-    torch.save(load_file(file), path)
-    monkeypatch.setattr(torch, "__version__", "2.5.1")
-    with pytest.raises(ModelError, match=r"PyTorch 2\.6 or newer is needed, since with 2\.5\.1"):
-        read_weights(path)
 
 
 def test_timm_files_with_and_without_a_classifier(tmp_path):
@@ -387,22 +326,21 @@ def test_timm_files_with_and_without_a_classifier(tmp_path):
     save_file(state, path)
     found = find(str(path), architecture="resnet18.a1_in1k")
     assert (found.level, found.preprocessing.size) == ("supervised", 224)
-    named = found.model_copy(update={"head": "own", "classes": tuple("abcdefg")})
-    loaded = load(named)
+    loaded = load(found.model_copy(update={"head": "own", "classes": tuple("abcdefg")}))
     assert loaded.head is not None and loaded.head.classes == tuple("abcdefg")
-    with pytest.raises(ModelError, match="head has 7 classes, 2 class names are given"):
-        load(found.model_copy(update={"head": "own", "classes": ("a", "b")}))
     assert load(found.model_copy(update={"head": "none"})).head is None
-    with pytest.raises(ModelError, match=r"no text encoder .* classifier of its own \(head own\)"):
-        load(found.model_copy(update={"head": "zero_shot"}))
-    bare = {k: v for k, v in state.items() if not k.startswith("fc.")}
-    save_file(bare, path)
+    for wrong, sentence in (
+        ({"head": "own", "classes": ("a", "b")}, "head has 7 classes, 2 class names are given"),
+        ({"head": "zero_shot"}, r"no text encoder .* classifier of its own \(head own\)"),
+    ):
+        with pytest.raises(ModelError, match=sentence):
+            load(found.model_copy(update=wrong))
+    save_file({k: v for k, v in state.items() if not k.startswith("fc.")}, path)
     assert "give --level" in fails(str(path), architecture="resnet18")
     found = find(str(path), architecture="resnet18", level="supervised")
     assert found.head == "none" and load(found).head is None
-    state["fc.weight"] = torch.ones(7, 99)
-    save_file(state, path)
-    with pytest.raises(ModelError, match=r"fc\.weight has the shape \(7, 99\), \(7, 512\) is exp"):
+    save_file(state | {"fc.weight": torch.ones(7, 99)}, path)
+    with pytest.raises(ModelError, match=r"1 tensors have another shape \(first fc\.weight\)"):
         load(find(str(path), architecture="resnet18"))
 
 

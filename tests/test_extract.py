@@ -4,6 +4,7 @@ import signal
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from conftest import python_in
 from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
-from analysis.common import ROOT, sealed, sha256_of
+from analysis.common import ROOT, CompanionError, sealed, sha256_of
 from analysis.families import registry
 from analysis.families.registry import Family
-from analysis.features import decode, encoders, plan, store, weights
+from analysis.features import decode, encoders, plan, store
 from analysis.features import extract as extraction
 from analysis.features.extract import device_for, extract
 from analysis.features.plan import ExtractionError, Settings
@@ -102,18 +103,16 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path, checkpoints):
     extract([VIT], images, QUICK, folder=tmp_path)
     sidecar = features(tmp_path, VIT).sidecar
     assert sidecar["model"]["weights_sha256"] == sha256_of(checkpoints / "tiny-vit.safetensors")
-    assert sidecar["model"]["preprocessing"]["interpolation"] == "bicubic"
     assert sidecar["data"] == {
         "name": "noise", "manifest": images.manifest, "images": 50,
         "classes": list(images.classes), "left_out": {},
     }  # fmt: skip
     assert (sidecar["N"], sidecar["d"], sidecar["dtype"]) == (50, WIDTH, "float32")
     assert (sidecar["precision"], sidecar["device"]) == ("fp32", "cpu")
-    assert sidecar["versions"]["torch"] == version("torch")
     assert str(tmp_path) not in json.dumps(sidecar)
     made_from = sidecar["made_from"]
     assert (made_from["images"], made_from["batch size"]) == (images.manifest, "4")
-    assert made_from["torch"] == version("torch")
+    assert made_from["torch"] == version("torch") == sidecar["versions"]["torch"]
     named = {name for name in made_from if name.startswith("analysis")}
     assert {"analysis.features.preprocess", "analysis.images.imagelist"} < named
     assert not {name for name in named if name.endswith(("store", "plan", "parquet"))}
@@ -124,14 +123,9 @@ def test_features_before_the_projection_give_those_behind_it(tmp_path, checkpoin
     late, early = (features(tmp_path, one) for one in (VIT, EARLY))
     projection = load_file(checkpoints / "tiny-vit.safetensors")["visual.proj"].numpy()
     np.testing.assert_allclose(early.features @ projection, late.features, rtol=1e-4, atol=1e-5)
-    assert early.sidecar["model"]["layer"] == "before_projection"
-    assert "layer" not in late.sidecar["model"]  # features from before there was a choice stay
     assert not store.head_path("early", "noise", tmp_path).exists()
     with pytest.raises(StoreError, match="made when the model's layer differed"):
-        store.read_features(
-            store.features_path("early", "noise", tmp_path),
-            EARLY.model_copy(update={"own_layer": None}),
-        )
+        features(tmp_path, EARLY.model_copy(update={"own_layer": None}))
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, checkpoints, monkeypatch):
@@ -170,20 +164,15 @@ t.extract([t.VIT, t.CNN], t.image_list(), t.QUICK, folder=Path({str(killed)!r}))
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 
 
-def test_shards_of_other_weights_are_not_used(tmp_path):
-    def interrupt(index):
-        if index == 45:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        watch_decoding(patch, interrupt)
+def test_shards_of_other_weights_are_not_used(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        watch_decoding(patch, lambda index: 1 / (45 - index))  # in the fourth shard
         extract([VIT], image_list(), QUICK, folder=tmp_path)
     other = tmp_path / "other.safetensors"
     save_clip(other, seed=2)
     (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)
-    assert store.read_features(path).sidecar["model"]["weights_sha256"] == sha256_of(other)
-    once = extract([VIT], image_list(), QUICK, folder=tmp_path / "once", checkpoint=other)
-    assert once[0].read_bytes() == path.read_bytes()
+    (once,) = extract([VIT], image_list(), QUICK, folder=tmp_path / "once", checkpoint=other)
+    assert once.read_bytes() == path.read_bytes()
     with pytest.raises(StoreError, match="weights_sha256 differed"):  # not those it names
         features(tmp_path, VIT)
 
@@ -232,13 +221,13 @@ def spoil(folder):
 
 def test_damaged_images_stop_the_extraction_with_their_names(tmp_path):
     images = spoil(tmp_path / "pictures")
-    for onerror in (None, lambda *_: None):  # they are no fault of a model's
-        with pytest.raises(ExtractionError, match=r"4 .* be decoded: blue/002\.jpg \(Truncated"):
-            extract([VIT], images, QUICK, folder=tmp_path, onerror=onerror)
-    assert not store.features_path("vit", "spoilt", tmp_path).exists()
     one_shard = replace(QUICK, shard_size=100)
-    with pytest.raises(ExtractionError, match=r"5 images .*blue/002\.jpg.*red/003\.jpg.*--leave-o"):
-        extract([VIT], images, one_shard, folder=tmp_path)
+    for onerror in (None, lambda *_: None):  # they are no fault of a model's
+        with pytest.raises(
+            ExtractionError, match=r"5 .*blue/002\.jpg \(Trunc.*red/003\.jpg.*--lea"
+        ):
+            extract([VIT], images, one_shard, folder=tmp_path, onerror=onerror)
+    assert not store.features_path("vit", "spoilt", tmp_path).exists()
 
 
 def test_damaged_images_can_be_left_out(tmp_path):
@@ -248,36 +237,26 @@ def test_damaged_images_can_be_left_out(tmp_path):
     (path,) = extract([VIT], images, leaving_out, folder=tmp_path)
     read = store.read_features(path, VIT)
     left_out = read.sidecar["data"]["left_out"]
-    assert list(left_out) == SPOILT
-    assert "Truncated" in left_out["red/003.jpg"]
+    assert list(left_out) == SPOILT and "Truncated" in left_out["red/003.jpg"]
     assert read.sidecar["data"]["images"] == 30 and read.sidecar["N"] == 25
     kept = images.select(np.array([key not in left_out for key in images.keys]), "kept")
     extract([VIT], kept, QUICK, folder=tmp_path)
     clean = features(tmp_path, VIT, "kept")
-    np.testing.assert_array_equal(read.labels, clean.labels)
     np.testing.assert_array_equal(read.rows, clean.rows)
     np.testing.assert_allclose(read.features, clean.features, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ExtractionError, match=r"cannot be decoded"):  # it was not asked for now
-        extract([VIT], images, QUICK, folder=tmp_path)
 
 
 def limited(most, error):
     """`load`, with an encoder that has memory for so many images."""
 
+    def check(module, inputs):
+        if len(inputs[0]) > most:
+            raise error
+
     def load(*given):
         loaded = encoders.load(*given)
-
-        class Limited(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.inner = loaded.encoder
-
-            def forward(self, batch):
-                if len(batch) > most:
-                    raise error
-                return self.inner(batch)
-
-        return replace(loaded, encoder=Limited())
+        loaded.encoder.register_forward_pre_hook(check)
+        return loaded
 
     return load
 
@@ -300,9 +279,6 @@ def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, error):
     monkeypatch.setattr(extraction, "load", limited(0, error))
     with pytest.raises(ExtractionError, match="does not hold even one image"):
         extract([VIT], image_list(), settings, folder=tmp_path / "none")
-    monkeypatch.setattr(extraction, "load", limited(3, RuntimeError("something else")))
-    with pytest.raises(RuntimeError, match="something else"):
-        extract([VIT], image_list(), settings, folder=tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -321,20 +297,17 @@ def test_lower_precision(tmp_path, precision):
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 def test_tf32_is_used_where_it_is_asked_for(tmp_path, monkeypatch, precision):
     """PyTorch's default, which is to use it in convolutions alone, is put back."""
-    seen, before = set(), torch.backends.cudnn.allow_tf32
-    forward = extraction.Encoder._forward
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    seen, before, forward = set(), [b.allow_tf32 for b in backends], extraction.Encoder._forward
 
     def noting(self, pixels):
-        self.network.register_forward_pre_hook(
-            lambda *_: seen.add((torch.backends.cudnn.allow_tf32,
-                                 torch.backends.cuda.matmul.allow_tf32))
-        )  # fmt: skip
+        seen.add(tuple(backend.allow_tf32 for backend in backends))
         return forward(self, pixels)
 
     monkeypatch.setattr(extraction.Encoder, "_forward", noting)
     extract([CNN], image_list(), replace(QUICK, precision=precision), folder=tmp_path)
     assert seen == {(precision == "tf32",) * 2}
-    assert torch.backends.cudnn.allow_tf32 == before and not torch.backends.cuda.matmul.allow_tf32
+    assert [backend.allow_tf32 for backend in backends] == before
     assert features(tmp_path, CNN).sidecar["precision"] == precision
 
 
@@ -355,62 +328,47 @@ def test_models_that_fail_are_left_out_and_the_others_decode_once(
     state = load_file(checkpoints / "tiny-vit.safetensors")
     state["visual.conv1.weight"][0] = 3e38  # finite of a black image alone
     save_file(state, checkpoints / "nan.safetensors")
-    absent = described("absent", weights="absent.safetensors")
-    other = described("other", weights_sha256="0" * 64)
-    misfit = described("misfit", weights="tiny-cnn.safetensors")
-    nan = described("nan", weights="nan.safetensors")
-    unknown = described("unknown", head="zero_shot", classes=("red", "green"))  # blue is not its
-    everyone = [absent, VIT, other, nan, misfit, unknown, CNN]
-    decoded = []
-    watch_decoding(monkeypatch, decoded.append)
-    failed = {}
-
-    def note(one, error):
-        failed.setdefault(one.name, str(error))
-
-    extract(everyone, image_list(), QUICK, folder=tmp_path, onerror=note)
-    assert sorted(decoded) == list(range(50))
-    reasons = {
-        "absent": "there are no weights at",
-        "other": "is not the file that other was described with",
-        "misfit": "the checkpoint of misfit is of the architecture tiny-cnn",
-        "nan": "nan on noise: features of 12 images are not finite",
-        "unknown": "that the head of unknown does not know",
+    wrong = {
+        "there are no weights at": described("absent", weights="absent.safetensors"),
+        "is not the file that other was described": described("other", weights_sha256="0" * 64),
+        "is of the architecture tiny-cnn": described("misfit", weights="tiny-cnn.safetensors"),
+        "features of 12 images are not finite": described("nan", weights="nan.safetensors"),
+        "the head of unknown does not know": described(
+            "unknown", head="zero_shot", classes=("red",)
+        ),
     }
-    assert failed.keys() == reasons.keys()
-    for name, reason in reasons.items():
-        assert reason in failed[name] and not store.features_path(name, "noise", tmp_path).exists()
-    monkeypatch.undo()
-    alone = extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "alone")
-    for one, path in zip([VIT, CNN], alone, strict=True):
-        assert store.features_path(one.name, "noise", tmp_path).read_bytes() == path.read_bytes()
-    for one in (absent, nan):  # without onerror it stops the others
-        with pytest.raises((weights.ModelError, StoreError), match=reasons[one.name]):
+    decoded, failed = [], {}
+    watch_decoding(monkeypatch, decoded.append)
+    extract([VIT, *wrong.values(), CNN], image_list(), QUICK, folder=tmp_path,
+            onerror=lambda one, error: failed.setdefault(one.name, str(error)))  # fmt: skip
+    assert sorted(decoded) == list(range(50))
+    for reason, one in wrong.items():
+        assert reason in failed.pop(one.name)
+        assert not store.features_path(one.name, "noise", tmp_path).exists()
+        with pytest.raises(CompanionError, match=reason):  # without onerror it stops the others
             extract([VIT, one], image_list(), QUICK, folder=tmp_path / "stopped")
+    assert not failed and features(tmp_path, VIT).features.std() > 0
 
 
 def test_a_model_is_loaded_once_for_all_lists_of_images(tmp_path, monkeypatch):
-    lists = [image_list(10), replace(image_list(20), name="more")]
-    alone = [p for one in lists for p in extract([VIT, CNN], one, QUICK, folder=tmp_path / "alone")]
-    loaded, load = [], extraction.load
-    monkeypatch.setattr(
-        extraction, "load", lambda model, *given: (loaded.append(model), load(model, *given))[1]
+    lists, load = (
+        [image_list(10), replace(image_list(20), name="more")],
+        mock.Mock(wraps=extraction.load),
     )
-    together = extract([VIT, CNN], lists, QUICK, folder=tmp_path / "together")
-    assert loaded == [VIT, CNN]
-    for one, other in zip(together, alone, strict=True):
-        assert one.name == other.name and one.read_bytes() == other.read_bytes()
+    alone = [
+        p for listed in lists for p in extract([VIT], listed, QUICK, folder=tmp_path / "alone")
+    ]
+    monkeypatch.setattr(extraction, "load", load)
+    together = extract([VIT], lists, QUICK, folder=tmp_path / "together")
+    assert load.call_count == 1
+    assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
 
 
 def test_settings_that_make_no_sense(tmp_path):
-    with pytest.raises(ExtractionError, match="batch_size must be at least 1"):
-        Settings(batch_size=0)
     with pytest.raises(ExtractionError, match="no device 'cpu:7'"):
         device_for("cpu:7")
     with pytest.raises(ExtractionError, match=r"no device 'tpu' on this machine; there is: .*cpu"):
         extract([VIT], image_list(), replace(QUICK, device="tpu"), folder=tmp_path)
-    with pytest.raises(ExtractionError, match="a checkpoint is of one model, 2 are"):
-        extract([VIT, CNN], image_list(), QUICK, folder=tmp_path, checkpoint=tmp_path)
 
 
 def test_the_command(own_store, tmp_path, monkeypatch, capsys):
@@ -434,7 +392,3 @@ def test_the_command(own_store, tmp_path, monkeypatch, capsys):
     assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[0] == f"{path} is there in fp32: made anew in bf16"
-    assert main(["extract", "tiny", "--data", "https://x.org/wds"]) == 1
-    assert "https://x.org/wds is an address: fetch what is there" in capsys.readouterr().err
-    assert main(["extract", "tiny", "--data", str(tmp_path / "absent")]) == 1
-    assert "is not a folder of images" in capsys.readouterr().err

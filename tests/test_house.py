@@ -158,13 +158,10 @@ LONG = set(
     [
         "_coherence",
         "average_precision",
-        "checkpoints",
         "commands",
         "common",
         "concept_counts",
         "pruning",
-        "published",
-        "registry",
     ]
 )
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,

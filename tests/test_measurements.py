@@ -1,16 +1,12 @@
 """Taking measurements: known numbers, taking them again, public files, arrays, the command."""
 
 import json
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from analysis.families.registry import load_family
-from analysis.features import published
-from analysis.images.public import ArtifactError
 from analysis.metrics import concept_counts, image_by_image
 from analysis.metrics.pruning import Images
 from companion import cli
@@ -60,7 +56,7 @@ def recorded(experiment, name):
 )
 def test_recorded_equals_taken_again(artefacts, own_store, experiment, family):
     described = load_family(family)
-    published.into_store(described)
+    artefacts["into_store"](described)
     taken = from_store.of_family(experiment, described)
     assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
     for fresh in taken:
@@ -79,40 +75,6 @@ def test_the_photographs_taken_again(own_store):
     assert fresh.value("outlier_coordinates").size == 0 == fresh.value("negative_share")
     assert fresh.data == found.data
     assert fresh.provenance.weights_sha256 == found.provenance.weights_sha256
-
-
-# Public files
-
-
-def test_public_files_that_are_no_plain_arrays_are_refused(tmp_path):
-    """Above all a pickle that runs code; a torch file is a pickle, and so is a file of objects."""
-    torch = pytest.importorskip("torch")
-
-    class Malicious:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "ran",))
-
-    torch.save(Malicious(), tmp_path / "code.pt")
-    np.save(tmp_path / "code.npy", np.array([Malicious()], dtype=object))
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "dict.pt")
-    torch.save(torch.arange(1000.0), tmp_path / "cut.pt")
-    np.save(tmp_path / "cut.npy", np.arange(1000.0))
-    for path in tmp_path.glob("cut.*"):
-        assert published.read_array(path).shape == (1000,)
-        path.write_bytes(path.read_bytes()[:-500])
-    with zipfile.ZipFile(tmp_path / "no.pt", "w") as archive:
-        archive.writestr("data.pkl", b"nothing")
-    for name, said in {
-        "code.pt": "is damaged or holds more than plain tensors",
-        "code.npy": "is damaged or not a plain array",
-        "dict.pt": "holds a dict, expected one tensor",
-        "cut.pt": "is damaged .*fetch it again",
-        "cut.npy": "is damaged .*fetch it again",
-        "no.pt": "is damaged",
-    }.items():
-        with pytest.raises(ArtifactError, match=f"^{name} {said}"):
-            published.read_array(tmp_path / name)
-    assert not (tmp_path / "ran").exists()
 
 
 # Quantities from arrays

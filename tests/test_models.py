@@ -116,12 +116,12 @@ def with_head(width=WIDTH):
 @pytest.mark.parametrize(
     ("change", "metadata", "message"),
     [
-        (without("visual.proj"), {}, r"1 .* missing \(first visual.proj\) and 0 are left.*get the"),
+        (without("visual.proj"), {}, r": 1 tensors are missing \(first visual.proj\); get the"),
         (without("visual."), {}, r"tensors are missing \(first visual\..*get the whole file"),
         (
             lambda s: s | {"extra": torch.zeros(1)},
             {},
-            r"0 .* missing and 1 .* left over \(first ex",
+            r": 1 tensors are left over \(first ex",
         ),
         (dict, {"architecture": "tiny-cnn"}, "is of the architecture tiny-cnn, tiny-vit is"),
         (with_head(), {}, "has a head, but not the metadata `classes`"),

@@ -212,10 +212,8 @@ def test_arrays_that_cannot_be_probed(features, head, message):
 
 
 def test_public_features_are_refused_transposed_and_only_so(artefacts, own_store):
-    from analysis.features import published
-
     for family in ("vit_b_16", "vit_b_16_in21k", "resnet50_torchvision", "rn50"):
-        published.into_store(load_family(family))
+        artefacts["into_store"](load_family(family))
     paths = [path for path in own_store.rglob("*.safetensors") if "head" not in path.name]
     assert len(paths) == 9
     for path in paths:
@@ -587,13 +585,11 @@ def test_pocket_models_show_none(name, persistence):
     assert untrained == (name == "pocket-cnn-random")
 
 
-def test_public_embeddings_of_clip_show(artefacts, tmp_path):
-    from analysis.features import published
-
+def test_public_embeddings_of_clip_show(artefacts, own_store):
     family = load_family("vit_b_16")
-    published.into_store(family, tmp_path)
+    artefacts["into_store"](family)
     clip, control = (
-        checkpoint.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", tmp_path)
+        checkpoint.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", own_store)
         for n in ("openai", "random")
     )
     assert clip.answer == "shows" and control.answer == "none"

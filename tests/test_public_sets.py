@@ -1,19 +1,18 @@
 """Public features of single images: what they are held against, and numbers computed literally."""
 
-import re
-
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 
 from analysis.families.registry import load_family
-from analysis.features import published
 from analysis.images import sets
-from analysis.images.public import ArtifactError, fetch
-from companion import cli
+from analysis.images.public import fetch
 from companion.measurements.records import FOLDER, read
 
+torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytestmark = pytest.mark.usefixtures("artefacts")
-TABLE = published.table()
+TABLE = yaml.safe_load((ROOT / "data/embeddings.yaml").read_text(encoding="utf-8"))
 #: Model, images, and κ, computed by other hands from the same file.
 KURTOSES = [
     ("vit_b_32-openai", "imagenet_train_4000", 87.3227),
@@ -33,17 +32,19 @@ KURTOSES = [
 KEPT = {512: 0.655, 256: 0.64275, 205: 0.63325, 154: 0.6055, 102: 0.55475, 51: 0.3785}
 
 
-def entry(model, data):
-    return next(n for n, e in enumerate(TABLE.embeddings) if (e.model, e.data) == (model, data))
+def entry(model, data, kind="embeddings"):
+    return next(e for e in TABLE[kind] if (e["model"], e["data"]) == (model, data))
 
 
 def raw(model, data):
     """The rows of a file, read past all of our code but the table."""
-    source = TABLE.embeddings[entry(model, data)]
-    array = np.asarray(published.read_array(fetch(source.artifact)), dtype=np.float64)
-    array = array if source.part is None else array[source.part]
-    array = array.T if source.transposed else array
-    return array.reshape(source.images, -1)
+    about = entry(model, data)
+    path = fetch(about["artifact"])
+    tensors = path.suffix != ".npy"
+    array = torch.load(path, "cpu", weights_only=True).numpy() if tensors else np.load(path)
+    array = array[about["part"]] if "part" in about else array
+    array = array.T if about.get("transposed") else array
+    return array.reshape(about["images"], -1).astype(np.float64)
 
 
 @pytest.mark.parametrize("model, data, kappa", KURTOSES)
@@ -83,17 +84,17 @@ def test_importance_and_pruning_on_imagenet_images():
 
 
 def test_images_of_several_views_have_length_one_and_none_claims_to_be_validation():
-    for source in TABLE.embeddings:
-        assert sets.title(source.data) != source.data.replace("_", " ")
-        assert source.data not in sets.descriptions()
-        if "mean of ten views" in source.what:
-            assert source.views == 10
-            lengths = np.linalg.norm(raw(source.model, source.data), axis=1)
+    for about in TABLE["embeddings"]:
+        assert sets.title(about["data"]) != about["data"].replace("_", " ")
+        assert about["data"] not in sets.descriptions()
+        if "mean of ten views" in about["what"]:
+            assert about["views"] == 10
+            lengths = np.linalg.norm(raw(about["model"], about["data"]), axis=1)
             np.testing.assert_allclose(lengths, 1, atol=2e-3)
 
 
 def test_what_is_inferred_says_so():
-    inferred = {source.model for source in TABLE.embeddings if source.inferred}
+    inferred = {about["model"] for about in TABLE["embeddings"] if about.get("inferred")}
     hints = {"vit_b_32_fashionclip-laion2b", "vit_b_16_marqo-laion2b"}
     assert inferred == {"rn101-openai"} | hints
     for path in (FOLDER / "outlier_features").glob("*.json"):
@@ -109,63 +110,28 @@ def test_what_is_inferred_says_so():
     assert np.corrcoef(alike)[0, 1] > 0.9
 
 
-#: What is fetched together of ViT-B/32, and one of its entries.
-KEYS, HEAD = "SAFPool-main/imagenet/keys_1shots.pt", "heroku-clip/zeroshot_weights.npy"
-
-
 @pytest.mark.parametrize(
-    ("names", "model", "data", "fields", "sentence"),
+    "kind, model, data, wrong, sentence",
     [
-        ([KEYS, HEAD], "vit_b_32-openai", "imagenet_train_1000",
-         {"labels": published.Labels(per_class=2)}, r"zeroshot_weights\.npy gives 0\.\d % of the"),
-        ([KEYS], "vit_b_32-openai", "imagenet_train_1000",
-         {"transposed": False}, r"shape \(512, 1000\) where 1000 images of 512"),
-        (["NICE-EEG/clip_feature_maps_test.npy"], "vit_l_14-openai", "objects_200",
-         {"model": "vit_l_14-laion2b"}, None),  # no leader is known of this model
-        (["Biomedical-clip-image-search/image_embeddings.npy"], "vit_b_16-openai",
-         "histology_1000", {"model": "vit_b_32-openai"}, "coordinate 442 leads in most images"),
+        ("embeddings", "vit_b_32-openai", "imagenet_train_1000", {"labels": {"per_class": 2}},
+         r"zeroshot_weights\.npy gives 0\.\d % of the images"),
+        ("embeddings", "vit_b_32-openai", "imagenet_train_1000", {"transposed": False},
+         r"an array of shape \(512, 1000\), \(1000, 512\) is expected"),
+        ("embeddings", "vit_b_16-openai", "histology_1000", {"model": "vit_b_32-openai"},
+         "coordinate 442 leads in most images"),
+        ("texts", "rn50-openai", "texts_lvis_1230", {"model": "vit_b_32-openai"},
+         r"of shape \(1230, 1024\), \(1230, 512\) is expected"),
+        ("heads", "vit_b_32-openai", "imagenet_80_templates",
+         {"artifact": "salient_imagenet/clip_vit_b16_zeroshot_weights.npy"},
+         r"gives 0\.\d % of the images"),
     ],
 )  # fmt: skip
-def test_what_was_fetched_is_looked_into(monkeypatch, capsys, names, model, data, fields, sentence):
-    assert cli.main(["fetch", *names]) == 0
-    assert published.check(names) == []
-    wrong = list(TABLE.embeddings)
-    wrong[entry(model, data)] = wrong[entry(model, data)].model_copy(update=fields)
-    table = TABLE.model_copy(update={"embeddings": tuple(wrong)})
-    monkeypatch.setattr(published, "table", lambda: table)
-    capsys.readouterr()
-    assert cli.main(["fetch", *names]) == (sentence is not None)
-    told = capsys.readouterr().err
-    assert (not told) if sentence is None else re.search(sentence, told) and told.count("\n") == 1
-
-
-def test_what_the_table_does_not_say_is_not_stored(monkeypatch, tmp_path):
-    source = TABLE.embeddings[entry("vit_b_16-openai", "histology_1000")]
-    wrong = source.model_copy(update={"model": "vit_b_32-openai"})
-    table = TABLE.model_copy(update={"embeddings": (wrong,)})
-    monkeypatch.setattr(published, "table", lambda: table)
-    with pytest.raises(ArtifactError, match="coordinate 442 leads in most images, in other feat"):
-        published.into_store(load_family("vit_b_32"), tmp_path)
-    assert not list(tmp_path.rglob("histology_1000*"))
-
-
-def test_heads_are_looked_into(monkeypatch):
-    other = TABLE.heads[1].model_copy(update={"model": "vit_l_14-openai"})
-    table = TABLE.model_copy(update={"heads": (TABLE.heads[0], other)})
-    monkeypatch.setattr(published, "table", lambda: table)
-    sentence = r"a head of shape \(1000, 512\), 1000 classes of 768 components are expected"
-    with pytest.raises(ArtifactError, match=sentence):
-        published.check([HEAD])
-
-
-def test_without_pytorch_its_files_are_named(monkeypatch, capsys):
-    monkeypatch.setattr(published.importlib.util, "find_spec", lambda name: None)
-    assert cli.main(["fetch", KEYS, HEAD]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"[extract]'): {KEYS}")
-
-
-def test_every_public_file_is_what_the_table_says():
-    assert published.check(published.files()) == []
+def test_what_is_not_as_the_table_says_is_refused(
+    artefacts, own_store, monkeypatch, kind, model, data, wrong, sentence
+):
+    monkeypatch.setitem(artefacts["TABLE"], kind, [entry(model, data, kind) | wrong])
+    with pytest.raises(SystemExit, match=sentence):
+        artefacts["into_store"](load_family("vit_b_32"))
 
 
 def test_counts_of_concepts_are_those_of_other_hands():

@@ -6,6 +6,8 @@ second opinion.
 
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 
 from analysis.families.registry import load_families, load_family
 from companion.measurements import accuracies
@@ -141,53 +143,26 @@ def test_a_family_without_published_models_gives_an_empty_table(table):
 
 # The file.
 
+CASES = yaml.safe_load((ROOT / "tests/cases/accuracies.yaml").read_text(encoding="utf-8"))
 HEAD = ",".join(accuracies.COLUMNS) + "\n"
 ROW = "timm,c,resnet50,tv_in1k,224,supervised,rn50,,imagenet,1000,0.761560,\n"
 
 
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        (HEAD.replace("kind,", "") + ROW, "has the columns source, .* where source, .*rebuild"),
-        (HEAD + ROW.replace("0.76", "76"), "line 2 .timm resnet50.: accuracy '761.* a fraction"),
-        (HEAD + ROW.replace("0.761560", "high"), "line 2 .*: accuracy 'high' must be a fraction"),
-        (HEAD + ROW.replace(",1000,", ",200,"), "classes '200' is not that data set's number of c"),
-        (
-            HEAD + ROW.replace("imagenet,", "imagenet_c,"),
-            "is not that data set's number of classes",
-        ),
-        (
-            HEAD + ROW.replace("supervised", "standard"),
-            "level 'standard' must be empty or zero_shot",
-        ),
-        (HEAD + ROW + ROW, r"line 3 \(timm resnet50\): dataset 'imagenet' is there twice"),
-    ],
-)
-def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, text, message):
+@pytest.mark.parametrize("old, new, message", CASES["faults"])
+def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, old, new, message):
     path = tmp_path / "accuracies.csv"
-    path.write_text(text)
+    path.write_text((HEAD + ROW).replace(old, new) if old else HEAD + ROW + ROW)
     with pytest.raises(AccuracyError, match=message) as caught:
         load(path)
     assert "\n" not in str(caught.value)
-    path.unlink()
+
+
+def test_a_file_that_is_not_there_is_made_by_a_script(tmp_path):
     with pytest.raises(AccuracyError, match=r"does not exist: run .*make.py"):
-        load(path)
+        load(tmp_path / "accuracies.csv")
 
 
-@pytest.mark.parametrize(
-    "model, weights, level",
-    [
-        ("vit_base_patch16_clip_224", "openai_ft_in1k", "finetuned"),
-        ("convnext_large_mlp", "clip_laion2b_augreg_ft_in1k_384", "finetuned"),
-        ("vit_base_patch16_clip_224", "openai_ft_in12k_in1k", ""),
-        ("resnet50", "tv_in1k", "supervised"),
-        ("vit_base_patch16_224", "augreg_in21k_ft_in1k", ""),
-        ("swin_tiny_patch4_window7_224", "ms_in1k", "supervised"),
-        ("deit_base_distilled_patch16_224", "fb_in1k", ""),
-        ("hrnet_w48_ssld", "paddle_in1k", ""),
-        ("tf_efficientnet_b0", "ns_jft_in1k", ""),
-    ],
-)
+@pytest.mark.parametrize("model, weights, level", CASES["levels"])
 def test_levels_read_from_timm_tags(table, model, weights, level):
     rows = table[(table["source"] == "timm") & (table["model"] == model)]
     assert set(rows.loc[rows["weights"] == weights, "level"]) == {level}

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,19 +58,16 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def change_format(path):
-    about = json.loads(store.sidecar_of(path).read_text())
-    store.sidecar_of(path).write_text(json.dumps(about | {"format": 0}))
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-4]), "bytes where its sidecar says"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-4]),
+            "bytes in format 1, its sidecar says",
+        ),
         (flip_a_bit, "its checksum differs"),
         (lambda path: store.sidecar_of(path).unlink(), "was not finished: run `companion extract`"),
-        (lambda path: store.sidecar_of(path).write_text("{"), "sidecar of .* is not readable"),
-        (change_format, "written in format 0"),
+        (lambda path: store.sidecar_of(path).write_text("{"), "sidecar of .* is not what was"),
         (Path.unlink, "is not there"),
     ],
 )
@@ -104,7 +102,6 @@ def test_no_flipped_bit_of_a_sidecar_is_used(tmp_path):
     "header",
     [
         b"\xff" * 8,
-        b"{}",
         struct.pack("<Q", 2) + b"[]",
         struct.pack("<Q", 62) + b'{"features":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}} ',
         struct.pack("<Q", 62) + b'{"features":{"dtype":"BF9","shape":[9],"data_offsets":[0,36]}} ',
@@ -123,8 +120,6 @@ def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path, header):
         ({"labels": np.zeros(3)}, r"labels \(N,\)"),
         ({"array": np.zeros(N)}, r"features \(N, d\)"),
         ({"array": np.where(np.eye(N, D) > 0, np.nan, 1)}, "5 images are not finite, .* row 0"),
-        ({"array": np.full((N, D), np.inf, "float16")}, "not finite"),
-        ({"array": np.zeros((N, D), "complex64")}, "features is complex64"),
     ],
 )
 def test_features_are_checked_before_they_are_written(tmp_path, changes, message):
@@ -187,16 +182,11 @@ def test_a_head_by_hand(tmp_path):
     read = store.read_head(path, model())
     np.testing.assert_array_equal(read.weight, head.weight)
     assert (read.classes, read.normalize, read.bias.tolist()) == (head.classes, True, [0, 0, 10])
-    with pytest.raises(StoreError, match=r"features of 2 components, got .* shape"):
-        head.logits(np.zeros((4, 3)))
-    with pytest.raises(StoreError, match="one row per class"):
-        Head(weight=head.weight, classes=("x",))
-    with pytest.raises(StoreError, match="one number per class"):
-        Head(weight=head.weight, bias=np.zeros(2, np.float32), classes=head.classes)
-    wrong = np.array([0, np.nan, 0], np.float32)
-    for arrays in ({"weight": head.weight, "bias": wrong}, {"weight": wrong[:, None]}):
-        with pytest.raises(StoreError, match="a head of 3 classes has numbers that are not finite"):
-            Head(**arrays, classes=head.classes)
+    for wrong in ({"classes": ("x",)}, {"bias": np.zeros(2, np.float32)}):
+        with pytest.raises(StoreError, match="a head needs one row, and one bias, per class"):
+            replace(head, **wrong)
+    with pytest.raises(StoreError, match="a head of 3 classes has numbers that are not finite"):
+        replace(head, bias=np.array([0, np.nan, 0], np.float32))
 
 
 def test_the_store_can_lie_elsewhere(tmp_path, monkeypatch):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.families.registry import load_family
-from analysis.features import published, store
-from analysis.images.public import ArtifactError
+from analysis.features import store
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.measurements import pending, unread
@@ -98,7 +97,7 @@ def test_a_head_with_a_bias_sees_images_at_their_length(clip):
 
 def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
     family = load_family("rn50")
-    published.into_store(family)
+    artefacts["into_store"](family)
     model = family.model("rn50-openai")
     (job,) = [j for j in pending.jobs(family, ["unread"]) if j.data == "imagenet_100_classes_500"]
     names = [path.name.split(".")[0] for path in job.texts()]
@@ -108,13 +107,6 @@ def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
     assert len(store.read_sidecar(pending.largest_head(model))["classes"]) == 1000
     (other,) = [j for j in pending.jobs(family, ["unread"]) if j.data == "caltech101_val"]
     assert other.head() is None and len(other.texts()) == 3
-
-
-def test_texts_of_another_width_are_refused_in_a_sentence(artefacts):
-    source = next(one for one in published.table().texts if one.model == "rn50-openai")
-    wrong = source.model_copy(update={"model": "vit_b_32-openai"})
-    with pytest.raises(ArtifactError, match=r"\(1230, 1024\) where 1230 texts of 512 components"):
-        published._texts(wrong, load_family("vit_b_32").model("vit_b_32-openai"))
 
 
 # What pages show

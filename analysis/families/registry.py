@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -31,6 +31,7 @@ from analysis.common import (
     parse_yaml,
     plain,
     suggestion,
+    worded,
 )
 
 FAMILIES = WORKSPACE / "families"
@@ -52,17 +53,10 @@ LEVEL_TITLES: dict[Level, str] = {
 #: Whose a family is: the paper's, the pocket lab's, a reader's, only there for contrast, or of the
 #: zoo: every published checkpoint, to be measured and not to have pages of its own.
 Edition = Literal["paper", "pocket", "reader", "contrast", "zoo"]
-LONGEST_TITLE = 120
-
-
-def _brief(text: str) -> str:
-    if len(text) > LONGEST_TITLE:
-        raise ValueError(f"{LONGEST_TITLE} characters at most are expected, got {len(text)}")
-    return text
 
 
 #: What pages call a family or a model, in menus and headings too.
-Title = Annotated[Words, AfterValidator(_brief)]
+Title = Annotated[str, Field(max_length=120), AfterValidator(plain), AfterValidator(worded)]
 Library = Literal["open_clip", "timm"]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1000, le=1000)]
 Positive = Annotated[Finite, Field(gt=0)]
@@ -73,19 +67,16 @@ Pixels = Annotated[int, Field(strict=True, gt=0, le=4096)]
 Layer = Literal["projection", "normalisation", "relu"]
 #: Where else than at the encoder's end features may be taken.
 OwnLayer = Literal["before_projection"]
-#: Beginnings of timm's architectures that end otherwise than in a projection.
-TIMM_LAYERS: dict[str, Layer] = {
-    "vit_": "normalisation", "deit": "normalisation", "convnext": "normalisation",
-    "resnet": "relu", "tf_efficientnet_lite": "relu",
-}  # fmt: skip
+#: Beginnings of timm's architectures that end in a normalisation, and in a ReLU.
+NORMALISED = ("vit_", "deit", "convnext")
+RECTIFIED = ("resnet", "tf_efficientnet_lite")
 #: Texts of a head: ``imagenet`` for those that OpenAI used.
 Texts = Literal["imagenet"] | Annotated[tuple[Text, ...], Field(min_length=1)]
 #: Where the classifier comes from: a text encoder, the checkpoint itself, or there is none.
 HeadKind = Literal["zero_shot", "own", "none"]
 #: Ends of the names of files that hold weights.
-WEIGHT_FILES = (
-    ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".safetensors.index.json"
-)  # fmt: skip
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
+WEIGHT_FILES = (*PICKLES, ".safetensors", ".safetensors.index.json")
 HUB = "hf-hub:"
 #: Before a file of weights whose configuration lies beside it.
 LOCAL_DIR = "local-dir:"
@@ -181,10 +172,9 @@ class Model(Strict):
     @property
     def title(self) -> str:
         """The model in words: its own title, else level, and pretraining where that matters."""
-        plain = self.level in ("captions", "random")
-        told = "" if plain else f", {self.pretraining}"
-        told += ", before the projection" if self.own_layer else ""
-        return self.own_title or f"{LEVEL_TITLES[self.level]}{told}"
+        details = "" if self.level in ("captions", "random") else f", {self.pretraining}"
+        details += ", before the projection" if self.own_layer else ""
+        return self.own_title or f"{LEVEL_TITLES[self.level]}{details}"
 
     @property
     def loadable(self) -> bool:
@@ -204,7 +194,9 @@ class Model(Strict):
         if self.library != "timm":
             return None if unknown else "projection"
         name = self.architecture or ""
-        return next((end for start, end in TIMM_LAYERS.items() if name.startswith(start)), None)
+        if name.startswith(NORMALISED):
+            return "normalisation"
+        return "relu" if name.startswith(RECTIFIED) else None
 
     @property
     def is_one(self) -> bool:
@@ -217,56 +209,37 @@ class Model(Strict):
         return shown_weights(self.weights or "")
 
     @model_validator(mode="after")
-    def _weights_are_shown(self) -> Model:
+    def _is_consistent(self) -> Model:
         plain(self.shown_weights)
-        return self
-
-    @model_validator(mode="after")
-    def _head_is_consistent(self) -> Model:
         if self.templates is not None and self.head != "zero_shot":
             raise ValueError("templates are of a zero-shot head: set head to zero_shot")
         if self.classes is not None and self.head not in ("zero_shot", "own"):
             raise ValueError("classes are of a head: set head to zero_shot or own")
-        for name in ("classes", "templates"):
-            texts = getattr(self, name)
-            repeated = _repeated(texts) if isinstance(texts, tuple) else []
-            if repeated:
-                raise ValueError(f"{name} must differ, {repeated[0]!r} is there more than once")
-        wrong = [t for t in self.templates or () if not is_template(t)]
-        if wrong and self.templates != "imagenet":
+        classes, templates = (
+            texts if isinstance(texts, tuple) else () for texts in (self.classes, self.templates)
+        )
+        if repeated := _repeated(classes) + _repeated(templates):
+            raise ValueError(
+                f"templates and classes must differ, {repeated[0]!r} is there more than once"
+            )
+        if wrong := [text for text in templates if not is_template(text)]:
             raise ValueError(
                 f"a template needs one {{}} for the name, and no other braces, got {wrong[0]!r}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _layer_is_there(self) -> Model:
-        if self.own_layer and self.library != "open_clip":
+        if self.own_layer and (self.library != "open_clip" or self.head != "none"):
             raise ValueError(
-                "layer before_projection is of open_clip's models: timm's image encoders of CLIP "
-                "have no projection, leave layer out"
+                "layer before_projection is of open_clip's models: timm's have no projection, "
+                "leave layer out; a zero-shot head reads it: before_projection needs head none"
             )
-        if self.own_layer and self.head != "none":
-            raise ValueError(
-                "a zero-shot head reads what the projection gives: before_projection needs head "
-                "none"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _complete_or_absent(self) -> Model:
-        if self.level == "random":
-            drawn = self.weights is None and self.weights_sha256 is None
-            if self.library is None or self.architecture is None or not drawn:
-                raise ValueError(
-                    "a random model needs library and architecture, and no weights, because its "
-                    "weights are drawn and not loaded"
-                )
-            return self
         if self.renamed and self.weights_sha256 is None:
             raise ValueError("renamed needs weights_sha256: of that one file the order is known")
         given = [value is not None for value in (self.library, self.architecture, self.weights)]
-        if any(given) and not all(given):
+        if self.level == "random" and (given != [True, True, False] or self.weights_sha256):
+            raise ValueError(
+                "a random model needs library and architecture, and no weights, because its "
+                "weights are drawn and not loaded"
+            )
+        if self.level != "random" and any(given) and not all(given):
             raise ValueError(
                 "library, architecture and weights must be all given, or all left out when no "
                 "public weights exist"
@@ -285,15 +258,10 @@ class Family(Strict):
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _names_differ(self) -> Family:
-        repeated = _repeated(model.name for model in self.models)
-        if repeated:
-            raise ValueError(f"model names must differ, {repeated[0]!r} is there more than once")
-        return self
-
-    @model_validator(mode="after")
-    def _titles_differ(self) -> Family:
+    def _names_and_titles_differ(self) -> Family:
         """Pages tell models by their titles: of a reader's models equal ones get the names, too."""
+        if repeated := _repeated(model.name for model in self.models):
+            raise ValueError(f"model names must differ, {repeated[0]!r} is there more than once")
         equal = _repeated(model.title for model in self.models) * (self.edition == "reader")
         self.__dict__["models"] = tuple(
             m.model_copy(update={"own_title": f"{m.title} ({m.name})"}) if m.title in equal else m
@@ -310,13 +278,12 @@ class Family(Strict):
 
     def model(self, name: str) -> Model:
         """Return the model called ``name``; RegistryError with the known names otherwise."""
-        for model in self.models:
-            if model.name == name:
-                return model
-        known = [model.name for model in self.models]
-        raise RegistryError(
-            f"unknown model {name!r} in family {self.name}: {suggestion(name, known)}."
-        )
+        models = {model.name: model for model in self.models}
+        if name not in models:
+            raise RegistryError(
+                f"unknown model {name!r} in family {self.name}: {suggestion(name, models)}."
+            )
+        return models[name]
 
 
 def family_files(folder: Path = FAMILIES) -> list[Path]:
@@ -389,20 +356,10 @@ def _repeated(names: Iterable[str]) -> list[str]:
 @cache  # families are immutable, and reading YAML is slow
 def parse(content: str | bytes, file: str) -> Family:
     """Check the content of the family file called ``file``; RegistryError in one sentence."""
-    family = checked(Family, _read(content, file), file, RegistryError)
+    family = checked(Family, parse_yaml(content, file, RegistryError), file, RegistryError)
     if f"{family.name}.yaml" != file:
         raise RegistryError(
             f"{file}: name: the family is called {family.name!r}, but its file must then be "
             f"{family.name}.yaml."
         )
     return family
-
-
-def _read(content: str | bytes, file: str) -> dict[str, Any]:
-    found = parse_yaml(content, file, RegistryError)
-    if not isinstance(found, dict):
-        raise RegistryError(
-            f"{file}: the file must hold a mapping with the fields "
-            f"{', '.join(Family.model_fields)}, not {type(found).__name__}."
-        )
-    return found

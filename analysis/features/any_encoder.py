@@ -6,7 +6,6 @@ whole data sets, on disk and resumable.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,22 +46,22 @@ def features_of(
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
     (5, 12)
     """
-    if not callable(encoder):
-        raise DatasetError(
-            f"the encoder is of type {type(encoder).__name__}, which cannot be called: give a "
-            "module, or a function from inputs to features."
-        )
     listed = _listed(images)
     if not len(listed):
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
     module = encoder if isinstance(encoder, nn.Module) else getattr(encoder, "__self__", None)
-    weights = next(module.parameters(), None) if isinstance(module, nn.Module) else None
-    parts = []
-    with torch.inference_mode(), _evaluating(module):
-        for inputs in _batches(listed, preprocess, batch_size):
-            found = encoder(inputs if weights is None else inputs.to(weights.device))
-            parts.append(_checked(found, len(inputs)))
-    return np.concatenate(parts)
+    modules = [*module.modules()] if isinstance(module, nn.Module) else []
+    device = next((p.device for part in modules for p in part.parameters()), None)
+    modes = [(part, part.training) for part in modules]
+    try:
+        for part in modules:
+            part.training = False
+        with torch.inference_mode():
+            batches = _batches(listed, preprocess, batch_size)
+            return np.concatenate([_encoded(encoder, b.to(device)) for b in batches])
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _listed(images: Any) -> Any:
@@ -71,32 +70,22 @@ def _listed(images: Any) -> Any:
         return imagelist.unlabelled(Path(images))
     if isinstance(images, np.ndarray) and images.dtype.kind == "f":
         return torch.as_tensor(images)
-    if hasattr(images, "__len__"):
-        return images
-    try:
-        return list(images)
-    except TypeError:
-        raise DatasetError(
-            f"the images are of type {type(images).__name__}: give a folder, pictures, or a tensor "
-            "of inputs."
-        ) from None
+    return images if hasattr(images, "__len__") else list(images)
 
 
-def _checked(found: Any, images: int) -> NDArray[np.float32]:
+def _encoded(encoder: Encoder, inputs: Tensor) -> NDArray[np.float32]:
     """The features of a batch as they are kept; DatasetError if they are not (images, d)."""
-    if not isinstance(found, Tensor | np.ndarray):
-        inside = f" of {len(found)}" if isinstance(found, tuple | list | dict) else ""
+    features = encoder(inputs)
+    if not isinstance(features, Tensor | np.ndarray):
         raise DatasetError(
-            f"the encoder gives a {type(found).__name__}{inside}, where a tensor (images, "
-            "components) is expected: wrap it in a function that returns the features alone."
+            f"the encoder gives a {type(features).__name__}, where a tensor (images, components) "
+            "is expected: wrap it in a function that returns the features alone."
         )
-    part = torch.as_tensor(found)
-    if part.is_complex():
-        raise DatasetError("the encoder gives complex numbers: features must be real.")
-    if part.ndim != 2 or len(part) != images:
+    part = torch.as_tensor(features)
+    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex():
         raise DatasetError(
-            f"the encoder makes {tuple(part.shape)} of {images} images: features of shape "
-            "(images, components) are expected, so pool or flatten what it gives."
+            f"the encoder makes {tuple(part.shape)} of {len(inputs)} images: real numbers (images, "
+            "components) are expected, so pool or flatten what it gives."
         )
     array: NDArray[np.float32] = part.float().cpu().numpy()
     return array
@@ -117,16 +106,3 @@ def _batches(
         rows = range(start, min(start + size, len(images)))
         pictures = (images.image(i) if isinstance(images, ImageList) else images[i] for i in rows)
         yield torch.stack([preprocess(picture.convert("RGB")) for picture in pictures])
-
-
-@contextlib.contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
-    """A module in evaluation mode, its parts' own modes restored afterwards."""
-    modes = {m: m.training for m in module.modules()} if isinstance(module, nn.Module) else {}
-    for part in modes:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode

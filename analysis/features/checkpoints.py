@@ -9,11 +9,11 @@ true. What was chosen where a file leaves a choice stands in the description's n
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -33,18 +33,17 @@ from analysis.families.registry import (
     OwnLayer,
     is_file_name,
 )
-from analysis.features import layouts, networks, parts
-from analysis.features.layouts import Weights
+from analysis.features import layouts, networks
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
 
 #: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
-FOLDER_FILES = (
-    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin", "model.safetensors", f"open_clip_model{INDEX}", f"model{INDEX}",
-    "pytorch_model.bin",
-)  # fmt: skip
+FOLDER_FILES = [
+    f"{name}{end}"
+    for end in (".safetensors", INDEX, ".bin")
+    for name in ("open_clip_model", "open_clip_pytorch_model", "model", "pytorch_model")
+]
 #: What says which input transformers gives a model.
 INPUT = "preprocessor_config.json"
 
@@ -106,18 +105,18 @@ def of_published(architecture: str, tag: str, name: str) -> Model:
     that they need is taken. Raises CheckpointError where the installed open_clip does not have it,
     has it as a pickle alone, or cannot make an encoder of it.
     """
-    base = architecture.removesuffix("-quickgelu")
-    listed = {one: get_pretrained_cfg(one, tag) for one in (base, f"{base}-quickgelu")}
-    usable = [one for one, config in listed.items() if config and _fits(one, config)]
-    text = f"{architecture}/{tag}"
-    if not usable:
-        known = "with another activation" if any(listed.values()) else "under neither name"
-        raise CheckpointError(f"{text}: the installed open_clip lists these weights {known}.")
-    if not listed[usable[0]].get("hf_hub"):
+    text, base = f"{architecture}/{tag}", architecture.removesuffix("-quickgelu")
+    for usable in (base, f"{base}-quickgelu"):
+        config = get_pretrained_cfg(usable, tag)
+        if config and _fits(usable, config):
+            break
+    else:
+        raise CheckpointError(f"{text}: the installed open_clip does not list these weights.")
+    if not config.get("hf_hub"):
         raise CheckpointError(f"{text}: open_clip offers these weights as a pickle only.")
-    if "multimodal_cfg" in networks.architecture(usable[0]):
+    if "multimodal_cfg" in networks.architecture(usable):
         raise CheckpointError(f"{text}: CoCa's image features are not a single vector per image.")
-    return find(f"{usable[0]}/{tag}", name=name)
+    return find(f"{usable}/{tag}", name=name)
 
 
 def default_name(text: str) -> str:
@@ -142,8 +141,11 @@ def short_name(text: str) -> str:
 
 def _found(text: str, architecture: str | None) -> dict[str, Any]:
     """Return the fields of the description, by the kind of name that ``text`` is."""
+    if text == "random" and architecture:
+        drawn = {"level": "random", "pretraining": "none"}
+        return networks.of_architecture(architecture) | drawn
     if text == "random":
-        return _random(architecture)
+        raise CheckpointError("random weights are of an architecture: give --architecture.")
     if text.startswith(("http://", "https://")):
         raise CheckpointError(
             f"{text} is an address: download the file and give its path, or a repository of the "
@@ -181,23 +183,12 @@ def _is_file(text: str) -> bool:
     return text.endswith(WEIGHT_FILES) or "\\" in text or Path(text).expanduser().exists()
 
 
-def _random(architecture: str | None) -> dict[str, Any]:
-    if architecture is None:
-        raise CheckpointError("random weights are of an architecture: name it with --architecture.")
-    return {**networks.of_architecture(architecture), "level": "random", "pretraining": "none"}
-
-
 def _of_open_clip(text: str) -> dict[str, Any]:
     """Describe open_clip's ``ARCHITECTURE/TAG``."""
     name, _, tag = text.rpartition("/")
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not tags:
         known = sorted({architecture for architecture, _ in open_clip.list_pretrained()})
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not difflib.get_close_matches(name, known):
-            raise CheckpointError(
-                f"{text} is neither a file nor open_clip's ARCHITECTURE/TAG: did you mean "
-                f"{HUB}{text}, a repository of the Hugging Face hub?"
-            )
         raise CheckpointError(
             f"open_clip has weights for no architecture {name!r} ({text} was read as "
             f"ARCHITECTURE/TAG): {suggestion(name, known)}; a repository of the Hugging Face hub "
@@ -244,28 +235,28 @@ def _of_hub(text: str) -> dict[str, Any]:
             "@REVISION or without."
         )
     path = from_hub(text, repository, [config for config, _ in HUB_FILES.values()])
-    fields = {"weights": HUB + _with_revision(repository, path)}
+    if path.name == HUB_FILES["timm"][0]:
+        with contextlib.suppress(ModelError):  # transformers has one
+            from_hub(text, repository, [INPUT])
+    name = repository.partition("@")[0]
+    cached = re.search(r"snapshots[/\\]([0-9a-f]{40})[/\\]", str(path))
+    weights = f"{HUB}{name}@{cached[1]}" if cached else text
+    return _of_config(text, path, name) | {"weights": weights}
 
-    def beside() -> Path:
-        return from_hub(text, repository, [INPUT])
 
-    return _of_config(text, path, repository.partition("@")[0], beside) | fields
-
-
-def _of_config(text: str, path: Path, name: str, beside: Callable[[], Path]) -> dict[str, Any]:
+def _of_config(text: str, path: Path, name: str) -> dict[str, Any]:
     """Describe what a repository's configuration says: open_clip's, timm's or transformers'.
 
-    ``name`` is for an architecture that has no other, ``beside`` gives transformers' input.
+    ``name`` is for an architecture that has no other.
     """
     where = f"{LOCAL_DIR}{path.parent}"
+    clip = {"architecture": name, "level": "zero_shot", "pretraining": networks.NOT_STATED}
     if path.name == HUB_FILES["open_clip"][0]:
-        fields = networks.by_open_clip(text, where)
-        return {**fields, "architecture": name, "level": "zero_shot",
-                "pretraining": networks.NOT_STATED}  # fmt: skip
+        return networks.by_open_clip(text, where) | clip
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config.get("model_type") == "clip":
-            return _of_transformers(text, config, beside)
+            return clip | _of_transformers(text, config, path.with_name(INPUT))
     except (ValueError, AttributeError, TypeError, OSError) as error:
         raise CheckpointError(f"{text}: the configuration cannot be used ({error}).") from None
     net = networks.build(text, "timm", where, outline=True)
@@ -273,28 +264,15 @@ def _of_config(text: str, path: Path, name: str, beside: Callable[[], Path]) -> 
     return {**networks.by_timm(text, net, tag), "pretraining": networks.pretraining(tag)}
 
 
-def _of_transformers(
-    text: str, config: Mapping[str, Any], beside: Callable[[], Path]
-) -> dict[str, Any]:
+def _of_transformers(text: str, config: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Describe transformers' CLIP by open_clip's architecture of the same sizes."""
     name = layouts.architecture_of(config)
-    fields = networks.by_open_clip(text, name, networks.usual_config(name))
-    note = ""
-    try:
-        spec = json.loads(beside().read_text(encoding="utf-8"))
-        fields["preprocessing"] = networks.by_transformers(text, spec)
-    except (ModelError, OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    fields = {"architecture": name} | networks.by_open_clip(text, name, networks.usual_config(name))
+    if not file.is_file():
         note = f"There is no {INPUT}: the input of open_clip's {name} is assumed."
-    return {**fields, "architecture": name, "level": "zero_shot", "note": note,
-            "pretraining": networks.NOT_STATED}  # fmt: skip
-
-
-def _with_revision(repository: str, path: Path) -> str:
-    """Return the repository with the revision that the hub's cache has in a file's path."""
-    found = re.search(r"snapshots[/\\]([0-9a-f]{40})[/\\]", str(path))
-    return f"{repository.partition('@')[0]}@{found[1]}" if found else repository
+        return fields | {"note": note}
+    spec = json.loads(file.read_text(encoding="utf-8"))
+    return fields | {"preprocessing": networks.by_transformers(text, spec)}
 
 
 def _of_timm(text: str, known: Iterable[str]) -> dict[str, Any]:
@@ -318,35 +296,22 @@ def _of_timm(text: str, known: Iterable[str]) -> dict[str, Any]:
 
 def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
     """Describe a folder that is laid out as a repository, or that holds one file of weights."""
-    there = sorted(p for p in path.iterdir() if p.name.endswith(WEIGHT_FILES) and p.is_file())
-    meant = [p for name in FOLDER_FILES for p in there if p.name == name]
-    if not there or not (meant or len(there) == 1):
-        listed = ", ".join(p.name for p in there[:5])
-        several = " in several pickles: join them in one" * bool([*path.glob("*.bin.index.json")])
+    present = sorted(p for p in path.iterdir() if p.name.endswith(WEIGHT_FILES) and p.is_file())
+    named = [path / name for name in FOLDER_FILES if path / name in present]
+    if not named and len(present) != 1:
+        listed = ", ".join(file.name for file in present[:5]) or "without a file of weights"
         raise CheckpointError(
-            f"{text} is a folder" + (f" of {listed}" if there else " without a file of weights")
-            + f"{several}: give the file of weights in it ({', '.join(WEIGHT_FILES)})."
-        )  # fmt: skip
-    weights = (meant or there)[0]
+            f"{text} is a folder ({listed}): give the file of weights in it "
+            f"({', '.join(WEIGHT_FILES)})."
+        )
+    weights = (named or present)[0]
     config = next((path / c for c, _ in HUB_FILES.values() if (path / c).is_file()), None)
     if config is None or architecture is not None:
-        found = _of_file(str(weights), weights, architecture)
-    else:
-        found = _of_config(text, config, default_name(text), lambda: path / INPUT)
-        own = found["library"] == "timm" or found["architecture"] not in open_clip.list_models()
-        found |= _in_file(found, weights, f"{LOCAL_DIR}{path}" if own else found["architecture"])
-        found["weights"] = LOCAL_DIR * own + found["weights"]
-    used = [weights, *_parts(weights)]
-    others = ", ".join(layouts.shown(p.name) for p in there if p not in used)
-    note = f"Of the folder {weights.name} was taken, {others} left aside." if others else ""
-    return found | {"note": " ".join(filter(None, [found.get("note"), note]))}
-
-
-def _parts(weights: Path) -> list[Path]:
-    try:
-        return parts.files(weights)[1:]
-    except ValueError as error:
-        raise CheckpointError(f"{weights.name} cannot be used: {error}.") from None
+        return _of_file(str(weights), weights, architecture)
+    fields = _of_config(text, config, default_name(text))
+    own = fields["library"] == "timm" or fields["architecture"] not in open_clip.list_models()
+    fields |= _in_file(fields, weights, f"{LOCAL_DIR}{path}" if own else fields["architecture"])
+    return fields | {"weights": LOCAL_DIR * own + fields["weights"]}
 
 
 def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
@@ -355,17 +320,16 @@ def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
         if path.exists():
             raise CheckpointError(f"{text} is no regular file: give a file of weights.")
         raise CheckpointError(f"there is no file {text}: check the path.")
-    stated = read_weights(path, outline=True).metadata.get("architecture")
-    if architecture is None and stated is None:
+    architecture = architecture or read_weights(path).metadata.get("architecture")
+    if architecture is None:
         raise CheckpointError(
             f"{path.name} does not say of which architecture it is: name open_clip's or timm's "
             "with --architecture, for example ViT-B-32 or resnet50."
         )
-    described = networks.of_architecture(architecture or str(stated))
-    name = described["architecture"]
+    described = networks.of_architecture(architecture)
     if described["library"] == "open_clip":
-        described["note"] = _activation_note(name)
-    return described | _in_file(described, path, name)
+        described["note"] = _activation_note(described["architecture"])
+    return described | _in_file(described, path, described["architecture"])
 
 
 def _in_file(described: Mapping[str, Any], path: Path, network: str) -> dict[str, Any]:
@@ -373,36 +337,25 @@ def _in_file(described: Mapping[str, Any], path: Path, network: str) -> dict[str
 
     ``network`` is what the library builds it from.
     """
-    library = described["library"]
-    net = networks.build(path.name, library, network, outline=True)
-    weights = read_weights(path, net, outline=True)
-    guess = _in_open_clip_file if library == "open_clip" else _in_timm_file
+    net = networks.build(path.name, described["library"], network, outline=True)
+    weights = read_weights(path, net)
+    layers = {key.rpartition(".")[0] for key in weights.state}
+    if described["library"] == "timm":
+        classified = layers & {*networks.classifier_names(net)}
+        fields = {"level": "supervised"} if classified else {"level": None, "head": "none"}
+    else:
+        guessed, stated = "supervised" if "head" in layers else "zero_shot", weights.metadata
+        level = stated["level"] if stated.get("level") in registry.LEVELS else guessed
+        tower_alone = all(key.startswith("visual.") for key in weights.state)
+        fields = {"level": level} | ({"head": "none"} if tower_alone else {})
     notes = " ".join(filter(None, [described.get("note"), *weights.notes]))
-    return guess(net, weights) | {"weights": _stored(path), "note": notes}
+    return fields | {"weights": _stored(path), "note": notes}
 
 
 def _path_of(text: str) -> Path:
-    """Return the file that is meant: from here or the repository's root, written with / or \\."""
-    slashes = PureWindowsPath(text).as_posix()
-    places = [Path(t).expanduser() for t in (text, slashes)]
-    return next((p for p in (*places, *(WORKSPACE / p for p in places)) if p.exists()), places[0])
-
-
-def _in_open_clip_file(net: Any, weights: Weights) -> dict[str, Any]:
-    classifier, stated = "head.weight" in weights.state, weights.metadata.get("level")
-    tower_alone = all(key.startswith("visual.") for key in weights.state)
-    guessed = "supervised" if classifier else "zero_shot"
-    level = {"level": stated if stated in registry.LEVELS else guessed}
-    return level | {"head": "none"} if tower_alone else level
-
-
-def _in_timm_file(net: Any, weights: Weights) -> dict[str, Any]:
-    layers = {key.rpartition(".")[0] for key in weights.state}
-    first = net.pretrained_cfg.get("first_conv")
-    of_it = not {first} - layers if isinstance(first, str) else True
-    if layers & {*networks.classifier_names(net)} or not of_it:  # then loading says what is wrong
-        return {"level": "supervised"}
-    return {"level": None, "head": "none"}
+    """Return the file that is meant: from here, or from the repository's root."""
+    here = Path(text).expanduser()
+    return next((path for path in (here, WORKSPACE / here) if path.exists()), here)
 
 
 def _activation_note(name: str) -> str:

@@ -16,6 +16,8 @@ from analysis.images.imagelist import DamagedImageError, ImageList
 
 #: Batches that are being decoded while others are being encoded.
 AHEAD = 4
+#: Images per task: few enough to share out, enough to be worth a task.
+STEP = 8
 
 
 @dataclass
@@ -49,12 +51,23 @@ def decoded(
     """
     pool = ThreadPoolExecutor(settings.workers)
     under_way: deque[tuple[Batch, list[Future[None]]]] = deque()
+
+    def submit(shard: int, indices: range) -> tuple[Batch, list[Future[None]]]:
+        pixels = {
+            g: torch.empty((len(indices), 3, g[1], g[1]), dtype=torch.uint8, pin_memory=pinned)
+            for g in needed[shard]
+        }
+        batch = Batch(shard, indices, pixels)
+        places = range(len(indices))
+        return batch, [
+            pool.submit(_decode, images, batch, places[i : i + STEP]) for i in places[::STEP]
+        ]
+
     try:
-        for shard, geometries in needed.items():
+        for shard in needed:
             everything = range(len(images))[shard * settings.shard : (shard + 1) * settings.shard]
             for first in range(0, len(everything), settings.batch_size):
-                indices = everything[first : first + settings.batch_size]
-                under_way.append(_submit(pool, images, shard, indices, geometries, pinned))
+                under_way.append(submit(shard, everything[first : first + settings.batch_size]))
                 if len(under_way) > AHEAD:
                     yield _finished(*under_way.popleft())
         while under_way:
@@ -63,33 +76,15 @@ def decoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: ThreadPoolExecutor,
-    images: ImageList,
-    shard: int,
-    indices: range,
-    geometries: Sequence[Geometry],
-    pinned: bool,
-) -> tuple[Batch, list[Future[None]]]:
-    pixels = {
-        g: torch.empty((len(indices), 3, g[1], g[1]), dtype=torch.uint8, pin_memory=pinned)
-        for g in geometries
-    }
-    batch = Batch(shard, indices, pixels)
-    arrays = {g: tensor.numpy() for g, tensor in pixels.items()}
-
-    def decode(places: range) -> None:
-        for place in places:
-            try:
-                picture = images.image(indices[place])
-                for wanted, array in arrays.items():
-                    array[place] = to_pixels(picture, wanted)
-            except DamagedImageError as error:
-                batch.left_out[indices[place]] = error.reason
-
-    step = 8  # images per task: small enough to share out, large enough to be worth a task
-    places = range(len(indices))
-    return batch, [pool.submit(decode, places[i : i + step]) for i in places[::step]]
+def _decode(images: ImageList, batch: Batch, places: range) -> None:
+    """Fill in the pixels of some images of a batch, or note why they cannot be decoded."""
+    for place in places:
+        try:
+            picture = images.image(batch.indices[place])
+            for wanted, pixels in batch.pixels.items():
+                pixels.numpy()[place] = to_pixels(picture, wanted)
+        except DamagedImageError as error:
+            batch.left_out[batch.indices[place]] = error.reason
 
 
 def _finished(batch: Batch, futures: Sequence[Future[None]]) -> Batch:

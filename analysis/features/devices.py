@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -38,16 +39,22 @@ def gpu(device: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def computing(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Let small networks compute in one thread.
+def computing(networks: Sequence[nn.Module], tf32: bool = False) -> Iterator[None]:
+    """Let small networks compute in one thread, and NVIDIA GPUs in TF32 or not.
 
-    Where other processes keep the cores busy, more threads only wait for each other.
+    Where other processes keep the cores busy, more threads only wait for each other. PyTorch's
+    default is to allow TF32 in convolutions.
     """
-    sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
-    before = torch.get_num_threads()
-    if max(sizes) < SMALL:
+    threads = torch.get_num_threads()
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    allowed = [backend.allow_tf32 for backend in backends]
+    if max(sum(p.numel() for p in network.parameters()) for network in networks) < SMALL:
         torch.set_num_threads(1)
     try:
+        for backend in backends:
+            backend.allow_tf32 = tf32
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        for backend, before in zip(backends, allowed, strict=True):
+            backend.allow_tf32 = before

@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import open_clip
@@ -97,40 +97,30 @@ def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> L
 
 def with_head(loaded: Loaded) -> Loaded:
     """Keep of own head and text encoder what the description wants; ModelError if it is absent."""
-    model = loaded.model
+    model, head = loaded.model, loaded.head
     if model.head is None:
         return loaded
     if model.head == "none":
         return replace(loaded, head=None, text=None)
-    if model.head == "zero_shot" and loaded.text is None:
-        raise ModelError(
-            f"{model.name} has no text encoder to make a zero-shot head with: "
-            + ("it has a classifier of its own (head own)." if loaded.head else "use head none.")
-        )
-    if model.head == "own" and loaded.head is None:
+    if model.head == "zero_shot":
+        if loaded.text is None:
+            raise ModelError(
+                f"{model.name} has no text encoder to make a zero-shot head with: "
+                + ("it has a classifier of its own (head own)." if head else "use head none.")
+            )
+        return replace(loaded, head=None)
+    if head is None:
         raise ModelError(
             f"{model.name} has no classifier of its own: "
             + ("use head zero_shot or none." if loaded.text else "use head none.")
         )
-    if model.head == "zero_shot":
-        return replace(loaded, head=None)
-    return replace(loaded, head=_renamed_classes(loaded), text=None)
-
-
-def _renamed_classes(loaded: Loaded) -> Head:
-    """The model's own head with the described names of its classes, where there are such."""
-    assert loaded.head is not None
-    model, count = loaded.model, len(loaded.head.classes)
-    if model.classes is None:
-        return loaded.head
-    classes = model.classes
-    names = imagenet.classes() if isinstance(classes, str) else classes
-    if len(names) != count:
+    names = imagenet.classes() if isinstance(model.classes, str) else model.classes or head.classes
+    if len(names) != len(head.classes):
         raise ModelError(
-            f"{model.name}: the checkpoint's head has {count} classes, {len(names)} class names "
-            "are given: give one name for each, in the head's order."
+            f"{model.name}: the checkpoint's head has {len(head.classes)} classes, {len(names)} "
+            "class names are given: give one name for each, in the head's order."
         )
-    return replace(loaded.head, classes=names)
+    return replace(loaded, head=replace(head, classes=names), text=None)
 
 
 def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loaded:
@@ -147,8 +137,8 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
         sha256 = _hash_of_state(clip.state_dict())
     else:
         path = checkpoint or weights_file(model)
-        sha256 = checked(model, path)
         state, metadata, _ = read_weights(path, clip)
+        sha256 = checked(model, path)
         head = _take_head(model, state, metadata)
         has_text = not all(key.startswith("visual.") for key in state)
         if not has_text and head is None and model.head != "none":
@@ -169,9 +159,9 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         sha256 = _hash_of_state(net.state_dict())
     else:
         path = checkpoint or weights_file(model)
-        sha256 = checked(model, path)
         outline = networks.build(model.name, "timm", name, outline=True)
         state = read_weights(path, None if model.renamed else outline).state
+        sha256 = checked(model, path)
         classifiers = networks.classifier_names(outline)
         if model.head == "none":
             state = {k: v for k, v in state.items() if k.rpartition(".")[0] not in classifiers}
@@ -203,32 +193,32 @@ def _timm_head(model: Model, net: Any) -> Head:
         raise ModelError(
             f"{model.name}: the classifier is a {type(linear).__name__}, a linear one is expected."
         )
-    count = linear.out_features
     classes = imagenet.classes()
-    names = classes if count == len(classes) else tuple(map(str, range(count)))
-    bias = linear.bias
-    return Head(
-        weight=linear.weight.detach().float().numpy().copy(),
-        bias=None if bias is None else bias.detach().float().numpy().copy(),
-        classes=names,
-    )
+    if linear.out_features != len(classes):
+        classes = tuple(map(str, range(linear.out_features)))
+    return _head(linear.weight, linear.bias, classes, normalize=False)
+
+
+def _head(weight: Tensor, bias: Tensor | None, classes: tuple[str, ...], normalize: bool) -> Head:
+    given = [tensor for tensor in (weight, bias) if tensor is not None]
+    rows, *biases = (tensor.detach().float().numpy().copy() for tensor in given)
+    return Head(rows, classes, biases[0] if biases else None, normalize)
 
 
 def _text_encoder(model: Model, clip: Any, name: str, device: str) -> TextEncoder:
-    own = (networks.ARCHITECTURES / f"{model.architecture}.json").is_file()
+    """The text encoder, whose tokenizer is had, from the hub perhaps, once there is a text."""
 
-    @lru_cache(maxsize=1)
+    @cache
     def tokenizer() -> Callable[[Sequence[str]], Tensor]:
-        if own:
+        if (networks.ARCHITECTURES / f"{model.architecture}.json").is_file():
             return WordTokenizer.load(networks.ARCHITECTURES.parent / "tokenizer.json")
         try:
-            found: Callable[[Sequence[str]], Tensor] = open_clip.get_tokenizer(name)
+            return cast(TextEncoder, open_clip.get_tokenizer(name))
         except (OSError, ImportError) as error:
             raise ModelError(
                 f"{model.name}: the tokenizer of {model.architecture} could not be had "
                 f"({type(error).__name__}): go online, or use head none."
             ) from None
-        return found
 
     def encode(texts: Sequence[str]) -> Tensor:
         features: Tensor = clip.encode_text(tokenizer()(list(texts)).to(device))
@@ -256,12 +246,7 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
             f"the checkpoint of {model.name} has a head, but not the metadata `classes` (a JSON "
             "list) and `normalize` (true or false) that a head needs."
         ) from None
-    return Head(
-        weight=weight.float().numpy(),
-        bias=None if bias is None else bias.float().numpy(),
-        classes=classes,
-        normalize=normalize,
-    )
+    return _head(weight, bias, classes, normalize)
 
 
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
@@ -271,35 +256,27 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         state = dict(zip(wanted, state.values(), strict=True))
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}
-    for key in wanted.keys() & state.keys():
-        if wanted[key].numel() != 1 and wanted[key].shape != state[key].shape:
-            raise ModelError(
-                f"{path.name} is not of the architecture {model.architecture}: {key} has the shape "
-                f"{tuple(state[key].shape)}, {tuple(wanted[key].shape)} is expected; name the "
-                "architecture that the file is of."
-            )
     try:
         if model.library == "open_clip" and full and wanted.keys() != state.keys():
             layouts.load_older_layout(net, state)
         else:
             net.load_state_dict(state, strict=True)
     except (RuntimeError, KeyError) as error:
-        missing, left = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-        more = layouts.part_that_fits(state, wanted)
-        advice = (
-            f"those whose names begin with {layouts.shown(more)} are all of it: save them alone"
-            if more else
-            "get the whole file, or name the architecture that it is of" if missing else
-            "name the architecture that it is of"
-        )  # fmt: skip
+        both = wanted.keys() & state.keys()
+        groups = {
+            "are missing": wanted.keys() - state.keys(),
+            "are left over": state.keys() - wanted.keys(),
+            "have another shape": {key for key in both if wanted[key].shape != state[key].shape},
+        }
+        counts = [
+            f"{len(names)} tensors {what} (first {layouts.shown(min(names))})"
+            for what, names in groups.items()
+            if names
+        ]
         raise ModelError(
-            f"{path.name} is not of the architecture {model.architecture}: {len(missing)} tensors "
-            f"are missing{_first(missing)} and {len(left)} are left over{_first(left)}; {advice}."
+            f"{path.name} is not of the architecture {model.architecture}: {', '.join(counts)}; "
+            "get the whole file, or name the architecture that it is of."
         ) from error
-
-
-def _first(names: Sequence[str]) -> str:
-    return f" (first {layouts.shown(names[0])})" if names else ""
 
 
 def _check_output(loaded: Loaded) -> None:

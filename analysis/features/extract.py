@@ -39,12 +39,6 @@ from analysis.features.weights import ModelError
 from analysis.images.imagelist import ImageList
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
-STORED: dict[str, type[np.generic]] = {
-    "fp32": np.float32,
-    "tf32": np.float32,
-    "fp16": np.float16,
-    "bf16": np.float16,
-}
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")
 #: Batches that each of several encoders takes in turn: going from one network to another after
 #: every batch costs some speed.
@@ -58,8 +52,8 @@ class Encoder:
     """One encoder at work: precision, memory layout, and halving of batches that do not fit."""
 
     def __init__(self, loaded: Loaded, settings: Settings) -> None:
-        self.loaded = loaded
-        self.geometry = geometry(loaded.model.preprocessing)
+        self.loaded, self.model = loaded, loaded.model
+        self.geometry = geometry(self.model.preprocessing)
         self.precision = settings.precision
         self.limit = settings.batch_size
         layout = settings.channels_last
@@ -79,7 +73,7 @@ class Encoder:
                 self._halve(error, len(pixels) - first)
                 continue
             first += self.limit
-        return torch.cat(parts) if parts else torch.empty(0, self.loaded.model.width)
+        return torch.cat(parts) if parts else torch.empty(0, self.model.width)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         images = self.loaded.normalize(pixels)
@@ -87,7 +81,7 @@ class Encoder:
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.precision)
         cast = torch.autocast(pixels.device.type, dtype) if dtype else nullcontext()
-        with torch.inference_mode(), cast, _tf32(self.precision == "tf32"):
+        with torch.inference_mode(), cast:
             features: Tensor = self.network(images)
         return features.float()
 
@@ -96,7 +90,7 @@ class Encoder:
             raise error
         if self.limit == 1:
             raise ExtractionError(
-                f"{self.loaded.model.name}: the memory of {self.loaded.device} does not hold even "
+                f"{self.model.name}: the memory of {self.loaded.device} does not hold even "
                 "one image beside the encoders: extract fewer models at a time (--model)."
             ) from None
         self.limit = max(1, min(self.limit, count) // 2)
@@ -141,11 +135,6 @@ class Work:
     path: Path
     about: dict[str, Any]
 
-    @property
-    def model(self) -> Model:
-        """The encoder's model."""
-        return self.encoder.loaded.model
-
 
 def extract(
     models: Sequence[Model],
@@ -168,19 +157,19 @@ def extract(
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
     lists = [images] if isinstance(images, ImageList) else list(images)
-    paths = [store.features_path(m.name, one.name, folder) for one in lists for m in models]
+    paths = [store.features_path(m.name, listed.name, folder) for listed in lists for m in models]
     with store.locked(paths):
         works: list[Work] = []
         for model in models:
             with _others_go_on(model, onerror):
                 works += _prepared(model, lists, settings, folder, checkpoint)
-        for one in lists:
-            own = [work for work in works if work.images is one]
-            done = _extracted(own, one, settings, onerror)
+        for listed in lists:
+            waiting = [work for work in works if work.images is listed]
+            done = _extracted(waiting, listed, settings, onerror)
             for work in done:
                 _finish(work)
-            failed = {work.model.name for work in own} - {work.model.name for work in done}
-            works = [work for work in works if work.model.name not in failed]
+            failed = [work.encoder for work in waiting if work not in done]
+            works = [work for work in works if work.encoder not in failed]
     return paths
 
 
@@ -254,18 +243,13 @@ def _extracted(
         shard: sorted({w.encoder.geometry for w in works if len(w.shards.notes) <= shard})
         for shard in range(first, count)
     }
-    bar = tqdm(
-        total=len(images),
-        initial=min(first * settings.shard, len(images)),
-        unit=" images",
-        desc=images.name,
-        disable=not settings.progress,
-        smoothing=0.1,
-        leave=False,
-    )
+    done, silent = min(first * settings.shard, len(images)), not settings.progress
+    words: dict[str, Any] = {"desc": images.name, "unit": " images", "leave": False}
+    bar = tqdm(total=len(images), initial=done, disable=silent, **words)
     device = works[0].encoder.loaded.device
     batches = decoded(images, needed, settings, pinned=device.type == "cuda")
-    with bar, computing([work.encoder.loaded.encoder for work in works]):
+    networks = [work.encoder.loaded.encoder for work in works]
+    with bar, computing(networks, tf32=settings.precision == "tf32"):
         for shard, group in groupby(batches, key=lambda batch: batch.shard):
             waiting = [work for work in works if len(work.shards.notes) == shard]
             failed = _extract_shard(group, waiting, images, settings, bar, onerror)
@@ -302,10 +286,10 @@ def _extract_shard(
     failed = []
     for work, features in zip(works, parts, strict=True):
         found = torch.cat([part.cpu() for part in features]).numpy()
-        found = found.astype(STORED[settings.precision], copy=False)
+        found = found.astype("f2" if settings.precision in AUTOCAST else "f4", copy=False)
         failed.append(work)
-        with _others_go_on(work.model, onerror):
-            store.check_finite(f"{work.model.name} on {images.name}", found)
+        with _others_go_on(work.encoder.model, onerror):
+            store.check_finite(f"{work.encoder.model.name} on {images.name}", found)
             about = {
                 "left_out": {images.keys[i]: why for i, why in left_out.items()},
                 "batch_size": work.encoder.limit,
@@ -361,35 +345,22 @@ def _damage(images: ImageList, left_out: Mapping[int, str]) -> str:
 def device_for(name: str) -> str:
     """Return the device that ``auto`` means here, or the one named; ExtractionError if absent."""
     available = {
-        "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
+        "cpu": True,
     }
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+    devices = [device for device, is_there in available.items() if is_there]
     kind, _, number = name.partition(":")
-    if not available.get(kind, False) or (number and kind != "cuda"):
-        known = ", ".join(device for device, there in available.items() if there)
+    if name == "auto":
+        return devices[0]
+    if kind not in devices or (number and kind != "cuda"):
+        known = ", ".join(devices)
         raise ExtractionError(f"there is no device {name!r} on this machine; there is: {known}.")
     return name
 
 
 def _convolutional(network: nn.Module) -> bool:
     return sum(isinstance(module, nn.Conv2d) for module in network.modules()) > 1
-
-
-@contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    """Let NVIDIA GPUs compute float32 in TF32, or not: PyTorch's default is to, in convolutions."""
-    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [place.allow_tf32 for place in places]
-    try:
-        for place in places:
-            place.allow_tf32 = allowed
-        yield
-    finally:
-        for place, was in zip(places, before, strict=True):
-            place.allow_tf32 = was
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import open_clip
@@ -32,30 +33,24 @@ ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 RANDOM_SEED = 0
 #: By whether it is the quick one.
 ACTIVATIONS = {True: "QuickGELU", False: "GELU"}
-#: What a tag's first words say about the data: the book's names for them.
+#: What a tag says about the data, and the book's names for them.
 PRETRAINING = {
     "openai": "OpenAI WIT-400M",
     "laion400m": "LAION-400M",
-    "laion2b": "LAION-2B",
+    r"laion(\d)b": r"LAION-\1B",
     "laiona": "LAION-Aesthetic",
     "yfcc15m": "YFCC-15M",
     "cc12m": "CC-12M",
-    "datacomp_xl": "DataComp-1B",
-    "datacompxl": "DataComp-1B",
+    "datacomp_?(xl|1b)": "DataComp-1B",
     "datacomp_l": "DataComp large",
     "datacomp_m": "DataComp medium",
     "datacomp_s": "DataComp small",
-    "datacomp1b": "DataComp-1B",
     "commonpool": "CommonPool",
     "merged2b": "Merged-2B",
     "metaclip": "MetaCLIP",
     "webli": "WebLI",
-    "dfn2b": "DFN-2B",
-    "dfn5b": "DFN-5B",
-    "in21k": "ImageNet-21k labels",
-    "in22k": "ImageNet-22k labels",
-    "in12k": "ImageNet-12k labels",
-    "in1k": "ImageNet-1k labels",
+    r"dfn(\d)b": r"DFN-\1B",
+    r"in(21|22|12|1)k": r"ImageNet-\1k labels",
 }
 NOT_STATED = "not stated"
 
@@ -83,8 +78,7 @@ def quick_gelu(config: Mapping[str, Any]) -> bool:
 
 def open_clip_architectures() -> list[str]:
     """Names of the architectures that open_clip can build, the pocket lab's own included."""
-    known = set(open_clip.list_models())
-    if any(path.stem not in known for path in ARCHITECTURES.glob("*.json")):
+    if not {path.stem for path in ARCHITECTURES.glob("*.json")} <= {*open_clip.list_models()}:
         open_clip.add_model_config(ARCHITECTURES)
     names: list[str] = open_clip.list_models()
     return names
@@ -118,23 +112,21 @@ def build(
     device = torch.device("meta") if outline else contextlib.nullcontext()
     undrawn = contextlib.nullcontext() if drawn else _Undrawn()
     open_clip_architectures()  # the pocket lab's are known from here on
-    with torch.random.fork_rng(devices=[]), _quiet(), device, undrawn:
-        torch.manual_seed(RANDOM_SEED)
-        try:
+    logging.disable(logging.WARNING)  # of no loaded weights: they will be, or it is the control
+    try:
+        with torch.random.fork_rng(devices=[]), device, undrawn:
+            torch.manual_seed(RANDOM_SEED)
             if library == "timm":
                 return timm.create_model(name, **options)
-            return open_clip.create_model(
-                name,
-                load_weights=False,
-                pretrained_image=False,
-                pretrained_text=False,
-                device="meta" if outline else "cpu",
-                **options,
-            )
-        except Exception as error:  # of many kinds, as the configuration is wrong
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            what = "what it configures" if name.startswith(LOCAL_DIR) else repr(name)
-            raise ModelError(f"{who}: {library} cannot build {what} ({reason}).") from None
+            unloaded = dict.fromkeys(("load_weights", "pretrained_image", "pretrained_text"), False)
+            where = "meta" if outline else "cpu"
+            return open_clip.create_model(name, device=where, **unloaded, **options)
+    except Exception as error:  # of many kinds, as the configuration is wrong
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        what = "what it configures" if name.startswith(LOCAL_DIR) else repr(name)
+        raise ModelError(f"{who}: {library} cannot build {what} ({reason}).") from None
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def classifier_names(net: Any) -> tuple[str, ...]:
@@ -203,32 +195,27 @@ def usual_config(name: str) -> Mapping[str, Any]:
 def by_open_clip(text: str, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What open_clip says of a network: its input, as ``config`` of its weights wants it, width."""
     net = build(text, "open_clip", name, outline=True, force_preprocess_cfg=dict(config or {}))
-    told = open_clip.get_model_preprocess_cfg(net)
-    size = told["size"] if isinstance(told["size"], Sequence) else [told["size"]] * 2
-    mode = {"shortest": "center"}.get(told["resize_mode"], told["resize_mode"])
-    spec = preprocessing(text, size, 1.0, mode, told)
+    spec = open_clip.get_model_preprocess_cfg(net)
+    edges = spec["size"] if isinstance(spec["size"], Sequence) else [spec["size"]]
+    mode = {"shortest": "center"}.get(spec["resize_mode"], spec["resize_mode"])
     width = architecture(name)["embed_dim"]
-    return {"library": "open_clip", "preprocessing": spec, "width": width}
+    described = preprocessing(text, edges, edges[0], mode, spec)
+    return {"library": "open_clip", "preprocessing": described, "width": width}
 
 
 def by_transformers(text: str, spec: Mapping[str, Any]) -> Preprocessing:
     """The input that a ``preprocessor_config.json`` of transformers' CLIP describes."""
     size, crop = spec.get("size", 224), spec.get("crop_size", 224)
+    edges = [*crop.values()] if isinstance(crop, Mapping) else [crop]
     squash = isinstance(size, Mapping) and "height" in size
-    resize = (
-        size.get("height" if squash else "shortest_edge") if isinstance(size, Mapping) else size
-    )
-    cut = crop.get("height") if isinstance(crop, Mapping) else crop
-    if not (isinstance(resize, int) and isinstance(cut, int) and cut <= resize):
-        raise CheckpointError(
-            f"{text} takes an input that this book does not know: {size}, {crop}."
-        )
-    told = {
+    if isinstance(size, Mapping):
+        size = size.get("height" if squash else "shortest_edge", size)
+    values = {
         "mean": spec.get("image_mean", open_clip.OPENAI_DATASET_MEAN),
         "std": spec.get("image_std", open_clip.OPENAI_DATASET_STD),
         "interpolation": {2: "bilinear", 3: "bicubic"}.get(spec.get("resample", 3), "another"),
     }
-    return preprocessing(text, [cut] * 2, cut / resize, "squash" if squash else "center", told)
+    return preprocessing(text, edges, size, "squash" if squash else "center", values)
 
 
 def by_timm(text: str, net: Any, tag: str) -> dict[str, Any]:
@@ -236,48 +223,41 @@ def by_timm(text: str, net: Any, tag: str) -> dict[str, Any]:
 
     An image encoder of a CLIP model has no classifier, and as many classes as CLIP has components.
     """
-    told, config = resolve_model_data_config(net), net.pretrained_cfg
+    spec, config = resolve_model_data_config(net), net.pretrained_cfg
     name, classes, tuned = config["architecture"], config.get("num_classes"), "_ft_in" in tag
     level: Level | None = "finetuned" if tuned else "supervised" if classes else None
     fields: dict[str, Any] = {} if classes else {"head": "none"}
     if ("clip" in name or "clip" in tag) and not tuned and classes not in (None, 0, 1000):
         note = "The image encoder of a CLIP model alone, before CLIP's projection."
         level, fields = "zero_shot", {"head": "none", "note": note}
-    size, crop, mode = told["input_size"][1:], told["crop_pct"], told["crop_mode"]
+    edges = spec["input_size"][1:]
+    resize = math.floor(edges[0] / spec["crop_pct"])
     return fields | {
         "library": "timm",
         "architecture": name,
         "pretraining": pretraining(tag),
-        "preprocessing": preprocessing(text, size, crop, mode, told),
+        "preprocessing": preprocessing(text, edges, resize, spec["crop_mode"], spec),
         "width": int(getattr(net, "head_hidden_size", net.num_features)),
         "level": level,
     }
 
 
 def preprocessing(
-    text: str, size: Sequence[int], crop: float, mode: str, told: Mapping[str, Any]
+    text: str, edges: Sequence[int], resize: Any, mode: str, values: Mapping[str, Any]
 ) -> Preprocessing:
-    """The input that a library tells of; CheckpointError for what the book cannot do.
+    """The input that a library describes; CheckpointError for what the book cannot do.
 
-    ``crop`` is the share of the resized edge that is kept, ``mode`` ``center`` or ``squash``.
+    ``edges`` of the square that is cut after the picture was resized to ``resize``, and how it was:
+    ``mode`` is ``center`` or ``squash``.
     """
-    if size[0] != size[1] or len(told["mean"]) != 3:
-        raise CheckpointError(f"{text} takes images of {size} pixels: RGB squares are expected.")
-    if mode not in ("center", "squash"):
-        raise CheckpointError(
-            f"{text} takes images that are padded ({mode}), which this book does not do."
-        )
-    resize = math.floor(size[0] / crop)
     fields = {
-        "size": size[0],
-        "resize": None if resize == size[0] else resize,
-        "mean": told["mean"],
-        "std": told["std"],
-        "interpolation": told["interpolation"],
-        "squash": mode == "squash",
+        "size": edges[0] if len({*edges}) == 1 else edges,
+        "resize": None if resize == edges[0] else resize,
+        "squash": {"center": False, "squash": True}.get(mode, mode),
     }
+    kept = {name: values[name] for name in ("mean", "std", "interpolation")}
     try:
-        return Preprocessing.model_validate(fields)
+        return Preprocessing.model_validate(fields | kept)
     except ValidationError as error:
         raise CheckpointError(
             f"{text} takes an input that this book does not know: {first_reason(error)}."
@@ -287,9 +267,9 @@ def preprocessing(
 def pretraining(tag: str) -> str:
     """Return what a tag says about the data it was trained on first, else the tag itself."""
     plain = tag.lower().replace("-", "_")
-    known = [(plain.find(key), -len(key), title) for key, title in PRETRAINING.items()]
-    found = sorted(entry for entry in known if entry[0] >= 0)
-    return found[0][2] if found else tag
+    matches = [(re.search(pattern, plain), title) for pattern, title in PRETRAINING.items()]
+    titles = [(match.start(), match.expand(title)) for match, title in matches if match]
+    return min(titles)[1] if titles else tag
 
 
 class _Undrawn(TorchFunctionMode):
@@ -299,15 +279,3 @@ class _Undrawn(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warning that no weights are loaded: they are, or the model is the control."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)

@@ -52,11 +52,6 @@ class Settings:
     leave_out_damaged: bool = False
     progress: bool = True
 
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "shard_size", "workers"):
-            if getattr(self, name) < 1:
-                raise ExtractionError(f"{name} must be at least 1, got {getattr(self, name)}.")
-
     @property
     def shard(self) -> int:
         """Images per shard, a multiple of the batch size."""

@@ -44,10 +44,7 @@ from analysis.features import parts
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 
 FORMAT = 1
-DTYPES: dict[str, np.dtype[Any]] = {
-    "F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"),
-    "I64": np.dtype("<i8"), "U64": np.dtype("<u8"), "U8": np.dtype("u1"),
-}  # fmt: skip
+DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "U8": "u1"}
 LONGEST_HEADER = 100_000_000
 
 
@@ -69,18 +66,13 @@ class Head:
     normalize: bool = False
 
     def __post_init__(self) -> None:
-        if self.weight.ndim != 2 or len(self.weight) != len(self.classes):
+        classes, biases = (len(self.classes),), () if self.bias is None else (self.bias,)
+        if self.weight.ndim != 2 or any(a.shape[:1] != classes for a in (self.weight, *biases)):
             raise StoreError(
-                f"a head needs one row per class, got {len(self.classes)} classes and weights of "
-                f"shape {self.weight.shape}."
+                f"a head needs one row, and one bias, per class ({len(self.classes)}), got shapes "
+                f"{' and '.join(str(array.shape) for array in (self.weight, *biases))}."
             )
-        if self.bias is not None and self.bias.shape != (len(self.classes),):
-            raise StoreError(
-                f"a head's bias needs one number per class ({len(self.classes)}), got the shape "
-                f"{self.bias.shape}."
-            )
-        arrays = [self.weight] if self.bias is None else [self.weight, self.bias]
-        if not all(np.isfinite(array).all() for array in arrays):
+        if not all(np.isfinite(array).all() for array in (self.weight, *biases)):
             raise StoreError(
                 f"a head of {len(self.classes)} classes has numbers that are not finite: use "
                 "--precision fp32, or check the weights."
@@ -88,11 +80,6 @@ class Head:
 
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Return the scores, shape (N, C), of features of shape (N, d)."""
-        if features.ndim != 2 or features.shape[1] != self.weight.shape[1]:
-            raise StoreError(
-                f"this head reads features of {self.weight.shape[1]} components, got an array of "
-                f"shape {features.shape}."
-            )
         h = np.asarray(features, dtype=np.float32)
         if self.normalize:
             h = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
@@ -198,26 +185,17 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
         )
     try:
         sidecar: dict[str, Any] = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
-        format_, size, _ = sidecar["format"], sidecar["bytes"], sidecar["sha256"]
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(
-            f"the sidecar of {_label(path)} is not readable: {_again(path)}."
-        ) from None
-    if format_ != FORMAT:
-        raise StoreError(
-            f"{_label(path)} was written in format {format_}, format {FORMAT} is expected: "
-            f"{_again(path)}."
-        )
-    if path.stat().st_size != size:
-        raise StoreError(
-            f"{_label(path)} has {path.stat().st_size:,} bytes where its sidecar says {size:,}: "
-            f"{_again(path)}."
-        )
+    except ValueError:
+        sidecar = {}
     if not is_intact(sidecar):
         raise StoreError(
             f"the sidecar of {_label(path)} is not what was written (its digest differs, or is not "
-            "there): "
-            f"{_again(path)}."
+            f"there): {_again(path)}."
+        )
+    if (sidecar["format"], sidecar["bytes"]) != (FORMAT, path.stat().st_size):
+        raise StoreError(
+            f"{_label(path)} has {path.stat().st_size:,} bytes in format {FORMAT}, its sidecar "
+            f"says {sidecar['bytes']:,} in format {sidecar['format']}: {_again(path)}."
         )
     if model is not None:
         _check_model(path, sidecar, model)
@@ -286,15 +264,23 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], sidecar: Mapping[str,
 
     Between the two an old sidecar is of other arrays, as its checksum tells.
     """
-    arrays = {name: _storable(name, array) for name, array in tensors.items()}
+    arrays = {
+        name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        for name, array in tensors.items()
+    }
     with replaced(path) as part:
         save_file(arrays, part)
         part.chmod(0o644)  # the library writes for the owner alone
     first = next(iter(arrays.values()))
     content = {
-        "format": FORMAT, **sidecar, "N": first.shape[0], "d": first.shape[1],
-        "dtype": str(first.dtype), "bytes": path.stat().st_size, "sha256": sha256_of(path),
-    }  # fmt: skip
+        "format": FORMAT,
+        **sidecar,
+        "N": first.shape[0],
+        "d": first.shape[1],
+        "dtype": str(first.dtype),
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+    }
     write_text(sidecar_of(path), json.dumps(sealed(content), indent=1, ensure_ascii=False) + "\n")
 
 
@@ -347,21 +333,13 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
-    dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+    dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
     first, last = entry["data_offsets"]
     if last - first != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
         raise ValueError("shape and size disagree")
     if last == first:
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype, mode="r", offset=start + first, shape=shape)
-
-
-def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    if array.dtype not in DTYPES.values():
-        known = ", ".join(str(dtype) for dtype in DTYPES.values())
-        raise StoreError(f"{name} is {array.dtype}, the store keeps {known}.")
-    return array
 
 
 def _check_model(path: Path, sidecar: Mapping[str, Any], model: Model) -> None:

@@ -8,14 +8,12 @@ programs put around tensors is for `layouts`.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import itertools
 import pickle
-import threading
-import zipfile
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
 import open_clip
@@ -24,14 +22,14 @@ import timm
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from open_clip.pretrained import get_pretrained_cfg
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from analysis.common import CompanionError
 from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features import parts
 from analysis.features.layouts import State as State
-from analysis.features.layouts import Weights, arranged, shown, taken
+from analysis.features.layouts import Weights, arranged, taken
 from analysis.features.store import local_weights
 from analysis.images.public import in_package
 
@@ -50,109 +48,57 @@ class ModelError(CompanionError, RuntimeError):
     """A model cannot be loaded as it is described; the message says why."""
 
 
-def read_weights(path: Path, net: nn.Module | None = None, *, outline: bool = False) -> Weights:
+def read_weights(path: Path, net: nn.Module | None = None) -> Weights:
     """Read the tensors of a file of weights, with a note on whatever of it was left aside.
 
-    With a network, they are named as it has them, as far as that can be told. An ``outline`` has
-    tensors without content. ModelError for a file that is absent, cut short, or holds anything
-    else, and for two tensors of one name.
+    With a network, they are named as it has them, as far as that can be told. ModelError for a file
+    that is absent, cut short, or holds anything else, and for two tensors of one name.
     """
-    found = _read(path, outline)
-    try:
-        return found if net is None else arranged(found, net.state_dict())
-    except ValueError as error:
-        raise ModelError(f"{path.name} cannot be used: {error}.") from None
-
-
-def _read(path: Path, outline: bool) -> Weights:
     if not path.is_file():
         raise ModelError(f"there are no weights at {path}: check the path.")
-    kind = _kind(path)
     try:
-        if kind == "index":
-            return _of_index(path, outline)
-        if kind == "safetensors":
-            return _of_safetensors(path, outline)
-        if kind == "pytorch":
-            return _of_pytorch(path, outline)
+        weights = _of_safetensors(path) if _is_safetensors(path) else _of_pytorch(path)
+        return weights if net is None else arranged(weights, net.state_dict())
     except Exception as error:  # of many kinds, one for each way in which a file can be wrong
-        reason = (str(error).splitlines() or [""])[0].removesuffix(".")
-        if " " not in reason:  # the code of a pickle, say
-            reason = "it is empty" if not path.stat().st_size else "it cannot be read"
+        reason = str(error).partition("\n")[0].partition(". ")[0].removesuffix(".")
+        if isinstance(error, pickle.UnpicklingError):  # whose own advice is to open it all the same
+            reason = "it holds more than tensors and plain values"
+        elif not isinstance(error, ValueError | RuntimeError | OSError | SafetensorError):
+            reason = "it cannot be read"
         raise ModelError(
             f"{path.name} is not a sound file of tensors alone ({reason[:200]}), and what is more "
             "may run code when it is opened: if it was cut short get it again, else save the "
             "model's state_dict() as safetensors with a tool that you trust."
         ) from None
-    raise ModelError(f"{path.name} {UNREADABLE[kind]}.")
 
 
-#: What is said of files that are something else.
-UNREADABLE = {
-    "program": "is a TorchScript program, which may run code when it is opened: save its "
-    "state_dict() as safetensors with a tool that you trust (OpenAI's own files are open_clip's "
-    "ViT-B-32-quickgelu/openai and so on)",
-    "arrays": "holds NumPy arrays, as JAX writes them: convert it to the names of PyTorch, and "
-    "save it as safetensors",
-    "other": "is not a safetensors file, nor one of PyTorch's, by its content: convert it with a "
-    "tool that you trust, and name it .safetensors",
-}
-
-
-def _kind(path: Path) -> str:
-    """What a file is by its content: some have endings of their own, and some none."""
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file is of safetensors, or an index of such, by its name or its content."""
     with path.open("rb") as file:
         start = file.read(9)
-    if parts.is_index(path):
-        return "index"
-    if path.suffix == ".safetensors" or start[8:] == b"{":
-        return "safetensors"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith(".npy") for name in names):
-            return "arrays"
-        return "program" if any("/code/" in name for name in names) else "pytorch"
-    known = path.suffix in (".pt", ".pth", ".bin", ".ckpt")
-    return "pytorch" if known or start[:1] == b"\x80" else "other"
+    return parts.is_index(path) or path.suffix == ".safetensors" or start[8:] == b"{"
 
 
-def _of_safetensors(path: Path, outline: bool) -> Weights:
-    with safe_open(path, framework="pt") as file:
-        names, metadata = list(file.keys()), file.metadata() or {}
-        if outline:
-            shapes = {name: file.get_slice(name).get_shape() for name in names}
-            state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-        else:
-            state = {name: file.get_tensor(name) for name in names}
+def _of_safetensors(path: Path) -> Weights:
+    """The tensors of a file, or those of all parts that an index names."""
+    state: State = {}
+    metadata: dict[str, str] = {}
+    for part in sorted({*parts.places(path).values()}) if parts.is_index(path) else [path]:
+        with safe_open(part, framework="pt") as file:
+            metadata |= file.metadata() or {}
+            state |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return taken(state)._replace(metadata=metadata)
 
 
-def _of_index(path: Path, outline: bool) -> Weights:
-    """The tensors of all parts that an index names; ValueError if they are not those it names."""
-    named = parts.places(path)
-    state: State = {}
-    metadata: dict[str, str] = {}
-    for part in sorted({*named.values()}):
-        if not part.is_file():
-            raise ValueError(f"its part {part.name} is not there")
-        found = _of_safetensors(part, outline)
-        state |= {name: found.state[name] for name in found.state if named.get(name) == part}
-        metadata |= found.metadata
-    if absent := sorted(named.keys() - state.keys()):
-        raise ValueError(f"{len(absent)} tensors are not in their parts, first {shown(absent[0])}")
-    return Weights(state, metadata)
-
-
-def _of_pytorch(path: Path, outline: bool) -> Weights:
-    _check_torch(path)
-    where = "meta" if outline else "cpu"
-    with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its options so
-        try:
-            return taken(torch.load(path, map_location=where, weights_only=True))
-        except pickle.UnpicklingError:
-            more = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    raise ValueError(f"it holds more than tensors and plain values: {', '.join(map(shown, more))}")
+def _of_pytorch(path: Path) -> Weights:
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < SAFE_TORCH:
+        raise ValueError(
+            f"PyTorch {'.'.join(map(str, SAFE_TORCH))} or newer is needed, since with "
+            f"{torch.__version__} such a file can run code: update PyTorch"
+        )
+    keeps_options = torch.serialization.safe_globals([argparse.Namespace])  # timm does, in these
+    with warnings.catch_warnings(action="ignore"), keeps_options:
+        return taken(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def weights_file(model: Model) -> Path:
@@ -188,21 +134,22 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
     """Return the first of some files that a repository has, from the hub's cache or the network.
 
     ``repository`` is ``organisation/name``, with ``@revision`` or without. ModelError, about
-    ``who``, if there is none. The hub is asked once: where it is out of reach, the cache decides.
+    ``who``, if there is none.
     """
     repository, _, revision = repository.partition("@")
-    which: Any = {"revision": revision} if revision else {}
-    if not _reachable(huggingface_hub.constants.ENDPOINT):  # its client would ask five times more
-        which["local_files_only"] = True
     reason = ""
-    for name in names:
+    for cached, name in itertools.product((True, False) if _online() else (True,), names):
         try:
-            return Path(huggingface_hub.hf_hub_download(repository, name, **which))
-        except LocalEntryNotFoundError as error:  # there may be another one in the cache
-            reason = type(error).__name__
+            path = huggingface_hub.hf_hub_download(
+                repository, name, revision=revision or None, local_files_only=cached
+            )
+            return Path(path)
         except Exception as error:  # the hub's own, and those of the network below it
             reason = type(error).__name__
-            if not isinstance(error, EntryNotFoundError):
+            absent = isinstance(error, EntryNotFoundError) and not isinstance(
+                error, LocalEntryNotFoundError
+            )
+            if not absent and not cached:
                 break
     raise ModelError(
         f"{who}: {' or '.join(names)} of {repository} is not on this machine and could not "
@@ -212,30 +159,18 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
 
 
 @cache
-def _reachable(address: str) -> bool:
-    """Whether a server answers at all; looking up its name may hang, so that it is left alone."""
-    answers: list[bool] = []
-
-    def ask() -> None:
-        with contextlib.suppress(requests.RequestException, OSError):
-            requests.head(address, timeout=PATIENCE)
-            answers.append(True)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return bool(answers)
+def _online() -> bool:
+    """Whether the hub answers: where it does not, its own client would ask for half a minute."""
+    try:
+        requests.head(huggingface_hub.constants.ENDPOINT, timeout=PATIENCE)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def checked(model: Model, path: Path) -> str:
-    """Return the sha256 of a model's weights; ModelError if they are absent or not those noted."""
-    if not path.is_file():
-        raise ModelError(f"there are no weights at {path}: check the path.")
-    try:
-        sha256 = parts.checksum(path)
-    except (ValueError, OSError) as error:
-        reason = f"{error.filename} is not there" if isinstance(error, OSError) else error
-        raise ModelError(f"{path.name} cannot be used: {reason}.") from None
+    """Return the sha256 of a model's weights; ModelError if they are not those noted."""
+    sha256 = parts.checksum(path)
     if model.weights_sha256 not in (None, sha256):
         raise ModelError(
             f"{path.name} is not the file that {model.name} was described with: its sha256 starts "
@@ -270,15 +205,3 @@ def _listed_by_timm(model: Model) -> tuple[str, str]:
     config = timm.get_pretrained_cfg(name)
     repository = (config.hf_hub_id if config else None) or ""
     return repository + name * repository.endswith("/"), ""
-
-
-def _check_torch(path: Path) -> None:
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < SAFE_TORCH:
-        raise ValueError(
-            f"PyTorch {'.'.join(map(str, SAFE_TORCH))} or newer is needed, since with "
-            f"{torch.__version__} such a file can run code: update PyTorch"
-        )
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("it is compressed, which PyTorch's files are not")

@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.common import ROOT, fingerprint, is_intact, sha256_of
 from analysis.families.registry import Family, Model
-from analysis.features import published, store
+from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import imagenet, sets
 from analysis.images.imagelist import DatasetError
@@ -35,6 +35,8 @@ CONCEPTS = {
     "broden": ("broden",),
     "textures": ("dtd_test", "dtd_val", "caltech101_test", "caltech101_val", "sun397_val"),
 }
+#: How the store's sets of texts that are the classes of no data set are named.
+TEXTS = "texts_"
 #: A training distribution and its shifts.
 SHIFTED = {
     "pocket": (TRAINING, *STYLES["unseen"]),
@@ -87,7 +89,7 @@ class Job:
         if declared()[self.experiment].head != "texts":
             return []
         place = store.head_path(self.model.name, "any").parent
-        found = sorted(place.glob(f"{published.TEXTS}*.head.safetensors"))
+        found = sorted(place.glob(f"{TEXTS}*.head.safetensors"))
         try:
             return [*found, largest_head(self.model, self.parts)]
         except StoreError:
@@ -103,7 +105,7 @@ def largest_head(model: Model, data: Iterable[str] = ()) -> Path:
     """
     own = [path for name in data if (path := store.head_path(model.name, name)).is_file()]
     beside = sorted(store.head_path(model.name, "any").parent.glob("*.head.safetensors"))
-    heads = own or [path for path in beside if not path.name.startswith(published.TEXTS)]
+    heads = own or [path for path in beside if not path.name.startswith(TEXTS)]
     if not heads:
         raise StoreError(
             f"the store has no head of {model.name}: run `companion extract` on a data set with "
@@ -176,7 +178,9 @@ def why_nothing(experiment: Experiment, family: Family) -> str:
     if problems := unusable(family):
         return problems[0].removesuffix(".")
     if not _on_features(experiment, family):
-        return f"no features for it are in the store, {brings} makes them"
+        others = f", data/embeddings/make.py {family.name} those that others published"
+        public = family.edition in ("paper", "contrast")
+        return f"no features for it are in the store, {brings} makes them{others * public}"
     return (
         "the images of its features have no labels that its head knows, which takes images in one "
         f"subfolder per class, named as the head names its classes ({brings})"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from functools import cache
+from typing import Any, NoReturn
 
 import pandas as pd
 
+from analysis.common import ROOT, read_yaml
 from analysis.families.registry import LEVEL_TITLES, Edition, Level, load_families
-from analysis.features.published import table
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, MeasurementError, available
 from companion.publish import figures, plots, words
@@ -53,6 +54,15 @@ def _absent(what: str) -> NoReturn:
     )
 
 
+@cache
+def published_embeddings() -> list[dict[str, Any]]:
+    """Features of single images that others published, as `data/embeddings.yaml` lists them."""
+    entries: list[dict[str, Any]] = read_yaml(ROOT / "data" / "embeddings.yaml", MeasurementError)[
+        "embeddings"
+    ]
+    return entries
+
+
 def image_sets() -> dict[str, list[Measurement]]:
     """Outlier features on images by model, of the paper's families and the contrasts.
 
@@ -68,8 +78,9 @@ def image_sets() -> dict[str, list[Measurement]]:
 
 def _in_order(found: Sequence[Measurement]) -> list[Measurement]:
     """In the order of `data/embeddings.yaml`, others last."""
-    order = {(entry.model, entry.data): place for place, entry in enumerate(table().embeddings)}
-    return sorted(found, key=lambda m: order.get((m.model, m.data.name), len(order)))
+    order = [(entry["model"], entry["data"]) for entry in published_embeddings()]
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(found, key=lambda m: places.get((m.model, m.data.name), len(places)))
 
 
 def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
@@ -77,7 +88,7 @@ def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
 
     What is not listed there, a reader's own, goes before.
     """
-    listed = {(entry.model, entry.data) for entry in table().embeddings}
+    listed = {(entry["model"], entry["data"]) for entry in published_embeddings()}
     first: dict[tuple[str, bool], Measurement] = {}
     for m in sorted(_in_order(found), key=lambda m: (m.model, m.data.name) in listed):
         first.setdefault((m.model, of_captions(m)), m)
@@ -86,7 +97,7 @@ def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
 
 def with_imagenets_head(found: Sequence[Measurement]) -> list[Measurement]:
     """Those of zero-shot models with the published 80-template head, on one set of each model."""
-    heads = {(entry.model, entry.data) for entry in table().embeddings if entry.head}
+    heads = {(e["model"], e["data"]) for e in published_embeddings() if "head" in e}
     return one_set_each([m for m in found if (m.model, m.data.name) in heads])
 
 

@@ -9,11 +9,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import runpy
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -23,11 +26,12 @@ from scipy.stats import spearmanr
 
 from analysis.common import write_text
 from analysis.families.registry import Model, load_families
-from analysis.features import published, store
+from analysis.features import store
 from analysis.metrics import basis, modalities
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "quiet.csv"
+PUBLISHED = runpy.run_path(str(HERE.parent / "embeddings" / "make.py"))
 RESAMPLES, SEED = 200, 0
 Array = NDArray[np.float64]
 
@@ -39,8 +43,11 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="compare with what is kept")
     check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as folder:
-        table = pd.DataFrame(row for row in rows(Path(folder)))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, COMPANION_STORE=folder),
+    ):
+        table = pd.DataFrame(rows())
     text = table.to_csv(index=False, float_format="%.6g")
     if not check:
         write_text(TABLE, text)
@@ -50,18 +57,18 @@ def main() -> int:
     return int(not same)
 
 
-def rows(folder: Path) -> Iterator[dict[str, Any]]:
+def rows() -> Iterator[dict[str, Any]]:
     """Two rows for each pair: at the images' dominant coordinate, and at the texts'."""
     models = {m.name: (f, m) for f in load_families().values() for m in f.models}
-    known = {(e.model, e.data): e for e in published.table().embeddings}
+    known = {(e["model"], e["data"]): e for e in PUBLISHED["TABLE"]["embeddings"]}
     for pair in yaml.safe_load((HERE / "pairs.yaml").read_text(encoding="utf-8"))["pairs"]:
         family, model = models[pair["model"]]
-        published.into_store(family, folder)
-        images, texts = arrays(model, pair, folder)
+        PUBLISHED["into_store"](family)
+        entry, (images, texts) = known[model.name, pair["images"]], arrays(model, pair)
         about = pair | {
-            "inferred": known[model.name, pair["images"]].inferred,
-            "images_what": known[model.name, pair["images"]].what,
-            "texts_what": texts_of(known[model.name, pair["images"]], pair["texts"]),
+            "inferred": entry.get("inferred", False),
+            "images_what": entry["what"],
+            "texts_what": texts_of(entry, pair["texts"]),
             "image_count": len(images), "text_count": len(texts), "width": images.shape[1],
             "cosine_of_means": cosine(images.mean(axis=0), texts.mean(axis=0)),
         }  # fmt: skip
@@ -69,21 +76,20 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
         yield about | {"mean_of": "texts"} | measured(texts, images)
 
 
-def texts_of(images: published.Embeddings, texts: str) -> str:
+def texts_of(images: dict[str, str], texts: str) -> str:
     """Which texts they are, in words."""
-    table = published.table()
-    if texts == "own" and images.head is None:
-        return str(images.head_what).partition(";")[0]
-    name = images.head if texts == "own" else texts
-    every = (*table.heads, *table.texts)
-    return next(one.what for one in every if (one.model, one.data) == (images.model, name))
+    if texts == "own" and "head" not in images:
+        return images["head_what"].partition(";")[0]
+    name = images["head"] if texts == "own" else texts
+    every = PUBLISHED["TABLE"]["heads"] + PUBLISHED["TABLE"]["texts"]
+    return next(e["what"] for e in every if (e["model"], e["data"]) == (images["model"], name))
 
 
-def arrays(model: Model, pair: dict[str, str], folder: Path) -> tuple[Array, Array]:
+def arrays(model: Model, pair: dict[str, str]) -> tuple[Array, Array]:
     """Images and texts of a pair at length 1."""
-    images = store.read_features(store.features_path(model.name, pair["images"], folder), model)
+    images = store.read_features(store.features_path(model.name, pair["images"]), model)
     data = pair["images"] if pair["texts"] == "own" else pair["texts"]
-    head = store.read_head(store.head_path(model.name, data, folder), model)
+    head = store.read_head(store.head_path(model.name, data), model)
     return basis.at_length_one(images.features), basis.at_length_one(head.weight)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
-from analysis.features.published import read_array
 from analysis.images.public import fetch
 from analysis.metrics.outliers import outlier_features
 
@@ -26,7 +26,7 @@ DRAWS, SEED = 4000, 0
 def made() -> pd.DataFrame:
     """One row for each way to read the matrix."""
     names = ("W_CLIP/mean_image_L14.pt", "W_CLIP/w_mat_image_L14.pt")
-    mean, w = (read_array(fetch(name)).astype(np.float64) for name in names)
+    mean, w = (torch.load(fetch(n), "cpu", weights_only=True).double().numpy() for n in names)
     rows = []
     for convention, gram in (("left", w.T @ w), ("right", w @ w.T)):
         root = np.linalg.cholesky(np.linalg.inv(gram))

@@ -25,7 +25,6 @@ import pandas as pd
 from analysis.common import ROOT, write_text
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.features.published import read_array
 from analysis.images.public import fetch
 from companion.measurements import accuracies
 from companion.publish import course
@@ -134,9 +133,9 @@ def arrays() -> dict[str, dict[str, np.ndarray]]:
     The supervised control is read from the store, where this command puts it:
     `companion extract efficientnet_lite0 --data scikit_image_photographs`.
     """
-    both = np.asarray(read_array(fetch("Modality-Gap/features_clip.npy")))
+    both = np.load(fetch("Modality-Gap/features_clip.npy"))
     images, captions = both.astype(np.float16)
-    random, _ = np.asarray(read_array(fetch("Modality-Gap/features_clip_random.npy")))
+    random, _ = np.load(fetch("Modality-Gap/features_clip_random.npy"))
     (model,) = load_family("efficientnet_lite0").models
     place = store.features_path(model.name, "scikit_image_photographs")
     supervised = store.read_features(place, model).features
