@@ -25,6 +25,8 @@ from analysis.features.encoders import load
 from analysis.features.weights import ModelError
 
 torch.set_num_threads(1)
+TRANSFORMERS = yaml.safe_load((ROOT / "tests/cases/transformers.yaml").read_text("utf-8"))
+CONFIG = TRANSFORMERS["config"]
 LITTLE = "test_vit"  # of timm: real, with 370,000 parameters
 
 
@@ -107,17 +109,9 @@ def test_a_clip_by_each_program(clip, tmp_path, write, name, note):
 
 def test_timms_own_checkpoints(tmp_path):
     """Its trainer's: with an average beside the network, and the options as a Namespace."""
-    net = timm.create_model(LITTLE, num_classes=5).eval()
-    average = timm.utils.ModelEmaV3(net, decay=0.5)
-    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9)
-    saver = timm.utils.CheckpointSaver(
-        net, optimizer, argparse.Namespace(model=LITTLE, lr=1.0), average,
-        checkpoint_dir=str(tmp_path), recovery_dir=str(tmp_path),
-    )  # fmt: skip
-    with torch.no_grad():
-        net.fc_norm = torch.nn.Identity()
-        next(iter(net.parameters())).add_(1)
-    saver.save_checkpoint(0, metric=0.5)
+    net, average = (timm.create_model(LITTLE, num_classes=5).eval() for _ in range(2))
+    torch.save({"arch": LITTLE, "args": argparse.Namespace(lr=1.0), "state_dict": net.state_dict(),
+                "state_dict_ema": average.state_dict()}, tmp_path / "last.pth.tar")  # fmt: skip
     found, picture, note = features(str(tmp_path / "last.pth.tar"), LITTLE)
     with torch.inference_mode():
         torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
@@ -148,28 +142,12 @@ def as_transformers(state):
 
     The numbers of positions are its older versions'.
     """
-    names = yaml.safe_load((ROOT / "tests/cases/transformers.yaml").read_text(encoding="utf-8"))
     made = {"text_model.embeddings.position_ids": torch.arange(8)[None]}
-    for ours, theirs in names.items():
+    for ours, theirs in TRANSFORMERS["names"].items():
         parts = state[ours].chunk(3) if isinstance(theirs, list) else [state[ours]]
         for name, part in zip([theirs] if len(parts) == 1 else theirs, parts, strict=True):
             made[name] = part.T if name.endswith("projection.weight") else part
     return {name: value.contiguous() for name, value in made.items()}
-
-
-CONFIG = {
-    "model_type": "clip", "projection_dim": WIDTH,
-    "text_config": {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1,
-                    "num_attention_heads": 2, "max_position_embeddings": 8, "vocab_size": 16,
-                    "hidden_act": "gelu"},
-    "vision_config": {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1,
-                      "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
-                      "hidden_act": "gelu"},
-}  # fmt: skip
-INPUT = {
-    "crop_size": {"height": 32, "width": 32}, "size": {"shortest_edge": 40}, "resample": 3,
-    "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6],
-}  # fmt: skip
 
 
 def test_a_folder_of_transformers(clip, tmp_path):
@@ -179,7 +157,7 @@ def test_a_folder_of_transformers(clip, tmp_path):
     assert "There is no preprocessor_config.json: the input of open_clip's tiny-vit" in note
     with torch.inference_mode():
         assert torch.equal(found, clip.encode_image(picture))
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(INPUT))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(TRANSFORMERS["input"]))
     described = find(f"local-dir:{tmp_path}")
     assert "activation" not in described.note
     assert described.preprocessing.resize == 40 and described.preprocessing.mean == (0.1, 0.2, 0.3)
@@ -190,19 +168,9 @@ def test_a_folder_of_transformers(clip, tmp_path):
         find(str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("name", "own"),
-    [("openai/clip-vit-base-patch32", "ViT-B-32-quickgelu"), ("laion/H", "ViT-H-14")],
-)
-def test_configurations_of_the_hub(name, own):
-    towers = {} if own.startswith("ViT-B") else {
-        "vision_config": {"hidden_act": "gelu", "hidden_size": 1280, "intermediate_size": 5120,
-                          "num_attention_heads": 16, "num_hidden_layers": 32, "patch_size": 14},
-        "text_config": {"hidden_act": "gelu", "hidden_size": 1024, "intermediate_size": 4096,
-                        "num_attention_heads": 16, "num_hidden_layers": 24},
-        "projection_dim": 1024,
-    }  # fmt: skip
-    assert layouts.architecture_of(towers) == own
+def test_configurations_of_the_hub():
+    assert layouts.architecture_of({}) == "ViT-B-32-quickgelu"  # openai/clip-vit-base-patch32
+    assert layouts.architecture_of(TRANSFORMERS["large"]) == "ViT-H-14"
 
 
 # Folders
