@@ -20,7 +20,7 @@ import open_clip
 import requests
 import timm
 import torch
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -138,7 +138,9 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
     """
     repository, _, revision = repository.partition("@")
     reason = ""
-    for cached, name in itertools.product((True, False) if _online() else (True,), names):
+    for name, cached in itertools.product(names, (True, False)):
+        if not cached and not _online():
+            continue
         try:
             path = huggingface_hub.hf_hub_download(
                 repository, name, revision=revision or None, local_files_only=cached
@@ -146,10 +148,7 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
             return Path(path)
         except Exception as error:  # the hub's own, and those of the network below it
             reason = type(error).__name__
-            absent = isinstance(error, EntryNotFoundError) and not isinstance(
-                error, LocalEntryNotFoundError
-            )
-            if not absent and not cached:
+            if not cached and not isinstance(error, EntryNotFoundError):
                 break
     raise ModelError(
         f"{who}: {' or '.join(names)} of {repository} is not on this machine and could not "
