@@ -159,7 +159,6 @@ LONG = set(
         "_coherence",
         "average_precision",
         "commands",
-        "common",
         "concept_counts",
         "pruning",
     ]
