@@ -131,13 +131,11 @@ def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
 
 def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
     """By level a finetuned model, the zero-shot one that it started from, and a supervised one."""
-    levels: dict[str, list[Measurement]] = {}
-    for m in measured:
-        levels.setdefault(m.level, []).append(m)
+    models = list(measured)
     needed = ("zero_shot", "finetuned", "supervised")
-    for found in product(*(levels.get(level, []) for level in needed)):
-        if len({words.whose(m)[1].pretraining for m in found[:2]}) == 1:
-            return dict(zip(needed, found, strict=True))
+    for three in product(*([m for m in models if m.level == level] for level in needed)):
+        if len({words.whose(m)[1].pretraining for m in three[:2]}) == 1:
+            return dict(zip(needed, three, strict=True))
     return {}
 
 

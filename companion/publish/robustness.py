@@ -237,17 +237,13 @@ def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
 
     `of_many` follows a value that is the median of many models.
     """
-    cells = [
-        cell + of_many * (low != low and er == er)
-        for cell, er, low in zip(er_cells(groups), groups["er"], groups["low"], strict=True)
-    ]
-    rows = groups.assign(cell=cells)
-    first = rows[rows["level"] == ORDER[0]]
+    many = groups["low"].isna() & groups["er"].notna()
+    cells = pd.Series(er_cells(groups), groups.index).where(~many, lambda cell: cell + of_many)
+    first = groups[groups["level"] == ORDER[0]]
     table = pd.DataFrame({"backbone": first["title"], "pretraining set": first["pretraining"]})
-    columns = {
-        lev.replace("_", "-"): rows.loc[rows["level"] == lev, "cell"].to_list() for lev in ORDER
-    }
-    return table.assign(**columns)
+    for level in ORDER:
+        table[level.replace("_", "-")] = cells[groups["level"] == level].to_list()
+    return table
 
 
 def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFrame:

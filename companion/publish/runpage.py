@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from analysis.families.registry import FAMILIES, load_family
 from companion.publish.words import unusable
 
 #: The end of a run's page.
-RERUN = """## The code
-
-One notebook, executed for one family, made this page. It can be run again, whole or in parts.
-
-::::{{dropdown}} Run this page yourself
-```sh
-companion run {experiment} {subject}
-```
-
-Its parameters, their types and defaults; set one with `-p NAME VALUE`:
-
-```python
-{parameters}
-```
-
-The source is `notebooks/{experiment}.py`.
-::::
-
-::::{{dropdown}} The code behind this page
-```python
-{code}
-```
-::::
-"""
+RERUN = Template(Path(__file__).with_name("rerun.md").read_text(encoding="utf-8"))
 
 
 def of(notebook: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +35,7 @@ def of(notebook: dict[str, Any]) -> dict[str, Any]:
             cells.append(cell)
     if lacks := about.get("lacks"):
         cells.insert(1, _markdown("lacks", unusable(lacks)))
-    cells.append(_markdown("rerun", RERUN.format(**about, parameters=given, code=rest)))
+    cells.append(_markdown("rerun", RERUN.substitute(about, parameters=given, code=rest)))
     return notebook | {"cells": cells}
 
 

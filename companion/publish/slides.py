@@ -11,6 +11,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from pathlib import Path
+from string import Template
 from typing import Any
 from xml.etree import ElementTree
 
@@ -23,24 +25,7 @@ STATIC = ROOT / "book" / "_static"
 SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", SVG[1:-1])
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;\
- style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-{slides}
-<script>
-{script}</script>
-</body>
-</html>
-"""
+PAGE = Template(Path(__file__).with_name("slides.html").read_text(encoding="utf-8"))
 
 
 def deck(source: str, find: Find) -> str:
@@ -76,7 +61,7 @@ def deck(source: str, find: Find) -> str:
         slides.append(f'<section id="slide-{number}" aria-label="{label}">{body}{footer}</section>')
     style, script = ((STATIC / name).read_text("utf-8") for name in ("slides.css", "slides.js"))
     title = html.escape(source.strip().splitlines()[0].removeprefix("#").strip())
-    return PAGE.format(title=title, style=style, slides="".join(slides), script=script)
+    return PAGE.substitute(title=title, style=style, slides="".join(slides), script=script)
 
 
 def one_panel(svg: str, number: int) -> str:
