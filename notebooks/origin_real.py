@@ -37,6 +37,7 @@ untrained = found["model"].map(level) == "random"
 found["level"] = found["model"].map(level)
 found["of"] = backbone + np.where(untrained, ", random", "") + np.where(found["inferred"], "*", "")
 found["named"] = backbone + ", " + title + np.where(found["inferred"], " (inferred)", "")
+found[["quiet", "low", "high"]] *= 100  # percent
 primary, control = (found[found["role"] == role] for role in ("primary", "control"))
 page = Page("origin_real")
 
@@ -60,36 +61,26 @@ assert dominant == 9 and (spread < spread[dominant]).sum() == 0  # none varies l
 
 # %%
 RANK = "rank (%)"
-main = pd.concat([primary, control])
-main = main.assign(
-    panel=main["mean_of"].map({"images": "spread of texts", "texts": "spread of images"}),
-    **{RANK: 100 * main["quiet"], "low": 100 * main["low"], "high": 100 * main["high"]},
-)
-page.figure(
-    "quiet",
-    plots.marks(
-        main[["panel", "of", "level", RANK, "low", "high"]],
-        RANK,
-        verticals={"by chance": 50},
-        limits=(-2, 100),
-        levels={name: LEVEL_STYLES[name].title for name in main["level"].unique()},
-    ),
-)
+main = pd.concat([primary, control]).rename(columns={"quiet": RANK})
+main["panel"] = main["mean_of"].map({"images": "spread of texts", "texts": "spread of images"})
+main = main[["panel", "of", "level", RANK, "low", "high"]]
+levels = {name: LEVEL_STYLES[name].title for name in main["level"].unique()}
+limits = {"verticals": {"by chance": 50}, "limits": (-2, 100)}
+page.figure("quiet", plots.marks(main, RANK, levels=levels, **limits))
 
 # %%
-page.holds(
-    (primary["quiet"] < 0.1).all(), "each modality varies little where the other's mean lies"
-)
+little = (primary["quiet"] < 10).all()
+page.holds(little, "each modality varies little where the other's mean lies")
 # If mean and spread were unrelated, each rank would be any of 0 … d − 1, over d − 1.
 width = primary["width"].to_numpy()
-by_chance = rng.integers(0, width, size=(draws, len(width))) / (width - 1)
+by_chance = 100 * rng.integers(0, width, size=(draws, len(width))) / (width - 1)
 p = (1 + (by_chance.mean(axis=1) <= primary["quiet"].mean()).sum()) / (1 + draws)
 page.texts(
     models=primary["model"].nunique(),
     coordinates=len(primary),
-    ranks=span(100 * primary["quiet"]),
+    ranks=span(primary["quiet"]),
     p=f"{p:.0e}",
-    ranks_random=span(100 * control["quiet"]),
+    ranks_random=span(control["quiet"]),
     correlation=minus("{:+.2f} to {:+.2f}".format(*primary["correlation"].quantile([0, 1]))),
 )
 
@@ -105,7 +96,7 @@ page.table(
             "share (%)": digits(100 * row.share),
             "stays (%)": digits(100 * row.stays),
             "over the median": digits(row.over_median),
-            "rank (%)": f"{100 * row.quiet:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})",
+            "rank (%)": f"{row.quiet:.1f} ({row.low:.1f} to {row.high:.1f})",
         }
         for row in found.itertuples()
     ),

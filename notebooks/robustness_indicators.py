@@ -68,9 +68,8 @@ LARGE = ("kurtosis", TO_BEAT)  # shown first, each in a panel of its own
 for name, (frame, of_kind) in SHOWN.items():
     titles = indicator_tables.judgeable(frame)
     for part, chosen in (("", [*LARGE]), ("-rest", [c for c in titles if c not in LARGE])):
-        rows = indicator_tables.against_robustness(
-            frame, {c: titles[c] for c in chosen if c in titles}, ER, edition
-        )
+        some = {c: titles[c] for c in chosen if c in titles}
+        rows = indicator_tables.against_robustness(frame, some, ER, edition)
         page.figure(
             f"scatter{name}{part}",
             plots.scatter(rows, "value", ER) if len(rows) else None,
@@ -87,7 +86,7 @@ for name, (frame, of_kind) in SHOWN.items():
         shown.insert(0, "candidate", judged["candidate"])
         robust = indicator_tables.known(frame)["robust"]
         counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
-        page.texts({f"{label}{name}": f"{count}" for label, count in counts.items()})
+        page.texts({f"{label}{name}": count for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
         page.holds(few or edition == "paper", "separation cannot be judged", of_kind)
     page.table(f"candidates{name}", shown, of_kind)
