@@ -38,6 +38,8 @@ from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
 
+#: No weight of a trained network is nearly as large.
+LARGEST_WEIGHT = 1e10
 #: Reader families come after the book's own.
 FIRST_ORDER = 100
 HEADER = """# Added by `companion add`, which writes this file anew when it adds to the family.
@@ -222,6 +224,7 @@ def _checked(model: Model) -> Model:
     from analysis.features import encoders
 
     loaded = encoders.load(model)
+    _check_size(loaded)
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.level == "random" else loaded.weights_sha256
@@ -230,6 +233,17 @@ def _checked(model: Model) -> Model:
     if head == "zero_shot":
         _check_text_encoder(loaded)
     return found
+
+
+def _check_size(loaded: Any) -> None:
+    """Refuse weights that no training gives: all zero, or without measure."""
+    sizes = (p.abs().max().item() for p in loaded.encoder.parameters() if p.numel())
+    if not 0 < (largest := max(sizes, default=1)) < LARGEST_WEIGHT:
+        what = f"reach {largest:.3g}" if largest else "are all zero"
+        raise AddError(
+            f"the weights of {loaded.model.weights} {what}, which is no trained network: check the "
+            "file."
+        )
 
 
 def _check_text_encoder(loaded: Any) -> None:
@@ -297,11 +311,11 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     measurements. Raises AddError for one of the book's own families,
     RegistryError for one that does not exist.
     """
-    file, families = FAMILIES / f"{name}.yaml", load_families()
-    if name not in families:
+    file = FAMILIES / f"{name}.yaml"
+    if not file.is_file() and name not in (families := load_families()):
         yours = [known for known, family in families.items() if family.edition == "reader"]
         raise AddError(f"there is no family {name!r} of yours: {suggestion(name, yours)}.")
-    family = families[name]
+    family = load_family(name)  # whose removal no other, broken file may prevent
     if family.edition != "reader":
         raise AddError(
             f"{name} is one of the book's own families (edition {family.edition}), which are not "

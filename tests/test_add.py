@@ -559,3 +559,15 @@ def test_two_processes_extract_into_the_same_store(project, tmp_path):
     for line in outputs[0][0].splitlines():
         store.read_features(Path(line))
     assert not list((tmp_path / "s").rglob("*.part*"))
+
+
+@pytest.mark.parametrize(("fill", "said"), [(0.0, "are all zero"), (1e30, "reach 1e+30")])
+def test_weights_that_no_training_gives_are_refused(fill, said, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    state = load_file(file)
+    filled = {name: torch.full_like(value, fill) for name, value in state.items()}
+    save_file(filled, "filled.safetensors")
+    wish = Wish(name="odd", checkpoint="filled.safetensors", architecture="tiny-vit", head="none")
+    with pytest.raises((AddError, ModelError), match=rf"not finite numbers|{re.escape(said)}"):
+        add(wish, tmp_path)
+    assert not list(tmp_path.glob("*.yaml"))

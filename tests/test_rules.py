@@ -66,6 +66,7 @@ FAMILIES = {
     "one": family("one", MODELS, labels=BUILT),
     "stand-ins": family("one", MODELS, tuned=STANDING, labels=STANDING | BUILT),
     "one stand-in": family("one", MODELS, labels=STANDING | BUILT),
+    "no supervised model": family("one", {n: v for n, v in MODELS.items() if n != "labels"}),
     "behind a ReLU": family("one", MODELS, labels=VIT | {"architecture": "resnet50"}),
     "before the projection": family(
         "one", MODELS | EARLY, tuned=VIT, labels=VIT, early=BEFORE, other=BEFORE

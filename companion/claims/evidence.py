@@ -29,7 +29,7 @@ from analysis.metrics.robustness import (
     matched_excess,
     robust_at_every_reach,
 )
-from companion.claims.ledger import Aside, ClaimError, Interval, Number, numbers
+from companion.claims.ledger import Aside, ClaimError, Interval, Number, Scope, numbers
 from companion.measurements import accuracies, records
 from companion.measurements.effective_robustness import (
     View,
@@ -113,6 +113,10 @@ class Evidence:
         every = self.families.values()
         models = [m for level in levels for family in every for m in family.at_level(level)]
         return [model for model in models if model.is_one]
+
+    def scope(self, *levels: Level) -> Scope:
+        """What a claim about all models of some levels speaks of."""
+        return Scope(len(self.at(*levels)), whole=all(map(self.at, levels)))
 
     @cached_property
     def models(self) -> dict[str, Model]:

@@ -6,7 +6,8 @@ case what the claim says *holds* if the evidence establishes it, *fails* if the 
 the contrary, and is *undecided* otherwise: the 95 % interval holds the cut, there is no control, or
 a part is missing. From the cases follows the outcome:
 
-- *reproduced*: it holds in every case, and everything that the claim speaks of was measured;
+- *reproduced*: it holds in every case, there is one of every level of which the claim speaks, and
+  everything that it speaks of was measured;
 - *agrees so far*: it holds in some case and fails in none, but not everything was measured or
   decided;
 - *differs*: it fails in some case and holds in none;
@@ -158,11 +159,13 @@ class Scope:
     """Of how many things, called ``unit``, a claim speaks.
 
     ``measured``: how many of them are known, if that is not the number of cases that decide.
+    ``whole``: whether there is a model of every level of which the claim speaks.
     """
 
     covered: int
     unit: str = "models"
     measured: int | None = None
+    whole: bool = True
 
 
 #: What a rule tells: one scope; cases, each with what was looked at (a model, or two by name,
@@ -209,7 +212,7 @@ def verdict(findings: Findings) -> Verdict:
     measured = scope.measured
     if measured is None:
         measured = sum(case.aside is None for case in cases.values())
-    outcome = outcome_of(cases.values(), measured >= scope.covered)
+    outcome = outcome_of(cases.values(), scope.whole and measured >= scope.covered)
     return Verdict(outcome, cases, scope.covered, measured, scope.unit, tuple(numbers))
 
 

@@ -63,7 +63,7 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
     have a kurtosis far above 3 on the same images, so that the layer tells the two apart. Models at
     another layer are undecided otherwise; those of other families stand beside them.
     """
-    yield Scope(len(evidence.at(*LOWER)))
+    yield evidence.scope(*LOWER)
     for m in evidence.measured("outlier_features", *LOWER):
         yield m.model, Case(_near_gaussian(m, evidence), evidence.aside(m))
         for one in (m, *evidence.zero_shot_at_layer(m)):

@@ -48,7 +48,7 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     Numbers of models trained on captions and of the controls are given too.
     """
     levels: tuple[Level, ...] = ("zero_shot", *LOWER)
-    yield Scope(len(evidence.at(*levels)))
+    yield evidence.scope(*levels)
     measured = evidence.measured("privileged_directions", *levels)
     known = {(m.model, m.data.name): m for m in measured}
     start = {b.name: a.name for a, b in evidence.pairs("zero_shot", "finetuned")}
