@@ -86,20 +86,13 @@ def lines(
     `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both. `verticals`, `horizontals`:
     lines at these values, with their names. `label_at`: of which step a line bears its name,
     instead of a legend. `told`: values of x that the alternative text names, besides both ends.
-    `options` go to `Axes.plot`. A column `quantity` labels each panel's y axis.
+    `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
     drawn = {name: look for name, look in by_name.items() if name in set(frame["of"])}
     figure, panels = _panels(frame, columns, height, 0 if "panel" in frame else PHONE, sharex=True)
     for axes, _, rows in panels:
-        for name, look in drawn.items():
-            line = rows[rows["of"] == name].dropna(subset=[x, y])
-            if line.empty:
-                continue
-            axes.plot(line[x], line[y], linewidth=look.width, **look.line, **options)
-            if "low" in line:
-                low, high = line["low"].astype(float), line["high"].astype(float)
-                axes.fill_between(line[x], low, high, color=look.colour, alpha=0.18, linewidth=0)
+        _draw_lines(axes, rows, x, y, drawn, **options)
         lines_at(axes, verticals, horizontals)
         axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
     places = {"x": [*frame[x], *verticals.values()], "y": [*frame[y], *horizontals.values()]}
@@ -229,6 +222,24 @@ def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Look]]:
     for name, level in frame.groupby("of", sort=False)["level"].first().items():
         yield str(name), Look(LEVEL_STYLES[level].colour, DASHES[seen[level] % len(DASHES)])
         seen[level] += 1
+
+
+def _draw_lines(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
+) -> None:
+    """Each line in its look, with its band."""
+    import seaborn
+
+    parts = ({name: look[part] for name, look in looks.items()} for part in range(3))
+    by_name = dict(zip(("palette", "dashes", "sizes"), parts, strict=True))
+    order = {key: [*looks] for key in ("hue_order", "style_order")}
+    kinds = dict.fromkeys(("hue", "style", "size"), "of")
+    options |= {"estimator": None, "sort": False, "legend": False, "ax": axes}
+    seaborn.lineplot(rows, x=x, y=y, **kinds, **order, **by_name, **options)
+    for name, line in rows.groupby("of", sort=False) if "low" in rows else ():
+        low, high = line["low"].astype(float), line["high"].astype(float)
+        colour = looks[str(name)].colour
+        axes.fill_between(line[x], low, high, color=colour, alpha=0.18, linewidth=0)
 
 
 def _colour(row: pd.Series) -> str:
