@@ -12,24 +12,18 @@ from analysis.metrics.concept_counts import ConceptImages, Difference, Settings
 UNITS = np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5])
 PLACES = np.array([0] * 7 + [1] * 6)
 CLUSTERS = np.maximum(UNITS - 1, 0)
-SHOWN = {
-    "two alike": {0, 1}, "three": {2, 3, 4}, "the same three": {2, 3, 4}, "one": {5}, "last": {6},
-}  # fmt: skip
+THREE = {2, 3, 4}
+SHOWN = {"two alike": {0, 1}, "three": THREE, "the same three": THREE, "one": {5}, "last": {6}}
 
 
-def images(table, kinds, units, places, clusters):
-    return ConceptImages(
-        title="a test", data=(), names=tuple(SHOWN) if len(kinds) == 5 else tuple("abcdefgh"),
-        kinds=tuple(kinds), labels=sparse.csr_array(table),
-        numbers=np.arange(len(table), dtype=np.uint64), units=units, places=places,
-        clusters=clusters,
-    )  # fmt: skip
+def images(table, kinds, units, places, clusters, names="abcdefgh"):
+    labels, numbers = sparse.csr_array(table), np.arange(len(table), dtype=np.uint64)
+    given = labels, numbers, units, places, clusters
+    return ConceptImages("a test", (), tuple(names), tuple(kinds), *given)
 
 
-DRAWN = images(
-    np.array([[unit in shown for shown in SHOWN.values()] for unit in UNITS]), "aabbb", UNITS,
-    PLACES, CLUSTERS,
-)  # fmt: skip
+TABLE = np.array([[unit in shown for shown in SHOWN.values()] for unit in UNITS])
+DRAWN = images(TABLE, "aabbb", UNITS, PLACES, CLUSTERS, SHOWN)
 
 
 def made_up(seed=0):
@@ -79,12 +73,12 @@ def test_a_concept_that_is_a_direction_is_counted_and_noise_is_not():
     found = counted(Settings(draws=3, chance=4, halves=6))
     assert found.directions == 6 and found.ap.shape == (6, 8)
     assert found.draws.shape == (3, 3) and found.halves.shape == (6, 3)
-    assert found.value("unique") == 1 and found.spread("lower") == (1, 1)
-    assert found.chance("unique", "permuted").highest == 0
+    assert found.value("unique") == 1 and (found.of("draws", "lower") == 1).all()
+    assert found.chance("unique", "permuted") == 0
     assert found.frequent("unique") == (1, 0) and found.frequent("best").error > 0
     assert concept_counts.by_kind(found.ap, probe.kinds, 0.9) == {"x": 1, "y": 0}
     same = concept_counts.difference(found, found, "best")
-    assert same == Difference(0.0, 0.0) and same.sign == 0
+    assert same == Difference(0.0, 0.0)
     expected = average_precision_on(features, balanced_sample(probe.labels, 0))
     np.testing.assert_array_equal(found.ap, expected)
 
@@ -99,8 +93,8 @@ def test_a_probe_of_many_labels_is_repeated_less_often(monkeypatch):
 
 def test_random_directions_know_what_the_features_know():
     found = counted(Settings(threshold=0.7, lower=0.6, draws=1, chance=20, halves=0))
-    drawn = found.chance("unique", "random")
-    assert drawn.highest >= 1 and drawn.mean > found.chance("unique", "permuted").mean
+    assert found.of("random", "unique").max() >= 1
+    assert found.chance("unique", "random") > found.chance("unique", "permuted")
     assert np.isnan(found.frequent("best").error)
 
 
@@ -134,9 +128,12 @@ def test_halves_are_not_asked_for_concepts_that_luck_finds_in_them():
     assert not len(none.halves) and np.isnan(none.frequent("unique")).all()
 
 
-def test_a_difference_has_a_sign_only_beyond_its_interval():
-    for value, error, sign in ((2.0, 0.9, 1), (-2.0, 0.9, -1), (1.5, 0.9, 0)):
-        assert Difference(value, error).sign == sign
+def test_a_direction_or_its_opposite_counts_as_the_better_one():
+    features, probe = made_up()
+    sample = balanced_sample(probe.labels, 0)
+    ways = [average_precision_on(sign * features, sample) for sign in (1, -1)]
+    found = concept_counts.average_precision(features, sample, Settings(both_signs=True))
+    np.testing.assert_array_equal(found, np.maximum(*ways))
 
 
 def test_regions_of_three_sets():
@@ -144,8 +141,8 @@ def test_regions_of_three_sets():
     found = {level: np.isin(np.arange(9), inside)[None] * 0.95 for level, inside in sets.items()}
     regions = concept_counts.regions(found, 0.9)
     assert regions == {
-        "zero_shot_only": 2, "zero_shot_finetuned": 1, "zero_shot_supervised": 0, "all": 1,
-        "finetuned_only": 0, "finetuned_supervised": 1, "supervised_only": 2,
-    }  # fmt: skip
+        **{"zero_shot_only": 2, "zero_shot_finetuned": 1, "zero_shot_supervised": 0, "all": 1},
+        **{"finetuned_only": 0, "finetuned_supervised": 1, "supervised_only": 2},
+    }
     assert concept_counts.totals(regions) == {"zero_shot": 4, "finetuned": 3, "supervised": 4}
     assert concept_counts.shared(regions, "finetuned", "zero_shot") == 2

@@ -36,14 +36,12 @@ def test_decomposition_rebuilds_the_head_with_settled_signs():
 def test_directions_without_weight_are_left_out():
     low = HEAD[:, :5] @ np.random.default_rng(3).normal(size=(5, 20))
     with_mean = np.vstack([HEAD, HEAD.mean(axis=0)])  # which rounding makes a thirteenth direction
-    for head, rank in (
-        (low, 5), (np.vstack([HEAD, HEAD]), 12), (HEAD.astype(np.float16), 12), (with_mean, 12),
-        (with_mean.astype(np.float32), 12), (with_mean.astype(np.float16), 12),
-        (np.diag([1.0, 1e-4]).astype(np.float32), 2), (np.array([[3, 0], [0, 1]]), 2),
-    ):  # fmt: skip
-        assert decompose(head).rank == rank
+    assert decompose(low).rank == 5
+    assert decompose(np.diag([1.0, 1e-4]).astype(np.float32)).rank == 2
+    assert decompose(np.array([[3, 0], [0, 1]])).rank == 2
     for dtype in (np.float64, np.float32, np.float16):  # the mean row is not one of the head's type
         stored = with_mean.astype(dtype)
+        assert decompose(stored).rank == decompose(HEAD.astype(dtype)).rank == 12
         assert decompose(stored, less_mean=True).rank == 11
         measured = measures.privileged_directions(FEATURES, stored)
         assert len(measured["importance_head_centred"]) == 11
@@ -95,8 +93,6 @@ def test_blocks_and_memory_maps_change_nothing(monkeypatch, tmp_path):
         (lambda: decompose(HEAD[:1], less_mean=True), "the same in every row"),
         (lambda: decompose(HEAD[0]), r"got \(20,\)"),
         (lambda: decompose(HEAD * np.inf), "must be finite"),
-        (lambda: privileged([[1.0]]), "list of numbers that are not negative"),
-        (lambda: privileged([1.0, -1.0]), "not negative"),
         (lambda: privileged([1.0, 2.0], 0.5), "give a number above 1"),
     ],
 )

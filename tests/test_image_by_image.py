@@ -87,8 +87,7 @@ def test_recorded_sets_and_the_exceptions():
     assert large.value("accuracy_by_kurtosis") == pytest.approx(fifths, abs=0.0016)
     zero_shot = {name: m for name, m in found.items() if m.level == "zero_shot"}
     above = {name for name, m in zero_shot.items() if m.value("correlation_kurtosis") > 0}
-    assert above == {
-        ("rn101-openai", "imagenet_100_classes_1600"), ("vit_b_32-openai", "sun397_val")
-    }  # fmt: skip
+    rn101 = ("rn101-openai", "imagenet_100_classes_1600")
+    assert above == {rn101, ("vit_b_32-openai", "sun397_val")}
     assert all(m.value("correlation_cosine") < 0 for m in zero_shot.values()) and len(found) == 12
     assert bool(large.provenance.head) and not found["vit_b_32-openai", "dtd_val"].provenance.head

@@ -46,10 +46,8 @@ def test_intervals_draw_groups_and_repeat():
     single = indicators.interval(
         indicators.rank_correlation, range(12), x, y, resamples=400, seed=3
     )
-    copied = indicators.interval(
-        indicators.rank_correlation, np.tile(range(12), 5), np.tile(x, 5), np.tile(y, 5),
-        resamples=400, seed=3,
-    )  # fmt: skip
+    five = (np.tile(column, 5) for column in (range(12), x, y))
+    copied = indicators.interval(indicators.rank_correlation, *five, resamples=400, seed=3)
     assert single == pytest.approx(copied)
     assert single[0] < indicators.rank_correlation(x, y) < single[1]
 
@@ -117,8 +115,8 @@ def test_a_cut_is_chosen_between_values():
 def test_what_stands_in_one_row_is_measured_on_the_same_images():
     evidence = gather("paper", experiments=indicator_tables.EXPERIMENTS)
     known = indicator_tables.measured(evidence, anywhere=True)
-    for model, images in {"vit_b_16-openai": "coco_500_images",
-                          "vit_b_32-openai": "imagenet_train_4000"}.items():  # fmt: skip
+    of = {"vit_b_16-openai": "coco_500_images", "vit_b_32-openai": "imagenet_train_4000"}
+    for model, images in of.items():
         own = known[model]["outlier_features"], known[model]["privileged_directions"]
         assert {m.data.name for m in own} == {images}
 

@@ -5,12 +5,7 @@ import pytest
 import scipy.stats
 
 from analysis.metrics import outliers
-from analysis.metrics.outliers import (
-    activation_profile,
-    kurtosis,
-    outlier_features,
-    persistence,
-)
+from analysis.metrics.outliers import kurtosis, outlier_features, persistence
 
 RNG = np.random.default_rng(0)
 FEATURES = np.round(RNG.normal(size=(40, 96)) * np.linspace(0.1, 5, 96) + 1, 1)  # some are zero
@@ -32,7 +27,6 @@ def test_everything_found_is_scipys_or_numpys():
     middle = found.kurtosis_percentiles[[0, 50, 100]]
     np.testing.assert_allclose(middle, [expected.min(), np.median(expected), expected.max()])
     np.testing.assert_array_equal(kurtosis(FEATURES), found.kurtosis)
-    np.testing.assert_array_equal(activation_profile(FEATURES), found.profile)
     assert persistence(FEATURES) == found.persistence
 
 
@@ -48,11 +42,13 @@ def test_hand_worked():
 @pytest.mark.parametrize(
     "changed",
     [
-        -3e-7 * FEATURES, FEATURES + 11, FEATURES[:, np.random.default_rng(2).permutation(96)],
-        FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True), FEATURES * 1e-300,
+        -3e-7 * FEATURES + 11,
+        FEATURES[:, np.random.default_rng(2).permutation(96)],
+        FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True),
+        FEATURES * 1e-300,
         FEATURES * 1e150,
     ],
-)  # fmt: skip
+)
 def test_scale_shift_and_order_change_nothing(changed):
     np.testing.assert_allclose(kurtosis(changed), kurtosis(FEATURES), rtol=1e-7)
 
@@ -93,7 +89,6 @@ def test_outlier_features_by_their_rule():
         (np.ones(5), r"shape \(images, components\) .* got \(5,\)"),
         (np.ones((5, 1)), r"2 components, got \(5, 1\)"),
         (np.ones((0, 5)), r"at least one image.* got \(0, 5\)"),
-        (np.array([["a", "b"]]), "must be real numbers"),
         (np.array([[1j, 2.0]]), "must be real numbers"),
         ([[1.0, 2], [3, 3]], "row 1 of the features is constant"),
         ([[0.1, 0.1, 0.1]], "row 0 of the features is constant"),

@@ -81,7 +81,7 @@ def test_a_table_of_counts_has_each_number_of_the_measurement():
     value, error = found.frequent("lower")
     assert rows.loc["AP ≥ 0.8", "frequent, ± 95 %"] == f"{value:.3g} ± {1.96 * error:.1f}"
     panels = concept_tables.against_chance({"one": m}, "lower").set_index("panel")
-    assert panels.loc["permuted labels", "chance"] == found.chance("lower", "permuted").mean
+    assert panels.loc["permuted labels", "chance"] == found.chance("lower", "permuted")
     assert concept_tables.excess({"one": m}).empty and concept_tables.excess({}).empty
     twins = concept_tables.excess({"one": m, "other": m})
     assert twins["AP ≥ 0.9"].tolist() == ["+0.0 ± 0.0"]

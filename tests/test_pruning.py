@@ -65,19 +65,20 @@ def test_pruning_keeps_the_first_terms():
 SUBSET = np.array([10, 1, 5, 4])  # in no order
 SOME = np.isin(LABELS, SUBSET)
 OWNERS = np.array([7, 2, 7, 0])
+ALL, FEW = (FEATURES, LABELS), (FEATURES[SOME], LABELS[SOME])
+OF_OWNERS = (FEATURES, np.array([0, 2, 7])[LABELS % 3])
+FEW_ROWS = {"class_subset": SUBSET, "bias": BIAS}
 CASES = {
-    "plain": ((FEATURES, LABELS), {}, {}),
-    "reversed": ((FEATURES, LABELS), {"order": ORDER[::-1]}, {}),
-    "with a bias": ((FEATURES, LABELS), {"bias": BIAS}, {"bias": BIAS}),
-    "fewer classes": (
-        (FEATURES[SOME], LABELS[SOME]), {"class_subset": SUBSET, "bias": BIAS},
-        {"rows": SUBSET, "owners": SUBSET, "bias": BIAS},
-    ),
+    "plain": (ALL, {}, {}),
+    "reversed": (ALL, {"order": ORDER[::-1]}, {}),
+    "with a bias": (ALL, {"bias": BIAS}, {"bias": BIAS}),
+    "fewer classes": (FEW, FEW_ROWS, {"rows": SUBSET, "owners": SUBSET, "bias": BIAS}),
     "several rows of a class": (
-        (FEATURES, np.array([0, 2, 7])[LABELS % 3]), {"class_subset": SUBSET, "owners": OWNERS},
+        OF_OWNERS,
+        {"class_subset": SUBSET, "owners": OWNERS},
         {"rows": SUBSET, "owners": OWNERS},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("task, given, meant", CASES.values(), ids=CASES)
@@ -117,14 +118,12 @@ def test_paired_difference_is_mcnemars():
 
 def test_fewest_directions_without_an_established_loss():
     high = [-0.2, 0.1, -0.1, 0.0, 0.0]  # with 3 kept there is a loss
-    for given, kept, fewest in (
-        (high, None, 4), (np.zeros(5), None, 1), (high, [3, 6, 9, 20, 40], 20), ([np.nan], None, 1),
-    ):  # fmt: skip
-        assert fewest_kept_without_loss(given, kept) == fewest
+    for given, fewest in ((high, 4), (np.zeros(5), 1), ([np.nan], 1)):
+        assert fewest_kept_without_loss(given) == fewest
     curves = Curves(np.array(high), np.zeros(5), np.zeros(5))
-    sweep = Sweep(*[curves] * 6, kept=np.array([3, 6, 9, 20, 40]))
+    sweep = Sweep(np.array([3, 6, 9, 20, 40]), *[curves] * 6)
     assert sweep.fewest_without_loss("inside") == 20 and sweep.fewest_without_loss("outside") == 3
-    assert (sweep.at(6), sweep.steps[-1]) == (1, 40)
+    assert sweep.at(6) == 1
 
 
 # Several data sets -------------------------------------------------------------------------------
@@ -184,51 +183,40 @@ def test_intervals_from_test_sets_agree_with_resampled_images():
             np.subtract(getattr(one, high), getattr(one, low)) for one in (found, drawn)
         )
         np.testing.assert_allclose(ours, theirs, rtol=0.08, atol=1e-12)
-    never = pruning.sampled([np.zeros((1, 5), bool), np.ones((1, 5), bool)], BASELINE)
+    never = pruning.sampled([np.zeros((1, 5), bool), np.ones((1, 5), bool)], BASELINE, [9])
     assert np.isnan(never.low.robustness[0]) and never.low.outside[0] == 1
 
 
-def test_several_random_orders_have_a_mean_and_a_range():
-    drawn = [np.full((3, 2), value) for value in (1.0, 2.0, 6.0)]
-    found = pruning.spread(drawn, np.array([4, 9]))
-    assert found.steps.tolist() == [4, 9] and found.change is None
-    for curves, value in ((found.curves, 3), (found.low, 1), (found.high, 6)):
-        np.testing.assert_array_equal(curves, np.full((3, 2), value))
-
-
-ONE = Curves(*np.zeros((3, 2)))
+def test_random_orders_have_a_mean_and_a_range():
+    parts, steps = decompose(HEAD), np.array([4, 12])
+    found = pruning.sweeps(SETS, parts, None, ["random"], BASELINE, None, 3, steps)["random"]
+    drawn = []
+    for seed in range(3):
+        order = pruning_order(np.ones(12), "random", seed)
+        flags = [
+            right_at_every_step(o.features, o.labels, parts, order, o.class_subset, kept=steps)
+            for o in SETS
+        ]
+        drawn.append(pruning.curves(flags, BASELINE))
+    for curves, of in ((found.curves, np.mean), (found.low, np.min), (found.high, np.max)):
+        np.testing.assert_array_equal(curves, of(drawn, axis=0))
+    assert found.change is None and found.steps is steps
 
 
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: pruning_order([1.0], "best"), "unknown order 'best'"),
-        (lambda: pruning_order([1.0], "random"), "needs a seed"),
-        (lambda: pruning_order([1.0], "importance", 3), "no other takes one"),
-        (lambda: prune(HEAD, ORDER, 13), "cannot keep 13 of 12 directions"),
-        (lambda: prune(HEAD, ORDER[:5], 3), "each of the 12 directions once"),
-        (lambda: prune(HEAD, ORDER * 0, 3), "each of the 12 directions once"),
+        (lambda: pruning_curve(FEATURES, LABELS, HEAD, ORDER[:5]), "each of the 12 directions"),
+        (lambda: pruning_curve(FEATURES, LABELS, HEAD, ORDER * 0), "each of the 12 directions"),
         (lambda: pruning_curve(FEATURES[:, :9], LABELS, HEAD, ORDER), "the head reads 20"),
-        (lambda: pruning_curve(FEATURES, LABELS[:9], HEAD, ORDER), "60 images but 9 labels"),
-        (lambda: pruning_curve(FEATURES, LABELS + 12, HEAD, ORDER), "none of the 12 classes"),
-        (lambda: pruning_curve(FEATURES, LABELS * 1.0, HEAD, ORDER), "whole numbers"),
-        *(
-            (lambda o=o: right_at_every_step(FEATURES, LABELS, HEAD, ORDER, **o), message)
-            for o, message in (
-                ({"class_subset": [0, 1]}, "none of the 2 classes"),
-                ({"class_subset": [0, 40]}, "row numbers of the head"),
-                ({"class_subset": []}, "row numbers of the head"),
-                ({"owners": [0, 1]}, "a class for each of the 12 rows"),
-                ({"bias": [1.0]}, "each of the head's 12"),
-                ({"kept": [3, 3]}, "rising numbers from 1 to 12"),
-                ({"kept": [0, 3]}, "rising numbers from 1 to 12"),
-            )
+        (lambda: pruning_curve(FEATURES, LABELS[:9], HEAD, ORDER), "60 images need one label each"),
+        (lambda: pruning_curve(FEATURES, LABELS + 12, HEAD, ORDER), "of the 12 classes"),
+        (
+            lambda: right_at_every_step(FEATURES, LABELS, HEAD, ORDER, class_subset=[0, 1]),
+            "of the 2 classes that compete; got labels .* from 0 to 11",
         ),
-        (lambda: fewest_kept_without_loss([0.1, -0.1]), "the whole head and its change zero"),
-        (lambda: Sweep(ONE, ONE, ONE).fewest_without_loss("inside"), "random orders have no"),
-        (lambda: Sweep(ONE, ONE, ONE).at(4), r"no step keeps 4 directions; the steps keep \[1 2\]"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()

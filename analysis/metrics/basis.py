@@ -39,8 +39,7 @@ def less_mean(features: ArrayLike) -> Array:
     h = at_length_one(features)
     if len(h) < 2:
         raise ValueError("a single image less the mean of one image is nothing; give two or more.")
-    centred: Array = h - h.mean(axis=0)
-    return centred
+    return h - h.mean(axis=0)
 
 
 @lru_cache(maxsize=16)  # the same frames serve many sets of images
@@ -62,8 +61,7 @@ def eigenframe(features: ArrayLike) -> Array:
     h = at_length_one(features)
     _, vectors = np.linalg.eigh(h.T @ h / len(h))
     turned = h @ vectors[:, ::-1]
-    pointing: Array = turned * np.where(turned.sum(axis=0) < 0, -1.0, 1.0)
-    return pointing
+    return turned * np.where(turned.sum(axis=0) < 0, -1.0, 1.0)
 
 
 def gaussian(features: ArrayLike, images: int, seed: int) -> Array:
@@ -74,8 +72,7 @@ def gaussian(features: ArrayLike, images: int, seed: int) -> Array:
     h = at_length_one(features)
     centred = h - h.mean(axis=0)
     noise = np.random.default_rng(seed).standard_normal((images, len(h)))
-    drawn: Array = h.mean(axis=0) + noise @ centred / np.sqrt(len(h))
-    return drawn
+    return h.mean(axis=0) + noise @ centred / np.sqrt(len(h))
 
 
 def mean_share(features: ArrayLike) -> float:
@@ -118,11 +115,6 @@ class TextDirections(NamedTuple):
     spanned: int
     texts: int
 
-    @property
-    def too_few(self) -> bool:
-        """Whether the texts are too few to vary in every direction: no variance says nothing."""
-        return self.texts <= len(self.variance)
-
 
 class TextEnergy(NamedTuple):
     """Along each text direction: the texts' `variance` and the images' `energy`, shares (d,)."""
@@ -163,18 +155,15 @@ def _settled(null: Array) -> Array:
     """Orthonormal rows that span a null space, chosen by a seed and not by how it was computed."""
     drawn = np.random.default_rng(0).normal(size=null.shape[::-1])
     columns, triangle = np.linalg.qr(null.T @ (null @ drawn))
-    settled: Array = (columns * np.sign(np.diag(triangle))).T
-    return settled
+    return (columns * np.sign(np.diag(triangle))).T
 
 
-def least_varying(texts: ArrayLike | TextDirections, share: float) -> Array:
+def least_varying(texts: ArrayLike, share: float) -> Array:
     """The directions that together hold at most `share` of the texts' variance: (k, d).
 
     ValueError if there is none: every direction holds more.
     """
-    found = texts if isinstance(texts, TextDirections) else text_directions(texts)
-    if not 0 <= share < 1:
-        raise ValueError(f"a share of the texts' variance is from 0 to below 1, got {share:g}.")
+    found = text_directions(texts)
     count = int((np.cumsum(found.variance) <= share).sum())
     if not count:
         raise ValueError(
@@ -191,15 +180,9 @@ def without(features: ArrayLike, directions: ArrayLike) -> Array:
     array([[1., 0.]])
     """
     h, v = np.asarray(features, dtype=np.float64), np.asarray(directions, dtype=np.float64)
-    if v.ndim != 2 or h.ndim != 2 or v.shape[1] != h.shape[1]:
-        raise ValueError(
-            f"features of shape {h.shape} and directions of shape {v.shape} do not fit: (N, d) and "
-            "(k, d) are expected, of one model."
-        )
     if not np.allclose(v @ v.T, np.eye(len(v)), atol=1e-6):
         raise ValueError("directions must be orthonormal: of length 1 and at right angles.")
-    kept: Array = h - (h @ v.T) @ v
-    return kept
+    return h - (h @ v.T) @ v
 
 
 def energy_by_text_variance(features: ArrayLike, texts: ArrayLike | TextDirections) -> TextEnergy:
@@ -207,16 +190,9 @@ def energy_by_text_variance(features: ArrayLike, texts: ArrayLike | TextDirectio
 
     Energies are shares of E‖h‖², at length 1. Along directions without variance, which are
     arbitrary among each other, their mean is given. Rotating features and texts changes nothing.
-    ValueError if the widths differ.
     """
     found = texts if isinstance(texts, TextDirections) else text_directions(texts)
-    h, width = at_length_one(features), len(found.variance)
-    if h.shape[1] != width:
-        raise ValueError(
-            f"features of {h.shape[1]} components and texts of {width} do not fit: give both of "
-            "one model."
-        )
-    energy = ((h @ found.directions.T) ** 2).mean(axis=0)
-    empty = width - found.spanned
+    energy = ((at_length_one(features) @ found.directions.T) ** 2).mean(axis=0)
+    empty = len(energy) - found.spanned
     energy[:empty] = energy[:empty].mean() if empty else 0
     return TextEnergy(found.variance, energy)

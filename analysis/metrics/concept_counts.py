@@ -23,7 +23,6 @@ from analysis.metrics.average_precision import (
     average_precision_on,
     balanced_sample,
     encoded,
-    overlap,
     project,
     random_directions,
 )
@@ -100,15 +99,16 @@ class ConceptImages:
         among = [self.annotated[kind] for kind in self.kinds] if annotated else None
         return balanced_sample(self.labels if labels is None else labels, seed, among)
 
-    def part(self, images: NDArray[np.bool_], concepts: NDArray[np.bool_]) -> ConceptImages:
-        """Some of the images (N,) and of the concepts (C,), for drawing samples."""
-        columns = np.flatnonzero(concepts)
+    def part(self, images: NDArray[np.bool_], concepts: ArrayLike) -> ConceptImages:
+        """Some of the images (N,) and of the concepts, by their numbers, for drawing samples."""
+        columns = np.asarray(concepts, dtype=np.intp)
         return replace(
             self,
             names=tuple(self.names[c] for c in columns),
             kinds=tuple(self.kinds[c] for c in columns),
             labels=scipy.sparse.csr_array(self.labels[images][:, columns]),
-            annotated={kind: own[images] for kind, own in self.annotated.items()},
+            annotated={kind: looked[images] for kind, looked in self.annotated.items()},
+            shares=None,
         )
 
     def select(self, positives: int, clusters: int = 1) -> ConceptImages:
@@ -117,19 +117,12 @@ class ConceptImages:
         A concept that marks exactly the images of an earlier one (the subgroup of sweets and the
         tag "dessert") is left out.
         """
-        columns, keep = scipy.sparse.csc_array(self.labels), dict[bytes, int]()
+        columns, first = scipy.sparse.csc_array(self.labels), dict[bytes, int]()
         for c in np.flatnonzero(self.positives >= positives).tolist():
             rows = np.sort(columns.indices[columns.indptr[c] : columns.indptr[c + 1]])
             if len(np.unique(self.clusters[rows])) >= clusters:
-                keep.setdefault(rows.tobytes(), c)
-        kept = list(keep.values())
-        return replace(
-            self,
-            names=tuple(self.names[c] for c in kept),
-            kinds=tuple(self.kinds[c] for c in kept),
-            labels=scipy.sparse.csr_array(columns[:, kept]),
-            shares=None,
-        )
+                first.setdefault(rows.tobytes(), c)
+        return self.part(np.ones(len(self.units), np.bool_), list(first.values()))
 
 
 @dataclass(frozen=True)
@@ -154,6 +147,11 @@ class Settings:
     chance: int = 10
     halves: int = 30
     frequent: int = 2 * LEAST_POSITIVES
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """The threshold and the lower one."""
+        return self.threshold, self.lower
 
 
 def settings_for(probe: ConceptImages, **choices: Any) -> Settings:
@@ -191,22 +189,15 @@ class Found:
 
     def of(self, kind: Kind, quantity: Quantity) -> Array:
         """One quantity in all repetitions of a kind."""
-        column: Array = getattr(self, kind)[:, QUANTITIES.index(quantity)]
-        return column
+        return getattr(self, kind)[:, QUANTITIES.index(quantity)]
 
     def value(self, quantity: Quantity) -> float:
         """The mean over draws of negatives."""
         return float(self.of("draws", quantity).mean())
 
-    def spread(self, quantity: Quantity) -> tuple[float, float]:
-        """The lowest and the highest of all draws of negatives."""
-        values = self.of("draws", quantity)
-        return float(values.min()), float(values.max())
-
-    def chance(self, quantity: Quantity, kind: Literal["random", "permuted"]) -> Chance:
-        """What random directions, or permuted labels, reach."""
-        values = self.of(kind, quantity)
-        return Chance(float(values.mean()), float(values.min()), float(values.max()))
+    def chance(self, quantity: Quantity, kind: Literal["random", "permuted"]) -> float:
+        """What random directions, or permuted labels, reach on average."""
+        return float(self.of(kind, quantity).mean())
 
     def frequent(self, quantity: Quantity) -> Difference:
         """The value among frequent concepts, and its standard error: see `draw`."""
@@ -214,25 +205,11 @@ class Found:
         return Difference(value, _deviation(self.of("halves", quantity)))
 
 
-@dataclass(frozen=True)
-class Chance:
-    """Mean, lowest and highest of some repetitions."""
-
-    mean: float
-    lowest: float
-    highest: float
-
-
 class Difference(NamedTuple):
     """A value, or the difference of two models' on the same images, and its standard error."""
 
     value: float
     error: float
-
-    @property
-    def sign(self) -> int:
-        """1 or −1 if the 95 % interval lies on one side of zero, else 0."""
-        return int(np.sign(self.value)) if abs(self.value) > 1.96 * self.error else 0
 
 
 @dataclass(frozen=True)
@@ -275,7 +252,8 @@ def draw(probe: ConceptImages, settings: Settings) -> Draws:
             for n in range(settings.chance)
         ),
         halves=tuple(
-            (half, sample(probe.part(half, frequent), n)) for n, half in enumerate(halves)
+            (half, sample(probe.part(half, np.flatnonzero(frequent)), n))
+            for n, half in enumerate(halves)
         ),
         frequent=frequent,
     )
@@ -308,8 +286,10 @@ def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Se
 
 def average_precision(scores: ArrayLike, sample: BalancedSample, settings: Settings) -> Array:
     """Average precision (k, C) of scores (N, k) on the images drawn."""
-    signs: Literal["both", "given"] = "both" if settings.both_signs else "given"
-    return average_precision_on(scores, sample, signs=signs)
+    ap = average_precision_on(scores, sample)
+    if settings.both_signs:
+        return np.maximum(ap, average_precision_on(-np.asarray(scores), sample))
+    return ap
 
 
 def along_most_important(
@@ -339,16 +319,13 @@ def tally(ap: ArrayLike, settings: Settings) -> Array:
     """
     if not np.shape(ap)[1]:
         return np.full(len(QUANTITIES), np.nan)
-    counts = [
-        encoded(ap, level).any(axis=0).sum() for level in (settings.threshold, settings.lower)
-    ]
+    counts = [encoded(ap, level).any(axis=0).sum() for level in settings.thresholds]
     return np.array([*counts, best_of(ap).mean()])
 
 
 def best_of(ap: ArrayLike) -> Array:
     """Each concept's highest average precision over directions: (k, C) → (C,), NaN as 0."""
-    best: Array = np.nan_to_num(np.asarray(ap, dtype=np.float64)).max(axis=0)
-    return best
+    return np.nan_to_num(np.asarray(ap, dtype=np.float64)).max(axis=0)
 
 
 def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
@@ -363,17 +340,18 @@ def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
 
 def regions(sets: Mapping[str, ArrayLike], threshold: float) -> dict[str, int]:
     """Sizes of the `REGIONS` of three levels' encoded concepts, from their average precisions."""
-    found = overlap({level: encoded(ap, threshold).any(axis=0) for level, ap in sets.items()})
-    return {name: found[levels] for name, levels in REGIONS.items()}
+    encodes = {level: encoded(ap, threshold).any(axis=0) for level, ap in sets.items()}
+    return {
+        name: int(
+            np.all([has == (level in levels) for level, has in encodes.items()], axis=0).sum()
+        )
+        for name, levels in REGIONS.items()
+    }
 
 
 def totals(of_regions: Mapping[str, int]) -> dict[str, int]:
     """Level → how many concepts it encodes, from the regions."""
-    levels = ("zero_shot", "finetuned", "supervised")
-    return {
-        level: sum(n for region, n in of_regions.items() if level in REGIONS[region])
-        for level in levels
-    }
+    return {level: shared(of_regions, level, level) for level in REGIONS["all"]}
 
 
 def shared(of_regions: Mapping[str, int], level: str, other: str) -> int:
@@ -416,5 +394,4 @@ def half_of_clusters(probe: ConceptImages, seed: int) -> NDArray[np.bool_]:
     """Whether each image (N,) is in a random half of the clusters, of which none is divided."""
     count = int(probe.clusters.max()) + 1
     chosen = np.random.default_rng(seed).permutation(count) < count // 2
-    half: NDArray[np.bool_] = chosen[probe.clusters]
-    return half
+    return chosen[probe.clusters]

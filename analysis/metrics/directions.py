@@ -72,8 +72,7 @@ class Decomposition:
     @property
     def shares(self) -> Array:
         """σ_i / Σ_j σ_j, each direction's share of the spectrum: (rank,), adding up to 1."""
-        shares: Array = self.singular_values / self.singular_values.sum()
-        return shares
+        return self.singular_values / self.singular_values.sum()
 
 
 def decompose(head: ArrayLike, less_mean: bool = False) -> Decomposition:
@@ -148,8 +147,7 @@ def mean_absolute_cosine(features: ArrayLike, directions: ArrayLike) -> Array:
     for h in unit_blocks(features, vectors.shape[1]):
         total += np.abs(h @ vectors.T).sum(axis=0)
         images += len(h)
-    mean: Array = total / images
-    return mean
+    return total / images
 
 
 def controls(features: ArrayLike, head: ArrayLike) -> Controls:
@@ -158,20 +156,15 @@ def controls(features: ArrayLike, head: ArrayLike) -> Controls:
     `features`: (N, d); `head`: (classes, d). Random heads and features have independent Gaussian
     entries (seed 0); of each a mean over `CONTROL_DRAWS` draws is taken.
     """
-    parts = decompose(head)
-    shape = np.shape(head)
-    generator = np.random.default_rng(0)
-    found = []
+    parts, shape = decompose(head), np.shape(head)
+    generator, draws = np.random.default_rng(0), []
     for _ in range(CONTROL_DRAWS):
         other = decompose(generator.normal(size=shape))
         drawn = generator.normal(size=(CONTROL_FEATURES, shape[1]))
-        found.append([
-            _top(importance(features, other)),
-            _top(importance(drawn, parts)),
-            _top(importance(drawn, other)),
-        ])  # fmt: skip
+        pairs = (features, other), (drawn, parts), (drawn, other)
+        draws.append([_top(importance(*pair)) for pair in pairs])
     centred = parts.shares * _centred_cosine(features, parts.directions)
-    random_head, random_features, both = np.mean(found, axis=0).tolist()
+    random_head, random_features, both = np.mean(draws, axis=0).tolist()
     return Controls(random_head, random_features, both, _top(centred))
 
 
@@ -203,8 +196,7 @@ def _centred_cosine(features: ArrayLike, directions: Array) -> Array:
     """Mean over images of |cos(v_i, h − mean)|, images at length 1 before: (rank,)."""
     blocks = _centred_cosines(features, directions)
     sums = [(cosines.sum(axis=0), len(cosines)) for cosines in blocks]
-    mean: Array = np.sum([s for s, _ in sums], axis=0) / sum(n for _, n in sums)
-    return mean
+    return np.sum([s for s, _ in sums], axis=0) / sum(n for _, n in sums)
 
 
 def _centred_cosines(features: ArrayLike, directions: Array) -> Iterator[Array]:
@@ -226,7 +218,7 @@ def privileged(importances: ArrayLike, threshold: float = PRIVILEGED_THRESHOLD) 
     `importances`: (rank,), as `importance` returns them; `threshold` above 1. Returns indices,
     perhaps none. The paper names no cut-off (`definition-privileged-direction`).
     """
-    return far_above_mean(checked_importances(importances), threshold)
+    return far_above_mean(importances, threshold)
 
 
 def unit_blocks(features: ArrayLike, width: int) -> Iterator[Array]:
@@ -241,8 +233,7 @@ def unit_blocks(features: ArrayLike, width: int) -> Iterator[Array]:
                 f"row {rows.start + int((norms == 0).argmax())} of the features is zero, so it has "
                 "no direction; leave such images out."
             )
-        h /= norms
-        yield h
+        yield h / norms
 
 
 def matching_blocks(features: ArrayLike, width: int) -> Iterator[tuple[slice, Array]]:
@@ -254,14 +245,3 @@ def matching_blocks(features: ArrayLike, width: int) -> Iterator[tuple[slice, Ar
             "the same model."
         )
     yield from finite_blocks(array)
-
-
-def checked_importances(importances: ArrayLike) -> Array:
-    """Importances as an array (rank,); ValueError for another shape or a negative number."""
-    values = np.asarray(importances, dtype=np.float64)
-    if values.ndim != 1 or not values.size or not (values >= 0).all():
-        raise ValueError(
-            f"importances must be a list of numbers that are not negative, got shape "
-            f"{values.shape}; take what `importance` returns."
-        )
-    return values

@@ -13,7 +13,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics import outliers
-from analysis.metrics.directions import unit_blocks
+from analysis.metrics.basis import at_length_one
 
 Array = NDArray[np.float64]
 #: Groups of equally many images, by rising value.
@@ -28,7 +28,7 @@ def by_image(features: ArrayLike, labels: ArrayLike, right: ArrayLike) -> dict[s
     rising value, Spearman's rank correlation with `right`, and the one within classes (a list,
     empty where it is not defined). Raises ValueError if all images are recognised or none is.
     """
-    h, flags = _at_length_one(features), np.asarray(right, np.float64)
+    h, flags = at_length_one(features), np.asarray(right, np.float64)
     if np.ptp(flags) == 0:
         raise ValueError(
             f"{'every' if flags.all() else 'no'} image is recognised, so nothing goes with it; "
@@ -76,20 +76,14 @@ def by_class_means(features: ArrayLike, labels: ArrayLike) -> NDArray[np.bool_]:
     The image itself is left out of its class's mean, so this needs no head and no text. Images at
     length 1. Raises ValueError for a class of a single image, which has no other to be near to.
     """
-    h, own = _at_length_one(features), np.unique(np.asarray(labels), return_inverse=True)[1]
+    h, own = at_length_one(features), np.unique(np.asarray(labels), return_inverse=True)[1]
     if (np.bincount(own) < 2).any():
         raise ValueError("a class has a single image: without it nothing is left of the class.")
     sums = np.zeros((own.max() + 1, h.shape[1]))
     np.add.at(sums, own, h)
-    cosines, without = h @ _at_length_one(sums).T, _at_length_one(sums[own] - h)
+    cosines, without = h @ at_length_one(sums).T, at_length_one(sums[own] - h)
     cosines[np.arange(len(h)), own] = (without * h).sum(axis=1)
-    nearest: NDArray[np.bool_] = cosines.argmax(axis=1) == own
-    return nearest
-
-
-def _at_length_one(features: ArrayLike) -> Array:
-    array = outliers.checked_features(features)
-    return np.concatenate(list(unit_blocks(array, array.shape[1])))
+    return cosines.argmax(axis=1) == own
 
 
 class Pooled(NamedTuple):

@@ -70,9 +70,12 @@ def permutation_p(values: ArrayLike, robust: ArrayLike) -> float:
     if min(map(len, sorts)) < LEAST_OF_A_SORT:
         return float("nan")
     found = scipy.stats.permutation_test(
-        sorts, lambda one, other, axis: one.sum(axis=axis), alternative="greater",
-        n_resamples=ASSIGNMENTS, vectorized=True, rng=np.random.default_rng(0),
-    )  # fmt: skip
+        sorts,
+        lambda those, others, axis: those.sum(axis=axis),
+        n_resamples=ASSIGNMENTS,
+        alternative="greater",
+        rng=np.random.default_rng(0),
+    )
     return float(found.pvalue)
 
 

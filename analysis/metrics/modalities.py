@@ -41,20 +41,12 @@ def spread_ranks(features: ArrayLike) -> Array:
     """
     spread = at_length_one(features).std(axis=0)
     smaller = np.searchsorted(np.sort(spread), spread, side="left")
-    ranks: Array = smaller / (len(spread) - 1)
-    return ranks
+    return smaller / (len(spread) - 1)
 
 
 def quietness(features: ArrayLike, others: ArrayLike) -> float:
     """The rank of the spread of ``others`` at the dominant coordinate of ``features``, a fraction.
 
-    Both (·, d) with the same d; ValueError otherwise. See `spread_ranks`.
+    Both (·, d) with the same d, of one model. See `spread_ranks`.
     """
-    ranks = spread_ranks(others)
-    width = np.shape(features)[-1]
-    if len(ranks) != width:
-        raise ValueError(
-            f"the two modalities have {width} and {len(ranks)} coordinates; give features of one "
-            "model, in which they share a space."
-        )
-    return float(ranks[dominant_coordinate(features).coordinate])
+    return float(spread_ranks(others)[dominant_coordinate(features).coordinate])

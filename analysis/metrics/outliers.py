@@ -2,9 +2,9 @@
 
 Everything looks at one image at a time: each row of the features is standardised over its own
 components, z = (h − μ(h)) / σ(h), and what is reported is averaged over images. `outlier_features`
-finds all of it in one pass; the other functions name one part each. Features are read in blocks of
-rows, so a memory-mapped file is never loaded whole; computing is in float64. The equations are on
-the book's page of definitions (`eq-kurtosis`, `definition-outlier-feature`).
+finds all of it in one pass. Features are read in blocks of rows, so a memory-mapped file is never
+loaded whole; computing is in float64. The equations are on the book's page of definitions
+(`eq-kurtosis`, `definition-outlier-feature`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BLOCK_BYTES = 8 * 2**20
 
 
 class Persistence(NamedTuple):
-    """The coordinate that is most often the largest, and the fraction of images it leads in."""
+    """The coordinate that most often has the largest |z_i|, and the fraction of images it leads."""
 
     coordinate: int
     fraction: float
@@ -64,8 +64,7 @@ class OutlierFeatures:
     @property
     def kurtosis_percentiles(self) -> Array:
         """Percentiles 0 to 100 over images, (101,)."""
-        percentiles: Array = np.percentile(self.kurtosis, np.arange(101))
-        return percentiles
+        return np.percentile(self.kurtosis, np.arange(101))
 
     @property
     def persistence(self) -> Persistence:
@@ -137,21 +136,8 @@ def kurtosis(features: ArrayLike) -> Array:
     return outlier_features(features).kurtosis
 
 
-def activation_profile(features: ArrayLike) -> Array:
-    """How large each coordinate is on average, relative to the mean coordinate.
-
-    Features (N, d) → (d,), the mean of |z_i| over images divided by its mean over coordinates: 1 is
-    an average coordinate. Raises ValueError as `outlier_features` does.
-    """
-    return outlier_features(features).profile
-
-
 def persistence(features: ArrayLike) -> Persistence:
-    """How often the commonest largest coordinate leads: features (N, d) → its number and share.
-
-    In each image the coordinate with the largest |z_i| leads. Raises ValueError as
-    `outlier_features` does.
-    """
+    """How often the commonest largest coordinate leads: features (N, d) → its number and share."""
     return outlier_features(features).persistence
 
 
@@ -209,5 +195,4 @@ def far_above_mean(values: ArrayLike, threshold: float) -> Indices:
             "stand out; give a number above 1."
         )
     order = np.argsort(-array, kind="stable")
-    found: Indices = order[array[order] >= threshold * array.mean()]
-    return found
+    return order[array[order] >= threshold * array.mean()]

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.metrics.robustness import fit_baseline, logit
+from analysis.metrics.robustness import fit_baseline, inverse_logit, logit
 
 Array = NDArray[np.float64]
 
@@ -25,26 +25,22 @@ def expected_by_others(
 ) -> Array:
     """Accuracy under shift that ImageNet accuracy alone predicts of a group that was left out.
 
-    For each group a line (`fit_baseline`) is fitted to all models outside it and read off at the
+    For each group a line is fitted, in logits, to all models outside it and read off at the
     group's own ImageNet accuracies: fractions, (models,). Less a baseline's expectation this is the
     predicted effective robustness. ``more``: other quantities, (models,) each, that the logit of
     the accuracy under shift may depend on linearly beside the logit of ImageNet accuracy. Raises
-    ValueError for a single group, and as `fit_baseline`.
+    ValueError for a single group, and as `logit`.
     """
-    x, y, label = np.asarray(imagenet, float), np.asarray(shifted, float), np.asarray(groups)
+    x, y, label = logit(imagenet), logit(shifted), np.asarray(groups)
     names = np.unique(label)
     if len(names) < 2:
         raise ValueError("leaving one group out needs at least two groups of models.")
     predicted = np.empty(len(x))
-    columns = [logit(x), *(np.asarray(one, float) for one in more), np.ones(len(x))]
-    design = np.stack(columns, axis=1)
+    design = np.stack([x, *(np.asarray(one, float) for one in more), np.ones(len(x))], axis=1)
     for name in names:
         own = label == name
-        if not more:
-            predicted[own] = fit_baseline(x[~own], y[~own]).predict(x[own])
-            continue
-        weights = np.linalg.lstsq(design[~own], logit(y[~own]), rcond=None)[0]
-        predicted[own] = 1 / (1 + np.exp(-design[own] @ weights))
+        weights = np.linalg.lstsq(design[~own], y[~own], rcond=None)[0]
+        predicted[own] = inverse_logit(design[own] @ weights)
     return predicted
 
 
@@ -119,5 +115,4 @@ def _columns(cause: ArrayLike) -> Array:
     if np.issubdtype(given.dtype, np.number):
         return given.astype(np.float64)[:, None]
     names = np.unique(given)
-    groups: Array = (given[:, None] == names).astype(np.float64)
-    return groups
+    return (given[:, None] == names).astype(np.float64)

@@ -17,15 +17,14 @@ image and are large, `sampled` takes the binomial errors with the baseline held 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics import directions, robustness
 from analysis.metrics.directions import Decomposition, decomposed
-from analysis.metrics.outliers import checked_features
 from analysis.metrics.robustness import NORMAL_95, Baseline
 
 Array = NDArray[np.float64]
@@ -37,42 +36,30 @@ LOGIT_BYTES = 2**20
 """Size of the logits of the images that are classified at a time: they fit a processor's cache."""
 
 
-def pruning_order(importances: ArrayLike, kind: Order, seed: int | None = None) -> Integers:
+def pruning_order(importances: ArrayLike, kind: Order, seed: int = 0) -> Integers:
     """The order in which directions are kept, the first one kept longest: (rank,) → (rank,).
 
     `importance`: the most important first. `singular_value`: the largest σ first. `reversed`: the
-    least important first. `random`: shuffled by `seed`, which this kind alone needs.
+    least important first. `random`: shuffled by `seed`.
     """
-    values = directions.checked_importances(importances)
-    if kind not in get_args(Order):
-        raise ValueError(f"unknown order {kind!r}; the orders are {', '.join(get_args(Order))}.")
-    if (kind == "random") != (seed is not None):
-        raise ValueError(
-            f"order {kind!r} got seed {seed}; the order 'random' needs a seed and no other takes "
-            "one."
-        )
-    if kind == "random":
-        return np.random.default_rng(seed).permutation(len(values))
-    if kind == "singular_value":
-        return np.arange(len(values))
+    values = np.asarray(importances, dtype=np.float64)
     by_importance = np.argsort(-values, kind="stable")
-    return by_importance if kind == "importance" else by_importance[::-1]
+    return {
+        "importance": by_importance,
+        "singular_value": np.arange(len(values)),
+        "reversed": by_importance[::-1],
+        "random": np.random.default_rng(seed).permutation(len(values)),
+    }[kind]
 
 
 def prune(head: ArrayLike | Decomposition, order: ArrayLike, keep: int) -> Array:
     """The head rebuilt from the first `keep` directions of `order` (`eq-pruning`).
 
-    Returns W_K = Σ_{i in K} σ_i u_i v_iᵀ, (classes, components). `order` must hold each direction
-    once; `keep` runs from 0 (a head of zeros) to the rank (the head itself).
+    Returns W_K = Σ_{i in K} σ_i u_i v_iᵀ, (classes, components). `keep` runs from 0 (a head of
+    zeros) to the rank (the head itself).
     """
-    parts = decomposed(head)
-    kept = _checked_order(order, parts.rank)
-    if not 0 <= keep <= parts.rank:
-        raise ValueError(f"cannot keep {keep} of {parts.rank} directions; give 0 to {parts.rank}.")
-    kept = kept[:keep]
-    weighted = parts.left[:, kept] * parts.singular_values[kept]
-    pruned: Array = weighted @ parts.directions[kept]
-    return pruned
+    parts, kept = decomposed(head), np.asarray(order)[:keep]
+    return (parts.left[:, kept] * parts.singular_values[kept]) @ parts.directions[kept]
 
 
 def pruning_curve(
@@ -83,8 +70,7 @@ def pruning_curve(
     Features (N, d), labels (N,) as rows of the head (classes, d): see `right_at_every_step`, which
     says it of every image, and knows more kinds of heads and labels.
     """
-    accuracy: Array = right_at_every_step(features, labels, head, order).mean(axis=1)
-    return accuracy
+    return right_at_every_step(features, labels, head, order).mean(axis=1)
 
 
 def right_at_every_step(
@@ -104,20 +90,25 @@ def right_at_every_step(
     these rows stands for, where a class has several; else a row is its own class. `bias`:
     (classes,), added whatever is kept, for heads that have one. `kept`: the numbers k, rising;
     default 1 to the rank. Returns (steps, N). Of equal logits the lower row wins. Raises ValueError
-    for a label that is none of the classes that compete, and for arguments that do not fit.
+    for a label that is none of the classes that compete, for another number of labels than of
+    images, and for an order that does not hold each direction once.
     """
-    parts = decomposed(head)
-    sequence = _checked_order(order, parts.rank)
-    steps = _checked_steps(kept, parts.rank)
-    classes, wanted, writing, constant = _task(labels, parts, class_subset, owners, bias)
+    parts, sequence = decomposed(head), np.asarray(order)
+    if not np.array_equal(np.sort(sequence), np.arange(parts.rank)):
+        raise ValueError(
+            f"an order must hold each of the {parts.rank} directions once; make it with "
+            "`pruning_order`."
+        )
+    steps = np.arange(1, parts.rank + 1) if kept is None else np.asarray(kept)
+    classes, wanted, writing, constant = _task(features, labels, parts, class_subset, owners, bias)
     writing = writing[sequence]
     right = np.empty((len(steps), len(wanted)), dtype=np.bool_)
-    for images, projected in _projections(features, parts, wanted, classes):
+    for images, projected in _projections(features, parts, len(classes)):
         p = projected[:, sequence]
         logits = np.tile(constant, (len(p), 1))
         added = np.empty_like(logits)
         done = 0
-        for step, k in enumerate(steps):
+        for step, k in enumerate(steps.tolist()):
             add = np.multiply if k == done + 1 else np.matmul  # of one direction the same, faster
             add(p[:, done:k], writing[done:k], out=added)
             logits += added
@@ -139,15 +130,14 @@ def accuracy_without_each(
     predictions, where importance only says how strongly it is read.
     """
     parts = decomposed(head)
-    classes, wanted, writing, constant = _task(labels, parts, class_subset, None, bias)
+    classes, wanted, writing, constant = _task(features, labels, parts, class_subset, None, bias)
     right = np.zeros(parts.rank)
-    for images, p in _projections(features, parts, wanted, classes):
+    for images, p in _projections(features, parts, len(classes)):
         logits = p @ writing + constant
         for k in range(parts.rank):
             without = logits - p[:, k, None] * writing[k]
             right[k] += (classes[without.argmax(axis=1)] == wanted[images]).sum()
-    accuracy: Array = right / len(wanted)
-    return accuracy
+    return right / len(wanted)
 
 
 def paired_difference(right: ArrayLike, reference: ArrayLike) -> tuple[Array, Array]:
@@ -173,11 +163,6 @@ def fewest_kept_without_loss(highest: ArrayLike, kept: ArrayLike | None = None) 
     """
     ends = np.asarray(highest, dtype=np.float64)
     steps = np.arange(1, len(ends) + 1) if kept is None else np.asarray(kept)
-    if len(steps) != len(ends) or not len(ends) or ends[-1] < 0:
-        raise ValueError(
-            f"{len(ends)} changes for {len(steps)} steps, the last of which must be the whole head "
-            "and its change zero."
-        )
     return int(steps[np.flatnonzero(ends < 0).max(initial=-1) + 1])
 
 
@@ -214,36 +199,25 @@ class Curves(NamedTuple):
 class Sweep:
     """Pruning of one model in one order, with its uncertainty: (steps,) in every curve.
 
-    `low`, `high`: ends of the 95 % interval; or, for several random orders, whose mean `curves` is
-    then, the lowest and the highest. `change` and its ends are the difference from the whole head;
-    random orders have none. `kept`: how many directions are kept at each step, the whole head last;
-    every number from 1 on if None.
+    `steps`: how many directions are kept, rising to the whole head. `low`, `high`: ends of the 95 %
+    interval; or, for several random orders, whose mean `curves` is then, the lowest and the
+    highest. `change` and its ends are the difference from the whole head; random orders have none.
     """
 
+    steps: Integers
     curves: Curves
     low: Curves
     high: Curves
     change: Curves | None = None
     change_low: Curves | None = None
     change_high: Curves | None = None
-    kept: Integers | None = field(default=None, kw_only=True)
-
-    @property
-    def steps(self) -> Integers:
-        """How many directions are kept at each step, rising to the rank."""
-        return np.arange(1, len(self.curves.inside) + 1) if self.kept is None else self.kept
 
     def at(self, kept: int) -> int:
-        """The step with that many directions kept; ValueError if there is none."""
-        found = np.flatnonzero(self.steps == kept)
-        if not len(found):
-            raise ValueError(f"no step keeps {kept} directions; the steps keep {self.steps}.")
-        return int(found[0])
+        """The step with that many directions kept."""
+        return self.steps.tolist().index(kept)
 
     def fewest_without_loss(self, quantity: Literal["inside", "outside", "robustness"]) -> int:
-        """See `fewest_kept_without_loss`; ValueError for random orders."""
-        if self.change_high is None:
-            raise ValueError("random orders have no interval of their change; give another order.")
+        """See `fewest_kept_without_loss`; random orders have no interval to tell it by."""
         return fewest_kept_without_loss(getattr(self.change_high, quantity), self.steps)
 
 
@@ -255,7 +229,7 @@ def sweeps(
     baseline: Baseline,
     judge: Callable[[Sequence[Flags]], Sweep],
     random_orders: int,
-    kept: Integers | None = None,
+    steps: Integers,
 ) -> dict[str, Sweep]:
     """Prune one head in some orders: order → its curves, with intervals by `judge`.
 
@@ -265,34 +239,28 @@ def sweeps(
     """
     importances = directions.importance(sets[0].features, parts)
 
-    def flags(kind: Order, seed: int | None = None) -> list[Flags]:
+    def flags(kind: Order, seed: int = 0) -> list[Flags]:
         order = pruning_order(importances, kind, seed)
         return [
             right_at_every_step(
-                one.features, one.labels, parts, order, one.class_subset, bias, one.owners, kept
+                one.features, one.labels, parts, order, one.class_subset, bias, one.owners, steps
             )
             for one in sets
         ]
 
-    found: dict[str, Sweep] = {}
-    for kind in orders:
-        if kind == "random":
-            drawn = (flags(kind, seed) for seed in range(random_orders))
-            found[kind] = spread(
-                [curves([one.mean(axis=1) for one in f], baseline) for f in drawn], kept
-            )
-        else:
-            found[kind] = judge(flags(kind))
-    return found
+    found: dict[str, Sweep] = {k: judge(flags(k)) for k in orders if k != "random"}
+    if "random" in orders:
+        drawn = [curves(flags("random", seed), baseline) for seed in range(random_orders)]
+        found["random"] = _sweep(steps, *(of(drawn, axis=0) for of in (np.mean, np.min, np.max)))
+    return {kind: found[kind] for kind in orders}
 
 
-def curves(accuracies: Sequence[Array], baseline: Baseline | Sequence[Baseline]) -> Array:
-    """The three `Curves` from the accuracies on each data set, the training distribution first.
+def curves(flags: Sequence[Flags], baseline: Baseline) -> Array:
+    """The three `Curves` from whether images are right, the training distribution first.
 
-    `accuracies`: (steps,) each, or (baselines, steps) for several baselines. Returns (3, …).
+    `flags`: (steps, N) of each data set. Returns (3, steps).
     """
-    inside, outside = accuracies[0], np.mean(accuracies[1:], axis=0)
-    return np.array([inside, outside, outside - robustness.expected(inside, baseline)])
+    return _curves([right.mean(axis=1) for right in flags], baseline)
 
 
 def resampled(
@@ -304,20 +272,21 @@ def resampled(
 ) -> Sweep:
     """One order with intervals from resampled units: flags (steps, N), units (N,) per data set.
 
-    The first data set is the training distribution, the others are the shifts. `baseline` gives
-    the values, the intervals are the middle 95 % of resamples of the units, one for each of
-    `refits`, whose baseline it takes (`robustness.resampled_units`).
+    The first data set is the training distribution, the others are the shifts; the steps are 1, 2,
+    …, all directions. `baseline` gives the values, the intervals are the middle 95 % of resamples
+    of the units, one for each of `refits`, whose baseline it takes (`robustness.resampled_units`).
     """
     pairs = zip(flags, robustness.resampled_units(units, len(refits), seed), strict=True)
-    drawn = curves([robustness.weighted_accuracy(f, weights) for f, weights in pairs], refits)
-    point = curves([one.mean(axis=1) for one in flags], baseline)
+    drawn = _curves([robustness.weighted_accuracy(f, weights) for f, weights in pairs], refits)
+    point = curves(flags, baseline)
     ends, ends_of_change = (
         np.percentile(values, [2.5, 97.5], axis=1) for values in (drawn, drawn - drawn[..., -1:])
     )
-    return _sweep(point, *ends, point - point[:, -1:], *ends_of_change)
+    steps = np.arange(1, point.shape[1] + 1)
+    return _sweep(steps, point, *ends, point - point[:, -1:], *ends_of_change)
 
 
-def sampled(flags: Sequence[Flags], baseline: Baseline, kept: Integers | None = None) -> Sweep:
+def sampled(flags: Sequence[Flags], baseline: Baseline, steps: Integers) -> Sweep:
     """One order with normal 95 % intervals from finite test sets that share no image.
 
     `flags`: (steps, N) of each data set as `resampled` takes them, the whole head last. The
@@ -325,24 +294,23 @@ def sampled(flags: Sequence[Flags], baseline: Baseline, kept: Integers | None = 
     change is paired image by image. Where accuracy inside is 0 or 1 the baseline has no slope, and
     robustness no interval: NaN.
     """
-    point = curves([one.mean(axis=1) for one in flags], baseline)
-    sets = [one.astype(np.float64) for one in flags]
+    point = curves(flags, baseline)
+    sets = [right.astype(np.float64) for right in flags]
     through = robustness.expected_slope(point[0], baseline)[:, None] * sets[0]
     far = NORMAL_95 * _errors(sets, through)
-    paired = NORMAL_95 * _errors([one - one[-1] for one in sets], through - through[-1])
+    paired = NORMAL_95 * _errors([right - right[-1] for right in sets], through - through[-1])
     change = point - point[:, -1:]
-    return _sweep(
-        point, point - far, point + far, change, change - paired, change + paired, kept=kept
-    )
+    return _sweep(steps, point, point - far, point + far, change, change - paired, change + paired)
 
 
-def spread(found: Sequence[Array], kept: Integers | None = None) -> Sweep:
-    """Mean, lowest and highest of the `curves` (3, steps) of several random orders."""
-    return _sweep(np.mean(found, axis=0), np.min(found, axis=0), np.max(found, axis=0), kept=kept)
+def _sweep(steps: Integers, *curves: Array) -> Sweep:
+    return Sweep(steps, *(Curves(*three) for three in curves))
 
 
-def _sweep(*curves: Array, kept: Integers | None = None) -> Sweep:
-    return Sweep(*(Curves(*three) for three in curves), kept=kept)
+def _curves(accuracies: Sequence[Array], baseline: Baseline | Sequence[Baseline]) -> Array:
+    """Inside, outside and robustness: (3, …) of accuracies (steps,), or (baselines, steps)."""
+    inside, outside = accuracies[0], np.mean(accuracies[1:], axis=0)
+    return np.array([inside, outside, outside - robustness.expected(inside, baseline)])
 
 
 def _errors(sets: Sequence[Array], through: Array) -> Array:
@@ -356,21 +324,19 @@ def _errors(sets: Sequence[Array], through: Array) -> Array:
 
 
 def _projections(
-    features: ArrayLike, parts: Decomposition, wanted: Integers, classes: Integers
+    features: ArrayLike, parts: Decomposition, rows: int
 ) -> Iterator[tuple[slice, Array]]:
     """Yield which images, and their components along all directions: few enough for the cache."""
-    images = len(checked_features(features, smallest_width=1))
-    if images != len(wanted):
-        raise ValueError(f"there are {images} images but {len(wanted)} labels; give one per image.")
-    step = max(1, LOGIT_BYTES // (8 * len(classes)))
-    for rows, h in directions.matching_blocks(features, parts.directions.shape[1]):
+    step = max(1, LOGIT_BYTES // (8 * rows))
+    for images, h in directions.matching_blocks(features, parts.directions.shape[1]):
         projected = h @ parts.directions.T
         for start in range(0, len(h), step):
             part = projected[start : start + step]
-            yield slice(rows.start + start, rows.start + start + len(part)), part
+            yield slice(images.start + start, images.start + start + len(part)), part
 
 
 def _task(
+    features: ArrayLike,
     labels: ArrayLike,
     parts: Decomposition,
     class_subset: ArrayLike | None,
@@ -381,55 +347,17 @@ def _task(
 
     (C,) and (N,); by each direction, σ_i u_i: (rank, C); and whatever is kept: (C,).
     """
-    count = len(parts.left)
+    count, wanted = len(parts.left), np.asarray(labels)
     rows = np.arange(count) if class_subset is None else np.asarray(class_subset)
-    if not rows.size or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= count:
-        raise ValueError(
-            f"class_subset must hold row numbers of the head, 0 to {count - 1}; got values from "
-            f"{rows.min(initial=0)} to {rows.max(initial=0)}."
-        )
     classes = rows if owners is None else np.asarray(owners)
-    if classes.shape != rows.shape:
+    if wanted.shape != np.shape(features)[:1] or not np.isin(wanted, classes).all():
         raise ValueError(
-            f"owners must give a class for each of the {len(rows)} rows that compete, got shape "
-            f"{classes.shape}."
-        )
-    wanted = np.asarray(labels)
-    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels must be a list of whole numbers, one class per image; got shape "
-            f"{wanted.shape} of type {wanted.dtype}."
-        )
-    unknown = ~np.isin(wanted, classes)
-    if unknown.any():
-        raise ValueError(
-            f"label {wanted[unknown][0]} is none of the {len(np.unique(classes))} classes that "
-            "compete; labels are row numbers of the head, or the classes that own its rows."
+            f"{len(np.asarray(features))} images need one label each, of the "
+            f"{len(np.unique(classes))} classes that compete; got labels of shape {wanted.shape} "
+            f"from {wanted.min(initial=0)} to {wanted.max(initial=0)}."
         )
     constant = np.zeros(count) if bias is None else np.asarray(bias, dtype=np.float64)
-    if constant.shape != (count,) or not np.isfinite(constant).all():
-        raise ValueError(
-            f"a bias needs one finite number for each of the head's {count} classes, got shape "
-            f"{constant.shape}."
-        )
     rising = np.argsort(rows, kind="stable")
     rows = rows[rising]
     writing = np.ascontiguousarray((parts.left[rows] * parts.singular_values).T)
     return classes[rising], wanted, writing, constant[rows]
-
-
-def _checked_order(order: ArrayLike, rank: int) -> Integers:
-    sequence = np.asarray(order)
-    if sequence.shape != (rank,) or not np.array_equal(np.sort(sequence), np.arange(rank)):
-        raise ValueError(
-            f"an order must hold each of the {rank} directions once, got shape {sequence.shape}; "
-            "make it with `pruning_order`."
-        )
-    return sequence.astype(np.intp)
-
-
-def _checked_steps(kept: ArrayLike | None, rank: int) -> list[int]:
-    steps = np.arange(1, rank + 1) if kept is None else np.asarray(kept)
-    if not np.isin(steps, np.arange(1, rank + 1)).all() or (np.diff(steps) <= 0).any():
-        raise ValueError(f"kept must hold rising numbers from 1 to {rank}, got {steps}.")
-    return [int(k) for k in steps]

@@ -53,12 +53,8 @@ class Baseline:
     r: float
 
     def predict(self, imagenet: ArrayLike) -> Array:
-        """Accuracy under shift that the line expects, a fraction, in the shape of `imagenet`.
-
-        Raises ValueError for accuracies outside (0, 1), as `logit` does; `expected` is this with
-        the limits at 0 and 1.
-        """
-        return inverse_logit(self.slope * logit(imagenet) + self.intercept)
+        """Accuracy under shift that the line expects: see `expected`."""
+        return expected(imagenet, self)
 
 
 PAPER_BASELINE = Baseline(slope=0.76, intercept=-1.49, r=0.99)
@@ -70,13 +66,10 @@ def logit(accuracy: ArrayLike) -> Array:
 
     Raises ValueError for values outside the open interval, where the logit is not finite.
     """
-    a = np.asarray(accuracy, dtype=np.float64)
-    bad = ~((a > 0) & (a < 1))
-    if bad.any():
+    a = _fractions(accuracy)
+    if np.isin(a, (0, 1)).any():
         raise ValueError(
-            f"logit got {int(bad.sum())} of {a.size} accuracies outside (0, 1), the first is "
-            f"{a[bad].flat[0]:g}; accuracies must be fractions strictly between 0 and 1: divide "
-            "percentages by 100 and leave out models that are never or always right."
+            "an accuracy of 0 or 1 has no logit; leave out models that are never or always right."
         )
     return np.log(a) - np.log1p(-a)
 
@@ -94,9 +87,7 @@ def fit_baseline(imagenet: ArrayLike, shifted: ArrayLike) -> Baseline:
     Raises ValueError for other shapes, for fewer models, and where all ImageNet accuracies agree.
     """
     x, y = _pairs(imagenet, shifted)
-    slope, intercept = _least_squares(x, y)
-    r = 0.0 if np.ptp(y) == 0 else float(np.corrcoef(x, y)[0, 1])
-    return Baseline(float(slope), float(intercept), r)
+    return _lines(x[None], y[None])[0]
 
 
 def effective_robustness(
@@ -105,11 +96,9 @@ def effective_robustness(
     """ER = ACC(S) − f(ACC(I)): less what the baseline f expects (`eq-effective-robustness`).
 
     `shifted`, `imagenet`: fractions, shapes that broadcast. Returns fractions (0.1 is ten
-    percentage points) in the broadcast shape. Raises ValueError for shifted accuracies outside
-    [0, 1] and ImageNet accuracies outside (0, 1).
+    percentage points) in the broadcast shape. Raises ValueError for accuracies outside [0, 1].
     """
-    shifted = _fractions(shifted, "effective_robustness got a shifted accuracy")
-    return shifted - baseline.predict(imagenet)
+    return _fractions(shifted) - expected(imagenet, baseline)
 
 
 def expected(accuracy: ArrayLike, baseline: Baseline | Sequence[Baseline]) -> Array:
@@ -120,7 +109,7 @@ def expected(accuracy: ArrayLike, baseline: Baseline | Sequence[Baseline]) -> Ar
     logit is infinite, the line's limits are taken: 0 and 1 if it rises, 1 and 0 if it falls, as a
     resampled pool's may. Nothing is clipped. Raises ValueError for accuracies outside [0, 1].
     """
-    a = _fractions(accuracy, "a baseline got an accuracy")
+    a = _fractions(accuracy)
     lines = [baseline] if isinstance(baseline, Baseline) else baseline
     slope, intercept = np.array([(line.slope, line.intercept) for line in lines]).T[:, :, None]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -159,8 +148,7 @@ def sampling_error(
     images = np.asarray(shifted_images, dtype=np.float64)
     of_mean = (s * (1 - s) / images).sum(-1) / s.shape[-1] ** 2
     of_expected = expected_slope(a, baseline) ** 2 * a * (1 - a) / imagenet_images
-    error: Array = np.sqrt(of_mean + of_expected)
-    return error
+    return np.sqrt(of_mean + of_expected)
 
 
 class Matched(NamedTuple):
@@ -280,14 +268,7 @@ def bootstrap_baselines(
     """
     x, y = _pairs(imagenet, shifted)
     drawn = np.random.default_rng(seed).integers(0, x.size, size=(resamples, x.size))
-    slopes, intercepts = _least_squares(x[drawn], y[drawn])
-    xc = x[drawn] - x[drawn].mean(1, keepdims=True)
-    yc = y[drawn] - y[drawn].mean(1, keepdims=True)
-    r = (xc * yc).sum(1) / np.sqrt((xc**2).sum(1) * (yc**2).sum(1))
-    return [
-        Baseline(float(s), float(i), float(c))
-        for s, i, c in zip(slopes, intercepts, r, strict=True)
-    ]
+    return _lines(x[drawn], y[drawn])
 
 
 def resampled_units(units: Sequence[ArrayLike], resamples: int, seed: int) -> list[Integers]:
@@ -316,16 +297,16 @@ def weighted_accuracy(flags: Flags, weights: Integers) -> Array:
             f"{int((total == 0).sum())} of {len(total)} resamples hold none of the {len(flags.T)} "
             "images of a data set, which has no accuracy then; resample larger data sets."
         )
-    accuracy: Array = (weights.astype(np.float64) @ flags.T.astype(np.float64)) / total
-    return accuracy
+    return (weights.astype(np.float64) @ flags.T.astype(np.float64)) / total
 
 
-def _fractions(accuracy: ArrayLike, what: str) -> Array:
+def _fractions(accuracy: ArrayLike) -> Array:
+    """Accuracies as an array; ValueError for numbers outside [0, 1], as percentages are."""
     a = np.asarray(accuracy, dtype=np.float64)
     bad = ~((a >= 0) & (a <= 1))
     if bad.any():
         raise ValueError(
-            f"{what} of {a[bad].flat[0]:g}; accuracies must be fractions between 0 and 1: divide "
+            f"accuracies must be fractions between 0 and 1, got {a[bad].flat[0]:g}; divide "
             "percentages by 100."
         )
     return a
@@ -334,21 +315,20 @@ def _fractions(accuracy: ArrayLike, what: str) -> Array:
 def _pairs(imagenet: ArrayLike, shifted: ArrayLike) -> tuple[Array, Array]:
     """Logits of both, checked to be one pair per model."""
     x, y = logit(imagenet), logit(shifted)
-    if x.ndim != 1 or x.shape != y.shape or x.size < 3:
+    if x.ndim != 1 or x.shape != y.shape or x.size < 3 or np.ptp(x) == 0:
         raise ValueError(
-            f"a baseline needs two equally long lists of at least three accuracies, one pair per "
-            f"model; got shapes {x.shape} and {y.shape}."
-        )
-    if np.ptp(x) == 0:
-        raise ValueError(
-            f"all {x.size} models have the same ImageNet accuracy, so no line can be fitted; give "
-            "models of different accuracy."
+            "a baseline needs two equally long lists of at least three accuracies, one pair per "
+            f"model, of which not all have the same ImageNet accuracy; got shapes {x.shape} and "
+            f"{y.shape}."
         )
     return x, y
 
 
-def _least_squares(x: Array, y: Array) -> tuple[Array, Array]:
-    """Slope and intercept of y on x along the last axis."""
-    xc = x - x.mean(-1, keepdims=True)
-    slope = (xc * y).sum(-1) / (xc**2).sum(-1)
-    return slope, y.mean(-1) - slope * x.mean(-1)
+def _lines(x: Array, y: Array) -> list[Baseline]:
+    """Least squares of y on x, and their correlation, in each row: (lines, models)."""
+    xc, yc = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    squares = (xc**2).sum(-1)
+    slopes = (xc * y).sum(-1) / squares
+    intercepts = y.mean(-1) - slopes * x.mean(-1)
+    r = (xc * yc).sum(-1) / np.sqrt(squares * (yc**2).sum(-1))
+    return [Baseline(*line) for line in np.stack([slopes, intercepts, r], axis=1).tolist()]

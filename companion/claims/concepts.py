@@ -299,7 +299,7 @@ def _counts(evidence: Evidence) -> Iterator[Number]:
     """How many concepts each model encodes, and as many random directions of its features."""
     for name, measurement in evidence.concepts.items():
         found = counts_of(measurement)
-        drawn = found.chance(evidence.counts, "random").mean
+        drawn = found.chance(evidence.counts, "random")
         concepts = found.value(evidence.counts)
         yield from numbers(name, concepts=concepts, concepts_of_random_directions=drawn)
 

@@ -155,7 +155,7 @@ def pruning(
     parts = directions.decompose(head)
     importance = directions.importance(features, parts)
 
-    def right(kind: Order, seed: int | None = None) -> NDArray[np.bool_]:
+    def right(kind: Order, seed: int = 0) -> NDArray[np.bool_]:
         order = pruning_order(importance, kind, seed)
         return right_at_every_step(features, labels, parts, order, class_subset, bias)
 
@@ -191,25 +191,22 @@ def pruning_under_shift(
     directions are kept. Where there is no interval its ends are −1 and 1.
     """
     parts = directions.decompose(head)
-    kept, refits = None, []
+    steps, refits = np.arange(1, parts.rank + 1), []
     if pool is None:
         baseline, random_orders = PAPER_BASELINE, RANDOM_ORDERS_ON_IMAGENET
-        kept = np.unique([max(1, round(share * parts.rank)) for share in SHARES]).astype(np.intp)
+        steps = np.unique([max(1, round(share * parts.rank)) for share in SHARES]).astype(np.intp)
     else:
         baseline, random_orders = fit_baseline(*pool), RANDOM_ORDERS
         refits = bootstrap_baselines(*pool, RESAMPLES, SEED + 1)
 
     def judge(flags: Sequence[sweeping.Flags]) -> sweeping.Sweep:
         if pool is None:
-            return sweeping.sampled(flags, baseline, kept)
+            return sweeping.sampled(flags, baseline, steps)
         units = [images.units for images in sets if images.units is not None]
         return sweeping.resampled(flags, units, baseline, refits, SEED)
 
-    sweeps = sweeping.sweeps(sets, parts, bias, ORDERS, baseline, judge, random_orders, kept)
-    tables: Quantities = {
-        "kept": sweeps[ORDERS[0]].steps,
-        "random_orders": random_orders,
-    }
+    sweeps = sweeping.sweeps(sets, parts, bias, ORDERS, baseline, judge, random_orders, steps)
+    tables: Quantities = {"kept": steps, "random_orders": random_orders}
     for part, (order, sweep) in product(Curves._fields, sweeps.items()):
         tables[f"{part}_{order}"] = _table(part, sweep.curves, sweep.low, sweep.high)
         if sweep.change is not None:
@@ -270,7 +267,7 @@ def _of_each(counts: Found, settings: Settings) -> Quantities:
     thresholds.
     """
     ap = np.nan_to_num(counts.ap)
-    at, lower = (average_precision.encoded(ap, t) for t in (settings.threshold, settings.lower))
+    at, lower = (average_precision.encoded(ap, t) for t in settings.thresholds)
     return {
         "best": ap.max(axis=0),
         "best_direction": ap.argmax(axis=0),

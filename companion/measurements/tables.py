@@ -24,7 +24,7 @@ def sweeps_of(measurement: Measurement) -> dict[str, Sweep]:
     sweeps = dict[str, Sweep]()
     for order in ORDERS:
         changes = [] if order == "random" else curves(f"change_{order}")
-        sweeps[order] = Sweep(*curves(order), *changes, kept=measurement.value("kept"))
+        sweeps[order] = Sweep(measurement.value("kept"), *curves(order), *changes)
     return sweeps
 
 

@@ -156,7 +156,7 @@ def representation(
         "n_encoded": counts.value("unique"),
         "n_unique": counts.value("lower"),
         "best": counts.value("best"),
-        "random_directions": counts.chance("lower", "random").mean,
+        "random_directions": counts.chance("lower", "random"),
     }
 
 
