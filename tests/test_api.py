@@ -13,11 +13,11 @@ PAGES = sorted((ROOT / "book/appendix").glob("api_*.md"))
 LISTED = re.compile(r"automodule:: (\S+)\n   :members: (.*)")
 #: What no example can show: it needs data or weights that everybody has to obtain, or a network.
 ELSEWHERE = {
-    "analysis.images.broden": {"find_root", "image_list", "concepts", "availability"},
+    "analysis.images.broden": {"find_root", "image_list", "concepts"},
     "analysis.images.emoji": {"concepts", "appearance"},
     "analysis.images.find": {"packaged", "availability", "pocket"},
     "analysis.images.imagelist": {"is_image"},
-    "analysis.images.copies": {"image_list", "availability"},
+    "analysis.images.copies": {"image_list"},
     "analysis.images.imagenet": {"objectnet_prompts"},
     "analysis.images.public": {"fetch", "fetch_all", "in_package", "cache_folder",
                                "load_catalogue"},
@@ -108,8 +108,8 @@ def test_each_metric_is_listed():
 
 
 HELPERS = {
-    "compiled", "decomposed", "unit_blocks", "matching_blocks", "checked_importances",
+    "compiled", "decomposed", "unit_blocks", "matching_blocks",
     "standardised", "finite_blocks", "checked_features", "settings_for", "average_precision",
     "along_most_important", "tally", "permuted_units", "half_of_clusters", "sweeps", "curves",
-    "resampled", "sampled", "spread",
+    "resampled", "sampled",
 }  # fmt: skip

@@ -219,7 +219,6 @@ LIST = {"repository": "someone/tables", "commit": "0" * 40, "licence": "MIT", "c
         {"sources": [LIST | {"files": [FILE | {"path": "../../one.csv"}]}]},
         {"sources": [LIST | {"license": "MIT", "files": [FILE]}]},
         {"sources": [LIST | {"files": [FILE]}], "mirrors": ["http://x/{path}"]},
-        {"sources": [LIST | {"files": [FILE]}], "mirrors": ["https://x/{name}"]},
         {"sources": [LIST | {"files": [FILE, FILE]}]},
         {"files": []},
     ],

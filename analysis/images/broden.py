@@ -26,9 +26,7 @@ from __future__ import annotations
 import csv
 import itertools
 import os
-import re
 import zipfile
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +42,7 @@ from tqdm import tqdm
 
 from analysis.common import fingerprint, replaced, sha256_of
 from analysis.images.imagelist import DIFFERS, DatasetError, ImageList
-from analysis.images.sets import Availability, descriptions, locate
+from analysis.images.sets import descriptions, locate
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"
@@ -73,14 +71,6 @@ class Concepts:
 def find_root() -> Path:
     """Return Broden's folder; DatasetError, saying how it is obtained, if there is none."""
     return locate(descriptions()["broden"])
-
-
-def availability(root: Path) -> Availability:
-    """Say that Broden is here, as far as its two tables tell; DatasetError if it is incomplete."""
-    index, labels, _ = _read_tables(root, accept_counts=False)
-    images, concepts = len(index), len(labels)
-    found, listed = f"{images:,} images, {concepts:,} concepts", sha256_of(root / "index.csv")
-    return Availability("broden", "present", root, found, images, concepts, listed)
 
 
 def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
@@ -146,97 +136,64 @@ def _read_tables(root: Path, accept_counts: bool) -> tuple[pd.DataFrame, pd.Data
     ``accept_counts`` those whose image is there, else DatasetError.
     """
     path = root / "index.csv"
-    index = _read_csv(path, ("image", "split", "sh", "sw", *CATEGORIES))
+    index = _read_csv(path, ["image", "split", "sh", "sw", *CATEGORIES], ["sh", "sw"])
     labels = _read_labels(root)
-    for edge in ("sh", "sw"):
-        index[edge] = [_number(text, path) for text in index[edge]]
     if accept_counts:
         index = index.loc[[(root / "images" / name).is_file() for name in index["image"]]]
     published = descriptions()["broden"]
-    counts = (
-        (len(index), published.images, "images"),
-        (len(labels), published.classes, "labels"),
-    )
+    counts = (len(index), published.images, "images"), (len(labels), published.classes, "labels")
     differ = "; ".join(
-        f"{found:,} of {expected:,} {what}"
-        if found < expected
-        else f"{found:,} {what} where Broden has {expected:,}"
-        for found, expected, what in counts
-        if found != expected
+        f"{number:,} {what} where Broden has {expected:,}"
+        for number, expected, what in counts
+        if number != expected
     )
     if differ and not accept_counts:
-        more = any(found > expected for found, expected, _ in counts)
-        copy = "another data set, or a later version" if more else "incomplete"
         raise DatasetError(
-            f"{differ}: this copy of Broden is {copy} ({root}); {AGAIN}. {published.obtain}"
+            f"{differ}: this copy of it is incomplete, or another version ({root}); {AGAIN}. "
+            f"{published.obtain}"
         )
     return index, labels, f"Broden, {DIFFERS}: {differ}" if differ else ""
 
 
-def _read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """Read the texts of a table that must have these columns; DatasetError otherwise."""
+def _read_csv(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame:
+    """Read some columns of a table, of texts and of numbers; DatasetError if it is not sound."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            found = list(reader)
-            names = reader.fieldnames or ()
+            widths = {len(row) for row in csv.reader(file) if row}
+        if len(widths) > 1:  # which pandas would fill up
+            raise ValueError("a row is cut short")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)[columns].map(str.strip)
+        return table.assign(**{name: table[name].astype(int) for name in numbers})
     except FileNotFoundError:
         raise DatasetError(
             f"{path} is not there: this is no folder of Broden. {descriptions()['broden'].obtain}"
         ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} is not readable ({error}): unpack Broden again.") from None
-    missing = [name for name in columns if name not in names]
-    if missing:
+    except (OSError, ValueError, KeyError, csv.Error) as error:  # which name what is wrong
         raise DatasetError(
-            f"{path} has no column {missing[0]!r}, only {', '.join(names) or 'an empty line'}: it "
-            "is not a table of Broden, or of another version."
-        )
-    short = [line for line, row in enumerate(found, 2) if None in row.values()]
-    if short:
-        raise DatasetError(f"{path} is cut short at row {short[0]}: unpack Broden again.")
-    return pd.DataFrame(found, columns=[*columns]).map(str.strip)
+            f"{path} is not readable as a table of Broden ({error}): unpack it again."
+        ) from None
 
 
 def _read_labels(root: Path) -> pd.DataFrame:
     """Read names and categories of ``label.csv`` by number, rising, with names made distinct."""
     path = root / "label.csv"
-    table = _read_csv(path, ("number", "name", "category"))
-    table.index = pd.Index([_number(text, path) for text in table.pop("number")], dtype=int)
-    table["category"] = [_category(text, path) for text in table["category"]]
-    table = table.sort_index()
-    numbers = table.index
-    twice = numbers[numbers.duplicated()]
-    if len(twice) or (len(numbers) and numbers[0] < 1):
-        raise DatasetError(
-            f"{path} has the label number {twice[0] if len(twice) else numbers[0]} "
-            f"{'twice' if len(twice) else 'where 1 is the least'}: it is not a table of Broden."
-        )
+    table = _read_csv(path, ["number", "name", "category"], ["number"])
+    table = table.set_index("number").sort_index()
+    # the first of ``material(36);object(3)``: the one of most images
+    table["category"] = table["category"].str.extract(r"^(\w+)\(", expand=False)
     apart = table["name"] + " (" + table["category"] + ")"
     table["name"] = table["name"].mask(table["name"].duplicated(keep=False), apart)
-    same = table["name"][table["name"].duplicated()]
-    if len(same):
+    numbers = table.index.to_series()
+    wrong = numbers.duplicated() | (numbers < 1) | table["name"].duplicated()
+    wrong |= ~table["category"].isin(CATEGORIES)
+    if wrong.any():
+        number = numbers[wrong].iloc[0]
         raise DatasetError(
-            f"{path} has two labels called {same.iloc[0]!r}: names must be distinct."
+            f"{path} is not a table of Broden: see the label number {number}. Numbers from 1 on, "
+            f"each once, distinct names and a category of {', '.join(CATEGORIES)} with the number "
+            "of images, as in object(12), are expected."
         )
     return table
-
-
-def _number(text: str, path: Path) -> int:
-    if not text.isdecimal():
-        raise DatasetError(f"{path} has {text!r} where a number is expected: unpack Broden again.")
-    return int(text)
-
-
-def _category(text: str, path: Path) -> str:
-    """Return the first category of ``material(36);object(3)``: the one of most images."""
-    first = re.match(r"\s*(\w+)\(", text)
-    if not first or first[1] not in CATEGORIES:
-        raise DatasetError(
-            f"{path} has the category {text!r} where one of {', '.join(CATEGORIES)} with the "
-            "number of images, as in object(12), is expected."
-        )
-    return first[1]
 
 
 def _read_masks(root: Path, index: pd.DataFrame, labels: pd.DataFrame) -> scipy.sparse.csr_array:

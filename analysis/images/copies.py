@@ -10,8 +10,7 @@
 
 Images are listed by class and then by file name, under names such as
 ``n01440764/ILSVRC2012_val_00000293.JPEG`` whatever the layout on disk, so that two copies can be
-compared. `read` says of a copy what is missing or does not belong; `image_list` refuses it then. No
-torch.
+compared. `image_list` refuses a copy in which something is missing or does not belong. No torch.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from analysis.common import fingerprint
 from analysis.images import imagenet, packed
 from analysis.images.imagelist import DIFFERS, DatasetError, ImageList, Packed, is_image
-from analysis.images.sets import Availability, Description, descriptions, locate
+from analysis.images.sets import Description, descriptions, locate
 
 WNID = re.compile(r"n\d{8}")
 #: The hub's names of validation images end in the class, others' do not.
@@ -37,26 +36,18 @@ VALIDATION = re.compile(r"^(ILSVRC2012_val_\d{8})_n\d{8}(?=\.)")
 Entry = tuple[int, str, Path | Packed]
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(NamedTuple):
     """What lies on disk of a data set.
 
-    ``keys``, ``images`` and ``labels`` (N,) are those that are listed; ``counts`` has the number of
-    images of every class that was found, ObjectNet's other 200 included. ``problems`` says how it
-    differs from the published set; it is empty if it does not.
+    ``entries`` are the images that are listed: label, name, and where each is; ``counts`` has the
+    number of images of every class that was found, ObjectNet's other 200 included. ``strange``
+    folders are of none of the classes that are ``expected``.
     """
 
-    place: Path
-    keys: tuple[str, ...] = field(repr=False)
-    images: tuple[Path | Packed, ...] = field(repr=False)
-    labels: tuple[int, ...] = field(repr=False)
-    counts: dict[str, int] = field(repr=False)
-    problems: str
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the listed names and classes, in order; no file is opened for it."""
-        return fingerprint([self.keys, self.labels])
+    entries: list[Entry]
+    counts: Counter[str]
+    expected: Sequence[str]
+    strange: Sequence[str] = ()
 
 
 def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
@@ -66,62 +57,36 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
     ``accept_counts`` such a copy is listed as it is, and ``what`` says how it differs.
     """
     description = descriptions()[name]
-    copy = read(description)
-    if not copy.images:
+    place = locate(description)
+    packs = packed.read(place)
+    if packs is None:
+        copy = _from_class_folders(description, place)
+    else:
+        copy = _from_packed(description, place, packs)
+    problems = "; ".join(_problems(description, packs is not None, copy))
+    if not copy.entries:
         raise DatasetError(
-            f"{description.title}: {copy.problems} ({copy.place}). A folder per class is expected "
-            "there, or tar or Parquet files."
+            f"{description.title}: {problems} ({place}). A folder per class is expected there, or "
+            "tar files, not compressed, or Parquet files."
         )
-    if copy.problems and not accept_counts:
+    if problems and not accept_counts:
         raise DatasetError(
-            f"{description.title}: {copy.problems} ({copy.place}). Get it again from "
-            f"{description.origin}, or take it as it is with --accept-counts: every measurement "
-            "then says so."
+            f"{description.title}: {problems} ({place}). Get it again from {description.origin}, "
+            "or take it as it is with --accept-counts: every measurement then says so."
         )
     of = imagenet.subset(description)
+    labels, keys, images = zip(*sorted(copy.entries, key=lambda entry: entry[:2]), strict=True)
     return ImageList(
         name=name,
-        images=copy.images,
-        keys=copy.keys,
-        labels=np.array(copy.labels, dtype=np.int64),
+        images=images,
+        keys=keys,
+        labels=np.array(labels, dtype=np.int64),
         classes=of,
         prompts=imagenet.prompts_of(description),
         border=description.border,
-        what=f"{description.title}, {len(copy.images):,} images of {len(of):,} classes, list "
-        f"{copy.sha256[:16]}" + (f"; {DIFFERS}: {copy.problems}" if copy.problems else ""),
+        what=f"{description.title}, {len(images):,} images of {len(of):,} classes, list "
+        f"{fingerprint([keys, labels])[:16]}" + (f"; {DIFFERS}: {problems}" if problems else ""),
     )
-
-
-def availability(description: Description, place: Path) -> Availability:
-    """Say of ImageNet or one of its shifts whether it is complete; DatasetError if damaged."""
-    copy = read(description)
-    images, found = sum(copy.counts.values()), len(copy.counts)
-    why = f"{copy.problems}." if copy.problems else f"{images:,} images, {found:,} classes"
-    if not copy.problems and images != len(copy.images):
-        of = len(imagenet.subset(description))
-        why += f"; the {len(copy.images):,} images of {of:,} classes of ImageNet are used"
-    return Availability(
-        description.name,
-        state="incomplete" if copy.problems else "present",
-        folder=place,
-        why=why,
-        images=images,
-        classes=found,
-        list_sha256=copy.sha256,
-    )
-
-
-def read(description: Description) -> Copy:
-    """List what lies on disk of a data set other than Broden, and how it differs from the original.
-
-    Only names are looked at. Raises DatasetError when there is no such folder, or when archives or
-    tables in it are damaged.
-    """
-    place = locate(description)
-    content = packed.read(place)
-    if content is not None:
-        return _from_packed(description, place, content)
-    return _from_class_folders(description, place)
 
 
 def _from_class_folders(description: Description, place: Path) -> Copy:
@@ -141,7 +106,7 @@ def _from_class_folders(description: Description, place: Path) -> Copy:
             index = label[imagenet.class_of(description, name)]
             entries += [(index, f"{name}/{file}", place / folder / file) for file in files]
     strange = sorted(set(folders) - set(known))
-    return _copy(description, place, entries, counts, list(dict.fromkeys(named.values())), strange)
+    return Copy(entries, counts, list(dict.fromkeys(named.values())), strange)
 
 
 def _from_packed(description: Description, place: Path, content: packed.Content) -> Copy:
@@ -169,10 +134,7 @@ def _from_packed(description: Description, place: Path, content: packed.Content)
             folder = str(imagenet.classes().index(name)) if description.layout == "number" else name
             key = f"{folder}/" + VALIDATION.sub(r"\1", Path(key).name)
         entries.append((label[sample.label], key, sample.image))
-    counts = Counter(of[index] for index, _, _ in entries)
-    if description.used is not None:  # packed files hold these alone
-        description = description.model_copy(update={**dict(description.used), "used": None})
-    return _copy(description, place, entries, counts, of, [])
+    return Copy(entries, Counter(of[index] for index, _, _ in entries), of)
 
 
 def _numbered_labels(description: Description, names: Sequence[str], path: Path) -> dict[str, int]:
@@ -204,36 +166,13 @@ def _numbered_labels(description: Description, names: Sequence[str], path: Path)
     return {str(i): of.index(name) for i, name in enumerate(counted) if name in of}
 
 
-def _copy(
-    description: Description,
-    place: Path,
-    entries: list[Entry],
-    counts: Counter[str],
-    expected: Sequence[str],
-    strange: list[str],
-) -> Copy:
-    ordered = sorted(entries, key=lambda entry: entry[:2])
-    return Copy(
-        place=place,
-        keys=tuple(key for _, key, _ in ordered),
-        images=tuple(image for _, _, image in ordered),
-        labels=tuple(index for index, _, _ in ordered),
-        counts={name: count for name, count in counts.items() if count},
-        problems="; ".join(_problems(description, counts, expected, strange)),
-    )
-
-
-def _problems(
-    description: Description, counts: Counter[str], expected: Sequence[str], strange: list[str]
-) -> Iterable[str]:
-    total, published = sum(counts.values()), description.images
-    if total < published:
-        yield (f"{total:,} of {published:,} images: this copy of {description.title} is incomplete")
-    elif total > published:
-        yield (
-            f"{total:,} images where {published:,} were published: this copy of "
-            f"{description.title} has more than the set, or is another one"
-        )
+def _problems(description: Description, is_packed: bool, copy: Copy) -> Iterable[str]:
+    """How a copy differs from the published set; packed files hold only the classes in use."""
+    _, counts, expected, strange = copy
+    used = description.used
+    published = (used or description).images if is_packed else description.images
+    if counts.total() != published:
+        yield f"{counts.total():,} images where {published:,} were published"
     if description.layout == "name" and len(expected) != description.classes:
         yield f"{len(expected):,} classes where {description.classes:,} were published"
     missing = [name for name in expected if not counts[name]]
@@ -247,12 +186,10 @@ def _problems(
             f"{len(strange):,} folders are of none of its classes and are not read, the first is "
             f"{strange[0]}"
         )
-    used = description.used
-    listed = sum(counts[name] for name in imagenet.subset(description)) if used else 0
-    if used and listed != used.images:
+    if used and not is_packed and len(copy.entries) != used.images:
         yield (
-            f"{listed:,} images of the {used.classes:,} classes of ImageNet where {used.images:,} "
-            "were published"
+            f"{len(copy.entries):,} images of the {used.classes:,} classes of ImageNet where "
+            f"{used.images:,} were published"
         )
     each = description.per_class
     uneven = [name for name in expected if each and counts[name] not in (0, each)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.common import suggestion
+from analysis.common import fingerprint, suggestion
 from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import DatasetError, ImageList, Prompts
 from analysis.images.sets import Availability, Description
@@ -104,11 +104,11 @@ def _availability(one: Description) -> Availability:
     except DatasetError as error:
         return Availability(one.name, "absent", None, str(error))
     try:
-        if one.layout == "broden":
-            return broden.availability(place)
-        return copies.availability(one, place)
+        listed = _published(one.name, accept_counts=False)
     except DatasetError as error:
         return Availability(one.name, "incomplete", place, str(error))
+    of_broden = f"{len(listed):,} images, list {fingerprint(listed.keys)[:16]}"
+    return Availability(one.name, "present", place, listed.what or of_broden)
 
 
 def class_prompts(classes: Sequence[str]) -> Prompts:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.common import CompanionError, fingerprint, is_template, sha256_of
+from analysis.common import CompanionError, fingerprint, sha256_of
 
 Pixels = NDArray[np.uint8]
 
@@ -80,16 +80,6 @@ class Prompts:
     names: tuple[str, ...]
     templates: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        if len(self.classes) != len(self.names) or not self.names:
-            raise DatasetError(
-                f"prompts need one name per class, got {len(self.names)} names for "
-                f"{len(self.classes)} classes."
-            )
-        wrong = [text for text in self.templates if not is_template(text)]
-        if wrong or not self.templates:
-            raise DatasetError(f"a template needs one {{}} for the name, got {wrong or 'none'}.")
-
     @property
     def sha256(self) -> str:
         """Hash of names and templates, in order."""
@@ -118,21 +108,8 @@ class ImageList:
     what: str = ""
 
     def __post_init__(self) -> None:
-        count = len(self.images)
-        if not count:
-            raise DatasetError(f"{self.name}: there are no images.")
-        if len(self.keys) != count or len(self.labels) != count:
-            raise DatasetError(
-                f"{self.name}: {count} images, {len(self.keys)} names and {len(self.labels)} "
-                "labels, where one of each per image is expected."
-            )
-        if len(set(self.keys)) != count:
+        if len(set(self.keys)) != len(self.images):
             raise DatasetError(f"{self.name}: two images have the same name.")
-        if self.labels.min() < -1 or self.labels.max() >= len(self.classes):
-            raise DatasetError(
-                f"{self.name}: labels run from {self.labels.min()} to {self.labels.max()}, for "
-                f"{len(self.classes)} classes."
-            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -147,14 +124,17 @@ class ImageList:
         if isinstance(source, np.ndarray):
             return Image.fromarray(source)
         try:
-            with Image.open(_opened(source), formats=FORMATS) as picture:
+            opened = source if isinstance(source, Path) else io.BytesIO(source.read())
+            with Image.open(opened, formats=FORMATS) as picture:
                 picture.load()
-                if min(picture.size) < self.smallest_side:
+                least, (width, height) = self.smallest_side + 2 * self.border, picture.size
+                if min(width, height) < least:
                     raise ValueError(
-                        f"{picture.width} × {picture.height} pixels show nothing: "
-                        f"{self.smallest_side} on the shorter side are the least"
+                        f"{width} × {height} pixels show nothing: {least} on the shorter side are "
+                        "the least"
                     )
-                return _without_border(_in_rgb(picture), self.border)
+                inside = (self.border, self.border, width - self.border, height - self.border)
+                return _in_rgb(picture).crop(inside) if self.border else _in_rgb(picture)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             name = _readable(source.name)
             reason = _readable(str(error).replace(str(source), name))
@@ -175,27 +155,13 @@ class ImageList:
 
     def expect(self, classes: Sequence[str]) -> ImageList:
         """Return the list itself if it has these classes in this order; else DatasetError."""
-        if tuple(classes) == self.classes:
-            return self
-        missing = [name for name in classes if name not in self.classes]
-        extra = [name for name in self.classes if name not in classes]
-        detail = f"missing {missing[:3]}, unexpected {extra[:3]}"
-        raise DatasetError(
-            f"{self.name} does not have the {len(classes)} classes that are expected "
-            f"({detail if missing or extra else 'they are in another order'})."
-        )
-
-    def select(self, mask: NDArray[np.bool_], name: str) -> ImageList:
-        """Return the images where ``mask``, shape (N,), is true, in order, as a list of its own."""
-        rows = np.flatnonzero(mask).tolist()
-        images = self.images
-        return replace(
-            self,
-            name=name,
-            images=images[rows] if isinstance(images, np.ndarray) else [images[i] for i in rows],
-            keys=tuple(self.keys[i] for i in rows),
-            labels=self.labels[rows],
-        )
+        if tuple(classes) != self.classes:
+            differ = sorted({*classes} ^ {*self.classes})
+            raise DatasetError(
+                f"{self.name} does not have the {len(classes)} classes that are expected, in their "
+                f"order (not in both: {', '.join(differ[:3]) or 'none'})."
+            )
+        return self
 
 
 def folder(
@@ -239,21 +205,19 @@ def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
     """
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder: give a folder of images.")
-    found = _images_below(path)
-    if not found:
+    images = _images_below(path)
+    if not images:
         raise _without_images(path)
-    labels = np.full(len(found), -1)
-    return _of_files(path, None, found, labels=labels, classes=(), smallest_side=smallest_side)
+    labels = np.full(len(images), -1)
+    return _of_files(path, None, images, labels=labels, classes=(), smallest_side=smallest_side)
 
 
 def _without_images(path: Path) -> DatasetError:
     """Say what is in a folder instead, and what was expected."""
-    files = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
-    kinds = sorted({p.suffix.lower() or "no suffix" for p in files})
+    kinds = sorted({p.suffix.lower() or "no suffix" for p in path.rglob("*") if p.is_file()})
     return DatasetError(
-        f"{path} holds no images: "
-        + (f"{len(files)} other files ({', '.join(kinds[:5])})" if files else "it is empty")
-        + f"; images that end in {', '.join(SUFFIXES)} are expected."
+        f"{path} holds no images but files of {', '.join(kinds[:5]) or 'no kind, it is empty'}; "
+        f"images that end in {', '.join(SUFFIXES)} are expected."
     )
 
 
@@ -293,15 +257,14 @@ def _images_below(path: Path) -> list[Path]:
 
 def _there(paths: Iterable[Path]) -> list[Path]:
     """The paths sorted; DatasetError if one is no file."""
-    found = sorted(paths)
-    gone = [str(p) for p in found if not p.is_file()]
-    if gone:
-        more = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
+    images = sorted(paths)
+    gone = next((str(path) for path in images if not path.is_file()), None)
+    if gone is not None:
         raise DatasetError(
-            f"{_readable(gone[0])}{more} no file, perhaps a link to nothing: put the image there, "
-            "or remove the name."
+            f"{_readable(gone)} is no file, perhaps a link to nothing: put the image there, or "
+            "remove the name."
         )
-    return found
+    return images
 
 
 def _readable(name: str) -> str:
@@ -319,29 +282,11 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
 def _version(source: Path | Packed) -> int | str:
     """What tells an image from another one of its name."""
     if not isinstance(source, Path):
         return source.size
     return sha256_of(source) if source.suffix.lower() in PLAIN else source.stat().st_size
-
-
-def _opened(source: Path | Packed) -> Path | io.BytesIO:
-    return source if isinstance(source, Path) else io.BytesIO(source.read())
-
-
-def _without_border(picture: Image.Image, border: int) -> Image.Image:
-    """Cut ``border`` pixels off every side; ValueError if nothing would be left."""
-    if not border:
-        return picture
-    width, height = picture.size
-    if min(width, height) <= 2 * border:
-        raise ValueError(f"{width} × {height} pixels are nothing but a border of {border}")
-    return picture.crop((border, border, width - border, height - border))
 
 
 def class_prompts(classes: Sequence[str], words: Mapping[str, str] | None = None) -> Prompts:

@@ -25,12 +25,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from analysis.images.imagelist import SUFFIXES, DatasetError, Packed
 
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 LABELS = ("wnid", "label")
 #: The columns that hold the bytes and the names of the images' files.
 IMAGE = "image.bytes"
@@ -47,11 +45,8 @@ LARGEST = 512 * 2**20
 LONGEST_NAME = 4096
 #: Rows of a Parquet file: equal ones take no room in it, but each is listed.
 MOST_ROWS = 5_000_000
-#: Entries of an archive that describe the next one, its name for instance.
-DESCRIBING = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
+#: Entries of an archive that describe the next one, its name for instance: GNU's, pax, Solaris's.
+DESCRIBING = b"L", b"K", b"x", b"g", b"X"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,29 +111,23 @@ def read(folder: Path) -> Content | None:
     samples: list[Sample] = []
     names: tuple[str, ...] | None = None
     for path in (tables := _tables(folder)):
-        with _sound(path) as reader:
-            own, rows = _of_table(path, _opened(reader, path))
-        if names not in (None, own):
+        with _opened(path) as file:
+            classes, rows = _of_table(path, file)
+        if names not in (None, classes):
             raise DatasetError(
                 f"{path} names other classes than {tables[0].name}: the files are not of one set."
             )
-        names = own
+        names = classes
         samples += rows
     return Content(samples, names) if tables else None
 
 
 def _archives(folder: Path) -> list[Path]:
-    """Return the tar archives in a folder or its ``test/``; DatasetError if they are compressed."""
+    """Return the tar archives in a folder, else in its ``test/``."""
     for place in (folder, folder / "test"):
-        found = [p for p in place.glob("*.tar") if p.name[0] != "." and p.is_file()]
-        if found:
-            return sorted(found)
-        packed = [p.name for p in place.glob("*.t*") if p.name.endswith(COMPRESSED)]
-        if packed:
-            raise DatasetError(
-                f"{place} has compressed archives ({packed[0]}), in which images cannot be read in "
-                "place: unpack them, once to folders or to plain .tar files."
-            )
+        archives = [p for p in place.glob("*.tar") if p.name[0] != "." and p.is_file()]
+        if archives:
+            return sorted(archives)
     return []
 
 
@@ -146,13 +135,13 @@ def _tables(folder: Path) -> list[Path]:
     """Return the Parquet files of the split that is meant, in a folder or its ``data/``.
 
     That is ``validation`` before ``test`` before ``train``; files that name no split are taken
-    where there are no others. None if there are no such files.
+    where there are no others. None are there if there is no such file.
     """
     for place in (folder, folder / "data"):
-        found = sorted(p for p in place.glob("*.parquet") if p.name[0] != "." and p.is_file())
-        if found:
-            by_split = ([p for p in found if re.match(rf"{s}\b", p.name)] for s in SPLITS)
-            return next(filter(None, by_split), found)
+        tables = sorted(p for p in place.glob("*.parquet") if p.name[0] != "." and p.is_file())
+        if tables:
+            by_split = ([p for p in tables if re.match(rf"{s}\b", p.name)] for s in SPLITS)
+            return next(filter(None, by_split), tables)
     return []
 
 
@@ -167,12 +156,12 @@ def _of_archive(path: Path) -> Iterator[Sample]:
                     raise tarfile.ReadError("it ends within a file")
                 if member.issparse():
                     raise tarfile.ReadError(f"{member.name} leaves out zeros")
-                found = MEMBER.fullmatch(member.name)
-                key, suffix = (found[1], found[2].lower()) if found else ("", "")
+                parts = MEMBER.fullmatch(member.name)
+                key, suffix = (parts[1], parts[2].lower()) if parts else ("", "")
                 if suffix in SUFFIXES and key in images:
                     raise DatasetError(f"{path} has two images called {key}: one each is expected.")
                 if suffix in SUFFIXES:
-                    _check_size(path, f"the image {member.name}", member.size)
+                    _check_size(path, f"the image {member.name}", member.size, LARGEST)
                     images[key] = Piece(path, member.name, member.size, member.offset_data)
                 elif suffix == ".cls" and (content := archive.extractfile(member)):
                     _check_size(path, f"the class {member.name}", member.size, LONGEST_NAME)
@@ -187,25 +176,23 @@ def _of_archive(path: Path) -> Iterator[Sample]:
         yield Sample(key, piece, labels[key])
 
 
-def _check_size(path: Path, what: str, size: int, most: int = 0, hint: str = "") -> None:
-    """Raise DatasetError for what takes more than ``most`` bytes, `LARGEST` if 0."""
-    most = most or LARGEST
+def _check_size(path: Path, what: str, size: int, most: int) -> None:
     if size > most:
         raise DatasetError(
-            f"{path}: {what} takes {size:,} bytes, {most:,} at most are read: "
-            f"{hint or 'leave it out, or correct it'}."
+            f"{path}: {what} takes {size:,} bytes, {most:,} at most are read: leave it out, or "
+            "divide it."
         )
 
 
 def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
-    leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+    leaves = {file.schema.column(i).path: i for i in range(len(file.schema))}
     label = next((name for name in LABELS if name in leaves), None)
     if IMAGE not in leaves or label is None:
         raise DatasetError(
             f"{path} has the columns {', '.join(leaves)}, where image.bytes and label or wnid are "
             "expected, as the Hugging Face hub keeps images."
         )
-    wanted, image = {label, PATH} & {*leaves}, leaves.index(IMAGE)
+    wanted = [name for name in (label, PATH) if name in leaves]
     if file.metadata.num_rows > MOST_ROWS:
         raise DatasetError(
             f"{path} has {file.metadata.num_rows:,} rows, {MOST_ROWS:,} at most are listed: split "
@@ -214,21 +201,18 @@ def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
     rows: list[Sample] = []
     for group in range(file.num_row_groups):
         about = file.metadata.row_group(group)
-        for column in (about.column(i) for i, n in enumerate(leaves) if n in {*wanted, IMAGE}):
-            _check_size(
-                path, f"{column.path_in_schema} of its group of rows {group}",
-                column.total_uncompressed_size,
-                hint="write it anew with fewer rows in a group (row_group_size=100)",
-            )  # fmt: skip
-        size = about.column(image).total_compressed_size
-        table = file.read_row_group(group, columns=sorted(wanted)).flatten()
+        for name in (*wanted, IMAGE):
+            size = about.column(leaves[name]).total_uncompressed_size
+            _check_size(path, f"{name} of its group of rows {group}", size, LARGEST)
+        size = about.column(leaves[IMAGE]).total_compressed_size
+        table = file.read_row_group(group, columns=wanted).flatten()
         labels = _cells(table[label])
         names = _cells(table[PATH]) if PATH in wanted else [None] * len(labels)
-        for row, (own, told) in enumerate(zip(labels, names, strict=True)):
-            if own is None:
+        for row, (of, given) in enumerate(zip(labels, names, strict=True)):
+            if of is None:
                 raise DatasetError(f"{path} gives its image {len(rows)} no class: get it again.")
-            name = told or f"{path.stem}-{len(rows):06}"
-            rows.append(Sample(name, Cell(path, name, size, group, row), str(own)))
+            name = given or f"{path.stem}-{len(rows):06}"
+            rows.append(Sample(name, Cell(path, name, size, group, row), str(of)))
     return _class_names(file.schema_arrow, label), rows
 
 
@@ -255,31 +239,29 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=KEPT)
 def _images(path: Path, group: int) -> Any:
-    with _sound(path) as reader:
-        return _opened(reader, path).read_row_group(group, columns=[IMAGE]).flatten()[IMAGE]
-
-
-def _opened(reader: ModuleType, path: Path) -> Any:
-    """A Parquet file whose equal texts and images are kept once, as in the file, however many."""
-    schema = reader.read_metadata(path).schema
-    columns = [schema.column(number) for number in range(len(schema))]
-    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-    return reader.ParquetFile(path, read_dictionary=texts)
+    with _opened(path) as file:
+        return file.read_row_group(group, columns=[IMAGE]).flatten()[IMAGE]
 
 
 @contextmanager
-def _sound(path: Path) -> Iterator[ModuleType]:
-    """Give out pyarrow's reader; what it says of a damaged file becomes a sentence."""
+def _opened(path: Path) -> Iterator[Any]:
+    """A Parquet file whose equal texts and images are kept once, as in the file, however many.
+
+    What pyarrow says of a damaged file, in the block too, becomes a sentence.
+    """
     try:
         import pyarrow
-        import pyarrow.parquet
+        from pyarrow import parquet
     except ModuleNotFoundError:
         raise DatasetError(
             f"{path} is a Parquet file, and pyarrow, which reads such, is not installed: pip "
             "install -e '.[parquet]'."
         ) from None
     try:
-        yield pyarrow.parquet
+        schema = parquet.read_metadata(path).schema
+        columns = [schema.column(number) for number in range(len(schema))]
+        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+        yield parquet.ParquetFile(path, read_dictionary=texts)
     except (pyarrow.ArrowException, OSError) as error:
         raise _unsound(path, "Parquet file", error) from None
 

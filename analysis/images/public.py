@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import string
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from analysis.common import ROOT, CompanionError, Sha256, Strict, read_yaml, sha256_of, suggestion
 
@@ -40,18 +39,6 @@ class ArtifactError(CompanionError, RuntimeError):
     """An artefact is unknown, missing or damaged; the message says what to do."""
 
 
-def _is_mirror(text: str) -> str:
-    """The same text, an address with {repository}, {path} or the like in it; else ValueError."""
-    fields = {name for _, name, *_ in string.Formatter().parse(text) if name is not None}
-    known = {"repository", "commit", "path", "sha256"}
-    if not text.startswith("https://") or not fields <= known:
-        raise ValueError(f"a mirror is https:// with {{{'}, {'.join(sorted(known))}}} in it")
-    return text
-
-
-Mirror = Annotated[str, AfterValidator(_is_mirror)]
-
-
 class Artifact(Strict):
     """One public file at one commit."""
 
@@ -64,7 +51,7 @@ class Artifact(Strict):
     licence: str
     citation: str
     what: str
-    mirrors: tuple[Mirror, ...] = ()
+    mirrors: tuple[Annotated[str, Field(pattern="^https://")], ...] = ()
 
     @property
     def place(self) -> str:
@@ -78,13 +65,11 @@ class Artifact(Strict):
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Addresses of the file's content, to be tried in turn: the origin's, then mirrors'."""
-        parts = {
-            "repository": self.repository,
-            "commit": self.commit,
-            "path": quote(self.path),
-            "sha256": self.sha256,
-        }
+        """Addresses of the file's content, to be tried in turn: the origin's, then mirrors'.
+
+        A mirror's has ``{repository}``, ``{commit}``, ``{path}`` or ``{sha256}`` in it.
+        """
+        parts = {**dict(self), "path": quote(self.path)}
         return (self.url, *(mirror.format(**parts) for mirror in self.mirrors))
 
 
@@ -92,16 +77,13 @@ def load_catalogue(path: Path = CATALOGUE) -> dict[str, Artifact]:
     """Read the list of artefacts, by name, in the file's order; ArtifactError if it is wrong."""
     content = read_yaml(path, ArtifactError)
     try:
-        sources, mirrors = content["sources"], content.get("mirrors", [])
-        shared = [{k: v for k, v in source.items() if k != "files"} for source in sources]
-        for source in shared:  # its own first: they hold this very file
-            source["mirrors"] = [*source.get("mirrors", []), *mirrors]
-        artifacts = [
-            Artifact(**common, **file)
-            for common, source in zip(shared, sources, strict=True)
-            for file in source["files"]
+        mirrors = content.get("mirrors", [])
+        artifacts = [  # its own mirrors first: they hold this very file
+            Artifact(**file, **{**source, "mirrors": [*source.get("mirrors", []), *mirrors]})
+            for source in content["sources"]
+            for file in source.pop("files")
         ]
-    except (ValidationError, TypeError, KeyError) as error:
+    except (ValidationError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path.name} is not a list of artefacts as expected: {' '.join(str(error).split())}"
         ) from None

@@ -101,32 +101,24 @@ class Packaged(_Titled):
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a data set that cannot come with the project is here; ``why`` is for the reader.
-
-    ``images`` and ``classes`` are how many were found, ``list_sha256`` hashes the images' names and
-    classes, in order, where the set could be listed.
-    """
+    """Whether a data set that cannot come with the project is here; ``why`` is for the reader."""
 
     name: str
     state: Literal["present", "incomplete", "absent"]
     folder: Path | None
     why: str
-    images: int | None = None
-    classes: int | None = None
-    list_sha256: str | None = None
 
     def __str__(self) -> str:
         where = "" if self.folder is None else f"  {self.folder}"
-        listed = "" if self.list_sha256 is None else f"  list {self.list_sha256[:16]}"
-        return f"{self.name}  {self.state}{where}  {self.why}{listed}"
+        return f"{self.name}  {self.state}{where}  {self.why}"
 
     @property
     def fields(self) -> dict[str, Any]:
         """The same for programs, beside what was published."""
-        own = {name: value for name, value in vars(self).items() if name != "name"}
         about = {"images", "classes", "origin", "terms"}
         published = descriptions()[self.name].model_dump(include=about)
-        return {"data": self.name, **own, "published": published}
+        here = {"state": self.state, "folder": self.folder, "why": self.why}
+        return {"data": self.name, **here, "published": published}
 
 
 class _Table(Strict):

@@ -549,7 +549,7 @@ def compare(
         return f"{ARCHIVE.name} is out of date, its table differs: run make.py"
     for style, content in sheets.items():
         with Image.open(io.BytesIO(content)) as sheet:
-            there = from_sheet(np.asarray(sheet.convert("RGB")), len(images[style]), style)
+            there = from_sheet(np.asarray(sheet.convert("RGB")), len(images[style]))
         off = np.abs(there.astype(int) - images[style])
         if off.any():
             number = np.count_nonzero(off.any((1, 2, 3)))
