@@ -80,8 +80,7 @@ lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
 # before, plain Sphinx reads the same pages. What jupyter-book holds back (Sphinx 7) is taken from the package index as it comes.
 sphinx: ## Build the book with the newest Sphinx alone (a check for the end of Jupyter Book 1)
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
-	@$(IN_VENV) companion build --runs
-	@$(IN_VENV) python -c 'import sys; sys.path.append("book/_extensions"); from companion_runs import write_not_measured as write; write()'
+	@$(IN_VENV) jupyter-book build book/
 	@test -x .venv-sphinx/bin/python || $(IN_VENV) python -m venv .venv-sphinx
 	@$(IN_VENV) python -c 'import tomllib; print("\n".join(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("jupyter-book")))' > .venv-sphinx/needs.txt
 	@.venv-sphinx/bin/python -m pip install --quiet --upgrade --requirement .venv-sphinx/needs.txt myst-nb sphinx-book-theme sphinx-copybutton sphinx-design sphinx-togglebutton

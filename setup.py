@@ -8,13 +8,13 @@ from setuptools.command.build_py import build_py
 
 #: Of the checkout: families, tables and texts, the recorded measurements, the probe's report; not
 #: the pocket lab's drawings and weights, which are large, nor the book.
-SHIPPED = (
-    "families/*.yaml", "data/*.yaml", "data/*.json", "data/imagenet/*",
-    "data/measurements/*/*.json", "data/moments/*.csv", "data/pocket/*.csv", "data/pocket/*.json",
-    "data/pocket/*.yaml", "data/pocket/architectures/*.json", "data/published/*.csv",
-    "data/recipes/*.yaml", "notebooks/checkpoint_report.py", "book/captions/checkpoint_report.yaml",
-    "notebooks/teach/*.csv", "LICENSES/*", "REUSE.toml",
-)  # fmt: skip
+SHIPPED = """
+families/*.yaml data/*.yaml data/*.json data/imagenet/* data/measurements/*/*.json
+data/moments/*.csv data/pocket/*.csv data/pocket/*.json data/pocket/*.yaml
+data/pocket/architectures/*.json data/published/*.csv data/recipes/*.yaml
+notebooks/checkpoint_report.py book/captions/checkpoint_report.yaml
+notebooks/teach/*.csv LICENSES/* REUSE.toml
+"""
 
 
 class WithInputs(build_py):
@@ -25,7 +25,7 @@ class WithInputs(build_py):
         super().run()
         if self.editable_mode:
             return
-        for pattern in SHIPPED:
+        for pattern in SHIPPED.split():
             for path in sorted(Path().glob(pattern)):
                 target = Path(self.build_lib, "analysis", "shipped", path)
                 target.parent.mkdir(parents=True, exist_ok=True)

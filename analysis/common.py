@@ -238,15 +238,16 @@ def remove_parts(found: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
+def temporary_folder(within: Path | None = None) -> Iterator[Path]:
     """A folder for a while; removed at the end, or by the next one if this process is killed."""
-    prefix = f"companion.{platform.node()}."
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    prefix, within = f"companion.{platform.node()}.", within or Path(tempfile.gettempdir())
+    within.mkdir(parents=True, exist_ok=True)
+    for left in within.glob(f"{prefix}*"):
         number = left.name.removeprefix(prefix).partition(".")[0]
         if number.isdecimal() and not alive(int(number)):
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(
-        prefix=f"{prefix}{os.getpid()}.", ignore_cleanup_errors=True
+        prefix=f"{prefix}{os.getpid()}.", dir=within, ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
 

@@ -7,10 +7,11 @@ import contextlib
 import inspect
 import io
 import os
+import signal
 import sys
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -28,8 +29,11 @@ from analysis.common import (
     first_reason,
     is_checkout,
 )
-from companion.commands import VERBS
+from companion import commands, evidence_commands
+from companion.runs.options import VERBS
 
+#: What fills `VERBS` when it is imported.
+COMMANDS = (commands, evidence_commands)
 M = TypeVar("M", bound=BaseModel)
 
 EXAMPLES = """examples:
@@ -43,8 +47,6 @@ EXAMPLES = """examples:
 exit status: 0 done, 1 could not be done (one sentence on the error output says why),
 2 the command line is wrong, 130 interrupted (the next call continues)
 """
-#: What may be typed in place of a command.
-ALONE = ("-h", "--help", "--version")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,28 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    if words and words[0].startswith("-") and words[0] not in ALONE:
-        parser.error(f"{words[0]} is no command, nor one of {', '.join(ALONE)}")
-    if words[:1] == ["--version"]:
-        print(f"companion {version_of('interpreting-clip-companion')}")
-        return 0
     parsed = parser.parse_args(words)
-    one = VERBS[parsed.verb]
+    command = VERBS[parsed.verb]
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
     own = dict(options.pop(""))  # those that are no model's
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a command as Ctrl-C does
+    quietly = contextlib.redirect_stderr(io.StringIO())  # errors are printed after this
     try:
-        _check_root(parsed.verb, one.checkout)
-        with _quietly(getattr(parsed, "quiet", False)):
-            status = one.do(**own, **options)
+        _check_root(parsed.verb, command.checkout)
+        with quietly if parsed.quiet else contextlib.nullcontext():
+            status = command.do(**own, **options) or 0
             sys.stdout.flush()
         return status
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        if not one.needs:
-            raise
-        print(f"companion: {one.needs} needs {error.name}, which is not installed: pip install -e "
-              f"'.[{one.extras}]'.", file=sys.stderr)  # fmt: skip
+        needed = f"{error.name}, which is not installed: pip install -e '.[{command.extras}]'."
+        print(f"companion: {parsed.verb} needs {needed}", file=sys.stderr)
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -111,22 +108,28 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the commands that the words name."""
     style: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("companion", description=__doc__, epilog=EXAMPLES, **style)
-    parser.add_argument("--version", action="store_true", help="say which version this is")
+    version = f"companion {version_of('interpreting-clip-companion')}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for name, one in VERBS.items():
-        text = " ".join((one.do.__doc__ or "").split())
+        *about, examples = inspect.cleandoc(one.do.__doc__ or "").split("\n\n")
+        text = " ".join(" ".join(about).split())
         first = text.split(". ")[0].rstrip(".")
-        lines = "".join(f"\n  companion {name} {example}".rstrip() for example in one.examples)
         command = commands.add_parser(
-            name, help=first[:1].lower() + first[1:], description=textwrap.fill(text, 78),
-            epilog=f"example{'s'[: len(one.examples) > 1]}:{lines}", **style,
-        )  # fmt: skip
+            name,
+            help=first[:1].lower() + first[1:],
+            description=textwrap.fill(text, 78),
+            epilog="examples:\n" + textwrap.indent(examples, "  "),
+            **style,
+        )
         kinds = _models_of(one.do) if name in words else {}
         command.set_defaults(kinds=kinds, parser=command)
         for model in kinds.values():
             for option, field in model.model_fields.items():
                 if field.description:
                     _add(command, option, field)
+        if name != "probe":  # whose verdict it leaves
+            command.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return parser
 
 
@@ -169,8 +172,6 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
         flag = about.get("flag") or f"--{no}{name.replace('_', '-')}"
         names = [about["short"], flag] if about.get("short") else [flag]
         given |= {"dest": name, "required": field.is_required()}
-    if about.get("metavar"):
-        given["metavar"] = about["metavar"]
     action = parser.add_argument(*names, help=(field.description or "").replace("%", "%%"), **given)
     if about.get("names"):
         vars(action)["completer"] = lambda **_: about["names"]()  # argcomplete's
@@ -195,30 +196,9 @@ def _argparse(kind: Any, field: FieldInfo) -> dict[str, Any]:
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         if get_origin(inner) is tuple:
-            return {"action": "append", "nargs": len(get_args(inner))}
+            return {"action": "append", "nargs": 2, "metavar": ("NAME", "VALUE")}
         return _argparse(inner, field) | {"nargs": "+"}
-    if kind is int:
-        least = next((rule.ge for rule in field.metadata if hasattr(rule, "ge")), 0)
-        return {"type": _whole_number(least), "metavar": "N"}
-    return {"type": Path} if kind is Path else {}
-
-
-def _whole_number(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {least}, got {text!r}"
-            )
-        return int(text)
-
-    return number
-
-
-@contextlib.contextmanager
-def _quietly(quiet: bool) -> Iterator[None]:
-    """Keep progress to ourselves; errors are printed after this."""
-    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
-        yield
+    return {"metavar": "N"} if kind is int else {}
 
 
 if __name__ == "__main__":

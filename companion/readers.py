@@ -32,8 +32,7 @@ from analysis.families.registry import (
 )
 from analysis.features import store
 from analysis.images.find import class_prompts
-from companion.measurements import accuracies
-from companion.measurements.pending import data_sets
+from companion.measurements import accuracies, records
 from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
@@ -106,7 +105,7 @@ def find_or_add(
         if (FAMILIES / f"{wish.name}.yaml").is_file():
             family = load_family(wish.name)
             there = family, _model_of(family, wish)
-    if with_features and not (there and data_sets(there[1])):
+    if with_features and not (there and records.data_sets(there[1])):
         raise AddError(
             f"the chapter looks at features of images, of which there are none by {checkpoint}: "
             "say which images with --data, a folder or pocket."

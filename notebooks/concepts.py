@@ -76,7 +76,7 @@ shared = {
     for basis, along in BASES.items()
     for cut in cuts
 }
-rows = ({"directions": a, "AP ≥": c} | words.regions(r) for (a, c), r in shared.items())
+rows = ({"directions": a, "AP ≥": c} | concept_tables.regions(r) for (a, c), r in shared.items())
 page.table("regions", rows)
 page.figure(
     "venn", pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None

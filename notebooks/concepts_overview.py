@@ -23,7 +23,7 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.claims import ledger
-from companion.publish import concept_tables, measured, pictures, style, words
+from companion.publish import concept_tables, measured, pictures, style
 from companion.publish.page import Page
 
 families = load_families(edition)
@@ -44,7 +44,7 @@ SHARES = {
 rows = pd.DataFrame(
     {"backbone": families[name].title}
     | {style.LEVEL_STYLES[level].title: str(n) for level, n in totals(regions).items()}
-    | {title: words.share_of(regions, *levels) for title, levels in SHARES.items()}
+    | {title: concept_tables.share_of(regions, *levels) for title, levels in SHARES.items()}
     for name, regions in printed.items()
 )
 page.table("printed", rows)

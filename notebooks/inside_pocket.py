@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from companion.measurements import accuracies
-from companion.measurements.pending import TRAINING
+from companion.measurements.records import TRAINING
 from companion.publish import measured, plots, pocket_models
 from companion.publish.page import Page
 from companion.publish.style import percent, span, with_interval

@@ -24,9 +24,8 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
-from companion.measurements.pending import STYLES, TRAINING
-from companion.measurements.records import available
-from companion.publish import arrays, figures, measured, pocket_models, style, words
+from companion.measurements.records import STYLES, TRAINING, available
+from companion.publish import arrays, figures, measured, style, words
 from companion.publish.page import Page
 from companion.publish.style import digits
 
@@ -76,7 +75,7 @@ page.figure("heat-map", figures.heat_maps(words.titled(images)) if images else N
 # Other styles, where there are some, show what the images contribute.
 
 # %%
-styles = pocket_models.by_style(found)
+styles = measured.by_style(found)
 some = " (or as many as the last column says)" * ("unseen styles" in styles)
 page.table("styles", styles, found, unseen=len(STYLES["unseen"]), some=some)
 

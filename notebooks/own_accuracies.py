@@ -28,8 +28,7 @@ from analysis.images import sets
 from analysis.metrics.robustness import PAPER_BASELINE, effective_robustness
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
-from companion.measurements.pending import unusable
-from companion.measurements.records import available
+from companion.measurements.records import available, unusable
 from companion.publish import reproduced, style, words
 from companion.publish.page import Page
 

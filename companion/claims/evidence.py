@@ -41,8 +41,8 @@ from companion.measurements.effective_robustness import (
 )
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
-from companion.measurements.pending import TRAINING
 from companion.measurements.quantities import Experiment, Measured
+from companion.measurements.records import TRAINING
 
 #: Images from which on a mean over images has an interval that a verdict may rest on.
 LEAST_IMAGES = 8

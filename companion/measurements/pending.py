@@ -23,12 +23,6 @@ from analysis.images.imagelist import DatasetError
 from companion.measurements import records
 from companion.measurements.quantities import Experiment, declared
 
-#: Test emoji by what their style is for. No model trains on the unseen ones.
-STYLES: dict[str, tuple[str, ...]] = {
-    name: tuple(f"pocket-{one.name}-test" for one in sets.styles().values() if one.role == role)
-    for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
-}
-TRAINING = STYLES["training"][0]
 #: Images with concepts: what a measurement of them is called, and the store's data sets.
 CONCEPTS = {
     "pocket": tuple(f"pocket-{style}-test" for style in sets.styles()),
@@ -39,7 +33,7 @@ CONCEPTS = {
 TEXTS = "texts_"
 #: A training distribution and its shifts.
 SHIFTED = {
-    "pocket": (TRAINING, *STYLES["unseen"]),
+    "pocket": (records.TRAINING, *records.STYLES["unseen"]),
     "imagenet-and-shifts": (sets.IMAGENET, *sets.SHIFTS),
 }
 #: What is looked at several data sets together: name → the store's data sets.
@@ -125,7 +119,9 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
     if data in sets.GRID:
         return () if data == "broden" else ("accuracy",)
     if data.startswith("pocket-"):
-        return tuple({*SINGLE} - {"accuracy"}) if data == TRAINING else ("outlier_features",)
+        return (
+            tuple({*SINGLE} - {"accuracy"}) if data == records.TRAINING else ("outlier_features",)
+        )
     return SINGLE
 
 
@@ -135,12 +131,6 @@ def data_for(experiment: Experiment | None, family: Family) -> str:
         return "pocket"
     together = TOGETHER[experiment].values() if experiment in TOGETHER else ()
     return " ".join(name for names in together for name in names if name in sets.GRID) or "FOLDER"
-
-
-def data_sets(model: Model) -> list[str]:
-    """Names of the data sets of which the store has finished features by the model."""
-    sidecars = sorted(store.features_path(model.name, "any").parent.glob("*.json"))
-    return [path.stem for path in sidecars if not path.stem.endswith(".head")]
 
 
 def why_absent(data: str) -> str:
@@ -167,7 +157,7 @@ def why_headless(family: Family) -> str:
 
 def why_nothing(experiment: Experiment, family: Family) -> str:
     """What is lacking where there is nothing to measure, and what brings it."""
-    models = [model for model in family.models if model.loadable or data_sets(model)]
+    models = [model for model in family.models if model.loadable or records.data_sets(model)]
     brings = f"companion extract {family.name} --data {data_for(experiment, family)}"
     if not models:
         return "no public weights of its models are known"
@@ -175,7 +165,7 @@ def why_nothing(experiment: Experiment, family: Family) -> str:
         return why_headless(family)
     if experiment == "pruning" and all(model.level == "random" for model in models):
         return "its models are of random weights, of which nothing is pruned"
-    if problems := unusable(family):
+    if problems := records.unusable(family):
         return problems[0].removesuffix(".")
     if not _on_features(experiment, family):
         others = f", data/embeddings/make.py {family.name} those that others published"
@@ -241,22 +231,12 @@ def is_recorded(job: Job) -> bool:
     return arrays.items() <= kept.items()
 
 
-def unusable(family: Family) -> list[str]:
-    """Why features of the family that are in the store cannot be used: a sentence for each."""
-    found = [
-        store.problem(store.features_path(model.name, data), model)
-        for model in family.models
-        for data in data_sets(model)
-    ]
-    return [problem for problem in found if problem]
-
-
 def _on_features(experiment: Experiment, family: Family) -> list[Job]:
     """An experiment on all features of the family that are in the store."""
     return [
         Job(experiment, family.name, model, data, parts)
         for model in family.models
-        for data, parts in _samples(experiment, data_sets(model)).items()
+        for data, parts in _samples(experiment, records.data_sets(model)).items()
     ]
 
 

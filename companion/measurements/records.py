@@ -23,8 +23,9 @@ import numpy as np
 
 from analysis import code, common
 from analysis.common import ROOT, write_text
-from analysis.families.registry import Family
+from analysis.families.registry import Family, Model
 from analysis.features import store
+from analysis.images import sets
 from companion.measurements.measurement import Data as Data
 from companion.measurements.measurement import Measurement as Measurement
 from companion.measurements.measurement import MeasurementError as MeasurementError
@@ -35,6 +36,12 @@ from companion.measurements.measurement import misfits
 from companion.measurements.quantities import Experiment, Measured, declared
 
 FOLDER = ROOT / "data" / "measurements"
+#: Test emoji by what their style is for. No model trains on the unseen ones.
+STYLES: dict[str, tuple[str, ...]] = {
+    name: tuple(f"pocket-{one.name}-test" for one in sets.styles().values() if one.role == role)
+    for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
+}
+TRAINING = STYLES["training"][0]
 
 
 def values_with_units(experiment: Measured, numbers: Mapping[str, Any]) -> dict[str, Value]:
@@ -292,3 +299,19 @@ def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
         return array.tolist()
     texts = np.vectorize(lambda v: float(f"{v:.{digits}g}"), otypes=[float])
     return texts(array).tolist() if array.size else array.tolist()
+
+
+def data_sets(model: Model) -> list[str]:
+    """Names of the data sets of which the store has finished features by the model."""
+    sidecars = sorted(store.features_path(model.name, "any").parent.glob("*.json"))
+    return [path.stem for path in sidecars if not path.stem.endswith(".head")]
+
+
+def unusable(family: Family) -> list[str]:
+    """Why features of the family that are in the store cannot be used: a sentence for each."""
+    found = [
+        store.problem(store.features_path(model.name, data), model)
+        for model in family.models
+        for data in data_sets(model)
+    ]
+    return [problem for problem in found if problem]

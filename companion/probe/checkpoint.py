@@ -28,7 +28,7 @@ from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
-from companion.measurements import pending, provenance, records
+from companion.measurements import provenance, records
 from companion.measurements.records import Data
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, in_words, known_models, title
@@ -135,7 +135,7 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
     """
     probes, missing, failed = {}, [], []
     for model in family.models:
-        known = pending.data_sets(model)
+        known = records.data_sets(model)
         wanted = data or next(iter(known), "")
         if wanted not in known:
             missing.append(model)

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.common import ROOT, read_yaml
 from analysis.families.registry import LEVEL_TITLES, Edition, Level, load_families
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement, MeasurementError, available
+from companion.measurements.records import STYLES, Measurement, MeasurementError, available
 from companion.publish import figures, plots, words
 from companion.publish.style import Drawing, digits
 
@@ -172,3 +172,31 @@ def top_direction(m: Measurement) -> dict[str, str]:
         share = 100 * m.value("top_components")[dominant] ** 2
         row["in dominant (%)"] = f"{share:.1f} ({dominant})"
     return row
+
+
+def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
+    """κ and persistence P (%) of a family's models, on average over groups of the pocket styles.
+
+    Where a model was measured on some of the unseen styles, a column says of each on how many.
+    Empty for measurements of other images.
+    """
+    every = pd.DataFrame(
+        {"model": words.whose(m)[1].title, "group": group, "κ": m.value("kurtosis_mean")}
+        | {"P": 100 * m.value("persistence_fraction")}
+        for m in found
+        for group, names in STYLES.items()
+        if m.data.name in names
+    )
+    if every.empty:
+        return every
+    grouped = every.groupby(["model", "group"], sort=False)
+    means, counts = grouped.mean().unstack(), grouped.size().unstack(fill_value=0)
+    cells = {
+        f"{quantity}, {group}": means[quantity, group].map(form, "ignore").fillna("n/a")
+        for group in STYLES
+        for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
+        if (quantity, group) in means
+    }
+    if "unseen" in counts and not counts["unseen"].isin((0, len(STYLES["unseen"]))).all():
+        cells["unseen styles"] = counts["unseen"]
+    return pd.DataFrame(cells).reset_index()

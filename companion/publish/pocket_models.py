@@ -11,11 +11,10 @@ import pandas as pd
 
 from analysis.families.registry import Edition
 from analysis.metrics.pruning import Sweep
-from companion.measurements.pending import STYLES, TRAINING
-from companion.measurements.records import Measurement
+from companion.measurements.records import TRAINING, Measurement
 from companion.measurements.tables import sweeps_of
 from companion.publish import figures, measured, words
-from companion.publish.style import digits, percent, points, with_interval
+from companion.publish.style import percent, points, with_interval
 
 
 def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
@@ -74,34 +73,6 @@ def change(sweep: Sweep, quantity: str, kept: int) -> tuple[float, float, float]
     ends = (sweep.change, sweep.change_low, sweep.change_high)
     value, low, high = (float(getattr(end, quantity)[sweep.at(kept)]) for end in ends)
     return value, low, high
-
-
-def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
-    """κ and persistence P (%) of a family's models, on average over groups of the pocket styles.
-
-    Where a model was measured on some of the unseen styles, a column says of each on how many.
-    Empty for measurements of other images.
-    """
-    every = pd.DataFrame(
-        {"model": words.whose(m)[1].title, "group": group, "κ": m.value("kurtosis_mean")}
-        | {"P": 100 * m.value("persistence_fraction")}
-        for m in found
-        for group, names in STYLES.items()
-        if m.data.name in names
-    )
-    if every.empty:
-        return every
-    grouped = every.groupby(["model", "group"], sort=False)
-    means, counts = grouped.mean().unstack(), grouped.size().unstack(fill_value=0)
-    cells = {
-        f"{quantity}, {group}": means[quantity, group].map(form, "ignore").fillna("n/a")
-        for group in STYLES
-        for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
-        if (quantity, group) in means
-    }
-    if "unseen" in counts and not counts["unseen"].isin((0, len(STYLES["unseen"]))).all():
-        cells["unseen styles"] = counts["unseen"]
-    return pd.DataFrame(cells).reset_index()
 
 
 def pruning_steps(

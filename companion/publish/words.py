@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from numpy.typing import ArrayLike
 
 from analysis.common import as_markdown
 from analysis.families.registry import Family, Model, load_family
 from analysis.images.imagelist import is_whole
-from analysis.metrics.concept_counts import REGIONS, shared, totals
 from analysis.metrics.outliers import far_above_mean
-from companion.measurements.pending import unusable as unusable_features
+from companion.measurements import records
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
 from companion.publish.style import admonition, digits, items
@@ -134,7 +133,7 @@ def missing(
         "not-measured": not_measured(absent) or "Every model of this family was measured.",
         "cautions": cautions(measured),
         "older-code": admonition("Older code", items(older)),
-        "unusable": unusable([*unusable_features(family), *broken(experiment, family)]),
+        "unusable": unusable([*records.unusable(family), *broken(experiment, family)]),
     }
     return {name: note for name, note in notes.items() if note}
 
@@ -152,22 +151,3 @@ def cautions(measured: Sequence[Measurement]) -> str:
             "be far above the mean one without being an outlier of the kind that the paper means."
         )
     return admonition("To be kept in mind", items(notes))
-
-
-def regions(of_regions: Mapping[str, int]) -> dict[str, str]:
-    """The seven regions, and the share of the finetuned model's concepts that zero-shot has too.
-
-    ZS: zero-shot, FT: finetuned, SUP: supervised.
-    """
-    short = {"zero_shot": "ZS", "finetuned": "FT", "supervised": "SUP"}
-    cells = {}
-    for name, levels in REGIONS.items():
-        title = " ∩ ".join(short[level] for level in levels) + " only" * (len(levels) == 1)
-        cells["all three" if name == "all" else title] = str(of_regions[name])
-    return cells | {"of FT, in ZS (%)": share_of(of_regions, "finetuned", "zero_shot")}
-
-
-def share_of(of_regions: Mapping[str, int], level: str, other: str) -> str:
-    """The percentage of one level's concepts that another encodes too; n/a if it has none."""
-    whole = totals(of_regions)[level]
-    return f"{100 * shared(of_regions, level, other) / whole:.0f}" if whole else "n/a"

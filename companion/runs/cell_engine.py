@@ -2,19 +2,13 @@
 
 A kernel would be a process more to start for each notebook, and sockets to talk to it. What a cell
 shows, prints and raises is kept as a kernel keeps it; what it writes to the error output is not.
-
-Where a recorded measurement is broken, a cell is run statement by statement, and what needs the
-absent one is left out, see `what_it_can`.
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import contextlib
 import io
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -61,16 +55,6 @@ class _Printed(io.TextIOBase):
 class _Shell(InteractiveShell):
     displayhook_class = _Result
     display_pub_class = _Shown
-    #: Where what fails is left out, no traceback is made: that would read sources.
-    brief = False
-
-    def showtraceback(self, *args: Any, **options: Any) -> None:
-        """Keep the error that ended a cell, or with `brief` a statement."""
-        if self.brief:
-            kind, error = sys.exc_info()[:2]
-            self._showtraceback(kind, error, [])
-        else:
-            super().showtraceback(*args, **options)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         """Keep the error that ended a cell."""
@@ -79,11 +63,8 @@ class _Shell(InteractiveShell):
         )
 
 
-def engine(reads: Any, lost: list[str] | None = None) -> type[Engine]:
-    """Return the engine; ``reads.on`` says meanwhile whether a cell is running.
-
-    With a list ``lost`` a statement that fails is left out, and the list gets its error.
-    """
+def engine(reads: Any) -> type[Engine]:
+    """Return the engine; ``reads.on`` says meanwhile whether a cell is running."""
 
     class InThisProcess(Engine):  # type: ignore[misc]
         """Runs the cells until one fails."""
@@ -92,18 +73,11 @@ def engine(reads: Any, lost: list[str] | None = None) -> type[Engine]:
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
             """Run the code cells in order, and keep each one's outputs in it."""
             shell: Any = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-            if lost is not None:
-                shell.reset()  # it is the second try
-            shell.brief = lost is not None
             for number, cell in enumerate(c for c in nb_man.nb.cells if _has_code(c)):
                 _outputs.clear()
                 reads.on = True
                 with contextlib.redirect_stdout(_Printed()):
-                    if lost is None:
-                        done = shell.run_cell(cell.source, store_history=True).success
-                    else:
-                        lost.extend(what_it_can(shell, cell.source))
-                        done = True
+                    done = shell.run_cell(cell.source, store_history=True).success
                 reads.on = False
                 cell.execution_count = number + 1
                 cell.outputs = list(_outputs)
@@ -111,40 +85,6 @@ def engine(reads: Any, lost: list[str] | None = None) -> type[Engine]:
                     break
 
     return InThisProcess
-
-
-def what_it_can(shell: Any, source: str) -> list[str]:
-    """Run a cell's statements one by one; return the errors of those that failed.
-
-    A name that a failed statement was to bind or to change is taken away, so that what needs it
-    fails as well and shows nothing that is not so.
-    """
-    lost, statements, usual = [], list(_statements(source)), shell.ast_node_interactivity
-    for code, names in statements:
-        shell.ast_node_interactivity = usual if code is statements[-1][0] else "none"
-        if shell.run_cell(code).success:
-            continue
-        if _outputs and _outputs[-1].output_type == "error":
-            error = _outputs.pop()
-            lost.append(f"{error.ename}: {error.evalue}")
-        for name in names:
-            shell.user_ns.pop(name, None)
-    shell.ast_node_interactivity = usual
-    return lost
-
-
-def _statements(source: str) -> Iterator[tuple[str, set[str]]]:
-    """The statements of a cell, and the names that each binds or changes."""
-    lines = source.splitlines()
-    for one in ast.parse(source).body:
-        first = min(n.lineno for n in (one, *getattr(one, "decorator_list", ())))
-        nodes = list(ast.walk(one))
-        names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        names |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-        for node in nodes:  # what an item or an attribute is set of
-            if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
-                names |= {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
-        yield "\n".join(lines[first - 1 : one.end_lineno]), names
 
 
 def _has_code(cell: Any) -> bool:

@@ -7,22 +7,19 @@ has the rules, whose names profiles use to give memory and GPUs.
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import importlib.util
 import json
-import os
-import platform
-import shutil
 import signal
+import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.common import ROOT, alive, temporary_folder, write_text
+from analysis.common import ROOT, temporary_folder, write_text
 from analysis.features.store import default_folder
 from companion.runs.experiments import STATE, RunError
 from companion.runs.jobs import Call, Progress, attempt
@@ -36,36 +33,37 @@ def do_all(
     """Have Snakemake do jobs; returns what those that succeeded returned, by name.
 
     ``profile`` is a folder with a ``config.yaml``, ``places`` the number of jobs at a time instead
-    of the profile's, and ``config`` what the Snakefile's rules ask the cluster for.
+    of the profile's, and ``config`` what the Snakefile's rules ask the cluster for. What Snakemake
+    says goes to `LOG`.
     """
     if importlib.util.find_spec("snakemake") is None:
         raise RunError(
             "a profile needs Snakemake, which is not installed: pip install -e '.[grid]' (or "
             "'.[slurm]' with the executor for SLURM)."
         )
-    with _receipts() as folder:
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(default_folder()) as folder, LOG.open("w", encoding="utf-8") as log:
         receipts = {call.name: folder / f"{call.name.replace(' ', '/')}.json" for call in calls}
         for call in calls:
-            asked = receipts[call.name].with_suffix(".call")
-            write_text(asked, json.dumps(asdict(call)))
-        settings = [f"{name}={value}" for name, value in config.items()]
-        command = [
-            *map(str, receipts.values()),
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--directory",
-            str(ROOT),
-            "--profile",
-            str(profile),
-            "--keep-going",
-            "--nolock",
-            "--rerun-incomplete",
-            *(["--jobs", str(places)] if places else []),
-            "--config",
-            *settings,
-        ]
-        with _watched(Progress(what, len(calls)), receipts):
-            _snakemake(command)
+            write_text(receipts[call.name].with_suffix(".call"), json.dumps(asdict(call)))
+        words = [*receipts.values(), "--snakefile", ROOT / "Snakefile", "--directory", ROOT]
+        words += ["--profile", profile, "--keep-going", "--nolock", "--rerun-incomplete"]
+        words += ["--jobs", str(places)] if places else []
+        words += ["--config", *(f"{name}={value}" for name, value in config.items())]
+        snakemake = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *map(str, words)],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches it once, from here
+            preexec_fn=_end_with_parent,
+        )
+        try:
+            _watch(snakemake, Progress(what, len(calls)), receipts)
+        except BaseException:
+            snakemake.send_signal(signal.SIGINT)  # it ends its jobs
+            snakemake.wait()
+            raise
         done = {name: path for name, path in receipts.items() if path.is_file()}
         return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in done.items()}
 
@@ -76,81 +74,28 @@ def do(asked: Path, receipt: Path) -> None:
     write_text(receipt, json.dumps(attempt(call)))
 
 
-def _snakemake(command: Sequence[str]) -> None:
-    """Call Snakemake's command line as a function; what it says goes to `LOG`."""
-    from snakemake.cli import args_to_api, parse_args
-
-    interrupted = []
-
-    def interrupt(*_: Any) -> None:
-        interrupted.append(True)
-        raise KeyboardInterrupt  # Snakemake ends its jobs, and returns
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, interrupt)
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with (
-            contextlib.chdir(ROOT),
-            temporary_folder() as folder,
-            LOG.open("w", encoding="utf-8") as log,
-            contextlib.redirect_stderr(log),
-            contextlib.redirect_stdout(log),
-        ):
-            tempfile.tempdir = str(folder)  # or what it makes there would stay if it is killed
-            parser, options = parse_args(list(command))
-            args_to_api(options, parser)
-    except SystemExit:
-        pass  # which jobs are done is for the caller to see
-    finally:
-        tempfile.tempdir = None
-        for number, handler in before.items():  # Snakemake leaves its own
-            signal.signal(number, handler)
-    if interrupted:
-        raise KeyboardInterrupt
+def _end_with_parent() -> None:
+    """Have this process interrupted when the one that started it is gone, however it ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
 
-@contextlib.contextmanager
-def _watched(progress: Progress, receipts: Mapping[str, Path]) -> Iterator[None]:
-    """Meanwhile say of each job that it is finished, once its receipt is there."""
-    waiting, ended = dict(receipts), threading.Event()
-    for name in waiting:
+def _watch(
+    snakemake: subprocess.Popen[bytes], progress: Progress, receipts: Mapping[str, Path]
+) -> None:
+    """Until Snakemake ends, say of each job that it is finished once its receipt is there."""
+    for name in receipts:
         progress.began(name)
-
-    def look() -> None:
-        for name in [name for name, path in waiting.items() if path.is_file()]:
+    ended = False
+    while progress.running and not ended:
+        ended = snakemake.poll() is not None
+        for name in [name for name in progress.running if receipts[name].is_file()]:
             progress.ended(name, "finished")
-            del waiting[name]
-
-    def watch() -> None:
-        while not ended.wait(1):
-            look()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-        look()
-        for name in [*waiting]:
-            progress.ended(name, "FAILED")
-        progress.bar.close()
-
-
-@contextlib.contextmanager
-def _receipts() -> Iterator[Path]:
-    """A folder that all machines see, in the store; those of killed grids are removed."""
-    own = f".receipts-{platform.node()}-"
-    folder = default_folder() / f"{own}{os.getpid()}"
-    for old in default_folder().glob(f"{own}*"):
-        if not alive(int(old.name.removeprefix(own))):
-            shutil.rmtree(old, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.5)
+    for name in [*progress.running]:
+        progress.ended(name, "FAILED")
+    progress.bar.close()
+    snakemake.wait()
 
 
 if __name__ == "__main__":

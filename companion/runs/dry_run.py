@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 from analysis.common import aligned
-from analysis.families.registry import Model
 from analysis.images import sets
-from companion.measurements import atlas
-from companion.measurements.accuracies import GELU
 from companion.runs.grid import Plan
 
 #: Bytes of an image's label and row number.
@@ -43,21 +38,6 @@ def to_extract(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def weights_bytes(plan: Plan, left: Sequence[dict[str, Any]]) -> int:
-    """Bytes in float32 of the weights of all models that something is left to extract for.
-
-    Models of open_clip count whose number of parameters is published, whatever their activation.
-    """
-    names = {name for row in left for name in row["models"]}
-    sizes = {str(name).removesuffix(GELU): size for name, size in atlas.sizes().items()}
-
-    def parameters(model: Model) -> float:
-        return sizes.get((model.architecture or "").removesuffix(GELU), 0.0)
-
-    every = [model for family in plan.families for model in family.models if model.name in names]
-    return round(4e6 * sum(parameters(model) for model in every if model.weights))
-
-
 def describe(plan: Plan) -> str:
     """Say which jobs a plan comes to, for how many images, and how much disk they take."""
     left, measuring = to_extract(plan), plan.unrecorded()
@@ -74,26 +54,5 @@ def describe(plan: Plan) -> str:
     for row in left:
         counts = str(len(row["models"])), f"{row['images']:,}", f"{row['bytes'] / 1e6:,.0f}"
         table.append((row["family"], row["data"], *counts))
-    last = (
-        f"{sum(row['bytes'] for row in left) / 1e9:.1f} GB of disk for the features, and "
-        f"{weights_bytes(plan, left) / 1e9:.0f} GB of weights in float32, if none was fetched yet"
-    )
+    last = f"{sum(row['bytes'] for row in left) / 1e9:.1f} GB of disk for the features"
     return "\n".join([first, *aligned(table), last])
-
-
-def to_json(plan: Plan) -> str:
-    """What `describe` says, for programs."""
-    left = to_extract(plan)
-    measure = [
-        {"family": job.family, "data": job.data, "models": [model.name for model in models]}
-        for job, models in plan.unrecorded().items()
-    ]
-    data = {name: sum(map(len, lists)) for name, lists in plan.data.items()}
-    content = {
-        "extract": left,
-        "measure": measure,
-        "data": data,
-        "absent": dict(plan.absent),
-        "weights_bytes": weights_bytes(plan, left),
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False)

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, check_writable, fingerprint, remove_parts, sha256_of, write_text
 from analysis.features.store import default_folder
 from companion.runs import experiments, fingerprints, status
-from companion.runs.execute import check_parameters, show_as_written
+from companion.runs.execute import check_parameters
 from companion.runs.experiments import STATE, Run, RunError
 from companion.runs.fingerprints import Parts, Status
 from companion.runs.jobs import Call, alone, attempt, do_all
@@ -24,7 +23,6 @@ from companion.runs.process_pool import ProcessPool
 
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3
-EXECUTE = "companion.runs.execute:execute"
 #: What decides which features and live measurements there should be, beside the store.
 STORE_CODE = "from companion.runs import grid"
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
@@ -43,7 +41,9 @@ def bring_up_to_date(jobs: int = 2) -> int:
             if not failed or any(one.state == "failed" for one in failed):
                 break  # else features came or went meanwhile, and what read them is stale again
     if failed:
-        raise RunError(_report(failed, wanted))
+        lines = [f"  {one.run}: {one.why or one.state}" for one in failed]
+        first = f"{len(failed)} of {wanted} runs failed, so no book is built:"
+        raise RunError("\n".join([first, *lines]))
     return executed
 
 
@@ -52,15 +52,10 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
     prepare(experiments.possible_runs(), jobs)
     everything = experiments.all_runs()  # what was just measured is evidence, too
     _remove_leftovers(everything)
-    before = fingerprints.statuses(everything)
-    for one in before:
-        if not one.as_written:
-            show_as_written(one.run)
-    outdated = [one for one in before if one.state != "up to date"]
+    outdated = [s for s in fingerprints.statuses(everything) if s.state != "up to date"]
     ready = [one for one in outdated if one.parts]
     if ready:
-        done = do_all("runs", [_for_book(one.run, one.parts) for one in ready], jobs)
-        for name, why in done.items():
+        for name, why in do_all("runs", [_call(s.run, s.parts) for s in ready], jobs).items():
             _say_what_is_left_out(name, why)
     failed = [one for one in outdated if not one.parts]
     again = fingerprints.statuses(one.run for one in ready)
@@ -75,8 +70,7 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     out anew takes seconds. Raises RunError, after all others have finished, if a job failed.
     """
     reading = [run for run in runs if fingerprints.folders_in_store(run)]
-    read = fingerprints.families_read
-    families = {family.name: family for run in reading for family in read(run)}
+    families = {f.name: f for run in reading for f in fingerprints.families_read(run)}
     if not families or _known(families).exists():
         return
     from companion.runs import grid
@@ -98,66 +92,50 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     prepare([wanted])
     if not experiments.has_evidence(wanted):
         raise RunError(status.nothing_to_show(wanted))
-    if not given and output is None:
-        why = attempt(_for_book(wanted, fingerprints.parts(wanted)))
-        _say_what_is_left_out(str(wanted), why)
-        return wanted.output
-    output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-    arguments = _arguments(wanted, values, output, fingerprints.parts(wanted))
-    why = ProcessPool().call(EXECUTE, *arguments)
+    if given or output:  # no matter of the book's, so a failure is not noted
+        output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
+        call = _call(wanted, fingerprints.parts(wanted), values, output)
+        why = ProcessPool().call(call.function, *call.arguments)
+    else:
+        why = attempt(_call(wanted, fingerprints.parts(wanted)))
     _say_what_is_left_out(str(wanted), why)
-    return output
+    return output or wanted.output
 
 
 def _say_what_is_left_out(run: str, why: Sequence[str]) -> None:
-    """Say on the terminal that a run lacks results, and which files are the reason."""
+    """Say on the terminal that a run has no results, and which file is the reason."""
     if why:
-        print(f"{run} is without some results: {why[0]}", file=sys.stderr)
+        print(f"{run} is without its results: {why[0]}", file=sys.stderr)
 
 
 def check_output(output: Path | None) -> None:
     """Raise CompanionError if a notebook cannot be written there."""
-    if output is not None and output.suffix != ".ipynb":
-        raise RunError(f"--output must name an .ipynb file, got {output}.")
     if output is not None:
+        if output.suffix != ".ipynb":
+            raise RunError(f"--output must name an .ipynb file, got {output}.")
         check_writable(output)
 
 
-def _for_book(run: Run, made_from: Parts) -> Call:
-    """Executing a run with default parameters into the book."""
-    parameters: dict[str, Any] = {run.experiment.scope: run.subject}
-    arguments = _arguments(run, parameters, run.output, made_from)
-    return Call(str(run), EXECUTE, arguments, made_from)
-
-
-def _arguments(
-    run: Run, parameters: dict[str, Any], output: Path, made_from: Parts
-) -> tuple[Any, ...]:
-    names = run.experiment.name, run.subject
-    return (*names, parameters, str(output.absolute()), made_from)
+def _call(
+    run: Run, made_from: Parts, values: dict[str, Any] | None = None, output: Path | None = None
+) -> Call:
+    """Executing a run; without values for its parameters and a place: for the book."""
+    values, place = values or {run.experiment.scope: run.subject}, output or run.output
+    words = run.experiment.name, run.subject, values, str(place.absolute()), made_from
+    return Call(str(run), "companion.runs.execute:execute", words, made_from)
 
 
 def _known(families: Iterable[str]) -> Path:
     """Where it is remembered that nothing is to be done in the store: named by what decides it."""
-    sources = {path: path.read_text("utf-8") for path in import_closure(STORE_CODE)}
-    parts = {str(path): hash_of(source) for path, source in sources.items()}
-    parts |= {library: version_of(library) for library in libraries_of(sources.values())}
+    parts = fingerprints.code_and_libraries(STORE_CODE)
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
-    files = [
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix in (".json", ".yaml", ".csv", ".npy", ".zip") or "checkpoints" in path.parts
-    ]
-    parts |= {str(path): sha256_of(path) for path in files if path.is_file()}
-    kept = sorted(map(str, default_folder().rglob("*.safetensors")))  # sidecars have the checksums
+    files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
+    features = {*default_folder().rglob("*.safetensors")}  # their sidecars have the checksums
+    content = {path for path in {*files} - features if path.suffix not in (".lock", ".part")}
+    parts |= {str(path): sha256_of(path) for path in content}
+    kept = sorted(map(str, features))
     state = [parts, kept, sorted(families), os.environ.get("COMPANION_DATA")]
     return STATE / "store-up-to-date" / fingerprint(state)
-
-
-def _report(failed: Sequence[Status], wanted: int) -> str:
-    lines = [f"  {s.run}: {s.why or s.state}" for s in failed]
-    return "\n".join([f"{len(failed)} of {wanted} runs failed, so no book is built:", *lines])
 
 
 def _remove_leftovers(everything: Sequence[Run]) -> None:

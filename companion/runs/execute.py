@@ -15,12 +15,12 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from analysis.code import MEMORY
-from analysis.common import ROOT, sha256_of, temporary_folder, write_text
+from analysis.common import ROOT, temporary_folder, write_text
 from analysis.families import registry
 from analysis.families.registry import load_family
 from companion.measurements import records
@@ -31,10 +31,12 @@ from companion.runs.jobs import log_of
 
 Parameter = str | int | float | bool
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
-TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 ENGINE = "in this process"
 #: No number that a notebook takes is larger, in size.
 LARGEST = 1_000_000
+SIZE = Field(ge=-LARGEST, le=LARGEST)
+NUMBERS = {"int": Annotated[int, SIZE], "float": Annotated[float, SIZE]}
+TYPES: dict[str, Any] = {"str": str, "bool": bool, **NUMBERS}
 
 
 def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]:
@@ -60,16 +62,12 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
         if kind not in TYPES:
             raise RunError(f"parameter {name} cannot be set from the command line.{listed}")
         try:
-            value: Parameter = TypeAdapter(TYPES[kind]).validate_strings(text)
+            values[name] = TypeAdapter(TYPES[kind]).validate_strings(text)
         except ValidationError:
+            size = f" of at most {LARGEST:,} in size" * (kind in NUMBERS)
             raise RunError(
-                f"parameter {name} must be of type {kind}, got {text!r}.{listed}"
+                f"parameter {name} must be of type {kind}{size}, got {text!r}.{listed}"
             ) from None
-        if isinstance(value, int | float) and not abs(value) <= LARGEST:
-            raise RunError(
-                f"parameter {name} must be a number of at most {LARGEST:,}, got {text}.{listed}"
-            )
-        values[name] = value
     return values
 
 
@@ -87,38 +85,29 @@ def execute(
 
     `parameters` come from `check_parameters`, `made_from` from `fingerprints.parts`. Raises
     RunError if a cell fails or an undeclared file is read; the full log is then where the message
-    says. Where a recorded measurement is broken, a run for the book leaves out what fails: returns
-    why, a sentence for each such file.
+    says. Where a recorded measurement is broken, a run for the book that fails has no results:
+    returns why, a sentence for each such file.
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
     hidden = fingerprints.files_of_readers() if run.hides_readers else set()
     registry.HIDDEN |= {"reader"} if run.hides_readers else set()
-    notebook, lacks = _papermill(run, parameters, reads)
+    notebook, unsound = executed(run, parameters, reads)
     given = {ROOT / str(value) for value in parameters.values()}
     _check_reads(run, reads, made_from, given | hidden)  # opened, and seen by none
-    about = {"experiment": experiment, "subject": subject, "made_from": made_from}
-    about["source"] = sha256_of(run.experiment.notebook)
+    about: dict[str, Any] = {"experiment": experiment, "subject": subject, "made_from": made_from}
+    about["evidence"] = _evidence(notebook)
+    lacks = {"lacks": unsound} if unsound else {}
     experiments.write(Path(output), _canonical(run, notebook), about | lacks)
-    return lacks.get("lacks", [])
+    return unsound
 
 
-def show_as_written(run: Run) -> None:
-    """Let a current run show its notebook's code as it is now, comments included."""
-    notebook, about = experiments.executed(run), experiments.made(run)
-    source = run.experiment.notebook.read_text(encoding="utf-8")
-    code = [text for mark, text in experiments.cells(source)[1:] if "[markdown]" not in mark]
-    shown = [
-        cell
-        for cell in (notebook or {}).get("cells", [])
-        if cell["cell_type"] == "code" and "injected-parameters" not in cell["metadata"]["tags"]
-    ]
-    if notebook is None or len(shown) != len(code):
-        return
-    for cell, text in zip(shown, code, strict=True):
-        cell["source"] = text
-    about["source"] = sha256_of(run.experiment.notebook)
-    experiments.write(run.output, notebook, about)
+def _evidence(notebook: dict[str, Any]) -> list[str]:
+    """The kinds of evidence that an executed notebook's figures and tables rest on."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    notes = [output.get("metadata", {}).get("companion", {}) for output in outputs]
+    named = {kind.strip() for note in notes for kind in note.get("evidence", "").split(",")}
+    return [kind for kind in ("published", "recorded", "live") if kind in named]
 
 
 def _as_ipynb(source: Path) -> Any:
@@ -148,23 +137,17 @@ class Reads(set[tuple[str, str]]):
                 self.add((event, path))
 
 
-def in_this_process(
-    notebook: Path,
-    parameters: Mapping[str, Parameter],
-    reads: Any,
-    lost: list[str] | None = None,
-) -> Any:
+def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: Any) -> Any:
     """A percent notebook executed with papermill, its cells in this process.
 
-    ``reads.on`` says meanwhile whether a cell runs. Raises papermill's error if one fails, unless
-    there is a list ``lost``, which then gets the errors of what is left out.
+    ``reads.on`` says meanwhile whether a cell runs. Raises papermill's error if one fails.
     """
     import papermill
     from papermill.engines import papermill_engines
 
     from companion.runs.cell_engine import engine
 
-    papermill_engines.register(ENGINE, engine(reads, lost))
+    papermill_engines.register(ENGINE, engine(reads))
     with temporary_folder() as folder:
         os.environ["IPYTHONDIR"] = str(folder)  # nobody's settings reach the notebook
         return papermill.execute_notebook(
@@ -177,33 +160,32 @@ def in_this_process(
         )
 
 
-def _papermill(
+def executed(
     run: Run, parameters: Mapping[str, Parameter], reads: Reads
-) -> tuple[dict[str, Any], dict[str, list[str]]]:
+) -> tuple[dict[str, Any], list[str]]:
     """Execute with papermill, the cells in this process; RunError, with a log, if one fails.
 
-    Unless a recorded measurement is broken, and no parameter is set: then the notebook without what
-    fails, and under ``lacks`` what is wrong with the file.
+    Unless a recorded measurement is broken, and no parameter is set: then the notebook without any
+    results, and a sentence for each such file.
     """
     import nbformat
     from papermill.exceptions import PapermillExecutionError
 
-    source, lost, unsound = run.experiment.notebook, list[str](), list[str]()
+    source, unsound = run.experiment.notebook, list[str]()
     try:
         notebook = in_this_process(source, parameters, reads)
     except PapermillExecutionError as error:
         unsound = records.unsound(run.experiment.measurements)
+        what = f"{error.ename}: {error.evalue}"
         if not unsound or len(parameters) > 1:
-            what = f"{error.ename}: {error.evalue}"
             _fail(run, f"cell {error.exec_count}", what, error.traceback)
         reads.clear()  # the traceback read sources
-        notebook = in_this_process(source, parameters, reads, lost)
-        write_text(log_of(str(run)), "\n".join([f"{run}: left out", *unsound, "", *lost, ""]))
+        notebook = _as_ipynb(source)
+        write_text(log_of(str(run)), "\n".join([f"{run}: no results", *unsound, "", what, ""]))
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         _fail(run, "the kernel", what, [traceback.format_exc()])
-    lacks = {"lacks": unsound} if lost else {}
-    return dict(json.loads(nbformat.writes(notebook, split_lines=False))), lacks
+    return dict(json.loads(nbformat.writes(notebook, split_lines=False))), unsound
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
@@ -237,7 +219,9 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
     listed |= {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     for event, name in sorted(reads):
-        path = _source_of(Path(name))
+        path = Path(name)
+        if path.suffix == ".pyc":  # stands for the source that it was made of
+            path = path.parent.parent / f"{path.name.split('.')[0]}.py"
         if path in declared or (event != "open" and path in listed):
             continue
         of_python = (
@@ -255,13 +239,6 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
         )
 
 
-def _source_of(path: Path) -> Path:
-    """The .py file behind a cached .pyc, any other path as it is."""
-    if path.suffix == ".pyc" and path.parent.name == "__pycache__":
-        return path.parent.parent / f"{path.name.split('.')[0]}.py"
-    return path
-
-
 def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
     """Drop what differs between equal executions."""
     for number, cell in enumerate(notebook["cells"]):
@@ -270,16 +247,13 @@ def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
         if "outputs" in cell:
             cell["outputs"] = [_clean(output) for output in cell["outputs"]]
     if run.experiment.scope == "family":
-        _name_the_family(notebook["cells"], load_family(run.subject).title)
+        title = load_family(run.subject).title  # goes in front of the notebook's own
+        first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+        first["source"] = re.sub(
+            r"^# (\w)", lambda m: f"# {title}: {m[1].lower()}", first["source"]
+        )
     notebook["metadata"] = {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
     return notebook
-
-
-def _name_the_family(cells: list[dict[str, Any]], title: str) -> None:
-    """Put the family's name in front of the notebook's own title."""
-    first = next(cell for cell in cells if cell["cell_type"] == "markdown")
-    source = first["source"]
-    first["source"] = re.sub(r"^# (\w)", lambda m: f"# {title}: {m[1].lower()}", source)
 
 
 def _clean(value: Any) -> Any:

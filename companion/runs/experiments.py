@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from analysis.common import (
     suggestion,
     write_text,
 )
-from analysis.families.registry import Model, family_files, load_families, load_family
+from analysis.families.registry import Model, load_families, load_family
 from analysis.features.store import default_folder
 from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.records import live_path, recorded_path
@@ -73,6 +74,11 @@ class Experiment(Strict):
         """The percent-format source."""
         return NOTEBOOKS / f"{self.name}.py"
 
+    @property
+    def kinds(self) -> set[str]:
+        """The `evidence` whatever the data: experiments, ``accuracies``, ``features``, paths."""
+        return {kind.partition("--")[0] for kind in self.evidence}
+
     def shows(self, model: Model) -> bool:
         """Whether there is some of the `evidence` named in the header for a model.
 
@@ -114,7 +120,8 @@ class Run:
 
 def load_experiments() -> dict[str, Experiment]:
     """All experiments by name, in the order of their names."""
-    return {path.stem: _experiment(path) for path in sorted(NOTEBOOKS.glob("*.py"))}
+    paths = sorted(NOTEBOOKS.glob("*.py"))
+    return {path.stem: _described(path.stem, path.read_text(encoding="utf-8")) for path in paths}
 
 
 def all_runs() -> list[Run]:
@@ -130,39 +137,28 @@ def has_evidence(run: Run) -> bool:
 
 def possible_runs() -> list[Run]:
     """Each experiment for each of its subjects, whether there is evidence or not."""
-    families = load_families()
-    return [
-        Run(experiment, subject)
-        for experiment in load_experiments().values()
-        for subject in (
-            experiment.editions
-            if experiment.scope == "edition"
-            else [f.name for f in families.values() if f.edition in experiment.editions]
-        )
-    ]
+    experiments = load_experiments().values()
+    return [Run(one, subject) for one in experiments for subject in subjects_of(one)]
+
+
+def subjects_of(experiment: Experiment) -> Sequence[str]:
+    """The subjects of an experiment."""
+    if experiment.scope == "edition":
+        return experiment.editions
+    return [f.name for f in load_families().values() if f.edition in experiment.editions]
 
 
 def find_run(experiment: str, subject: str) -> Run:
     """The run of that experiment and subject; RunError lists what there is otherwise."""
-    wanted, there = (
-        load_experiments().get(experiment),
-        subject in {path.stem for path in family_files()},
-    )
-    if wanted and wanted.scope == "family" and there:  # without reading all other families
-        family = load_family(subject)
-        if family.edition in wanted.editions:
-            return Run(wanted, subject)
-    runs = possible_runs()
-    subjects = {run.subject: run for run in runs if run.experiment.name == experiment}
-    if not subjects:
-        known = dict.fromkeys(run.experiment.name for run in runs)
-        raise RunError(f"there is no experiment {experiment!r}: {suggestion(experiment, known)}.")
+    experiments = load_experiments()
+    if experiment not in experiments:
+        near = suggestion(experiment, experiments)
+        raise RunError(f"there is no experiment {experiment!r}: {near}.")
+    subjects = subjects_of(experiments[experiment])
     if subject not in subjects:
-        raise RunError(
-            f"experiment {experiment} does not run for {subject!r}: "
-            f"{suggestion(subject, subjects)}."
-        )
-    return subjects[subject]
+        near = suggestion(subject, subjects)
+        raise RunError(f"experiment {experiment} does not run for {subject!r}: {near}.")
+    return Run(experiments[experiment], subject)
 
 
 def of_checkpoints(chapter: str) -> Experiment:
@@ -178,22 +174,25 @@ def of_checkpoints(chapter: str) -> Experiment:
 def made(run: Run) -> dict[str, Any]:
     """What the executed notebook on disk says of itself; empty if damaged or edited by hand.
 
-    ``made_from``: what from, part by part; ``source``: checksum of the notebook that it shows.
+    ``made_from``: what from, part by part; ``evidence``: the kinds of evidence behind its results.
     """
     try:
-        text = run.output.read_text(encoding="utf-8")
+        return _made(run.output, run.output.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@cache
+def _made(path: Path, changed: int) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
         metadata = json.loads("{" + text[text.rindex('\n "metadata": {') :])["metadata"]
         about = dict(metadata["companion"])
         unsigned = text.replace(about["content"], UNSIGNED)
         intact = hashlib.sha256(unsigned.encode()).hexdigest() == about["content"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return {}
     return about if intact and isinstance(about.get("made_from"), dict) else {}
-
-
-def executed(run: Run) -> dict[str, Any] | None:
-    """The executed notebook on disk, if it is as it was written."""
-    return dict(json.loads(run.output.read_text(encoding="utf-8"))) if made(run) else None
 
 
 def write(path: Path, notebook: dict[str, Any], about: dict[str, Any]) -> None:
@@ -243,10 +242,6 @@ def _is_there(kind: str, model: Model) -> bool:
     name, data = model.name, data or "*"
     places = (place(name, data, cast(Any, experiment)) for place in (recorded_path, live_path))
     return any(any(path.parent.glob(path.name)) for path in places)
-
-
-def _experiment(path: Path) -> Experiment:
-    return _described(path.stem, path.read_text(encoding="utf-8"))
 
 
 @cache

@@ -2,49 +2,41 @@
 
 A run depends on its notebook, its family file, the files it declares to read, exactly those of our
 modules that it imports, directly or not, and the versions of the libraries that these import. Code
-counts by what it does (`analysis.code.hash_of`), a family by what its file says, a notebook's texts
-word for word, since they are shown. The executed notebook carries these parts, so that anyone can
+counts by what it does (`analysis.code.hash_of`), all else word for word, a notebook since it is
+shown. The executed notebook carries these parts, so that anyone can
 ask why it is stale; nothing else is noted anywhere.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Literal
-
-import yaml
 
 from analysis.code import hash_of, import_closure, libraries_of, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
 from companion.measurements.records import FOLDER, code_parts
-from companion.runs.experiments import Run, RunError, cells, header, made
+from companion.runs.experiments import Run, RunError, made
 from companion.runs.jobs import read_failure
 
 #: Changes when `execute` writes runs differently.
-FORMAT = "3"
+FORMAT = "4"
 
 Parts = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands, and why; ``parts`` is what it would be made from now.
-
-    ``as_written``: whether one that is up to date shows its notebook's comments as they are now.
-    """
+    """Where a run stands, and why; ``parts`` is what it would be made from now."""
 
     run: Run
     state: Literal["up to date", "stale", "missing", "failed", "not measured"]
     why: str = ""
     parts: Parts = field(default_factory=dict, repr=False)
-    as_written: bool = True
 
 
 def statuses(runs: Iterable[Run]) -> list[Status]:
@@ -58,11 +50,9 @@ def _status(run: Run, code: dict[str, Parts]) -> Status:
         now = parts(run, code)
     except RunError as error:  # a declared file is missing, say
         return Status(run, "failed", str(error))
-    found = made(run)
-    made_from = found.get("made_from")
+    made_from = made(run).get("made_from")
     if made_from == now:
-        as_written = found.get("source") == sha256_of(run.experiment.notebook)
-        return Status(run, "up to date", parts=now, as_written=as_written)
+        return Status(run, "up to date", parts=now)
     failure = read_failure(str(run))
     if failure.get("made_from") == fingerprint(now):
         return Status(run, "failed", str(failure["message"]), now)
@@ -82,8 +72,7 @@ def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
     code, name = {} if code is None else code, run.experiment.name
     if name not in code:
         code[name] = _code_parts(run)
-    found = dict(code[name])
-    found |= {_shown(path): file_hash(path) for path in declared_files(run)}
+    found = code[name] | {_shown(path): sha256_of(path) for path in declared_files(run)}
     for path in from_store(run):
         kind = "weights" if path.suffix == ".safetensors" else "store"
         found[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
@@ -97,42 +86,24 @@ def _code_parts(run: Run) -> Parts:
     that pages show: they say if a recorded one was taken with other code.
     """
     path = run.experiment.notebook
-    source = path.read_text(encoding="utf-8")
     try:
-        modules = {p: p.read_text(encoding="utf-8") for p in import_closure(source)}
-        found = {_shown(path): _notebook_hash(source, path.name)}
-        found |= {_shown(module): hash_of(text) for module, text in modules.items()}
+        found = code_and_libraries(path.read_text(encoding="utf-8"))
         for measured in run.experiment.measurements:
             found |= code_parts(measured)
-        libraries = libraries_of([source, *modules.values()])
     except SyntaxError as error:
         raise RunError(
             f"{_shown(path)}, or a module that it imports, is not valid Python: {error.msg}, in "
             f"the line {(error.text or '').strip()!r}."
         ) from None
+    return found | {_shown(path): sha256_of(path)}
+
+
+def code_and_libraries(source: str) -> Parts:
+    """Modules of ours that Python ``source`` imports, by what they do; all libraries' versions."""
+    modules = {path: path.read_text(encoding="utf-8") for path in import_closure(source)}
+    found = {_shown(path): hash_of(text) for path, text in modules.items()}
+    libraries = libraries_of([source, *modules.values()])
     return found | {library: version_of(library) for library in libraries}
-
-
-def _notebook_hash(source: str, name: str) -> str:
-    """Hash of a percent notebook: code cells by what they do, texts and parameters as shown."""
-    as_shown = ("[markdown]", "parameters")
-    content = [
-        (mark, text if any(word in mark for word in as_shown) else hash_of(text))
-        for mark, text in cells(source)[1:]
-    ]
-    return fingerprint([header(source, name), content])
-
-
-def file_hash(path: Path) -> str:
-    """Hash of a declared file: of what YAML says, of any other's bytes."""
-    content = sha256_of(path)
-    return _hash_of_yaml(path, content) if path.suffix == ".yaml" else content
-
-
-@cache
-def _hash_of_yaml(path: Path, content: str) -> str:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return fingerprint(json.dumps(yaml.load(path.read_bytes(), loader), default=str))
 
 
 def declared_files(run: Run) -> list[Path]:
@@ -141,10 +112,9 @@ def declared_files(run: Run) -> list[Path]:
     Raises RunError for a pattern that matches no file.
     """
     found = [path for folder in recorded(run) for path in sorted(folder.glob("*.json"))]
+    hidden = files_of_readers() if run.hides_readers else set()
     for pattern in run.reads:
-        matches = sorted(path for path in ROOT.glob(pattern) if path.is_file())
-        if run.hides_readers:
-            matches = [path for path in matches if path not in files_of_readers()]
+        matches = sorted(path for path in {*ROOT.glob(pattern)} - hidden if path.is_file())
         if not matches:
             raise RunError(
                 f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
@@ -202,13 +172,6 @@ def _models(run: Run) -> list[Model]:
 def code_version(made_from: Parts) -> str:
     """Eight digits that change when the notebook or a module that it imports does."""
     return fingerprint({k: v for k, v in made_from.items() if k.endswith(".py")})[:8]
-
-
-def inputs(run: Run) -> list[Path]:
-    """The files that a run reads: its notebook, its modules, declared files, the store's files."""
-    source = run.experiment.notebook.read_text(encoding="utf-8")
-    modules = import_closure(source)
-    return [run.experiment.notebook, *modules, *declared_files(run), *from_store(run)]
 
 
 def _shown(path: Path) -> str:

@@ -12,17 +12,16 @@ The jobs are done on this machine (`jobs`) or, with a profile, by Snakemake else
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from analysis.common import ROOT, CompanionError, suggestion
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
-from analysis.features import store
 from analysis.features.plan import head_is_current, is_current
 from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
@@ -33,7 +32,6 @@ from companion.runs.experiments import RunError
 from companion.runs.jobs import Call, do_all, read_failure
 from companion.runs.options import Choice
 
-Kind = Literal["features", "measure"]
 PROFILES = ROOT / "profiles"
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
 #: What an edition computes on, where no data set is named.
@@ -54,7 +52,7 @@ MEASURED: dict[Edition, tuple[Experiment, ...]] = {
 class Job:
     """Extracting or measuring one data set by one family."""
 
-    kind: Kind
+    kind: str  # features or measure
     family: str
     data: str
 
@@ -63,9 +61,8 @@ class Job:
 
     def call(self, choice: Choice) -> Call:
         """What does it: a function that returns why it went on without a model, by model."""
-        function = "extract" if self.kind == "features" else "measure"
-        given = choice.model_dump(mode="json"), self.family, self.data
-        return Call(str(self), f"companion.runs.grid:{function}", given)
+        words = choice.model_dump(mode="json"), self.family, self.data
+        return Call(str(self), f"companion.runs.grid:{self.kind}", words)
 
 
 @dataclass(frozen=True)
@@ -88,44 +85,26 @@ class Plan:
 
     def lacking(self) -> dict[Job, list[Model]]:
         """The jobs that extract, with the models whose features or heads are not current."""
-        found = {
-            Job("features", family.name, name): [
-                model for model in self.choice.of(family) if self._lacks(model, lists)
-            ]
-            for family in self.families
-            for name, lists in self.data.items()
-        }
-        return {job: models for job, models in found.items() if models}
-
-    def _lacks(self, model: Model, lists: Sequence[ImageList]) -> bool:
-        settings = self.choice.settings(progress=False)
-        return not all(
-            is_current(model, one, settings) and head_is_current(model, one) for one in lists
-        )
+        settings, jobs = self.choice.settings(), dict[Job, list[Model]]()
+        for family, (name, lists) in itertools.product(self.families, self.data.items()):
+            for model in self.choice.of(family):
+                if not all(
+                    is_current(model, images, settings) and head_is_current(model, images)
+                    for images in lists
+                ):
+                    jobs.setdefault(Job("features", family.name, name), []).append(model)
+        return jobs
 
     def unrecorded(self) -> dict[Job, list[Model]]:
         """The jobs that measure what is in the store of these data sets and not recorded."""
-        found: dict[Job, list[Model]] = {}
+        jobs: dict[Job, list[Model]] = {}
         here = {images.name for images in self.images}
         for family in self.families if self.choice.records else ():
             for one in pending.jobs(family, experiments=MEASURED.get(self.choice.edition)):
                 chosen = one.model in self.choice.of(family) and here & {*one.parts}
                 if chosen and not pending.is_recorded(one):
-                    found.setdefault(Job("measure", family.name, one.data), []).append(one.model)
-        return found
-
-    def without_head(self) -> dict[str, str]:
-        """Models whose images show concepts that cannot be looked for, with a sentence on each."""
-        here = {images.name for images in self.images}
-        found: dict[str, str] = {}
-        for family in self.families if self.choice.records else ():
-            for one in pending.waiting_for_concepts(family):
-                if one.model in self.choice.of(family) and here & {*one.parts}:
-                    try:
-                        one.head()
-                    except store.StoreError as error:
-                        found[one.model.name] = str(error)
-        return found
+                    jobs.setdefault(Job("measure", family.name, one.data), []).append(one.model)
+        return jobs
 
 
 def plan(choice: Choice) -> Plan:
@@ -139,12 +118,9 @@ def plan(choice: Choice) -> Plan:
             "the grid is to record measurements and not to take any: leave out one of both."
         )
     data: dict[str, Sequence[ImageList]] = {}
-    absent: dict[str, str] = {}
+    absent = {text: why for text in _texts(choice) if (why := pending.why_absent(text))}
     for text in _texts(choice):
-        why = pending.why_absent(text)
-        if why:
-            absent[text] = why
-        else:
+        if text not in absent:
             lists = find.find(text, accept_counts=choice.accept_counts)
             data[lists[0].name if len(lists) == 1 else text] = lists
     families = _families(choice)
@@ -168,27 +144,22 @@ def _families(choice: Choice) -> tuple[Family, ...]:
     if not wanted:
         first = "run `companion families zoo`" if choice.edition == "zoo" else "add one"
         raise RunError(f"the edition {choice.edition} has no family: {first} first.")
-    for name in wanted:
-        if name not in known:
-            near = suggestion(name, known)
-            raise RunError(f"the edition {choice.edition} has no family {name!r}: {near}.")
+    _check(wanted, known, f"the edition {choice.edition} has no family")
     models = {model.name: model for name in wanted for model in known[name].models}
-    of = ", ".join(choice.families) or f"of the edition {choice.edition}"
+    _check(choice.models, models, "the families that are chosen have no model")
     for name in choice.models:
-        if name not in models:
-            near = suggestion(name, models)
-            raise RunError(f"the families {of} have no model {name!r}: {near}.")
         if not models[name].loadable:
             raise RunError(
                 f"{name} has no public weights, so it cannot be extracted: leave it out."
             )
-    for name in choice.families:
-        if not choice.of(known[name]):
-            raise RunError(
-                f"the family {name} has none of the models {', '.join(choice.models)}: leave it "
-                "out, or name one of its models, too."
-            )
     return tuple(known[name] for name in wanted if choice.of(known[name]))
+
+
+def _check(names: Iterable[str], known: Iterable[str], has_none: str) -> None:
+    """Raise RunError for a name that is not known."""
+    for name in names:
+        if name not in known:
+            raise RunError(f"{has_none} {name!r}: {suggestion(name, known)}.")
 
 
 # Doing it
@@ -212,7 +183,6 @@ def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
         waiting = list(find_jobs())
         problems += _do("grid", waiting, plan.choice, cores, folder) if waiting else []
         done += len(waiting)
-    problems += [f"measure: {why}" for why in plan.without_head().values()]
     if problems:
         raise IncompleteError(
             f"the grid of {done} jobs is not done, or not for all models; the same command goes on "
@@ -254,26 +224,20 @@ def _do(
     """Have jobs done; returns a sentence on each that failed, and on each model left out."""
     calls = [job.call(choice) for job in jobs]
     if profile is None:
-        left_out = do_all(what, calls, _at_a_time(jobs[0].kind, choice, cores))
+        places = cores or os.cpu_count() or 1
+        if jobs[0].kind == "features":  # of which each has threads that decode, and waits for a GPU
+            places = max(1, places // choice.workers)
+        left_out = do_all(what, calls, places)
     else:
         asked = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
         left_out = cluster.do_all(what, calls, profile, cores, asked)
-    problems: list[str] = []
-    for call in calls:
-        failure = read_failure(call.name).get("message", f"it was not begun, see {cluster.LOG}")
-        left = left_out.get(call.name)
-        problems += [f"{call.name}: {failure.splitlines()[0]}"] if left is None else []
-        problems += [f"{call.name}, left out: {_about(*one)}" for one in (left or {}).items()]
+    problems = [
+        f"{name}, left out: {_about(*one)}" for name in left_out for one in left_out[name].items()
+    ]
+    for name in [call.name for call in calls if call.name not in left_out]:
+        failure = read_failure(name).get("message", f"it was not begun, see {cluster.LOG}")
+        problems.append(f"{name}: {failure.splitlines()[0]}")
     return problems
-
-
-def _at_a_time(kind: Kind, choice: Choice, cores: int | None) -> int:
-    """How many jobs go side by side here: one that extracts has a GPU, and workers that decode."""
-    places = cores or os.cpu_count() or 1
-    if kind == "measure":
-        return places
-    gpus = places if choice.device == "cpu" else max(1, _gpus_here())
-    return max(1, min(gpus, places // choice.workers))
 
 
 def _about(model: str, why: str) -> str:
@@ -283,34 +247,27 @@ def _about(model: str, why: str) -> str:
 def profile_folder(name: str) -> Path | None:
     """The folder of a profile; None for this machine."""
     folder = PROFILES / name if (PROFILES / name).is_dir() else Path(name)
-    if name != "local" and not (folder / "config.yaml").is_file():
+    if name == "local":
+        return None
+    if not (folder / "config.yaml").is_file():
         names = ", ".join(["local", *sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))])
         raise RunError(
             f"there is no profile {name!r}: known are {names}; else name a folder that holds a "
             "config.yaml of Snakemake."
         )
-    return None if name == "local" else folder
-
-
-def _gpus_here() -> int:
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return len(visible.split(",")) if visible else len(listed.stdout.splitlines())
+    return folder
 
 
 # What a job does
 
 
-def extract(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
+def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     """Extract for all models that can be had; returns why for the others.
 
     ``choice`` is one as JSON. Raises RunError if no model is left.
     """
     from analysis.features.devices import gpu
-    from analysis.features.extract import extract as extract_features
+    from analysis.features.extract import extract
 
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     named = (data,) if data in _texts(wanted) else wanted.data  # a folder has another name
@@ -321,8 +278,8 @@ def extract(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
         left_out.setdefault(model.name, str(error))
 
     with gpu(wanted.device) as device:
-        settings = wanted.model_copy(update={"device": device}).settings(progress=False)
-        extract_features(models, whole.data[data], settings, onerror=leave_out)
+        settings = wanted.model_copy(update={"device": device}).settings()
+        extract(models, whole.data[data], settings, onerror=leave_out)
     if models and len(left_out) == len(models):
         raise RunError("no model is left: " + "; ".join(_about(*one) for one in left_out.items()))
     return left_out
@@ -338,8 +295,7 @@ def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     for one in pending.jobs(whole, experiments=MEASURED.get(wanted.edition)):
         if one.data == data and one.model in wanted.of(whole) and not is_done(one):
             try:
-                write = records.write if wanted.records else records.write_live
-                write(from_store.measure(one))
+                (records.write if wanted.records else records.write_live)(from_store.measure(one))
             except CompanionError as error:
                 left_out[one.model.name] = str(error)
     return left_out

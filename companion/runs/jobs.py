@@ -11,9 +11,7 @@ import json
 import os
 import platform
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,12 +69,10 @@ class Progress:
     """One line of how many jobs are done and which are running; a line for each elsewhere."""
 
     def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done, self.start = what, total, 0, time.monotonic()
         self.running: list[str] = []
         self.stream = sys.stderr  # which may be another when a line is written
-        shown = self.stream.isatty()
-        self.bar = tqdm(total=total, desc=what, unit="job", leave=True, disable=not shown)
-        self.what, self.total, self.done, self.plain = what, total, 0, not shown
-        self.start = time.monotonic()
+        self.bar = tqdm(total=total, desc=what, unit="job", disable=not self.stream.isatty())
 
     def began(self, name: str) -> None:
         """Say that a job is running."""
@@ -92,7 +88,7 @@ class Progress:
 
     def _show(self, event: str) -> None:
         self.bar.set_postfix_str(", ".join(self.running))
-        if self.plain:
+        if self.bar.disable:
             counted = f"{self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
             print(f"{self.what}: {counted}: {event}", file=self.stream, flush=True)
 
@@ -100,7 +96,7 @@ class Progress:
 def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
     """Do jobs, so many at a time; returns what those that succeeded returned, by name.
 
-    A failure is noted (`read_failure`). Ctrl-C and SIGTERM end what runs and let nothing begin.
+    A failure is noted (`read_failure`). An interrupt ends what runs and lets nothing begin.
     """
     pool, progress, done = ProcessPool(), Progress(what, len(calls)), dict[str, Any]()
 
@@ -112,7 +108,7 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
         except CompanionError:
             progress.ended(call.name, "FAILED")
 
-    with ThreadPoolExecutor(places) as threads, _sigterm_as_interrupt():
+    with ThreadPoolExecutor(places) as threads:
         try:
             for one in [threads.submit(do, call) for call in calls]:
                 one.result()
@@ -121,19 +117,6 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
             threads.shutdown(cancel_futures=True)
             progress.bar.close()
     return done
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM stop this process as Ctrl-C does; only the main thread can say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def attempt(call: Call, pool: ProcessPool | None = None) -> Any:
@@ -162,12 +145,8 @@ def read_failure(job: str) -> dict[str, Any]:
 
 def log_of(job: str) -> Path:
     """Where the full log of a failed attempt lies."""
-    return STATE / "logs" / f"{_slug(job)}.log"
+    return STATE / "logs" / re.sub(r"[^\w.-]+", "-", f"{job}.log")
 
 
 def _failure(job: str) -> Path:
-    return STATE / "failures" / f"{_slug(job)}.json"
-
-
-def _slug(job: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", job)
+    return STATE / "failures" / f"{log_of(job).stem}.json"

@@ -35,38 +35,28 @@ if TYPE_CHECKING:
     from analysis.images.imagelist import ImageList
 
 
-def option(
-    help: str,
-    default: Any = ...,
-    *,
-    placed: bool = False,
-    short: str = "",
-    metavar: str | tuple[str, str] | None = None,
-    flag: str = "",
-    names: Callable[[], Iterable[str]] | None = None,
-    least: int | None = None,
-) -> Any:
-    """Declare an option, required if it has no default; ``placed``: given by its place, no dashes.
+def option(help: str, default: Any = ..., *, least: int | None = None, **about: Any) -> Any:
+    """Declare an option, required if it has no default; ``least`` is the smallest number allowed.
 
-    ``flag`` is what is typed, if not the field's name; ``names`` gives what a shell completes with;
-    ``least`` is the smallest number allowed.
+    ``about``: ``placed``, it is given by its place, without dashes; ``short``, one dash and letter;
+    ``flag``, what is typed, if not the field's name; ``names``, gives what a shell completes with.
     """
-    about: dict[str, Any] = {"placed": placed, "short": short, "metavar": metavar, "flag": flag,
-                             "names": names}  # fmt: skip
     return Field(default, description=help, ge=least, json_schema_extra=about)
+
+
+#: What a command does; returns its exit status, None for 0.
+Do = Callable[..., int | None]
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A command: the function that does it, with examples; ``needs`` is what takes torch.
+    """A command: the function that does it, whose docstring ends with a paragraph of examples.
 
-    ``extras`` are those of this package that it then takes; ``checkout`` says that it works in one
-    alone.
+    ``extras`` are those of this package that it takes where a library is missing; ``checkout`` says
+    that it works in a checkout alone.
     """
 
-    do: Callable[..., int]
-    examples: tuple[str, ...]
-    needs: str = ""
+    do: Do
     extras: str = "extract"
     checkout: bool = False
 
@@ -74,11 +64,11 @@ class Verb:
 VERBS: dict[str, Verb] = {}
 
 
-def verb(*examples: str, **more: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def verb(**more: Any) -> Callable[[Do], Do]:
     """Make a command of a function; its parameters are its options, or models of some."""
 
-    def register(do: Callable[..., int]) -> Callable[..., int]:
-        VERBS[do.__name__] = Verb(do, examples, **more)
+    def register(do: Do) -> Do:
+        VERBS[do.__name__] = Verb(do, **more)
         return do
 
     return register
@@ -92,15 +82,20 @@ def family_names() -> list[str]:
     return [path.stem for path in family_files()]
 
 
+def chapters() -> list[str]:
+    """Names of the notebooks that run for a single family."""
+    return [one.name for one in load_experiments().values() if one.scope == "family"]
+
+
+def families_of_readers() -> Iterable[str]:
+    """Names of the families that readers have added."""
+    return load_families("reader")
+
+
 Experiment = Annotated[str, option("a notebook's name", placed=True, names=load_experiments)]
-Chapter = Annotated[str, option("a notebook's name", placed=True, names=lambda: (
-    one.name for one in load_experiments().values() if one.scope == "family"
-))]  # fmt: skip
+Chapter = Annotated[str, option("a notebook's name", placed=True, names=chapters)]
 FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
-ReaderFamily = Annotated[
-    str, option("a family of yours", placed=True, names=lambda: load_families("reader"))
-]
-Quiet = Annotated[bool, option("no progress", short="-q")]
+ReaderFamily = Annotated[str, option("a family of yours", placed=True, names=families_of_readers)]
 Json = Annotated[bool, option("machine-readable", flag="--json")]
 
 
@@ -108,7 +103,7 @@ class Parameters(Strict):
     """What a notebook is run with, and to where."""
 
     parameter: tuple[tuple[str, str], ...] = option(
-        "set a parameter of the notebook", (), short="-p", metavar=("NAME", "VALUE")
+        "set a parameter of the notebook", (), short="-p"
     )
     output: Path | None = option("write the executed notebook there", None, short="-o")
 
@@ -120,13 +115,12 @@ class Machine(Strict):
     batch_size: int = option("images at a time (128)", 128, least=1)
     workers: int = option("threads that decode images (one per core)", os.cpu_count() or 4, least=1)
 
-    def settings(self, *, progress: bool) -> Settings:
+    def settings(self) -> Settings:
         """How features are extracted: those of these options that say so."""
         from analysis.features.plan import Settings
 
         known = {field.name for field in dataclasses.fields(Settings)}
-        given: dict[str, Any] = {name: value for name, value in self if name in known}
-        return Settings(**given, progress=progress)
+        return Settings(**{name: value for name, value in self if name in known})
 
 
 class Computing(Machine):
@@ -134,9 +128,9 @@ class Computing(Machine):
 
     precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
     accept_counts: bool = option(
-        "take an incomplete or altered copy of a published set as it is; what is measured on it "
-        "says so", False,
-    )  # fmt: skip
+        "take a copy of a published set that is incomplete or altered; what is measured says so",
+        False,
+    )
 
 
 class Extraction(Computing):
@@ -145,8 +139,10 @@ class Extraction(Computing):
     data: tuple[str, ...] = option(
         "pocket (the test images of all styles), pocket-STYLE-SPLIT, imagenet, its shifts, broden "
         "or grid (all of these; `companion status --data` lists them), or a folder of images, in "
-        "subfolders by class or not", (), metavar="DATA", names=lambda: ["pocket", "grid"],
-    )  # fmt: skip
+        "subfolders by class or not",
+        (),
+        names=lambda: ["pocket", "grid"],
+    )
     without_labels: bool = option(
         "take all images of a folder, its subfolders for no classes", False
     )
@@ -161,26 +157,20 @@ class Extraction(Computing):
         return find_all(self.data, accept_counts=accept, without_labels=without)
 
     def extracted(
-        self,
-        models: Sequence[Model],
-        data: Sequence[ImageList],
-        quiet: bool,
-        checkpoint: Path | None = None,
+        self, models: Sequence[Model], data: Sequence[ImageList], checkpoint: Path | None = None
     ) -> Iterator[str]:
         """Extract the features of data sets; yields their paths, with what was left out."""
         from analysis.features.extract import extract
 
-        settings = self.settings(progress=not quiet)
         for images in data:
             for path in (store.features_path(model.name, images.name) for model in models):
                 with contextlib.suppress(store.StoreError):
-                    was = store.read_sidecar(path)["precision"]
-                    if was != settings.precision:
-                        yield f"{path} is there in {was}: made anew in {settings.precision}"
-        for path in extract(models, data, settings, checkpoint=checkpoint):
+                    before = store.read_sidecar(path)["precision"]
+                    if before != self.precision:
+                        yield f"{path} is there in {before}: made anew in {self.precision}"
+        for path in extract(models, data, self.settings(), checkpoint=checkpoint):
             left_out = store.read_features(path).sidecar["data"]["left_out"]
-            about = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
-            yield f"{path}{about}"
+            yield str(path) + f" ({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out)
 
 
 class Probing(Machine):
@@ -188,8 +178,9 @@ class Probing(Machine):
 
     checkpoint: str = option(
         "a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a timm model, or a "
-        "file of weights", placed=True,
-    )  # fmt: skip
+        "file of weights",
+        placed=True,
+    )
     images: str = option("a folder of them, in folders or not; labels are not looked at")
     architecture: str | None = option("of a file that does not say it: open_clip's or timm's", None)
     html: Path | None = option("write the report there", None)
@@ -201,42 +192,38 @@ class Probing(Machine):
 class Description(Strict):
     """What may be said about a checkpoint so that it need not be guessed."""
 
-    architecture: str | None = option(
-        "of a file of weights, as open_clip or timm calls it", None, metavar="ARCH"
-    )
+    architecture: str | None = option("of a file of weights, as open_clip or timm calls it", None)
     level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
         "how it was trained", None
     )
-    pretraining: str | None = option("what it was trained on, in words", None, metavar="TEXT")
+    pretraining: str | None = option("what it was trained on, in words", None)
     head: HeadKind | None = option(
-        "where the classifier comes from: class names (zero_shot), the checkpoint (own), nowhere "
-        "(none)", None,
-    )  # fmt: skip
+        "the classifier is made of class names (zero_shot), in the checkpoint (own), or none", None
+    )
     classes: str | None = option(
-        "class names of the head, one a line, or imagenet (default: the names of the data set's "
-        "subfolders)", None, metavar="FILE",
-    )  # fmt: skip
+        "a file of the head's class names, one a line, or imagenet (default: the names of the data "
+        "set's subfolders)",
+        None,
+    )
     layer: OwnLayer | None = option(
-        "features before the projection of CLIP's vision transformer, where finetuned models end, "
-        "not behind it", None,
-    )  # fmt: skip
+        "take a vision transformer of CLIP before its projection, where finetuned models end", None
+    )
     templates: str | None = option(
-        "texts with {} for the name, one a line, or imagenet for OpenAI's 80", None, metavar="FILE"
+        "a file of texts with {} for the name, one a line, or imagenet for OpenAI's 80", None
     )
 
 
 class Wish(Description):
     """What a reader asks for: a checkpoint as a family, or as a model of one."""
 
-    name: str = option("of the family", placed=True, metavar="NAME")
+    name: str = option("of the family", placed=True)
     checkpoint: str = option(
         "open_clip's ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, a timm model, a file of weights, "
-        "a model of the book, or random", placed=True, metavar="CHECKPOINT",
-    )  # fmt: skip
-    title: str | None = option("the family's name on the pages (default: the checkpoint's)", None)
-    model: str | None = option(
-        "the model's name; needed to add to a family of yours", None, metavar="MODELNAME"
+        "a model of the book, or random",
+        placed=True,
     )
+    title: str | None = option("the family's name on the pages (default: the checkpoint's)", None)
+    model: str | None = option("the model's name; needed to add to a family of yours", None)
     replace: bool = option("write a family of yours anew (with --model: that model)", False)
 
 
@@ -258,9 +245,10 @@ class Choice(Computing):
     workers: int = option("threads of a job that decode images (8)", 8, least=1)
     measure: bool = option("extract only; measure and update the book later", True)
     record: bool | None = option(
-        "write measurements to data/measurements/, or leave them to the build of the book, which "
-        "takes them from the features (--record for paper and zoo, else --no-record)", None,
-    )  # fmt: skip
+        "write measurements to data/measurements/, or leave them to the build of the book "
+        "(--record for paper and zoo, else --no-record)",
+        None,
+    )
 
     @property
     def records(self) -> bool:

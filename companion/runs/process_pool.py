@@ -27,22 +27,7 @@ from typing import Any
 from analysis.common import ROOT, CompanionError, about_disk
 
 #: What takes long to import, and is the same for all.
-LOADED = [
-    "IPython",
-    "jupytext",
-    "matplotlib.backends.backend_svg",
-    "matplotlib.pyplot",
-    "nbformat",
-    "numba",
-    "numpy",
-    "pandas",
-    "papermill",
-    "pydantic",
-    "scipy.stats",
-    "scipy.sparse",
-    "seaborn",
-    "yaml",
-]
+LOADED = ["IPython", "jupytext", "matplotlib.backends.backend_svg", "numba", "papermill", "seaborn"]
 #: The same everywhere, since the order of sets follows from it, and numbers from that order.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
 CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -68,11 +53,10 @@ class ProcessPool:
                 raise CompanionError("interrupted before it began.")
             reader, process = _started(function, arguments)
             self._running.add(process)
-        answer = {"error": ""}
         try:
             answer = json.loads(reader.recv_bytes())
         except EOFError:
-            pass
+            answer = {}
         except BaseException:  # Ctrl-C
             process.kill()
             raise
@@ -82,7 +66,10 @@ class ProcessPool:
             self._running.discard(process)
         if "value" in answer:
             return answer["value"]
-        error = CompanionError(answer["error"] or f"its process died ({_how(process.exitcode)}).")
+        how = f"exit status {process.exitcode}"
+        if process.exitcode and process.exitcode < 0:
+            how = signal.Signals(-process.exitcode).name
+        error = CompanionError(answer.get("error") or f"its process died ({how}).")
         error.add_note(answer.get("details", ""))
         raise error
 
@@ -97,9 +84,9 @@ class ProcessPool:
 def _started(function: str, arguments: tuple[Any, ...]) -> tuple[Connection, BaseProcess]:
     """A process that calls a function, and where its answer comes out."""
     reader, writer = CONTEXT.Pipe(duplex=False)
-    given = writer, dict(os.environ) | ENVIRONMENT, function, arguments
-    process = CONTEXT.Process(target=_answer, args=given)
     with writer, _surroundings():
+        given = writer, dict(os.environ), function, arguments
+        process = CONTEXT.Process(target=_answer, args=given)
         process.start()
     return reader, process
 
@@ -147,10 +134,9 @@ def _outcome(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
         value = getattr(importlib.import_module(module), name)(*arguments)
         json.dumps(value)
     except Exception as error:
-        known = isinstance(error, CompanionError)
-        message = str(error) if known else f"{type(error).__name__}: {error}"
-        if isinstance(error, OSError):
-            message = about_disk(error)
+        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, CompanionError | OSError):
+            message = about_disk(error) if isinstance(error, OSError) else str(error)
         return {"error": message, "details": traceback.format_exc()}
     return {"value": value}
 
@@ -161,8 +147,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
-
-
-def _how(exitcode: int | None) -> str:
-    killed = exitcode is not None and exitcode < 0
-    return signal.Signals(-(exitcode or 0)).name if killed else f"exit status {exitcode}"

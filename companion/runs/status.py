@@ -6,7 +6,7 @@ And what has not, because there is nothing to show: which models lack what, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -21,57 +21,54 @@ from companion.runs.experiments import Experiment, Run
 
 #: Chapters whose measurements are called otherwise.
 TAKEN_AS = {"effective_robustness": "accuracy"}
-KINDS = ("published", "recorded", "live")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One run. ``days`` and ``machines`` are of its evidence, where that notes them."""
+TABLE = """::::{{table}} Every run of this build: what it rests on, and with which code it was made.
+:name: run-status
+:class: sortable
 
-    run: Run
-    evidence: tuple[str, ...]
-    code: str
-    days: tuple[str, ...]
-    machines: tuple[str, ...]
+| experiment | for | evidence | code | day of the evidence | machine |
+|---|---|---|---|---|---|
+{rows}
+
+::::
+"""
 
 
-def entries() -> list[Entry]:
-    """Every run that was executed, in the book's order."""
-    found = [(run, experiments.executed(run)) for run in experiments.all_runs()]
+def table(pages: Container[str]) -> str:
+    """A table (MyST) of every run that was executed, with links to those that are among the pages.
+
+    Days and machines are those of the evidence, where that notes them.
+    """
     recorded = [m for experiment in get_args(Measured) for m in records.read_all(experiment)]
-    return [_entry(run, notebook, recorded) for run, notebook in found if notebook]
+    rows = []
+    for run in experiments.all_runs():
+        if about := experiments.made(run):
+            page, evidence = f"runs/{run}", about["evidence"]
+            code = fingerprints.code_version(about["made_from"])
+            noted = list(zip(*_noted(run, evidence, recorded), strict=True)) or [(), ()]
+            cells = [
+                run.experiment.name.replace("_", " "),
+                f"{{doc}}`{run.subject} </{page}>`" if page in pages else f"`{run.subject}`",
+                ", ".join(evidence) or "none",
+                f"`{code}`",
+                *(", ".join(sorted({*filter(None, texts)})) for texts in noted),
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    return TABLE.format(rows="\n".join(rows))
 
 
-def kinds(notebook: dict[str, Any]) -> tuple[str, ...]:
-    """The kinds of evidence that an executed notebook's figures and tables rest on."""
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    notes = [output.get("metadata", {}).get("companion", {}) for output in outputs]
-    named = {kind.strip() for note in notes for kind in note.get("evidence", "").split(",")}
-    return tuple(kind for kind in KINDS if kind in named)
-
-
-def _entry(run: Run, notebook: dict[str, Any], recorded: list[Measurement]) -> Entry:
-    named = kinds(notebook)
-    name = TAKEN_AS.get(run.experiment.name, run.experiment.name)
-    sources = []
-    if "recorded" in named:
+def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement]) -> list[Any]:
+    """Day and machine of each measurement and each set of features that a run rests on."""
+    found, name = [], TAKEN_AS.get(run.experiment.name, run.experiment.name)
+    if "recorded" in evidence:
         shown = [m.provenance for m in recorded if (m.family, m.experiment) == (run.subject, name)]
-        sources += [(one.taken or "", one.device) for one in shown]
-    if "live" in named:
+        found += [(one.taken, one.device) for one in shown]
+    if "live" in evidence:
         read = [path for path in fingerprints.from_store(run) if path.suffix == ".json"]
         sidecars = [json.loads(path.read_text(encoding="utf-8")) for path in read]
-        sources += [(one["made"], one["device"]) for one in sidecars if "made" in one]
-    return Entry(
-        run,
-        named,
-        fingerprints.code_version(notebook["metadata"]["companion"]["made_from"]),
-        _distinct(day for day, _ in sources),
-        _distinct(machine for _, machine in sources),
-    )
-
-
-def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({text for text in texts if text}))
+        found += [(one["made"], one["device"]) for one in sidecars if "made" in one]
+    return found
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,9 @@ def without_evidence() -> list[fingerprints.Status]:
 def nothing_to_show(run: Run) -> str:
     """A sentence on why a run has no page, and what to do."""
     family = load_family(run.subject)
-    told = f"there is nothing to show of {run.experiment.name} for {family.name}: {_in_words(run)}"
-    problems = "".join(f" {problem}" for problem in pending.unusable(family))
-    return f"{told}, then run this again.{problems}" if problems else f"{told}."
+    why = f"there is nothing to show of {run.experiment.name} for {family.name}: {_in_words(run)}"
+    problems = records.unusable(family)
+    return " ".join([f"{why}, then run this again.", *problems]) if problems else f"{why}."
 
 
 def lacks(experiment: Experiment, family: Family) -> list[Lack]:
@@ -103,11 +100,14 @@ def lacks(experiment: Experiment, family: Family) -> list[Lack]:
 
     Models of random weights count where they say something: not where accuracies are looked at.
     """
-    measured = [kind.partition("--")[0] for kind in experiment.evidence]
     labelled = {"accuracies", *(name for name, kind in declared().items() if kind.labels)}
-    of_classes = not labelled.isdisjoint(measured)
+    of_classes = not labelled.isdisjoint(experiment.kinds)
     models = [m for m in family.models if not (of_classes and m.level == "random")]
-    return [_lack(experiment, family, m) for m in models if not experiment.shows(m)]
+    return [
+        Lack(family, model, *_lack(experiment, family, model))
+        for model in models
+        if not experiment.shows(model)
+    ]
 
 
 def lacking() -> dict[str, list[Lack]]:
@@ -115,32 +115,36 @@ def lacking() -> dict[str, list[Lack]]:
 
     Chapters that show the same evidence count once, under the first one's heading.
     """
-    families, chapters = load_families().values(), dict[tuple[str, ...], tuple[str, list[Lack]]]()
+    chapters: dict[tuple[str, ...], Experiment] = {}
     for one in experiments.load_experiments().values():
-        if one.evidence and one.evidence not in chapters:
-            shown = (family for family in families if family.edition in one.editions)
-            found = [lack for family in shown for lack in lacks(one, family)]
-            chapters[one.evidence] = experiments.heading(one), found
-    return dict(chapters.values())
+        chapters.setdefault(one.evidence, one)
+    return {
+        experiments.heading(one): [
+            lack
+            for family in load_families().values()
+            if family.edition in one.editions
+            for lack in lacks(one, family)
+        ]
+        for evidence, one in chapters.items()
+        if evidence
+    }
 
 
 def not_measured() -> str:
     """The page (MyST) of everything that is lacking: one row for each thing that brings it."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
-    for chapter, found in lacking().items():
-        for one in found:
-            guide = "your_checkpoint" if one.model.loadable else "train"
-            brings = f"`{one.command}`" if one.command else f"{{doc}}`/guide/{guide}`"
-            key = chapter, one.family.title, one.what, brings
-            alike.setdefault(key, []).append(one.model.title)
+    for chapter, lack in [(name, one) for name, found in lacking().items() for one in found]:
+        guide = "your_checkpoint" if lack.model.loadable else "train"
+        brings = f"`{lack.command}`" if lack.command else f"{{doc}}`/guide/{guide}`"
+        key = chapter, lack.family.title, lack.what, brings
+        alike.setdefault(key, []).append(lack.model.title)
     rows = [
         f"| {chapter} | {family} | {'; '.join(models)} | {what} | {brings} |"
         for (chapter, family, what, brings), models in alike.items()
     ]
-    return PAGE.format(rows="\n".join(rows)) if rows else NOTHING_LACKS
+    return PAGE.format(rows="\n".join(rows))
 
 
-NOTHING_LACKS = "# What is not measured yet\n\nEvery chapter shows every model.\n"
 PAGE = """# What is not measured yet
 
 Each row names models that a chapter cannot show, what they lack, and the command or page that \
@@ -162,34 +166,34 @@ everyone, {{doc}}`/guide/your_checkpoint` how a checkpoint that you have takes p
 """
 
 
-def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
+def _lack(experiment: Experiment, family: Family, model: Model) -> tuple[str, str]:
+    """What a model lacks, and the command that brings it, or ""."""
     published = "published accuracies, " * ("accuracies" in experiment.evidence)
+    measured = [one for one in get_args(Measured) if one in experiment.kinds]
     if not model.loadable:
-        return Lack(family, model, f"{published}public weights", "")
-    kinds = {kind.partition("--")[0] for kind in experiment.evidence}
-    for job in pending.jobs(family, [one for one in get_args(Measured) if one in kinds]):
+        return f"{published}public weights", ""
+    for job in pending.jobs(family, measured):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
-            command = f"companion run {experiment.name} {family.name}"
-            return Lack(family, model, "measurements of its features", command)
-    needs = [declared()[one].head for one in get_args(Measured) if one in kinds]
-    if model.head == "none" and needs and not {"none", "optional"} & {*needs}:
-        return Lack(family, model, f"{published}a head (its file says `head: none`)", "")
-    groups = {**pending.CONCEPTS, **pending.SHIFTED}
-    parts = (kind.partition("--")[2] for kind in experiment.evidence)
+            return "measurements of its features", f"companion run {experiment.name} {family.name}"
+    needs = {declared()[one].head for one in measured}
+    if model.head == "none" and needs and not {"none", "optional"} & needs:
+        return f"{published}a head (its file says `head: none`)", ""
+    groups = pending.CONCEPTS | pending.SHIFTED
+    parts = [kind.partition("--")[2] for kind in experiment.evidence]
     named = [
         one for part in parts if part not in ("", "pocket") for one in groups.get(part, [part])
     ]
     data = "pocket" if family.edition == "pocket" else " ".join(named) or "FOLDER"
     here = [
         one
-        for one in pending.data_sets(model)
+        for one in records.data_sets(model)
         if one in named or (not named and {*experiment.evidence} & {*pending.experiments_on(one)})
     ]
     problems = (store.problem(store.features_path(model.name, one), model) for one in here)
     otherwise = "labels, or a head of their classes" if here else f"{published}features"
     what = next(filter(None, problems), otherwise)
-    return Lack(family, model, what, f"companion extract {family.name} --data {data}")
+    return what, f"companion extract {family.name} --data {data}"
 
 
 def _in_words(run: Run) -> str:

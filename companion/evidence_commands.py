@@ -1,0 +1,193 @@
+"""What the commands of `companion` do that make evidence and judge by it: features to verdicts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from analysis.common import (
+    ROOT,
+    SHIPPED,
+    check_writable,
+    is_stream,
+    write_output,
+)
+from analysis.families import registry
+from companion.measurements.quantities import Experiment as Measured
+from companion.runs.experiments import RunError
+from companion.runs.options import (
+    Extraction,
+    FamilyName,
+    Json,
+    Probing,
+    option,
+    verb,
+)
+
+
+@verb()
+def extract(
+    family: FamilyName,
+    extraction: Extraction,
+    model: Annotated[tuple[str, ...], option("some models only (default: all)")] = (),
+    checkpoint: Annotated[Path | None, option("weights to use for the one model named")] = None,
+) -> None:
+    """Compute a family's features of some images.
+
+    companion extract pocket_cnn --data pocket
+    companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
+    """
+    registry.load_families()  # no two may have models of one name
+    whole = registry.load_family(family)
+    chosen = [whole.model(name) for name in model] or [m for m in whole.models if m.loadable]
+    if not extraction.data:
+        raise RunError("--data is missing: name a data set, or a folder of images.")
+    for line in extraction.extracted(chosen, extraction.images(), checkpoint):
+        print(line)
+    registry.load_family(family)  # or it was removed meanwhile
+
+
+@verb()
+def measure(
+    experiment: Annotated[Measured, option("what to measure", placed=True)],
+    family: FamilyName,
+    record: Annotated[bool, option("write them to data/measurements, not just compare")] = False,
+    annotated: Annotated[
+        bool, option("concepts of Broden: negatives from images annotated in the same category")
+    ] = False,
+    least_percent: Annotated[
+        int, option("concepts of Broden: of a mask's pixels, to show a concept (0: one pixel)")
+    ] = 0,
+) -> int:
+    """Take a family's measurements of an experiment, and compare them with the recorded ones.
+
+    Features that others published enter the store by data/embeddings/make.py of a checkout.
+    Other readings of Broden than the plain one are kept under names of their own.
+
+    companion measure outlier_features vit_b_16
+    companion measure outlier_features vit_b_16 --record
+    """
+    from companion.measurements import from_store, pending, records
+    from companion.measurements.concept_probe import Reading
+    from companion.publish.words import in_brief
+
+    reading = Reading(annotated, least_percent)
+    if reading != Reading() and (experiment != "concepts" or least_percent > 100):
+        raise RunError(
+            "--annotated and --least-percent (up to 100) say how Broden is read for concepts: use "
+            "them with `companion measure concepts FAMILY`."
+        )
+    if record and ROOT == SHIPPED:
+        raise RunError(
+            "--record writes into the data/measurements of a checkout, and there is none here: go "
+            "there, or set COMPANION_ROOT to it."
+        )
+    registry.load_families()  # no two may have models of one name
+    described = registry.load_family(family)
+    taken = from_store.of_family(experiment, described, reading=reading)
+    if not taken:
+        why = pending.why_nothing(experiment, described)
+        raise RunError(f"there is nothing to measure {experiment} of {family} from: {why}.")
+    differ = 0
+    for measurement in taken:
+        found = [] if record else records.compare_with_recorded(measurement)
+        differ += found not in ([], ["not recorded"])  # which is no difference
+        compared = f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}"
+        print(records.write(measurement) if record else compared)
+        print(f"  {in_brief(measurement)}")
+    return int(differ > 0)
+
+
+@verb()
+def check(
+    paths: Annotated[
+        tuple[Path, ...],
+        option("files, or folders of them (default: data/measurements)", placed=True),
+    ] = (),
+) -> int:
+    """Check recorded measurements: form, provenance, plausible ranges, agreement with families.
+
+    companion check data/measurements/pruning/rn50-openai--imagenet.json
+    """
+    from companion.measurements import plausible
+
+    described = registry.load_families() | registry.load_families("zoo")
+    lines, wrong = plausible.report(plausible.files(paths), described)
+    print(*lines, sep="\n")
+    return int(wrong > 0)
+
+
+@verb()
+def claims(
+    as_json: Json = False,
+    measurements: Annotated[
+        Path | None, option("judge by files below it, not by those recorded and live here")
+    ] = None,
+    edition: Annotated[Literal["paper", "pocket"], option("whose models (paper)")] = "paper",
+) -> None:
+    """Judge the paper's claims: outcome, how many models were measured and agree, the numbers.
+
+    companion claims
+    companion claims --json --measurements my-measurements/
+    """
+    from companion.claims import evidence, ledger, rules
+    from companion.publish import cards
+
+    found = evidence.gather(edition, measurements)
+    verdicts = rules.judge_all(found, ledger.load_claims())
+    as_text = json.dumps(cards.rows(verdicts), indent=1, ensure_ascii=False)
+    print(as_text if as_json else "\n".join(cards.lines(verdicts)))
+
+
+@verb()
+def export(
+    file: Annotated[Path, option("where to write them, as CSV; - is the output", placed=True)],
+) -> None:
+    """Write every number that is measured, recorded and live, as one table: a row for each, with
+    model, images, quantity, unit and kind of evidence.
+
+    companion export measurements.csv
+    """
+    from companion.measurements import export as exporting
+
+    check_writable(file, suffix=".csv")
+    table = exporting.everything(registry.load_families() | registry.load_families("zoo"))
+    write_output(file, table.to_csv(index=False))
+    said = sys.stderr if is_stream(file) else sys.stdout
+    print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)
+
+
+@verb()
+def probe(
+    options: Probing,
+    quiet: Annotated[bool, option("no progress bar, the verdict alone", short="-q")] = False,
+) -> None:
+    """Look for the paper's sign of robustness in one checkpoint. The sign is outlier features in
+    what it makes of a folder of images. No labels and no shifted data are needed; some hundred
+    images of the kind that matters to you are enough.
+
+    companion probe pocket-cnn-web-large --images pictures/
+    companion probe ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html
+    companion probe weights.safetensors --architecture RN50 --images pictures/ --json probe.json
+    """
+    from companion.measurements.records import to_text
+    from companion.probe import checkpoint
+
+    registry.load_families()  # no two may have models of one name
+    wanted = [path for path in (options.html, options.json_file) if path]
+    check_writable(*wanted)
+    found = checkpoint.of_checkpoint(
+        options.checkpoint, options.images, options.settings(), options.architecture
+    )
+    if options.html:
+        checkpoint.write_page(found, options.html)
+    if options.json_file:
+        write_output(options.json_file, to_text(found.measurement))
+    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
+    print(found.sentence if quiet else checkpoint.summary(found), file=said)
+    if quiet and (left_out := checkpoint.left_out_of(found)):
+        print(f"{found.measurement.data.what}: {left_out}", file=said)
+    if not quiet:
+        print(*wanted, sep="\n", file=said)
