@@ -12,25 +12,23 @@ from __future__ import annotations
 import html
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from companion_offline import when_written
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
-from analysis.families.registry import load_families  # noqa: E402
-from companion.claims.counterparts import borne_on, load_counterparts  # noqa: E402
-from companion.publish import downloads  # noqa: E402
-from companion.publish.labels import line_in_source  # noqa: E402
-from companion.runs.experiments import NOTEBOOKS, OUTPUTS  # noqa: E402
-from companion.runs.fingerprints import code_version  # noqa: E402
+from analysis.families.registry import load_families
+from companion.claims.counterparts import borne_on, load_counterparts
+from companion.publish import downloads
+from companion.publish.labels import line_in_source
+from companion.runs.experiments import NOTEBOOKS, OUTPUTS
+from companion.runs.fingerprints import code_version
 
 FOLDER = "results"
 counterparts = cache(load_counterparts)  # read once a build, not for every result
@@ -41,18 +39,16 @@ class result_menu(nodes.General, nodes.Element):  # noqa: N801 - docutils' way t
 
 
 def menu(
-    reference: str, about: Mapping[str, Any], output: Mapping[str, Any], config: Config
+    reference: str, note: Mapping[str, Any], data: Mapping[str, Any], code: str, config: Config
 ) -> Any:
-    """The node below a result; ``about`` is what the executed notebook notes of its run."""
-    note, code = output["metadata"]["companion"], code_version(about["made_from"])
+    """The node below a result, of which a run of some version of the code notes what it is."""
     items, claims = borne_on(counterparts(), reference)
     return result_menu(
         reference=reference,
         items=[(item.id, item.place) for item in items],
         claims=claims,
-        kind=note["kind"],
-        endings=[end for kind, end in downloads.ENDINGS.items() if kind in output["data"]],
-        rows=output["data"].get("text/csv", "").count("\n") - 1,
+        endings=[end for kind, end in downloads.ENDINGS.items() if kind in data],
+        rows=data.get("text/csv", "").count("\n") - 1,
         bibtex=downloads.bibtex(reference, note, code, _book(config)),
         code=code,
     )
@@ -72,17 +68,18 @@ def write_menu(writer: Any, node: result_menu) -> None:
     experiment, subject = run.split("/")
     at = f"{up}{FOLDER}/{run}/{label}"
     links = {end: f'<a href="{at}.{end}">{end.upper()}</a>' for end in node["endings"]}
-    drawing = " · ".join(links[end] for end in ("svg", "png") if end in links)
-    data = " · ".join(links[end] for end in ("csv", "json") if end in links)
+    drawing, data = (
+        " · ".join(links[end] for end in ends if end in links)
+        for ends in (("svg", "png"), ("csv", "json"))
+    )
+    rows = f", {node['rows']} row{'s' * (node['rows'] > 1)}" * (node["rows"] > 0)
     source = f'<a href="{up}{code_place(node["reference"])}">notebooks/{experiment}.py</a>'
     page = f"runs/{run}"
     if page in builder.env.found_docs and page != builder.current_docname:
         uri = builder.get_relative_uri(builder.current_docname, page)
         source += f' · <a href="{uri}">its page</a>'
     entries = {
-        "Data": data + f", {node['rows']} row{'s' * (node['rows'] > 1)}" * (node["rows"] > 0)
-        if data
-        else "",
+        "Data": data and data + rows,
         "Figure": drawing,
         "Cite": f'<code>{node["reference"]}</code> · <a href="{at}.bib">BibTeX</a>'
         f"<pre>{html.escape(node['bibtex'])}</pre>",
@@ -101,15 +98,13 @@ def write_menu(writer: Any, node: result_menu) -> None:
 
 def _borne_on(builder: Any, node: result_menu) -> str:
     """Links to what a result stands beside in the paper, and to the claims that it bears on."""
-    pages = {
-        name: builder.get_relative_uri(builder.current_docname, f"appendix/{name}")
-        for name in ("paper", "claims")
-        if f"appendix/{name}" in builder.env.found_docs
-    }
-    links = [f'<a href="{pages["paper"]}#paper-{name}">{html.escape(place)}</a>'
-             for name, place in node["items"] if "paper" in pages]  # fmt: skip
-    links += [f'<a href="{pages["claims"]}#claim-{name.lower()}">{name}</a>'
-              for name in node["claims"] if "claims" in pages]  # fmt: skip
+    items = [("paper", f"paper-{name}", html.escape(place)) for name, place in node["items"]]
+    claims = [("claims", f"claim-{name.lower()}", name) for name in node["claims"]]
+    links = [
+        f'<a href="{builder.get_relative_uri(builder.current_docname, page)}#{anchor}">{text}</a>'
+        for page, anchor, text in [(f"appendix/{name}", *link) for name, *link in items + claims]
+        if page in builder.env.found_docs
+    ]
     return f"<p>In the paper: {', '.join(links)}</p>" if links else ""
 
 
@@ -133,19 +128,8 @@ def pages_of_code(app: Sphinx) -> Iterable[tuple[str, dict[str, str], str]]:
         yield f"{FOLDER}/{source.stem}", {"title": title, "body": body}, "page.html"
 
 
-def leave_out(writer: Any, node: nodes.Element) -> None:
-    """Where there are no files beside the text."""
-    raise nodes.SkipNode
-
-
-#: How a node is written that only pages in HTML have.
-OTHER_BOOKS = dict.fromkeys(("latex", "text", "man", "texinfo"), (leave_out, None))
-
-
-def write_files(app: Sphinx, exception: Exception | None) -> None:
+def write_files(app: Sphinx) -> None:
     """Write the files of all results, where they have changed, and remove those of no result."""
-    if exception is not None or app.builder.name != "html":
-        return
     folder = Path(app.outdir) / FOLDER
     wanted: dict[Path, bytes] = {}
     book = _book(app.config)
@@ -168,24 +152,25 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
 
 def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Show Sphinx the numbers that it gave, so that it sees which change."""
-    env.companion_shown = env.toc_fignumbers  # type: ignore[attr-defined]
     env.toc_fignumbers = getattr(env, "companion_numbers", env.toc_fignumbers)
     return []
 
 
 def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
     """Number by chapter and family, after Sphinx has numbered everything."""
+    before = getattr(env, "companion_renumbered", None)
+    numbers = downloads.renumber(env.toc_fignumbers, load_families())
     env.companion_numbers = env.toc_fignumbers  # type: ignore[attr-defined]
-    env.toc_fignumbers = downloads.renumber(env.toc_fignumbers, load_families())
-    same = env.toc_fignumbers == env.companion_shown  # type: ignore[attr-defined]
-    return [] if same else env.found_docs  # any page may refer to any number
+    env.companion_renumbered = numbers  # type: ignore[attr-defined]
+    env.toc_fignumbers = {**numbers}  # of which Sphinx takes out a page that it reads again
+    return [] if numbers == before else env.found_docs  # any page may refer to any number
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.add_node(result_menu, html=(write_menu, None), **OTHER_BOOKS)
+    app.add_node(result_menu, html=(write_menu, None))
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
     app.connect("html-collect-pages", pages_of_code)
-    app.connect("build-finished", write_files)
+    when_written(app, write_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

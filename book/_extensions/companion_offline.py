@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,16 @@ SCRIPTS = ["vendor/sortable/sortable.js", "companion.js"]
 # Pages that Sphinx makes without a source of their own.
 GENERATED_PAGES = frozenset({"genindex", "slides", "search"})
 
-# What a browser fetches by itself when it opens a page; a link to follow is none of these.
 _HOST = r"""["']?(?P<address>(?:https?:)?//[^"'\s)>]+)"""
-_TAG = re.compile(r"<(?:script|img|iframe|source|video|audio|embed|track|link)\b[^>]*>", re.I)
-_SOURCE = re.compile(rf"\ssrc\s*=\s*{_HOST}", re.I)
-_LINK = re.compile(rf"\shref\s*=\s*{_HOST}", re.I)
-_LOADING = re.compile(r"\brel\s*=\s*[\"']?(?:stylesheet|preload|modulepreload|icon|shortcut)", re.I)
-_STYLE = re.compile(r"<style\b.*?</style>", re.I | re.S)
-_STYLE_IMPORT = re.compile(rf"@import\s+(?:url\(\s*)?{_HOST}", re.I)
-_SCRIPT = re.compile(r"<script\b.*?</script>", re.I | re.S)
-_SCRIPT_IMPORT = re.compile(rf"\b(?:import|from)\s*\(?\s*{_HOST}")
+# What a browser fetches by itself when it opens a page, a link to follow is none of these: what to
+# look into, and how an address on a host stands there.
+_FETCHED = (
+    (r"<(?:script|img|iframe|source|video|audio|embed|track)\b[^>]*>", rf"\ssrc\s*=\s*{_HOST}"),
+    (r"<link\b(?=[^>]*\brel\s*=\s*[\"']?(?:stylesheet|(?:module)?preload|icon|shortcut))[^>]*>",
+     rf"\shref\s*=\s*{_HOST}"),
+    (r"<style\b.*?</style>", rf"@import\s+(?:url\(\s*)?{_HOST}"),
+    (r"<script\b.*?</script>", rf"\b(?:import|from)\s*\(?\s*{_HOST}"),
+)  # fmt: skip
 
 
 def foreign_resources(page: str) -> list[str]:
@@ -52,19 +52,11 @@ def foreign_resources(page: str) -> list[str]:
     >>> foreign_resources('<a href="https://example.org">a link is fine</a>')
     []
     """
-    tags = _TAG.findall(page)
-    links = [tag for tag in tags if _LOADING.search(tag)]
-    places = [
-        (_SOURCE, tags),
-        (_LINK, links),
-        (_STYLE_IMPORT, _STYLE.findall(page)),
-        (_SCRIPT_IMPORT, _SCRIPT.findall(page)),
-    ]
     return [
         match["address"]
-        for pattern, texts in places
-        for text in texts
-        for match in pattern.finditer(text)
+        for place, address in _FETCHED
+        for text in re.findall(place, page, re.IGNORECASE | re.DOTALL)
+        for match in re.finditer(address, text, re.IGNORECASE)
     ]
 
 
@@ -97,6 +89,20 @@ def place_late_styles(app: Sphinx) -> None:
         add_global_html_resources(app, None)
 
 
+def when_written(app: Sphinx, *tasks: Callable[[Sphinx], None], also: str = "") -> None:
+    """Have tasks done at the end of a build that wrote pages of the book, or of the form ``also``.
+
+    Where nothing was to be written, nothing of what they do has changed.
+    """
+
+    def finish(app: Sphinx, exception: Exception | None) -> None:
+        if exception is None and app.builder.name in ("html", also) and _written(app):
+            for task in tasks:
+                task(app)
+
+    app.connect("build-finished", finish)
+
+
 def note_page(app: Sphinx, pagename: str, *_: Any) -> None:
     """Remember which pages this build writes, to check just those."""
     _written(app).add(pagename)
@@ -109,20 +115,16 @@ def escape_titles(app: Sphinx, name: str, template: str, context: dict[str, Any]
             context[key] = html.escape(context[key])
 
 
-def check_pages(app: Sphinx, exception: Exception | None) -> None:
+def check_pages(app: Sphinx) -> None:
     """Stop the build if a page written by it loads something from another host.
 
     Raises:
         ExtensionError: naming the first such page and what it would load.
     """
-    if exception is not None or app.builder.format != "html":
-        return
     for pagename in sorted(_written(app)):
         page = Path(app.builder.get_outfilename(pagename))  # type: ignore[attr-defined]
-        if not page.is_file():
-            continue
-        foreign = foreign_resources(page.read_text(encoding="utf-8"))
-        if foreign:
+        text = page.read_text(encoding="utf-8") if page.is_file() else ""
+        if foreign := foreign_resources(text):
             raise ExtensionError(
                 f"The page {pagename} would load {foreign[0]} from another host, but the book "
                 "works offline: put a copy into book/_static and refer to that."
@@ -140,10 +142,8 @@ def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterabl
     return env.found_docs
 
 
-def remove_leftovers(app: Sphinx, exception: Exception | None) -> None:
+def remove_leftovers(app: Sphinx) -> None:
     """Remove built pages, copied sources and images that no source of the book stands for."""
-    if exception is not None or app.builder.name != "html":
-        return
     output = Path(app.outdir)
     sources = app.env.found_docs
     pages = {
@@ -163,12 +163,6 @@ def remove_leftovers(app: Sphinx, exception: Exception | None) -> None:
             path.unlink()
 
 
-def remember_warnings(app: Sphinx, exception: Exception | None) -> None:
-    """Make the next build read every page again if this one warned."""
-    if exception is None and app._warncount:
-        (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
-
-
 def forget_until_finished(app: Sphinx, env: BuildEnvironment) -> None:
     """Put the environment aside while pages and the search index follow from it.
 
@@ -180,10 +174,16 @@ def forget_until_finished(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def remember_when_finished(app: Sphinx, exception: Exception | None) -> None:
-    """Put the environment back: all that follows from it is written."""
-    aside = (Path(app.doctreedir) / ENV_PICKLE_FILENAME).with_suffix(".aside")
+    """Put the environment back: all that follows from it is written.
+
+    Not if this build warned: then the next one reads every page again.
+    """
+    kept = Path(app.doctreedir) / ENV_PICKLE_FILENAME
+    aside = kept.with_suffix(".aside")
     if exception is None and aside.exists():
-        aside.replace(aside.with_name(ENV_PICKLE_FILENAME))
+        aside.replace(kept)
+    if exception is None and app._warncount:
+        kept.unlink(missing_ok=True)
 
 
 def _written(app: Sphinx) -> set[str]:
@@ -211,8 +211,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", write_all_if_contents_changed)
     app.connect("env-before-read-docs", forget_what_is_read_anew)
     app.connect("env-check-consistency", forget_until_finished)
-    app.connect("build-finished", check_pages)
-    app.connect("build-finished", remove_leftovers)
+    when_written(app, check_pages, also="singlehtml")
+    when_written(app, remove_leftovers)
     app.connect("build-finished", remember_when_finished)
-    app.connect("build-finished", remember_warnings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -13,21 +13,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from companion_offline import when_written
 from docutils import nodes
+from nbformat import v4
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
-from analysis.common import write_text  # noqa: E402
-from companion.publish import course  # noqa: E402
+from analysis.common import ROOT, write_text
+from companion.publish import course
 
 #: Where the teaching notebooks with their data are, below the book's folder.
 OFFERED = "_downloads/teach"
@@ -60,12 +57,6 @@ except ModuleNotFoundError as error:
     sys.exit(f"{{error}}. {how}")"""
 
 
-class BuilderError(SphinxError):
-    """A builder that this book has no use for."""
-
-    category = "The book"
-
-
 def refuse_builders(app: Sphinx) -> None:
     """Stop before LaTeX, which would leave figures out, and before pages that replace the book's.
 
@@ -73,7 +64,7 @@ def refuse_builders(app: Sphinx) -> None:
     """
     over_html = app.builder.name == "singlehtml" and Path(app.outdir).name == "html"
     if app.builder.name == "latex" or over_html:
-        raise BuilderError(
+        raise SphinxError(
             "as LaTeX the book would lose its figures, and pdfhtml would overwrite its pages: "
             "`make pdf` makes a PDF of it."
         )
@@ -97,13 +88,13 @@ def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give each link to the glossary the term's definition as its title."""
     links = [link for link in doctree.findall(nodes.reference) if "#term-" in _target(link)]
     if links and GLOSSARY in app.env.found_docs:
-        told = {
+        definitions = {
             item[0]["ids"][0]: item[-1].astext().split("\n\n")[0]
             for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item)
             if item[0]["ids"]
         }
         for link in links:
-            link["reftitle"] = told.get(_target(link).rpartition("#")[2], "")
+            link["reftitle"] = definitions.get(_target(link).rpartition("#")[2], "")
 
 
 def _target(link: nodes.reference) -> str:
@@ -113,8 +104,8 @@ def _target(link: nodes.reference) -> str:
 def time_reading(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Say how long a page takes: 200 words a minute, half a minute a figure; tasks have theirs."""
     boxes = [box for box in doctree.findall(nodes.admonition) if {*box["classes"]} & TASKS]
-    words = len(" ".join(_words(doctree, nested=True)).split())
-    words -= sum(len(" ".join(_words(box)).split()) for box in boxes)
+    texts, tasks = _words(doctree, nested=True), [text for box in boxes for text in _words(box)]
+    words = len(" ".join(texts).split()) - len(" ".join(tasks).split())
     minutes = round(words / 200 + sum(1 for _ in doctree.findall(nodes.figure)) / 2)
     for place in [one for one in doctree.findall(nodes.inline) if "minutes" in one["classes"]]:
         place[:] = [nodes.Text(f"{minutes} minutes")]
@@ -132,15 +123,8 @@ def keep_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     ]
 
 
-def write_all_without_texts(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
-    """Name all pages to write, if the texts of those that are current are not there."""
-    return [] if _texts_file(app).is_file() else env.found_docs
-
-
-def write_texts(app: Sphinx, exception: Exception | None) -> None:
+def write_texts(app: Sphinx) -> None:
     """Write what the search page shows excerpts of; pages not written now keep their texts."""
-    if exception is not None or app.builder.name != "html":
-        return
     place, texts = _texts_file(app), _texts(app)
     if place.is_file():
         before = place.read_text(encoding="utf-8")
@@ -182,15 +166,11 @@ def _words(section: nodes.Element, nested: bool = False) -> list[str]:
             continue
         if isinstance(child, nodes.paragraph | nodes.caption):
             pieces = child.findall(nodes.Text)
-            shown = (TEX.sub("", p) if _is_formula(p) else str(p) for p in pieces)
+            shown = (TEX.sub("", p) if isinstance(p.parent, nodes.math) else p for p in pieces)
             found.append(" ".join("".join(shown).split()))
         elif isinstance(child, nodes.Element) and not isinstance(child, nodes.math_block):
             found += _words(child, nested)
     return [text for text in found if text]
-
-
-def _is_formula(text: nodes.Text) -> bool:
-    return isinstance(text.parent, nodes.math)
 
 
 # Downloads
@@ -213,10 +193,8 @@ def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, An
     groups = [one for one in context.get("header_buttons", []) if "buttons" in one]
     for group in (one for one in groups if one.get("label") == "download-buttons"):
         markdown = str(context.get("sourcename", "")).endswith(".md")
-        group["buttons"] = [
-            button for button in group["buttons"]
-            if not (markdown and button.get("label") == "download-source-button")
-        ]  # fmt: skip
+        hidden = "download-source-button" if markdown else None
+        group["buttons"] = [one for one in group["buttons"] if one.get("label", "") != hidden]
         own = [one for one in course.names() if course.CHAPTERS.get(one, one) == name]
         if not own:
             continue
@@ -237,14 +215,14 @@ def _launchers(app: Sphinx, name: str) -> list[tuple[str, str, str, str]]:
     repository = github(app)
     if not repository:
         return []
-    colab = (
-        f"https://colab.research.google.com/github/{repository}/blob/{course.BRANCH}/{name}.ipynb"
-    )
-    binder = (
-        f"https://mybinder.org/v2/gh/{repository}/{course.BRANCH}?urlpath=lab/tree/{name}.ipynb"
-    )
-    return [("Colab", colab, "Open the notebook on Colab", "rocket"),
-            ("Binder", binder, "Open the notebook on Binder", "rocket")]  # fmt: skip
+    places = {
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/{course.BRANCH}/",
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/{course.BRANCH}?urlpath=lab/tree/",
+    }
+    return [
+        (where, f"{url}{name}.ipynb", f"Open the notebook on {where}", "rocket")
+        for where, url in places.items()
+    ]
 
 
 def github(app: Sphinx) -> str:
@@ -254,10 +232,8 @@ def github(app: Sphinx) -> str:
     return match[1] if match else ""
 
 
-def write_downloads(app: Sphinx, exception: Exception | None) -> None:
+def write_downloads(app: Sphinx) -> None:
     """Write the teaching notebooks with their data, and make those of runs say what they need."""
-    if exception is not None or app.builder.name != "html":
-        return
     folder = Path(app.outdir) / OFFERED
     folder.mkdir(parents=True, exist_ok=True)
     for name in course.names():
@@ -281,15 +257,15 @@ def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
         f"{clone} and run `python -m pip install -e '.[teach]'` in it, or name its folder in the "
         "environment variable COMPANION_ROOT."
     )
-    told = (
+    text = (
         f"*To run this notebook, in any folder:* {how} It was executed there by `companion run "
         "{experiment} {subject}`.".format(**notebook["metadata"]["companion"])
     )
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = _without_roles(app, cell["source"])
-    first = {"cell_type": "markdown", "id": "get", "metadata": {}, "source": told}
-    set_up = _code("set-up", SET_UP.format(how=f"{how[:1].upper()}{how[1:]}"))
+    code = SET_UP.format(how=f"{how[:1].upper()}{how[1:]}")
+    first, set_up = v4.new_markdown_cell(text, id="get"), v4.new_code_cell(code, id="set-up")
     return notebook | {"cells": [first, set_up, *notebook["cells"]]}
 
 
@@ -305,15 +281,8 @@ def _without_roles(app: Sphinx, text: str) -> str:
     return re.sub(r"\{([\w:]+)\}`([^`]+)`", words, text)
 
 
-def _code(name: str, source: str) -> dict[str, Any]:
-    return {"cell_type": "code", "id": name, "metadata": {}, "execution_count": None,
-            "outputs": [], "source": source}  # fmt: skip
-
-
-def name_landmarks(app: Sphinx, exception: Exception | None) -> None:
+def name_landmarks(app: Sphinx) -> None:
     """Give the theme's landmarks names, and make no landmark of what is none."""
-    if exception is not None or app.builder.name not in ("html", "singlehtml"):
-        return
     for page in Path(app.outdir).rglob("*.html"):
         old = text = page.read_text(encoding="utf-8")
         for pattern, replacement in LANDMARKS:
@@ -346,11 +315,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", define_terms)
     app.connect("doctree-resolved", time_reading)
     app.connect("doctree-resolved", leave_out_files)
-    app.connect("env-updated", write_all_without_texts)
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", title_once)
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
-    for write in (write_texts, write_downloads, name_landmarks):
-        app.connect("build-finished", write)
+    when_written(app, write_texts, write_downloads)
+    when_written(app, name_landmarks, also="singlehtml")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

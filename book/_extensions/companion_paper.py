@@ -9,37 +9,28 @@ names the results that bear on a claim. What is not in this build is named and n
 from __future__ import annotations
 
 import html
-import sys
-from pathlib import Path
 from typing import Any
 
-from companion_cite import OTHER_BOOKS, code_place, counterparts
+from companion_cite import code_place, counterparts
 from companion_results import (
     LACKING,
-    RUNS,
     NotMeasuredError,
     ResultDirective,
     ResultError,
     badges,
+    depend_on,
     find_result,
-    kinds_of_results,
     name_of,
+    results_of,
 )
 from docutils import nodes
-from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # this checkout's `companion`, whichever one is installed
-from analysis.common import as_markdown  # noqa: E402
-from analysis.families.registry import load_family  # noqa: E402
-from companion.claims.counterparts import (  # noqa: E402
-    COUNTERPARTS,
-    Item,
-    bearing,
-)
-from companion.publish.downloads import ENDINGS  # noqa: E402
+from analysis.common import as_markdown
+from analysis.families.registry import FAMILIES, load_family
+from companion.claims.counterparts import COUNTERPARTS, Item, bearing
+from companion.publish.downloads import ENDINGS
 
 MODELS = "{doc}`/appendix/models` lists its models, {doc}`/runs/not_measured` what they lack."
 
@@ -72,15 +63,15 @@ class CounterpartsDirective(ResultDirective):
 
     def claims(self, item: Item) -> str:
         """The claims that rest on an item, each with its verdict and its coverage, as MyST."""
-        told = []
+        verdicts = []
         for name in item.claims:
-            self.env.note_dependency(str(RUNS / "claims/paper.ipynb"))
+            depend_on(self.env, "claims/paper")
             try:
-                verdict = find_result(f"claims/paper#{name}-badge")[1]["data"]["text/markdown"]
+                verdict = find_result(f"claims/paper#{name}-badge").data["text/markdown"]
             except NotMeasuredError:
                 verdict = LACKING
-            told.append(f"{{ref}}`{name} <claim-{name}>` {verdict}")
-        return f"Claims: {'; '.join(told)}." if told else ""
+            verdicts.append(f"{{ref}}`{name} <claim-{name}>` {verdict}")
+        return f"Claims: {'; '.join(verdicts)}." if verdicts else ""
 
     def beside(self, reference: str, below: str) -> list[nodes.Node]:
         """One counterpart: its picture, its number as a link, its evidence, and what is said."""
@@ -94,7 +85,7 @@ class CounterpartsDirective(ResultDirective):
         if note and note["kind"] == "figure":
             box.insert(0, thumbnail(reference=reference))
         if note:
-            up, data = "../" * self.env.docname.count("/"), find_result(reference)[1]["data"]
+            up, data = "../" * self.env.docname.count("/"), find_result(reference).data
             end = next(end for kind, end in ENDINGS.items() if kind in data)
             files = f"results/{reference.replace('#', '/')}.{end}", code_place(reference)
             named = zip(("data", "code"), files, strict=True)
@@ -104,17 +95,20 @@ class CounterpartsDirective(ResultDirective):
 
 
 class GlanceDirective(CounterpartsDirective):
-    """`{glance} FAMILY`: the pages of a family's runs, each with its first figure or table."""
+    """`{glance} FAMILY`: the pages named, each with the first figure or table of its run."""
+
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         """Build a box for each page, in the order of the table of contents."""
-        self.env.note_reread()
+        self.env.note_dependency(str(FAMILIES / f"{self.arguments[0]}.yaml"))
         family = load_family(self.arguments[0])
         links = MODELS if "appendix/models" in self.env.found_docs else ""
         shown = self.parse_text_to_nodes(f"{as_markdown(family.backbone)}\n\n{links}")
-        for page in self.env.external_site_map[self.env.docname].child_files():
+        for page in self.content:
             run, link = page.removeprefix("runs/"), f"{{doc}}`/{page}`"
-            kinds = kinds_of_results(run)
+            depend_on(self.env, run)
+            kinds = {label: result.note["kind"] for label, result in results_of(run).items()}
             first = min((k for k in kinds if kinds[k] != "text"), key=kinds.__getitem__, default="")
             box = self.beside(f"{run}#{first}", link) if first else self.parse_text_to_nodes(link)
             shown += box
@@ -127,16 +121,13 @@ class BearingRole(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the links, the best counterpart first."""
         self.env.note_dependency(str(COUNTERPARTS))
-        shown: list[nodes.Node] = []
-        for reference in bearing(counterparts(), self.text):
-            if noted(self.env, reference) is not None:
-                link = pending_xref(
-                    "", nodes.inline("", reference), refdomain="std", reftype="numref",
-                    refexplicit=False, refwarn=True, refdoc=self.env.docname,
-                    reftarget=name_of(reference),
-                )  # fmt: skip
-                shown += [nodes.Text(", "), link] if shown else [link]
-        return shown or [nodes.Text("no figure or table of this build")], []
+        links = [
+            f"{{numref}}`{name_of(reference)}`"
+            for reference in bearing(counterparts(), self.text)
+            if noted(self.env, reference) is not None
+        ]
+        text = ", ".join(links) or "no figure or table of this build"
+        return self.inliner.parse(text, self.lineno, None, self.inliner.parent)  # type: ignore[no-any-return]
 
 
 def versions(item: Item) -> str:
@@ -146,12 +137,11 @@ def versions(item: Item) -> str:
 
 def noted(env: Any, reference: str) -> dict[str, str] | None:
     """What a figure or table notes of itself; None if this build has it not."""
-    env.note_dependency(str(RUNS / f"{reference.split('#')[0]}.ipynb"))
+    depend_on(env, reference.split("#")[0])
     try:
-        _, output, _ = find_result(reference)
+        note = find_result(reference).note
     except ResultError:
         return None
-    note: dict[str, str] = output["metadata"]["companion"]
     return None if note["kind"] == "text" else note
 
 
@@ -174,7 +164,7 @@ def write_thumbnail(writer: Any, node: thumbnail) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.add_node(thumbnail, html=(write_thumbnail, None), **OTHER_BOOKS)
+    app.add_node(thumbnail, html=(write_thumbnail, None))
     app.add_directive("counterparts", CounterpartsDirective)
     app.add_directive("glance", GlanceDirective)
     app.add_role("bearing", BearingRole())

@@ -3,9 +3,9 @@
 A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The
 directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands
 in the executed notebook; a run's own page goes through the same directive. A page is read again
-when one of the runs that it shows has changed. Of a run without evidence, which has no page, the
-directive says once that nothing is measured, and a reference leads to its experiment's page of what
-is not.
+when one of the runs that it shows has changed, or the code that shows them. Of a run without
+evidence, which has no page, the directive says once that nothing is measured, and a reference leads
+to the page of what is not.
 
 A run may lack a result that its notebook publishes under other circumstances, as where a recorded
 measurement is broken. There the directive and the role say "not measured in this build", and a
@@ -17,12 +17,12 @@ from __future__ import annotations
 import html
 import json
 import re
-import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from companion_cite import menu
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -31,17 +31,16 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
-from companion_cite import menu  # noqa: E402
-
-from companion.publish import runpage  # noqa: E402
-from companion.publish.downloads import shown_in  # noqa: E402
-from companion.publish.labels import kind_in_source  # noqa: E402
-from companion.publish.svg import explorer, inline_svg  # noqa: E402
-from companion.publish.words import unusable  # noqa: E402
-from companion.runs import experiments, status  # noqa: E402
-from companion.runs.experiments import OUTPUTS as RUNS  # noqa: E402
+from analysis.code import hash_of
+from analysis.common import fingerprint
+from companion.publish import runpage
+from companion.publish.downloads import shown_in
+from companion.publish.labels import kind_in_source
+from companion.publish.svg import explorer, inline_svg
+from companion.publish.words import unusable
+from companion.runs import experiments
+from companion.runs.experiments import OUTPUTS as RUNS
+from companion.runs.fingerprints import code_version
 
 #: A result on a page, and whether it is shown again; and a reference to one by its number.
 SHOWN = r"^```+\{result\} (\S+)\n(:again:)?"
@@ -65,34 +64,64 @@ class NotPublishedError(NotMeasuredError):
     """
 
 
-def find_result(reference: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """The run's file, the output that carries the label, and the cell that made it."""
-    match = re.fullmatch(r"(\w+)/([\w.-]+)#([\w-]+)", reference.strip())
+class Result(NamedTuple):
+    """A result as it stands in a run's executed notebook: what it notes of itself, and its forms.
+
+    ``about`` is what the notebook notes of the run, ``not_so`` what the book says of the result and
+    does not hold of these numbers (`style.holds`).
+    """
+
+    path: Path
+    note: dict[str, Any]
+    data: dict[str, Any]
+    about: dict[str, Any]
+    not_so: list[str]
+
+
+def find_result(reference: str) -> Result:
+    """The result of that reference, `EXPERIMENT/SUBJECT#LABEL`."""
+    match = re.fullmatch(r"(\w+/[\w.-]+)#([\w-]+)", reference.strip())
     if not match:
         raise ResultError(f"{reference!r} is not of the form EXPERIMENT/SUBJECT#LABEL")
-    experiment, subject, label = match.groups()
-    path = RUNS / experiment / f"{subject}.ipynb"
+    run, label = match.groups()
+    path = RUNS / f"{run}.ipynb"
     if not path.exists():
-        wanted = NotMeasuredError if page_instead(f"runs/{experiment}/{subject}") else ResultError
-        raise wanted(f"there is no run {experiment}/{subject}")
-    results = _results(path, path.stat().st_mtime_ns)
+        wanted = NotMeasuredError if page_instead(f"runs/{run}") else ResultError
+        raise wanted(f"there is no run {run}")
+    results = results_of(run)
     if label not in results:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if kind := kind_in_source(notebook, label):
-            why = notebook["metadata"]["companion"].get("lacks", [])
-            raise NotPublishedError(kind, why)
-        raise ResultError(
-            f"run {experiment}/{subject} has no result {label!r}; it has {[*results]}"
-        )
-    return path, *results[label]
+            raise NotPublishedError(kind, notebook["metadata"]["companion"].get("lacks", []))
+        raise ResultError(f"run {run} has no result {label!r}; it has {[*results]}")
+    return results[label]
 
 
-def not_so(cell: dict[str, Any], label: str) -> list[str]:
-    """What the book says of a result and does not hold of these numbers (`style.holds`)."""
-    notes = (output.get("metadata", {}).get("companion", {}) for output in cell["outputs"])
-    return [
-        n["says"] for n in notes if n.get("kind") == "not-so" and n["label"] in (label, "not-so")
-    ]
+def results_of(run: str) -> dict[str, Result]:
+    """Label → result, of all that a run published."""
+    path = RUNS / f"{run}.ipynb"
+    return _results(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
+def _results(path: Path, changed: int) -> dict[str, Result]:
+    notebook, results = json.loads(path.read_text(encoding="utf-8")), {}
+    for cell in notebook["cells"]:
+        outputs = [(o, o.get("metadata", {}).get("companion")) for o in cell.get("outputs", [])]
+        guards = [note for _, note in outputs if note and note["kind"] == "not-so"]
+        for output, note in outputs:
+            if note and note not in guards:
+                label = note["label"]
+                not_so = [n["says"] for n in guards if n["label"] in (label, "not-so")]
+                about = notebook["metadata"]["companion"]
+                results[label] = Result(path, note, output["data"], about, not_so)
+    return results
+
+
+def depend_on(env: BuildEnvironment, run: str) -> None:
+    """Have a page read again when a run changes, or comes: then the list of what is absent does."""
+    path = RUNS / f"{run}.ipynb"
+    env.note_dependency(str(path if path.is_file() else RUNS / "not_measured.md"))
 
 
 def name_of(reference: str) -> str:
@@ -129,25 +158,6 @@ def page_instead(name: str) -> str:
     return "runs/not_measured" if absent else ""
 
 
-def kinds_of_results(run: str) -> dict[str, str]:
-    """Label → kind, of all results of a run."""
-    path = RUNS / f"{run}.ipynb"
-    found = _results(path, path.stat().st_mtime_ns)
-    return {label: output["metadata"]["companion"]["kind"] for label, (output, _) in found.items()}
-
-
-@lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
-def _results(path: Path, changed: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Label → output and cell, of all results of a run; parsed once while it does not change."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return {
-        output["metadata"]["companion"]["label"]: (output, cell)
-        for cell in cells
-        for output in cell.get("outputs", [])
-        if output.get("metadata", {}).get("companion", {}).get("kind", "not-so") != "not-so"
-    }
-
-
 class ResultDirective(SphinxDirective):
     """`{result} EXPERIMENT/SUBJECT#LABEL`: a figure, a table or a block of text."""
 
@@ -157,28 +167,27 @@ class ResultDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build the nodes of the result."""
         reference = self.arguments[0]
+        run, _, label = reference.partition("#")
+        depend_on(self.env, run)
         try:
-            path, output, cell = find_result(reference)
+            _, note, data, about, not_so = find_result(reference)
         except NotPublishedError as lack:
             return self.not_published(reference, *lack.args)
         except NotMeasuredError:
-            return self.not_measured(reference.split("#")[0])
+            return self.not_measured(run)
         except ResultError as error:
             raise self.error(f"result: {error}") from error
-        self.env.note_dependency(str(path))
-        note, data = output["metadata"]["companion"], output["data"]
-        target = self.target(reference)
         if note["kind"] == "figure":
-            shown = self.figure(data["image/svg+xml"], note, target)
+            shown = self.figure(data["image/svg+xml"], note, self.target(reference))
         elif note["kind"] == "table":
-            shown = self.table(data["text/markdown"], note, target)
+            shown = self.table(data["text/markdown"], note, self.target(reference))
         elif note["kind"] == "explorer":
             static = "../" * self.env.docname.count("/") + "_static"
             markup = explorer(data["application/json"], static)
             shown = [nodes.raw("", markup, format="html")]
         else:
             shown = self.parse_text_to_nodes(data["text/markdown"])
-            self.name_card(shown, note["label"])
+            self.name_card(shown, label)
             if name_of(reference) in self.env.companion_places[1]:  # by a number, like a table
                 shown += self.not_published(reference, "table", [])
         more = " ".join(note.get("more", "").split())
@@ -187,34 +196,34 @@ class ResultDirective(SphinxDirective):
             return shown
         below += [
             nodes.paragraph("", f"“{says}” does not hold of these numbers.", classes=["not-so"])
-            for says in not_so(cell, note["label"])
+            for says in not_so
         ]
-        about = json.loads(path.read_text(encoding="utf-8"))["metadata"]["companion"]
-        return [*shown, *below, menu(reference, about, output, self.config)]
+        code = code_version(about["made_from"])
+        return [*shown, *below, menu(reference, note, data, code, self.config)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """What stands for the results of a run without evidence: once on a page, then nothing."""
-        self.env.note_dependency(str(RUNS / f"{run}.ipynb"))
-        said = self.env.temp_data.setdefault("companion-not-measured", set())
-        if run in said:
-            return []
-        said.add(run)
-        return self.parse_text_to_nodes(
+        return self.once(
+            run,
             ":::{admonition} Not measured yet\n:class: not-measured\n"
-            f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::"
+            f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::",
         )
+
+    def once(self, run: str, text: str) -> list[nodes.Node]:
+        """What a page says of a run that is lacking, or lacks something: the first time alone."""
+        said = self.env.temp_data.setdefault("companion-said", set())
+        first = run not in said
+        said.add(run)
+        return self.parse_text_to_nodes(text) if first else []
 
     def not_published(self, reference: str, kind: str, why: list[str]) -> list[nodes.Node]:
         """What stands for a result that this build lacks: once on a page why, and a number."""
-        run = reference.split("#")[0]
-        self.env.note_dependency(str(RUNS / f"{run}.ipynb"))
-        said = self.env.temp_data.setdefault("companion-not-published", set())
-        shown = [] if run in said else self.parse_text_to_nodes(unusable(why))
-        said.add(run)
+        run, _, label = reference.partition("#")
+        shown = self.once(run, unusable(why))
         if kind == "text":
-            told = shown or [nodes.paragraph("", ABSENT["caption"])]
-            card = nodes.container("", *told, classes=["claim-card"])
-            self.name_card([card], reference.split("#")[1])
+            sentence = shown or [nodes.paragraph("", ABSENT["caption"])]
+            card = nodes.container("", *sentence, classes=["claim-card"])
+            self.name_card([card], label)
             return [card]
         box = self.table(f"| result |\n|---|\n| {LACKING} |", ABSENT, self.target(reference))
         return [*shown, *box]
@@ -222,7 +231,7 @@ class ResultDirective(SphinxDirective):
     def name_card(self, shown: list[nodes.Node], label: str) -> None:
         """Give a claim's card an anchor, on every page; its name leads to the one in the ledger."""
         for card in shown:
-            if isinstance(card, nodes.Element) and "claim-card" in card["classes"]:
+            if "claim-card" in getattr(card, "attributes", {}).get("classes", ()):
                 if self.env.docname == "appendix/claims":
                     self.options["name"] = f"claim-{label}"
                     self.add_name(card)
@@ -269,34 +278,29 @@ class ResultDirective(SphinxDirective):
             shown.insert(0, nodes.raw("", place, format="html"))
         return shown
 
-    def is_page(self, run: str) -> bool:
-        """Whether the table of contents has the run as a page of its own."""
-        return f"runs/{run}" in self.env.found_docs
-
 
 class ResultRole(SphinxRole):
     """The role `result`: a published text inside a sentence."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the text."""
+        depend_on(self.env, self.text.split("#")[0])
         try:
-            path, output, cell = find_result(self.text)
-            kind = output["metadata"]["companion"]["kind"]
-            if kind != "text":
+            result = find_result(self.text)
+            if result.note["kind"] != "text":
+                kind = result.note["kind"]
                 raise ResultError(f"{self.text} is a {kind}; only a text fits in a sentence")
         except NotMeasuredError as lack:
-            self.env.note_dependency(str(RUNS / f"{self.text.split('#')[0]}.ipynb"))
-            told = LACKING if isinstance(lack, NotPublishedError) else ABSENT["caption"]
-            return [nodes.inline("", told)], []
+            sentence = LACKING if isinstance(lack, NotPublishedError) else ABSENT["caption"]
+            return [nodes.inline("", sentence)], []
         except ResultError as error:
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
-        self.env.note_dependency(str(path))
-        text = output["data"]["text/markdown"]
+        text = result.data["text/markdown"]
         shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
         marks = [
             nodes.inline("", f" [“{says}” does not hold of these numbers]", classes=["not-so"])
-            for says in not_so(cell, output["metadata"]["companion"]["label"])
+            for says in result.not_so
         ]
         return [nodes.inline("", "", *shown, *marks)], messages
 
@@ -336,29 +340,6 @@ def badges(note: dict[str, str]) -> str:
     return " ".join(f"{{evidence}}`{kind}`" for kind in kinds)
 
 
-class StatusDirective(ResultDirective):
-    """`{run-status}`: a table of all runs with their evidence, code version, day and machine."""
-
-    required_arguments = 0
-    option_spec = {}  # noqa: RUF012 - docutils' interface
-
-    def run(self) -> list[nodes.Node]:
-        """Build the table."""
-        self.env.note_reread()
-        rows = ["| experiment | for | evidence | code | day of the evidence | machine |",
-                "|---|---|---|---|---|---|"]  # fmt: skip
-        for entry in status.entries():
-            run = str(entry.run)
-            experiment, subject = run.split("/")
-            shown = f"{{doc}}`{subject} </runs/{run}>`" if self.is_page(run) else f"`{subject}`"
-            kinds = ", ".join(entry.evidence) or "none"
-            cells = [experiment.replace("_", " "), shown, kinds, f"`{entry.code}`",
-                     ", ".join(entry.days), ", ".join(entry.machines)]  # fmt: skip
-            rows.append(f"| {' | '.join(cells)} |")
-        caption = "Every run of this build: what it rests on, and with which code it was made."
-        return self.table("\n".join(rows), {"caption": caption}, "run-status")
-
-
 class EvidenceRole(SphinxRole):
     """The role `evidence`: a small badge `published`, `recorded` or `live`."""
 
@@ -368,10 +349,17 @@ class EvidenceRole(SphinxRole):
         return [nodes.inline("", text, classes=["evidence", f"evidence-{self.text}"])], []
 
 
+def code_of_pages() -> str:
+    """Fingerprint of what pages are made with: these extensions, and what publishes."""
+    rooms = Path(__file__).parent, Path(runpage.__file__).parent
+    paths = [path for room in rooms for path in sorted(room.glob("*.py"))]
+    return fingerprint([hash_of(path.read_text(encoding="utf-8")) for path in paths])
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the extension."""
+    """Register the extension; where its code has changed, all pages are read again."""
+    app.add_config_value("companion_code", code_of_pages(), "env", str)
     app.add_directive("result", ResultDirective)
-    app.add_directive("run-status", StatusDirective)
     app.add_role("result", ResultRole())
     app.add_role("evidence", EvidenceRole())
     app.add_post_transform(LeadToNotMeasured)

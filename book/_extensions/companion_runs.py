@@ -3,14 +3,16 @@
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
 contents finds notebooks which are made here, and again after it, to put them below the page of
 their family, under short titles that say on which evidence a page rests. One page,
-`runs/not_measured`, lists what chapters lack. If a run fails, the build stops and no book is
-published.
+`runs/not_measured`, lists what chapters lack; `runs/status.md` is the table of all runs. If a run
+fails, the build stops and no book is published.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,7 +32,7 @@ from companion.runs.engine import bring_up_to_date  # noqa: E402
 from companion.runs.experiments import OUTPUTS  # noqa: E402
 from companion.runs.jobs import alone  # noqa: E402
 
-FAMILY = "# {title} at a glance\n\n```{{glance}} {name}\n```\n"
+FAMILY = "# {title} at a glance\n\n```{{glance}} {name}\n{pages}\n```\n"
 
 
 class RunsError(SphinxError):
@@ -43,26 +45,12 @@ def update_runs(app: Sphinx, config: Config) -> None:
     """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time."""
     held = ExitStack()  # until the pages are written
     app.connect("build-finished", lambda *_: held.close(), priority=999)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a build as Ctrl-C does
     try:
         held.enter_context(alone("a build of the book"))
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
-        write_pages()
     except CompanionError as error:
         raise RunsError(str(error)) from None
-
-
-def write_pages() -> None:
-    """Write the page of what is not measured, and one for each family that has runs."""
-    texts, families = {"not_measured": status.not_measured()}, load_families()
-    for name in families.keys() & {run.subject for run in experiments.all_runs()}:
-        texts[f"family/{name}"] = FAMILY.format(name=name, title=as_markdown(families[name].title))
-    for name, text in texts.items():
-        path = OUTPUTS / f"{name}.md"
-        if not (path.is_file() and path.read_text(encoding="utf-8") == text):
-            write_text(path, text)
-    for path in OUTPUTS.glob("family/*.md"):
-        if f"family/{path.stem}" not in texts:
-            path.unlink()
 
 
 def order_runs(app: Sphinx, config: Config) -> None:
@@ -70,7 +58,7 @@ def order_runs(app: Sphinx, config: Config) -> None:
     from sphinx_external_toc.api import Document, FileItem, GlobItem, TocTree
 
     site, titles, families = config.external_site_map, short_titles(), load_families()
-    listed = [*site]
+    listed, texts = [*site], {"not_measured": status.not_measured()}
     for tree in [tree for document in [*site.values()] for tree in document.subtrees]:
         globs = [one for one in tree.items if isinstance(one, GlobItem) and one.startswith("runs/")]
         found = [name for glob in globs for name in titles if fnmatchcase(name, glob)]
@@ -84,21 +72,36 @@ def order_runs(app: Sphinx, config: Config) -> None:
                 site.update({name: Document(name, title=titles[name]) for name in own})
                 tree.items.append(FileItem(page))
                 listed += [page, *own]
+                title = as_markdown(families[family].title)
+                texts[f"family/{family}"] = FAMILY.format(
+                    name=family, title=title, pages="\n".join(own)
+                )
     # No others are read; where the checkout's path has brackets, no glob would leave them out.
     config.include_patterns = [f"{name}.*" for name in listed]
+    config.exclude_patterns = [one for one in config.exclude_patterns if "runs/" not in one]
+    _write_pages(texts | {"status": status.table(listed)})
+
+
+def _write_pages(texts: Mapping[str, str]) -> None:
+    """Write the texts that have changed, and remove the pages of families that are gone."""
+    for name, text in texts.items():
+        path = OUTPUTS / f"{name}.md"
+        if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+            write_text(path, text)
+    for path in OUTPUTS.glob("family/*.md"):
+        if f"family/{path.stem}" not in texts:
+            path.unlink()
 
 
 def short_titles() -> dict[str, str]:
     """Page → how the table of contents calls it below its family: with the evidence behind it."""
-    found, families = {}, load_families()
-    for run in experiments.all_runs():
-        notebook = experiments.executed(run)
-        if notebook is not None and run.subject in families:
-            heading = next(c for c in notebook["cells"] if c["cell_type"] == "markdown")["source"]
-            title = heading.partition("\n")[0].removeprefix(f"# {families[run.subject].title}: ")
-            kinds = ", ".join(status.kinds(notebook)) or "no evidence"
-            found[f"runs/{run}"] = f"{title[:1].upper()}{title[1:]} · {kinds}"
-    return found
+    runs = [(run, experiments.made(run)) for run in experiments.all_runs()]
+    return {
+        f"runs/{run}": f"{experiments.heading(run.experiment)} · "
+        f"{', '.join(about['evidence']) or 'no evidence'}"
+        for run, about in runs
+        if about and run.experiment.scope == "family"
+    }
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from companion_offline import when_written
 from companion_results import NotMeasuredError, ResultError, find_result
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -26,10 +26,8 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # this checkout's `companion`, whichever one is installed
-from companion.publish import check, course  # noqa: E402
-from companion.publish.slides import deck  # noqa: E402
+from companion.publish import check, course
+from companion.publish.slides import deck
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
@@ -60,12 +58,12 @@ def write_files(app: Sphinx, config: Config) -> None:
 def _published(deck: str, reference: str) -> tuple[dict[str, str], dict[str, str]]:
     """A result for the slides; a sentence where this build has no evidence of it."""
     try:
-        _, output, _ = find_result(reference)
+        result = find_result(reference)
     except NotMeasuredError:
         return {"kind": "text"}, {"text/markdown": "*Not measured in this build.*"}
     except ResultError as error:
         raise ConfigError(f"guide/slides/{deck}: {error}") from error
-    return output["metadata"]["companion"], output["data"]
+    return result.note, result.data
 
 
 def shown(label: str, place: int) -> str:
@@ -109,10 +107,10 @@ def leave_out(app: Sphinx, doctree: nodes.document) -> None:
             node.parent.remove(node)
 
 
-def leave_out_of_sources(app: Sphinx, failed: Exception | None) -> None:
+def leave_out_of_sources(app: Sphinx) -> None:
     """The same with the pages' sources, which stand beside the pages."""
     classes = "|".join(LEFT_OUT[app.config.companion_for])
-    if failed or not classes:
+    if not classes:
         return
     box = rf"^:::\{{admonition\}}[^\n]*\n:class: [^\n]*\b(?:{classes})\b.*?^:::\n*"
     for path in Path(app.outdir, "_sources").rglob("*.md*"):
@@ -127,7 +125,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
     app.connect("doctree-read", leave_out)
-    app.connect("build-finished", leave_out_of_sources)
+    when_written(app, leave_out_of_sources)
     app.add_role("answer", AnswerRole())
     app.add_role("slides", SlidesRole())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
