@@ -335,8 +335,8 @@ def test_every_command_says_what_it_does_with_an_example(capsys):
 @pytest.mark.parametrize(
     ("words", "what", "extras"),
     [
-        ("train captions --model rn50-openai", "training", "extract,train"),
-        ("add mine random", "adding a checkpoint", "extract"),
+        ("train captions --model rn50-openai", "train", "extract,train"),
+        ("add mine random", "add", "extract"),
     ],
 )
 def test_a_library_that_is_missing_is_named_with_what_installs_it(
@@ -422,7 +422,8 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_the_version(capsys):
-    assert main(["--version"]) == 0
+    with pytest.raises(SystemExit):
+        main(["--version"])
     assert re.match(r"companion \d+\.\d+", capsys.readouterr().out)
 
 

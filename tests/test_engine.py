@@ -10,8 +10,6 @@ import time
 import pytest
 from conftest import companion_in, make_project, run_in, start_in, wait_until_nobody_works_in
 
-from companion.runs import engine, experiments, fingerprints
-
 HEADER = """# ---
 # jupyter:
 #   companion:
@@ -42,17 +40,6 @@ OVER_ALL = HEADER.format(
     parameters='edition: str = "paper"',
     code="from analysis.families.registry import load_families as f\nprint(list(f(edition)))",
 )  # fmt: skip
-
-
-def test_features_that_were_deleted_are_looked_for_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
-    features = tmp_path / "pocket-cnn-random" / "pocket-noto-test.safetensors"
-    features.parent.mkdir()
-    features.touch()
-    known = engine._known(["pocket_cnn"])
-    assert engine._known(["pocket_cnn"]) == known
-    features.unlink()
-    assert engine._known(["pocket_cnn"]) != known
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +156,6 @@ EDITS = [
     ("data/number.txt", "2", PER_FAMILY_RUNS),
     ("companion/publish/style.py", "x = 1\n", set()),  # imported by neither notebook
     ("analysis/metrics/robustness.py", "# a comment\n", set()),
-    ("families/rn50.yaml", "# a comment\n", set()),
 ]
 
 
@@ -193,20 +179,6 @@ def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
     assert {*stale(project)} == PER_FAMILY_RUNS
 
 
-def test_a_comment_in_a_notebook_is_shown_without_running_it(project):
-    path = project / "notebooks/per_family.py"
-    path.write_text(path.read_text().replace("print(", "# why\nprint("))
-    before = (project / "book/runs/per_family/rn50.ipynb").read_text()
-    done = run_in(project, "companion.cli", "build", "--runs")
-    assert done.stdout.startswith("0 runs executed"), done.stderr
-    after = (project / "book/runs/per_family/rn50.ipynb").read_text()
-    assert "# why" in after and "# why" not in before
-    assert all(s["state"] == "up to date" for s in status(project))
-    assert [c["outputs"] for c in json.loads(after)["cells"] if "outputs" in c] == [
-        c["outputs"] for c in json.loads(before)["cells"] if "outputs" in c
-    ]
-
-
 def test_runs_that_were_damaged_edited_or_lost_are_made_again_with_the_same_bytes(
     finished, project
 ):
@@ -219,12 +191,6 @@ def test_runs_that_were_damaged_edited_or_lost_are_made_again_with_the_same_byte
         again = project / path.relative_to(finished)
         assert again.read_bytes() == path.read_bytes()
         assert str(finished) not in path.read_text()
-
-
-def test_a_family_that_is_gone_takes_its_runs_along(project):
-    (project / "families/rn50.yaml").unlink()
-    assert update(project) == {"over_all/paper"}
-    assert {name(p) for p in outputs(project)} == {"per_family/vit_b_32", "over_all/paper"}
 
 
 def test_failing_notebooks_are_named_and_the_others_finish(project):
@@ -335,13 +301,13 @@ def test_what_changes_while_a_run_reads_it_is_read_again(project):
 
 REFUSED = [
     ("per_family rn50 -p sahre 0.3", "notebook per_family has no parameter 'sahre'."),
-    ("per_family rn50 -p count 2.5", "parameter count must be of type int, got '2.5'."),
+    ("per_family rn50 -p count 2.5", "count must be of type int of at most 1,000,000 in size, got"),
     ("per_family rn50 -p long maybe", "parameter long must be of type bool, got 'maybe'."),
-    ("per_family rn50 -p share half", "parameter share must be of type float, got 'half'."),
+    ("per_family rn50 -p share half", "parameter share must be of type float of at most"),
     ("per_family rn50 -p family rn101", "companion run per_family rn101"),
     ("per_famly rn50", "known are over_all, per_family; did you mean 'per_family'."),
-    ("per_family rn50 -p share inf", "parameter share must be a number of at most 1,000,000, got"),
-    ("per_family rn50 -p count 99999999999999999999", "of at most 1,000,000, got 999"),
+    ("per_family rn50 -p share inf", "of at most 1,000,000 in size, got 'inf'"),
+    ("per_family rn50 -p count 99999999999999999999", "1,000,000 in size, got '999"),
     ("per_family rn5", "does not run for 'rn5': known are rn50, vit_b_32; did you mean 'rn50'"),
     ("per_family rn50 -o /sys/x.ipynb", "x.ipynb cannot be written into /sys ("),
     ("per_family rn50 -o no/x.ipynb", "there is no folder no to write x.ipynb into: make it."),
@@ -377,17 +343,6 @@ def test_a_file_that_a_parameter_names_may_be_read(project):
     assert "from mine" in (project / "trial.ipynb").read_text()
 
 
-def test_snakemake_itself_runs_the_same_graph(project):
-    """Called directly, it finds all up to date, sees an edit by its time, and calls the command."""
-    pytest.importorskip("snakemake", reason="Snakemake is not installed")
-    command = ["snakemake", "--cores", "1"]
-    assert "Nothing to be done" in run_in(project, *command, "--dry-run").stdout
-    append(project / "notebooks/over_all.py", "x = 1\n")
-    done = run_in(project, *command)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^run +1$", done.stderr, re.M) and not stale(project)
-
-
 def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
     """A run is executed once; the old one stays until the new one is there."""
     notebook = project / "notebooks/per_family.py"
@@ -413,12 +368,3 @@ def test_the_clock_decides_nothing(project):
         append(path, "x = 1\n")
         os.utime(path, (4e9, 4e9))
     assert update(project) == EVERY_RUN
-
-
-def test_a_familys_run_reads_no_other_family(monkeypatch):
-    """Else status and builds are quadratic in their number."""
-    calls = []
-    monkeypatch.setattr(fingerprints, "load_families", lambda: calls.append(1) or {})
-    own = [run for run in experiments.all_runs() if run.experiment.scope == "family"]
-    assert len(fingerprints.statuses(own[:4])) == 4
-    assert not calls

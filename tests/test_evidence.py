@@ -137,10 +137,10 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     changed = MODELS[1].model_copy(update={"architecture": "tiny-cnn"})
     now = SMALL.model_copy(update={"models": (MODEL, changed, MODELS[2])})
     assert [m.level for m in gather("outlier_features", now)] == ["random"]
-    cut, old = pending.unusable(now)
+    cut, old = records.unusable(now)
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
-    assert pending.unusable(SMALL) == [cut]
+    assert records.unusable(SMALL) == [cut]
 
 
 @pytest.mark.parametrize("normalize", [True, False])

@@ -1,9 +1,6 @@
 """What a notebook publishes: equal bytes, tables that align, drawings that tell what they show."""
 
-import ast
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -209,33 +206,3 @@ def test_tables_align_numbers_and_escape_pipes():
 def test_points_have_minus_signs_and_names_hyphens(value, text):
     assert style.points(*value) == text
     assert style.minus("ImageNet-1k -0.5 (-1 to -0.2)") == "ImageNet-1k −0.5 (−1 to −0.2)"
-
-
-def test_what_fails_takes_along_what_follows_from_it():
-    """An older value of a name is not shown for the one that could not be made."""
-    script = '''
-from companion.runs import cell_engine
-from traitlets.config import Config
-run = cell_engine._Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-run.brief = True
-print(cell_engine.what_it_can(run, """a, b = 1, [1]
-print("a", a)
-a = 1 / 0
-b[0] = 2 / 0
-print("a", a)
-@undefined
-def c(): return 1
-print("c", c(), "b", b)
-2 + 2
-print("end")
-3 + 4"""))
-print([one.get("text") or one.data["text/plain"] for one in cell_engine._outputs])
-'''
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    *printed, lost, shown = done.stdout.splitlines()
-    assert printed == ["a 1", "end"], done.stderr
-    assert [one.split(":")[0] for one in ast.literal_eval(lost)] == [
-        "ZeroDivisionError", "ZeroDivisionError", "NameError", "NameError", "NameError",
-    ], done.stderr  # fmt: skip
-    assert ast.literal_eval(shown) == ["7"]

@@ -20,16 +20,16 @@ from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
 from companion.measurements import measures, plausible, provenance, quantities, records
-from companion.measurements.pending import STYLES
 from companion.measurements.records import (
     FOLDER,
+    STYLES,
     MeasurementError,
     changed_code,
     code_note,
     differences,
     read,
 )
-from companion.publish import pocket_models, words
+from companion.publish import measured, words
 from companion.runs import execute, experiments
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
@@ -294,8 +294,8 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
         relu.model_copy(update={"data": relu.data.model_copy(update={"name": name})})
         for name in STYLES["unseen"]
     ]
-    assert pocket_models.by_style(styles[:2])["unseen styles"].tolist() == [2]
-    assert "unseen styles" not in pocket_models.by_style(styles)
+    assert measured.by_style(styles[:2])["unseen styles"].tolist() == [2]
+    assert "unseen styles" not in measured.by_style(styles)
 
 
 def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from analysis.families.registry import load_family
 from analysis.features import encoders, store
 from analysis.images import emoji
 from companion.measurements import records
-from companion.runs.experiments import RunError, executed, find_run
+from companion.runs.experiments import RunError, find_run, made
 
 MINE = "mine"
 
@@ -41,30 +41,16 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
     return {
         "features": (features, lambda path: store.read_features(path).features.tobytes()),
         "heads": (heads, lambda path: store.read_head(path).weight.tobytes()),
-        "notes beside features": (
-            [store.sidecar_of(path) for path in features],
-            lambda path: _noted(path.with_suffix(".safetensors")),
-        ),
-        "notes beside heads": (
-            [store.sidecar_of(path) for path in heads],
-            lambda path: _noted(path.with_suffix(".safetensors")),
+        "notes beside them": (
+            [store.sidecar_of(path) for path in features + heads],
+            lambda path: json.dumps(store.read_sidecar(path.with_suffix(".safetensors"))),
         ),
         "live measurements": (kept, lambda path: records.read(path).model_dump_json()),
-        "checkpoints of the pocket lab": (
-            [checkpoint],
-            lambda _: encoders.load(shipped).weights_sha256,
-        ),
+        "checkpoints": ([checkpoint], lambda _: encoders.load(shipped).weights_sha256),
         "emoji archive": ([emoji.ARCHIVE], _emoji),
         "appearance of emoji": ([emoji.APPEARANCE], lambda _: emoji.appearance(count).tobytes()),
-        "executed runs": (
-            sorted((ROOT / "book/runs/per_family").glob("*.ipynb")),
-            _executed,
-        ),
+        "executed runs": (sorted((ROOT / "book/runs/per_family").glob("*.ipynb")), _executed),
     }
-
-
-def _noted(path: Path) -> str:
-    return json.dumps(store.read_sidecar(path))
 
 
 def _emoji(path: Path) -> Any:
@@ -74,10 +60,9 @@ def _emoji(path: Path) -> Any:
 
 
 def _executed(path: Path) -> Any:
-    notebook = executed(find_run("per_family", path.stem))
-    if notebook is None:
+    if not made(find_run("per_family", path.stem)):
         raise RunError(f"{path.name} is not as it was written")
-    return notebook
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def used(path: Path, read: Callable[[Path], Any], expected: Any, place: int) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import ground
@@ -35,63 +36,48 @@ PAYLOADS = {
     "hexadecimal entities": IMAGE.replace("<", "&#x3C;").replace(">", "&#x3e;"),
     "double entities": IMAGE.replace("<", "&amp;lt;").replace(">", "&amp;gt;"),
 }
+ADD = (*ground.COMPANION, "add", "other")
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
 
 def _in_family(field: str) -> Callable[[Path, str], None]:
     def put(project: Path, text: str) -> None:
         path = project / "families/mine.yaml"
-        lines = path.read_text("utf-8").splitlines()
-        at = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{field}:"))
-        lines[at] = lines[at].partition(":")[0] + ": " + json.dumps(text)
-        path.write_text("\n".join(lines) + "\n", "utf-8")
+        line = rf"^(\s*{field}:).*$"
+        new = re.compile(line, re.M).sub(
+            lambda m: f"{m[1]} {json.dumps(text)}", path.read_text("utf-8"), count=1
+        )
+        path.write_text(new, "utf-8")
 
     return put
 
 
-def _in_measurement(*fields: str) -> Callable[[Path, str], None]:
+def _in_measurement(room: str, field: str) -> Callable[[Path, str], None]:
     def put(project: Path, text: str) -> None:
-        path = project / next(iter(sorted(project.glob(MEASUREMENT))))
+        path = next(iter(sorted(project.glob(MEASUREMENT))))
         content = json.loads(path.read_text("utf-8"))
-        place = content
-        for field in fields[:-1]:
-            place = place[field]
-        place[fields[-1]] = text
+        content[room][field] = text
         path.write_text(json.dumps(content), "utf-8")
 
     return put
 
 
-def _as_option(*words: str) -> Callable[[Path, str], str]:
-    def put(project: Path, text: str) -> str:
-        line = [*ground.COMPANION, *(word.replace("TEXT", text) for word in words)]
-        code, said = ground.run(project, line)
-        return said if code else ""
-
-    return put
-
-
-def _as_file(place: str) -> Callable[[Path, str], str]:
-    """A picture of that name, or in a folder of that name; extracted with what it is called."""
-
-    def put(project: Path, text: str) -> str:
-        picture = next(iter(sorted((project / "one").rglob("*.png"))))
-        name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
-        new = project / "one" / place.replace("TEXT", name)
-        new.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(picture.read_bytes())
-        code, said = ground.run(project, ground.COMMANDS["extract"])
-        return said if code else ""
-
-    return put
-
-
-def _as_checkpoint(project: Path, text: str) -> str:
-    name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ") + ".safetensors"
-    (project / name).write_bytes((project / ground.CHECKPOINT).read_bytes())
-    line = [*ground.COMPANION, "add", "other", name, "--architecture", "pocket-cnn", "--replace"]
+def _refusal(project: Path, line: Sequence[str]) -> str:
     code, said = ground.run(project, line)
     return said if code else ""
+
+
+def _as_file(place: str, original: str, *line: str) -> Callable[[Path, str], str]:
+    """A file or a folder of that name, and a command that takes it."""
+
+    def put(project: Path, text: str) -> str:
+        name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
+        old, new = next(project.glob(original)), project / place.replace("TEXT", name)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(old.read_bytes())
+        return _refusal(project, [word.replace("TEXT", name) for word in line])
+
+    return put
 
 
 WAYS = {
@@ -100,16 +86,24 @@ WAYS = {
     "a model's pretraining": _in_family("pretraining"),
     "a measurement's machine": _in_measurement("provenance", "device"),
     "a measurement's data set": _in_measurement("data", "name"),
-    "a title on the command line": _as_option(
-        "add", "other", ground.CHECKPOINT, "--architecture", "pocket-cnn", "--title", "TEXT"
+    "a title on the command line": lambda project, text: _refusal(
+        project, [*ADD, ground.CHECKPOINT, "--architecture", "pocket-cnn", "--title", text]
     ),
-    "a checkpoint's file name": _as_checkpoint,
-    "a picture's name": _as_file("red/TEXT.png"),
-    "a class's name": _as_file("TEXT/new.png"),
+    "a checkpoint's file name": _as_file(
+        "TEXT.safetensors",
+        ground.CHECKPOINT,
+        *ADD,
+        "TEXT.safetensors",
+        "--architecture",
+        "pocket-cnn",
+        "--replace",
+    ),
+    "a picture's name": _as_file("one/red/TEXT.png", "one/*/*.png", *ground.COMMANDS["extract"]),
+    "a class's name": _as_file("one/TEXT/new.png", "one/*/*.png", *ground.COMMANDS["extract"]),
 }
 
 
-def texts(kept: Path, project: Path, seed: int) -> Iterator[Row]:
+def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
     """Each payload by each way; what is let in goes into a book."""
     ground.fresh(kept, project)
     ground.do(project, "extract", "measure", "build")
