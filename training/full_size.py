@@ -56,9 +56,6 @@ class ImageError(TrainingError):
         super().__init__(message.strip().splitlines()[-1].rpartition("ImageError: ")[2])
 
 
-# Images
-
-
 def read_data(options: TrainOptions) -> tuple[ImageList, ImageList | None]:
     """List the images to train on, and those to measure on, which must have the same classes."""
     known = sets.descriptions()
@@ -128,9 +125,6 @@ def augmentation(settings: ClassifierSettings, size: int) -> v2.Compose:
     return v2.Compose([*steps, v2.PILToTensor()])
 
 
-# Training
-
-
 class Training(LightningModule):
     """A network that learns as its recipe says; ``made_from`` is all that decides its weights.
 
@@ -197,16 +191,15 @@ class Training(LightningModule):
     def configure_optimizers(self) -> Any:
         """Make the recipe's optimizer, whose rate follows `recipes.rate`."""
         settings, full = self.settings, self.settings.learning_rate
-        own: dict[str, Any] = {"betas": settings.betas, "eps": settings.epsilon}
-        if settings.optimizer == "sgd":
-            own = {"momentum": settings.momentum}
+        sgd = settings.optimizer == "sgd"
+        adam: dict[str, Any] = {"betas": settings.betas, "eps": settings.epsilon}
         optimizer = create_optimizer_v2(
             self.net,
-            "momentum" if settings.optimizer == "sgd" else settings.optimizer,
+            "momentum" if sgd else settings.optimizer,
             lr=full,
             weight_decay=settings.weight_decay,
             filter_bias_and_bn=settings.decayed == "matrices",
-            **own,
+            **({"momentum": settings.momentum} if sgd else adam),
         )
         rate = LambdaLR(optimizer, lambda step: recipes.rate(settings, self.plan, step) / full)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
@@ -293,22 +286,19 @@ class Training(LightningModule):
 
     def write(self) -> None:
         """Write the checkpoint, and beside it what it is."""
-        name = self.images.name
-        labels = f"{'ImageNet-1k' if name == TRAIN_SET else name} labels"
+        labels = f"{self.images.name} labels".replace(TRAIN_SET, "ImageNet-1k")
         notes = {
             "architecture": self.model.architecture or "",
             "level": self.recipe.level,
             "classes": json.dumps(self.images.classes),
             "normalize": json.dumps(self.finetuned),
         }
-        about = {
-            "pretraining": self.model.pretraining if self.finetuned else labels,
-            "made_from": self.made_from,
-            "images": len(self.images),
-            "curve": self.curve,
-            "accuracy": self.curve[-1]["accuracy"],
-            "measured_on": self.val and (self.val.what or self.val.name),
+        about: dict[str, Any] = {
+            "pretraining": self.model.pretraining if self.finetuned else labels
         }
+        about |= {"made_from": self.made_from, "images": len(self.images), "curve": self.curve}
+        about["accuracy"] = self.curve[-1]["accuracy"]
+        about["measured_on"] = self.val and (self.val.what or self.val.name)
         results.write(self.result, self.net.weights(), notes, about)
 
 
@@ -332,6 +322,28 @@ def devices(options: TrainOptions) -> tuple[str, int]:
     return "cuda" if cuda else "cpu", count
 
 
+def _trainer(training: Training, begun: bool) -> Trainer:
+    plan, nodes = training.plan, training.options.nodes
+    return Trainer(
+        accelerator=training.kind,
+        devices=plan.processes // nodes,
+        num_nodes=nodes,
+        strategy="ddp" if plan.processes > 1 else "auto",
+        precision="bf16-mixed" if training.settings.precision == "bf16" else "32-true",
+        max_epochs=training.settings.epochs,
+        accumulate_grad_batches=plan.accumulation,
+        limit_train_batches=plan.epoch_steps * plan.accumulation,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0 if begun else -1,
+        use_distributed_sampler=False,
+        default_root_dir=training.state.parent,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+
+
 def run(options: TrainOptions) -> Path | None:
     """Train, or go on, and return the checkpoint's path; None in all processes but the first.
 
@@ -342,31 +354,14 @@ def run(options: TrainOptions) -> Path | None:
     warnings.filterwarnings("ignore", module="lightning")
     training = Training(options)
     training.build()
-    result, state, plan = training.result, training.state, training.plan
+    result, state = training.result, training.state
     if result.exists():
         results.check_same(result.with_suffix(".json"), training.made_from)
         return result
     begun = state.exists()
     if begun:
         results.check_same(state, training.made_from)
-    trainer = Trainer(
-        accelerator=training.kind,
-        devices=plan.processes // options.nodes,
-        num_nodes=options.nodes,
-        strategy="ddp" if plan.processes > 1 else "auto",
-        precision="bf16-mixed" if training.settings.precision == "bf16" else "32-true",
-        max_epochs=training.settings.epochs,
-        accumulate_grad_batches=plan.accumulation,
-        limit_train_batches=plan.epoch_steps * plan.accumulation,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0 if begun else -1,
-        use_distributed_sampler=False,
-        default_root_dir=state.parent,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-    )
+    trainer = _trainer(training, begun)
     try:
         trainer.fit(training, ckpt_path=state if begun else None, weights_only=True)
     except SystemExit as stop:  # how Lightning passes an interruption on
@@ -374,7 +369,7 @@ def run(options: TrainOptions) -> Path | None:
             raise KeyboardInterrupt from None
         raise
     except RuntimeError as error:
-        if plan.processes == 1 or isinstance(error, CompanionError):
+        if training.plan.processes == 1 or isinstance(error, CompanionError):
             raise
         raise TrainingError(  # one that failed makes the others fail
             f"a process stopped ({str(error).splitlines()[0]}): see what the first to stop says; "
