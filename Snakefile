@@ -1,9 +1,34 @@
-# How `companion grid --profile NAME` has the jobs of a grid done on a cluster (profiles/README.md).
-# A job is a file that says what to call; its output is a receipt. What there is to do is decided by
-# `companion`, from what features and measurements say that they were made from.
+# The same jobs for those who use Snakemake. `companion` and `jupyter-book build book/` need none of
+# it: they do what is to be done by themselves, and decide by content what that is.
+#
+# `snakemake --cores 2` executes the book's notebooks, each a run of one experiment for one subject (a
+# family or an edition); what is out of date follows from the times of the files that it reads.
+#
+# `companion grid --profile NAME` calls the rules `features` and `measure` on a cluster
+# (profiles/README.md). A job is a file that says what to call; its output is a receipt.
 import sys
 
+from companion.runs import experiments, fingerprints
+
 PYTHON = sys.executable
+
+
+def relative(paths):
+    return [path.relative_to(experiments.ROOT).as_posix() for path in paths]
+
+
+rule all:
+    input:
+        relative(run.output for run in experiments.all_runs()),
+
+
+rule run:
+    input:
+        lambda w: fingerprints.inputs(experiments.find_run(w.experiment, w.subject)),
+    output:
+        "book/runs/{experiment}/{subject}.ipynb",
+    shell:
+        "{PYTHON} -m companion.cli run {wildcards.experiment} {wildcards.subject}"
 
 
 rule features:

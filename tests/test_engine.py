@@ -368,3 +368,14 @@ def test_the_clock_decides_nothing(project):
         append(path, "x = 1\n")
         os.utime(path, (4e9, 4e9))
     assert update(project) == EVERY_RUN
+
+
+def test_snakemake_itself_runs_the_same_graph(project):
+    """Called directly, it finds all up to date, sees an edit by its time, and calls the command."""
+    pytest.importorskip("snakemake", reason="Snakemake is not installed")
+    command = ["snakemake", "--cores", "1"]
+    assert "Nothing to be done" in run_in(project, *command, "--dry-run").stdout
+    append(project / "notebooks/over_all.py", "x = 1\n")
+    done = run_in(project, *command)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^run +1$", done.stderr, re.M) and not stale(project)

@@ -174,5 +174,12 @@ def code_version(made_from: Parts) -> str:
     return fingerprint({k: v for k, v in made_from.items() if k.endswith(".py")})[:8]
 
 
+def inputs(run: Run) -> list[Path]:
+    """The files that a run reads: its notebook, its modules, declared files, the store's files."""
+    source = run.experiment.notebook.read_text(encoding="utf-8")
+    modules = import_closure(source)
+    return [run.experiment.notebook, *modules, *declared_files(run), *from_store(run)]
+
+
 def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
