@@ -310,7 +310,7 @@ REFUSED = [
     ("per_family rn50 -p count 99999999999999999999", "1,000,000 in size, got '999"),
     ("per_family rn5", "does not run for 'rn5': known are rn50, vit_b_32; did you mean 'rn50'"),
     ("per_family rn50 -o /sys/x.ipynb", "x.ipynb cannot be written into /sys ("),
-    ("per_family rn50 -o no/x.ipynb", "there is no folder no to write x.ipynb into: make it."),
+    ("per_family rn50 -o no/x.ipynb", "x.ipynb cannot be written into no ("),
 ]
 
 

@@ -116,6 +116,17 @@ def weights_of(name: str, seed: int, folder: Path) -> Path:
     return folder / f"{name}-{seed}" / "weights.safetensors"
 
 
+def _metadata(recipe: Recipe) -> dict[str, str]:
+    """What the weights of a recipe say of themselves."""
+    return {
+        "architecture": recipe.architecture,
+        "level": recipe.level,
+        "classes": json.dumps(emoji.CLASSES),
+        "normalize": json.dumps(recipe.objective != "supervised"),
+        "image_size": str(POCKET.size),
+    }
+
+
 def run(
     recipe: Recipe,
     recipes: Recipes,
@@ -152,15 +163,7 @@ def run(
         for point in trained.curve
     ]
     write_text(place / "curve.csv", pd.DataFrame(curve, columns=CURVE).to_csv(index=False))
-    metadata = {
-        "architecture": recipe.architecture,
-        "level": recipe.level,
-        "seed": str(seed),
-        "recipe": key,
-        "classes": json.dumps(emoji.CLASSES),
-        "normalize": json.dumps(recipe.objective != "supervised"),
-        "image_size": str(POCKET.size),
-    }
+    metadata = _metadata(recipe) | {"seed": str(seed), "recipe": key}
     with replaced(result) as part:
         objectives.write_tensors(objectives.halved(trained.weights), part, metadata)
         rows = [

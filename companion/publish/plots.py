@@ -149,15 +149,12 @@ def marks(
             ends = [*(limits or drawn), *verticals.values()]
             _finish([(axes, panel, rows)], {"x": ends}, 15 // len(panels))
     first = panels[0][0]
-    titles = [name.replace(": ", "\n", 1) for name in names]
-    first.set_yticks(range(len(names))[::-1], titles, fontsize=10)
-    first.set_ylim(-0.6, len(names) - 0.4)
+    _name_rows(first, names)
     _write_outside(panels[-1][0], note, len(names) - 0.4)
-    looks = {"filled": value, "hollow": other} if other else {}
-    for level, title in (levels or {}).items():
-        _scatter(first, (level, "filled", title), [], [])
-    for look, title in looks.items():
-        _scatter(first, ("", look, title), [], [])
+    shown = [(level, "filled", title) for level, title in (levels or {}).items()]
+    shown += [("", "filled", value), ("", "hollow", other)] if other else []
+    for kind in shown:
+        _scatter(first, kind, [], [])
     style.legend(figure, first)
     columns = [c for c in (value, "low", "high", other, "note") if c in frame]
     return Drawing(figure, minus(f"Dot plot. {'; '.join(_rows_told(frame, columns))}."), frame)
@@ -254,6 +251,13 @@ def _scatter(axes: Axes, kind: Any, x: Any, y: Any, names: Iterable[str] = ()) -
     drawn = axes.scatter(x, y, zorder=4, label=title or None, **options)
     if any(names):
         drawn.set_urls([style.TOOLTIP + str(name) for name in names])
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Write the rows' names at the y axis, the first at the top."""
+    titles = [name.replace(": ", "\n", 1) for name in names]
+    axes.set_yticks(range(len(names))[::-1], titles, fontsize=10)
+    axes.set_ylim(-0.6, len(names) - 0.4)
 
 
 def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
