@@ -129,12 +129,12 @@ def marks(
     `log`: whether x is logarithmic, or in which panels. `levels`: names of levels for a legend.
     `dodge`: how far levels that share a row are apart, in rows. A colon in a name breaks the line.
     """
-    names, kinds = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
+    names, order = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
     width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
     alike, tall = limits is not None or value != "value", 1.0 + height * len(names)
     figure, panels = _panels(frame, 9, tall, width, sharey=True, sharex=alike)
     for axes, panel, rows in panels:
-        shift = dodge * (rows["level"].map(kinds.index) - (len(kinds) - 1) / 2)
+        shift = dodge * (rows["level"].map(order.index) - (len(order) - 1) / 2)
         places = len(names) - 1 - rows["of"].map(names.index) - shift
         _draw_rows(axes, rows.assign(place=places), value, other)
         for at, words in zip(places, rows["note"] if note else [], strict=False):
@@ -151,13 +151,12 @@ def marks(
     first = panels[0][0]
     _name_rows(first, names)
     _write_outside(panels[-1][0], note, len(names) - 0.4)
-    shown = [(level, "filled", title) for level, title in (levels or {}).items()]
-    shown += [("", "filled", value), ("", "hollow", other)] if other else []
-    for kind in shown:
+    kinds = [(level, "filled", title) for level, title in (levels or {}).items()]
+    for kind in kinds + [("", "filled", value), ("", "hollow", other)] * bool(other):
         _scatter(first, kind, [], [])
     style.legend(figure, first)
-    columns = [c for c in (value, "low", "high", other, "note") if c in frame]
-    return Drawing(figure, minus(f"Dot plot. {'; '.join(_rows_told(frame, columns))}."), frame)
+    sentences = _rows_told(frame, (value, "low", "high", other, "note"))
+    return Drawing(figure, minus(f"Dot plot. {'; '.join(sentences)}."), frame)
 
 
 def scatter(
@@ -351,7 +350,7 @@ def _rows_told(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[str]:
             yield f"{rows['of'].iloc[0]}, {level}: {style.span(rows[columns[0]])}"
         return
     for _, row in frame.iterrows():
-        values = [row[c] for c in columns if row[c] == row[c] and row[c] != ""]
+        values = [v for v in row.reindex([*columns]) if v == v and v != ""]
         yield f"{_named(row)}: {', '.join(v if isinstance(v, str) else digits(v) for v in values)}"
 
 
