@@ -4,6 +4,8 @@ import importlib.util
 import json
 import re
 import shutil
+import sys
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -517,3 +519,38 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
     assert name != "m1"
     assert f'href="#{name}"' in shown and f"url(#{name})" in shown
     assert set(THEME) == {style.INK, style.MUTED, style.GRID, style.PAPER}
+
+
+def test_runs_carry_neither_paths_nor_times(clone):
+    for path in (clone / "book" / "runs").rglob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        for trace in (
+            str(clone),
+            sys.prefix,
+            str(Path.home()) + "/",
+            "start_time",
+            '"papermill": {',
+        ):
+            assert trace not in text, (path.name, trace)
+
+
+def test_the_source_behind_a_result_is_on_the_page(clone):
+    text = page(clone, "robustness_atlas")
+    assert text.count('href="results/atlas_') > 4 and ".html#L" in text
+    code = (clone / "book/_build/html/results/measuring_robustness.html").read_text("utf-8")
+    assert 'id="L12"' in code and "style" in code
+    notebook = json.loads((clone / "book/runs/measuring_robustness/paper.ipynb").read_text("utf-8"))
+    assert notebook["metadata"]["companion"]["subject"] == "paper"
+
+
+def test_no_page_of_a_run_has_words_for_another_edition_or_an_empty_section(clone):
+    for path in (clone / "book/_build/html/runs").rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        article = text.split("<article")[1].split("</article>")[0]
+        for section in article.split("<h2>")[1:]:
+            assert len(re.sub(r"<details.*?</details>|<[^>]+>", "", section, flags=re.S)) > 60, path
+        paper = path.stem not in ("pocket_cnn", "pocket_vit", "not_measured")
+        if path.parent.name == "effective_robustness":
+            other = "In the pocket lab" if paper else "ImageNet-A"
+            told = re.sub(r"<details.*?</details>|<[^>]+>", "", article, flags=re.S)
+            assert other not in re.sub(r"\s+", " ", told), path

@@ -511,3 +511,11 @@ def test_the_book_describes_the_sets():
         assert row is not None, f"{one.name} is not in the page's table"
         assert f"{one.images:,}" in row and f"`{one.folders[0]}/`" in row
         assert one.origin in page and f"{{{one.citation}," in bibliography
+
+
+def test_metadata_that_is_nested_too_deeply_names_no_class(tmp_path):
+    about = {b"huggingface": b"[" * 100_000}
+    rows = pyarrow.table({"image": [PICTURE], "label": [3]}).replace_schema_metadata(about)
+    parquet.write_table(rows, tmp_path / "test.parquet")
+    samples, names = packed.read(tmp_path)
+    assert (samples[0].label, names) == ("3", ())

@@ -18,6 +18,7 @@ from test_train import recipe
 from analysis.common import sha256_of
 from analysis.images import emoji, public
 from analysis.metrics import modalities
+from companion.probe import judge, measure
 from companion.publish import diagrams
 from companion.publish import origin as figures
 from training import objectives, origin, pocket, pocket_lab
@@ -255,3 +256,12 @@ def test_real_models_were_measured_as_planned():
         coordinate,
         pytest.approx(rank, abs=1e-5),
     )
+
+
+def test_an_outlier_that_was_grown_does_not_look_like_a_rectifier():
+    """Few tall coordinates, most of one sign, in signed features of one style."""
+    tested = (emoji.metadata()["split"] == "test") & (emoji.metadata()["style"] == emoji.IMAGENET)
+    weights = MAKE["GROWN"] / "grown-vit-element.safetensors"
+    features, head = pocket_lab.represented(weights, tested.to_numpy())
+    found = measure.quantities(features[:120], head.weight)
+    assert found["kurtosis_mean"] > 8 and found["reach"] > judge.REACH_THRESHOLD

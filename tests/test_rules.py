@@ -531,3 +531,37 @@ def test_the_pocket_lab_is_judged_by_the_same_rules():
     said = {n: brief(CLAIMS[n], judged(n, known)) for n in ("K-captions", "P-80")}
     assert "the comparison separates nothing" in said["K-captions"]
     assert said["P-80"].startswith("[not measured]")
+
+
+def test_the_order_of_models_and_measurements_never_matters():
+    measurements = [
+        RICH, POOR, LOW, kurtosis("rich", 30, data="a"), kurtosis("tuned", 4, data="a"),
+        kurtosis("tuned", 9, data="b"), kurtosis("drawn", 3), kurtosis("labels", 5.5),
+        importance("rich", 20, data="a"), importance("rich", 9, data="b", classes=1000),
+        importance("poor", 30), importance("tuned", 19, data="a"), importance("labels", 21),
+        importance("drawn", 12, data="a"), pruning("rich", -0.05), pruning("poor", 0),
+        under_shift("rich", 0, 0), concepts("rich", 5, halves=(0, 2)), concepts("labels", 3),
+        concepts("tuned", 4, first=1), concepts("captions", 4), concepts("poor", 6),
+    ]  # fmt: skip
+    views = {"five": FIVE, "four": frame(("tuned", 0.1, 0.06), ("rich", 0.2, 0.01))}
+    fits = pd.DataFrame({"v2": ["mean", "top"], "kinds": "all", "models": [9, 8],
+                         "slope": [0.76, 0.8], "intercept": [-1.487, -1.4], "r": 0.99})  # fmt: skip
+    draw = np.random.default_rng(0)
+    seen = []
+    for _ in range(12):
+        models = [ONE.models[i] for i in draw.permutation(len(ONE.models))]
+        of = ONE.model_copy(update={"models": tuple(models)})
+        known = replace(
+            evidence(*(measurements[i] for i in draw.permutation(len(measurements)))),
+            families={"one": of},
+            robustness={view: rows.sample(frac=1, random_state=int(draw.integers(99)))
+                        for view, rows in views.items()}, fits=fits.sample(frac=1),
+        )  # fmt: skip
+        seen.append(
+            {
+                name: (one.outcome, dict(one.cases), sorted(map(str, one.numbers)))
+                for name, one in judge_all(known, CLAIMS).items()
+            }
+        )
+    assert sum(outcome != "not measured" for outcome, *_ in seen[0].values()) >= 12
+    assert all(each == seen[0] for each in seen)

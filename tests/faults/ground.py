@@ -133,7 +133,8 @@ def snapshot(project: Path) -> dict[str, str]:
         if path.is_file() and not set(name.parts) & set(CACHES) and path.suffix != ".lock":
             found[name.as_posix()] = hashlib.sha256(_what_counts(path)).hexdigest()[:16]
     for path in sorted((project.parent / "tmp").iterdir()):
-        if not path.name.startswith("torchinductor"):
+        # Python's own folder for the sockets of processes stays where it was killed.
+        if not path.name.startswith(("torchinductor", "pymp-")):
             found[f"TMPDIR/{path.name}"] = ""
     return found
 
