@@ -49,7 +49,9 @@ page = Page("checkpoint_report", "live")
 
 # %%
 page.texts(sentences=items(found.sentence for found in probes.values()))
-page.table("notes", reports.listed(probes, reports.notes))
+notes = reports.listed(probes, reports.notes)
+why = notes["about"] == reports.REASON
+page.table("notes", notes[~why])
 
 # %% [markdown]
 # ## What was measured
@@ -87,6 +89,12 @@ page.table(
         for name, told in said.items()
     ),
 )
+
+# %% [markdown]
+# ## Reasons
+
+# %%
+page.table("reasons", notes[why].drop(columns="about"))
 
 # %% [markdown]
 # ## Pictures

@@ -377,7 +377,7 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     for name, said in (
         ("", "is a folder"),
         ("x.xlsx", "is written as .csv: give a name that ends"),
-        ("no/x.csv", "there is no folder no"),
+        ("no/x.csv", "cannot be written into no ("),
     ):
         assert cli.main(["export", name]) == 1
         assert said in capsys.readouterr().err

@@ -46,6 +46,11 @@ def features_of(
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
     (5, 12)
     """
+    if not callable(encoder):
+        raise DatasetError(
+            f"the encoder is of type {type(encoder).__name__}, which cannot be called: give a "
+            "module, or a function from inputs to features."
+        )
     listed = _listed(images)
     if not len(listed):
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
@@ -70,6 +75,11 @@ def _listed(images: Any) -> Any:
         return imagelist.unlabelled(Path(images))
     if isinstance(images, np.ndarray) and images.dtype.kind == "f":
         return torch.as_tensor(images)
+    if not hasattr(images, "__len__") and not hasattr(images, "__iter__"):
+        raise DatasetError(
+            f"the images are of type {type(images).__name__}: give a folder, pictures, or a tensor "
+            "of inputs."
+        )
     return images if hasattr(images, "__len__") else list(images)
 
 

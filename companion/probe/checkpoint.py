@@ -236,11 +236,11 @@ def listed(
 ) -> pd.DataFrame:
     """What is said of probes, by title: each text once, with those it is about if not of all."""
     rows = [(*row, key) for key, found in probes.items() for row in said(found)]
-    frame = pd.DataFrame(rows, columns=["", "what", "of"])
-    frame = frame.groupby(["", "what"], sort=False)["of"].agg("; ".join).reset_index()
-    frame["of"] = frame["of"].replace("; ".join(probes), "all")
-    frame = frame.sort_values("", kind="stable", key=lambda about: pd.factorize(about)[0])
-    return frame if len(probes) > 1 else frame.drop(columns="of")
+    frame = pd.DataFrame(rows, columns=["about", "what", "model"])
+    frame = frame.groupby(["about", "what"], sort=False)["model"].agg("; ".join).reset_index()
+    frame["model"] = frame["model"].replace("; ".join(probes), "all")
+    frame = frame.sort_values("about", kind="stable", key=lambda about: pd.factorize(about)[0])
+    return frame if len(probes) > 1 else frame.drop(columns="model")
 
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:

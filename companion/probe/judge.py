@@ -315,7 +315,7 @@ def in_words(m: Measurement) -> dict[str, Any]:
         "less_mean_interval": _ends(interval(m, *LESS_MEAN), digits),
         "in_mean": share(1 - m.value("varying")),
         "leads_interval": _ends(_share_interval(m, "persistence_fraction")),
-        "leaders": "no other one leads" if leaders == 1 else f"{leaders} different ones lead",
+        "leaders": leaders,
         "absent": "positive" if m.value("negative_share") else "negative",
         "layer": layer(m),
         "behind": layer(m).replace("behind a", "comes from behind a"),
