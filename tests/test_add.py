@@ -439,11 +439,11 @@ def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
 
     add_it()
     assert why("accuracy") == (
-        "no features for it are in the store, companion extract mine --data FOLDER makes them"
+        "the store has no features for it, which `companion extract mine --data FOLDER` extracts"
     )
     assert extract(folder, pictures, "--without-labels")[0] == 0
     assert "have no labels that its head knows, which takes images in one" in why("accuracy")
-    assert why("concepts").endswith("companion extract mine --data broden makes them")
+    assert why("concepts").endswith("`companion extract mine --data broden` extracts")
     bare = add_it(head="none")
     assert "companion add mine CHECKPOINT --replace with --head" in why("accuracy")
     (lack,) = status.lacks(experiments.load_experiments()["pruning"], bare)

@@ -144,6 +144,7 @@ def test_concepts_along_the_most_important_direction(side):
 
 
 def test_the_command_compares_and_records(artefacts, own_store, tmp_path, monkeypatch, capsys):
+    artefacts["into_store"](load_family("vit_b_16"))
     assert cli.main(["measure", "accuracy", "vit_b_16"]) == 0
     told, numbers, *_ = capsys.readouterr().out.splitlines()
     assert told == "vit_b_16-openai--coco_500_images.json: as recorded"

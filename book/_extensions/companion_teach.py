@@ -122,6 +122,7 @@ def leave_out_of_sources(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    app.setup_extension("companion_offline")  # which knows the pages that were written
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
     app.connect("doctree-read", leave_out)

@@ -168,9 +168,9 @@ def why_nothing(experiment: Experiment, family: Family) -> str:
     if problems := records.unusable(family):
         return problems[0].removesuffix(".")
     if not _on_features(experiment, family):
-        others = f", data/embeddings/make.py {family.name} those that others published"
+        others = f"; `python data/embeddings/make.py {family.name}` enters what others published"
         public = family.edition in ("paper", "contrast")
-        return f"no features for it are in the store, {brings} makes them{others * public}"
+        return f"the store has no features for it, which `{brings}` extracts{others * public}"
     return (
         "the images of its features have no labels that its head knows, which takes images in one "
         f"subfolder per class, named as the head names its classes ({brings})"
