@@ -145,15 +145,15 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Room → code lines and tokens at most. Lower a limit when its room shrinks, towards the goal.
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
-    "analysis": (5_640, 55_400),  # goal: 4,800 lines
-    "companion": (9_130, 98_900),  # goal: 6,600
-    "training": (1_315, 13_750),  # goal: 1,150
-    "book/_extensions": (979, 10_880),  # goal: 850
-    "notebooks": (3_210, 28_900),  # goal: 2,100
-    "tests": (12_945, 152_990),  # goal: 9,000
+    "analysis": (4_620, 47_110),  # goal: 4,800 lines
+    "companion": (8_145, 94_600),  # goal: 6,600
+    "training": (1_296, 13_500),  # goal: 1,150
+    "book/_extensions": (920, 10_090),  # goal: 850
+    "notebooks": (2_415, 28_070),  # goal: 2,100
+    "tests": (11_560, 137_200),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
-FOLDED = 342  # `fmt: skip` and `fmt: off`; goal: 60
+FOLDED = 136  # `fmt: skip` and `fmt: off`; goal: 60
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
            tokenize.ENCODING, tokenize.ENDMARKER}  # fmt: skip
 
