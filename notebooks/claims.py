@@ -71,10 +71,9 @@ for name, claim in claims.items():
 ledger = pd.DataFrame(
     {
         "claim": [f"{{ref}}`{name} <claim-{name}>`" for name in claims],
-        "in short": [claim.short for claim in claims.values()],
+        "in short": [f"{{doc}}`{claim.short} </{claim.page}>`" for claim in claims.values()],
         "verdict": [cards.chip(verdict) for verdict in verdicts.values()],
         "evidence": [cards.sentence(verdict) for verdict in verdicts.values()],
-        "chapter": [f"{{doc}}`/{claim.page}`" for claim in claims.values()],
     }
 )
 page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
