@@ -146,7 +146,7 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (4_620, 47_110),  # goal: 4,800 lines
-    "companion": (8_145, 94_600),  # goal: 6,600
+    "companion": (8_155, 94_650),  # goal: 6,600
     "training": (1_296, 13_500),  # goal: 1,150
     "book/_extensions": (920, 10_090),  # goal: 850
     "notebooks": (2_415, 28_070),  # goal: 2,100

@@ -24,6 +24,7 @@ PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
 #: The section of the page that is printed alone, and where.
 SUMMARY, SUMMARY_PDF = "the-book-in-six-pages", BUILD / "pdf" / "six-pages.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LONGEST = 900  # seconds
 #: After these milliseconds of the page's own time it is printed: formulas are drawn by then.
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
 OPTIONS += ["--generate-pdf-document-outline", "--virtual-time-budget=300000"]
@@ -62,7 +63,14 @@ def print_page(page: Path, pdf: Path) -> Path:
     """Print an HTML page to a PDF, tagged and with an outline; CompanionError if that fails."""
     with replaced(pdf) as part, temporary_folder() as profile:
         files = [f"--user-data-dir={profile}", f"--print-to-pdf={part}", page.as_uri()]
-        done = subprocess.run([browser(), *OPTIONS, *files], capture_output=True, text=True)
+        line = [browser(), *OPTIONS, *files]
+        try:
+            done = subprocess.run(line, capture_output=True, text=True, timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            raise CompanionError(
+                f"Chromium had not printed {page.name} after {LONGEST} seconds: try again on a "
+                "machine with less to do."
+            ) from None
         if done.returncode or not part.is_file():
             last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
             raise CompanionError(f"Chromium could not print {page.name}: {last}")
