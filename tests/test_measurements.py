@@ -1,6 +1,7 @@
 """Taking measurements: known numbers, taking them again, public files, arrays, the command."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ def recorded(experiment, name):
 # What is recorded
 
 
+@pytest.fixture(scope="module")
+def entered(artefacts, tmp_path_factory):
+    """A store into which a family's features are entered once, by the family's name."""
+    store = tmp_path_factory.mktemp("entered")
+
+    @cache
+    def of(family):
+        artefacts["into_store"](load_family(family))
+
+    return store, of
+
+
 @pytest.mark.parametrize(
     "experiment, family",
     [
@@ -54,10 +67,11 @@ def recorded(experiment, name):
         for one in TAKEN_FROM_ARTEFACTS
     ],
 )
-def test_recorded_equals_taken_again(artefacts, own_store, experiment, family):
-    described = load_family(family)
-    artefacts["into_store"](described)
-    taken = from_store.of_family(experiment, described)
+def test_recorded_equals_taken_again(entered, own_store, monkeypatch, experiment, family):
+    store, enter = entered
+    monkeypatch.setenv("COMPANION_STORE", str(store))
+    enter(family)
+    taken = from_store.of_family(experiment, load_family(family))
     assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
     for fresh in taken:
         assert records.compare_with_recorded(fresh) == []
