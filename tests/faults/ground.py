@@ -80,7 +80,8 @@ def template(folder: Path) -> Path:
         {"per_family": PER_FAMILY, "of_features": READS_FEATURES}, FILES,
         data=("data/pocket", "data/emoji", "data/probe.yaml",
               "data/measurements.schema.json", "notebooks/checkpoint_report.py",
-              "data/embeddings.yaml", "data/artifacts.yaml", *OF_A_BOOK),
+              "book/captions/checkpoint_report.yaml", "data/embeddings.yaml",
+              "data/artifacts.yaml", *OF_A_BOOK),
     )  # fmt: skip
     for name, count in (("one", 30), ("two", 45)):
         save_folder(made / name, count)
