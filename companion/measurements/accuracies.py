@@ -51,7 +51,6 @@ V2_VARIANTS = ("matched_frequency", "threshold", "top_images")
 CLIP_V2: V2 = "matched_frequency"
 """The one variant of ImageNet-V2 that is published for CLIP models."""
 
-SOURCES = ("open_clip", "imagenet_testbed", "timm", "model_soups")
 #: The sources of accuracies that were measured here, and of those of the pocket lab's trainings.
 MEASURED, TRAININGS = "this book", "pocket"
 Pool = Literal["all", "standard"]

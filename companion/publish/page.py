@@ -1,8 +1,8 @@
 """The results of one notebook, published with the sentences that a writer keeps for them.
 
-A notebook computes and draws; what a reader is told lies in `book/captions/NAME.yaml`, by the name
-of the result under which the book's pages embed it. A `{name}` in such a text is filled with what
-the notebook gives under that name. `Page.holds` guards what the book says of the numbers.
+A notebook computes and draws. Its captions are in `book/captions/NAME.yaml`, under the names by
+which the book's pages embed its results. A `{name}` in a caption is filled with the value that the
+notebook gives under that name. `Page.holds` guards what the book says about the numbers.
 """
 
 from __future__ import annotations
@@ -30,22 +30,21 @@ FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")
 
 
 class CaptionError(CompanionError):
-    """A captions file that does not fit its notebook; the message is for who edits either."""
+    """A captions file that does not fit its notebook; the message is for whoever edits either."""
 
 
 class NotSoError(CompanionError):
-    """What a page says of recorded numbers does not hold of them."""
+    """A page says something of recorded numbers that does not hold."""
 
 
 class Caption(Strict):
-    """What stands below a result, MyST.
+    """The text below a result (MyST).
 
-    `caption` says what is seen and what the uncertainty is, in at most 35 words; `more` is small
-    print below it. `pocket` is what they are in the pocket lab, where that is another text.
-    Of a table: `missing` stands for an empty one and says how to get its numbers, where the page
-    does not; `columns` tell what headings mean, to who points at one; `search` labels a box that
-    shows only rows with what is typed in it; `choose` names a column of few values, to see only
-    rows with one.
+    `caption` gives the message, then how to read the marks, in at most 35 words; `more` is small
+    print below it. `pocket` has the texts of the pocket lab where they differ. The others are for
+    tables: `missing` replaces an empty one and says how to get its numbers, where the page does
+    not; `columns` defines headings, shown where a reader points at one; `search` labels a box that
+    filters rows by what is typed; `choose` names a column of few values by which rows are filtered.
     """
 
     caption: str
@@ -97,9 +96,9 @@ class Page:
         holds: object = True,
         **values: object,
     ) -> None:
-        """Publish a drawing; of None an empty text, the page says what is missing.
+        """Publish a drawing; for None an empty text, because the page says what is missing.
 
-        `holds`: whether what its caption says holds of the numbers.
+        `holds`: whether the first sentence of its caption is true of the numbers.
         """
         caption = self._filled(name, values)
         if drawing is None:
@@ -107,7 +106,7 @@ class Page:
         if not drawing.alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
-        drawing.figure.set_layout_engine(None)  # all is in its place: the picture takes it from it
+        drawing.figure.set_layout_engine(None)  # the layout is settled, and the PNG keeps it
         data["image/png"] = style.to_png(drawing.figure)
         if drawing.data is not None:
             data["text/csv"] = style.to_csv(drawing.data)
