@@ -326,9 +326,12 @@ def test_the_chapter_shows_broden_live_and_as_recorded(painted, tmp_path):
     for data in ("broden", "pocket-noto-test"):
         companion(folder, "extract", "mine", "--data", data, "--accept-counts", "-q")
     live = "\n".join(results(folder, "concepts mine").values())
-    said = "Probe: Broden, NOT the published set, taken as it is: 400 images where Broden has"
-    assert said in " ".join(live.split())
-    assert "with 16 concepts of at least 20 positive images" in live
+    small_print = (folder / "run.ipynb").read_text(encoding="utf-8")
+    said = (
+        "Probe: Broden, NOT the published set, taken as it is: 400 images where Broden has"
+    )
+    assert said in small_print
+    assert "with 16 concepts of at least 20 positive images" in small_print
     assert "| coordinates | 0.9 |" in live and "| right singular vectors | 0.9 |" in live
     by_hand = next(line for line in live.splitlines(True) if ", v1, *" in line)  # on the arrays
     companion(folder, "measure", "concepts", "mine", "--record", "-q")

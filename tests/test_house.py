@@ -150,7 +150,7 @@ BUDGETS = {
     "training": (1_296, 13_500),  # goal: 1,150
     "book/_extensions": (920, 10_090),  # goal: 850
     "notebooks": (2_415, 28_070),  # goal: 2,100
-    "tests": (11_575, 137_300),  # goal: 9,000
+    "tests": (11_580, 137_320),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 136  # `fmt: skip` and `fmt: off`; goal: 60
