@@ -327,9 +327,7 @@ def test_the_chapter_shows_broden_live_and_as_recorded(painted, tmp_path):
         companion(folder, "extract", "mine", "--data", data, "--accept-counts", "-q")
     live = "\n".join(results(folder, "concepts mine").values())
     small_print = (folder / "run.ipynb").read_text(encoding="utf-8")
-    said = (
-        "Probe: Broden, NOT the published set, taken as it is: 400 images where Broden has"
-    )
+    said = "Probe: Broden, NOT the published set, taken as it is: 400 images where Broden has"
     assert said in small_print
     assert "with 16 concepts of at least 20 positive images" in small_print
     assert "| coordinates | 0.9 |" in live and "| right singular vectors | 0.9 |" in live
