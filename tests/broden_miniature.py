@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from conftest import cases
 from PIL import Image
 
 EDGE = 32
@@ -19,40 +20,11 @@ MASK_EDGE = 16
 COLUMNS = ("image", "split", "ih", "iw", "sh", "sw")
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 
-#: number, name, category: not in the order of the numbers, and with numbers left out.
-LABELS = (
-    (1, "black-c", "color(3)"),
-    (2, "red-c", "color(3)"),
-    (255, "wall", "object(4)"),
-    (256, "bench", "object(3)"),
-    (1024, "dog", "object(2)"),
-    (257, "leg", "part(2)"),
-    (300, "head", "part(2)"),
-    (258, "fabric", "material(2);object(1)"),
-    (512, "leather", "material(2)"),
-    (513, "leather", "texture(1)"),
-    (514, "street, paved-s", "scene(2)"),
-    (515, "kitchen-s", "scene(1)"),
-    (770, "dotted", "texture(2)"),
-)
+CASES = cases("broden")
 
 #: A label of the whole image, or a mask of label numbers.
 Shown = int | np.ndarray
-Masks = list[dict[int, int]]
-IMAGES: dict[str, dict[str, Masks | list[int]]] = {
-    "ade20k/a.jpg": {"color": [{1: 4}], "object": [{255: 100, 256: 9}], "scene": [514]},
-    "ade20k/b.jpg": {"object": [{1024: 30}], "part": [{257: 5}, {300: 3}], "scene": [515]},
-    "ade20k/c.jpg": {"object": [{255: 1}], "part": [{300: 8, 257: 8}], "scene": [514]},
-    "pascal/a.jpg": {"object": [{1024: 200, 256: 1}]},
-    "pascal/b.jpg": {"object": [{258: 10}], "material": [{258: 4}]},
-    "pascal/c.jpg": {"object": [{255: 256}]},
-    "opensurfaces/a.jpg": {"color": [{2: 7, 1: 1}], "material": [{512: 12}]},
-    "opensurfaces/b.jpg": {"material": [{512: 2, 258: 2}], "object": [{255: 5, 256: 5}]},
-    "opensurfaces/c.jpg": {"color": [{2: 256}]},
-    "dtd/a.jpg": {"color": [{1: 50, 2: 50}], "texture": [770]},
-    "dtd/b.jpg": {"texture": [770, 513]},
-    "dtd/c.jpg": {"color": [{}]},
-}
+IMAGES = CASES["images"]
 
 
 def save(folder: Path) -> Path:
@@ -68,7 +40,7 @@ def save(folder: Path) -> Path:
         }
         split = "val" if number % 4 == 3 else "train"
         rows.append(_row(folder, image, split, picture, shown))
-    return _write_tables(folder, rows, [[*label, 12] for label in LABELS])
+    return _write_tables(folder, rows, [[*label, 12] for label in CASES["labels"]])
 
 
 def _numbers(pixels: dict[int, int]) -> np.ndarray:
@@ -118,19 +90,11 @@ def _write_tables(folder: Path, rows: list[list[object]], labels: list[list[obje
 
 # Painted images ----------------------------------------------------------------------------------
 
-COLOURS = {
-    "black": (20, 20, 20), "red": (210, 40, 40), "green": (40, 160, 60), "blue": (40, 70, 210),
-    "yellow": (235, 215, 60), "white": (240, 240, 240),
-}  # fmt: skip
-OBJECTS = ("disc", "square", "cross", "ring", "bar", "frame")
-TEXTURES = ("striped", "dotted", "chequered", "smooth")
+COLOURS = CASES["colours"]
+KINDS = CASES["painted"]
 RARE = ("comet", "lantern")  # in so few images that they do not count
-PAINTED_NAMES = (
-    *((f"{name}-c", "color") for name in COLOURS), *((name, "object") for name in OBJECTS),
-    *((name, "texture") for name in TEXTURES), *((name, "object") for name in RARE),
-)  # fmt: skip
 #: Numbers with gaps that go beyond 255.
-NUMBERS = {name: 17 * place for place, (name, _) in enumerate(PAINTED_NAMES, 1)}
+NUMBERS = {name: 17 * place for place, name in enumerate(KINDS, 1)}
 
 
 def save_painted(folder: Path, images: int = 400) -> Path:
@@ -147,7 +111,7 @@ def save_painted(folder: Path, images: int = 400) -> Path:
         picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         image = f"{'dtd' if number % 4 == 3 else 'ade20k'}/{number:04}.jpg"
         rows.append(_row(folder, image, "train" if number % 4 else "val", picture, shown))
-    labels = [[NUMBERS[name], name, f"{kind}(20)", 20] for name, kind in PAINTED_NAMES]
+    labels = [[NUMBERS[name], name, f"{kind}(20)", 20] for name, kind in KINDS.items()]
     return _write_tables(folder, rows, labels)
 
 
@@ -155,35 +119,30 @@ Painted = tuple[dict[str, list[Shown]], np.ndarray]
 
 
 def _object(rng: np.random.Generator, number: int) -> Painted:
-    ground, colour = (str(name) for name in rng.choice(list(COLOURS), 2, replace=False))
-    shape = str(rng.choice(OBJECTS))
-    inside = _shape(shape, rng)
-    pixels = np.where(inside[..., None], COLOURS[colour], COLOURS[ground]).astype(float)
-    pixels += rng.normal(0, 8, (EDGE, EDGE, 1))
-    small = inside[::2, ::2]
-    objects: list[Shown] = [small * NUMBERS[shape]]
-    if number < 16:
-        objects.append(small * NUMBERS[RARE[number % 2]])
+    ground, colour = rng.choice(list(COLOURS), 2, replace=False)
+    y, x = abs(np.indices((EDGE, EDGE)) - rng.integers(13, 20, 2)[:, None, None])
+    radius = np.hypot(y, x)
+    covered = {
+        "disc": radius < 9,
+        "square": np.maximum(y, x) < 8,
+        "cross": (np.minimum(y, x) < 3) & (np.maximum(y, x) < 11),
+        "ring": (radius < 11) & (radius > 6),
+        "bar": (y < 3) & (x < 12),
+        "frame": (np.maximum(y, x) < 11) & (np.maximum(y, x) > 7),
+    }
+    shape = rng.choice(list(covered))
+    pixels = np.where(covered[shape][..., None], COLOURS[colour], COLOURS[ground]).astype(float)
+    small = covered[shape][::2, ::2]
+    rare = [small * NUMBERS[RARE[number % 2]]] if number < 16 else []
     colours = np.where(small, NUMBERS[f"{colour}-c"], NUMBERS[f"{ground}-c"])
-    return {"color": [colours], "object": objects}, pixels
+    shown: dict[str, list[Shown]] = {"color": [colours], "object": [small * NUMBERS[shape], *rare]}
+    return shown, pixels + rng.normal(0, 8, (EDGE, EDGE, 1))
 
 
 def _texture(rng: np.random.Generator, number: int) -> Painted:
-    one, other = (np.array(COLOURS[c]) for c in rng.choice(list(COLOURS), 2, replace=False))
-    name, step = TEXTURES[number // 4 % 4], int(rng.integers(3, 6))
-    y, x = np.indices((EDGE, EDGE)) // step % 2
-    pattern = {"striped": x, "dotted": x & y, "chequered": x ^ y, "smooth": 0 * x}[name]
-    pixels = np.where(pattern[..., None], one, other) + rng.normal(0, 4, (EDGE, EDGE, 1))
+    one, other = (COLOURS[c] for c in rng.choice(list(COLOURS), 2, replace=False))
+    y, x = np.indices((EDGE, EDGE)) // rng.integers(3, 6) % 2
+    patterns = {"striped": x, "dotted": x & y, "chequered": x ^ y, "smooth": 0 * x}
+    name = list(patterns)[number // 4 % 4]
+    pixels = np.where(patterns[name][..., None], one, other) + rng.normal(0, 4, (EDGE, EDGE, 1))
     return {"texture": [NUMBERS[name]]}, pixels
-
-
-def _shape(name: str, rng: np.random.Generator) -> np.ndarray:
-    """Which pixels an object covers, at a random place: (EDGE, EDGE)."""
-    y, x = np.indices((EDGE, EDGE)) - rng.integers(13, 20, 2)[:, None, None]
-    far, near = np.maximum(abs(y), abs(x)), np.minimum(abs(y), abs(x))
-    radius = np.hypot(y, x)
-    return {
-        "disc": radius < 9, "square": far < 8, "cross": (near < 3) & (far < 11),
-        "ring": (radius < 11) & (radius > 6), "bar": (abs(y) < 3) & (abs(x) < 12),
-        "frame": (far < 11) & (far > 7),
-    }[name]  # fmt: skip

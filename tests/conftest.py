@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,19 +32,16 @@ os.environ.pop("COMPANION_ROOT", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 #: What takes longest begins first, the book's build before all, so that workers end together.
-FIRST = [
-    f"test_{name}" for name in (
-        "book", "grid", "engine", "add", "measurements", "browser", "installed", "exercises",
-        "models", "explorer", "benchmarks",
-    )
-]  # fmt: skip
+FIRST = "book grid engine add measurements browser installed exercises models explorer benchmarks"
 #: Extra → its libraries, and the files whose tests need them: without, these are left out.
 NEEDS = {
-    "extract": (("torch", "open_clip", "timm"),
-                "add benchmarks captions checkpoints devices extract faults full_size installed "
-                "layouts models origin pocket_lab train"),
+    "extract": (
+        ("torch", "open_clip", "timm"),
+        "add benchmarks captions checkpoints devices extract faults full_size installed layouts "
+        "models origin pocket_lab train",
+    ),
     "train": (("lightning",), "captions full_size"),
-}  # fmt: skip
+}
 LEFT_OUT = {
     extra: [f"test_{name}.py" for name in names.split()]
     for extra, (libraries, names) in NEEDS.items()
@@ -51,14 +50,14 @@ LEFT_OUT = {
 collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 #: What a small project needs of this one to be built as a book.
 OF_A_BOOK = (
-    "CITATION.cff", "book/_config.yml", "book/_extensions", "book/_static", "book/references.bib",
-    "data/claims.yaml", "data/counterparts.yaml", "data/published",
-)  # fmt: skip
+    *("CITATION.cff", "book/_config.yml", "book/_extensions", "book/_static"),
+    *("book/references.bib", "data/claims.yaml", "data/counterparts.yaml", "data/published"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files; the tests in each stay as they are."""
-    place = {name: number for number, name in enumerate(FIRST)}
+    place = {f"test_{name}": number for number, name in enumerate(FIRST.split())}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
@@ -66,6 +65,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say what was left out."""
     for extra, names in LEFT_OUT.items():
         terminalreporter.write_line(f"LEFT OUT without the extra `{extra}`: {', '.join(names)}")
+
+
+def cases(name: str) -> Any:
+    """A table of test cases."""
+    return yaml.safe_load((ROOT / f"tests/cases/{name}.yaml").read_text(encoding="utf-8"))
 
 
 def copy_checkout(target: Path) -> Path:
@@ -125,11 +129,11 @@ def start_in(folder: Path, *words: str | Path, **more: str) -> subprocess.Popen:
     ``more`` environment. Where the tests run in the background, SIGINT is ignored, which children
     would inherit.
     """
-    return subprocess.Popen(
-        [sys.executable, "-m", "companion.cli", *map(str, words)], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(folder) | more,
-        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    both = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    line = [sys.executable, "-m", "companion.cli", *map(str, words)]
+    own = {"cwd": folder, "env": _environment(folder) | more, "start_new_session": True}
+    interrupted = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(line, text=True, preexec_fn=interrupted, **own, **both)
 
 
 #: Command lines, one as JSON a line, done in one process, which imports what takes long once.
@@ -181,10 +185,8 @@ def build_book(folder: Path, *options: str) -> subprocess.CompletedProcess:
 def _run(
     folder: Path, command: list[str], given: str = "", more: Mapping[str, str] = {}
 ) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command, cwd=folder, env=_environment(folder) | more, text=True, capture_output=True,
-        timeout=1500, input=given,
-    )  # fmt: skip
+    kept = {"text": True, "capture_output": True, "timeout": 1500, "input": given}
+    return subprocess.run(command, cwd=folder, env=_environment(folder) | more, **kept)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -208,15 +210,16 @@ def sphinx_build(
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / f"{name}.md").write_text(text, encoding="utf-8")
     settings = {
-        "extensions": ["myst_parser", *extensions], "html_theme": "basic",
+        "extensions": ["myst_parser", *extensions],
+        "html_theme": "basic",
         "source_suffix": {".rst": "restructuredtext"},  # extensions add to it, for later builds too
-        "myst_enable_extensions": ["colon_fence"], "suppress_warnings": [], **settings,
-    }  # fmt: skip
+        "myst_enable_extensions": ["colon_fence"],
+        "suppress_warnings": [],
+        **settings,
+    }
+    places = (str(source), None, str(folder / "html"), str(folder / "trees"))
     with docutils_namespace():
-        app = Sphinx(
-            str(source), None, str(folder / "html"), str(folder / "trees"), "html",
-            confoverrides=settings, status=None, warning=warnings,
-        )  # fmt: skip
+        app = Sphinx(*places, "html", settings, status=None, warning=warnings)
         app.build()
     return app, warnings.getvalue()
 
