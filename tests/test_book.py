@@ -365,6 +365,9 @@ parts:
   - file: guide/contribute
   - file: guide/your_checkpoint
   - file: guide/train
+- numbered: 1
+  style: alphaupper
+  chapters:
   - file: appendix/models
   - file: runs/not_measured
 """

@@ -22,6 +22,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
 from analysis.families.registry import load_families
 from companion.claims.counterparts import borne_on, load_counterparts
@@ -150,6 +151,22 @@ def write_files(app: Sphinx) -> None:
             path.rmdir()
 
 
+def name_renumbered_pages_only() -> None:
+    """Have the numbering of parts compare letters with letters.
+
+    sphinx-external-toc compares the numbers of the last build, some of which it turned into
+    letters, with numbers that it has yet to turn, and has every page of such a part written again.
+    """
+    number = TocTreeCollectorWithStyles.assign_section_numbers
+
+    def assign_section_numbers(self: TocTreeCollectorWithStyles, env: BuildEnvironment) -> list[str]:
+        before = env.toc_secnumbers
+        number(self, env)
+        return [name for name, of in env.toc_secnumbers.items() if of != before.get(name)]
+
+    TocTreeCollectorWithStyles.assign_section_numbers = assign_section_numbers
+
+
 def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Show Sphinx the numbers that it gave, so that it sees which change."""
     env.toc_fignumbers = getattr(env, "companion_numbers", env.toc_fignumbers)
@@ -168,6 +185,7 @@ def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    name_renumbered_pages_only()
     app.add_node(result_menu, html=(write_menu, None))
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
