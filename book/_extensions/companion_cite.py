@@ -159,12 +159,12 @@ def name_renumbered_pages_only() -> None:
     """
     number = TocTreeCollectorWithStyles.assign_section_numbers
 
-    def assign_section_numbers(self: TocTreeCollectorWithStyles, env: BuildEnvironment) -> list[str]:
+    def renumber(self: TocTreeCollectorWithStyles, env: BuildEnvironment) -> list[str]:
         before = env.toc_secnumbers
         number(self, env)
         return [name for name, of in env.toc_secnumbers.items() if of != before.get(name)]
 
-    TocTreeCollectorWithStyles.assign_section_numbers = assign_section_numbers
+    TocTreeCollectorWithStyles.assign_section_numbers = renumber
 
 
 def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
