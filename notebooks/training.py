@@ -31,10 +31,10 @@ ours = sum(row["source"].startswith("our choice") for row in rows)
 page.sentence("count", settings=len(rows), ours=ours)
 
 # %%
-assumed = recipes.assumptions()
-low, high = assumed["utilisation"]
+low, high = tables.ASSUMED["utilisation"]
 peaks = ", ".join(
-    f"{gpu['peak'] / 1e12:.0f} for the [{gpu['name']}]({gpu['source']})" for gpu in assumed["gpus"]
+    f"{gpu['peak'] / 1e12:.0f} for the [{gpu['name']}]({gpu['source']})"
+    for gpu in tables.ASSUMED["gpus"]
 )
 page.table(
     "cost",

@@ -25,7 +25,7 @@ from analysis.features.weights import read_weights
 from analysis.images import find, imagelist
 from companion.cli import main
 from companion.readers import Wish, add
-from training import full_size, objectives, recipes, results
+from training import full_size, objectives, recipes, results, tables
 from training.recipes import TrainingError, TrainOptions
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
@@ -152,13 +152,14 @@ def test_a_batch_that_cannot_be_shared_is_a_sentence(images, processes, micro, s
 
 
 def test_the_counted_operations_are_the_architectures():
-    counted = pd.read_csv(recipes.COST / "flops.csv", index_col="architecture").loc["ViT-B-32"]
-    found = recipes.operations(recipes.load("captions"), "ViT-B-32")
+    path = recipes.FOLDER / "cost" / "flops.csv"
+    counted = pd.read_csv(path, index_col="architecture").loc["ViT-B-32"]
+    found = tables.operations(recipes.load("captions"), "ViT-B-32")
     assert found == counted["image_training"] + counted["text_training"]
-    assert recipes.operations(recipes.load("finetuned"), "ViT-B-32") == counted["image_training"]
-    assert recipes.operations(recipes.load("finetuned"), "RN50x64") is None
-    best, worst = recipes.gpu_hours(10**18)["A100"]
-    low, high = recipes.assumptions()["utilisation"]
+    assert tables.operations(recipes.load("finetuned"), "ViT-B-32") == counted["image_training"]
+    assert tables.operations(recipes.load("finetuned"), "RN50x64") is None
+    best, worst = tables.gpu_hours(10**18)["A100"]
+    low, high = tables.ASSUMED["utilisation"]
     assert best * 3600 * 312e12 * high == pytest.approx(1e18)
     assert worst / best == pytest.approx(high / low)
 
@@ -170,7 +171,7 @@ def test_a_dry_run_needs_no_images(capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "25,020 updates of 512 images: 8 processes, each 1 × 64 images" in said
     assert "learning_rate 3e-05  (code)" in said and "weight_decay 0.1  (paper)" in said
-    assert "hours on one H100" in said and "not measured" in said and "not here: " in said
+    assert "; hours, H100 " in said and "not measured" in said and "not here: " in said
     assert main(line[:-3]) == 1
     assert capsys.readouterr().err.startswith("companion: --out is missing: name a folder")
     assert main(["train", "captions", "--model", "vit_b_32-openai", "--dry-run"]) == 0

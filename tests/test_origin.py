@@ -124,10 +124,8 @@ def test_wrong_captions_are_as_many_as_asked_for():
 
 
 def test_recipes_that_make_no_sense_are_refused_and_old_ones_keep_their_identity():
-    with pytest.raises(ValidationError, match="second_moment is for the objective contrastive"):
-        recipe(objective="supervised", second_moment="shared")
-    with pytest.raises(ValidationError, match="start is for the objectives"):
-        recipe(objective="supervised", start="tiny")
+    with pytest.raises(ValidationError, match="start must be given for the objective finetuned"):
+        recipe(objective="finetuned")
     with pytest.raises(ValidationError, match="less than or equal to 100"):
         recipe(final_scale=101)
     assert not pocket.ADDED_LATER & recipe().decisive().keys()

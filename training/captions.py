@@ -12,12 +12,11 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from analysis.common import replaced, sha256_of, write_text
@@ -25,7 +24,7 @@ from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
 from analysis.images import find
 from analysis.images.imagelist import ImageList
-from training import full_size, recipes, results
+from training import full_size, recipes, results, tables
 from training.recipes import CaptionSettings, Plan, Recipe, TrainingError, TrainOptions
 
 ORIGIN = "https://github.com/mlfoundations/imagenet-captions"
@@ -41,13 +40,15 @@ class Caption(BaseModel):
     tags: list[Any]
 
 
-def read(path: Path, parts: Sequence[str], accept_counts: bool = False) -> pd.DataFrame:
+def read(path: Path | None, parts: Sequence[str], accept_counts: bool = False) -> pd.DataFrame:
     """Return ``key``, as ImageNet's training images are listed, and ``title``, made of ``parts``.
 
-    White space counts as one space. TrainingError if the file is something else than was published,
-    or has another number of captions, unless ``accept_counts``.
+    White space counts as one space. TrainingError without a path, if the file is something else
+    than was published, or if it has another number of captions, unless ``accept_counts``.
     """
     again = f"get the JSON file of ImageNet-Captions from {ORIGIN}"
+    if path is None:
+        raise TrainingError(f"--captions is missing: {again}, and name it.")
     try:
         entries = TypeAdapter(list[Caption]).validate_json(path.read_bytes(), strict=True)
     except OSError as error:
@@ -135,12 +136,14 @@ def command(
 
 
 def run(options: TrainOptions) -> Path:
-    """Do all of it, or go on with it; return the checkpoint's path. Raises TrainingError."""
+    """Train, or go on, and return the path of the checkpoint in safetensors.
+
+    Raises TrainingError, or ModelError if what open_clip's trainer left does not fit or is not
+    finite.
+    """
     recipe, out = recipes.load(options.recipe), options.folder()
     architecture = full_size.find_model(options).architecture or ""
     assert isinstance(recipe.settings, CaptionSettings)
-    if options.captions is None:
-        raise TrainingError(f"--captions is missing: name the JSON file from {ORIGIN}.")
     result = out / f"{options.name or f'{architecture.lower()}-captions'}.safetensors"
     if result.exists():
         raise TrainingError(f"{result} is there already: use another folder with --out.")
@@ -155,7 +158,7 @@ def run(options: TrainOptions) -> Path:
         "processes": made.processes,
         "architecture": architecture,
         "micro_batch": made.micro_batch,
-        "captions": sha256_of(options.captions),
+        "captions": sha256_of(Path(str(options.captions))),
         "table": sha256_of(table),
     }
     if note.exists():
@@ -168,29 +171,16 @@ def run(options: TrainOptions) -> Path:
             f"open_clip's trainer left no {last.name} in {last.parent}: see its messages above, "
             "and call again; it goes on after the last whole epoch."
         )
-    about = {"made_from": made_from, "images": images.what or images.name, **counts}
-    convert(last, architecture, result, about)
-    return result
-
-
-def convert(path: Path, architecture: str, result: Path, about: Mapping[str, Any]) -> None:
-    """Write a checkpoint of open_clip's trainer as safetensors, with ``about`` beside it.
-
-    It is loaded once to see that it fits; nothing but tensors is read from it. ModelError, or
-    TrainingError if a number is not finite.
-    """
-    outline = networks.build(path.name, "open_clip", architecture, outline=True)
-    state = read_weights(path, outline).state
-    wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
-    if wrong:
-        raise TrainingError(
-            f"{path.name} has numbers in {wrong[0]} that are not finite: the training failed; use "
-            "a lower learning rate, in a recipe of your own."
-        )
-    encoders.load(checkpoints.find(str(path), architecture=architecture, level="captions"))
+    # nothing but tensors is read from it, and it is loaded once to see that it fits
+    encoders.load(checkpoints.find(str(last), architecture=architecture, level="captions"))
+    outline = networks.build(last.name, "open_clip", architecture, outline=True)
+    state = read_weights(last, outline).state
     weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     notes = {"architecture": architecture, "level": "captions"}
-    results.write(result, weights, notes, {"pretraining": "ImageNet-Captions", **about})
+    about = {"pretraining": "ImageNet-Captions", "made_from": made_from, **counts}
+    about["images"] = images.what or images.name
+    results.write(result, weights, notes, about)
+    return result
 
 
 def describe(options: TrainOptions) -> str:
@@ -198,5 +188,5 @@ def describe(options: TrainOptions) -> str:
     recipe, model = recipes.load(options.recipe), full_size.find_model(options)
     table, architecture = (options.out or Path("FOLDER")) / "captions.tsv", model.architecture or ""
     made, line = command(recipe, architecture, table, recipes.CAPTIONS, options)
-    said = recipes.describe(recipe, model.name, architecture, made)
+    said = tables.describe(recipe, model.name, architecture, made)
     return f"{said}\ncommand: {shlex.join(line)}"

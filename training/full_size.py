@@ -41,8 +41,8 @@ from analysis.features.plan import head_prompts
 from analysis.features.preprocess import to_pixels
 from analysis.images import find, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
-from training import recipes, results
-from training.objectives import Classifier
+from training import recipes, results, tables
+from training.objectives import Classifier, weights_of
 from training.recipes import ClassifierSettings, TrainingError, TrainOptions
 
 TRAIN_SET, VAL_SET = "imagenet-train", "imagenet"
@@ -136,22 +136,21 @@ class Training(LightningModule):
         self.options, self.recipe = options, recipes.load(options.recipe)
         self.model, settings = find_model(options), self.recipe.settings
         assert isinstance(settings, ClassifierSettings)
-        self.settings = settings
-        architecture = self.model.architecture or ""
-        self.finetuned = self.recipe.level == "finetuned"
-        start = self.model.name if self.finetuned else architecture.lower()
+        self.settings, self.finetuned = settings, self.recipe.level == "finetuned"
+        self.architecture = self.model.architecture or ""
+        start = self.model.name if self.finetuned else self.architecture.lower()
         name = options.name or f"{start}-{self.recipe.level}"
         self.result = options.folder() / f"{name}.safetensors"
         self.state = options.folder() / "state.ckpt"
         self.images, self.val = read_data(options)
         self.kind, here = devices(options)
-        processes = options.nodes * here
-        self.plan = recipes.plan(settings, len(self.images), processes, options.micro_batch)
+        count = len(self.images)
+        self.plan = recipes.plan(settings, count, options.nodes * here, options.micro_batch)
         self.made_from = {
             "recipe": self.recipe.model_dump(mode="json"),
             "seed": options.seed,
-            "architecture": architecture,
-            "processes": processes,
+            "architecture": self.architecture,
+            "processes": self.plan.processes,
             "micro_batch": self.plan.micro_batch,
             "data": self.images.what or self.images.name,
             "images": self.images.manifest,
@@ -182,7 +181,7 @@ class Training(LightningModule):
             visual = loaded.encoder.cpu().requires_grad_(True)
             self.made_from["start"] = loaded.weights_sha256
         else:
-            visual = open_clip.CLIP(**networks.architecture(model.architecture or "")).visual
+            visual = open_clip.CLIP(**networks.architecture(self.architecture)).visual
         self.recipe.check_tower(type(visual).__name__)
         smoothing = self.settings.label_smoothing
         self.net = Classifier(visual, head, normalised=self.finetuned, label_smoothing=smoothing)
@@ -191,15 +190,14 @@ class Training(LightningModule):
     def configure_optimizers(self) -> Any:
         """Make the recipe's optimizer, whose rate follows `recipes.rate`."""
         settings, full = self.settings, self.settings.learning_rate
-        sgd = settings.optimizer == "sgd"
-        adam: dict[str, Any] = {"betas": settings.betas, "eps": settings.epsilon}
+        own = {"betas": settings.betas, "eps": settings.epsilon, "momentum": settings.momentum}
         optimizer = create_optimizer_v2(
             self.net,
-            "momentum" if sgd else settings.optimizer,
+            "momentum" if settings.optimizer == "sgd" else settings.optimizer,
             lr=full,
             weight_decay=settings.weight_decay,
             filter_bias_and_bn=settings.decayed == "matrices",
-            **({"momentum": settings.momentum} if sgd else adam),
+            **{name: value for name, value in own.items() if value is not None},
         )
         rate = LambdaLR(optimizer, lambda step: recipes.rate(settings, self.plan, step) / full)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
@@ -272,9 +270,9 @@ class Training(LightningModule):
         accuracy = float(right) / len(self.val) if self.val and right is not None else None
         self.curve.append({"step": step, "epoch": epoch, "loss": loss, "accuracy": accuracy})
         if self.global_rank == 0:
-            told = "" if loss is None else f", loss {loss:.4f}"
+            losing = "" if loss is None else f", loss {loss:.4f}"
             score = "not measured" if accuracy is None else f"{accuracy:.4f}"
-            print(f"epoch {epoch}, update {step}{told}, accuracy {score}", flush=True)
+            print(f"epoch {epoch}, update {step}{losing}, accuracy {score}", flush=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the curve, and what the training is made from."""
@@ -288,18 +286,20 @@ class Training(LightningModule):
         """Write the checkpoint, and beside it what it is."""
         labels = f"{self.images.name} labels".replace(TRAIN_SET, "ImageNet-1k")
         notes = {
-            "architecture": self.model.architecture or "",
+            "architecture": self.architecture,
             "level": self.recipe.level,
             "classes": json.dumps(self.images.classes),
             "normalize": json.dumps(self.finetuned),
         }
-        about: dict[str, Any] = {
-            "pretraining": self.model.pretraining if self.finetuned else labels
+        about = {
+            "pretraining": self.model.pretraining if self.finetuned else labels,
+            "made_from": self.made_from,
+            "images": len(self.images),
+            "curve": self.curve,
+            "accuracy": self.curve[-1]["accuracy"],
+            "measured_on": self.val and (self.val.what or self.val.name),
         }
-        about |= {"made_from": self.made_from, "images": len(self.images), "curve": self.curve}
-        about["accuracy"] = self.curve[-1]["accuracy"]
-        about["measured_on"] = self.val and (self.val.what or self.val.name)
-        results.write(self.result, self.net.weights(), notes, about)
+        results.write(self.result, weights_of(self.net), notes, about)
 
 
 def find_model(options: TrainOptions) -> Model:
@@ -395,4 +395,4 @@ def describe(options: TrainOptions) -> str:
         images, here = sets.descriptions()[TRAIN_SET].images, f"\nnot here: {error}"
     processes = options.nodes * devices(options)[1]
     made = recipes.plan(recipe.settings, images, processes, options.micro_batch)
-    return recipes.describe(recipe, model.name, model.architecture or "", made) + here
+    return tables.describe(recipe, model.name, model.architecture or "", made) + here

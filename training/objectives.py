@@ -30,7 +30,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 from analysis.common import replaced
 from analysis.features.preprocess import POCKET
 from training.optimizers import ProjectionAdamW, projections
-from training.pocket import PocketError, Recipe
+from training.pocket import Recipe
 from training.recipes import warmed_cosine
 
 #: How often a training is measured.
@@ -92,7 +92,7 @@ def augment(images: Tensor, recipe: Recipe) -> Tensor:
     shift = 2 * recipe.shift * (2 * torch.rand(n, 2) - 1)
     zero = torch.zeros(n)
     rows = [scale * mirror, zero, shift[:, 0], zero, scale, shift[:, 1]]
-    transform = torch.stack(rows, dim=1).view(n, 2, 3).to(images.device)
+    transform = torch.stack(rows, dim=1).view(n, 2, 3)
     grid = affine_grid(transform, list(images.shape), align_corners=False)
     ink = 1 - images.float() / 255  # what is outside becomes 0: white
     return _standardise(1 - grid_sample(ink, grid, align_corners=False))
@@ -141,7 +141,7 @@ class Contrastive(nn.Module):
 
     def loss(self, pixels: Tensor, batch: Examples) -> Tensor:
         """CLIP's loss, with one caption of its concept drawn for every image."""
-        variant = torch.randint(batch.captions.shape[1], (len(pixels),)).to(pixels.device)
+        variant = torch.randint(batch.captions.shape[1], (len(pixels),))
         tokens = batch.captions[batch.concepts, variant]
         images = self.clip.encode_image(pixels, normalize=True)
         texts = self.clip.encode_text(tokens, normalize=True)
@@ -152,10 +152,6 @@ class Contrastive(nn.Module):
         """Cosine similarities with the classes' texts, times exp(logit scale)."""
         images: Tensor = self.clip.encode_image(pixels, normalize=True)
         return images @ zero_shot_head(self.clip, self.get_buffer("prompts")).T
-
-    def weights(self) -> dict[str, Tensor]:
-        """Both towers, as open_clip names them."""
-        return dict(self.clip.state_dict())
 
 
 class Classifier(nn.Module):
@@ -183,9 +179,13 @@ class Classifier(nn.Module):
         scores: Tensor = self.head(normalize(features, dim=-1) if self.normalised else features)
         return scores
 
-    def weights(self) -> dict[str, Tensor]:
-        """The image tower under ``visual.`` and the head under ``head.``."""
-        return dict(self.state_dict())
+
+def weights_of(model: Contrastive | Classifier) -> dict[str, Tensor]:
+    """Return what a checkpoint holds, by name.
+
+    That is both towers of CLIP, or an image tower under ``visual.`` and a head under ``head.``.
+    """
+    return dict((model.clip if isinstance(model, Contrastive) else model).state_dict())
 
 
 def build(
@@ -200,7 +200,7 @@ def build(
     """
     model = Contrastive(architecture, prompts)
     if start is not None:
-        load_weights(model.clip, start)
+        model.clip.load_state_dict(dict(start))
     if recipe.objective == "contrastive":
         return model
     head = nn.Linear(architecture["embed_dim"], len(prompts))
@@ -211,18 +211,6 @@ def build(
             head.bias.zero_()
     smoothing = recipe.label_smoothing
     return Classifier(model.clip.visual, head, normalised=finetuned, label_smoothing=smoothing)
-
-
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put a checkpoint's tensors into ``module``; PocketError unless all fit and none is left."""
-    try:
-        module.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        reason = " ".join(str(error).splitlines()[1].split())
-        raise PocketError(
-            f"The checkpoint is of another architecture ({reason}): load it into the one that its "
-            "metadata names."
-        ) from None
 
 
 # The loop
@@ -237,7 +225,6 @@ def train(
     seed: int,
     start: Mapping[str, Tensor] | None = None,
     watched: Examples | None = None,
-    device: str = "cpu",
 ) -> Trained:
     """Train one model.
 
@@ -247,10 +234,9 @@ def train(
         examples = examples.where(examples.labels >= 0)
     torch.manual_seed(seed)
     model = build(recipe, architecture, prompts, start)
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(model, recipe)
     first_scale = model.clip.logit_scale.item() if isinstance(model, Contrastive) else 0.0
-    examples = _on(examples, device)
     curve: list[Point] = []
     losses: list[Tensor] = []
     for step in range(recipe.steps):
@@ -259,28 +245,23 @@ def train(
         losses.append(_update(model, optimizers, examples, recipe, seed, step))
         done = step + 1
         if done == recipe.steps or done % max(1, recipe.steps // MEASUREMENTS) == 0:
-            score = None if watched is None else accuracy(model, _on(watched, device))
+            score = None if watched is None else accuracy(model, watched)
             curve.append(Point(done, float(sum(losses)) / len(losses), score))
             losses = []
-    weights = {name: value.detach().cpu().clone() for name, value in model.weights().items()}
-    return Trained(weights, curve)
+    return Trained(weights_of(model), curve)
 
 
 def accuracy(model: Contrastive | Classifier, examples: Examples) -> float:
-    """Return the share of the labelled examples whose class has the highest score."""
+    """Return the share of the labelled examples whose class has the highest score.
+
+    The images are not augmented. The model is then in evaluation mode.
+    """
     examples = examples.where(examples.labels >= 0)
-    right = predictions(model, examples.images) == examples.labels
-    return float(right.double().mean())
-
-
-def predictions(model: Contrastive | Classifier, images: Tensor) -> Tensor:
-    """Return the class with the highest score for each image, (N,), without augmentation."""
-    training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [model.logits(normalise(some)).argmax(dim=1) for some in torch.split(images, 500)]
-    model.train(training)
-    return torch.cat(parts)
+        batches = torch.split(examples.images, 500)
+        classes = torch.cat([model.logits(normalise(batch)).argmax(dim=1) for batch in batches])
+    return float((classes == examples.labels).double().mean())
 
 
 def make_optimizers(model: Contrastive | Classifier, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -326,9 +307,8 @@ def _update(
     step: int,
 ) -> Tensor:
     """Do one step and return its loss."""
-    rows = batch_rows(len(examples), recipe.batch, seed, step).to(examples.images.device)
+    batch = examples.where(batch_rows(len(examples), recipe.batch, seed, step))
     torch.manual_seed(draw_seed(seed, step))
-    batch = examples.where(rows)
     if recipe.caption_noise:
         wrong = wrong_captions(batch.concepts, examples.concepts, recipe.caption_noise)
         batch = replace(batch, concepts=wrong)
@@ -349,8 +329,8 @@ def wrong_captions(concepts: Tensor, every: Tensor, share: float) -> Tensor:
 
     ``concepts`` (n,) of the batch, ``every`` (N,) of all images that are learned from.
     """
-    drawn = every[torch.randint(len(every), (len(concepts),)).to(every.device)]
-    wrong = torch.rand(len(concepts)).to(every.device) < share
+    drawn = every[torch.randint(len(every), (len(concepts),))]
+    wrong = torch.rand(len(concepts)) < share
     return torch.where(wrong, drawn, concepts)
 
 
@@ -368,11 +348,6 @@ def batch_rows(count: int, batch: int, seed: int, step: int) -> Tensor:
 def draw_seed(seed: int, place: int) -> int:
     """Return the seed of the generator for one step or epoch."""
     return (seed * 1_000_003 + place) % 2**63
-
-
-def _on(examples: Examples, device: str) -> Examples:
-    parts = (examples.images, examples.labels, examples.concepts, examples.captions)
-    return Examples(*(part.to(device) for part in parts))
 
 
 # Files

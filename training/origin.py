@@ -63,11 +63,6 @@ def rate(settings: Settings, step: int) -> float:
     return warmed_cosine(settings.learning_rate, step, rising, settings.steps)
 
 
-def summed_rate(settings: Settings) -> float:
-    """The learning rates of all steps together: how far Adam can go."""
-    return sum(rate(settings, step) for step in range(settings.steps))
-
-
 @dataclass(frozen=True)
 class Locked:
     """What fixed towers give before the projections.
@@ -164,7 +159,7 @@ def locked(path: Path, styles: Styles) -> Locked:
     """
     loaded = read_weights(path)
     clip = open_clip.CLIP(**networks.architecture(loaded.metadata["architecture"]))
-    objectives.load_weights(clip, loaded.state)
+    clip.load_state_dict(loaded.state)
     clip.eval()
     for weight, output in projections(clip):  # the identity in their place
         rows = weight.shape[1 - output] if weight.ndim > 1 else 0
@@ -172,7 +167,7 @@ def locked(path: Path, styles: Styles) -> Locked:
     world = pocket_lab.world()
     examples = world.examples(emoji.CAPTIONS[styles], ("train", "val"))
     tested = world.examples(emoji.STYLES, ("test",)).images
-    captions, prompts = world.captions, world.prompts
+    captions, prompts = world.everything.captions, world.prompts
     with torch.no_grad():
         texts, classes = (
             _through(clip.encode_text, tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)

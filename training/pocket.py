@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from analysis.common import ROOT, CompanionError, Name, Strict, Text, read_yaml
+from analysis.common import ROOT, Name, Strict, Text, checked, read_yaml
 from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
 from training.recipes import Count, Positive, Share
@@ -34,10 +34,6 @@ SecondMoment = Literal["element", "shared", "matrix", "none", "sign"]
 
 #: Settings that the first recipes did not have: unused, they change no training's identity.
 ADDED_LATER = {"caption_noise", "final_scale", "scale_steps", "second_moment"}
-
-
-class PocketError(CompanionError, ValueError):
-    """A recipe or a file of the pocket models is wrong; the message says what to do."""
 
 
 class Recipe(Strict):
@@ -78,11 +74,6 @@ class Recipe(Strict):
     def _fits_the_objective(self) -> Recipe:
         if self.objective == "finetuned" and self.start is None:
             raise ValueError("start must be given for the objective finetuned")
-        if self.objective == "supervised" and self.start is not None:
-            raise ValueError("start is for the objectives finetuned and contrastive")
-        later = self.model_dump(include=ADDED_LATER, exclude_defaults=True)
-        if self.objective != "contrastive" and later:
-            raise ValueError(f"{', '.join(sorted(later))} is for the objective contrastive")
         return self
 
     def decisive(self) -> dict[str, Any]:
@@ -106,12 +97,8 @@ class Recipes(Strict):
         ]
 
     def recipe(self, name: str) -> Recipe:
-        """Return the recipe called ``name``; PocketError with the known names otherwise."""
-        for recipe in self.models:
-            if recipe.name == name:
-                return recipe
-        known = ", ".join(recipe.name for recipe in self.models)
-        raise PocketError(f"There is no recipe {name!r}: known are {known}.")
+        """Return the recipe called ``name``; KeyError if there is none."""
+        return {recipe.name: recipe for recipe in self.models}[name]
 
     def starts(self, recipe: Recipe) -> int:
         """Return how many trainings come one after another before that of ``recipe`` begins."""
@@ -120,19 +107,12 @@ class Recipes(Strict):
 
 def load_recipes() -> Recipes:
     """Read ``recipes.yaml``: every model is the defaults of its objective, and what it changes."""
-    content = read_yaml(RECIPES, PocketError)
-    try:
-        models = [
-            {**content["defaults"], **content["objectives"][model["objective"]], **model}
-            for model in content["models"]
-        ]
-        recipes = Recipes(seeds=content["seeds"], models=models)
-    except (KeyError, TypeError, ValidationError) as error:
-        raise PocketError(f"{RECIPES.name} does not describe models to train: {error}.") from None
-    for recipe in recipes.models:
-        if recipe.start is not None:
-            recipes.recipe(recipe.start)
-    return recipes
+    content = read_yaml(RECIPES)
+    models = [
+        {**content["defaults"], **content["objectives"][model["objective"]], **model}
+        for model in content["models"]
+    ]
+    return checked(Recipes, {"seeds": content["seeds"], "models": models}, RECIPES.name)
 
 
 def captions(name: str, tags: Sequence[str], category: str, seed: int) -> list[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,25 +45,19 @@ CAPTIONS_SEED = 0
 class World:
     """The emoji as a training sees them: pixels, labels, captions and the classes' texts.
 
-    ``images`` uint8 (N, 3, 32, 32); ``table`` as in `analysis.images.emoji`; ``concepts`` (N,) rows
-    of ``captions``; ``prompts`` (classes, templates, context length); ``digest`` of all of it.
+    ``table`` is that of `analysis.images.emoji`, and ``everything`` has its rows in their order;
+    ``prompts`` (classes, templates, context length); ``digest`` of all of it.
     """
 
-    images: Tensor
     table: pd.DataFrame
-    concepts: Tensor
-    captions: Tensor
+    everything: objectives.Examples
     prompts: Tensor
     digest: str
 
     def examples(self, styles: Iterable[str], splits: Iterable[str]) -> objectives.Examples:
         """Return the images of these styles and splits, in the table's order."""
         keep = self.table["style"].isin(set(styles)) & self.table["split"].isin(set(splits))
-        rows = torch.from_numpy(np.flatnonzero(keep))
-        labels = torch.from_numpy(self.table["class_index"].to_numpy(np.int64, copy=True))
-        return objectives.Examples(
-            self.images[rows], labels[rows], self.concepts[rows], self.captions
-        )
+        return self.everything.where(torch.from_numpy(np.flatnonzero(keep)))
 
 
 @lru_cache(maxsize=1)
@@ -84,8 +79,12 @@ def world() -> World:
     digest = sha256(pixels.tobytes())
     for part in (table.to_csv(), str(captions.sum((1, 2)).tolist()), str(prompts.tolist())):
         digest.update(part.encode("utf-8"))
-    concepts = torch.from_numpy(number[table["concept"]].to_numpy(np.int64, copy=True))
-    return World(torch.from_numpy(pixels), table, concepts, captions, prompts, digest.hexdigest())
+    labels, concepts = (
+        torch.tensor(column.to_numpy(np.int64))
+        for column in (table["class_index"], number[table["concept"]])
+    )
+    everything = objectives.Examples(torch.from_numpy(pixels), labels, concepts, captions)
+    return World(table, everything, prompts, digest.hexdigest())
 
 
 def with_validation(table: pd.DataFrame) -> pd.DataFrame:
@@ -116,17 +115,6 @@ def weights_of(name: str, seed: int, folder: Path) -> Path:
     return folder / f"{name}-{seed}" / "weights.safetensors"
 
 
-def _metadata(recipe: Recipe) -> dict[str, str]:
-    """What the weights of a recipe say of themselves."""
-    return {
-        "architecture": recipe.architecture,
-        "level": recipe.level,
-        "classes": json.dumps(emoji.CLASSES),
-        "normalize": json.dumps(recipe.objective != "supervised"),
-        "image_size": str(POCKET.size),
-    }
-
-
 def run(
     recipe: Recipe,
     recipes: Recipes,
@@ -134,7 +122,6 @@ def run(
     folder: Path,
     *,
     splits: Sequence[str] = ("train", "val"),
-    device: str = "cpu",
 ) -> Path:
     """Train one model with one seed, measure it, and write ``<folder>/<name>-<seed>/``.
 
@@ -146,7 +133,7 @@ def run(
     key = identity(recipe, recipes, seed, splits)
     if result.is_file() and read_weights(result).metadata["recipe"] == key:
         return place
-    begun = recipe.start and weights_of(recipe.start, seed, folder)
+    start = read_weights(weights_of(recipe.start, seed, folder)).state if recipe.start else None
     final = "val" in splits
     trained = objectives.train(
         recipe,
@@ -154,8 +141,7 @@ def run(
         world().examples(emoji.CAPTIONS[recipe.styles], splits),
         world().prompts,
         seed=seed,
-        start=read_weights(begun).state if begun else None,
-        device=device,
+        start=start,
         watched=world().examples([emoji.IMAGENET], ["test" if final else "val"]),
     )
     curve = [
@@ -163,14 +149,20 @@ def run(
         for point in trained.curve
     ]
     write_text(place / "curve.csv", pd.DataFrame(curve, columns=CURVE).to_csv(index=False))
-    metadata = _metadata(recipe) | {"seed": str(seed), "recipe": key}
+    metadata = {
+        "architecture": recipe.architecture,
+        "level": recipe.level,
+        "classes": json.dumps(emoji.CLASSES),
+        "normalize": json.dumps(recipe.objective != "supervised"),
+        "image_size": str(POCKET.size),
+        "seed": str(seed),
+        "recipe": key,
+    }
+    about = recipe.name, recipe.family, recipe.level, seed
     with replaced(result) as part:
         objectives.write_tensors(objectives.halved(trained.weights), part, metadata)
-        rows = [
-            (recipe.name, recipe.family, recipe.level, seed, *row)
-            for row in measure(part, ["test", "train"] if final else ["val"])
-        ]
-        table = pd.DataFrame(rows, columns=ACCURACIES)
+        measured = measure(part, ["test", "train"] if final else ["val"])
+        table = pd.DataFrame([(*about, *row) for row in measured], columns=ACCURACIES)
         write_text(place / "accuracies.csv", table.to_csv(index=False))
     return place
 
@@ -186,8 +178,8 @@ def represented(path: Path, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32
     # Of whatever level: a description of random weights takes no file.
     loaded = encoders.load(checkpoints.find(str(path), name="trained", level="zero_shot"))
     head = loaded.head or heads.zero_shot_head(loaded, find.pocket_prompts())
-    shown = loaded.normalize(world().images[torch.tensor(rows)])
-    return features_of(loaded.encoder, shown, batch_size=500), head
+    inputs = loaded.normalize(world().everything.images[torch.tensor(rows)])
+    return features_of(loaded.encoder, inputs, batch_size=500), head
 
 
 def recognised(path: Path) -> pd.DataFrame:
@@ -195,8 +187,8 @@ def recognised(path: Path) -> pd.DataFrame:
     table = world().table
     rows = table["class_index"] >= 0
     features, head = represented(path, rows.to_numpy())
-    known = head.logits(features).argmax(axis=1)
-    return table[rows].assign(right=known == table["class_index"][rows])
+    predicted = head.logits(features).argmax(axis=1)
+    return table[rows].assign(right=predicted == table["class_index"][rows])
 
 
 def measure(path: Path, splits: Iterable[str]) -> Iterator[tuple[str, str, str, int, str]]:
@@ -223,20 +215,12 @@ def run_all(
     *,
     workers: int = 2,
     splits: Sequence[str] = ("train", "val"),
-    device: str = "cpu",
 ) -> None:
     """Do many trainings, ``workers`` at a time; what starts from another comes after it."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
-    try:
-        with tqdm(total=len(tasks), unit=" trainings") as progress:
-            for rank in sorted({recipes.starts(recipe) for recipe, _ in tasks}):
-                running = [
-                    pool.submit(run, recipe, recipes, seed, folder, splits=splits, device=device)
-                    for recipe, seed in sorted(tasks, key=lambda task: -task[0].steps)
-                    if recipes.starts(recipe) == rank
-                ]
-                for future in as_completed(running):
-                    progress.set_postfix_str(future.result().name)
-                    progress.update()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    train = partial(run, splits=splits)
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for rank in sorted({recipes.starts(recipe) for recipe, _ in tasks}):
+            now = [task for task in tasks if recipes.starts(task[0]) == rank]
+            chosen, seeds = zip(*sorted(now, key=lambda task: -task[0].steps), strict=True)
+            folders = pool.map(train, chosen, repeat(recipes), seeds, repeat(folder))
+            list(tqdm(folders, total=len(now), unit=" trainings"))

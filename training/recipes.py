@@ -1,17 +1,15 @@
-"""Recipes of the paper's comparison models at full size: what they are, and what they would cost.
+"""Recipes of the paper's comparison models at full size: hyper-parameters, batches, learning rates.
 
 ``data/recipes/*.yaml`` hold the hyper-parameters, each with where it comes from; `full_size` and
-`captions` carry them out. The pocket lab's recipes are another thing, see `pocket`. A cost is an
-estimate from counted operations, a vendor's peak and an assumed share of it. No torch.
+`captions` carry them out, and `tables` says what they would cost. The pocket lab's recipes are
+another thing, see `pocket`. No torch.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +18,6 @@ from pydantic import Field, TypeAdapter, model_validator
 from analysis.common import ROOT, CompanionError, Name, Strict, Text, checked, read_yaml, suggestion
 
 FOLDER = ROOT / "data" / "recipes"
-COST = FOLDER / "cost"
 #: How a source says that a value is nobody's but ours.
 OURS = "ours"
 #: Images of ImageNet-Captions, as published (Fang et al. 2022).
@@ -266,55 +263,3 @@ def warmed_cosine(full: float, step: int, rising: int, steps: int) -> float:
         return full * (step + 1) / rising
     part = (step - rising) / max(1, steps - rising)
     return full * 0.5 * (1 + math.cos(math.pi * part))
-
-
-# Cost
-
-
-@lru_cache
-def assumptions() -> dict[str, Any]:
-    """Return what estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these."""
-    return dict(read_yaml(COST / "assumptions.yaml"))
-
-
-def operations(recipe: Recipe, architecture: str) -> int | None:
-    """Return the operations of training on one image, with its text; None if not counted."""
-    with (COST / "flops.csv").open(encoding="utf-8", newline="") as file:
-        counted = {row["architecture"]: row for row in csv.DictReader(file)}.get(architecture)
-    if counted is None:
-        return None
-    texts = int(counted["text_training"]) if recipe.level == "captions" else 0
-    return int(counted["image_training"]) + texts
-
-
-def gpu_hours(operations: int) -> dict[str, tuple[float, float]]:
-    """Return hours by GPU, from the largest to the least share of its peak that is assumed."""
-    low, high = assumptions()["utilisation"]
-    hours = {gpu["name"]: operations / gpu["peak"] / 3600 for gpu in assumptions()["gpus"]}
-    return {name: (full / high, full / low) for name, full in hours.items()}
-
-
-def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
-    """Say what would be done, with the source of every number, and about what it would cost."""
-    seen, each = made.steps * made.batch, operations(recipe, architecture)
-    cost = "not known, the architecture's operations were not counted"
-    if each is not None:
-        times = gpu_hours(seen * each).items()
-        hours = [f"{a:,.1f} to {b:,.0f} hours on one {gpu}" for gpu, (a, b) in times]
-        low, high = assumptions()["utilisation"]
-        cost = (
-            f"{seen:,} images seen, {seen * each:.1e} operations; about {', '.join(hours)}, at "
-            f"{high:.0%} down to {low:.0%} of the peak (an estimate: not measured)"
-        )
-    values = recipe.settings.model_dump(exclude_none=True)
-    return "\n".join(
-        [
-            f"{recipe.title}: {architecture}, from {model}",
-            *(f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()),
-            *(f"  ({name}: {address})" for name, address in recipe.references.items()),
-            f"images: {made.images:,}",
-            f"{made.steps:,} updates of {made.batch:,} images: {made.processes} process"
-            f"{'es' * (made.processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
-            f"cost: {cost}",
-        ]
-    )

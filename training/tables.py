@@ -1,13 +1,22 @@
-"""Recipes and what they would cost, as rows of tables."""
+"""What recipes say and what they would cost, as rows of tables and as text.
+
+A cost is an estimate from counted operations, a vendor's peak and an assumed share of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
+from analysis.common import read_yaml
 from analysis.families.registry import Family
 from analysis.images.sets import descriptions
-from training.recipes import CAPTIONS, Recipe, assumptions, gpu_hours, operations
+from training.recipes import CAPTIONS, FOLDER, Plan, Recipe
+
+#: What estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these.
+ASSUMED: Mapping[str, Any] = read_yaml(FOLDER / "cost" / "assumptions.yaml")
 
 
 def settings(recipes: Mapping[str, Recipe]) -> list[dict[str, str]]:
@@ -25,35 +34,68 @@ def settings(recipes: Mapping[str, Recipe]) -> list[dict[str, str]]:
 
 
 def costs(recipes: Mapping[str, Recipe], families: Iterable[Family]) -> list[dict[str, str]]:
-    """A row for each family's zero-shot tower and each recipe that fits it: hours of one GPU."""
+    """A row for each family's zero-shot tower and each recipe that fits it, as `cost` gives it."""
+    towers = [(f.title, f.at_level("zero_shot")[0].architecture or "") for f in families]
+    images = descriptions()["imagenet-train"].images
     return [
-        row
-        for family in families
+        {"backbone": title, "recipe": f"`{name}`", **row}
+        for title, architecture in towers
         for name, recipe in recipes.items()
-        if (row := _cost(family, name, recipe))
+        if recipe.towers in ("any", "resnet" if architecture.startswith("RN") else "vit")
+        and (row := cost(recipe, architecture, CAPTIONS if recipe.level == "captions" else images))
     ]
 
 
-def _cost(family: Family, name: str, recipe: Recipe) -> dict[str, str] | None:
-    """One such row; None where the recipe is for other towers, or operations were not counted."""
-    architecture = family.at_level("zero_shot")[0].architecture or ""
+def cost(recipe: Recipe, architecture: str, images: int) -> dict[str, str]:
+    """The images seen, the operations, and hours of one GPU, in words, by what they are.
+
+    Nothing where the operations of the architecture were not counted.
+    """
     each = operations(recipe, architecture)
-    kind = "resnet" if architecture.startswith("RN") else "vit"
-    if recipe.towers not in ("any", kind) or each is None:
-        return None
-    captions = recipe.level == "captions"
-    images = CAPTIONS if captions else descriptions()["imagenet-train"].images
+    if each is None:
+        return {}
     seen = recipe.settings.epochs * (images // recipe.settings.batch) * recipe.settings.batch
-    hours, last = gpu_hours(seen * each), assumptions()["gpus"][-1]["name"]
-    best, worst = hours[last]
+    hours = gpu_hours(seen * each)
+    gpu, (best, worst) = [*hours.items()][-1]
     return {
-        "backbone": family.title,
-        "recipe": f"`{name}`",
         "images (10⁶)": f"{seen / 1e6:.1f}",
         "operations": f"{seen * each:.1e}",
-        **{f"hours, {gpu}": _span(*both) for gpu, both in hours.items()},
-        f"images/s, {last}": _span(seen / worst / 3600, seen / best / 3600),
+        **{f"hours, {name}": _span(*both) for name, both in hours.items()},
+        f"images/s, {gpu}": _span(seen / worst / 3600, seen / best / 3600),
     }
+
+
+def operations(recipe: Recipe, architecture: str) -> int | None:
+    """The operations of training on one image, with its text; None if they were not counted."""
+    counted = pd.read_csv(FOLDER / "cost" / "flops.csv", index_col="architecture")
+    if architecture not in counted.index:
+        return None
+    row = counted.loc[architecture]
+    return int(row["image_training"] + (recipe.level == "captions") * row["text_training"])
+
+
+def gpu_hours(operations: int) -> dict[str, tuple[float, float]]:
+    """Hours by GPU, from the largest to the least share of its peak that is assumed."""
+    low, high = ASSUMED["utilisation"]
+    hours = {gpu["name"]: operations / gpu["peak"] / 3600 for gpu in ASSUMED["gpus"]}
+    return {name: (full / high, full / low) for name, full in hours.items()}
+
+
+def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
+    """Say what would be done, with the source of every number, and about what it would cost."""
+    values = recipe.settings.model_dump(exclude_none=True)
+    priced = [f"{what} {much}" for what, much in cost(recipe, architecture, made.images).items()]
+    return "\n".join(
+        [
+            f"{recipe.title}: {architecture}, from {model}",
+            *(f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()),
+            *(f"  ({name}: {address})" for name, address in recipe.references.items()),
+            f"images: {made.images:,}",
+            f"{made.steps:,} updates of {made.batch:,} images: {made.processes} process"
+            f"{'es' * (made.processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
+            f"cost (an estimate, not measured): {'; '.join(priced) or 'not known'}",
+        ]
+    )
 
 
 def _span(low: float, high: float) -> str:

@@ -55,18 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="these models (all)")
     parser.add_argument("--seeds", nargs="+", type=int, help="these seeds (all)")
     parser.add_argument("--workers", type=int, default=2, help="trainings at a time (2)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (cpu)")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished trainings lie")
     options = parser.parse_args(arguments)
     recipes = pocket.load_recipes()
     if options.tune:
-        return tune(recipes, options.work / "tuning", options.workers, options.device)
+        return tune(recipes, options.work / "tuning", options.workers)
     tasks = [
         (recipe, seed)
         for recipe, seed in recipes.tasks()
         if recipe.name in (options.only or [recipe.name]) and seed in (options.seeds or [seed])
     ]
-    pocket_lab.run_all(tasks, recipes, options.work, workers=options.workers, device=options.device)
+    pocket_lab.run_all(tasks, recipes, options.work, workers=options.workers)
     return compare(tasks, options.work) if options.check else ship(tasks, options.work)
 
 
@@ -200,7 +199,7 @@ def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
     return 0
 
 
-def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
+def tune(recipes: Recipes, work: Path, workers: int) -> int:
     """Try the candidates of every model and write tuning.csv; recipes.yaml is changed by hand."""
     grids = yaml.safe_load(pocket.RECIPES.read_text(encoding="utf-8"))["tuning"]
     tuned = [r for r in recipes.models if r.family != "pool" and r.steps]
@@ -211,9 +210,7 @@ def tune(recipes: Recipes, work: Path, workers: int, device: str) -> int:
         starts = tuple(chosen.values())
         all_recipes = recipes.model_copy(update={"models": (*trials, *starts)})
         tasks = [(trial, 0) for trial in trials]
-        pocket_lab.run_all(
-            tasks, all_recipes, work, workers=workers, splits=("train",), device=device
-        )
+        pocket_lab.run_all(tasks, all_recipes, work, workers=workers, splits=("train",))
         scores = collect(tasks, work, "accuracies.csv").set_index("model")["accuracy"]
         for r in round_of:
             own = [t for t in trials if t.name.startswith(f"{r.name}.")]

@@ -339,7 +339,7 @@ def ship(runs: Sequence[Run], work: Path) -> int:
         ends = {
             "loss": float(metadata["loss"]),
             "last_scale": run.settings.scale or learned,
-            "summed_rate": origin.summed_rate(run.settings),
+            "summed_rate": sum(origin.rate(run.settings, n) for n in range(run.settings.steps)),
         }
         rows.append(run.about() | ends | measured(run, own))
         about = {"towers": run.towers, "second_moment": run.settings.second_moment}
