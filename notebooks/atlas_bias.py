@@ -16,8 +16,6 @@
 edition: str = "paper"  # the atlas is one for all
 
 # %%
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 
@@ -25,6 +23,7 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import effective_robustness
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2
+from companion.publish.cells import joined
 from companion.publish.page import Page
 from companion.publish.style import points
 
@@ -43,20 +42,10 @@ easier = effective_robustness(three["shifted"], three["imagenet"]) - pool["er"]
 cuts = [0, 0.3, 0.6, 0.7, 0.76, 0.8, 0.84, 1]
 both = pd.concat({"pool": pool, "timm": supervised}, names=["of"]).reset_index("of")
 bins = pd.cut(both["imagenet"], cuts, right=False)
-cells = both.groupby(["of", bins], observed=False)["er"].agg(["size", "mean", "max"])
-columns = {"size": "models", "mean": "mean ER", "max": "highest"}
-rows = pd.concat(
-    {
-        f"{of}, {title}": cells.loc[of, name].map(str if name == "size" else points)
-        for of in ("pool", "timm")
-        for name, title in columns.items()
-    },
-    axis=1,
-)
-rows.insert(0, "ImageNet (%)", [f"{100 * a:.0f} to {100 * b:.0f}" for a, b in pairwise(cuts)])
+of_bins = both.groupby(["of", bins], observed=False)["er"].agg(["size", "mean", "max"])
 page.table(
     "bias",
-    rows,
+    joined(of_bins.unstack("of")).assign(low=cuts[:-1], high=cuts[1:]),
     pool=len(pool),
     weights=supervised.groupby(["model", "weights"]).ngroups,  # each at its image sizes
     lowest=points(easier.min()),

@@ -27,19 +27,15 @@ from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inver
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.publish import robustness
+from companion.publish.cells import joined
 from companion.publish.page import Page
-from companion.publish.style import percent, points
 
 table = accuracies.load()
 clip = atlas.clip(table)
 usable = clip[clip["imagenet"] > 0.1]  # the smallest pools give models near chance
 drawn = {"resamples": resamples, "seed": seed}
+RANGE = ["size", "min", "mean", "max"]
 page = Page("atlas_data", "published", **drawn)
-
-
-def span(values, write):
-    """Lowest to highest, also where they are equal."""
-    return f"{write(values.min())} to {write(values.max())}"
 
 
 def slope_of(imagenet, shifted):
@@ -81,20 +77,9 @@ page.texts(
 scale = pools["data"].replace("DataComp-1B", "CommonPool extra large")
 share = share_explained(off_the_line(pools["imagenet"], pools["shifted"]), scale)
 page.texts(explained_scale=f"{100 * share:.0f} %")
-page.table(
-    "scales",
-    (
-        {
-            "data": name,
-            "models": len(rows),
-            "ImageNet (%)": span(rows["imagenet"], percent),
-            "ER (points)": span(rows["er"], points),
-            "off the line (points)": span(rows["off"], points),
-            "slope": f"{slope_of(rows['imagenet'], rows['shifted']):.2f}",
-        }
-        for name, rows in pools.sort_values("imagenet").groupby("data", sort=False)
-    ),
-)
+by_data = pools.sort_values("imagenet").groupby("data", sort=False)
+slopes = by_data[["imagenet", "shifted"]].apply(lambda models: slope_of(**models))
+page.table("scales", joined(by_data[["imagenet", "er", "off"]].agg(RANGE)).assign(slope=slopes))
 
 # %% [markdown]
 # ## Off the common line, by data
@@ -102,20 +87,11 @@ page.table(
 # %%
 common = fit_baseline(usable["imagenet"], usable["shifted"])
 usable = usable.assign(off=usable["shifted"] - common.predict(usable["imagenet"]))
-by_data = sorted(usable.groupby("data"), key=lambda group: -group[1]["off"].mean())
+by_data = usable.groupby("data")
+rows = joined(by_data[["imagenet", "off"]].agg(RANGE)).assign(family=by_data["group"].first())
 page.table(
     "families",
-    (
-        {
-            "data": name,
-            "family": rows["group"].iloc[0],
-            "models": len(rows),
-            "ImageNet (%)": span(rows["imagenet"], percent),
-            "off (points)": points(rows["off"].mean()),
-            "lowest to highest": span(rows["off"], points),
-        }
-        for name, rows in by_data
-    ),
+    rows.sort_values("off_mean", ascending=False),
     models=len(usable),
     slope=common.slope,
     r=common.r,

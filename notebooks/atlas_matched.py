@@ -28,7 +28,7 @@ from analysis.metrics.robustness import effective_robustness, fit_baseline, matc
 from companion.measurements import accuracies, atlas
 from companion.publish import plots, robustness
 from companion.publish.page import Page
-from companion.publish.style import percent, points, with_interval
+from companion.publish.style import points
 
 four = atlas.on_four_shifts(accuracies.load())
 supervised = atlas.ordinary(four)
@@ -66,24 +66,14 @@ def excess(model):
         return matched_excess([model.imagenet], [model.er], x, er, reach).excess[0]
 
     low, high = interval(drawn, kinds, *ordinary, resamples=resamples, seed=seed)
-    return with_interval(model.excess, low, high)
+    return model.excess, low, high
 
 
 page.table(
     "matched",
-    (
-        {
-            "finetuned model": f"{m.model}, {m.data}, {m.image_size} pixels"
-            + " †" * bool(m.imagenet > ordinary[0].max()),
-            "ImageNet (%)": percent(m.imagenet),
-            "ER": points(m.er),
-            "expected": points(m.expected),
-            "excess": excess(m),
-            "97.5 % of supervised": points(m.limit),
-            "supervised models": m.models,
-            "ER, refitted line": points(m.refitted),
-        }
-        for m in finetuned.itertuples()
+    finetuned.assign(
+        ends=[*map(excess, finetuned.itertuples())],
+        beyond=np.where(finetuned["imagenet"] > ordinary[0].max(), " †", ""),
     ),
     reach=100 * reach,
     kinds=kinds.nunique(),

@@ -30,7 +30,6 @@ from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.measurements.atlas import SHIFT_TITLES
 from companion.publish import plots, robustness
 from companion.publish.page import Page
-from companion.publish.style import minus
 
 clip = atlas.clip(accuracies.load())
 page = Page("atlas_shifts", "published", resamples=resamples, seed=seed)
@@ -51,7 +50,7 @@ for first, second in combinations(FIVE_SHIFTS, 2):
     )
     rho = partial_rank_correlation(high[first], high[second], high["imagenet"])
     names = f"{SHIFT_TITLES[first]} and {SHIFT_TITLES[second]}"
-    rows.append({"shifts": names, "r": r, "of ranks": minus(f"{rho:.2f}")})
+    rows.append({"shifts": names, "r": r, "rho": rho})
 page.table("shifts", rows, models=len(high), families=high["group"].nunique())
 shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
 page.texts(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
@@ -90,7 +89,6 @@ at = pd.concat([high[["model", "weights"]], off], axis=1).set_index(["model", "w
 rows, ahead = [], []
 for title, (openai, laion, tag) in PAIRS.items():
     difference = at.loc[(openai, "openai")] - at.loc[(laion, tag)]
-    cells = {SHIFT_TITLES[s]: minus(f"{difference[s]:+.2f}") for s in FIVE_SHIFTS}
-    rows.append({"backbone": title} | cells)
+    rows.append({"backbone": title} | difference.to_dict())
     ahead.append(difference["imagenet_a"] > 0 > difference["imagenet_sketch"])
 page.table("openai-laion", rows, holds=all(ahead))

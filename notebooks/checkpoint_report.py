@@ -60,35 +60,13 @@ page.table("notes", notes[~why])
 page.table(
     "verdicts",
     (
-        {
-            "model": name,
-            "outlier features": found.answer,
-            "κ": "{kurtosis_mean} ({interval})".format(**said[name]),
-            "outliers": said[name]["named"],
-            "persistence": said[name]["persistence_fraction"],
-            "last layer": layer(measured[name]),
-        }
+        said[name] | {"model": name, "answer": found.answer, "layer": layer(measured[name])}
         for name, found in probes.items()
     ),
     sets=", ".join(sets),
     threshold=OUTLIER_THRESHOLD,
 )
-columns = {
-    "negative": "negative_share",
-    "images": "images",
-    "needed": "needed",
-    "privileged": "privileged",
-    "largest importance": "importance",
-    "κ after mean subtraction": "kurtosis_less_mean",
-    "in the mean": "in_mean",
-}
-page.table(
-    "numbers",
-    (
-        {"model": name} | {column: told[key] for column, key in columns.items()}
-        for name, told in said.items()
-    ),
-)
+page.table("numbers", ({"model": name} | told for name, told in said.items()))
 
 # %% [markdown]
 # ## Reasons

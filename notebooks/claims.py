@@ -28,8 +28,6 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 # %%
 from dataclasses import replace
 
-import pandas as pd
-
 from analysis.metrics.robustness import REACHES
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
@@ -68,22 +66,19 @@ for name, claim in claims.items():
     )
 
 # %%
-ledger = pd.DataFrame(
-    {
-        "claim": [f"{{ref}}`{name} <claim-{name}>`" for name in claims],
-        "in short": [f"{{doc}}`{claim.short} </{claim.page}>`" for claim in claims.values()],
-        "verdict": [cards.chip(verdict) for verdict in verdicts.values()],
-        "evidence": [cards.sentence(verdict) for verdict in verdicts.values()],
-    }
-)
+ledger = [
+    {"name": name, "claim": claim, "verdict": verdicts[name]}
+    | {"chip": cards.chip(verdicts[name]), "sentence": cards.sentence(verdicts[name])}
+    | {"brief": cards.brief(claim, verdicts[name])}
+    for name, claim in claims.items()
+]
 page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
 page.texts(
     counts=cards.counts(verdicts),
     strip=cards.strip(claims, verdicts),
     cost=cards.cost(evidence.families.values()),
 )
-brief = [cards.brief(claim, verdicts[name]) for name, claim in claims.items()]
-page.table("brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brief}))
+page.table("brief", ledger)
 
 # %% [markdown]
 # ## Who is robust
@@ -96,18 +91,14 @@ page.table("brief", pd.DataFrame({"claim": ledger["claim"], "verdict here": brie
 titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() for m in f.models}
 answers = {True: "robust", False: "not robust", None: "not known"}
 signs = {True: "+", False: "−", None: "?"}
-reaches = f"within {', '.join(f'{100 * reach:.0f}' for reach in REACHES)} points"
 robust = (
-    {
-        "model": titles[name],
-        "shifts": known.view,
-        "ER": style.points(known.er.value),
-        "excess": style.with_interval(*known.excess) if known.ordinary_models else "n/a",
-        "limit": style.points(known.limit),
-        "ordinary models": f"{known.ordinary_models:.0f}",
-        "answer": answers[known.robust],
-        reaches: " ".join(signs[answer] for answer in known.answers),
-    }
+    {"title": titles[name], "known": known, "answer": answers[known.robust]}
+    | {"signs": " ".join(signs[answer] for answer in known.answers)}
     for name, known in evidence.robust.items()
 )
-page.table("robust", robust, style.kinds("published", style.kind(evidence.measurements)))
+page.table(
+    "robust",
+    robust,
+    style.kinds("published", style.kind(evidence.measurements)),
+    reaches=", ".join(f"{100 * reach:.0f}" for reach in REACHES),
+)

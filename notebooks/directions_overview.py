@@ -24,7 +24,6 @@ import numpy as np
 
 from companion.publish import figures, measured, words
 from companion.publish.page import Page
-from companion.publish.style import digits
 
 found = measured.known("privileged_directions", edition, "reader")
 example = measured.example(found)
@@ -43,12 +42,8 @@ exceeds = min(m.value("importance").max() for m in heads.values()) > threshold
 page.figure("importance", figures.importance(heads, threshold), heads.values(), holds=exceeds)
 
 # %%
-rows = (
-    {"model": measured.full_title(m, data=m not in example)}
-    | measured.top_direction(m)
-    | {"sd": f"{m.value('top_cosine_deviation'):.3f}"}
-    for m in found
-)
+rows = measured.frame(found, measured.top_direction)
+rows["title"] = [measured.full_title(m, data=m not in example) for m in found]
 page.table("directions", rows, chance=np.sqrt(2 / (np.pi * clip.counts["components"])))
 
 # %% [markdown]
@@ -74,21 +69,12 @@ page.figure("cone", figures.clouds(clouds, axes, "modality gap"), "recorded")
 # ## The example and its control
 
 # %%
-cosine = clip.value("cosine_with_images")[clip.value("top_direction")]
-spread = clip.value("top_cosine_deviation")
-page.holds(spread < cosine / 2, "it is mostly common to all images")
-page.holds(control.value("importance").max() > threshold, "a large importance alone does not show")
-page.texts(
-    importance_largest=digits(clip.value("importance").max()),
-    importance_centred=digits(clip.value("importance_head_centred")[0]),
-    with_head_mean=f"{clip.value('top_with_head_mean'):.3f}",
-    with_gap=f"{clip.value('top_with_gap'):.3f}",
-    cosine=f"{cosine:.3f}",
-    spread=f"{spread:.3f}",
-    spread_share=f"{100 * spread / cosine:.0f} %",
-    control_largest=digits(control.value("importance").max()),
-    control_centred=digits(control.value("importance_head_centred")[0]),
-)
+rows = measured.frame([clip, control], measured.top_direction)
+rows["spread_share"] = rows["top_cosine_deviation"] / rows["cosine"]
+page.holds(rows["spread_share"][0] < 0.5, "it is mostly common to all images")
+page.holds(rows["largest"][1] > threshold, "a large importance alone does not show")
+page.numbers("of-example", rows.iloc[0])
+page.numbers("of-control", rows.iloc[1])
 
 # %%
 parts = clip.value("top_components") ** 2

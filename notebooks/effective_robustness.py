@@ -69,7 +69,12 @@ parts = []
 for view, rows in zip(views, models, strict=True):
     drawn = er.resampled(view, rows, resamples, seed) if backbone.edition == "pocket" else {}
     parts.append(robustness.model_table(backbone, view, er.averaged(rows, drawn)))
-page.table("table-1", pd.concat(parts).fillna(""), absent="; ".join(absent) or "no model")
+page.table(
+    "table-1",
+    pd.concat(parts),
+    absent="; ".join(absent) or "no model",
+    inside=robustness.WORDS[views[0].shifts].inside,
+)
 
 # %% [markdown] tags=["pocket"]
 # In the {doc}`pocket lab </guide/pocket_lab>`, drawing styles play ImageNet and its shifts.

@@ -24,7 +24,7 @@ import pandas as pd
 from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
 from companion.publish import measured, plots
 from companion.publish.page import Page
-from companion.publish.style import digits, minus, percent
+from companion.publish.style import minus
 
 found = measured.known("image_by_image", edition)
 trained = [m for m in found if m.level != "random"]
@@ -81,23 +81,11 @@ page.figure(
     holds=bars.query("of == 'all together'")["high"].max() < 0,
 )
 
+
 # %%
-PARTS = ("lowest fifth of κ (%)", "2nd (%)", "3rd (%)", "4th (%)", "highest (%)")
-page.table(
-    "fifths",
-    (
-        {
-            "images": measured.set_title(m),
-            "judge": "the model's head" if m.provenance.head else "class means",
-            "all (%)": percent(m.value("accuracy")),
-        }
-        | dict(zip(PARTS, map(percent, m.value("accuracy_by_kurtosis")), strict=True))
-        | {
-            "κ": " to ".join(map(digits, m.value("kurtosis_of_fifths")[[0, -1]])),
-            "lowest and highest fifth of the cosine (%)": " and ".join(
-                map(percent, m.value("accuracy_by_cosine")[[0, -1]])
-            ),
-        }
-        for m in found
-    ),
-)
+def judge(m):
+    """What says whether an image is recognised."""
+    return {"judge": "the model's head" if m.provenance.head else "class means"}
+
+
+page.table("fifths", measured.frame(found, judge))

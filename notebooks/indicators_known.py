@@ -60,7 +60,7 @@ contrast |= indicator_tables.quantities(sparse, evidence)
 shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 page.table(
     "models",
-    indicator_tables.candidates(shown.dropna(subset=["kurtosis"]).reset_index(drop=True)),
+    shown.assign(named=indicator_tables.named(shown)).dropna(subset=["kurtosis"]),
     style.kinds(of_robustness, kind),
 )
 
@@ -106,11 +106,7 @@ page.figure("captions-control", drawing)
 # %%
 regions = printed_regions(load_claims()["C-overlap"])
 printed = (
-    {
-        "backbone": family.title,
-        "ER of zero-shot (points)": style.with_interval(*evidence.intervals[model.name]),
-    }
-    | {f"concepts, {style.LEVEL_STYLES[level].title}": n for level, n in totals(own).items()}
+    {"backbone": family.title, "ends": evidence.intervals[model.name]} | totals(own)
     for family in evidence.families.values()
     if (own := regions.get(family.name))
     for model in family.at_level("zero_shot")

@@ -27,7 +27,7 @@ import pandas as pd
 from analysis.metrics.peers import expected_by_others, left_out_error
 from companion.measurements import accuracies, atlas
 from companion.publish import indicator_tables, plots
-from companion.publish.indicator_tables import LEAST_OF_THE_ZOO, STATISTICS, ZOO
+from companion.publish.indicator_tables import LEAST_OF_THE_ZOO, ZOO
 from companion.publish.page import Page
 
 every, on = atlas.measured_zoo(accuracies.load())
@@ -65,18 +65,9 @@ page.figure(
     least=100 * least,
     on=on,
 )
-TITLES = {
-    "rank": STATISTICS["rank"],
-    "given": STATISTICS["given"],
-    "missed": "family left out, accuracy alone (points)",
-    "missed_with": "with it (points)",
-    "explained": "explained by data (%)",
-    "explained_with": "with it (%)",
-}
-shown = indicator_tables.with_intervals(judged, TITLES)
 page.table(
     "candidates",
-    judged[["quantity", "models", "families"]].join(shown) if len(judged) else judged,
+    judged,
     models=len(usable),
     known=known,
     needed=LEAST_OF_THE_ZOO,

@@ -23,24 +23,15 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 pruned_share: float = 0.8  # share of directions pruned in the claim
 
 # %%
-import numpy as np
 import pandas as pd
 
-from companion.measurements import accuracies
-from companion.measurements.records import TRAINING
-from companion.publish import measured, plots, pocket_models
+from companion.publish import plots, pocket_models
 from companion.publish.page import Page
-from companion.publish.style import percent, span, with_interval
+from companion.publish.style import span
 
 found = pocket_models.models(edition, pruned_share)
 trained = found[found["level"] != "random"]
 untrained = found[found["level"] == "random"]
-
-
-def with_ends(rows, name):
-    """A change in points with its interval."""
-    ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy() / 100
-    return [with_interval(*each) for each in ends]
 
 
 page = Page("inside_pocket", "recorded, live")
@@ -80,20 +71,6 @@ page.figure(
     ),
     "live",
 )
-directions = [
-    m for m in measured.known("privileged_directions", edition) if m.data.name == TRAINING
-]
-page.table(
-    "directions",
-    (
-        {"model": measured.full_title(m, data=False).removeprefix("Pocket ")}
-        | measured.top_direction(m)
-        | {"by chance": f"{np.sqrt(2 / (np.pi * m.counts['components'])):.3f}"}
-        for m in directions
-    ),
-    "live",
-)
-
 # %% [markdown]
 # ## Pruning
 
@@ -110,20 +87,4 @@ page.figure(
     "pruning",
     plots.marks(pd.concat(changes), "change (points)", verticals={"": 0}),
     share=100 * pruned_share,
-)
-lowest = accuracies.pocket_pool("unseen")["imagenet"].min()
-sparse = (trained["pruned"] < 100 * lowest).map({True: " (*)", False: ""})
-page.table(
-    "pruning-80",
-    pd.DataFrame(
-        {
-            "model": trained["of"],
-            "kept": trained["kept"].astype(str) + " of " + trained["rank"].astype(str),
-            "accuracy (%)": trained["accuracy"].map("{:.1f}".format),
-            "pruned (%)": trained["pruned"].map("{:.1f}".format) + sparse,
-            "change": with_ends(trained, "accuracy_change"),
-            "change of ER": with_ends(trained, "er_change"),
-        }
-    ),
-    lowest=percent(lowest),
 )

@@ -22,7 +22,7 @@ import numpy as np
 
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.publish import measured, style, words
+from companion.publish import measured, words
 from companion.publish.page import Page
 from companion.publish.style import digits
 
@@ -50,11 +50,6 @@ assert np.allclose((h - h.mean(0)) @ head.T + (b + head @ h.mean(0)), logits)
 # ## What predictions lose
 
 # %%
-COSTS = {
-    "mean subtracted, no bias": "less_mean",
-    "dominant at its mean": "leader_at_mean",
-    "dominant at zero": "without_leader",
-}
 CHANGES = {
     "rotated": "rotated",
     "shifted": "rotated, constant added",
@@ -62,49 +57,22 @@ CHANGES = {
 }
 
 
-def cost(m, name):
-    change, error = (m.value(f"difference_{name}{part}") for part in ("", "_error"))
-    return style.points(change, 1.96 * error)
+def others(m):
+    """What other coordinates cost, on average."""
+    names, whole = ("other_at_mean", "without_other"), m.value("accuracy_whole")
+    return {name: m.value(f"accuracy_{name}").mean() - whole for name in names}
 
 
-def cosine(m, name):
-    return f"{round(m.value(f'cosine_{name}'), 2) + 0:.2f}"
-
-
-def others(m, name):
-    return style.points(m.value(f"accuracy_{name}").mean() - m.value("accuracy_whole"))
-
-
-rows = (
-    {
-        "model": measured.model_title(m),
-        "accuracy (%)": style.percent(m.value("accuracy_whole")),
-        "κ": digits(m.value("kurtosis_whole")),
-        "κ, mean subtracted": digits(m.value("kurtosis_less_mean")),
-        "predictions changed, with bias": f"{m.value('changed_less_mean'):.0f}",
-        **{title: cost(m, name) for title, name in COSTS.items()},
-        "another at its mean": others(m, "other_at_mean"),
-        "another at zero": others(m, "without_other"),
-    }
-    for m in tried
-)
-page.table("interventions", rows)
+page.table("interventions", measured.frame(tried, others))
 
 # %% [markdown]
 # ## What each change keeps
 
 # %%
 rows = (
-    {
-        "model": measured.model_title(m),
-        "change": change,
-        "κ": digits(np.ravel(m.value(f"kurtosis_{name}"))[-1]),
-        "cosine": cosine(m, name),
-        "κ in the eigenframe": digits(m.value(f"eigenframe_{name}")),
-        "predictions changed": f"{np.ravel(m.value(f'changed_{name}'))[-1]:.0f}"
-        if name in CHANGES
-        else "",
-    }
+    {"model": measured.model_title(m), "change": change}
+    | {of: np.ravel(m.value(f"{of}_{name}"))[-1] for of in ("kurtosis", "cosine", "eigenframe")}
+    | {"changed": np.ravel(m.value(f"changed_{name}"))[-1] if name in CHANGES else None}
     for m in tried
     for name, change in ({"whole": "none"} | CHANGES).items()
 )
@@ -117,16 +85,8 @@ page.table("kept", rows)
 zero_shot = [m for m in changed if m.level == "zero_shot"]
 for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_front = words.of_same_model(front, "basis")[front.data.name]
-    page.texts(front=f"{measured.model_title(front)} on {front.data.title}")
-    kappas = (f"kurtosis_{name}" for name in ("rotated", "shifted", "leader_at_mean"))
-    of_head = (*kappas, "mean_importance", "mean_importance_shifted")
-    page.texts({name: digits(np.ravel(front.value(name))[-1]) for name in of_head})
-    of_images = ("kurtosis", "kurtosis_less_mean", "kurtosis_gaussian")
-    page.texts({name: digits(of_front.value(name)) for name in of_images})
-    shares = ("mean_share", "mean_coordinate_share")
-    page.texts({name: f"{100 * of_front.value(name):.0f} %" for name in shares})
-    page.texts({f"cosine-{name}": cosine(front, name) for name in CHANGES})
-    page.texts({f"loss-{name}": cost(front, name) for name in COSTS.values()})
+    page.numbers("of-head", measured.frame([front]).iloc[0])
+    page.numbers("of-images", measured.frame([of_front]).iloc[0])
     change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))
     hardly = "this head hardly uses what the coordinate says about a single image"
     page.holds(abs(change) < 1.96 * error, hardly, [front])

@@ -41,14 +41,9 @@ def weights(model) -> str:
 page.table(
     "models",
     (
-        {
-            "backbone": family.title,
-            "level": style.LEVEL_STYLES[model.level].title,
-            "pretraining": model.pretraining + ", before the projection" * bool(model.own_layer),
-            "architecture and weights": weights(model),
-            "width": model.width,
-            "pixels": model.preprocessing.size,
-        }
+        {"family": family, "model": model, "weights": weights(model)}
+        | {"level": style.LEVEL_STYLES[model.level].title}
+        | {"layer": ", before the projection" * bool(model.own_layer)}
         for family, model in models
     ),
     "",
@@ -71,15 +66,10 @@ page.table("sources", robustness.sources(accuracies.load()))
 everyone = families | load_families("contrast")
 whose = {model.name: f"{f.title}, {model.title}" for f in everyone.values() for model in f.models}
 files = [
-    {
-        "model": whose[row["model"]],
-        "images": row["what"],
-        "known from": row["known"] + " (inferred)" * ("inferred" in row),
-        "file": f"[{file.repository}](https://github.com/{file.repository}/blob/{file.commit}/{file.path})",
-        "licence": file.licence,
-    }
+    {"whose": whose[row["model"]], "inferred": " (inferred)" * ("inferred" in row)}
+    | {"file": public.artifact(row["artifact"])}
+    | {name: row[name] for name in ("what", "known")}
     for row in measured.published_embeddings()
     if row["model"] in whose
-    for file in [public.artifact(row["artifact"])]
 ]
 page.table("features", files)

@@ -105,15 +105,9 @@ SINGLE = {
     "learning_rate": "learning rate",
 }
 single = [
-    {
-        "setting": title,
-        "value": f"{one[name]:g}",
-        "κ": digits(one["kurtosis"]),
-        "in the mean (%)": digits(100 * one["mean_share"]),
-        "accuracy (%)": style.percent(one["accuracy"]),
-    }
+    row | {"setting": title, "value": row[name]}
     for name, title in SINGLE.items()
-    for one in varied(vit[vit["seed"] == 0], name).sort_values(name).to_dict("records")
+    for row in varied(vit[vit["seed"] == 0], name).sort_values(name).to_dict("records")
 ]
 page.table("single", single)
 

@@ -26,7 +26,7 @@ from analysis.common import ROOT
 from analysis.families.registry import load_families
 from companion.publish import plots
 from companion.publish.page import Page
-from companion.publish.style import LEVEL_STYLES, digits, minus, span
+from companion.publish.style import LEVEL_STYLES, minus, span
 
 models = {m.name: (f, m) for f in load_families().values() for m in f.models}
 found = pd.read_csv(ROOT / "data/modalities/quiet.csv")
@@ -85,19 +85,4 @@ page.texts(
 )
 
 # %%
-page.table(
-    "table",
-    (
-        {
-            "model": row.named,
-            "images / texts": f"{row.images_what} / {row.texts_what}",
-            "mean of": row.mean_of,
-            "coordinate": row.coordinate,
-            "share (%)": digits(100 * row.share),
-            "stays (%)": digits(100 * row.stays),
-            "over the median": digits(row.over_median),
-            "rank (%)": f"{row.quiet:.1f} ({row.low:.1f} to {row.high:.1f})",
-        }
-        for row in found.itertuples()
-    ),
-)
+page.table("table", found)

@@ -20,14 +20,12 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 
 # %%
 import numpy as np
-import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics.outliers import kurtosis
 from companion.measurements.records import STYLES, TRAINING, available
 from companion.publish import arrays, figures, measured, style, words
 from companion.publish.page import Page
-from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("outlier_features", backbone)
@@ -42,19 +40,15 @@ page = Page("outlier_features", evidence, backbone=backbone.title, threshold=thr
 # ## Every model of the family
 
 # %%
-rows = pd.DataFrame(
-    {
-        "model": title,
-        "κ": words.kurtosis(m),
-        "90 % of items": "{} to {}".format(*map(digits, m.value("kurtosis_percentiles")[[5, 95]])),
-        "outliers": words.outliers(m.value("profile"), threshold),
-        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f}",
-        "dominant coordinate": m.value("persistence_coordinate"),
-        "spread": f"{m.value('sample').std(axis=0).mean():.2f}" if "sample" in m.values else "n/a",
-    }
-    for title, m in shown.items()
-)
-page.table("kurtosis", rows)
+
+
+def spread(m):
+    """How far the images are apart, and the coordinates that are far above the mean one."""
+    far = {"far": words.outliers(m.value("profile"), threshold)}
+    return far | {"spread": m.value("sample").std(axis=0).mean() if "sample" in m.values else None}
+
+
+page.table("kurtosis", measured.frame(shown.values(), spread).assign(title=[*shown]))
 titled = words.titled(drawn)
 page.figure("distribution", figures.kurtosis(titled) if titled else None)
 
@@ -76,7 +70,8 @@ page.figure("heat-map", figures.heat_maps(words.titled(images)) if images else N
 
 # %%
 styles = measured.by_style(found)
-some = " (or as many as the last column says)" * ("unseen styles" in styles)
+few = "styles_unseen" in styles and styles["styles_unseen"].notna().any()
+some = " (or as many as the last column says)" if few else ""
 page.table("styles", styles, found, unseen=len(STYLES["unseen"]), some=some)
 
 # %% [markdown]

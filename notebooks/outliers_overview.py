@@ -19,7 +19,7 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 # %%
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
-from companion.publish import figures, measured, words
+from companion.publish import figures, measured
 from companion.publish.page import Page
 from companion.publish.style import digits
 
@@ -34,19 +34,17 @@ page.texts(coverage=measured.coverage(found, edition, "reader"))
 # ## Every model
 
 # %%
-shown = measured.titled([*found, *measured.known("outlier_features", "contrast")])
-rows = (
-    {
-        "model": title,
-        "κ": words.kurtosis(m),
-        "persistence (%)": f"{100 * m.value('persistence_fraction'):.1f} ({m.value('leaders')})",
-        "outliers": ", ".join(map(str, far_above_mean(m.value("profile"), threshold))) or "none",
-        "largest": digits(m.value("profile").max()),
-        "zeros (%)": f"{100 * m.value('zero_share'):.1f}",
-    }
-    for title, m in shown.items()
-)
-page.table("kurtosis", rows, shown.values())
+every = [*found, *measured.known("outlier_features", "contrast")]
+shown = measured.titled(every)
+
+
+def profile(m):
+    """The coordinates that are far above the mean one, and the largest."""
+    far = ", ".join(map(str, far_above_mean(m.value("profile"), threshold))) or "none"
+    return {"far": far, "largest": m.value("profile").max()}
+
+
+page.table("kurtosis", measured.frame(shown.values(), profile).assign(title=[*shown]), every)
 
 # %% [markdown]
 # ## The example and its control
@@ -81,13 +79,7 @@ leaders = [m.value("persistence_coordinate") for m in (clip, captions)]
 page.holds(leaders[0] != leaders[1], "of them, but a different one")
 page.texts(clip_images_lowest=digits(lowest), control_images_highest=digits(highest))
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
-    page.texts(
-        {
-            f"{of}-kurtosis": digits(m.value("kurtosis_mean")),
-            f"{of}-leader": m.value("persistence_coordinate"),
-            f"{of}-persistence": f"{100 * m.value('persistence_fraction'):.0f} %",
-        }
-    )
+    page.numbers("of-each", measured.frame([m]).iloc[0], prefix=f"{of}-")
 
 # %% [markdown]
 # ## Outlier or merely sparse?

@@ -29,7 +29,8 @@ from analysis.families.registry import level_title, load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
-from companion.publish import plots, pocket, style
+from companion.publish import plots, pocket
+from companion.publish.cells import joined
 from companion.publish.page import Page
 from companion.publish.pocket_models import look
 
@@ -101,15 +102,16 @@ else:
     page.texts(live="")
 
 # %%
-ends = test.groupby(["model", "style"])["accuracy"].agg(["mean", "min", "max"]).map(style.percent)
-cells = ends["mean"] + " (" + ends["min"] + " to " + ends["max"] + ")"
+ends = test.groupby(["model", "style"])["accuracy"].agg(["mean", "min", "max"])
+rows = (
+    joined(ends.unstack("style"))
+    .reindex([*models])
+    .assign(title=[model.title for model in models.values()])
+)
 classes = data.table.query("split == 'test' and class_index >= 0")["class_index"]
 page.table(
     "accuracies",
-    (
-        {"model": model.title} | {title: cells[name, art] for art, title in styles.items()}
-        for name, model in models.items()
-    ),
+    rows,
     seeds=test["seed"].nunique(),
     training=styles[emoji.IMAGENET],
     chance=CHANCE,

@@ -42,14 +42,11 @@ if found:
     page.figure("importance", figures.importance(shown, threshold), heads=words.heads(found))
 
     chance = np.sqrt(2 / (np.pi * found[0].counts["components"]))
-    rows = (
-        {"model": title}
-        | measured.top_direction(m)
-        | {"second": digits(np.sort(m.value("importance"))[-2])}
-        | {f"≥ {threshold:g} ×": str(len(far_above_mean(m.value("importance"), threshold)))}
-        for title, m in shown.items()
-    )
-    page.table("directions", rows, chance=chance)
+    rows = measured.frame(shown.values(), measured.top_direction).assign(title=[*shown])
+    sizes = [m.value("importance") for m in shown.values()]
+    rows["second"] = [np.sort(size)[-2] for size in sizes]
+    rows["above"] = [len(far_above_mean(size, threshold)) for size in sizes]
+    page.table("directions", rows, chance=chance, threshold=threshold)
 
 # %% [markdown]
 # ## The top direction and the outlier coordinates

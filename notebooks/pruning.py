@@ -45,8 +45,8 @@ if found:
         task=words.task(found[0]),
         heads=words.heads(found),
     )
-    tables_of = (tables.in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
-    page.table("kept", pd.concat(tables_of)[lambda rows: ["model", *rows.columns.drop("model")]])
+    rows = (tables.in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
+    page.table("kept", pd.concat(rows))
 
 # %%
 rows = []
@@ -54,11 +54,9 @@ for title, m in shown.items():
     without = m.value("accuracy_without_each")
     worst = int(without.argmin())
     others = np.delete(without, worst)
-    rows.append(
-        {"model": title, "all (%)": percent(m.value("accuracy_importance")[-1])}
-        | {"direction": str(worst + 1), "without it (%)": percent(without[worst])}
-        | {"without any other (%)": f"{percent(others.min())} to {percent(others.max())}"}
-    )
+    row = {"model": title, "all": m.value("accuracy_importance")[-1], "direction": worst + 1}
+    row |= {"without": without[worst], "low": others.min(), "high": others.max()}
+    rows.append(row)
 page.table("leave-one-out", rows)
 
 # %% [markdown]

@@ -67,9 +67,9 @@ page.figure(
 rows = (
     row
     for title, orders in sweeps.items()
-    for row in pruning_rows(title, orders["importance"], KEPT, trained_on, outside, lowest)
+    for row in pruning_rows(title, orders["importance"], KEPT, lowest)
 )
-page.table("kept", rows)
+page.table("kept", rows, inside=trained_on, outside=outside.removesuffix(" styles"))
 losses = (pruning_losses(title, orders["importance"]) for title, orders in sweeps.items())
 page.table("losses", losses)
 

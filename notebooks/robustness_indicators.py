@@ -29,7 +29,7 @@ import pandas as pd
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
 from companion.publish import indicator_tables, plots, robustness, style
-from companion.publish.indicator_tables import STATISTICS, TO_BEAT
+from companion.publish.indicator_tables import TO_BEAT
 from companion.publish.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENTS))
@@ -81,15 +81,13 @@ for name, (frame, of_kind) in SHOWN.items():
 for name, (frame, of_kind) in SHOWN.items():
     titles = indicator_tables.judgeable(frame)
     judged = indicator_tables.judged(frame, titles, TO_BEAT, resamples, seed)
-    shown = indicator_tables.with_intervals(judged, STATISTICS)
     if len(judged):
-        shown.insert(0, "candidate", judged["candidate"])
         robust = indicator_tables.known(frame)["robust"]
         counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
         page.texts({f"{label}{name}": count for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
         page.holds(few or edition == "paper", "separation cannot be judged", of_kind)
-    page.table(f"candidates{name}", shown, of_kind)
+    page.table(f"candidates{name}", judged, of_kind)
 
 # %% [markdown]
 # ## What to expect of a model, over seeds

@@ -62,15 +62,12 @@ page.figure("directions", unread.directions(shown[:4]) if shown else None)
 tasks = {m.model: m for m in shown}
 first = unread.pairs(tasks.get(m.model, m) for m in measured.one_set_each(found))
 pairs = unread.pairs(found)
-page.table("first", unread.table(first.query("place == 0")))
-page.table("every", unread.table(pairs))
+page.table("first", first.query("place == 0"))
+page.table("every", pairs)
 shares = [unread.pairs([m], m.value("shares")) for m in shown]
 if shares:
     of_shares = pd.concat(shares).query("place == 0")
-    cells = unread.table(of_shares).drop(columns=["texts", "accuracy (points)"])
-    cells["model"] = of_shares["model"]
-    cells.insert(1, "share (%)", (100 * of_shares["share"]).map("{:g}".format))
-    page.table("shares", cells)
+    page.table("shares", of_shares.assign(percent=100 * of_shares["share"]))
 
 # %%
 for name, which in (("trained", "!="), ("drawn", "==")):
@@ -95,13 +92,7 @@ if edition == "paper" and len(whole):
     for name, of in shares.items():
         page.texts({name: f"{style.span(100 * whole[of], '{:.0f}'.format)} %"})
     front = of_others.loc[of_others["images"].idxmax()]
-    page.texts(
-        front=f"{front['model']} on {front['data']}",
-        front_dropped=f"{front['dropped']:.0f} of {front['components']}",
-        front_before=digits(front["kurtosis"]),
-        front_after=digits(front["kurtosis_without"]),
-        front_change=unread.change(front),
-    )
+    page.numbers("front-of", front)
     above = whole[whole["kurtosis_without"] > 6]
     page.holds({*above["family"]} == {"vit_b_16"}, "For ViT-B/16, κ stays above 6")
     for name, low, high in (("ViT-B/", 0.03, 0.08), ("ViT-L/14", 0.15, 0.25), ("RN50", 0.4, 0.6)):
@@ -112,5 +103,4 @@ if edition == "paper" and len(whole):
         )
     page.texts(exceptions=len(above), exceptions_kappa=style.span(above["kurtosis_without"]))
     for _, control in pairs[pairs["level"] == "random"].head(1).iterrows():
-        inside, chance = (f"{100 * control[name]:.0f} %" for name in ("energy", "chance"))
-        page.texts(control=inside, control_chance=chance)
+        page.numbers("control-of", control)

@@ -30,7 +30,7 @@ from analysis.metrics.outliers import kurtosis
 from companion.claims.evidence import gather
 from companion.publish import figures, measured, plots, style
 from companion.publish.page import Page
-from companion.publish.style import digits, minus
+from companion.publish.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.known("basis", *editions) if not measured.of_captions(m)]
@@ -69,24 +69,9 @@ axis = {"label": "activation kurtosis κ", "log": True, "limits": (2, 200)}
 if bases:
     marks = plots.marks(rows, GIVEN, other=CHANGED, verticals=figures.GAUSSIAN, **axis)
 page.figure("turned", marks if bases else None)
-table = {
-    "κ": "kurtosis",
-    "rotated": "kurtosis_rotated",
-    "mean subtracted": "kurtosis_less_mean",
-    "Gaussian": "kurtosis_gaussian",
-    "in the mean (%)": "mean_share",
-    "eigenframe": "kurtosis_eigenframe",
-    "rank": "effective_rank",
-}
 for name, some in (("statements", one_each), ("every-set", bases)):
-    cells = (
-        {"model": measured.model_title(m)}
-        | ({"images": m.data.title} if name == "every-set" else {})
-        | {title: digits(np.max(m.value(of))) for title, of in table.items()}
-        | {"in the mean (%)": f"{100 * m.value('mean_share'):.0f}"}
-        for m in some
-    )
-    page.table(name, cells)
+    rotated = measured.frame(some, lambda m: {"most_rotated": np.max(m.value("kurtosis_rotated"))})
+    page.table(name, rotated)
 
 # %% [markdown]
 # ## In numbers
@@ -124,18 +109,14 @@ if edition == "paper":
 # ## Does a statement order robust and less robust models?
 
 # %%
-STATEMENTS = {title: of for title, of in table.items() if title not in ("rotated", "Gaussian")}
+STATEMENTS = ["kurtosis", "kurtosis_less_mean", "mean_share", "kurtosis_eigenframe"]
+STATEMENTS += ["effective_rank"]
 intervals = gather(edition, experiments=("accuracy",)).intervals
 trained = [m for m in bases if m.level != "random" and not m.provenance.inferred]
-frame = pd.DataFrame(
-    {"model": m.model, "ER": intervals[m.model].value}
-    | {title: m.value(name) for title, name in STATEMENTS.items()}
-    for m in trained
-    if m.model in intervals
-)
+compared = [m for m in trained if m.model in intervals]
+frame = measured.frame(compared, lambda m: {"model": m.model, "er": intervals[m.model].value})
 if len(frame) > 2:  # of a model on several sets of images the median
-    medians = frame.groupby("model").median()
-    rho = {title: rank_correlation(medians[title], medians["ER"]) for title in STATEMENTS}
-    row = {title: minus(f"{value:.2f}") for title, value in rho.items()}
+    medians = frame.groupby("model")[[*STATEMENTS, "er"]].median()
+    rho = {name: rank_correlation(medians[name], medians["er"]) for name in STATEMENTS}
     apart = max(map(abs, rho.values())) < 1
-    page.table("order", [{"models": len(medians)} | row], holds=apart)
+    page.table("order", [{"models": len(medians)} | rho], holds=apart)

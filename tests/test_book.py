@@ -211,7 +211,6 @@ SAYS = {
 #: The same where PyTorch is installed, and the pocket lab is measured while the book is built.
 SAYS_LIVE = {
     "runs/outlier_features/pocket_cnn": ["99.6", "2.76"],  # the random control
-    "runs/inside_pocket/pocket": ["7 of 34"],
     "concepts": ["random directions", "evidence: live"],
     "indicators": ["pocket models, ", "are demonstrably robust"],
     "privileged_directions": ["live"],

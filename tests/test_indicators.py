@@ -16,7 +16,8 @@ from analysis.metrics import indicators
 from companion.claims.evidence import gather
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from companion.publish import indicator_tables
+from companion.publish import cells, indicator_tables
+from companion.publish.page import read_captions
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -97,7 +98,8 @@ def test_what_a_candidate_has_to_beat_stands_beside_it():
     assert kappa["rank"] > 0.8 and kappa["trained"] == kappa["rank"]
     assert abs(kappa["given"]) < 0.5 and kappa["given_low"] < 0 < kappa["given_high"]
     assert np.isnan(accuracy["p"]) and np.isnan(accuracy["given"])
-    shown = indicator_tables.with_intervals(judged, indicator_tables.STATISTICS)
+    templates = read_captions("robustness_indicators")["candidates"].cells
+    shown = cells.written(judged, templates)
     assert shown["given accuracy"].tolist()[2] == "n/a"
     assert "cut from other backbones (%)" not in shown, "one backbone: no row has it"
     few = models[models["er"].rank() <= 20].assign(robust=[True, False] + [None] * 18)

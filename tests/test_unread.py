@@ -117,7 +117,7 @@ def test_rows_say_what_judges_and_which_texts_are_too_few():
     pairs = shown.pairs([m])
     assert pairs["in_sample"].tolist() == [False] * (len(pairs) - 1) + [True]
     assert pairs["enough"].tolist() == [True] * (len(pairs) - 1) + [False]
-    first, *_, last = shown.table(pairs).to_dict("records")
-    assert last["texts"].endswith("(too few)") and last["accuracy (points)"].endswith("in sample")
-    assert "in sample" not in first["accuracy (points)"]
+    first, *_, last = pairs.to_dict("records")
+    assert last["few"] == " (too few)" and shown.change(last).endswith("in sample")
+    assert "in sample" not in shown.change(first)
     assert pairs["kurtosis_without"].iloc[:-1].min() < 10 < pairs["kurtosis"].iloc[0]

@@ -34,8 +34,7 @@ from companion.probe import judge, measure
 from companion.probe.judge import Probe, in_words, known_models, title
 from companion.probe.measure import ProbeError
 from companion.publish import report
-from companion.publish.style import digits
-from companion.publish.words import share
+from companion.publish.style import digits, share
 from companion.runs import execute
 
 if TYPE_CHECKING:

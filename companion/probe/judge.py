@@ -23,8 +23,8 @@ from companion.measurements.records import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError
-from companion.publish.style import digits
-from companion.publish.words import outliers, share
+from companion.publish.style import digits, share
+from companion.publish.words import outliers
 
 Interval = tuple[float, float]
 

@@ -6,7 +6,7 @@ are in percent. What is computed of it is numbers, which `cells` and `with_inter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -23,9 +23,8 @@ from companion.measurements.effective_robustness import resampled, view, with_in
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement
 from companion.measurements.tables import counts_of
-from companion.publish import style, unread
+from companion.publish import unread
 from companion.publish.measured import one_set_each
-from companion.publish.style import digits, minus, points, span
 
 CANDIDATES = {
     "kurtosis": "κ",
@@ -43,17 +42,8 @@ EXPERIMENTS: list[Experiment] = ["outlier_features", "privileged_directions", "c
 CHANCE = 5
 #: Models that a comparison takes at least; those of one group, of the zoo, families of the zoo.
 LEAST, LEAST_WITHIN, LEAST_OF_THE_ZOO, LEAST_FAMILIES = 6, 5, 12, 3
-#: Statistic of a candidate → its title.
-STATISTICS = {
-    "rank": "rank correlation with ER",
-    "given": "given accuracy",
-    "trained": "trained only",
-    "among_robust": "among robust",
-    "among_others": "among others",
-    "area": "area under ROC",
-    "cut": "cut from other backbones (%)",
-    "p": "p (Holm)",
-}
+#: What is stated of a candidate.
+STATISTICS = ("rank", "given", "trained", "among_robust", "among_others", "area", "cut", "p")
 #: Quantity of the zoo → its title, and the scale on which a line may depend on it.
 ZOO: dict[str, tuple[str, Callable[..., Any]]] = {
     "imagenet": ("ImageNet accuracy", logit),
@@ -62,21 +52,6 @@ ZOO: dict[str, tuple[str, Callable[..., Any]]] = {
     "mean_share": ("share in the mean image", np.asarray),
     "top_importance": ("top importance", np.log),
 }
-#: Column of a table → what it shows, and how that is written.
-Columns = Mapping[str, tuple[str, Callable[[float], str]]]
-COLUMNS: Columns = {
-    "accuracy (%)": ("imagenet", "{:.1f}".format),
-    "ER (points)": ("er", points),
-    "κ": ("kurtosis", digits),
-    "largest": ("largest", digits),
-    "persistence (%)": ("persistence", "{:.1f}".format),
-    "importance": ("top_importance", digits),
-    "concepts": ("n_unique", "{:.1f}".format),
-    "of": ("probed", "{:.0f}".format),
-    "random": ("random_directions", "{:.1f}".format),
-    "mean best AP (%)": ("best", "{:.1f}".format),
-}
-
 Measured = dict[str, dict[Experiment, Measurement]]
 
 
@@ -289,54 +264,19 @@ def zoo(models: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows if len(rows) > 1 else [])
 
 
-# Numbers as text
-
-
-def with_ends(value: float, ends: Iterable[float] = ()) -> str:
-    """A statistic with its interval, if it has one."""
-    interval = " ({:.2f} to {:.2f})".format(*ends) if np.isfinite([*ends] or np.nan).all() else ""
-    return minus(f"{value:.2f}{interval}") if np.isfinite(value) else "n/a"
-
-
-def with_intervals(found: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Statistics by their titles, each with its interval; those that no row has are left out."""
-    shown = {}
-    for name, title in titles.items():
-        ends = found.reindex(columns=[name, f"{name}_low", f"{name}_high"]).to_numpy(float)
-        if np.isfinite(ends[:, 0]).any():
-            shown[title] = [with_ends(value, interval) for value, *interval in ends]
-    return pd.DataFrame(shown)
-
-
-def cells(models: pd.DataFrame, columns: Columns, missing: str = "not measured") -> pd.DataFrame:
-    """Columns by their titles, as text; those that no model has are left out."""
-    shown = {
-        title: models[name].map(write, na_action="ignore").fillna(missing)
-        for title, (name, write) in columns.items()
-        if models[name].notna().any()
-    }
-    return pd.DataFrame(shown)
-
-
-def candidates(models: pd.DataFrame) -> pd.DataFrame:
-    """Each model's effective robustness and candidates as text."""
-    shown, ends = cells(models, COLUMNS), models[["er", "low", "high"]].to_numpy(float)
-    named = models["backbone"].str.removeprefix("Pocket ") + ", " + models["title"] + models["on"]
-    shown.insert(0, "model", named)
-    er = pd.Series([style.with_interval(*er) for er in ends], models.index)
-    shown["ER (points)"] = er.where(models["er"].notna(), "not known")
-    shown["robust"] = models["robust"].map({True: "yes", False: "no"}).fillna("not known")
-    return shown
+def named(models: pd.DataFrame) -> pd.Series[str]:
+    """Each model's backbone and title, and the images if others than usual."""
+    backbones = models["backbone"].str.removeprefix("Pocket ")
+    return backbones + ", " + models["title"] + models["on"]
 
 
 def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
-    """Lowest to highest over seeds of what `of_seeds` has, a row per model."""
-    named = ("accuracy (%)", "ER (points)", "κ", "importance", "concepts", "random")
-    columns = [(title, *COLUMNS[title]) for title in named]
-    return pd.DataFrame(
-        {"model": f"{family.title.removeprefix('Pocket ')}, {model.title}"}
-        | {title: minus(span(seeds[name], write)) for title, name, write in columns}
+    """What `of_seeds` has as lists over seeds, a row per model."""
+    titles = {
+        model.name: f"{family.title.removeprefix('Pocket ')}, {model.title}"
         for family in families.values()
         for model in family.models
-        if len(rows) and len(seeds := rows[rows["model"] == model.name])
-    )
+    }
+    lists = rows.groupby("model").agg(list) if len(rows) else rows
+    lists = lists.reindex([name for name in titles if name in lists.index])
+    return lists.assign(title=lists.index.map(titles))

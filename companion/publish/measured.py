@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -12,8 +12,9 @@ from analysis.common import ROOT, read_yaml
 from analysis.families.registry import LEVEL_TITLES, Edition, Level, load_families
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import STYLES, Measurement, MeasurementError, available
-from companion.publish import figures, plots, words
-from companion.publish.style import Drawing, digits
+from companion.publish import figures, plots, style, words
+from companion.publish.cells import joined
+from companion.publish.style import Drawing
 
 #: The model and the data that the paper's pages discuss in detail.
 EXAMPLE, DATA = "vit_b_16", "coco_500_"
@@ -141,7 +142,7 @@ def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
     rows = []
     for m in found:
         ends = m.value("kurtosis_percentiles")[[5, 95]].tolist()
-        share = words.share(m.value("persistence_fraction"))
+        share = style.share(m.value("persistence_fraction"))
         note = f"{m.value('persistence_coordinate')}, in {share}"
         rows.append((set_title(m), m.level, float(m.value("kurtosis_mean")), *ends, note))
     return pd.DataFrame(rows, columns=["of", "level", "κ", "low", "high", "note"])
@@ -155,48 +156,53 @@ def kappa(found: Sequence[Measurement]) -> Drawing:
     return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)
 
 
-def top_direction(m: Measurement) -> dict[str, str]:
-    """The most important direction of a model, as the cells of a row.
+def frame(
+    found: Iterable[Measurement], more: Callable[[Measurement], Mapping[str, Any]] = lambda m: {}
+) -> pd.DataFrame:
+    """A row for each measurement: what it is of, its counts and quantities by name, and ``more``.
 
-    The dominant coordinate is that of the same images, where it is measured.
+    A list or table is one value; a quantity that is not in a file is None.
     """
-    row = {"importance": digits(m.value("importance").max())}
-    row["head centred"] = digits(m.value("importance_head_centred")[0])
-    row["cos with images"] = f"{m.value('cosine_with_images')[m.value('top_direction')]:.3f}"
-    row["with mean image"] = f"{m.value('top_with_mean'):.3f}"
-    row["with mean head row"] = f"{m.value('top_with_head_mean'):.3f}"
-    row["with gap"] = f"{m.value('top_with_gap'):.3f}"
-    row["in dominant (%)"] = "not measured"
+    return pd.DataFrame(
+        {"of": model_title(m), "set": set_title(m), "data": m.data.title, "level": m.level}
+        | dict.fromkeys(m.lacks)
+        | m.counts
+        | {name: m.value(name) for name in m.values}
+        | dict(more(m))
+        for m in found
+    )
+
+
+def top_direction(m: Measurement) -> dict[str, Any]:
+    """What is known of a model's most important direction, besides the quantities of `frame`.
+
+    ``in_dominant``: its share in the dominant coordinate of the same images, where that is known.
+    """
+    row = {"largest": m.value("importance").max(), "dominant": None, "in_dominant": None}
+    row["cosine"] = m.value("cosine_with_images")[m.value("top_direction")]
     if outliers := words.of_same_model(m, "outlier_features").get(m.data.name):
-        dominant = outliers.value("persistence_coordinate")
-        share = 100 * m.value("top_components")[dominant] ** 2
-        row["in dominant (%)"] = f"{share:.1f} ({dominant})"
+        row["dominant"] = dominant = outliers.value("persistence_coordinate")
+        row["in_dominant"] = m.value("top_components")[dominant] ** 2
     return row
 
 
 def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
-    """κ and persistence P (%) of a family's models, on average over groups of the pocket styles.
+    """κ and persistence of a family's models, on average over groups of the pocket styles.
 
-    Where a model was measured on some of the unseen styles, a column says of each on how many.
-    Empty for measurements of other images.
+    ``styles_unseen``: on how many of these a model was measured, where that differs. Empty for
+    measurements of other images.
     """
-    every = pd.DataFrame(
-        {"model": words.whose(m)[1].title, "group": group, "κ": m.value("kurtosis_mean")}
-        | {"P": 100 * m.value("persistence_fraction")}
-        for m in found
-        for group, names in STYLES.items()
-        if m.data.name in names
+    groups = {name: group for group, names in STYLES.items() for name in names}
+    every = frame(
+        (m for m in found if m.data.name in groups),
+        lambda m: {"model": words.whose(m)[1].title, "group": groups[m.data.name]},
     )
     if every.empty:
         return every
+    quantities = ["kurtosis_mean", "persistence_fraction"]
     grouped = every.groupby(["model", "group"], sort=False)
-    means, counts = grouped.mean().unstack(), grouped.size().unstack(fill_value=0)
-    cells = {
-        f"{quantity}, {group}": means[quantity, group].map(form, "ignore").fillna("n/a")
-        for group in STYLES
-        for quantity, form in (("κ", digits), ("P", "{:.1f}".format))
-        if (quantity, group) in means
-    }
-    if "unseen" in counts and not counts["unseen"].isin((0, len(STYLES["unseen"]))).all():
-        cells["unseen styles"] = counts["unseen"]
-    return pd.DataFrame(cells).reset_index()
+    columns = [f"{quantity}_{group}" for quantity in quantities for group in STYLES]
+    means = joined(grouped[quantities].mean().unstack()).reindex(columns=columns)
+    unseen = grouped.size().unstack(fill_value=0).reindex(columns=[*STYLES], fill_value=0)["unseen"]
+    few = ~unseen.isin((0, len(STYLES["unseen"]))).all()
+    return means.assign(styles_unseen=unseen if few else None)

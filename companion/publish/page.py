@@ -16,7 +16,8 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
-from companion.publish import style
+from companion.publish import cells, style
+from companion.publish.cells import Row
 from companion.publish.style import Drawing, Evidence
 
 if TYPE_CHECKING:
@@ -41,17 +42,21 @@ class Caption(Strict):
     """The text below a result (MyST).
 
     `caption` gives the message, then how to read the marks, in at most 35 words; `more` is small
-    print below it. `pocket` has the texts of the pocket lab where they differ. The others are for
-    tables: `missing` replaces an empty one and says how to get its numbers, where the page does
-    not; `columns` defines headings, shown where a reader points at one; `search` labels a box that
-    filters rows by what is typed; `choose` names a column of few values by which rows are filtered.
+    print below it. `pocket` has the texts of the pocket lab where they differ. Instead of all this,
+    `numbers` has templates of texts by name (`Page.numbers`). The others are for tables: `missing`
+    replaces an empty one and says how to get its numbers, where the page does not; `cells` has a
+    template (`companion.publish.cells`) for each heading, in order; `columns` defines headings,
+    shown where a reader points at one; `search` labels a box that filters rows by what is typed;
+    `choose` names a column of few values by which rows are filtered.
     """
 
-    caption: str
+    caption: str = ""
     more: str = ""
-    pocket: Mapping[str, str] = {}
+    numbers: Mapping[str, str] = {}
+    pocket: Mapping[str, Any] = {}
     missing: str = ""
     columns: Mapping[str, str] = {}
+    cells: Mapping[str, str] = {}
     search: str = ""
     choose: str = ""
 
@@ -121,12 +126,18 @@ class Page:
         holds: object = True,
         **values: object,
     ) -> None:
-        """Publish rows of finished text and numbers, their index left out; `holds` as above."""
+        """Publish rows of numbers and texts, written as the caption's `cells` say; without these as
+        they are, their index left out. `holds` as above.
+        """
         caption = self._filled(name, values)
         frame = pd.DataFrame(rows)
         if frame.empty:
             missing = caption.missing
             return self.texts({name: missing and style.not_measured(missing)})
+        try:
+            frame = cells.written(frame, caption.cells) if caption.cells else frame
+        except KeyError as error:
+            raise CaptionError(f"table {name!r}: {error.args[0]}; it has {[*frame]}.") from None
         if unknown := [heading for heading in caption.columns if heading not in frame]:
             raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
         data = {
@@ -139,6 +150,11 @@ class Page:
     def sentence(self, name: str, **values: object) -> None:
         """Publish a sentence of the captions file."""
         self.texts({name: self._filled(name, values).caption})
+
+    def numbers(self, group: str, row: Row, prefix: str = "") -> None:
+        """Publish the numbers of a group in the captions file, taken from a row."""
+        templates = self._caption(group).numbers
+        self.texts({prefix + name: cells.cell(text, row) for name, text in templates.items()})
 
     def texts(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
         """Publish numbers and texts (MyST), for a page to put into its sentences.
@@ -197,15 +213,18 @@ class Page:
         texts = {key: getattr(caption, key) for key in ("caption", "more", "missing")}
         given = {**self.values, **values}
         where = f"book/captions/{self.notebook}.yaml, {name}"
-        if unknown := sorted(_fields(*texts.values()) - given.keys()):
+        named = _fields(*texts.values(), *caption.cells)
+        if unknown := sorted(named - given.keys()):
             raise CaptionError(f"{where}: the notebook gives no value for {unknown}.")
         other = self.captions[name]
-        if unused := sorted(values.keys() - _fields(*texts.values(), other.caption, other.more)):
+        if unused := sorted(values.keys() - named - _fields(other.caption, other.more)):
             raise CaptionError(f"{where}: the notebook gives {unused}, which no text names.")
-        filled = {
-            key: FIELD.sub(lambda field: _written(given[field[1]], field[2] or ""), text)
-            for key, text in texts.items()
-        }
+
+        def fill(text: str) -> str:
+            return FIELD.sub(lambda field: cells.cell(field[0], given), text)
+
+        filled: dict[str, Any] = {key: fill(text) for key, text in texts.items()}
+        filled["cells"] = {fill(heading): cell for heading, cell in caption.cells.items()}
         return caption.model_copy(update=filled)
 
     def _publish(
@@ -222,12 +241,13 @@ class Page:
         about["evidence"] = self._kind(evidence)
         message = caption.caption.split(". ")[0].rstrip(".")
         self._guard(holds, message, about["evidence"], name)
-        _display(kind, name, data, **about, **caption.model_dump(exclude={"pocket", "missing"}))
-
-
-def _written(value: object, form: str) -> str:
-    """A text as it is, or a number with a true minus sign."""
-    return value if isinstance(value, str) else style.minus(format(value, form))
+        _display(
+            kind,
+            name,
+            data,
+            **about,
+            **caption.model_dump(exclude={"pocket", "missing", "cells", "numbers"}),
+        )
 
 
 def _fields(*texts: str) -> set[str]:

@@ -14,7 +14,6 @@ from analysis.metrics.pruning import Sweep
 from companion.measurements.records import TRAINING, Measurement
 from companion.measurements.tables import sweeps_of
 from companion.publish import figures, measured, words
-from companion.publish.style import percent, points, with_interval
 
 
 def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
@@ -52,8 +51,7 @@ def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
 def _pruned(sweep: Sweep, share: float) -> dict[str, Any]:
     """Accuracy and effective robustness, and how they change as a share of directions is pruned."""
     kept = round((1 - share) * len(sweep.steps))
-    row: dict[str, Any] = {"rank": len(sweep.steps), "kept": kept}
-    row["pruned"] = 100 * sweep.curves.inside[sweep.at(kept)]
+    row = {}
     for name, quantity in (("accuracy", "inside"), ("er", "robustness")):
         changes = change(sweep, quantity, kept)
         for place, end in enumerate(("", "_low", "_high")):
@@ -94,30 +92,26 @@ def pruning_steps(
 
 
 def pruning_rows(
-    title: str, sweep: Sweep, shares: Iterable[float], inside: str, outside: str, lowest: float
-) -> Iterator[dict[str, str]]:
+    title: str, sweep: Sweep, shares: Iterable[float], lowest: float
+) -> Iterator[dict[str, Any]]:
     """A row for each share of directions kept: accuracies, robustness, and how they change.
 
-    ``inside``, ``outside``: what the training distribution and its shifts are called.
+    ``lowest``: the accuracy below which the baseline is extrapolated, which a mark says.
     """
-    rank, outside = int(sweep.steps[-1]), outside.removesuffix(" styles")
+    rank = int(sweep.steps[-1])
     for kept in dict.fromkeys(max(1, round(share * rank)) for share in shares):
-        top1, mean, er = (values[sweep.at(kept)] for values in sweep.curves)
         top1_change, er_change = (
-            "" if kept == rank else with_interval(*change(sweep, quantity, kept))
+            None if kept == rank else change(sweep, quantity, kept)
             for quantity in ("inside", "robustness")
         )
-        row = {"model": title, "kept": str(kept), f"{inside} (%)": percent(top1)}
-        row |= {"change (points)": top1_change, f"{outside} (%)": percent(mean)}
-        row["ER (points)"] = points(er) + " (*)" * bool(top1 < lowest)
-        yield row | {"change of ER": er_change}
+        row = {name: values[sweep.at(kept)] for name, values in sweep.curves._asdict().items()}
+        row |= {"model": title, "kept": kept, "far": " (*)" * bool(row["inside"] < lowest)}
+        yield row | {"top1_change": top1_change, "er_change": er_change}
 
 
 def pruning_losses(title: str, sweep: Sweep) -> dict[str, Any]:
     """Below how many directions accuracy is lost, and how many smaller heads have a lower ER."""
     rank, least = int(sweep.steps[-1]), sweep.fewest_without_loss("inside")
-    high = sweep.change_high
-    row = {"model": title, "directions": rank}
-    row["accuracy is lost below"] = f"{least} ({100 * (1 - least / rank):.0f} % pruned)"
-    lower = 0 if high is None else int(np.sum(high.robustness < 0))
-    return row | {"heads with a lower ER": f"{lower} of {len(sweep.steps) - 1}"}
+    lower = 0 if sweep.change_high is None else np.sum(sweep.change_high.robustness < 0)
+    row = {"model": title, "rank": rank, "least": least, "pruned": 1 - least / rank}
+    return row | {"lower": lower, "smaller": len(sweep.steps) - 1}

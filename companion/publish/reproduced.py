@@ -9,8 +9,8 @@ from analysis.images import sets
 from analysis.images.imagelist import is_whole
 from companion.measurements import accuracies
 from companion.publish import style
-from companion.publish.robustness import er_cells
-from companion.publish.style import Evidence, minus, percent
+from companion.publish.robustness import intervals
+from companion.publish.style import Evidence
 
 
 def evidence(compared: pd.DataFrame, measured: Evidence) -> Evidence:
@@ -19,20 +19,16 @@ def evidence(compared: pd.DataFrame, measured: Evidence) -> Evidence:
 
 
 def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
-    """One row per model and data set (`with_published`), without columns that would be empty."""
-    error = compared["limit"].map(lambda limit: f" ± {100 * limit:.1f}" if limit else "")
-    gap = compared["accuracy"] - compared["published"]
-    table = pd.DataFrame({"model": compared["name"].map(lambda name: family.model(name).title)})
-    table["data set"] = compared["dataset"].map(lambda name: sets.short(sets.published()[name]))
-    table["images"] = compared["images"].map("{:,}".format)
-    table["this book (%)"] = compared["accuracy"].map(percent) + error
-    table["published (%)"] = compared["published"].map(percent)
-    table["difference (points)"] = (100 * gap).map("{:+.2f}".format).map(minus)
-    table["within noise"] = (gap.abs() <= compared["limit"]).map({True: "yes", False: "no"})
-    table.loc[gap.isna(), ["published (%)", "difference (points)", "within noise"]] = ""
-    whole = compared["what"].map(is_whole).astype(bool)
-    table["not the published set"] = compared["what"].mask(whole, "")
-    return table.loc[:, (table != "").any()]
+    """One row per model and data set (`with_published`), with the gap to the published accuracy."""
+    table = compared.assign(
+        model=compared["name"].map(lambda name: family.model(name).title),
+        set=compared["dataset"].map(lambda name: sets.short(sets.published()[name])),
+        limit=compared["limit"].where(compared["limit"] > 0),
+        gap=100 * (compared["accuracy"] - compared["published"]),
+        other=compared["what"].mask(compared["what"].map(is_whole).astype(bool)),
+    )
+    within = (table["gap"].abs() <= 100 * compared["limit"]).astype(object)
+    return table.assign(within=within.where(table["gap"].notna(), None))
 
 
 def robustness(
@@ -49,14 +45,12 @@ def robustness(
         if not accuracies.missing(accuracies.of_checkpoint(table, family.model(name))["dataset"])
     }
     rows = published[published["name"].isin(same)]
-    table = pd.DataFrame({"model": measured["name"].map(lambda name: family.model(name).title)})
-    table["ER (points)"] = er_cells(measured)
-    if len(rows):
-        theirs = dict(zip(rows["name"], er_cells(rows), strict=True))
-        table["published ER (points)"] = measured["name"].map(theirs).fillna("")
-    table["ImageNet (%)"] = measured["imagenet"].map(percent)
-    table["shifted (%)"] = measured["shifted"].map(percent)
-    return table
+    theirs = dict(zip(rows["name"], intervals(rows), strict=True))
+    return measured.assign(
+        model=measured["name"].map(lambda name: family.model(name).title),
+        ends=intervals(measured),
+        published=measured["name"].map(theirs),
+    )
 
 
 def lacking(family: Family, measured: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from companion.measurements.effective_robustness import (
     once,
 )
 from companion.publish import plots, style
-from companion.publish.style import Drawing, Evidence, minus, percent, points, with_interval
+from companion.publish.style import Drawing, Evidence, minus, points
 
 Array = NDArray[np.float64]
 ER = "effective robustness (points)"
@@ -217,19 +217,10 @@ def sources(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def er_cell(er: float, low: float, high: float) -> str:
-    """Effective robustness in points with its interval, ± where that is symmetric."""
-    if not np.isfinite(er):
-        return "not published"
-    if not np.isfinite(low):
-        return points(er)
-    symmetric = np.isclose(high - er, er - low)
-    return points(er, high - er) if symmetric else with_interval(er, low, high)
-
-
-def er_cells(models: pd.DataFrame) -> list[str]:
-    """`er_cell` of each model, from its columns er, low and high."""
-    return [er_cell(*ends) for ends in models[["er", "low", "high"]].itertuples(index=False)]
+def intervals(models: pd.DataFrame) -> pd.Series[Any]:
+    """Effective robustness of each model with the ends of its interval."""
+    ends = models[["er", "low", "high"]].itertuples(index=False, name=None)
+    return pd.Series([*ends], models.index, dtype=object)
 
 
 def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
@@ -238,37 +229,30 @@ def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
     `of_many` follows a value that is the median of many models.
     """
     many = groups["low"].isna() & groups["er"].notna()
-    cells = pd.Series(er_cells(groups), groups.index).where(~many, lambda cell: cell + of_many)
-    first = groups[groups["level"] == ORDER[0]]
-    table = pd.DataFrame({"backbone": first["title"], "pretraining set": first["pretraining"]})
-    for level in ORDER:
-        table[level.replace("_", "-")] = cells[groups["level"] == level].to_list()
-    return table
+    cells = intervals(groups).mask(many, groups["er"].map(lambda er: points(er) + of_many))
+    table = groups.loc[groups["level"] == ORDER[0], ["title", "pretraining"]]
+    return table.assign(**{level: cells[groups["level"] == level].to_list() for level in ORDER})
 
 
 def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFrame:
     """Rows of Table 1: one for each model and source of a view (`averaged`)."""
     few = averages["each"].map(len).between(2, 9)
     each = averages["each"].map(lambda er: " / ".join(map(points, er)))
-    inside, _, shifts = WORDS[view.shifts]
-    table = pd.DataFrame({"model": averages["name"].map(lambda name: family.model(name).title)})
-    table["shifts"], table["ER (points)"] = shifts, er_cells(averages)
-    table[f"{inside} (%)"] = averages["imagenet"].map(percent)
-    table["shifted (%)"] = averages["shifted"].map(percent)
-    column = "each" if few.any() else "checkpoints"
-    table[column] = each.where(few, averages["each"].map(len).astype(str))
-    return table.assign(source=averages["source"])
+    titles = averages["name"].map(lambda name: family.model(name).title)
+    column = "seeds" if few.any() else "checkpoints"
+    many = each.where(few, averages["each"].map(len).astype(str))
+    shown = averages.assign(model=titles, ends=intervals(averages), seeds=None, checkpoints=None)
+    return shown.assign(shifts=WORDS[view.shifts].shifts, **{column: many})
 
 
 def views_table(rows: Iterable[tuple[View, Sequence[bool]]]) -> pd.DataFrame:
     """How well each view's line fits its pool, and how often the paper's order of levels holds."""
     table = []
     for view, answers in rows:
-        row = {"shifts": WORDS[view.shifts].shifts, "pool": len(view.pool)}
-        row["r"] = minus(f"{view.line.r:.2f}")
-        row["scatter (points)"] = f"{100 * np.std(er_under(view.pool, view.line)):.1f}"
+        row = {"shifts": WORDS[view.shifts].shifts, "pool": len(view.pool), "r": view.line.r}
+        row["scatter"] = np.std(er_under(view.pool, view.line))
         order = f"{sum(answers)} of {len(answers)}" if answers else "not known"
-        table.append(row | {"paper's order": order})
+        table.append(row | {"order": order})
     return pd.DataFrame(table)
 
 
@@ -310,11 +294,7 @@ def er_under(models: pd.DataFrame, line: Baseline) -> Array:
 def fits(choices: pd.DataFrame) -> pd.DataFrame:
     """The baseline's constants under every choice (`fit_choices`)."""
     kinds = {"all": "all but “trained with more data”", "standard": "standard training only"}
-    table = pd.DataFrame({"ImageNet-V2 in the mean": choices["v2"].str.replace("_", " ")})
-    table["pool"], table["models"] = choices["kinds"].map(kinds), choices["models"]
-    for name in ("slope", "intercept", "r"):
-        table[name] = choices[name].map("{:.3f}".format).map(minus)
-    return table
+    return choices.assign(v2=choices["v2"].str.replace("_", " "), pool=choices["kinds"].map(kinds))
 
 
 def statistic(

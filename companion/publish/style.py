@@ -231,9 +231,25 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}" if np.isfinite(fraction) else "n/a"
 
 
+def share(fraction: float) -> str:
+    """A share in percent; one that is not quite all or nothing never reads so."""
+    for end, words in ((0.0, "less than 0.1"), (1.0, "more than 99.9")):
+        if fraction != end and f"{fraction:.3f}" == f"{end:.3f}":
+            return f"{words}\N{NO-BREAK SPACE}%"
+    return f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%".replace(".0", "")
+
+
 def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
     """A difference and the ends of its interval in signed percentage points, from fractions."""
     return f"{points(value)} ({points(low)}{joint}{points(high)})"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """The same with ± where the interval is symmetric, and the value alone where there is none."""
+    if not np.isfinite(low):
+        return points(value)
+    symmetric = np.isclose(high - value, value - low)
+    return points(value, high - value) if symmetric else with_interval(value, low, high)
 
 
 def digits(value: float) -> str:

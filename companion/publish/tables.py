@@ -12,23 +12,21 @@ from companion.claims.evidence import Cuts
 from companion.claims.ledger import Interval
 from companion.measurements.records import Measurement
 from companion.measurements.tables import counts_of
-from companion.publish import words
+from companion.publish import style
 from companion.publish.figures import ORDERS, pruned
 from companion.publish.measured import model_title, set_title
-from companion.publish.style import percent, points, span
+from companion.publish.style import span
 
 ER = "effective robustness (points)"
 #: Lowest and highest mean κ that are known of a model from public features that are not recorded.
 KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
 #: Controls of importance, as tables and as measurements call them.
 CONTROLS = {
-    "features centred": "centred_features",
-    "random features": "random_features",
-    "random head": "random_head",
-    "both random": "random_both",
+    "features-centred": "centred_features",
+    "random-features": "random_features",
+    "random-head": "random_head",
+    "both-random": "random_both",
 }
-#: Shares of a head's directions that are kept, for a table.
-KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
 def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
@@ -39,7 +37,7 @@ def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
         row["κ"] = span(m.value("kurtosis_mean") for m in sets)
         coordinates = dict.fromkeys(str(m.value("persistence_coordinate")) for m in sets)
         row["dominant"] = " and ".join(coordinates)
-        row["share of images"] = words.share(min(m.value("persistence_fraction") for m in sets))
+        row["share of images"] = style.share(min(m.value("persistence_fraction") for m in sets))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -82,39 +80,21 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
 def controls(found: Sequence[Measurement]) -> pd.DataFrame:
     """The largest importance over the mean of each head, and with one thing changed at a time."""
     return pd.DataFrame(
-        {"model": set_title(m), "as it is": m.value("importance").max()}
-        | {"head centred": m.value("importance_head_centred")[0]}
+        {"model": set_title(m), "as-it-is": m.value("importance").max()}
+        | {"head-centred": m.value("importance_head_centred")[0]}
         | {title: m.value(f"control_{name}") for title, name in CONTROLS.items()}
         for m in found
     ).set_index("model")
 
 
-def kept(found: Sequence[Measurement]) -> pd.DataFrame:
-    """Accuracy with some shares of a head's directions kept, and what a fifth of them loses."""
-    rows = []
-    for m in found:
-        best, lost, half = pruned(m)
-        steps = {f"{100 * share:g} %": round(share * len(best)) for share in KEPT}
-        fifth = steps["20 %"]
-        rows.append(
-            {"model": set_title(m), "directions": str(len(best))}
-            | {f"{share} kept": percent(best[step - 1]) for share, step in steps.items()}
-            | {"change at 20 % (points)": points(lost[fifth - 1], half[fifth - 1])}
-        )
-    return pd.DataFrame(rows)
-
-
 def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
     """A row for each share of directions kept: accuracy in every order, and what is lost."""
     best, difference, half = pruned(m)
-    rank = len(best)
-    accuracy = {f"{title} (%)": m.value(f"accuracy_{name}") for name, (title, _) in ORDERS.items()}
-    return pd.DataFrame(
-        {"pruned (%)": f"{100 * (1 - k / rank):.0f}", "kept": str(k)}
-        | {title: percent(of_order[k - 1]) for title, of_order in accuracy.items()}
-        | {"difference (points)": points(difference[k - 1], half[k - 1]) if k < rank else ""}
-        for k in (round(share * rank) for share in shares)
-    )
+    kept = np.array([round(share * len(best)) for share in shares])
+    accuracy = {name: m.value(f"accuracy_{name}")[kept - 1] for name in ORDERS}
+    lost = np.where(kept < len(best), difference[kept - 1], np.nan)
+    columns = {"pruned": 100 * (1 - kept / len(best)), "kept": kept, "difference": lost}
+    return pd.DataFrame(columns | accuracy | {"half": half[kept - 1]})
 
 
 def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
@@ -129,13 +109,11 @@ def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
         most = min(m.counts["components"], m.counts["classes"])
         for of in (len(best), most) if len(best) < 0.9 * most else (len(best),):
             at = round((1 - share) * of) - 1
-            row = {"model": set_title(m), "of all": f"{of:,}", "kept": str(at + 1)}
-            row["accuracy (%)"] = percent(best[at])
-            row["change (points)"] = points(change[at], half[at])
-            row["lost"] = lost(change[at], half[at])
-            row["at random (%)"] = percent(m.value("accuracy_random")[at])
-            row["by singular value (%)"] = percent(m.value("accuracy_singular_value")[at])
-            rows.append(row)
+            row = {"model": set_title(m), "of_all": of, "kept": at + 1}
+            row |= {"accuracy": best[at], "change": change[at], "half": half[at]}
+            orders = ("random", "singular_value")
+            row |= {order: m.value(f"accuracy_{order}")[at] for order in orders}
+            rows.append(row | {"lost": lost(change[at], half[at])})
     return pd.DataFrame(rows)
 
 
@@ -166,19 +144,13 @@ def encoded(m: Measurement) -> tuple[pd.DataFrame, str]:
 
 def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
     """The textures of highest average precision along the top direction; ``named``: these too."""
-    names, along = m.names["along_top"], m.value("along_top")
-    order = np.argsort(-along).tolist()
-    chosen = [*order[:shown], *(c for c in order[shown:] if names[c] in named)]
-    low, high = m.value("along_top_lowest"), m.value("along_top_highest")
-    return pd.DataFrame(
-        {
-            "texture": names[c] + " *" * (names[c] in named),
-            "rank": str(order.index(c) + 1),
-            "AP": f"{along[c]:.2f} ({low[c]:.2f} to {high[c]:.2f})",
-            "in the other sign": f"{m.value('against_top')[c]:.2f}",
-        }
-        for c in chosen
-    )
+    table = pd.DataFrame({"texture": m.names["along_top"], "other_sign": m.value("against_top")})
+    for end in ("", "_lowest", "_highest"):
+        table[f"ap{end}"] = m.value(f"along_top{end}")
+    table = table.sort_values("ap", ascending=False, kind="stable", ignore_index=True)
+    starred = table["texture"].isin(named)
+    table["texture"] += np.where(starred, " *", "")
+    return table.assign(rank=table.index + 1)[(table.index < shown) | starred]
 
 
 def texture_numbers(m: Measurement) -> dict[str, str]:

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from companion.measurements.records import Measurement
-from companion.publish import plots, style
+from companion.publish import cells, plots, style
 from companion.publish.measured import model_title
-from companion.publish.style import LEVEL_STYLES, Drawing, digits
+from companion.publish.style import LEVEL_STYLES, Drawing
 
 #: The share of the texts' variance, of those measured, that pages speak of.
 SHARE = 1e-4
@@ -54,37 +54,16 @@ def pairs(found: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> p
             values = (m.value(name)[place][at] for name in AT_SHARE)
             rows.append((*about, *known, share, *change, *values))
     table = pd.DataFrame(rows, columns=ABOUT + AT_SHARE)
-    return table.assign(chance=table["dropped"] / table["components"])
+    return table.assign(
+        chance=table["dropped"] / table["components"],
+        few=np.where(table["enough"], "", " (too few)"),
+        sampled=np.where(table["in_sample"], ", in sample", ""),
+    )
 
 
 def change(pair: pd.Series) -> str:
     """What dropping changes in accuracy, with its 95 % interval."""
-    if np.isnan(pair["change"]):
-        return "no classes"
-    return style.points(pair["change"], 1.96 * pair["error"]) + ", in sample" * bool(
-        pair["in_sample"]
-    )
-
-
-def table(some: pd.DataFrame) -> pd.DataFrame:
-    """Pairs as text."""
-    whole, tenths = "{:.0f}".format, "{:.1f}".format
-    cells = pd.DataFrame({"model": some["model"] + ": " + some["data"]})
-    cells["texts"] = some["texts"].where(some["enough"], some["texts"] + " (too few)")
-    cells["dropped"] = some["dropped"].map(whole) + " of " + some["components"].astype(str)
-    cells["κ"] = some["kurtosis"].map(digits)
-    cells["κ without"] = some["kurtosis_without"].map(digits)
-    ends = (some[f"kurtosis_random_{end}"].map(digits) for end in ("lowest", "highest"))
-    cells["κ, random"] = next(ends) + " to " + next(ends)
-    cells["accuracy (points)"] = [change(pair) for _, pair in some.iterrows()]
-    energy, chance, inside, equal, random = (
-        100 * some[name]
-        for name in ("energy", "chance", "leader_inside", "equal_without", "equal_random")
-    )
-    cells["energy (%)"] = energy.map(whole) + " (" + chance.map(whole) + ")"
-    cells["dominant (%)"] = inside.map(whole)
-    cells["equal (%)"] = equal.map(tenths) + " (" + random.map(tenths) + ")"
-    return cells
+    return cells.cell("{change:points} ± {error:margin}{sampled} | no classes", pair)
 
 
 def curves(shown: Sequence[Measurement]) -> Drawing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from numpy.typing import ArrayLike
 
@@ -14,7 +14,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements import records
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Measurement, available, broken, code_note
-from companion.publish.style import admonition, digits, items
+from companion.publish.style import admonition, items
 
 
 def whose(measurement: Measurement) -> tuple[Family, Model]:
@@ -78,28 +78,6 @@ def unusable(problems: Sequence[str]) -> str:
     """
     escaped = (as_markdown(problem, "<>&{}[]$*|\\") for problem in problems)
     return admonition("What cannot be used", items(escaped))
-
-
-def share(fraction: float) -> str:
-    """A share in percent; one that is not quite all or nothing never reads so."""
-    for end, words in ((0.0, "less than 0.1"), (1.0, "more than 99.9")):
-        if fraction != end and f"{fraction:.3f}" == f"{end:.3f}":
-            return f"{words}\N{NO-BREAK SPACE}%"
-    return f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%".replace(".0", "")
-
-
-def kurtosis(measurement: Measurement) -> str:
-    """Mean activation kurtosis over images ± its 95 % interval."""
-    error = 1.96 * measurement.value("kurtosis_standard_error")
-    shown = f"{error:.2g}" if error >= 0.001 else "0.001"  # rounded up, rather than 9e-05
-    return f"{digits(measurement.value('kurtosis_mean'))} ± {shown}"
-
-
-def cell(measurement: Measurement, quantity: str, write: Callable[[float], str] = digits) -> str:
-    """A number as it is written in a table's cell; *not measured* if the file has none."""
-    if quantity in measurement.lacks:
-        return "not measured"
-    return write(measurement.value(quantity))
 
 
 def outliers(profile: ArrayLike, threshold: float) -> str:
