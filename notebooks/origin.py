@@ -19,8 +19,8 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-from companion.publish import origin, plots, style
-from companion.publish.origin import interval, spread, varied
+from companion.publish import origin, plots
+from companion.publish.origin import rows, varied
 from companion.publish.page import Page
 
 kind = family.removeprefix("pocket_")
@@ -54,22 +54,6 @@ page.figure(
 
 
 # %%
-def rows(frame, **by):
-    """A row for each combination of the columns `by`: what runs of several seeds have."""
-    er = frame.groupby(list(by), sort=False)["er"].agg(er_of_seeds)
-    found = origin.spreads(frame, list(by)).assign(**{"ER (points)": er})
-    found["seeds"] = frame.groupby(list(by), sort=False).size()
-    return found.rename_axis(list(by.values())).reset_index()
-
-
-def er_of_seeds(values):
-    """Effective robustness, with its interval if there are several seeds."""
-    er = interval(values)
-    return style.with_interval(*er) if len(values) > 1 else style.points(er[0])
-
-
-MORE = ["κ, eigenbasis", "unread (%)"]  # in the first table alone
-SETTING = {"wrong": "wrong captions (%)", "temperature": "logit scale", "optimiser": "optimiser"}
 corners = varied(web, "second_moment", "caption_noise", "scale").query(
     "second_moment in ('element', 'shared') and caption_noise in (0, 0.3)"
     " and temperature in ('100', 'learned')"
@@ -78,15 +62,13 @@ LOSS = {
     "right captions, learned scale": ("0", "learned"),
     "30 % wrong captions, scale 100": ("30", "100"),
 }
-both = corners.groupby(["wrong", "temperature", "optimiser"])["kurtosis"].agg(spread)
+both = rows(corners, "wrong", "temperature", "optimiser")
+kappa = both["kurtosis"].sort_index()
 page.table(
     "two-by-two",
-    (
-        {"loss": loss} | {f"κ, {name}": value for name, value in both[key].items()}
-        for loss, key in LOSS.items()
-    ),
+    ({"loss": loss} | kappa[key].to_dict() for loss, key in LOSS.items()),
 )
-page.table("corners", rows(corners, **SETTING))
+page.table("corners", both)
 
 # %%
 grown, prevented = (same[same["second_moment"] == step] for step in ("element", "shared"))
@@ -94,14 +76,13 @@ apart = abs(grown["accuracy"].mean() - prevented["accuracy"].mean())
 page.holds(apart < 0.02, "Accuracy hardly differs")
 page.table(
     "steps",
-    rows(same, optimiser="optimiser").drop(columns=MORE),
+    rows(same, "optimiser"),
     holds=grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(),
 )
 
 # %%
-del SETTING["temperature"]
 of_one_style = varied(one_style, "second_moment", "caption_noise")
-page.table("one-style", rows(of_one_style, **SETTING).drop(columns=MORE))
+page.table("one-style", rows(of_one_style, "wrong", "optimiser"))
 
 # %% [markdown]
 # ## Coordinate by coordinate

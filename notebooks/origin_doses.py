@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 
 from companion.publish import origin, plots, style
-from companion.publish.origin import interval, spread, varied
+from companion.publish.origin import interval, varied
 from companion.publish.page import Page
-from companion.publish.style import digits, minus
+from companion.publish.style import digits, minus, spread
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
 

@@ -21,9 +21,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from companion.publish import diagrams, origin, plots
-from companion.publish.origin import spread
 from companion.publish.page import Page
-from companion.publish.style import digits, minus
+from companion.publish.style import digits, minus, spread
 
 CAPTIONS = {True: "captions of six styles", False: "captions of one style"}
 runs, models = map(origin.read, ("origin", "origin_models"))
@@ -60,10 +59,10 @@ TITLES = {
     "grown-vit-captions": "Adam, one style",
     "grown-vit-finetuned": "Adam, then finetuned on labels",
 }
-rows = origin.spreads(models, ["model"]).drop(columns="κ, eigenbasis")
-rows["ER (points)"] = models.groupby("model")["er"].agg(spread, 100)
-page.table("models", rows.rename(TITLES).reset_index(names="trained"))
-page.texts(rows["κ"].add_prefix("kappa-"), rows["ER (points)"].add_prefix("er-"))
+rows = origin.rows(models, "model")
+page.table("models", rows.assign(trained=rows.index.map(TITLES)))
+page.texts(rows["kurtosis"].map(spread).add_prefix("kappa-"))
+page.texts(rows["er"].map(lambda er: spread(er, 100)).add_prefix("er-"))
 kappa, er = (models.pivot(index="seed", columns="model", values=of) for of in ("kurtosis", "er"))
 before, after = "grown-vit-element", "grown-vit-finetuned"
 page.holds((kappa[after] < kappa[before]).all(), "Finetuning the models trained with Adam lowers κ")

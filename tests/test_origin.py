@@ -21,6 +21,7 @@ from analysis.metrics import modalities
 from companion.probe import judge, measure
 from companion.publish import diagrams
 from companion.publish import origin as figures
+from companion.publish.style import spread
 from training import objectives, origin, pocket, pocket_lab
 from training.optimizers import ProjectionAdamW
 
@@ -226,7 +227,7 @@ def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
     assert (adam["value"], adam["low"], adam["high"]) == (10, 8, 12)
     assert adam["panel"] == "activation kurtosis κ, ViT"
     assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA).empty
-    assert figures.spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
+    assert spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
     mean, low, high = figures.interval(pd.Series([1.0, 2.0, 3.0]))
     assert (mean, high - mean) == (2, pytest.approx(4.303 / 3**0.5, rel=1e-3)) and low < 0
     drawn = diagrams.chain({"data": "tested: yes", "κ": ""})

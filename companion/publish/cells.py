@@ -28,7 +28,7 @@ UNKNOWN = "n/a"
 #: Form → how a value is written. Fractions become percent, and differences of them points; "half"
 #: and "margin" (of a fraction) make half of a 95 % interval out of a standard error. "interval" and
 #: "ends" write a value with the ends of its interval, the first as ± where that is symmetric.
-#: "span " before a form writes a list's lowest to highest.
+#: "spread" writes the mean of a list, its lowest and its highest; "span " before a form only these.
 FORMS = {
     "percent": style.percent,
     "whole": lambda fraction: f"{100 * fraction:.0f}",
@@ -40,6 +40,8 @@ FORMS = {
     "margin": lambda error: style.percent(1.96 * error),
     "interval": lambda ends: style.interval(*ends),
     "ends": lambda ends: style.with_interval(*ends),
+    "spread": style.spread,
+    "spread%": lambda fractions: style.spread(fractions, 100),
     "yes": {True: "yes", False: "no"}.__getitem__,
 }
 
@@ -59,7 +61,7 @@ class _Template(string.Formatter):
         if np.ndim(first) == 0 and pd.isna(first):
             raise UnknownError
         if isinstance(value, str):
-            return value
+            return value if format_spec in FORMS else format(value, format_spec)
         form = format_spec.removeprefix("span ")
         write = FORMS.get(form, lambda number: format(number, form))
         return style.minus(write(value) if form == format_spec else style.span(value, write))

@@ -12,7 +12,6 @@ import pandas as pd
 
 from analysis.common import ROOT
 from companion.publish.plots import Look
-from companion.publish.style import digits, minus
 
 #: How an optimiser steps: its title and its line.
 OPTIMISERS = {
@@ -75,31 +74,14 @@ def over_seeds(
     return drawn.reset_index().rename(columns=names)
 
 
-def spread(values: pd.Series[float], scale: float = 1.0) -> str:
-    """The mean over seeds, and the lowest and the highest if there are several."""
-    low, mean, high = (digits(scale * v) for v in (values.min(), values.mean(), values.max()))
-    return minus(mean if len(values) < 2 else f"{mean} ({low} to {high})")
+def rows(runs: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Each quantity of runs that differ in their seed alone as a list, by their settings.
 
-
-#: Column of a table → a quantity of runs, and the factor to its unit.
-COLUMNS = {
-    "κ": ("kurtosis", 1),
-    "dominant in (%)": ("persistence", 100),
-    "in the mean (%)": ("mean_share", 100),
-    "κ after mean subtraction": ("kurtosis_less_mean", 1),
-    "κ, eigenbasis": ("kurtosis_eigenframe", 1),
-    "unread (%)": ("energy_unread", 100),
-    "accuracy (%)": ("accuracy", 100),
-}
-
-
-def spreads(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """What runs have that differ in their seed alone, a row for each combination of settings."""
-    groups = runs.groupby(by, sort=False)
-    known = {title: column for title, column in COLUMNS.items() if column[0] in runs}
-    return pd.DataFrame(
-        {title: groups[name].agg(spread, unit) for title, (name, unit) in known.items()}
-    )
+    ``ends``: effective robustness with its interval; ``seeds``: how many there are.
+    """
+    groups = runs.groupby(list(by), sort=False)
+    lists = groups.agg(list)
+    return lists.assign(ends=groups["er"].apply(interval), seeds=groups.size())
 
 
 def interval(values: pd.Series[float]) -> tuple[float, float, float]:

@@ -28,6 +28,7 @@ from companion.measurements.effective_robustness import (
     once,
 )
 from companion.publish import plots, style
+from companion.publish.cells import joined
 from companion.publish.style import Drawing, Evidence, minus, points
 
 Array = NDArray[np.float64]
@@ -206,15 +207,12 @@ def short(models: pd.DataFrame) -> list[str]:
 
 def sources(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each public table at its commit: how much of it there is, and is left out."""
-    rows = []
-    for (name, commit), of_source in table.groupby(["source", "commit"], sort=False):
-        url = f"https://github.com/{ADDRESSES[str(name)]}/tree/{commit}"
-        models = len(of_source[MODEL_KEY].drop_duplicates())
-        row = {"source": f"[{ADDRESSES[str(name)]}]({url})", "commit": f"`{str(commit)[:10]}`"}
-        counts = {"models": models, "accuracies": len(of_source)}
-        counts["left out"] = int((of_source["defect"] != "").sum())
-        rows.append({**row, **counts, "data sets": of_source["dataset"].nunique()})
-    return pd.DataFrame(rows)
+    models = table.groupby(MODEL_KEY, dropna=False).ngroup()
+    groups = table.assign(model=models, left_out=table["defect"] != "").groupby(
+        ["source", "commit"], sort=False
+    )
+    rows = groups.agg({"model": "nunique", "left_out": "sum", "dataset": ["size", "nunique"]})
+    return joined(rows).assign(address=rows.index.get_level_values("source").map(ADDRESSES))
 
 
 def intervals(models: pd.DataFrame) -> pd.Series[Any]:

@@ -263,6 +263,13 @@ def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str
     return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
 
 
+def spread(values: Iterable[float], scale: float = 1.0) -> str:
+    """The mean over seeds, and the lowest and the highest if there are several."""
+    each = scale * np.array([*values])
+    low, mean, high = (digits(float(end(each))) for end in (np.min, np.mean, np.max))
+    return minus(mean if len(each) < 2 else f"{mean} ({low} to {high})")
+
+
 def _numeric(column: pd.Series[str]) -> bool:
     return bool(
         column.str.fullmatch(
