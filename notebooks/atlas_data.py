@@ -115,10 +115,5 @@ page.texts(
 less = usable[usable["group"] != "NLLB-CLIP"]
 for name, rows in {"left-out": usable, "left-out-less": less}.items():
     error = left_out_error(rows["imagenet"], rows["shifted"], rows["group"])
-    page.texts(
-        {
-            name: f"{100 * error:.1f}",
-            f"{name}-spread": f"{100 * rows['er'].std():.1f}",
-            f"{name}-models": f"{len(rows)} models, {rows['group'].nunique()} families",
-        }
-    )
+    row = {"of": name, "error": error, "spread": rows["er"].std(), "models": len(rows)}
+    page.numbers("left-out-of", row | {"families": rows["group"].nunique()})

@@ -28,7 +28,6 @@ from analysis.metrics.robustness import effective_robustness, fit_baseline, matc
 from companion.measurements import accuracies, atlas
 from companion.publish import plots, robustness
 from companion.publish.page import Page
-from companion.publish.style import points
 
 four = atlas.on_four_shifts(accuracies.load())
 supervised = atlas.ordinary(four)
@@ -115,11 +114,4 @@ page.holds((comparable["excess"] > comparable["limit"]).all(), further)
 page.texts(exceed=len(comparable))
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
-    m = openai.loc[f"vit_{tag}_clip_224"]
-    page.texts(
-        {
-            name: points(m["er"]),
-            f"{name}-excess": points(m["excess"]),
-            f"{name}-limit": points(m["limit"]),
-        }
-    )
+    page.numbers("of-openai", {"of": name} | openai.loc[f"vit_{tag}_clip_224"].to_dict())

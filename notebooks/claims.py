@@ -28,6 +28,7 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 # %%
 from dataclasses import replace
 
+from analysis.images import sets
 from analysis.metrics.robustness import REACHES
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
@@ -61,7 +62,6 @@ for name, claim in claims.items():
             name: cards.card(claim, verdicts[name], evidence),
             f"{name}-line": cards.line(claim, verdicts[name]),
             f"{name}-outcome": cards.outcome(verdicts[name]),
-            f"{name}-badge": cards.badge(verdicts[name]),
         }
     )
 
@@ -73,10 +73,16 @@ ledger = [
     for name, claim in claims.items()
 ]
 page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
-page.texts(
-    counts=cards.counts(verdicts),
-    strip=cards.strip(claims, verdicts),
-    cost=cards.cost(evidence.families.values()),
+page.texts(counts=cards.counts(verdicts), strip=cards.strip(claims, verdicts))
+models = [model for model in evidence.models.values() if model.level != "random"]
+public, images = sum(m.loadable for m in models), sum(map(sets.images, sets.GRID))
+page.sentence(
+    "cost",
+    public=public,
+    models=len(models),
+    images=images,
+    encodings=public * images / 1e6,
+    rest=len(models) - public,
 )
 page.table("brief", ledger)
 

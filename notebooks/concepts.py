@@ -76,7 +76,10 @@ shared = {
     for basis, along in BASES.items()
     for cut in cuts
 }
-rows = ({"directions": a, "AP ≥": c} | concept_tables.regions(r) for (a, c), r in shared.items())
+rows = (
+    {"along": along, "cut": cut, "share": concept_tables.share_of(r, "finetuned", "zero_shot")} | r
+    for (along, cut), r in shared.items()
+)
 page.table("regions", rows)
 page.figure(
     "venn", pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None

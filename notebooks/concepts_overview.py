@@ -23,7 +23,7 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.claims import ledger
-from companion.publish import concept_tables, measured, pictures, style
+from companion.publish import concept_tables, measured, pictures
 from companion.publish.page import Page
 
 families = load_families(edition)
@@ -37,26 +37,26 @@ page = Page("concepts_overview", "published")
 
 # %%
 SHARES = {
-    "of FT, in ZS (%)": ("finetuned", "zero_shot"),
-    "of FT, in SUP (%)": ("finetuned", "supervised"),
-    "of ZS, in SUP (%)": ("zero_shot", "supervised"),
+    "by_zero_shot": ("finetuned", "zero_shot"),
+    "by_supervised": ("finetuned", "supervised"),
+    "zero_shot_by_supervised": ("zero_shot", "supervised"),
 }
 rows = pd.DataFrame(
-    {"backbone": families[name].title}
-    | {style.LEVEL_STYLES[level].title: str(n) for level, n in totals(regions).items()}
-    | {title: concept_tables.share_of(regions, *levels) for title, levels in SHARES.items()}
-    for name, regions in printed.items()
-)
+    totals(regions)
+    | {name: concept_tables.share_of(regions, *levels) for name, levels in SHARES.items()}
+    for regions in printed.values()
+).set_index(pd.Index([families[name].title for name in printed], name="backbone"))
 page.table("printed", rows)
 page.figure(
     "venn", pictures.venn({families[name].title: regions for name, regions in printed.items()})
 )
-of_finetuned = rows.set_index("backbone")[[*SHARES][:2]].astype(int)
-zero_shot, supervised = (of_finetuned[title] for title in of_finetuned)
+zero_shot, supervised = rows["by_zero_shot"], rows["by_supervised"]
 page.holds((zero_shot > supervised).all(), "The first share is larger for every backbone")
-ends = (f"{zero_shot[name]} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax()))
+ends = (
+    f"{100 * zero_shot[name]:.0f} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax())
+)
 page.sentence("shares", ends=" and ".join(ends))
-page.texts(shares_supervised=f"{supervised.min()} to {supervised.max()} %")
+page.texts(shares_supervised=f"{100 * supervised.min():.0f} to {100 * supervised.max():.0f} %")
 
 # %% [markdown]
 # ## What is measured

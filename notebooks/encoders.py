@@ -22,7 +22,6 @@ edition: str = "paper"  # which families
 from companion.claims.evidence import gather
 from companion.publish import figures, measured, plots, style, tables
 from companion.publish.page import Page
-from companion.publish.style import digits
 
 found = measured.image_sets()
 clip = {name: sets for name, sets in found.items() if sets[0].level == "zero_shot"}
@@ -73,11 +72,9 @@ laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION
 lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
 page.holds(laion["high"] < openai["low"], lower)
 page.holds(laion["ER low"] > openai["ER high"], "is the more robust of the two")
+page.numbers("of-laion", laion)
+page.numbers("of-openai", openai)
 page.texts(
     certain=len(certain),
-    laion_highest=digits(laion["high"]),
-    openai_lowest=digits(openai["low"]),
-    laion_er=f"+{laion[tables.ER]:.1f}",
-    openai_er=f"+{openai[tables.ER]:.1f}",
     wider_range=style.span(tables.KNOWN_RANGE["ViT-B/32 OpenAI"], "{:g}".format),
 )

@@ -24,7 +24,6 @@ import pandas as pd
 from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
 from companion.publish import measured, plots
 from companion.publish.page import Page
-from companion.publish.style import minus
 
 found = measured.known("image_by_image", edition)
 trained = [m for m in found if m.level != "random"]
@@ -64,14 +63,9 @@ for name, panel in PANELS.items():
     of_trained = rho[rho["level"] != "random"]
     within = np.concatenate([m.value(f"correlation_{name}_within")[:1] for m in trained])
     every = pooled(of_trained["value"], of_trained["images"])
-    page.texts(
-        {
-            f"{name}-below": f"{(of_trained['value'] <= 0).sum()} of {len(of_trained)}",
-            f"{name}-clear": (of_trained["high"] < 0).sum(),
-            f"{name}-within": f"{(within < 0).sum()} of {len(within)}",
-            f"{name}-pooled": minus("{:.2f} ({:.2f} to {:.2f})".format(*every)),
-        }
-    )
+    row = {"of": name, "every": every, "models": len(of_trained), "sets": len(within)}
+    row |= {"below": (of_trained["value"] <= 0).sum(), "clear": (of_trained["high"] < 0).sum()}
+    page.numbers("of-panel", row | {"within": (within < 0).sum()})
     whole = pd.DataFrame([every], columns=ENDS).assign(of="all together", level="zero_shot")
     parts.append(pd.concat([whole, rho]).assign(panel=panel))
 bars = pd.concat(parts)[["panel", "of", "level", *ENDS]]

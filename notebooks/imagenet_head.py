@@ -105,4 +105,4 @@ page.table(
     textures=textures.counts["textures"],
     draws=textures.value("draws"),
 )
-page.texts(tables.texture_numbers(textures))
+page.numbers("of-textures", tables.texture_numbers(textures))

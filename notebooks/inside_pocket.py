@@ -27,7 +27,6 @@ import pandas as pd
 
 from companion.publish import plots, pocket_models
 from companion.publish.page import Page
-from companion.publish.style import span
 
 found = pocket_models.models(edition, pruned_share)
 trained = found[found["level"] != "random"]
@@ -45,11 +44,8 @@ KAPPA, MARKED = "activation kurtosis κ", {"Gaussian": 3, "CLIP": 87}
 columns = {"backbone": "panel", "kurtosis": KAPPA, "er": ER, "er_low": "low", "er_high": "high"}
 marks = trained[["of", "level", "look", *columns]].rename(columns=columns)
 page.figure("indicator", plots.scatter(marks, KAPPA, ER, log="x", verticals=MARKED))
-page.texts(
-    random_persistence=span(untrained["persistence"]),
-    random_kurtosis=span(untrained["kurtosis"]),
-    trained_persistence=span(trained["persistence"]),
-)
+page.numbers("of-untrained", untrained.to_dict("list"))
+page.numbers("of-trained", trained.to_dict("list"))
 low, high = trained["persistence"].max(), untrained["persistence"].min()
 page.holds(high > low and found["kurtosis"].max() < 4, "persistence without a high κ", "live")
 

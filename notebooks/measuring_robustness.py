@@ -98,15 +98,7 @@ page.figure(
 )
 
 # %%
-ends = [
-    f"{style.points(model.er)} points ({model.title}, {model.pretraining})"
-    for model in zero_shot.iloc[[0, -1]].itertuples()
-]
-mean = choices.query("v2 == 'mean' and kinds == 'all'").iloc[0]
-constants = f"slope {mean['slope']:.3f}, intercept {mean['intercept']:.3f}, r {mean['r']:.3f}"
-page.texts(
-    er_lowest=ends[0],
-    er_highest=ends[1],
-    pool_size=len(pool),
-    fit_constants=style.minus(constants),
-)
+page.numbers("lowest", zero_shot.iloc[0])
+page.numbers("highest", zero_shot.iloc[-1])
+page.numbers("fit", choices.query("v2 == 'mean' and kinds == 'all'").iloc[0])
+page.texts(pool_size=len(pool))

@@ -21,8 +21,8 @@ edition: str = "pocket"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.publish import origin, plots, style
-from companion.publish.origin import interval, varied
+from companion.publish import origin, plots
+from companion.publish.origin import varied
 from companion.publish.page import Page
 from companion.publish.style import digits, minus, spread
 from training.pocket import load_recipes
@@ -115,12 +115,9 @@ page.table("single", single)
 # ## Numbers for the page
 
 # %%
-SHARES = {"accuracy": "accuracy", "share": "mean_share", "quiet": "quiet_texts"}
-for (towers, step), some in varied(runs, "second_moment").groupby(["towers", "second_moment"]):
-    page.texts({f"kappa-{towers}-{step}": spread(some["kurtosis"])})
-    for label, name in SHARES.items():
-        page.texts({f"{label}-{towers}-{step}": spread(some[name], 100)})
-    page.texts({f"er-{towers}-{step}": style.with_interval(*interval(some["er"]))})
+usual = origin.rows(varied(runs, "second_moment"), "towers", "second_moment")
+for row in usual.reset_index().to_dict("records"):
+    page.numbers("of-runs", row)
 growth = mechanism.query("towers == 'vit-web'")
 page.texts(mechanism_steps=", ".join(f"{step:,}" for step in growth["step"].unique()))
 for name in mechanism.columns[3:-1]:

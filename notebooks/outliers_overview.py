@@ -79,7 +79,7 @@ leaders = [m.value("persistence_coordinate") for m in (clip, captions)]
 page.holds(leaders[0] != leaders[1], "of them, but a different one")
 page.texts(clip_images_lowest=digits(lowest), control_images_highest=digits(highest))
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
-    page.numbers("of-each", measured.frame([m]).iloc[0], prefix=f"{of}-")
+    page.numbers("of-each", measured.frame([m]).iloc[0].to_dict() | {"of": of})
 
 # %% [markdown]
 # ## Outlier or merely sparse?

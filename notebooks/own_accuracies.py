@@ -21,11 +21,8 @@
 family: str = "rn50"  # the model family that is shown
 
 # %%
-import numpy as np
-
 from analysis.families.registry import load_family
 from analysis.images import sets
-from analysis.metrics.robustness import PAPER_BASELINE, effective_robustness
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.records import available, unusable
@@ -60,20 +57,3 @@ page.table("own-robustness", reproduced.robustness(backbone, robustness, of_publ
 page.table("own-missing", reproduced.lacking(backbone, measured), "")
 if problems := words.unusable(unusable(backbone)):
     page.texts(unusable=problems)
-
-# %% [markdown]
-# ## From recognised images to effective robustness, by hand
-#
-# Take the share of images recognised on each data set, average it over the five shifts, and
-# subtract what the paper's printed line expects, {eq}`eq-effective-robustness`.
-
-# %%
-for name in robustness["name"][:1]:
-    top1 = measured[measured["name"] == name].set_index("dataset")["accuracy"].to_dict()
-    inside = top1.pop("imagenet")
-    shifted = np.mean(list(top1.values()))
-    logit = np.log(inside / (1 - inside))
-    expected = 1 / (1 + np.exp(-(PAPER_BASELINE.slope * logit + PAPER_BASELINE.intercept)))
-    by_hand = shifted - expected
-    assert np.isclose(by_hand, effective_robustness(shifted, inside))
-    page.texts(by_hand=f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")

@@ -83,14 +83,8 @@ whole = pairs[pairs["model"].str.contains("OpenAI") & pairs["enough"]]
 if edition == "paper" and len(whole):
     of_others = whole[whole["judged"]]
     largest = of_others.loc[of_others["change"].abs().idxmax()]
-    kappa = {"before": "kurtosis", "after": "kurtosis_without", "random": "kurtosis_random"}
-    shares = {"energy": "energy", "leader": "leader_inside", "dropped": "chance"}
-    page.texts(
-        {"pairs": len(whole), "models": whole["model"].nunique(), "cost": unread.change(largest)}
-        | {name: style.span(whole[of]) for name, of in kappa.items()}
-    )
-    for name, of in shares.items():
-        page.texts({name: f"{style.span(100 * whole[of], '{:.0f}'.format)} %"})
+    row = whole.to_dict("list") | {"pairs": len(whole), "models": whole["model"].nunique()}
+    page.numbers("of-pairs", row | {"cost": unread.change(largest)})
     front = of_others.loc[of_others["images"].idxmax()]
     page.numbers("front-of", front)
     above = whole[whole["kurtosis_without"] > 6]

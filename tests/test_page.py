@@ -22,6 +22,10 @@ first, every:
   columns: {x: An input.}
   missing: "Kurtosis: {command}."
 by-hand: "{models} by hand."
+written:
+  caption: Cells of {where}.
+  cells: {"of {where}": "{of:.1}", "x (%)": "{x:percent}{star} | not known", none: "{y:digits}"}
+group: {numbers: {"{of}-x": "{x:.2f}"}}
 """
 
 
@@ -63,6 +67,19 @@ def test_results_carry_their_captions_filled(outputs):
     assert of_table["columns"] == {"x": "An input."} and "evidence" not in of_table
     told = {about["label"]: data["text/markdown"] for data, about in texts}
     assert told == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
+
+
+def test_cells_and_numbers_are_written_as_the_captions_say(outputs):
+    rows = pd.DataFrame({"of": ["ab", "cd"], "x": [-0.5, None], "y": None, "star": " *"})
+    chapter = Page("chapter")
+    chapter.table("written", rows, where="here")
+    chapter.numbers("group", rows.iloc[0])
+    (table, about), (number, of_number) = outputs
+    assert table["text/csv"] == "of here,x (%)\na,−50.0 *\nc,not known\n"
+    assert about["caption"] == "Cells of here." and "cells" not in about
+    assert (of_number["label"], number["text/markdown"]) == ("ab-x", "−0.50")
+    with pytest.raises(CaptionError, match=r"'written'.*'star'.*it has \['of', 'x', 'y'\]"):
+        chapter.table("written", rows.drop(columns="star"), where="here")
 
 
 def test_the_pocket_lab_has_captions_of_its_own(outputs):

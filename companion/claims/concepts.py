@@ -33,8 +33,8 @@ from companion.claims.ledger import (
     printed_regions,
 )
 from companion.claims.outliers import LOWER, not_robust
+from companion.measurements.measurement import Measurement
 from companion.measurements.measures import TOP_CONCEPTS
-from companion.measurements.records import Measurement
 from companion.measurements.tables import counts_of
 
 Flags = NDArray[np.bool_]

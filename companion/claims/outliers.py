@@ -24,7 +24,7 @@ from companion.claims.ledger import (
     holds,
     numbers,
 )
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 
 LOWER: tuple[Level, ...] = ("finetuned", "supervised")
 #: The layer at which kurtosis is compared: that of the zero-shot models. Elsewhere the basis is

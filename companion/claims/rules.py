@@ -32,7 +32,7 @@ from companion.claims.ledger import (
     verdict,
 )
 from companion.claims.outliers import LOWER
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 
 #: Margins by which a whole head's accuracy must exceed chance before "no loss" means anything.
 ABOVE_CHANCE = 10

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from analysis.common import ROOT, read_yaml
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import records
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError

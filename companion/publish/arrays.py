@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.families.registry import Family
 from analysis.features import store
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 from companion.publish import words
 
 

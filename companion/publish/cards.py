@@ -8,14 +8,13 @@ with "(%)" or "(points)" gives the unit, and points have a sign.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
 import pandas as pd
 
-from analysis.families.registry import Family
 from analysis.images import sets
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
@@ -81,18 +80,6 @@ def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
         if names:
             rows.append(f"- {chip(verdicts[names[0]])} {' · '.join(links)}")
     return "\n".join([":::{div} claim-strip", *rows, ":::"])
-
-
-def cost(families: Iterable[Family]) -> str:
-    """What it takes to measure all models of some families as the paper did."""
-    models = [m for family in families for m in family.models if m.level != "random"]
-    public = sum(m.loadable for m in models)
-    images = sum(sets.images(name) for name in sets.GRID)
-    return (
-        f"{public} of the {len(models)} models have public weights. Each has to encode "
-        f"{images:,} images, {public * images / 1e6:.1f} million encodings in all; the other "
-        f"{len(models) - public} have to be trained first."
-    )
 
 
 def rule(claim: Claim, evidence: Evidence) -> str:

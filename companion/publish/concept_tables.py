@@ -20,7 +20,6 @@ from analysis.metrics.average_precision import (
     top_concepts,
 )
 from analysis.metrics.concept_counts import (
-    REGIONS,
     ConceptImages,
     Found,
     Kind,
@@ -252,20 +251,7 @@ def emoji_of(images: ConceptImages | None) -> tuple[NDArray[np.uint8], Sequence[
     return every.images[test], every.table["name"].to_numpy()[test].tolist()
 
 
-def regions(of_regions: Mapping[str, int]) -> dict[str, str]:
-    """The seven regions, and the share of the finetuned model's concepts that zero-shot has too.
-
-    ZS: zero-shot, FT: finetuned, SUP: supervised.
-    """
-    short = {"zero_shot": "ZS", "finetuned": "FT", "supervised": "SUP"}
-    cells = {}
-    for name, levels in REGIONS.items():
-        title = " ∩ ".join(short[level] for level in levels) + " only" * (len(levels) == 1)
-        cells["all three" if name == "all" else title] = str(of_regions[name])
-    return cells | {"of FT, in ZS (%)": share_of(of_regions, "finetuned", "zero_shot")}
-
-
-def share_of(of_regions: Mapping[str, int], level: str, other: str) -> str:
-    """The percentage of one level's concepts that another encodes too; n/a if it has none."""
+def share_of(of_regions: Mapping[str, int], level: str, other: str) -> float:
+    """The share of one level's concepts that another encodes too; NaN if it has none."""
     whole = totals(of_regions)[level]
-    return f"{100 * shared(of_regions, level, other) / whole:.0f}" if whole else "n/a"
+    return shared(of_regions, level, other) / whole if whole else float("nan")

@@ -41,7 +41,7 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
     style.legend(figure, axes)
     counts = frame.groupby([x, y]).size().reset_index(name="marks")
     told = (f"{x} {a}, {y} {b}: {n}" for a, b, n in counts.itertuples(index=False))
-    return Drawing(figure, f"Models in cells. {'; '.join(told)}.", frame)
+    return Drawing.of(figure, "Models in cells", told, frame)
 
 
 def chain(steps: Mapping[str, str]) -> Drawing:

@@ -29,7 +29,7 @@ from companion.measurements.accuracies import (
 )
 from companion.measurements.atlas import SHIFT_TITLES
 from companion.measurements.effective_robustness import POOL_TITLES
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 from companion.publish.style import LEVEL_STYLES
 
 #: Which accuracies are averaged, by the name that the page's link keeps.

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.outliers import far_above_mean
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 from companion.publish import plots, style
 from companion.publish.plots import Look
 from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
@@ -174,8 +174,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
             f"{digits(values[second])}"
         )
     panels[-1, 0].set(xlabel="coordinate")
-    alt = minus(f"Stem plots over all coordinates, {y}. {'; '.join(told)}.")
-    return Drawing(figure, alt, frame)
+    return Drawing.of(figure, f"Stem plots over all coordinates, {y}", told, frame)
 
 
 def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> None:
@@ -214,8 +213,8 @@ def heat_maps(shown: Mapping[str, Measurement]) -> Drawing:
     bar = figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
     ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
     bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
-    alt = f"Heat maps, images by coordinates. {'; '.join(told)} standard deviations."
-    return Drawing(figure, minus(alt), style.stacked(data))
+    kind = "Heat maps of standard deviations, images by coordinates"
+    return Drawing.of(figure, kind, told, style.stacked(data))
 
 
 def clouds(
@@ -253,7 +252,7 @@ def clouds(
         f"{title}: {len(points)}, mean at {mean[0]:.2f}, {mean[1]:.2f}"
         for (title, (_, points)), mean in zip(shown.items(), means, strict=True)
     )
-    return drawing._replace(alt=minus(f"Clouds of points with their means. {'; '.join(told)}."))
+    return Drawing.of(drawing.figure, "Clouds of points with their means", told, frame)
 
 
 def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawing:
@@ -281,4 +280,4 @@ def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawin
         {"of": title, "direction": place, "importance": height, "kept": place <= kept}
         for title, (kept, _) in shown.items()
     )
-    return Drawing(figure, f"Bars, one for each direction of a head. {'; '.join(told)}.", data)
+    return Drawing.of(figure, "Bars, one for each direction of a head", told, data)

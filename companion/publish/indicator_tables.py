@@ -20,8 +20,8 @@ from companion.claims.evidence import Evidence, beside_ordinary
 from companion.claims.ledger import Interval
 from companion.measurements.accuracies import POCKET, pocket
 from companion.measurements.effective_robustness import resampled, view, with_interval
+from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import Measurement
 from companion.measurements.tables import counts_of
 from companion.publish import unread
 from companion.publish.measured import one_set_each

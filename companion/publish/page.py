@@ -21,7 +21,7 @@ from companion.publish.cells import Row
 from companion.publish.style import Drawing, Evidence
 
 if TYPE_CHECKING:
-    from companion.measurements.records import Measurement
+    from companion.measurements.measurement import Measurement
 
 #: What a result rests on: a kind of evidence, none for a description, or measurements.
 Basis = Evidence | Literal[""] | Iterable["Measurement"]
@@ -151,10 +151,10 @@ class Page:
         """Publish a sentence of the captions file."""
         self.texts({name: self._filled(name, values).caption})
 
-    def numbers(self, group: str, row: Row, prefix: str = "") -> None:
-        """Publish the numbers of a group in the captions file, taken from a row."""
-        templates = self._caption(group).numbers
-        self.texts({prefix + name: cells.cell(text, row) for name, text in templates.items()})
+    def numbers(self, group: str, row: Row) -> None:
+        """Publish the numbers of a group in the captions file, taken from a row, as are names."""
+        for name, template in self._caption(group).numbers.items():
+            self.texts({cells.cell(name, row): cells.cell(template, row)})
 
     def texts(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
         """Publish numbers and texts (MyST), for a page to put into its sentences.

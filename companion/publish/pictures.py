@@ -47,7 +47,7 @@ def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
     )
     counts = frame["encoded by"] + " " + frame["concepts"].astype(str)
     told = (f"{title}: {', '.join(n)}" for title, n in counts.groupby(frame["of"], sort=False))
-    return Drawing(figure, f"Venn diagrams. {'; '.join(told)}.", frame)
+    return Drawing.of(figure, "Venn diagrams", told, frame)
 
 
 def ends(

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from companion.publish import style
-from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
+from companion.publish.style import LEVEL_STYLES, Drawing, digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ def lines(
     for name, look in drawn.items() if len(drawn) > 1 and not label_at else ():
         first.plot([], [], label=name, **look.line)
     style.legend(figure, first)
-    return Drawing(figure, minus(f"Lines. {'; '.join(_lines_told(frame, x, y, told))}."), frame)
+    return Drawing.of(figure, "Lines", _lines_told(frame, x, y, told), frame)
 
 
 def marks(
@@ -155,8 +155,8 @@ def marks(
     for kind in kinds + [("", "filled", value), ("", "hollow", other)] * bool(other):
         _scatter(first, kind, [], [])
     style.legend(figure, first)
-    sentences = _rows_told(frame, (value, "low", "high", other, "note"))
-    return Drawing(figure, minus(f"Dot plot. {'; '.join(sentences)}."), frame)
+    columns = (value, "low", "high", other, "note")
+    return Drawing.of(figure, "Dot plot", _rows_told(frame, columns), frame)
 
 
 def scatter(
@@ -193,7 +193,7 @@ def scatter(
         for _, row in rows[rows[labels] != ""].iterrows():
             _write_at_mark(axes, row[labels], (row[x], row[y]))
     style.legend(figure, panels[0][0])
-    return Drawing(figure, minus(f"Scatter plot. {'; '.join(_points_told(frame, x, y))}."), frame)
+    return Drawing.of(figure, "Scatter plot", _points_told(frame, x, y), frame)
 
 
 def _panels(

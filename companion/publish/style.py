@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from companion.measurements.records import Measurement
+    from companion.measurements.measurement import Measurement
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
@@ -72,6 +72,13 @@ class Drawing(NamedTuple):
     figure: Figure
     alt: str
     data: pd.DataFrame | None = None
+
+    @classmethod
+    def of(
+        cls, figure: Figure, kind: str, says: Iterable[str], data: pd.DataFrame | None = None
+    ) -> Drawing:
+        """A drawing whose alternative text is its kind, and what each part of it says."""
+        return cls(figure, minus(f"{kind}. {'; '.join(says)}."), data)
 
 
 def stacked(parts: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

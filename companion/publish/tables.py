@@ -10,7 +10,7 @@ import pandas as pd
 
 from companion.claims.evidence import Cuts
 from companion.claims.ledger import Interval
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 from companion.measurements.tables import counts_of
 from companion.publish import style
 from companion.publish.figures import ORDERS, pruned
@@ -153,13 +153,11 @@ def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
     return table.assign(rank=table.index + 1)[(table.index < shown) | starred]
 
 
-def texture_numbers(m: Measurement) -> dict[str, str]:
+def texture_numbers(m: Measurement) -> dict[str, float]:
     """Where the top direction is among the head's directions and among random ones."""
     head, random = m.value("per_direction"), m.value("per_random_direction")
     top = head[m.value("top_direction")]
-    numbers = {"mean": top, "median": np.median(head), "random-median": np.median(random)}
-    counts = {"better": (head > top).sum(), "random-better": (random > top).sum()}
-    counts |= {"directions": len(head), "all": len(m.value("along_top"))}
-    counts["high"] = (m.value("along_top") >= 0.9).sum()
-    written = {name: f"{number:.2f}" for name, number in numbers.items()} | counts
-    return {f"textures-{name}": str(number) for name, number in written.items()}
+    numbers = {"mean": top, "median": np.median(head), "random_median": np.median(random)}
+    numbers |= {"better": (head > top).sum(), "random_better": (random > top).sum()}
+    along = m.value("along_top")
+    return numbers | {"directions": len(head), "all": len(along), "high": (along >= 0.9).sum()}

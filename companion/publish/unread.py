@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 from companion.publish import cells, plots, style
 from companion.publish.measured import model_title
 from companion.publish.style import LEVEL_STYLES, Drawing
